@@ -1,0 +1,2 @@
+//! The ddpm program.
+fn main() {}

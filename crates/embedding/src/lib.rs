@@ -1,0 +1,1 @@
+//! Time embeddings: sinusoids of normalised t, transformer sinusoids, Gaussian Fourier features.

@@ -1,0 +1,1 @@
+//! Every figure of the report as PNG, and the report itself.

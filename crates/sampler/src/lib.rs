@@ -1,0 +1,1 @@
+//! Algorithm 2 and faster solvers; the model is any closure.

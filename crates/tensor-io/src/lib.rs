@@ -1,0 +1,1 @@
+//! Between libtorch tensors and the world: slices, ndarray, checked safetensors files.

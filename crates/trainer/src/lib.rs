@@ -1,0 +1,1 @@
+//! Algorithm 1: loss, Adam, EMA, checkpoints, resume.

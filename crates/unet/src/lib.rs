@@ -1,0 +1,1 @@
+//! The eps-predicting U-Net of DDPM on libtorch.

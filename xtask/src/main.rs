@@ -1,0 +1,2 @@
+//! Runs whole pipelines.
+fn main() {}
