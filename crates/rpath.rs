@@ -1,6 +1,8 @@
 //! Build script shared by the crates that link libtorch: a program or test finds the libtorch it was
 //! built with by its rpath, so nobody has to set LD_LIBRARY_PATH.
 
+#![allow(clippy::print_stdout, reason = "it is how a build script talks to cargo")]
+
 use std::env;
 
 fn main() {

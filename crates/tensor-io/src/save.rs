@@ -1,0 +1,84 @@
+//! Named tensors to a safetensors file, which Python reads with `safetensors.torch.load_file`.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::{Dtype, View};
+use tch::{Kind, Tensor};
+
+use crate::{Named, TensorIoError};
+
+/// Writes the tensors to `path`, atomically.
+///
+/// The same tensors give the same bytes, whatever their device and memory layout, so that two runs can be
+/// compared by `sha256sum`. (That is why the header carries no strings but `format = "pt"`, which Python
+/// loaders insist on: the format's library writes several in the random order of a hash map.)
+///
+/// # Errors
+/// [`TensorIoError::File`] when the file cannot be written (the old one stays),
+/// [`TensorIoError::Kind`] for element types that are not supported.
+pub fn save(path: &Path, tensors: &[Named]) -> Result<(), TensorIoError> {
+    let bytes = serialize(tensors)?;
+    files::write_atomic(path, &bytes).map_err(|source| TensorIoError::File { path: path.to_owned(), source })
+}
+
+/// The bytes of the file that [`save`] writes.
+///
+/// # Errors
+/// [`TensorIoError::Kind`] for element types that are not supported.
+pub fn serialize(tensors: &[Named]) -> Result<Vec<u8>, TensorIoError> {
+    let views: Vec<(&str, Bytes)> = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name.as_str(), Bytes::of(tensor)?)))
+        .collect::<Result<_, TensorIoError>>()?;
+    let header = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize(views, Some(header))
+        .map_err(|e| TensorIoError::Format { path: "(memory)".into(), reason: e.to_string() })
+}
+
+/// A tensor's content in the file's form.
+struct Bytes {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+impl Bytes {
+    fn of(tensor: &Tensor) -> Result<Self, TensorIoError> {
+        let kind = tensor.f_kind()?;
+        let dtype = dtype_of(kind)?;
+        let flat = tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
+        let count = flat.numel();
+        let mut data = vec![0; count * kind.elt_size_in_bytes()];
+        flat.f_copy_data_u8(&mut data, count)?;
+        Ok(Self { dtype, shape: tensor.size().iter().map(|&n| n as usize).collect(), data })
+    }
+}
+
+impl View for Bytes {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.data)
+    }
+    fn data_len(&self) -> usize {
+        self.data.len()
+    }
+}
+
+fn dtype_of(kind: Kind) -> Result<Dtype, TensorIoError> {
+    Ok(match kind {
+        Kind::Half => Dtype::F16,
+        Kind::BFloat16 => Dtype::BF16,
+        Kind::Float => Dtype::F32,
+        Kind::Double => Dtype::F64,
+        Kind::Uint8 => Dtype::U8,
+        Kind::Int64 => Dtype::I64,
+        other => return Err(TensorIoError::Kind { kind: format!("{other:?}") }),
+    })
+}
