@@ -1,2 +1,122 @@
-//! Runs whole pipelines.
-fn main() {}
+//! `cargo xtask`: whole pipelines, from an empty machine to libtorch, a trained model, figures, a tested tree.
+//!
+//! It links none of the workspace's crates, so it builds and starts in seconds; what needs them runs
+//! through `cargo run -p cli`.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // A program that talks to people.
+
+mod bench;
+mod check;
+mod ci;
+mod ddpm;
+mod figures;
+mod process;
+mod sample;
+mod setup;
+mod test;
+mod train;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::process::Exit;
+use crate::workspace::Workspace;
+
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", about = "Whole pipelines, from setup to figures")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Provides libtorch 2.11.0 in .libtorch/, unless one is configured already.
+    Setup(setup::Args),
+    /// Sets up, builds and trains; every argument goes to `ddpm train`.
+    #[command(disable_help_flag = true)]
+    Train(Passed),
+    /// Sets up, builds and draws images; every argument goes to `ddpm sample`.
+    #[command(disable_help_flag = true)]
+    Sample(Passed),
+    /// Sets up, builds and redraws the report; every argument goes to `ddpm figures`.
+    #[command(disable_help_flag = true)]
+    Figures(Passed),
+    /// Sets up, builds and times steps; every argument goes to `ddpm bench`.
+    #[command(disable_help_flag = true)]
+    Bench(Passed),
+    /// Formatting, lints, docs, each crate's tests alone, then the program end to end.
+    Test(test::Args),
+    /// What CI runs: all of `test` against the committed Cargo.lock, and `cargo deny` where installed.
+    Ci,
+}
+
+/// Arguments that are not ours: they reach `ddpm` as they came.
+#[derive(Debug, clap::Args)]
+struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS OF DDPM")]
+    args: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    match dispatch(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(error.downcast_ref::<Exit>().map_or(1, Exit::code))
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Setup(args) => setup::run(&workspace, &args),
+        Command::Train(passed) => train::run(&workspace, &passed.args),
+        Command::Sample(passed) => sample::run(&workspace, &passed.args),
+        Command::Figures(passed) => figures::run(&workspace, &passed.args),
+        Command::Bench(passed) => bench::run(&workspace, &passed.args),
+        Command::Test(args) => test::run(&workspace, &args),
+        Command::Ci => ci::run(&workspace),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(line: &[&str]) -> Vec<OsString> {
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Train(p) | Command::Sample(p) | Command::Figures(p) | Command::Bench(p) => p.args,
+            other => panic!("{other:?} passes nothing on"),
+        }
+    }
+
+    #[test]
+    fn everything_after_the_command_is_passed_on_in_order() {
+        let args = passed(&["xtask", "train", "--set", "a.b=-1", "-v", "--resume", "pos", "--run", "r"]);
+        assert_eq!(args, ["--set", "a.b=-1", "-v", "--resume", "pos", "--run", "r"]);
+        assert!(passed(&["xtask", "figures"]).is_empty());
+    }
+
+    #[test]
+    fn help_and_version_flags_of_ddpm_are_not_taken() {
+        assert_eq!(passed(&["xtask", "sample", "--help"]), ["--help"]);
+        assert_eq!(passed(&["xtask", "bench", "train", "-h", "-V"]), ["train", "-h", "-V"]);
+    }
+
+    #[test]
+    fn an_unknown_command_is_a_usage_error() {
+        assert_eq!(Cli::try_parse_from(["xtask", "trian"]).unwrap_err().exit_code(), 2);
+        assert_eq!(Cli::try_parse_from(["xtask", "setup", "--cpu", "--cuda"]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

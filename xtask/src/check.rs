@@ -1,0 +1,111 @@
+//! Steps of a test run: each is run whatever came of the others, and a table at the end says how it went.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::process;
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Passed,
+    Failed,
+    /// Not run, because a step that it builds on has failed: counts as failed.
+    NotRun,
+}
+
+#[derive(Debug)]
+struct Row {
+    step: String,
+    outcome: Outcome,
+    time: Duration,
+}
+
+/// The steps so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    rows: Vec<Row>,
+}
+
+impl Report {
+    /// Runs one step and says whether it passed. An error of the step is printed where it happened.
+    pub(crate) fn step(&mut self, name: &str, run: impl FnOnce() -> anyhow::Result<()>) -> bool {
+        println!("\n==> {name}");
+        let start = Instant::now();
+        let outcome = match run() {
+            Ok(()) => Outcome::Passed,
+            Err(error) => {
+                println!("error: {error:#}");
+                Outcome::Failed
+            }
+        };
+        self.rows.push(Row { step: name.to_owned(), outcome, time: start.elapsed() });
+        outcome == Outcome::Passed
+    }
+
+    /// Runs one step that is a program: it passes when the program does.
+    pub(crate) fn command(&mut self, name: &str, command: &mut Command) -> bool {
+        self.step(name, || {
+            println!("    {}", process::line_of(command));
+            let status = process::run(command)?;
+            anyhow::ensure!(status.success(), "{name}: expected exit code 0, found {status}");
+            Ok(())
+        })
+    }
+
+    /// Notes a step that cannot be run.
+    pub(crate) fn not_run(&mut self, name: &str) {
+        self.rows.push(Row { step: name.to_owned(), outcome: Outcome::NotRun, time: Duration::ZERO });
+    }
+
+    pub(crate) fn all_passed(&self) -> bool {
+        self.rows.iter().all(|row| row.outcome == Outcome::Passed)
+    }
+
+    /// The table, and the line that sums it up.
+    pub(crate) fn summary(&self) -> String {
+        let width = self.rows.iter().map(|row| row.step.len()).max().unwrap_or(0).max("step".len());
+        let mut text = format!("{:width$}  {:7}  {:>7}\n", "step", "result", "seconds");
+        for Row { step, outcome, time } in &self.rows {
+            let word = match outcome {
+                Outcome::Passed => "ok",
+                Outcome::Failed => "FAILED",
+                Outcome::NotRun => "not run",
+            };
+            text += &format!("{step:width$}  {word:7}  {:7.1}\n", time.as_secs_f64());
+        }
+        let passed = self.rows.iter().filter(|row| row.outcome == Outcome::Passed).count();
+        text + &format!("{passed} passed, {} failed\n", self.rows.len() - passed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_goes_on_after_a_failure_and_counts_it() {
+        let mut report = Report::default();
+        assert!(report.step("first", || Ok(())));
+        assert!(!report.step("the second", || anyhow::bail!("broken")));
+        assert!(report.step("third", || Ok(())));
+        report.not_run("fourth");
+        assert!(!report.all_passed());
+        let summary = report.summary();
+        assert_eq!(summary.lines().last(), Some("2 passed, 2 failed"), "{summary}");
+        assert!(
+            summary.contains("\nthe second  FAILED ") && summary.contains("\nfourth      not run"),
+            "{summary}"
+        );
+    }
+
+    #[test]
+    fn a_program_passes_by_its_exit_code() {
+        let mut report = Report::default();
+        assert!(report.command("true", Command::new("sh").args(["-c", "exit 0"])));
+        assert!(report.all_passed());
+        assert!(!report.command("false", Command::new("sh").args(["-c", "exit 3"])));
+        assert!(!report.all_passed());
+        assert!(report.summary().ends_with("1 passed, 1 failed\n"));
+    }
+}

@@ -1,0 +1,111 @@
+//! Programs that xtask starts: with which environment, and how their exit codes are passed on.
+
+use std::error::Error;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::{env, fmt};
+
+use anyhow::Context;
+
+use crate::setup;
+use crate::workspace::Workspace;
+
+/// A failure with an exit code of its own; any other error exits with 1.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    code: u8,
+    message: String,
+}
+
+impl Exit {
+    /// The caller asked for something that does not exist: exit code 2.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Exit {}
+
+/// The cargo that runs us, in the environment that a person's shell would give it: what `cargo run` has
+/// added for xtask is taken out, or build scripts would see a change and run again.
+pub(crate) fn cargo(workspace: &Workspace) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(set_by_cargo_run) {
+            command.env_remove(name);
+        }
+    }
+    if setup::libtorch_of_the_user(workspace).is_none() {
+        command.env_remove("LIBTORCH");
+    }
+    command
+}
+
+fn set_by_cargo_run(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO_BIN_NAME"
+}
+
+/// Runs `command` to its end. Ctrl-C reaches it as well as us: it decides how to stop (a training run
+/// saves first), and we stay until it has.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
+    // From here on these signals only set a flag that nobody reads, instead of ending xtask.
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
+            .context("signal handlers cannot be set")?;
+    }
+    command.status().with_context(|| format!("`{}` cannot be started", line_of(command)))
+}
+
+/// The exit code of a program, for our own: 128 + N when signal N ended it, as shells have it.
+pub(crate) fn code_of(status: ExitStatus) -> ExitCode {
+    #[cfg(unix)]
+    let by_signal = std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal);
+    #[cfg(not(unix))]
+    let by_signal = None;
+    let code = status.code().or(by_signal).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// The command as a person would type it, without quoting.
+pub(crate) fn line_of(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_a_child_is_passed_on() {
+        let status = Command::new("sh").args(["-c", "exit 7"]).status().unwrap();
+        assert_eq!(code_of(status), ExitCode::from(7));
+        let killed = Command::new("sh").args(["-c", "kill -9 $$"]).status().unwrap();
+        assert_eq!(code_of(killed), ExitCode::from(137));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let error = run(Command::new("no-such-program-here").arg("--flag")).unwrap_err();
+        assert!(error.to_string().contains("no-such-program-here --flag"), "{error}");
+    }
+
+    #[test]
+    fn variables_of_the_caller_stay() {
+        assert!(set_by_cargo_run("CARGO_PKG_NAME") && set_by_cargo_run("CARGO_MANIFEST_DIR"));
+        for name in ["CARGO_TARGET_DIR", "CARGO_HOME", "CARGO_BUILD_JOBS", "CARGO", "PATH"] {
+            assert!(!set_by_cargo_run(name), "{name}");
+        }
+    }
+}

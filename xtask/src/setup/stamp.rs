@@ -1,0 +1,92 @@
+//! The stamp: what setup has put into `.libtorch/`, written last, so that it is there only when all is.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::wheels::{self, Parts};
+
+/// Number of the layout that this code writes; the table's hash covers the wheels, not the layout.
+const LAYOUT: u32 = 1;
+
+const FILE: &str = "stamp";
+
+/// What a finished setup says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) parts: Parts,
+    /// The user asked for these parts; a driver that turns up later changes nothing.
+    pub(crate) chosen: bool,
+}
+
+impl Stamp {
+    /// The stamp in `home`, if it is of this very table of wheels.
+    pub(crate) fn read(home: &Path) -> Option<Self> {
+        let text = fs::read_to_string(home.join(FILE)).ok()?;
+        // There are four stamps in all.
+        [Parts::Cpu, Parts::CpuAndCuda]
+            .into_iter()
+            .flat_map(|parts| [false, true].map(|chosen| Self { parts, chosen }))
+            .find(|stamp| stamp.text() == text)
+    }
+
+    /// Writes the stamp and has it on disk before it returns.
+    pub(crate) fn write(self, home: &Path) -> anyhow::Result<()> {
+        let path = home.join(FILE);
+        let write = || {
+            let mut file = File::create(&path)?;
+            file.write_all(self.text().as_bytes())?;
+            file.sync_all()
+        };
+        write().with_context(|| format!("{} cannot be written", path.display()))
+    }
+
+    /// Takes the stamp away before anything under it changes.
+    pub(crate) fn remove(home: &Path) {
+        // A stamp that was not there is as good as removed; one that stays is written over later.
+        let _ = fs::remove_file(home.join(FILE));
+    }
+
+    fn text(self) -> String {
+        let parts = match self.parts {
+            Parts::Cpu => "cpu",
+            Parts::CpuAndCuda => "cpu+cuda",
+        };
+        let by = if self.chosen { "chosen" } else { "automatic" };
+        format!("libtorch {}\n{parts}\n{by}\n{}\n", wheels::LIBTORCH_VERSION, wheels::table_hash(LAYOUT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_comes_back_as_it_was_written() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(Stamp::read(home.path()), None);
+        for parts in [Parts::Cpu, Parts::CpuAndCuda] {
+            for chosen in [false, true] {
+                let stamp = Stamp { parts, chosen };
+                stamp.write(home.path()).unwrap();
+                assert_eq!(Stamp::read(home.path()), Some(stamp));
+            }
+        }
+        Stamp::remove(home.path());
+        assert_eq!(Stamp::read(home.path()), None);
+    }
+
+    #[test]
+    fn a_stamp_of_another_table_does_not_count() {
+        let home = tempfile::tempdir().unwrap();
+        Stamp { parts: Parts::Cpu, chosen: false }.write(home.path()).unwrap();
+        let path = home.path().join(FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        let hash = wheels::table_hash(LAYOUT);
+        assert!(text.contains(&hash));
+        fs::write(&path, text.replace(&hash, &wheels::table_hash(LAYOUT + 1))).unwrap();
+        assert_eq!(Stamp::read(home.path()), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! `cargo xtask test`: formatting, lints, docs, each crate's tests alone, then the program end to end.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::ensure;
+
+use crate::check::Report;
+use crate::process::{self, Exit};
+use crate::setup;
+use crate::workspace::{LIBTORCH_FREE, Workspace};
+
+/// The member with the end-to-end tests.
+const END_TO_END: &str = "tests";
+
+/// A folder that does not exist: whatever asks for libtorch with this fails.
+const NOWHERE: &str = "/no-libtorch-on-this-machine";
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Only this crate: its formatting, lints, docs and tests. May be given more than once.
+    #[arg(short, long = "package", value_name = "CRATE")]
+    package: Vec<String>,
+    /// Leaves out the end-to-end tests.
+    #[arg(long)]
+    fast: bool,
+    /// Refuses to change Cargo.lock.
+    #[arg(long)]
+    locked: bool,
+}
+
+impl Args {
+    /// Everything, against the committed Cargo.lock.
+    pub(crate) fn all_locked() -> Self {
+        Self { locked: true, ..Self::default() }
+    }
+}
+
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
+    let mut report = Report::default();
+    steps(workspace, args, &mut report)?;
+    Ok(finish(&report))
+}
+
+/// Prints the table. The exit code is 1 when a step has failed.
+pub(crate) fn finish(report: &Report) -> ExitCode {
+    print!("\n{}", report.summary());
+    if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// All steps, in order.
+pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> anyhow::Result<()> {
+    let packages = packages(workspace, args)?;
+    let run = Run { workspace, args };
+    let whole = args.package.is_empty();
+
+    // A machine without libtorch can test the crates that do without it.
+    let libtorch = packages.iter().all(|name| is_libtorch_free(name))
+        || report.step("setup", || setup::ensure(workspace));
+
+    report.command("format", &mut run.format());
+    run.of_libtorch(report, libtorch, "lints", |report, name| report.command(name, &mut run.lints()));
+    run.of_libtorch(report, libtorch, "docs", |report, name| report.command(name, &mut run.docs()));
+    for name in packages.iter().filter(|name| LIBTORCH_FREE.contains(&name.as_str())) {
+        report.step(&format!("{name} without libtorch"), || run.isolation(name));
+    }
+    for name in packages.iter().filter(|name| *name != END_TO_END) {
+        let step = format!("tests of {name}");
+        let ready = libtorch || is_libtorch_free(name);
+        run.of_libtorch(report, ready, &step, |report, step| report.command(step, &mut run.tests(name)));
+    }
+    if packages.iter().any(|name| name == END_TO_END) && !(whole && args.fast) {
+        run.of_libtorch(report, libtorch, "end to end", |report, name| {
+            report.command(name, &mut run.tests(END_TO_END))
+        });
+    }
+    Ok(())
+}
+
+/// The members to test, bottom-up: those asked for, or all.
+fn packages(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<String>> {
+    let mut all = workspace.crates_bottom_up()?;
+    all.extend(["xtask", END_TO_END].map(String::from));
+    if let Some(unknown) = args.package.iter().find(|name| !all.contains(name)) {
+        let message = format!(
+            "-p {unknown}: expected a crate of this workspace ({}), found no such one",
+            all.join(", ")
+        );
+        return Err(Exit::usage(message).into());
+    }
+    if !args.package.is_empty() {
+        all.retain(|name| args.package.contains(name));
+    }
+    Ok(all)
+}
+
+/// Whether a crate builds without libtorch; xtask has to, the rest of the list is promised to users.
+fn is_libtorch_free(name: &str) -> bool {
+    name == "xtask" || LIBTORCH_FREE.contains(&name)
+}
+
+/// The commands of one call.
+struct Run<'a> {
+    workspace: &'a Workspace,
+    args: &'a Args,
+}
+
+impl Run<'_> {
+    /// Runs a step that needs libtorch, or notes that it could not be run.
+    fn of_libtorch(
+        &self,
+        report: &mut Report,
+        ready: bool,
+        name: &str,
+        step: impl FnOnce(&mut Report, &str) -> bool,
+    ) {
+        if ready {
+            step(report, name);
+        } else {
+            report.not_run(name);
+        }
+    }
+
+    /// `cargo COMMAND`, for the crates asked for or for all.
+    fn cargo(&self, command: &str, all: &str) -> Command {
+        let mut cargo = process::cargo(self.workspace);
+        cargo.arg(command);
+        if self.args.package.is_empty() {
+            cargo.arg(all);
+        }
+        for name in &self.args.package {
+            cargo.args(["-p", name]);
+        }
+        cargo.current_dir(self.workspace.root());
+        cargo
+    }
+
+    fn locked(&self) -> &'static [&'static str] {
+        if self.args.locked { &["--locked"] } else { &[] }
+    }
+
+    fn format(&self) -> Command {
+        let mut cargo = self.cargo("fmt", "--all");
+        cargo.arg("--check");
+        cargo
+    }
+
+    fn lints(&self) -> Command {
+        let mut cargo = self.cargo("clippy", "--workspace");
+        cargo.args(self.locked()).args(["--all-targets", "--", "-D", "warnings"]);
+        cargo
+    }
+
+    fn docs(&self) -> Command {
+        let mut cargo = self.cargo("doc", "--workspace");
+        cargo.args(self.locked()).arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings");
+        cargo
+    }
+
+    /// One crate's tests. One that does without libtorch gets none, as proof.
+    fn tests(&self, name: &str) -> Command {
+        let mut cargo = process::cargo(self.workspace);
+        cargo.arg("test").args(self.locked()).args(["-p", name]).current_dir(self.workspace.root());
+        if is_libtorch_free(name) {
+            cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
+        }
+        cargo
+    }
+
+    /// Fails when libtorch is among the dependencies of a crate that promises to do without.
+    fn isolation(&self, name: &str) -> anyhow::Result<()> {
+        let mut cargo = process::cargo(self.workspace);
+        cargo.args(["tree", "-p", name, "-e", "normal", "--prefix", "none", "--format", "{p}"]);
+        let output = cargo.args(self.locked()).current_dir(self.workspace.root()).output()?;
+        ensure!(
+            output.status.success(),
+            "`{}`: expected a dependency tree, found {}",
+            process::line_of(&cargo),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        let tree = String::from_utf8_lossy(&output.stdout);
+        match of_libtorch(&tree) {
+            None => Ok(()),
+            Some(found) => {
+                anyhow::bail!("{name}: expected no libtorch among its dependencies, found {found}")
+            }
+        }
+    }
+}
+
+/// The first line of a dependency tree that is a binding of libtorch.
+fn of_libtorch(tree: &str) -> Option<&str> {
+    tree.lines().find(|line| matches!(line.split_whitespace().next(), Some("tch" | "torch-sys")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(command: &Command) -> String {
+        let line = process::line_of(command);
+        line.split_once(' ').map(|(_, args)| args.to_owned()).unwrap_or_default()
+    }
+
+    fn env_of(command: &Command, name: &str) -> Option<String> {
+        let (_, value) = command.get_envs().find(|(key, _)| *key == name)?;
+        Some(value?.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_named_crate_limits_every_step() {
+        let workspace = Workspace::find().unwrap();
+        let args = Args { package: vec![String::from("schedule")], ..Args::default() };
+        let run = Run { workspace: &workspace, args: &args };
+        assert_eq!(words(&run.format()), "fmt -p schedule --check");
+        assert_eq!(words(&run.lints()), "clippy -p schedule --all-targets -- -D warnings");
+        assert_eq!(words(&run.docs()), "doc -p schedule --no-deps");
+        assert_eq!(packages(&workspace, &args).unwrap(), ["schedule"]);
+    }
+
+    #[test]
+    fn without_a_name_all_are_tested_and_the_end_to_end_tests_come_last() {
+        let workspace = Workspace::find().unwrap();
+        let args = Args { locked: true, ..Args::default() };
+        let run = Run { workspace: &workspace, args: &args };
+        assert_eq!(words(&run.lints()), "clippy --workspace --locked --all-targets -- -D warnings");
+        assert_eq!(words(&run.tests("unet")), "test --locked -p unet");
+        let all = packages(&workspace, &args).unwrap();
+        assert_eq!(all.last().map(String::as_str), Some(END_TO_END));
+        assert!(all.len() > LIBTORCH_FREE.len() + 2);
+    }
+
+    #[test]
+    fn an_unknown_crate_is_a_usage_error() {
+        let workspace = Workspace::find().unwrap();
+        let args = Args { package: vec![String::from("shedule")], ..Args::default() };
+        let error = packages(&workspace, &args).unwrap_err();
+        assert_eq!(error.downcast_ref::<Exit>().map(Exit::code), Some(2));
+        assert!(error.to_string().contains("shedule") && error.to_string().contains("schedule,"), "{error}");
+    }
+
+    #[test]
+    fn crates_without_libtorch_are_tested_without_it() {
+        let workspace = Workspace::find().unwrap();
+        let args = Args::default();
+        let run = Run { workspace: &workspace, args: &args };
+        assert_eq!(env_of(&run.tests("schedule"), "LIBTORCH").as_deref(), Some(NOWHERE));
+        assert_eq!(env_of(&run.tests("unet"), "LIBTORCH").as_deref(), None);
+    }
+
+    #[test]
+    fn a_binding_in_the_tree_is_found() {
+        let clean = "schedule v0.1.0 (crates/schedule)\nndarray v0.16.1\ntorch-stub v1.0.0\n";
+        assert_eq!(of_libtorch(clean), None);
+        assert_eq!(of_libtorch(&format!("{clean}torch-sys v0.24.0\n")), Some("torch-sys v0.24.0"));
+        assert_eq!(of_libtorch("tch v0.24.0 (*)"), Some("tch v0.24.0 (*)"));
+    }
+}

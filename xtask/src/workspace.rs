@@ -1,0 +1,148 @@
+//! Where the workspace is, and what its members are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use anyhow::{Context, bail};
+
+/// The crates that must build and test on a machine without libtorch.
+pub(crate) const LIBTORCH_FREE: [&str; 5] = ["random", "schedule", "embedding", "dataset", "figures"];
+
+/// The workspace that `cargo xtask` was called in.
+#[derive(Debug, Clone)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// From the folder of xtask, which cargo names, or upwards from the current folder.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        if let Some(xtask) = env::var_os("CARGO_MANIFEST_DIR")
+            && let Some(root) = Path::new(&xtask).parent()
+            && is_root(root)
+        {
+            return Ok(Self { root: root.to_path_buf() });
+        }
+        let here = env::current_dir().context("the current folder cannot be read")?;
+        match here.ancestors().find(|folder| is_root(folder)) {
+            Some(root) => Ok(Self { root: root.to_path_buf() }),
+            None => bail!(
+                "{}: expected a folder of this workspace, found no Cargo.toml beside xtask/ in it or above; \
+                 call `cargo xtask` inside the clone",
+                here.display()
+            ),
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where setup puts libtorch. `.cargo/config.toml` points LIBTORCH at `torch` in it.
+    pub(crate) fn libtorch(&self) -> PathBuf {
+        self.root.join(".libtorch")
+    }
+
+    /// The crates under `crates/`, each after those it depends on.
+    pub(crate) fn crates_bottom_up(&self) -> anyhow::Result<Vec<String>> {
+        let folder = self.root.join("crates");
+        let mut manifests = BTreeMap::new();
+        for entry in fs::read_dir(&folder).with_context(|| format!("{} cannot be read", folder.display()))? {
+            let manifest = entry?.path().join("Cargo.toml");
+            if let (Ok(text), Some(name)) = (fs::read_to_string(&manifest), folder_name(&manifest)) {
+                manifests.insert(name, text);
+            }
+        }
+        Ok(bottom_up(&manifests))
+    }
+}
+
+fn is_root(folder: &Path) -> bool {
+    folder.join("Cargo.toml").is_file() && folder.join("xtask/Cargo.toml").is_file()
+}
+
+fn folder_name(manifest: &Path) -> Option<String> {
+    Some(manifest.parent()?.file_name()?.to_str()?.to_owned())
+}
+
+/// Sorts package names so that a package comes after its dependencies; ties go by name. A circle, which
+/// cargo itself would refuse, is cut where it is met.
+fn bottom_up(manifests: &BTreeMap<String, String>) -> Vec<String> {
+    let mut sorted = Vec::new();
+    let mut open = Vec::new();
+    for name in manifests.keys() {
+        visit(name, manifests, &mut open, &mut sorted);
+    }
+    sorted
+}
+
+fn visit<'m>(
+    name: &'m str,
+    manifests: &'m BTreeMap<String, String>,
+    open: &mut Vec<&'m str>,
+    sorted: &mut Vec<String>,
+) {
+    let Some(manifest) = manifests.get(name) else { return };
+    if open.contains(&name) {
+        return;
+    }
+    open.push(name);
+    for key in dependency_keys(manifest) {
+        if let Some((member, _)) = manifests.get_key_value(key) {
+            visit(member, manifests, open, sorted);
+        }
+    }
+    sorted.push(name.to_owned());
+}
+
+/// The names on the left in the dependency tables of a manifest. A full TOML parser would be the largest
+/// dependency of xtask, for this one question about our own files.
+fn dependency_keys(manifest: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    manifest.lines().filter_map(move |line| {
+        let line = line.trim();
+        if line.starts_with('[') {
+            inside = line.ends_with("dependencies]");
+            return None;
+        }
+        let key = line.split(['.', '=', ' ']).next()?;
+        (inside && !key.is_empty() && !key.starts_with('#')).then_some(key)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifests(rows: &[(&str, &str)]) -> BTreeMap<String, String> {
+        rows.iter().map(|(name, text)| (String::from(*name), String::from(*text))).collect()
+    }
+
+    #[test]
+    fn a_crate_comes_after_what_it_depends_on() {
+        let sorted = bottom_up(&manifests(&[
+            ("a", "[package]\nname = \"a\"\nz = 1\n[dependencies]\nc.workspace = true\n"),
+            ("b", "[dev-dependencies]\na = { path = \"../a\" }\n"),
+            ("c", "[dependencies]\n# b.workspace = true\nndarray.workspace = true\n"),
+        ]));
+        assert_eq!(sorted, ["c", "a", "b"]);
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let rows = [("a", "[dependencies]\nb.workspace = true"), ("b", "[dependencies]\na.workspace = true")];
+        assert_eq!(bottom_up(&manifests(&rows)).len(), 2);
+    }
+
+    #[test]
+    fn this_workspace_lists_the_libtorch_free_crates() {
+        let crates = Workspace::find().unwrap().crates_bottom_up().unwrap();
+        for name in LIBTORCH_FREE {
+            assert!(crates.iter().any(|c| c == name), "{name} is not in {crates:?}");
+        }
+        let position = |name| crates.iter().position(|c| c == name).unwrap();
+        assert!(position("schedule") < position("sampler"));
+        assert!(position("unet") < position("cli"));
+    }
+}
