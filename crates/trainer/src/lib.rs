@@ -1,1 +1,34 @@
-//! Algorithm 1: loss, Adam, EMA, checkpoints, resume.
+//! Algorithm 1 of Ho et al. 2020: draw x_0, t and eps, take a gradient step on
+//! `|eps - eps_theta(sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, t)|^2`; and all that makes a run
+//! of it one can stop and continue: Adam, EMA, checkpoints, the run folder.
+//!
+//! The network is any closure from (`x_t`, `t`, labels) to a prediction, with its parameters by name, so
+//! this crate can be tested with networks of one number. The paper's t = 1..T is 0..T-1 here.
+
+mod adam;
+mod checkpoint;
+mod clip;
+mod config;
+mod diffuse;
+mod ema;
+mod error;
+mod fit;
+mod lr;
+mod metrics;
+mod run_folder;
+mod step;
+mod tensorboard;
+
+pub use adam::Adam;
+pub use checkpoint::{Checkpoint, Manifest, State, latest_checkpoint, list_checkpoints};
+pub use clip::clip_grad_norm;
+pub use config::{LrDecay, TimeSampling, TrainConfig};
+pub use diffuse::{Draw, ForwardTables};
+pub use ema::Ema;
+pub use error::{BoxError, TrainerError};
+pub use fit::{Fit, Observer, Outcome};
+pub use lr::learning_rate;
+pub use metrics::{Interval, LOSS_BUCKETS, Record};
+pub use run_folder::RunFolder;
+pub use step::{Batch, Model, StepReport, Trainer};
+pub use tensorboard::EventFile;

@@ -1,1 +1,36 @@
-//! The eps-predicting U-Net of DDPM on libtorch.
+//! The eps-predicting U-Net of DDPM (Ho et al. 2020, App. B) on libtorch.
+//!
+//! `[b, c, h, w]` in, `[b, c, h, w]` out; encoder and decoder layers of one resolution are joined by skip
+//! connections; the timestep enters every residual block, or the first feature map only.
+//!
+//! ```
+//! use tch::{Device, Kind, Tensor};
+//! use unet::{Pass, UNet, UNetConfig};
+//!
+//! let config = UNetConfig::preset("tiny-16")?;
+//! let net = UNet::new(&config, 1000, Device::Cpu, 0)?;
+//! let x_t = Tensor::zeros([2, 1, 16, 16], (Kind::Float, Device::Cpu));
+//! let t = Tensor::from_slice(&[0_i64, 999]);
+//! let eps = net.forward(&x_t, &t, None, &Pass::eval())?;
+//! assert_eq!(eps.size(), [2, 1, 16, 16]);
+//! # Ok::<(), unet::UNetError>(())
+//! ```
+
+mod attention;
+mod blocks;
+mod config;
+mod error;
+mod layers;
+mod net;
+mod params;
+mod presets;
+mod resample;
+mod resblock;
+mod time;
+mod validate;
+
+pub use config::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
+pub use error::UNetError;
+pub use layers::Pass;
+pub use net::UNet;
+pub use presets::PRESETS;

@@ -1,0 +1,138 @@
+//! The loop of a run: steps, log lines, samples, checkpoints, and a clean end on request.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tensor_io::Named;
+use tracing::{info, warn};
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::error::{BoxError, TrainerError};
+use crate::metrics::{Interval, Record};
+use crate::run_folder::RunFolder;
+use crate::step::{Batch, Model, StepReport, Trainer};
+
+/// Follows a run: progress bars, event files, sample grids.
+pub trait Observer {
+    /// After every step; `done` counts from 1.
+    fn on_step(&mut self, _done: u64, _report: &StepReport) {}
+    /// After a line of `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// Whatever stops the run.
+    fn on_log(&mut self, _record: &Record) -> Result<(), BoxError> {
+        Ok(())
+    }
+    /// When samples are due, with the averaged weights.
+    ///
+    /// # Errors
+    /// Whatever stops the run.
+    fn on_sample(&mut self, _done: u64, _ema: &[Named]) -> Result<(), BoxError> {
+        Ok(())
+    }
+    /// After a checkpoint.
+    fn on_checkpoint(&mut self, _path: &Path) {}
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// All steps are done.
+    Finished,
+    /// It was asked to stop, and saved.
+    Stopped,
+}
+
+/// A run in its folder.
+pub struct Fit<'a> {
+    /// The run's folder, locked.
+    pub folder: &'a RunFolder,
+    /// The resolved configuration as TOML, kept in every checkpoint.
+    pub config: &'a str,
+    /// Set from a signal handler: the step in progress is finished and saved, then the run ends.
+    pub stop: &'a AtomicBool,
+}
+
+impl Fit<'_> {
+    /// Puts the trainer at the newest checkpoint that verifies, if there is one; returns the sums of its
+    /// interval. Log lines after it are dropped. Damaged checkpoints are passed over with a warning.
+    ///
+    /// # Errors
+    /// [`TrainerError`] when the checkpoint does not fit the trainer.
+    pub fn resume(&self, trainer: &mut Trainer) -> Result<Option<Interval>, TrainerError> {
+        let (latest, refused) = checkpoint::latest_checkpoint(&self.folder.checkpoints())?;
+        for error in refused {
+            warn!("passing over a damaged checkpoint: {error}");
+        }
+        let Some(latest) = latest else { return Ok(None) };
+        let interval = latest.restore(trainer)?;
+        self.folder.drop_records_after(trainer.steps_done())?;
+        info!(step = trainer.steps_done(), "resumed");
+        Ok(Some(interval))
+    }
+
+    /// Trains until all steps are done or a stop is asked for. `batch` gives the images of a step: a
+    /// function of the step alone, or a resumed run is another one.
+    ///
+    /// # Errors
+    /// [`TrainerError::NonFinite`] when training diverges; nothing of the diverged step is saved. Errors of
+    /// the data, the network, the observer and the disk.
+    pub fn run(
+        &self,
+        trainer: &mut Trainer,
+        mut interval: Interval,
+        mut batch: impl FnMut(u64) -> Result<Batch, BoxError>,
+        model: &Model<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, TrainerError> {
+        let config = trainer.config().clone();
+        let mut clock = (Instant::now(), 0);
+        while trainer.steps_done() < config.steps {
+            let images = batch(trainer.steps_done()).map_err(TrainerError::Caller)?;
+            let report = trainer.train_step(&images, model)?;
+            let done = trainer.steps_done();
+            interval.add(&report, trainer.timesteps());
+            observer.on_step(done, &report);
+            clock.1 += report.t.len();
+
+            let last = done == config.steps;
+            if last || done.is_multiple_of(config.log_every) {
+                let images_per_s = clock.1 as f64 / clock.0.elapsed().as_secs_f64().max(1e-9);
+                let record = interval.finish(done, report.lr, images_per_s);
+                self.folder.append_record(&record)?;
+                observer.on_log(&record).map_err(TrainerError::Caller)?;
+                clock = (Instant::now(), 0);
+            }
+            let stop = self.stop.load(Ordering::Relaxed);
+            if last || stop || done.is_multiple_of(config.checkpoint_every) {
+                let begun = Instant::now();
+                self.save(trainer, &interval, observer)?;
+                clock.0 += begun.elapsed();
+            }
+            if last || (config.sample_every > 0 && done.is_multiple_of(config.sample_every) && !stop) {
+                let begun = Instant::now();
+                observer.on_sample(done, trainer.ema_weights()).map_err(TrainerError::Caller)?;
+                clock.0 += begun.elapsed();
+            }
+            if stop && !last {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    fn save(
+        &self,
+        trainer: &Trainer,
+        interval: &Interval,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainerError> {
+        let checkpoints = self.folder.checkpoints();
+        let saved = Checkpoint::write(&checkpoints, trainer, interval, self.config)?;
+        checkpoint::rotate(&checkpoints, trainer.config().keep_checkpoints)?;
+        observer.on_checkpoint(&saved.path);
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! Self-attention over the pixels of a feature map, with a residual connection (Ho et al. 2020, App. B).
+
+use tch::Tensor;
+
+use crate::config::UNetConfig;
+use crate::error::UNetError;
+use crate::layers::{GroupNorm, Init, Linear};
+use crate::params::ParamStore;
+
+pub(crate) struct Attention {
+    norm: GroupNorm,
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Linear,
+    heads: i64,
+}
+
+impl Attention {
+    pub(crate) fn new(
+        store: &mut ParamStore,
+        name: &str,
+        channels: usize,
+        config: &UNetConfig,
+    ) -> Result<Self, UNetError> {
+        let norm =
+            GroupNorm::new(store, &format!("{name}.group_norm"), channels, config.groups, config.norm_eps)?;
+        let mut linear =
+            |part: &str, init| Linear::new(store, &format!("{name}.{part}"), (channels, channels), init);
+        Ok(Self {
+            norm,
+            to_q: linear("to_q", Init::FanAverage)?,
+            to_k: linear("to_k", Init::FanAverage)?,
+            to_v: linear("to_v", Init::FanAverage)?,
+            to_out: linear("to_out.0", Init::Zero)?,
+            heads: config.heads as i64,
+        })
+    }
+
+    /// `[b, c, h, w]` to the same shape.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let size = x.size();
+        let (b, c, pixels) = (size[0], size[1], size[2] * size[3]);
+        let tokens = self.norm.forward(x).view([b, c, pixels]).transpose(1, 2); // [b, hw, c]
+        let split = |linear: &Linear| {
+            linear.forward(&tokens).view([b, pixels, self.heads, c / self.heads]).transpose(1, 2)
+        };
+        let (q, k, v) = (split(&self.to_q), split(&self.to_k), split(&self.to_v)); // [b, heads, hw, c / heads]
+        // softmax(q k^T / sqrt(c / heads)) v
+        let mixed =
+            Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, false, None, false);
+        let mixed = mixed.transpose(1, 2).reshape([b, pixels, c]);
+        let out = self.to_out.forward(&mixed).transpose(1, 2).reshape(&size); // [b, c, h, w]
+        x + out
+    }
+}

@@ -1,0 +1,168 @@
+//! Convolution, linear layer and group normalisation, each computing in the precision of the pass.
+//!
+//! Parameters stay f32; in a bf16 pass the convolutions and linear layers cast them for the product, and
+//! their gradients come back as f32.
+
+use tch::{Kind, Tensor};
+
+use crate::error::UNetError;
+use crate::params::ParamStore;
+
+/// How the network is run this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pass {
+    /// Dropout is active.
+    pub train: bool,
+    /// Element type of the feature maps: [`Kind::Float`] or [`Kind::BFloat16`].
+    pub kind: Kind,
+}
+
+impl Pass {
+    /// Without dropout, in f32.
+    #[must_use]
+    pub fn eval() -> Self {
+        Self { train: false, kind: Kind::Float }
+    }
+
+    /// With dropout, in f32.
+    #[must_use]
+    pub fn train() -> Self {
+        Self { train: true, kind: Kind::Float }
+    }
+
+    /// The same pass in another precision.
+    #[must_use]
+    pub fn with_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+}
+
+/// How a weight starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Init {
+    /// Uniform with variance 2 / (fan_in + fan_out), as in Ho et al.'s code.
+    FanAverage,
+    /// Zero, for the last layer of a residual branch: a fresh block is its skip path.
+    Zero,
+}
+
+pub(crate) struct Conv2d {
+    weight: Tensor,
+    bias: Tensor,
+    stride: i64,
+    padding: i64,
+}
+
+/// Shape of a convolution: square kernel, stride, padding on all sides.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel {
+    pub(crate) size: i64,
+    pub(crate) stride: i64,
+    pub(crate) padding: i64,
+}
+
+impl Kernel {
+    pub(crate) const ONE: Self = Self { size: 1, stride: 1, padding: 0 };
+    pub(crate) const THREE: Self = Self { size: 3, stride: 1, padding: 1 };
+}
+
+impl Conv2d {
+    pub(crate) fn new(
+        store: &mut ParamStore,
+        name: &str,
+        channels: (usize, usize),
+        kernel: Kernel,
+        init: Init,
+    ) -> Result<Self, UNetError> {
+        let (c_in, c_out) = (channels.0 as i64, channels.1 as i64);
+        let area = kernel.size * kernel.size;
+        let bound = bound(init, c_in * area, c_out * area);
+        Ok(Self {
+            weight: store.uniform(
+                format!("{name}.weight"),
+                &[c_out, c_in, kernel.size, kernel.size],
+                bound,
+            )?,
+            bias: store.constant(format!("{name}.bias"), &[c_out], 0.0)?,
+            stride: kernel.stride,
+            padding: kernel.padding,
+        })
+    }
+
+    /// `[b, c_in, h, w]` to `[b, c_out, h / stride, w / stride]`.
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Tensor {
+        let (weight, bias) = (cast(&self.weight, pass.kind), cast(&self.bias, pass.kind));
+        x.conv2d(&weight, Some(&bias), self.stride, self.padding, 1, 1)
+    }
+}
+
+pub(crate) struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    pub(crate) fn new(
+        store: &mut ParamStore,
+        name: &str,
+        features: (usize, usize),
+        init: Init,
+    ) -> Result<Self, UNetError> {
+        let (from, to) = (features.0 as i64, features.1 as i64);
+        Ok(Self {
+            weight: store.uniform(format!("{name}.weight"), &[to, from], bound(init, from, to))?,
+            bias: store.constant(format!("{name}.bias"), &[to], 0.0)?,
+        })
+    }
+
+    /// `[.., from]` to `[.., to]`, in the element type of `x`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let kind = x.kind();
+        x.linear(&cast(&self.weight, kind), Some(&cast(&self.bias, kind)))
+    }
+}
+
+pub(crate) struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: i64,
+    eps: f64,
+}
+
+impl GroupNorm {
+    pub(crate) fn new(
+        store: &mut ParamStore,
+        name: &str,
+        channels: usize,
+        groups: usize,
+        eps: f64,
+    ) -> Result<Self, UNetError> {
+        Ok(Self {
+            weight: store.constant(format!("{name}.weight"), &[channels as i64], 1.0)?,
+            bias: store.constant(format!("{name}.bias"), &[channels as i64], 0.0)?,
+            groups: groups as i64,
+            eps,
+        })
+    }
+
+    /// `[b, c, ..]` to the same shape.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        let kind = x.kind();
+        let (weight, bias) = (cast(&self.weight, kind), cast(&self.bias, kind));
+        x.group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true)
+    }
+}
+
+/// Uniform numbers in `[-a, a]` have variance a^2 / 3.
+fn bound(init: Init, fan_in: i64, fan_out: i64) -> f64 {
+    match init {
+        Init::FanAverage => (6.0 / (fan_in + fan_out) as f64).sqrt(),
+        Init::Zero => 0.0,
+    }
+}
+
+/// The same tensor, without a copy, when it is of that kind already.
+fn cast(param: &Tensor, kind: Kind) -> Tensor {
+    param.to_kind(kind)
+}

@@ -1,0 +1,80 @@
+//! The residual block (Ho et al. 2020, App. B): norm, SiLU, convolution, twice; the time enters between.
+
+use tch::Tensor;
+
+use crate::config::{TimeForm, TimeInjection, UNetConfig};
+use crate::error::UNetError;
+use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, Pass};
+use crate::params::ParamStore;
+
+pub(crate) struct ResBlock {
+    norm1: GroupNorm,
+    conv1: Conv2d,
+    time: Option<(Linear, TimeForm)>,
+    norm2: GroupNorm,
+    conv2: Conv2d,
+    /// 1x1, where the number of channels changes.
+    skip: Option<Conv2d>,
+    dropout: f64,
+}
+
+impl ResBlock {
+    pub(crate) fn new(
+        store: &mut ParamStore,
+        name: &str,
+        channels: (usize, usize),
+        config: &UNetConfig,
+    ) -> Result<Self, UNetError> {
+        let (c_in, c_out) = channels;
+        let (groups, eps) = (config.groups, config.norm_eps);
+        let norm1 = GroupNorm::new(store, &format!("{name}.norm1"), c_in, groups, eps)?;
+        let conv1 = Conv2d::new(store, &format!("{name}.conv1"), channels, Kernel::THREE, Init::FanAverage)?;
+        let width = match config.time_form {
+            TimeForm::Additive => c_out,
+            TimeForm::ScaleShift => 2 * c_out,
+        };
+        let time = match config.time_injection {
+            TimeInjection::Input => None,
+            TimeInjection::PerBlock => {
+                let projection = (config.time_width(), width);
+                let linear =
+                    Linear::new(store, &format!("{name}.time_emb_proj"), projection, Init::FanAverage)?;
+                Some((linear, config.time_form))
+            }
+        };
+        let norm2 = GroupNorm::new(store, &format!("{name}.norm2"), c_out, groups, eps)?;
+        let conv2 = Conv2d::new(store, &format!("{name}.conv2"), (c_out, c_out), Kernel::THREE, Init::Zero)?;
+        let skip = (c_in != c_out)
+            .then(|| {
+                Conv2d::new(store, &format!("{name}.conv_shortcut"), channels, Kernel::ONE, Init::FanAverage)
+            })
+            .transpose()?;
+        Ok(Self { norm1, conv1, time, norm2, conv2, skip, dropout: config.dropout })
+    }
+
+    /// `x` `[b, c_in, h, w]` and `temb` `[b, d]` (after its SiLU) to `[b, c_out, h, w]`.
+    pub(crate) fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Tensor {
+        let h = self.conv1.forward(&self.norm1.forward(x).silu(), pass); // [b, c_out, h, w]
+        let h = self.inject(h, temb);
+        let h = h.silu().dropout(self.dropout, pass.train);
+        let h = self.conv2.forward(&h, pass);
+        // conv2 starts at zero, so a fresh block is exactly its skip path.
+        match &self.skip {
+            Some(skip) => skip.forward(x, pass) + h,
+            None => x + h,
+        }
+    }
+
+    /// The second normalisation, with the time added before it or scaling and shifting after it.
+    fn inject(&self, h: Tensor, temb: &Tensor) -> Tensor {
+        let Some((linear, form)) = &self.time else { return self.norm2.forward(&h) };
+        let projected = linear.forward(temb).to_kind(h.kind()).unsqueeze(-1).unsqueeze(-1);
+        match form {
+            TimeForm::Additive => self.norm2.forward(&(h + projected)),
+            TimeForm::ScaleShift => {
+                let halves = projected.chunk(2, 1); // two of [b, c_out, 1, 1]
+                self.norm2.forward(&h) * (1.0 + &halves[0]) + &halves[1]
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! From t to the vector the blocks see: encoding, then linear, SiLU, linear (Ho et al. 2020, App. B).
+
+use embedding::{EmbeddingKind, Order, TimeEmbedding};
+use tch::{Device, Kind, Tensor};
+
+use crate::config::{EmbeddingConfig, SinusoidOrder, UNetConfig};
+use crate::error::UNetError;
+use crate::layers::{Init, Linear};
+use crate::params::ParamStore;
+
+pub(crate) struct TimeNet {
+    /// `[k]`, radians per unit of t, f64: at f32, 500 cycles over [0, 1] would lose three digits.
+    angular_frequencies: Tensor,
+    order: Order,
+    linear_1: Linear,
+    linear_2: Linear,
+    /// `[classes, d]`, added to the time vector.
+    class_embedding: Option<Tensor>,
+}
+
+impl TimeNet {
+    pub(crate) fn new(
+        store: &mut ParamStore,
+        config: &UNetConfig,
+        timesteps: usize,
+    ) -> Result<Self, UNetError> {
+        let encoding = encoding(&config.embedding, timesteps)?;
+        let frequencies: Vec<f64> = encoding.angular_frequencies().to_vec();
+        let width = config.time_width();
+        let linear_1 =
+            Linear::new(store, "time_embedding.linear_1", (encoding.dim(), width), Init::FanAverage)?;
+        let linear_2 = Linear::new(store, "time_embedding.linear_2", (width, width), Init::FanAverage)?;
+        let class_embedding = config
+            .classes
+            .map(|n| {
+                store.uniform("class_embedding.weight".to_owned(), &[n as i64, width as i64], 3_f64.sqrt())
+            })
+            .transpose()?;
+        let count = frequencies.len() as i64;
+        Ok(Self {
+            angular_frequencies: on_device(&frequencies, count, store.device())?,
+            order: encoding.order(),
+            linear_1,
+            linear_2,
+            class_embedding,
+        })
+    }
+
+    /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]` to `[b, d]` in f32.
+    pub(crate) fn forward(&self, t: &Tensor, class: Option<&Tensor>) -> Tensor {
+        let hidden = self.linear_1.forward(&self.encode(t)).silu();
+        let time = self.linear_2.forward(&hidden); // [b, d]
+        match (&self.class_embedding, class) {
+            (Some(table), Some(labels)) => time + Tensor::embedding(table, labels, -1, false, false),
+            _ => time,
+        }
+    }
+
+    /// `[b]` to `[b, 2k]`: what `TimeEmbedding::encode` gives, on the device.
+    fn encode(&self, t: &Tensor) -> Tensor {
+        let angle = t.to_kind(Kind::Double).unsqueeze(1) * self.angular_frequencies.unsqueeze(0); // [b, k]
+        let (sin, cos) = (angle.sin(), angle.cos());
+        let halves = match self.order {
+            Order::SinFirst => [sin, cos],
+            Order::CosFirst => [cos, sin],
+        };
+        Tensor::cat(&halves, 1).to_kind(Kind::Float)
+    }
+}
+
+fn on_device(values: &[f64], count: i64, device: Device) -> Result<Tensor, UNetError> {
+    Ok(tensor_io::from_slice(values, &[count])?.f_to_device(device)?)
+}
+
+fn encoding(config: &EmbeddingConfig, timesteps: usize) -> Result<TimeEmbedding, UNetError> {
+    let kind = match *config {
+        EmbeddingConfig::Normalized { frequencies } => EmbeddingKind::normalized(timesteps, frequencies),
+        EmbeddingConfig::Transformer { dim, order, freq_shift } => EmbeddingKind::Transformer {
+            dim,
+            max_period: 10_000.0,
+            order: match order {
+                SinusoidOrder::SinFirst => Order::SinFirst,
+                SinusoidOrder::CosFirst => Order::CosFirst,
+            },
+            freq_shift: freq_shift as f64,
+        },
+        EmbeddingConfig::Fourier { frequencies, scale, seed } => {
+            EmbeddingKind::Fourier { steps: timesteps, frequencies, scale, seed }
+        }
+    };
+    Ok(TimeEmbedding::new(&kind)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tensors do what the crate `embedding` specifies, for every kind, order and fractional t.
+    #[test]
+    fn encoding_on_tensors_equals_the_specification() {
+        let transformer = |order| EmbeddingConfig::Transformer { dim: 12, order, freq_shift: 1 };
+        for kind in [
+            EmbeddingConfig::Normalized { frequencies: 10 },
+            EmbeddingConfig::Fourier { frequencies: 6, scale: 16.0, seed: 3 },
+            transformer(SinusoidOrder::SinFirst),
+            transformer(SinusoidOrder::CosFirst),
+        ] {
+            let config = UNetConfig { embedding: kind.clone(), ..UNetConfig::preset("tiny-16").unwrap() };
+            let net = TimeNet::new(&mut ParamStore::new(Device::Cpu, 0), &config, 1000).unwrap();
+            let t = [0.0, 1.0, 499.5, 999.0];
+            let got = tensor_io::to_array(&net.encode(&Tensor::from_slice(&t))).unwrap();
+            let want = encoding(&kind, 1000).unwrap().encode(ndarray::aview1(&t));
+            assert_eq!(got.shape(), want.shape());
+            for (a, b) in got.iter().zip(&want) {
+                assert!((f64::from(*a) - b).abs() < 1e-6, "{kind:?}: {a} is not {b}");
+            }
+        }
+    }
+}
