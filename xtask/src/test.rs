@@ -248,6 +248,18 @@ mod tests {
     }
 
     #[test]
+    fn the_public_ci_tests_every_crate_alone() {
+        let workspace = Workspace::find().unwrap();
+        let path = workspace.root().join(".github/workflows/ci.yml");
+        let workflow = std::fs::read_to_string(path).unwrap();
+        let lists = workflow.lines().filter_map(|line| line.trim().strip_prefix("crate: ["));
+        let listed: Vec<_> = lists.flat_map(|list| list.trim_end_matches(']').split(", ")).collect();
+        for name in packages(&workspace, &Args::default()).unwrap() {
+            assert!(name == END_TO_END || listed.contains(&name.as_str()), "{name} is not in {listed:?}");
+        }
+    }
+
+    #[test]
     fn a_binding_in_the_tree_is_found() {
         let clean = "schedule v0.1.0 (crates/schedule)\nndarray v0.16.1\ntorch-stub v1.0.0\n";
         assert_eq!(of_libtorch(clean), None);

@@ -35,7 +35,7 @@ const MANUAL: &str = "set LIBTORCH to the folder of an unpacked libtorch 2.11.0,
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Also fetches the CUDA part (2.6 GB), without an NVIDIA driver too.
+    /// Also fetches the CUDA part (2 GB more), without an NVIDIA driver too.
     #[arg(long, conflicts_with = "cpu")]
     cuda: bool,
     /// Fetches the CPU part alone, even where there is an NVIDIA driver.
