@@ -1,1 +1,56 @@
 //! Images in: embedded set, IDX, CIFAR-10, folders, npy/npz; seeded batches out.
+//!
+//! Pixels are u8 `[h, w, c]` in a [`Dataset`] and f32 `[b, c, h, w]` in [-1, 1] in a [`Batch`]. Every byte
+//! that comes from outside is checked before anything of the size it claims is allocated. Which images make
+//! up a batch is a function of (seed, step, rank): see [`BatchPlan`].
+//!
+//! ```
+//! use dataset::{BatchPlan, Dataset, OpenOptions, Source};
+//! let options = OpenOptions { pad_to_multiple: Some(8), ..OpenOptions::default() };
+//! let set = Dataset::open(&Source::detect("fashion-mnist:test")?, &options)?;
+//! let plan = BatchPlan::new(set.len(), 64, 7)?.with_flip(true);
+//! let batch = plan.batch(&set, 1000)?;
+//! assert_eq!(batch.images.dim(), (64, 1, 32, 32));
+//! # Ok::<(), dataset::DatasetError>(())
+//! ```
+
+mod array;
+mod arrays;
+mod atomic;
+mod batches;
+mod cifar;
+mod convert;
+mod decode;
+mod embedded;
+mod error;
+mod folder;
+mod idx;
+mod image_file;
+mod limits;
+mod npy;
+mod npy_header;
+mod npz;
+mod padding;
+mod pixels;
+mod prefetch;
+mod scan;
+mod set;
+mod source;
+mod spool;
+mod store;
+
+pub use array::AnyArray;
+pub use batches::{Batch, BatchPlan};
+pub use cifar::{CIFAR10_CLASSES, CifarBatch, CifarKind, parse_cifar, recognise_cifar};
+pub use convert::{from_model, to_model};
+pub use embedded::{FASHION_MNIST_CLASSES, Split};
+pub use error::DatasetError;
+pub use idx::parse_idx;
+pub use image_file::{read_image, save_png};
+pub use npy::{Element, parse_npy, read_npy, write_npy};
+pub use npz::{Npz, write_npz};
+pub use padding::Padding;
+pub use pixels::Fit;
+pub use prefetch::Prefetch;
+pub use set::{Dataset, OnBad, OpenOptions};
+pub use source::Source;

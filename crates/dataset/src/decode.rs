@@ -1,0 +1,226 @@
+//! One encoded image to pixels: PNG, JPEG, WebP and BMP by content, within explicit limits.
+//!
+//! Palettes are expanded, 16 bits become 8, the EXIF orientation is applied, transparency is laid over
+//! white, as a browser would show it; of an animation the first frame is taken.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+
+use crate::pixels::Pixels;
+
+/// Largest width and height, in pixels.
+const MAX_SIDE: u32 = 1 << 14;
+/// Most memory for one image while it is decoded, in bytes; a photo of 100 megapixels fits.
+const MAX_ALLOC: u64 = 512 << 20;
+const FORMATS: [ImageFormat; 4] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Bmp];
+
+/// Whether these first bytes are of an image that [`decode`] reads.
+pub(crate) fn looks_like_image(start: &[u8]) -> bool {
+    image::guess_format(start).is_ok_and(|format| FORMATS.contains(&format))
+}
+
+/// Width and height as shown (after orientation), from the header alone; the error says why not.
+pub(crate) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
+    let mut decoder = open(bytes)?;
+    let orientation = decoder.orientation().map_err(|e| e.to_string())?;
+    let (width, height) = decoder.dimensions();
+    // EXIF 5 to 8 are the ones with a quarter turn.
+    Ok(if orientation.to_exif() >= 5 { (height, width) } else { (width, height) })
+}
+
+/// Decodes an image; 1 channel when every pixel is grey, else 3. The error says why not.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Pixels, String> {
+    let mut decoder = open(bytes)?;
+    let orientation = decoder.orientation().map_err(|e| e.to_string())?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let color = image.color();
+    if !color.has_color() && !color.has_alpha() {
+        return Ok(Pixels { height, width, channels: 1, pixels: image.into_luma8().into_raw() });
+    }
+    let pixels = if color.has_alpha() { over_white(&image) } else { image.into_rgb8().into_raw() };
+    let grey = pixels.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
+    let image = Pixels { height, width, channels: 3, pixels };
+    Ok(if grey { image.with_channels(1) } else { image })
+}
+
+fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, String> {
+    let format = image::guess_format(bytes).map_err(|_| match bytes.len() {
+        0 => "the file is empty".to_owned(),
+        _ => format!("expected PNG, JPEG, WebP or BMP, found {:02x?}", &bytes[..bytes.len().min(8)]),
+    })?;
+    if !FORMATS.contains(&format) {
+        return Err(format!("expected PNG, JPEG, WebP or BMP, found {format:?}"));
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_ALLOC);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let (width, height) = decoder.dimensions();
+    // Some decoders heed these limits late or not at all.
+    if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || decoder.total_bytes() > MAX_ALLOC
+    {
+        return Err(format!(
+            "expected 1x1 to {MAX_SIDE}x{MAX_SIDE} pixels within 512 MiB, found {width}x{height}"
+        ));
+    }
+    Ok(decoder)
+}
+
+/// RGB of an image with alpha laid over white, rounded.
+fn over_white(image: &DynamicImage) -> Vec<u8> {
+    let rgba = image.to_rgba8();
+    let blend = |value: u8, alpha: u8| {
+        let (value, alpha) = (u32::from(value), u32::from(alpha));
+        ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+    };
+    rgba.pixels().flat_map(|p| [blend(p[0], p[3]), blend(p[1], p[3]), blend(p[2], p[3])]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
+
+    fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn rgb() -> RgbImage {
+        RgbImage::from_fn(5, 3, |x, y| Rgb([x as u8 * 50, y as u8 * 80, 7]))
+    }
+
+    #[test]
+    fn lossless_formats_keep_every_pixel() {
+        for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP] {
+            let image = decode(&encode(rgb(), format)).unwrap();
+            assert_eq!((image.height, image.width, image.channels), (3, 5, 3));
+            assert_eq!(image.pixels, rgb().into_raw(), "{format:?}");
+            assert_eq!(dimensions(&encode(rgb(), format)).unwrap(), (5, 3));
+        }
+    }
+
+    #[test]
+    fn grey_is_one_channel_however_it_is_stored() {
+        let grey = GrayImage::from_fn(4, 4, |x, y| Luma([(x * 60 + y) as u8]));
+        let as_rgb = RgbImage::from_fn(4, 4, |x, y| Rgb([grey.get_pixel(x, y)[0]; 3]));
+        let as_rgba = RgbaImage::from_fn(4, 4, |x, y| {
+            let v = grey.get_pixel(x, y)[0];
+            Rgba([v, v, v, 255])
+        });
+        let deep = ImageBuffer::from_fn(4, 4, |x, y| Luma([u16::from(grey.get_pixel(x, y)[0]) * 257]));
+        let want = Pixels { height: 4, width: 4, channels: 1, pixels: grey.clone().into_raw() };
+        for bytes in [
+            encode(grey.clone(), ImageFormat::Png),
+            encode(grey, ImageFormat::Bmp),
+            encode(as_rgb, ImageFormat::WebP),
+            encode(as_rgba, ImageFormat::Png),
+            encode(DynamicImage::ImageLuma16(deep), ImageFormat::Png),
+        ] {
+            assert_eq!(decode(&bytes).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn jpeg_is_near_and_keeps_grey() {
+        let flat = RgbImage::from_pixel(16, 16, Rgb([200, 40, 90]));
+        let image = decode(&encode(flat, ImageFormat::Jpeg)).unwrap();
+        assert!(image.pixels.chunks(3).all(|p| p[0].abs_diff(200) < 4 && p[1].abs_diff(40) < 4));
+        let grey = encode(GrayImage::from_pixel(16, 16, Luma([77])), ImageFormat::Jpeg);
+        assert_eq!(decode(&grey).unwrap().channels, 1);
+    }
+
+    #[test]
+    fn transparency_shows_white() {
+        let pixels =
+            RgbaImage::from_vec(3, 1, vec![10, 20, 30, 0, 10, 20, 30, 255, 0, 100, 200, 51]).unwrap();
+        let image = decode(&encode(pixels, ImageFormat::Png)).unwrap();
+        assert_eq!(image.pixels, [255, 255, 255, 10, 20, 30, 204, 224, 244]);
+        let grey = ImageBuffer::from_fn(2, 1, |x, _| LumaA([0_u8, x as u8 * 255]));
+        let image = decode(&encode(DynamicImage::ImageLumaA8(grey), ImageFormat::Png)).unwrap();
+        assert_eq!((image.channels, image.pixels), (1, vec![255, 0]));
+    }
+
+    #[test]
+    fn sixteen_bits_are_rounded_to_eight() {
+        let deep = ImageBuffer::from_fn(2, 1, |x, _| Rgb([x as u16 * 65535, 32768, 257 * 9]));
+        let image = decode(&encode(DynamicImage::ImageRgb16(deep), ImageFormat::Png)).unwrap();
+        assert_eq!(image.pixels, [0, 128, 9, 255, 128, 9]);
+    }
+
+    /// A PNG chunk: length, kind, data, CRC-32 of kind and data.
+    fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+        let mut crc = flate2::Crc::new();
+        crc.update(kind);
+        crc.update(data);
+        [&(data.len() as u32).to_be_bytes()[..], kind, data, &crc.sum().to_be_bytes()].concat()
+    }
+
+    fn png(width: u32, height: u32, depth_and_color: [u8; 2], more: &[Vec<u8>], rows: &[u8]) -> Vec<u8> {
+        use std::io::Write;
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(rows).unwrap();
+        let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &depth_and_color, &[0, 0, 0]].concat();
+        let mut bytes = [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header)].concat();
+        more.iter().for_each(|extra| bytes.extend(extra));
+        bytes.extend(chunk(b"IDAT", &encoder.finish().unwrap()));
+        bytes.extend(chunk(b"IEND", &[]));
+        bytes
+    }
+
+    #[test]
+    fn palettes_are_expanded_with_their_transparency() {
+        let palette = chunk(b"PLTE", &[255, 0, 0, 0, 0, 255]);
+        let transparent = chunk(b"tRNS", &[255, 0]);
+        let rows = [0, 0, 1, 0, 1, 0];
+        let image = decode(&png(2, 2, [8, 3], std::slice::from_ref(&palette), &rows)).unwrap();
+        assert_eq!(image.pixels, [255, 0, 0, 0, 0, 255, 0, 0, 255, 255, 0, 0]);
+        let image = decode(&png(2, 2, [8, 3], &[palette, transparent], &rows)).unwrap();
+        assert_eq!(image.pixels, [255, 0, 0, 255, 255, 255, 255, 255, 255, 255, 0, 0]);
+    }
+
+    #[test]
+    fn single_bits_become_black_and_white() {
+        let image = decode(&png(3, 1, [1, 0], &[], &[0, 0b1010_0000])).unwrap();
+        assert_eq!((image.channels, image.pixels), (1, vec![255, 0, 255]));
+    }
+
+    #[test]
+    fn exif_orientation_turns_the_image() {
+        // Little-endian TIFF header, one entry: tag 0x0112 (orientation), SHORT, one value: 6.
+        let exif =
+            [b"II*\0\x08\0\0\0\x01\0".as_slice(), &[0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0], &[0; 4]].concat();
+        let bytes = png(2, 1, [8, 0], &[chunk(b"eXIf", &exif)], &[0, 10, 200]);
+        let image = decode(&bytes).unwrap();
+        assert_eq!((image.height, image.width, image.pixels), (2, 1, vec![10, 200]));
+        assert_eq!(dimensions(&bytes).unwrap(), (1, 2));
+    }
+
+    #[test]
+    fn bombs_and_broken_files_are_refused() {
+        let good = encode(rgb(), ImageFormat::Png);
+        let cases: Vec<(Vec<u8>, &str)> = vec![
+            (vec![], "empty"),
+            (b"hello, world".to_vec(), "expected PNG, JPEG, WebP or BMP, found [68, 65"),
+            (b"GIF89a\x01\0\x01\0".to_vec(), "found Gif"),
+            (good[..good.len() / 2].to_vec(), ""),
+            (encode(rgb(), ImageFormat::Jpeg)[..40].to_vec(), ""),
+            (encode(rgb(), ImageFormat::WebP)[..30].to_vec(), ""),
+            (encode(rgb(), ImageFormat::Bmp)[..60].to_vec(), ""),
+            (png(50_000, 50_000, [8, 2], &[], &[0; 100]), ""),
+            (png(16_384, 16_384, [16, 6], &[], &[0; 100]), ""),
+            (png(0, 5, [8, 0], &[], &[0; 10]), ""),
+        ];
+        for (index, (bytes, text)) in cases.into_iter().enumerate() {
+            let error = decode(&bytes).unwrap_err();
+            assert!(error.contains(text), "case {index}: {error:?} lacks {text:?}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Single images: reading one of any accepted kind, writing PNG.
+
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use ndarray::{Array3, ArrayView3};
+
+use crate::atomic::write_atomic;
+use crate::decode::decode;
+use crate::error::DatasetError;
+use crate::limits::{MAX_ENCODED_IMAGE, read_file};
+use crate::pixels::Fit;
+
+/// Reads a PNG, JPEG, WebP or BMP file as `[h, w, c]`.
+///
+/// `size` (1..=4096 pixels) makes it square by `fit`; `channels` is 1 or 3, and `None` gives 1 when every
+/// pixel is grey.
+///
+/// # Errors
+/// [`DatasetError::Io`], [`DatasetError::TooLarge`], [`DatasetError::Malformed`], [`DatasetError::BadOption`].
+pub fn read_image(
+    path: &Path,
+    size: Option<usize>,
+    channels: Option<usize>,
+    fit: Fit,
+) -> Result<Array3<u8>, DatasetError> {
+    crate::OpenOptions { size, channels, ..Default::default() }.validate()?;
+    let bytes = read_file(path, MAX_ENCODED_IMAGE)?;
+    let name = path.display().to_string();
+    let wrong = |found: String| DatasetError::malformed(&name, "image", "a readable image", found);
+    let mut image = decode(&bytes).map_err(wrong)?;
+    if let Some(size) = size {
+        image = image.fit(size, fit);
+    }
+    if let Some(channels) = channels {
+        image = image.with_channels(channels);
+    }
+    let shape = (image.height, image.width, image.channels);
+    Array3::from_shape_vec(shape, image.pixels).map_err(|e| wrong(e.to_string()))
+}
+
+/// Writes an image `[h, w, c]` as PNG, grey (`c` = 1) or RGB (`c` = 3), whole or not at all.
+///
+/// # Errors
+/// [`DatasetError::Shape`] for no pixels or other channels, [`DatasetError::Io`].
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("red.png");
+/// let red = ndarray::Array3::from_shape_fn((4, 6, 3), |(_, _, c)| if c == 0 { 255 } else { 0 });
+/// dataset::save_png(&path, red.view())?;
+/// assert_eq!(dataset::read_image(&path, None, None, dataset::Fit::Crop)?, red);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn save_png(path: &Path, image: ArrayView3<'_, u8>) -> Result<(), DatasetError> {
+    let (height, width, channels) = image.dim();
+    let color = match channels {
+        1 => ExtendedColorType::L8,
+        _ => ExtendedColorType::Rgb8,
+    };
+    let (Ok(columns), Ok(rows)) = (u32::try_from(width), u32::try_from(height)) else {
+        return Err(shape_error(image));
+    };
+    if rows == 0 || columns == 0 || ![1, 3].contains(&channels) {
+        return Err(shape_error(image));
+    }
+    let pixels: Vec<u8> = image.iter().copied().collect();
+    write_atomic(path, |writer| {
+        let mut bytes = Cursor::new(Vec::new());
+        let encoder = PngEncoder::new(&mut bytes);
+        encoder.write_image(&pixels, columns, rows, color).map_err(std::io::Error::other)?;
+        writer.write_all(bytes.get_ref())
+    })
+}
+
+fn shape_error(image: ArrayView3<'_, u8>) -> DatasetError {
+    let (height, width, _) = image.dim();
+    let expected = vec![height.max(1), width.max(1), 3];
+    DatasetError::Shape { what: "image to save (1 or 3 channels)", expected, got: image.shape().to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_round_trips_and_converts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let image = Array3::from_shape_fn((6, 4, 1), |(y, x, _)| (y * 40 + x) as u8);
+        save_png(&path, image.view()).unwrap();
+        assert_eq!(read_image(&path, None, None, Fit::Crop).unwrap(), image);
+        assert_eq!(read_image(&path, Some(3), Some(3), Fit::Pad).unwrap().dim(), (3, 3, 3));
+        // A view that is not contiguous is written by its logical order.
+        save_png(&path, image.view().permuted_axes([1, 0, 2])).unwrap();
+        assert_eq!(read_image(&path, None, None, Fit::Crop).unwrap(), image.permuted_axes([1, 0, 2]));
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        assert!(save_png(&path, Array3::zeros((2, 2, 2)).view()).is_err());
+        assert!(save_png(&path, Array3::zeros((0, 2, 1)).view()).is_err());
+        std::fs::write(&path, "hello").unwrap();
+        assert!(matches!(read_image(&path, None, None, Fit::Crop), Err(DatasetError::Malformed { .. })));
+        assert!(matches!(read_image(&path, Some(0), None, Fit::Crop), Err(DatasetError::BadOption { .. })));
+        assert!(matches!(
+            read_image(folder.path(), None, None, Fit::Crop),
+            Err(DatasetError::Unsuitable { .. })
+        ));
+    }
+}

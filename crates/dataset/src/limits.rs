@@ -1,0 +1,92 @@
+//! How much memory a file may ask for, and reading that never exceeds it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::error::DatasetError;
+
+/// Largest file that is read whole (bytes); larger sets belong into an image folder.
+pub(crate) const MAX_FILE: u64 = 16 << 30;
+/// Largest encoded image (bytes).
+pub(crate) const MAX_ENCODED_IMAGE: u64 = 256 << 20;
+/// Inflated bytes that are granted whatever the ratio.
+const INFLATE_FREE: u64 = 64 << 20;
+/// Above that, inflated bytes for each compressed one. Images stay below 50; deflate can reach 1032.
+const INFLATE_RATIO: u64 = 200;
+
+/// Bytes that `compressed` bytes may inflate to.
+pub(crate) fn inflate_limit(compressed: u64) -> u64 {
+    compressed.saturating_mul(INFLATE_RATIO).clamp(INFLATE_FREE, MAX_FILE)
+}
+
+/// Opens a regular file and tells its length. A pipe or a device is refused: it could last for ever.
+pub(crate) fn open_regular(path: &Path) -> Result<(File, u64), DatasetError> {
+    let kind = std::fs::metadata(path).map_err(|e| DatasetError::io(path, "read", e))?;
+    if !kind.is_file() {
+        let found = if kind.is_dir() { "a folder" } else { "a device or pipe" };
+        return Err(DatasetError::unsuitable(&path.display().to_string(), "a regular file", found));
+    }
+    let file = File::open(path).map_err(|e| DatasetError::io(path, "read", e))?;
+    let length = file.metadata().map_err(|e| DatasetError::io(path, "read", e))?.len();
+    Ok((file, length))
+}
+
+/// A whole file of at most `limit` bytes.
+pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DatasetError> {
+    let (file, length) = open_regular(path)?;
+    check_size(&path.display().to_string(), "the file", length, limit)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    // The file may grow meanwhile.
+    file.take(limit).read_to_end(&mut bytes).map_err(|e| DatasetError::io(path, "read", e))?;
+    Ok(bytes)
+}
+
+/// [`DatasetError::TooLarge`] when `needed` exceeds `limit`.
+pub(crate) fn check_size(file: &str, what: &str, needed: u64, limit: u64) -> Result<(), DatasetError> {
+    if needed > limit {
+        return Err(DatasetError::TooLarge { file: file.to_owned(), what: what.to_owned(), needed, limit });
+    }
+    Ok(())
+}
+
+/// The product of `extents`, or `None` when it, or a prefix with zeros left out, exceeds `isize::MAX`.
+pub(crate) fn checked_product(extents: &[u64]) -> Option<usize> {
+    // Zeros count as ones at first: ndarray and npyz multiply partial products for their strides.
+    let span = extents.iter().try_fold(1_u64, |span, &n| span.checked_mul(n.max(1)))?;
+    let span = isize::try_from(span).ok()?;
+    Some(if extents.contains(&0) { 0 } else { span.unsigned_abs() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_checked() {
+        assert_eq!(checked_product(&[]), Some(1));
+        assert_eq!(checked_product(&[2, 3, 4]), Some(24));
+        assert_eq!(checked_product(&[2, 0, 4]), Some(0));
+        assert_eq!(checked_product(&[1 << 32, 1 << 32]), None);
+        assert_eq!(checked_product(&[0, 1 << 32, 1 << 32]), None);
+        assert_eq!(checked_product(&[1 << 63]), None);
+    }
+
+    #[test]
+    fn inflation_is_limited() {
+        assert_eq!(inflate_limit(0), INFLATE_FREE);
+        assert_eq!(inflate_limit(1 << 20), 200 << 20);
+        assert_eq!(inflate_limit(u64::MAX), MAX_FILE);
+    }
+
+    #[test]
+    fn only_regular_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(open_regular(folder.path()), Err(DatasetError::Unsuitable { .. })));
+        assert!(matches!(open_regular(&folder.path().join("none")), Err(DatasetError::Io { .. })));
+        let file = folder.path().join("file");
+        std::fs::write(&file, [1, 2, 3]).unwrap();
+        assert_eq!(read_file(&file, 3).unwrap(), [1, 2, 3]);
+        assert!(matches!(read_file(&file, 2), Err(DatasetError::TooLarge { needed: 3, limit: 2, .. })));
+    }
+}

@@ -1,0 +1,290 @@
+//! `.npz` archives: a zip file of `.npy` entries, as numpy's `savez` and `savez_compressed` write them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use zip::write::FileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+use crate::array::AnyArray;
+use crate::atomic::write_atomic;
+use crate::error::DatasetError;
+use crate::limits::{check_size, inflate_limit, open_regular};
+use crate::npy::{encode_npy, parse_data};
+use crate::npy_header::read_header;
+
+const FORMAT: &str = "npz";
+/// Length of the record that ends a zip file, without its comment.
+const END_RECORD: u64 = 22;
+
+/// An open archive; arrays are read one by one, when asked for.
+pub struct Npz<R: Read + Seek> {
+    name: String,
+    length: u64,
+    archive: ZipArchive<R>,
+    /// Position in the archive by array name.
+    entries: BTreeMap<String, usize>,
+}
+
+impl Npz<BufReader<File>> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`DatasetError::Io`], [`DatasetError::Malformed`].
+    pub fn open(path: &Path) -> Result<Self, DatasetError> {
+        let (file, _) = open_regular(path)?;
+        Self::new(&path.display().to_string(), BufReader::new(file))
+    }
+}
+
+impl<R: Read + Seek> Npz<R> {
+    /// Reads the directory of an archive; `name` is for the errors.
+    ///
+    /// # Errors
+    /// [`DatasetError::Malformed`].
+    pub fn new(name: &str, mut reader: R) -> Result<Self, DatasetError> {
+        let wrong =
+            |e: &dyn std::fmt::Display| DatasetError::malformed(name, FORMAT, "a zip archive", e.to_string());
+        let length = reader.seek(SeekFrom::End(0)).map_err(|e| wrong(&e))?;
+        refuse_zip64(name, &mut reader, length)?;
+        let mut archive = ZipArchive::new(reader).map_err(|e| wrong(&e))?;
+        let mut entries = BTreeMap::new();
+        for index in 0..archive.len() {
+            let entry = archive.by_index_raw(index).map_err(|e| wrong(&e))?;
+            if let Some(array) = entry.name().strip_suffix(".npy")
+                && entries.insert(array.to_owned(), index).is_some()
+            {
+                let found = format!("{array:?} twice");
+                return Err(DatasetError::malformed(name, FORMAT, "each array once", found));
+            }
+        }
+        Ok(Self { name: name.to_owned(), length, archive, entries })
+    }
+
+    /// Names of the arrays, sorted, without `.npy`.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Whether there is an array of this name.
+    #[must_use]
+    pub fn contains(&self, array: &str) -> bool {
+        self.entries.contains_key(array)
+    }
+
+    /// Reads one array.
+    ///
+    /// # Errors
+    /// [`DatasetError::Unsuitable`] when it is not there, naming those that are; [`DatasetError::Malformed`];
+    /// [`DatasetError::TooLarge`] when it would inflate to more than 64 MiB and 200 times its compressed size.
+    pub fn array(&mut self, array: &str) -> Result<AnyArray, DatasetError> {
+        let Some(&index) = self.entries.get(array) else {
+            let names: Vec<_> = self.names().collect();
+            let expected = format!("an array named {array:?}");
+            return Err(DatasetError::unsuitable(&self.name, expected, format!("{names:?}")));
+        };
+        let file = format!("{}[{array}]", self.name);
+        let entry = self.archive.by_index(index);
+        let mut entry =
+            entry.map_err(|e| DatasetError::malformed(&file, FORMAT, "a zip entry", e.to_string()))?;
+        // Only what the file really holds counts as compressed data.
+        let limit = inflate_limit(entry.compressed_size().min(self.length));
+        let declared = entry.size();
+        let header = read_header(&file, &mut entry)?;
+        check_size(&file, "the array", header.data_bytes, limit)?;
+        let needed = header.bytes.len() as u64 + header.data_bytes;
+        if needed != declared {
+            let expected = format!("{needed} bytes for shape {:?}", header.shape);
+            return Err(DatasetError::malformed(&file, FORMAT, expected, format!("{declared} bytes")));
+        }
+        parse_data(&file, header, &mut BufReader::new(entry))
+    }
+}
+
+/// A zip64 directory can claim 2^64 entries, and room for them would be reserved at once. Numpy writes one
+/// only for archives above 4 GiB.
+fn refuse_zip64<R: Read + Seek>(name: &str, reader: &mut R, length: u64) -> Result<(), DatasetError> {
+    let wrong = |e: std::io::Error| DatasetError::malformed(name, FORMAT, "a zip archive", e.to_string());
+    let start = length.saturating_sub(END_RECORD + u64::from(u16::MAX) + 20);
+    reader.seek(SeekFrom::Start(start)).map_err(wrong)?;
+    let mut tail = Vec::new();
+    reader.take(length - start).read_to_end(&mut tail).map_err(wrong)?;
+    let end = tail.windows(4).rposition(|w| w == b"PK\x05\x06");
+    let Some(end) = end else {
+        return Err(DatasetError::malformed(
+            name,
+            FORMAT,
+            "the directory at the end of a zip archive",
+            "none",
+        ));
+    };
+    // The locator is looked for by the length of the comment, so a false one must not lead elsewhere.
+    let comment = tail.get(end + 20..end + 22).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])));
+    if comment.is_none_or(|n| end + END_RECORD as usize + n != tail.len()) {
+        return Err(DatasetError::malformed(
+            name,
+            FORMAT,
+            "a zip directory that ends the file",
+            "other bytes",
+        ));
+    }
+    if end >= 20 && tail[end - 20..].starts_with(b"PK\x06\x07") {
+        let found = "a zip64 directory; save each array as .npy instead";
+        return Err(DatasetError::malformed(name, FORMAT, "an archive below 4 GiB", found));
+    }
+    Ok(())
+}
+
+/// Writes arrays as `.npz`: not compressed, in the order given, with fixed dates, so that the same arrays
+/// give the same bytes; whole or not at all.
+///
+/// # Errors
+/// [`DatasetError::Io`], also for a name that comes twice.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("s.npz");
+/// let betas = ndarray::array![0.1, 0.2];
+/// dataset::write_npz(&path, &[("betas", betas.clone().into())])?;
+/// let mut npz = dataset::Npz::open(&path)?;
+/// assert_eq!(npz.array("betas")?.into_f64(), betas.into_dyn());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_npz(path: &Path, arrays: &[(&str, AnyArray)]) -> Result<(), DatasetError> {
+    write_atomic(path, |writer| {
+        let mut zip = ZipWriter::new(writer);
+        for (index, (name, array)) in arrays.iter().enumerate() {
+            if arrays[..index].iter().any(|(other, _)| other == name) {
+                return Err(std::io::Error::other(format!("the array name {name:?} comes twice")));
+            }
+            let options = FileOptions::default()
+                .compression_method(CompressionMethod::Stored)
+                .last_modified_time(DateTime::default())
+                .unix_permissions(0o644)
+                .large_file(true);
+            zip.start_file(format!("{name}.npy"), options)?;
+            match array {
+                AnyArray::U8(a) => encode_npy(&mut zip, a)?,
+                AnyArray::I64(a) => encode_npy(&mut zip, a)?,
+                AnyArray::F32(a) => encode_npy(&mut zip, a)?,
+                AnyArray::F64(a) => encode_npy(&mut zip, a)?,
+            }
+        }
+        zip.finish()?.flush()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array1, array};
+    use std::io::Cursor;
+
+    fn archive(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, data) in entries {
+            zip.start_file(*name, FileOptions::default().compression_method(method)).unwrap();
+            zip.write_all(data).unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    fn npy(array: &AnyArray) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match array {
+            AnyArray::F32(a) => encode_npy(&mut bytes, a).unwrap(),
+            AnyArray::U8(a) => encode_npy(&mut bytes, a).unwrap(),
+            _ => unreachable!(),
+        }
+        bytes
+    }
+
+    #[test]
+    fn written_archives_read_back_and_are_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a.npz"), folder.path().join("b.npz"));
+        let arrays = [
+            ("z", array![[1_u8, 2]].into()),
+            ("a", array![-1_i64].into()),
+            ("f", array![0.5_f32].into()),
+            ("d", ndarray::arr0(0.25).into()),
+        ];
+        write_npz(&a, &arrays).unwrap();
+        write_npz(&b, &arrays).unwrap();
+        assert_eq!(std::fs::read(&a).unwrap(), std::fs::read(&b).unwrap());
+        let mut npz = Npz::open(&a).unwrap();
+        assert!(npz.names().eq(["a", "d", "f", "z"]));
+        for (name, want) in arrays {
+            assert_eq!(npz.array(name).unwrap(), want);
+        }
+        let error = npz.array("q").unwrap_err().to_string();
+        assert!(error.contains(r#"an array named "q", found ["a", "d", "f", "z"]"#), "{error}");
+        assert!(write_npz(&a, &[("x", array![1_u8].into()), ("x", array![1_u8].into())]).is_err());
+    }
+
+    #[test]
+    fn compressed_entries_are_read_and_others_ignored() {
+        let data = npy(&array![1_u8, 2, 3].into());
+        let bytes = archive(&[("x.npy", &data), ("readme.txt", b"hello")], CompressionMethod::Deflated);
+        let mut npz = Npz::new("x.npz", Cursor::new(bytes)).unwrap();
+        assert!(npz.names().eq(["x"]));
+        assert_eq!(npz.array("x").unwrap(), array![1_u8, 2, 3].into());
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_is_inflated() {
+        // 80 MiB of zeros are 80 KiB when deflated.
+        let data = npy(&Array1::<u8>::zeros(80 << 20).into());
+        let bytes = archive(&[("x.npy", &data)], CompressionMethod::Deflated);
+        assert!(bytes.len() < 1 << 20);
+        let error = Npz::new("x.npz", Cursor::new(bytes)).unwrap().array("x").unwrap_err();
+        assert!(
+            matches!(error, DatasetError::TooLarge { needed: 83_886_080, limit: 67_108_864, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn malformed_archives_are_refused() {
+        let data = npy(&array![1.0_f32, 2.0].into());
+        let good = archive(&[("x.npy", &data)], CompressionMethod::Stored);
+        let open =
+            |bytes: &[u8]| Npz::new("x.npz", Cursor::new(bytes.to_vec())).and_then(|mut n| n.array("x"));
+        assert!(open(&good).is_ok());
+        for cut in 0..good.len() {
+            assert!(open(&good[..cut]).is_err(), "{cut}");
+        }
+        // A flipped bit of the data is caught by the CRC.
+        let mut flipped = good.clone();
+        let at = flipped.windows(4).position(|w| w == 2.0_f32.to_le_bytes()).unwrap();
+        flipped[at] ^= 1;
+        assert!(open(&flipped).is_err());
+        // A zip64 directory with 2^64 - 1 entries.
+        let mut zip64 = b"PK\x06\x07".to_vec();
+        zip64.resize(20, 0);
+        zip64.extend(b"PK\x05\x06");
+        zip64.extend([0xff; 16]);
+        zip64.extend([0, 0]);
+        assert!(open(&zip64).unwrap_err().to_string().contains("zip64"));
+        // More data than the shape says.
+        let long = archive(&[("x.npy", &[data.as_slice(), &[0]].concat())], CompressionMethod::Deflated);
+        assert!(open(&long).unwrap_err().to_string().contains("for shape [2]"));
+    }
+
+    #[test]
+    fn damage_never_panics() {
+        let data = npy(&array![1.0_f32, 2.0].into());
+        let good = archive(&[("x.npy", &data)], CompressionMethod::Deflated);
+        for at in 0..good.len() {
+            for byte in [0x00, 0x01, 0x7f, 0xff] {
+                let mut bad = good.clone();
+                bad[at] = byte;
+                if let Ok(mut npz) = Npz::new("x.npz", Cursor::new(bad)) {
+                    let _ = npz.array("x");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Bringing one image to a size and a number of channels.
+
+use image::imageops::{self, FilterType};
+use image::{ImageBuffer, Luma, Rgb};
+
+/// How an image that is not square is brought to a square.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Fit {
+    /// The largest square in the middle, resized: the shorter side fills the square, the rest is cut.
+    #[default]
+    Crop,
+    /// Both sides resized, each by its own factor.
+    Stretch,
+    /// The longer side fills the square, black (0) beside it.
+    Pad,
+}
+
+/// An image of 1 or 3 channels, HWC; `pixels` has `height * width * channels` bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pixels {
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) channels: usize,
+    pub(crate) pixels: Vec<u8>,
+}
+
+impl Pixels {
+    /// The image as `size` x `size`; unchanged when it has that size.
+    ///
+    /// The filter is Catmull-Rom (bicubic); when an image shrinks, its support grows with it, so that
+    /// nothing aliases.
+    pub(crate) fn fit(self, size: usize, fit: Fit) -> Self {
+        if (self.height, self.width) == (size, size) {
+            return self;
+        }
+        match fit {
+            Fit::Stretch => self.resize(size, size),
+            Fit::Crop => {
+                // Cut first: a strip of 1 x 16384 would grow to half a million pixels otherwise.
+                let side = self.height.min(self.width);
+                let (top, left) = ((self.height - side) / 2, (self.width - side) / 2);
+                self.cut(top, left, side).resize(size, size)
+            }
+            Fit::Pad => {
+                let longer = self.height.max(self.width);
+                let scaled = |n: usize| ((n * size + longer / 2) / longer).max(1);
+                let (height, width, channels) = (scaled(self.height), scaled(self.width), self.channels);
+                let inner = self.resize(height, width);
+                let (top, left) = ((size - height) / 2, (size - width) / 2);
+                let mut pixels = vec![0; size * size * channels];
+                for (y, row) in inner.pixels.chunks_exact(width * channels).enumerate() {
+                    pixels[((top + y) * size + left) * channels..][..row.len()].copy_from_slice(row);
+                }
+                Self { height: size, width: size, channels, pixels }
+            }
+        }
+    }
+
+    /// Grey to three equal channels, or colour to its luma (ITU-R BT.709 weights).
+    pub(crate) fn with_channels(self, channels: usize) -> Self {
+        let pixels = match (self.channels, channels) {
+            (1, 3) => self.pixels.iter().flat_map(|&v| [v; 3]).collect(),
+            (3, 1) => self.pixels.chunks_exact(3).map(luma).collect(),
+            _ => return self,
+        };
+        Self { channels, pixels, ..self }
+    }
+
+    fn cut(self, top: usize, left: usize, side: usize) -> Self {
+        let row = self.width * self.channels;
+        let rows = self.pixels.chunks_exact(row).skip(top).take(side);
+        let pixels = rows.flat_map(|r| &r[left * self.channels..][..side * self.channels]).copied().collect();
+        Self { height: side, width: side, channels: self.channels, pixels }
+    }
+
+    fn resize(self, height: usize, width: usize) -> Self {
+        if (self.height, self.width) == (height, width) {
+            return self;
+        }
+        let (from_height, from_width) = (self.height as u32, self.width as u32);
+        let (to_height, to_width) = (height as u32, width as u32);
+        let filter = FilterType::CatmullRom;
+        // The buffers have the right length by the invariant of this type.
+        let pixels = if self.channels == 1 {
+            ImageBuffer::<Luma<u8>, _>::from_raw(from_width, from_height, self.pixels)
+                .map(|image| imageops::resize(&image, to_width, to_height, filter).into_raw())
+        } else {
+            ImageBuffer::<Rgb<u8>, _>::from_raw(from_width, from_height, self.pixels)
+                .map(|image| imageops::resize(&image, to_width, to_height, filter).into_raw())
+        };
+        Self { height, width, channels: self.channels, pixels: pixels.unwrap_or_default() }
+    }
+}
+
+/// Luma of one pixel, rounded; equal channels keep their value.
+fn luma(rgb: &[u8]) -> u8 {
+    let weighted = 2126 * u32::from(rgb[0]) + 7152 * u32::from(rgb[1]) + 722 * u32::from(rgb[2]);
+    ((weighted + 5000) / 10_000) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ramp(height: usize, width: usize, channels: usize) -> Pixels {
+        let pixels = (0..height * width * channels).map(|i| (i * 7 % 256) as u8).collect();
+        Pixels { height, width, channels, pixels }
+    }
+
+    #[test]
+    fn crop_takes_the_middle() {
+        // Left third black, middle white, right third black: the middle square is all white.
+        let pixels = (0..4).flat_map(|_| [[0_u8; 4], [255; 4], [0; 4]].concat()).collect();
+        let image = Pixels { height: 4, width: 12, channels: 1, pixels };
+        assert!(image.clone().fit(4, Fit::Crop).pixels.iter().all(|&v| v == 255));
+        assert!(image.clone().fit(2, Fit::Crop).pixels.iter().all(|&v| v == 255));
+        // Stretched, the outer columns are black.
+        let stretched = image.fit(3, Fit::Stretch).pixels;
+        assert!(stretched[1] > 200 && stretched[0] < 60 && stretched[2] < 60, "{stretched:?}");
+    }
+
+    #[test]
+    fn pad_keeps_all_and_adds_black() {
+        let image = Pixels { height: 2, width: 4, channels: 3, pixels: vec![200; 24] };
+        let padded = image.fit(4, Fit::Pad);
+        let rows: Vec<bool> = padded.pixels.chunks(12).map(|r| r.iter().all(|&v| v == 200)).collect();
+        assert_eq!(rows, [false, true, true, false]);
+        assert_eq!(padded.pixels.iter().filter(|&&v| v == 0).count(), 24);
+    }
+
+    #[test]
+    fn grey_survives_the_way_through_colour() {
+        let image = ramp(16, 16, 1);
+        assert_eq!(image.clone().with_channels(3).with_channels(1), image);
+        let primaries =
+            Pixels { height: 1, width: 3, channels: 3, pixels: vec![255, 0, 0, 0, 255, 0, 0, 0, 255] };
+        assert_eq!(primaries.with_channels(1).pixels, [54, 182, 18]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_shape_fits(h in 1_usize..40, w in 1_usize..40, size in 1_usize..20, colour: bool) {
+            let channels = if colour { 3 } else { 1 };
+            for fit in [Fit::Crop, Fit::Stretch, Fit::Pad] {
+                let out = ramp(h, w, channels).fit(size, fit);
+                prop_assert_eq!((out.height, out.width, out.pixels.len()), (size, size, size * size * channels));
+            }
+            // A constant image stays constant.
+            let flat = Pixels { height: h, width: w, channels, pixels: vec![123; h * w * channels] };
+            prop_assert!(flat.fit(size, Fit::Crop).pixels.iter().all(|&v| v == 123));
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Listing a folder of images: which files, in which order, of which class.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::decode::looks_like_image;
+use crate::error::DatasetError;
+
+/// Files with these endings are meant as images: when one cannot be read, that is reported.
+const IMAGE_ENDINGS: [&str; 13] =
+    ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "avif", "heic"];
+/// Deepest nesting of folders that is followed.
+const MAX_DEPTH: usize = 32;
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) path: PathBuf,
+    /// Path below the folder.
+    pub(crate) relative: PathBuf,
+    pub(crate) label: Option<u32>,
+    /// Bytes and nanoseconds of the last change, to notice that the file is another one.
+    pub(crate) length: u64,
+    pub(crate) modified: u128,
+}
+
+/// The images of a folder, sorted by path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listing {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) class_names: Vec<String>,
+    /// Visible files that are no images.
+    pub(crate) ignored: usize,
+}
+
+/// Lists the images below `root`: files that begin as one, whatever their name, and files named as one.
+/// Hidden files and folders are left out.
+///
+/// With images in sub-folders alone, each sub-folder is a class, its own sub-folders included. With images
+/// in the folder itself there are no labels.
+pub(crate) fn scan(root: &Path) -> Result<Listing, DatasetError> {
+    let mut walk = Walk { root, entries: Vec::new(), ignored: 0, open: HashSet::new() };
+    walk.folder(root, 0)?;
+    let Walk { mut entries, ignored, .. } = walk;
+    // Component by component: the order does not depend on how the system lists a folder.
+    entries.sort_by(|a, b| a.relative.cmp(&b.relative));
+    let class = |entry: &Entry| {
+        let mut components = entry.relative.components();
+        let first = components.next()?.as_os_str().to_string_lossy().into_owned();
+        components.next().map(|_| first)
+    };
+    let in_root = entries.iter().filter(|entry| class(entry).is_none()).count();
+    let mut class_names: Vec<String> = Vec::new();
+    if in_root == 0 {
+        for entry in &mut entries {
+            let name = class(entry).unwrap_or_default();
+            if class_names.last() != Some(&name) {
+                class_names.push(name);
+            }
+            entry.label = u32::try_from(class_names.len() - 1).ok();
+        }
+    } else if in_root < entries.len() {
+        let root = root.display();
+        tracing::warn!(%root, "images beside sub-folders with images: the set has no labels");
+    }
+    Ok(Listing { entries, class_names, ignored })
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    entries: Vec<Entry>,
+    ignored: usize,
+    /// Folders that are being listed, links resolved: a link back to one of them is a loop.
+    open: HashSet<PathBuf>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, depth: usize) -> Result<(), DatasetError> {
+        let real = folder.canonicalize().map_err(|e| DatasetError::io(folder, "list", e))?;
+        if depth > MAX_DEPTH || !self.open.insert(real.clone()) {
+            return Ok(());
+        }
+        for entry in fs::read_dir(folder).map_err(|e| DatasetError::io(folder, "list", e))? {
+            let entry = entry.map_err(|e| DatasetError::io(folder, "list", e))?;
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            let path = entry.path();
+            if path.is_dir() {
+                self.folder(&path, depth + 1)?;
+            } else if named_as_image(&path) || begins_as_image(&path) {
+                self.entries.push(self.entry(path));
+            } else {
+                self.ignored += 1;
+            }
+        }
+        self.open.remove(&real);
+        Ok(())
+    }
+
+    fn entry(&self, path: PathBuf) -> Entry {
+        // A file that cannot be asked is listed all the same; reading it will say why.
+        let metadata = fs::metadata(&path).ok();
+        let modified = metadata.as_ref().and_then(|m| m.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+        Entry {
+            relative: path.strip_prefix(self.root).unwrap_or(&path).to_owned(),
+            label: None,
+            length: metadata.map_or(0, |m| m.len()),
+            modified: modified.map_or(0, |d| d.as_nanos()),
+            path,
+        }
+    }
+}
+
+fn named_as_image(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    IMAGE_ENDINGS.contains(&ending.as_str())
+}
+
+fn begins_as_image(path: &Path) -> bool {
+    // Opening a pipe would wait for its writer.
+    if !path.is_file() {
+        return false;
+    }
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
+    read.is_ok() && looks_like_image(&start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"\x89PNG\r\n\x1a\n").unwrap();
+        }
+        folder
+    }
+
+    fn names(listing: &Listing) -> Vec<String> {
+        listing.entries.iter().map(|e| e.relative.display().to_string()).collect()
+    }
+
+    #[test]
+    fn sub_folders_are_classes_in_sorted_order() {
+        let dir =
+            folder(&["cat/2", "cat/1.png", "cat/deep/3.png", "bird/9.png", ".hidden/1.png", "cat/.DS_Store"]);
+        fs::write(dir.path().join("cat/notes.txt"), "notes").unwrap();
+        fs::create_dir(dir.path().join("empty")).unwrap();
+        let listing = scan(dir.path()).unwrap();
+        assert_eq!(names(&listing), ["bird/9.png", "cat/1.png", "cat/2", "cat/deep/3.png"]);
+        assert_eq!(listing.class_names, ["bird", "cat"]);
+        assert!(listing.entries.iter().map(|e| e.label.unwrap()).eq([0, 1, 1, 1]));
+        assert_eq!(listing.ignored, 1);
+    }
+
+    #[test]
+    fn images_in_the_folder_itself_have_no_labels() {
+        for files in [&["b.png", "a.png"][..], &["a.png", "sub/b.png"]] {
+            let listing = scan(folder(files).path()).unwrap();
+            assert_eq!(listing.entries.len(), 2);
+            assert!(listing.class_names.is_empty() && listing.entries.iter().all(|e| e.label.is_none()));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_but_not_round_in_circles() {
+        use std::os::unix::fs::symlink;
+        let dir = folder(&["a/1.png"]);
+        symlink(dir.path(), dir.path().join("a/loop")).unwrap();
+        symlink(dir.path().join("a"), dir.path().join("b")).unwrap();
+        symlink(dir.path().join("none"), dir.path().join("a/broken.png")).unwrap();
+        let listing = scan(dir.path()).unwrap();
+        assert_eq!(names(&listing), ["a/1.png", "a/broken.png", "b/1.png", "b/broken.png"]);
+    }
+}
