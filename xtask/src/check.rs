@@ -53,9 +53,13 @@ impl Report {
         })
     }
 
-    /// Notes a step that cannot be run.
-    pub(crate) fn not_run(&mut self, name: &str) {
-        self.rows.push(Row { step: name.to_owned(), outcome: Outcome::NotRun, time: Duration::ZERO });
+    /// The same where what the program builds on is `ready`; else the step is noted as not run.
+    pub(crate) fn command_if(&mut self, ready: bool, name: &str, command: &mut Command) {
+        if ready {
+            self.command(name, command);
+        } else {
+            self.rows.push(Row { step: name.to_owned(), outcome: Outcome::NotRun, time: Duration::ZERO });
+        }
     }
 
     pub(crate) fn all_passed(&self) -> bool {
@@ -89,7 +93,7 @@ mod tests {
         assert!(report.step("first", || Ok(())));
         assert!(!report.step("the second", || anyhow::bail!("broken")));
         assert!(report.step("third", || Ok(())));
-        report.not_run("fourth");
+        report.command_if(false, "fourth", &mut Command::new("no-such-program"));
         assert!(!report.all_passed());
         let summary = report.summary();
         assert_eq!(summary.lines().last(), Some("2 passed, 2 failed"), "{summary}");

@@ -12,5 +12,5 @@ pub(crate) fn run(workspace: &Workspace, command: &str, args: &[OsString]) -> an
     setup::ensure(workspace)?;
     let mut cargo = process::cargo(workspace);
     cargo.args(["run", "--release", "--package", "cli", "--bin", "ddpm", "--", command]).args(args);
-    Ok(process::code_of(process::run(&mut cargo)?))
+    Ok(process::code_of(process::run_to_its_end(&mut cargo)?))
 }

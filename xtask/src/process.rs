@@ -56,15 +56,18 @@ fn set_by_cargo_run(name: &str) -> bool {
     name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO_BIN_NAME"
 }
 
-/// Runs `command` to its end. Ctrl-C reaches it as well as us: it decides how to stop (a training run
-/// saves first), and we stay until it has.
+/// Runs `command`. Ctrl-C ends it and us.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
-    // From here on these signals only set a flag that nobody reads, instead of ending xtask.
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))
-            .context("signal handlers cannot be set")?;
-    }
     command.status().with_context(|| format!("`{}` cannot be started", line_of(command)))
+}
+
+/// Runs `command`, which decides itself how to stop when Ctrl-C reaches it as well as us (a training run
+/// saves first): we stay until it has.
+pub(crate) fn run_to_its_end(command: &mut Command) -> anyhow::Result<ExitStatus> {
+    // From here on Ctrl-C only sets a flag that nobody reads, instead of ending xtask.
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::new(AtomicBool::new(false)))
+        .context("the handler of Ctrl-C cannot be set")?;
+    run(command)
 }
 
 /// The exit code of a program, for our own: 128 + N when signal N ended it, as shells have it.

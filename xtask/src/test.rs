@@ -58,20 +58,19 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
         || report.step("setup", || setup::ensure(workspace));
 
     report.command("format", &mut run.format());
-    run.of_libtorch(report, libtorch, "lints", |report, name| report.command(name, &mut run.lints()));
-    run.of_libtorch(report, libtorch, "docs", |report, name| report.command(name, &mut run.docs()));
+    report.command_if(libtorch, "lints", &mut run.lints());
+    report.command_if(libtorch, "docs", &mut run.docs());
     for name in packages.iter().filter(|name| LIBTORCH_FREE.contains(&name.as_str())) {
         report.step(&format!("{name} without libtorch"), || run.isolation(name));
     }
     for name in packages.iter().filter(|name| *name != END_TO_END) {
-        let step = format!("tests of {name}");
         let ready = libtorch || is_libtorch_free(name);
-        run.of_libtorch(report, ready, &step, |report, step| report.command(step, &mut run.tests(name)));
+        report.command_if(ready, &format!("tests of {name}"), &mut run.tests(name));
     }
     if packages.iter().any(|name| name == END_TO_END) && !(whole && args.fast) {
-        run.of_libtorch(report, libtorch, "end to end", |report, name| {
-            report.command(name, &mut run.tests(END_TO_END))
-        });
+        // They run the built program, which lies beside their own folder: target/debug/ddpm.
+        report.command_if(libtorch, "program", &mut run.program());
+        report.command_if(libtorch, "end to end", &mut run.tests(END_TO_END));
     }
     Ok(())
 }
@@ -105,21 +104,6 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs a step that needs libtorch, or notes that it could not be run.
-    fn of_libtorch(
-        &self,
-        report: &mut Report,
-        ready: bool,
-        name: &str,
-        step: impl FnOnce(&mut Report, &str) -> bool,
-    ) {
-        if ready {
-            step(report, name);
-        } else {
-            report.not_run(name);
-        }
-    }
-
     /// `cargo COMMAND`, for the crates asked for or for all.
     fn cargo(&self, command: &str, all: &str) -> Command {
         let mut cargo = process::cargo(self.workspace);
@@ -163,6 +147,13 @@ impl Run<'_> {
         if is_libtorch_free(name) {
             cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
         }
+        cargo
+    }
+
+    /// The program, in the profile of the tests: what it depends on is built by then.
+    fn program(&self) -> Command {
+        let mut cargo = process::cargo(self.workspace);
+        cargo.arg("build").args(self.locked()).args(["-p", "cli"]).current_dir(self.workspace.root());
         cargo
     }
 
