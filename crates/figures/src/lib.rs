@@ -1,1 +1,39 @@
-//! Every figure of the report as PNG, and the report itself.
+//! Every figure of the report as PNG, and the report itself: arrays in, bytes out.
+//!
+//! Nothing here draws random numbers, asks the clock or knows libtorch: the same arrays give the same
+//! bytes. Images are u8, `[.., h, w, c]` with `c` 1 (grey) or 3 (RGB); t runs over `0..T` as everywhere
+//! in this workspace (the paper's 1..=T).
+//!
+//! - [`grid`] is plain images side by side, [`Sheet`] adds labels.
+//! - One function a figure, numbered as in the report: [`schedules`] (1), [`forward_strips`] (2),
+//!   [`one_step`] (3), [`histograms`] (4), [`embedding`] (5), [`loss`] (6), [`samples`] (7),
+//!   [`trajectories`] (8), [`sigmas`] (9), [`variations`] (10), [`fewer_steps`] (11).
+//! - [`Report`] binds [`Figure`]s into one self-contained HTML file.
+
+mod axis;
+mod canvas;
+mod check;
+mod equation;
+mod error;
+mod figure;
+mod gallery;
+mod grid;
+mod heat_map;
+mod page;
+mod plot;
+mod report;
+mod sheet;
+mod text;
+mod write;
+
+pub use canvas::Canvas;
+pub use equation::equation_html;
+pub use error::FiguresError;
+pub use figure::{Figure, Table};
+pub use gallery::{
+    LossBucket, Moments, OneStep, PixelValues, SamplerBlocks, ScheduleCurves, Strip, embedding, fewer_steps,
+    forward_strips, histograms, loss, one_step, samples, schedules, sigmas, trajectories, variations,
+};
+pub use grid::{grid, square_columns};
+pub use report::Report;
+pub use sheet::{Band, Sheet, SheetLayout};

@@ -1,0 +1,181 @@
+//! An RGB picture on white: pixels, images, text, and its PNG bytes.
+
+use std::io::Cursor;
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
+use ndarray::ArrayView3;
+
+use crate::error::FiguresError;
+use crate::text::Text;
+
+/// Most pixels of one picture: 400 MB of RGB.
+const PIXEL_LIMIT: usize = 1 << 27;
+
+/// A colour, `[red, green, blue]` in 0..=255.
+pub(crate) type Colour = [u8; 3];
+
+/// The text colour.
+pub(crate) const INK: Colour = [0x22, 0x22, 0x22];
+/// Second-rank text and rules.
+pub(crate) const GREY: Colour = [0x66, 0x66, 0x66];
+const WHITE: Colour = [255; 3];
+
+/// An RGB picture, white at first. Whatever reaches over an edge is cut off.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Canvas {
+    pixels: RgbImage,
+}
+
+impl Canvas {
+    /// A white picture.
+    ///
+    /// # Errors
+    /// [`FiguresError::Empty`] when a side is 0, [`FiguresError::TooLarge`] above 2^27 pixels.
+    pub fn new(width: usize, height: usize) -> Result<Self, FiguresError> {
+        if width == 0 || height == 0 {
+            return Err(FiguresError::Empty { what: "the picture" });
+        }
+        let too_large = FiguresError::TooLarge { width, height, limit: PIXEL_LIMIT };
+        if width.checked_mul(height).is_none_or(|pixels| pixels > PIXEL_LIMIT) {
+            return Err(too_large);
+        }
+        let (Ok(w), Ok(h)) = (u32::try_from(width), u32::try_from(height)) else {
+            return Err(too_large);
+        };
+        Ok(Self { pixels: RgbImage::from_pixel(w, h, Rgb(WHITE)) })
+    }
+
+    /// The picture inside PNG bytes.
+    pub(crate) fn from_png(png: &[u8]) -> Result<Self, FiguresError> {
+        let pixels = image::load_from_memory_with_format(png, image::ImageFormat::Png)?.into_rgb8();
+        Ok(Self { pixels })
+    }
+
+    /// Pixels across.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.pixels.width() as usize
+    }
+
+    /// Pixels down.
+    #[must_use]
+    pub fn height(&self) -> usize {
+        self.pixels.height() as usize
+    }
+
+    /// The pixels.
+    #[must_use]
+    pub fn pixels(&self) -> &RgbImage {
+        &self.pixels
+    }
+
+    /// The picture as PNG. The same pixels give the same bytes.
+    ///
+    /// # Errors
+    /// [`FiguresError::Png`] when the encoder fails.
+    pub fn png(&self) -> Result<Vec<u8>, FiguresError> {
+        let mut bytes = Cursor::new(Vec::new());
+        PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
+            .write_image(
+                self.pixels.as_raw(),
+                self.pixels.width(),
+                self.pixels.height(),
+                ExtendedColorType::Rgb8,
+            )?;
+        Ok(bytes.into_inner())
+    }
+
+    /// One image `[h, w, c]` (`c` 1 or 3), each pixel a square of `scale` pixels, its corner at `(x, y)`.
+    pub(crate) fn draw_image(&mut self, image: &ArrayView3<'_, u8>, scale: usize, x: usize, y: usize) {
+        let (height, width, channels) = image.dim();
+        for row in 0..height {
+            for column in 0..width {
+                let colour = [0, 1, 2].map(|channel| image[[row, column, channel.min(channels - 1)]]);
+                self.fill(x + column * scale, y + row * scale, scale, scale, colour);
+            }
+        }
+    }
+
+    /// Another picture, its corner at `(x, y)`.
+    pub(crate) fn draw_canvas(&mut self, other: &Self, x: usize, y: usize) {
+        for (column, row, pixel) in other.pixels.enumerate_pixels() {
+            self.set(x + column as usize, y + row as usize, pixel.0);
+        }
+    }
+
+    /// A filled rectangle.
+    pub(crate) fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, colour: Colour) {
+        for row in y..(y + height).min(self.height()) {
+            for column in x..(x + width).min(self.width()) {
+                self.set(column, row, colour);
+            }
+        }
+    }
+
+    /// Text, the corner of its box at `(x, y)`.
+    pub(crate) fn draw_text(&mut self, text: &Text, x: usize, y: usize, colour: Colour) {
+        for row in 0..text.height() {
+            for column in 0..text.width() {
+                let coverage = u16::from(text.coverage(column, row));
+                let (x, y) = (x + column, y + row);
+                if coverage == 0 || x >= self.width() || y >= self.height() {
+                    continue;
+                }
+                let below = self.pixels.get_pixel(x as u32, y as u32).0;
+                let mixed = [0, 1, 2].map(|channel| {
+                    let (over, under) = (u16::from(colour[channel]), u16::from(below[channel]));
+                    ((over * coverage + under * (255 - coverage) + 127) / 255) as u8
+                });
+                self.set(x, y, mixed);
+            }
+        }
+    }
+
+    fn set(&mut self, x: usize, y: usize, colour: Colour) {
+        if x < self.width() && y < self.height() {
+            self.pixels.put_pixel(x as u32, y as u32, Rgb(colour));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Canvas, INK};
+    use crate::error::FiguresError;
+    use crate::text::{Text, Weight};
+    use ndarray::Array3;
+
+    #[test]
+    fn refuses_pictures_nobody_can_look_at() {
+        assert!(matches!(Canvas::new(0, 5), Err(FiguresError::Empty { .. })));
+        assert!(matches!(Canvas::new(1 << 20, 1 << 20), Err(FiguresError::TooLarge { .. })));
+        assert!(matches!(Canvas::new(usize::MAX, 2), Err(FiguresError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn png_round_trip() {
+        let mut canvas = Canvas::new(9, 7).unwrap();
+        canvas.fill(2, 3, 4, 2, [10, 200, 30]);
+        assert_eq!(Canvas::from_png(&canvas.png().unwrap()).unwrap(), canvas);
+    }
+
+    #[test]
+    fn images_are_enlarged_without_blur_and_cut_at_the_edge() {
+        let image = Array3::from_shape_vec((1, 2, 3), vec![1, 2, 3, 40, 50, 60]).unwrap();
+        let mut canvas = Canvas::new(5, 4).unwrap();
+        canvas.draw_image(&image.view(), 2, 2, 1);
+        let pixel = |x, y| canvas.pixels().get_pixel(x, y).0;
+        assert_eq!([pixel(2, 1), pixel(3, 2)], [[1, 2, 3]; 2]);
+        assert_eq!(pixel(4, 2), [40, 50, 60]);
+        assert_eq!([pixel(1, 1), pixel(2, 0), pixel(2, 3)], [[255; 3]; 3]);
+    }
+
+    #[test]
+    fn text_over_the_edge_is_cut() {
+        let mut canvas = Canvas::new(20, 20).unwrap();
+        let text = Text::new("wide text", 24, Weight::Regular).unwrap();
+        canvas.draw_text(&text, 2, 0, INK);
+        assert!(canvas.pixels().pixels().any(|pixel| pixel.0 != [255; 3]));
+    }
+}

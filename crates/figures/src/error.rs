@@ -1,0 +1,82 @@
+//! What can be wrong with the data of a figure.
+
+use std::path::PathBuf;
+
+/// Why a figure or the report could not be drawn or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FiguresError {
+    /// An array or a list that must hold something is empty.
+    #[error("nothing to draw: {what} is empty")]
+    Empty {
+        /// The argument.
+        what: &'static str,
+    },
+    /// Two sizes that must agree do not.
+    #[error("{what}: expected {expected}, got {got}")]
+    Mismatch {
+        /// The argument.
+        what: &'static str,
+        /// The size that fits the other arguments.
+        expected: usize,
+        /// The size that came.
+        got: usize,
+    },
+    /// Image arrays of one figure differ in shape.
+    #[error("{what}: expected shape {expected:?}, got {got:?}")]
+    Shape {
+        /// The argument.
+        what: &'static str,
+        /// The shape of the first array, or the one it implies.
+        expected: Vec<usize>,
+        /// The shape that came.
+        got: Vec<usize>,
+    },
+    /// Images are grey or RGB.
+    #[error("images must have 1 or 3 channels, got {got}")]
+    Channels {
+        /// Size of the last axis.
+        got: usize,
+    },
+    /// A number to plot is NaN, infinite, or too large for an axis.
+    #[error("{what}: value {index} is {got}, expected a finite number")]
+    NotFinite {
+        /// The series.
+        what: String,
+        /// Position of the number in its series.
+        index: usize,
+        /// The number.
+        got: f64,
+    },
+    /// The picture would not fit into memory or into a viewer.
+    #[error("a picture of {width} x {height} pixels is over the limit of {limit} pixels")]
+    TooLarge {
+        /// Pixels across.
+        width: usize,
+        /// Pixels down.
+        height: usize,
+        /// Most pixels in all.
+        limit: usize,
+    },
+    /// The plotting crate refused to draw.
+    #[error("the plot could not be drawn: {reason}")]
+    Plot {
+        /// Its own words.
+        reason: String,
+    },
+    /// A PNG could not be encoded or decoded.
+    #[error("the PNG could not be coded: {source}")]
+    Png {
+        /// What the codec says.
+        #[from]
+        source: image::ImageError,
+    },
+    /// A file could not be written.
+    #[error("{}: cannot write: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,69 @@
+//! A finished figure: its picture, and what the report says about it.
+
+use std::path::{Path, PathBuf};
+
+use crate::canvas::Canvas;
+use crate::error::FiguresError;
+use crate::page::Page;
+use crate::write::write_file;
+
+/// A figure of the report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// Name of the file without its ending, such as `01-schedules`. Names sort in the report's order.
+    pub name: &'static str,
+    /// What is to be seen, in a few words.
+    pub title: &'static str,
+    /// What is to be looked at, in a sentence or two.
+    pub caption: String,
+    /// The equations it illustrates, one a line, in the plain notation of [`crate::equation_html`].
+    pub equation: &'static str,
+    /// The picture.
+    pub png: Vec<u8>,
+    /// The numbers behind the picture, where they are worth reading.
+    pub table: Option<Table>,
+}
+
+/// Numbers in rows and columns.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Table {
+    /// Column headings.
+    pub header: Vec<String>,
+    /// Cells, row by row.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// The words of a figure.
+pub(crate) struct Words {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) caption: String,
+    pub(crate) equation: &'static str,
+    /// How to read the picture, in a line that stands in the picture itself.
+    pub(crate) note: &'static str,
+}
+
+impl Words {
+    /// An empty page with title and note.
+    pub(crate) fn page(&self) -> Page {
+        Page::new(self.title).note(self.note)
+    }
+
+    /// The figure, once it is drawn.
+    pub(crate) fn figure(self, picture: &Canvas) -> Result<Figure, FiguresError> {
+        let Self { name, title, caption, equation, note: _ } = self;
+        Ok(Figure { name, title, caption, equation, png: picture.png()?, table: None })
+    }
+}
+
+impl Figure {
+    /// Writes the picture to `dir/name.png`, by way of a temporary file, and returns that path.
+    ///
+    /// # Errors
+    /// [`FiguresError::Write`].
+    pub fn save(&self, dir: &Path) -> Result<PathBuf, FiguresError> {
+        let path = dir.join(self.name).with_extension("png");
+        write_file(&path, &self.png)?;
+        Ok(path)
+    }
+}

@@ -1,0 +1,149 @@
+//! Figure 6: the loss while training, and where along t it comes from (Ho et al. 2020, Eq. 14).
+
+use crate::axis::Scale;
+use crate::check;
+use crate::error::FiguresError;
+use crate::figure::{Figure, Words};
+use crate::gallery::HALF;
+use crate::plot::{Mark, PALETTE, Panel, lighter};
+
+/// Most points of the raw curve; more are thinned out evenly.
+const MAX_POINTS: usize = 3000;
+/// The smoothed curve averages over about this share of the run.
+const SMOOTHING: f64 = 0.02;
+
+/// Mean loss over a range of t.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LossBucket {
+    /// First t of the range.
+    pub first: usize,
+    /// First t beyond it.
+    pub end: usize,
+    /// Mean loss.
+    pub loss: f64,
+}
+
+/// The loss by training step, raw and smoothed, and the loss by t. `steps` and `losses` are `[n]`;
+/// `buckets` follow each other without a hole.
+///
+/// # Errors
+/// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when `steps` and `losses` differ in length or a
+/// bucket does not start where the one before ends, [`FiguresError::NotFinite`].
+pub fn loss(steps: &[u64], losses: &[f64], buckets: &[LossBucket]) -> Result<Figure, FiguresError> {
+    check::not_empty("the losses", losses)?;
+    check::length("losses", steps.len(), losses.len())?;
+    check::finite("losses", losses.iter().copied())?;
+    check::not_empty("the loss buckets", buckets)?;
+    for pair in buckets.windows(2) {
+        check::length("start of a loss bucket", pair[0].end, pair[1].first)?;
+    }
+    if let Some(bucket) = buckets.iter().find(|bucket| bucket.end <= bucket.first) {
+        return Err(FiguresError::Mismatch {
+            what: "end of a loss bucket",
+            expected: bucket.first + 1,
+            got: bucket.end,
+        });
+    }
+    let words = Words {
+        name: "06-loss",
+        title: "Training loss",
+        caption: "Left: mean squared error of the predicted noise, batch by batch (faint) and smoothed. \
+                  Right: the same error by t. Little noise is hard to find in an image, and much noise is \
+                  easy to see, so the error falls with t; predicting zero everywhere would cost 1."
+            .into(),
+        equation: "L_{simple} = E_{t, x_0, ε} ‖ε − ε_θ(√ᾱ_t x_0 + √(1 − ᾱ_t) ε, t)‖^2",
+        note: "Mean squared error per pixel of the predicted noise, dimensionless.",
+    };
+    let smooth = smoothed(losses);
+    let stride = losses.len().div_ceil(MAX_POINTS);
+    let curve = |values: &[f64]| -> Vec<(f64, f64)> {
+        steps.iter().zip(values).step_by(stride).map(|(&step, &value)| (step as f64, value)).collect()
+    };
+    let (low, high) = losses.iter().fold((f64::INFINITY, 0_f64), |(l, h), &v| (l.min(v), h.max(v)));
+    let history = Panel {
+        heading: "Loss by training step".into(),
+        x_label: "training step".into(),
+        y_label: "loss".into(),
+        y_scale: if low > 0.0 && high > 4.0 * low { Scale::Log } else { Scale::Linear },
+        marks: vec![
+            Mark::line(curve(losses), lighter(PALETTE[0], 0.6)).thin(),
+            Mark::line(curve(&smooth), PALETTE[1]),
+        ],
+        ..Panel::default()
+    };
+    let mut edges: Vec<f64> = buckets.iter().map(|bucket| bucket.first as f64).collect();
+    edges.extend(buckets.last().map(|bucket| bucket.end as f64));
+    let by_t = Panel {
+        heading: "Loss by timestep".into(),
+        x_label: "t".into(),
+        y_label: "mean loss".into(),
+        marks: vec![Mark::Bars {
+            edges,
+            heights: buckets.iter().map(|bucket| bucket.loss).collect(),
+            colour: lighter(PALETTE[0], 0.2),
+        }],
+        ..Panel::default()
+    };
+    let legend = vec![("each logged step".into(), lighter(PALETTE[0], 0.6)), ("smoothed".into(), PALETTE[1])];
+    let page =
+        words.page().legend(legend).row(vec![history.draw(HALF.0, HALF.1)?, by_t.draw(HALF.0, HALF.1)?]);
+    let picture = page.draw()?;
+    words.figure(&picture)
+}
+
+/// Exponential moving average from the left, each value an average of those before it (no pull to 0).
+fn smoothed(values: &[f64]) -> Vec<f64> {
+    let decay = (-1.0 / (SMOOTHING * values.len() as f64).max(1.0)).exp();
+    let (mut sum, mut weight) = (0.0, 0.0);
+    values
+        .iter()
+        .map(|value| {
+            sum = decay * sum + value;
+            weight = decay * weight + 1.0;
+            sum / weight
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LossBucket, loss, smoothed};
+    use crate::error::FiguresError;
+    use proptest::prelude::*;
+
+    fn bucket(first: usize, end: usize) -> LossBucket {
+        LossBucket { first, end, loss: 0.5 }
+    }
+
+    #[test]
+    fn draws_and_refuses() {
+        let buckets = [bucket(0, 10), bucket(10, 30)];
+        let figure = |steps: &[u64], losses: &[f64], buckets: &[LossBucket]| loss(steps, losses, buckets);
+        let good = figure(&[1, 2, 3], &[1.0, 0.5, 0.1], &buckets).unwrap();
+        assert_eq!(good, figure(&[1, 2, 3], &[1.0, 0.5, 0.1], &buckets).unwrap());
+        assert!(figure(&[7], &[0.0], &buckets[..1]).is_ok());
+
+        assert!(matches!(figure(&[], &[], &buckets), Err(FiguresError::Empty { .. })));
+        assert!(matches!(figure(&[1], &[1.0], &[]), Err(FiguresError::Empty { .. })));
+        assert!(matches!(figure(&[1], &[1.0, 2.0], &buckets), Err(FiguresError::Mismatch { .. })));
+        assert!(matches!(figure(&[1], &[f64::NAN], &buckets), Err(FiguresError::NotFinite { .. })));
+        let hole = [bucket(0, 10), bucket(11, 30)];
+        assert!(matches!(
+            figure(&[1], &[1.0], &hole),
+            Err(FiguresError::Mismatch { expected: 10, got: 11, .. })
+        ));
+        assert!(matches!(figure(&[1], &[1.0], &[bucket(5, 5)]), Err(FiguresError::Mismatch { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn smoothing_stays_between_the_values(values in prop::collection::vec(-10.0..10.0_f64, 1..200)) {
+            let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let smooth = smoothed(&values);
+            prop_assert_eq!(smooth.len(), values.len());
+            prop_assert!((smooth[0] - values[0]).abs() < 1e-12);
+            prop_assert!(smooth.iter().all(|&value| value >= low - 1e-9 && value <= high + 1e-9));
+        }
+    }
+}

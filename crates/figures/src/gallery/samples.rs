@@ -1,0 +1,51 @@
+//! Figure 7: images from noise (Ho et al. 2020, Algorithm 2).
+
+use ndarray::ArrayView4;
+
+use crate::check;
+use crate::error::FiguresError;
+use crate::figure::{Figure, Words};
+use crate::gallery::in_rows;
+use crate::grid::square_columns;
+use crate::sheet::Sheet;
+
+/// Samples `[n, h, w, c]` in a grid about twice as wide as high.
+///
+/// # Errors
+/// [`FiguresError::Empty`], [`FiguresError::Channels`], [`FiguresError::TooLarge`].
+pub fn samples(images: ArrayView4<'_, u8>) -> Result<Figure, FiguresError> {
+    check::images("the samples", &images.view().into_dyn())?;
+    let words = Words {
+        name: "07-samples",
+        title: "Samples",
+        caption:
+            "Images the model made from nothing but noise, with the averaged (EMA) weights; not selected."
+                .into(),
+        equation: "x_{t−1} = (x_t − β_t/√(1 − ᾱ_t) ε_θ(x_t, t)) / √α_t + σ_t z,  z ~ N(0, I)",
+        note: "Every image from its own noise, not selected.",
+    };
+    let rows = in_rows(&images, square_columns(2 * images.dim().0));
+    let page = words.page().row(vec![Sheet::new(rows.view()).draw()?]);
+    let picture = page.draw()?;
+    words.figure(&picture)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples;
+    use crate::error::FiguresError;
+    use ndarray::Array4;
+
+    #[test]
+    fn draws_and_refuses() {
+        for n in [1, 3, 32] {
+            let images = Array4::<u8>::from_elem((n, 6, 6, 3), 9);
+            assert_eq!(samples(images.view()).unwrap(), samples(images.view()).unwrap());
+        }
+        assert!(matches!(samples(Array4::zeros((0, 6, 6, 1)).view()), Err(FiguresError::Empty { .. })));
+        assert!(matches!(
+            samples(Array4::zeros((4, 6, 6, 2)).view()),
+            Err(FiguresError::Channels { got: 2 })
+        ));
+    }
+}

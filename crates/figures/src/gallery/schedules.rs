@@ -1,0 +1,112 @@
+//! Figure 1: what each noise schedule does to signal and noise (Ho et al. 2020, section 2, Eq. 2 and 4).
+
+use crate::axis::Scale;
+use crate::check;
+use crate::error::FiguresError;
+use crate::figure::{Figure, Words};
+use crate::gallery::THIRD;
+use crate::plot::{Mark, PALETTE, Panel};
+
+/// One noise schedule.
+#[derive(Debug, Clone, Copy)]
+pub struct ScheduleCurves<'a> {
+    /// What the legend calls it.
+    pub name: &'a str,
+    /// `beta_t`, `[T]`.
+    pub betas: &'a [f64],
+    /// `alpha_bar_t`, `[T]`, in `[0, 1]`.
+    pub alpha_bars: &'a [f64],
+}
+
+/// A panel: heading, label of the vertical axis, and its quantity from `(beta, alpha_bar)`.
+type Quantity = (&'static str, &'static str, fn(f64, f64) -> f64);
+
+const QUANTITIES: [Quantity; 6] = [
+    ("Noise variance added by a step", "βₜ", |beta, _| beta),
+    ("Signal variance kept by a step", "αₜ", |beta, _| 1.0 - beta),
+    ("Signal variance left after t steps", "ᾱₜ", |_, alpha_bar| alpha_bar),
+    ("Factor of x₀", "√ᾱₜ", |_, alpha_bar| alpha_bar.max(0.0).sqrt()),
+    ("Standard deviation of the noise", "√(1−ᾱₜ)", |_, alpha_bar| (1.0 - alpha_bar).max(0.0).sqrt()),
+    ("Signal-to-noise ratio", "ᾱₜ/(1−ᾱₜ)", |_, alpha_bar| alpha_bar / (1.0 - alpha_bar)),
+];
+
+/// Curves over t of `beta`, `alpha`, `alpha_bar`, `sqrt(alpha_bar)`, `sqrt(1 - alpha_bar)` and, on a
+/// logarithmic axis, the signal-to-noise ratio; one colour a schedule. Schedules may differ in T.
+///
+/// # Errors
+/// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when a schedule's arrays differ in length,
+/// [`FiguresError::NotFinite`].
+pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> {
+    check::not_empty("the schedules", curves)?;
+    for curve in curves {
+        check::not_empty("the betas", curve.betas)?;
+        check::length("alpha_bars", curve.betas.len(), curve.alpha_bars.len())?;
+        check::finite(&format!("betas of {}", curve.name), curve.betas.iter().copied())?;
+        check::finite(&format!("alpha_bars of {}", curve.name), curve.alpha_bars.iter().copied())?;
+    }
+    let words = Words {
+        name: "01-schedules",
+        title: "Noise schedules",
+        caption: "Each schedule fixes how much noise a step adds (β), and thereby how much of the image is \
+                  left after t steps (ᾱ). The linear schedule destroys the image early and spends its last \
+                  steps on what is already noise; the cosine schedule loses the signal more evenly. t counts \
+                  from 0."
+            .into(),
+        equation: "q(x_t | x_{t−1}) = N(x_t; √(1 − β_t) x_{t−1}, β_t I)\n\
+                   α_t = 1 − β_t,  ᾱ_t = α_1 α_2 ⋯ α_t,  SNR(t) = ᾱ_t / (1 − ᾱ_t)",
+        note: "Horizontal: timestep t, from 0 to T − 1. All quantities are dimensionless; images have unit scale (pixels in −1 to 1).",
+    };
+    let colours = || PALETTE.iter().copied().cycle();
+    let legend =
+        curves.iter().zip(colours()).map(|(curve, colour)| (curve.name.to_owned(), colour)).collect();
+    let mut page = words.page().legend(legend);
+    for row in QUANTITIES.chunks(3) {
+        let panels: Result<_, _> = row
+            .iter()
+            .map(|&(heading, label, quantity)| {
+                let marks = curves.iter().zip(colours()).map(|(curve, colour)| {
+                    let values = curve.betas.iter().zip(curve.alpha_bars);
+                    // A ratio without noise or without signal has no place on a logarithmic axis.
+                    let points = values.map(|(&beta, &alpha_bar)| quantity(beta, alpha_bar)).enumerate();
+                    let finite = points.filter(|(_, value)| value.is_finite());
+                    Mark::line(finite.map(|(t, value)| (t as f64, value)), colour)
+                });
+                Panel {
+                    heading: heading.into(),
+                    x_label: "t".into(),
+                    y_label: label.into(),
+                    y_scale: if label.contains('/') { Scale::Log } else { Scale::Linear },
+                    marks: marks.collect(),
+                    ..Panel::default()
+                }
+                .draw(THIRD.0, THIRD.1)
+            })
+            .collect();
+        page = page.row(panels?);
+    }
+    let picture = page.draw()?;
+    words.figure(&picture)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ScheduleCurves, schedules};
+    use crate::error::FiguresError;
+
+    #[test]
+    fn draws_and_refuses() {
+        let betas = [0.1, 0.2, 1.0];
+        let alpha_bars = [0.9, 0.72, 0.0];
+        let curve = ScheduleCurves { name: "to the end", betas: &betas, alpha_bars: &alpha_bars };
+        let figure = schedules(&[curve]).unwrap();
+        assert_eq!(figure, schedules(&[curve]).unwrap());
+        let other = ScheduleCurves { name: "other", ..curve };
+        assert_ne!(figure.png, schedules(&[other]).unwrap().png);
+
+        assert!(matches!(schedules(&[]), Err(FiguresError::Empty { .. })));
+        let short = ScheduleCurves { alpha_bars: &alpha_bars[..2], ..curve };
+        assert!(matches!(schedules(&[short]), Err(FiguresError::Mismatch { expected: 3, got: 2, .. })));
+        let broken = ScheduleCurves { betas: &[0.1, f64::NAN, 1.0], ..curve };
+        assert!(matches!(schedules(&[broken]), Err(FiguresError::NotFinite { index: 1, .. })));
+    }
+}
