@@ -1,1 +1,46 @@
-//! Algorithm 2 and faster solvers; the model is any closure.
+//! Algorithm 2 of Ho et al. 2020 and faster solvers: from noise `x_T` back to an image, one network call a
+//! step, `x_{t-1} = w_0 x_0 + w_t x_t + sigma_t z` with `x_0` as the network predicts it.
+//!
+//! The network is any closure from (`x_t`, `t`) to a prediction, so this crate can be tested with closed
+//! forms. The paper's t = 1..T is 0..T-1 here; a chain of fewer steps gives the network the t of the
+//! original one.
+//!
+//! ```
+//! use sampler::{BoxError, Method, Noise, Sampler, SamplerConfig};
+//! use schedule::Schedule;
+//! use tch::{Device, Tensor};
+//!
+//! // The network of data that is a single grey: what is not that grey is noise.
+//! let schedule = Schedule::ddpm();
+//! let model = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
+//!     let t = i64::try_from(t.f_get(0)?)? as usize;
+//!     Ok((x_t - 0.5 * schedule.sqrt_alpha_bars()[t]) / schedule.sqrt_one_minus_alpha_bars()[t])
+//! };
+//!
+//! let config = SamplerConfig { steps: Some(10), ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) };
+//! let sampler = Sampler::new(&schedule, &config)?;
+//! let noise = Noise { seed: 1, first_index: 0 };
+//! let x_t = noise.start([2, 1, 4, 4], Device::Cpu)?;
+//! let images = sampler.sample(&model, &x_t, &noise, &mut |_| Ok(()))?; // [2, 1, 4, 4]
+//! assert!(tensor_io::to_vec(&images)?.iter().all(|pixel| (pixel - 0.5).abs() < 1e-4));
+//! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+//! ```
+
+mod config;
+mod ddim;
+mod ddpm;
+mod error;
+mod noise;
+mod prediction;
+mod sampler;
+mod update;
+mod vary;
+
+pub use config::{Method, SamplerConfig};
+pub use ddim::ddim_updates;
+pub use ddpm::ddpm_updates;
+pub use error::{BoxError, SamplerError};
+pub use noise::Noise;
+pub use prediction::Prediction;
+pub use sampler::{Model, Observer, Sampler, Step};
+pub use update::Update;

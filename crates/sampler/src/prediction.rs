@@ -1,0 +1,115 @@
+//! From what a network predicts to `x_0`: `x_0 = w_t x_t + w_out output`, with weights that depend on t alone.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schedule::{Schedule, ScheduleError};
+
+use crate::error::SamplerError;
+
+/// What the network was trained to predict from `x_t` and t.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Prediction {
+    /// The noise in `x_t` (Ho et al. 2020, Sec. 3.2).
+    Eps,
+    /// The data itself.
+    X0,
+    /// `v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0` (Salimans & Ho 2022).
+    V,
+}
+
+impl Prediction {
+    /// The names that [`FromStr`] knows.
+    pub const NAMES: &[&str] = &["eps", "x_0", "v"];
+
+    /// The prediction's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Eps => "eps",
+            Self::X0 => "x_0",
+            Self::V => "v",
+        }
+    }
+
+    /// The weights of `x_t` and of the output in `x_0`, at one t of the schedule, which must be in `0..T`.
+    ///
+    /// eps is Eq. 15 of Ho et al. 2020; x_0 and v also work where no signal is left (`alpha_bar_t = 0`).
+    pub(crate) fn x_0_weights(self, schedule: &Schedule, t: usize) -> Result<(f64, f64), ScheduleError> {
+        let (signal, noise) = (schedule.sqrt_alpha_bars()[t], schedule.sqrt_one_minus_alpha_bars()[t]);
+        match self {
+            Self::Eps if signal == 0.0 => Err(ScheduleError::NoSignal { t }),
+            Self::Eps => Ok((1.0 / signal, -noise / signal)),
+            Self::X0 => Ok((0.0, 1.0)),
+            Self::V => Ok((signal, -noise)),
+        }
+    }
+}
+
+impl FromStr for Prediction {
+    type Err = SamplerError;
+
+    fn from_str(name: &str) -> Result<Self, SamplerError> {
+        match name {
+            "eps" => Ok(Self::Eps),
+            "x_0" => Ok(Self::X0),
+            "v" => Ok(Self::V),
+            _ => Err(SamplerError::UnknownName {
+                what: "prediction",
+                got: name.to_owned(),
+                expected: Self::NAMES,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Prediction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_come_back() {
+        for name in Prediction::NAMES {
+            assert_eq!(name.parse::<Prediction>().unwrap().to_string(), *name);
+        }
+        let error = "noise".parse::<Prediction>().unwrap_err();
+        assert_eq!(error.to_string(), "unknown prediction \"noise\", expected one of: eps, x_0, v");
+    }
+
+    #[test]
+    fn without_signal_eps_alone_is_refused() {
+        let schedule = Schedule::ddpm().with_zero_terminal_snr().unwrap();
+        let weights = |prediction: Prediction| prediction.x_0_weights(&schedule, 999);
+        assert_eq!(weights(Prediction::Eps), Err(ScheduleError::NoSignal { t: 999 }));
+        assert_eq!(weights(Prediction::X0), Ok((0.0, 1.0)));
+        assert_eq!(weights(Prediction::V), Ok((0.0, -1.0)));
+        assert!(Prediction::Eps.x_0_weights(&schedule, 998).is_ok());
+    }
+
+    proptest! {
+        /// Each prediction of a known pair (x_0, eps) gives that x_0 back.
+        #[test]
+        fn x_0_comes_back(x_0 in -1.0_f64..1.0, eps in -4.0_f64..4.0, t in 0_usize..1000) {
+            let schedule = Schedule::ddpm();
+            let (signal, noise) = (schedule.sqrt_alpha_bars()[t], schedule.sqrt_one_minus_alpha_bars()[t]);
+            let x_t = signal * x_0 + noise * eps;
+            for (prediction, output) in [
+                (Prediction::Eps, eps),
+                (Prediction::X0, x_0),
+                (Prediction::V, signal * eps - noise * x_0),
+            ] {
+                let (w_t, w_out) = prediction.x_0_weights(&schedule, t).unwrap();
+                // Eps divides by sqrt(alpha_bar) >= 0.006.
+                prop_assert!((w_t * x_t + w_out * output - x_0).abs() < 1e-12, "{}", prediction);
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Variations of an image: diffuse it to `x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps` (Ho et al. 2020,
+//! Eq. 4), then run the reverse process from that t instead of from pure noise.
+
+use schedule::{Schedule, timesteps};
+use tch::Tensor;
+
+use crate::config::SamplerConfig;
+use crate::error::SamplerError;
+use crate::noise::Noise;
+use crate::sampler::{Model, Observer, Sampler, check_images};
+use crate::update::weighted_sum;
+
+impl Sampler {
+    /// A sampler for the last `t_start` of the `T` reverse steps, `t_start` in `1..=T`: at 1 an image hardly
+    /// changes, at T almost nothing of it is left.
+    ///
+    /// The chain is cut at `t_start`: its own t is in `0..t_start`. When the configuration asks for fewer steps
+    /// than T, those of the cut chain are as dense as those of the whole one, and spaced anew in
+    /// `0..t_start`: `steps t_start / T` of them, rounded up. A single one starts from `t_start - 1` whatever
+    /// the spacing. With `t_start = T` the sampler is the one of [`Sampler::new`].
+    ///
+    /// # Errors
+    /// [`SamplerError::StartStep`]; those of [`Sampler::new`].
+    ///
+    /// ```
+    /// use sampler::{Method, Sampler, SamplerConfig};
+    /// let config = SamplerConfig { steps: Some(50), ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) };
+    /// let sampler = Sampler::from_step(&schedule::Schedule::ddpm(), &config, 100)?;
+    /// assert_eq!(sampler.timesteps().collect::<Vec<_>>(), [99, 79, 59, 39, 19]);
+    /// # Ok::<(), sampler::SamplerError>(())
+    /// ```
+    pub fn from_step(
+        schedule: &Schedule,
+        config: &SamplerConfig,
+        t_start: usize,
+    ) -> Result<Self, SamplerError> {
+        config.validate(schedule)?;
+        let train_steps = schedule.steps();
+        if !(1..=train_steps).contains(&t_start) {
+            return Err(SamplerError::StartStep { timesteps: train_steps, got: t_start });
+        }
+        if t_start == train_steps {
+            return Self::new(schedule, config);
+        }
+        let steps = config.steps.unwrap_or(train_steps);
+        // At most 1e12, far from overflow on the 64-bit machines that libtorch runs on.
+        let kept = match (steps * t_start).div_ceil(train_steps) {
+            // Most spacings would keep t = 0 alone, where an image is not diffused at all.
+            1 => vec![t_start - 1],
+            steps => timesteps(config.spacing, t_start, steps)?,
+        };
+        Self::on_chain(&schedule.respace(&kept)?, config)
+    }
+
+    /// `q(x_t | x_0)` at the t that the first reverse step expects: `x_0` is `[b, c, h, w]` f32 in [-1, 1], the
+    /// result is what [`Sampler::sample`] starts from.
+    ///
+    /// # Errors
+    /// [`SamplerError::Images`] for an `x_0` of the wrong shape or type; those of libtorch.
+    pub fn diffuse(&self, x_0: &Tensor, noise: &Noise) -> Result<Tensor, SamplerError> {
+        check_images("x_0", x_0)?;
+        let _no_grad = tch::no_grad_guard();
+        let eps = noise.diffuse(&x_0.size(), x_0.device())?;
+        let (signal, noise) = self.start;
+        Ok(weighted_sum((signal, x_0), (noise, &eps))?)
+    }
+
+    /// A variation of each image: [`Sampler::diffuse`], then [`Sampler::sample`].
+    ///
+    /// The images are `[b, c, h, w]` f32 in [-1, 1]; image k gets the noise of index
+    /// `noise.first_index + k`. For several variations of one image repeat it in the batch.
+    ///
+    /// # Errors
+    /// As [`Sampler::diffuse`] and [`Sampler::sample`].
+    pub fn vary(
+        &self,
+        model: &Model<'_>,
+        images: &Tensor,
+        noise: &Noise,
+        on_step: &mut Observer<'_>,
+    ) -> Result<Tensor, SamplerError> {
+        self.sample(model, &self.diffuse(images, noise)?, noise, on_step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Method;
+    use proptest::prelude::*;
+    use schedule::Spacing;
+    use tch::Device;
+
+    fn config(steps: Option<usize>, spacing: Spacing) -> SamplerConfig {
+        SamplerConfig { steps, spacing, ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) }
+    }
+
+    fn cut(config: &SamplerConfig, t_start: usize) -> Vec<usize> {
+        Sampler::from_step(&Schedule::ddpm(), config, t_start).unwrap().timesteps().collect()
+    }
+
+    #[test]
+    fn the_chain_is_cut_at_the_start() {
+        let all = config(None, Spacing::Trailing);
+        assert_eq!(cut(&all, 4), [3, 2, 1, 0]);
+        let fifty = config(Some(50), Spacing::Trailing);
+        assert_eq!(cut(&fifty, 60), [59, 39, 19]);
+        assert_eq!(cut(&fifty, 61), [60, 45, 29, 14]);
+        assert_eq!(cut(&config(Some(50), Spacing::Leading), 60), [40, 20, 0]);
+        for spacing in [Spacing::Leading, Spacing::Trailing, Spacing::Linspace, Spacing::Quadratic] {
+            assert_eq!(cut(&config(Some(50), spacing), 7), [6]);
+            assert_eq!(cut(&config(None, spacing), 1), [0]);
+            let (config, schedule) = (config(Some(1), spacing), Schedule::ddpm());
+            let whole = Sampler::new(&schedule, &config).unwrap();
+            assert_eq!(Sampler::from_step(&schedule, &config, 1000).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn starts_out_of_range() {
+        for t_start in [0, 1001, usize::MAX] {
+            let config = config(None, Spacing::Trailing);
+            let error = Sampler::from_step(&Schedule::ddpm(), &config, t_start).unwrap_err();
+            assert!(
+                matches!(error, SamplerError::StartStep { timesteps: 1000, got } if got == t_start),
+                "{error}"
+            );
+        }
+    }
+
+    /// The image is diffused to the t that the network is then told, not to the one asked for: with leading
+    /// spacing they differ.
+    #[test]
+    fn diffuse_is_q_sample_at_the_first_t() {
+        let schedule = Schedule::ddpm();
+        let noise = Noise { seed: 5, first_index: 2 };
+        let x_0 = tensor_io::from_slice(&[0.5_f32, -1.0, 1.0, 0.0], &[2, 1, 1, 2]).unwrap();
+        let eps = noise.diffuse(&[2, 1, 1, 2], Device::Cpu).unwrap();
+        for spacing in [Spacing::Leading, Spacing::Trailing] {
+            let sampler = Sampler::from_step(&schedule, &config(Some(50), spacing), 500).unwrap();
+            let t = sampler.timesteps().next().unwrap();
+            let arrays = [&x_0, &eps].map(|tensor| tensor_io::to_array(tensor).unwrap());
+            let want = schedule.q_sample(&arrays[0], &[t, t], &arrays[1]).unwrap();
+            let got = tensor_io::to_vec(&sampler.diffuse(&x_0, &noise).unwrap()).unwrap();
+            assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6), "{got:?} {want}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        let sampler = Sampler::from_step(&Schedule::ddpm(), &config(None, Spacing::Trailing), 10).unwrap();
+        let noise = Noise { seed: 1, first_index: 0 };
+        let bytes = Tensor::from_slice(&[1_u8, 2]).view([1, 1, 1, 2]);
+        for wrong in [bytes, Tensor::zeros([2, 2], (tch::Kind::Float, Device::Cpu))] {
+            let error = sampler.diffuse(&wrong, &noise).unwrap_err();
+            assert!(matches!(error, SamplerError::Images { what: "x_0", .. }), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn cut_chains_fall_within_their_start(t_start in 1_usize..=1000, steps in 1_usize..=1000) {
+            for spacing in [Spacing::Leading, Spacing::Trailing, Spacing::Linspace, Spacing::Quadratic] {
+                let kept = cut(&config(Some(steps), spacing), t_start);
+                prop_assert_eq!(kept.len(), (steps * t_start).div_ceil(1000));
+                prop_assert!(kept.windows(2).all(|pair| pair[0] > pair[1]));
+                prop_assert!(kept[0] < t_start);
+            }
+        }
+    }
+}
