@@ -148,8 +148,7 @@ pub(crate) fn to_images(name: &str, array: AnyArray) -> Result<Array4<u8>, Datas
         [_, 1 | 3, _, _] => pixels.permuted_axes(vec![0, 2, 3, 1]),
         _ => return Err(wrong()),
     };
-    let pixels = pixels.into_dimensionality::<Ix4>().map_err(|_| wrong())?;
-    Ok(if pixels.is_standard_layout() { pixels } else { pixels.as_standard_layout().into_owned() })
+    pixels.into_dimensionality::<Ix4>().map_err(|_| wrong())
 }
 
 fn quantise(name: &str, values: ArrayD<f64>) -> Result<ArrayD<u8>, DatasetError> {
@@ -176,15 +175,25 @@ pub(crate) fn to_labels(name: &str, array: AnyArray, count: usize) -> Result<Vec
     if shape[0] != count {
         return Err(DatasetError::LabelCount { file: name.to_owned(), expected: count, got: shape[0] });
     }
-    let convert = |value: &i64| match u32::try_from(*value) {
-        Ok(label) if label < MAX_CLASSES => Ok(label),
-        _ => Err(DatasetError::unsuitable(name, "labels in 0..65536", format!("the label {value}"))),
-    };
-    array.into_i64(name)?.iter().map(convert).collect()
+    let convert = |value: &i64| u32::try_from(*value).map_err(|_| label_range(name, value));
+    let labels: Vec<u32> = array.into_i64(name)?.iter().map(convert).collect::<Result<_, _>>()?;
+    check_labels(name, labels)
+}
+
+/// The labels, when each is one of a sane number of classes.
+pub(crate) fn check_labels(name: &str, labels: Vec<u32>) -> Result<Vec<u32>, DatasetError> {
+    match labels.iter().find(|label| **label >= MAX_CLASSES) {
+        Some(label) => Err(label_range(name, label)),
+        None => Ok(labels),
+    }
+}
+
+fn label_range(name: &str, label: impl std::fmt::Display) -> DatasetError {
+    DatasetError::unsuitable(name, format!("labels in 0..{MAX_CLASSES}"), format!("the label {label}"))
 }
 
 /// "0", "1", ... up to the largest label.
-fn numbered(labels: Option<&[u32]>) -> Vec<String> {
+pub(crate) fn numbered(labels: Option<&[u32]>) -> Vec<String> {
     let largest = labels.and_then(|labels| labels.iter().max());
     largest.map_or(Vec::new(), |&largest| (0..=largest).map(|i| i.to_string()).collect())
 }
@@ -214,7 +223,6 @@ mod tests {
     fn channels_second_moves_the_values() {
         let chw = ArrayD::from_shape_fn(vec![1, 3, 2, 2], |i| (i[1] * 100 + i[2] * 10 + i[3]) as u8);
         let images = to_images("a", AnyArray::U8(chw)).unwrap();
-        assert!(images.is_standard_layout());
         assert_eq!(images[[0, 1, 0, 2]], 210);
     }
 

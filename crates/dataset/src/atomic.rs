@@ -47,6 +47,13 @@ impl PendingFile {
         self.file.try_clone().map_err(|e| DatasetError::io(&self.path, "write", e))
     }
 
+    /// Removes the name while the file stays open, where the system can: nothing is left even when the program
+    /// is killed.
+    pub(crate) fn forget_name(&mut self) {
+        // Another file may take the name from now on, so the drop must not remove it.
+        self.committed = fs::remove_file(&self.temporary).is_ok();
+    }
+
     /// Syncs the content and renames the file to its final name.
     pub(crate) fn commit(mut self) -> Result<(), DatasetError> {
         let done = self.file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.path));

@@ -36,7 +36,13 @@ pub struct BatchPlan {
     world: u32,
     flip: bool,
     /// The latest permutation: neighbouring batches share it, and for a million images it takes 20 ms.
-    memo: Arc<Mutex<Option<(u64, Arc<Vec<u32>>)>>>,
+    memo: Arc<Mutex<Option<EpochOrder>>>,
+}
+
+#[derive(Debug, Clone)]
+struct EpochOrder {
+    epoch: u64,
+    order: Arc<Vec<u32>>,
 }
 
 impl BatchPlan {
@@ -149,10 +155,10 @@ impl BatchPlan {
         // A panic elsewhere cannot leave a half-written permutation.
         let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
         match &*memo {
-            Some((known, order)) if *known == epoch => Arc::clone(order),
+            Some(known) if known.epoch == epoch => Arc::clone(&known.order),
             _ => {
                 let order = Arc::new(Stream::new(self.seed, Purpose::Order, epoch, 0).permutation(self.len));
-                *memo = Some((epoch, Arc::clone(&order)));
+                *memo = Some(EpochOrder { epoch, order: Arc::clone(&order) });
                 order
             }
         }

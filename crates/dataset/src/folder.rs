@@ -7,10 +7,11 @@ use sha2::{Digest, Sha256};
 
 use crate::decode::{decode, dimensions};
 use crate::error::DatasetError;
+use crate::items::Items;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
+use crate::options::{OnBad, OpenOptions};
 use crate::pixels::Pixels;
 use crate::scan::{Entry, scan};
-use crate::set::{Items, OnBad, OpenOptions};
 use crate::spool::{Sink, open_cached};
 use crate::store::Store;
 
@@ -64,7 +65,7 @@ pub(crate) fn load_folder(root: &Path, options: &OpenOptions) -> Result<Items, D
     let mut labels = Vec::with_capacity(entries.len());
     for chunk in entries.chunks(CHUNK) {
         let decoded: Vec<Result<Pixels, String>> =
-            chunk.par_iter().map(|entry| prepare(entry, options)).collect();
+            chunk.par_iter().map(|entry| prepare(entry, (items.height, items.width), options)).collect();
         for (entry, image) in chunk.iter().zip(decoded) {
             match image {
                 Err(reason) => bad.push(entry, &reason),
@@ -88,10 +89,15 @@ pub(crate) fn load_folder(root: &Path, options: &OpenOptions) -> Result<Items, D
 }
 
 /// Reads and decodes one file, and brings it to the size and channels asked for.
-fn prepare(entry: &Entry, options: &OpenOptions) -> Result<Pixels, String> {
+fn prepare(entry: &Entry, shape: (usize, usize), options: &OpenOptions) -> Result<Pixels, String> {
     let image = decode(&read(entry)?)?;
     let image = match options.size {
         Some(size) => image.fit(size, options.fit),
+        // The file may have been replaced since its header was read.
+        None if (image.height, image.width) != shape => {
+            let (height, width) = shape;
+            return Err(format!("expected {width}x{height} pixels, found {}x{}", image.width, image.height));
+        }
         None => image,
     };
     Ok(match options.channels {

@@ -1,106 +1,19 @@
 //! A data set: images of one size with perhaps labels, read by index.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array3, Array4};
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::arrays::{ArrayImages, load_cifar, load_idx, load_numpy};
+use crate::arrays::{ArrayImages, check_labels, load_cifar, load_idx, load_numpy, numbered};
 use crate::embedded::{self, FASHION_MNIST_CLASSES};
 use crate::error::DatasetError;
 use crate::folder::load_folder;
+use crate::items::Items;
+use crate::options::OpenOptions;
 use crate::padding::Padding;
-use crate::pixels::{Fit, Pixels};
 use crate::source::Source;
-use crate::store::Store;
-
-/// What to do with an image of a folder that cannot be read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum OnBad {
-    /// One error that lists them.
-    #[default]
-    Fail,
-    /// Leave them out; [`Dataset::skipped`] counts them.
-    Skip,
-}
-
-/// How a source is opened. The default takes everything as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenOptions {
-    /// Height and width to bring every image to, 1..=4096 pixels; `None` keeps the size, which must then
-    /// be the same for all.
-    pub size: Option<usize>,
-    /// 1 (grey) or 3 (colour); `None` takes it from the data.
-    pub channels: Option<usize>,
-    /// How images that are not square become square.
-    pub fit: Fit,
-    /// Pads height and width with 0 (black) to multiples of this, 1..=1024; see [`Dataset::padding`].
-    pub pad_to_multiple: Option<usize>,
-    /// Takes this many images, evenly spread over the source, so that every class keeps its share.
-    pub limit: Option<usize>,
-    /// Where the decoded images of a large folder are kept for the next start; `None` keeps them only as long as
-    /// the data set lives.
-    pub cache_dir: Option<PathBuf>,
-    /// What to do with an image that cannot be read.
-    pub on_bad: OnBad,
-    /// A decoded folder above this many bytes goes to a file instead of memory.
-    pub memory_limit: u64,
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        Self {
-            size: None,
-            channels: None,
-            fit: Fit::default(),
-            pad_to_multiple: None,
-            limit: None,
-            cache_dir: None,
-            on_bad: OnBad::default(),
-            memory_limit: 256 << 20,
-        }
-    }
-}
-
-impl OpenOptions {
-    pub(crate) fn validate(&self) -> Result<(), DatasetError> {
-        if let Some(size) = self.size.filter(|size| !(1..=4096).contains(size)) {
-            return Err(DatasetError::option("size", "1..=4096 pixels", size));
-        }
-        if let Some(channels) = self.channels.filter(|c| ![1, 3].contains(c)) {
-            return Err(DatasetError::option("channels", "1 (grey) or 3 (colour)", channels));
-        }
-        if self.limit == Some(0) {
-            return Err(DatasetError::option("limit", "at least 1", 0));
-        }
-        if let Some(multiple) = self.pad_to_multiple {
-            Padding::to_multiple(1, 1, multiple)?;
-        }
-        Ok(())
-    }
-
-    /// Indices of the images to take of `count`.
-    pub(crate) fn chosen(&self, count: usize) -> Vec<usize> {
-        let take = self.limit.unwrap_or(count).min(count);
-        (0..take).map(|i| (i as u128 * count as u128 / take as u128) as usize).collect()
-    }
-}
-
-/// Items of one size in memory or in a file; what every kind of source ends as.
-#[derive(Debug)]
-pub(crate) struct Items {
-    pub(crate) store: Store,
-    pub(crate) count: usize,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-    pub(crate) channels: usize,
-    pub(crate) labels: Option<Vec<u32>>,
-    pub(crate) class_names: Vec<String>,
-    pub(crate) skipped: usize,
-}
 
 /// Images of one size, u8 HWC, with perhaps labels. Cloning is cheap and shares the pixels.
 #[derive(Debug, Clone)]
@@ -130,11 +43,13 @@ impl Dataset {
             Source::Embedded { split } => {
                 let (images, labels) = embedded::load(*split)?;
                 let class_names = FASHION_MNIST_CLASSES.map(str::to_owned).to_vec();
-                from_arrays(ArrayImages { images, labels: Some(labels), class_names }, options)
+                Items::from_arrays(ArrayImages { images, labels: Some(labels), class_names }, options)
             }
-            Source::Idx { images, labels } => from_arrays(load_idx(images, labels.as_deref())?, options),
-            Source::Cifar { path } => from_arrays(load_cifar(path)?, options),
-            Source::Npz { path, split } => from_arrays(load_numpy(path, *split)?, options),
+            Source::Idx { images, labels } => {
+                Items::from_arrays(load_idx(images, labels.as_deref())?, options)
+            }
+            Source::Cifar { path } => Items::from_arrays(load_cifar(path)?, options),
+            Source::Npz { path, split } => Items::from_arrays(load_numpy(path, *split)?, options),
             Source::Folder { path } => load_folder(path, options)?,
         };
         let padding = match options.pad_to_multiple {
@@ -159,9 +74,12 @@ impl Dataset {
                 got,
             });
         }
-        let largest = labels.as_ref().and_then(|labels| labels.iter().max());
-        let class_names = largest.map_or(Vec::new(), |&n| (0..=n).map(|i| i.to_string()).collect());
-        let items = from_arrays(ArrayImages { images, labels, class_names }, &OpenOptions::default());
+        let labels = match labels {
+            Some(labels) => Some(check_labels("labels in memory", labels)?),
+            None => None,
+        };
+        let class_names = numbered(labels.as_deref());
+        let items = Items::from_arrays(ArrayImages { images, labels, class_names }, &OpenOptions::default());
         let items = Arc::new(items);
         Ok(Self { items, range: 0..count, padding: Padding::default(), fingerprint: OnceLock::new() })
     }
@@ -218,7 +136,7 @@ impl Dataset {
     /// Whether the pixels are read from a file instead of memory.
     #[must_use]
     pub fn is_spooled(&self) -> bool {
-        matches!(self.items.store, Store::File(_))
+        matches!(self.items.store, crate::store::Store::File(_))
     }
 
     /// Copies image `index`, HWC with padding, into `out` of `height * width * channels` bytes.
@@ -298,43 +216,5 @@ impl Dataset {
         }
         let digest = crate::spool::hex(&hash.finalize());
         Ok(self.fingerprint.get_or_init(|| digest).clone())
-    }
-}
-
-impl Items {
-    pub(crate) fn item_bytes(&self) -> usize {
-        self.height * self.width * self.channels
-    }
-}
-
-/// Takes the chosen images and brings them to the size and channels asked for.
-fn from_arrays(source: ArrayImages, options: &OpenOptions) -> Items {
-    let (count, height, width, channels) = source.images.dim();
-    let chosen = options.chosen(count);
-    let pixels = source.images.as_standard_layout();
-    let bytes = height * width * channels;
-    let all = pixels.as_slice().unwrap_or_default();
-    let item = |index: usize| &all[index * bytes..(index + 1) * bytes];
-    let out_channels = options.channels.unwrap_or(channels);
-    let (out_height, out_width) = options.size.map_or((height, width), |size| (size, size));
-    let out: Vec<u8> = if (out_height, out_width, out_channels) == (height, width, channels) {
-        chosen.iter().flat_map(|&index| item(index)).copied().collect()
-    } else {
-        let convert = |&index: &usize| {
-            let image = Pixels { height, width, channels, pixels: item(index).to_vec() };
-            let image = image.with_channels(out_channels);
-            if out_height == out_width { image.fit(out_height, options.fit) } else { image }.pixels
-        };
-        chosen.par_iter().map(convert).flatten_iter().collect()
-    };
-    Items {
-        store: Store::Memory(out),
-        count: chosen.len(),
-        height: out_height,
-        width: out_width,
-        channels: out_channels,
-        labels: source.labels.map(|labels| chosen.iter().map(|&index| labels[index]).collect()),
-        class_names: source.class_names,
-        skipped: 0,
     }
 }

@@ -54,7 +54,8 @@ impl Source {
     /// Recognises `fashion-mnist`, or a file or folder by its content; `:test` or `:train` behind it chooses
     /// the part (`train` when there is none).
     ///
-    /// A folder with sub-folders `train` and `test` counts as two parts, not as two classes.
+    /// A folder with sub-folders `train` and `test` counts as two parts, not as two classes. A folder of one's own
+    /// named `fashion-mnist` is given as `./fashion-mnist`.
     ///
     /// # Errors
     /// [`DatasetError::UnknownSource`] with what is accepted; [`DatasetError::Io`].
@@ -111,10 +112,13 @@ impl Source {
                 return Ok(Self::Cifar { path: if whole { folder.to_owned() } else { file } });
             }
         }
-        let with_gz = |name: &str| [path.join(name), path.join(format!("{name}.gz"))];
-        if let Some(images) = idx.iter().flat_map(|name| with_gz(name)).find(|file| file.is_file()) {
-            let labels = labels_beside(&images);
-            return Ok(Self::Idx { images, labels });
+        // The first is where the files lie; the others are how torchvision unpacks them.
+        for folder in ["", "raw", "MNIST/raw", "FashionMNIST/raw"].map(|inner| path.join(inner)) {
+            let with_gz = |name: &str| [folder.join(name), folder.join(format!("{name}.gz"))];
+            if let Some(images) = idx.iter().flat_map(|name| with_gz(name)).find(|file| file.is_file()) {
+                let labels = labels_beside(&images);
+                return Ok(Self::Idx { images, labels });
+            }
         }
         if path.join("data_batch_1").is_file() || path.join("cifar-10-batches-py").is_dir() {
             return Err(unknown(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic::PendingFile;
 use crate::error::DatasetError;
-use crate::set::Items;
+use crate::items::Items;
 use crate::store::{Store, StoreFile};
 
 const MAGIC: &[u8; 16] = b"ddpm pixels v1\r\n";
@@ -138,6 +138,7 @@ impl Spool {
             self.pending.commit()?;
             None
         } else {
+            self.pending.forget_name();
             Some(self.pending)
         };
         Ok(StoreFile { file, path: self.path, offset: HEADER as u64, _unkept: unkept })

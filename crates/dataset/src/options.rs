@@ -1,0 +1,79 @@
+//! How a source is opened.
+
+use std::path::PathBuf;
+
+use crate::error::DatasetError;
+use crate::padding::Padding;
+use crate::pixels::Fit;
+
+/// What to do with an image of a folder that cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum OnBad {
+    /// One error that lists them.
+    #[default]
+    Fail,
+    /// Leave them out; [`crate::Dataset::skipped`] counts them.
+    Skip,
+}
+
+/// How a source is opened. The default takes everything as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Height and width to bring every image to, 1..=4096 pixels; `None` keeps the size, which must then
+    /// be the same for all.
+    pub size: Option<usize>,
+    /// 1 (grey) or 3 (colour); `None` takes it from the data.
+    pub channels: Option<usize>,
+    /// How images that are not square become square.
+    pub fit: Fit,
+    /// Pads height and width with 0 (black) to multiples of this, 1..=1024; see [`crate::Dataset::padding`].
+    pub pad_to_multiple: Option<usize>,
+    /// Takes this many images, evenly spread over the source, so that every class keeps its share.
+    pub limit: Option<usize>,
+    /// Where the decoded images of a large folder are kept for the next start; `None` keeps them only as long as
+    /// the data set lives.
+    pub cache_dir: Option<PathBuf>,
+    /// What to do with an image that cannot be read.
+    pub on_bad: OnBad,
+    /// A decoded folder above this many bytes goes to a file instead of memory.
+    pub memory_limit: u64,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            size: None,
+            channels: None,
+            fit: Fit::default(),
+            pad_to_multiple: None,
+            limit: None,
+            cache_dir: None,
+            on_bad: OnBad::default(),
+            memory_limit: 256 << 20,
+        }
+    }
+}
+
+impl OpenOptions {
+    pub(crate) fn validate(&self) -> Result<(), DatasetError> {
+        if let Some(size) = self.size.filter(|size| !(1..=4096).contains(size)) {
+            return Err(DatasetError::option("size", "1..=4096 pixels", size));
+        }
+        if let Some(channels) = self.channels.filter(|c| ![1, 3].contains(c)) {
+            return Err(DatasetError::option("channels", "1 (grey) or 3 (colour)", channels));
+        }
+        if self.limit == Some(0) {
+            return Err(DatasetError::option("limit", "at least 1", 0));
+        }
+        if let Some(multiple) = self.pad_to_multiple {
+            Padding::to_multiple(1, 1, multiple)?;
+        }
+        Ok(())
+    }
+
+    /// Indices of the images to take of `count`.
+    pub(crate) fn chosen(&self, count: usize) -> Vec<usize> {
+        let take = self.limit.unwrap_or(count).min(count);
+        (0..take).map(|i| (i as u128 * count as u128 / take as u128) as usize).collect()
+    }
+}

@@ -1,0 +1,228 @@
+//! Folders of images, from files on disk to pixels: classes, colour, sizes, bad files, the cache.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::SystemTime;
+
+use dataset::{Dataset, DatasetError, Fit, OnBad, OpenOptions, Source, save_png};
+use ndarray::Array3;
+use tempfile::TempDir;
+
+fn image(height: usize, width: usize, channels: usize, value: usize) -> Array3<u8> {
+    Array3::from_shape_fn((height, width, channels), |(y, x, c)| (value * 31 + y * 5 + x * 3 + c * 40) as u8)
+}
+
+/// Classes `bird` and `cat` with `count` images each, numbered from 00; item `i` of the set is `image(.., i)`.
+fn classes(count: usize, channels: usize) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (class, name) in ["bird", "cat"].into_iter().enumerate() {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        for i in 0..count {
+            let path = folder.path().join(format!("{name}/{i:02}.png"));
+            save_png(&path, image(8, 6, channels, class * count + i).view()).unwrap();
+        }
+    }
+    folder
+}
+
+fn open(folder: &Path, options: &OpenOptions) -> Result<Dataset, DatasetError> {
+    Dataset::open(&Source::Folder { path: folder.to_owned() }, options)
+}
+
+fn fail(folder: &Path, options: &OpenOptions) -> String {
+    open(folder, options).unwrap_err().to_string()
+}
+
+#[test]
+fn size_channels_and_classes_come_from_the_data() {
+    for channels in [1, 3] {
+        let folder = classes(4, channels);
+        let set = open(folder.path(), &OpenOptions::default()).unwrap();
+        assert_eq!((set.len(), set.shape(), set.classes()), (8, (8, 6, channels), 2));
+        assert_eq!(set.class_names(), ["bird", "cat"]);
+        for i in 0..8 {
+            assert_eq!(set.image(i).unwrap(), image(8, 6, channels, i));
+            assert_eq!(set.label(i), Some(i as u32 / 4));
+        }
+        assert!(!set.is_spooled());
+    }
+}
+
+#[test]
+fn one_colour_image_makes_the_whole_set_coloured() {
+    let folder = classes(2, 1);
+    save_png(&folder.path().join("cat/99.png"), image(8, 6, 3, 4).view()).unwrap();
+    // In memory, from a file that turns to colour, and from memory that becomes a file at that moment.
+    let spooled = |memory_limit| OpenOptions { memory_limit, ..OpenOptions::default() };
+    for options in
+        [OpenOptions::default(), spooled(0), spooled(100), spooled(4 * 48), spooled(5 * 48 * 3 - 1)]
+    {
+        let set = open(folder.path(), &options).unwrap();
+        assert_eq!(set.is_spooled(), options.memory_limit < 1000);
+        assert_eq!(set.shape(), (8, 6, 3));
+        for i in 0..4 {
+            let grey = image(8, 6, 1, i);
+            assert_eq!(set.image(i).unwrap(), grey.broadcast((8, 6, 3)).unwrap());
+        }
+        assert_eq!(set.image(4).unwrap(), image(8, 6, 3, 4));
+    }
+    let grey = open(folder.path(), &OpenOptions { channels: Some(1), ..OpenOptions::default() }).unwrap();
+    assert_eq!(grey.shape(), (8, 6, 1));
+    assert_eq!(grey.image(1).unwrap(), image(8, 6, 1, 1));
+}
+
+#[test]
+fn mixed_sizes_need_a_target_size() {
+    let folder = classes(1, 1);
+    save_png(&folder.path().join("cat/99.png"), image(20, 10, 1, 0).view()).unwrap();
+    let error = fail(folder.path(), &OpenOptions::default());
+    for part in ["bird/00.png is 6x8", "cat/99.png is 10x20", "target size"] {
+        assert!(error.contains(part), "{error:?} lacks {part:?}");
+    }
+    for fit in [Fit::Crop, Fit::Stretch, Fit::Pad] {
+        let options = OpenOptions { size: Some(16), fit, ..OpenOptions::default() };
+        let set = open(folder.path(), &options).unwrap();
+        assert_eq!((set.len(), set.shape()), (3, (16, 16, 1)));
+        // Only padding leaves black columns beside the upright image.
+        let black = set.image(2).unwrap().index_axis(ndarray::Axis(1), 0).iter().all(|&v| v == 0);
+        assert_eq!(black, fit == Fit::Pad, "{fit:?}");
+    }
+}
+
+#[test]
+fn bad_images_are_listed_in_one_error_or_skipped() {
+    let folder = classes(3, 1);
+    let at = |name: &str| folder.path().join("cat").join(name);
+    let png = fs::read(at("00.png")).unwrap();
+    fs::write(at("empty.png"), "").unwrap();
+    fs::write(at("text.jpg"), "no image").unwrap();
+    fs::write(at("gif.gif"), b"GIF89a\x08\0\x08\0\0\0\0;").unwrap();
+    // The header is whole, the pixels are not.
+    fs::write(at("cut.png"), &png[..png.len() - 30]).unwrap();
+    for i in 0..8 {
+        fs::write(at(&format!("x{i}.png")), &png[..20]).unwrap();
+    }
+    fs::write(at(".hidden.png"), "").unwrap();
+    fs::write(at("readme.txt"), "not meant as an image").unwrap();
+    for size in [None, Some(8)] {
+        let options = OpenOptions { size, ..OpenOptions::default() };
+        let error = fail(folder.path(), &options);
+        for part in [
+            "12 of 18 images",
+            "cat/empty.png: the file is empty",
+            "cat/text.jpg: expected PNG",
+            "and 2 more",
+        ] {
+            assert!(error.contains(part), "{error:?} lacks {part:?}");
+        }
+        let set = open(folder.path(), &OpenOptions { on_bad: OnBad::Skip, ..options }).unwrap();
+        assert_eq!((set.len(), set.skipped()), (6, 12));
+        assert!((0..6).all(|i| set.label(i) == Some(i as u32 / 3)));
+    }
+    let only_bad = tempfile::tempdir().unwrap();
+    fs::write(only_bad.path().join("a.png"), "").unwrap();
+    for size in [None, Some(8)] {
+        let error =
+            fail(only_bad.path(), &OpenOptions { size, on_bad: OnBad::Skip, ..OpenOptions::default() });
+        assert!(error.contains("1 of 1 images"), "{error}");
+    }
+}
+
+#[test]
+fn a_folder_without_images_says_what_else_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(open(folder.path(), &OpenOptions::default()), Err(DatasetError::Empty { .. })));
+    fs::write(folder.path().join("a.csv"), "1,2").unwrap();
+    assert!(fail(folder.path(), &OpenOptions::default()).contains("found none (1 other files)"));
+    assert!(open(&folder.path().join("none"), &OpenOptions::default()).is_err());
+}
+
+#[test]
+fn a_limit_keeps_the_share_of_every_class() {
+    let folder = classes(10, 1);
+    let set = open(folder.path(), &OpenOptions { limit: Some(6), ..OpenOptions::default() }).unwrap();
+    let labels: Vec<u32> = (0..6).map(|i| set.label(i).unwrap()).collect();
+    assert_eq!(labels, [0, 0, 0, 1, 1, 1]);
+}
+
+#[test]
+fn a_spooled_set_equals_one_in_memory_and_is_decoded_once() {
+    let folder = classes(5, 3);
+    let cache = tempfile::tempdir().unwrap();
+    let options = OpenOptions {
+        memory_limit: 0,
+        cache_dir: Some(cache.path().join("deep/cache")),
+        pad_to_multiple: Some(8),
+        ..OpenOptions::default()
+    };
+    let in_memory = OpenOptions { memory_limit: u64::MAX, cache_dir: None, ..options.clone() };
+    let fingerprint = open(folder.path(), &in_memory).unwrap().fingerprint().unwrap();
+    let first = open(folder.path(), &options).unwrap();
+    assert!(first.is_spooled());
+    assert_eq!(first.fingerprint().unwrap(), fingerprint);
+    let files = || fs::read_dir(cache.path().join("deep/cache")).unwrap().map(|e| e.unwrap().path());
+    assert_eq!(files().count(), 1);
+
+    // Same length, same time, other content: only a set that decodes again can notice.
+    let victim = folder.path().join("cat/00.png");
+    let modified = fs::metadata(&victim).unwrap().modified().unwrap();
+    let length = fs::metadata(&victim).unwrap().len() as usize;
+    fs::write(&victim, vec![0; length]).unwrap();
+    File::options().write(true).open(&victim).unwrap().set_modified(modified).unwrap();
+    assert!(open(folder.path(), &in_memory).is_err());
+    let second = open(folder.path(), &options).unwrap();
+    assert_eq!(second.fingerprint().unwrap(), fingerprint);
+    assert_eq!((second.classes(), second.label(9)), (2, Some(1)));
+
+    // Another time, or another option, and the cache no longer applies.
+    let skipping = OpenOptions { on_bad: OnBad::Skip, ..options.clone() };
+    assert_eq!(open(folder.path(), &skipping).unwrap().skipped(), 1);
+    File::options().write(true).open(&victim).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    assert!(open(folder.path(), &options).is_err());
+}
+
+#[test]
+fn a_damaged_cache_file_is_made_anew() {
+    let folder = classes(3, 1);
+    let cache = tempfile::tempdir().unwrap();
+    let cache_dir = Some(cache.path().to_owned());
+    let options = OpenOptions { memory_limit: 0, cache_dir, ..OpenOptions::default() };
+    let fingerprint = open(folder.path(), &options).unwrap().fingerprint().unwrap();
+    let file = fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
+    let good = fs::read(&file).unwrap();
+    let mut bad_label = good.clone();
+    *bad_label.last_mut().unwrap() = 9;
+    let mut bad_count = good.clone();
+    bad_count[48..56].copy_from_slice(&u64::MAX.to_le_bytes());
+    let mut bad_key = good.clone();
+    bad_key[20] ^= 1;
+    for damaged in [&good[..good.len() - 1], &good[..50], &[], &bad_label, &bad_count, &bad_key] {
+        fs::write(&file, damaged).unwrap();
+        assert_eq!(open(folder.path(), &options).unwrap().fingerprint().unwrap(), fingerprint);
+        assert_eq!(fs::read(&file).unwrap(), good);
+    }
+}
+
+#[test]
+fn formats_are_told_by_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let pixels = image(8, 8, 3, 1);
+    let rgb = image::RgbImage::from_raw(8, 8, pixels.iter().copied().collect()).unwrap();
+    for (name, format) in [
+        ("a.png", image::ImageFormat::WebP),
+        ("b.jpg", image::ImageFormat::Png),
+        ("c.webp", image::ImageFormat::Bmp),
+        ("d", image::ImageFormat::Png),
+        ("e.png", image::ImageFormat::Jpeg),
+    ] {
+        rgb.save_with_format(folder.path().join(name), format).unwrap();
+    }
+    let set = open(folder.path(), &OpenOptions::default()).unwrap();
+    assert_eq!((set.len(), set.classes()), (5, 0));
+    for i in 0..4 {
+        assert_eq!(set.image(i).unwrap(), pixels);
+    }
+    let jpeg = set.image(4).unwrap();
+    let error: f64 = jpeg.iter().zip(&pixels).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
+    assert!(error / 192.0 < 25.0, "{error}");
+}
