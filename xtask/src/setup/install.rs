@@ -88,24 +88,7 @@ fn complete(partial: &Path, platform: Platform) -> io::Result<()> {
         // The wheel's libtorch.so is empty but for its dependency on the CUDA part. torch-sys links
         // `torch`, so a linker script of that name stands for the CPU part.
         fs::write(partial.join("torch/lib/libtorch.so"), "INPUT(-ltorch_cpu -lc10)\n")?;
-        link_for_gnu_ld(partial)?;
     }
-    Ok(())
-}
-
-/// GNU ld looks for what libtorch_cpu.so needs only where the program's own rpath points; at run time
-/// libtorch's rpath finds the same files without these links.
-#[cfg(unix)]
-fn link_for_gnu_ld(partial: &Path) -> io::Result<()> {
-    for library in ["libcudart.so.13", "libcupti.so.13"] {
-        let target = Path::new("../../nvidia/cu13/lib").join(library);
-        std::os::unix::fs::symlink(target, partial.join("torch/lib").join(library))?;
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn link_for_gnu_ld(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
