@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kuva::render::layout::TickFormat;
+use kuva::render::render_utils::{compute_tick_step, generate_ticks};
 
 /// How numbers are spread along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,6 +13,8 @@ pub(crate) enum Scale {
     Log,
 }
 
+/// About how many ticks an axis has.
+pub(crate) const TICKS: usize = 5;
 /// Smallest number on a logarithmic axis; below it the plotting crate has no ticks.
 const SMALLEST: f64 = 1e-10;
 /// Decades a logarithmic axis spans at most, counted down from its largest number.
@@ -48,7 +51,7 @@ impl Axis {
         // Nothing to show still has axes.
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
         let range = match scale {
-            Scale::Log => whole_decades(low, high),
+            Scale::Log => log_ends(low, high),
             Scale::Linear => {
                 let (low, high) = apart(low, high);
                 let room = if range.is_some() { 0.0 } else { room * (high - low) };
@@ -63,16 +66,32 @@ impl Axis {
     pub(crate) fn ticks(&self) -> TickFormat {
         let (low, high) = self.range;
         match self.scale {
-            Scale::Log => TickFormat::Custom(Arc::new(power)),
+            Scale::Log => {
+                // Beyond this many decades every other label is left out, so that none touch.
+                let decades = (high / low).log10();
+                let every = if decades > 8.5 { 2 } else { 1 };
+                let plain = decades < 3.5;
+                TickFormat::Custom(Arc::new(move |value| power(value, every, plain)))
+            }
             Scale::Linear => {
                 let largest = low.abs().max(high.abs());
                 if !(1e-3..1e6).contains(&largest) {
                     return TickFormat::Custom(Arc::new(scientific));
                 }
-                let decimals = (-((high - low) / 5.0).log10().floor()).clamp(0.0, 12.0) as usize;
+                let step = compute_tick_step(low, high, TICKS);
+                let whole = |decimals: &usize| {
+                    let scaled = step * 10_f64.powi(*decimals as i32);
+                    (scaled - scaled.round()).abs() < 1e-6 * scaled
+                };
+                let decimals = (0..12).find(whole).unwrap_or(12);
                 TickFormat::Custom(Arc::new(move |value| decimal(value, decimals)))
             }
         }
+    }
+
+    /// Positions of the ticks of a linear axis.
+    pub(crate) fn positions(&self) -> Vec<f64> {
+        generate_ticks(self.range.0, self.range.1, TICKS)
     }
 }
 
@@ -87,10 +106,21 @@ fn apart(low: f64, high: f64) -> (f64, f64) {
     (middle - half, middle + half)
 }
 
-fn whole_decades(low: f64, high: f64) -> (f64, f64) {
-    let top = high.max(SMALLEST * 10.0).log10().ceil() as i32;
-    let bottom = (low.max(SMALLEST).log10().floor() as i32).clamp(top - DECADES, top - 1);
-    (10_f64.powi(bottom), 10_f64.powi(top))
+/// Powers of ten around the values, or 1, 2, 5 times one where the axis is short.
+fn log_ends(low: f64, high: f64) -> (f64, f64) {
+    let high = high.max(SMALLEST * 10.0);
+    let low = low.max(SMALLEST).min(high);
+    let top = high.log10().ceil() as i32;
+    let bottom = (low.log10().floor() as i32).clamp(top - DECADES, top - 1);
+    let marks = |decade: i32| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade));
+    if top - bottom > 3 {
+        return (10_f64.powi(bottom), 10_f64.powi(top));
+    }
+    let near = 1e-9;
+    let start = marks(bottom).into_iter().rfind(|&mark| mark <= low * (1.0 + near));
+    let end = marks(top - 1).into_iter().find(|&mark| mark >= high * (1.0 - near));
+    let (start, end) = (start.unwrap_or(10_f64.powi(bottom)), end.unwrap_or(10_f64.powi(top)));
+    if end > 1.5 * start { (start, end) } else { (10_f64.powi(bottom), 10_f64.powi(top)) }
 }
 
 fn decimal(value: f64, decimals: usize) -> String {
@@ -109,12 +139,19 @@ fn scientific(value: f64) -> String {
     format!("{mantissa}×10{}", superscript(exponent))
 }
 
-fn power(value: f64) -> String {
+/// A tick of a logarithmic axis: every so many-th power of ten, and numbers between where they fit.
+fn power(value: f64, every: i32, plain: bool) -> String {
     let exponent = value.log10();
-    if (exponent - exponent.round()).abs() > 1e-6 {
-        return if (0.001..1e4).contains(&value) { format!("{value}") } else { scientific(value) };
+    let whole = exponent.round() as i32;
+    if plain && (0.009..11_000.0).contains(&value) {
+        let decimals = (-exponent.floor()).max(0.0) as usize;
+        return format!("{value:.decimals$}");
     }
-    match exponent.round() as i32 {
+    if (exponent - exponent.round()).abs() > 1e-6 {
+        return scientific(value);
+    }
+    match whole {
+        _ if whole % every != 0 => String::new(),
         0 => "1".to_owned(),
         1 => "10".to_owned(),
         exponent => format!("10{}", superscript(&exponent.to_string())),
@@ -145,6 +182,9 @@ mod tests {
         assert_eq!(axis(Scale::Linear, &[]).range, (0.0, 1.05));
         assert_eq!(axis(Scale::Linear, &[5.0]).range, (4.45, 5.55));
         assert_eq!(axis(Scale::Log, &[0.02, 300.0]).range, (0.01, 1000.0));
+        assert_eq!(axis(Scale::Log, &[0.025, 1.4]).range, (0.02, 2.0));
+        assert_eq!(axis(Scale::Log, &[0.3]).range, (0.2, 0.5));
+        assert_eq!(axis(Scale::Log, &[0.2]).range, (0.1, 1.0));
         assert_eq!(axis(Scale::Log, &[1e-300, 1.0]).range, (1e-10, 1.0));
         let given = Axis::new(Scale::Linear, [9.0].into_iter(), Some((-4.0, 4.0)), 0.05);
         assert_eq!(given.range, (-4.0, 4.0));
@@ -160,8 +200,13 @@ mod tests {
         assert_eq!(labels(linear(-1.0, 1.0), &[-0.5, -1e-17]), ["−0.5", "0.0"]);
         assert_eq!(labels(linear(0.0, 1000.0), &[200.0]), ["200"]);
         assert_eq!(labels(linear(0.0, 5e-4), &[2e-4]), ["2×10⁻⁴"]);
-        assert_eq!([1e-5, 1.0, 10.0, 1e4].map(power), ["10⁻⁵", "1", "10", "10⁴"]);
-        assert_eq!([0.5, 2e-5].map(power), ["0.5", "2×10⁻⁵"]);
+        assert_eq!(labels(linear(0.0, 1.3), &[0.25, 0.5]), ["0.25", "0.50"]);
+        assert_eq!([1e-5, 1.0, 10.0, 1e4].map(|value| power(value, 1, false)), ["10⁻⁵", "1", "10", "10⁴"]);
+        assert_eq!([1e-5, 1e-4].map(|value| power(value, 2, false)), ["", "10⁻⁴"]);
+        assert_eq!(
+            [0.1, 0.05, 200.0, 2e-5].map(|value| power(value, 1, true)),
+            ["0.1", "0.05", "200", "2×10⁻⁵"]
+        );
         assert_eq!([0.0, -2.5e7].map(scientific), ["0", "−2.5×10⁷"]);
     }
 

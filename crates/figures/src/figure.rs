@@ -17,7 +17,7 @@ pub struct Figure {
     /// What is to be looked at, in a sentence or two.
     pub caption: String,
     /// The equations it illustrates, one a line, in the plain notation of [`crate::equation_html`].
-    pub equation: &'static str,
+    pub equation: String,
     /// The picture.
     pub png: Vec<u8>,
     /// The numbers behind the picture, where they are worth reading.
@@ -52,7 +52,7 @@ impl Words {
     /// The figure, once it is drawn.
     pub(crate) fn figure(self, picture: &Canvas) -> Result<Figure, FiguresError> {
         let Self { name, title, caption, equation, note: _ } = self;
-        Ok(Figure { name, title, caption, equation, png: picture.png()?, table: None })
+        Ok(Figure { name, title, caption, equation: equation.into(), png: picture.png()?, table: None })
     }
 }
 

@@ -12,10 +12,9 @@ use crate::plot::{BOTTOM, DENSITY, LEFT, TOP, draw_axes, with_labels};
 use crate::text::{Text, Weight};
 
 /// White right of the map, for the colour bar, in units of the plotting crate.
-const RIGHT: f64 = 82.0;
+const RIGHT: f64 = 66.0;
 /// Pixels: from map to bar, bar across, from bar to its labels.
 const BAR: (usize, usize, usize) = (24, 26, 8);
-const BAR_TICKS: usize = 4;
 const BAR_LABEL_SIZE: u32 = 24;
 
 /// A matrix `[rows, columns]`; rows go up, columns to the right.
@@ -67,9 +66,9 @@ impl HeatMap<'_> {
             axes.fill(bar, top + py, BAR.1, 1, self.colour(share));
         }
         let scale = Axis { scale: Scale::Linear, range: (low, high) };
-        for tick in 0..=BAR_TICKS {
-            let share = tick as f64 / BAR_TICKS as f64;
-            let label = scale.ticks().format(low + share * (high - low));
+        for value in scale.positions() {
+            let share = (value - low) / (high - low);
+            let label = scale.ticks().format(value);
             let label = Text::new(&label, BAR_LABEL_SIZE, Weight::Regular)?;
             let middle = top + ((1.0 - share) * down as f64) as usize;
             axes.draw_text(&label, bar + BAR.1 + BAR.2, middle.saturating_sub(label.height() / 2), INK);

@@ -21,8 +21,24 @@ const MIN_WIDTH: usize = 900;
 pub(crate) struct Page {
     title: String,
     note: String,
+    /// For the row to come.
     legend: Vec<(String, Colour)>,
-    rows: Vec<(String, Vec<Canvas>)>,
+    rows: Vec<Row>,
+}
+
+/// Drawings side by side, with what stands above them.
+#[derive(Debug)]
+struct Row {
+    heading: String,
+    legend: Vec<(String, Colour)>,
+    drawings: Vec<Canvas>,
+}
+
+/// A [`Row`] with its text set.
+struct SetRow<'a> {
+    heading: Vec<Text>,
+    legend: Vec<Vec<(Text, Colour)>>,
+    drawings: &'a [Canvas],
 }
 
 impl Page {
@@ -35,114 +51,134 @@ impl Page {
         Self { note: note.into(), ..self }
     }
 
-    /// Colours of the lines, said once for all drawings.
+    /// Colours of the lines, above the next row.
     pub(crate) fn legend(self, legend: Vec<(String, Colour)>) -> Self {
         Self { legend, ..self }
     }
 
     /// Drawings side by side, below what is there already.
     pub(crate) fn row(mut self, drawings: Vec<Canvas>) -> Self {
-        self.rows.push((String::new(), drawings));
+        let legend = std::mem::take(&mut self.legend);
+        self.rows.push(Row { heading: String::new(), legend, drawings });
         self
     }
 
     /// A drawing under a heading of its own.
     pub(crate) fn section(mut self, heading: impl Into<String>, drawing: Canvas) -> Self {
-        self.rows.push((heading.into(), vec![drawing]));
+        self = self.row(vec![drawing]);
+        if let Some(row) = self.rows.last_mut() {
+            row.heading = heading.into();
+        }
         self
     }
 
     pub(crate) fn draw(&self) -> Result<Canvas, FiguresError> {
-        let inner = self.rows.iter().map(|(_, row)| row_width(row)).max().unwrap_or(0).max(MIN_WIDTH);
+        let widest = self.rows.iter().map(|row| row_width(&row.drawings)).max();
+        let inner = widest.unwrap_or(0).max(MIN_WIDTH);
         let title = wrap(&self.title, TITLE_SIZE, Weight::Bold, inner)?;
-        let legend = self.legend_lines(inner)?;
         let note = wrap(&self.note, NOTE_SIZE, Weight::Regular, inner)?;
-        let headings: Vec<Vec<Text>> = self
-            .rows
-            .iter()
-            .map(|(heading, _)| wrap(heading, LEGEND_SIZE, Weight::Bold, inner))
-            .collect::<Result<_, _>>()?;
+        let set = |row| SetRow::new(row, inner);
+        let rows: Vec<SetRow<'_>> = self.rows.iter().map(set).collect::<Result<_, _>>()?;
 
-        let heights = |lines: &[Text]| lines.iter().map(Text::height).sum::<usize>();
-        let after = |lines: &[Text], gap: usize| if lines.is_empty() { 0 } else { heights(lines) + gap };
-        let rows: usize = self.rows.iter().map(|(_, row)| row_height(row)).sum();
         let height = 2 * MARGIN
-            + after(&title, ROW_GAP / 2)
-            + legend.iter().map(|line| row_text_height(line) + KEY_GAP).sum::<usize>()
-            + headings.iter().map(|lines| after(lines, KEY_GAP)).sum::<usize>()
-            + rows
-            + ROW_GAP * self.rows.len().saturating_sub(1)
-            + if note.is_empty() { 0 } else { ROW_GAP / 2 + heights(&note) };
+            + with_gap(height(&title), ROW_GAP / 2)
+            + rows.iter().map(SetRow::height).sum::<usize>()
+            + ROW_GAP * rows.len().saturating_sub(1)
+            + with_gap(height(&note), ROW_GAP / 2);
         let mut canvas = Canvas::new(inner + 2 * MARGIN, height)?;
-
-        let mut y = MARGIN;
-        let put_lines = |canvas: &mut Canvas, y: &mut usize, lines: &[Text], colour: Colour| {
-            for line in lines {
-                canvas.draw_text(line, MARGIN, *y, colour);
-                *y += line.height();
-            }
-        };
-        put_lines(&mut canvas, &mut y, &title, INK);
+        let mut y = draw_lines(&mut canvas, MARGIN, &title, INK);
         y += if title.is_empty() { 0 } else { ROW_GAP / 2 };
-        for line in &legend {
+        for (index, row) in rows.iter().enumerate() {
+            y += if index == 0 { 0 } else { ROW_GAP };
+            row.draw(&mut canvas, y);
+            y += row.height();
+        }
+        draw_lines(&mut canvas, y + ROW_GAP / 2, &note, GREY);
+        Ok(canvas)
+    }
+}
+
+impl<'a> SetRow<'a> {
+    fn new(row: &'a Row, width: usize) -> Result<Self, FiguresError> {
+        let heading = wrap(&row.heading, LEGEND_SIZE, Weight::Bold, width)?;
+        Ok(Self { heading, legend: legend_lines(&row.legend, width)?, drawings: &row.drawings })
+    }
+
+    fn height(&self) -> usize {
+        let legend: usize = self.legend.iter().map(|line| legend_height(line)).sum();
+        let drawings = self.drawings.iter().map(Canvas::height).max().unwrap_or(0);
+        with_gap(height(&self.heading), KEY_GAP) + with_gap(legend, KEY_GAP) + drawings
+    }
+
+    fn draw(&self, canvas: &mut Canvas, y: usize) {
+        let mut y = draw_lines(canvas, y, &self.heading, INK);
+        y += if self.heading.is_empty() { 0 } else { KEY_GAP };
+        for line in &self.legend {
             let mut x = MARGIN;
             for (text, colour) in line {
-                canvas.fill(x, y + (text.height() - SWATCH.1) / 2, SWATCH.0, SWATCH.1, *colour);
+                let middle = y + (text.height() - SWATCH.1) / 2;
+                canvas.fill(x, middle, SWATCH.0, SWATCH.1, *colour);
                 canvas.draw_text(text, x + SWATCH.0 + KEY_GAP, y, INK);
                 x += key_width(text);
             }
-            y += row_text_height(line) + KEY_GAP;
+            y += legend_height(line);
         }
-        for (index, ((_, row), heading)) in self.rows.iter().zip(&headings).enumerate() {
-            y += if index == 0 { 0 } else { ROW_GAP };
-            put_lines(&mut canvas, &mut y, heading, INK);
-            y += if heading.is_empty() { 0 } else { KEY_GAP };
-            let mut x = MARGIN;
-            for drawing in row {
-                canvas.draw_canvas(drawing, x, y);
-                x += drawing.width() + COLUMN_GAP;
-            }
-            y += row_height(row);
+        y += if self.legend.is_empty() { 0 } else { KEY_GAP };
+        let mut x = MARGIN;
+        for drawing in self.drawings {
+            canvas.draw_canvas(drawing, x, y);
+            x += drawing.width() + COLUMN_GAP;
         }
-        y += ROW_GAP / 2;
-        put_lines(&mut canvas, &mut y, &note, GREY);
-        Ok(canvas)
     }
+}
 
-    /// Legend keys, in as many lines as the width asks for.
-    fn legend_lines(&self, width: usize) -> Result<Vec<Vec<(Text, Colour)>>, FiguresError> {
-        let mut lines: Vec<Vec<(Text, Colour)>> = Vec::new();
-        let mut used = usize::MAX;
-        for (label, colour) in &self.legend {
-            let text = Text::new(label, LEGEND_SIZE, Weight::Regular)?;
-            let needed = key_width(&text);
-            if used.saturating_add(needed) > width {
-                lines.push(Vec::new());
-                used = 0;
-            }
-            used += needed;
-            if let Some(line) = lines.last_mut() {
-                line.push((text, *colour));
-            }
-        }
-        Ok(lines)
+/// Writes lines from `y` down and says where they end.
+fn draw_lines(canvas: &mut Canvas, mut y: usize, lines: &[Text], colour: Colour) -> usize {
+    for line in lines {
+        canvas.draw_text(line, MARGIN, y, colour);
+        y += line.height();
     }
+    y
+}
+
+/// Legend keys, in as many lines as the width asks for.
+fn legend_lines(legend: &[(String, Colour)], width: usize) -> Result<Vec<Vec<(Text, Colour)>>, FiguresError> {
+    let mut lines: Vec<Vec<(Text, Colour)>> = Vec::new();
+    let mut used = usize::MAX;
+    for (label, colour) in legend {
+        let text = Text::new(label, LEGEND_SIZE, Weight::Regular)?;
+        let needed = key_width(&text);
+        if used.saturating_add(needed) > width {
+            lines.push(Vec::new());
+            used = 0;
+        }
+        used += needed;
+        if let Some(line) = lines.last_mut() {
+            line.push((text, *colour));
+        }
+    }
+    Ok(lines)
+}
+
+fn height(lines: &[Text]) -> usize {
+    lines.iter().map(Text::height).sum()
+}
+
+/// A height and the gap that parts it from its neighbour; nothing for nothing.
+fn with_gap(height: usize, gap: usize) -> usize {
+    if height == 0 { 0 } else { height + gap }
 }
 
 fn key_width(text: &Text) -> usize {
     SWATCH.0 + KEY_GAP + text.width() + 3 * KEY_GAP
 }
 
-fn row_text_height(line: &[(Text, Colour)]) -> usize {
+fn legend_height(line: &[(Text, Colour)]) -> usize {
     line.iter().map(|(text, _)| text.height()).max().unwrap_or(0)
 }
 
 fn row_width(row: &[Canvas]) -> usize {
     row.iter().map(Canvas::width).sum::<usize>() + COLUMN_GAP * row.len().saturating_sub(1)
-}
-
-fn row_height(row: &[Canvas]) -> usize {
-    row.iter().map(Canvas::height).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use kuva::RasterBackend;
 use kuva::plot::{Histogram, LinePlot, ScatterPlot};
-use kuva::render::layout::Layout;
+use kuva::render::layout::{AxisLabelOverlap, Layout};
 use kuva::render::plots::Plot;
 use kuva::render::render::render_multiple;
 
-use crate::axis::{Axis, Scale};
+use crate::axis::{Axis, Scale, TICKS};
 use crate::canvas::{Canvas, Colour, INK};
 use crate::check;
 use crate::error::FiguresError;
@@ -25,14 +25,16 @@ pub(crate) const PALETTE: [Colour; 6] = [
 /// Pixels of the picture for a unit of the plotting crate.
 pub(crate) const DENSITY: f64 = 2.0;
 /// White around the axes in those units: left (tick labels, axis label), right, top, bottom.
-pub(crate) const LEFT: f64 = 74.0;
-pub(crate) const RIGHT: f64 = 14.0;
+pub(crate) const LEFT: f64 = 68.0;
+pub(crate) const RIGHT: f64 = 20.0;
 pub(crate) const TOP: f64 = 8.0;
-pub(crate) const BOTTOM: f64 = 46.0;
+pub(crate) const BOTTOM: f64 = 44.0;
 const TICK_SIZE: u32 = 12;
 /// Sizes of our own text in pixels.
-const HEADING_SIZE: u32 = 26;
+const HEADING_SIZE: u32 = 25;
 const LABEL_SIZE: u32 = 26;
+/// Pixels between the top of a panel and its axes, for the heading.
+const HEADING: usize = 32;
 
 /// One thing drawn into the axes.
 #[derive(Debug, Clone)]
@@ -142,13 +144,14 @@ pub(crate) fn draw_axes(
     let (width, height) = (width as f64 / DENSITY, height as f64 / DENSITY);
     let mut layout = Layout::new(x.range, y.range)
         .with_width(width)
-        .with_height(height - f64::from(HEADING_SIZE) / DENSITY)
+        .with_height(height - HEADING as f64 / DENSITY)
         .with_force_margins(LEFT, right)
         .with_force_margins_y(TOP, BOTTOM)
         .with_x_label(x_label)
         .with_label_size(LABEL_SIZE / DENSITY as u32)
         .with_tick_size(TICK_SIZE)
-        .with_ticks(5)
+        .with_ticks(TICKS)
+        .with_x_label_overlap(AxisLabelOverlap::Thin)
         .with_x_tick_format(x.ticks())
         .with_y_tick_format(y.ticks())
         .with_x_axis_min(x.range.0)
@@ -171,10 +174,12 @@ pub(crate) fn draw_axes(
 pub(crate) fn with_labels(axes: Canvas, heading: &str, y_label: &str) -> Result<Canvas, FiguresError> {
     let heading = Text::new(heading, HEADING_SIZE, Weight::Regular)?;
     let label = Text::new(y_label, LABEL_SIZE, Weight::Regular)?.turned_left();
-    let above = HEADING_SIZE as usize;
+    let above = HEADING;
     let mut canvas = Canvas::new(axes.width(), axes.height() + above)?;
     canvas.draw_canvas(&axes, 0, above);
-    canvas.draw_text(&heading, (LEFT * DENSITY) as usize, 0, INK);
+    // A long heading starts left of the axes rather than end beyond the picture.
+    let x = ((LEFT * DENSITY) as usize).min(canvas.width().saturating_sub(heading.width()));
+    canvas.draw_text(&heading, x, 0, INK);
     let inside = axes.height().saturating_sub(((TOP + BOTTOM) * DENSITY) as usize);
     let middle = above + (TOP * DENSITY) as usize + inside / 2;
     canvas.draw_text(&label, 0, middle.saturating_sub(label.height() / 2), INK);

@@ -79,7 +79,7 @@ fn section(html: &mut String, number: usize, figure: &Figure) {
     let (name, title) = (escape(figure.name), escape(figure.title));
     push(html, format_args!("<section id=\"{name}\">\n<h2>{number}. {title}</h2>\n"));
     if !figure.equation.is_empty() {
-        push(html, format_args!("<p class=\"equation\">{}</p>\n", equation_html(figure.equation)));
+        push(html, format_args!("<p class=\"equation\">{}</p>\n", equation_html(&figure.equation)));
     }
     let size = match png_size(&figure.png) {
         Some((width, height)) => format!(" width=\"{width}\" height=\"{height}\""),
@@ -139,7 +139,7 @@ mod tests {
             name,
             title: "A & B",
             caption: "if a < b & \"c\"".into(),
-            equation: "x_0 < 1",
+            equation: "x_0 < 1".into(),
             png: Canvas::new(side, 7).unwrap().png().unwrap(),
             table: Some(Table { header: vec!["<t>".into()], rows: vec![vec!["1 & 2".into()]] }),
         }

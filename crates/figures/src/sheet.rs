@@ -8,7 +8,7 @@ use crate::error::FiguresError;
 use crate::text::{Text, Weight};
 
 /// Widest block of cells a sheet makes of its own accord, in pixels.
-const TARGET_WIDTH: usize = 1680;
+const TARGET_WIDTH: usize = 2100;
 /// Largest enlargement a sheet makes of its own accord, and the cell side beyond which it makes none.
 const MAX_SCALE: usize = 8;
 const TARGET_CELL: usize = 160;

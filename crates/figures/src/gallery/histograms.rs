@@ -61,7 +61,7 @@ fn panel(at: &PixelValues<'_>) -> Result<crate::Canvas, FiguresError> {
         (x, (-x * x / 2.0).exp() / TAU.sqrt())
     });
     Panel {
-        heading: format!("t = {t}: mean {mean:.2}, variance {variance:.2}"),
+        heading: format!("t = {t}: mean {mean:.2}, variance {variance:.2}").replace('-', "−"),
         x_label: "pixel value".into(),
         y_label: "density".into(),
         x_range: Some((-REACH, REACH)),

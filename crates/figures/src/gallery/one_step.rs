@@ -62,6 +62,8 @@ pub fn one_step(data: &OneStep<'_>) -> Result<Figure, FiguresError> {
         [if image == 0 { first } else { first.apart() }, Band::new("one jump")]
     });
     let sheet = Sheet::new(rows.view()).rows(bands).columns(time_columns(times)).corner("t").draw()?;
+    let last = moments.iter().map(|row| row.t).max().unwrap_or(0) as f64;
+    let room = 0.02 * last.max(1.0);
     let panel = |heading: &str, label: &str, pick: fn((f64, f64)) -> f64| {
         let points = |of: fn(&Moments) -> (f64, f64)| {
             moments.iter().map(move |row| (row.t as f64, pick(of(row)))).collect::<Vec<_>>()
@@ -70,6 +72,7 @@ pub fn one_step(data: &OneStep<'_>) -> Result<Figure, FiguresError> {
             heading: heading.into(),
             x_label: "t".into(),
             y_label: label.into(),
+            x_range: Some((-room, last + room)), // whole dots at both ends
             marks: vec![
                 Mark::line(points(|row| row.expected), PALETTE[0]),
                 Mark::dots(points(|row| row.iterated), PALETTE[1], 4.5),
@@ -86,8 +89,8 @@ pub fn one_step(data: &OneStep<'_>) -> Result<Figure, FiguresError> {
     let legend = ["formula", "measured, step by step", "measured, one jump"];
     let page = words
         .page()
-        .legend(legend.map(str::to_owned).into_iter().zip(PALETTE).collect())
         .row(vec![sheet])
+        .legend(legend.map(str::to_owned).into_iter().zip(PALETTE).collect())
         .row(panels);
     let picture = page.draw()?;
     Ok(Figure { table: Some(table(moments)), ..words.figure(&picture)? })

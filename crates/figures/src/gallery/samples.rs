@@ -9,7 +9,7 @@ use crate::gallery::in_rows;
 use crate::grid::square_columns;
 use crate::sheet::Sheet;
 
-/// Samples `[n, h, w, c]` in a grid about twice as wide as high.
+/// Samples `[n, h, w, c]` in a grid.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::Channels`], [`FiguresError::TooLarge`].
@@ -24,17 +24,28 @@ pub fn samples(images: ArrayView4<'_, u8>) -> Result<Figure, FiguresError> {
         equation: "x_{t−1} = (x_t − β_t/√(1 − ᾱ_t) ε_θ(x_t, t)) / √α_t + σ_t z,  z ~ N(0, I)",
         note: "Every image from its own noise, not selected.",
     };
-    let rows = in_rows(&images, square_columns(2 * images.dim().0));
+    let rows = in_rows(&images, columns(images.dim().0));
     let page = words.page().row(vec![Sheet::new(rows.view()).draw()?]);
     let picture = page.draw()?;
     words.figure(&picture)
 }
 
+/// Columns for `n` images: full rows if that leaves the grid between square and twice as wide as high.
+fn columns(n: usize) -> usize {
+    let (square, wide) = (square_columns(n), square_columns(2 * n));
+    (square..=wide).rev().find(|columns| n.is_multiple_of(*columns)).unwrap_or(wide)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::samples;
+    use super::{columns, samples};
     use crate::error::FiguresError;
     use ndarray::Array4;
+
+    #[test]
+    fn rows_are_full_where_they_can_be() {
+        assert_eq!([1, 32, 60, 64, 17].map(columns), [1, 8, 10, 8, 6]);
+    }
 
     #[test]
     fn draws_and_refuses() {

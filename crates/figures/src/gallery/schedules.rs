@@ -18,16 +18,20 @@ pub struct ScheduleCurves<'a> {
     pub alpha_bars: &'a [f64],
 }
 
-/// A panel: heading, label of the vertical axis, and its quantity from `(beta, alpha_bar)`.
-type Quantity = (&'static str, &'static str, fn(f64, f64) -> f64);
+/// A panel: heading, label and scale of the vertical axis, and its quantity from `(beta, alpha_bar)`.
+type Quantity = (&'static str, &'static str, Scale, fn(f64, f64) -> f64);
 
 const QUANTITIES: [Quantity; 6] = [
-    ("Noise variance added by a step", "βₜ", |beta, _| beta),
-    ("Signal variance kept by a step", "αₜ", |beta, _| 1.0 - beta),
-    ("Signal variance left after t steps", "ᾱₜ", |_, alpha_bar| alpha_bar),
-    ("Factor of x₀", "√ᾱₜ", |_, alpha_bar| alpha_bar.max(0.0).sqrt()),
-    ("Standard deviation of the noise", "√(1−ᾱₜ)", |_, alpha_bar| (1.0 - alpha_bar).max(0.0).sqrt()),
-    ("Signal-to-noise ratio", "ᾱₜ/(1−ᾱₜ)", |_, alpha_bar| alpha_bar / (1.0 - alpha_bar)),
+    ("Noise variance added by a step", "βₜ", Scale::Log, |beta, _| beta),
+    ("Signal variance kept by a step", "αₜ", Scale::Linear, |beta, _| 1.0 - beta),
+    ("Signal variance left after t steps", "ᾱₜ", Scale::Linear, |_, alpha_bar| alpha_bar),
+    ("Factor of x₀", "√ᾱₜ", Scale::Linear, |_, alpha_bar| alpha_bar.max(0.0).sqrt()),
+    ("Standard deviation of the noise", "√(1−ᾱₜ)", Scale::Linear, |_, alpha_bar| {
+        (1.0 - alpha_bar).max(0.0).sqrt()
+    }),
+    ("Signal-to-noise ratio", "ᾱₜ/(1−ᾱₜ)", Scale::Log, |_, alpha_bar| {
+        alpha_bar / (1.0 - alpha_bar)
+    }),
 ];
 
 /// Curves over t of `beta`, `alpha`, `alpha_bar`, `sqrt(alpha_bar)`, `sqrt(1 - alpha_bar)` and, on a
@@ -63,7 +67,7 @@ pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> 
     for row in QUANTITIES.chunks(3) {
         let panels: Result<_, _> = row
             .iter()
-            .map(|&(heading, label, quantity)| {
+            .map(|&(heading, label, scale, quantity)| {
                 let marks = curves.iter().zip(colours()).map(|(curve, colour)| {
                     let values = curve.betas.iter().zip(curve.alpha_bars);
                     // A ratio without noise or without signal has no place on a logarithmic axis.
@@ -75,7 +79,8 @@ pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> 
                     heading: heading.into(),
                     x_label: "t".into(),
                     y_label: label.into(),
-                    y_scale: if label.contains('/') { Scale::Log } else { Scale::Linear },
+                    y_scale: scale,
+                    y_range: (label == "αₜ").then(|| (most(curves), 1.0)),
                     marks: marks.collect(),
                     ..Panel::default()
                 }
@@ -86,6 +91,15 @@ pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> 
     }
     let picture = page.draw()?;
     words.figure(&picture)
+}
+
+/// The lower end of the axis of alpha: nine in ten of all values lie above it. The cosine schedule falls
+/// to zero in its last steps, and an axis down to zero would press all other curves into one line.
+fn most(curves: &[ScheduleCurves<'_>]) -> f64 {
+    let mut alphas: Vec<f64> = curves.iter().flat_map(|curve| curve.betas).map(|beta| 1.0 - beta).collect();
+    alphas.sort_by(f64::total_cmp);
+    let low = alphas[alphas.len() / 10];
+    low - 0.1 * (1.0 - low).abs()
 }
 
 #[cfg(test)]

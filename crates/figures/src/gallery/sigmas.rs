@@ -21,7 +21,7 @@ pub fn sigmas(beta: ArrayView4<'_, u8>, posterior: ArrayView4<'_, u8>) -> Result
     check::shape("samples with the posterior variance", beta.shape(), posterior.shape())?;
     let words = Words {
         name: "09-sigmas",
-        title: "Two choices of the noise in a reverse step, from the same noise",
+        title: "Two reverse variances, same noise",
         caption: "Above, each reverse step adds noise of variance β; below, of the smaller posterior \
                   variance. They are right for data that are standard normal and for data that are a single \
                   image; real data lie between, and the samples are alike."
