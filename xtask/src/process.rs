@@ -1,6 +1,7 @@
 //! Programs that xtask starts: with which environment, and how their exit codes are passed on.
 
 use std::error::Error;
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -80,9 +81,11 @@ pub(crate) fn code_of(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-/// The command as a person would type it, without quoting.
+/// The command as a person would type it: the program without its folder, and no quoting.
 pub(crate) fn line_of(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    let program = program.file_name().unwrap_or(program.as_os_str());
+    let words = std::iter::once(program).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
@@ -100,8 +103,8 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let error = run(Command::new("no-such-program-here").arg("--flag")).unwrap_err();
-        assert!(error.to_string().contains("no-such-program-here --flag"), "{error}");
+        let error = run(Command::new("/no/such-program-here").arg("--flag")).unwrap_err();
+        assert!(error.to_string().contains("`such-program-here --flag`"), "{error}");
     }
 
     #[test]
