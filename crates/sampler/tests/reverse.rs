@@ -1,5 +1,7 @@
 //! The reverse loop seen from the network and the observer: which t, which x_t, which noise, which errors.
 
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
 use sampler::{BoxError, Method, Noise, Prediction, Sampler, SamplerConfig, SamplerError};
 use schedule::{Schedule, Spacing, Variance};
 use std::cell::RefCell;
