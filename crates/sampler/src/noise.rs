@@ -19,7 +19,7 @@ impl Noise {
     /// `x_T`, the pure noise that sampling starts from, f32 `[b, c, h, w]` on the device.
     ///
     /// # Errors
-    /// [`SamplerError::Images`] for a shape with an empty axis or more numbers than fit in memory's address.
+    /// [`SamplerError::Images`] for a shape with an empty axis or more numbers than memory can address.
     ///
     /// ```
     /// use sampler::Noise;
