@@ -11,6 +11,7 @@
 //! - [`Report`] binds [`Figure`]s into one self-contained HTML file.
 
 mod axis;
+mod band;
 mod canvas;
 mod check;
 mod equation;
@@ -26,6 +27,7 @@ mod sheet;
 mod text;
 mod write;
 
+pub use band::Band;
 pub use canvas::Canvas;
 pub use equation::equation_html;
 pub use error::FiguresError;
@@ -36,4 +38,4 @@ pub use gallery::{
 };
 pub use grid::{grid, square_columns};
 pub use report::Report;
-pub use sheet::{Band, Sheet, SheetLayout};
+pub use sheet::{Sheet, SheetLayout};

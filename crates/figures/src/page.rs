@@ -9,7 +9,7 @@ const TITLE_SIZE: u32 = 34;
 const LEGEND_SIZE: u32 = 26;
 const NOTE_SIZE: u32 = 24;
 /// White between drawings of a row, between rows, and between the parts of a legend.
-const COLUMN_GAP: usize = 28;
+pub(crate) const COLUMN_GAP: usize = 28;
 const ROW_GAP: usize = 30;
 const SWATCH: (usize, usize) = (44, 6);
 const KEY_GAP: usize = 12;

@@ -2,6 +2,7 @@
 
 use ndarray::{ArrayView5, Axis};
 
+use crate::band::{Band, GAP, cover, edges, extents, span};
 use crate::canvas::{Canvas, INK};
 use crate::check;
 use crate::error::FiguresError;
@@ -15,38 +16,8 @@ const TARGET_CELL: usize = 160;
 /// Label sizes in pixels an em: wished for, and smallest that is still legible.
 const LABEL_SIZE: u32 = 26;
 const MIN_LABEL_SIZE: u32 = 15;
-/// White between neighbours, between bands that stand apart, and between labels and cells.
-const GAP: usize = 4;
-const WIDE_GAP: usize = 26;
+/// White between labels and cells.
 const LABEL_GAP: usize = 10;
-
-/// A run of rows or of columns under one label.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Band {
-    label: String,
-    count: usize,
-    apart: bool,
-}
-
-impl Band {
-    /// One row or column.
-    #[must_use]
-    pub fn new(label: impl Into<String>) -> Self {
-        Self { label: label.into(), count: 1, apart: false }
-    }
-
-    /// The same label over `count` rows or columns.
-    #[must_use]
-    pub fn spanning(self, count: usize) -> Self {
-        Self { count, ..self }
-    }
-
-    /// With a wide gap before it.
-    #[must_use]
-    pub fn apart(self) -> Self {
-        Self { apart: true, ..self }
-    }
-}
 
 /// Images `[rows, columns, h, w, c]` (u8, `c` 1 or 3) with labels on the left and on top.
 #[derive(Debug, Clone)]
@@ -200,53 +171,16 @@ struct Arranged {
     corner: Option<Text>,
 }
 
-/// No bands at all, or bands that hold every line once.
-fn cover(what: &'static str, bands: &[Band], lines: usize) -> Result<(), FiguresError> {
-    if bands.iter().any(|band| band.count == 0) {
-        return Err(FiguresError::Empty { what });
-    }
-    let covered = bands.iter().fold(0_usize, |sum, band| sum.saturating_add(band.count));
-    if bands.is_empty() { Ok(()) } else { check::length(what, lines, covered) }
-}
-
-/// First and last line of each band.
-fn extents(bands: &[Band]) -> impl Iterator<Item = (usize, usize)> + '_ {
-    bands.iter().scan(0, |next, band| {
-        let first = *next;
-        *next += band.count;
-        Some((first, *next - 1))
-    })
-}
-
-/// Start of each line, when the first starts at `start` and each is `size` long.
-fn edges(bands: &[Band], lines: usize, size: usize, start: usize) -> Vec<usize> {
-    let wide: Vec<usize> =
-        extents(bands).zip(bands).filter(|(_, band)| band.apart).map(|((first, _), _)| first).collect();
-    let mut next = start;
-    (0..lines)
-        .map(|line| {
-            if line > 0 {
-                let gap = if wide.contains(&line) { WIDE_GAP } else { GAP };
-                next = next.saturating_add(size).saturating_add(gap);
-            }
-            next
-        })
-        .collect()
-}
-
-/// Length of all lines together with the gaps between them.
-fn span(bands: &[Band], lines: usize, size: usize) -> usize {
-    edges(bands, lines, size, 0).last().map_or(0, |last| last.saturating_add(size))
-}
-
 /// The labels in the largest size at which each fits over its band of lines of `size` pixels.
 fn fitted(bands: &[Band], size: usize) -> Result<Vec<Text>, FiguresError> {
     let mut em = LABEL_SIZE;
     loop {
-        let labels: Vec<Text> =
-            bands.iter().map(|band| Text::new(&band.label, em, Weight::Regular)).collect::<Result<_, _>>()?;
+        let labels: Vec<Text> = bands
+            .iter()
+            .map(|band| Text::new(band.label(), em, Weight::Regular))
+            .collect::<Result<_, _>>()?;
         let fits = labels.iter().zip(bands).all(|(label, band)| {
-            label.width() + LABEL_GAP / 2 <= band.count.saturating_mul(size.saturating_add(GAP))
+            label.width() + LABEL_GAP / 2 <= band.count().saturating_mul(size.saturating_add(GAP))
         });
         if fits || em <= MIN_LABEL_SIZE {
             return Ok(labels);
@@ -257,7 +191,8 @@ fn fitted(bands: &[Band], size: usize) -> Result<Vec<Text>, FiguresError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Band, GAP, Sheet, WIDE_GAP};
+    use super::Sheet;
+    use crate::band::{Band, GAP, WIDE_GAP};
     use crate::error::FiguresError;
     use ndarray::Array5;
 

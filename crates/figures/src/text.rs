@@ -6,6 +6,9 @@ use kuva::render::render::{Primitive, Scene, TextAnchor, TextSpan};
 use crate::canvas::Canvas;
 use crate::error::FiguresError;
 
+/// A line ends here, however long the name is that somebody gave to something.
+const MOST_LETTERS: usize = 300;
+
 /// Regular or bold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
@@ -26,6 +29,7 @@ pub(crate) struct Text {
 impl Text {
     /// A line of text, `size` pixels an em.
     pub(crate) fn new(text: &str, size: u32, weight: Weight) -> Result<Self, FiguresError> {
+        let text: String = text.chars().take(MOST_LETTERS).collect();
         let em = f64::from(size);
         // No glyph of the font is wider than 2 em; the box is cut to the ink below.
         let room = (text.chars().count() as f64 + 1.0) * 2.0 * em;
@@ -150,6 +154,7 @@ mod tests {
         assert!(lines.len() > 1 && lines.iter().all(|line| line.width() <= 150));
         assert_eq!(wrap(words, 20, Weight::Regular, 10_000).unwrap().len(), 1);
         assert_eq!(wrap("unbreakable", 20, Weight::Regular, 10).unwrap().len(), 1);
+        assert!(text(&"x".repeat(100_000), 20).width() < 6000);
         assert!(wrap("  ", 20, Weight::Regular, 10).unwrap().is_empty());
     }
 }

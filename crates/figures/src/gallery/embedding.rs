@@ -1,6 +1,6 @@
 //! Figure 5: the encoding of t, and how well it tells one t from another.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
 use crate::check;
 use crate::error::FiguresError;
@@ -34,7 +34,8 @@ pub fn embedding(values: ArrayView2<'_, f64>) -> Result<Figure, FiguresError> {
         caption: format!(
             "Every t as a vector of sines and cosines: slow ones place it in the whole range, fast ones tell \
              it from its neighbours. Neighbouring t are at least {least:.3} apart. Repeating stripes in the \
-             distance of all pairs would be t the network could confuse."
+             distance of all pairs would be t the network could confuse.{}",
+            constant(&values)
         ),
         equation: "e(t) = (sin 2π f_1 t/T, cos 2π f_1 t/T, …, sin 2π f_K t/T, cos 2π f_K t/T),  1 ≤ f_k ≤ T/2",
         note: "Above: every timestep t against every dimension. Below: the first timesteps, and Euclidean distances.",
@@ -81,6 +82,21 @@ pub fn embedding(values: ArrayView2<'_, f64>) -> Result<Figure, FiguresError> {
     words.figure(&picture)
 }
 
+/// A sentence about dimensions that say nothing, where there are some.
+fn constant(values: &ArrayView2<'_, f64>) -> String {
+    let still = |column: &ArrayView1<'_, f64>| column.iter().all(|value| (value - column[0]).abs() < 1e-6);
+    let columns = values.columns().into_iter().enumerate().filter(|(_, column)| still(column));
+    let names: Vec<String> = columns.map(|(dimension, _)| dimension.to_string()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        " The same for every t: dimension {} (a sine at the Nyquist frequency meets only its zeros; the cosine \
+         beside it changes sign at every step).",
+        names.join(", ")
+    )
+}
+
 /// Euclidean distance of two rows.
 fn distance(values: &ArrayView2<'_, f64>, a: usize, b: usize) -> f64 {
     let (a, b) = (values.index_axis(Axis(0), a), values.index_axis(Axis(0), b));
@@ -106,6 +122,13 @@ mod tests {
         let pairs = distances(&values.view());
         assert_eq!(pairs, array![[0.0, 5.0, 1.0], [5.0, 0.0, 18_f64.sqrt()], [1.0, 18_f64.sqrt(), 0.0]]);
         assert_eq!(distances(&Array2::zeros((4000, 2)).view()).dim(), (MAX_PAIRS, MAX_PAIRS));
+    }
+
+    #[test]
+    fn names_dimensions_that_say_nothing() {
+        let caption = |values: Array2<f64>| embedding(values.view()).unwrap().caption;
+        assert!(caption(array![[0.0, 1.0, 5.0], [1.0, 1.0, 5.0]]).contains("dimension 1, 2 ("));
+        assert!(!caption(array![[0.0], [1.0]]).contains("The same for every t"));
     }
 
     #[test]

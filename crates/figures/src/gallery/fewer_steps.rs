@@ -2,10 +2,11 @@
 
 use ndarray::{Array5, ArrayView4, Axis};
 
+use crate::band::Band;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::sheet::{Band, Sheet};
+use crate::sheet::Sheet;
 
 /// Images across in the block of one sampler at one number of steps.
 const BLOCK_COLUMNS: usize = 3;

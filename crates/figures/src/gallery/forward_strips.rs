@@ -30,8 +30,8 @@ pub fn forward_strips(strips: &[Strip<'_>]) -> Result<Figure, FiguresError> {
         name: "02-forward",
         title: "Forward process: data drowning in noise",
         caption: "Each row is one image, diffused in one jump to the t above the column. The image fades \
-                  and the noise grows so that the variance stays near one; by the end nothing of the image \
-                  is left to see."
+                  and the noise grows in such measure that the variance goes to one; in the end the noise is all \
+                  that is left."
             .into(),
         equation: "q(x_t | x_0) = N(x_t; √ᾱ_t x_0, (1 − ᾱ_t) I)\n\
                    x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε,  ε ~ N(0, I)",

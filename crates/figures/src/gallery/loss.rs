@@ -65,6 +65,7 @@ pub fn loss(steps: &[u64], losses: &[f64], buckets: &[LossBucket]) -> Result<Fig
         x_label: "training step".into(),
         y_label: "loss".into(),
         y_scale: if low > 0.0 && high > 4.0 * low { Scale::Log } else { Scale::Linear },
+        x_range: Some((0.0, steps.iter().copied().max().unwrap_or(0) as f64)),
         marks: vec![
             Mark::line(curve(losses), lighter(PALETTE[0], 0.6)).thin(),
             Mark::line(curve(&smooth), PALETTE[1]),

@@ -27,7 +27,7 @@ pub use variations::variations;
 use ndarray::{Array5, ArrayView4, ArrayView5, Axis};
 
 use crate::error::FiguresError;
-use crate::{check, sheet::Band};
+use crate::{band::Band, check};
 
 /// Pixels of a panel when three, two or one of them share a line.
 const THIRD: (usize, usize) = (600, 450);

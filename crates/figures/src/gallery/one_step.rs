@@ -2,12 +2,14 @@
 
 use ndarray::ArrayView5;
 
+use crate::band::Band;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Table, Words};
 use crate::gallery::{HALF, alternate, time_columns};
+use crate::page::COLUMN_GAP;
 use crate::plot::{Mark, PALETTE, Panel};
-use crate::sheet::{Band, Sheet};
+use crate::sheet::Sheet;
 
 /// Mean and variance of `x_t` at one t, over many draws of the noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,7 +53,8 @@ pub fn one_step(data: &OneStep<'_>) -> Result<Figure, FiguresError> {
         title: "Step by step, and in one jump",
         caption: "Upper row of each pair: noise added t times, one small step after the other. Lower row: \
                   one draw from the closed form. The single images differ, because their noise does; the \
-                  distributions agree, as the measured mean and variance (dots) on the formula (line) show."
+                  distributions must not, and the measured mean and variance (dots) beside the formula (line) \
+                  show how well they agree."
             .into(),
         equation: "q(x_t | x_{t−1}) = N(x_t; √(1 − β_t) x_{t−1}, β_t I)\n\
                    q(x_t | x_0) = N(x_t; √ᾱ_t x_0, (1 − ᾱ_t) I)",
@@ -62,6 +65,8 @@ pub fn one_step(data: &OneStep<'_>) -> Result<Figure, FiguresError> {
         [if image == 0 { first } else { first.apart() }, Band::new("one jump")]
     });
     let sheet = Sheet::new(rows.view()).rows(bands).columns(time_columns(times)).corner("t").draw()?;
+    // Both panels together are as wide as the images.
+    let width = HALF.0.max((sheet.width().saturating_sub(COLUMN_GAP)) / 2);
     let last = moments.iter().map(|row| row.t).max().unwrap_or(0) as f64;
     let room = 0.02 * last.max(1.0);
     let panel = |heading: &str, label: &str, pick: fn((f64, f64)) -> f64| {
@@ -80,7 +85,7 @@ pub fn one_step(data: &OneStep<'_>) -> Result<Figure, FiguresError> {
             ],
             ..Panel::default()
         }
-        .draw(HALF.0, HALF.1)
+        .draw(width, HALF.1)
     };
     let panels = vec![
         panel("Mean of xₜ", "mean", |both| both.0)?,

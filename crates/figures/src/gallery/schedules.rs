@@ -54,7 +54,7 @@ pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> 
         caption: "Each schedule fixes how much noise a step adds (β), and thereby how much of the image is \
                   left after t steps (ᾱ). The linear schedule destroys the image early and spends its last \
                   steps on what is already noise; the cosine schedule loses the signal more evenly. t counts \
-                  from 0."
+                  from 0. The axis of α ends where the gentle schedules do."
             .into(),
         equation: "q(x_t | x_{t−1}) = N(x_t; √(1 − β_t) x_{t−1}, β_t I)\n\
                    α_t = 1 − β_t,  ᾱ_t = α_1 α_2 ⋯ α_t,  SNR(t) = ᾱ_t / (1 − ᾱ_t)",
@@ -80,7 +80,7 @@ pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> 
                     x_label: "t".into(),
                     y_label: label.into(),
                     y_scale: scale,
-                    y_range: (label == "αₜ").then(|| (most(curves), 1.0)),
+                    y_range: (label == "αₜ").then(|| (lowest_alpha(curves), 1.0)),
                     marks: marks.collect(),
                     ..Panel::default()
                 }
@@ -93,19 +93,28 @@ pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> 
     words.figure(&picture)
 }
 
-/// The lower end of the axis of alpha: nine in ten of all values lie above it. The cosine schedule falls
-/// to zero in its last steps, and an axis down to zero would press all other curves into one line.
-fn most(curves: &[ScheduleCurves<'_>]) -> f64 {
-    let mut alphas: Vec<f64> = curves.iter().flat_map(|curve| curve.betas).map(|beta| 1.0 - beta).collect();
-    alphas.sort_by(f64::total_cmp);
-    let low = alphas[alphas.len() / 10];
-    low - 0.1 * (1.0 - low).abs()
+/// The lower end of the axis of alpha: the smallest of the schedules that stay above 0.9, if any does.
+/// The cosine schedule falls to zero in its last steps, and an axis down to zero would press all other
+/// curves into one line.
+fn lowest_alpha(curves: &[ScheduleCurves<'_>]) -> f64 {
+    let smallest =
+        |curve: &ScheduleCurves<'_>| curve.betas.iter().fold(1.0, |low: f64, beta| low.min(1.0 - beta));
+    let gentle = curves.iter().map(smallest).filter(|&low| low > 0.9).reduce(f64::min);
+    gentle.or(curves.iter().map(smallest).reduce(f64::min)).unwrap_or(0.0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ScheduleCurves, schedules};
+    use super::{ScheduleCurves, lowest_alpha, schedules};
     use crate::error::FiguresError;
+
+    #[test]
+    fn one_steep_schedule_does_not_hide_the_others() {
+        let curve = |betas| ScheduleCurves { name: "", betas, alpha_bars: &[] };
+        let (gentle, steep) = (curve(&[0.01, 0.02]), curve(&[0.01, 0.999]));
+        assert!((lowest_alpha(&[gentle, steep]) - 0.98).abs() < 1e-12);
+        assert!((lowest_alpha(&[steep]) - 0.001).abs() < 1e-12);
+    }
 
     #[test]
     fn draws_and_refuses() {

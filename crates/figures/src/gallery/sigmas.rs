@@ -2,11 +2,12 @@
 
 use ndarray::{ArrayView4, Axis, concatenate};
 
+use crate::band::Band;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
 use crate::gallery::in_rows;
-use crate::sheet::{Band, Sheet};
+use crate::sheet::Sheet;
 
 const COLUMNS: usize = 10;
 
@@ -23,8 +24,8 @@ pub fn sigmas(beta: ArrayView4<'_, u8>, posterior: ArrayView4<'_, u8>) -> Result
         name: "09-sigmas",
         title: "Two reverse variances, same noise",
         caption: "Above, each reverse step adds noise of variance β; below, of the smaller posterior \
-                  variance. They are right for data that are standard normal and for data that are a single \
-                  image; real data lie between, and the samples are alike."
+                  variance. The first is right for data that are standard normal, the second for data that are a \
+                  single point; real data lie between."
             .into(),
         equation: "σ_t^2 = β_t  or  σ_t^2 = β̃_t = (1 − ᾱ_{t−1}) / (1 − ᾱ_t) β_t",
         note: "The same place in both blocks started from the same noise.",

@@ -2,11 +2,12 @@
 
 use ndarray::ArrayView5;
 
+use crate::band::Band;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
 use crate::gallery::{alternate, time_columns};
-use crate::sheet::{Band, Sheet};
+use crate::sheet::Sheet;
 
 /// For each image, its `x_t` and under it the `x_0` predicted from that `x_t`; columns go from large t
 /// to small. `x_t` and `x_0` are `[images, times, h, w, c]`.

@@ -2,10 +2,11 @@
 
 use ndarray::{ArrayView4, ArrayView5, Axis, concatenate};
 
+use crate::band::Band;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::sheet::{Band, Sheet};
+use crate::sheet::Sheet;
 
 /// Originals `[n, h, w, c]` in the first column, then what came of them when they were diffused to each
 /// of `starts` and sampled from there, `[n, starts, h, w, c]`.
