@@ -11,7 +11,11 @@ use random::{Purpose, Stream};
 
 use crate::convert::to_model;
 use crate::error::DatasetError;
+use crate::limits::check_size;
 use crate::set::Dataset;
+
+/// Largest batch (bytes of f32); more than that is a mistake in the batch size or the image size.
+const MAX_BATCH: u64 = 8 << 30;
 
 /// Images, labels and their indices for one training step on one rank.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,7 +112,8 @@ impl BatchPlan {
     /// Reads the batch of one step.
     ///
     /// # Errors
-    /// [`DatasetError::BadOption`] when `dataset` has another length than the plan; errors of reading.
+    /// [`DatasetError::BadOption`] when `dataset` has another length than the plan,
+    /// [`DatasetError::TooLarge`] above 8 GiB; errors of reading.
     pub fn batch(&self, dataset: &Dataset, step: u64) -> Result<Batch, DatasetError> {
         if dataset.len() != self.len as usize {
             return Err(DatasetError::option(
@@ -118,6 +123,10 @@ impl BatchPlan {
             ));
         }
         let (height, width, channels) = dataset.shape();
+        let values = [self.batch, height, width, channels].map(|n| n as u64);
+        // Both factors stay below 2^64: the shape is of an image in memory.
+        let bytes = values[0].saturating_mul(values[1] * values[2] * values[3]).saturating_mul(4);
+        check_size("the batch", &format!("shape {values:?}"), bytes, MAX_BATCH)?;
         let mut pixels = Array4::zeros((self.batch, height, width, channels));
         let mut indices = Vec::with_capacity(self.batch);
         for (position, mut item) in self.positions(step).zip(pixels.axis_iter_mut(Axis(0))) {
@@ -227,6 +236,9 @@ mod tests {
         assert!(BatchPlan::new(5, 0, 0).is_err());
         assert!(BatchPlan::new(5, 1, 0).unwrap().sharded(2, 2).is_err());
         assert!(BatchPlan::new(5, 1, 0).unwrap().batch(&numbered(6), 0).is_err());
+        let large = Dataset::from_array(Array4::zeros((1, 64, 64, 3)), None).unwrap();
+        let error = BatchPlan::new(1, 1 << 20, 0).unwrap().batch(&large, 0).unwrap_err();
+        assert!(matches!(error, DatasetError::TooLarge { needed: 51_539_607_552, .. }), "{error}");
         // The last step that can be named neither overflows nor panics.
         let plan = BatchPlan::new(5, 1 << 20, 0).unwrap().sharded(u32::MAX - 1, u32::MAX).unwrap();
         assert_eq!(plan.indices(u64::MAX).len(), 1 << 20);

@@ -1,7 +1,7 @@
 //! The one function each way between pixels and model values: `x = p / 127.5 - 1` (Ho et al. 2020, section
 //! 3.3: integers in 0..=255 scaled linearly to [-1, 1]).
 
-use ndarray::{Array4, ArrayView4};
+use ndarray::{Array4, ArrayView4, Axis};
 
 /// Pixels `[b, h, w, c]` to model values `[b, c, h, w]` in [-1, 1].
 ///
@@ -15,9 +15,13 @@ use ndarray::{Array4, ArrayView4};
 #[must_use]
 pub fn to_model(pixels: ArrayView4<'_, u8>) -> Array4<f32> {
     let (b, h, w, c) = pixels.dim();
-    let planes = pixels.permuted_axes([0, 3, 1, 2]); // [b, c, h, w]
+    let table: [f32; 256] = std::array::from_fn(|pixel| pixel as f32 / 127.5 - 1.0);
     let mut values = Array4::zeros((b, c, h, w));
-    values.zip_mut_with(&planes, |value, &pixel| *value = f32::from(pixel) / 127.5 - 1.0);
+    for (image, mut planes) in pixels.outer_iter().zip(values.outer_iter_mut()) {
+        for (channel, mut plane) in image.axis_iter(Axis(2)).zip(planes.outer_iter_mut()) {
+            plane.zip_mut_with(&channel, |value, &pixel| *value = table[usize::from(pixel)]);
+        }
+    }
     values
 }
 

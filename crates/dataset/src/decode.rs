@@ -13,6 +13,8 @@ use crate::pixels::Pixels;
 const MAX_SIDE: u32 = 1 << 14;
 /// Most memory for one image while it is decoded, in bytes; a photo of 100 megapixels fits.
 const MAX_ALLOC: u64 = 512 << 20;
+/// Most memory for what a PNG carries beside its pixels, such as a deflated colour profile.
+const MAX_PNG_EXTRAS: u64 = 16 << 20;
 const FORMATS: [ImageFormat; 4] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Bmp];
 
 /// Whether these first bytes are of an image that [`decode`] reads.
@@ -57,7 +59,8 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, String> {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_ALLOC);
+    // The PNG decoder applies this to everything but the pixels, which are checked below.
+    limits.max_alloc = Some(if format == ImageFormat::Png { MAX_PNG_EXTRAS } else { MAX_ALLOC });
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
@@ -86,6 +89,7 @@ fn over_white(image: &DynamicImage) -> Vec<u8> {
 mod tests {
     use super::*;
     use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
+    use proptest::prelude::*;
 
     fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -221,6 +225,26 @@ mod tests {
         for (index, (bytes, text)) in cases.into_iter().enumerate() {
             let error = decode(&bytes).unwrap_err();
             assert!(error.contains(text), "case {index}: {error:?} lacks {text:?}");
+        }
+    }
+
+    proptest! {
+        /// Any cut and any changed bytes give an image or an error, never a panic.
+        #[test]
+        fn damage_never_panics(kind in 0_usize..5, at: prop::sample::Index, bytes: [u8; 2], cut: prop::sample::Index) {
+            let format = FORMATS[kind % 4];
+            // The fifth kind is a lossless WebP with transparency.
+            let good = if kind == 4 {
+                encode(RgbaImage::from_fn(9, 7, |x, y| Rgba([x as u8 * 9, y as u8, 3, x as u8 * 20])), ImageFormat::WebP)
+            } else {
+                encode(rgb(), format)
+            };
+            let mut bad = good.clone();
+            let at = at.index(bad.len() - 1);
+            bad[at..at + 2].copy_from_slice(&bytes);
+            let _ = decode(&bad);
+            let _ = dimensions(&bad);
+            let _ = decode(&good[..cut.index(good.len())]);
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Folders of images, from files on disk to pixels: classes, colour, sizes, bad files, the cache.
 
+// Helpers of tests are not recognised as tests.
+#![allow(clippy::unwrap_used)]
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::SystemTime;

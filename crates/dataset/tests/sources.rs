@@ -1,5 +1,8 @@
 //! Data sets from every kind of source but folders, as a user names them.
 
+// Helpers of tests are not recognised as tests.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::Write;
 
