@@ -1,2 +1,27 @@
-//! The ddpm program.
-fn main() {}
+//! The `ddpm` program: flags and configuration in, the library crates at work, one-line errors out.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 and 143 stopped by SIGINT and SIGTERM
+//! after saving.
+
+mod args;
+mod commands;
+mod config;
+mod device;
+mod failure;
+mod logging;
+mod model;
+mod output;
+mod progress;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(&cli.global);
+    failure::guard(cli.global.verbose > 0, || commands::run(&cli))
+}

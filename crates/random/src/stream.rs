@@ -16,7 +16,7 @@ pub enum Purpose {
     Init = 1,
     /// Order of the images; the step is the epoch.
     Order = 2,
-    /// Horizontal flips; the step is the epoch.
+    /// Horizontal flips; the step is the position in the endless sequence of images.
     Flip = 3,
     /// Timesteps t of a training batch.
     TrainTime = 4,

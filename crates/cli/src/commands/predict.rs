@@ -1,0 +1,52 @@
+//! `ddpm predict`: the network on arrays, so that any result can be checked from outside.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::json;
+use tch::Tensor;
+
+use crate::args::{Global, ModelArgs};
+use crate::failure::usage;
+use crate::model::Loaded;
+use crate::output;
+
+/// Example: ddpm predict --model CHECKPOINT --x x_t.npy --t t.npy --out eps.npy
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// x_t, .npy f32 [n, c, h, w]
+    #[arg(long, value_name = "FILE")]
+    x: PathBuf,
+    /// t of each image, .npy [n], 0 to T - 1; fractions allowed
+    #[arg(long, value_name = "FILE")]
+    t: PathBuf,
+    /// Where the prediction goes, .npy f32 [n, c, h, w]
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Predict {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        let read = |path: &Path, flag: &str| {
+            dataset::read_npy(path).with_context(|| format!("--{flag} {}", path.display()))
+        };
+        let x = read(&self.x, "x")?.into_f32();
+        let t = read(&self.t, "t")?.into_f64();
+        let loaded = Loaded::open(&self.model, global)?;
+        let steps = loaded.schedule.steps();
+        if let Some(wrong) = t.iter().find(|&&t| !(t >= 0.0 && t <= (steps - 1) as f64)) {
+            return Err(usage(anyhow!("--t {}: holds {wrong}, expected 0 to {}", self.t.display(), steps - 1)));
+        }
+        let (x, t): (Tensor, Tensor) = (tensor_io::from_array(&x.view())?, tensor_io::from_array(&t.view())?);
+        let _no_grad = tch::no_grad_guard();
+        let pass = unet::Pass::eval().with_kind(loaded.kind);
+        let eps = loaded.net.forward(&x, &t, None, &pass).map_err(usage)?;
+        dataset::write_npy(&self.out, &tensor_io::to_array(&eps)?)?;
+        output::finish(global, &json!({ "out": self.out, "shape": eps.size() }), || {
+            format!("{:?} written to {}", eps.size(), self.out.display())
+        })
+    }
+}

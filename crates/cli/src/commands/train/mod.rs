@@ -1,0 +1,214 @@
+//! `ddpm train`: Algorithm 1 on the user's images.
+
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use dataset::{BatchPlan, Dataset, Prefetch};
+use serde_json::json;
+use tch::{Device, Tensor};
+use tracing::{info, warn};
+use trainer::{Batch, BoxError, Fit, Outcome, RunFolder, Trainer};
+use unet::{Pass, UNet};
+
+use crate::args::Global;
+use crate::config::{self, Config, Layers, parse_set};
+use crate::device;
+use crate::failure::{bail_usage, usage};
+use crate::model::RUNS;
+use crate::output;
+use crate::signals::Signals;
+use watch::Watch;
+
+/// Trains a network. Interrupted runs go on where they stopped when started again the same way.
+///
+/// Examples:
+///   ddpm train                                    the embedded set, minutes on a CPU
+///   ddpm train --data photos/ --set data.size=64 --run runs/photos
+///   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Train {
+    /// Configuration by name: fashion-28, images, ddpm-cifar10, small-32, tiny-16 [default: by the data]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Configuration file; what it leaves out comes from the preset
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Images: a folder, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    #[arg(long, value_name = "SRC")]
+    data: Option<String>,
+    /// Run folder [default: runs/PRESET]
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// Go on with the run in --run by its own configuration; --set may change train.* and sample.*
+    #[arg(long)]
+    resume: bool,
+    /// Change one value of the configuration, such as train.lr=1e-4; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Show the complete configuration and stop
+    #[arg(long)]
+    dump_config: bool,
+}
+
+/// What a run is going to be.
+struct Plan {
+    config: Config,
+    dataset: Dataset,
+    run: PathBuf,
+}
+
+impl Train {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        let signals = Signals::install()?;
+        let device = device::select(global)?;
+        let mut plan = if self.resume { self.resumed()? } else { self.fresh()? };
+        let kind = device::precision(&plan.config.precision, device)?;
+        device::precision_name(kind).clone_into(&mut plan.config.precision);
+        if self.dump_config {
+            output::print(config::to_toml(&plan.config)?.trim_end())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let folder = RunFolder::open(&plan.run)?;
+        self.settle_config(&folder, &plan.config)?;
+        plan.train(&folder, &signals, device, global)
+    }
+
+    /// The configuration of the flags.
+    fn fresh(&self) -> anyhow::Result<Plan> {
+        let set = self.set.iter().map(|text| parse_set(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        let layers = Layers {
+            preset: self.preset.as_deref(),
+            file: self.config.as_deref(),
+            data: self.data.as_deref(),
+            set: &set,
+        };
+        let resolved = layers.resolve()?;
+        let run = self.run.clone().unwrap_or_else(|| Path::new(RUNS).join(&resolved.preset));
+        Ok(Plan { config: resolved.config, dataset: resolved.dataset, run })
+    }
+
+    /// The configuration of the run folder.
+    fn resumed(&self) -> anyhow::Result<Plan> {
+        if self.preset.is_some() || self.config.is_some() || self.data.is_some() {
+            bail_usage!("--resume takes the configuration of the run; leave out --preset, --config and --data");
+        }
+        let run = match &self.run {
+            Some(run) => run.clone(),
+            None => crate::model::newest_run(Path::new(RUNS))?,
+        };
+        let path = run.join("config.toml");
+        if !path.is_file() {
+            bail_usage!("--resume: {} is no run folder (it has no config.toml)", run.display());
+        }
+        let mut config = config::from_toml(&path)?;
+        for text in &self.set {
+            let change = parse_set(text)?;
+            if !matches!(change.path[0].as_str(), "train" | "sample") {
+                bail_usage!("--set {text}: a resumed run may change train.* and sample.* only");
+            }
+            config = config.with(&change)?;
+        }
+        config.validate()?;
+        let dataset = config.data.open(config.model.downsampling_factor())?;
+        let known = config.images.as_ref().map(|images| images.sha256.as_str());
+        if known != Some(dataset.fingerprint()?.as_str()) {
+            bail!("the images of {} are not those the run in {} was started with", config.data.source, run.display());
+        }
+        Ok(Plan { config, dataset, run })
+    }
+
+    /// Writes the configuration of a new run, or checks it against the one that is there.
+    fn settle_config(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<()> {
+        let path = folder.config_path();
+        if path.exists() && !self.resume {
+            let differing = config::differences(&config::from_toml(&path)?, config)?;
+            if !differing.is_empty() {
+                let shown = differing.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
+                return Err(usage(anyhow!(
+                    "{} holds a run of another configuration ({shown}): continue that one with --resume, or choose \
+                     another --run",
+                    folder.path().display()
+                )));
+            }
+            return Ok(());
+        }
+        let text = config::to_toml(config)?;
+        files::write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())
+    }
+}
+
+impl Plan {
+    fn train(
+        self,
+        folder: &RunFolder,
+        signals: &Signals,
+        device: Device,
+        global: &Global,
+    ) -> anyhow::Result<ExitCode> {
+        let config = &self.config;
+        let schedule = config.schedule.build()?;
+        let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
+        let mut trainer = Trainer::new(net.params(), &schedule, &config.train, config.seed, device)?;
+        let text = config::to_toml(config)?;
+        let fit = Fit { folder, config: &text, stop: &signals.stop };
+        let resumed = fit.resume(&mut trainer)?;
+        let first = trainer.steps_done();
+        let (height, width, channels) = self.dataset.shape();
+        info!(
+            "{} images {height}x{width}x{channels}, {:.1}M parameters, {} on {}, steps {first} to {}",
+            self.dataset.len(),
+            net.param_count() as f64 / 1e6,
+            config.precision,
+            crate::device::name(device),
+            config.train.steps,
+        );
+        if first >= config.train.steps {
+            info!("this run is finished; raise train.steps with --resume --set train.steps=N to go on");
+        }
+
+        let begun = Instant::now();
+        let mut batches = self.batches(first)?;
+        let pass = Pass::train().with_kind(device::precision(&config.precision, device)?);
+        let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
+            Ok(net.forward(x_t, t, labels, &pass)?)
+        };
+        let mut watch = Watch::new(config, folder, device, global, first)?;
+        let next = |_| batch_tensors(&mut batches);
+        let outcome = fit.run(&mut trainer, resumed.unwrap_or_default(), next, &model, &mut watch)?;
+        watch.close();
+        let seconds = begun.elapsed().as_secs_f64();
+        let done = trainer.steps_done();
+        let summary = json!({
+            "run": folder.path(), "steps": done, "seconds": seconds, "loss": watch.last_loss(),
+            "finished": outcome == Outcome::Finished, "samples": watch.last_grid(),
+        });
+        output::finish(global, &summary, || {
+            let minutes = seconds / 60.0;
+            format!("{done} steps, {minutes:.1} minutes of training: {}", folder.path().display())
+        })?;
+        if outcome == Outcome::Stopped {
+            warn!("stopped after step {done} and saved; the same command goes on from there");
+            return Ok(ExitCode::from(signals.exit_code()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn batches(&self, first: u64) -> anyhow::Result<Prefetch> {
+        let config = &self.config;
+        let plan = BatchPlan::new(self.dataset.len(), config.train.batch, config.seed)?.with_flip(config.train.flip);
+        Ok(Prefetch::new(self.dataset.clone(), plan, first, 2)?)
+    }
+}
+
+fn batch_tensors(batches: &mut Prefetch) -> Result<Batch, BoxError> {
+    let batch = batches.next().ok_or("the data thread ended")??;
+    let images = tensor_io::from_array(&batch.images.view().into_dyn())?;
+    // The network has no classes yet; labels are for those that do.
+    Ok(Batch { images, labels: None })
+}

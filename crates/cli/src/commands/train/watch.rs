@@ -1,0 +1,184 @@
+//! What one sees of a training run: a bar or lines, TensorBoard events, sample grids.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+use ndarray::Axis;
+use sampler::{Noise, Sampler};
+use tch::{Device, Kind, Tensor};
+use tensor_io::Named;
+use tracing::info;
+use trainer::{BoxError, EventFile, Observer, Record, RunFolder, StepReport};
+use unet::{Pass, UNet};
+
+use crate::args::{Global, SamplerArgs};
+use crate::config::Config;
+use crate::{device, output, progress};
+
+/// Samples are drawn in parts of so many images, to bound the memory.
+const SAMPLE_BATCH: usize = 64;
+
+/// Follows one run.
+pub(crate) struct Watch {
+    bar: ProgressBar,
+    lines: bool,
+    events: EventFile,
+    samples: PathBuf,
+    config: Config,
+    sampler: Sampler,
+    /// A second network, for the averaged weights.
+    net: UNet,
+    kind: Kind,
+    begun: Instant,
+    first: u64,
+    last_loss: Option<f64>,
+    last_grid: Option<PathBuf>,
+}
+
+impl Watch {
+    pub(crate) fn new(
+        config: &Config,
+        folder: &RunFolder,
+        device: Device,
+        global: &Global,
+        first: u64,
+    ) -> anyhow::Result<Self> {
+        let schedule = config.schedule.build()?;
+        let flags = SamplerArgs::named(&config.sample.sampler, config.sample.steps);
+        let bar = progress::bar(global, config.train.steps, "training");
+        bar.set_position(first);
+        bar.reset_eta();
+        Ok(Self {
+            bar,
+            lines: !progress::shows_bars(global),
+            events: EventFile::create(folder.path())?,
+            samples: folder.samples(),
+            sampler: Sampler::new(&schedule, &flags.config()?)?,
+            net: UNet::new(&config.model, schedule.steps(), device, config.seed)?,
+            kind: device::precision(&config.precision, device)?,
+            config: config.clone(),
+            begun: Instant::now(),
+            first,
+            last_loss: None,
+            last_grid: None,
+        })
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn close(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    pub(crate) fn last_loss(&self) -> Option<f64> {
+        self.last_loss
+    }
+
+    pub(crate) fn last_grid(&self) -> Option<&Path> {
+        self.last_grid.as_deref()
+    }
+
+    fn draw(&mut self, done: u64, ema: &[Named]) -> anyhow::Result<()> {
+        self.net.copy_weights(ema)?;
+        let pass = Pass::eval().with_kind(self.kind);
+        let model = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
+            Ok(self.net.forward(x_t, t, None, &pass)?)
+        };
+        let Some(images) = &self.config.images else { return Ok(()) };
+        let mut parts = Vec::new();
+        for first in (0..self.config.sample.count).step_by(SAMPLE_BATCH) {
+            let count = SAMPLE_BATCH.min(self.config.sample.count - first);
+            let shape = [count, images.channels, images.height, images.width].map(|n| n as i64);
+            // The same noise at every step of the run, so that grids can be compared.
+            let noise = Noise { seed: self.config.seed, first_index: first as u64 };
+            let x_start = noise.start(shape, self.net.device())?;
+            parts.push(output::to_pixels(&self.sampler.sample(&model, &x_start, &noise, &mut |_| Ok(()))?, images)?);
+        }
+        let views: Vec<_> = parts.iter().map(ndarray::Array4::view).collect();
+        let pixels = ndarray::concatenate(Axis(0), &views)?;
+        let png = output::grid_png(&pixels)?;
+        let path = self.samples.join(format!("step-{done:08}-ema.png"));
+        files::write_atomic(&path, &png)?;
+        let size = image::load_from_memory(&png)?;
+        self.events.png("samples/ema", done, (size.width(), size.height()), 3, &png)?;
+        self.last_grid = Some(path);
+        Ok(())
+    }
+
+    fn line(&self, record: &Record) -> String {
+        let total = self.config.train.steps;
+        let elapsed = self.begun.elapsed().as_secs_f64();
+        let left = elapsed * (total - record.step) as f64 / (record.step - self.first).max(1) as f64;
+        format!(
+            "step {}/{total}  loss {:.4}  lr {:.2e}  grad {:.3}  {:.1} images/s  {} left",
+            record.step,
+            record.loss,
+            record.lr,
+            record.grad_norm,
+            record.images_per_s,
+            duration(left)
+        )
+    }
+}
+
+impl Observer for Watch {
+    fn on_step(&mut self, done: u64, report: &StepReport) {
+        self.bar.set_position(done);
+        if self.bar.is_hidden() {
+            return;
+        }
+        self.bar.set_message(format!("loss {:.4}", report.loss));
+    }
+
+    fn on_log(&mut self, record: &Record) -> Result<(), BoxError> {
+        let scalars = [
+            ("train/loss", record.loss),
+            ("train/lr", record.lr),
+            ("train/grad_norm", record.grad_norm),
+            ("train/images_per_s", record.images_per_s),
+        ];
+        for (tag, value) in scalars {
+            self.events.scalar(tag, record.step, value)?;
+        }
+        for (bucket, loss) in record.loss_by_t.iter().enumerate() {
+            if let Some(loss) = loss {
+                self.events.scalar(&format!("loss_by_t/{bucket}"), record.step, *loss)?;
+            }
+        }
+        self.last_loss = Some(record.loss);
+        if self.lines {
+            info!("{}", self.line(record));
+        }
+        Ok(())
+    }
+
+    fn on_sample(&mut self, done: u64, ema: &[Named]) -> Result<(), BoxError> {
+        Ok(self.draw(done, ema)?)
+    }
+
+    fn on_checkpoint(&mut self, path: &Path) {
+        tracing::debug!("checkpoint {}", path.display());
+    }
+}
+
+/// `1h 02m`, `3m 05s` or `7s`.
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s}s"),
+        (0, m, s) => format!("{m}m {s:02}s"),
+        (h, m, _) => format!("{h}h {m:02}m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(duration(7.2), "7s");
+        assert_eq!(duration(185.0), "3m 05s");
+        assert_eq!(duration(3725.0), "1h 02m");
+    }
+}

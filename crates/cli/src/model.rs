@@ -1,0 +1,114 @@
+//! A trained network from a run folder or a model folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use sampler::BoxError;
+use schedule::Schedule;
+use tch::{Device, Kind, Tensor};
+use tracing::{info, warn};
+use trainer::Checkpoint;
+use unet::{Pass, UNet};
+
+use crate::args::{Global, ModelArgs, Weights};
+use crate::config::{self, Config, ImagesConfig};
+use crate::device;
+use crate::failure::usage;
+
+/// Where runs go unless told otherwise.
+pub(crate) const RUNS: &str = "runs";
+
+/// A network ready to predict, and what it was trained on.
+pub(crate) struct Loaded {
+    pub(crate) net: UNet,
+    pub(crate) config: Config,
+    pub(crate) images: ImagesConfig,
+    pub(crate) schedule: Schedule,
+    /// Steps it was trained for.
+    pub(crate) step: u64,
+    pub(crate) checkpoint: PathBuf,
+    pub(crate) run: Option<PathBuf>,
+    pub(crate) device: Device,
+    pub(crate) kind: Kind,
+}
+
+impl Loaded {
+    /// Finds and loads what the flags say.
+    pub(crate) fn open(args: &ModelArgs, global: &Global) -> anyhow::Result<Self> {
+        let device = device::select(global)?;
+        let kind = device::precision(&args.precision, device)?;
+        let (checkpoint, run) = match (&args.model, &args.run) {
+            (Some(model), _) => (open_model(model)?, None),
+            (None, Some(run)) => (newest_checkpoint(run)?, Some(run.clone())),
+            (None, None) => {
+                let run = newest_run(Path::new(RUNS))?;
+                info!("using {}", run.display());
+                (newest_checkpoint(&run)?, Some(run))
+            }
+        };
+        let config = config::from_toml(&checkpoint.path.join("config.toml"))?;
+        let images = config.images.clone();
+        let images = images.with_context(|| format!("{}: no [images] group", checkpoint.path.display()))?;
+        let schedule = config.schedule.build()?;
+        let net = UNet::new(&config.model, config.schedule.steps, device, config.seed)?;
+        net.load(&match args.weights {
+            Weights::Ema => checkpoint.ema_path(),
+            Weights::Raw => checkpoint.model_path(),
+        })?;
+        let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
+        Ok(Self { net, config, images, schedule, step, checkpoint, run, device, kind })
+    }
+
+    /// The network as the sampler wants it.
+    pub(crate) fn predictor(&self) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + '_ {
+        let pass = Pass::eval().with_kind(self.kind);
+        move |x_t, t| Ok(self.net.forward(x_t, t, None, &pass)?)
+    }
+
+    /// `[count, c, h, w]` of the images the network sees.
+    pub(crate) fn shape(&self, count: usize) -> [i64; 4] {
+        let images = &self.images;
+        [count, images.channels, images.height, images.width].map(|n| n as i64)
+    }
+}
+
+fn open_model(folder: &Path) -> anyhow::Result<Checkpoint> {
+    Checkpoint::open(folder).with_context(|| {
+        format!("--model {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000", folder.display())
+    })
+}
+
+/// The newest checkpoint of a run that verifies.
+pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
+    let checkpoints = run.join("checkpoints");
+    if !checkpoints.is_dir() {
+        return Err(usage(anyhow!(
+            "--run {}: not a run folder (no checkpoints in it); `ddpm train --run {0}` makes one",
+            run.display()
+        )));
+    }
+    let (latest, refused) = trainer::latest_checkpoint(&checkpoints)?;
+    for error in &refused {
+        warn!("passing over a damaged checkpoint: {error}");
+    }
+    latest.ok_or_else(|| match refused.first() {
+        Some(first) => anyhow!("--run {}: no sound checkpoint: {first}", run.display()),
+        None => anyhow!("--run {}: no checkpoint yet", run.display()),
+    })
+}
+
+/// The run in which something was logged last.
+pub(crate) fn newest_run(runs: &Path) -> anyhow::Result<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(runs).into_iter().flatten() {
+        let path = entry?.path();
+        if let Ok(modified) = fs::metadata(path.join("metrics.jsonl")).and_then(|meta| meta.modified()) {
+            found.push((modified, path));
+        }
+    }
+    match found.into_iter().max() {
+        Some((_, path)) => Ok(path),
+        None => bail!("no run in {}: train one with `ddpm train`, or name one with --run", runs.display()),
+    }
+}

@@ -1,0 +1,117 @@
+//! Images out: grids, single PNGs, arrays.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, ensure};
+use dataset::{AnyArray, Padding};
+use ndarray::{Array4, Axis, Ix4};
+use tch::Tensor;
+
+use crate::config::ImagesConfig;
+use crate::failure::bail_usage;
+
+/// A form in which images are saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// All in one `grid.png`.
+    Grid,
+    /// Each in its own `00000.png`.
+    Png,
+    /// All in `samples.npz`, array `images`, u8 `[n, h, w, c]`.
+    Npz,
+}
+
+impl FromStr for Form {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> anyhow::Result<Self> {
+        match name {
+            "grid" => Ok(Self::Grid),
+            "png" => Ok(Self::Png),
+            "npz" => Ok(Self::Npz),
+            _ => bail_usage!("{name:?} is no form of images: expected grid, png or npz"),
+        }
+    }
+}
+
+/// Tensor `[b, c, h, w]` in [-1, 1] to u8 `[b, h, w, c]`, without the border the network needed.
+pub(crate) fn to_pixels(x: &Tensor, images: &ImagesConfig) -> anyhow::Result<Array4<u8>> {
+    let array = tensor_io::to_array(x)?.into_dimensionality::<Ix4>()?;
+    let [top, bottom, left, right] = images.padding;
+    let (padding, mut pixels) = (Padding { top, bottom, left, right }, dataset::from_model(array.view()));
+    if !padding.is_none() {
+        let (height, width) = (pixels.len_of(Axis(1)), pixels.len_of(Axis(2)));
+        ensure!(top + bottom < height && left + right < width, "the border is larger than the images");
+        pixels.slice_axis_inplace(Axis(1), (top..height - bottom).into());
+        pixels.slice_axis_inplace(Axis(2), (left..width - right).into());
+    }
+    Ok(pixels)
+}
+
+/// u8 `[b, h, w, c]` to the tensor `[b, c, h, w]` the network works on; sizes must be the network's.
+pub(crate) fn to_tensor(pixels: &Array4<u8>) -> anyhow::Result<Tensor> {
+    Ok(tensor_io::from_array(&dataset::to_model(pixels.view()).view().into_dyn())?)
+}
+
+/// A nearly square grid as PNG.
+pub(crate) fn grid_png(pixels: &Array4<u8>) -> anyhow::Result<Vec<u8>> {
+    let columns = figures::square_columns(pixels.len_of(Axis(0)));
+    // Small images are enlarged to be seen, by whole pixels.
+    let scale = (96 / pixels.len_of(Axis(1)).max(1)).clamp(1, 4);
+    Ok(figures::grid(pixels.view(), columns, scale, 2)?.png()?)
+}
+
+/// Saves images in every wanted form; returns the files, the grid first.
+pub(crate) fn save(
+    pixels: &Array4<u8>,
+    forms: &[Form],
+    folder: &Path,
+    first_index: u64,
+) -> anyhow::Result<Vec<PathBuf>> {
+    fs::create_dir_all(folder).with_context(|| format!("--out {}", folder.display()))?;
+    let mut written = Vec::new();
+    if forms.contains(&Form::Grid) {
+        let path = folder.join("grid.png");
+        files::write_atomic(&path, &grid_png(pixels)?).with_context(|| path.display().to_string())?;
+        written.push(path);
+    }
+    if forms.contains(&Form::Npz) {
+        let path = folder.join("samples.npz");
+        let array = AnyArray::U8(pixels.clone().into_dyn());
+        dataset::write_npz(&path, &[("images", array)])?;
+        written.push(path);
+    }
+    if forms.contains(&Form::Png) {
+        for (index, image) in pixels.axis_iter(Axis(0)).enumerate() {
+            let path = folder.join(format!("{:05}.png", first_index + index as u64));
+            dataset::save_png(&path, image)?;
+            written.push(path);
+        }
+    }
+    Ok(written)
+}
+
+/// The result of a command on standard output: JSON with `--json`, else a line for people.
+pub(crate) fn finish(
+    global: &crate::args::Global,
+    summary: &serde_json::Value,
+    line: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    if global.json {
+        print(&summary.to_string())
+    } else if global.quiet {
+        Ok(())
+    } else {
+        print(&line())
+    }
+}
+
+/// Writes lines to standard output; a closed pipe is an error, not a panic.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush())?;
+    Ok(())
+}

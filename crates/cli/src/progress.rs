@@ -1,0 +1,50 @@
+//! Progress bars on a terminal, plain lines elsewhere, nothing with `--quiet`.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::args::Global;
+
+/// All bars of the process: log lines must go above them.
+fn bars() -> &'static MultiProgress {
+    static BARS: OnceLock<MultiProgress> = OnceLock::new();
+    BARS.get_or_init(MultiProgress::new)
+}
+
+/// A bar over `length` steps with rate and time left; hidden off a terminal or with `--quiet`.
+pub(crate) fn bar(global: &Global, length: u64, what: &str) -> ProgressBar {
+    if !shows_bars(global) {
+        return ProgressBar::hidden();
+    }
+    let template = "{prefix} {wide_bar} {pos}/{len} [{elapsed}<{eta}, {per_sec}] {msg}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = bars().add(ProgressBar::new(length).with_style(style).with_prefix(what.to_owned()));
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}
+
+/// Whether bars are drawn; where they are not, whoever works prints lines.
+pub(crate) fn shows_bars(global: &Global) -> bool {
+    !global.quiet && !global.json && io::stderr().is_terminal()
+}
+
+/// Standard error for the log, above the bars.
+pub(crate) fn log_writer() -> impl Write {
+    LogWriter
+}
+
+struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        bars().suspend(|| io::stderr().write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
