@@ -1,12 +1,11 @@
 //! Single images: reading one of any accepted kind, writing PNG.
 
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use ndarray::{Array3, ArrayView3};
 
-use crate::atomic::write_atomic;
 use crate::decode::decode;
 use crate::error::DatasetError;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
@@ -66,12 +65,11 @@ pub fn save_png(path: &Path, image: ArrayView3<'_, u8>) -> Result<(), DatasetErr
         return Err(shape_error(image));
     }
     let pixels: Vec<u8> = image.iter().copied().collect();
-    write_atomic(path, |writer| {
-        let mut bytes = Cursor::new(Vec::new());
-        let encoder = PngEncoder::new(&mut bytes);
-        encoder.write_image(&pixels, columns, rows, color).map_err(std::io::Error::other)?;
-        writer.write_all(bytes.get_ref())
-    })
+    let mut bytes = Cursor::new(Vec::new());
+    let encoded = PngEncoder::new(&mut bytes).write_image(&pixels, columns, rows, color);
+    let written =
+        encoded.map_err(std::io::Error::other).and_then(|()| files::write_atomic(path, bytes.get_ref()));
+    written.map_err(|e| DatasetError::io(path, "write", e))
 }
 
 fn shape_error(image: ArrayView3<'_, u8>) -> DatasetError {

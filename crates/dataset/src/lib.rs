@@ -16,7 +16,6 @@
 
 mod array;
 mod arrays;
-mod atomic;
 mod batches;
 mod cifar;
 mod convert;

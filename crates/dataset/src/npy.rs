@@ -3,7 +3,6 @@
 //! The data itself is decoded by `npyz`, but only after our own gate has compared the header's shape with
 //! the bytes that are there.
 
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Write};
 use std::path::Path;
 
@@ -11,7 +10,6 @@ use ndarray::{ArrayBase, ArrayD, Data, Dimension, IxDyn, ShapeBuilder};
 use npyz::WriterBuilder;
 
 use crate::array::AnyArray;
-use crate::atomic::write_atomic;
 use crate::error::DatasetError;
 use crate::limits::{MAX_FILE, check_size, open_regular};
 use crate::npy_header::{NpyHeader, read_header};
@@ -131,7 +129,8 @@ where
     S: Data<Elem = T>,
     D: Dimension,
 {
-    write_atomic(path, |writer: &mut io::BufWriter<File>| encode_npy(writer, array))
+    files::write_atomic_with(path, |writer| encode_npy(writer, array))
+        .map_err(|e| DatasetError::io(path, "write", e))
 }
 
 /// Writes header and data to a stream.

@@ -9,7 +9,6 @@ use zip::write::FileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::array::AnyArray;
-use crate::atomic::write_atomic;
 use crate::error::DatasetError;
 use crate::limits::{check_size, inflate_limit, open_regular};
 use crate::npy::{encode_npy, parse_data};
@@ -153,7 +152,7 @@ fn refuse_zip64<R: Read + Seek>(name: &str, reader: &mut R, length: u64) -> Resu
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write_npz(path: &Path, arrays: &[(&str, AnyArray)]) -> Result<(), DatasetError> {
-    write_atomic(path, |writer| {
+    let write = |writer: &mut std::io::BufWriter<std::fs::File>| {
         let mut zip = ZipWriter::new(writer);
         for (index, (name, array)) in arrays.iter().enumerate() {
             if arrays[..index].iter().any(|(other, _)| other == name) {
@@ -173,7 +172,8 @@ pub fn write_npz(path: &Path, arrays: &[(&str, AnyArray)]) -> Result<(), Dataset
             }
         }
         zip.finish()?.flush()
-    })
+    };
+    files::write_atomic_with(path, write).map_err(|e| DatasetError::io(path, "write", e))
 }
 
 #[cfg(test)]

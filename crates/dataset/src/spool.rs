@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::atomic::PendingFile;
 use crate::error::DatasetError;
 use crate::items::Items;
 use crate::store::{Store, StoreFile};
+use files::PendingFile;
 
 const MAGIC: &[u8; 16] = b"ddpm pixels v1\r\n";
 const HEADER: usize = 128;
@@ -109,8 +109,10 @@ impl Spool {
             None => std::env::temp_dir().join("ddpm-pixels"),
         };
         tracing::info!(path = %path.display(), "decoded images go to a file");
-        let pending = PendingFile::create(&path)?;
-        let mut spool = Self { writer: BufWriter::with_capacity(1 << 20, pending.reopen()?), pending, path };
+        let wrong = |e| DatasetError::io(&path, "write", e);
+        let pending = PendingFile::create(&path).map_err(wrong)?;
+        let writer = BufWriter::with_capacity(1 << 20, pending.reopen().map_err(wrong)?);
+        let mut spool = Self { writer, pending, path };
         spool.write(&[0; HEADER])?;
         Ok(spool)
     }
@@ -122,7 +124,7 @@ impl Spool {
     fn into_reader(mut self) -> Result<(impl Read, PathBuf), DatasetError> {
         let at_pixels = self.writer.flush().and_then(|()| self.writer.seek(SeekFrom::Start(HEADER as u64)));
         at_pixels.map_err(|e| DatasetError::io(&self.path, "write", e))?;
-        let file = self.pending.reopen()?;
+        let file = self.pending.reopen().map_err(|e| DatasetError::io(&self.path, "write", e))?;
         Ok((KeptAlive { file, _pending: self.pending }, self.path))
     }
 
@@ -133,9 +135,10 @@ impl Spool {
         let header = header(key, items);
         let written = self.writer.seek(SeekFrom::Start(0)).and_then(|_| self.writer.write_all(&header));
         written.and_then(|()| self.writer.flush()).map_err(|e| DatasetError::io(&self.path, "write", e))?;
-        let file = self.pending.reopen()?;
+        let wrong = |e| DatasetError::io(&self.path, "write", e);
+        let file = self.pending.reopen().map_err(wrong)?;
         let unkept = if keep {
-            self.pending.commit()?;
+            self.pending.commit().map_err(wrong)?;
             None
         } else {
             self.pending.forget_name();

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use crate::atomic::PendingFile;
 use crate::error::DatasetError;
+use files::PendingFile;
 
 /// Pixels of all items, one after the other.
 #[derive(Debug)]

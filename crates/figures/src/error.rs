@@ -1,6 +1,7 @@
 //! What can be wrong with the data of a figure.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Why a figure or the report could not be drawn or written.
 #[derive(Debug, thiserror::Error)]
@@ -79,4 +80,11 @@ pub enum FiguresError {
         /// What the system says.
         source: std::io::Error,
     },
+}
+
+impl FiguresError {
+    /// Names the file that could not be written.
+    pub(crate) fn writing(path: &Path, result: io::Result<()>) -> Result<(), Self> {
+        result.map_err(|source| Self::Write { path: path.to_owned(), source })
+    }
 }

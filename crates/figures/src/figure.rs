@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use crate::canvas::Canvas;
 use crate::error::FiguresError;
 use crate::page::Page;
-use crate::write::write_file;
 
 /// A figure of the report.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +62,7 @@ impl Figure {
     /// [`FiguresError::Write`].
     pub fn save(&self, dir: &Path) -> Result<PathBuf, FiguresError> {
         let path = dir.join(self.name).with_extension("png");
-        write_file(&path, &self.png)?;
+        FiguresError::writing(&path, files::write_atomic(&path, &self.png))?;
         Ok(path)
     }
 }

@@ -25,7 +25,6 @@ mod plot;
 mod report;
 mod sheet;
 mod text;
-mod write;
 
 pub use band::Band;
 pub use canvas::Canvas;

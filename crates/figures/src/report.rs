@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use crate::equation::{equation_html, escape};
 use crate::error::FiguresError;
 use crate::figure::{Figure, Table};
-use crate::write::write_file;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -71,7 +70,7 @@ impl Report<'_> {
     /// # Errors
     /// [`FiguresError::Write`].
     pub fn save(&self, path: &Path) -> Result<(), FiguresError> {
-        write_file(path, self.html().as_bytes())
+        FiguresError::writing(path, files::write_atomic(path, self.html().as_bytes()))
     }
 }
 

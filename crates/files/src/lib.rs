@@ -6,10 +6,13 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+mod pending;
+
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+pub use pending::PendingFile;
 
 /// Replaces `path` by `bytes`; a reader sees the old content or the new, never a part.
 ///
@@ -28,14 +31,11 @@ pub fn write_atomic_with<F>(path: &Path, write: F) -> io::Result<()>
 where
     F: FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 {
-    let temporary = temporary_name(path)?;
-    let result = write_synced(&temporary, write).and_then(|()| fs::rename(&temporary, path));
-    if result.is_err() {
-        // The error of the write is the one to report; that the clean-up fails too changes nothing.
-        let _ = fs::remove_file(&temporary);
-        return result;
-    }
-    sync_dir(parent(path))
+    let pending = PendingFile::create(path)?;
+    let mut out = BufWriter::new(pending.reopen()?);
+    write(&mut out)?;
+    out.flush()?;
+    pending.commit()
 }
 
 /// Makes the entries of a folder (created, renamed, removed) survive a power loss.
@@ -56,29 +56,10 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
-fn write_synced<F>(path: &Path, write: F) -> io::Result<()>
-where
-    F: FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-{
-    let mut out = BufWriter::new(File::create(path)?);
-    write(&mut out)?;
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
-}
-
-/// `.name.pid.tmp` beside `path`: hidden, and another process writing the same file has another name.
-fn temporary_name(path: &Path) -> io::Result<PathBuf> {
-    let Some(name) = path.file_name() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
-    };
-    let mut hidden = OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.tmp", std::process::id()));
-    Ok(path.with_file_name(hidden))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
