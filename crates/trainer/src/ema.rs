@@ -46,7 +46,6 @@ impl Ema {
     }
 
     /// The averaged weights, under the parameters' names.
-    #[must_use]
     pub fn weights(&self) -> &[Named] {
         &self.average
     }

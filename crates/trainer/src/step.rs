@@ -152,13 +152,11 @@ impl Trainer {
     }
 
     /// The parameters as trained.
-    #[must_use]
     pub fn params(&self) -> &[Named] {
         &self.params
     }
 
     /// The averaged parameters.
-    #[must_use]
     pub fn ema_weights(&self) -> &[Named] {
         self.ema.weights()
     }

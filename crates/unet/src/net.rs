@@ -150,7 +150,6 @@ impl UNet {
     }
 
     /// The parameters, in a fixed order; training changes these very tensors.
-    #[must_use]
     pub fn params(&self) -> &[Named] {
         &self.params
     }

@@ -49,7 +49,7 @@ impl UNetConfig {
             let expected = format!("numbers that keep base_channels x mult within 1..={MAX_CHANNELS}");
             return refuse("channel_mults", list(&self.channel_mults), expected);
         };
-        if channels % self.groups != 0 || self.base_channels % self.groups != 0 {
+        if !channels.is_multiple_of(self.groups) || !self.base_channels.is_multiple_of(self.groups) {
             let expected = format!(
                 "a divisor of every level's channels (level {level} has {channels}, the first map {})",
                 self.base_channels
@@ -58,7 +58,7 @@ impl UNetConfig {
         }
         let attends =
             self.has_attention(level) || (self.mid_attention && level + 1 == self.channel_mults.len());
-        if attends && channels % self.heads != 0 {
+        if attends && !channels.is_multiple_of(self.heads) {
             let expected = format!("a divisor of the {channels} channels of level {level}");
             return refuse("heads", self.heads, expected);
         }
@@ -88,7 +88,7 @@ impl UNetConfig {
                 range("embedding.frequencies", frequencies, 1, MAX_CHANNELS)
             }
             EmbeddingConfig::Transformer { dim, freq_shift, .. } => {
-                if dim < 4 || dim > MAX_CHANNELS || !dim.is_multiple_of(2) {
+                if !(4..=MAX_CHANNELS).contains(&dim) || !dim.is_multiple_of(2) {
                     return refuse("embedding.dim", dim, format!("an even number from 4 to {MAX_CHANNELS}"));
                 }
                 range("embedding.freq_shift", freq_shift, 0, 1)
