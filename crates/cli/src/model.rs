@@ -8,7 +8,7 @@ use sampler::BoxError;
 use schedule::Schedule;
 use tch::{Device, Kind, Tensor};
 use tracing::{info, warn};
-use trainer::Checkpoint;
+use trainer::{Checkpoint, EpsTables};
 use unet::{Pass, UNet};
 
 use crate::args::{Global, ModelArgs, Weights};
@@ -31,6 +31,7 @@ pub(crate) struct Loaded {
     pub(crate) run: Option<PathBuf>,
     pub(crate) device: Device,
     pub(crate) kind: Kind,
+    pub(crate) eps_tables: EpsTables,
 }
 
 impl Loaded {
@@ -56,14 +57,14 @@ impl Loaded {
             Weights::Ema => checkpoint.ema_path(),
             Weights::Raw => checkpoint.model_path(),
         })?;
+        let eps_tables = EpsTables::new(&schedule, config.train.prediction, device)?;
         let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
-        Ok(Self { net, config, images, schedule, step, checkpoint, run, device, kind })
+        Ok(Self { eps_tables, net, config, images, schedule, step, checkpoint, run, device, kind })
     }
 
-    /// The network as the sampler wants it.
+    /// The network as the sampler wants it: eps from `x_t` and t, whatever its output stands for.
     pub(crate) fn predictor(&self) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + '_ {
-        let pass = Pass::eval().with_kind(self.kind);
-        move |x_t, t| Ok(self.net.forward(x_t, t, None, &pass)?)
+        eps_predictor(&self.net, &self.eps_tables, self.kind)
     }
 
     /// `[count, c, h, w]` of the images the network sees.
@@ -71,6 +72,16 @@ impl Loaded {
         let images = &self.images;
         [count, images.channels, images.height, images.width].map(|n| n as i64)
     }
+}
+
+/// A network's output turned into eps.
+pub(crate) fn eps_predictor<'a>(
+    net: &'a UNet,
+    tables: &'a EpsTables,
+    kind: Kind,
+) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + 'a {
+    let pass = Pass::eval().with_kind(kind);
+    move |x_t, t| Ok(tables.eps(x_t, t, net.forward(x_t, t, None, &pass)?)?)
 }
 
 fn open_model(folder: &Path) -> anyhow::Result<Checkpoint> {

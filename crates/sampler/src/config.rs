@@ -3,10 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schedule::{Schedule, Spacing, Variance};
+use schedule::{Prediction, Schedule, Spacing, Variance};
 
 use crate::error::SamplerError;
-use crate::prediction::Prediction;
 
 /// The solver, with its own parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]

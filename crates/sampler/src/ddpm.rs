@@ -33,7 +33,7 @@ pub fn ddpm_updates(chain: &Schedule, variance: Variance) -> Vec<Update> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prediction::Prediction;
+    use schedule::Prediction;
     use schedule::{BetaSchedule, Spacing, timesteps};
 
     /// Algorithm 2, line 4: with x_0 from eps the step has the weights that the paper writes.

@@ -1,5 +1,6 @@
 //! The numbers of a training run.
 
+use schedule::Prediction;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
@@ -32,6 +33,11 @@ pub struct TrainConfig {
     pub ema_decay: f64,
     /// Whether the average starts short and grows, see [`crate::Ema::decay_at`].
     pub ema_warmup: bool,
+    /// What the network's output stands for: `eps`, `v` or `x_0`. The loss is that of eps in any case, so `v`
+    /// changes how well the network is conditioned and not what it is asked for: its output of 0 is the best
+    /// guess where nothing is left of the image.
+    #[serde(with = "by_name")]
+    pub prediction: Prediction,
     /// How the timesteps of a batch are drawn.
     pub time_sampling: TimeSampling,
     /// Horizontally flip half of the images.
@@ -65,6 +71,26 @@ pub enum TimeSampling {
     /// Uniform for each image, but one from each of `batch` equal parts of the chain: the same expected
     /// loss with less variance from step to step.
     Stratified,
+}
+
+/// Types with `Display` and `FromStr` as their names.
+mod by_name {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'a, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'a>,
+    {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl TrainConfig {
@@ -127,6 +153,7 @@ pub(crate) mod tests {
             grad_clip: 1.0,
             ema_decay: 0.9,
             ema_warmup: true,
+            prediction: Prediction::Eps,
             time_sampling: TimeSampling::Uniform,
             flip: false,
             log_every: 3,

@@ -1,7 +1,7 @@
 //! `q(x_t | x_0)` on tensors, and the draws of t and eps of a step (Algorithm 1, lines 3 and 4).
 
 use random::{Purpose, Stream};
-use schedule::Schedule;
+use schedule::{Prediction, Schedule};
 use tch::{Device, Kind, Tensor};
 
 use crate::config::TimeSampling;
@@ -78,6 +78,52 @@ impl ForwardTables {
     }
 }
 
+/// From a network's output to eps on tensors, with the weights of every t at hand.
+#[derive(Debug)]
+pub struct EpsTables {
+    /// `[T]` each, f32: weights of `x_t` and of the output; none when the output is eps.
+    weights: Option<(Tensor, Tensor)>,
+}
+
+impl EpsTables {
+    /// The tables for a network that puts out `prediction`.
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn new(schedule: &Schedule, prediction: Prediction, device: Device) -> Result<Self, TrainerError> {
+        if prediction == Prediction::Eps {
+            return Ok(Self { weights: None });
+        }
+        let weights: Vec<(f64, f64)> = (0..schedule.steps())
+            .map(|t| prediction.eps_weights(schedule, t))
+            .collect::<Result<_, _>>()
+            .map_err(|e| TrainerError::Caller(e.into()))?;
+        let tensor = |pick: fn(&(f64, f64)) -> f64| -> Result<Tensor, TrainerError> {
+            let values: Vec<f32> = weights.iter().map(|pair| pick(pair) as f32).collect();
+            Ok(Tensor::f_from_slice(&values)?.f_to_device(device)?)
+        };
+        Ok(Self { weights: Some((tensor(|pair| pair.0)?, tensor(|pair| pair.1)?)) })
+    }
+
+    /// Whether the output is eps already.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        self.weights.is_none()
+    }
+
+    /// eps from `x_t` and the output, `[b, c, h, w]` both, at `t` `[b]` i64.
+    ///
+    /// # Errors
+    /// Those of libtorch: shapes that differ, t out of range.
+    pub fn eps(&self, x_t: &Tensor, t: &Tensor, output: Tensor) -> Result<Tensor, TrainerError> {
+        let Some((of_x_t, of_output)) = &self.weights else { return Ok(output) };
+        let mut shape = vec![1; x_t.dim()];
+        shape[0] = -1;
+        let at_t = |table: &Tensor| table.f_index_select(0, t)?.f_view(&*shape);
+        Ok(at_t(of_x_t)?.f_mul(x_t)?.f_add(&at_t(of_output)?.f_mul(&output)?)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +146,26 @@ mod tests {
         assert_ne!(draw(5).t, draw(6).t);
         assert_ne!(draw(5).noise, draw(6).noise);
         assert!(draw(5).t.windows(2).any(|pair| pair[0] != pair[1]), "one t for the whole batch");
+    }
+
+    #[test]
+    fn eps_comes_back_from_every_output() {
+        let schedule = Schedule::ddpm();
+        let (t, steps) = (Tensor::from_slice(&[3_i64, 700]), [3, 700]);
+        let x_0 = tensor_io::from_slice(&[0.5_f32, -1.0], &[2, 1, 1, 1]).unwrap();
+        let eps = tensor_io::from_slice(&[1.5_f32, -0.3], &[2, 1, 1, 1]).unwrap();
+        let x_t = ForwardTables::new(&schedule, Device::Cpu).unwrap().q_sample(&x_0, &t, &eps).unwrap();
+        let level = |table: &ndarray::Array1<f64>| {
+            tensor_io::from_slice(&steps.map(|t| table[t] as f32), &[2, 1, 1, 1]).unwrap()
+        };
+        let (signal, noise) =
+            (level(schedule.sqrt_alpha_bars()), level(schedule.sqrt_one_minus_alpha_bars()));
+        let v = signal * &eps - noise * &x_0;
+        for (prediction, output) in [(Prediction::Eps, &eps), (Prediction::X0, &x_0), (Prediction::V, &v)] {
+            let tables = EpsTables::new(&schedule, prediction, Device::Cpu).unwrap();
+            let got = tables.eps(&x_t, &t, output.shallow_clone()).unwrap();
+            assert!(f64::try_from((got - &eps).abs().max()).unwrap() < 1e-5, "{prediction}");
+        }
     }
 
     #[test]

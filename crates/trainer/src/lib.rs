@@ -23,7 +23,7 @@ pub use adam::Adam;
 pub use checkpoint::{Checkpoint, Manifest, State, latest_checkpoint, list_checkpoints};
 pub use clip::clip_grad_norm;
 pub use config::{LrDecay, TimeSampling, TrainConfig};
-pub use diffuse::{Draw, ForwardTables};
+pub use diffuse::{Draw, EpsTables, ForwardTables};
 pub use ema::Ema;
 pub use error::{BoxError, TrainerError};
 pub use fit::{Fit, Observer, Outcome};

@@ -8,13 +8,13 @@ use tracing::instrument;
 use crate::adam::{Adam, copy_handles};
 use crate::clip::clip_grad_norm;
 use crate::config::TrainConfig;
-use crate::diffuse::{Draw, ForwardTables};
+use crate::diffuse::{Draw, EpsTables, ForwardTables};
 use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
 use crate::lr::learning_rate;
 
-/// The network: `x_t` `[b, c, h, w]`, `t` `[b]` i64 and labels `[b]` i64 to the predicted eps
-/// `[b, c, h, w]`, all on the trainer's device.
+/// The network: `x_t` `[b, c, h, w]`, `t` `[b]` i64 and labels `[b]` i64 to its output `[b, c, h, w]`, which
+/// stands for [`TrainConfig::prediction`]; all on the trainer's device.
 pub type Model<'a> = dyn Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, BoxError> + 'a;
 
 /// Images to train on.
@@ -46,6 +46,7 @@ pub struct Trainer {
     config: TrainConfig,
     params: Vec<Named>,
     tables: ForwardTables,
+    eps_tables: EpsTables,
     timesteps: usize,
     device: Device,
     seed: u64,
@@ -71,6 +72,7 @@ impl Trainer {
             config: config.clone(),
             params: copy_handles(params),
             tables: ForwardTables::new(schedule, device)?,
+            eps_tables: EpsTables::new(schedule, config.prediction, device)?,
             timesteps: schedule.steps(),
             device,
             seed,
@@ -103,10 +105,11 @@ impl Trainer {
 
         // Line 5: the gradient of the squared error of eps.
         let x_t = self.tables.q_sample(&x_0, &t, &eps)?;
-        let predicted = model(&x_t, &t, labels.as_ref()).map_err(TrainerError::Caller)?;
-        if predicted.size() != size {
-            return Err(TrainerError::Output { expected: size, got: predicted.size() });
+        let output = model(&x_t, &t, labels.as_ref()).map_err(TrainerError::Caller)?;
+        if output.size() != size {
+            return Err(TrainerError::Output { expected: size, got: output.size() });
         }
+        let predicted = self.eps_tables.eps(&x_t, &t, output)?;
         let losses = predicted.f_mse_loss(&eps, Reduction::None)?.f_flatten(1, -1)?.f_mean_dim(
             1_i64,
             false,

@@ -40,10 +40,16 @@ impl Predict {
         if let Some(wrong) = t.iter().find(|&&t| !(t >= 0.0 && t <= (steps - 1) as f64)) {
             return Err(usage(anyhow!("--t {}: holds {wrong}, expected 0 to {}", self.t.display(), steps - 1)));
         }
+        if let Some(between) = t.iter().find(|t| t.fract() != 0.0 && !loaded.eps_tables.is_identity()) {
+            let prediction = loaded.config.train.prediction;
+            return Err(usage(anyhow!("--t: holds {between}, expected whole numbers: this network predicts {prediction}")));
+        }
         let (x, t): (Tensor, Tensor) = (tensor_io::from_array(&x.view())?, tensor_io::from_array(&t.view())?);
         let _no_grad = tch::no_grad_guard();
         let pass = unet::Pass::eval().with_kind(loaded.kind);
-        let eps = loaded.net.forward(&x, &t, None, &pass).map_err(usage)?;
+        let output = loaded.net.forward(&x, &t, None, &pass).map_err(usage)?;
+        let (x, t) = (x.to_device(loaded.device), t.to_device(loaded.device).to_kind(tch::Kind::Int64));
+        let eps = loaded.eps_tables.eps(&x, &t, output)?;
         dataset::write_npy(&self.out, &tensor_io::to_array(&eps)?)?;
         output::finish(global, &json!({ "out": self.out, "shape": eps.size() }), || {
             format!("{:?} written to {}", eps.size(), self.out.display())

@@ -6,15 +6,15 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 use ndarray::Axis;
 use sampler::{Noise, Sampler};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 use tensor_io::Named;
 use tracing::info;
-use trainer::{BoxError, EventFile, Observer, Record, RunFolder, StepReport};
-use unet::{Pass, UNet};
+use trainer::{BoxError, EpsTables, EventFile, Observer, Record, RunFolder, StepReport};
+use unet::UNet;
 
 use crate::args::{Global, SamplerArgs};
 use crate::config::Config;
-use crate::{device, output, progress};
+use crate::{device, model, output, progress};
 
 /// Samples are drawn in parts of so many images, to bound the memory.
 const SAMPLE_BATCH: usize = 64;
@@ -30,6 +30,7 @@ pub(crate) struct Watch {
     /// A second network, for the averaged weights.
     net: UNet,
     kind: Kind,
+    eps_tables: EpsTables,
     begun: Instant,
     first: u64,
     last_loss: Option<f64>,
@@ -57,6 +58,7 @@ impl Watch {
             sampler: Sampler::new(&schedule, &flags.config()?)?,
             net: UNet::new(&config.model, schedule.steps(), device, config.seed)?,
             kind: device::precision(&config.precision, device)?,
+            eps_tables: EpsTables::new(&schedule, config.train.prediction, device)?,
             config: config.clone(),
             begun: Instant::now(),
             first,
@@ -80,10 +82,7 @@ impl Watch {
 
     fn draw(&mut self, done: u64, ema: &[Named]) -> anyhow::Result<()> {
         self.net.copy_weights(ema)?;
-        let pass = Pass::eval().with_kind(self.kind);
-        let model = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
-            Ok(self.net.forward(x_t, t, None, &pass)?)
-        };
+        let model = model::eps_predictor(&self.net, &self.eps_tables, self.kind);
         let Some(images) = &self.config.images else { return Ok(()) };
         let mut parts = Vec::new();
         for first in (0..self.config.sample.count).step_by(SAMPLE_BATCH) {

@@ -1,13 +1,12 @@
-//! From what a network predicts to `x_0`: `x_0 = w_t x_t + w_out output`, with weights that depend on t alone.
+//! From what a network puts out to `x_0` and `eps`: weighted sums of `x_t` and the output, with weights that
+//! depend on t alone.
 
 use std::fmt;
 use std::str::FromStr;
 
-use schedule::{Schedule, ScheduleError};
+use crate::{Schedule, ScheduleError};
 
-use crate::error::SamplerError;
-
-/// What the network was trained to predict from `x_t` and t.
+/// What a network puts out for `x_t` and t.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Prediction {
@@ -33,11 +32,21 @@ impl Prediction {
         }
     }
 
-    /// The weights of `x_t` and of the output in `x_0`, at one t of the schedule, which must be in `0..T`.
+    /// The weights of `x_t` and of the output in `x_0`, at t in `0..T` of the schedule.
     ///
     /// eps is Eq. 15 of Ho et al. 2020; x_0 and v also work where no signal is left (`alpha_bar_t = 0`).
-    pub(crate) fn x_0_weights(self, schedule: &Schedule, t: usize) -> Result<(f64, f64), ScheduleError> {
-        let (signal, noise) = (schedule.sqrt_alpha_bars()[t], schedule.sqrt_one_minus_alpha_bars()[t]);
+    ///
+    /// # Errors
+    /// [`ScheduleError::NoSignal`] for eps where `alpha_bar_t` is 0, [`ScheduleError::Timestep`].
+    ///
+    /// ```
+    /// use schedule::{Prediction, Schedule};
+    /// let (from_x_t, from_output) = Prediction::V.x_0_weights(&Schedule::ddpm(), 0)?;
+    /// assert!((from_x_t.powi(2) + from_output.powi(2) - 1.0).abs() < 1e-12);
+    /// # Ok::<(), schedule::ScheduleError>(())
+    /// ```
+    pub fn x_0_weights(self, schedule: &Schedule, t: usize) -> Result<(f64, f64), ScheduleError> {
+        let (signal, noise) = levels(schedule, t)?;
         match self {
             Self::Eps if signal == 0.0 => Err(ScheduleError::NoSignal { t }),
             Self::Eps => Ok((1.0 / signal, -noise / signal)),
@@ -45,17 +54,39 @@ impl Prediction {
             Self::V => Ok((signal, -noise)),
         }
     }
+
+    /// The weights of `x_t` and of the output in `eps`, at t in `0..T` of the schedule.
+    ///
+    /// # Errors
+    /// [`ScheduleError::Timestep`].
+    pub fn eps_weights(self, schedule: &Schedule, t: usize) -> Result<(f64, f64), ScheduleError> {
+        let (signal, noise) = levels(schedule, t)?;
+        Ok(match self {
+            Self::Eps => (0.0, 1.0),
+            // beta_0 > 0, so there is noise at every t.
+            Self::X0 => (1.0 / noise, -signal / noise),
+            Self::V => (noise, signal),
+        })
+    }
+}
+
+/// `sqrt(alpha_bar_t)` and `sqrt(1 - alpha_bar_t)`.
+fn levels(schedule: &Schedule, t: usize) -> Result<(f64, f64), ScheduleError> {
+    match (schedule.sqrt_alpha_bars().get(t), schedule.sqrt_one_minus_alpha_bars().get(t)) {
+        (Some(&signal), Some(&noise)) => Ok((signal, noise)),
+        _ => Err(ScheduleError::Timestep { got: t, steps: schedule.steps() }),
+    }
 }
 
 impl FromStr for Prediction {
-    type Err = SamplerError;
+    type Err = ScheduleError;
 
-    fn from_str(name: &str) -> Result<Self, SamplerError> {
+    fn from_str(name: &str) -> Result<Self, ScheduleError> {
         match name {
             "eps" => Ok(Self::Eps),
             "x_0" => Ok(Self::X0),
             "v" => Ok(Self::V),
-            _ => Err(SamplerError::UnknownName {
+            _ => Err(ScheduleError::UnknownName {
                 what: "prediction",
                 got: name.to_owned(),
                 expected: Self::NAMES,
@@ -92,12 +123,16 @@ mod tests {
         assert_eq!(weights(Prediction::X0), Ok((0.0, 1.0)));
         assert_eq!(weights(Prediction::V), Ok((0.0, -1.0)));
         assert!(Prediction::Eps.x_0_weights(&schedule, 998).is_ok());
+        assert!(matches!(
+            Prediction::V.eps_weights(&schedule, 1000),
+            Err(ScheduleError::Timestep { got: 1000, .. })
+        ));
     }
 
     proptest! {
-        /// Each prediction of a known pair (x_0, eps) gives that x_0 back.
+        /// Each prediction of a known pair (x_0, eps) gives that pair back.
         #[test]
-        fn x_0_comes_back(x_0 in -1.0_f64..1.0, eps in -4.0_f64..4.0, t in 0_usize..1000) {
+        fn x_0_and_eps_come_back(x_0 in -1.0_f64..1.0, eps in -4.0_f64..4.0, t in 0_usize..1000) {
             let schedule = Schedule::ddpm();
             let (signal, noise) = (schedule.sqrt_alpha_bars()[t], schedule.sqrt_one_minus_alpha_bars()[t]);
             let x_t = signal * x_0 + noise * eps;
@@ -109,6 +144,9 @@ mod tests {
                 let (w_t, w_out) = prediction.x_0_weights(&schedule, t).unwrap();
                 // Eps divides by sqrt(alpha_bar) >= 0.006.
                 prop_assert!((w_t * x_t + w_out * output - x_0).abs() < 1e-12, "{}", prediction);
+                let (w_t, w_out) = prediction.eps_weights(&schedule, t).unwrap();
+                // X0 divides by sqrt(beta_0) = 0.01.
+                prop_assert!((w_t * x_t + w_out * output - eps).abs() < 1e-12, "{}", prediction);
             }
         }
     }
