@@ -1,8 +1,223 @@
-//! `ddpm figures`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Figures {}
+//! `ddpm figures`: every figure of the report, and the report.
+
+mod forward;
+mod one_step;
+mod only;
+mod plan;
+mod sampling;
+mod subject;
+mod summary;
+mod tables;
+mod times;
+mod training;
+mod variations;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use figures::{Figure, Report};
+use serde_json::json;
+use tracing::{info, warn};
+
+use crate::args::{Global, ModelArgs};
+use crate::output;
+use plan::{Plan, Wishes};
+use sampling::Sampling;
+use subject::Subject;
+
+/// Draws the figures of a run and binds them into report.html. Without a trained run the first five, of the
+/// embedded images.
+///
+/// 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms, 5 time embedding,
+/// 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps.
+///
+/// Examples:
+///   ddpm figures
+///   ddpm figures --run runs/mine --only 7,10 --out out/mine
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Figures {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Draw these figures only: numbers and ranges such as 1,2,7-9
+    #[arg(long, value_name = "LIST")]
+    only: Option<String>,
+    /// Same seed, same figures
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Images in figure 7 [default: 64]
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Steps in figures 7 and 10 [default: all T on a GPU, 250 on a CPU]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// Fewer images and short chains everywhere: for a first look
+    #[arg(long)]
+    quick: bool,
+    /// Folder for the pictures and report.html
+    #[arg(long, value_name = "DIR", default_value = "out/figures")]
+    out: PathBuf,
+}
+
+/// A figure that could not be drawn, and why.
+struct Skipped {
+    figure: usize,
+    reason: String,
+}
+
 impl Figures {
-    pub(crate) fn run(&self, _global: &crate::args::Global) -> anyhow::Result<()> {
-        Ok(())
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        let wanted = only::parse(self.only.as_deref())?;
+        let subject = Subject::open(&self.model, global)?;
+        let on_gpu = subject.loaded.as_ref().is_some_and(|loaded| loaded.device.is_cuda());
+        let wishes = Wishes { samples: self.samples, steps: self.steps, quick: self.quick };
+        let plan = Plan::new(subject.schedule.steps(), on_gpu, wishes)?;
+        prepare(&self.out)?;
+
+        let (drawn, skipped) = self.draw_all(&subject, &plan, &wanted, global)?;
+        if let (true, Some(first)) = (drawn.is_empty(), skipped.first()) {
+            bail!("nothing to draw: {}", first.reason);
+        }
+        let report = self.report(&subject, &drawn, &skipped)?;
+        let summary = json!({
+            "out": self.out, "report": report,
+            "figures": drawn.iter().map(|figure| format!("{}.png", figure.name)).collect::<Vec<_>>(),
+            "skipped": skipped.iter().map(|s| json!({ "figure": s.figure, "reason": s.reason })).collect::<Vec<_>>(),
+        });
+        output::finish(global, &summary, || format!("{} figures: {}", drawn.len(), report.display()))
+    }
+
+    /// Draws and saves in the order of the report.
+    fn draw_all(
+        &self,
+        subject: &Subject,
+        plan: &Plan,
+        wanted: &BTreeSet<usize>,
+        global: &Global,
+    ) -> anyhow::Result<(Vec<Figure>, Vec<Skipped>)> {
+        let sampling =
+            subject.loaded.as_ref().map(|loaded| Sampling::new(loaded, plan, self.seed, wanted, global));
+        let (mut drawn, mut skipped) = (Vec::new(), Vec::new());
+        for &number in wanted {
+            let result = self.draw(number, subject, plan, sampling.as_ref(), global);
+            match result.with_context(|| format!("figure {number}"))? {
+                Ok(figure) => {
+                    let path = figure.save(&self.out)?;
+                    info!("figure {number}: {}", path.display());
+                    drawn.push(figure);
+                }
+                Err(reason) => skipped.push(Skipped { figure: number, reason }),
+            }
+        }
+        for (numbers, reason) in grouped(&skipped) {
+            warn!("left out {numbers}: {reason}");
+        }
+        Ok((drawn, skipped))
+    }
+
+    /// One figure, or why there is none.
+    fn draw(
+        &self,
+        number: usize,
+        subject: &Subject,
+        plan: &Plan,
+        sampling: Option<&Sampling<'_>>,
+        global: &Global,
+    ) -> anyhow::Result<Result<Figure, String>> {
+        let (schedule, seed) = (&subject.schedule, self.seed);
+        let needs_data = matches!(number, 2..=4 | 10);
+        let data = match (&subject.data, needs_data) {
+            (Err(reason), true) => return Ok(Err(reason.clone())),
+            (data, _) => data.as_ref().ok(),
+        };
+        match (number, data) {
+            (1, _) => return tables::schedules(subject).map(Ok),
+            (2, Some(data)) => return forward::strips(schedule, data, seed).map(Ok),
+            (3, Some(data)) => return one_step::one_step(schedule, data, plan.draws, seed).map(Ok),
+            (4, Some(data)) => return forward::histograms(schedule, data, seed).map(Ok),
+            (5, _) => return tables::embedding(subject).map(Ok),
+            _ => {}
+        }
+        let (Some(sampling), Some(loaded)) = (sampling, &subject.loaded) else {
+            let how =
+                "it needs a trained network: train one with `ddpm train`, or name its folder with --run";
+            return Ok(Err(how.to_owned()));
+        };
+        match number {
+            6 if loaded.run.is_none() => {
+                Ok(Err("it needs the log of a run: name the run folder with --run".to_owned()))
+            }
+            6 => training::loss(&subject.records, schedule.steps()),
+            7 => sampling.samples(self.model.weights).map(Ok),
+            8 => sampling.trajectories().map(Ok),
+            9 => sampling.sigmas().map(Ok),
+            10 => variations::variations(subject, loaded, plan, seed, global).map(Ok),
+            _ => sampling.fewer_steps().map(Ok),
+        }
+    }
+
+    fn report(&self, subject: &Subject, drawn: &[Figure], skipped: &[Skipped]) -> anyhow::Result<PathBuf> {
+        let mut introduction = match &subject.loaded {
+            Some(_) => "A denoising diffusion model (Ho et al. 2020), from the noise it learns to remove to the images \
+                        it makes, each figure with the equation it illustrates. The timestep t counts from 0 to T − 1; \
+                        the paper counts from 1, and in the equations, as there, x_0 is the image itself."
+                .to_owned(),
+            None => "The forward process of denoising diffusion (Ho et al. 2020) on the embedded images, each figure \
+                     with the equation it illustrates. The timestep t counts from 0 to T − 1; the paper counts from 1."
+                .to_owned(),
+        };
+        for (numbers, reason) in grouped(skipped) {
+            introduction.push_str(&format!(" Left out: {numbers}; {reason}."));
+        }
+        let title =
+            if subject.loaded.is_some() { "Diffusion model: report" } else { "Forward process: report" };
+        let summary = summary::summary(subject, self.seed);
+        let report = Report { title, introduction: &introduction, summary: &summary, figures: drawn };
+        let path = self.out.join("report.html");
+        report.save(&path)?;
+        Ok(path)
+    }
+}
+
+/// Makes the folder and tries whether it can be written to, before minutes go into what has no place.
+fn prepare(out: &Path) -> anyhow::Result<()> {
+    let name = || format!("--out {}", out.display());
+    fs::create_dir_all(out).with_context(name)?;
+    files::PendingFile::create(&out.join("report.html")).map(drop).with_context(name)
+}
+
+/// Neighbouring figures left out for one reason, as "figures 6, 7" and the reason.
+fn grouped(skipped: &[Skipped]) -> Vec<(String, &str)> {
+    let same = |a: &Skipped, b: &Skipped| a.reason == b.reason;
+    let numbers = |group: &[Skipped]| {
+        let list: Vec<String> = group.iter().map(|skipped| skipped.figure.to_string()).collect();
+        format!("{} {}", if list.len() == 1 { "figure" } else { "figures" }, list.join(", "))
+    };
+    skipped.chunk_by(same).map(|group| (numbers(group), group[0].reason.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_for_each_reason() {
+        let skipped = |figure, reason: &str| Skipped { figure, reason: reason.to_owned() };
+        let all = [skipped(2, "a"), skipped(6, "b"), skipped(7, "b")];
+        assert_eq!(grouped(&all), [("figure 2".to_owned(), "a"), ("figures 6, 7".to_owned(), "b")]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "in the way").unwrap();
+        assert!(format!("{:#}", prepare(&file.join("out")).unwrap_err()).contains("--out"));
+        let new = folder.path().join("a/b");
+        prepare(&new).unwrap();
+        assert_eq!(fs::read_dir(&new).unwrap().count(), 0);
     }
 }

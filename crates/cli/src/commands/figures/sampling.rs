@@ -1,0 +1,201 @@
+//! Figures 7, 8, 9 and 11: samples. The same place in any of them is the same starting noise, and one long DDPM
+//! chain serves all four.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+
+use anyhow::Context;
+use figures::{Figure, SamplerBlocks};
+use ndarray::{Array4, Array5, Axis};
+use sampler::{Method, Sampler, SamplerConfig, Step};
+use schedule::Variance;
+use tch::Tensor;
+
+use crate::args::{Global, Weights};
+use crate::commands::figures::forward::in_columns;
+use crate::commands::figures::plan::{FEWER_STEPS, Plan, SIGMAS, TRAJECTORIES};
+use crate::commands::figures::times;
+use crate::commands::sampling::{NoiseArgs, in_batches};
+use crate::model::Loaded;
+use crate::output;
+
+/// Images computed at once.
+const BATCH: usize = 32;
+/// `sigma_t^2` of all figures but the one that compares: the one that also does well in short chains.
+const VARIANCE: Variance = Variance::FixedSmall;
+
+/// A trained network at work.
+pub(super) struct Sampling<'a> {
+    loaded: &'a Loaded,
+    plan: &'a Plan,
+    noise: NoiseArgs,
+    global: &'a Global,
+    /// Images the long chain makes.
+    long_count: usize,
+    long: OnceCell<LongChain>,
+}
+
+/// What the longest DDPM chain gave.
+struct LongChain {
+    /// `[n, h, w, c]`.
+    samples: Array4<u8>,
+    /// The t at which the first images were looked at, falling.
+    times: Vec<usize>,
+    /// `x_t` and the predicted `x_0`, `[images, times, h, w, c]`.
+    x_t: Array5<u8>,
+    x_0: Array5<u8>,
+}
+
+impl<'a> Sampling<'a> {
+    pub(super) fn new(
+        loaded: &'a Loaded,
+        plan: &'a Plan,
+        seed: u64,
+        wanted: &BTreeSet<usize>,
+        global: &'a Global,
+    ) -> Self {
+        let long_count = plan.long_count(|figure| wanted.contains(&figure));
+        Self {
+            loaded,
+            plan,
+            noise: NoiseArgs { seed, batch: BATCH },
+            global,
+            long_count,
+            long: OnceCell::new(),
+        }
+    }
+
+    /// Figure 7: a grid of samples.
+    pub(super) fn samples(&self, weights: Weights) -> anyhow::Result<Figure> {
+        let (count, steps, timesteps) = (self.plan.samples, self.plan.steps, self.loaded.schedule.steps());
+        let pixels = if steps == self.plan.long {
+            first(&self.long_chain()?.samples, count)
+        } else {
+            self.draw(Method::Ddpm { variance: VARIANCE }, steps, count, &mut |_| Ok(()))?
+        };
+        let mut figure = figures::samples(pixels.view())?;
+        if weights == Weights::Raw {
+            figure.caption =
+                figure.caption.replace("with the averaged (EMA) weights", "with the weights as trained");
+        }
+        figure.caption.push_str(&format!(" {}", chain_words(steps, timesteps)));
+        Ok(figure)
+    }
+
+    /// Figure 8: `x_t` on its way, and the predicted `x_0`.
+    pub(super) fn trajectories(&self) -> anyhow::Result<Figure> {
+        let LongChain { times, x_t, x_0, .. } = self.long_chain()?;
+        let mut figure = figures::trajectories(times, x_t.view(), x_0.view())?;
+        let words = chain_words(self.plan.long, self.loaded.schedule.steps());
+        figure.caption.push_str(&format!(" {words}"));
+        Ok(figure)
+    }
+
+    /// Figure 9: both choices of `sigma_t^2`.
+    pub(super) fn sigmas(&self) -> anyhow::Result<Figure> {
+        let (count, steps) = (SIGMAS, self.plan.long);
+        let large = Method::Ddpm { variance: Variance::FixedLarge };
+        let beta = self.draw(large, steps, count, &mut |_| Ok(()))?;
+        let posterior = first(&self.long_chain()?.samples, count);
+        let mut figure = figures::sigmas(beta.view(), posterior.view())?;
+        figure.caption.push_str(&format!(" Both run {steps} steps, with the same noise z in each."));
+        Ok(figure)
+    }
+
+    /// Figure 11: DDPM and DDIM in fewer and fewer steps.
+    pub(super) fn fewer_steps(&self) -> anyhow::Result<Figure> {
+        let draw = |method, steps| self.draw(method, steps, FEWER_STEPS, &mut |_| Ok(()));
+        let (mut ddpm, mut ddim) = (Vec::new(), Vec::new());
+        for &steps in &self.plan.fewer {
+            ddpm.push(if steps == self.plan.long {
+                first(&self.long_chain()?.samples, FEWER_STEPS)
+            } else {
+                draw(Method::Ddpm { variance: VARIANCE }, steps)?
+            });
+            ddim.push(draw(Method::Ddim { eta: 0.0 }, steps)?);
+        }
+        let blocks =
+            |images: &'_ [Array4<u8>]| images.iter().map(|image| image.to_owned()).collect::<Vec<_>>();
+        let (ddpm, ddim) = (blocks(&ddpm), blocks(&ddim));
+        let samplers = [
+            SamplerBlocks { name: "DDPM, respaced", blocks: ddpm.iter().map(Array4::view).collect() },
+            SamplerBlocks { name: "DDIM, η = 0", blocks: ddim.iter().map(Array4::view).collect() },
+        ];
+        Ok(figures::fewer_steps(&self.plan.fewer, &samplers)?)
+    }
+
+    /// Images from noise; `on_step` sees the steps of the first batch.
+    fn draw(
+        &self,
+        method: Method,
+        steps: usize,
+        count: usize,
+        on_step: &mut dyn FnMut(&Step<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Array4<u8>> {
+        let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(method) };
+        let sampler = Sampler::new(&self.loaded.schedule, &config)?;
+        let predictor = self.loaded.predictor();
+        in_batches(self.loaded, &self.noise, count, steps, self.global, |range, noise, bar| {
+            bar.set_prefix(format!("{method}, {steps} steps"));
+            let x_start = noise.start(self.loaded.shape(range.len()), self.loaded.device)?;
+            let mut tick = |step: &Step<'_>| {
+                bar.inc(1);
+                Ok(if range.start == 0 {
+                    on_step(step)?
+                })
+            };
+            Ok(sampler.sample(&predictor, &x_start, noise, &mut tick)?)
+        })
+    }
+
+    /// The one long DDPM chain, run when it is first asked for.
+    fn long_chain(&self) -> anyhow::Result<&LongChain> {
+        if let Some(chain) = self.long.get() {
+            return Ok(chain);
+        }
+        let chain = self.run_long_chain()?;
+        Ok(self.long.get_or_init(|| chain))
+    }
+
+    fn run_long_chain(&self) -> anyhow::Result<LongChain> {
+        let (steps, timesteps) = (self.plan.long, self.loaded.schedule.steps());
+        let method = Method::Ddpm { variance: VARIANCE };
+        let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(method) };
+        let visited: Vec<usize> = Sampler::new(&self.loaded.schedule, &config)?.timesteps().collect();
+        let mut wanted = times::every(timesteps, 10);
+        // Details appear late: one more look in the last tenth.
+        wanted.push(timesteps / 20);
+        let times = times::nearest(&visited, &wanted);
+        let (mut x_t, mut x_0) = (Vec::new(), Vec::new());
+        let samples = self.draw(method, steps, self.long_count, &mut |step| {
+            if times.contains(&step.t) {
+                x_t.push(self.pixels_of_first(step.x_t)?);
+                x_0.push(self.pixels_of_first(step.x_0)?);
+            }
+            Ok(())
+        })?;
+        let (x_t, x_0) = (in_columns(&x_t).context("x_t")?, in_columns(&x_0).context("x_0")?);
+        Ok(LongChain { samples, times, x_t, x_0 })
+    }
+
+    fn pixels_of_first(&self, x: &Tensor) -> anyhow::Result<Array4<u8>> {
+        let count = x.size()[0].min(TRAJECTORIES as i64);
+        output::to_pixels(&x.f_narrow(0, 0, count)?, &self.loaded.images)
+    }
+}
+
+/// The first `count` of `[n, h, w, c]`.
+fn first(images: &Array4<u8>, count: usize) -> Array4<u8> {
+    let count = count.min(images.len_of(Axis(0)));
+    images.slice_axis(Axis(0), (0..count).into()).to_owned()
+}
+
+/// How a DDPM chain of so many steps was run.
+pub(super) fn chain_words(steps: usize, timesteps: usize) -> String {
+    let of = if steps == timesteps {
+        format!("all {timesteps} steps")
+    } else {
+        format!("a respaced chain of {steps} of the {timesteps} steps (Nichol & Dhariwal 2021)")
+    };
+    format!("DDPM, {of}, σ² the posterior variance.")
+}

@@ -1,0 +1,166 @@
+//! What the figures are about: a trained run, or the embedded images and the chain of the paper.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use dataset::Dataset;
+use ndarray::{Array4, Axis, stack};
+use schedule::Schedule;
+use tracing::{info, warn};
+use trainer::{Record, RunFolder};
+use unet::EmbeddingConfig;
+
+use crate::args::{Global, ModelArgs};
+use crate::commands::figures::times;
+use crate::config::{DataConfig, ScheduleConfig};
+use crate::model::{self, Loaded, RUNS};
+
+/// A schedule, an embedding, images, and perhaps a trained network.
+pub(super) struct Subject {
+    /// The network, when there is one.
+    pub(super) loaded: Option<Loaded>,
+    pub(super) schedule: Schedule,
+    pub(super) schedule_config: ScheduleConfig,
+    pub(super) embedding: EmbeddingConfig,
+    pub(super) data_config: DataConfig,
+    /// The images without the network's border, or why there are none.
+    pub(super) data: Result<Dataset, String>,
+    /// What the run logged; empty without a run.
+    pub(super) records: Vec<Record>,
+}
+
+impl Subject {
+    /// The run or model of the flags; without flags the newest run; without runs the embedded images.
+    pub(super) fn open(args: &ModelArgs, global: &Global) -> anyhow::Result<Self> {
+        match choose(args) {
+            Some(args) => Self::trained(Loaded::open(&args, global)?),
+            None => Self::untrained(),
+        }
+    }
+
+    fn trained(loaded: Loaded) -> anyhow::Result<Self> {
+        let config = &loaded.config;
+        let data = config.data.open(1).map_err(|error| {
+            // The report says less: it names no folder of this machine.
+            warn!("the images of the run cannot be read: {error:#}");
+            "the images of the run cannot be read".to_owned()
+        });
+        let records = match &loaded.run {
+            Some(run) => RunFolder::read_metrics(run)?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            schedule: loaded.schedule.clone(),
+            schedule_config: config.schedule.clone(),
+            embedding: config.model.embedding.clone(),
+            data_config: config.data.clone(),
+            data,
+            records: records.into_iter().filter(|record| record.step <= loaded.step).collect(),
+            loaded: Some(loaded),
+        })
+    }
+
+    /// The mission's chain (Ho et al. 2020, section 4) and embedding, on the embedded set.
+    fn untrained() -> anyhow::Result<Self> {
+        let schedule_config: ScheduleConfig = toml::from_str("kind = \"linear\"\nsteps = 1000")?;
+        let data_config: DataConfig =
+            toml::from_str("source = \"fashion-mnist\"\nfit = \"crop\"\non_bad = \"fail\"")?;
+        Ok(Self {
+            loaded: None,
+            schedule: schedule_config.build()?,
+            schedule_config,
+            embedding: EmbeddingConfig::Normalized { frequencies: 10 },
+            data: Ok(data_config.open(1)?),
+            data_config,
+            records: Vec::new(),
+        })
+    }
+
+    /// The images held out from training, as the network sees them; none where the source has no such part.
+    pub(super) fn held_out(&self) -> Option<Dataset> {
+        let loaded = self.loaded.as_ref()?;
+        let source = &self.data_config.source;
+        let bare = source.strip_suffix(":train").unwrap_or(source);
+        let config = DataConfig { source: format!("{bare}:test"), ..self.data_config.clone() };
+        let data = config.open(loaded.config.model.downsampling_factor()).ok()?;
+        check_shape(&data, loaded).ok().map(|()| data)
+    }
+
+    /// The images of training, as the network sees them.
+    pub(super) fn padded(&self, loaded: &Loaded) -> anyhow::Result<Dataset> {
+        let data = self.data_config.open(loaded.config.model.downsampling_factor())?;
+        check_shape(&data, loaded)?;
+        Ok(data)
+    }
+}
+
+fn check_shape(data: &Dataset, loaded: &Loaded) -> anyhow::Result<()> {
+    let images = &loaded.images;
+    let (expected, got) = ((images.height, images.width, images.channels), data.shape());
+    ensure!(expected == got, "the images are {got:?} now, the network was trained on {expected:?}");
+    Ok(())
+}
+
+/// The flags, with the newest run where they name none and that run has got as far as a checkpoint.
+fn choose(args: &ModelArgs) -> Option<ModelArgs> {
+    if args.run.is_some() || args.model.is_some() {
+        return Some(args.clone());
+    }
+    let run = model::newest_run(Path::new(RUNS)).ok()?;
+    match model::newest_checkpoint(&run) {
+        Ok(_) => {
+            info!("using {}", run.display());
+            Some(ModelArgs { run: Some(run), ..args.clone() })
+        }
+        Err(error) => {
+            warn!("{error:#}: drawing what needs no trained network");
+            None
+        }
+    }
+}
+
+/// `count` different-looking images: one of each class, in the order in which the classes turn up, then
+/// others evenly spread.
+pub(super) fn varied(data: &Dataset, count: usize) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    let firsts = (0..data.len()).filter(|&index| data.label(index).is_some_and(|label| seen.insert(label)));
+    let mut chosen: Vec<usize> = firsts.take(count).collect();
+    for index in times::spread(data.len(), 2 * count) {
+        if chosen.len() < count && !chosen.contains(&index) {
+            chosen.push(index);
+        }
+    }
+    chosen
+}
+
+/// Images by index, `[n, h, w, c]`.
+pub(super) fn images(data: &Dataset, indices: &[usize]) -> anyhow::Result<Array4<u8>> {
+    let images = indices.iter().map(|&index| data.image(index)).collect::<Result<Vec<_>, _>>()?;
+    let views: Vec<_> = images.iter().map(|image| image.view()).collect();
+    stack(Axis(0), &views).context("no image to show")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(labels: Option<Vec<u32>>, count: usize) -> Dataset {
+        let images = Array4::from_shape_fn((count, 2, 2, 1), |(n, ..)| n as u8);
+        Dataset::from_array(images, labels).unwrap()
+    }
+
+    #[test]
+    fn one_of_each_class_comes_first() {
+        assert_eq!(varied(&data(Some(vec![1, 1, 0, 0, 2, 2]), 6), 3), [0, 2, 4]);
+        assert_eq!(varied(&data(Some(vec![1, 1, 0, 0, 1, 1]), 6), 3), [0, 2, 1]);
+        assert_eq!(varied(&data(None, 10), 3).len(), 3);
+        assert_eq!(varied(&data(None, 2), 3), [0, 1]);
+    }
+
+    #[test]
+    fn images_come_in_the_order_asked_for() {
+        let chosen = images(&data(None, 4), &[3, 1]).unwrap();
+        assert_eq!((chosen.dim(), chosen[[0, 0, 0, 0]], chosen[[1, 1, 1, 0]]), ((2, 2, 2, 1), 3, 1));
+    }
+}

@@ -1,0 +1,61 @@
+//! Figure 10: images diffused to some t and denoised from there.
+
+use figures::Figure;
+use ndarray::Axis;
+use sampler::{Method, Sampler, SamplerConfig, Step};
+use schedule::Variance;
+
+use crate::args::Global;
+use crate::commands::figures::forward::in_columns;
+use crate::commands::figures::plan::{Plan, VARIATIONS};
+use crate::commands::figures::sampling::chain_words;
+use crate::commands::figures::subject::{Subject, images, varied};
+use crate::commands::figures::times;
+use crate::commands::sampling::{NoiseArgs, in_batches};
+use crate::model::Loaded;
+use crate::output;
+
+/// Where along the chain the originals are diffused to.
+const SHARES: [f64; 8] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0];
+
+/// Originals, and what came of them by starting t: held-out images where the data have some.
+pub(super) fn variations(
+    subject: &Subject,
+    loaded: &Loaded,
+    plan: &Plan,
+    seed: u64,
+    global: &Global,
+) -> anyhow::Result<Figure> {
+    let (data, whose) = match subject.held_out() {
+        Some(data) => (data, "The originals are test images, which training has not seen."),
+        None => (subject.padded(loaded)?, "The originals are images of the training data."),
+    };
+    let originals = images(&data, &varied(&data, VARIATIONS))?;
+    let count = originals.len_of(Axis(0));
+    let x_0 = output::to_tensor(&originals)?.to_device(loaded.device);
+
+    let (timesteps, predictor) = (loaded.schedule.steps(), loaded.predictor());
+    let method = Method::Ddpm { variance: Variance::FixedSmall };
+    let config = SamplerConfig { steps: Some(plan.steps), ..SamplerConfig::new(method) };
+    let noise = NoiseArgs { seed, batch: count };
+    let (mut starts, mut columns) = (Vec::new(), Vec::new());
+    for t in times::at_shares(timesteps, &SHARES) {
+        // The chain that starts at t has t + 1 of the T steps.
+        let sampler = Sampler::from_step(&loaded.schedule, &config, t + 1)?;
+        starts.extend(sampler.timesteps().next());
+        columns.push(in_batches(loaded, &noise, count, sampler.steps(), global, |_, noise, bar| {
+            bar.set_prefix(format!("variations from t = {t}"));
+            let mut tick = |_: &Step<'_>| {
+                bar.inc(1);
+                Ok(())
+            };
+            Ok(sampler.vary(&predictor, &x_0, noise, &mut tick)?)
+        })?);
+    }
+    let varied = in_columns(&columns)?;
+    let originals = output::to_pixels(&x_0, &loaded.images)?;
+    let mut figure = figures::variations(originals.view(), &starts, varied.view())?;
+    let words = chain_words(plan.steps, timesteps);
+    figure.caption.push_str(&format!(" {whose} {words} A row has the same noise in every column."));
+    Ok(figure)
+}
