@@ -81,6 +81,8 @@ impl Config {
         if model.image_size == 0 {
             model.image_size = height.max(width);
         }
+        // The file of a run says what is used, not what stands for it.
+        model.time_channels = model.time_width();
         if model.in_channels == 0 {
             (model.in_channels, model.out_channels) = (channels, channels);
         }
@@ -130,11 +132,9 @@ impl Config {
 /// The preset for data nobody chose one for.
 fn suitable_preset(user: &Table) -> anyhow::Result<&'static str> {
     let mut table = preset_table("images")?;
-    let default = "fashion-mnist";
     merge(&mut table, user.clone());
-    let (probe, data) = probe(&table)?;
-    let small_grey = matches!(probe.shape(), (28, 28, 1));
-    Ok(if data.source == default || small_grey { "fashion-28" } else { "images" })
+    let (probe, _) = probe(&table)?;
+    Ok(if probe.shape() == (28, 28, 1) { "fashion-28" } else { "images" })
 }
 
 /// One image of the data tells size and channels without decoding the rest.
