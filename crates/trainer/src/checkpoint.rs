@@ -181,6 +181,19 @@ pub(crate) fn rotate(checkpoints: &Path, keep: usize) -> Result<(), TrainerError
     Ok(())
 }
 
+/// Renames the checkpoints after `step`, all of them damaged: rotation would keep them as the newest, and
+/// remove the sound ones instead.
+pub(crate) fn set_aside_after(checkpoints: &Path, step: u64) -> Result<(), TrainerError> {
+    for (_, path) in list_checkpoints(checkpoints)?.into_iter().filter(|(later, _)| *later > step) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let aside = checkpoints.join(format!("damaged-{name}"));
+        // The same step was damaged before: the newer wreck replaces the older.
+        let cleared = if aside.is_dir() { fs::remove_dir_all(&aside) } else { Ok(()) };
+        cleared.and_then(|()| fs::rename(&path, &aside)).map_err(TrainerError::file(&path))?;
+    }
+    Ok(())
+}
+
 fn folder_name(step: u64) -> String {
     format!("step-{step:08}")
 }

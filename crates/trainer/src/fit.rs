@@ -57,17 +57,33 @@ pub struct Fit<'a> {
 
 impl Fit<'_> {
     /// Puts the trainer at the newest checkpoint that verifies, if there is one; returns the sums of its
-    /// interval. Log lines after it are dropped. Damaged checkpoints are passed over with a warning.
+    /// interval. Log lines after it are dropped. Damaged checkpoints are passed over with a warning, and
+    /// renamed to `damaged-step-N`.
     ///
     /// # Errors
-    /// [`TrainerError`] when the checkpoint does not fit the trainer.
+    /// [`TrainerError::Checkpoint`] when there are checkpoints and none verifies: a run is never started over
+    /// on top of them. [`TrainerError`] when the checkpoint does not fit the trainer.
     pub fn resume(&self, trainer: &mut Trainer) -> Result<Option<Interval>, TrainerError> {
-        let (latest, refused) = checkpoint::latest_checkpoint(&self.folder.checkpoints())?;
+        let checkpoints = self.folder.checkpoints();
+        let (latest, refused) = checkpoint::latest_checkpoint(&checkpoints)?;
+        let Some(latest) = latest else {
+            if let Some(newest) = refused.first() {
+                let reason = format!(
+                    "none of its {} checkpoints is sound, the newest for this reason: {newest}; restore one from a \
+                     copy, or train in another --run folder",
+                    refused.len()
+                );
+                return Err(TrainerError::Checkpoint { path: checkpoints, reason });
+            }
+            // It may have died after its first log line and before its first checkpoint.
+            self.folder.drop_records_after(0)?;
+            return Ok(None);
+        };
         for error in refused {
             warn!("passing over a damaged checkpoint: {error}");
         }
-        let Some(latest) = latest else { return Ok(None) };
         let interval = latest.restore(trainer)?;
+        checkpoint::set_aside_after(&checkpoints, trainer.steps_done())?;
         self.folder.drop_records_after(trainer.steps_done())?;
         info!(step = trainer.steps_done(), "resumed");
         Ok(Some(interval))

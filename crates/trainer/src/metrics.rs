@@ -95,6 +95,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Record>, TrainerError> {
 
 /// Drops the lines after `step`: the run goes on from there and will write them again.
 pub(crate) fn truncate_after(path: &Path, step: u64) -> Result<(), TrainerError> {
+    if !path.exists() {
+        return Ok(());
+    }
     let records = read(path)?;
     let mut text = String::new();
     for record in records.iter().filter(|record| record.step <= step) {
