@@ -82,9 +82,10 @@ pub(crate) struct ModelArgs {
 /// A checkpoint holds two networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Weights {
-    /// The exponential moving average.
+    // Plain comments: described one by one, they would stretch every help text to two screens.
+    // The exponential moving average.
     Ema,
-    /// As trained.
+    // As trained.
     Raw,
 }
 

@@ -5,8 +5,10 @@ use clap_complete::Shell;
 
 use crate::args::Cli;
 
-/// Example: ddpm completions bash > ~/.local/share/bash-completion/completions/ddpm
+/// A completion script.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  ddpm completions bash > ~/.local/share/bash-completion/completions/ddpm")]
 pub(crate) struct Completions {
     /// Which shell
     #[arg(value_enum)]

@@ -31,8 +31,11 @@ impl Edit {
     }
 }
 
-/// Example: ddpm edit vary --image shoe.png --t-start 300,600 --count 8 --out out/shoes
+/// Variations of one image.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ddpm edit vary --image shoe.png --t-start 300,600 --count 8 --out out/shoes
+  ddpm edit vary --index 0 --t-start 500")]
 pub(crate) struct Vary {
     /// The image: PNG, JPEG, WebP or BMP
     #[arg(long, value_name = "FILE", required_unless_present = "index")]
@@ -71,7 +74,9 @@ impl Vary {
         let samplers: Vec<Sampler> = self
             .t_start
             .iter()
-            .map(|&t| Sampler::from_step(&loaded.schedule, &config, t).map_err(|e| usage(anyhow!("--t-start: {e}"))))
+            .map(|&t| {
+                Sampler::from_step(&loaded.schedule, &config, t).map_err(|e| usage(anyhow!("--t-start: {e}")))
+            })
             .collect::<anyhow::Result<_>>()?;
         let original = self.original(&loaded)?;
         let x_0 = output::to_tensor(&original)?.to_device(loaded.device);

@@ -12,8 +12,10 @@ use crate::failure::usage;
 use crate::model::Loaded;
 use crate::output;
 
-/// Example: ddpm predict --model CHECKPOINT --x x_t.npy --t t.npy --out eps.npy
+/// The network's answer for arrays of the user.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  ddpm predict --model runs/mine/checkpoints/step-00001000 --x x_t.npy --t t.npy --out eps.npy")]
 pub(crate) struct Predict {
     #[command(flatten)]
     model: ModelArgs,
@@ -38,11 +40,17 @@ impl Predict {
         let loaded = Loaded::open(&self.model, global)?;
         let steps = loaded.schedule.steps();
         if let Some(wrong) = t.iter().find(|&&t| !(t >= 0.0 && t <= (steps - 1) as f64)) {
-            return Err(usage(anyhow!("--t {}: holds {wrong}, expected 0 to {}", self.t.display(), steps - 1)));
+            return Err(usage(anyhow!(
+                "--t {}: holds {wrong}, expected 0 to {}",
+                self.t.display(),
+                steps - 1
+            )));
         }
         if let Some(between) = t.iter().find(|t| t.fract() != 0.0 && !loaded.eps_tables.is_identity()) {
             let prediction = loaded.config.train.prediction;
-            return Err(usage(anyhow!("--t: holds {between}, expected whole numbers: this network predicts {prediction}")));
+            return Err(usage(anyhow!(
+                "--t: holds {between}, expected whole numbers: this network predicts {prediction}"
+            )));
         }
         let (x, t): (Tensor, Tensor) = (tensor_io::from_array(&x.view())?, tensor_io::from_array(&t.view())?);
         let _no_grad = tch::no_grad_guard();

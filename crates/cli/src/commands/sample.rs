@@ -15,12 +15,10 @@ use crate::model::Loaded;
 use crate::output::{self, Form};
 
 /// Draws images.
-///
-/// Examples:
-///   ddpm sample --count 16 --out out/
-///   ddpm sample --run runs/mine --sampler ddim --steps 50 --seed 7 --save grid,png,npz --out out/
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  ddpm sample --count 16 --out out/
+  ddpm sample --run runs/mine --sampler ddim --steps 50 --seed 7 --save grid,png,npz --out out/")]
 pub(crate) struct Sample {
     #[command(flatten)]
     model: ModelArgs,
@@ -89,7 +87,8 @@ fn read_noise(path: &std::path::Path, loaded: &Loaded) -> anyhow::Result<Tensor>
     let array = dataset::read_npy(path).with_context(name)?.into_f32();
     let want = loaded.shape(0);
     let shape = array.shape().to_vec();
-    let fits = shape.len() == 4 && shape[0] > 0 && shape[1..].iter().zip(&want[1..]).all(|(a, b)| *a as i64 == *b);
+    let fits =
+        shape.len() == 4 && shape[0] > 0 && shape[1..].iter().zip(&want[1..]).all(|(a, b)| *a as i64 == *b);
     if !fits {
         let [_, c, h, w] = want;
         return Err(usage(anyhow!("{}: has shape {shape:?}, expected [n, {c}, {h}, {w}]", name())));

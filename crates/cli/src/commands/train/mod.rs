@@ -25,13 +25,15 @@ use crate::signals::Signals;
 use watch::Watch;
 
 /// Trains a network. Interrupted runs go on where they stopped when started again the same way.
-///
-/// Examples:
-///   ddpm train                                    the embedded set, minutes on a CPU
-///   ddpm train --data photos/ --set data.size=64 --run runs/photos
-///   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "A run that was interrupted goes on where it stopped when the same command is given again.
+
+Examples:
+  ddpm train                                    the embedded set, minutes on a CPU
+  ddpm train --data photos/ --set data.size=64 --run runs/photos
+  ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda"
+)]
 pub(crate) struct Train {
     /// Configuration by name: fashion-28, images, ddpm-cifar10, small-32, tiny-16 [default: by the data]
     #[arg(long, value_name = "NAME")]
@@ -96,7 +98,9 @@ impl Train {
     /// The configuration of the run folder.
     fn resumed(&self) -> anyhow::Result<Plan> {
         if self.preset.is_some() || self.config.is_some() || self.data.is_some() {
-            bail_usage!("--resume takes the configuration of the run; leave out --preset, --config and --data");
+            bail_usage!(
+                "--resume takes the configuration of the run; leave out --preset, --config and --data"
+            );
         }
         let run = match &self.run {
             Some(run) => run.clone(),
@@ -118,7 +122,11 @@ impl Train {
         let dataset = config.data.open(config.model.downsampling_factor())?;
         let known = config.images.as_ref().map(|images| images.sha256.as_str());
         if known != Some(dataset.fingerprint()?.as_str()) {
-            bail!("the images of {} are not those the run in {} was started with", config.data.source, run.display());
+            bail!(
+                "the images of {} are not those the run in {} was started with",
+                config.data.source,
+                run.display()
+            );
         }
         Ok(Plan { config, dataset, run })
     }
@@ -201,7 +209,8 @@ impl Plan {
 
     fn batches(&self, first: u64) -> anyhow::Result<Prefetch> {
         let config = &self.config;
-        let plan = BatchPlan::new(self.dataset.len(), config.train.batch, config.seed)?.with_flip(config.train.flip);
+        let plan =
+            BatchPlan::new(self.dataset.len(), config.train.batch, config.seed)?.with_flip(config.train.flip);
         Ok(Prefetch::new(self.dataset.clone(), plan, first, 2)?)
     }
 }
