@@ -1,11 +1,34 @@
-//! `ddpm inspect`.
-#[derive(Debug, clap::Subcommand)]
+//! `ddpm inspect`: the parts a run is made of, as a table for people and as arrays or JSON for programs.
+
+mod checkpoint;
+mod data;
+mod embedding;
+mod model;
+pub(in crate::commands) mod network;
+mod schedule;
+pub(in crate::commands) mod table;
+
+use clap::Subcommand;
+
+use crate::args::Global;
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Inspect {
-    /// x
-    X,
+    Schedule(schedule::InspectSchedule),
+    Embedding(embedding::InspectEmbedding),
+    Model(model::InspectModel),
+    Checkpoint(checkpoint::InspectCheckpoint),
+    Data(data::InspectData),
 }
+
 impl Inspect {
-    pub(crate) fn run(&self, _global: &crate::args::Global) -> anyhow::Result<()> {
-        Ok(())
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        match self {
+            Self::Schedule(args) => args.run(global),
+            Self::Embedding(args) => args.run(global),
+            Self::Model(args) => args.run(global),
+            Self::Checkpoint(args) => args.run(global),
+            Self::Data(args) => args.run(global),
+        }
     }
 }

@@ -1,0 +1,176 @@
+//! A fresh network of a preset, and the two loops that are timed on it.
+
+use std::time::Instant;
+
+use anyhow::anyhow;
+use random::{Purpose, Stream};
+use sampler::{Method, Noise, Sampler, SamplerConfig};
+use schedule::Schedule;
+use tch::{Device, Kind, Tensor};
+use trainer::{Batch, BoxError, Trainer};
+use unet::{Pass, UNet};
+
+use crate::commands::bench::{Task, Timings};
+use crate::commands::inspect::network;
+use crate::config::Config;
+use crate::device;
+use crate::failure::usage;
+
+/// What is timed.
+pub(in crate::commands) struct Subject {
+    pub(in crate::commands) config: Config,
+    pub(in crate::commands) net: UNet,
+    pub(in crate::commands) kind: Kind,
+    /// `[c, h, w]` of the images.
+    pub(in crate::commands) image: [i64; 3],
+    schedule: Schedule,
+}
+
+impl Subject {
+    /// The network of a preset; `precision` overrides the preset's.
+    pub(in crate::commands) fn new(
+        preset: &str,
+        set: &[String],
+        device: Device,
+        precision: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let config = network::preset_config(preset, None, set)?;
+        let kind = device::precision(precision.unwrap_or(&config.precision), device)?;
+        let schedule = config.schedule.build()?;
+        let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
+        let size = config.model.image_size;
+        let (height, width) =
+            config.images.as_ref().map_or((size, size), |images| (images.height, images.width));
+        let image = [config.model.in_channels, height, width].map(|n| n as i64);
+        Ok(Self { config, net, kind, image, schedule })
+    }
+
+    /// Times `steps` steps after `warmup` others; `tick` is called after each.
+    pub(in crate::commands) fn time(
+        &self,
+        task: Task,
+        batch: usize,
+        (warmup, steps): (usize, usize),
+        begun: Instant,
+        tick: &mut dyn FnMut(),
+    ) -> anyhow::Result<Timings> {
+        let mut clock =
+            Clock { begun, last: begun, ends: Vec::with_capacity(warmup + steps), device: self.net.device() };
+        let mut on_step = |clock: &mut Clock| {
+            clock.step();
+            tick();
+        };
+        match task {
+            Task::Train => self.train(batch, warmup + steps, &mut clock, &mut on_step)?,
+            Task::Sample => self.sample(batch, warmup + steps, &mut clock, &mut on_step)?,
+        }
+        Ok(clock.timings(warmup))
+    }
+
+    fn train(
+        &self,
+        batch: usize,
+        steps: usize,
+        clock: &mut Clock,
+        on_step: &mut dyn FnMut(&mut Clock),
+    ) -> anyhow::Result<()> {
+        let config = &self.config;
+        let params = self.net.params();
+        let mut trainer = Trainer::new(params, &self.schedule, &config.train, config.seed, self.net.device())
+            .map_err(usage)?;
+        let pass = Pass::train().with_kind(self.kind);
+        let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
+            Ok(self.net.forward(x_t, t, labels, &pass)?)
+        };
+        let images = Batch { images: self.images(batch)?, labels: None };
+        clock.last = Instant::now();
+        for _ in 0..steps {
+            trainer.train_step(&images, &model)?;
+            on_step(clock);
+        }
+        Ok(())
+    }
+
+    fn sample(
+        &self,
+        batch: usize,
+        steps: usize,
+        clock: &mut Clock,
+        on_step: &mut dyn FnMut(&mut Clock),
+    ) -> anyhow::Result<()> {
+        let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) };
+        config.validate(&self.schedule).map_err(|e| usage(anyhow!("--warmup and --steps together: {e}")))?;
+        let sampler = Sampler::new(&self.schedule, &config)?;
+        let pass = Pass::eval().with_kind(self.kind);
+        let model = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
+            Ok(self.net.forward(x_t, t, None, &pass)?)
+        };
+        let [channels, height, width] = self.image;
+        let noise = Noise { seed: self.config.seed, first_index: 0 };
+        let x_start = noise.start([batch as i64, channels, height, width], self.net.device())?;
+        clock.last = Instant::now();
+        let drawn = sampler.sample(&model, &x_start, &noise, &mut |_| {
+            on_step(clock);
+            Ok(())
+        })?;
+        debug_assert_eq!(drawn.size(), x_start.size());
+        Ok(())
+    }
+
+    /// Noise in [-1, 1], as many numbers as a batch of images has.
+    fn images(&self, batch: usize) -> anyhow::Result<Tensor> {
+        let [channels, height, width] = self.image;
+        let shape = [batch as i64, channels, height, width];
+        let mut numbers =
+            Stream::new(0, Purpose::Figure, 0, 0).normals(shape.iter().product::<i64>() as usize);
+        numbers.iter_mut().for_each(|value| *value = value.clamp(-1.0, 1.0));
+        Ok(tensor_io::from_slice(&numbers, &shape)?)
+    }
+}
+
+/// Durations between calls of [`Clock::step`].
+struct Clock {
+    begun: Instant,
+    last: Instant,
+    /// Duration of each step, and when it ended.
+    ends: Vec<(f64, Instant)>,
+    device: Device,
+}
+
+impl Clock {
+    fn step(&mut self) {
+        // Kernels of a GPU run behind the program; the step ends when they do.
+        if let Device::Cuda(index) = self.device {
+            tch::Cuda::synchronize(index as i64);
+        }
+        let now = Instant::now();
+        self.ends.push(((now - self.last).as_secs_f64(), now));
+        self.last = now;
+    }
+
+    fn timings(&self, warmup: usize) -> Timings {
+        let first_after = self.ends.first().map_or(f64::NAN, |(_, end)| (*end - self.begun).as_secs_f64());
+        Timings { first_after, seconds: self.ends.iter().skip(warmup).map(|(seconds, _)| *seconds).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The warm-up counts as steps, and is left out of the durations.
+    #[test]
+    fn every_step_is_timed_once() {
+        let set = ["model.base_channels=8".to_owned()];
+        let subject = Subject::new("tiny-16", &set, Device::Cpu, Some("f32")).unwrap();
+        assert_eq!(subject.image, [1, 16, 16]);
+        for task in [Task::Train, Task::Sample] {
+            let mut ticks = 0;
+            let timings = subject.time(task, 2, (1, 2), Instant::now(), &mut || ticks += 1).unwrap();
+            assert_eq!((timings.seconds.len(), ticks), (2, 3), "{task:?}");
+            assert!(timings.seconds.iter().all(|seconds| *seconds > 0.0) && timings.first_after > 0.0);
+        }
+        let too_long = subject.time(Task::Sample, 2, (1, 1000), Instant::now(), &mut || ());
+        assert!(too_long.unwrap_err().to_string().contains("expected 1 to 1000"));
+    }
+}

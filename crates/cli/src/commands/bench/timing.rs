@@ -1,0 +1,67 @@
+//! Durations of equal steps, and the memory of the process.
+
+use std::fs;
+
+/// Wall-clock seconds of steps that do the same work.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::commands) struct Timings {
+    /// From the start of the command to the end of the very first step.
+    pub(in crate::commands) first_after: f64,
+    /// Of the steps after the warm-up, in order; at least one.
+    pub(in crate::commands) seconds: Vec<f64>,
+}
+
+impl Timings {
+    /// The middle one, or the mean of the two in the middle.
+    pub(in crate::commands) fn median(&self) -> f64 {
+        let mut sorted = self.seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        match sorted.len() {
+            0 => f64::NAN,
+            n if n % 2 == 1 => sorted[n / 2],
+            n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
+        }
+    }
+
+    /// The fastest.
+    pub(in crate::commands) fn min(&self) -> f64 {
+        self.seconds.iter().copied().fold(f64::NAN, f64::min)
+    }
+
+    /// Over all steps.
+    pub(in crate::commands) fn mean(&self) -> f64 {
+        self.seconds.iter().sum::<f64>() / self.seconds.len() as f64
+    }
+}
+
+/// The most memory this process has had so far, in MiB; known on Linux only.
+pub(in crate::commands) fn peak_mib() -> Option<f64> {
+    parse_peak(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// `VmHWM:   123456 kB`, the high-water mark of the resident set.
+fn parse_peak(status: &str) -> Option<f64> {
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_statistics_do_not_depend_on_the_order() {
+        let timings = |seconds: &[f64]| Timings { first_after: 1.0, seconds: seconds.to_vec() };
+        assert_eq!(timings(&[3.0, 1.0, 2.0]).median(), 2.0);
+        assert_eq!(timings(&[4.0, 1.0, 3.0, 2.0]).median(), 2.5);
+        assert_eq!((timings(&[4.0, 1.0]).min(), timings(&[4.0, 1.0]).mean()), (1.0, 2.5));
+    }
+
+    #[test]
+    fn the_high_water_mark_is_read_in_kibibytes() {
+        assert_eq!(parse_peak("Name:\tddpm\nVmHWM:\t  2048 kB\nVmRSS:\t 1 kB\n"), Some(2.0));
+        assert_eq!(parse_peak("VmHWM: many kB"), None);
+        assert_eq!(parse_peak(""), None);
+    }
+}

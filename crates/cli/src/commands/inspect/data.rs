@@ -1,0 +1,217 @@
+//! `ddpm inspect data`: what images a source holds.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use dataset::{Dataset, Padding};
+use ndarray::{Array4, Axis};
+use serde_json::json;
+
+use crate::args::Global;
+use crate::commands::inspect::table::{Table, grouped};
+use crate::config::{Layers, Resolved, parse_set};
+use crate::output;
+
+/// Images of the grid.
+const GRID: usize = 64;
+/// Classes listed for people.
+const CLASSES: usize = 20;
+
+/// Shows images: count, size, classes, mean and deviation, and the border a network needs around them.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ddpm inspect data --data fashion-mnist:test --out grid.png
+  ddpm inspect data --data photos/ --set data.size=64")]
+pub(crate) struct InspectData {
+    /// Images: a folder, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    #[arg(long, value_name = "SRC", default_value = "fashion-mnist")]
+    data: String,
+    /// Configuration whose network the border is for [default: by the data]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Change one value of the configuration, such as data.size=64; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Write the first 64 images to this PNG file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Mean and standard deviation of one channel, and the extremes, all in [-1, 1].
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Moments {
+    mean: f64,
+    std: f64,
+    min: f64,
+    max: f64,
+}
+
+impl InspectData {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        let set = self.set.iter().map(|text| parse_set(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        let layers = Layers { preset: self.preset.as_deref(), file: None, data: Some(&self.data), set: &set };
+        let Resolved { config, preset, dataset } = layers.resolve()?;
+        let padding = dataset.padding();
+        let (height, width, channels) = dataset.shape();
+        let (inner_height, inner_width) =
+            (height - padding.top - padding.bottom, width - padding.left - padding.right);
+        let moments = moments(&histograms(&dataset, padding)?);
+        let counts = class_counts(&dataset);
+        if let Some(path) = &self.out {
+            let png = output::grid_png(&first_images(&dataset, padding)?)?;
+            files::write_atomic(path, &png).with_context(|| format!("--out {}", path.display()))?;
+        }
+        let sha256 = dataset.fingerprint()?;
+        let border = [padding.top, padding.bottom, padding.left, padding.right];
+        let names = dataset.class_names();
+        let classes = names.iter().zip(&counts).map(|(name, count)| json!({ "name": name, "count": count }));
+        let summary = json!({
+            "source": config.data.source, "count": dataset.len(), "height": inner_height, "width": inner_width,
+            "channels": channels, "classes": classes.collect::<Vec<_>>(), "skipped": dataset.skipped(),
+            "mean": moments.iter().map(|m| m.mean).collect::<Vec<_>>(),
+            "std": moments.iter().map(|m| m.std).collect::<Vec<_>>(),
+            "min": moments.iter().map(|m| m.min).collect::<Vec<_>>(),
+            "max": moments.iter().map(|m| m.max).collect::<Vec<_>>(),
+            "preset": preset, "padding": border, "padded": [height, width], "sha256": sha256, "out": self.out,
+        });
+        output::finish(global, &summary, || {
+            let colour = if channels == 1 { "grey" } else { "colour" };
+            let each = |number: fn(&Moments) -> f64| {
+                moments.iter().map(|m| format!("{:.4}", number(m))).collect::<Vec<_>>().join(", ")
+            };
+            let mut facts = vec![
+                ("source", config.data.source.clone()),
+                ("images", format!("{} of {inner_height}x{inner_width}, {colour}", grouped(dataset.len()))),
+                ("mean", format!("{} in [-1, 1]", each(|m| m.mean))),
+                ("std", each(|m| m.std)),
+                ("range", format!("{} to {}", each(|m| m.min), each(|m| m.max))),
+                ("network", format!("preset {preset}: {}", border_text(border, height, width))),
+                ("sha256", sha256.clone()),
+            ];
+            if dataset.skipped() > 0 {
+                facts.push(("skipped", format!("{} that cannot be read", grouped(dataset.skipped()))));
+            }
+            if let Some(path) = &self.out {
+                facts.push(("grid", path.display().to_string()));
+            }
+            format!("{}\n\n{}", Table::facts(facts), class_table(names, &counts))
+        })
+    }
+}
+
+fn border_text([top, bottom, left, right]: [usize; 4], height: usize, width: usize) -> String {
+    match [top, bottom, left, right] {
+        [0, 0, 0, 0] => "no border needed".to_owned(),
+        _ => {
+            format!("border of {top} above, {bottom} below, {left} left, {right} right, to {height}x{width}")
+        }
+    }
+}
+
+/// How often each byte occurs in each channel, without the border.
+fn histograms(dataset: &Dataset, padding: Padding) -> anyhow::Result<Vec<[u64; 256]>> {
+    let mut counts = vec![[0_u64; 256]; dataset.shape().2];
+    for index in 0..dataset.len() {
+        let image = dataset.image(index)?; // [h, w, c]
+        let inner = padding.crop(image.view(), 0)?;
+        for (position, value) in inner.iter().enumerate() {
+            // The channel is the last axis.
+            let channel = position % counts.len();
+            counts[channel][usize::from(*value)] += 1;
+        }
+    }
+    Ok(counts)
+}
+
+/// Exact, from the counts of the bytes; a byte v is the value 2 v / 255 - 1.
+fn moments(histograms: &[[u64; 256]]) -> Vec<Moments> {
+    let value = |byte: usize| 2.0 * byte as f64 / 255.0 - 1.0;
+    histograms
+        .iter()
+        .map(|counts| {
+            let total = counts.iter().sum::<u64>().max(1) as f64;
+            let weighted = |f: &dyn Fn(f64) -> f64| {
+                counts.iter().enumerate().map(|(byte, &n)| n as f64 * f(value(byte))).sum::<f64>() / total
+            };
+            let mean = weighted(&|x| x);
+            Moments {
+                mean,
+                std: weighted(&|x| (x - mean).powi(2)).sqrt(),
+                min: value(counts.iter().position(|&n| n > 0).unwrap_or(0)),
+                max: value(counts.iter().rposition(|&n| n > 0).unwrap_or(0)),
+            }
+        })
+        .collect()
+}
+
+fn class_counts(dataset: &Dataset) -> Vec<usize> {
+    let mut counts = vec![0; dataset.classes()];
+    for label in (0..dataset.len()).filter_map(|index| dataset.label(index)) {
+        if let Some(count) = counts.get_mut(label as usize) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
+fn class_table(names: &[String], counts: &[usize]) -> String {
+    if names.is_empty() {
+        return "no labels".to_owned();
+    }
+    let mut table = Table::new(&[">class", "name", ">images"]);
+    for (label, (name, count)) in names.iter().zip(counts).enumerate().take(CLASSES) {
+        table.row([label.to_string(), name.clone(), grouped(*count)]);
+    }
+    let more = names.len().saturating_sub(CLASSES);
+    if more > 0 { format!("{table}\nand {more} more classes; --json lists all") } else { table.to_string() }
+}
+
+/// `[n, h, w, c]` without the border.
+fn first_images(dataset: &Dataset, padding: Padding) -> anyhow::Result<Array4<u8>> {
+    let images =
+        (0..dataset.len().min(GRID)).map(|index| dataset.image(index)).collect::<Result<Vec<_>, _>>()?;
+    let views: Vec<_> = images.iter().map(|image| image.view()).collect();
+    Ok(padding.crop(ndarray::stack(Axis(0), &views)?.view(), 1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_images() -> Dataset {
+        let mut images = Array4::zeros((2, 2, 2, 3));
+        images.index_axis_mut(Axis(3), 1).fill(255);
+        images[[1, 0, 0, 2]] = 255;
+        Dataset::from_array(images, Some(vec![1, 1])).unwrap()
+    }
+
+    #[test]
+    fn moments_are_those_of_each_channel() {
+        let found = moments(&histograms(&two_images(), Padding::default()).unwrap());
+        assert_eq!(found[0], Moments { mean: -1.0, std: 0.0, min: -1.0, max: -1.0 });
+        assert_eq!(found[1], Moments { mean: 1.0, std: 0.0, min: 1.0, max: 1.0 });
+        // One of eight values is 1, the others are -1.
+        assert!(
+            (found[2].mean - -0.75).abs() < 1e-12
+                && (found[2].std - (1.0 - 0.75_f64.powi(2)).sqrt()).abs() < 1e-12
+        );
+    }
+
+    #[test]
+    fn classes_are_counted() {
+        let set = two_images();
+        let counts = class_counts(&set);
+        assert_eq!(counts, [0, 2]);
+        assert!(class_table(set.class_names(), &counts).lines().last().unwrap().ends_with('2'));
+        assert_eq!(class_table(&[], &[]), "no labels");
+        let many: Vec<String> = (0..30).map(|n| format!("c{n}")).collect();
+        assert!(class_table(&many, &[1; 30]).ends_with("and 10 more classes; --json lists all"));
+    }
+
+    #[test]
+    fn the_border_is_told() {
+        assert_eq!(border_text([0; 4], 28, 28), "no border needed");
+        assert!(border_text([2, 2, 2, 2], 32, 32).ends_with("to 32x32"));
+    }
+}

@@ -1,0 +1,156 @@
+//! The configuration of a network that is looked at or timed, without its data where that is possible.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use tch::Device;
+use toml::{Table, Value};
+use unet::{UNet, UNetConfig};
+
+use crate::config::{self, Config, Layers, PRESETS, nearest, parse_set, preset_table};
+use crate::failure::usage;
+
+/// The names of both kinds of presets: of whole configurations, then of networks alone.
+fn names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
+    for (name, _) in unet::PRESETS {
+        if !names.contains(name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// A network by name, with the steps of the chain it is for.
+pub(in crate::commands) fn named(
+    name: &str,
+    data: Option<&str>,
+    set: &[String],
+) -> anyhow::Result<(UNetConfig, usize)> {
+    if PRESETS.iter().any(|preset| preset.0 == name) {
+        let config = preset_config(name, data, set)?;
+        return Ok((config.model, config.schedule.steps));
+    }
+    if !unet::PRESETS.iter().any(|preset| preset.0 == name) {
+        let known = names();
+        let hint = nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near}?"));
+        return Err(usage(anyhow!(
+            "no preset {name:?}; there are: {}{}",
+            known.join(", "),
+            hint.unwrap_or_default()
+        )));
+    }
+    let mut table = Table::from_iter([("model".to_owned(), Value::try_from(UNetConfig::preset(name)?)?)]);
+    for text in set {
+        parse_set(text)?.apply(&mut table)?;
+    }
+    let model = table.remove("model").context("no [model] group")?;
+    let model: UNetConfig =
+        model.try_into().map_err(|e: toml::de::Error| usage(anyhow!("--set: {}", e.message())))?;
+    Ok((model, 1000))
+}
+
+/// The configuration of a preset. Data is opened only when the preset leaves the size of the network to it.
+pub(in crate::commands) fn preset_config(
+    name: &str,
+    data: Option<&str>,
+    set: &[String],
+) -> anyhow::Result<Config> {
+    let set = set.iter().map(|text| parse_set(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut table = preset_table(name)?;
+    for entry in &set {
+        entry.apply(&mut table)?;
+    }
+    let complete = data.is_none().then(|| complete(table)).flatten();
+    let config = match complete {
+        Some(config) => config,
+        // Also the way to the error message, when a value is wrong.
+        None => Layers { preset: Some(name), file: None, data, set: &set }.resolve()?.config,
+    };
+    config.model.validate().map_err(usage)?;
+    Ok(config)
+}
+
+/// The configuration in a file: of a run, or what a user passes to `ddpm train --config`.
+pub(in crate::commands) fn file_config(
+    path: &Path,
+    data: Option<&str>,
+    set: &[String],
+) -> anyhow::Result<Config> {
+    let set = set.iter().map(|text| parse_set(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let table = toml::from_str::<Table>(&text).ok().filter(|_| data.is_none());
+    let complete = table.and_then(|mut table| {
+        set.iter().try_for_each(|entry| entry.apply(&mut table)).ok()?;
+        complete(table)
+    });
+    let config = match complete {
+        Some(config) => config,
+        None => Layers { preset: None, file: Some(path), data, set: &set }.resolve()?.config,
+    };
+    config.model.validate().map_err(usage)?;
+    Ok(config)
+}
+
+/// The configuration of a table that says what the network is for by itself.
+fn complete(table: Table) -> Option<Config> {
+    let config: Config = Value::Table(table).try_into().ok()?;
+    (config.model.image_size > 0 && config.model.in_channels > 0).then_some(config)
+}
+
+/// The configuration of a run or checkpoint folder.
+pub(in crate::commands) fn folder_config(folder: &Path) -> anyhow::Result<Config> {
+    let path = folder.join("config.toml");
+    if !path.is_file() {
+        return Err(usage(anyhow!(
+            "{}: not a run or checkpoint folder (no config.toml in it)",
+            folder.display()
+        )));
+    }
+    config::from_toml(&path)
+}
+
+/// The network on the CPU.
+pub(in crate::commands) fn build(model: &UNetConfig, steps: usize) -> anyhow::Result<UNet> {
+    UNet::new(model, steps, Device::Cpu, 0).map_err(usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_of_both_kinds_are_found_without_data() {
+        let (paper, steps) = named("ddpm-cifar10", None, &[]).unwrap();
+        assert_eq!((paper, steps), (UNetConfig::ddpm_cifar10(), 1000));
+        let (small, _) = named("small-28", None, &[]).unwrap();
+        assert_eq!(small.image_size, 28);
+        let error = named("ddpm-cifar", None, &[]).unwrap_err().to_string();
+        assert!(error.contains("small-28") && error.contains("did you mean ddpm-cifar10?"), "{error}");
+    }
+
+    #[test]
+    fn values_can_be_changed_and_are_checked() {
+        let set = |text: &str| [text.to_owned()];
+        let (wide, _) = named("ddpm-cifar10", None, &set("model.base_channels=64")).unwrap();
+        assert_eq!(wide.base_channels, 64);
+        assert!(
+            named("ddpm-cifar10", None, &set("model.groups=7")).unwrap_err().to_string().contains("groups")
+        );
+        assert!(
+            named("small-28", None, &set("model.no_such=7")).unwrap_err().to_string().contains("no_such")
+        );
+    }
+
+    #[test]
+    fn a_written_configuration_needs_no_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = preset_config("ddpm-cifar10", None, &[]).unwrap();
+        std::fs::write(folder.path().join("config.toml"), config::to_toml(&config).unwrap()).unwrap();
+        assert_eq!(folder_config(folder.path()).unwrap(), config);
+        let path = folder.path().join("config.toml");
+        let changed = file_config(&path, None, &["schedule.steps=10".to_owned()]).unwrap();
+        assert_eq!(changed.schedule.steps, 10);
+        assert!(folder_config(&path).is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! Plain-text tables for people, and the spelling of numbers in them.
+
+use std::fmt::{self, Write};
+
+/// On which side of its column a cell stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// Rows of cells in columns as wide as their widest cell, two spaces between them.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    sides: Vec<Side>,
+    header: Option<Vec<String>>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with a header; columns whose name begins with `>` are aligned to the right, as numbers are.
+    pub(crate) fn new(columns: &[&str]) -> Self {
+        let side = |name: &&str| if name.starts_with('>') { Side::Right } else { Side::Left };
+        let name = |name: &&str| name.trim_start_matches('>').to_owned();
+        Self {
+            sides: columns.iter().map(side).collect(),
+            header: Some(columns.iter().map(name).collect()),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Names and values, without a header.
+    pub(crate) fn facts<N: Into<String>, V: Into<String>>(facts: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self {
+            sides: vec![Side::Left; 2],
+            header: None,
+            rows: facts.into_iter().map(|(name, value)| vec![name.into(), value.into()]).collect(),
+        }
+    }
+
+    /// Adds a row; cells that are missing at its end stay empty.
+    pub(crate) fn row<C: Into<String>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+}
+
+/// No newline at the end, no spaces at the ends of lines.
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<&Vec<String>> = self.header.iter().chain(&self.rows).collect();
+        let cell_width =
+            |line: &Vec<String>, column: usize| line.get(column).map_or(0, |cell| cell.chars().count());
+        let widths: Vec<usize> = (0..self.sides.len())
+            .map(|column| lines.iter().map(|line| cell_width(line, column)).max().unwrap_or(0))
+            .collect();
+        for (index, line) in lines.iter().enumerate() {
+            let mut text = String::new();
+            for ((cell, width), side) in line.iter().zip(&widths).zip(&self.sides) {
+                let gap = if text.is_empty() { "" } else { "  " };
+                match side {
+                    Side::Left => write!(text, "{gap}{cell:<width$}")?,
+                    Side::Right => write!(text, "{gap}{cell:>width$}")?,
+                }
+            }
+            let end = if index == 0 { "" } else { "\n" };
+            write!(f, "{end}{}", text.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// `35,746,307`.
+pub(crate) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `136.4 MiB`, `1.2 GiB` or `31.0 KiB`.
+pub(crate) fn bytes(number: u64) -> String {
+    const KIB: f64 = 1024.0;
+    let number = number as f64;
+    match number {
+        _ if number >= KIB.powi(3) => format!("{:.1} GiB", number / KIB.powi(3)),
+        _ if number >= KIB.powi(2) => format!("{:.1} MiB", number / KIB.powi(2)),
+        _ if number >= KIB => format!("{:.1} KiB", number / KIB),
+        _ => format!("{number} bytes"),
+    }
+}
+
+/// Five significant digits: plain where that is short, with an exponent elsewhere.
+pub(crate) fn significant(value: f64) -> String {
+    let size = value.abs();
+    match size {
+        _ if value == 0.0 || !value.is_finite() => format!("{value}"),
+        _ if (1e-3..1e5).contains(&size) => {
+            let whole_digits = size.log10().floor() as i32 + 1;
+            format!("{value:.*}", usize::try_from(5 - whole_digits).unwrap_or(0).min(7))
+        }
+        _ => format!("{value:.4e}"),
+    }
+}
+
+/// At most `count` of `0..len`, evenly spread, with the first and the last: 0, 100, .. 900, 999 for 11 of 1000.
+pub(crate) fn spread(len: usize, count: usize) -> Vec<usize> {
+    if len <= count || count < 2 {
+        return (0..len).collect();
+    }
+    (0..count).map(|i| (i * len / (count - 1)).min(len - 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_lines_end_without_spaces() {
+        let mut table = Table::new(&["name", ">count", "note"]);
+        table.row(["a", "5", "x"]);
+        table.row(["longer", "12345", ""]);
+        assert_eq!(table.to_string(), "name    count  note\na           5  x\nlonger  12345");
+        let facts = Table::facts([("step", "10"), ("checkpoint", "a b")]);
+        assert_eq!(facts.to_string(), "step        10\ncheckpoint  a b");
+    }
+
+    #[test]
+    fn an_empty_first_cell_keeps_its_column() {
+        let mut table = Table::new(&["", ">n"]);
+        table.row(["total", "1"]);
+        table.row(["", "22"]);
+        assert_eq!(table.to_string(), "        n\ntotal   1\n       22");
+    }
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!([0, 999, 1000, 35_746_307].map(grouped), ["0", "999", "1,000", "35,746,307"]);
+        assert_eq!(
+            [12, 2048, 142_985_228, 5 << 30].map(bytes),
+            ["12 bytes", "2.0 KiB", "136.4 MiB", "5.0 GiB"]
+        );
+        let shown =
+            [0.0, 1e-4, 4.0358e-5, 0.002_092_1, 0.02, 0.999_9, 9999.0, -10.117_7, 1e7, f64::NEG_INFINITY]
+                .map(significant);
+        let want = [
+            "0",
+            "1.0000e-4",
+            "4.0358e-5",
+            "0.0020921",
+            "0.020000",
+            "0.99990",
+            "9999.0",
+            "-10.118",
+            "1.0000e7",
+            "-inf",
+        ];
+        assert_eq!(shown, want);
+    }
+
+    #[test]
+    fn rows_are_spread_from_the_first_to_the_last() {
+        assert_eq!(spread(3, 11), [0, 1, 2]);
+        assert_eq!(spread(1000, 11), [0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 999]);
+        assert_eq!(spread(12, 11), [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(spread(0, 11), [0_usize; 0]);
+    }
+}
