@@ -81,6 +81,9 @@ impl Figures {
         if let (true, Some(first)) = (drawn.is_empty(), skipped.first()) {
             bail!("nothing to draw: {}", first.reason);
         }
+        for (numbers, reason) in grouped(&skipped) {
+            warn!("left out {numbers}: {reason}");
+        }
         let report = self.report(&subject, &drawn, &skipped)?;
         let summary = json!({
             "out": self.out, "report": report,
@@ -112,9 +115,6 @@ impl Figures {
                 Err(reason) => skipped.push(Skipped { figure: number, reason }),
             }
         }
-        for (numbers, reason) in grouped(&skipped) {
-            warn!("left out {numbers}: {reason}");
-        }
         Ok((drawn, skipped))
     }
 
@@ -136,19 +136,19 @@ impl Figures {
         match (number, data) {
             (1, _) => return tables::schedules(subject).map(Ok),
             (2, Some(data)) => return forward::strips(schedule, data, seed).map(Ok),
-            (3, Some(data)) => return one_step::one_step(schedule, data, plan.draws, seed).map(Ok),
+            (3, Some(data)) => return one_step::one_step(schedule, data, plan.numbers, seed).map(Ok),
             (4, Some(data)) => return forward::histograms(schedule, data, seed).map(Ok),
             (5, _) => return tables::embedding(subject).map(Ok),
             _ => {}
         }
         let (Some(sampling), Some(loaded)) = (sampling, &subject.loaded) else {
             let how =
-                "it needs a trained network: train one with `ddpm train`, or name its folder with --run";
+                "there is no trained network; train one with `ddpm train`, or name its folder with --run";
             return Ok(Err(how.to_owned()));
         };
         match number {
             6 if loaded.run.is_none() => {
-                Ok(Err("it needs the log of a run: name the run folder with --run".to_owned()))
+                Ok(Err("a checkpoint alone has no log; name the run folder with --run".to_owned()))
             }
             6 => training::loss(&subject.records, schedule.steps()),
             7 => sampling.samples(self.model.weights).map(Ok),
@@ -163,7 +163,7 @@ impl Figures {
         let mut introduction = match &subject.loaded {
             Some(_) => "A denoising diffusion model (Ho et al. 2020), from the noise it learns to remove to the images \
                         it makes, each figure with the equation it illustrates. The timestep t counts from 0 to T − 1; \
-                        the paper counts from 1, and in the equations, as there, x_0 is the image itself."
+                        the paper counts from 1, and in the equations, as there, x₀ is the image itself."
                 .to_owned(),
             None => "The forward process of denoising diffusion (Ho et al. 2020) on the embedded images, each figure \
                      with the equation it illustrates. The timestep t counts from 0 to T − 1; the paper counts from 1."

@@ -16,11 +16,15 @@ const PIXELS: usize = 784;
 /// Who draws: the images and the measurements, each step by step and in one jump.
 const KEYS: [u32; 4] = [30, 31, 32, 33];
 
-/// Both ways to `x_t`: images at every tenth of the chain, moments over `draws` at every twentieth.
+/// Fewest draws of a pixel whose variance is measured.
+const MIN_DRAWS: usize = 8;
+
+/// Both ways to `x_t`: images at every tenth of the chain, moments over about `numbers` pixels and draws at
+/// every twentieth.
 pub(super) fn one_step(
     schedule: &Schedule,
     data: &Dataset,
-    draws: usize,
+    numbers: usize,
     seed: u64,
 ) -> anyhow::Result<Figure> {
     let [walk_images, jump_images, walk_moments, jump_moments] = KEYS.map(|key| (seed, key));
@@ -37,7 +41,8 @@ pub(super) fn one_step(
     let jumped = shown.iter().map(jump).collect::<anyhow::Result<Vec<_>>>()?;
 
     let measured = times::every(schedule.steps(), 20);
-    let (pixels, copies) = repeated(&x_0, draws)?;
+    let (pixels, copies) = repeated(&x_0, numbers)?;
+    let draws = copies.len_of(Axis(0));
     let mut moments = Vec::new();
     walk(schedule, &copies, walk_moments, |t, x_t| {
         if measured.contains(&t) {
@@ -82,11 +87,13 @@ fn walk(
     Ok(())
 }
 
-/// Evenly spread pixels of the first image, `[1, p]`, and the same `draws` times, `[draws, p]`.
-fn repeated(x_0: &ArrayD<f32>, draws: usize) -> anyhow::Result<(ArrayD<f32>, ArrayD<f32>)> {
+/// Evenly spread pixels of the first image, `[1, p]`, and the same several times, `[draws, p]`: about `numbers`
+/// in all.
+fn repeated(x_0: &ArrayD<f32>, numbers: usize) -> anyhow::Result<(ArrayD<f32>, ArrayD<f32>)> {
     let values: Vec<f32> = x_0.index_axis(Axis(0), 0).iter().copied().collect();
     let pixels: Vec<f32> =
         times::spread(values.len(), PIXELS).into_iter().map(|index| values[index]).collect();
+    let draws = (numbers / pixels.len().max(1)).max(MIN_DRAWS);
     let one = Array2::from_shape_vec((1, pixels.len()), pixels)?;
     let all = Array2::from_shape_fn((draws, one.ncols()), |(_, pixel)| one[[0, pixel]]);
     Ok((one.into_dyn(), all.into_dyn()))
@@ -118,17 +125,20 @@ mod tests {
 
     #[test]
     fn pixels_are_repeated_not_mixed() {
-        let (one, all) = repeated(&array![[0.1_f32, 0.2, 0.3], [9.0, 9.0, 9.0]].into_dyn(), 2).unwrap();
+        let (one, all) = repeated(&array![[0.1_f32, 0.2, 0.3], [9.0, 9.0, 9.0]].into_dyn(), 30).unwrap();
         assert_eq!(one, array![[0.1_f32, 0.2, 0.3]].into_dyn());
-        assert_eq!(all, array![[0.1_f32, 0.2, 0.3], [0.1, 0.2, 0.3]].into_dyn());
+        assert_eq!(all.shape(), [10, 3]);
+        assert!(all.outer_iter().all(|row| row == one.index_axis(Axis(0), 0)));
+        let few = repeated(&array![[0.1_f32, 0.2]].into_dyn(), 1).unwrap().1;
+        assert_eq!(few.shape(), [MIN_DRAWS, 2]);
     }
 
-    /// What the figure shows, with errors small enough to count on: 64 draws of 200 pixels are 12,800 numbers.
+    /// What the figure shows, with errors small enough to count on.
     #[test]
     fn the_walk_ends_where_the_jump_does() {
         let schedule = Schedule::new(&schedule::BetaSchedule::Constant { beta: 0.02 }, 100).unwrap();
         let x_0 = ArrayD::from_shape_fn(vec![1, 200], |index| index[1] as f32 / 100.0 - 1.0);
-        let (pixels, copies) = repeated(&x_0, 64).unwrap();
+        let (pixels, copies) = repeated(&x_0, 12_800).unwrap();
         let mut seen = Vec::new();
         walk(&schedule, &copies, (3, KEYS[2]), |t, x_t| {
             seen.push(t);

@@ -26,8 +26,8 @@ pub(super) struct Plan {
     pub(super) long: usize,
     /// Network evaluations of figure 11, ascending.
     pub(super) fewer: Vec<usize>,
-    /// Draws of the noise in the measurement of figure 3.
-    pub(super) draws: usize,
+    /// Numbers drawn at each t in the measurement of figure 3: so many give errors below the size of its dots.
+    pub(super) numbers: usize,
 }
 
 /// What the user said about it.
@@ -59,7 +59,7 @@ impl Plan {
             steps: steps.unwrap_or(usual.min(timesteps)),
             long,
             fewer,
-            draws: if quick { 16 } else { 64 },
+            numbers: if quick { 10_000 } else { 50_000 },
         })
     }
 

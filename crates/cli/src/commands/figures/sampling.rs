@@ -114,9 +114,6 @@ impl<'a> Sampling<'a> {
             });
             ddim.push(draw(Method::Ddim { eta: 0.0 }, steps)?);
         }
-        let blocks =
-            |images: &'_ [Array4<u8>]| images.iter().map(|image| image.to_owned()).collect::<Vec<_>>();
-        let (ddpm, ddim) = (blocks(&ddpm), blocks(&ddim));
         let samplers = [
             SamplerBlocks { name: "DDPM, respaced", blocks: ddpm.iter().map(Array4::view).collect() },
             SamplerBlocks { name: "DDIM, η = 0", blocks: ddim.iter().map(Array4::view).collect() },
@@ -140,9 +137,10 @@ impl<'a> Sampling<'a> {
             let x_start = noise.start(self.loaded.shape(range.len()), self.loaded.device)?;
             let mut tick = |step: &Step<'_>| {
                 bar.inc(1);
-                Ok(if range.start == 0 {
-                    on_step(step)?
-                })
+                if range.start == 0 {
+                    on_step(step)?;
+                }
+                Ok(())
             };
             Ok(sampler.sample(&predictor, &x_start, noise, &mut tick)?)
         })
@@ -198,4 +196,22 @@ pub(super) fn chain_words(steps: usize, timesteps: usize) -> String {
         format!("a respaced chain of {steps} of the {timesteps} steps (Nichol & Dhariwal 2021)")
     };
     format!("DDPM, {of}, σ² the posterior variance.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_more_and_of_fewer() {
+        let images = Array4::from_shape_fn((4, 1, 1, 1), |(n, ..)| n as u8);
+        assert_eq!(first(&images, 2).into_raw_vec_and_offset().0, [0, 1]);
+        assert_eq!(first(&images, 9), images);
+    }
+
+    #[test]
+    fn a_whole_chain_is_not_called_respaced() {
+        assert!(chain_words(1000, 1000).starts_with("DDPM, all 1000 steps,"));
+        assert!(chain_words(250, 1000).contains("respaced chain of 250 of the 1000 steps"));
+    }
 }

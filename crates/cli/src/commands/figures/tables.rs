@@ -14,8 +14,7 @@ pub(super) fn schedules(subject: &Subject) -> anyhow::Result<Figure> {
     // A kind that cannot be had with so many steps is left out.
     let usual =
         |&name: &&'static str| Some((name, Schedule::new(&BetaSchedule::from_name(name).ok()?, steps).ok()?));
-    let mut shown: Vec<(&str, Schedule)> =
-        BetaSchedule::NAMES.iter().filter_map(|name| usual(name)).collect();
+    let mut shown: Vec<(&str, Schedule)> = BetaSchedule::NAMES.iter().filter_map(usual).collect();
     let own = &subject.schedule;
     let same = |other: &Schedule| own.betas().iter().zip(other.betas()).all(|(a, b)| (a - b).abs() < 1e-12);
     if !shown.iter().any(|(_, schedule)| same(schedule)) {
