@@ -18,7 +18,7 @@ use crate::output;
 /// The files of tensors in a checkpoint.
 const TENSOR_FILES: [&str; 3] = ["model.safetensors", "ema.safetensors", "optimizer.safetensors"];
 
-/// Verifies a checkpoint against its manifest and shows what it holds; damage is an error (exit code 1).
+/// Verify a checkpoint and show what it holds; damage is an error
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm inspect checkpoint runs/fashion-28                            every checkpoint of a run

@@ -18,7 +18,7 @@ const GRID: usize = 64;
 /// Classes listed for people.
 const CLASSES: usize = 20;
 
-/// Shows images: count, size, classes, mean and deviation, and the border a network needs around them.
+/// Show images: count, size, classes, mean and deviation, border for a network
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm inspect data --data fashion-mnist:test --out grid.png

@@ -19,7 +19,7 @@ use crate::output;
 const ROWS: usize = 16;
 const TIMES: usize = 4;
 
-/// Shows the encodings of times t, which count from 0.
+/// Show the encodings of times t, which count from 0
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm inspect embedding --t 0,1,500,999 --frequencies 10 --steps 1000 --out e.npy

@@ -9,12 +9,13 @@ use unet::{UNet, UNetConfig};
 use crate::args::Global;
 use crate::commands::inspect::network;
 use crate::commands::inspect::table::{Table, bytes, grouped};
+use crate::failure::bail_usage;
 use crate::output;
 
 /// Bytes of an f32.
 const FLOAT: usize = 4;
 
-/// Shows a network: parameters by block, sizes, memory of the weights.
+/// Show a network: parameters by block, sizes, memory of the weights
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm inspect model --preset ddpm-cifar10
@@ -75,8 +76,7 @@ impl InspectModel {
             (Some(name), ..) => return network::named(name, data, &self.set),
             (_, Some(path), ..) => network::file_config(path, data, &self.set)?,
             (_, _, Some(folder), _) | (_, _, _, Some(folder)) => network::folder_config(folder)?,
-            // clap requires one of the four.
-            _ => unreachable!("one of --preset, --config, --run and --model is required"),
+            _ => bail_usage!("expected one of --preset, --config, --run and --model"),
         };
         Ok((config.model, config.schedule.steps))
     }
@@ -110,7 +110,7 @@ fn facts(net: &UNet, steps: usize) -> Table {
         (
             "training",
             format!(
-                "{} for weights, gradients, Adam and average, and the feature maps",
+                "{} for weights, gradients, Adam and average; feature maps come on top",
                 bytes(training_bytes(count) as u64)
             ),
         ),

@@ -18,7 +18,7 @@ use crate::output;
 /// Rows of the table for people.
 const ROWS: usize = 11;
 
-/// Shows a noise schedule. t counts from 0 here, from 1 in the paper.
+/// Show a noise schedule; t counts from 0 here, from 1 in the paper
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm inspect schedule --kind linear --steps 1000 --out schedule.npz
@@ -54,7 +54,7 @@ pub(crate) struct InspectSchedule {
     /// Which t it keeps: leading, trailing, linspace or quadratic
     #[arg(long, value_name = "NAME", default_value = "trailing", requires = "respace")]
     spacing: String,
-    /// Write every table to this .npz file, f64 [T] each
+    /// Write every table to this .npz file, f64, T numbers each
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
