@@ -56,6 +56,12 @@ impl Words {
 }
 
 impl Figure {
+    /// Its number in the report, which its name begins with: a report of some figures keeps their numbers.
+    #[must_use]
+    pub fn number(&self) -> &str {
+        self.name.split('-').next().unwrap_or_default().trim_start_matches('0')
+    }
+
     /// Writes the picture to `dir/name.png`, by way of a temporary file, and returns that path.
     ///
     /// # Errors

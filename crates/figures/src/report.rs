@@ -54,12 +54,12 @@ impl Report<'_> {
         }
         html.push_str("<nav aria-label=\"Figures\"><ol>\n");
         for figure in self.figures {
-            let (name, title) = (escape(figure.name), escape(figure.title));
-            push(&mut html, format_args!("<li><a href=\"#{name}\">{title}</a></li>\n"));
+            let (name, title, number) = (escape(figure.name), escape(figure.title), figure.number());
+            push(&mut html, format_args!("<li value=\"{number}\"><a href=\"#{name}\">{title}</a></li>\n"));
         }
         html.push_str("</ol></nav>\n");
-        for (index, figure) in self.figures.iter().enumerate() {
-            section(&mut html, index + 1, figure);
+        for figure in self.figures {
+            section(&mut html, figure);
         }
         html.push_str("</body>\n</html>\n");
         html
@@ -74,8 +74,8 @@ impl Report<'_> {
     }
 }
 
-fn section(html: &mut String, number: usize, figure: &Figure) {
-    let (name, title) = (escape(figure.name), escape(figure.title));
+fn section(html: &mut String, figure: &Figure) {
+    let (name, title, number) = (escape(figure.name), escape(figure.title), figure.number());
     push(html, format_args!("<section id=\"{name}\">\n<h2>{number}. {title}</h2>\n"));
     if !figure.equation.is_empty() {
         push(html, format_args!("<p class=\"equation\">{}</p>\n", equation_html(&figure.equation)));

@@ -1,5 +1,6 @@
 //! What a network looks like: everything that decides its parameters and what it computes.
 
+use embedding::{EmbeddingKind, Order};
 use serde::{Deserialize, Serialize};
 
 /// The shape of a U-Net. Levels count from the full resolution (0) down; each halves the size.
@@ -123,6 +124,28 @@ pub enum DownsamplePadding {
     BottomRight,
     /// On all four sides, which the convolution does by itself, without a copy.
     Even,
+}
+
+impl EmbeddingConfig {
+    /// The embedding for a process of `timesteps` steps.
+    #[must_use]
+    pub fn kind(&self, timesteps: usize) -> EmbeddingKind {
+        match *self {
+            Self::Normalized { frequencies } => EmbeddingKind::normalized(timesteps, frequencies),
+            Self::Transformer { dim, order, freq_shift } => EmbeddingKind::Transformer {
+                dim,
+                max_period: 10_000.0,
+                order: match order {
+                    SinusoidOrder::SinFirst => Order::SinFirst,
+                    SinusoidOrder::CosFirst => Order::CosFirst,
+                },
+                freq_shift: freq_shift as f64,
+            },
+            Self::Fourier { frequencies, scale, seed } => {
+                EmbeddingKind::Fourier { steps: timesteps, frequencies, scale, seed }
+            }
+        }
+    }
 }
 
 impl UNetConfig {

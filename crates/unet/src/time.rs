@@ -1,9 +1,9 @@
 //! From t to the vector the blocks see: encoding, then linear, SiLU, linear (Ho et al. 2020, App. B).
 
-use embedding::{EmbeddingKind, Order, TimeEmbedding};
+use embedding::{Order, TimeEmbedding};
 use tch::{Device, Kind, Tensor};
 
-use crate::config::{EmbeddingConfig, SinusoidOrder, UNetConfig};
+use crate::config::{EmbeddingConfig, UNetConfig};
 use crate::error::UNetError;
 use crate::layers::{Init, Linear};
 use crate::params::ParamStore;
@@ -73,27 +73,13 @@ fn on_device(values: &[f64], count: i64, device: Device) -> Result<Tensor, UNetE
 }
 
 fn encoding(config: &EmbeddingConfig, timesteps: usize) -> Result<TimeEmbedding, UNetError> {
-    let kind = match *config {
-        EmbeddingConfig::Normalized { frequencies } => EmbeddingKind::normalized(timesteps, frequencies),
-        EmbeddingConfig::Transformer { dim, order, freq_shift } => EmbeddingKind::Transformer {
-            dim,
-            max_period: 10_000.0,
-            order: match order {
-                SinusoidOrder::SinFirst => Order::SinFirst,
-                SinusoidOrder::CosFirst => Order::CosFirst,
-            },
-            freq_shift: freq_shift as f64,
-        },
-        EmbeddingConfig::Fourier { frequencies, scale, seed } => {
-            EmbeddingKind::Fourier { steps: timesteps, frequencies, scale, seed }
-        }
-    };
-    Ok(TimeEmbedding::new(&kind)?)
+    Ok(TimeEmbedding::new(&config.kind(timesteps))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SinusoidOrder;
 
     /// The tensors do what the crate `embedding` specifies, for every kind, order and fractional t.
     #[test]

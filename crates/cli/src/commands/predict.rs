@@ -19,13 +19,13 @@ use crate::output;
 pub(crate) struct Predict {
     #[command(flatten)]
     model: ModelArgs,
-    /// x_t, .npy f32 [n, c, h, w]
+    /// x_t, .npy f32 of shape n, c, h, w
     #[arg(long, value_name = "FILE")]
     x: PathBuf,
-    /// t of each image, .npy [n], 0 to T - 1; fractions allowed
+    /// t of each image, .npy of shape n, 0 to T - 1; fractions allowed
     #[arg(long, value_name = "FILE")]
     t: PathBuf,
-    /// Where the prediction goes, .npy f32 [n, c, h, w]
+    /// Where eps goes, .npy f32 of shape n, c, h, w
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

@@ -34,7 +34,7 @@ impl ScheduleConfig {
     /// The kind with its parameters.
     pub(crate) fn kind(&self) -> anyhow::Result<BetaSchedule> {
         let mut kind = BetaSchedule::from_name(&self.kind).map_err(usage)?;
-        let mut unused = vec![
+        let mut unused = [
             ("beta_start", self.beta_start),
             ("beta_end", self.beta_end),
             ("beta", self.beta),

@@ -51,7 +51,7 @@ pub fn one_step(data: &OneStep<'_>) -> Result<Figure, FiguresError> {
     let words = Words {
         name: "03-one-step",
         title: "Step by step, and in one jump",
-        caption: "Upper row of each pair: noise added t times, one small step after the other. Lower row: \
+        caption: "Upper row of each pair: noise added t + 1 times, one small step after the other. Lower row: \
                   one draw from the closed form. The single images differ, because their noise does; the \
                   distributions must not, and the measured mean and variance (dots) beside the formula (line) \
                   show how well they agree."

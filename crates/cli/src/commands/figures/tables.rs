@@ -1,6 +1,6 @@
 //! Figures 1 and 5: what the chain and the time embedding are made of, without any image.
 
-use embedding::{EmbeddingKind, Order, TimeEmbedding};
+use embedding::{Order, TimeEmbedding};
 use figures::{Figure, ScheduleCurves};
 use ndarray::Array1;
 use schedule::{BetaSchedule, Schedule};
@@ -37,7 +37,7 @@ pub(super) fn schedules(subject: &Subject) -> anyhow::Result<Figure> {
 /// Figure 5: the embedding the network uses, at every t.
 pub(super) fn embedding(subject: &Subject) -> anyhow::Result<Figure> {
     let steps = subject.schedule.steps();
-    let embedding = TimeEmbedding::new(&kind(&subject.embedding, steps))?;
+    let embedding = TimeEmbedding::new(&subject.embedding.kind(steps))?;
     let times = Array1::from_shape_fn(steps, |t| t as f64);
     let mut figure = figures::embedding(embedding.encode(times.view()).view())?;
     figure.equation = equation(&subject.embedding);
@@ -51,25 +51,6 @@ pub(super) fn embedding(subject: &Subject) -> anyhow::Result<Figure> {
         },
     ));
     Ok(figure)
-}
-
-/// The embedding of a network's configuration.
-fn kind(config: &EmbeddingConfig, steps: usize) -> EmbeddingKind {
-    match *config {
-        EmbeddingConfig::Normalized { frequencies } => EmbeddingKind::normalized(steps, frequencies),
-        EmbeddingConfig::Transformer { dim, order, freq_shift } => EmbeddingKind::Transformer {
-            dim,
-            max_period: 10_000.0,
-            order: match order {
-                SinusoidOrder::SinFirst => Order::SinFirst,
-                SinusoidOrder::CosFirst => Order::CosFirst,
-            },
-            freq_shift: freq_shift as f64,
-        },
-        EmbeddingConfig::Fourier { frequencies, scale, seed } => {
-            EmbeddingKind::Fourier { steps, frequencies, scale, seed }
-        }
-    }
 }
 
 /// The embedding in a few words.
@@ -141,7 +122,7 @@ mod tests {
     fn the_normalised_embedding_is_as_written() {
         let steps = 1000;
         let embedding =
-            TimeEmbedding::new(&kind(&EmbeddingConfig::Normalized { frequencies: 10 }, steps)).unwrap();
+            TimeEmbedding::new(&EmbeddingConfig::Normalized { frequencies: 10 }.kind(steps)).unwrap();
         let encoded = embedding.encode(Array1::from_vec(vec![1.0]).view());
         let ratio = 500_f64.powf(1.0 / 9.0);
         for k in 0..10 {
