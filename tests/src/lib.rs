@@ -1,1 +1,14 @@
-//! End-to-end tests of the built `ddpm` program: helpers.
+//! End-to-end tests of the built `ddpm` program: a folder to run it in, and what came of it.
+//!
+//! The tests look at the program from outside, as a user's script would: exit code, standard output,
+//! standard error, files. They link none of the crates it is made of.
+
+pub mod arrays;
+pub mod data;
+mod output;
+mod place;
+mod running;
+
+pub use output::Output;
+pub use place::{Place, program};
+pub use running::Running;

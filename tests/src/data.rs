@@ -1,0 +1,79 @@
+//! Images and the files that hold them, each in the form its format prescribes.
+
+use std::io::{Cursor, Write};
+
+use flate2::{Compression, write::GzEncoder};
+use image::{ImageBuffer, ImageFormat, Luma, Rgb};
+use ndarray::Array3;
+
+/// Image `n` of a set, grey: a bright square whose place and size follow `n`.
+#[must_use]
+pub fn square(n: usize, size: usize) -> Array3<u8> {
+    let (top, left, side) = (n % 5 + 1, n * 3 % 7 + 1, size / 3 + n % 3);
+    Array3::from_shape_fn((size, size, 1), |(y, x, _)| {
+        let inside = (top..top + side).contains(&y) && (left..left + side).contains(&x);
+        if inside { 220 } else { (n * 7 % 30) as u8 }
+    })
+}
+
+/// A grey image file.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn grey_file(n: usize, (width, height): (u32, u32), format: ImageFormat) -> anyhow::Result<Vec<u8>> {
+    let pixel = |x: u32, y: u32| Luma([(x * 9 + y * 5 + n as u32 * 31) as u8]);
+    let mut file = Cursor::new(Vec::new());
+    ImageBuffer::from_fn(width, height, pixel).write_to(&mut file, format)?;
+    Ok(file.into_inner())
+}
+
+/// An RGB image file.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn colour_file(n: usize, (width, height): (u32, u32), format: ImageFormat) -> anyhow::Result<Vec<u8>> {
+    let pixel = |x: u32, y: u32| Rgb([(x * 9) as u8, (y * 5) as u8, (n * 40) as u8]);
+    let mut file = Cursor::new(Vec::new());
+    ImageBuffer::from_fn(width, height, pixel).write_to(&mut file, format)?;
+    Ok(file.into_inner())
+}
+
+/// An IDX file of grey images: magic, three big-endian sizes, pixels.
+#[must_use]
+pub fn idx_images(count: usize, size: usize) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, 3];
+    for number in [count, size, size] {
+        bytes.extend((number as u32).to_be_bytes());
+    }
+    bytes.extend((0..count).flat_map(|n| square(n, size)));
+    bytes
+}
+
+/// An IDX file of labels 0 to 9, in turn.
+#[must_use]
+pub fn idx_labels(count: usize) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, 1];
+    bytes.extend((count as u32).to_be_bytes());
+    bytes.extend((0..count).map(|n| (n % 10) as u8));
+    bytes
+}
+
+/// A CIFAR-10 batch: a label and three planes of 32x32 pixels for each image.
+#[must_use]
+pub fn cifar10(count: usize) -> Vec<u8> {
+    let record = |n: usize| {
+        let planes = (0..3 * 32 * 32).map(move |i| ((i / 7 + n * 13) % 256) as u8);
+        std::iter::once((n % 10) as u8).chain(planes)
+    };
+    (0..count).flat_map(record).collect()
+}
+
+/// The bytes, gzipped.
+///
+/// # Errors
+/// When they cannot be compressed.
+pub fn gzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?)
+}

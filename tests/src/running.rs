@@ -1,0 +1,73 @@
+//! A program that is still at work.
+
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::output::Output;
+
+/// Longer than any of the programs here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A started program; killed when the test gives it up.
+#[derive(Debug)]
+pub struct Running {
+    line: String,
+    child: Option<Child>,
+}
+
+impl Running {
+    pub(crate) fn new(line: &str, child: Child) -> Self {
+        Self { line: line.to_owned(), child: Some(child) }
+    }
+
+    /// Waits until the file holds a whole line.
+    ///
+    /// # Errors
+    /// When the program ends first, or nothing comes for a minute.
+    pub fn wait_for_line(&mut self, file: &Path) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while !std::fs::read_to_string(file).is_ok_and(|text| text.contains('\n')) {
+            ensure!(begun.elapsed() < PATIENCE, "ddpm {}: nothing in {}", self.line, file.display());
+            let child = self.child.as_mut().context("it is over")?;
+            if let Some(status) = child.try_wait()? {
+                bail!("ddpm {}: ended with {status} before a line in {}", self.line, file.display());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Sends a signal by its name: INT, TERM, STOP, CONT or KILL.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let child = self.child.as_ref().context("it is over")?;
+        let status = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status()?;
+        ensure!(status.success(), "kill -{name}: {status}");
+        Ok(())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn wait(mut self) -> anyhow::Result<Output> {
+        let child = self.child.take().context("it is over")?;
+        let output = child.wait_with_output()?;
+        Ok(Output::new(&self.line, output.status, output.stdout, output.stderr))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may be over already; either way it is not left behind.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Help and completions: every command explains itself on one screen.
+
+use std::sync::OnceLock;
+
+use anyhow::{Context, ensure};
+use tests::Place;
+
+/// Every command there is; a new one is added here, as the test of the lists demands.
+const COMMANDS: &[&str] = &[
+    "",
+    "train",
+    "sample",
+    "edit",
+    "edit vary",
+    "figures",
+    "predict",
+    "inspect",
+    "inspect schedule",
+    "inspect embedding",
+    "inspect model",
+    "inspect checkpoint",
+    "inspect data",
+    "bench",
+    "bench train",
+    "bench sample",
+    "doctor",
+    "completions",
+];
+
+/// Lines of a screen.
+const SCREEN: usize = 60;
+/// Characters of a line.
+const WIDTH: usize = 100;
+
+/// Flags with a value that have no default of their own: left out, nothing happens; or another one, named
+/// in the text, decides; or they are required.
+const NO_DEFAULT: &[&str] = &[
+    "--config",
+    "--data",
+    "--set",
+    "--model",
+    "--image",
+    "--index",
+    "--t-start",
+    "--init-noise",
+    "--x",
+    "--t",
+    "--out",
+    "--only",
+    "--dim",
+    "--preset",
+    "--respace",
+    "--beta-end",
+    "--beta",
+    "--s",
+    "--max-beta",
+    "--precision",
+];
+
+/// Each command with its help.
+fn helps() -> &'static [(&'static str, String)] {
+    static HELPS: OnceLock<Vec<(&str, String)>> = OnceLock::new();
+    HELPS.get_or_init(|| {
+        let place = Place::new().expect("a temporary folder");
+        let help = |command| place.run(&format!("{command} --help")).expect("the built program").ok().stdout;
+        COMMANDS.iter().map(|&command| (command, help(command))).collect()
+    })
+}
+
+fn help_of(command: &str) -> anyhow::Result<&'static str> {
+    let found = helps().iter().find(|(name, _)| *name == command);
+    Ok(&found.with_context(|| format!("no command {command}"))?.1)
+}
+
+/// The flags that a help text lists, each with its text.
+fn flags(help: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut listing = false;
+    for line in help.lines() {
+        let text = line.trim_start();
+        if line.starts_with(' ') && text.starts_with('-') {
+            let name = text.split_whitespace().find(|word| word.starts_with("--")).unwrap_or(text);
+            found.push((name.trim_end_matches([',', '.']).to_owned(), text.to_owned()));
+            listing = true;
+        } else if line.is_empty() {
+            listing = false;
+        } else if let (true, Some((_, whole))) = (listing, found.last_mut()) {
+            *whole += " ";
+            *whole += text;
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_explains_itself_on_a_screen() -> anyhow::Result<()> {
+    for (command, help) in helps() {
+        let lines = help.lines().count();
+        ensure!(lines <= SCREEN, "ddpm {command} --help has {lines} lines");
+        ensure!(help.contains(format!("Usage: ddpm {command}").trim_end()), "{command}: {help}");
+        let widest = help.lines().map(|line| line.chars().count()).max().unwrap_or_default();
+        ensure!(widest <= WIDTH, "ddpm {command} --help: a line of {widest} characters");
+        ensure!(help.contains("--device <DEVICE>"), "{command}: the flags of every command are missing");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_flag_with_a_value_says_its_default() -> anyhow::Result<()> {
+    for (command, help) in helps() {
+        for (flag, text) in flags(help) {
+            let told = text.contains("[default:") || NO_DEFAULT.contains(&flag.as_str());
+            ensure!(!text.contains('<') || told, "ddpm {command}: {flag} does not say its default: {text}");
+        }
+    }
+    let sample = help_of("sample")?;
+    for default in ["[default: 64]", "[default: ddpm]", "[default: trailing]", "[default: all T]"] {
+        ensure!(sample.contains(default), "{default} is not in {sample}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_lists_of_commands_are_complete() -> anyhow::Result<()> {
+    let mut listed = 0;
+    for (parent, help) in helps() {
+        let Some((_, list)) = help.split_once("Commands:\n") else { continue };
+        let starts = list.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+        for name in starts.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
+            let whole = format!("{parent} {name}");
+            help_of(whole.trim())?;
+            listed += 1;
+        }
+    }
+    ensure!(listed == COMMANDS.len() - 1, "{listed} commands are listed, {} have a help", COMMANDS.len() - 1);
+    Ok(())
+}
+
+#[test]
+fn most_commands_show_an_example() -> anyhow::Result<()> {
+    for command in ["train", "sample", "edit vary", "figures", "predict", "inspect schedule", "completions"] {
+        let examples = help_of(command)?.split_once("Example").context("no examples")?.1;
+        ensure!(examples.contains(&format!("  ddpm {command}")), "{command}: {examples}");
+    }
+    Ok(())
+}
+
+#[test]
+fn completions_know_the_flags() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for (shell, mark) in [("bash", "complete -F"), ("zsh", "#compdef ddpm"), ("fish", "complete -c ddpm")] {
+        let script = place.run(&format!("completions {shell}"))?.ok().stdout;
+        ensure!(script.contains(mark) && script.contains("t-start"), "{shell}: {script}");
+    }
+    let version = place.run("--version")?.ok().stdout;
+    ensure!(version.starts_with("ddpm ") && version.trim_end().contains('.'), "{version}");
+    ensure!(place.names("").is_empty(), "something was written: {:?}", place.names(""));
+    Ok(())
+}
