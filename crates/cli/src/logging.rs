@@ -18,7 +18,8 @@ pub(crate) fn start(global: &Global) {
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    let filter = EnvFilter::builder().with_default_directive(level.into()).with_env_var("DDPM_LOG").from_env_lossy();
+    let filter =
+        EnvFilter::builder().with_default_directive(level.into()).with_env_var("DDPM_LOG").from_env_lossy();
     let subscriber = fmt()
         .with_env_filter(filter)
         .with_writer(progress::log_writer)

@@ -86,7 +86,10 @@ pub(crate) fn eps_predictor<'a>(
 
 fn open_model(folder: &Path) -> anyhow::Result<Checkpoint> {
     Checkpoint::open(folder).with_context(|| {
-        format!("--model {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000", folder.display())
+        format!(
+            "--model {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000",
+            folder.display()
+        )
     })
 }
 

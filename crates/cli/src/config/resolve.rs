@@ -203,12 +203,13 @@ fn complete_model(table: &mut Table, probe: &Dataset) -> anyhow::Result<()> {
     };
     let (height, width, _) = probe.shape();
     let size = height.max(width);
-    let numbers = |list: Vec<usize>| Value::Array(list.into_iter().map(|n| Value::Integer(n as i64)).collect());
+    let numbers =
+        |list: Vec<usize>| Value::Array(list.into_iter().map(|n| Value::Integer(n as i64)).collect());
     // Halve until 8 pixels or less are left: three levels for 28 or 32, four for 64.
     let levels = (1..6).find(|level| size.div_ceil(1 << level) <= 8).map_or(6, |level| level + 1).min(5);
-    model.entry("channel_mults").or_insert_with(|| {
-        numbers((0..levels).map(|level| if level == 0 { 1 } else { 2 }).collect())
-    });
+    model
+        .entry("channel_mults")
+        .or_insert_with(|| numbers((0..levels).map(|level| if level == 0 { 1 } else { 2 }).collect()));
     let levels = model["channel_mults"].as_array().map_or(0, Vec::len).clamp(1, 16);
     let factor = 1_usize << (levels - 1);
     let padded = size.next_multiple_of(factor);
@@ -236,7 +237,8 @@ fn deserialize<T: for<'a> serde::Deserialize<'a>>(table: Table) -> anyhow::Resul
     T::deserialize(Value::Table(table)).map_err(|error| {
         let message = error.message().to_owned();
         let hint = suggestion(&message).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        let at = error.to_string().lines().find_map(|line| line.trim().strip_prefix("in ").map(str::to_owned));
+        let at =
+            error.to_string().lines().find_map(|line| line.trim().strip_prefix("in ").map(str::to_owned));
         let place = at.map(|at| format!("{}: ", at.trim_matches('`'))).unwrap_or_default();
         usage(anyhow!("configuration: {place}{message}{hint}"))
     })

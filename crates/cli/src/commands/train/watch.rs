@@ -91,7 +91,10 @@ impl Watch {
             // The same noise at every step of the run, so that grids can be compared.
             let noise = Noise { seed: self.config.seed, first_index: first as u64 };
             let x_start = noise.start(shape, self.net.device())?;
-            parts.push(output::to_pixels(&self.sampler.sample(&model, &x_start, &noise, &mut |_| Ok(()))?, images)?);
+            parts.push(output::to_pixels(
+                &self.sampler.sample(&model, &x_start, &noise, &mut |_| Ok(()))?,
+                images,
+            )?);
         }
         let views: Vec<_> = parts.iter().map(ndarray::Array4::view).collect();
         let pixels = ndarray::concatenate(Axis(0), &views)?;
