@@ -8,7 +8,9 @@ pub mod data;
 mod output;
 mod place;
 mod running;
+mod trained;
 
 pub use output::Output;
 pub use place::{Place, program};
 pub use running::Running;
+pub use trained::trained;

@@ -23,17 +23,18 @@ impl Running {
         Self { line: line.to_owned(), child: Some(child) }
     }
 
-    /// Waits until the file holds a whole line.
+    /// Waits until the file holds a line more than now.
     ///
     /// # Errors
     /// When the program ends first, or nothing comes for a minute.
-    pub fn wait_for_line(&mut self, file: &Path) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        while !std::fs::read_to_string(file).is_ok_and(|text| text.contains('\n')) {
-            ensure!(begun.elapsed() < PATIENCE, "ddpm {}: nothing in {}", self.line, file.display());
+    pub fn wait_for_more(&mut self, file: &Path) -> anyhow::Result<()> {
+        let lines = || std::fs::read_to_string(file).map_or(0, |text| text.matches('\n').count());
+        let (begun, before) = (Instant::now(), lines());
+        while lines() <= before {
+            ensure!(begun.elapsed() < PATIENCE, "ddpm {}: nothing new in {}", self.line, file.display());
             let child = self.child.as_mut().context("it is over")?;
             if let Some(status) = child.try_wait()? {
-                bail!("ddpm {}: ended with {status} before a line in {}", self.line, file.display());
+                bail!("ddpm {}: ended with {status}, nothing new in {}", self.line, file.display());
             }
             std::thread::sleep(Duration::from_millis(5));
         }

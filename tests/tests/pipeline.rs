@@ -1,4 +1,4 @@
-//! From images to images: train, sample, vary, predict, figures, inspect, doctor, bench, by the built program.
+//! From images to a trained run, and from noise to images: train, sample, predict.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -6,23 +6,12 @@ use std::sync::OnceLock;
 use anyhow::{Context, ensure};
 use ndarray::{Array, Array4, ArrayD, Axis};
 use serde_json::Value;
-use tests::{Place, arrays};
-
-/// A few steps on a few images; what comes out is noise, and that is enough here.
-const TRAIN: &str = "train --preset tiny-16 --run run --set train.steps=6 --set train.batch=8 --set data.limit=40 \
-                     --set sample.count=4 --set sample.steps=4 --set train.log_every=2 \
-                     --set train.checkpoint_every=3 --set precision=f32";
+use tests::{Place, arrays, trained};
 
 /// A folder with a trained run, made once for all tests of this file.
 fn place() -> &'static Place {
     static PLACE: OnceLock<Place> = OnceLock::new();
-    PLACE.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipeline");
-        let place = Place::shared(&folder).expect("a folder for the tests");
-        let trained = place.ddpm(&format!("{TRAIN} --json")).expect("the built program").json();
-        assert_eq!((&trained["steps"], &trained["finished"]), (&Value::from(6), &Value::from(true)));
-        place
-    })
+    PLACE.get_or_init(|| trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipeline")))
 }
 
 fn npy(name: &str) -> anyhow::Result<ArrayD<f64>> {

@@ -1,0 +1,136 @@
+//! Every form of images a user may have: a few training steps on each, and samples of the same size.
+
+use anyhow::ensure;
+use image::ImageFormat;
+use ndarray::{Array, Array4};
+use serde_json::Value;
+use tests::{Place, arrays, data};
+
+const TRAIN: &str = "train --preset tiny-16 --set train.steps=2 --set train.batch=4 --set sample.count=2 \
+                     --set sample.steps=2 --set train.log_every=1";
+
+/// Trains two steps, draws two images, and returns the width, height and channels of one, and what the
+/// configuration of the run says about the images.
+fn train_and_sample(place: &Place, flags: &str) -> anyhow::Result<((u32, u32, u8), Value)> {
+    let said = place.ddpm(&format!("{TRAIN} {flags} --run run --json"))?.json();
+    ensure!(said["steps"] == 2 && said["finished"] == true, "{said}");
+    let _ = place.ddpm("sample --run run --count 2 --steps 2 --save png --out out")?.ok();
+    let image = image::load_from_memory(&place.read("out/00001.png")?)?;
+    let checkpoint = place.run("inspect checkpoint run --json")?.json();
+    let size = (image.width(), image.height(), image.color().channel_count());
+    Ok((size, checkpoint["config"]["images"].clone()))
+}
+
+#[test]
+fn a_flat_folder_of_grey_pngs() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for n in 0..6 {
+        place.write(&format!("photos/{n}.png"), data::grey_file(n, (16, 16), ImageFormat::Png)?)?;
+    }
+    let (size, images) = train_and_sample(&place, "--data photos")?;
+    ensure!(size == (16, 16, 1) && images["count"] == 6, "{size:?} {images}");
+    Ok(())
+}
+
+#[test]
+fn a_folder_of_classes_in_jpeg_of_any_size() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let sizes = [(31, 20), (18, 44), (16, 16)];
+    for (n, size) in sizes.into_iter().cycle().take(9).enumerate() {
+        let class = ["cat", "dog"][n % 2];
+        place.write(&format!("pets/{class}/{n}.jpg"), data::colour_file(n, size, ImageFormat::Jpeg)?)?;
+    }
+    let (size, images) = train_and_sample(&place, "--data pets --set data.size=16")?;
+    ensure!(size == (16, 16, 3) && images["count"] == 9 && images["channels"] == 3, "{size:?} {images}");
+    let said = place.run("inspect data --data pets --set data.size=16 --json")?.json();
+    let names: Vec<_> =
+        said["classes"].as_array().into_iter().flatten().map(|class| &class["name"]).collect();
+    ensure!(names == ["cat", "dog"], "{said}");
+    Ok(())
+}
+
+#[test]
+fn other_formats_and_colour_made_grey() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let formats = [("a.bmp", ImageFormat::Bmp), ("b.webp", ImageFormat::WebP), ("c.png", ImageFormat::Png)];
+    for (n, (name, format)) in formats.into_iter().enumerate() {
+        place.write(&format!("mixed/{name}"), data::colour_file(n, (20, 20), format)?)?;
+    }
+    // Text beside the images is no image.
+    place.write("mixed/LICENSE.txt", "free")?;
+    let flags = "--data mixed --set data.size=16 --set data.channels=1 --set train.batch=3";
+    let (size, images) = train_and_sample(&place, flags)?;
+    ensure!(size == (16, 16, 1) && images["count"] == 3, "{size:?} {images}");
+    Ok(())
+}
+
+#[test]
+fn idx_files_as_they_are_and_gzipped() -> anyhow::Result<()> {
+    let (images, labels) = (data::idx_images(12, 16), data::idx_labels(12));
+    let plain = Place::new()?;
+    plain.write("set/train-images-idx3-ubyte", &images)?;
+    plain.write("set/train-labels-idx1-ubyte", &labels)?;
+    let packed = Place::new()?;
+    packed.write("set/train-images-idx3-ubyte.gz", data::gzip(&images)?)?;
+    packed.write("set/train-labels-idx1-ubyte.gz", data::gzip(&labels)?)?;
+    let (size, found) = train_and_sample(&plain, "--data set")?;
+    ensure!(size == (16, 16, 1) && found["count"] == 12, "{size:?} {found}");
+    let (_, again) = train_and_sample(&packed, "--data set/train-images-idx3-ubyte.gz")?;
+    ensure!(again["sha256"] == found["sha256"], "gzipped, the same images are others");
+    // The same images and labels train the same network.
+    let ema = "run/checkpoints/step-00000002/ema.safetensors";
+    ensure!(plain.sha256(ema)? == packed.sha256(ema)?);
+    Ok(())
+}
+
+#[test]
+fn numpy_arrays_alone_and_with_labels() -> anyhow::Result<()> {
+    let pixels = Array4::from_shape_fn((7, 16, 16, 1), |(n, y, x, _)| data::square(n, 16)[[y, x, 0]]);
+    let place = Place::new()?;
+    place.write("images.npy", arrays::npy(&pixels)?)?;
+    let (size, alone) = train_and_sample(&place, "--data images.npy")?;
+    ensure!(size == (16, 16, 1) && alone["count"] == 7, "{size:?} {alone}");
+
+    // Channels first, as floats in [-1, 1]: the same pixels.
+    let floats = pixels.mapv(|pixel| f32::from(pixel) / 127.5 - 1.0).permuted_axes([0, 3, 1, 2]);
+    let floats = floats.as_standard_layout().into_owned();
+    let labels = Array::from_shape_fn(7, |n| (n % 3) as i64);
+    let archive = Place::new()?;
+    let parts = [("x_train", arrays::npy(&floats)?), ("y_train", arrays::npy(&labels)?)];
+    archive.write("set.npz", arrays::npz(&parts)?)?;
+    let (size, images) = train_and_sample(&archive, "--data set.npz")?;
+    ensure!(size == (16, 16, 1) && images["count"] == 7, "{size:?} {images}");
+    let said = archive.run("inspect data --data set.npz --json")?.json();
+    ensure!(said["classes"].as_array().is_some_and(|classes| classes.len() == 3), "{said}");
+    Ok(())
+}
+
+#[test]
+fn cifar_batches_in_colour() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for batch in 1..=2 {
+        place.write(&format!("cifar-10-batches-bin/data_batch_{batch}.bin"), data::cifar10(5))?;
+    }
+    // The preset makes them 16x16.
+    let (size, images) = train_and_sample(&place, "--data cifar-10-batches-bin")?;
+    ensure!(size == (16, 16, 3) && images["count"] == 10, "{size:?} {images}");
+    Ok(())
+}
+
+/// 28 does not halve three times: the network sees 32x32, the user 28x28.
+#[test]
+fn a_border_is_added_for_the_network_and_taken_off_again() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    place.write("train-images-idx3-ubyte", data::idx_images(5, 28))?;
+    let flags = "--data train-images-idx3-ubyte --set data.size=28 --set model.channel_mults=[1,1,1,1] \
+                 --set model.attention_resolutions=[4]";
+    let (size, images) = train_and_sample(&place, flags)?;
+    ensure!(size == (28, 28, 1), "{size:?}");
+    ensure!(images["height"] == 32 && images["padding"] == serde_json::json!([2, 2, 2, 2]), "{images}");
+    // Variations are of the user's size, too.
+    let _ = place.ddpm("edit vary --run run --index 2 --t-start 2 --count 1 --save png --out vary")?.ok();
+    let original = image::load_from_memory(&place.read("vary/original.png")?)?.to_luma8();
+    ensure!(original.dimensions() == (28, 28));
+    ensure!(original.into_raw() == data::square(2, 28).into_raw_vec_and_offset().0);
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! A run that is interrupted goes on where it stopped, and ends as the run that never was.
+#![cfg(unix)]
+
+use anyhow::{Context, ensure};
+use tests::Place;
+
+/// Some seconds of training at most, so that a signal meets it at work.
+const TRAIN: &str = "train --preset tiny-16 --set train.steps=120 --set train.batch=4 --set data.limit=30 \
+                     --set model.dropout=0.1 --set train.log_every=5 --set train.checkpoint_every=40 \
+                     --set sample.count=2 --set sample.steps=2";
+
+/// The records of a run without their speed.
+fn records(place: &Place, run: &str) -> anyhow::Result<Vec<serde_json::Value>> {
+    let text = String::from_utf8(place.read(&format!("{run}/metrics.jsonl"))?)?;
+    let parse = |line: &str| -> anyhow::Result<serde_json::Value> {
+        let mut record: serde_json::Value = serde_json::from_str(line)?;
+        record.as_object_mut().context("an object")?.remove("images_per_s");
+        Ok(record)
+    };
+    text.lines().map(parse).collect()
+}
+
+fn assert_same_end(place: &Place, run: &str, other: &str) -> anyhow::Result<()> {
+    let last = "checkpoints/step-00000120";
+    for name in place.names(&format!("{run}/{last}")) {
+        let sha = |run: &str| place.sha256(&format!("{run}/{last}/{name}"));
+        ensure!(sha(run)? == sha(other)?, "{name} of {run} and of {other} differ");
+    }
+    ensure!(place.names(&format!("{run}/{last}")).len() == 6);
+    ensure!(records(place, run)? == records(place, other)?, "the records of {run} and {other} differ");
+    ensure!(records(place, run)?.len() == 24);
+    // Neither the grid drawn at the end.
+    let grid = "samples/step-00000120-ema.png";
+    ensure!(place.read(&format!("{run}/{grid}"))? == place.read(&format!("{other}/{grid}"))?);
+    Ok(())
+}
+
+fn steps_saved(place: &Place, run: &str) -> Vec<u64> {
+    let names = place.names(&format!("{run}/checkpoints"));
+    names.iter().filter_map(|name| name.strip_prefix("step-")?.parse().ok()).collect()
+}
+
+#[test]
+fn interrupted_runs_end_as_the_whole_one() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let _ = place.ddpm(&format!("{TRAIN} --run whole"))?.ok();
+
+    // Two interruptions by a user, one at a time.
+    let line = format!("{TRAIN} --run stopped");
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let before = steps_saved(&place, "stopped").last().copied().unwrap_or(0);
+        let mut running = place.start(&line)?;
+        running.wait_for_more(&place.at("stopped/metrics.jsonl"))?;
+        running.signal(signal)?;
+        let output = running.wait()?.expect_code(code);
+        ensure!(output.stderr.contains("the same command goes on"), "{}", output.stderr);
+        let saved = steps_saved(&place, "stopped").last().copied().context("nothing saved")?;
+        ensure!(saved > before && saved < 120, "stopped after step {saved}, before at {before}");
+    }
+    let _ = place.ddpm(&line)?.ok();
+    assert_same_end(&place, "stopped", "whole")?;
+
+    // Started once more, it has nothing to do and changes nothing.
+    let manifest = place.sha256("stopped/checkpoints/step-00000120/manifest.json")?;
+    let output = place.ddpm(&line)?.ok();
+    ensure!(output.stderr.contains("this run is finished"), "{}", output.stderr);
+    ensure!(place.sha256("stopped/checkpoints/step-00000120/manifest.json")? == manifest);
+    assert_same_end(&place, "stopped", "whole")
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_from_its_last_checkpoint() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let _ = place.ddpm(&format!("{TRAIN} --run whole"))?.ok();
+    let line = format!("{TRAIN} --run killed");
+    let mut running = place.start(&line)?;
+    running.wait_for_more(&place.at("killed/metrics.jsonl"))?;
+    running.signal("KILL")?;
+    ensure!(running.wait()?.code.is_none(), "it was over before the signal");
+    let _ = place.ddpm(&line)?.ok();
+    assert_same_end(&place, "killed", "whole")
+}
+
+#[test]
+fn one_process_at_a_time_and_one_configuration_a_run() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let line = format!("{TRAIN} --run run");
+    let mut first = place.start(&line)?;
+    first.wait_for_more(&place.at("run/metrics.jsonl"))?;
+    // Held still, so that it cannot be done before the second asks.
+    first.signal("STOP")?;
+    let config = place.read("run/config.toml")?;
+    let second = place.ddpm(&line)?;
+    let third = place.ddpm("train --resume --run run")?;
+    first.signal("INT")?;
+    first.signal("CONT")?;
+    let _ = first.wait()?.expect_code(130);
+    for refused in [second, third] {
+        let refused = refused.expect_code(1);
+        ensure!(refused.errors().len() == 1 && refused.stderr.contains("in use"), "{}", refused.stderr);
+    }
+    ensure!(place.read("run/config.toml")? == config);
+
+    // Other numbers are another run, unless it is said that this one goes on with them.
+    let other = place.ddpm(&format!("{line} --set train.lr=1e-4"))?.expect_code(2);
+    ensure!(other.stderr.contains("train.lr") && other.stderr.contains("--resume"), "{}", other.stderr);
+    let frozen = place.ddpm("train --resume --run run --set model.heads=2")?.expect_code(2);
+    ensure!(frozen.stderr.contains("train.*"), "{}", frozen.stderr);
+    ensure!(place.read("run/config.toml")? == config);
+    let _ = place.ddpm("train --resume --run run --set train.steps=121 --set train.lr=1e-4")?.ok();
+    ensure!(steps_saved(&place, "run").last() == Some(&121));
+    Ok(())
+}
