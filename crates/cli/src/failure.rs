@@ -12,7 +12,7 @@ pub(crate) struct Usage(anyhow::Error);
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The whole chain: `Usage` is the end of it for whoever prints.
-        write!(f, "{:#}", self.0)
+        f.write_str(&chain_text(&self.0))
     }
 }
 
@@ -40,12 +40,25 @@ pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode
         Ok(Err(error)) if is_closed_pipe(&error) => return ExitCode::SUCCESS,
         Ok(Err(error)) => {
             let wrong_usage = error.chain().any(|cause| cause.is::<Usage>());
-            (format!("{error:#}"), if wrong_usage { 2 } else { 1 })
+            (chain_text(&error), if wrong_usage { 2 } else { 1 })
         }
         Err(payload) => (format!("unexpected: {}", panic_text(&*payload)), 1),
     };
     report(&message, verbose);
     ExitCode::from(code)
+}
+
+/// The error and its causes, outermost first; a cause that the text before it tells already is left out.
+fn chain_text(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 #[expect(clippy::print_stderr, reason = "the last line of a failed program")]
@@ -89,6 +102,13 @@ mod tests {
         let wrong = usage(anyhow::anyhow!("x")).context("while reading flags");
         assert_eq!(code(Err(wrong)), format!("{:?}", ExitCode::from(2)));
         assert_eq!(format!("{:?}", guard(false, || panic!("boom"))), format!("{:?}", ExitCode::from(1)));
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("disk full");
+        let told = anyhow::Error::new(cause).context("cannot write a: disk full").context("--out a");
+        assert_eq!(chain_text(&told), "--out a: cannot write a: disk full");
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl Vary {
             return fit_image(path, loaded);
         }
         let index = self.index.unwrap_or(0);
-        let data = loaded.config.data.open(loaded.config.model.downsampling_factor())?;
+        let data = loaded.config.data.open()?;
         if index >= data.len() {
             bail_usage!("--index {index}: the data has {} images, 0 to {}", data.len(), data.len() - 1);
         }

@@ -48,6 +48,9 @@ pub(crate) struct DataConfig {
     pub(crate) channels: Option<usize>,
     /// How other aspect ratios become square: crop, stretch or pad.
     pub(crate) fit: String,
+    /// A border of zeros brings height and width to multiples of this; absent for what the network needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pad_to_multiple: Option<usize>,
     /// Train on so many images only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<usize>,

@@ -64,8 +64,12 @@ impl Layers<'_> {
         let mut config: Config = deserialize(table)?;
         config.data = data;
 
-        let factor = config.model.downsampling_factor();
-        let dataset = open(&config.data, Some(factor), config.data.limit)?;
+        // A network for larger images than these gets them in a border: 28 pixels in 32, say.
+        let (height, width, _) = probe.shape();
+        let size = config.model.image_size;
+        let multiple = if size > height.max(width) { size } else { config.model.downsampling_factor() };
+        config.data.pad_to_multiple.get_or_insert(multiple);
+        let dataset = config.data.open()?;
         config.fit_to(&dataset)?;
         config.validate()?;
         Ok(Resolved { config, preset, dataset })
@@ -151,11 +155,23 @@ fn probe(table: &Table) -> anyhow::Result<(Dataset, DataConfig)> {
         let absolute = fs::canonicalize(&data.source).with_context(|| format!("--data {}", data.source))?;
         data.source = absolute.to_string_lossy().into_owned();
     }
-    Ok((open(&data, None, Some(1))?, data))
+    let one = DataConfig { limit: Some(1), ..data.unpadded() };
+    Ok((one.open()?, data))
 }
 
-/// Opens the images a configuration names.
-fn open(data: &DataConfig, pad_to_multiple: Option<usize>, limit: Option<usize>) -> anyhow::Result<Dataset> {
+impl DataConfig {
+    /// The same images without a border.
+    pub(crate) fn unpadded(&self) -> Self {
+        Self { pad_to_multiple: None, ..self.clone() }
+    }
+
+    /// Opens the images.
+    pub(crate) fn open(&self) -> anyhow::Result<Dataset> {
+        open(self)
+    }
+}
+
+fn open(data: &DataConfig) -> anyhow::Result<Dataset> {
     let fit = match data.fit.as_str() {
         "crop" => Fit::Crop,
         "stretch" => Fit::Stretch,
@@ -171,8 +187,8 @@ fn open(data: &DataConfig, pad_to_multiple: Option<usize>, limit: Option<usize>)
         size: data.size,
         channels: data.channels,
         fit,
-        pad_to_multiple,
-        limit,
+        pad_to_multiple: data.pad_to_multiple,
+        limit: data.limit,
         on_bad,
         cache_dir: cache_dir(),
         ..OpenOptions::default()
@@ -180,13 +196,6 @@ fn open(data: &DataConfig, pad_to_multiple: Option<usize>, limit: Option<usize>)
     let context = || format!("--data {}", data.source);
     let source = Source::detect(&data.source).with_context(context)?;
     Dataset::open(&source, &options).with_context(context)
-}
-
-impl DataConfig {
-    /// The images, padded for a network whose sizes must divide by `factor`.
-    pub(crate) fn open(&self, factor: usize) -> anyhow::Result<Dataset> {
-        open(self, Some(factor), self.limit)
-    }
 }
 
 /// Where decoded images are kept for the next start.

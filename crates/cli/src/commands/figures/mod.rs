@@ -34,13 +34,15 @@ use subject::Subject;
 /// 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms, 5 time embedding,
 /// 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps.
 #[derive(Debug, Args)]
-#[command(after_help = "Figures: 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms,
+#[command(
+    after_help = "Figures: 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms,
 5 time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps.
 Without a trained run the first five, of the embedded images.
 
 Examples:
   ddpm figures
-  ddpm figures --run runs/mine --only 7,10 --out out/mine")]
+  ddpm figures --run runs/mine --only 7,10 --out out/mine"
+)]
 pub(crate) struct Figures {
     #[command(flatten)]
     model: ModelArgs,

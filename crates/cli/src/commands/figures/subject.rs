@@ -41,7 +41,7 @@ impl Subject {
 
     fn trained(loaded: Loaded) -> anyhow::Result<Self> {
         let config = &loaded.config;
-        let data = config.data.open(1).map_err(|error| {
+        let data = config.data.unpadded().open().map_err(|error| {
             // The report says less: it names no folder of this machine.
             warn!("the images of the run cannot be read: {error:#}");
             "the images of the run cannot be read".to_owned()
@@ -71,7 +71,7 @@ impl Subject {
             schedule: schedule_config.build()?,
             schedule_config,
             embedding: EmbeddingConfig::Normalized { frequencies: 10 },
-            data: Ok(data_config.open(1)?),
+            data: Ok(data_config.open()?),
             data_config,
             records: Vec::new(),
         })
@@ -83,13 +83,13 @@ impl Subject {
         let source = &self.data_config.source;
         let bare = source.strip_suffix(":train").unwrap_or(source);
         let config = DataConfig { source: format!("{bare}:test"), ..self.data_config.clone() };
-        let data = config.open(loaded.config.model.downsampling_factor()).ok()?;
+        let data = config.open().ok()?;
         check_shape(&data, loaded).ok().map(|()| data)
     }
 
     /// The images of training, as the network sees them.
     pub(super) fn padded(&self, loaded: &Loaded) -> anyhow::Result<Dataset> {
-        let data = self.data_config.open(loaded.config.model.downsampling_factor())?;
+        let data = self.data_config.open()?;
         check_shape(&data, loaded)?;
         Ok(data)
     }

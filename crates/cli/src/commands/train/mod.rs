@@ -119,7 +119,7 @@ impl Train {
             config = config.with(&change)?;
         }
         config.validate()?;
-        let dataset = config.data.open(config.model.downsampling_factor())?;
+        let dataset = config.data.open()?;
         let known = config.images.as_ref().map(|images| images.sha256.as_str());
         if known != Some(dataset.fingerprint()?.as_str()) {
             bail!(
