@@ -167,10 +167,10 @@ fn predictions_agree_with_themselves() -> anyhow::Result<()> {
     let _ = predict("both.npy", "both-t.npy", "again-eps.npy")?.ok();
     ensure!(place.read("both-eps.npy")? == place.read("again-eps.npy")?, "two calls, two answers");
     let both = npy("both-eps.npy")?;
-    for n in 0..2 {
+    for (n, &time) in t.iter().enumerate() {
         place.write("one.npy", arrays::npy(&x.index_axis(Axis(0), n).insert_axis(Axis(0)).to_owned())?)?;
         // Fractions of t are allowed, so floats are too.
-        place.write("one-t.npy", arrays::npy(&Array::from(vec![t[n] as f64]))?)?;
+        place.write("one-t.npy", arrays::npy(&Array::from(vec![time as f64]))?)?;
         let _ = predict("one.npy", "one-t.npy", "one-eps.npy")?.ok();
         let one = npy("one-eps.npy")?;
         ensure!(one.shape() == [1, 1, 16, 16]);

@@ -85,12 +85,14 @@ pub(crate) fn eps_predictor<'a>(
 }
 
 fn open_model(folder: &Path) -> anyhow::Result<Checkpoint> {
-    Checkpoint::open(folder).with_context(|| {
-        format!(
-            "--model {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000",
+    if !folder.join("manifest.json").is_file() {
+        return Err(usage(anyhow!(
+            "--model {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000, found no manifest.json \
+             in it; a run folder goes with --run",
             folder.display()
-        )
-    })
+        )));
+    }
+    Checkpoint::open(folder).context("--model")
 }
 
 /// The newest checkpoint of a run that verifies.

@@ -31,7 +31,7 @@ impl FromStr for Form {
             "grid" => Ok(Self::Grid),
             "png" => Ok(Self::Png),
             "npz" => Ok(Self::Npz),
-            _ => bail_usage!("{name:?} is no form of images: expected grid, png or npz"),
+            _ => bail_usage!("--save {name}: expected grid, png or npz, several with commas between"),
         }
     }
 }
@@ -61,6 +61,14 @@ pub(crate) fn grid_png(pixels: &Array4<u8>) -> anyhow::Result<Vec<u8>> {
     // Small images are enlarged to be seen, by whole pixels.
     let scale = (96 / pixels.len_of(Axis(1)).max(1)).clamp(1, 4);
     Ok(figures::grid(pixels.view(), columns, scale, 2)?.png()?)
+}
+
+/// Refuses a file where a folder is going to be, before any work is done for it.
+pub(crate) fn check_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
+    if path.exists() && !path.is_dir() {
+        bail_usage!("{flag} {}: expected a folder or a new name, found a file", path.display());
+    }
+    Ok(())
 }
 
 /// Saves images in every wanted form; returns the files, the grid first.

@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 use ndarray::{ArrayD, IxDyn};
 
 use crate::error::DatasetError;
-use crate::limits::{check_size, checked_product, inflate_limit};
+use crate::limits::{MAX_FILE, check_size, checked_product, inflate_limit};
 
 const FORMAT: &str = "IDX";
 /// Element type u8, the only one that images and labels use.
@@ -35,7 +35,7 @@ pub fn parse_idx(name: &str, bytes: &[u8]) -> Result<ArrayD<u8>, DatasetError> {
     if bytes.starts_with(&GZIP_MAGIC) {
         return parse(name, MultiGzDecoder::new(bytes), inflate_limit(bytes.len() as u64));
     }
-    parse(name, Cursor::new(bytes), bytes.len() as u64)
+    parse(name, Cursor::new(bytes), MAX_FILE)
 }
 
 fn parse(name: &str, mut reader: impl Read, limit: u64) -> Result<ArrayD<u8>, DatasetError> {
@@ -123,7 +123,11 @@ mod tests {
             (good[..7].to_vec(), "8 bytes of the extents, found the end after 3"),
             (good[..15].to_vec(), "4 bytes of shape [2, 2], found the end after 3"),
             ([good.as_slice(), &[0]].concat(), "found more bytes"),
-            (idx(&[1 << 31, 2], &[0; 4]), "shape [2147483648, 2] needs 4294967296 bytes, the limit is 16"),
+            (idx(&[1 << 31, 2], &[0; 4]), "4294967296 bytes of shape [2147483648, 2], found the end after 4"),
+            (
+                idx(&[1 << 31, 16], &[0; 4]),
+                "shape [2147483648, 16] needs 34359738368 bytes, the limit is 17179869184",
+            ),
             (idx(&[u32::MAX; 4], &[]), "a size below 2^63"),
             (vec![0, 0, 8, 5, 0, 0, 0, 0], "00 00 08 05"),
             (vec![0, 0, 13, 1, 0, 0, 0, 0], "00 00 0d 01"),

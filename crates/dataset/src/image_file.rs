@@ -27,7 +27,13 @@ pub fn read_image(
     crate::OpenOptions { size, channels, ..Default::default() }.validate()?;
     let bytes = read_file(path, MAX_ENCODED_IMAGE)?;
     let name = path.display().to_string();
-    let wrong = |found: String| DatasetError::malformed(&name, "image", "a readable image", found);
+    // The decoder may say itself what it expected.
+    let wrong = |reason: String| match reason.split_once(", found ") {
+        Some((expected, found)) => {
+            DatasetError::malformed(&name, "as an image", expected.trim_start_matches("expected "), found)
+        }
+        None => DatasetError::malformed(&name, "as an image", "a whole one", reason),
+    };
     let mut image = decode(&bytes).map_err(wrong)?;
     if let Some(size) = size {
         image = image.fit(size, fit);

@@ -161,6 +161,9 @@ impl Source {
         if length > 0 && (length.is_multiple_of(3073) || length.is_multiple_of(3074)) {
             return Ok(Self::Cifar { path });
         }
+        if start.is_empty() {
+            return Err(unknown("the file is empty"));
+        }
         Err(unknown(&format!("the file begins with {start:02x?}")))
     }
 }
@@ -283,7 +286,7 @@ mod tests {
     fn anything_else_says_what_is_accepted() {
         let dir = folder(&[("a.txt", b"hello"), ("a.png", b"\x89PNG\r\n\x1a\n"), ("empty", b"")]);
         for (name, reason) in
-            [("a.txt", "begins with"), ("a.png", "single image"), ("empty", "begins"), ("no", "no such")]
+            [("a.txt", "begins with"), ("a.png", "single image"), ("empty", "is empty"), ("no", "no such")]
         {
             let error = detect(&dir.path().join(name)).unwrap_err().to_string();
             assert!(error.contains(reason) && error.contains("fashion-mnist"), "{error}");

@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use dataset::Fit;
 use ndarray::{Array3, Array4, Axis};
-use sampler::Sampler;
+use sampler::{Sampler, SamplerError};
 use serde_json::json;
 use tracing::warn;
 
@@ -69,13 +69,17 @@ impl Vary {
         if !(1..=65_536).contains(&self.count) {
             bail_usage!("--count {}: expected 1 to 65536", self.count);
         }
+        self.noise.validate()?;
+        output::check_folder("--out", &self.out)?;
         let config = self.sampler.config()?;
         let loaded = Loaded::open(&self.model, global)?;
         let samplers: Vec<Sampler> = self
             .t_start
             .iter()
             .map(|&t| {
-                Sampler::from_step(&loaded.schedule, &config, t).map_err(|e| usage(anyhow!("--t-start: {e}")))
+                let in_flags = |e: SamplerError| e.to_string().replacen("t_start = ", "", 1);
+                Sampler::from_step(&loaded.schedule, &config, t)
+                    .map_err(|e| usage(anyhow!("--t-start {}", in_flags(e))))
             })
             .collect::<anyhow::Result<_>>()?;
         let original = self.original(&loaded)?;
@@ -126,7 +130,7 @@ pub(crate) fn fit_image(path: &Path, loaded: &Loaded) -> anyhow::Result<Array4<u
     let [top, bottom, left, right] = images.padding;
     let (height, width) = (images.height - top - bottom, images.width - left - right);
     let name = || format!("--image {}", path.display());
-    let read = |size| dataset::read_image(path, size, Some(images.channels), Fit::Crop).with_context(name);
+    let read = |size| dataset::read_image(path, size, Some(images.channels), Fit::Crop).context("--image");
     let mut image: Array3<u8> = read(None)?;
     if image.dim() != (height, width, images.channels) {
         if height != width {

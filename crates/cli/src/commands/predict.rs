@@ -32,9 +32,7 @@ pub(crate) struct Predict {
 
 impl Predict {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
-        let read = |path: &Path, flag: &str| {
-            dataset::read_npy(path).with_context(|| format!("--{flag} {}", path.display()))
-        };
+        let read = |path: &Path, flag: &str| dataset::read_npy(path).with_context(|| format!("--{flag}"));
         let x = read(&self.x, "x")?.into_f32();
         let t = read(&self.t, "t")?.into_f64();
         let loaded = Loaded::open(&self.model, global)?;
@@ -55,10 +53,11 @@ impl Predict {
         let (x, t): (Tensor, Tensor) = (tensor_io::from_array(&x.view())?, tensor_io::from_array(&t.view())?);
         let _no_grad = tch::no_grad_guard();
         let pass = unet::Pass::eval().with_kind(loaded.kind);
-        let output = loaded.net.forward(&x, &t, None, &pass).map_err(usage)?;
+        let output =
+            loaded.net.forward(&x, &t, None, &pass).map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
         let (x, t) = (x.to_device(loaded.device), t.to_device(loaded.device).to_kind(tch::Kind::Int64));
         let eps = loaded.eps_tables.eps(&x, &t, output)?;
-        dataset::write_npy(&self.out, &tensor_io::to_array(&eps)?)?;
+        dataset::write_npy(&self.out, &tensor_io::to_array(&eps)?).context("--out")?;
         output::finish(global, &json!({ "out": self.out, "shape": eps.size() }), || {
             format!("{:?} written to {}", eps.size(), self.out.display())
         })

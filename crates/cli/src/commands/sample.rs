@@ -47,6 +47,7 @@ impl Sample {
             bail_usage!("--count {}: expected 1 to 1000000", self.count);
         }
         self.noise.validate()?;
+        output::check_folder("--out", &self.out)?;
         self.sampler.config()?;
         let loaded = Loaded::open(&self.model, global)?;
         let sampler = self.sampler.build(&loaded)?;
@@ -84,7 +85,7 @@ impl Sample {
 /// x_T from a file, checked against the network.
 fn read_noise(path: &std::path::Path, loaded: &Loaded) -> anyhow::Result<Tensor> {
     let name = || format!("--init-noise {}", path.display());
-    let array = dataset::read_npy(path).with_context(name)?.into_f32();
+    let array = dataset::read_npy(path).context("--init-noise")?.into_f32();
     let want = loaded.shape(0);
     let shape = array.shape().to_vec();
     let fits =

@@ -77,7 +77,9 @@ impl SamplerArgs {
     /// The sampler of the flags for a network.
     pub(crate) fn build(&self, loaded: &Loaded) -> anyhow::Result<Sampler> {
         let config = self.config()?;
-        config.validate(&loaded.schedule).map_err(|e| usage(anyhow!("--{e}")))?;
+        config
+            .validate(&loaded.schedule)
+            .map_err(|e| usage(anyhow!("--{}", e.to_string().replacen(" = ", " ", 1))))?;
         Ok(Sampler::new(&loaded.schedule, &config)?)
     }
 }

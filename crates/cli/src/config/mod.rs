@@ -1,10 +1,12 @@
 //! The configuration of a run: a preset, changed by a file, by `--set`, by flags; completed from the data.
 
+mod data;
 mod overrides;
 mod presets;
 mod resolve;
 mod schedule;
 mod suggest;
+mod text;
 
 use serde::{Deserialize, Serialize};
 use trainer::TrainConfig;
@@ -12,9 +14,10 @@ use unet::UNetConfig;
 
 pub(crate) use overrides::parse_set;
 pub(crate) use presets::{PRESETS, preset_table};
-pub(crate) use resolve::{Layers, Resolved, differences, from_toml, to_toml};
+pub(crate) use resolve::{Layers, Resolved};
 pub(crate) use schedule::ScheduleConfig;
 pub(crate) use suggest::nearest;
+pub(crate) use text::{differences, from_toml, to_toml};
 
 /// Everything that decides what a run computes; written to `config.toml`, and enough to repeat it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -54,6 +54,13 @@ pub(crate) fn merge(base: &mut Table, top: Table) {
             {
                 merge(below, above);
             }
+            // The parameters of a schedule go with its kind, the length of the chain does not.
+            (Some(Value::Table(below)), Value::Table(mut above)) => {
+                if let (Some(steps), false) = (below.remove("steps"), above.contains_key("steps")) {
+                    above.insert("steps".to_owned(), steps);
+                }
+                *below = above;
+            }
             (_, value) => {
                 base.insert(key, value);
             }
@@ -85,6 +92,10 @@ mod tests {
         parse_set("b.c.d=true").unwrap().apply(&mut table).unwrap();
         assert!(parse_set("seed.x=1").unwrap().apply(&mut table).is_err());
         merge(&mut table, toml::from_str("[a]\ny = 9\n[e]\nkind = 'q'\nz = 2").unwrap());
+        let mut schedule: Table = toml::from_str("[s]\nkind = 'linear'\nsteps = 9\nbeta_end = 0.1").unwrap();
+        merge(&mut schedule, toml::from_str("[s]\nkind = 'cosine'").unwrap());
+        assert_eq!(schedule, toml::from_str("[s]\nkind = 'cosine'\nsteps = 9").unwrap());
+
         let want = "seed = 1\n[a]\nx = 5\ny = 9\n[b.c]\nd = true\n[e]\nkind = 'q'\nz = 2";
         assert_eq!(table, toml::from_str(want).unwrap());
     }

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::{Context, anyhow};
-use dataset::{Dataset, Fit, OnBad, OpenOptions, Source};
+use dataset::Dataset;
+use sampler::Method;
 use toml::{Table, Value};
 
 use crate::config::overrides::{Override, merge};
-use crate::config::suggest::nearest;
+use crate::config::text::{deserialize, read_table};
 use crate::config::{Config, DataConfig, ImagesConfig, preset_table};
 use crate::failure::{bail_usage, usage};
 
@@ -127,6 +129,7 @@ impl Config {
         if self.sample.count == 0 || self.sample.count > 4096 {
             bail_usage!("sample.count = {}: expected 1 to 4096", self.sample.count);
         }
+        Method::from_str(&self.sample.sampler).map_err(|e| usage(anyhow!("sample.sampler: {e}")))?;
         let flags = crate::args::SamplerArgs::named(&self.sample.sampler, self.sample.steps);
         flags.config()?.validate(&self.schedule.build()?).map_err(|e| usage(anyhow!("sample.{e}")))?;
         crate::device::precision(&self.precision, tch::Device::Cpu).map(drop)
@@ -159,52 +162,6 @@ fn probe(table: &Table) -> anyhow::Result<(Dataset, DataConfig)> {
     Ok((one.open()?, data))
 }
 
-impl DataConfig {
-    /// The same images without a border.
-    pub(crate) fn unpadded(&self) -> Self {
-        Self { pad_to_multiple: None, ..self.clone() }
-    }
-
-    /// Opens the images.
-    pub(crate) fn open(&self) -> anyhow::Result<Dataset> {
-        open(self)
-    }
-}
-
-fn open(data: &DataConfig) -> anyhow::Result<Dataset> {
-    let fit = match data.fit.as_str() {
-        "crop" => Fit::Crop,
-        "stretch" => Fit::Stretch,
-        "pad" => Fit::Pad,
-        other => bail_usage!("data.fit = {other:?}: expected crop, stretch or pad"),
-    };
-    let on_bad = match data.on_bad.as_str() {
-        "fail" => OnBad::Fail,
-        "skip" => OnBad::Skip,
-        other => bail_usage!("data.on_bad = {other:?}: expected fail or skip"),
-    };
-    let options = OpenOptions {
-        size: data.size,
-        channels: data.channels,
-        fit,
-        pad_to_multiple: data.pad_to_multiple,
-        limit: data.limit,
-        on_bad,
-        cache_dir: cache_dir(),
-        ..OpenOptions::default()
-    };
-    let context = || format!("--data {}", data.source);
-    let source = Source::detect(&data.source).with_context(context)?;
-    Dataset::open(&source, &options).with_context(context)
-}
-
-/// Where decoded images are kept for the next start.
-fn cache_dir() -> Option<std::path::PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(std::path::PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    base.filter(|path| path.is_absolute()).or_else(home).map(|cache| cache.join("ddpm"))
-}
-
 /// Levels and attention of a network whose preset leaves them to the size of the images.
 fn complete_model(table: &mut Table, probe: &Dataset) -> anyhow::Result<()> {
     let Some(model) = table.get_mut("model").and_then(Value::as_table_mut) else {
@@ -224,70 +181,4 @@ fn complete_model(table: &mut Table, probe: &Dataset) -> anyhow::Result<()> {
     let padded = size.next_multiple_of(factor);
     model.entry("attention_resolutions").or_insert_with(|| numbers(vec![padded / factor]));
     Ok(())
-}
-
-fn read_table(path: &Path) -> anyhow::Result<Table> {
-    let text = fs::read_to_string(path).with_context(|| format!("--config {}", path.display()))?;
-    toml::from_str(&text).map_err(|e| usage(anyhow!("--config {}: {}", path.display(), plain(&e, &text))))
-}
-
-/// A configuration that this program wrote.
-pub(crate) fn from_toml(path: &Path) -> anyhow::Result<Config> {
-    let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-    toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), plain(&e, &text)))
-}
-
-/// The text of `config.toml`.
-pub(crate) fn to_toml(config: &Config) -> anyhow::Result<String> {
-    Ok(toml::to_string_pretty(config)?)
-}
-
-fn deserialize<T: for<'a> serde::Deserialize<'a>>(table: Table) -> anyhow::Result<T> {
-    T::deserialize(Value::Table(table)).map_err(|error| {
-        let message = error.message().to_owned();
-        let hint = suggestion(&message).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        let at =
-            error.to_string().lines().find_map(|line| line.trim().strip_prefix("in ").map(str::to_owned));
-        let place = at.map(|at| format!("{}: ", at.trim_matches('`'))).unwrap_or_default();
-        usage(anyhow!("configuration: {place}{message}{hint}"))
-    })
-}
-
-/// The known key nearest to the unknown one of serde's message "unknown field `x`, expected one of `a`, `b`".
-fn suggestion(message: &str) -> Option<&str> {
-    let mut names = message.split('`').skip(1).step_by(2);
-    let unknown = names.next()?;
-    if message.starts_with("unknown") { nearest(unknown, names) } else { None }
-}
-
-/// Line and message of a syntax error, without the drawing around it.
-fn plain(error: &toml::de::Error, text: &str) -> String {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
-    let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-    let hint = suggestion(error.message()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    format!("{place}{}{hint}", error.message())
-}
-
-/// The keys in which two configurations differ, with both values.
-pub(crate) fn differences(old: &Config, new: &Config) -> anyhow::Result<Vec<String>> {
-    fn walk(prefix: &str, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<String>) {
-        match (old, new) {
-            (Some(Value::Table(a)), Some(Value::Table(b))) => {
-                let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-                for key in keys {
-                    let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-                    walk(&name, a.get(key), b.get(key), out);
-                }
-            }
-            (a, b) if a != b => {
-                let show = |v: Option<&Value>| v.map_or("unset".to_owned(), Value::to_string);
-                out.push(format!("{prefix} is {} there and {} here", show(a), show(b)));
-            }
-            _ => {}
-        }
-    }
-    let (old, new) = (Value::try_from(old)?, Value::try_from(new)?);
-    let mut out = Vec::new();
-    walk("", Some(&old), Some(&new), &mut out);
-    Ok(out)
 }

@@ -1,5 +1,6 @@
 //! The `[schedule]` group.
 
+use anyhow::anyhow;
 use schedule::{BetaSchedule, Schedule};
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +34,8 @@ pub(crate) struct ScheduleConfig {
 impl ScheduleConfig {
     /// The kind with its parameters.
     pub(crate) fn kind(&self) -> anyhow::Result<BetaSchedule> {
-        let mut kind = BetaSchedule::from_name(&self.kind).map_err(usage)?;
+        let mut kind =
+            BetaSchedule::from_name(&self.kind).map_err(|e| usage(anyhow!("schedule.kind: {e}")))?;
         let mut unused = [
             ("beta_start", self.beta_start),
             ("beta_end", self.beta_end),
@@ -70,7 +72,7 @@ impl ScheduleConfig {
 
     /// The tables.
     pub(crate) fn build(&self) -> anyhow::Result<Schedule> {
-        Schedule::new(&self.kind()?, self.steps).map_err(usage)
+        Schedule::new(&self.kind()?, self.steps).map_err(|e| usage(anyhow!("schedule: {e}")))
     }
 }
 

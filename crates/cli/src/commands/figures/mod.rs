@@ -79,10 +79,16 @@ impl Figures {
         let on_gpu = subject.loaded.as_ref().is_some_and(|loaded| loaded.device.is_cuda());
         let wishes = Wishes { samples: self.samples, steps: self.steps, quick: self.quick };
         let plan = Plan::new(subject.schedule.steps(), on_gpu, wishes)?;
+        output::check_folder("--out", &self.out)?;
+        let is_new = !self.out.exists();
         prepare(&self.out)?;
 
         let (drawn, skipped) = self.draw_all(&subject, &plan, &wanted, global)?;
         if let (true, Some(first)) = (drawn.is_empty(), skipped.first()) {
+            if is_new {
+                // Empty: it goes as it came.
+                let _ = fs::remove_dir(&self.out);
+            }
             bail!("nothing to draw: {}", first.reason);
         }
         for (numbers, reason) in grouped(&skipped) {

@@ -76,6 +76,7 @@ impl Train {
             output::print(config::to_toml(&plan.config)?.trim_end())?;
             return Ok(ExitCode::SUCCESS);
         }
+        output::check_folder("--run", &plan.run)?;
         let folder = RunFolder::open(&plan.run)?;
         self.settle_config(&folder, &plan.config)?;
         plan.train(&folder, &signals, device, global)
@@ -135,11 +136,15 @@ impl Train {
     fn settle_config(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<()> {
         let path = folder.config_path();
         if path.exists() && !self.resume {
-            let differing = config::differences(&config::from_toml(&path)?, config)?;
+            let mut differing = config::differences(&config::from_toml(&path)?, config)?;
+            // Other data has other counts and hashes; what the user has changed tells more.
+            if differing.iter().any(|line| !line.starts_with("images.")) {
+                differing.retain(|line| !line.starts_with("images."));
+            }
             if !differing.is_empty() {
                 let shown = differing.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
                 return Err(usage(anyhow!(
-                    "{} holds a run of another configuration ({shown}): continue that one with --resume, or choose \
+                    "--run {} holds a run of another configuration ({shown}): continue that one with --resume, or choose \
                      another --run",
                     folder.path().display()
                 )));
