@@ -4,6 +4,7 @@
 //! The messages are in one snapshot, to be read as a user would. `INSTA_UPDATE=always` writes it anew.
 
 mod calls;
+mod files;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -44,7 +45,9 @@ fn new_lines<'a>(before: &str, after: &'a str) -> Vec<&'a str> {
 
 /// Runs a call; returns its message and what is wrong with it.
 fn answer(place: &Place, call: &Call, before: &str) -> anyhow::Result<(String, Vec<String>)> {
-    let output = place.run(call.line)?;
+    // A GPU, or a driver without one, would have its own log lines.
+    let device = if call.line.contains("--device") { "" } else { "--device cpu" };
+    let output = place.run(&format!("{} {device}", call.line))?;
     let errors = output.errors();
     let first = errors.first().copied().unwrap_or_default();
     // clap's own errors go on with a tip and the usage.
@@ -70,7 +73,7 @@ fn answer(place: &Place, call: &Call, before: &str) -> anyhow::Result<(String, V
 #[test]
 fn every_mistake_is_one_line() -> anyhow::Result<()> {
     let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("bad_input"));
-    calls::make_files(&place)?;
+    files::make_files(&place)?;
     let before = listing(place.path())?;
     let (mut shown, mut wrong) = (String::new(), Vec::new());
     // The program starts once for each; two at a time, the answers in order.

@@ -1,0 +1,100 @@
+//! The files that the wrong calls name.
+
+use anyhow::Context;
+use image::ImageFormat;
+use ndarray::Array4;
+use tests::{Place, arrays, data};
+
+/// Bad files, and a few good ones that are used wrongly.
+pub(crate) fn make_files(place: &Place) -> anyhow::Result<()> {
+    place.write("bad.toml", "[train]\nsteps = = 5\n")?;
+    place.write("unknown-key.toml", "[train]\nstepps = 5\n")?;
+    place.write("text.txt", "these are no images")?;
+    place.write("empty.bin", "")?;
+    std::fs::create_dir(place.at("empty-folder"))?;
+    place.write("only-text/notes.txt", "nothing to see")?;
+    images(place)?;
+    idx(place)?;
+    numpy(place)?;
+    place.write("labels.bin", {
+        let mut records = data::cifar10(3);
+        records[3073] = 77;
+        records
+    })?;
+    place.write("lying.safetensors", [&u64::MAX.to_le_bytes()[..], b"{}"].concat())?;
+
+    // A run whose only checkpoint lost half of a file.
+    for name in place.names("run/checkpoints/step-00000006") {
+        let bytes = place.read(&format!("run/checkpoints/step-00000006/{name}"))?;
+        let keep = if name == "model.safetensors" { bytes.len() / 2 } else { bytes.len() };
+        place.write(&format!("hurt/checkpoints/step-00000006/{name}"), &bytes[..keep])?;
+    }
+    Ok(())
+}
+
+fn images(place: &Place) -> anyhow::Result<()> {
+    let png = data::grey_file(0, (16, 16), ImageFormat::Png)?;
+    place.write("one.png", &png)?;
+    place.write("cut.png", &png[..png.len() / 2])?;
+    place.write("unreadable/a.png", &png)?;
+    place.write("unreadable/b.png", &png[..40])?;
+    place.write("unreadable/c.jpg", "not a photograph")?;
+    place.write("mixed/a.png", &png)?;
+    place.write("mixed/b.png", data::grey_file(1, (20, 12), ImageFormat::Png)?)?;
+    Ok(())
+}
+
+fn idx(place: &Place) -> anyhow::Result<()> {
+    let good = data::idx_images(4, 16);
+    let with = |at: usize, bytes: &[u8]| {
+        let mut file = good.clone();
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        file
+    };
+    // Type 0x0d is float; the count of the lying one is 2^31.
+    place.write("magic-idx3-ubyte", with(2, &[0x0d]))?;
+    place.write("short-idx3-ubyte", &good[..good.len() - 100])?;
+    place.write("lying-idx3-ubyte", with(4, &[0x80, 0, 0, 0]))?;
+    let packed = data::gzip(&good)?;
+    place.write("cut-idx3-ubyte.gz", &packed[..packed.len() / 2])?;
+    let zeros =
+        [&[0, 0, 8, 3, 0, 1, 0x86, 0xa0, 0, 0, 0, 28, 0, 0, 0, 28][..], &vec![0; 100_000 * 784]].concat();
+    place.write("bomb-idx3-ubyte.gz", data::gzip(&zeros)?)?;
+    place.write("labels/train-images-idx3-ubyte", &good)?;
+    place.write("labels/train-labels-idx1-ubyte", data::idx_labels(3))?;
+    Ok(())
+}
+
+fn numpy(place: &Place) -> anyhow::Result<()> {
+    let pixels = arrays::npy(&Array4::<u8>::zeros((4, 16, 16, 1)))?;
+    place.write("short.npy", &pixels[..pixels.len() - 100])?;
+    let replaced = |from: &str, to: &str| -> anyhow::Result<Vec<u8>> {
+        let at = pixels.windows(from.len()).position(|w| w == from.as_bytes()).context("the header")?;
+        let mut file = pixels.clone();
+        // The header's padding takes up the difference in length.
+        file.splice(at..at + from.len(), to.bytes());
+        let end = file.iter().position(|&byte| byte == b'\n').context("the end of the header")?;
+        let spaces = at + to.len()..end;
+        let surplus = to.len() - from.len();
+        file.drain(spaces.end - surplus..spaces.end);
+        Ok(file)
+    };
+    place.write("lying.npy", replaced("(4, 16", "(4294967296, 4294967296")?)?;
+    place.write("objects.npy", replaced("'|u1'", "'|O'  ")?)?;
+    place.write("flat.npy", arrays::npy(&ndarray::Array2::<u8>::zeros((4, 256)))?)?;
+    place.write("wide.npy", arrays::npy(&(Array4::<f32>::zeros((4, 16, 16, 1)) + 200.0))?)?;
+    let archive = arrays::npz(&[("images", pixels.clone())])?;
+    place.write("cut.npz", &archive[..archive.len() / 2])?;
+    place.write("other-names.npz", arrays::npz(&[("pictures", pixels)])?)?;
+
+    let floats =
+        |shape: (usize, usize, usize, usize), value: f32| arrays::npy(&Array4::from_elem(shape, value));
+    place.write("x-8.npy", floats((1, 1, 8, 8), 0.5)?)?;
+    place.write("x-16.npy", floats((1, 1, 16, 16), 0.5)?)?;
+    place.write("x-colour.npy", floats((1, 3, 16, 16), 0.5)?)?;
+    place.write("x-nan.npy", floats((1, 1, 16, 16), f32::NAN)?)?;
+    place.write("t.npy", arrays::npy(&ndarray::arr1(&[10_i64]))?)?;
+    place.write("t-two.npy", arrays::npy(&ndarray::arr1(&[10_i64, 20]))?)?;
+    place.write("t-1000.npy", arrays::npy(&ndarray::arr1(&[1000_i64]))?)?;
+    Ok(())
+}
