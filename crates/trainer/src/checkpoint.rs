@@ -17,6 +17,15 @@ use crate::step::Trainer;
 /// Raised when the layout changes; older ones stay readable.
 const FORMAT_VERSION: u32 = 1;
 const MANIFEST: &str = "manifest.json";
+/// What a checkpoint of this version is made of, besides the manifest.
+const FILES: [&str; 5] = [MODEL, EMA, OPTIMIZER, CONFIG, STATE];
+const MODEL: &str = "model.safetensors";
+const EMA: &str = "ema.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const CONFIG: &str = "config.toml";
+const STATE: &str = "state.json";
+/// A folder under construction begins with this.
+const TEMPORARY: &str = ".tmp-";
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,7 +80,7 @@ impl Checkpoint {
     ) -> Result<Self, TrainerError> {
         let step = trainer.steps_done();
         let path = checkpoints.join(folder_name(step));
-        let temporary = checkpoints.join(format!(".tmp-{}-{}", std::process::id(), folder_name(step)));
+        let temporary = checkpoints.join(format!("{TEMPORARY}{}-{}", std::process::id(), folder_name(step)));
         let state =
             State { format_version: FORMAT_VERSION, step, seed: trainer.seed(), interval: interval.clone() };
         let written = write_folder(&temporary, trainer, &state, config).and_then(|()| {
@@ -97,7 +106,13 @@ impl Checkpoint {
         for entry in &manifest.files {
             verify(path, entry)?;
         }
-        let state: State = read_json(&path.join("state.json"))?;
+        // What the manifest does not list, nothing vouches for.
+        if let Some(name) = FILES.iter().find(|name| !manifest.files.iter().any(|entry| entry.name == **name))
+        {
+            let reason = format!("it does not list {name}, which every checkpoint has");
+            return Err(TrainerError::Checkpoint { path: path.join(MANIFEST), reason });
+        }
+        let state: State = read_json(&path.join(STATE))?;
         if state.format_version > FORMAT_VERSION {
             let (found, known) = (state.format_version, FORMAT_VERSION);
             let reason = format!("format version {found} is newer than this program's {known}; update it");
@@ -109,13 +124,13 @@ impl Checkpoint {
     /// The averaged weights: what to sample with.
     #[must_use]
     pub fn ema_path(&self) -> PathBuf {
-        self.path.join("ema.safetensors")
+        self.path.join(EMA)
     }
 
     /// The weights as trained.
     #[must_use]
     pub fn model_path(&self) -> PathBuf {
-        self.path.join("model.safetensors")
+        self.path.join(MODEL)
     }
 
     /// Puts a trainer where this checkpoint left off; returns the sums of the interval.
@@ -129,7 +144,7 @@ impl Checkpoint {
         }
         tensor_io::load_into(&self.model_path(), trainer.params())?;
         tensor_io::load_into(&self.ema_path(), trainer.ema_weights())?;
-        let optimizer = self.path.join("optimizer.safetensors");
+        let optimizer = self.path.join(OPTIMIZER);
         trainer.adam.restore(&optimizer, &tensor_io::read(&optimizer)?)?;
         trainer.step = self.state.step;
         Ok(self.state.interval.clone())
@@ -194,6 +209,19 @@ pub(crate) fn set_aside_after(checkpoints: &Path, step: u64) -> Result<(), Train
     Ok(())
 }
 
+/// Removes what processes that were killed while saving left behind. The caller holds the run's lock, so
+/// nobody is saving now.
+pub(crate) fn remove_leftovers(checkpoints: &Path) -> Result<(), TrainerError> {
+    for entry in fs::read_dir(checkpoints).map_err(TrainerError::file(checkpoints))? {
+        let path = entry.map_err(TrainerError::file(checkpoints))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(TEMPORARY) && name.contains("-step-") && path.is_dir() {
+            fs::remove_dir_all(&path).map_err(TrainerError::file(&path))?;
+        }
+    }
+    Ok(())
+}
+
 fn folder_name(step: u64) -> String {
     format!("step-{step:08}")
 }
@@ -208,11 +236,11 @@ fn write_folder(folder: &Path, trainer: &Trainer, state: &State, config: &str) -
         manifest.files.push(ManifestEntry { name: name.to_owned(), bytes, sha256 });
         Ok::<(), TrainerError>(())
     };
-    put("model.safetensors", &tensor_io::serialize(trainer.params())?)?;
-    put("ema.safetensors", &tensor_io::serialize(trainer.ema_weights())?)?;
-    put("optimizer.safetensors", &tensor_io::serialize(&trainer.adam.state()?)?)?;
-    put("config.toml", config.as_bytes())?;
-    put("state.json", &json(state)?)?;
+    put(MODEL, &tensor_io::serialize(trainer.params())?)?;
+    put(EMA, &tensor_io::serialize(trainer.ema_weights())?)?;
+    put(OPTIMIZER, &tensor_io::serialize(&trainer.adam.state()?)?)?;
+    put(CONFIG, config.as_bytes())?;
+    put(STATE, &json(state)?)?;
     let path = folder.join(MANIFEST);
     files::write_atomic(&path, &json(&manifest)?).map_err(TrainerError::file(&path))
 }

@@ -65,6 +65,7 @@ impl Fit<'_> {
     /// on top of them. [`TrainerError`] when the checkpoint does not fit the trainer.
     pub fn resume(&self, trainer: &mut Trainer) -> Result<Option<Interval>, TrainerError> {
         let checkpoints = self.folder.checkpoints();
+        checkpoint::remove_leftovers(&checkpoints)?;
         let (latest, refused) = checkpoint::latest_checkpoint(&checkpoints)?;
         let Some(latest) = latest else {
             if let Some(newest) = refused.first() {

@@ -61,6 +61,7 @@ const DAMAGES: &[Damage] = &[
     ("no manifest", |c| fs::remove_file(c.join("manifest.json")).unwrap(), "manifest.json"),
     ("garbled manifest", |c| fs::write(c.join("manifest.json"), "\u{0}{not json").unwrap(), "manifest.json"),
     ("cut manifest", |c| truncate(&c.join("manifest.json")), "manifest.json"),
+    ("empty manifest", |c| fs::write(c.join("manifest.json"), r#"{"files": []}"#).unwrap(), "manifest.json"),
     ("climbing manifest", |c| climb(&c.join("manifest.json")), "manifest.json"),
     ("a file in its place", |c| replace_by_file(c), "step-00000006"),
 ];
@@ -160,6 +161,20 @@ fn rotation_keeps_the_newest_and_leaves_what_is_foreign() {
 }
 
 /// Steps are compared as numbers: as text, 1000000 would come before 200000.
+#[test]
+fn what_a_killed_process_left_is_cleared_away() {
+    let (run, _) = three_checkpoints();
+    let checkpoints = run.path().join("checkpoints");
+    let (leftover, foreign) = (checkpoints.join(".tmp-123-step-00000008"), checkpoints.join(".tmp-notes"));
+    for folder in [&leftover, &foreign] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("model.safetensors"), "half").unwrap();
+    }
+    run_to(run.path(), 8, 3).unwrap();
+    assert!(!leftover.exists());
+    assert!(foreign.exists(), "a folder that no run made was removed");
+}
+
 #[test]
 fn a_long_run_sorts_by_number() {
     let run = tempfile::tempdir().unwrap();
