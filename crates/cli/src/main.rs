@@ -16,12 +16,8 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::args::Cli;
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = args::parse();
     logging::start(&cli.global);
     failure::guard(cli.global.verbose > 0, || commands::run(&cli))
 }

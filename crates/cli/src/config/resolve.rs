@@ -63,7 +63,8 @@ impl Layers<'_> {
         merge(&mut table, user);
         let (probe, data) = probe(&table)?;
         complete_model(&mut table, &probe)?;
-        let mut config: Config = deserialize(table)?;
+        let mut config: Config =
+            deserialize(table).map_err(|error| self.name_the_file(error, &preset, &probe))?;
         config.data = data;
 
         // A network for larger images than these gets them in a border: 28 pixels in 32, say.
@@ -75,6 +76,26 @@ impl Layers<'_> {
         config.fit_to(&dataset)?;
         config.validate()?;
         Ok(Resolved { config, preset, dataset })
+    }
+}
+
+impl Layers<'_> {
+    /// Says that a mistake is in the configuration file when the file by itself has it too.
+    fn name_the_file(&self, error: anyhow::Error, preset: &str, probe: &Dataset) -> anyhow::Error {
+        let Some(path) = self.file else { return error };
+        let alone = || -> anyhow::Result<Config> {
+            let (mut table, mut file) = (preset_table(preset)?, read_table(path)?);
+            file.remove("preset");
+            merge(&mut table, file);
+            complete_model(&mut table, probe)?;
+            deserialize(table)
+        };
+        match alone() {
+            Err(same) if same.to_string() == error.to_string() => {
+                usage(anyhow!("--config {}: {error}", path.display()))
+            }
+            _ => error,
+        }
     }
 }
 

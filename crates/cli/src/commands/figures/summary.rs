@@ -23,6 +23,7 @@ pub(super) fn summary(subject: &Subject, seed: u64) -> Vec<(String, String)> {
     if let Some(loaded) = &subject.loaded {
         let train = &loaded.config.train;
         rows.push(("parameters of the network", grouped(loaded.net.param_count() as u64)));
+        rows.push(("output of the network", train.prediction.to_string()));
         rows.push(("steps trained", grouped(loaded.step)));
         rows.push(("batch", train.batch.to_string()));
         rows.push(("learning rate", scientific(train.lr)));
