@@ -1,10 +1,11 @@
-//! Flags and sub-commands.
+//! The command line: sub-commands, and which code each of them runs.
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
+use crate::flags::Global;
 
 /// Train, sample, understand and exchange denoising diffusion models.
 #[derive(Debug, Parser)]
@@ -14,38 +15,6 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// The command line of this process; a mistake in it ends the process with its explanation.
-pub(crate) fn parse() -> Cli {
-    let matches = with_negative_numbers(Cli::command()).get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-}
-
-/// Takes `--count -1` for a wrong number and not for an unknown flag.
-fn with_negative_numbers(command: clap::Command) -> clap::Command {
-    command.allow_negative_numbers(true).mut_subcommands(with_negative_numbers)
-}
-
-/// Flags of every command.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Everywhere")]
-pub(crate) struct Global {
-    /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
-    pub(crate) device: String,
-    /// CPU threads for the tensor work [default: one for each core]
-    #[arg(long, global = true, value_name = "N")]
-    pub(crate) threads: Option<usize>,
-    /// Print results as JSON on standard output, for programs
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Log more; twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
-    /// Log errors only, no progress
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,52 +42,32 @@ pub(crate) enum Command {
     Completions(commands::completions::Completions),
 }
 
-/// Where the trained network is: at most one of the two; without either, the run trained last.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ModelArgs {
-    /// Run folder of `ddpm train`: its newest sound checkpoint is used [default: the newest in runs/]
-    #[arg(long, value_name = "DIR", conflicts_with = "model")]
-    pub(crate) run: Option<PathBuf>,
-    /// Folder of one model: a checkpoint, for example
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: Option<PathBuf>,
-    /// Which of the two sets of weights: their average, or as trained
-    #[arg(long, value_enum, default_value_t = Weights::Ema)]
-    pub(crate) weights: Weights,
-    /// Precision of the network: auto, f32 or bf16
-    #[arg(long, value_name = "KIND", default_value = "auto")]
-    pub(crate) precision: String,
+/// The command line of this process; a mistake in it ends the process with its explanation.
+pub(crate) fn parse() -> Cli {
+    let matches = with_negative_numbers(Cli::command()).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-/// A checkpoint holds two networks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Weights {
-    // Plain comments: described one by one, they would stretch every help text to two screens.
-    // The exponential moving average.
-    Ema,
-    // As trained.
-    Raw,
+/// Takes `--count -1` for a wrong number and not for an unknown flag.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    command.allow_negative_numbers(true).mut_subcommands(with_negative_numbers)
 }
 
-/// How to run the reverse process.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SamplerArgs {
-    /// Solver: ddpm or ddim
-    #[arg(long, value_name = "NAME", default_value = "ddpm")]
-    pub(crate) sampler: String,
-    /// Steps of the solver, 1 to T [default: all T]
-    #[arg(long, value_name = "N")]
-    pub(crate) steps: Option<usize>,
-    /// Which t a shorter chain visits: leading, trailing, linspace or quadratic
-    #[arg(long, value_name = "NAME", default_value = "trailing")]
-    pub(crate) spacing: String,
-    /// Variance of ddpm's noise: fixed-small (the posterior's) or fixed-large (beta_t) [default: fixed-small]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sigma: Option<String>,
-    /// Share of noise in ddim, 0 (none) to 1 (as much as ddpm) [default: 0]
-    #[arg(long, value_name = "X")]
-    pub(crate) eta: Option<f64>,
-    /// Let the predicted x_0 leave [-1, 1]
-    #[arg(long)]
-    pub(crate) no_clip: bool,
+impl Cli {
+    /// Runs the command; the exit code of an error is not decided here.
+    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        let global = &self.global;
+        match &self.command {
+            Command::Train(args) => return args.run(global),
+            Command::Sample(args) => args.run(global)?,
+            Command::Edit(args) => args.run(global)?,
+            Command::Figures(args) => args.run(global)?,
+            Command::Predict(args) => args.run(global)?,
+            Command::Inspect(args) => args.run(global)?,
+            Command::Bench(args) => args.run(global)?,
+            Command::Doctor(args) => args.run(global)?,
+            Command::Completions(args) => args.run(Self::command())?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }

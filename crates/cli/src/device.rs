@@ -3,8 +3,8 @@
 use tch::{Device, Kind};
 use tracing::{debug, warn};
 
-use crate::args::Global;
 use crate::failure::bail_usage;
+use crate::flags::Global;
 
 /// Loads libtorch's CUDA part where there is a driver, sets the threads, picks the device.
 pub(crate) fn select(global: &Global) -> anyhow::Result<Device> {

@@ -6,7 +6,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
-use crate::args::Global;
+use crate::flags::Global;
 use crate::progress;
 
 /// Starts the log: warnings and information; `-v` debug, `-vv` everything; `--quiet` errors. The variable

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod device;
 mod failure;
+mod flags;
 mod logging;
 mod model;
 mod output;
@@ -19,5 +20,5 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = args::parse();
     logging::start(&cli.global);
-    failure::guard(cli.global.verbose > 0, || commands::run(&cli))
+    failure::guard(cli.global.verbose > 0, || cli.run())
 }

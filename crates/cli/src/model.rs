@@ -11,10 +11,10 @@ use tracing::{info, warn};
 use trainer::{Checkpoint, EpsTables};
 use unet::{Pass, UNet};
 
-use crate::args::{Global, ModelArgs, Weights};
 use crate::config::{self, Config, ImagesConfig};
 use crate::device;
 use crate::failure::usage;
+use crate::flags::{Global, ModelArgs, Weights};
 
 /// Where runs go unless told otherwise.
 pub(crate) const RUNS: &str = "runs";

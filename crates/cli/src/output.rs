@@ -103,7 +103,7 @@ pub(crate) fn save(
 
 /// The result of a command on standard output: JSON with `--json`, else a line for people.
 pub(crate) fn finish(
-    global: &crate::args::Global,
+    global: &crate::flags::Global,
     summary: &serde_json::Value,
     line: impl FnOnce() -> String,
 ) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::args::Global;
+use crate::flags::Global;
 
 /// All bars of the process: log lines must go above them.
 fn bars() -> &'static MultiProgress {

@@ -3,6 +3,11 @@
 use std::io;
 use std::path::Path;
 
+/// What a specification may be; part of an error's text.
+const ACCEPTED: &str = "\"fashion-mnist\" (embedded), an IDX file or a folder with train-images-idx3-ubyte[.gz], a \
+     CIFAR-10/100 binary file or folder, a .npy or .npz file, or a folder of images (one sub-folder a class, or \
+     flat); \":test\" behind it takes the test part";
+
 /// What can go wrong with data from outside, or with what is asked of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,7 +47,7 @@ pub enum DatasetError {
         limit: u64,
     },
     /// A specification that names no data.
-    #[error("unknown data {spec:?} ({reason}); expected {accepted}", accepted = crate::source::ACCEPTED)]
+    #[error("unknown data {spec:?} ({reason}); expected {accepted}", accepted = ACCEPTED)]
     UnknownSource {
         /// What was given.
         spec: String,

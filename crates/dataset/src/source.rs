@@ -9,11 +9,6 @@ use crate::error::DatasetError;
 use crate::idx::looks_like_idx;
 use crate::limits::open_regular;
 
-/// What a specification may be; part of an error's text.
-pub(crate) const ACCEPTED: &str = "\"fashion-mnist\" (embedded), an IDX file or a folder with train-images-idx3-ubyte[.gz], a \
-     CIFAR-10/100 binary file or folder, a .npy or .npz file, or a folder of images (one sub-folder a class, or \
-     flat); \":test\" behind it takes the test part";
-
 /// Where images come from.
 ///
 /// Its `Display` is a specification that [`Source::detect`] understands.

@@ -7,7 +7,7 @@ use ndarray::Array1;
 use random::{Purpose, Stream};
 
 use crate::EmbeddingError;
-use crate::kind::{check_frequencies, check_steps};
+use crate::check::{check_frequencies, check_steps};
 
 /// Shape `[frequencies]`, radians per step of t, of either sign, in the order drawn.
 pub(crate) fn angular_frequencies(

@@ -5,7 +5,7 @@ use std::fmt;
 use ndarray::Array1;
 
 use crate::normalized::Ladder;
-use crate::{EmbeddingError, MAX_DIM, MIN_STEPS, Order, fourier, normalized, transformer};
+use crate::{EmbeddingError, Order, fourier, normalized, transformer};
 
 /// What sets the angular frequencies of a [`TimeEmbedding`](crate::TimeEmbedding), and their order.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,18 +119,6 @@ impl EmbeddingKind {
 impl fmt::Display for EmbeddingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-pub(crate) fn check_steps(steps: usize) -> Result<(), EmbeddingError> {
-    if steps < MIN_STEPS { Err(EmbeddingError::Steps { got: steps }) } else { Ok(()) }
-}
-
-pub(crate) fn check_frequencies(frequencies: usize) -> Result<(), EmbeddingError> {
-    if (1..=MAX_DIM / 2).contains(&frequencies) {
-        Ok(())
-    } else {
-        Err(EmbeddingError::Frequencies { got: frequencies })
     }
 }
 

@@ -25,6 +25,7 @@
 //! # Ok::<(), embedding::EmbeddingError>(())
 //! ```
 
+mod check;
 mod error;
 mod fourier;
 mod kind;

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use ndarray::Array1;
 
 use crate::EmbeddingError;
-use crate::kind::{check_frequencies, check_steps};
+use crate::check::{check_frequencies, check_steps};
 
 /// How K frequencies lie between 1 and `T / 2` cycles, both included. A single one is 1 cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

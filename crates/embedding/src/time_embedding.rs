@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 
-use crate::kind::check_frequencies;
+use crate::check::check_frequencies;
 use crate::{EmbeddingError, EmbeddingKind};
 
 /// Which half of the dimensions comes first. Peers differ, so weights trained with one order need it.

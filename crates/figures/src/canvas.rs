@@ -7,7 +7,6 @@ use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
 use ndarray::ArrayView3;
 
 use crate::error::FiguresError;
-use crate::text::Text;
 
 /// Most pixels of one picture: 400 MB of RGB.
 const PIXEL_LIMIT: usize = 1 << 27;
@@ -113,23 +112,18 @@ impl Canvas {
         }
     }
 
-    /// Text, the corner of its box at `(x, y)`.
-    pub(crate) fn draw_text(&mut self, text: &Text, x: usize, y: usize, colour: Colour) {
-        for row in 0..text.height() {
-            for column in 0..text.width() {
-                let coverage = u16::from(text.coverage(column, row));
-                let (x, y) = (x + column, y + row);
-                if coverage == 0 || x >= self.width() || y >= self.height() {
-                    continue;
-                }
-                let below = self.pixels.get_pixel(x as u32, y as u32).0;
-                let mixed = [0, 1, 2].map(|channel| {
-                    let (over, under) = (u16::from(colour[channel]), u16::from(below[channel]));
-                    ((over * coverage + under * (255 - coverage) + 127) / 255) as u8
-                });
-                self.set(x, y, mixed);
-            }
+    /// Lays a colour over one pixel, `coverage` of 255 parts of it; beyond the edge nothing happens.
+    pub(crate) fn blend(&mut self, x: usize, y: usize, colour: Colour, coverage: u8) {
+        if coverage == 0 || x >= self.width() || y >= self.height() {
+            return;
         }
+        let coverage = u16::from(coverage);
+        let below = self.pixels.get_pixel(x as u32, y as u32).0;
+        let mixed = [0, 1, 2].map(|channel| {
+            let (over, under) = (u16::from(colour[channel]), u16::from(below[channel]));
+            ((over * coverage + under * (255 - coverage) + 127) / 255) as u8
+        });
+        self.set(x, y, mixed);
     }
 
     fn set(&mut self, x: usize, y: usize, colour: Colour) {
@@ -141,9 +135,8 @@ impl Canvas {
 
 #[cfg(test)]
 mod tests {
-    use super::{Canvas, INK};
+    use super::Canvas;
     use crate::error::FiguresError;
-    use crate::text::{Text, Weight};
     use ndarray::Array3;
 
     #[test]
@@ -169,13 +162,5 @@ mod tests {
         assert_eq!([pixel(2, 1), pixel(3, 2)], [[1, 2, 3]; 2]);
         assert_eq!(pixel(4, 2), [40, 50, 60]);
         assert_eq!([pixel(1, 1), pixel(2, 0), pixel(2, 3)], [[255; 3]; 3]);
-    }
-
-    #[test]
-    fn text_over_the_edge_is_cut() {
-        let mut canvas = Canvas::new(20, 20).unwrap();
-        let text = Text::new("wide text", 24, Weight::Regular).unwrap();
-        canvas.draw_text(&text, 2, 0, INK);
-        assert!(canvas.pixels().pixels().any(|pixel| pixel.0 != [255; 3]));
     }
 }

@@ -3,7 +3,7 @@
 use kuva::RasterBackend;
 use kuva::render::render::{Primitive, Scene, TextAnchor, TextSpan};
 
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, Colour};
 use crate::error::FiguresError;
 
 /// A line ends here, however long the name is that somebody gave to something.
@@ -90,6 +90,17 @@ impl Text {
     }
 }
 
+impl Canvas {
+    /// Text, the corner of its box at `(x, y)`.
+    pub(crate) fn draw_text(&mut self, text: &Text, x: usize, y: usize, colour: Colour) {
+        for row in 0..text.height() {
+            for column in 0..text.width() {
+                self.blend(x + column, y + row, colour, text.coverage(column, row));
+            }
+        }
+    }
+}
+
 /// Lines of at most `width` pixels, broken between words; a longer word stands alone.
 pub(crate) fn wrap(text: &str, size: u32, weight: Weight, width: usize) -> Result<Vec<Text>, FiguresError> {
     let mut lines: Vec<Text> = Vec::new();
@@ -112,6 +123,7 @@ pub(crate) fn wrap(text: &str, size: u32, weight: Weight, width: usize) -> Resul
 #[cfg(test)]
 mod tests {
     use super::{Text, Weight, wrap};
+    use crate::canvas::{Canvas, INK};
 
     fn text(words: &str, size: u32) -> Text {
         Text::new(words, size, Weight::Regular).unwrap()
@@ -156,5 +168,13 @@ mod tests {
         assert_eq!(wrap("unbreakable", 20, Weight::Regular, 10).unwrap().len(), 1);
         assert!(text(&"x".repeat(100_000), 20).width() < 6000);
         assert!(wrap("  ", 20, Weight::Regular, 10).unwrap().is_empty());
+    }
+
+    #[test]
+    fn text_over_the_edge_is_cut() {
+        let mut canvas = Canvas::new(20, 20).unwrap();
+        let text = Text::new("wide text", 24, Weight::Regular).unwrap();
+        canvas.draw_text(&text, 2, 0, INK);
+        assert!(canvas.pixels().pixels().any(|pixel| pixel.0 != [255; 3]));
     }
 }

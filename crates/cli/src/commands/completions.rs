@@ -1,9 +1,7 @@
 //! `ddpm completions`: a script for the shell.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
-
-use crate::args::Cli;
 
 /// A completion script.
 #[derive(Debug, Args)]
@@ -16,9 +14,9 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, mut program: Command) -> anyhow::Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "ddpm", &mut script);
+        clap_complete::generate(self.shell, &mut program, "ddpm", &mut script);
         std::io::Write::write_all(&mut std::io::stdout(), &script)?;
         Ok(())
     }

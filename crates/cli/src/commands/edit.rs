@@ -11,9 +11,9 @@ use sampler::{Sampler, SamplerError};
 use serde_json::json;
 use tracing::warn;
 
-use crate::args::{Global, ModelArgs, SamplerArgs};
 use crate::commands::sampling::{NoiseArgs, in_batches};
 use crate::failure::{bail_usage, usage};
+use crate::flags::{Global, ModelArgs, SamplerArgs};
 use crate::model::Loaded;
 use crate::output::{self, Form};
 

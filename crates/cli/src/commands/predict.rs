@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::json;
 use tch::Tensor;
 
-use crate::args::{Global, ModelArgs};
 use crate::failure::usage;
+use crate::flags::{Global, ModelArgs};
 use crate::model::Loaded;
 use crate::output;
 

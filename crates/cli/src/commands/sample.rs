@@ -8,9 +8,9 @@ use clap::Args;
 use serde_json::json;
 use tch::{Kind, Tensor};
 
-use crate::args::{Global, ModelArgs, SamplerArgs};
 use crate::commands::sampling::{NoiseArgs, in_batches};
 use crate::failure::{bail_usage, usage};
+use crate::flags::{Global, ModelArgs, SamplerArgs};
 use crate::model::Loaded;
 use crate::output::{self, Form};
 

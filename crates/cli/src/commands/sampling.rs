@@ -1,17 +1,14 @@
 //! What all commands that sample share: flags to a sampler, noise, batches, progress.
 
-use std::str::FromStr;
-
 use anyhow::anyhow;
 use clap::Args;
 use indicatif::ProgressBar;
 use ndarray::{Array4, Axis, concatenate};
-use sampler::{Method, Noise, Sampler, SamplerConfig};
-use schedule::{Spacing, Variance};
+use sampler::{Noise, Sampler};
 use tch::Tensor;
 
-use crate::args::{Global, SamplerArgs};
 use crate::failure::{bail_usage, usage};
+use crate::flags::{Global, SamplerArgs};
 use crate::model::Loaded;
 use crate::{output, progress};
 
@@ -36,44 +33,6 @@ impl NoiseArgs {
 }
 
 impl SamplerArgs {
-    /// A solver by name, everything else as usual.
-    pub(crate) fn named(sampler: &str, steps: usize) -> Self {
-        Self {
-            sampler: sampler.to_owned(),
-            steps: Some(steps),
-            spacing: Spacing::Trailing.name().to_owned(),
-            sigma: None,
-            eta: None,
-            no_clip: false,
-        }
-    }
-
-    /// The flags as a configuration, not yet checked against a schedule.
-    pub(crate) fn config(&self) -> anyhow::Result<SamplerConfig> {
-        let mut method = Method::from_str(&self.sampler).map_err(|e| usage(anyhow!("--sampler: {e}")))?;
-        match &mut method {
-            Method::Ddpm { variance } => {
-                if let Some(sigma) = &self.sigma {
-                    *variance = Variance::from_str(sigma).map_err(|e| usage(anyhow!("--sigma: {e}")))?;
-                }
-            }
-            Method::Ddim { eta } => *eta = self.eta.unwrap_or(*eta),
-            _ => {}
-        }
-        match method {
-            Method::Ddpm { .. } if self.eta.is_some() => {
-                bail_usage!("--eta belongs to --sampler ddim; ddpm has --sigma")
-            }
-            Method::Ddim { .. } if self.sigma.is_some() => {
-                bail_usage!("--sigma belongs to --sampler ddpm; ddim has --eta")
-            }
-            _ => {}
-        }
-        let spacing = Spacing::from_str(&self.spacing).map_err(|e| usage(anyhow!("--spacing: {e}")))?;
-        let steps = self.steps;
-        Ok(SamplerConfig { steps, spacing, clip_x_0: !self.no_clip, ..SamplerConfig::new(method) })
-    }
-
     /// The sampler of the flags for a network.
     pub(crate) fn build(&self, loaded: &Loaded) -> anyhow::Result<Sampler> {
         let config = self.config()?;

@@ -151,7 +151,7 @@ impl Config {
             bail_usage!("sample.count = {}: expected 1 to 4096", self.sample.count);
         }
         Method::from_str(&self.sample.sampler).map_err(|e| usage(anyhow!("sample.sampler: {e}")))?;
-        let flags = crate::args::SamplerArgs::named(&self.sample.sampler, self.sample.steps);
+        let flags = crate::flags::SamplerArgs::named(&self.sample.sampler, self.sample.steps);
         flags.config()?.validate(&self.schedule.build()?).map_err(|e| usage(anyhow!("sample.{e}")))?;
         crate::device::precision(&self.precision, tch::Device::Cpu).map(drop)
     }

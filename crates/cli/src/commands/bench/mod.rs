@@ -8,9 +8,9 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::args::Global;
 use crate::commands::inspect::table::{Table, grouped};
 use crate::failure::bail_usage;
+use crate::flags::Global;
 use crate::{device, output, progress};
 
 pub(in crate::commands) use subject::Subject;

@@ -12,9 +12,9 @@ use clap::Args;
 use serde_json::json;
 use tch::Device;
 
-use crate::args::Global;
 use crate::commands::bench::{Subject, Task};
 use crate::device;
+use crate::flags::Global;
 use crate::output;
 use report::{Check, Report};
 

@@ -22,7 +22,7 @@ use figures::{Figure, Report};
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::args::{Global, ModelArgs};
+use crate::flags::{Global, ModelArgs};
 use crate::output;
 use plan::{Plan, Wishes};
 use sampling::Sampling;

@@ -11,11 +11,11 @@ use sampler::{Method, Sampler, SamplerConfig, Step};
 use schedule::Variance;
 use tch::Tensor;
 
-use crate::args::{Global, Weights};
 use crate::commands::figures::forward::in_columns;
 use crate::commands::figures::plan::{FEWER_STEPS, Plan, SIGMAS, TRAJECTORIES};
 use crate::commands::figures::times;
 use crate::commands::sampling::{NoiseArgs, in_batches};
+use crate::flags::{Global, Weights};
 use crate::model::Loaded;
 use crate::output;
 

@@ -11,9 +11,9 @@ use tracing::{info, warn};
 use trainer::{Record, RunFolder};
 use unet::EmbeddingConfig;
 
-use crate::args::{Global, ModelArgs};
 use crate::commands::figures::times;
 use crate::config::{DataConfig, ScheduleConfig};
+use crate::flags::{Global, ModelArgs};
 use crate::model::{self, Loaded, RUNS};
 
 /// A schedule, an embedding, images, and perhaps a trained network.

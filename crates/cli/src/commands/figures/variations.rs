@@ -5,13 +5,13 @@ use ndarray::Axis;
 use sampler::{Method, Sampler, SamplerConfig, Step};
 use schedule::Variance;
 
-use crate::args::Global;
 use crate::commands::figures::forward::in_columns;
 use crate::commands::figures::plan::{Plan, VARIATIONS};
 use crate::commands::figures::sampling::chain_words;
 use crate::commands::figures::subject::{Subject, images, varied};
 use crate::commands::figures::times;
 use crate::commands::sampling::{NoiseArgs, in_batches};
+use crate::flags::Global;
 use crate::model::Loaded;
 use crate::output;
 

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use tensor_io::Header;
 use trainer::Checkpoint;
 
-use crate::args::Global;
 use crate::commands::inspect::network::folder_config;
 use crate::commands::inspect::table::{Table, bytes, grouped};
 use crate::config::Config;
 use crate::failure::bail_usage;
+use crate::flags::Global;
 use crate::output;
 
 /// The files of tensors in a checkpoint.

@@ -8,9 +8,9 @@ use dataset::{Dataset, Padding};
 use ndarray::{Array4, Axis};
 use serde_json::json;
 
-use crate::args::Global;
 use crate::commands::inspect::table::{Table, grouped};
 use crate::config::{Layers, Resolved, parse_set};
+use crate::flags::Global;
 use crate::output;
 
 /// Images of the grid.

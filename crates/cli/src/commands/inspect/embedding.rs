@@ -9,10 +9,10 @@ use embedding::{EmbeddingKind, Order, TimeEmbedding};
 use ndarray::{Array1, Array2};
 use serde_json::json;
 
-use crate::args::Global;
 use crate::commands::inspect::table::{Table, significant, spread};
 use crate::config::nearest;
 use crate::failure::{bail_usage, usage};
+use crate::flags::Global;
 use crate::output;
 
 /// Frequencies and times of the table for people; the file has all of them.

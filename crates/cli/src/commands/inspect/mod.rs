@@ -10,7 +10,7 @@ pub(in crate::commands) mod table;
 
 use clap::Subcommand;
 
-use crate::args::Global;
+use crate::flags::Global;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Inspect {

@@ -6,10 +6,10 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 use unet::{UNet, UNetConfig};
 
-use crate::args::Global;
 use crate::commands::inspect::network;
 use crate::commands::inspect::table::{Table, bytes, grouped};
 use crate::failure::bail_usage;
+use crate::flags::Global;
 use crate::output;
 
 /// Bytes of an f32.

@@ -9,10 +9,10 @@ use ndarray::Array1;
 use schedule::{Schedule, Spacing, Variance};
 use serde_json::{Map, Value, json};
 
-use crate::args::Global;
 use crate::commands::inspect::table::{Table, significant, spread};
 use crate::config::ScheduleConfig;
 use crate::failure::usage;
+use crate::flags::Global;
 use crate::output;
 
 /// Rows of the table for people.

@@ -15,10 +15,10 @@ use tracing::{info, warn};
 use trainer::{Batch, BoxError, Fit, Outcome, RunFolder, Trainer};
 use unet::{Pass, UNet};
 
-use crate::args::Global;
 use crate::config::{self, Config, Layers, parse_set};
 use crate::device;
 use crate::failure::{bail_usage, usage};
+use crate::flags::Global;
 use crate::model::RUNS;
 use crate::output;
 use crate::signals::Signals;

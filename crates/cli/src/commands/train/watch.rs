@@ -12,8 +12,8 @@ use tracing::info;
 use trainer::{BoxError, EpsTables, EventFile, Observer, Record, RunFolder, StepReport};
 use unet::UNet;
 
-use crate::args::{Global, SamplerArgs};
 use crate::config::Config;
+use crate::flags::{Global, SamplerArgs};
 use crate::{device, model, output, progress};
 
 /// Samples are drawn in parts of so many images, to bound the memory.
