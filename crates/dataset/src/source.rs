@@ -120,6 +120,13 @@ impl Source {
                 "this is CIFAR-10 as Python pickles, which are never read; take the binary version",
             ));
         }
+        // The names of the files that were looked for are those of one part only.
+        if split == Split::Train
+            && let Ok(Self::Idx { .. } | Self::Cifar { .. }) =
+                Self::detect_folder(path, Split::Test, true, unknown)
+        {
+            return Err(unknown("the folder holds the test part only; put :test behind it to take that"));
+        }
         match (parts(path), asked) {
             (Some(parts), _) => {
                 let part = match split {
@@ -241,6 +248,15 @@ mod tests {
         let test = Source::detect(&format!("{}:test", dir.path().display())).unwrap();
         assert_eq!(test, Source::Idx { images: at("t10k-images-idx3-ubyte"), labels: None });
         assert_eq!(Source::detect(&test.to_string()).unwrap(), test);
+    }
+
+    #[test]
+    fn a_test_part_alone_is_taken_when_asked_for() {
+        for name in ["t10k-images-idx3-ubyte", "test_batch.bin"] {
+            let dir = folder(&[(name, IDX3)]);
+            assert!(detect(dir.path()).unwrap_err().to_string().contains(":test"), "{name}");
+            Source::detect(&format!("{}:test", dir.path().display())).unwrap();
+        }
     }
 
     #[test]

@@ -174,10 +174,14 @@ fn probe(table: &Table) -> anyhow::Result<(Dataset, DataConfig)> {
         data: DataConfig,
     }
     let mut data = deserialize::<Part>(only)?.data;
-    // A run resumed from another folder must find its data.
-    if Path::new(&data.source).exists() {
-        let absolute = fs::canonicalize(&data.source).with_context(|| format!("--data {}", data.source))?;
-        data.source = absolute.to_string_lossy().into_owned();
+    // A run resumed from another folder must find its data, which may be a part such as `photos:test`.
+    let whole = Path::new(&data.source).exists().then_some((data.source.as_str(), ""));
+    let of_part = |part| data.source.strip_suffix(part).map(|path| (path, part));
+    if let Some((path, part)) = whole.or_else(|| of_part(":test")).or_else(|| of_part(":train"))
+        && Path::new(path).exists()
+    {
+        let absolute = fs::canonicalize(path).with_context(|| format!("--data {}", data.source))?;
+        data.source = format!("{}{part}", absolute.to_string_lossy());
     }
     let one = DataConfig { limit: Some(1), ..data.unpadded() };
     Ok((one.open()?, data))
