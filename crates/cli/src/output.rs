@@ -55,12 +55,17 @@ pub(crate) fn to_tensor(pixels: &Array4<u8>) -> anyhow::Result<Tensor> {
     Ok(tensor_io::from_array(&dataset::to_model(pixels.view()).view().into_dyn())?)
 }
 
-/// A nearly square grid as PNG.
-pub(crate) fn grid_png(pixels: &Array4<u8>) -> anyhow::Result<Vec<u8>> {
+/// A nearly square grid.
+pub(crate) fn grid(pixels: &Array4<u8>) -> anyhow::Result<figures::Canvas> {
     let columns = figures::square_columns(pixels.len_of(Axis(0)));
     // Small images are enlarged to be seen, by whole pixels.
     let scale = (96 / pixels.len_of(Axis(1)).max(1)).clamp(1, 4);
-    Ok(figures::grid(pixels.view(), columns, scale, 2)?.png()?)
+    Ok(figures::grid(pixels.view(), columns, scale, 2)?)
+}
+
+/// The grid as PNG.
+pub(crate) fn grid_png(pixels: &Array4<u8>) -> anyhow::Result<Vec<u8>> {
+    Ok(grid(pixels)?.png()?)
 }
 
 /// Refuses a file where a folder is going to be, before any work is done for it.

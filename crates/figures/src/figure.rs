@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::canvas::Canvas;
 use crate::error::FiguresError;
 use crate::page::Page;
+use crate::sheet::Sheet;
 
 /// A figure of the report.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +47,12 @@ impl Words {
     /// An empty page with title and note.
     pub(crate) fn page(&self) -> Page {
         Page::new(self.title).note(self.note)
+    }
+
+    /// The figure that is one sheet of images under its title.
+    pub(crate) fn sheet(self, sheet: &Sheet<'_>) -> Result<Figure, FiguresError> {
+        let picture = self.page().row(vec![sheet.draw()?]).draw()?;
+        self.figure(&picture)
     }
 
     /// The figure, once it is drawn.

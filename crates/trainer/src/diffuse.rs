@@ -70,11 +70,7 @@ impl ForwardTables {
     /// # Errors
     /// Those of libtorch: shapes that differ, t out of range.
     pub fn q_sample(&self, x_0: &Tensor, t: &Tensor, eps: &Tensor) -> Result<Tensor, TrainerError> {
-        let mut shape = vec![1; x_0.dim()];
-        shape[0] = -1;
-        let at_t = |table: &Tensor| table.f_index_select(0, t)?.f_view(&*shape);
-        let signal = at_t(&self.sqrt_alpha_bars)?.f_mul(x_0)?;
-        Ok(signal.f_add(&at_t(&self.sqrt_one_minus_alpha_bars)?.f_mul(eps)?)?)
+        weighted_sum(t, (&self.sqrt_alpha_bars, x_0), (&self.sqrt_one_minus_alpha_bars, eps))
     }
 }
 
@@ -117,11 +113,18 @@ impl EpsTables {
     /// Those of libtorch: shapes that differ, t out of range.
     pub fn eps(&self, x_t: &Tensor, t: &Tensor, output: Tensor) -> Result<Tensor, TrainerError> {
         let Some((of_x_t, of_output)) = &self.weights else { return Ok(output) };
-        let mut shape = vec![1; x_t.dim()];
-        shape[0] = -1;
-        let at_t = |table: &Tensor| table.f_index_select(0, t)?.f_view(&*shape);
-        Ok(at_t(of_x_t)?.f_mul(x_t)?.f_add(&at_t(of_output)?.f_mul(&output)?)?)
+        weighted_sum(t, (of_x_t, x_t), (of_output, &output))
     }
+}
+
+/// `a_t a + b_t b` with the weights of each image's t, from tables `[T]`.
+fn weighted_sum(t: &Tensor, a: (&Tensor, &Tensor), b: (&Tensor, &Tensor)) -> Result<Tensor, TrainerError> {
+    let weighted = |(table, images): (&Tensor, &Tensor)| -> Result<Tensor, TrainerError> {
+        let mut shape = vec![1; images.dim()];
+        shape[0] = -1;
+        Ok(table.f_index_select(0, t)?.f_view(&*shape)?.f_mul(images)?)
+    };
+    Ok(weighted(a)?.f_add(&weighted(b)?)?)
 }
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ impl UNet {
     /// [`UNetError::Config`] when the configuration makes no network; those of libtorch (memory).
     pub fn new(config: &UNetConfig, timesteps: usize, device: Device, seed: u64) -> Result<Self, UNetError> {
         config.validate()?;
-        let store = &mut ParamStore::new(device, seed);
+        let mut params = ParamStore::new(device, seed);
+        let store = &mut params;
         let time = TimeNet::new(store, config, timesteps)?;
         let base = config.base_channels;
         let conv_in =
@@ -66,7 +67,6 @@ impl UNet {
         let norm_out = GroupNorm::new(store, "conv_norm_out", channels, config.groups, config.norm_eps)?;
         let conv_out =
             Conv2d::new(store, "conv_out", (channels, config.out_channels), Kernel::THREE, Init::Zero)?;
-        let params = std::mem::replace(store, ParamStore::new(device, seed)).into_named();
         Ok(Self {
             config: config.clone(),
             device,
@@ -78,7 +78,7 @@ impl UNet {
             up,
             norm_out,
             conv_out,
-            params,
+            params: params.into_named(),
         })
     }
 

@@ -69,9 +69,7 @@ pub fn fewer_steps(steps: &[usize], samplers: &[SamplerBlocks<'_>]) -> Result<Fi
         .rows(rows.enumerate().map(|(index, band)| apart(index, band)))
         .columns(columns.enumerate().map(|(index, band)| apart(index, band)))
         .corner("steps");
-    let page = words.page().row(vec![sheet.draw()?]);
-    let picture = page.draw()?;
-    words.figure(&picture)
+    words.sheet(&sheet)
 }
 
 #[cfg(test)]

@@ -25,9 +25,7 @@ pub fn samples(images: ArrayView4<'_, u8>) -> Result<Figure, FiguresError> {
         note: "Every image from its own noise, not selected.",
     };
     let rows = in_rows(&images, columns(images.dim().0));
-    let page = words.page().row(vec![Sheet::new(rows.view()).draw()?]);
-    let picture = page.draw()?;
-    words.figure(&picture)
+    words.sheet(&Sheet::new(rows.view()))
 }
 
 /// Columns for `n` images: full rows if that leaves the grid between square and twice as wide as high.

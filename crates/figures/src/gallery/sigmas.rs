@@ -35,9 +35,7 @@ pub fn sigmas(beta: ArrayView4<'_, u8>, posterior: ArrayView4<'_, u8>) -> Result
     let both = concatenate![Axis(0), first, second];
     let sheet = Sheet::new(both.view())
         .rows([Band::new("σₜ² = βₜ").spanning(height), Band::new("posterior σₜ²").spanning(height).apart()]);
-    let page = words.page().row(vec![sheet.draw()?]);
-    let picture = page.draw()?;
-    words.figure(&picture)
+    words.sheet(&sheet)
 }
 
 #[cfg(test)]

@@ -38,9 +38,7 @@ pub fn trajectories(
         [if image == 0 { first } else { first.apart() }, Band::new("predicted x₀")]
     });
     let sheet = Sheet::new(rows.view()).rows(bands).columns(time_columns(times)).corner("t");
-    let page = words.page().row(vec![sheet.draw()?]);
-    let picture = page.draw()?;
-    words.figure(&picture)
+    words.sheet(&sheet)
 }
 
 #[cfg(test)]

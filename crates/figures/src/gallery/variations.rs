@@ -41,9 +41,7 @@ pub fn variations(
     };
     let bands = std::iter::once(Band::new("original")).chain(starts.iter().enumerate().map(start));
     let sheet = Sheet::new(rows.view()).columns(bands).corner("start at t");
-    let page = words.page().row(vec![sheet.draw()?]);
-    let picture = page.draw()?;
-    words.figure(&picture)
+    words.sheet(&sheet)
 }
 
 #[cfg(test)]

@@ -98,11 +98,11 @@ impl Watch {
         }
         let views: Vec<_> = parts.iter().map(ndarray::Array4::view).collect();
         let pixels = ndarray::concatenate(Axis(0), &views)?;
-        let png = output::grid_png(&pixels)?;
+        let grid = output::grid(&pixels)?;
+        let png = grid.png()?;
         let path = self.samples.join(format!("step-{done:08}-ema.png"));
         files::write_atomic(&path, &png)?;
-        let size = image::load_from_memory(&png)?;
-        self.events.png("samples/ema", done, (size.width(), size.height()), 3, &png)?;
+        self.events.png("samples/ema", done, (grid.width() as u32, grid.height() as u32), 3, &png)?;
         self.last_grid = Some(path);
         Ok(())
     }
