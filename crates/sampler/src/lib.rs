@@ -27,6 +27,7 @@
 //! ```
 
 mod config;
+mod edit;
 mod error;
 mod grid;
 mod method;
@@ -38,9 +39,9 @@ mod stage;
 mod sum;
 mod threshold;
 mod times;
-mod vary;
 
 pub use config::SamplerConfig;
+pub use edit::{Blend, Encoder, Known, Resampling, blend, shares};
 pub use error::{BoxError, SamplerError};
 pub use grid::Grid;
 pub use method::Method;
