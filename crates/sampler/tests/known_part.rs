@@ -133,9 +133,6 @@ fn drawn_pixels_have_the_moments_of_the_algorithm() {
         for resampling in [NO_JUMPS, TEN_TIMES] {
             let ((mean, variance), (want_mean, want_variance)) =
                 (drawn(method, 50, resampling), exact(eta, 50, resampling));
-            println!(
-                "{method}, {resampling:?}: {mean:.4} ({want_mean:.4}), {variance:.5} ({want_variance:.5})"
-            );
             // Five standard errors.
             let n = COUNT as f64;
             assert!((mean - want_mean).abs() < 5.0 * (want_variance / n).sqrt(), "{mean} {want_mean}");
@@ -153,7 +150,6 @@ fn drawn_pixels_have_the_moments_of_the_algorithm() {
 fn resampling_gives_the_conditional_distribution() {
     let (mean, variance) = conditional();
     let (with, without) = (exact(1.0, 200, TEN_TIMES), exact(1.0, 200, NO_JUMPS));
-    println!("{mean:.4} {variance:.5}; with jumps {with:?}, without {without:?}");
     assert!((with.0 / mean - 1.0).abs() < 0.03 && (with.1 / variance - 1.0).abs() < 0.02, "{with:?}");
     assert!(without.0 / mean < 0.7 && without.1 / variance > 1.5, "{without:?}");
     // More steps alone do not help, more repeats do.

@@ -55,9 +55,9 @@ pub fn shares(count: usize) -> Vec<f64> {
 /// use tch::Tensor;
 /// let x = Tensor::from_slice(&[3.0_f32, 0.0]).view([1, 1, 1, 2]);
 /// let y = Tensor::from_slice(&[0.0_f32, 3.0]).view([1, 1, 1, 2]);
-/// let length = |how| f64::try_from(blend(&x, &y, &[0.5], how)?.norm());
-/// assert!((length(Blend::Spherical)? - 3.0).abs() < 1e-6);
-/// assert!((length(Blend::Linear)? - 3.0 / 2.0_f64.sqrt()).abs() < 1e-6);
+/// let middle = |how| blend(&x, &y, &[0.5], how);
+/// assert!((f64::try_from(middle(Blend::Spherical)?.norm())? - 3.0).abs() < 1e-6);
+/// assert!((f64::try_from(middle(Blend::Linear)?.norm())? - 3.0 / 2.0_f64.sqrt()).abs() < 1e-6);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn blend(from: &Tensor, to: &Tensor, shares: &[f64], how: Blend) -> Result<Tensor, SamplerError> {
