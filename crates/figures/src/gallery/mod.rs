@@ -1,6 +1,9 @@
 //! One figure of the report a file.
 
+mod blocks;
+mod convergence;
 mod embedding;
+mod fast_and_slow;
 mod fewer_steps;
 mod forward_strips;
 mod histograms;
@@ -9,11 +12,15 @@ mod one_step;
 mod samples;
 mod schedules;
 mod sigmas;
+mod solvers;
 mod trajectories;
 mod variations;
 
+pub use blocks::SamplerBlocks;
+pub use convergence::{SolverErrors, convergence};
 pub use embedding::embedding;
-pub use fewer_steps::{SamplerBlocks, fewer_steps};
+pub use fast_and_slow::fast_and_slow;
+pub use fewer_steps::fewer_steps;
 pub use forward_strips::{Strip, forward_strips};
 pub use histograms::{PixelValues, histograms};
 pub use loss::{LossBucket, loss};
@@ -21,6 +28,7 @@ pub use one_step::{Moments, OneStep, one_step};
 pub use samples::samples;
 pub use schedules::{ScheduleCurves, schedules};
 pub use sigmas::sigmas;
+pub use solvers::solvers;
 pub use trajectories::trajectories;
 pub use variations::variations;
 

@@ -73,7 +73,7 @@ fn stochastic_solvers_reproduce_the_mixture() {
     let sde = |order, correction| Method::DpmPp(DpmPp { sde: true, correction, ..DpmPp::multistep(order) });
     let churn = ChurnSettings { amount: 20.0, ..ChurnSettings::NONE };
     let trailing = Times::Spaced(Spacing::Trailing);
-    let karras = Times::Karras { rho: 7.0 };
+    let karras = Times::Karras { rho: 7.0, whole: false };
     for (name, method, times, steps) in [
         ("ddpm fixed-small", Method::Ddpm { variance: Variance::FixedSmall }, &trailing, 1000),
         ("ddpm fixed-large", Method::Ddpm { variance: Variance::FixedLarge }, &trailing, 1000),
@@ -99,7 +99,7 @@ fn a_learned_variance_is_used() {
     let deviation = |method: Method, learned: bool| {
         let config = SamplerConfig {
             steps: Some(20),
-            times: Times::Karras { rho: 7.0 },
+            times: Times::Karras { rho: 7.0, whole: false },
             threshold: Threshold::Off,
             prediction: Prediction::X0,
             ..SamplerConfig::new(method)
