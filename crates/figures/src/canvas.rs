@@ -9,7 +9,7 @@ use ndarray::ArrayView3;
 use crate::error::FiguresError;
 
 /// Most pixels of one picture: 400 MB of RGB.
-const PIXEL_LIMIT: usize = 1 << 27;
+pub(crate) const PIXEL_LIMIT: usize = 1 << 27;
 
 /// A colour, `[red, green, blue]` in 0..=255.
 pub(crate) type Colour = [u8; 3];
