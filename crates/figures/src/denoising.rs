@@ -9,6 +9,11 @@ use crate::error::FiguresError;
 use crate::rows::alternate;
 use crate::sheet::Sheet;
 
+/// Pixels of an image in a strip at least: enough to be seen, and for a label that says "sample".
+const LEAST_CELL: usize = 56;
+/// White around the strip.
+const MARGIN: usize = 16;
+
 /// For each image, its `x_t` and under it the `x_0` predicted from that `x_t`, labelled with t. `x_t` and `x_0`
 /// are `[images, times, h, w, c]`, u8; `times` falls, each in `0..T`, or -1 for the finished images: no step is
 /// left.
@@ -29,12 +34,14 @@ pub fn denoising_strip(
     x_0: ArrayView5<'_, u8>,
 ) -> Result<Canvas, FiguresError> {
     check::finite("times", times.iter().copied())?;
-    pairs(times.iter().map(|&t| Band::new(time_label(t))).collect(), &x_t, &x_0)
+    let columns = times.iter().map(|&t| Band::new(time_label(t))).collect();
+    pairs(columns, LEAST_CELL, &x_t, &x_0)?.with_margin(MARGIN)
 }
 
-/// The rows of [`denoising_strip`] under any labels.
+/// The rows of [`denoising_strip`] under any labels, the images enlarged to `least` pixels or more.
 pub(crate) fn pairs(
     columns: Vec<Band>,
+    least: usize,
     x_t: &ArrayView5<'_, u8>,
     x_0: &ArrayView5<'_, u8>,
 ) -> Result<Canvas, FiguresError> {
@@ -44,7 +51,10 @@ pub(crate) fn pairs(
         let first = Band::new("xₜ");
         [if image == 0 { first } else { first.apart() }, Band::new("predicted x₀")]
     });
-    Sheet::new(rows.view()).rows(bands).columns(columns).corner("t").draw()
+    let sheet = Sheet::new(rows.view()).rows(bands).columns(columns).corner("t");
+    let (_, _, height, width, _) = rows.dim();
+    let scale = sheet.layout()?.scale.max(least.div_ceil(height.max(width)));
+    sheet.scale(scale).draw()
 }
 
 /// Solvers may stop between two steps of the chain; to tell the columns apart, one digit is enough.
@@ -60,7 +70,7 @@ fn time_label(t: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{denoising_strip, time_label};
+    use super::{MARGIN, denoising_strip, time_label};
     use crate::error::FiguresError;
     use ndarray::Array5;
 
@@ -77,9 +87,9 @@ mod tests {
         let x_0 = x_t.mapv(|value| value + 100);
         let strip = denoising_strip(&[9.0, 5.5, -1.0], x_t.view(), x_0.view()).unwrap();
         // The right column is free of labels below its head; its images are uniform.
-        let column =
-            (0..strip.height()).map(|y| strip.pixels().get_pixel(strip.width() as u32 - 2, y as u32).0[0]);
-        let mut seen: Vec<u8> = column.skip(40).filter(|&value| value != 255).collect();
+        let column = (0..strip.height())
+            .map(|y| strip.pixels().get_pixel((strip.width() - MARGIN - 2) as u32, y as u32).0[0]);
+        let mut seen: Vec<u8> = column.skip(40 + MARGIN).filter(|&value| value != 255).collect();
         seen.dedup();
         assert_eq!(seen, [30, 130, 60, 160]);
     }

@@ -1,5 +1,6 @@
 //! `ddpm sample`: images from noise.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,7 +9,8 @@ use clap::Args;
 use serde_json::json;
 use tch::{Kind, Tensor};
 
-use crate::commands::sampling::{NoiseArgs, in_batches};
+use crate::commands::sampling::{NoiseArgs, in_batches, tick};
+use crate::commands::watching::{Trajectory, WatchingArgs};
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, ModelArgs, SamplerArgs};
 use crate::model::Loaded;
@@ -18,7 +20,12 @@ use crate::output::{self, Form};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm sample --count 16 --out out/
-  ddpm sample --run runs/mine --sampler ddim --steps 50 --seed 7 --save grid,png,npz --out out/")]
+  ddpm sample --run runs/mine --sampler ddim --steps 50 --seed 7 --save grid,png,npz --out out/
+  ddpm sample --sampler ddim --steps 50 --trajectory 24 --preview out/now.png --out out/
+
+In samples.npz: images, u8 [n, h, w, c]. With --trajectory also the first images (up to 16) at
+its K moments, as the network sees them: x_t and x_0, f32 [K, m, c, h, w], and t, f64 [K], which
+is -1 for the samples.")]
 pub(crate) struct Sample {
     #[command(flatten)]
     model: ModelArgs,
@@ -32,9 +39,11 @@ pub(crate) struct Sample {
     /// Start from these arrays instead of from seeded noise: x_T as .npy, f32 [n, c, h, w]
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
     init_noise: Option<PathBuf>,
-    /// What to write: any of grid, png, npz
+    /// What to write: any of grid (grid.png), png (00000.png ...), npz (samples.npz, see below)
     #[arg(long, value_name = "FORMS", value_delimiter = ',', default_value = "grid")]
     save: Vec<String>,
+    #[command(flatten)]
+    watching: WatchingArgs,
     /// Folder for the images
     #[arg(long, value_name = "DIR", default_value = "out/samples")]
     out: PathBuf,
@@ -47,12 +56,15 @@ impl Sample {
             bail_usage!("--count {}: expected 1 to 1000000", self.count);
         }
         self.noise.validate()?;
+        self.watching.validate()?;
         output::check_folder("--out", &self.out)?;
         self.sampler.config()?;
         let loaded = Loaded::open(&self.model, global)?;
         let sampler = self.sampler.build(&loaded)?;
         let init = self.init_noise.as_ref().map(|path| read_noise(path, &loaded)).transpose()?;
         let count = init.as_ref().map_or(self.count, |x| x.size()[0] as usize);
+
+        let mut watching = self.watching.build(&loaded, sampler.steps(), count)?;
 
         let begun = Instant::now();
         let predictor = loaded.predictor();
@@ -62,14 +74,20 @@ impl Sample {
                 Some(x) => x.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device),
                 None => noise.start(loaded.shape(range.len()), loaded.device)?,
             };
-            let mut tick = |_: &sampler::Step<'_>| {
-                bar.inc(1);
-                Ok(())
+            let mut on_step = |step: &sampler::Step<'_>| {
+                tick(bar, step);
+                Ok(watching.see(range.start, step)?)
             };
-            Ok(sampler.sample(&predictor, &x_start, noise, &mut tick)?)
+            Ok(sampler.sample(&predictor, &x_start, noise, &mut on_step)?)
         })?;
         let seconds = begun.elapsed().as_secs_f64();
-        let written = output::save(&pixels, &forms, &self.out, 0)?;
+        let trajectory = watching.into_trajectory();
+        fs::create_dir_all(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
+        // The samples are saved whatever comes of the drawing.
+        let drawn = trajectory.as_ref().map(|kept| kept.save(&self.out)).transpose();
+        let arrays = trajectory.map_or_else(Vec::new, Trajectory::arrays);
+        let mut written = output::save_with(&pixels, &forms, &self.out, 0, arrays)?;
+        written.extend(drawn?.unwrap_or_default());
         let summary = json!({
             "images": count, "steps": steps, "seconds": seconds,
             "images_per_s": count as f64 / seconds, "checkpoint": loaded.checkpoint, "files": written.len(),

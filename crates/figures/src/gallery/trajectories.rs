@@ -29,7 +29,7 @@ pub fn trajectories(
                    x̂_0 = (x_t − √(1 − ᾱ_t) ε_θ(x_t, t)) / √ᾱ_t",
         note: "Columns: timestep t, from noise (left) to image (right).",
     };
-    let sheet = pairs(time_columns(times), &x_t, &x_0)?;
+    let sheet = pairs(time_columns(times), 0, &x_t, &x_0)?;
     let picture = words.page().row(vec![sheet]).draw()?;
     words.figure(&picture)
 }

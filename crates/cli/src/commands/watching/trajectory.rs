@@ -1,0 +1,162 @@
+//! The first images of a sampling at some moments of it, kept whatever the batches are, and drawn at the end.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use dataset::AnyArray;
+use figures::Animation;
+use ndarray::{Array5, Axis, Ix4, stack};
+use tch::Tensor;
+
+use crate::commands::watching::moments::FINISHED;
+use crate::config::ImagesConfig;
+use crate::failure::bail_usage;
+use crate::output;
+
+/// Images that are followed, and those of them that the strip has room for.
+const FOLLOWED: usize = 16;
+const IN_STRIP: usize = 8;
+/// Most numbers kept: 512 MB.
+const MOST_NUMBERS: usize = 1 << 27;
+/// Most pixels of images in the strip: half of what a picture may have.
+const MOST_PIXELS: usize = 1 << 26;
+/// The way to the samples lasts about so long, each frame of it within these bounds.
+const LASTS: Duration = Duration::from_secs(4);
+const FASTEST: Duration = Duration::from_millis(60);
+const SLOWEST: Duration = Duration::from_millis(400);
+/// The samples stay for so long.
+const HOLD: Duration = Duration::from_secs(2);
+/// Pixels between the images of a frame, before it is enlarged.
+const GAP: usize = 1;
+
+/// The file format of the animation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Animated {
+    Gif,
+    Apng,
+}
+
+impl FromStr for Animated {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> anyhow::Result<Self> {
+        match name {
+            "gif" => Ok(Self::Gif),
+            "apng" => Ok(Self::Apng),
+            _ => bail!("expected gif or apng"),
+        }
+    }
+}
+
+/// A batch at one moment.
+pub(super) struct Frame<'a> {
+    /// Which moment.
+    pub(super) index: usize,
+    /// In `0..T`, or [`FINISHED`].
+    pub(super) t: f64,
+    /// `[b, c, h, w]`.
+    pub(super) x_t: &'a Tensor,
+    /// The image predicted from it, `[b, c, h, w]`.
+    pub(super) x_0: &'a Tensor,
+}
+
+/// The first images at every moment, on the host.
+pub(crate) struct Trajectory<'a> {
+    images: &'a ImagesConfig,
+    animated: Animated,
+    /// `[k]`.
+    t: Vec<f64>,
+    /// As the network sees them, `[k, n, c, h, w]`.
+    x_t: Array5<f32>,
+    x_0: Array5<f32>,
+}
+
+impl<'a> Trajectory<'a> {
+    /// Room for the first of `count` images.
+    pub(super) fn new(
+        moments: usize,
+        count: usize,
+        images: &'a ImagesConfig,
+        animated: Animated,
+    ) -> anyhow::Result<Self> {
+        let ImagesConfig { channels, height, width, .. } = *images;
+        let pixels = pixels_of_one(moments, images);
+        if pixels > MOST_PIXELS {
+            bail_usage!(
+                "--trajectory {moments}: so many moments of an image of {height}x{width} are too large for a picture; \
+                 expected fewer"
+            );
+        }
+        let room = (MOST_NUMBERS / pixels.saturating_mul(channels)).max(1);
+        let shape = (moments, count.min(FOLLOWED).min(room), channels, height, width);
+        let (x_t, x_0) = (Array5::zeros(shape), Array5::zeros(shape));
+        Ok(Self { images, animated, t: vec![FINISHED; moments], x_t, x_0 })
+    }
+
+    /// Keeps what belongs to it of a batch that begins with image `first`.
+    pub(super) fn keep(&mut self, first: usize, frame: &Frame<'_>) -> anyhow::Result<()> {
+        let batch = usize::try_from(frame.x_t.size()[0])?;
+        let end = (first + batch).min(self.x_t.len_of(Axis(1)));
+        if first >= end {
+            return Ok(());
+        }
+        self.t[frame.index] = frame.t;
+        for (kept, seen) in [(&mut self.x_t, frame.x_t), (&mut self.x_0, frame.x_0)] {
+            let seen = tensor_io::to_array(&seen.f_narrow(0, 0, (end - first) as i64)?)?;
+            let mut kept = kept.index_axis_mut(Axis(0), frame.index);
+            kept.slice_axis_mut(Axis(0), (first..end).into()).assign(&seen.into_dimensionality::<Ix4>()?);
+        }
+        Ok(())
+    }
+
+    /// Draws the strip and the animation; returns their files.
+    pub(crate) fn save(&self, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        let (x_t, x_0) = (self.pixels(&self.x_t)?, self.pixels(&self.x_0)?);
+        let (moments, count, height, ..) = x_t.dim();
+        let in_strip = count.min(IN_STRIP).min(MOST_PIXELS / pixels_of_one(moments, self.images)).max(1);
+        let rows = |x: &Array5<u8>| {
+            let first = x.slice_axis(Axis(1), (0..in_strip).into());
+            first.permuted_axes([1, 0, 2, 3, 4]).to_owned() // [n, k, h, w, c]
+        };
+        let strip = figures::denoising_strip(&self.t, rows(&x_t).view(), rows(&x_0).view())?.png()?;
+
+        let frames = figures::grid_frames(x_t.view(), figures::square_columns(count), GAP)?;
+        let delay = (LASTS / u32::try_from(moments)?).clamp(FASTEST, SLOWEST);
+        let scale = output::scale(height);
+        let animation = Animation::new(frames.view()).scale(scale).delay(delay).hold(HOLD);
+        let (name, animation) = match self.animated {
+            Animated::Gif => ("trajectory.gif", animation.gif()?),
+            Animated::Apng => ("trajectory.apng", animation.apng()?),
+        };
+        let write = |(name, bytes): (&str, Vec<u8>)| {
+            let path = folder.join(name);
+            files::write_atomic(&path, &bytes).with_context(|| path.display().to_string())?;
+            Ok(path)
+        };
+        [("trajectory.png", strip), (name, animation)].into_iter().map(write).collect()
+    }
+
+    /// The numbers, by the names they have in an archive.
+    pub(crate) fn arrays(self) -> Vec<(&'static str, AnyArray)> {
+        let t = ndarray::Array1::from(self.t).into_dyn();
+        let (x_t, x_0) = (self.x_t.into_dyn(), self.x_0.into_dyn());
+        vec![("x_t", AnyArray::F32(x_t)), ("x_0", AnyArray::F32(x_0)), ("t", AnyArray::F64(t))]
+    }
+
+    /// `[k, n, h, w, c]`, without the border the network needed.
+    fn pixels(&self, x: &Array5<f32>) -> anyhow::Result<Array5<u8>> {
+        let moments: Vec<_> = x
+            .outer_iter()
+            .map(|moment| output::array_to_pixels(moment, self.images))
+            .collect::<anyhow::Result<_>>()?;
+        let views: Vec<_> = moments.iter().map(ndarray::Array4::view).collect();
+        Ok(stack(Axis(0), &views)?)
+    }
+}
+
+/// Pixels of one image at so many moments, as `x_t` and as `x_0`.
+fn pixels_of_one(moments: usize, images: &ImagesConfig) -> usize {
+    images.height.saturating_mul(images.width).saturating_mul(2 * moments).max(1)
+}
