@@ -86,16 +86,17 @@ impl Sample {
         // The samples are saved whatever comes of the drawing.
         let drawn = trajectory.as_ref().map(|kept| kept.save(&self.out)).transpose();
         let arrays = trajectory.map_or_else(Vec::new, Trajectory::arrays);
-        let mut written = output::save_with(&pixels, &forms, &self.out, 0, arrays)?;
-        written.extend(drawn?.unwrap_or_default());
+        let written = output::save_with(&pixels, &forms, &self.out, 0, arrays)?;
+        let drawn = drawn?.unwrap_or_default();
+        let named = |path: &PathBuf| path.display().to_string();
+        let shown: Vec<String> = written.first().into_iter().chain(&drawn).map(named).collect();
         let summary = json!({
             "images": count, "steps": steps, "seconds": seconds,
-            "images_per_s": count as f64 / seconds, "checkpoint": loaded.checkpoint, "files": written.len(),
-            "first_file": written.first(),
+            "images_per_s": count as f64 / seconds, "checkpoint": loaded.checkpoint, "files": written.len() + drawn.len(),
+            "first_file": written.first(), "trajectory": drawn,
         });
         output::finish(global, &summary, || {
-            let first = written.first().map(|path| path.display().to_string()).unwrap_or_default();
-            format!("{count} images in {seconds:.1} s ({steps} steps each): {first}")
+            format!("{count} images in {seconds:.1} s ({steps} steps each): {}", shown.join(", "))
         })
     }
 }

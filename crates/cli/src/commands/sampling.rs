@@ -70,6 +70,6 @@ pub(crate) fn in_batches(
 pub(crate) fn tick(bar: &ProgressBar, step: &Step<'_>) {
     bar.inc(1);
     if !bar.is_hidden() {
-        bar.set_message(format!("t = {:.0}", step.t));
+        bar.set_message(format!("t = {:<4.0}", step.t));
     }
 }

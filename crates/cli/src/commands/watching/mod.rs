@@ -31,7 +31,8 @@ pub(crate) struct WatchingArgs {
     /// File format of what moves: gif, or apng, which keeps every colour [default: gif]
     #[arg(long, value_name = "FORMAT")]
     animation: Option<String>,
-    /// Show what becomes of the images (predicted x_0) in this file, anew at each moment: for an image viewer
+    /// While sampling, keep this picture at what the batch at work is going to be (its predicted x_0):
+    /// for an image viewer
     #[arg(long, value_name = "FILE.png")]
     preview: Option<PathBuf>,
 }

@@ -20,9 +20,10 @@ impl Moments {
     pub(super) fn new(steps: usize, count: usize) -> anyhow::Result<Self> {
         check(count)?;
         if count - 1 > steps {
-            let word = if steps == 1 { "step has" } else { "steps has" };
+            let word = if steps == 1 { "step" } else { "steps" };
             bail_usage!(
-                "--trajectory {count}: a chain of {steps} {word} {} moments to look at: the noise, and what each step leaves",
+                "--trajectory {count}: expected at most {} moments with {steps} {word}: the noise, and what each step \
+                 leaves",
                 steps + 1
             );
         }

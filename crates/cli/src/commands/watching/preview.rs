@@ -55,5 +55,66 @@ pub(super) fn check(path: &Path) -> anyhow::Result<()> {
     if path.is_dir() {
         bail_usage!("--preview {}: expected a file or a new name, found a folder", path.display());
     }
-    Ok(())
+    // Folders that are not there yet are made.
+    match path.ancestors().skip(1).find(|folder| folder.exists()) {
+        Some(file) if !file.is_dir() => {
+            bail_usage!("--preview {}: {} is a file, expected a folder", path.display(), file.display())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    #[test]
+    fn a_file_is_replaced_and_a_folder_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/now.png");
+        let images = ImagesConfig::square(4, 1);
+        let mut preview = Preview::new(path.clone(), &images);
+        let drawn = [-1.0, 1.0].map(|value| {
+            preview.show(&Tensor::full([70, 1, 4, 4], value, (Kind::Float, Device::Cpu))).unwrap();
+            fs::read(&path).unwrap()
+        });
+        assert_ne!(drawn[0], drawn[1]);
+        assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
+        // 64 images of the 70.
+        let expected = output::grid_png(&ndarray::Array4::from_elem((64, 4, 4, 1), 255)).unwrap();
+        assert_eq!(drawn[1], expected);
+    }
+
+    #[test]
+    fn only_the_first_failure_ends_the_sampling() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, images) = (folder.path().join("now.png"), ImagesConfig::square(4, 1));
+        let image = Tensor::zeros([1, 1, 4, 4], (Kind::Float, Device::Cpu));
+        fs::create_dir(&path).unwrap();
+        let error = Preview::new(path.clone(), &images).show(&image).unwrap_err();
+        assert!(error.to_string().starts_with("--preview "), "{error}");
+        fs::remove_dir(&path).unwrap();
+
+        let mut preview = Preview::new(path.clone(), &images);
+        preview.show(&image).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        preview.show(&image).unwrap();
+    }
+
+    #[test]
+    fn names_that_are_no_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("folder.png")).unwrap();
+        fs::write(at("file.png"), "").unwrap();
+        for wrong in ["now.jpg", "now", "folder.png", "file.png/now.png", "file.png/a/now.png"] {
+            assert!(check(&at(wrong)).is_err(), "{wrong}");
+        }
+        for right in ["now.png", "now.PNG", "file.png", "folder.png/now.png", "new/folder/now.png"] {
+            check(&at(right)).unwrap();
+        }
+        check(Path::new("now.png")).unwrap();
+    }
 }

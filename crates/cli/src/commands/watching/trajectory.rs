@@ -82,15 +82,7 @@ impl<'a> Trajectory<'a> {
         animated: Animated,
     ) -> anyhow::Result<Self> {
         let ImagesConfig { channels, height, width, .. } = *images;
-        let pixels = pixels_of_one(moments, images);
-        if pixels > MOST_PIXELS {
-            bail_usage!(
-                "--trajectory {moments}: so many moments of an image of {height}x{width} are too large for a picture; \
-                 expected fewer"
-            );
-        }
-        let room = (MOST_NUMBERS / pixels.saturating_mul(channels)).max(1);
-        let shape = (moments, count.min(FOLLOWED).min(room), channels, height, width);
+        let shape = (moments, followed(moments, count, images)?, channels, height, width);
         let (x_t, x_0) = (Array5::zeros(shape), Array5::zeros(shape));
         Ok(Self { images, animated, t: vec![FINISHED; moments], x_t, x_0 })
     }
@@ -156,7 +148,86 @@ impl<'a> Trajectory<'a> {
     }
 }
 
+/// Images of which so many moments can be kept and drawn.
+fn followed(moments: usize, count: usize, images: &ImagesConfig) -> anyhow::Result<usize> {
+    let ImagesConfig { channels, height, width, .. } = *images;
+    let pixels = pixels_of_one(moments, images);
+    if pixels > MOST_PIXELS {
+        bail_usage!(
+            "--trajectory {moments}: so many moments of an image of {height}x{width} are too large for a picture; \
+             expected at most {}",
+            MOST_PIXELS / pixels_of_one(1, images)
+        );
+    }
+    Ok(count.min(FOLLOWED).min(MOST_NUMBERS / pixels.saturating_mul(channels)).max(1))
+}
+
 /// Pixels of one image at so many moments, as `x_t` and as `x_0`.
 fn pixels_of_one(moments: usize, images: &ImagesConfig) -> usize {
     images.height.saturating_mul(images.width).saturating_mul(2 * moments).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    /// Image i of the sampling at a moment is all `(i + 20 moment) / 100`, and its prediction the negative of it.
+    fn kept(images: &ImagesConfig, count: usize, batch: usize) -> Trajectory<'_> {
+        let mut trajectory = Trajectory::new(3, count, images, Animated::Gif).unwrap();
+        for first in (0..count).step_by(batch) {
+            let size = batch.min(count - first) as i64;
+            for (index, t) in [9.0, 4.5, FINISHED].into_iter().enumerate() {
+                let start = (first + 20 * index) as i64;
+                let value = Tensor::arange_start(start, start + size, (Kind::Float, Device::Cpu)) / 100.0;
+                let x_t = value.view([size, 1, 1, 1]).expand([size, 1, 4, 4], false);
+                trajectory.keep(first, &Frame { index, t, x_t: &x_t, x_0: &-&x_t }).unwrap();
+            }
+        }
+        trajectory
+    }
+
+    #[test]
+    fn batches_do_not_matter() {
+        let images = ImagesConfig::square(4, 1);
+        let whole = kept(&images, 40, 64);
+        assert_eq!((whole.x_t.dim(), &whole.t[..]), ((3, 16, 1, 4, 4), &[9.0, 4.5, FINISHED][..]));
+        for ((k, i, ..), &value) in whole.x_t.indexed_iter() {
+            assert_eq!(value, (i + 20 * k) as f32 / 100.0);
+        }
+        assert_eq!(whole.x_0, whole.x_t.mapv(|value| -value));
+        for batch in [1, 5, 16, 17] {
+            let other = kept(&images, 40, batch);
+            assert_eq!((&other.t, &other.x_t, &other.x_0), (&whole.t, &whole.x_t, &whole.x_0), "{batch}");
+        }
+        assert_eq!(kept(&images, 3, 2).x_t.dim().1, 3);
+    }
+
+    #[test]
+    fn files_and_arrays() {
+        let (folder, images) = (tempfile::tempdir().unwrap(), ImagesConfig::square(4, 1));
+        for (animated, name) in [(Animated::Gif, "trajectory.gif"), (Animated::Apng, "trajectory.apng")] {
+            let trajectory = Trajectory { animated, ..kept(&images, 5, 2) };
+            let files = trajectory.save(folder.path()).unwrap();
+            assert_eq!(files, ["trajectory.png", name].map(|name| folder.path().join(name)));
+            assert!(files.iter().all(|file| file.metadata().unwrap().len() > 100));
+        }
+        let arrays = kept(&images, 5, 2).arrays();
+        let shapes: Vec<_> = arrays.iter().map(|(name, array)| (*name, array.shape())).collect();
+        assert_eq!(shapes, [("x_t", &[3, 5, 1, 4, 4][..]), ("x_0", &[3, 5, 1, 4, 4]), ("t", &[3])]);
+    }
+
+    /// However large the images, what is kept and drawn is not.
+    #[test]
+    fn large_images_are_fewer() {
+        let followed = |moments, side, channels| {
+            followed(moments, 64, &ImagesConfig::square(side, channels)).map_err(|error| error.to_string())
+        };
+        assert_eq!(followed(64, 64, 3), Ok(16));
+        assert_eq!(followed(64, 256, 3), Ok(5));
+        assert_eq!(followed(16, 1024, 1), Ok(4));
+        let error = followed(64, 1024, 3).unwrap_err();
+        assert!(error.starts_with("--trajectory 64: ") && error.ends_with("at most 32"), "{error}");
+        assert_eq!(followed(32, 1024, 3), Ok(1));
+    }
 }
