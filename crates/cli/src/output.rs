@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, ensure};
 use dataset::{AnyArray, Padding};
-use ndarray::{Array4, Axis, Ix4};
+use ndarray::{Array4, ArrayView4, Axis, Ix4};
 use tch::Tensor;
 
 use crate::config::ImagesConfig;
@@ -19,7 +19,7 @@ pub(crate) enum Form {
     Grid,
     /// Each in its own `00000.png`.
     Png,
-    /// All in `samples.npz`, array `images`, u8 `[n, h, w, c]`.
+    /// All in `samples.npz`, array `images`, u8 `[n, h, w, c]`, and whatever arrays a command adds.
     Npz,
 }
 
@@ -38,9 +38,13 @@ impl FromStr for Form {
 
 /// Tensor `[b, c, h, w]` in [-1, 1] to u8 `[b, h, w, c]`, without the border the network needed.
 pub(crate) fn to_pixels(x: &Tensor, images: &ImagesConfig) -> anyhow::Result<Array4<u8>> {
-    let array = tensor_io::to_array(x)?.into_dimensionality::<Ix4>()?;
+    array_to_pixels(tensor_io::to_array(x)?.into_dimensionality::<Ix4>()?.view(), images)
+}
+
+/// The same of an array.
+pub(crate) fn array_to_pixels(x: ArrayView4<'_, f32>, images: &ImagesConfig) -> anyhow::Result<Array4<u8>> {
     let [top, bottom, left, right] = images.padding;
-    let (padding, mut pixels) = (Padding { top, bottom, left, right }, dataset::from_model(array.view()));
+    let (padding, mut pixels) = (Padding { top, bottom, left, right }, dataset::from_model(x));
     if !padding.is_none() {
         let (height, width) = (pixels.len_of(Axis(1)), pixels.len_of(Axis(2)));
         ensure!(top + bottom < height && left + right < width, "the border is larger than the images");
@@ -58,9 +62,12 @@ pub(crate) fn to_tensor(pixels: &Array4<u8>) -> anyhow::Result<Tensor> {
 /// A nearly square grid.
 pub(crate) fn grid(pixels: &Array4<u8>) -> anyhow::Result<figures::Canvas> {
     let columns = figures::square_columns(pixels.len_of(Axis(0)));
-    // Small images are enlarged to be seen, by whole pixels.
-    let scale = (96 / pixels.len_of(Axis(1)).max(1)).clamp(1, 4);
-    Ok(figures::grid(pixels.view(), columns, scale, 2)?)
+    Ok(figures::grid(pixels.view(), columns, scale(pixels.len_of(Axis(1))), 2)?)
+}
+
+/// How many times images of a height are enlarged to be seen: small ones are, by whole pixels.
+pub(crate) fn scale(height: usize) -> usize {
+    (96 / height.max(1)).clamp(1, 4)
 }
 
 /// The grid as PNG.
@@ -83,6 +90,17 @@ pub(crate) fn save(
     folder: &Path,
     first_index: u64,
 ) -> anyhow::Result<Vec<PathBuf>> {
+    save_with(pixels, forms, folder, first_index, Vec::new())
+}
+
+/// [`save`], with more arrays beside the images in the archive.
+pub(crate) fn save_with(
+    pixels: &Array4<u8>,
+    forms: &[Form],
+    folder: &Path,
+    first_index: u64,
+    mut arrays: Vec<(&str, AnyArray)>,
+) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).with_context(|| format!("--out {}", folder.display()))?;
     let mut written = Vec::new();
     if forms.contains(&Form::Grid) {
@@ -92,8 +110,8 @@ pub(crate) fn save(
     }
     if forms.contains(&Form::Npz) {
         let path = folder.join("samples.npz");
-        let array = AnyArray::U8(pixels.clone().into_dyn());
-        dataset::write_npz(&path, &[("images", array)])?;
+        arrays.insert(0, ("images", AnyArray::U8(pixels.clone().into_dyn())));
+        dataset::write_npz(&path, &arrays)?;
         written.push(path);
     }
     if forms.contains(&Form::Png) {

@@ -164,6 +164,17 @@ pub(crate) const CALLS: &[Call] = &[
     failure(sample!("--init-noise nowhere.npy")),
     failure(sample!("--init-noise one.png")),
     usage("sample --run run --count 1 --steps 1 --out one.png"),
+    // Watching.
+    usage(sample!("--trajectory 0")),
+    usage(sample!("--trajectory 1")),
+    usage(sample!("--trajectory 65")),
+    usage(sample!("--trajectory -3")),
+    usage(sample!("--trajectory 12 --steps 10")),
+    usage(sample!("--trajectory 3 --steps 1")),
+    usage(sample!("--animation gif")),
+    usage(sample!("--animation mp4 --trajectory 8")),
+    usage(sample!("--preview now.jpg")),
+    usage(sample!("--preview one.png/now.png")),
     // Variations.
     usage("edit vary --run run --t-start 10 --out out"),
     usage("edit vary --run run --image one.png --out out"),

@@ -90,3 +90,11 @@ pub(crate) struct ImagesConfig {
     /// SHA-256 over sizes, pixels and labels.
     pub(crate) sha256: String,
 }
+
+#[cfg(test)]
+impl ImagesConfig {
+    /// Square images without a border.
+    pub(crate) fn square(side: usize, channels: usize) -> Self {
+        Self { height: side, width: side, channels, padding: [0; 4], count: 1, sha256: String::new() }
+    }
+}

@@ -14,7 +14,7 @@ use tch::Tensor;
 use crate::commands::figures::forward::in_columns;
 use crate::commands::figures::plan::{FEWER_STEPS, Plan, SIGMAS, TRAJECTORIES};
 use crate::commands::figures::times;
-use crate::commands::sampling::{NoiseArgs, in_batches};
+use crate::commands::sampling::{NoiseArgs, in_batches, tick};
 use crate::flags::{Global, Weights};
 use crate::model::Loaded;
 use crate::output;
@@ -134,14 +134,14 @@ impl<'a> Sampling<'a> {
         in_batches(self.loaded, &self.noise, count, steps, self.global, |range, noise, bar| {
             bar.set_prefix(format!("{method}, {steps} steps"));
             let x_start = noise.start(self.loaded.shape(range.len()), self.loaded.device)?;
-            let mut tick = |step: &Step<'_>| {
-                bar.inc(1);
+            let mut see = |step: &Step<'_>| {
+                tick(bar, step);
                 if range.start == 0 {
                     on_step(step)?;
                 }
                 Ok(())
             };
-            Ok(sampler.sample(&predictor, &x_start, noise, &mut tick)?)
+            Ok(sampler.sample(&predictor, &x_start, noise, &mut see)?)
         })
     }
 
