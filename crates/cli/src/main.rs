@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod conditioning;
 mod config;
 mod device;
 mod failure;

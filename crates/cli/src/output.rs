@@ -57,10 +57,28 @@ pub(crate) fn to_tensor(pixels: &Array4<u8>) -> anyhow::Result<Tensor> {
 
 /// A nearly square grid.
 pub(crate) fn grid(pixels: &Array4<u8>) -> anyhow::Result<figures::Canvas> {
-    let columns = figures::square_columns(pixels.len_of(Axis(0)));
+    class_grid(pixels, 1)
+}
+
+/// A grid of images whose classes come round every `classes` images: a row a class where the classes are as
+/// often there as each other, else nearly square in the order of the images.
+pub(crate) fn class_grid(pixels: &Array4<u8>, classes: usize) -> anyhow::Result<figures::Canvas> {
+    let count = pixels.len_of(Axis(0));
+    let (columns, order) = class_rows(count, classes);
+    let ordered = order.map(|order| pixels.select(Axis(0), &order));
     // Small images are enlarged to be seen, by whole pixels.
     let scale = (96 / pixels.len_of(Axis(1)).max(1)).clamp(1, 4);
-    Ok(figures::grid(pixels.view(), columns, scale, 2)?)
+    Ok(figures::grid(ordered.as_ref().unwrap_or(pixels).view(), columns, scale, 2)?)
+}
+
+/// Columns of a grid, and its images row by row where that is another order than theirs.
+fn class_rows(count: usize, classes: usize) -> (usize, Option<Vec<usize>>) {
+    // More than one image of each, or the grid would be a single column.
+    if classes < 2 || count < 2 * classes || !count.is_multiple_of(classes) {
+        return (figures::square_columns(count), None);
+    }
+    let columns = count / classes;
+    (columns, Some((0..count).map(|place| place % columns * classes + place / columns).collect()))
 }
 
 /// The grid as PNG.
@@ -76,18 +94,20 @@ pub(crate) fn check_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Saves images in every wanted form; returns the files, the grid first.
+/// Saves images in every wanted form; returns the files, the grid first. Classes come round every `classes`
+/// images, 1 for images without.
 pub(crate) fn save(
     pixels: &Array4<u8>,
     forms: &[Form],
     folder: &Path,
-    first_index: u64,
+    classes: usize,
 ) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).with_context(|| format!("--out {}", folder.display()))?;
     let mut written = Vec::new();
     if forms.contains(&Form::Grid) {
         let path = folder.join("grid.png");
-        files::write_atomic(&path, &grid_png(pixels)?).with_context(|| path.display().to_string())?;
+        files::write_atomic(&path, &class_grid(pixels, classes)?.png()?)
+            .with_context(|| path.display().to_string())?;
         written.push(path);
     }
     if forms.contains(&Form::Npz) {
@@ -98,7 +118,7 @@ pub(crate) fn save(
     }
     if forms.contains(&Form::Png) {
         for (index, image) in pixels.axis_iter(Axis(0)).enumerate() {
-            let path = folder.join(format!("{:05}.png", first_index + index as u64));
+            let path = folder.join(format!("{index:05}.png"));
             dataset::save_png(&path, image)?;
             written.push(path);
         }
@@ -127,4 +147,24 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::class_rows;
+
+    #[test]
+    fn a_row_holds_one_class() {
+        let (columns, order) = class_rows(12, 3);
+        let order = order.unwrap();
+        assert_eq!(columns, 4);
+        for (row, images) in order.chunks(columns).enumerate() {
+            assert!(images.iter().all(|image| image % 3 == row), "row {row}: {images:?}");
+            assert!(images.is_sorted(), "row {row}: {images:?}");
+        }
+        // No whole rows, a single column, no classes: square, in order.
+        for (count, classes) in [(11, 3), (3, 3), (2, 3), (16, 1), (16, 0)] {
+            assert_eq!(class_rows(count, classes), (figures::square_columns(count), None));
+        }
+    }
 }

@@ -101,7 +101,7 @@ impl Vary {
                 Ok(sampler.vary(&predictor, &copies, noise, &mut tick)?)
             })?;
             let folder = self.out.join(format!("t-{t_start:04}"));
-            output::save(&pixels, &forms, &folder, 0)?;
+            output::save(&pixels, &forms, &folder, 1)?;
             rows.push(json!({ "t_start": t_start, "steps": steps, "folder": folder }));
         }
         let seconds = begun.elapsed().as_secs_f64();

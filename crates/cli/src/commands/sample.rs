@@ -70,7 +70,7 @@ impl Sample {
             Ok(sampler.sample(&predictor, &x_start, noise, &mut tick)?)
         })?;
         let seconds = begun.elapsed().as_secs_f64();
-        let written = output::save(&pixels, &forms, &self.out, 0)?;
+        let written = output::save(&pixels, &forms, &self.out, 1)?;
         let summary = json!({
             "images": count, "steps": steps, "seconds": seconds,
             "images_per_s": count as f64 / seconds, "checkpoint": loaded.checkpoint, "files": written.len(),
