@@ -38,9 +38,9 @@ impl Conditioning {
         &self.classes
     }
 
-    /// How strongly.
-    pub(crate) fn guidance(&self) -> &Guidance {
-        &self.guidance
+    /// How strongly to lean towards them, if there are any.
+    pub(crate) fn guidance(&self) -> Option<&Guidance> {
+        (!self.classes.is_empty()).then_some(&self.guidance)
     }
 
     /// The labels of some of the images.

@@ -10,6 +10,7 @@ mod config;
 mod device;
 mod failure;
 mod flags;
+mod guidance_flags;
 mod logging;
 mod model;
 mod output;

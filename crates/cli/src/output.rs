@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use anyhow::{Context, ensure};
 use dataset::{AnyArray, Padding};
-use ndarray::{Array4, Axis, Ix4};
+use ndarray::{Array1, Array4, Axis, Ix4};
 use tch::Tensor;
 
+use crate::conditioning::Conditioning;
 use crate::config::ImagesConfig;
 use crate::failure::bail_usage;
 
@@ -19,7 +20,7 @@ pub(crate) enum Form {
     Grid,
     /// Each in its own `00000.png`.
     Png,
-    /// All in `samples.npz`, array `images`, u8 `[n, h, w, c]`.
+    /// All in `samples.npz`, array `images`, u8 `[n, h, w, c]`, and `labels`, i64 `[n]`, where there are classes.
     Npz,
 }
 
@@ -94,15 +95,16 @@ pub(crate) fn check_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Saves images in every wanted form; returns the files, the grid first. Classes come round every `classes`
-/// images, 1 for images without.
+/// Saves images in every wanted form, and with the arrays the labels of conditional ones; returns the files, the
+/// grid first.
 pub(crate) fn save(
     pixels: &Array4<u8>,
     forms: &[Form],
     folder: &Path,
-    classes: usize,
+    conditioning: &Conditioning,
 ) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).with_context(|| format!("--out {}", folder.display()))?;
+    let classes = conditioning.classes().len();
     let mut written = Vec::new();
     if forms.contains(&Form::Grid) {
         let path = folder.join("grid.png");
@@ -112,8 +114,12 @@ pub(crate) fn save(
     }
     if forms.contains(&Form::Npz) {
         let path = folder.join("samples.npz");
-        let array = AnyArray::U8(pixels.clone().into_dyn());
-        dataset::write_npz(&path, &[("images", array)])?;
+        let mut arrays = vec![("images", AnyArray::U8(pixels.clone().into_dyn()))];
+        if classes > 0 {
+            let labels = Array1::from(conditioning.labels(0..pixels.len_of(Axis(0))));
+            arrays.push(("labels", AnyArray::from(labels)));
+        }
+        dataset::write_npz(&path, &arrays)?;
         written.push(path);
     }
     if forms.contains(&Form::Png) {

@@ -11,6 +11,7 @@ use tch::{Kind, Tensor};
 use crate::commands::sampling::{NoiseArgs, in_batches};
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, ModelArgs};
+use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
 use crate::output::{self, Form};
 use crate::sampler_flags::SamplerArgs;
@@ -19,6 +20,7 @@ use crate::sampler_flags::SamplerArgs;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm sample --count 16 --out out/
+  ddpm sample --run runs/fashion-28-classes --class sneaker,bag --guidance 2 --count 16 --out out/
   ddpm sample --run runs/mine --sampler ddim --steps 50 --seed 7 --save grid,png,npz --out out/")]
 pub(crate) struct Sample {
     #[command(flatten)]
@@ -28,6 +30,8 @@ pub(crate) struct Sample {
     count: usize,
     #[command(flatten)]
     sampler: SamplerArgs,
+    #[command(flatten)]
+    guidance: GuidanceArgs,
     #[command(flatten)]
     noise: NoiseArgs,
     /// Start from these arrays instead of from seeded noise: x_T as .npy, f32 [n, c, h, w]
@@ -50,13 +54,14 @@ impl Sample {
         self.noise.validate()?;
         output::check_folder("--out", &self.out)?;
         self.sampler.check()?;
+        self.guidance.check()?;
         let loaded = Loaded::open(&self.model, global)?;
         let sampler = self.sampler.build(&loaded)?;
+        let conditioning = self.guidance.conditioning(&loaded)?;
         let init = self.init_noise.as_ref().map(|path| read_noise(path, &loaded)).transpose()?;
         let count = init.as_ref().map_or(self.count, |x| x.size()[0] as usize);
 
         let begun = Instant::now();
-        let predictor = loaded.predictor();
         let steps = sampler.steps();
         let pixels = in_batches(&loaded, &self.noise, count, steps, global, |range, noise, bar| {
             let x_start = match &init {
@@ -67,14 +72,16 @@ impl Sample {
                 bar.inc(1);
                 Ok(())
             };
-            Ok(sampler.sample(&predictor, &x_start, noise, &mut tick)?)
+            let model = conditioning.model((&loaded.net, loaded.kind), loaded.schedule.steps(), range)?;
+            Ok(sampler.sample(&*model, &x_start, noise, &mut tick)?)
         })?;
         let seconds = begun.elapsed().as_secs_f64();
-        let written = output::save(&pixels, &forms, &self.out, 1)?;
+        let written = output::save(&pixels, &forms, &self.out, &conditioning)?;
         let summary = json!({
             "images": count, "steps": steps, "seconds": seconds,
             "images_per_s": count as f64 / seconds, "checkpoint": loaded.checkpoint, "files": written.len(),
-            "first_file": written.first(),
+            "first_file": written.first(), "classes": conditioning.classes(),
+            "guidance": conditioning.guidance().map(|guidance| guidance.scale),
         });
         output::finish(global, &summary, || {
             let first = written.first().map(|path| path.display().to_string()).unwrap_or_default();

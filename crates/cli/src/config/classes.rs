@@ -17,8 +17,8 @@ impl Config {
                 self.train.label_dropout = 0.0;
             }
             Some(classes) if of_data == 0 => bail_usage!(
-                "model.classes = {classes}: the data ({}) has no labels; a folder with a sub-folder a class has, or \
-                 train without by --set model.classes=0, the default",
+                "model.classes = {classes}: the data ({}) has no labels, as a folder with a sub-folder a class has; pass \
+                 --set model.classes=0, the default, to train without",
                 self.data.source
             ),
             Some(classes) if classes < of_data => bail_usage!(
