@@ -16,19 +16,18 @@ const LISTED: usize = 12;
 
 /// Class and guidance.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Classes, of a conditional network")]
+#[command(next_help_heading = "Classes, of a network trained with labels")]
 pub(crate) struct GuidanceArgs {
-    /// Class of the images, a number or a name; several go round, all is every one [default: none, unconditional]
+    /// Class by name or number, several in turn, or all [default: none]
     #[arg(long, value_name = "K", value_delimiter = ',')]
     class: Vec<String>,
-    /// How strongly to lean towards the class: 1 as it was learned, more for clearer and less varied images
-    /// [default: 2]
+    /// Lean towards it: 1 as learned, more is clearer [default: 2]
     #[arg(long, value_name = "W")]
     guidance: Option<f64>,
-    /// Do so in this part of the chain only, from the image's end 0 to the noise's 1 [default: 0,1]
+    /// Lean so in a part of the chain, 0 the image's end [default: 0,1]
     #[arg(long, value_name = "LO,HI", value_delimiter = ',')]
     guidance_interval: Vec<f64>,
-    /// How far to bring the contrast back that guidance adds, 0 to 1 [default: 0]
+    /// Take back contrast that guidance adds, 0 to 1 [default: 0]
     #[arg(long, value_name = "PHI")]
     guidance_rescale: Option<f64>,
 }

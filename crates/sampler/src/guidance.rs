@@ -75,17 +75,17 @@ pub enum GuidanceError {
         got_kind: String,
     },
     /// There are more or fewer images than labels.
-    #[error("there are {expected} labels for {got} images")]
+    #[error("x_t has shape {got:?}, expected [{expected}, c, h, w], an image for each label")]
     Batch {
         /// How many labels.
         expected: i64,
-        /// How many images.
-        got: i64,
+        /// Shape of `x_t`.
+        got: Vec<i64>,
     },
     /// The network's output does not have the shape of its input.
     #[error("the network returned shape {got:?} for x_t of shape {expected:?}")]
     Output {
-        /// Shape of its input.
+        /// Shape of its input; twice the channels would do as well.
         expected: Vec<i64>,
         /// Shape of its output.
         got: Vec<i64>,
@@ -135,10 +135,11 @@ impl Guidance {
     /// without. A step calls it once: with both halves as one batch, n = 2b, where there is something to
     /// extrapolate; else, as at scale 0 or 1 and outside the interval, with n = b.
     ///
-    /// Its output may stand for eps, v or x_0. Each is, at one t, an affine function of any other with weights
-    /// that do not depend on the labels, and the weights 1 - w and w sum to 1, so guidance is the same in all
-    /// three. That does not hold for rescaling, which goes by the output as it is (v, in Lin et al. 2024), nor
-    /// is anything rescaled at scale 0, where the conditional prediction is not computed.
+    /// Its output `[n, c, h, w]`, or `[n, 2c, h, w]` with a learned variance, may stand for eps, v or x_0. Each
+    /// is, at one t, an affine function of any other with weights that do not depend on the labels, and the
+    /// weights 1 - w and w sum to 1, so guidance is the same in all three. That does not hold for rescaling,
+    /// which goes by the output as it is (v, in Lin et al. 2024), nor is anything rescaled at scale 0, where the
+    /// conditional prediction is not computed.
     ///
     /// `labels` are best on the device of the images: they are prepared here, not in every step. Only with an
     /// interval narrower than the chain is a `t` looked at, the first, since a batch has one; on a GPU the
@@ -165,9 +166,8 @@ impl Guidance {
         let both = Tensor::f_cat(&[&labels, &labels.f_full_like(NO_LABEL)?], 0)?; // [2b]
         Ok(move |x_t: &Tensor, t: &Tensor| {
             let size = x_t.size();
-            if size.first() != Some(&batch) {
-                let got = size.first().copied().unwrap_or(0);
-                return Err(GuidanceError::Batch { expected: batch, got }.into());
+            if size.len() != 4 || size[0] != batch {
+                return Err(GuidanceError::Batch { expected: batch, got: size }.into());
             }
             match guidance.ask(t, timesteps)? {
                 Ask::Unconditional => model(x_t, t, None),
@@ -175,14 +175,11 @@ impl Guidance {
                 Ask::Both => {
                     let twice = Tensor::f_cat(&[x_t, x_t], 0)?; // [2b, c, h, w]
                     let output = model(&twice, &Tensor::f_cat(&[t, t], 0)?, Some(&both))?;
-                    if output.size() != twice.size() {
-                        let (expected, got) = (twice.size(), output.size());
-                        return Err(GuidanceError::Output { expected, got }.into());
-                    }
-                    // A network in half precision answers in it; differences are taken in f32.
-                    let output = output.f_to_kind(Kind::Float)?;
+                    check_output(&twice, &output)?;
+                    // A network in half precision answers in it; differences are taken in that of x_t.
+                    let output = output.f_to_kind(x_t.f_kind()?)?;
                     let halves = [output.f_narrow(0, 0, batch)?, output.f_narrow(0, batch, batch)?];
-                    Ok(guidance.combine(&halves[0], &halves[1])?)
+                    Ok(guidance.combine(&halves[0], &halves[1], size[1])?)
                 }
             }
         })
@@ -205,8 +202,15 @@ impl Guidance {
         Ok(low < share && share <= high)
     }
 
-    /// The guided output from the conditional and the unconditional one, `[b, c, h, w]` each.
-    fn combine(&self, conditional: &Tensor, unconditional: &Tensor) -> Result<Tensor, TchError> {
+    /// The guided output from the conditional and the unconditional one, `[b, c, h, w]` or, with a learned
+    /// variance, `[b, 2c, h, w]` each. The variance stays the conditional one: it is no weighted sum.
+    fn combine(&self, conditional: &Tensor, unconditional: &Tensor, c: i64) -> Result<Tensor, TchError> {
+        let all = conditional.size()[1];
+        let mean = self.extrapolate(&conditional.f_narrow(1, 0, c)?, &unconditional.f_narrow(1, 0, c)?)?;
+        if all == c { Ok(mean) } else { Tensor::f_cat(&[mean, conditional.f_narrow(1, c, all - c)?], 1) }
+    }
+
+    fn extrapolate(&self, conditional: &Tensor, unconditional: &Tensor) -> Result<Tensor, TchError> {
         let difference = conditional.f_sub(unconditional)?;
         let guided = difference.f_mul_scalar(self.scale)?.f_add(unconditional)?;
         if self.rescale == 0.0 {
@@ -220,6 +224,18 @@ impl Guidance {
         let ratio = ratio.f_where_self(&of_guided.f_gt(0.0)?, &ratio.f_ones_like()?)?;
         let factor = ratio.f_mul_scalar(self.rescale)?.f_add_scalar(1.0 - self.rescale)?;
         guided.f_mul(&factor.f_view([-1, 1, 1, 1])?)
+    }
+}
+
+/// The network's output is of the shape of its input, or has twice the channels when it learned the variance.
+fn check_output(x_t: &Tensor, output: &Tensor) -> Result<(), GuidanceError> {
+    let (expected, got) = (x_t.size(), output.size());
+    let mut with_variance = expected.clone();
+    with_variance[1] *= 2;
+    if got == expected || got == with_variance {
+        Ok(())
+    } else {
+        Err(GuidanceError::Output { expected, got })
     }
 }
 

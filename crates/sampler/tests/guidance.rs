@@ -198,6 +198,21 @@ fn rescaling_brings_each_image_back_to_its_own_deviation() {
     assert!(numbers(&output).iter().all(|&x| x == 1.0));
 }
 
+/// A learned variance comes behind the mean in the channels, and is the conditional one.
+#[test]
+fn a_learned_variance_is_not_guided() {
+    let (labels, x_t, t) = (Tensor::from_slice(&[2_i64, 0]), images(0, [2, 3, 4, 4]), at(200, 2));
+    let learned = |x: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
+        let variance = x.zeros_like() + means(&each(labels, x.size()[0]));
+        Ok(Tensor::cat(&[network(x, t, labels)?, variance], 1))
+    };
+    let guidance = Guidance { rescale: 0.5, ..Guidance::new(3.0) };
+    let output = guidance.apply(learned, &labels, 1000).unwrap()(&x_t, &t).unwrap();
+    let mean = guidance.apply(network, &labels, 1000).unwrap()(&x_t, &t).unwrap();
+    assert_eq!(output.narrow(1, 0, 3), mean);
+    assert_eq!(output.narrow(1, 3, 3), x_t.zeros_like() + means(&[2, 0]));
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let guidance = Guidance::new(2.0);
@@ -214,7 +229,10 @@ fn what_does_not_fit_is_refused() {
 
     let three = guidance.apply(network, &Tensor::from_slice(&[1_i64, 2, 0]), 1000).unwrap();
     let error = three(&images(0, [2, 1, 2, 2]), &at(10, 2)).unwrap_err();
-    assert_eq!(error.to_string(), "there are 3 labels for 2 images");
+    assert_eq!(
+        error.to_string(),
+        "x_t has shape [2, 1, 2, 2], expected [3, c, h, w], an image for each label"
+    );
     let halving = |x: &Tensor, _: &Tensor, _: Option<&Tensor>| Ok(x.narrow(0, 0, 2));
     let halved = guidance.apply(halving, &Tensor::from_slice(&[1_i64, 2]), 1000).unwrap();
     let error = halved(&images(0, [2, 1, 2, 2]), &at(10, 2)).unwrap_err();

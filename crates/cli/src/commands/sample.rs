@@ -29,10 +29,6 @@ pub(crate) struct Sample {
     #[arg(long, value_name = "N", default_value_t = 64)]
     count: usize,
     #[command(flatten)]
-    sampler: SamplerArgs,
-    #[command(flatten)]
-    guidance: GuidanceArgs,
-    #[command(flatten)]
     noise: NoiseArgs,
     /// Start from these arrays instead of from seeded noise: x_T as .npy, f32 [n, c, h, w]
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
@@ -43,6 +39,11 @@ pub(crate) struct Sample {
     /// Folder for the images
     #[arg(long, value_name = "DIR", default_value = "out/samples")]
     out: PathBuf,
+    // Groups with a heading come last: what follows one is listed under it.
+    #[command(flatten)]
+    sampler: SamplerArgs,
+    #[command(flatten)]
+    guidance: GuidanceArgs,
 }
 
 impl Sample {
