@@ -12,6 +12,7 @@ use serde_json::json;
 use tracing::warn;
 
 use crate::commands::sampling::{NoiseArgs, in_batches, tick};
+use crate::conditioning::Conditioning;
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, ModelArgs};
 use crate::model::Loaded;
@@ -101,7 +102,7 @@ impl Vary {
                 Ok(sampler.vary(&predictor, &copies, noise, &mut on_step)?)
             })?;
             let folder = self.out.join(format!("t-{t_start:04}"));
-            output::save(&pixels, &forms, &folder, 0)?;
+            output::save(&pixels, &forms, &folder, &Conditioning::none())?;
             rows.push(json!({ "t_start": t_start, "steps": steps, "folder": folder }));
         }
         let seconds = begun.elapsed().as_secs_f64();
