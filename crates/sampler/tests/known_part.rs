@@ -40,7 +40,7 @@ fn sampler(schedule: &Schedule, method: Method, steps: usize) -> Sampler {
         steps: Some(steps),
         threshold: Threshold::Off,
         prediction: Prediction::X0,
-        times: Times::LogSnr,
+        times: Times::LogSnr { whole: false },
         ..SamplerConfig::new(method)
     };
     Sampler::new(schedule, &config).unwrap()

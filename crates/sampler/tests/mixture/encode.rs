@@ -63,14 +63,14 @@ fn the_way_up_has_the_order_of_the_solver() {
     let exact: Vec<f64> = pixels().iter().map(|&x| world.flow(x, &from, &to)).collect();
     for (method, expected) in [(DDIM, 0.9..1.1), (HEUN, 1.8..2.2)] {
         let errors = [50, 100, 200].map(|steps| {
-            let x_t = encoded(&world, &config(method, Times::LogSnr, steps));
+            let x_t = encoded(&world, &config(method, Times::LogSnr { whole: false }, steps));
             (steps, worst(&x_t, exact.iter().copied()))
         });
         let got = order(&errors);
         assert!(expected.contains(&got), "{method}: order {got:.2}, {errors:?}");
         // Up and down again, the errors of both ways add up or, for Heun's, nearly cancel.
-        let trips =
-            [50, 100, 200].map(|steps| (steps, round_trip(&world, &config(method, Times::LogSnr, steps))));
+        let trips = [50, 100, 200]
+            .map(|steps| (steps, round_trip(&world, &config(method, Times::LogSnr { whole: false }, steps))));
         let got = order(&trips);
         assert!(
             got > expected.start && trips.iter().zip(errors).all(|(trip, up)| trip.1 < up.1),
@@ -124,7 +124,7 @@ fn gaussian_data_becomes_standard_normal() {
     };
     let (from, to) = (world.schedule.level_at(0.0).unwrap(), world.schedule.level_at(999.0).unwrap());
     for (method, bound) in [(DDIM, 2e-2), (HEUN, 2e-4)] {
-        let x_t = encoded(&world, &config(method, Times::LogSnr, 400));
+        let x_t = encoded(&world, &config(method, Times::LogSnr { whole: false }, 400));
         let numbers: Vec<f64> = Vec::try_from(x_t.view(-1)).unwrap();
         let error = numbers.iter().zip(pixels()).map(|(x_t, x)| (scaled(*x_t, to) - scaled(x, from)).abs());
         let error = error.fold(0.0, f64::max);
