@@ -1,14 +1,8 @@
 //! Groups of flags that several commands share.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use anyhow::anyhow;
 use clap::{Args, ValueEnum};
-use sampler::{Method, SamplerConfig};
-use schedule::{Spacing, Variance};
-
-use crate::failure::{bail_usage, usage};
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -56,67 +50,4 @@ pub(crate) enum Weights {
     Ema,
     // As trained.
     Raw,
-}
-
-/// How to run the reverse process.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SamplerArgs {
-    /// Solver: ddpm or ddim
-    #[arg(long, value_name = "NAME", default_value = "ddpm")]
-    pub(crate) sampler: String,
-    /// Steps of the solver, 1 to T [default: all T]
-    #[arg(long, value_name = "N")]
-    pub(crate) steps: Option<usize>,
-    /// Which t a shorter chain visits: leading, trailing, linspace or quadratic
-    #[arg(long, value_name = "NAME", default_value = "trailing")]
-    pub(crate) spacing: String,
-    /// Variance of ddpm's noise: fixed-small (the posterior's) or fixed-large (beta_t) [default: fixed-small]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sigma: Option<String>,
-    /// Share of noise in ddim, 0 (none) to 1 (as much as ddpm) [default: 0]
-    #[arg(long, value_name = "X")]
-    pub(crate) eta: Option<f64>,
-    /// Let the predicted x_0 leave [-1, 1]
-    #[arg(long)]
-    pub(crate) no_clip: bool,
-}
-
-impl SamplerArgs {
-    /// A solver by name, everything else as usual.
-    pub(crate) fn named(sampler: &str, steps: usize) -> Self {
-        Self {
-            sampler: sampler.to_owned(),
-            steps: Some(steps),
-            spacing: Spacing::Trailing.name().to_owned(),
-            sigma: None,
-            eta: None,
-            no_clip: false,
-        }
-    }
-
-    /// The flags as a configuration, not yet checked against a schedule.
-    pub(crate) fn config(&self) -> anyhow::Result<SamplerConfig> {
-        let mut method = Method::from_str(&self.sampler).map_err(|e| usage(anyhow!("--sampler: {e}")))?;
-        match &mut method {
-            Method::Ddpm { variance } => {
-                if let Some(sigma) = &self.sigma {
-                    *variance = Variance::from_str(sigma).map_err(|e| usage(anyhow!("--sigma: {e}")))?;
-                }
-            }
-            Method::Ddim { eta } => *eta = self.eta.unwrap_or(*eta),
-            _ => {}
-        }
-        match method {
-            Method::Ddpm { .. } if self.eta.is_some() => {
-                bail_usage!("--eta belongs to --sampler ddim; ddpm has --sigma")
-            }
-            Method::Ddim { .. } if self.sigma.is_some() => {
-                bail_usage!("--sigma belongs to --sampler ddpm; ddim has --eta")
-            }
-            _ => {}
-        }
-        let spacing = Spacing::from_str(&self.spacing).map_err(|e| usage(anyhow!("--spacing: {e}")))?;
-        let steps = self.steps;
-        Ok(SamplerConfig { steps, spacing, clip_x_0: !self.no_clip, ..SamplerConfig::new(method) })
-    }
 }

@@ -13,6 +13,7 @@ mod logging;
 mod model;
 mod output;
 mod progress;
+mod sampler_flags;
 mod signals;
 
 use std::process::ExitCode;

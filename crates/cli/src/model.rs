@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use sampler::BoxError;
-use schedule::Schedule;
+use schedule::{Prediction, Schedule};
 use tch::{Device, Kind, Tensor};
 use tracing::{info, warn};
 use trainer::{Checkpoint, EpsTables};
@@ -31,6 +31,7 @@ pub(crate) struct Loaded {
     pub(crate) run: Option<PathBuf>,
     pub(crate) device: Device,
     pub(crate) kind: Kind,
+    /// From the output to eps, for `ddpm predict`.
     pub(crate) eps_tables: EpsTables,
 }
 
@@ -62,9 +63,14 @@ impl Loaded {
         Ok(Self { eps_tables, net, config, images, schedule, step, checkpoint, run, device, kind })
     }
 
-    /// The network as the sampler wants it: eps from `x_t` and t, whatever its output stands for.
+    /// The network as a sampler calls it; its output stands for [`Loaded::prediction`].
     pub(crate) fn predictor(&self) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + '_ {
-        eps_predictor(&self.net, &self.eps_tables, self.kind)
+        predictor(&self.net, self.kind)
+    }
+
+    /// What the output stands for.
+    pub(crate) fn prediction(&self) -> Prediction {
+        self.config.train.prediction
     }
 
     /// `[count, c, h, w]` of the images the network sees.
@@ -74,14 +80,13 @@ impl Loaded {
     }
 }
 
-/// A network's output turned into eps.
-pub(crate) fn eps_predictor<'a>(
-    net: &'a UNet,
-    tables: &'a EpsTables,
+/// A network as a sampler calls it.
+pub(crate) fn predictor(
+    net: &UNet,
     kind: Kind,
-) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + 'a {
+) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + '_ {
     let pass = Pass::eval().with_kind(kind);
-    move |x_t, t| Ok(tables.eps(x_t, t, net.forward(x_t, t, None, &pass)?)?)
+    move |x_t, t| Ok(net.forward(x_t, t, None, &pass)?)
 }
 
 fn open_model(folder: &Path) -> anyhow::Result<Checkpoint> {

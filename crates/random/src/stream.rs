@@ -38,6 +38,8 @@ pub enum Purpose {
     LabelDropout = 12,
     /// Noise and times of evaluation.
     Evaluate = 13,
+    /// Noise put back before a step of a sampler; the step is the image's index, one sub-stream a reverse step.
+    Churn = 14,
 }
 
 /// Numbers of one (seed, purpose, step, rank), in a fixed order.

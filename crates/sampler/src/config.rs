@@ -1,78 +1,26 @@
 //! Which solver, how many steps, and what the network predicts.
 
-use std::fmt;
-use std::str::FromStr;
-
-use schedule::{Prediction, Schedule, Spacing, Variance};
+use schedule::{Prediction, Schedule, Spacing};
 
 use crate::error::SamplerError;
-
-/// The solver, with its own parameters.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub enum Method {
-    /// Ancestral sampling, Algorithm 2 (Ho et al. 2020).
-    Ddpm {
-        /// `sigma_t^2`.
-        variance: Variance,
-    },
-    /// Denoising diffusion implicit models (Song et al. 2021).
-    Ddim {
-        /// Scale of the noise: 0 is deterministic, 1 is DDPM with [`Variance::FixedSmall`].
-        eta: f64,
-    },
-}
-
-impl Method {
-    /// The names that [`FromStr`] knows.
-    pub const NAMES: &[&str] = &["ddpm", "ddim"];
-
-    /// The solver's name, whatever its parameters.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Ddpm { .. } => "ddpm",
-            Self::Ddim { .. } => "ddim",
-        }
-    }
-}
-
-/// `ddpm` is [`Variance::FixedSmall`], the choice that also does well in short chains; over all 1000 steps
-/// [`Variance::FixedLarge`] did better on CIFAR-10 (Song et al. 2021, Table 1, rows eta = 1 and sigma-hat).
-/// `ddim` is eta = 0.
-impl FromStr for Method {
-    type Err = SamplerError;
-
-    fn from_str(name: &str) -> Result<Self, SamplerError> {
-        match name {
-            "ddpm" => Ok(Self::Ddpm { variance: Variance::FixedSmall }),
-            "ddim" => Ok(Self::Ddim { eta: 0.0 }),
-            _ => Err(SamplerError::UnknownName {
-                what: "sampler",
-                got: name.to_owned(),
-                expected: Self::NAMES,
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
+use crate::method::Method;
+use crate::threshold::Threshold;
+use crate::times::{End, Times};
 
 /// Everything a [`crate::Sampler`] is made from, besides the schedule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamplerConfig {
     /// The solver.
     pub method: Method,
-    /// Network calls from pure noise to an image, in `1..=T`; `None` is all T.
+    /// Steps from pure noise to an image, in `1..=T`; `None` is all T, or as many as are given. Most solvers call
+    /// the network once a step.
     pub steps: Option<usize>,
-    /// Which of the T steps a shorter chain keeps.
-    pub spacing: Spacing,
-    /// Keep the predicted `x_0` in [-1, 1], the range of images, at every step.
-    pub clip_x_0: bool,
+    /// Which levels a shorter chain passes through.
+    pub times: Times,
+    /// Where it ends.
+    pub end: End,
+    /// What happens to a predicted `x_0` that leaves [-1, 1], the range of images.
+    pub threshold: Threshold,
     /// What the network was trained to predict.
     pub prediction: Prediction,
 }
@@ -82,13 +30,20 @@ impl SamplerConfig {
     /// [`Spacing::Trailing`], so that it starts at T - 1, where `x_t` is pure noise.
     #[must_use]
     pub fn new(method: Method) -> Self {
-        Self { method, steps: None, spacing: Spacing::Trailing, clip_x_0: true, prediction: Prediction::Eps }
+        Self {
+            method,
+            steps: None,
+            times: Times::Spaced(Spacing::Trailing),
+            end: End::Data,
+            threshold: Threshold::Clip,
+            prediction: Prediction::Eps,
+        }
     }
 
     /// Checks all values against the schedule that the network was trained on.
     ///
     /// # Errors
-    /// [`SamplerError::Steps`] and [`SamplerError::Eta`].
+    /// [`SamplerError::Steps`] and those of the method's own parameters.
     ///
     /// ```
     /// use sampler::{Method, SamplerConfig};
@@ -105,10 +60,16 @@ impl SamplerConfig {
             }
             _ => {}
         }
-        match self.method {
-            // NaN is in no range.
-            Method::Ddim { eta } if !(0.0..=1.0).contains(&eta) => Err(SamplerError::Eta { got: eta }),
-            Method::Ddim { .. } | Method::Ddpm { .. } => Ok(()),
+        self.times.validate()?;
+        self.threshold.validate()?;
+        self.method.validate()
+    }
+
+    /// The steps of the whole chain.
+    pub(crate) fn whole_steps(&self, schedule: &Schedule) -> usize {
+        match &self.times {
+            Times::Given(times) => times.len(),
+            _ => self.steps.unwrap_or(schedule.steps()),
         }
     }
 }
@@ -116,15 +77,6 @@ impl SamplerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_come_back() {
-        for name in Method::NAMES {
-            assert_eq!(name.parse::<Method>().unwrap().to_string(), *name);
-        }
-        let error = "euler".parse::<Method>().unwrap_err();
-        assert_eq!(error.to_string(), "unknown sampler \"euler\", expected one of: ddpm, ddim");
-    }
 
     #[test]
     fn values_out_of_range() {
@@ -135,10 +87,13 @@ mod tests {
             let error = config.validate(&schedule).unwrap_err();
             assert!(matches!(error, SamplerError::Steps { timesteps: 1000, got: g } if g == got));
         }
-        for eta in [-0.1, 1.0 + 1e-9, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let error = ddim(eta).validate(&schedule).unwrap_err();
-            assert!(matches!(error, SamplerError::Eta { got } if got.total_cmp(&eta).is_eq()));
+        assert!(ddim(1.5).validate(&schedule).is_err());
+        for rho in [0.5, f64::NAN, f64::INFINITY] {
+            let config = SamplerConfig { times: Times::Karras { rho }, ..ddim(0.0) };
+            assert!(matches!(config.validate(&schedule), Err(SamplerError::Value { what: "rho", .. })));
         }
+        let dynamic = Threshold::Dynamic { quantile: 2.0, max: 1.0 };
+        assert!(SamplerConfig { threshold: dynamic, ..ddim(0.0) }.validate(&schedule).is_err());
         for (steps, eta) in [(None, 0.0), (Some(1), 1.0), (Some(1000), 0.5)] {
             SamplerConfig { steps, ..ddim(eta) }.validate(&schedule).unwrap();
         }

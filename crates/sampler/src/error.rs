@@ -24,6 +24,42 @@ pub enum SamplerError {
         /// The value.
         got: f64,
     },
+    /// The order of a solver is out of range.
+    #[error("order = {got}: expected 1 to {highest}")]
+    Order {
+        /// The order asked for.
+        got: usize,
+        /// The highest there is.
+        highest: usize,
+    },
+    /// A parameter is out of range or not a number.
+    #[error("{what} = {got}: expected {expected}")]
+    Value {
+        /// The parameter.
+        what: &'static str,
+        /// The value.
+        got: f64,
+        /// Its range.
+        expected: &'static str,
+    },
+    /// Levels that do not lead from noise to data.
+    #[error("the levels of a chain do not fit at position {position}: {reason}")]
+    Grid {
+        /// Position in the chain, from 0.
+        position: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The solver has no finite weights on this chain.
+    #[error(
+        "{method} cannot take the step at t = {t}, where no signal is left (zero terminal SNR): use ddim or dpmpp-2m"
+    )]
+    Unsolvable {
+        /// The solver.
+        method: &'static str,
+        /// Where.
+        t: f64,
+    },
     /// A variation cannot start there.
     #[error(
         "t_start = {got}: expected 1 (the image hardly changes) to {timesteps} (nothing is left of the image)"
@@ -44,9 +80,9 @@ pub enum SamplerError {
         /// The valid names.
         expected: &'static [&'static str],
     },
-    /// A tensor is no batch of f32 images, or too large to address.
+    /// A tensor is no batch of images, or too large to address.
     #[error(
-        "{what} must be f32 of shape [b, c, h, w] with something on each axis, got {got_kind} of shape {got:?}"
+        "{what} must be f32 or f64 of shape [b, c, h, w] with something on each axis, got {got_kind} of shape {got:?}"
     )]
     Images {
         /// The tensor.
@@ -57,9 +93,9 @@ pub enum SamplerError {
         got_kind: String,
     },
     /// The network's output does not have the shape of its input.
-    #[error("the network returned shape {got:?} for x_t of shape {expected:?}")]
+    #[error("the network returned shape {got:?}, expected {expected:?}")]
     Output {
-        /// Shape of `x_t`.
+        /// Shape of `x_t`, with twice the channels when the variance is learned.
         expected: Vec<i64>,
         /// Shape of the prediction.
         got: Vec<i64>,

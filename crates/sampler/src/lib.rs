@@ -13,7 +13,7 @@
 //! // The network of data that is a single grey: what is not that grey is noise.
 //! let schedule = Schedule::ddpm();
 //! let model = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
-//!     let t = i64::try_from(t.f_get(0)?)? as usize;
+//!     let t = f64::try_from(t.f_get(0)?)? as usize;
 //!     Ok((x_t - 0.5 * schedule.sqrt_alpha_bars()[t]) / schedule.sqrt_one_minus_alpha_bars()[t])
 //! };
 //!
@@ -27,19 +27,27 @@
 //! ```
 
 mod config;
-mod ddim;
-mod ddpm;
 mod error;
+mod grid;
+mod method;
 mod noise;
+mod run;
 mod sampler;
-mod update;
+pub mod solvers;
+mod stage;
+mod sum;
+mod threshold;
+mod times;
 mod vary;
 
-pub use config::{Method, SamplerConfig};
-pub use ddim::ddim_updates;
-pub use ddpm::ddpm_updates;
+pub use config::SamplerConfig;
 pub use error::{BoxError, SamplerError};
-pub use noise::Noise;
+pub use grid::Grid;
+pub use method::Method;
+pub use noise::{Draw, Noise, NoiseSource};
 pub use sampler::{Model, Observer, Sampler, Step};
-pub use schedule::Prediction;
-pub use update::Update;
+pub use schedule::{Level, Prediction};
+pub use solvers::{BFunction, ChurnSettings, Correction, Deis, DpmPp, UniPc};
+pub use stage::{Churn, Memory, Stage, StageNoise, Sum};
+pub use threshold::Threshold;
+pub use times::{End, Times};

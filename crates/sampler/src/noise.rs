@@ -6,13 +6,47 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::SamplerError;
 
-/// Where the noise of a batch comes from: element k of the batch is image `first_index + k` of the seed.
+/// Which noise a solver asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Draw {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The time of the step that asks, in `0..=T-1`.
+    pub t: f64,
+    /// How often that step was taken before: 0 unless steps are repeated, as in inpainting.
+    pub visit: u32,
+}
+
+/// Where a sampler's noise comes from.
+pub trait NoiseSource {
+    /// Standard normal noise `[b, c, h, w]` f32 on the device. The same draw gives the same noise, and different draws
+    /// independent ones.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being drawn.
+    fn draw(&self, draw: Draw, shape: &[i64], device: Device) -> Result<Tensor, SamplerError>;
+}
+
+/// Noise by seed: element k of the batch is image `first_index + k` of the seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Noise {
     /// The seed of the whole set of images.
     pub seed: u64,
     /// Index of the batch's first image in that set.
     pub first_index: u64,
+}
+
+/// Keyed by t and not by the position in the chain: two variations of an image share the noise of the steps that both
+/// run.
+impl NoiseSource for Noise {
+    fn draw(&self, draw: Draw, shape: &[i64], device: Device) -> Result<Tensor, SamplerError> {
+        self.numbers(draw.purpose, sub_stream(draw.t), draw.visit, shape, device)
+    }
+}
+
+/// A whole t counts as itself; a fraction as the bits of its f32, which are far above any whole t.
+fn sub_stream(t: f64) -> u32 {
+    if t.fract() == 0.0 { t as u32 } else { (t as f32).to_bits() }
 }
 
 impl Noise {
@@ -30,26 +64,14 @@ impl Noise {
     /// # Ok::<(), sampler::SamplerError>(())
     /// ```
     pub fn start(&self, shape: [i64; 4], device: Device) -> Result<Tensor, SamplerError> {
-        self.draw(Purpose::SampleStart, 0, &shape, device)
+        self.numbers(Purpose::SampleStart, 0, 0, &shape, device)
     }
 
-    /// The noise that the reverse step at t adds, t in `0..T` of the original chain.
-    ///
-    /// Keyed by t and not by the position in the chain: two variations of an image share the noise of the
-    /// steps that both run.
-    pub(crate) fn step(&self, t: usize, shape: &[i64], device: Device) -> Result<Tensor, SamplerError> {
-        self.draw(Purpose::SampleNoise, t as u32, shape, device)
-    }
-
-    /// The noise that diffuses given images.
-    pub(crate) fn diffuse(&self, shape: &[i64], device: Device) -> Result<Tensor, SamplerError> {
-        self.draw(Purpose::Diffuse, 0, shape, device)
-    }
-
-    fn draw(
+    fn numbers(
         &self,
         purpose: Purpose,
         sub_stream: u32,
+        visit: u32,
         shape: &[i64],
         device: Device,
     ) -> Result<Tensor, SamplerError> {
@@ -60,7 +82,7 @@ impl Noise {
         let mut values = vec![0.0_f32; total];
         for (k, image) in values.chunks_exact_mut(numbers).enumerate() {
             let index = self.first_index.wrapping_add(k as u64);
-            Stream::new(self.seed, purpose, index, 0).sub_stream(sub_stream).fill_normal(image);
+            Stream::new(self.seed, purpose, index, visit).sub_stream(sub_stream).fill_normal(image);
         }
         let noise = tensor_io::from_slice(&values, shape)?;
         // Non-blocking: the copy queues behind the network's kernels and the host need not wait for them.
@@ -91,16 +113,25 @@ mod tests {
         tensor_io::to_vec(&result.unwrap()).unwrap()
     }
 
+    fn of_step(noise: Noise, purpose: Purpose, t: f64, visit: u32, shape: &[i64]) -> Vec<f32> {
+        drawn(noise.draw(Draw { purpose, t, visit }, shape, Device::Cpu))
+    }
+
     #[test]
     fn every_coordinate_gives_other_noise() {
         let shape = [1, 1, 2, 3];
+        let one = noise(1, 0);
         let draws = [
-            drawn(noise(1, 0).start(shape, Device::Cpu)),
+            drawn(one.start(shape, Device::Cpu)),
             drawn(noise(2, 0).start(shape, Device::Cpu)),
             drawn(noise(1, 1).start(shape, Device::Cpu)),
-            drawn(noise(1, 0).step(0, &shape, Device::Cpu)),
-            drawn(noise(1, 0).step(1, &shape, Device::Cpu)),
-            drawn(noise(1, 0).diffuse(&shape, Device::Cpu)),
+            of_step(one, Purpose::SampleNoise, 0.0, 0, &shape),
+            of_step(one, Purpose::SampleNoise, 1.0, 0, &shape),
+            of_step(one, Purpose::SampleNoise, 0.5, 0, &shape),
+            of_step(one, Purpose::SampleNoise, 0.25, 0, &shape),
+            of_step(one, Purpose::SampleNoise, 0.0, 1, &shape),
+            of_step(one, Purpose::Churn, 0.0, 0, &shape),
+            of_step(one, Purpose::Diffuse, 0.0, 0, &shape),
         ];
         for (i, a) in draws.iter().enumerate() {
             assert!(draws[..i].iter().all(|b| a != b), "draw {i} came before");
@@ -109,9 +140,9 @@ mod tests {
 
     #[test]
     fn an_odd_number_of_pixels_keeps_images_apart() {
-        let all = drawn(noise(1, 10).step(7, &[3, 1, 1, 5], Device::Cpu));
+        let all = of_step(noise(1, 10), Purpose::SampleNoise, 7.0, 0, &[3, 1, 1, 5]);
         for k in 0..3_usize {
-            let one = drawn(noise(1, 10 + k as u64).step(7, &[1, 1, 1, 5], Device::Cpu));
+            let one = of_step(noise(1, 10 + k as u64), Purpose::SampleNoise, 7.0, 0, &[1, 1, 1, 5]);
             assert_eq!(all[5 * k..5 * (k + 1)], one);
         }
     }

@@ -1,25 +1,27 @@
-//! The reverse process: t falls from the last step to 0, one network call each, with every coefficient
-//! computed beforehand (Ho et al. 2020, Algorithm 2).
+//! The reverse process: from noise to an image, with every coefficient computed beforehand (Ho et al. 2020,
+//! Algorithm 2, and what grew from it).
 
-use schedule::{Respaced, Schedule, timesteps};
+use schedule::{Level, Schedule};
 use tch::{Kind, Tensor};
 use tracing::{instrument, trace};
 
-use crate::config::{Method, SamplerConfig};
-use crate::ddim::ddim_updates;
-use crate::ddpm::ddpm_updates;
+use crate::config::SamplerConfig;
 use crate::error::{BoxError, SamplerError};
-use crate::noise::Noise;
-use crate::update::{Update, weighted_sum};
+use crate::grid::Grid;
+use crate::noise::NoiseSource;
+use crate::run::Run;
+use crate::stage::{Stage, StageNoise};
+use crate::threshold::Threshold;
 
-/// The network: `x_t` `[b, c, h, w]` f32 and `t` `[b]` i64 on the same device to its prediction
-/// `[b, c, h, w]`. `t` is in `0..T` of the chain it was trained on, the same for the whole batch.
+/// The network: `x_t` `[b, c, h, w]` and `t` `[b]`, both of one floating type on one device, to its prediction
+/// `[b, c, h, w]`. `t` is in `0..=T-1` of the chain it was trained on, the same for the whole batch; a fraction where
+/// the levels were chosen between the chain's steps.
 pub type Model<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + 'a;
 
-/// Called after each reverse step. An error ends the sampling and is passed on.
+/// Called after each step. An error ends the sampling and is passed on.
 pub type Observer<'a> = dyn FnMut(&Step<'_>) -> Result<(), BoxError> + 'a;
 
-/// One finished reverse step. The tensors are never written to again, so an observer may keep them.
+/// One finished step. The tensors are never written to again, so an observer may keep them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Step<'a> {
@@ -27,9 +29,9 @@ pub struct Step<'a> {
     pub index: usize,
     /// Steps in all.
     pub of: usize,
-    /// The t that the network got, in `0..T` of the original chain; it falls from step to step.
-    pub t: usize,
-    /// What the network got, `[b, c, h, w]`.
+    /// The t that the step started from, in `0..=T-1` of the original chain; it falls from step to step.
+    pub t: f64,
+    /// What the network got first in this step, `[b, c, h, w]`.
     pub x_t: &'a Tensor,
     /// The image that the network predicted from it, `[b, c, h, w]`, clipped if the configuration says so.
     pub x_0: &'a Tensor,
@@ -40,142 +42,153 @@ pub struct Step<'a> {
 /// A solver on one chain of steps, with its coefficients. It holds no tensors and works on any device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampler {
-    clip_x_0: bool,
-    /// In the order of t; run from the end.
-    pub(crate) steps: Vec<ReverseStep>,
-    /// `sqrt(alpha_bar)` and `sqrt(1 - alpha_bar)` where the chain starts.
-    pub(crate) start: (f64, f64),
+    pub(crate) grid: Grid,
+    pub(crate) threshold: Threshold,
+    /// In the order of the calls.
+    pub(crate) calls: Vec<Call>,
+    /// How many memories to keep: as many as any call asks for, beside those that are soon to be forgotten.
+    pub(crate) depth: usize,
 }
 
-/// All that a step needs to know beforehand.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct ReverseStep {
-    /// In the original chain.
-    pub(crate) t: usize,
+/// All that a call needs to know beforehand.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Call {
     /// The weights of `x_t` and of the network's output in `x_0`.
-    x_0_weights: (f64, f64),
-    update: Update,
+    pub(crate) x_0_weights: (f64, f64),
+    /// Step of the grid, from 0.
+    pub(crate) step: usize,
+    pub(crate) stage: Stage,
 }
 
 impl Sampler {
-    /// A sampler that starts from pure noise. `schedule` is the one the network was trained on.
+    /// The coefficients of a solver for a schedule.
     ///
     /// # Errors
-    /// Those of [`SamplerConfig::validate`]; [`schedule::ScheduleError::NoSignal`] for a network that predicts
-    /// eps on a chain that ends without any signal.
+    /// [`SamplerError::Steps`] and the errors of the method's parameters, see [`SamplerConfig::validate`];
+    /// [`SamplerError::Schedule`] where the prediction says nothing about `x_0`: eps at a step without any signal;
+    /// [`SamplerError::Unsolvable`] for a solver that cannot start there.
     pub fn new(schedule: &Schedule, config: &SamplerConfig) -> Result<Self, SamplerError> {
         config.validate(schedule)?;
-        let train_steps = schedule.steps();
-        let kept = timesteps(config.spacing, train_steps, config.steps.unwrap_or(train_steps))?;
-        Self::on_chain(&schedule.respace(&kept)?, config)
+        let steps = config.whole_steps(schedule);
+        let grid = config.times.grid(schedule, schedule.steps(), steps, config.end)?;
+        Self::on_grid(schedule, config, grid)
     }
 
-    /// The coefficients of a chain, whole, respaced or cut.
-    pub(crate) fn on_chain(chain: &Respaced, config: &SamplerConfig) -> Result<Self, SamplerError> {
-        let Respaced { schedule, timesteps, .. } = chain;
-        let updates = match config.method {
-            Method::Ddpm { variance } => ddpm_updates(schedule, variance),
-            Method::Ddim { eta } => ddim_updates(schedule, eta),
-        };
-        let steps = updates
+    /// The same on levels of the caller's choice, which replace the configuration's `steps`, `times` and `end`.
+    ///
+    /// # Errors
+    /// As [`Sampler::new`].
+    pub fn on_grid(schedule: &Schedule, config: &SamplerConfig, grid: Grid) -> Result<Self, SamplerError> {
+        config.validate(schedule)?;
+        let mut step = 0;
+        let calls = config
+            .method
+            .stages(&grid, schedule)?
             .into_iter()
-            .zip(timesteps)
-            .enumerate()
-            .map(|(i, (update, &t))| {
-                let x_0_weights = config.prediction.x_0_weights(schedule, i)?;
-                Ok(ReverseStep { t, x_0_weights, update })
+            .map(|stage| {
+                let x_0_weights = config.prediction.x_0_weights_at(&stage.at)?;
+                if !stage.is_finite() {
+                    return Err(SamplerError::Unsolvable { method: config.method.name(), t: stage.at.t });
+                }
+                let call = Call { x_0_weights, step, stage };
+                step += usize::from(call.stage.completes);
+                Ok(call)
             })
-            .collect::<Result<_, SamplerError>>()?;
-        let last = schedule.steps() - 1;
-        let start = (schedule.sqrt_alpha_bars()[last], schedule.sqrt_one_minus_alpha_bars()[last]);
-        Ok(Self { clip_x_0: config.clip_x_0, steps, start })
+            .collect::<Result<Vec<_>, SamplerError>>()?;
+        let depth = calls.iter().map(|call| call.stage.asked() + call.stage.forget).max().unwrap_or(0);
+        Ok(Self { grid, threshold: config.threshold, calls, depth })
     }
 
-    /// The number of reverse steps, which is the number of network calls.
+    /// Steps from noise to an image.
     #[must_use]
     pub fn steps(&self) -> usize {
-        self.steps.len()
+        self.grid.steps()
     }
 
-    /// The t that the network gets at each step, in the order of the steps: falling, in `0..T` of the original
-    /// chain.
-    pub fn timesteps(&self) -> impl Iterator<Item = usize> {
-        self.steps.iter().rev().map(|step| step.t)
+    /// Network calls from noise to an image: as many as steps, or more for the solvers that look twice.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.len()
     }
 
-    /// Runs all reverse steps from `x_T` (`[b, c, h, w]` f32, see [`Noise::start`]) to images of the same shape,
-    /// on its device.
+    /// The t at which each step starts, falling, in `0..=T-1` of the original chain.
+    pub fn timesteps(&self) -> impl Iterator<Item = f64> {
+        (0..self.grid.steps()).map(|i| self.grid.level(i).t)
+    }
+
+    /// The levels the solver passes through.
+    #[must_use]
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// The calls and weights, in order.
+    pub fn stages(&self) -> impl Iterator<Item = &Stage> {
+        self.calls.iter().map(|call| &call.stage)
+    }
+
+    /// Whether a step ever draws noise.
+    #[must_use]
+    pub fn is_stochastic(&self) -> bool {
+        self.stages().any(|stage| stage.noise != StageNoise::None || stage.churn.is_some())
+    }
+
+    /// The level that [`Sampler::sample`] starts from.
+    pub(crate) fn start(&self) -> Level {
+        self.grid.level(0)
+    }
+
+    /// Runs all steps from `x_T` (`[b, c, h, w]` f32, or f64 where rounding matters; see [`crate::Noise::start`]) to
+    /// images of the same shape, on its device.
     ///
-    /// With a network that treats each image alone, image `noise.first_index + k` is the same whatever the
-    /// batch size. No gradients are recorded. The last step adds no noise and draws none. The number of steps
-    /// is fixed beforehand, so NaN from the network ends in an error and never in a loop; it is looked for
+    /// With a network that treats each image alone and [`crate::Noise`], image `first_index + k` is the same whatever
+    /// the batch size, for every solver. No gradients are recorded. A step that adds no noise draws none. The number
+    /// of calls is fixed beforehand, so NaN from the network ends in an error and never in a loop; it is looked for
     /// once, after the last step, because a look at each step would make the host wait for the device.
     ///
     /// # Errors
     /// [`SamplerError::Images`] for an `x_T` of the wrong shape or type; [`SamplerError::Caller`] when the
     /// network or the observer fails; [`SamplerError::Output`] when the network changes the shape;
     /// [`SamplerError::NonFinite`]; those of libtorch.
-    #[instrument(level = "debug", skip_all, fields(steps = self.steps.len(), batch = ?x_start.size().first()))]
+    #[instrument(level = "debug", skip_all, fields(calls = self.calls.len(), batch = ?x_start.size().first()))]
     pub fn sample(
         &self,
         model: &Model<'_>,
         x_start: &Tensor,
-        noise: &Noise,
+        noise: &dyn NoiseSource,
         on_step: &mut Observer<'_>,
     ) -> Result<Tensor, SamplerError> {
         check_images("x_T", x_start)?;
         let _no_grad = tch::no_grad_guard();
-        let size = x_start.size();
-        let (batch, device, of) = (size[0], x_start.device(), self.steps.len());
-
-        let mut x_t = x_start.shallow_clone();
-        for (index, step) in self.steps.iter().rev().enumerate() {
-            let t = Tensor::f_full([batch], step.t as i64, (Kind::Int64, device))?;
-            let output = model(&x_t, &t).map_err(SamplerError::Caller)?;
-            let x_0 = self.predicted_x_0(step, &x_t, &output)?;
-            let mut x_prev = step.update.mean(&x_0, &x_t)?;
-            if step.update.sigma > 0.0 {
-                let z = noise.step(step.t, &size, device)?;
-                x_prev = x_prev.f_add_(&z.f_mul_scalar(step.update.sigma)?)?;
+        let mut run = Run::new(self, model, noise, x_start)?;
+        let of = self.steps();
+        let mut first = None;
+        for (index, call) in self.calls.iter().enumerate() {
+            let seen = run.advance(index, 0)?;
+            let (x_t, x_0) = first.get_or_insert(seen);
+            if call.stage.completes {
+                let (index, t) = (call.step, self.grid.level(call.step).t);
+                trace!(index, t, "step");
+                on_step(&Step { index, of, t, x_t, x_0, x_prev: run.x() }).map_err(SamplerError::Caller)?;
+                first = None;
             }
-            trace!(index, t = step.t, "reverse step");
-            on_step(&Step { index, of, t: step.t, x_t: &x_t, x_0: &x_0, x_prev: &x_prev })
-                .map_err(SamplerError::Caller)?;
-            x_t = x_prev;
         }
-        check_finite(&x_t)?;
-        Ok(x_t)
-    }
-
-    /// `x_0` from the network's output, kept in the range of images where that is wanted.
-    fn predicted_x_0(
-        &self,
-        step: &ReverseStep,
-        x_t: &Tensor,
-        output: &Tensor,
-    ) -> Result<Tensor, SamplerError> {
-        if output.size() != x_t.size() {
-            return Err(SamplerError::Output { expected: x_t.size(), got: output.size() });
-        }
-        // A network in half precision answers in it; the sum is taken in f32.
-        let output = output.f_to_kind(Kind::Float)?;
-        let (w_t, w_out) = step.x_0_weights;
-        let mut x_0 = weighted_sum((w_t, x_t), (w_out, &output))?;
-        Ok(if self.clip_x_0 { x_0.f_clamp_(-1.0, 1.0)? } else { x_0 })
+        check_finite(run.x())?;
+        Ok(run.x().shallow_clone())
     }
 }
 
-/// A batch of f32 images, `[b, c, h, w]`, with something in it.
+/// A batch of images, `[b, c, h, w]` in f32 or f64, with something in it.
 pub(crate) fn check_images(what: &'static str, images: &Tensor) -> Result<(), SamplerError> {
     let (got, kind) = (images.size(), images.f_kind()?);
-    if got.len() == 4 && got.iter().all(|&n| n > 0) && kind == Kind::Float {
+    if got.len() == 4 && got.iter().all(|&n| n > 0) && matches!(kind, Kind::Float | Kind::Double) {
         Ok(())
     } else {
         Err(SamplerError::Images { what, got, got_kind: format!("{kind:?}") })
     }
 }
 
-fn check_finite(images: &Tensor) -> Result<(), SamplerError> {
+pub(crate) fn check_finite(images: &Tensor) -> Result<(), SamplerError> {
     let of = images.size()[0];
     let finite = images.f_isfinite()?.f_flatten(1, -1)?.f_all_dim(1, false)?; // [b]
     let finite = i64::try_from(&finite.f_sum(Kind::Int64)?)?;

@@ -1,14 +1,16 @@
 //! Variations of an image: diffuse it to `x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps` (Ho et al. 2020,
 //! Eq. 4), then run the reverse process from that t instead of from pure noise.
 
-use schedule::{Schedule, timesteps};
+use random::Purpose;
+use schedule::Schedule;
 use tch::Tensor;
 
 use crate::config::SamplerConfig;
 use crate::error::SamplerError;
-use crate::noise::Noise;
+use crate::noise::{Draw, NoiseSource};
 use crate::sampler::{Model, Observer, Sampler, check_images};
-use crate::update::weighted_sum;
+use crate::sum::weighted_sum;
+use crate::times::Times;
 
 impl Sampler {
     /// A sampler for the last `t_start` of the `T` reverse steps, `t_start` in `1..=T`: at 1 an image hardly
@@ -17,7 +19,8 @@ impl Sampler {
     /// The chain is cut at `t_start`: its own t is in `0..t_start`. When the configuration asks for fewer steps
     /// than T, those of the cut chain are as dense as those of the whole one, and spaced anew in
     /// `0..t_start`: `steps t_start / T` of them, rounded up. A single one starts from `t_start - 1` whatever
-    /// the spacing. With `t_start = T` the sampler is the one of [`Sampler::new`].
+    /// the spacing. Of given times those below `t_start` are kept. With `t_start = T` the sampler is the one of
+    /// [`Sampler::new`].
     ///
     /// # Errors
     /// [`SamplerError::StartStep`]; those of [`Sampler::new`].
@@ -26,7 +29,7 @@ impl Sampler {
     /// use sampler::{Method, Sampler, SamplerConfig};
     /// let config = SamplerConfig { steps: Some(50), ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) };
     /// let sampler = Sampler::from_step(&schedule::Schedule::ddpm(), &config, 100)?;
-    /// assert_eq!(sampler.timesteps().collect::<Vec<_>>(), [99, 79, 59, 39, 19]);
+    /// assert_eq!(sampler.timesteps().collect::<Vec<_>>(), [99.0, 79.0, 59.0, 39.0, 19.0]);
     /// # Ok::<(), sampler::SamplerError>(())
     /// ```
     pub fn from_step(
@@ -42,27 +45,29 @@ impl Sampler {
         if t_start == train_steps {
             return Self::new(schedule, config);
         }
-        let steps = config.steps.unwrap_or(train_steps);
+        if let Times::Given(times) = &config.times {
+            let kept = times.iter().copied().filter(|&t| t < t_start as f64).collect();
+            let config = SamplerConfig { times: Times::Given(kept), ..config.clone() };
+            return Self::new(schedule, &config);
+        }
         // At most 1e12, far from overflow on the 64-bit machines that libtorch runs on.
-        let kept = match (steps * t_start).div_ceil(train_steps) {
-            // Most spacings would keep t = 0 alone, where an image is not diffused at all.
-            1 => vec![t_start - 1],
-            steps => timesteps(config.spacing, t_start, steps)?,
-        };
-        Self::on_chain(&schedule.respace(&kept)?, config)
+        let steps = (config.whole_steps(schedule) * t_start).div_ceil(train_steps);
+        let grid = config.times.grid(schedule, t_start, steps, config.end)?;
+        Self::on_grid(schedule, config, grid)
     }
 
-    /// `q(x_t | x_0)` at the t that the first reverse step expects: `x_0` is `[b, c, h, w]` f32 in [-1, 1], the
+    /// `q(x_t | x_0)` at the t that the first reverse step expects: `x_0` is `[b, c, h, w]` in [-1, 1], the
     /// result is what [`Sampler::sample`] starts from.
     ///
     /// # Errors
     /// [`SamplerError::Images`] for an `x_0` of the wrong shape or type; those of libtorch.
-    pub fn diffuse(&self, x_0: &Tensor, noise: &Noise) -> Result<Tensor, SamplerError> {
+    pub fn diffuse(&self, x_0: &Tensor, noise: &dyn NoiseSource) -> Result<Tensor, SamplerError> {
         check_images("x_0", x_0)?;
         let _no_grad = tch::no_grad_guard();
-        let eps = noise.diffuse(&x_0.size(), x_0.device())?;
-        let (signal, noise) = self.start;
-        Ok(weighted_sum((signal, x_0), (noise, &eps))?)
+        let draw = Draw { purpose: Purpose::Diffuse, t: 0.0, visit: 0 };
+        let eps = noise.draw(draw, &x_0.size(), x_0.device())?.f_to_kind(x_0.f_kind()?)?;
+        let start = self.start();
+        Ok(weighted_sum(&[(start.alpha, x_0), (start.sigma, &eps)])?)
     }
 
     /// A variation of each image: [`Sampler::diffuse`], then [`Sampler::sample`].
@@ -76,7 +81,7 @@ impl Sampler {
         &self,
         model: &Model<'_>,
         images: &Tensor,
-        noise: &Noise,
+        noise: &dyn NoiseSource,
         on_step: &mut Observer<'_>,
     ) -> Result<Tensor, SamplerError> {
         self.sample(model, &self.diffuse(images, noise)?, noise, on_step)
@@ -86,17 +91,26 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Method;
+    use crate::method::Method;
+    use crate::noise::Noise;
     use proptest::prelude::*;
     use schedule::Spacing;
     use tch::Device;
 
     fn config(steps: Option<usize>, spacing: Spacing) -> SamplerConfig {
-        SamplerConfig { steps, spacing, ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) }
+        SamplerConfig {
+            steps,
+            times: Times::Spaced(spacing),
+            ..SamplerConfig::new(Method::Ddim { eta: 0.0 })
+        }
     }
 
     fn cut(config: &SamplerConfig, t_start: usize) -> Vec<usize> {
-        Sampler::from_step(&Schedule::ddpm(), config, t_start).unwrap().timesteps().collect()
+        Sampler::from_step(&Schedule::ddpm(), config, t_start)
+            .unwrap()
+            .timesteps()
+            .map(|t| t as usize)
+            .collect()
     }
 
     #[test]
@@ -135,10 +149,12 @@ mod tests {
         let schedule = Schedule::ddpm();
         let noise = Noise { seed: 5, first_index: 2 };
         let x_0 = tensor_io::from_slice(&[0.5_f32, -1.0, 1.0, 0.0], &[2, 1, 1, 2]).unwrap();
-        let eps = noise.diffuse(&[2, 1, 1, 2], Device::Cpu).unwrap();
+        let eps = noise
+            .draw(Draw { purpose: Purpose::Diffuse, t: 0.0, visit: 0 }, &[2, 1, 1, 2], Device::Cpu)
+            .unwrap();
         for spacing in [Spacing::Leading, Spacing::Trailing] {
             let sampler = Sampler::from_step(&schedule, &config(Some(50), spacing), 500).unwrap();
-            let t = sampler.timesteps().next().unwrap();
+            let t = sampler.timesteps().next().unwrap() as usize;
             let arrays = [&x_0, &eps].map(|tensor| tensor_io::to_array(tensor).unwrap());
             let want = schedule.q_sample(&arrays[0], &[t, t], &arrays[1]).unwrap();
             let got = tensor_io::to_vec(&sampler.diffuse(&x_0, &noise).unwrap()).unwrap();

@@ -87,6 +87,14 @@ pub enum ScheduleError {
         /// The t given.
         got: usize,
     },
+    /// A time between steps is outside the chain, or not a number.
+    #[error("t must be a number from 0 to {last}, got {got}")]
+    Time {
+        /// The last step.
+        last: usize,
+        /// The time given.
+        got: f64,
+    },
     /// A shorter chain must have at least one step and no more than the chain it is taken from.
     #[error("a chain of {train_steps} steps can be shortened to 1 to {train_steps} steps, got {got}")]
     ShortSteps {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Schedule, ScheduleError};
+use crate::{Level, Schedule, ScheduleError};
 
 /// What a network puts out for `x_t` and t.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,11 +47,20 @@ impl Prediction {
     /// ```
     pub fn x_0_weights(self, schedule: &Schedule, t: usize) -> Result<(f64, f64), ScheduleError> {
         let (signal, noise) = levels(schedule, t)?;
+        self.x_0_weights_at(&Level { t: t as f64, alpha: signal, sigma: noise })
+    }
+
+    /// The weights of `x_t` and of the output in `x_0` at a noise level, which may lie between steps.
+    ///
+    /// # Errors
+    /// [`ScheduleError::NoSignal`] for eps where no signal is left.
+    pub fn x_0_weights_at(self, level: &Level) -> Result<(f64, f64), ScheduleError> {
+        let Level { t, alpha, sigma } = *level;
         match self {
-            Self::Eps if signal == 0.0 => Err(ScheduleError::NoSignal { t }),
-            Self::Eps => Ok((1.0 / signal, -noise / signal)),
+            Self::Eps if alpha == 0.0 => Err(ScheduleError::NoSignal { t: t as usize }),
+            Self::Eps => Ok((1.0 / alpha, -sigma / alpha)),
             Self::X0 => Ok((0.0, 1.0)),
-            Self::V => Ok((signal, -noise)),
+            Self::V => Ok((alpha, -sigma)),
         }
     }
 

@@ -13,9 +13,10 @@ use tracing::warn;
 
 use crate::commands::sampling::{NoiseArgs, in_batches};
 use crate::failure::{bail_usage, usage};
-use crate::flags::{Global, ModelArgs, SamplerArgs};
+use crate::flags::{Global, ModelArgs};
 use crate::model::Loaded;
 use crate::output::{self, Form};
+use crate::sampler_flags::SamplerArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Edit {
@@ -71,8 +72,9 @@ impl Vary {
         }
         self.noise.validate()?;
         output::check_folder("--out", &self.out)?;
-        let config = self.sampler.config()?;
+        self.sampler.check()?;
         let loaded = Loaded::open(&self.model, global)?;
+        let config = self.sampler.config_for(&loaded)?;
         let samplers: Vec<Sampler> = self
             .t_start
             .iter()

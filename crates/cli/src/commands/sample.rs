@@ -10,9 +10,10 @@ use tch::{Kind, Tensor};
 
 use crate::commands::sampling::{NoiseArgs, in_batches};
 use crate::failure::{bail_usage, usage};
-use crate::flags::{Global, ModelArgs, SamplerArgs};
+use crate::flags::{Global, ModelArgs};
 use crate::model::Loaded;
 use crate::output::{self, Form};
+use crate::sampler_flags::SamplerArgs;
 
 /// Draws images.
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ impl Sample {
         }
         self.noise.validate()?;
         output::check_folder("--out", &self.out)?;
-        self.sampler.config()?;
+        self.sampler.check()?;
         let loaded = Loaded::open(&self.model, global)?;
         let sampler = self.sampler.build(&loaded)?;
         let init = self.init_noise.as_ref().map(|path| read_noise(path, &loaded)).transpose()?;

@@ -4,12 +4,13 @@ use anyhow::anyhow;
 use clap::Args;
 use indicatif::ProgressBar;
 use ndarray::{Array4, Axis, concatenate};
-use sampler::{Noise, Sampler};
+use sampler::{Method, Noise, Sampler, SamplerConfig};
 use tch::Tensor;
 
 use crate::failure::{bail_usage, usage};
-use crate::flags::{Global, SamplerArgs};
+use crate::flags::Global;
 use crate::model::Loaded;
+use crate::sampler_flags::SamplerArgs;
 use crate::{output, progress};
 
 /// What and how many, for every command that draws images.
@@ -35,11 +36,26 @@ impl NoiseArgs {
 impl SamplerArgs {
     /// The sampler of the flags for a network.
     pub(crate) fn build(&self, loaded: &Loaded) -> anyhow::Result<Sampler> {
-        let config = self.config()?;
+        let config = self.config_for(loaded)?;
+        Sampler::new(&loaded.schedule, &config).map_err(|e| usage(anyhow!("--sampler {}: {e}", self.sampler)))
+    }
+
+    /// The configuration of the flags for a network, its values checked.
+    pub(crate) fn config_for(&self, loaded: &Loaded) -> anyhow::Result<SamplerConfig> {
+        let config = self.config(loaded.prediction())?;
         config
             .validate(&loaded.schedule)
             .map_err(|e| usage(anyhow!("--{}", e.to_string().replacen(" = ", " ", 1))))?;
-        Ok(Sampler::new(&loaded.schedule, &config)?)
+        let model = &loaded.config.model;
+        if config.method == Method::DdpmLearned && model.out_channels != 2 * model.in_channels {
+            bail_usage!(
+                "--sampler ddpm-learned: this network predicts no variance ({} channels in, {} out, and it takes twice as \
+                 many); --sampler ddpm has fixed ones",
+                model.in_channels,
+                model.out_channels
+            );
+        }
+        Ok(config)
     }
 }
 

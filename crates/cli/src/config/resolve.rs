@@ -13,6 +13,7 @@ use crate::config::overrides::{Override, merge};
 use crate::config::text::{deserialize, read_table};
 use crate::config::{Config, DataConfig, ImagesConfig, preset_table};
 use crate::failure::{bail_usage, usage};
+use crate::sampler_flags::SamplerArgs;
 
 /// What the user said, from the weakest to the strongest.
 #[derive(Debug, Default)]
@@ -151,8 +152,9 @@ impl Config {
             bail_usage!("sample.count = {}: expected 1 to 4096", self.sample.count);
         }
         Method::from_str(&self.sample.sampler).map_err(|e| usage(anyhow!("sample.sampler: {e}")))?;
-        let flags = crate::flags::SamplerArgs::named(&self.sample.sampler, self.sample.steps);
-        flags.config()?.validate(&self.schedule.build()?).map_err(|e| usage(anyhow!("sample.{e}")))?;
+        let flags = SamplerArgs::named(&self.sample.sampler, self.sample.steps);
+        let sampler = flags.config(self.train.prediction)?;
+        sampler.validate(&self.schedule.build()?).map_err(|e| usage(anyhow!("sample.{e}")))?;
         crate::device::precision(&self.precision, tch::Device::Cpu).map(drop)
     }
 }

@@ -1,7 +1,7 @@
 //! A variation's distance from its image, exactly: zero steps would be the image itself, all steps a stranger.
 
 use random::{Purpose, Stream};
-use sampler::{Method, Noise, Sampler, SamplerConfig};
+use sampler::{Method, Noise, Sampler, SamplerConfig, Times};
 use schedule::Spacing;
 
 use crate::world::{DDPM_SMALL, World};
@@ -13,7 +13,7 @@ const T_STARTS: [usize; 7] = [1, 10, 50, 150, 300, 600, 1000];
 /// `x' = slope (r x_0 + sqrt(1 - r^2) eps) + offset + noise`, so `x' - x_0` is Gaussian.
 fn expected(world: &World, method: Method, sampler: &Sampler, n: f64) -> (f64, f64) {
     let steps = world.reverse(method, sampler);
-    let alpha_bar = world.schedule.alpha_bars()[sampler.timesteps().next().unwrap()];
+    let alpha_bar = world.schedule.alpha_bars()[sampler.timesteps().next().unwrap() as usize];
     let of_image = steps.slope * alpha_bar.sqrt() - 1.0;
     let mean = of_image * world.mu + steps.offset;
     let variance = (of_image * world.s).powi(2) + steps.slope.powi(2) * (1.0 - alpha_bar) + steps.variance;
@@ -53,7 +53,10 @@ fn more_steps_lead_further_away() {
     for config in [
         World::config(DDPM_SMALL, 1000),
         World::config(Method::Ddim { eta: 0.0 }, 100),
-        SamplerConfig { spacing: Spacing::Leading, ..World::config(Method::Ddim { eta: 0.5 }, 100) },
+        SamplerConfig {
+            times: Times::Spaced(Spacing::Leading),
+            ..World::config(Method::Ddim { eta: 0.5 }, 100)
+        },
     ] {
         let distances = distances(&world, &config);
         assert!(distances.windows(2).all(|pair| pair[0] < pair[1]), "{distances:?}");

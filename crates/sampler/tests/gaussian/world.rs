@@ -3,7 +3,7 @@
 //! If `x_0 ~ N(mu, s^2)` then `x_t ~ N(r mu, V)` with `r = sqrt(alpha_bar_t)`, `V = s^2 alpha_bar_t + 1 - alpha_bar_t`,
 //! and the network with the least loss is `E[eps | x_t] = sqrt(1 - alpha_bar_t) (x_t - r mu) / V`.
 
-use sampler::{BoxError, Method, Noise, Sampler, SamplerConfig};
+use sampler::{BoxError, Method, Noise, Sampler, SamplerConfig, Threshold};
 use schedule::{Schedule, Variance};
 use tch::Tensor;
 
@@ -55,18 +55,19 @@ impl World {
         let slopes = tables(&|alpha_bar| (1.0 - alpha_bar).sqrt() / self.variance_at(alpha_bar));
         let centres = tables(&|alpha_bar| alpha_bar.sqrt() * self.mu);
         move |x_t, t| {
-            let at_t = |table: &Tensor| table.index_select(0, t).view([-1, 1, 1, 1]);
+            let at_t =
+                |table: &Tensor| table.index_select(0, &t.to_kind(tch::Kind::Int64)).view([-1, 1, 1, 1]);
             Ok((x_t - at_t(&centres)) * at_t(&slopes))
         }
     }
 
     pub(crate) fn config(method: Method, steps: usize) -> SamplerConfig {
-        SamplerConfig { steps: Some(steps), clip_x_0: false, ..SamplerConfig::new(method) }
+        SamplerConfig { steps: Some(steps), threshold: Threshold::Off, ..SamplerConfig::new(method) }
     }
 
     /// All reverse steps of a sampler in one, by the formulas as the papers write them, in eps.
     pub(crate) fn reverse(&self, method: Method, sampler: &Sampler) -> Affine {
-        let falling: Vec<usize> = sampler.timesteps().collect();
+        let falling: Vec<usize> = sampler.timesteps().map(|t| t as usize).collect();
         let mut all = Affine { slope: 1.0, offset: 0.0, variance: 0.0 };
         for (i, &t) in falling.iter().enumerate() {
             let alpha_bar = self.schedule.alpha_bars()[t];

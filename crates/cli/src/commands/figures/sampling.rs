@@ -129,8 +129,7 @@ impl<'a> Sampling<'a> {
         count: usize,
         on_step: &mut dyn FnMut(&Step<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Array4<u8>> {
-        let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(method) };
-        let sampler = Sampler::new(&self.loaded.schedule, &config)?;
+        let sampler = Sampler::new(&self.loaded.schedule, &self.config(method, steps))?;
         let predictor = self.loaded.predictor();
         in_batches(self.loaded, &self.noise, count, steps, self.global, |range, noise, bar| {
             bar.set_prefix(format!("{method}, {steps} steps"));
@@ -146,6 +145,12 @@ impl<'a> Sampling<'a> {
         })
     }
 
+    /// A solver with so many steps, for this network.
+    fn config(&self, method: Method, steps: usize) -> SamplerConfig {
+        let prediction = self.loaded.prediction();
+        SamplerConfig { steps: Some(steps), prediction, ..SamplerConfig::new(method) }
+    }
+
     /// The one long DDPM chain, run when it is first asked for.
     fn long_chain(&self) -> anyhow::Result<&LongChain> {
         if let Some(chain) = self.long.get() {
@@ -158,15 +163,15 @@ impl<'a> Sampling<'a> {
     fn run_long_chain(&self) -> anyhow::Result<LongChain> {
         let (steps, timesteps) = (self.plan.long, self.loaded.schedule.steps());
         let method = Method::Ddpm { variance: VARIANCE };
-        let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(method) };
-        let visited: Vec<usize> = Sampler::new(&self.loaded.schedule, &config)?.timesteps().collect();
+        let sampler = Sampler::new(&self.loaded.schedule, &self.config(method, steps))?;
+        let visited: Vec<usize> = sampler.timesteps().map(|t| t as usize).collect();
         let mut wanted = times::every(timesteps, 10);
         // Details appear late: one more look in the last tenth.
         wanted.push(timesteps / 20);
         let times = times::nearest(&visited, &wanted);
         let (mut x_t, mut x_0) = (Vec::new(), Vec::new());
         let samples = self.draw(method, steps, self.long_count, &mut |step| {
-            if times.contains(&step.t) {
+            if times.contains(&(step.t as usize)) {
                 x_t.push(self.pixels_of_first(step.x_t)?);
                 x_0.push(self.pixels_of_first(step.x_0)?);
             }

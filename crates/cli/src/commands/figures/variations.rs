@@ -36,13 +36,14 @@ pub(super) fn variations(
 
     let (timesteps, predictor) = (loaded.schedule.steps(), loaded.predictor());
     let method = Method::Ddpm { variance: Variance::FixedSmall };
-    let config = SamplerConfig { steps: Some(plan.steps), ..SamplerConfig::new(method) };
+    let prediction = loaded.prediction();
+    let config = SamplerConfig { steps: Some(plan.steps), prediction, ..SamplerConfig::new(method) };
     let noise = NoiseArgs { seed, batch: count };
     let (mut starts, mut columns) = (Vec::new(), Vec::new());
     for t in times::at_shares(timesteps, &SHARES) {
         // The chain that starts at t has t + 1 of the T steps.
         let sampler = Sampler::from_step(&loaded.schedule, &config, t + 1)?;
-        starts.extend(sampler.timesteps().next());
+        starts.extend(sampler.timesteps().next().map(|t| t as usize));
         columns.push(in_batches(loaded, &noise, count, sampler.steps(), global, |_, noise, bar| {
             bar.set_prefix(format!("variations from t = {t}"));
             let mut tick = |_: &Step<'_>| {

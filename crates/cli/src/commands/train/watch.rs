@@ -9,11 +9,12 @@ use sampler::{Noise, Sampler};
 use tch::{Device, Kind};
 use tensor_io::Named;
 use tracing::info;
-use trainer::{BoxError, EpsTables, EventFile, Observer, Record, RunFolder, StepReport};
+use trainer::{BoxError, EventFile, Observer, Record, RunFolder, StepReport};
 use unet::UNet;
 
 use crate::config::Config;
-use crate::flags::{Global, SamplerArgs};
+use crate::flags::Global;
+use crate::sampler_flags::SamplerArgs;
 use crate::{device, model, output, progress};
 
 /// Samples are drawn in parts of so many images, to bound the memory.
@@ -30,7 +31,6 @@ pub(crate) struct Watch {
     /// A second network, for the averaged weights.
     net: UNet,
     kind: Kind,
-    eps_tables: EpsTables,
     begun: Instant,
     first: u64,
     last_loss: Option<f64>,
@@ -55,10 +55,9 @@ impl Watch {
             lines: !progress::shows_bars(global),
             events: EventFile::create(folder.path())?,
             samples: folder.samples(),
-            sampler: Sampler::new(&schedule, &flags.config()?)?,
+            sampler: Sampler::new(&schedule, &flags.config(config.train.prediction)?)?,
             net: UNet::new(&config.model, schedule.steps(), device, config.seed)?,
             kind: device::precision(&config.precision, device)?,
-            eps_tables: EpsTables::new(&schedule, config.train.prediction, device)?,
             config: config.clone(),
             begun: Instant::now(),
             first,
@@ -82,7 +81,7 @@ impl Watch {
 
     fn draw(&mut self, done: u64, ema: &[Named]) -> anyhow::Result<()> {
         self.net.copy_weights(ema)?;
-        let model = model::eps_predictor(&self.net, &self.eps_tables, self.kind);
+        let model = model::predictor(&self.net, self.kind);
         let Some(images) = &self.config.images else { return Ok(()) };
         let mut parts = Vec::new();
         for first in (0..self.config.sample.count).step_by(SAMPLE_BATCH) {

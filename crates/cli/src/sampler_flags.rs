@@ -1,0 +1,137 @@
+//! How to run the reverse process: the flags of every command that samples.
+
+use std::str::FromStr;
+
+use anyhow::anyhow;
+use clap::Args;
+use sampler::{Method, SamplerConfig, Threshold, Times};
+use schedule::{Prediction, Variance};
+
+use crate::failure::{bail_usage, usage};
+
+/// How to run the reverse process.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sampler")]
+pub(crate) struct SamplerArgs {
+    /// Solver: ddpm, ddpm-learned, ddim, dpmpp-1, dpmpp-2m, dpmpp-3m, dpmpp-2m-sde, unipc, plms, pndm, euler,
+    /// euler-ancestral, heun or deis
+    #[arg(long, value_name = "NAME", default_value = "ddpm")]
+    pub(crate) sampler: String,
+    /// Steps of the solver, 1 to T [default: all T for ddpm, 15 to 50 for the others]
+    #[arg(long, value_name = "N")]
+    pub(crate) steps: Option<usize>,
+    /// Which t a shorter chain visits: leading, trailing, linspace, quadratic, karras or log-snr
+    #[arg(long, value_name = "NAME", default_value = "trailing")]
+    pub(crate) spacing: String,
+    /// These t instead, falling, such as 999,750.5,300
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with_all = ["steps", "spacing"])]
+    pub(crate) timesteps: Vec<f64>,
+    /// rho of --spacing karras [default: 7]
+    #[arg(long, value_name = "X")]
+    pub(crate) rho: Option<f64>,
+    /// Variance of ddpm's noise: fixed-small (the posterior's) or fixed-large (beta_t) [default: fixed-small]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sigma: Option<String>,
+    /// Share of noise in ddim (0) and euler-ancestral (1): 0 is none, 1 as much as ddpm
+    #[arg(long, value_name = "X")]
+    pub(crate) eta: Option<f64>,
+    /// Order of unipc and deis, 1 to 3 [default: 3]
+    #[arg(long, value_name = "N")]
+    pub(crate) order: Option<usize>,
+    /// Noise put back over the chain by euler and heun, S_churn of Karras et al. 2022 [default: 0]
+    #[arg(long, value_name = "X")]
+    pub(crate) churn: Option<f64>,
+    /// Keep the predicted x_0 in [-1, 1]: clip, dynamic (by each image's quantile) or off
+    #[arg(long, value_name = "NAME", default_value = "clip")]
+    pub(crate) threshold: String,
+}
+
+impl SamplerArgs {
+    /// A solver by name, everything else as usual.
+    pub(crate) fn named(sampler: &str, steps: usize) -> Self {
+        Self {
+            sampler: sampler.to_owned(),
+            steps: Some(steps),
+            spacing: "trailing".to_owned(),
+            timesteps: Vec::new(),
+            rho: None,
+            sigma: None,
+            eta: None,
+            order: None,
+            churn: None,
+            threshold: "clip".to_owned(),
+        }
+    }
+
+    /// The flags as a configuration for a network with such an output, not yet checked against a schedule.
+    pub(crate) fn config(&self, prediction: Prediction) -> anyhow::Result<SamplerConfig> {
+        let method = self.method()?;
+        let mut times = Times::from_str(&self.spacing).map_err(|e| usage(anyhow!("--spacing: {e}")))?;
+        match (&mut times, self.rho) {
+            (Times::Karras { rho }, Some(given)) => *rho = given,
+            (_, Some(_)) => bail_usage!("--rho belongs to --spacing karras"),
+            _ => {}
+        }
+        if !self.timesteps.is_empty() {
+            times = Times::Given(self.timesteps.clone());
+        }
+        let threshold = match self.threshold.as_str() {
+            "off" => Threshold::Off,
+            "clip" => Threshold::Clip,
+            "dynamic" => Threshold::DYNAMIC,
+            other => bail_usage!("--threshold {other}: expected clip, dynamic or off"),
+        };
+        let steps = self.steps.or(method.recommended_steps());
+        Ok(SamplerConfig { steps, times, threshold, prediction, ..SamplerConfig::new(method) })
+    }
+
+    /// Whether the flags fit each other; the network may refuse them yet.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.config(Prediction::Eps).map(drop)
+    }
+
+    /// The solver with its own parameters, none of them another's.
+    fn method(&self) -> anyhow::Result<Method> {
+        let mut method = Method::from_str(&self.sampler).map_err(|e| usage(anyhow!("--sampler: {e}")))?;
+        let mut known: &[&str] = &[];
+        match &mut method {
+            Method::Ddpm { variance } => {
+                known = &["sigma"];
+                if let Some(sigma) = &self.sigma {
+                    *variance = Variance::from_str(sigma).map_err(|e| usage(anyhow!("--sigma: {e}")))?;
+                }
+            }
+            Method::Ddim { eta } | Method::EulerAncestral { eta } => {
+                known = &["eta"];
+                *eta = self.eta.unwrap_or(*eta);
+            }
+            Method::UniPc(settings) => {
+                known = &["order"];
+                settings.order = self.order.unwrap_or(settings.order);
+            }
+            Method::Deis(settings) => {
+                known = &["order"];
+                settings.order = self.order.unwrap_or(settings.order);
+            }
+            Method::Euler { churn } | Method::Heun { churn } => {
+                known = &["churn"];
+                churn.amount = self.churn.unwrap_or(churn.amount);
+            }
+            _ => {}
+        }
+        let given = [
+            ("sigma", self.sigma.is_some(), "ddpm"),
+            ("eta", self.eta.is_some(), "ddim or euler-ancestral"),
+            ("order", self.order.is_some(), "unipc or deis"),
+            ("churn", self.churn.is_some(), "euler or heun"),
+        ];
+        for (flag, is_given, owner) in given {
+            if is_given && !known.contains(&flag) {
+                let own =
+                    known.first().map(|flag| format!("; {} has --{flag}", self.sampler)).unwrap_or_default();
+                bail_usage!("--{flag} belongs to --sampler {owner}{own}");
+            }
+        }
+        Ok(method)
+    }
+}

@@ -1,0 +1,121 @@
+//! The noise levels a solver passes through, from noise to data.
+
+use schedule::{Level, Schedule, ScheduleError};
+
+use crate::error::SamplerError;
+
+/// The levels of a chain of steps: `level(0)` is where it starts, each step goes from `level(i)` to
+/// `level(i + 1)`, and `level(steps)` is its end, where the network is not asked any more.
+///
+/// ```
+/// use sampler::Grid;
+/// use schedule::{Level, Schedule};
+/// let grid = Grid::at_times(&Schedule::ddpm(), &[999.0, 499.0, 99.0], Level::DATA)?;
+/// assert_eq!(grid.steps(), 3);
+/// assert_eq!(grid.level(1).t, 499.0);
+/// # Ok::<(), sampler::SamplerError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grid {
+    /// One more than there are steps.
+    levels: Vec<Level>,
+}
+
+impl Grid {
+    /// Any levels, the noisiest first, and the end: [`Level::DATA`] or a last bit of noise.
+    ///
+    /// # Errors
+    /// [`SamplerError::Grid`] for none, for levels that are not numbers, and where the noise-to-signal ratio does
+    /// not fall. Only the end may repeat the level before it; such a step changes nothing.
+    pub fn new(mut levels: Vec<Level>, end: Level) -> Result<Self, SamplerError> {
+        let count = levels.len();
+        levels.push(end);
+        let bad = |position: usize, reason: &'static str| Err(SamplerError::Grid { position, reason });
+        if count == 0 {
+            return bad(0, "there is no level to start from");
+        }
+        for (i, level) in levels.iter().enumerate() {
+            let unit = |x: f64| (0.0..=1.0).contains(&x);
+            if !(level.t.is_finite() && unit(level.alpha) && unit(level.sigma) && level.ratio() >= 0.0) {
+                return bad(i, "t, alpha and sigma must be numbers, alpha and sigma in [0, 1]");
+            }
+            if i < count && level.is_data() {
+                return bad(i, "a step must start with some noise");
+            }
+        }
+        for (i, pair) in levels.windows(2).enumerate() {
+            let falls = pair[0].ratio() > pair[1].ratio();
+            let stands = i + 1 == count && pair[0].ratio() == pair[1].ratio();
+            if !(falls || stands) {
+                return bad(i + 1, "the noise must fall from level to level");
+            }
+        }
+        Ok(Self { levels })
+    }
+
+    /// The levels of a schedule at falling times in `0..=T-1`, whole or not.
+    ///
+    /// # Errors
+    /// As [`Grid::new`]; [`SamplerError::Schedule`] for times out of range.
+    pub fn at_times(schedule: &Schedule, times: &[f64], end: Level) -> Result<Self, SamplerError> {
+        let levels = times.iter().map(|&t| schedule.level_at(t)).collect::<Result<_, ScheduleError>>()?;
+        Self::new(levels, end)
+    }
+
+    /// Steps of the chain, at least 1.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.levels.len() - 1
+    }
+
+    /// Level i of `0..=steps`; the last is the end.
+    ///
+    /// # Panics
+    /// Beyond the end.
+    #[must_use]
+    pub fn level(&self, i: usize) -> Level {
+        self.levels[i]
+    }
+
+    /// `h = lambda(i + 1) - lambda(i)`, the length of step i in half log signal-to-noise; infinite when it starts
+    /// without signal or ends without noise.
+    pub(crate) fn h(&self, i: usize) -> f64 {
+        self.levels[i + 1].lambda() - self.levels[i].lambda()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(times: &[f64], end: Level) -> Result<Grid, SamplerError> {
+        Grid::at_times(&Schedule::ddpm(), times, end)
+    }
+
+    #[test]
+    fn steps_have_lengths() {
+        let grid = at(&[999.0, 500.5, 0.0], Level::DATA).unwrap();
+        assert_eq!(grid.steps(), 3);
+        assert!(grid.h(0) > 0.0 && grid.h(1) > 0.0);
+        assert_eq!(grid.h(2), f64::INFINITY);
+    }
+
+    #[test]
+    fn what_does_not_lead_to_data_is_refused() {
+        let first = Schedule::ddpm().level_at(0.0).unwrap();
+        let wrong = |result: Result<Grid, SamplerError>, at: usize| match result {
+            Err(SamplerError::Grid { position, .. }) => assert_eq!(position, at),
+            other => panic!("{other:?}"),
+        };
+        wrong(at(&[], Level::DATA), 0);
+        wrong(at(&[5.0, 5.0], Level::DATA), 1);
+        wrong(at(&[5.0, 6.0], Level::DATA), 1);
+        wrong(Grid::new(vec![Level::DATA], Level::DATA), 0);
+        wrong(Grid::new(vec![Level { t: f64::NAN, ..first }], Level::DATA), 0);
+        wrong(Grid::new(vec![Level { alpha: 2.0, ..first }], Level::DATA), 0);
+        wrong(Grid::new(vec![first], Level { sigma: f64::NAN, ..first }), 1);
+        assert!(matches!(at(&[1000.0], Level::DATA), Err(SamplerError::Schedule(_))));
+        // The end may stand still.
+        at(&[5.0, 0.0], first).unwrap();
+    }
+}

@@ -1,0 +1,151 @@
+//! Ancestral sampling (Ho et al. 2020, Algorithm 2): `x_{t-1} = mu~_t(x_t, x_0) + sigma_t z`, with the
+//! posterior mean `mu~_t` of Eq. 7 and `x_0` as the network predicts it (Eq. 15).
+
+use schedule::{Level, Variance};
+
+use crate::grid::Grid;
+use crate::stage::{Stage, StageNoise, Sum};
+
+/// The steps of Algorithm 2 on a grid.
+///
+/// Through Eq. 7 the step is the one Algorithm 2 writes in eps,
+/// `(x_t - beta_t / sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_t) + sigma_t z`, and `x_0` can be clipped on the
+/// way. On a shorter chain beta and alpha are those between its own levels (Nichol & Dhariwal 2021, Sec. 4).
+/// The step that ends at the data adds no noise.
+#[must_use]
+pub fn ddpm(grid: &Grid, variance: Variance) -> Vec<Stage> {
+    each(grid, |posterior| {
+        let variance = match variance {
+            Variance::FixedLarge => posterior.beta,
+            _ => posterior.variance,
+        };
+        StageNoise::Fixed(variance.sqrt())
+    })
+}
+
+/// The same with a network that puts out twice the channels: the second half says for each pixel where between
+/// the posterior variance (-1) and beta (1) the logarithm of the variance lies (Nichol & Dhariwal 2021, Eq. 15).
+#[must_use]
+pub fn ddpm_learned(grid: &Grid) -> Vec<Stage> {
+    each(grid, |posterior| StageNoise::Learned {
+        log_min: posterior.variance.ln(),
+        log_max: posterior.beta.ln(),
+    })
+}
+
+/// Eq. 7 between two levels.
+struct Posterior {
+    /// Weight of `x_t` in the mean.
+    x_t: f64,
+    /// Weight of `x_0`.
+    x_0: f64,
+    /// `beta`, the variance of the noise between the two.
+    beta: f64,
+    /// `beta~`.
+    variance: f64,
+}
+
+impl Posterior {
+    fn between(from: Level, to: Level) -> Self {
+        // sigma^2 is 1 - alpha_bar.
+        let (noise, noise_prev) = (from.sigma.powi(2), to.sigma.powi(2));
+        let alpha = (from.alpha / to.alpha).powi(2);
+        let beta = 1.0 - alpha;
+        Self {
+            x_t: alpha.sqrt() * noise_prev / noise,
+            x_0: to.alpha * beta / noise,
+            beta,
+            variance: beta * noise_prev / noise,
+        }
+    }
+}
+
+fn each(grid: &Grid, noise: impl Fn(&Posterior) -> StageNoise) -> Vec<Stage> {
+    (0..grid.steps())
+        .map(|i| {
+            let (from, to) = (grid.level(i), grid.level(i + 1));
+            if to.is_data() {
+                // The mean is the predicted image, whatever rounding makes of the weights.
+                return Stage::new(from, Sum::of_x(0.0, &[1.0]));
+            }
+            let posterior = Posterior::between(from, to);
+            let step = Stage::new(from, Sum::of_x(posterior.x_t, &[posterior.x_0]));
+            // A step that stands still has no variance and no logarithm of one.
+            if posterior.beta > 0.0 { Stage { noise: noise(&posterior), ..step } } else { step }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schedule::{BetaSchedule, Prediction, Schedule, Spacing, timesteps};
+
+    fn grid(schedule: &Schedule, spacing: Spacing, steps: usize) -> Grid {
+        let mut times: Vec<f64> =
+            timesteps(spacing, schedule.steps(), steps).unwrap().into_iter().map(|t| t as f64).collect();
+        times.reverse();
+        Grid::at_times(schedule, &times, Level::DATA).unwrap()
+    }
+
+    /// Algorithm 2, line 4: with x_0 from eps the step has the weights that the paper writes.
+    #[test]
+    fn is_algorithm_2_line_4() {
+        for name in BetaSchedule::NAMES {
+            let schedule = Schedule::new(&BetaSchedule::from_name(name).unwrap(), 1000).unwrap();
+            for steps in [1000, 50] {
+                let chain = schedule.respace(&timesteps(Spacing::Trailing, 1000, steps).unwrap()).unwrap();
+                let stages = ddpm(&grid(&schedule, Spacing::Trailing, steps), Variance::FixedLarge);
+                for (stage, t) in stages.iter().zip((1..steps).rev()) {
+                    let (from_x, from_eps) = Prediction::Eps.x_0_weights_at(&stage.at).unwrap();
+                    let chain = &chain.schedule;
+                    let (alpha, beta) = (chain.alphas()[t], chain.betas()[t]);
+                    let want_x = 1.0 / alpha.sqrt();
+                    let want_eps = -beta / (1.0 - chain.alpha_bars()[t]).sqrt() / alpha.sqrt();
+                    let x_0 = stage.next.past[0];
+                    let (got_x, got_eps) = (x_0 * from_x + stage.next.x, x_0 * from_eps);
+                    // beta is a difference here: good to 1e-16 / 1e-4.
+                    assert!((got_x / want_x - 1.0).abs() < 1e-10, "{name} t = {t}: {got_x} {want_x}");
+                    assert!((got_eps / want_eps - 1.0).abs() < 1e-8, "{name} t = {t}: {got_eps} {want_eps}");
+                    let StageNoise::Fixed(sigma) = stage.noise else { panic!("{:?}", stage.noise) };
+                    assert!((sigma / beta.sqrt() - 1.0).abs() < 1e-8, "{name} t = {t}: {sigma}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_small_variance_is_the_posteriors() {
+        let schedule = Schedule::ddpm();
+        let stages = ddpm(&grid(&schedule, Spacing::Trailing, 1000), Variance::FixedSmall);
+        for (stage, t) in stages.iter().zip((1..1000).rev()) {
+            let StageNoise::Fixed(sigma) = stage.noise else { panic!("{:?}", stage.noise) };
+            let want = schedule.posterior_variance()[t].sqrt();
+            assert!((sigma / want - 1.0).abs() < 1e-8, "t = {t}: {sigma} {want}");
+        }
+    }
+
+    #[test]
+    fn the_last_step_is_the_predicted_image() {
+        let grid = grid(&Schedule::ddpm(), Spacing::Trailing, 1000);
+        for stages in
+            [ddpm(&grid, Variance::FixedSmall), ddpm(&grid, Variance::FixedLarge), ddpm_learned(&grid)]
+        {
+            let last = &stages[999];
+            assert_eq!((&last.next, last.noise), (&Sum::of_x(0.0, &[1.0]), StageNoise::None));
+        }
+    }
+
+    #[test]
+    fn the_learned_range_is_that_of_the_fixed_choices() {
+        let grid = grid(&Schedule::ddpm(), Spacing::Trailing, 20);
+        let fixed = [Variance::FixedSmall, Variance::FixedLarge].map(|variance| ddpm(&grid, variance));
+        for (i, stage) in ddpm_learned(&grid).iter().enumerate().take(19) {
+            let StageNoise::Learned { log_min, log_max } = stage.noise else { panic!("{:?}", stage.noise) };
+            for (log, stages) in [log_min, log_max].into_iter().zip(&fixed) {
+                let StageNoise::Fixed(sigma) = stages[i].noise else { panic!() };
+                assert!((log - 2.0 * sigma.ln()).abs() < 1e-12);
+            }
+        }
+    }
+}

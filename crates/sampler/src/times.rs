@@ -1,0 +1,222 @@
+//! Where a chain of fewer steps than T looks: which levels, from the noisiest on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schedule::{Level, Schedule, ScheduleError, Spacing, timesteps};
+
+use crate::error::SamplerError;
+use crate::grid::Grid;
+
+/// The choice of levels.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Times {
+    /// Whole steps of the chain.
+    Spaced(Spacing),
+    /// `sigma^(1/rho)` evenly spaced, `sigma = sigma_t / alpha_t`, from that of T - 1 to that of t = 0 (Karras et al.
+    /// 2022, Eq. 5, whose rho is 7): most steps at low noise. The times lie between whole steps.
+    Karras {
+        /// At least 1.
+        rho: f64,
+    },
+    /// `lambda`, half the log signal-to-noise ratio, evenly spaced between the same ends (Lu et al. 2022). The times
+    /// lie between whole steps.
+    LogSnr,
+    /// These times in `0..=T-1`, falling.
+    Given(Vec<f64>),
+}
+
+/// Where a chain ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// At the data: the last step gives the network's last predicted image.
+    Data,
+    /// At the level of t = 0, with that bit of noise still in.
+    FirstStep,
+}
+
+impl Times {
+    /// The names that [`FromStr`] knows.
+    pub const NAMES: &[&str] = &["leading", "trailing", "linspace", "quadratic", "karras", "log-snr"];
+
+    /// The levels of `steps` steps below `t_start`, which is in `1..=T` and the number of whole steps there are.
+    ///
+    /// # Errors
+    /// [`SamplerError::Schedule`], for a chain without signal at its end where the choice needs a number there;
+    /// [`SamplerError::Grid`] for given times that do not fall.
+    pub fn grid(
+        &self,
+        schedule: &Schedule,
+        t_start: usize,
+        steps: usize,
+        end: End,
+    ) -> Result<Grid, SamplerError> {
+        let last = match end {
+            End::Data => Level::DATA,
+            End::FirstStep => schedule.level_at(0.0)?,
+        };
+        let times = match self {
+            Self::Spaced(spacing) => spaced(*spacing, t_start, steps)?,
+            Self::Given(times) => times.clone(),
+            Self::Karras { .. } | Self::LogSnr => {
+                return Grid::new(self.between(schedule, t_start, steps, end)?, last);
+            }
+        };
+        Grid::at_times(schedule, &times, last)
+    }
+
+    /// Levels evenly spaced in a function of the noise-to-signal ratio.
+    fn between(
+        &self,
+        schedule: &Schedule,
+        t_start: usize,
+        steps: usize,
+        end: End,
+    ) -> Result<Vec<Level>, SamplerError> {
+        let (highest, lowest) = (schedule.level_at((t_start - 1) as f64)?, schedule.level_at(0.0)?);
+        if highest.alpha == 0.0 {
+            return Err(ScheduleError::NoSignal { t: t_start - 1 }.into());
+        }
+        // The end itself counts as a level when the chain ends there.
+        let gaps = if end == End::FirstStep { steps } else { steps - 1 };
+        let (high, low) = (self.warp(highest.ratio()), self.warp(lowest.ratio()));
+        (0..steps)
+            .map(|i| match i {
+                0 => Ok(highest),
+                _ if i == gaps => Ok(lowest),
+                _ => {
+                    let warped = high + (low - high) * i as f64 / gaps as f64;
+                    Ok(schedule.level_of_ratio(self.unwarp(warped))?)
+                }
+            })
+            .collect()
+    }
+
+    fn warp(&self, ratio: f64) -> f64 {
+        match self {
+            Self::Karras { rho } => ratio.powf(1.0 / rho),
+            _ => ratio.ln(),
+        }
+    }
+
+    fn unwarp(&self, warped: f64) -> f64 {
+        match self {
+            Self::Karras { rho } => warped.powf(*rho),
+            _ => warped.exp(),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), SamplerError> {
+        match *self {
+            Self::Karras { rho } if !(rho >= 1.0 && rho.is_finite()) => Err(SamplerError::Value {
+                what: "rho",
+                got: rho,
+                expected: "a number of 1 or more, 7 for example",
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whole steps, falling. A single one starts from `t_start - 1` whatever the spacing: most spacings would keep t = 0
+/// alone, where an image is hardly diffused at all.
+fn spaced(spacing: Spacing, t_start: usize, steps: usize) -> Result<Vec<f64>, SamplerError> {
+    if steps == 1 && t_start >= 1 {
+        return Ok(vec![(t_start - 1) as f64]);
+    }
+    let kept = timesteps(spacing, t_start, steps)?;
+    Ok(kept.into_iter().rev().map(|t| t as f64).collect())
+}
+
+/// `karras` has rho = 7.
+impl FromStr for Times {
+    type Err = SamplerError;
+
+    fn from_str(name: &str) -> Result<Self, SamplerError> {
+        match name {
+            "karras" => Ok(Self::Karras { rho: 7.0 }),
+            "log-snr" => Ok(Self::LogSnr),
+            _ => Ok(Self::Spaced(name.parse().map_err(|_: ScheduleError| SamplerError::UnknownName {
+                what: "spacing",
+                got: name.to_owned(),
+                expected: Self::NAMES,
+            })?)),
+        }
+    }
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Spaced(spacing) => spacing.name(),
+            Self::Karras { .. } => "karras",
+            Self::LogSnr => "log-snr",
+            Self::Given(_) => "given",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(name: &str, steps: usize, end: End) -> Grid {
+        name.parse::<Times>().unwrap().grid(&Schedule::ddpm(), 1000, steps, end).unwrap()
+    }
+
+    #[test]
+    fn names_come_back() {
+        for name in Times::NAMES {
+            assert_eq!(name.parse::<Times>().unwrap().to_string(), *name);
+        }
+        let error = "uniform".parse::<Times>().unwrap_err().to_string();
+        assert!(error.ends_with("leading, trailing, linspace, quadratic, karras, log-snr"), "{error}");
+    }
+
+    #[test]
+    fn karras_and_log_snr_are_even_in_their_own_variable() {
+        type Variable = fn(Level) -> f64;
+        let cases: [(&str, Variable); 2] =
+            [("karras", |level| level.ratio().powf(1.0 / 7.0)), ("log-snr", |level| level.lambda())];
+        for (name, variable) in cases {
+            for (end, levels) in [(End::Data, 9), (End::FirstStep, 10)] {
+                let grid = grid(name, 9, end);
+                assert_eq!(grid.level(0), Schedule::ddpm().level_at(999.0).unwrap());
+                assert_eq!(grid.level(levels - 1), Schedule::ddpm().level_at(0.0).unwrap());
+                let gaps: Vec<f64> =
+                    (1..levels).map(|i| variable(grid.level(i)) - variable(grid.level(i - 1))).collect();
+                assert!(gaps.iter().all(|gap| (gap / gaps[0] - 1.0).abs() < 1e-9), "{name}: {gaps:?}");
+            }
+        }
+    }
+
+    /// numpy: `(max**(1/7) + np.linspace(0, 1, 5) * (min**(1/7) - max**(1/7)))**7` with the ratios of t = 999 and 0.
+    #[test]
+    fn karras_goldens() {
+        let want = [157.407_280_8, 36.908_951_6, 5.911_208_8, 0.491_301_2, 0.010_000_5];
+        for (i, want) in want.into_iter().enumerate() {
+            let got = grid("karras", 5, End::Data).level(i).ratio();
+            assert!((got / want - 1.0).abs() < 1e-6, "{i}: {got} is not {want}");
+        }
+    }
+
+    #[test]
+    fn one_step_starts_at_the_start() {
+        for name in Times::NAMES {
+            let times: Times = name.parse().unwrap();
+            let grid = times.grid(&Schedule::ddpm(), 300, 1, End::Data).unwrap();
+            assert_eq!((grid.steps(), grid.level(0).t), (1, 299.0), "{name}");
+        }
+    }
+
+    #[test]
+    fn without_signal_only_whole_steps() {
+        let schedule = Schedule::ddpm().with_zero_terminal_snr().unwrap();
+        for name in Times::NAMES {
+            let times: Times = name.parse().unwrap();
+            let result = times.grid(&schedule, 1000, 10, End::Data);
+            assert_eq!(result.is_ok(), matches!(times, Times::Spaced(_)), "{name}");
+        }
+    }
+}
