@@ -3,6 +3,7 @@
 //! The tests look at the program from outside, as a user's script would: exit code, standard output,
 //! standard error, files. They link none of the crates it is made of.
 
+pub mod animations;
 pub mod arrays;
 pub mod data;
 mod output;

@@ -43,6 +43,8 @@ const NO_DEFAULT: &[&str] = &[
     "--index",
     "--t-start",
     "--init-noise",
+    "--trajectory",
+    "--preview",
     "--x",
     "--t",
     "--out",

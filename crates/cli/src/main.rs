@@ -5,10 +5,12 @@
 
 mod args;
 mod commands;
+mod conditioning;
 mod config;
 mod device;
 mod failure;
 mod flags;
+mod guidance_flags;
 mod logging;
 mod model;
 mod output;

@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use anyhow::{Context, ensure};
 use dataset::{AnyArray, Padding};
-use ndarray::{Array4, Axis, Ix4};
+use ndarray::{Array1, Array4, ArrayView4, Axis, Ix4};
 use tch::Tensor;
 
+use crate::conditioning::Conditioning;
 use crate::config::ImagesConfig;
 use crate::failure::bail_usage;
 
@@ -19,7 +20,8 @@ pub(crate) enum Form {
     Grid,
     /// Each in its own `00000.png`.
     Png,
-    /// All in `samples.npz`, array `images`, u8 `[n, h, w, c]`.
+    /// All in `samples.npz`, array `images`, u8 `[n, h, w, c]`, and `labels`, i64 `[n]`, where there are classes; and
+    /// whatever arrays a command adds.
     Npz,
 }
 
@@ -38,9 +40,13 @@ impl FromStr for Form {
 
 /// Tensor `[b, c, h, w]` in [-1, 1] to u8 `[b, h, w, c]`, without the border the network needed.
 pub(crate) fn to_pixels(x: &Tensor, images: &ImagesConfig) -> anyhow::Result<Array4<u8>> {
-    let array = tensor_io::to_array(x)?.into_dimensionality::<Ix4>()?;
+    array_to_pixels(tensor_io::to_array(x)?.into_dimensionality::<Ix4>()?.view(), images)
+}
+
+/// The same of an array.
+pub(crate) fn array_to_pixels(x: ArrayView4<'_, f32>, images: &ImagesConfig) -> anyhow::Result<Array4<u8>> {
     let [top, bottom, left, right] = images.padding;
-    let (padding, mut pixels) = (Padding { top, bottom, left, right }, dataset::from_model(array.view()));
+    let (padding, mut pixels) = (Padding { top, bottom, left, right }, dataset::from_model(x));
     if !padding.is_none() {
         let (height, width) = (pixels.len_of(Axis(1)), pixels.len_of(Axis(2)));
         ensure!(top + bottom < height && left + right < width, "the border is larger than the images");
@@ -57,10 +63,32 @@ pub(crate) fn to_tensor(pixels: &Array4<u8>) -> anyhow::Result<Tensor> {
 
 /// A nearly square grid.
 pub(crate) fn grid(pixels: &Array4<u8>) -> anyhow::Result<figures::Canvas> {
-    let columns = figures::square_columns(pixels.len_of(Axis(0)));
-    // Small images are enlarged to be seen, by whole pixels.
-    let scale = (96 / pixels.len_of(Axis(1)).max(1)).clamp(1, 4);
-    Ok(figures::grid(pixels.view(), columns, scale, 2)?)
+    class_grid(pixels, 1)
+}
+
+/// How many times images of a height are enlarged to be seen: small ones are, by whole pixels.
+pub(crate) fn scale(height: usize) -> usize {
+    (96 / height.max(1)).clamp(1, 4)
+}
+
+/// A grid of images whose classes come round every `classes` images: a row a class where the classes are as
+/// often there as each other, else nearly square in the order of the images.
+pub(crate) fn class_grid(pixels: &Array4<u8>, classes: usize) -> anyhow::Result<figures::Canvas> {
+    let count = pixels.len_of(Axis(0));
+    let (columns, order) = class_rows(count, classes);
+    let ordered = order.map(|order| pixels.select(Axis(0), &order));
+    let scale = scale(pixels.len_of(Axis(1)));
+    Ok(figures::grid(ordered.as_ref().unwrap_or(pixels).view(), columns, scale, 2)?)
+}
+
+/// Columns of a grid, and its images row by row where that is another order than theirs.
+fn class_rows(count: usize, classes: usize) -> (usize, Option<Vec<usize>>) {
+    // More than one image of each, or the grid would be a single column.
+    if classes < 2 || count < 2 * classes || !count.is_multiple_of(classes) {
+        return (figures::square_columns(count), None);
+    }
+    let columns = count / classes;
+    (columns, Some((0..count).map(|place| place % columns * classes + place / columns).collect()))
 }
 
 /// The grid as PNG.
@@ -76,29 +104,47 @@ pub(crate) fn check_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Saves images in every wanted form; returns the files, the grid first.
+/// Saves images in every wanted form, and with the arrays the labels of conditional ones; returns the files, the
+/// grid first.
 pub(crate) fn save(
     pixels: &Array4<u8>,
     forms: &[Form],
     folder: &Path,
-    first_index: u64,
+    conditioning: &Conditioning,
+) -> anyhow::Result<Vec<PathBuf>> {
+    save_with(pixels, forms, folder, conditioning, Vec::new())
+}
+
+/// [`save`], with more arrays beside the images in the archive.
+pub(crate) fn save_with(
+    pixels: &Array4<u8>,
+    forms: &[Form],
+    folder: &Path,
+    conditioning: &Conditioning,
+    mut arrays: Vec<(&str, AnyArray)>,
 ) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).with_context(|| format!("--out {}", folder.display()))?;
+    let classes = conditioning.classes().len();
     let mut written = Vec::new();
     if forms.contains(&Form::Grid) {
         let path = folder.join("grid.png");
-        files::write_atomic(&path, &grid_png(pixels)?).with_context(|| path.display().to_string())?;
+        files::write_atomic(&path, &class_grid(pixels, classes)?.png()?)
+            .with_context(|| path.display().to_string())?;
         written.push(path);
     }
     if forms.contains(&Form::Npz) {
         let path = folder.join("samples.npz");
-        let array = AnyArray::U8(pixels.clone().into_dyn());
-        dataset::write_npz(&path, &[("images", array)])?;
+        if classes > 0 {
+            let labels = Array1::from(conditioning.labels(0..pixels.len_of(Axis(0))));
+            arrays.insert(0, ("labels", AnyArray::from(labels)));
+        }
+        arrays.insert(0, ("images", AnyArray::U8(pixels.clone().into_dyn())));
+        dataset::write_npz(&path, &arrays)?;
         written.push(path);
     }
     if forms.contains(&Form::Png) {
         for (index, image) in pixels.axis_iter(Axis(0)).enumerate() {
-            let path = folder.join(format!("{:05}.png", first_index + index as u64));
+            let path = folder.join(format!("{index:05}.png"));
             dataset::save_png(&path, image)?;
             written.push(path);
         }
@@ -127,4 +173,24 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::class_rows;
+
+    #[test]
+    fn a_row_holds_one_class() {
+        let (columns, order) = class_rows(12, 3);
+        let order = order.unwrap();
+        assert_eq!(columns, 4);
+        for (row, images) in order.chunks(columns).enumerate() {
+            assert!(images.iter().all(|image| image % 3 == row), "row {row}: {images:?}");
+            assert!(images.is_sorted(), "row {row}: {images:?}");
+        }
+        // No whole rows, a single column, no classes: square, in order.
+        for (count, classes) in [(11, 3), (3, 3), (2, 3), (16, 1), (16, 0)] {
+            assert_eq!(class_rows(count, classes), (figures::square_columns(count), None));
+        }
+    }
 }

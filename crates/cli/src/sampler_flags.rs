@@ -29,6 +29,9 @@ pub(crate) struct SamplerArgs {
     /// rho of --spacing karras [default: 7]
     #[arg(long, value_name = "X")]
     pub(crate) rho: Option<f64>,
+    /// Let --spacing karras and log-snr choose t between whole steps, where the network was not trained
+    #[arg(long)]
+    pub(crate) between_steps: bool,
     /// Variance of ddpm's noise: fixed-small (the posterior's) or fixed-large (beta_t) [default: fixed-small]
     #[arg(long, value_name = "NAME")]
     pub(crate) sigma: Option<String>,
@@ -55,6 +58,7 @@ impl SamplerArgs {
             spacing: "trailing".to_owned(),
             timesteps: Vec::new(),
             rho: None,
+            between_steps: false,
             sigma: None,
             eta: None,
             order: None,
@@ -68,8 +72,13 @@ impl SamplerArgs {
         let method = self.method()?;
         let mut times = Times::from_str(&self.spacing).map_err(|e| usage(anyhow!("--spacing: {e}")))?;
         match (&mut times, self.rho) {
-            (Times::Karras { rho }, Some(given)) => *rho = given,
+            (Times::Karras { rho, .. }, Some(given)) => *rho = given,
             (_, Some(_)) => bail_usage!("--rho belongs to --spacing karras"),
+            _ => {}
+        }
+        match &mut times {
+            Times::Karras { whole, .. } | Times::LogSnr { whole } => *whole = !self.between_steps,
+            _ if self.between_steps => bail_usage!("--between-steps belongs to --spacing karras or log-snr"),
             _ => {}
         }
         if !self.timesteps.is_empty() {

@@ -6,8 +6,8 @@ use std::f64::consts::{FRAC_PI_2, TAU};
 use std::path::PathBuf;
 
 use figures::{
-    Figure, FiguresError, LossBucket, Moments, OneStep, PixelValues, Report, SamplerBlocks, ScheduleCurves,
-    Strip,
+    Animation, Figure, FiguresError, LossBucket, Moments, OneStep, PixelValues, Report, SamplerBlocks,
+    ScheduleCurves, Strip,
 };
 use ndarray::{Array2, Array3, Array4, Array5, Axis, stack};
 use random::{Purpose, Stream};
@@ -19,9 +19,14 @@ fn main() -> Result<(), FiguresError> {
     for (name, side, channels) in [("grey", 28, 1), ("colour", 32, 3)] {
         let dir = dir.join(name);
         std::fs::create_dir_all(&dir).map_err(|source| FiguresError::Write { path: dir.clone(), source })?;
-        let figures = Demo { side, channels }.figures()?;
+        let demo = Demo { side, channels };
+        let figures = demo.figures()?;
         for figure in &figures {
             figure.save(&dir)?;
+        }
+        for (name, bytes) in demo.watched()? {
+            let path = dir.join(name);
+            std::fs::write(&path, bytes).map_err(|source| FiguresError::Write { path, source })?;
         }
         let summary =
             [("dataset", format!("{side} x {side} made-up {name} shapes")), ("steps", STEPS.to_string())];
@@ -142,6 +147,22 @@ impl Demo {
             figures::sigmas(originals.view(), originals.view())?,
             figures::variations(originals.view(), &starts, varied.view())?,
             figures::fewer_steps(&[10, 20, 50, 100, 1000], &samplers)?,
+        ])
+    }
+
+    /// A way back from noise as a strip and as animations, with the names of their files.
+    fn watched(&self) -> Result<[(&'static str, Vec<u8>); 3], FiguresError> {
+        let times: Vec<usize> = (0..STEPS).rev().step_by(50).chain([0]).collect();
+        let labels: Vec<f64> = times.iter().map(|&t| t as f64).collect();
+        let x_t = self.diffused(16, &times, &products(&linear()), 5);
+        let few = x_t.slice_axis(Axis(0), (0..3).into());
+        let strip = figures::denoising_strip(&labels, few, few)?;
+        let frames = figures::grid_frames(x_t.view().permuted_axes([1, 0, 2, 3, 4]), 4, 1)?;
+        let animation = Animation::new(frames.view()).scale(3);
+        Ok([
+            ("strip.png", strip.png()?),
+            ("animation.gif", animation.gif()?),
+            ("animation.apng", animation.apng()?),
         ])
     }
 

@@ -9,7 +9,7 @@ use ndarray::ArrayView3;
 use crate::error::FiguresError;
 
 /// Most pixels of one picture: 400 MB of RGB.
-const PIXEL_LIMIT: usize = 1 << 27;
+pub(crate) const PIXEL_LIMIT: usize = 1 << 27;
 
 /// A colour, `[red, green, blue]` in 0..=255.
 pub(crate) type Colour = [u8; 3];
@@ -103,6 +103,13 @@ impl Canvas {
         }
     }
 
+    /// The picture with so much white around it.
+    pub(crate) fn with_margin(&self, margin: usize) -> Result<Self, FiguresError> {
+        let mut framed = Self::new(self.width() + 2 * margin, self.height() + 2 * margin)?;
+        framed.draw_canvas(self, margin, margin);
+        Ok(framed)
+    }
+
     /// A filled rectangle.
     pub(crate) fn fill(&mut self, x: usize, y: usize, width: usize, height: usize, colour: Colour) {
         for row in y..(y + height).min(self.height()) {
@@ -162,5 +169,11 @@ mod tests {
         assert_eq!([pixel(2, 1), pixel(3, 2)], [[1, 2, 3]; 2]);
         assert_eq!(pixel(4, 2), [40, 50, 60]);
         assert_eq!([pixel(1, 1), pixel(2, 0), pixel(2, 3)], [[255; 3]; 3]);
+        let framed = canvas.with_margin(3).unwrap();
+        assert_eq!((framed.width(), framed.height()), (5 + 6, 4 + 6));
+        assert_eq!(
+            [framed.pixels().get_pixel(5, 4).0, framed.pixels().get_pixel(4, 4).0],
+            [[1, 2, 3], [255; 3]]
+        );
     }
 }

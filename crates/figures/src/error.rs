@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why a figure or the report could not be drawn or written.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,28 @@ pub enum FiguresError {
         /// Most pixels in all.
         limit: usize,
     },
+    /// A side is longer than the file format can say.
+    #[error("a {format} of {width} x {height} pixels: a side has at most {limit}")]
+    Side {
+        /// The file format.
+        format: &'static str,
+        /// Pixels across.
+        width: usize,
+        /// Pixels down.
+        height: usize,
+        /// Most pixels of a side.
+        limit: usize,
+    },
+    /// A frame is shown for a time that viewers do not keep to, or the formats cannot say.
+    #[error("a frame shown for {got:?}: expected {shortest:?} to {longest:?}")]
+    Delay {
+        /// The time asked for.
+        got: Duration,
+        /// The shortest one.
+        shortest: Duration,
+        /// The longest one.
+        longest: Duration,
+    },
     /// The plotting crate refused to draw.
     #[error("the plot could not be drawn: {reason}")]
     Plot {
@@ -71,6 +94,20 @@ pub enum FiguresError {
         /// What the codec says.
         #[from]
         source: image::ImageError,
+    },
+    /// A GIF could not be encoded.
+    #[error("the GIF could not be coded: {source}")]
+    Gif {
+        /// What the codec says.
+        #[from]
+        source: gif::EncodingError,
+    },
+    /// An animated PNG could not be encoded.
+    #[error("the animated PNG could not be coded: {source}")]
+    Apng {
+        /// What the codec says.
+        #[from]
+        source: png::EncodingError,
     },
     /// A file could not be written.
     #[error("{}: cannot write: {source}", path.display())]

@@ -5,15 +5,20 @@
 //! in this workspace (the paper's 1..=T).
 //!
 //! - [`grid`] is plain images side by side, [`Sheet`] adds labels.
+//! - [`Animation`] is pictures one after another, [`grid_frames`] grids for it;
+//!   [`denoising_strip`] is one picture of images on their way out of noise.
 //! - One function a figure, numbered as in the report: [`schedules`] (1), [`forward_strips`] (2),
 //!   [`one_step`] (3), [`histograms`] (4), [`embedding`] (5), [`loss`] (6), [`samples`] (7),
-//!   [`trajectories`] (8), [`sigmas`] (9), [`variations`] (10), [`fewer_steps`] (11).
+//!   [`trajectories`] (8), [`sigmas`] (9), [`variations`] (10), [`fewer_steps`] (11), [`solvers`] (12),
+//!   [`fast_and_slow`] (13), [`convergence`] (14).
 //! - [`Report`] binds [`Figure`]s into one self-contained HTML file.
 
+mod animation;
 mod axis;
 mod band;
 mod canvas;
 mod check;
+mod denoising;
 mod equation;
 mod error;
 mod figure;
@@ -23,17 +28,21 @@ mod heat_map;
 mod page;
 mod plot;
 mod report;
+mod rows;
 mod sheet;
 mod text;
 
+pub use animation::{Animation, grid_frames};
 pub use band::Band;
 pub use canvas::Canvas;
+pub use denoising::denoising_strip;
 pub use equation::equation_html;
 pub use error::FiguresError;
 pub use figure::{Figure, Table};
 pub use gallery::{
-    LossBucket, Moments, OneStep, PixelValues, SamplerBlocks, ScheduleCurves, Strip, embedding, fewer_steps,
-    forward_strips, histograms, loss, one_step, samples, schedules, sigmas, trajectories, variations,
+    LossBucket, Moments, OneStep, PixelValues, SamplerBlocks, ScheduleCurves, SolverErrors, Strip,
+    convergence, embedding, fast_and_slow, fewer_steps, forward_strips, histograms, loss, one_step, samples,
+    schedules, sigmas, solvers, trajectories, variations,
 };
 pub use grid::{grid, square_columns};
 pub use report::Report;

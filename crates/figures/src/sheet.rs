@@ -137,11 +137,11 @@ impl<'a> Sheet<'a> {
                 room.min(TARGET_CELL.div_ceil(width.max(height))).clamp(1, MAX_SCALE)
             }
         };
-        let row_labels = fitted(&self.rows, usize::MAX)?;
-        let column_labels = fitted(&self.columns, width.saturating_mul(scale))?;
+        let (row_labels, _) = fitted(&self.rows, usize::MAX)?;
+        let (column_labels, column_em) = fitted(&self.columns, width.saturating_mul(scale))?;
         let corner = match self.corner.as_str() {
             "" => None,
-            corner => Some(Text::new(corner, LABEL_SIZE, Weight::Regular)?),
+            corner => Some(Text::new(corner, column_em, Weight::Regular)?),
         };
 
         let label_width = row_labels.iter().chain(&corner).map(Text::width).max().unwrap_or(0);
@@ -171,8 +171,8 @@ struct Arranged {
     corner: Option<Text>,
 }
 
-/// The labels in the largest size at which each fits over its band of lines of `size` pixels.
-fn fitted(bands: &[Band], size: usize) -> Result<Vec<Text>, FiguresError> {
+/// The labels in the largest size at which each fits over its band of lines of `size` pixels, and that size.
+fn fitted(bands: &[Band], size: usize) -> Result<(Vec<Text>, u32), FiguresError> {
     let mut em = LABEL_SIZE;
     loop {
         let labels: Vec<Text> = bands
@@ -183,7 +183,7 @@ fn fitted(bands: &[Band], size: usize) -> Result<Vec<Text>, FiguresError> {
             label.width() + LABEL_GAP / 2 <= band.count().saturating_mul(size.saturating_add(GAP))
         });
         if fits || em <= MIN_LABEL_SIZE {
-            return Ok(labels);
+            return Ok((labels, em));
         }
         em = (em - 3).max(MIN_LABEL_SIZE);
     }

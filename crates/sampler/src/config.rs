@@ -89,7 +89,7 @@ mod tests {
         }
         assert!(ddim(1.5).validate(&schedule).is_err());
         for rho in [0.5, f64::NAN, f64::INFINITY] {
-            let config = SamplerConfig { times: Times::Karras { rho }, ..ddim(0.0) };
+            let config = SamplerConfig { times: Times::Karras { rho, whole: true }, ..ddim(0.0) };
             assert!(matches!(config.validate(&schedule), Err(SamplerError::Value { what: "rho", .. })));
         }
         let dynamic = Threshold::Dynamic { quantile: 2.0, max: 1.0 };

@@ -29,6 +29,7 @@
 mod config;
 mod error;
 mod grid;
+mod guidance;
 mod method;
 mod noise;
 mod run;
@@ -43,6 +44,7 @@ mod vary;
 pub use config::SamplerConfig;
 pub use error::{BoxError, SamplerError};
 pub use grid::Grid;
+pub use guidance::{Guidance, GuidanceError};
 pub use method::Method;
 pub use noise::{Draw, Noise, NoiseSource};
 pub use sampler::{Model, Observer, Sampler, Step};

@@ -15,14 +15,18 @@ pub enum Times {
     /// Whole steps of the chain.
     Spaced(Spacing),
     /// `sigma^(1/rho)` evenly spaced, `sigma = sigma_t / alpha_t`, from that of T - 1 to that of t = 0 (Karras et al.
-    /// 2022, Eq. 5, whose rho is 7): most steps at low noise. The times lie between whole steps.
+    /// 2022, Eq. 5, whose rho is 7): most steps at low noise.
     Karras {
         /// At least 1.
         rho: f64,
+        /// See [`Times::whole`].
+        whole: bool,
     },
-    /// `lambda`, half the log signal-to-noise ratio, evenly spaced between the same ends (Lu et al. 2022). The times
-    /// lie between whole steps.
-    LogSnr,
+    /// `lambda`, half the log signal-to-noise ratio, evenly spaced between the same ends (Lu et al. 2022).
+    LogSnr {
+        /// See [`Times::whole`].
+        whole: bool,
+    },
     /// These times in `0..=T-1`, falling.
     Given(Vec<f64>),
 }
@@ -37,6 +41,20 @@ pub enum End {
 }
 
 impl Times {
+    /// Whether the times are moved to the nearest whole steps, each to another one, and take those steps' levels.
+    ///
+    /// A network was trained on whole t. Whether it can tell what lies between depends on its time embedding: the
+    /// sinusoids of the transformer turn by at most one radian a step and can be interpolated; one that reaches the
+    /// Nyquist frequency turns by half a cycle, so that half a step leads to values that training never showed.
+    #[must_use]
+    pub fn whole(&self) -> bool {
+        match self {
+            Self::Spaced(_) => true,
+            Self::Karras { whole, .. } | Self::LogSnr { whole } => *whole,
+            Self::Given(times) => times.iter().all(|t| t.fract() == 0.0),
+        }
+    }
+
     /// The names that [`FromStr`] knows.
     pub const NAMES: &[&str] = &["leading", "trailing", "linspace", "quadratic", "karras", "log-snr"];
 
@@ -59,8 +77,14 @@ impl Times {
         let times = match self {
             Self::Spaced(spacing) => spaced(*spacing, t_start, steps)?,
             Self::Given(times) => times.clone(),
-            Self::Karras { .. } | Self::LogSnr => {
-                return Grid::new(self.between(schedule, t_start, steps, end)?, last);
+            Self::Karras { whole, .. } | Self::LogSnr { whole } => {
+                let levels = self.between(schedule, t_start, steps, end)?;
+                if !whole {
+                    return Grid::new(levels, last);
+                }
+                // A chain that ends at t = 0 itself must be above it until then.
+                let lowest = usize::from(end == End::FirstStep && steps < t_start);
+                snapped(&levels, t_start, lowest)
             }
         };
         Grid::at_times(schedule, &times, last)
@@ -95,21 +119,21 @@ impl Times {
 
     fn warp(&self, ratio: f64) -> f64 {
         match self {
-            Self::Karras { rho } => ratio.powf(1.0 / rho),
+            Self::Karras { rho, .. } => ratio.powf(1.0 / rho),
             _ => ratio.ln(),
         }
     }
 
     fn unwarp(&self, warped: f64) -> f64 {
         match self {
-            Self::Karras { rho } => warped.powf(*rho),
+            Self::Karras { rho, .. } => warped.powf(*rho),
             _ => warped.exp(),
         }
     }
 
     pub(crate) fn validate(&self) -> Result<(), SamplerError> {
         match *self {
-            Self::Karras { rho } if !(rho >= 1.0 && rho.is_finite()) => Err(SamplerError::Value {
+            Self::Karras { rho, .. } if !(rho >= 1.0 && rho.is_finite()) => Err(SamplerError::Value {
                 what: "rho",
                 got: rho,
                 expected: "a number of 1 or more, 7 for example",
@@ -117,6 +141,21 @@ impl Times {
             _ => Ok(()),
         }
     }
+}
+
+/// Whole times, falling, each once: the nearest to the wanted ones that leave room for those after them.
+fn snapped(levels: &[Level], t_start: usize, lowest: usize) -> Vec<f64> {
+    let mut above = t_start;
+    levels
+        .iter()
+        .enumerate()
+        .map(|(i, level)| {
+            let room_below = levels.len() - 1 - i + lowest;
+            let t = (level.t.round() as usize).max(room_below).min(above.saturating_sub(1));
+            above = t;
+            t as f64
+        })
+        .collect()
 }
 
 /// Whole steps, falling. A single one starts from `t_start - 1` whatever the spacing: most spacings would keep t = 0
@@ -129,14 +168,14 @@ fn spaced(spacing: Spacing, t_start: usize, steps: usize) -> Result<Vec<f64>, Sa
     Ok(kept.into_iter().rev().map(|t| t as f64).collect())
 }
 
-/// `karras` has rho = 7.
+/// `karras` has rho = 7; it and `log-snr` keep to whole steps.
 impl FromStr for Times {
     type Err = SamplerError;
 
     fn from_str(name: &str) -> Result<Self, SamplerError> {
         match name {
-            "karras" => Ok(Self::Karras { rho: 7.0 }),
-            "log-snr" => Ok(Self::LogSnr),
+            "karras" => Ok(Self::Karras { rho: 7.0, whole: true }),
+            "log-snr" => Ok(Self::LogSnr { whole: true }),
             _ => Ok(Self::Spaced(name.parse().map_err(|_: ScheduleError| SamplerError::UnknownName {
                 what: "spacing",
                 got: name.to_owned(),
@@ -151,7 +190,7 @@ impl fmt::Display for Times {
         f.pad(match self {
             Self::Spaced(spacing) => spacing.name(),
             Self::Karras { .. } => "karras",
-            Self::LogSnr => "log-snr",
+            Self::LogSnr { .. } => "log-snr",
             Self::Given(_) => "given",
         })
     }
@@ -161,8 +200,34 @@ impl fmt::Display for Times {
 mod tests {
     use super::*;
 
+    /// Between whole steps.
     fn grid(name: &str, steps: usize, end: End) -> Grid {
-        name.parse::<Times>().unwrap().grid(&Schedule::ddpm(), 1000, steps, end).unwrap()
+        let times = match name {
+            "karras" => Times::Karras { rho: 7.0, whole: false },
+            _ => Times::LogSnr { whole: false },
+        };
+        times.grid(&Schedule::ddpm(), 1000, steps, end).unwrap()
+    }
+
+    #[test]
+    fn snapped_times_are_whole_and_near() {
+        let schedule = Schedule::ddpm();
+        for name in ["karras", "log-snr"] {
+            for steps in [1, 2, 7, 50, 400, 999, 1000] {
+                for (t_start, end) in [(1000, End::Data), (1000, End::FirstStep), (steps, End::Data)] {
+                    let grid = name.parse::<Times>().unwrap().grid(&schedule, t_start, steps, end).unwrap();
+                    let times: Vec<f64> = (0..steps).map(|i| grid.level(i).t).collect();
+                    assert!(times.iter().all(|t| t.fract() == 0.0), "{name}, {steps}: {times:?}");
+                    assert!(times.windows(2).all(|pair| pair[0] > pair[1]), "{name}, {steps}: {times:?}");
+                    assert_eq!(times[0], (t_start - 1) as f64);
+                    assert_eq!(grid.level(0), schedule.level_at(times[0]).unwrap());
+                }
+            }
+        }
+        let whole = "log-snr".parse::<Times>().unwrap().grid(&schedule, 1000, 9, End::Data).unwrap();
+        for i in 0..9 {
+            assert!((whole.level(i).t - grid("log-snr", 9, End::Data).level(i).t).abs() <= 0.5);
+        }
     }
 
     #[test]

@@ -42,6 +42,11 @@ pub struct TrainConfig {
     pub time_sampling: TimeSampling,
     /// Horizontally flip half of the images.
     pub flip: bool,
+    /// Share of the labels that a step takes away, 0 to 1, so that a conditional network learns to do without
+    /// as well (Ho & Salimans 2022, Algorithm 1, their p_uncond); guidance needs it above 0. Nothing to an
+    /// unconditional network.
+    #[serde(default)]
+    pub label_dropout: f64,
     /// A line of `metrics.jsonl` every so many steps.
     pub log_every: u64,
     /// A sample grid every so many steps; 0 for none but the last.
@@ -117,6 +122,8 @@ impl TrainConfig {
         number("adam_eps", self.adam_eps, self.adam_eps > 0.0 && self.adam_eps < 1.0, "a number in (0, 1)")?;
         let decay = (0.0..=1.0).contains(&self.weight_decay);
         number("weight_decay", self.weight_decay, decay, "a number from 0 to 1")?;
+        let share = (0.0..=1.0).contains(&self.label_dropout);
+        number("label_dropout", self.label_dropout, share, "a number from 0 to 1")?;
         let clip = self.grad_clip > 0.0 && self.grad_clip.is_finite();
         number("grad_clip", self.grad_clip, clip, "a number above 0")
     }
@@ -156,6 +163,7 @@ pub(crate) mod tests {
             prediction: Prediction::Eps,
             time_sampling: TimeSampling::Uniform,
             flip: false,
+            label_dropout: 0.0,
             log_every: 3,
             sample_every: 0,
             checkpoint_every: 5,
@@ -180,6 +188,9 @@ pub(crate) mod tests {
             ("grad_clip", |c| c.grad_clip = 0.0),
             ("grad_clip", |c| c.grad_clip = f64::INFINITY),
             ("ema_decay", |c| c.ema_decay = 1.0),
+            ("label_dropout", |c| c.label_dropout = -0.1),
+            ("label_dropout", |c| c.label_dropout = 1.1),
+            ("label_dropout", |c| c.label_dropout = f64::NAN),
             ("log_every", |c| c.log_every = 0),
             ("checkpoint_every", |c| c.checkpoint_every = 0),
             ("keep_checkpoints", |c| c.keep_checkpoints = 1),

@@ -11,10 +11,11 @@ use crate::config::TrainConfig;
 use crate::diffuse::{Draw, EpsTables, ForwardTables};
 use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
+use crate::labels::drop_labels;
 use crate::lr::learning_rate;
 
-/// The network: `x_t` `[b, c, h, w]`, `t` `[b]` i64 and labels `[b]` i64 to its output `[b, c, h, w]`, which
-/// stands for [`TrainConfig::prediction`]; all on the trainer's device.
+/// The network: `x_t` `[b, c, h, w]`, `t` `[b]` i64 and labels `[b]` i64, -1 for none, to its output
+/// `[b, c, h, w]`, which stands for [`TrainConfig::prediction`]; all on the trainer's device.
 pub type Model<'a> = dyn Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, BoxError> + 'a;
 
 /// Images to train on.
@@ -93,13 +94,16 @@ impl Trainer {
         // Dropout is the one draw that is libtorch's own.
         tch::manual_seed(self.dropout_seed());
         let x_0 = batch.images.f_to_device(self.device)?;
-        let labels = batch.labels.as_ref().map(|labels| labels.f_to_device(self.device)).transpose()?;
 
         // Lines 3 and 4: one t and one eps for each image.
         let size = x_0.size();
         let (count, numbers) = (size[0] as usize, size[1..].iter().product::<i64>() as usize);
         let coordinates = (self.seed, self.step, 0);
         let draw = Draw::new(self.timesteps, (count, numbers), self.config.time_sampling, coordinates);
+        let labels = batch.labels.as_ref().map(|labels| {
+            drop_labels(&labels.f_to_device(self.device)?, self.config.label_dropout, coordinates)
+        });
+        let labels = labels.transpose()?;
         let t = Tensor::f_from_slice(&draw.t)?.f_to_device(self.device)?;
         let eps = tensor_io::from_slice(&draw.noise, &size)?.f_to_device(self.device)?;
 

@@ -1,5 +1,5 @@
 //! A run that was stopped, or died, and was started again is the run that never stopped: every record and
-//! every byte of its last checkpoint, with dropout and averaging on.
+//! every byte of its last checkpoint, with dropout, label dropout and averaging on.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -12,13 +12,14 @@ use std::sync::{Mutex, MutexGuard};
 
 use dataset::{BatchPlan, Dataset};
 use ndarray::Array4;
-use support::{config, model, tiny_net, trainer};
+use support::{conditional_net, config, model, trainer};
 use trainer::{
     Batch, BoxError, Fit, Observer, Outcome, Record, RunFolder, StepReport, TrainConfig, TrainerError,
     list_checkpoints,
 };
 
 const STEPS: u64 = 9;
+const CLASSES: usize = 3;
 
 /// Dropout draws from libtorch's one generator, so only one run of this process may go on at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -40,12 +41,21 @@ enum End {
 
 fn numbers() -> TrainConfig {
     // Log lines and checkpoints fall on different steps, so that a half-filled line is resumed too.
-    TrainConfig { batch: 6, flip: true, log_every: 4, checkpoint_every: 3, ..config(STEPS) }
+    let numbers = TrainConfig { batch: 6, flip: true, label_dropout: 0.4, ..config(STEPS) };
+    TrainConfig { log_every: 4, checkpoint_every: 3, ..numbers }
 }
 
 fn images() -> Dataset {
     let pixel = |(n, y, x, _): (usize, usize, usize, usize)| (n * 31 + y * y * 7 + x * 13) as u8;
-    Dataset::from_array(Array4::from_shape_fn((20, 8, 8, 1), pixel), None).unwrap()
+    let labels = (0..20).map(|n| n % CLASSES as u32).collect();
+    Dataset::from_array(Array4::from_shape_fn((20, 8, 8, 1), pixel), Some(labels)).unwrap()
+}
+
+/// The images and labels of a step.
+fn batch(data: &Dataset, plan: &BatchPlan, step: u64) -> Batch {
+    let batch = plan.batch(data, step).unwrap();
+    let labels = batch.labels.map(|labels| tch::Tensor::from_slice(&labels));
+    Batch { images: tensor_io::from_array(&batch.images.view().into_dyn()).unwrap(), labels }
 }
 
 /// Sets the stop flag during a step, as a signal handler would.
@@ -62,7 +72,7 @@ impl Observer for StopAt<'_> {
 /// One process's part of a run: a new network and trainer that know only the folder.
 fn part(path: &Path, end: End) {
     let folder = RunFolder::open(path).unwrap();
-    let net = tiny_net(0.3, 5);
+    let net = conditional_net(Some(CLASSES), 0.3, 5);
     let mut trainer = trainer(&net, &numbers(), 5);
     let stop = AtomicBool::new(false);
     let fit = Fit { folder: &folder, config: "seed = 5\n", stop: &stop };
@@ -70,15 +80,15 @@ fn part(path: &Path, end: End) {
 
     let data = images();
     let plan = BatchPlan::new(data.len(), 6, 5).unwrap().with_flip(true);
-    let batch = |step| -> Result<Batch, BoxError> {
+    let next = |step| -> Result<Batch, BoxError> {
         if matches!(end, End::Crash(at) if at == step) {
-            return Err("killed".into());
+            Err("killed".into())
+        } else {
+            Ok(batch(&data, &plan, step))
         }
-        let images = plan.batch(&data, step)?.images;
-        Ok(Batch { images: tensor_io::from_array(&images.view().into_dyn())?, labels: None })
     };
     let mut observer = StopAt(if let End::Stop(at) = end { Some(at) } else { None }, &stop);
-    let outcome = fit.run(&mut trainer, interval, batch, &model(&net), &mut observer);
+    let outcome = fit.run(&mut trainer, interval, next, &model(&net), &mut observer);
     match end {
         End::Whole => assert_eq!(outcome.unwrap(), Outcome::Finished),
         End::Stop(at) => {
@@ -132,25 +142,40 @@ fn an_interrupted_run_is_the_same_run() {
     }
 }
 
-/// The test above would also pass if nothing in a run depended on dropout or on the order of the images.
+/// The test above would also pass if nothing in a run depended on dropout, labels or the order of the images.
 #[test]
-fn dropout_and_the_order_of_images_matter() {
+fn dropout_labels_and_the_order_of_images_matter() {
     let _alone = alone();
-    let loss = |dropout: f64, first: u64| {
-        let net = tiny_net(dropout, 5);
-        let mut trainer = trainer(&net, &numbers(), 5);
+    let loss = |dropout: f64, label_dropout: f64, first: u64| {
+        let net = conditional_net(Some(CLASSES), dropout, 5);
+        let mut trainer = trainer(&net, &TrainConfig { label_dropout, ..numbers() }, 5);
         let data = images();
         let plan = BatchPlan::new(data.len(), 6, 5).unwrap();
-        let steps = (first..first + 3).map(|step| {
-            let images = plan.batch(&data, step).unwrap().images;
-            let images = tensor_io::from_array(&images.view().into_dyn()).unwrap();
-            trainer.train_step(&Batch { images, labels: None }, &model(&net)).unwrap().loss
-        });
+        let steps = (first..first + 3)
+            .map(|step| trainer.train_step(&batch(&data, &plan, step), &model(&net)).unwrap().loss);
         steps.last().unwrap()
     };
-    assert_eq!(loss(0.3, 0), loss(0.3, 0));
-    assert_ne!(loss(0.3, 0), loss(0.0, 0));
-    assert_ne!(loss(0.3, 0), loss(0.3, 1));
+    assert_eq!(loss(0.3, 0.4, 0), loss(0.3, 0.4, 0));
+    assert_ne!(loss(0.3, 0.4, 0), loss(0.0, 0.4, 0));
+    assert_ne!(loss(0.3, 0.4, 0), loss(0.3, 0.0, 0));
+    assert_ne!(loss(0.3, 0.4, 0), loss(0.3, 0.4, 1));
+}
+
+/// What is drawn for labels disturbs no other draw: without labels a run is the one it always was.
+#[test]
+fn label_dropout_changes_nothing_without_labels() {
+    let _alone = alone();
+    let report = |label_dropout: f64| {
+        let net = conditional_net(None, 0.3, 5);
+        let mut trainer = trainer(&net, &TrainConfig { label_dropout, ..numbers() }, 5);
+        let (data, plan) = (images(), BatchPlan::new(20, 6, 5).unwrap());
+        let mut step = |step| {
+            let batch = Batch { labels: None, ..batch(&data, &plan, step) };
+            trainer.train_step(&batch, &model(&net)).unwrap()
+        };
+        [step(0), step(1)]
+    };
+    assert_eq!(report(0.0), report(0.5));
 }
 
 #[test]

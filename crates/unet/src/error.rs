@@ -37,6 +37,20 @@ pub enum UNetError {
     /// Labels were given to a network without classes.
     #[error("labels were given, but the network was built without classes")]
     Unconditional,
+    /// A label of a class that the network does not have.
+    #[error("label {got}: expected 0 to {}, or -1 for none", classes - 1)]
+    Label {
+        /// The label.
+        got: i64,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// Labels of another element type than i64.
+    #[error("labels are {got}, expected Int64")]
+    LabelKind {
+        /// Their element type.
+        got: String,
+    },
     /// The time embedding's parameters are refused.
     #[error(transparent)]
     Embedding(#[from] embedding::EmbeddingError),

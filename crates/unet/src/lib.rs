@@ -20,6 +20,7 @@ mod attention;
 mod blocks;
 mod config;
 mod error;
+mod labels;
 mod layers;
 mod net;
 mod params;
@@ -31,6 +32,7 @@ mod validate;
 
 pub use config::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
 pub use error::UNetError;
+pub use labels::NO_LABEL;
 pub use layers::Pass;
 pub use net::UNet;
 pub use presets::PRESETS;

@@ -8,6 +8,7 @@ use tensor_io::Named;
 use crate::blocks::{Bottom, DownLevel, UpLevel};
 use crate::config::{TimeInjection, UNetConfig};
 use crate::error::UNetError;
+use crate::labels;
 use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, Pass};
 use crate::params::ParamStore;
 use crate::time::TimeNet;
@@ -84,10 +85,16 @@ impl UNet {
 
     /// `x_t` `[b, c, h, w]` and `t` `[b]` in `0..T` (i64, or floating for steps between) to the prediction
     /// `[b, c, h, w]` in f32: eps, or whatever the network was trained for. `class` `[b]` i64 holds the
-    /// labels of a conditional network.
+    /// labels of a conditional network; [`crate::NO_LABEL`] is the label of an image without, and no labels
+    /// at all are as many of it.
+    ///
+    /// Labels in the host's memory are checked here. Those on a GPU are not, since the host would wait for
+    /// it: make them by [`UNet::labels`], once before the steps, or check them otherwise. An unchecked wrong
+    /// label on a GPU ends the work of the whole process there.
     ///
     /// # Errors
-    /// [`UNetError::Shape`] when the inputs do not fit the network or each other.
+    /// [`UNetError::Shape`] when the inputs do not fit the network or each other;
+    /// [`UNetError::Unconditional`], [`UNetError::Label`] and [`UNetError::LabelKind`] for labels.
     pub fn forward(
         &self,
         x_t: &Tensor,
@@ -134,7 +141,21 @@ impl UNet {
                 return Err(UNetError::Shape { what, got: vector.size(), expected });
             }
         }
-        if class.is_some() && self.config.classes.is_none() { Err(UNetError::Unconditional) } else { Ok(()) }
+        match (class, self.config.classes) {
+            (None, _) => Ok(()),
+            (Some(labels), Some(classes)) => labels::check(labels, classes),
+            (Some(_), None) => Err(UNetError::Unconditional),
+        }
+    }
+
+    /// Labels, [`crate::NO_LABEL`] or a class each, as the tensor `[b]` that [`UNet::forward`] takes, on the
+    /// network's device.
+    ///
+    /// # Errors
+    /// [`UNetError::Unconditional`] for a network without classes; [`UNetError::Label`] for a label out of
+    /// range; those of libtorch (memory).
+    pub fn labels(&self, labels: &[i64]) -> Result<Tensor, UNetError> {
+        labels::on_device(labels, self.config.classes.ok_or(UNetError::Unconditional)?, self.device)
     }
 
     /// What the network looks like.

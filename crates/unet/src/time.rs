@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::config::{EmbeddingConfig, UNetConfig};
 use crate::error::UNetError;
+use crate::labels::NO_LABEL;
 use crate::layers::{Init, Linear};
 use crate::params::ParamStore;
 
@@ -46,12 +47,12 @@ impl TimeNet {
         })
     }
 
-    /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]` to `[b, d]` in f32.
+    /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to `[b, d]` in f32.
     pub(crate) fn forward(&self, t: &Tensor, class: Option<&Tensor>) -> Tensor {
         let hidden = self.linear_1.forward(&self.encode(t)).silu();
         let time = self.linear_2.forward(&hidden); // [b, d]
         match (&self.class_embedding, class) {
-            (Some(table), Some(labels)) => time + Tensor::embedding(table, labels, -1, false, false),
+            (Some(table), Some(labels)) => time + embed(table, labels),
             _ => time,
         }
     }
@@ -66,6 +67,12 @@ impl TimeNet {
         };
         Tensor::cat(&halves, 1).to_kind(Kind::Float)
     }
+}
+
+/// Rows of `table` `[classes, d]`, zeros where the label is [`NO_LABEL`], which is not in the table.
+fn embed(table: &Tensor, labels: &Tensor) -> Tensor {
+    let given = labels.not_equal(NO_LABEL).unsqueeze(-1); // [b, 1]
+    Tensor::embedding(table, &labels.clamp_min(0), -1, false, false) * given // [b, d]
 }
 
 fn on_device(values: &[f64], count: i64, device: Device) -> Result<Tensor, UNetError> {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::{Device, Kind, Tensor};
-use unet::{DownsamplePadding, EmbeddingConfig, Pass, TimeForm, TimeInjection, UNet, UNetConfig, UNetError};
+use unet::{
+    DownsamplePadding, EmbeddingConfig, NO_LABEL, Pass, TimeForm, TimeInjection, UNet, UNetConfig, UNetError,
+};
 
 const T: usize = 1000;
 
@@ -129,6 +131,57 @@ fn labels_steer_a_conditional_network_and_are_refused_by_another() {
     let unconditional = build(&tiny());
     let refused = unconditional.forward(&x, &t, Some(&labels(0, 1)), &Pass::eval());
     assert!(matches!(refused, Err(UNetError::Unconditional)));
+}
+
+#[test]
+fn no_label_is_no_class_in_one_batch_with_others() {
+    let x = images([3, 1, 16, 16], Device::Cpu);
+    let t = Tensor::from_slice(&[100_i64, 500, 900]);
+    let net = build(&UNetConfig { classes: Some(3), ..tiny() });
+    wake(&net);
+    let run = |l: &[i64]| net.forward(&x, &t, Some(&net.labels(l).unwrap()), &Pass::eval()).unwrap();
+    let without = net.forward(&x, &t, None, &Pass::eval()).unwrap();
+    assert_eq!(run(&[NO_LABEL; 3]), without);
+    // Each image of a mixed batch is the one of its own label.
+    let (mixed, labelled) = (run(&[2, NO_LABEL, 0]), run(&[2, 2, 0]));
+    for (image, same, other) in [(0, &labelled, &without), (1, &without, &labelled), (2, &labelled, &without)]
+    {
+        assert!(distance(&mixed.get(image), &same.get(image)) < 1e-5, "image {image}");
+        assert!(distance(&mixed.get(image), &other.get(image)) > 1e-4, "image {image}");
+    }
+}
+
+/// An image without a label teaches the table of classes nothing.
+#[test]
+fn gradients_reach_the_rows_of_the_labels_alone() {
+    let net = build(&UNetConfig { classes: Some(3), ..tiny() });
+    wake(&net);
+    let labels = net.labels(&[NO_LABEL, 1]).unwrap();
+    let (x, t) = (images([2, 1, 16, 16], Device::Cpu), Tensor::from_slice(&[10_i64, 20]));
+    let out = net.forward(&x, &t, Some(&labels), &Pass::train()).unwrap();
+    out.square().mean(Kind::Float).backward();
+    let (_, table) = net.params().iter().find(|(name, _)| name == "class_embedding.weight").unwrap();
+    assert_eq!(table.size(), [3, 64]);
+    let norms = tensor_io::to_vec(&table.grad().norm_scalaropt_dim(2, [1], false)).unwrap();
+    assert!(norms[0] == 0.0 && norms[1] > 0.0 && norms[2] == 0.0, "{norms:?}");
+}
+
+#[test]
+fn labels_of_no_class_are_refused() {
+    let net = build(&UNetConfig { classes: Some(3), ..tiny() });
+    let (x, t) = (images([2, 1, 16, 16], Device::Cpu), Tensor::from_slice(&[10_i64, 20]));
+    for got in [3, -2, i64::MAX, i64::MIN] {
+        let labels = Tensor::from_slice(&[0, got]);
+        for refused in [net.forward(&x, &t, Some(&labels), &Pass::eval()), net.labels(&[0, got])] {
+            assert!(matches!(refused, Err(UNetError::Label { got: g, classes: 3 }) if g == got));
+        }
+    }
+    let error = net.labels(&[3]).unwrap_err().to_string();
+    assert_eq!(error, "label 3: expected 0 to 2, or -1 for none");
+    let floats = Tensor::from_slice(&[0.5_f32, 1.0]);
+    let refused = net.forward(&x, &t, Some(&floats), &Pass::eval());
+    assert!(matches!(refused, Err(UNetError::LabelKind { .. })));
+    assert!(matches!(build(&tiny()).labels(&[0]), Err(UNetError::Unconditional)));
 }
 
 #[test]

@@ -30,6 +30,13 @@ macro_rules! sample {
     };
 }
 
+/// Samples of a run with classes.
+macro_rules! classes {
+    ($flags:literal) => {
+        concat!("sample --run classes --out out ", $flags)
+    };
+}
+
 /// Every mistake, by theme.
 pub(crate) const CALLS: &[Call] = &[
     // Names of commands, flags, presets, keys.
@@ -82,10 +89,17 @@ pub(crate) const CALLS: &[Call] = &[
     usage(train!("--set model.image_size=15")),
     usage(train!("--set model.in_channels=3")),
     usage(train!("--set model.embedding.frequencies=0")),
-    usage(train!("--set model.classes=10")),
+    usage(train!("--set model.classes=5")),
+    usage(train!("--set model.classes=-1")),
+    usage(train!("--set model.classes=99999999")),
+    usage(train!("--data flat --set model.classes=10")),
+    usage(train!("--data flat --set train.label_dropout=0.1")),
+    usage(train!("--set train.label_dropout=0.1")),
+    usage(train!("--set model.classes=10 --set train.label_dropout=1.5")),
+    usage(train!("--set model.classes=10 --set train.label_dropout=nan")),
     usage(train!("--set sample.count=0")),
     usage(train!("--set sample.steps=1001")),
-    usage(train!("--set sample.sampler=euler")),
+    usage(train!("--set sample.sampler=eular")),
     usage(train!("--set precision=f16")),
     usage(train!("--set data.size=0")),
     usage(train!("--set data.size=5000")),
@@ -164,6 +178,37 @@ pub(crate) const CALLS: &[Call] = &[
     failure(sample!("--init-noise nowhere.npy")),
     failure(sample!("--init-noise one.png")),
     usage("sample --run run --count 1 --steps 1 --out one.png"),
+    // Watching.
+    usage(sample!("--trajectory 0")),
+    usage(sample!("--trajectory 1")),
+    usage(sample!("--trajectory 65")),
+    usage(sample!("--trajectory -3")),
+    usage(sample!("--trajectory 12 --steps 10")),
+    usage(sample!("--trajectory 3 --steps 1")),
+    usage(sample!("--animation gif")),
+    usage(sample!("--animation mp4 --trajectory 8")),
+    usage(sample!("--preview now.jpg")),
+    usage(sample!("--preview one.png/now.png")),
+    // Classes.
+    usage(sample!("--class 3")),
+    usage(sample!("--guidance 2")),
+    usage(sample!("--guidance-interval 0.2,0.8")),
+    usage(sample!("--guidance-rescale 0.7")),
+    usage(classes!("--class 10")),
+    usage(classes!("--class -1")),
+    usage(classes!("--class sneakr")),
+    usage(classes!("--class 3,,4")),
+    usage(classes!("--class 3 --guidance -1")),
+    usage(classes!("--class 3 --guidance nan")),
+    usage(classes!("--class 3 --guidance much")),
+    usage(classes!("--class 3 --guidance-interval 0.5")),
+    usage(classes!("--class 3 --guidance-interval 0.8,0.2")),
+    usage(classes!("--class 3 --guidance-interval 0,1.5")),
+    usage(classes!("--class 3 --guidance-rescale 1.5")),
+    usage(classes!("--guidance 3")),
+    usage("sample --run labels-only --out out"),
+    usage("sample --run labels-only --out out --class 3 --guidance 3"),
+    usage("train --resume --run labels-only --set model.classes=0"),
     // Variations.
     usage("edit vary --run run --t-start 10 --out out"),
     usage("edit vary --run run --image one.png --out out"),
@@ -184,6 +229,11 @@ pub(crate) const CALLS: &[Call] = &[
     usage("predict --run run --x x-colour.npy --t t.npy --out eps.npy"),
     usage("predict --run run --x flat.npy --t t.npy --out eps.npy"),
     failure("predict --run run --x x-16.npy --t t.npy --out nowhere/eps.npy"),
+    usage("predict --run run --x x-16.npy --t t.npy --class class.npy --out eps.npy"),
+    usage("predict --run classes --x x-16.npy --t t.npy --class class-two.npy --out eps.npy"),
+    usage("predict --run classes --x x-16.npy --t t.npy --class class-10.npy --out eps.npy"),
+    failure("predict --run classes --x x-16.npy --t t.npy --class class-half.npy --out eps.npy"),
+    failure("predict --run classes --x x-16.npy --t t.npy --class nowhere.npy --out eps.npy"),
     // Inspection and bench.
     usage("inspect schedule --kind lineal"),
     usage("inspect schedule --steps 1"),

@@ -5,8 +5,14 @@ use image::ImageFormat;
 use ndarray::Array4;
 use tests::{Place, arrays, data};
 
+/// Two steps with labels; `label_dropout` decides whether the network learns to do without.
+const WITH_LABELS: &str = "train --preset tiny-16 --set model.classes=10 --set train.steps=2 --set train.batch=4 \
+                           --set data.limit=40 --set sample.count=2 --set sample.steps=2 --set precision=f32";
+
 /// Bad files, and a few good ones that are used wrongly.
 pub(crate) fn make_files(place: &Place) -> anyhow::Result<()> {
+    let _ = place.ddpm(&format!("{WITH_LABELS} --set train.label_dropout=0.1 --run classes"))?.ok();
+    let _ = place.ddpm(&format!("{WITH_LABELS} --run labels-only"))?.ok();
     place.write("bad.toml", "[train]\nsteps = = 5\n")?;
     place.write("unknown-key.toml", "[train]\nstepps = 5\n")?;
     place.write("text.txt", "these are no images")?;
@@ -41,6 +47,10 @@ fn images(place: &Place) -> anyhow::Result<()> {
     place.write("unreadable/c.jpg", "not a photograph")?;
     place.write("mixed/a.png", &png)?;
     place.write("mixed/b.png", data::grey_file(1, (20, 12), ImageFormat::Png)?)?;
+    // Without labels, 16x16.
+    for n in 0..4 {
+        place.write(&format!("flat/{n}.png"), data::grey_file(n, (16, 16), ImageFormat::Png)?)?;
+    }
     Ok(())
 }
 
@@ -95,6 +105,10 @@ fn numpy(place: &Place) -> anyhow::Result<()> {
     place.write("x-nan.npy", floats((1, 1, 16, 16), f32::NAN)?)?;
     place.write("t.npy", arrays::npy(&ndarray::arr1(&[10_i64]))?)?;
     place.write("t-two.npy", arrays::npy(&ndarray::arr1(&[10_i64, 20]))?)?;
+    place.write("class-two.npy", arrays::npy(&ndarray::arr1(&[1_i64, 2]))?)?;
+    place.write("class-10.npy", arrays::npy(&ndarray::arr1(&[10_i64]))?)?;
+    place.write("class-half.npy", arrays::npy(&ndarray::arr1(&[0.5_f32]))?)?;
+    place.write("class.npy", arrays::npy(&ndarray::arr1(&[3_i64]))?)?;
     place.write("t-1000.npy", arrays::npy(&ndarray::arr1(&[1000_i64]))?)?;
     Ok(())
 }

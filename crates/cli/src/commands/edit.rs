@@ -11,7 +11,8 @@ use sampler::{Sampler, SamplerError};
 use serde_json::json;
 use tracing::warn;
 
-use crate::commands::sampling::{NoiseArgs, in_batches};
+use crate::commands::sampling::{NoiseArgs, in_batches, tick};
+use crate::conditioning::Conditioning;
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, ModelArgs};
 use crate::model::Loaded;
@@ -93,15 +94,15 @@ impl Vary {
         for (sampler, t_start) in samplers.iter().zip(&self.t_start) {
             let steps = sampler.steps();
             let pixels = in_batches(&loaded, &self.noise, self.count, steps, global, |range, noise, bar| {
-                let mut tick = |_: &sampler::Step<'_>| {
-                    bar.inc(1);
+                let mut on_step = |step: &sampler::Step<'_>| {
+                    tick(bar, step);
                     Ok(())
                 };
                 let copies = x_0.repeat([range.len() as i64, 1, 1, 1]);
-                Ok(sampler.vary(&predictor, &copies, noise, &mut tick)?)
+                Ok(sampler.vary(&predictor, &copies, noise, &mut on_step)?)
             })?;
             let folder = self.out.join(format!("t-{t_start:04}"));
-            output::save(&pixels, &forms, &folder, 0)?;
+            output::save(&pixels, &forms, &folder, &Conditioning::none())?;
             rows.push(json!({ "t_start": t_start, "steps": steps, "folder": folder }));
         }
         let seconds = begun.elapsed().as_secs_f64();

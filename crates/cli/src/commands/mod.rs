@@ -10,3 +10,4 @@ pub(crate) mod predict;
 pub(crate) mod sample;
 mod sampling;
 pub(crate) mod train;
+mod watching;

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
 use tch::Tensor;
+use unet::UNetError;
 
 use crate::failure::usage;
 use crate::flags::{Global, ModelArgs};
@@ -25,6 +26,9 @@ pub(crate) struct Predict {
     /// t of each image, .npy of shape n, 0 to T - 1; fractions allowed
     #[arg(long, value_name = "FILE")]
     t: PathBuf,
+    /// Class of each image, .npy of whole numbers of shape n, -1 for none [default: none]
+    #[arg(long, value_name = "FILE")]
+    class: Option<PathBuf>,
     /// Where eps goes, .npy f32 of shape n, c, h, w
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -51,10 +55,11 @@ impl Predict {
             )));
         }
         let (x, t): (Tensor, Tensor) = (tensor_io::from_array(&x.view())?, tensor_io::from_array(&t.view())?);
+        let labels = self.class.as_ref().map(|path| read_labels(path, &loaded, &t)).transpose()?;
         let _no_grad = tch::no_grad_guard();
         let pass = unet::Pass::eval().with_kind(loaded.kind);
-        let output =
-            loaded.net.forward(&x, &t, None, &pass).map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
+        let output = loaded.net.forward(&x, &t, labels.as_ref(), &pass);
+        let output = output.map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
         let (x, t) = (x.to_device(loaded.device), t.to_device(loaded.device).to_kind(tch::Kind::Int64));
         let eps = loaded.eps_tables.eps(&x, &t, output)?;
         dataset::write_npy(&self.out, &tensor_io::to_array(&eps)?).context("--out")?;
@@ -62,4 +67,21 @@ impl Predict {
             format!("{:?} written to {}", eps.size(), self.out.display())
         })
     }
+}
+
+/// The label of each image, one for each t.
+fn read_labels(path: &Path, loaded: &Loaded, t: &Tensor) -> anyhow::Result<Tensor> {
+    let name = path.display().to_string();
+    let labels = dataset::read_npy(path).and_then(|array| array.into_i64(&name)).context("--class")?;
+    let (shape, want) = (labels.shape().to_vec(), t.size());
+    if !shape.iter().map(|&n| n as i64).eq(want.iter().copied()) {
+        return Err(usage(anyhow!("--class {name}: has shape {shape:?}, expected {want:?}, one for each t")));
+    }
+    let labels: Vec<i64> = labels.into_iter().collect();
+    loaded.net.labels(&labels).map_err(|error| match error {
+        UNetError::Unconditional => {
+            usage(anyhow!("--class {name}: this network has no classes; leave it out"))
+        }
+        error => usage(anyhow!("--class {name}: {error}")),
+    })
 }

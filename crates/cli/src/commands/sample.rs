@@ -1,5 +1,6 @@
 //! `ddpm sample`: images from noise.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -8,9 +9,11 @@ use clap::Args;
 use serde_json::json;
 use tch::{Kind, Tensor};
 
-use crate::commands::sampling::{NoiseArgs, in_batches};
+use crate::commands::sampling::{NoiseArgs, in_batches, tick};
+use crate::commands::watching::{Trajectory, WatchingArgs};
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, ModelArgs};
+use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
 use crate::output::{self, Form};
 use crate::sampler_flags::SamplerArgs;
@@ -19,7 +22,13 @@ use crate::sampler_flags::SamplerArgs;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm sample --count 16 --out out/
-  ddpm sample --run runs/mine --sampler ddim --steps 50 --seed 7 --save grid,png,npz --out out/")]
+  ddpm sample --run runs/fashion-28-classes --class sneaker,bag --guidance 2 --count 16 --out out/
+  ddpm sample --run runs/mine --sampler ddim --steps 50 --seed 7 --save grid,png,npz --out out/
+  ddpm sample --sampler ddim --steps 50 --trajectory 24 --preview out/now.png --out out/
+
+In samples.npz: images, u8 [n, h, w, c], and labels, i64 [n], where there are classes. With --trajectory
+also the first images (up to 16) at its K moments, as the network sees them: x_t and x_0, f32
+[K, m, c, h, w], and t, f64 [K], which is -1 for the samples.")]
 pub(crate) struct Sample {
     #[command(flatten)]
     model: ModelArgs,
@@ -27,18 +36,23 @@ pub(crate) struct Sample {
     #[arg(long, value_name = "N", default_value_t = 64)]
     count: usize,
     #[command(flatten)]
-    sampler: SamplerArgs,
-    #[command(flatten)]
     noise: NoiseArgs,
     /// Start from these arrays instead of from seeded noise: x_T as .npy, f32 [n, c, h, w]
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
     init_noise: Option<PathBuf>,
-    /// What to write: any of grid, png, npz
+    /// What to write: any of grid (grid.png), png (00000.png ...), npz (samples.npz, see below)
     #[arg(long, value_name = "FORMS", value_delimiter = ',', default_value = "grid")]
     save: Vec<String>,
+    #[command(flatten)]
+    watching: WatchingArgs,
     /// Folder for the images
     #[arg(long, value_name = "DIR", default_value = "out/samples")]
     out: PathBuf,
+    // Groups with a heading come last: what follows one is listed under it.
+    #[command(flatten)]
+    sampler: SamplerArgs,
+    #[command(flatten)]
+    guidance: GuidanceArgs,
 }
 
 impl Sample {
@@ -48,37 +62,50 @@ impl Sample {
             bail_usage!("--count {}: expected 1 to 1000000", self.count);
         }
         self.noise.validate()?;
+        self.watching.validate()?;
         output::check_folder("--out", &self.out)?;
         self.sampler.check()?;
+        self.guidance.check()?;
         let loaded = Loaded::open(&self.model, global)?;
         let sampler = self.sampler.build(&loaded)?;
+        let conditioning = self.guidance.conditioning(&loaded)?;
         let init = self.init_noise.as_ref().map(|path| read_noise(path, &loaded)).transpose()?;
         let count = init.as_ref().map_or(self.count, |x| x.size()[0] as usize);
 
+        let mut watching = self.watching.build(&loaded, sampler.steps(), count)?;
+
         let begun = Instant::now();
-        let predictor = loaded.predictor();
         let steps = sampler.steps();
         let pixels = in_batches(&loaded, &self.noise, count, steps, global, |range, noise, bar| {
             let x_start = match &init {
                 Some(x) => x.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device),
                 None => noise.start(loaded.shape(range.len()), loaded.device)?,
             };
-            let mut tick = |_: &sampler::Step<'_>| {
-                bar.inc(1);
-                Ok(())
+            let mut on_step = |step: &sampler::Step<'_>| {
+                tick(bar, step);
+                Ok(watching.see(range.start, step)?)
             };
-            Ok(sampler.sample(&predictor, &x_start, noise, &mut tick)?)
+            let model = conditioning.model((&loaded.net, loaded.kind), loaded.schedule.steps(), range)?;
+            Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })?;
         let seconds = begun.elapsed().as_secs_f64();
-        let written = output::save(&pixels, &forms, &self.out, 0)?;
+        let trajectory = watching.into_trajectory();
+        fs::create_dir_all(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
+        // The samples are saved whatever comes of the drawing.
+        let drawn = trajectory.as_ref().map(|kept| kept.save(&self.out)).transpose();
+        let arrays = trajectory.map_or_else(Vec::new, Trajectory::arrays);
+        let written = output::save_with(&pixels, &forms, &self.out, &conditioning, arrays)?;
+        let drawn = drawn?.unwrap_or_default();
+        let named = |path: &PathBuf| path.display().to_string();
+        let shown: Vec<String> = written.first().into_iter().chain(&drawn).map(named).collect();
         let summary = json!({
             "images": count, "steps": steps, "seconds": seconds,
-            "images_per_s": count as f64 / seconds, "checkpoint": loaded.checkpoint, "files": written.len(),
-            "first_file": written.first(),
+            "images_per_s": count as f64 / seconds, "checkpoint": loaded.checkpoint, "files": written.len() + drawn.len(),
+            "first_file": written.first(), "trajectory": drawn, "classes": conditioning.classes(),
+            "guidance": conditioning.guidance().map(|guidance| guidance.scale),
         });
         output::finish(global, &summary, || {
-            let first = written.first().map(|path| path.display().to_string()).unwrap_or_default();
-            format!("{count} images in {seconds:.1} s ({steps} steps each): {first}")
+            format!("{count} images in {seconds:.1} s ({steps} steps each): {}", shown.join(", "))
         })
     }
 }

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use clap::Args;
 use indicatif::ProgressBar;
 use ndarray::{Array4, Axis, concatenate};
-use sampler::{Method, Noise, Sampler, SamplerConfig};
+use sampler::{Method, Noise, Sampler, SamplerConfig, Step};
 use tch::Tensor;
 
 use crate::failure::{bail_usage, usage};
@@ -80,4 +80,12 @@ pub(crate) fn in_batches(
     bar.finish_and_clear();
     let views: Vec<_> = parts.iter().map(Array4::view).collect();
     Ok(concatenate(Axis(0), &views)?)
+}
+
+/// Moves the bar on by a step and shows the t that it reached.
+pub(crate) fn tick(bar: &ProgressBar, step: &Step<'_>) {
+    bar.inc(1);
+    if !bar.is_hidden() {
+        bar.set_message(format!("t = {:<4.0}", step.t));
+    }
 }

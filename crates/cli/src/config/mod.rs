@@ -1,5 +1,6 @@
 //! The configuration of a run: a preset, changed by a file, by `--set`, by flags; completed from the data.
 
+mod classes;
 mod data;
 mod overrides;
 mod presets;
@@ -89,4 +90,15 @@ pub(crate) struct ImagesConfig {
     pub(crate) count: usize,
     /// SHA-256 over sizes, pixels and labels.
     pub(crate) sha256: String,
+    /// Names of the classes in label order; none for an unconditional network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) class_names: Vec<String>,
+}
+
+#[cfg(test)]
+impl ImagesConfig {
+    /// Square images without a border.
+    pub(crate) fn square(side: usize, channels: usize) -> Self {
+        Self { height: side, width: side, channels, padding: [0; 4], count: 1, sha256: String::new() }
+    }
 }

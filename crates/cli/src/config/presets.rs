@@ -14,6 +14,11 @@ pub(crate) const PRESETS: &[(&str, &str, &str)] = &[
         include_str!("../../../../assets/configs/fashion-28.toml"),
     ),
     (
+        "fashion-28-classes",
+        "the same with the class of each image: sample a class of your choice, with guidance",
+        include_str!("../../../../assets/configs/fashion-28-classes.toml"),
+    ),
+    (
         "images",
         "any other images: levels, attention and channels follow their size",
         include_str!("../../../../assets/configs/images.toml"),

@@ -74,6 +74,7 @@ impl Layers<'_> {
         let multiple = if size > height.max(width) { size } else { config.model.downsampling_factor() };
         config.data.pad_to_multiple.get_or_insert(multiple);
         let dataset = config.data.open()?;
+        config.settle_classes(&dataset)?;
         config.fit_to(&dataset)?;
         config.validate()?;
         Ok(Resolved { config, preset, dataset })
@@ -129,6 +130,7 @@ impl Config {
             padding: [padding.top, padding.bottom, padding.left, padding.right],
             count: dataset.len(),
             sha256: dataset.fingerprint()?,
+            class_names: model.classes.map_or(Vec::new(), |_| dataset.class_names().to_vec()),
         });
         Ok(())
     }
@@ -145,9 +147,6 @@ impl Config {
         self.schedule.build()?;
         self.model.validate().map_err(usage)?;
         self.train.validate().map_err(usage)?;
-        if let Some(classes) = self.model.classes {
-            bail_usage!("model.classes = {classes}: training with labels is not there yet; leave it out");
-        }
         if self.sample.count == 0 || self.sample.count > 4096 {
             bail_usage!("sample.count = {}: expected 1 to 4096", self.sample.count);
         }

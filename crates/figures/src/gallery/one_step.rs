@@ -6,9 +6,10 @@ use crate::band::Band;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Table, Words};
-use crate::gallery::{HALF, alternate, time_columns};
+use crate::gallery::{HALF, time_columns};
 use crate::page::COLUMN_GAP;
 use crate::plot::{Mark, PALETTE, Panel};
+use crate::rows::alternate;
 use crate::sheet::Sheet;
 
 /// Mean and variance of `x_t` at one t, over many draws of the noise.

@@ -5,8 +5,8 @@ use ndarray::ArrayView4;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::gallery::in_rows;
 use crate::grid::square_columns;
+use crate::rows::in_rows;
 use crate::sheet::Sheet;
 
 /// Samples `[n, h, w, c]` in a grid.

@@ -6,7 +6,7 @@ use crate::band::Band;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::gallery::in_rows;
+use crate::rows::in_rows;
 use crate::sheet::Sheet;
 
 const COLUMNS: usize = 10;

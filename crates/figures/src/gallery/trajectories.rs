@@ -2,12 +2,10 @@
 
 use ndarray::ArrayView5;
 
-use crate::band::Band;
-use crate::check;
+use crate::denoising::pairs;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::gallery::{alternate, time_columns};
-use crate::sheet::Sheet;
+use crate::gallery::time_columns;
 
 /// For each image, its `x_t` and under it the `x_0` predicted from that `x_t`; columns go from large t
 /// to small. `x_t` and `x_0` are `[images, times, h, w, c]`.
@@ -20,8 +18,6 @@ pub fn trajectories(
     x_t: ArrayView5<'_, u8>,
     x_0: ArrayView5<'_, u8>,
 ) -> Result<Figure, FiguresError> {
-    check::length("times", x_t.dim().1, times.len())?;
-    let rows = alternate("the predicted images", &x_t, &x_0)?;
     let words = Words {
         name: "08-trajectories",
         title: "Reverse process: an image out of noise",
@@ -33,12 +29,9 @@ pub fn trajectories(
                    x̂_0 = (x_t − √(1 − ᾱ_t) ε_θ(x_t, t)) / √ᾱ_t",
         note: "Columns: timestep t, from noise (left) to image (right).",
     };
-    let bands = (0..x_t.dim().0).flat_map(|image| {
-        let first = Band::new("xₜ");
-        [if image == 0 { first } else { first.apart() }, Band::new("predicted x₀")]
-    });
-    let sheet = Sheet::new(rows.view()).rows(bands).columns(time_columns(times)).corner("t");
-    words.sheet(&sheet)
+    let sheet = pairs(time_columns(times), 0, &x_t, &x_0)?;
+    let picture = words.page().row(vec![sheet]).draw()?;
+    words.figure(&picture)
 }
 
 #[cfg(test)]

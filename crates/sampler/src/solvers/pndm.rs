@@ -25,19 +25,18 @@ const ADAMS_BASHFORTH: [&[f64]; 4] = [
 pub fn pndm(grid: &Grid, schedule: &Schedule, runge_kutta: bool) -> Result<Vec<Stage>, ScheduleError> {
     let steps = grid.steps();
     let mut stages = Vec::new();
-    let mut known = 0;
     for i in 0..steps {
         let (from, to) = (grid.level(i), grid.level(i + 1));
-        if known < 3 && runge_kutta && !to.is_data() {
+        if i < 3 && runge_kutta && !to.is_data() {
             let middle = middle(from, to, schedule)?;
             stages.extend(runge_kutta_step(from, middle, to));
         } else if i == 0 && !runge_kutta && steps > 1 {
             stages.extend(improved_euler_step(from, to));
         } else {
-            let weights = ADAMS_BASHFORTH[known.min(3)];
+            // Every step before this one left one value of eps.
+            let weights = ADAMS_BASHFORTH[i.min(3)];
             stages.push(call(from, |eps| Sum::of_x(eps.0, &scaled(weights, eps.1)), to));
         }
-        known += 1;
     }
     Ok(stages)
 }

@@ -74,7 +74,6 @@ fn fitted(method: Method, even_in_t: bool) -> (f64, Vec<(usize, f64)>) {
 
 fn assert_order(method: Method, even_in_t: bool, range: std::ops::Range<f64>) {
     let (order, errors) = fitted(method, even_in_t);
-    println!("{method:?}: order {order:.2}, {errors:?}");
     assert!(range.contains(&order), "{method:?}: order {order:.2} is not in {range:?}: {errors:?}");
     assert!(errors[3].1 < 2e-2, "{method:?}: {errors:?}");
 }
@@ -185,7 +184,6 @@ fn whole_chains_approach_the_flow() {
             got.iter().zip(exact).map(|(got, want)| (got - want).abs()).fold(0.0, f64::max)
         };
         let errors = [10, 20, 50].map(error);
-        println!("{name}: {errors:?}");
         assert!(errors[2] < errors[0], "{name}: {errors:?}");
         assert!(errors[2] < 0.1, "{name}: {errors:?}");
     }

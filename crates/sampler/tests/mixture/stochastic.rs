@@ -44,9 +44,6 @@ fn check(world: &Mixture, name: &str, samples: &[f64]) {
     let mean = samples.iter().sum::<f64>() / n;
     let variance = samples.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
     let weight = samples.iter().filter(|x| **x < 0.0).count() as f64 / n;
-    println!(
-        "{name}: mean {mean:.4} of {want_mean:.4}, variance {variance:.4} of {want_variance:.4}, weight {weight:.4}"
-    );
     let deviation = want_variance.sqrt();
     assert!((mean - want_mean).abs() < (5.0 / n.sqrt() + 0.01) * deviation, "{name}: mean {mean}");
     // The fourth moment of two narrow parts is below that of a Gaussian: sqrt(2 / n) bounds the relative error.
@@ -61,7 +58,6 @@ fn check(world: &Mixture, name: &str, samples: &[f64]) {
         let own: Vec<f64> = samples.iter().copied().filter(|x| (*x < 0.0) == below).collect();
         let m = own.iter().sum::<f64>() / own.len() as f64;
         let s = (own.iter().map(|x| (x - m).powi(2)).sum::<f64>() / own.len() as f64).sqrt();
-        println!("   part at {:.1}: mean {m:.4}, deviation {s:.4} of {:.4}", part.mean, part.deviation);
         assert!((m - part.mean).abs() < 0.01, "{name}: a part's mean is {m}");
         assert!((s / part.deviation - 1.0).abs() < 0.1, "{name}: a part's deviation is {s}");
     }
@@ -73,7 +69,7 @@ fn stochastic_solvers_reproduce_the_mixture() {
     let sde = |order, correction| Method::DpmPp(DpmPp { sde: true, correction, ..DpmPp::multistep(order) });
     let churn = ChurnSettings { amount: 20.0, ..ChurnSettings::NONE };
     let trailing = Times::Spaced(Spacing::Trailing);
-    let karras = Times::Karras { rho: 7.0 };
+    let karras = Times::Karras { rho: 7.0, whole: false };
     for (name, method, times, steps) in [
         ("ddpm fixed-small", Method::Ddpm { variance: Variance::FixedSmall }, &trailing, 1000),
         ("ddpm fixed-large", Method::Ddpm { variance: Variance::FixedLarge }, &trailing, 1000),
@@ -99,7 +95,7 @@ fn a_learned_variance_is_used() {
     let deviation = |method: Method, learned: bool| {
         let config = SamplerConfig {
             steps: Some(20),
-            times: Times::Karras { rho: 7.0 },
+            times: Times::Karras { rho: 7.0, whole: false },
             threshold: Threshold::Off,
             prediction: Prediction::X0,
             ..SamplerConfig::new(method)
@@ -134,7 +130,6 @@ fn a_learned_variance_is_used() {
     let got = deviation(Method::DdpmLearned, true);
     let small = deviation(Method::Ddpm { variance: Variance::FixedSmall }, false);
     let large = deviation(Method::Ddpm { variance: Variance::FixedLarge }, false);
-    println!("learned {got}, small {small}, large {large}");
     assert!((got / 0.4 - 1.0).abs() < 0.02, "{got}");
     assert!((small / 0.4 - 1.0).abs() > 0.05 && (large / 0.4 - 1.0).abs() > 0.04, "{small} {large}");
 }

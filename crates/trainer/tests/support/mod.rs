@@ -10,6 +10,11 @@ use unet::{EmbeddingConfig, Pass, UNet, UNetConfig};
 
 /// A network for 8x8 grey images, some 12 thousand parameters.
 pub(crate) fn tiny_net(dropout: f64, seed: u64) -> UNet {
+    conditional_net(None, dropout, seed)
+}
+
+/// The same for images of some classes.
+pub(crate) fn conditional_net(classes: Option<usize>, dropout: f64, seed: u64) -> UNet {
     let config = UNetConfig {
         image_size: 8,
         base_channels: 8,
@@ -18,6 +23,7 @@ pub(crate) fn tiny_net(dropout: f64, seed: u64) -> UNet {
         dropout,
         embedding: EmbeddingConfig::Normalized { frequencies: 8 },
         time_channels: 32,
+        classes,
         ..UNetConfig::preset("tiny-16").unwrap()
     };
     UNet::new(&config, Schedule::ddpm().steps(), Device::Cpu, seed).unwrap()
@@ -41,6 +47,7 @@ pub(crate) fn config(steps: u64) -> TrainConfig {
         prediction: schedule::Prediction::Eps,
         time_sampling: TimeSampling::Stratified,
         flip: false,
+        label_dropout: 0.0,
         log_every: steps,
         sample_every: 0,
         checkpoint_every: steps,

@@ -31,7 +31,7 @@ pub(crate) enum Bench {
   ddpm bench train --batch 64 --precision f32
   ddpm bench sample --preset ddpm-cifar10 --batch 16 --steps 5 --json")]
 pub(crate) struct BenchArgs {
-    /// Configuration: fashion-28, images, ddpm-cifar10, small-32, tiny-16
+    /// Configuration: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16
     #[arg(long, value_name = "NAME", default_value = "fashion-28", visible_alias = "config")]
     preset: String,
     /// Change one value of it, such as model.base_channels=64; may be repeated

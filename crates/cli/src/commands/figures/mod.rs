@@ -1,10 +1,12 @@
 //! `ddpm figures`: every figure of the report, and the report.
 
+mod convergence;
 mod forward;
 mod one_step;
 mod only;
 mod plan;
 mod sampling;
+mod solvers;
 mod subject;
 mod summary;
 mod tables;
@@ -32,11 +34,13 @@ use subject::Subject;
 /// embedded images.
 ///
 /// 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms, 5 time embedding,
-/// 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps.
+/// 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
+/// 13 fast and slow, 14 convergence.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Figures: 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms,
-5 time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps.
+5 time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
+13 fast and slow, 14 convergence.
 Without a trained run the first five, of the embedded images.
 
 Examples:
@@ -165,7 +169,10 @@ impl Figures {
             8 => sampling.trajectories().map(Ok),
             9 => sampling.sigmas().map(Ok),
             10 => variations::variations(subject, loaded, plan, seed, global).map(Ok),
-            _ => sampling.fewer_steps().map(Ok),
+            11 => sampling.fewer_steps().map(Ok),
+            12 => sampling.solvers().map(Ok),
+            13 => sampling.fast_and_slow().map(Ok),
+            _ => sampling.convergence().map(Ok),
         }
     }
 

@@ -9,6 +9,11 @@ pub(super) const TRAJECTORIES: usize = 4;
 pub(super) const SIGMAS: usize = 10;
 pub(super) const VARIATIONS: usize = 6;
 pub(super) const FEWER_STEPS: usize = 6;
+/// Images of each half of figure 13, and the network evaluations of its fast half.
+pub(super) const FAST: usize = 16;
+pub(super) const FAST_CALLS: usize = 15;
+/// Images whose errors figure 14 averages.
+pub(super) const CONVERGENCE: usize = 4;
 
 /// Network evaluations in figures 7 and 10 on a CPU, where those of all 1000 steps would take minutes.
 const CPU_STEPS: usize = 250;
@@ -26,6 +31,11 @@ pub(super) struct Plan {
     pub(super) long: usize,
     /// Network evaluations of figure 11, ascending.
     pub(super) fewer: Vec<usize>,
+    /// Network evaluations of figure 12, ascending.
+    pub(super) solver_calls: Vec<usize>,
+    /// Network evaluations of figure 14, ascending, and those of its reference.
+    pub(super) convergence_calls: Vec<usize>,
+    pub(super) reference: usize,
     /// Numbers drawn at each t in the measurement of figure 3: so many give errors below the size of its dots.
     pub(super) numbers: usize,
 }
@@ -59,6 +69,9 @@ impl Plan {
             steps: steps.unwrap_or(usual.min(timesteps)),
             long,
             fewer,
+            solver_calls: up_to(timesteps, if quick { &[5, 10] } else { &[5, 10, 20, 50] }),
+            convergence_calls: up_to(timesteps, if quick { &[10, 20] } else { &[9, 27, 37, 111] }),
+            reference: timesteps.min(if quick { 111 } else { 999 }),
             numbers: if quick { 10_000 } else { 50_000 },
         })
     }
@@ -66,9 +79,15 @@ impl Plan {
     /// Images that the longest DDPM chain has to make for all wanted figures together.
     pub(super) fn long_count(&self, wanted: impl Fn(usize) -> bool) -> usize {
         let samples = if self.steps == self.long { self.samples } else { 0 };
-        let needs = [(7, samples), (8, TRAJECTORIES), (9, SIGMAS), (11, FEWER_STEPS)];
+        let needs = [(7, samples), (8, TRAJECTORIES), (9, SIGMAS), (11, FEWER_STEPS), (13, FAST)];
         needs.into_iter().filter(|need| wanted(need.0)).map(|need| need.1).max().unwrap_or(0)
     }
+}
+
+/// Those of the numbers that a chain has steps for; its length when it has for none.
+fn up_to(timesteps: usize, numbers: &[usize]) -> Vec<usize> {
+    let kept: Vec<usize> = numbers.iter().copied().filter(|&n| n <= timesteps).collect();
+    if kept.is_empty() { vec![timesteps] } else { kept }
 }
 
 #[cfg(test)]
@@ -93,7 +112,7 @@ mod tests {
     #[test]
     fn figures_share_the_longest_chain() {
         let plan = Plan::new(1000, false, Wishes::default()).unwrap();
-        assert_eq!(plan.long_count(|_| true), SIGMAS);
+        assert_eq!(plan.long_count(|_| true), FAST);
         assert_eq!(plan.long_count(|figure| figure == 8), TRAJECTORIES);
         assert_eq!(plan.long_count(|figure| figure == 7), 0);
         let all = Plan::new(1000, false, Wishes { steps: Some(1000), ..Wishes::default() }).unwrap();

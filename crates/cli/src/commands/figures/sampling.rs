@@ -1,5 +1,5 @@
 //! Figures 7, 8, 9 and 11: samples. The same place in any of them is the same starting noise, and one long DDPM
-//! chain serves all four.
+//! chain serves all four, and figure 13.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 use figures::{Figure, SamplerBlocks};
 use ndarray::{Array4, Array5, Axis};
-use sampler::{Method, Sampler, SamplerConfig, Step};
+use sampler::{Method, Noise, Sampler, SamplerConfig, Step};
 use schedule::Variance;
 use tch::Tensor;
 
 use crate::commands::figures::forward::in_columns;
 use crate::commands::figures::plan::{FEWER_STEPS, Plan, SIGMAS, TRAJECTORIES};
 use crate::commands::figures::times;
-use crate::commands::sampling::{NoiseArgs, in_batches};
+use crate::commands::sampling::{NoiseArgs, in_batches, tick};
 use crate::flags::{Global, Weights};
 use crate::model::Loaded;
 use crate::output;
@@ -26,8 +26,8 @@ const VARIANCE: Variance = Variance::FixedSmall;
 
 /// A trained network at work.
 pub(super) struct Sampling<'a> {
-    loaded: &'a Loaded,
-    plan: &'a Plan,
+    pub(super) loaded: &'a Loaded,
+    pub(super) plan: &'a Plan,
     noise: NoiseArgs,
     global: &'a Global,
     /// Images the long chain makes.
@@ -36,9 +36,9 @@ pub(super) struct Sampling<'a> {
 }
 
 /// What the longest DDPM chain gave.
-struct LongChain {
+pub(super) struct LongChain {
     /// `[n, h, w, c]`.
-    samples: Array4<u8>,
+    pub(super) samples: Array4<u8>,
     /// The t at which the first images were looked at, falling.
     times: Vec<usize>,
     /// `x_t` and the predicted `x_0`, `[images, times, h, w, c]`.
@@ -122,7 +122,7 @@ impl<'a> Sampling<'a> {
     }
 
     /// Images from noise; `on_step` sees the steps of the first batch.
-    fn draw(
+    pub(super) fn draw(
         &self,
         method: Method,
         steps: usize,
@@ -134,30 +134,35 @@ impl<'a> Sampling<'a> {
         in_batches(self.loaded, &self.noise, count, steps, self.global, |range, noise, bar| {
             bar.set_prefix(format!("{method}, {steps} steps"));
             let x_start = noise.start(self.loaded.shape(range.len()), self.loaded.device)?;
-            let mut tick = |step: &Step<'_>| {
-                bar.inc(1);
+            let mut see = |step: &Step<'_>| {
+                tick(bar, step);
                 if range.start == 0 {
                     on_step(step)?;
                 }
                 Ok(())
             };
-            Ok(sampler.sample(&predictor, &x_start, noise, &mut tick)?)
+            Ok(sampler.sample(&predictor, &x_start, noise, &mut see)?)
         })
     }
 
     /// A solver with so many steps, for this network.
-    fn config(&self, method: Method, steps: usize) -> SamplerConfig {
+    pub(super) fn config(&self, method: Method, steps: usize) -> SamplerConfig {
         let prediction = self.loaded.prediction();
         SamplerConfig { steps: Some(steps), prediction, ..SamplerConfig::new(method) }
     }
 
     /// The one long DDPM chain, run when it is first asked for.
-    fn long_chain(&self) -> anyhow::Result<&LongChain> {
+    pub(super) fn long_chain(&self) -> anyhow::Result<&LongChain> {
         if let Some(chain) = self.long.get() {
             return Ok(chain);
         }
         let chain = self.run_long_chain()?;
         Ok(self.long.get_or_init(|| chain))
+    }
+
+    /// The noise of the first images.
+    pub(super) fn first_noise(&self) -> Noise {
+        Noise { seed: self.noise.seed, first_index: 0 }
     }
 
     fn run_long_chain(&self) -> anyhow::Result<LongChain> {
@@ -188,7 +193,7 @@ impl<'a> Sampling<'a> {
 }
 
 /// The first `count` of `[n, h, w, c]`.
-fn first(images: &Array4<u8>, count: usize) -> Array4<u8> {
+pub(super) fn first(images: &Array4<u8>, count: usize) -> Array4<u8> {
     let count = count.min(images.len_of(Axis(0)));
     images.slice_axis(Axis(0), (0..count).into()).to_owned()
 }

@@ -94,7 +94,8 @@ pub(in crate::commands) fn file_config(
 
 /// The configuration of a table that says what the network is for by itself.
 fn complete(table: Table) -> Option<Config> {
-    let config: Config = Value::Table(table).try_into().ok()?;
+    let mut config: Config = Value::Table(table).try_into().ok()?;
+    config.model.classes = config.model.classes.filter(|&classes| classes > 0);
     (config.model.image_size > 0 && config.model.in_channels > 0).then_some(config)
 }
 

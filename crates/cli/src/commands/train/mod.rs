@@ -35,7 +35,7 @@ Examples:
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda"
 )]
 pub(crate) struct Train {
-    /// Configuration by name: fashion-28, images, ddpm-cifar10, small-32, tiny-16 [default: by the data]
+    /// Configuration by name: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16 [default: by the data]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// Configuration file; what it leaves out comes from the preset
@@ -121,6 +121,7 @@ impl Train {
         }
         config.validate()?;
         let dataset = config.data.open()?;
+        config.settle_classes(&dataset)?;
         let known = config.images.as_ref().map(|images| images.sha256.as_str());
         if known != Some(dataset.fingerprint()?.as_str()) {
             bail!(
@@ -173,14 +174,19 @@ impl Plan {
         let resumed = fit.resume(&mut trainer)?;
         let first = trainer.steps_done();
         let (height, width, channels) = self.dataset.shape();
+        let classes = config.model.classes.map(|n| format!(" of {n} classes")).unwrap_or_default();
         info!(
-            "{} images {height}x{width}x{channels}, {:.1}M parameters, {} on {}, steps {first} to {}",
+            "{} images {height}x{width}x{channels}{classes}, {:.1}M parameters, {} on {}, steps {first} to {}",
             self.dataset.len(),
             net.param_count() as f64 / 1e6,
             config.precision,
             crate::device::name(device),
             config.train.steps,
         );
+        if let Some(classes) = config.model.classes.filter(|&n| n > self.dataset.classes()) {
+            let of_data = self.dataset.classes();
+            warn!("model.classes = {classes}: the data has {of_data}; the others will not be learned");
+        }
         if first >= config.train.steps {
             info!("this run is finished; raise train.steps with --resume --set train.steps=N to go on");
         }
@@ -192,7 +198,8 @@ impl Plan {
             Ok(net.forward(x_t, t, labels, &pass)?)
         };
         let mut watch = Watch::new(config, folder, device, global, first)?;
-        let next = |_| batch_tensors(&mut batches);
+        let with_labels = config.model.classes.is_some();
+        let next = |_| batch_tensors(&mut batches, with_labels);
         let outcome = fit.run(&mut trainer, resumed.unwrap_or_default(), next, &model, &mut watch)?;
         watch.close();
         let seconds = begun.elapsed().as_secs_f64();
@@ -220,9 +227,11 @@ impl Plan {
     }
 }
 
-fn batch_tensors(batches: &mut Prefetch) -> Result<Batch, BoxError> {
+/// The next images; their labels too for a network that has classes.
+fn batch_tensors(batches: &mut Prefetch, with_labels: bool) -> Result<Batch, BoxError> {
     let batch = batches.next().ok_or("the data thread ended")??;
     let images = tensor_io::from_array(&batch.images.view().into_dyn())?;
-    // The network has no classes yet; labels are for those that do.
-    Ok(Batch { images, labels: None })
+    let labels =
+        batch.labels.filter(|_| with_labels).map(|labels| Tensor::f_from_slice(&labels)).transpose()?;
+    Ok(Batch { images, labels })
 }

@@ -12,10 +12,11 @@ use tracing::info;
 use trainer::{BoxError, EventFile, Observer, Record, RunFolder, StepReport};
 use unet::UNet;
 
+use crate::conditioning::Conditioning;
 use crate::config::Config;
 use crate::flags::Global;
 use crate::sampler_flags::SamplerArgs;
-use crate::{device, model, output, progress};
+use crate::{device, output, progress};
 
 /// Samples are drawn in parts of so many images, to bound the memory.
 const SAMPLE_BATCH: usize = 64;
@@ -81,7 +82,9 @@ impl Watch {
 
     fn draw(&mut self, done: u64, ema: &[Named]) -> anyhow::Result<()> {
         self.net.copy_weights(ema)?;
-        let model = model::predictor(&self.net, self.kind);
+        // Of a conditional network: image i shows class i modulo their number, unguided.
+        let conditioning = Conditioning::every_class_of(&self.net);
+        let timesteps = self.config.schedule.steps;
         let Some(images) = &self.config.images else { return Ok(()) };
         let mut parts = Vec::new();
         for first in (0..self.config.sample.count).step_by(SAMPLE_BATCH) {
@@ -90,14 +93,16 @@ impl Watch {
             // The same noise at every step of the run, so that grids can be compared.
             let noise = Noise { seed: self.config.seed, first_index: first as u64 };
             let x_start = noise.start(shape, self.net.device())?;
+            let part = first..first + count;
+            let model = conditioning.model((&self.net, self.kind), timesteps, part)?;
             parts.push(output::to_pixels(
-                &self.sampler.sample(&model, &x_start, &noise, &mut |_| Ok(()))?,
+                &self.sampler.sample(&*model, &x_start, &noise, &mut |_| Ok(()))?,
                 images,
             )?);
         }
         let views: Vec<_> = parts.iter().map(ndarray::Array4::view).collect();
         let pixels = ndarray::concatenate(Axis(0), &views)?;
-        let grid = output::grid(&pixels)?;
+        let grid = output::class_grid(&pixels, conditioning.classes().len())?;
         let png = grid.png()?;
         let path = self.samples.join(format!("step-{done:08}-ema.png"));
         files::write_atomic(&path, &png)?;

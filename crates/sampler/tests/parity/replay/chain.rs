@@ -86,9 +86,9 @@ fn levels(run: &Run, schedule: &Schedule) -> Result<Levels> {
 
 fn warped(settings: &Settings) -> Option<Times> {
     if settings.use_karras_sigmas {
-        Some(Times::Karras { rho: 7.0 })
+        Some(Times::Karras { rho: 7.0, whole: false })
     } else if settings.use_exponential_sigmas || settings.use_lu_lambdas {
-        Some(Times::LogSnr)
+        Some(Times::LogSnr { whole: false })
     } else {
         None
     }

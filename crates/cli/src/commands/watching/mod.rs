@@ -1,0 +1,113 @@
+//! Watching images come out of the noise: moments of the chain at which its first images are kept, to be drawn as a
+//! strip and as an animation, or shown while the sampling goes on.
+
+mod moments;
+mod preview;
+mod trajectory;
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::Args;
+use sampler::Step;
+
+use crate::commands::watching::moments::{FINISHED, Moments};
+use crate::commands::watching::preview::Preview;
+pub(crate) use crate::commands::watching::trajectory::Trajectory;
+use crate::commands::watching::trajectory::{Animated, Frame};
+use crate::failure::{bail_usage, usage};
+use crate::model::Loaded;
+
+/// Moments of a preview, where no trajectory says how many.
+const PREVIEWS: usize = 20;
+
+/// What is to be seen of the way from noise to image.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WatchingArgs {
+    /// Draw the way of the first images out of the noise, at 2 to 64 moments: trajectory.png, and
+    /// trajectory.gif, which moves
+    #[arg(long, value_name = "K")]
+    trajectory: Option<usize>,
+    /// File format of what moves: gif, or apng, which keeps every colour [default: gif]
+    #[arg(long, value_name = "FORMAT")]
+    animation: Option<String>,
+    /// While sampling, keep this picture at what the batch at work is going to be (its predicted x_0):
+    /// for an image viewer
+    #[arg(long, value_name = "FILE.png")]
+    preview: Option<PathBuf>,
+}
+
+impl WatchingArgs {
+    /// Refuses what is wrong whatever the network and the sampler are.
+    pub(crate) fn validate(&self) -> anyhow::Result<()> {
+        if let Some(count) = self.trajectory {
+            moments::check(count)?;
+        }
+        if self.animation.is_some() && self.trajectory.is_none() {
+            bail_usage!("--animation belongs to --trajectory K, the number of its frames");
+        }
+        self.animated()?;
+        self.preview.as_deref().map_or(Ok(()), preview::check)
+    }
+
+    /// What to do at a chain of so many steps that makes `count` images.
+    pub(crate) fn build<'a>(
+        &self,
+        loaded: &'a Loaded,
+        steps: usize,
+        count: usize,
+    ) -> anyhow::Result<Watching<'a>> {
+        let moments = match (self.trajectory, &self.preview) {
+            (Some(count), _) => Some(Moments::new(steps, count)?),
+            (None, Some(_)) => Some(Moments::new(steps, PREVIEWS.min(steps + 1))?),
+            (None, None) => None,
+        };
+        let trajectory = match (&moments, self.trajectory) {
+            (Some(moments), Some(_)) => {
+                Some(Trajectory::new(moments.count(), count, &loaded.images, self.animated()?)?)
+            }
+            _ => None,
+        };
+        let preview = self.preview.clone().map(|path| Preview::new(path, &loaded.images));
+        Ok(Watching { moments, trajectory, preview })
+    }
+
+    fn animated(&self) -> anyhow::Result<Animated> {
+        let name = self.animation.as_deref().unwrap_or("gif");
+        name.parse().map_err(|e| usage(anyhow!("--animation {name}: {e}")))
+    }
+}
+
+/// Follows one sampling.
+pub(crate) struct Watching<'a> {
+    /// None when nobody watches.
+    moments: Option<Moments>,
+    trajectory: Option<Trajectory<'a>>,
+    preview: Option<Preview<'a>>,
+}
+
+impl<'a> Watching<'a> {
+    /// Looks at a step of the batch whose first image is `first`.
+    pub(crate) fn see(&mut self, first: usize, step: &Step<'_>) -> anyhow::Result<()> {
+        let Some(moments) = &self.moments else { return Ok(()) };
+        let before =
+            moments.after(step.index).map(|index| Frame { index, t: step.t, x_t: step.x_t, x_0: step.x_0 });
+        // The samples are predictions as well: of themselves.
+        let finished = if step.index + 1 == step.of { moments.after(step.of) } else { None }
+            .map(|index| Frame { index, t: FINISHED, x_t: step.x_prev, x_0: step.x_prev });
+        for frame in before.into_iter().chain(finished) {
+            if let Some(trajectory) = &mut self.trajectory {
+                trajectory.keep(first, &frame)?;
+            }
+            if let Some(preview) = &mut self.preview {
+                preview.show(frame.x_0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was kept, once all batches are through.
+    pub(crate) fn into_trajectory(self) -> Option<Trajectory<'a>> {
+        self.trajectory
+    }
+}

@@ -1,0 +1,120 @@
+//! A picture that is drawn anew while the sampling goes on, for an image viewer that looks again by itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tch::Tensor;
+use tracing::warn;
+
+use crate::config::ImagesConfig;
+use crate::failure::bail_usage;
+use crate::output;
+
+/// Images in it: more would be too small to see, and a copy from the device at each moment.
+const MOST: i64 = 64;
+
+/// The images of the batch at work, as far as they can be told.
+pub(super) struct Preview<'a> {
+    path: PathBuf,
+    images: &'a ImagesConfig,
+    /// It was written at least once.
+    written: bool,
+}
+
+impl<'a> Preview<'a> {
+    pub(super) fn new(path: PathBuf, images: &'a ImagesConfig) -> Self {
+        Self { path, images, written: false }
+    }
+
+    /// Draws the predicted `x_0` `[b, c, h, w]`.
+    ///
+    /// Where it cannot be written at first, something is wrong with the flag; when that comes later, the sampling
+    /// is worth more than the view of it.
+    pub(super) fn show(&mut self, x_0: &Tensor) -> anyhow::Result<()> {
+        let shown = x_0.f_narrow(0, 0, x_0.size()[0].min(MOST))?;
+        let png = output::grid_png(&output::to_pixels(&shown, self.images)?)?;
+        let result = fs::create_dir_all(files::parent(&self.path))
+            .and_then(|()| files::write_atomic(&self.path, &png))
+            .with_context(|| format!("--preview {}", self.path.display()));
+        match result {
+            Err(error) if self.written => warn!("{error:#}"),
+            result => result?,
+        }
+        self.written = true;
+        Ok(())
+    }
+}
+
+/// Refuses what is no name of a PNG.
+pub(super) fn check(path: &Path) -> anyhow::Result<()> {
+    let is_png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+    if !is_png {
+        bail_usage!("--preview {}: expected a name that ends in .png", path.display());
+    }
+    if path.is_dir() {
+        bail_usage!("--preview {}: expected a file or a new name, found a folder", path.display());
+    }
+    // Folders that are not there yet are made.
+    match path.ancestors().skip(1).find(|folder| folder.exists()) {
+        Some(file) if !file.is_dir() => {
+            bail_usage!("--preview {}: {} is a file, expected a folder", path.display(), file.display())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    #[test]
+    fn a_file_is_replaced_and_a_folder_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/now.png");
+        let images = ImagesConfig::square(4, 1);
+        let mut preview = Preview::new(path.clone(), &images);
+        let drawn = [-1.0, 1.0].map(|value| {
+            preview.show(&Tensor::full([70, 1, 4, 4], value, (Kind::Float, Device::Cpu))).unwrap();
+            fs::read(&path).unwrap()
+        });
+        assert_ne!(drawn[0], drawn[1]);
+        assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
+        // 64 images of the 70.
+        let expected = output::grid_png(&ndarray::Array4::from_elem((64, 4, 4, 1), 255)).unwrap();
+        assert_eq!(drawn[1], expected);
+    }
+
+    #[test]
+    fn only_the_first_failure_ends_the_sampling() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, images) = (folder.path().join("now.png"), ImagesConfig::square(4, 1));
+        let image = Tensor::zeros([1, 1, 4, 4], (Kind::Float, Device::Cpu));
+        fs::create_dir(&path).unwrap();
+        let error = Preview::new(path.clone(), &images).show(&image).unwrap_err();
+        assert!(error.to_string().starts_with("--preview "), "{error}");
+        fs::remove_dir(&path).unwrap();
+
+        let mut preview = Preview::new(path.clone(), &images);
+        preview.show(&image).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        preview.show(&image).unwrap();
+    }
+
+    #[test]
+    fn names_that_are_no_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("folder.png")).unwrap();
+        fs::write(at("file.png"), "").unwrap();
+        for wrong in ["now.jpg", "now", "folder.png", "file.png/now.png", "file.png/a/now.png"] {
+            assert!(check(&at(wrong)).is_err(), "{wrong}");
+        }
+        for right in ["now.png", "now.PNG", "file.png", "folder.png/now.png", "new/folder/now.png"] {
+            check(&at(right)).unwrap();
+        }
+        check(Path::new("now.png")).unwrap();
+    }
+}

@@ -1,0 +1,83 @@
+//! What a conditional network is asked for: a class for each image, and how strongly to lean towards it.
+
+use std::ops::Range;
+
+use sampler::{BoxError, Guidance, Model};
+use tch::{Kind, Tensor};
+use unet::{Pass, UNet};
+
+use crate::model;
+
+/// The classes of a set of images, which go round: image i shows class i modulo their number, whatever the batch
+/// it is drawn in. Without classes the images are unconditional.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Conditioning {
+    classes: Vec<i64>,
+    guidance: Guidance,
+}
+
+impl Conditioning {
+    /// Unconditional images, of a conditional network too.
+    pub(crate) fn none() -> Self {
+        Self::new(Vec::new(), Guidance::new(1.0))
+    }
+
+    /// Labels of classes that the network has.
+    pub(crate) fn new(classes: Vec<i64>, guidance: Guidance) -> Self {
+        Self { classes, guidance }
+    }
+
+    /// Every class of a network in turn, as it learned them; of an unconditional one, none.
+    pub(crate) fn every_class_of(net: &UNet) -> Self {
+        let classes = (0..net.config().classes.unwrap_or(0) as i64).collect();
+        Self::new(classes, Guidance::new(1.0))
+    }
+
+    /// The classes that go round; none for unconditional images.
+    pub(crate) fn classes(&self) -> &[i64] {
+        &self.classes
+    }
+
+    /// How strongly to lean towards them, if there are any.
+    pub(crate) fn guidance(&self) -> Option<&Guidance> {
+        (!self.classes.is_empty()).then_some(&self.guidance)
+    }
+
+    /// The labels of some of the images.
+    pub(crate) fn labels(&self, images: Range<usize>) -> Vec<i64> {
+        images.filter_map(|image| self.classes.get(image % self.classes.len().max(1)).copied()).collect()
+    }
+
+    /// The network as a sampler calls it, for some of the images. `timesteps` is its T.
+    pub(crate) fn model<'a>(
+        &self,
+        (net, kind): (&'a UNet, Kind),
+        timesteps: usize,
+        images: Range<usize>,
+    ) -> anyhow::Result<Box<Model<'a>>> {
+        if self.classes.is_empty() {
+            return Ok(Box::new(model::predictor(net, kind)));
+        }
+        let pass = Pass::eval().with_kind(kind);
+        let network = move |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
+            Ok(net.forward(x_t, t, labels, &pass)?)
+        };
+        let labels = net.labels(&self.labels(images))?;
+        Ok(Box::new(self.guidance.apply(network, &labels, timesteps)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_follows_from_the_index_alone() {
+        let conditioning = Conditioning::new(vec![7, 2, 5], Guidance::new(2.0));
+        assert_eq!(conditioning.labels(0..7), [7, 2, 5, 7, 2, 5, 7]);
+        for first in 0..7 {
+            assert_eq!(conditioning.labels(first..first + 1), conditioning.labels(0..7)[first..=first]);
+        }
+        assert!(Conditioning::none().labels(0..7).is_empty());
+    }
+}

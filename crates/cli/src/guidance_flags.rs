@@ -1,0 +1,185 @@
+//! Which class to draw and how strongly to lean towards it: the flags of commands that sample.
+
+use anyhow::anyhow;
+use clap::Args;
+use sampler::{Guidance, GuidanceError};
+
+use crate::conditioning::Conditioning;
+use crate::config::nearest;
+use crate::failure::{bail_usage, usage};
+use crate::model::Loaded;
+
+/// The scale that makes clear images of a small network without making them all alike.
+const SCALE: f64 = 2.0;
+/// Names listed in a message; `inspect data` lists all.
+const LISTED: usize = 12;
+
+/// Class and guidance.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Classes, of a network trained with labels")]
+pub(crate) struct GuidanceArgs {
+    /// Class by name or number, several in turn, or all [default: none]
+    #[arg(long, value_name = "K", value_delimiter = ',')]
+    class: Vec<String>,
+    /// Lean towards it: 1 as learned, more is clearer [default: 2]
+    #[arg(long, value_name = "W")]
+    guidance: Option<f64>,
+    /// Lean so in a part of the chain, 0 the image's end [default: 0,1]
+    #[arg(long, value_name = "LO,HI", value_delimiter = ',')]
+    guidance_interval: Vec<f64>,
+    /// Take back contrast that guidance adds, 0 to 1 [default: 0]
+    #[arg(long, value_name = "PHI")]
+    guidance_rescale: Option<f64>,
+}
+
+impl GuidanceArgs {
+    /// Whether the numbers make sense, before any network is loaded.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.numbers().map(drop)
+    }
+
+    /// What the flags ask of a network. A conditional network without `--class` draws unconditionally, if it has
+    /// learned to.
+    pub(crate) fn conditioning(&self, loaded: &Loaded) -> anyhow::Result<Conditioning> {
+        let guidance = self.numbers()?;
+        let Some(classes) = loaded.config.model.classes else {
+            if let Some(flag) = self.first_flag() {
+                bail_usage!(
+                    "{flag}: this network has no classes; leave it out, or train one that has: `ddpm train --preset \
+                     fashion-28-classes`, or --set model.classes=N with labelled images of your own"
+                );
+            }
+            return Ok(Conditioning::none());
+        };
+        // Without label dropout in training, nothing is known about images of no class.
+        let knows_none = loaded.config.train.label_dropout > 0.0;
+        let names = &loaded.images.class_names;
+        if self.class.is_empty() {
+            if let Some(flag) = self.first_flag() {
+                bail_usage!(
+                    "{flag}: guidance leads towards a class; pass --class, {} or all",
+                    range(classes)
+                );
+            }
+            if !knows_none {
+                bail_usage!(
+                    "this network was trained with a class for every image (train.label_dropout = 0): pass --class, \
+                     {} or all",
+                    range(classes)
+                );
+            }
+            return Ok(Conditioning::none());
+        }
+        let guidance = match guidance {
+            guidance if knows_none => guidance,
+            guidance if self.guidance.is_none_or(|scale| scale == 1.0) => Guidance { scale: 1.0, ..guidance },
+            _ => bail_usage!(
+                "--guidance {}: this network was trained with a class for every image (train.label_dropout = 0), so \
+                 it has nothing to lead away from; pass --guidance 1, or train with --set train.label_dropout=0.1",
+                guidance.scale
+            ),
+        };
+        Ok(Conditioning::new(wanted(&self.class, classes, names)?, guidance))
+    }
+
+    fn numbers(&self) -> anyhow::Result<Guidance> {
+        let interval = match self.guidance_interval[..] {
+            [] => (0.0, 1.0),
+            [low, high] => (low, high),
+            ref other => bail_usage!(
+                "--guidance-interval {}: expected two numbers with a comma between, such as 0.2,0.8",
+                other.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
+            ),
+        };
+        let (scale, rescale) = (self.guidance.unwrap_or(SCALE), self.guidance_rescale.unwrap_or(0.0));
+        let guidance = Guidance { scale, interval, rescale };
+        guidance.validate().map_err(in_flags)?;
+        Ok(guidance)
+    }
+
+    /// The first flag that only a network with classes has a use for, as it was given.
+    fn first_flag(&self) -> Option<String> {
+        let number = |flag: &str, value: Option<f64>| value.map(|value| format!("--{flag} {value}"));
+        let list = |flag: &str, values: String| (!values.is_empty()).then(|| format!("--{flag} {values}"));
+        let interval = self.guidance_interval.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+        list("class", self.class.join(","))
+            .or_else(|| number("guidance", self.guidance))
+            .or_else(|| list("guidance-interval", interval))
+            .or_else(|| number("guidance-rescale", self.guidance_rescale))
+    }
+}
+
+/// The library's error with the flag in place of the field.
+fn in_flags(error: GuidanceError) -> anyhow::Error {
+    let text = error.to_string().replacen("guidance scale = ", "--guidance ", 1);
+    let text = text.replacen("guidance interval = ", "--guidance-interval ", 1);
+    usage(anyhow!("{}", text.replacen("guidance rescale = ", "--guidance-rescale ", 1)))
+}
+
+/// The labels of a list of classes.
+fn wanted(list: &[String], classes: usize, names: &[String]) -> anyhow::Result<Vec<i64>> {
+    let mut labels = Vec::new();
+    for word in list {
+        match label(word, classes, names) {
+            Some(label) => labels.push(label),
+            None if word == "all" => labels.extend(0..classes as i64),
+            None => {
+                let listed: Vec<&str> = names.iter().take(LISTED).map(String::as_str).collect();
+                let more = if names.len() > LISTED { ", ..." } else { "" };
+                let known = match listed.is_empty() {
+                    true => String::new(),
+                    false => format!(", or a name: {}{more}", listed.join(", ")),
+                };
+                let hint = nearest(word, names.iter().map(String::as_str));
+                let hint = hint.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                bail_usage!("--class {word}: expected {}, all{known}{hint}", range(classes));
+            }
+        }
+    }
+    Ok(labels)
+}
+
+/// A name, in any case if there is one of it only, or else a number. Names come first: classes may be called by
+/// numbers that are not their labels, as folders 3 and 7 are.
+fn label(word: &str, classes: usize, names: &[String]) -> Option<i64> {
+    let exact = names.iter().position(|name| name == word);
+    let folded = || names.iter().position(|name| name.to_lowercase() == word.to_lowercase());
+    let number = || word.parse().ok().filter(|&label| label < classes);
+    exact.or_else(folded).or_else(number).map(|label| label as i64)
+}
+
+fn range(classes: usize) -> String {
+    if classes == 1 { "0".to_owned() } else { format!("0 to {}", classes - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn classes_go_by_name_and_number() {
+        let shoes = names(&["Sandal", "Sneaker", "Ankle boot"]);
+        let labels = |list: &[&str]| wanted(&names(list), 3, &shoes);
+        assert_eq!(labels(&["2", "Sandal", "ankle BOOT"]).unwrap(), [2, 0, 2]);
+        assert_eq!(labels(&["all"]).unwrap(), [0, 1, 2]);
+        assert_eq!(labels(&["1", "all"]).unwrap(), [1, 0, 1, 2]);
+        for wrong in ["3", "-1", "", "1.0", "Boot"] {
+            let error = labels(&["0", wrong]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--class {wrong}: expected 0 to 2, all")), "{error}");
+        }
+        assert!(labels(&["Sneakr"]).unwrap_err().to_string().ends_with("did you mean Sneaker?"));
+        // Networks may come without names.
+        assert_eq!(wanted(&names(&["1"]), 2, &[]).unwrap(), [1]);
+        assert!(wanted(&names(&["x"]), 1, &[]).unwrap_err().to_string().ends_with("expected 0, all"));
+    }
+
+    #[test]
+    fn names_that_are_numbers_are_names() {
+        let digits = names(&["1", "3", "7"]);
+        assert_eq!(wanted(&names(&["7", "1", "2"]), 3, &digits).unwrap(), [2, 0, 2]);
+    }
+}

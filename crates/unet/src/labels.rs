@@ -1,0 +1,44 @@
+//! Class labels: which there are, and where they are checked.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::UNetError;
+
+/// The label of an image that has none: nothing is added to its time vector.
+///
+/// So images with and without a class go through a conditional network in one batch, which both training
+/// with dropped labels and classifier-free guidance need.
+pub const NO_LABEL: i64 = -1;
+
+/// Refuses labels that are no i64, or of a class there is none of.
+///
+/// The values are looked at only where the labels are in the host's memory: reading them from a GPU would
+/// make the host wait for it in every step.
+pub(crate) fn check(labels: &Tensor, classes: usize) -> Result<(), UNetError> {
+    let kind = labels.f_kind()?;
+    if kind != Kind::Int64 {
+        return Err(UNetError::LabelKind { got: format!("{kind:?}") });
+    }
+    if labels.device() != Device::Cpu {
+        return Ok(());
+    }
+    let extremes = [labels.f_min()?, labels.f_max()?].map(|label| i64::try_from(&label));
+    for label in extremes {
+        check_value(label?, classes)?;
+    }
+    Ok(())
+}
+
+/// Labels on the device, each of them checked.
+pub(crate) fn on_device(labels: &[i64], classes: usize, device: Device) -> Result<Tensor, UNetError> {
+    labels.iter().try_for_each(|&label| check_value(label, classes))?;
+    Ok(Tensor::f_from_slice(labels)?.f_to_device(device)?)
+}
+
+fn check_value(label: i64, classes: usize) -> Result<(), UNetError> {
+    if (NO_LABEL..classes as i64).contains(&label) {
+        Ok(())
+    } else {
+        Err(UNetError::Label { got: label, classes })
+    }
+}
