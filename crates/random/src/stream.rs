@@ -40,6 +40,10 @@ pub enum Purpose {
     Evaluate = 13,
     /// Noise put back before a step of a sampler; the step is the image's index, one sub-stream a reverse step.
     Churn = 14,
+    /// Noise on the known part of an image that is being completed; the step is the image's index, one sub-stream a level.
+    Known = 15,
+    /// Noise put back by the jumps of resampling; the step is the image's index, one sub-stream a level.
+    Renoise = 16,
 }
 
 /// Numbers of one (seed, purpose, step, rank), in a fixed order.

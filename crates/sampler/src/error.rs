@@ -70,6 +70,69 @@ pub enum SamplerError {
         /// The start asked for.
         got: usize,
     },
+    /// Two images, or two latents, that cannot be mixed.
+    #[error(
+        "cannot go from a batch of shape {from:?} to one of shape {to:?}: expected one image each, of one shape"
+    )]
+    Pair {
+        /// Shape of the first.
+        from: Vec<i64>,
+        /// Shape of the second.
+        to: Vec<i64>,
+    },
+    /// Two latents on opposite sides of the sphere: every great circle through one of them leads to the other.
+    #[error(
+        "the two latents point in opposite directions, so there is no shortest way between them on the sphere"
+    )]
+    Opposite,
+    /// The flow from data to noise cannot be followed with this solver.
+    #[error("{method} cannot lead from an image to its noise: expected {expected}")]
+    Encode {
+        /// The solver.
+        method: &'static str,
+        /// Those that can.
+        expected: &'static str,
+    },
+    /// The solver looks back at earlier calls, or takes several calls a step, so its steps cannot be repeated.
+    #[error(
+        "{method} cannot repeat single steps, which filling in what is unknown needs: expected {expected}"
+    )]
+    Repeat {
+        /// The solver.
+        method: &'static str,
+        /// Those that can.
+        expected: &'static str,
+    },
+    /// A mask that does not say for each pixel whether it is to be filled.
+    #[error(
+        "the mask must be of shape [1 or {batch}, 1, {height}, {width}] and hold 0 (known) and 1 (to fill) only: {reason}"
+    )]
+    Mask {
+        /// The size of the batch that it is for.
+        batch: i64,
+        /// Rows of an image.
+        height: i64,
+        /// Columns of an image.
+        width: i64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The known image does not fit the batch that is drawn.
+    #[error("the known image has shape {got:?}, expected {expected:?}, or one image for the whole batch")]
+    KnownShape {
+        /// The shape of the batch.
+        expected: Vec<i64>,
+        /// That of the image.
+        got: Vec<i64>,
+    },
+    /// A jump as long as the chain.
+    #[error("jump = {got}: expected 1 to {highest}, shorter than the chain of {} steps", highest + 1)]
+    Jump {
+        /// The length asked for.
+        got: usize,
+        /// The longest.
+        highest: usize,
+    },
     /// No such name.
     #[error("unknown {what} {got:?}, expected one of: {}", expected.join(", "))]
     UnknownName {

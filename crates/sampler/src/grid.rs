@@ -77,6 +77,19 @@ impl Grid {
         self.levels[i]
     }
 
+    /// The same levels upwards: from the end, which must hold some noise, to the start.
+    pub(crate) fn rising(&self) -> Result<Self, SamplerError> {
+        let mut levels: Vec<Level> = self.levels.iter().rev().copied().collect();
+        // An end that repeats the level before it.
+        levels.dedup_by(|next, kept| next.ratio() == kept.ratio());
+        let reason = match levels.first() {
+            Some(first) if first.is_data() => "a way up must start with some noise",
+            _ if levels.len() < 2 => "there is no other level to go to",
+            _ => return Ok(Self { levels }),
+        };
+        Err(SamplerError::Grid { position: self.steps(), reason })
+    }
+
     /// `h = lambda(i + 1) - lambda(i)`, the length of step i in half log signal-to-noise; infinite when it starts
     /// without signal or ends without noise.
     pub(crate) fn h(&self, i: usize) -> f64 {
@@ -98,6 +111,18 @@ mod tests {
         assert_eq!(grid.steps(), 3);
         assert!(grid.h(0) > 0.0 && grid.h(1) > 0.0);
         assert_eq!(grid.h(2), f64::INFINITY);
+    }
+
+    #[test]
+    fn the_way_up_is_the_way_down() {
+        let first = Schedule::ddpm().level_at(0.0).unwrap();
+        for times in [&[999.0, 500.5, 20.0][..], &[999.0, 500.5, 20.0, 0.0]] {
+            let up = at(times, first).unwrap().rising().unwrap();
+            let levels: Vec<f64> = (0..=up.steps()).map(|i| up.level(i).t).collect();
+            assert_eq!(levels, [0.0, 20.0, 500.5, 999.0]);
+        }
+        assert!(matches!(at(&[5.0], Level::DATA).unwrap().rising(), Err(SamplerError::Grid { .. })));
+        assert!(matches!(at(&[0.0], first).unwrap().rising(), Err(SamplerError::Grid { .. })));
     }
 
     #[test]

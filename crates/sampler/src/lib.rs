@@ -27,6 +27,7 @@
 //! ```
 
 mod config;
+mod edit;
 mod error;
 mod grid;
 mod guidance;
@@ -39,9 +40,9 @@ mod stage;
 mod sum;
 mod threshold;
 mod times;
-mod vary;
 
 pub use config::SamplerConfig;
+pub use edit::{Blend, Encoder, Known, Resampling, blend, shares};
 pub use error::{BoxError, SamplerError};
 pub use grid::Grid;
 pub use guidance::{Guidance, GuidanceError};

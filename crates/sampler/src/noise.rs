@@ -44,6 +44,17 @@ impl NoiseSource for Noise {
     }
 }
 
+/// The noise of one image for the whole batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a>(pub(crate) &'a dyn NoiseSource);
+
+impl NoiseSource for Shared<'_> {
+    fn draw(&self, draw: Draw, shape: &[i64], device: Device) -> Result<Tensor, SamplerError> {
+        let one: Vec<i64> = std::iter::once(1).chain(shape.iter().skip(1).copied()).collect();
+        Ok(self.0.draw(draw, &one, device)?.f_expand(shape, false)?)
+    }
+}
+
 /// A whole t counts as itself; a fraction as the bits of its f32, which are far above any whole t.
 fn sub_stream(t: f64) -> u32 {
     if t.fract() == 0.0 { t as u32 } else { (t as f32).to_bits() }

@@ -148,7 +148,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn draw(&self, purpose: Purpose, t: f64, visit: u32) -> Result<Tensor, SamplerError> {
+    /// Noise of the state's shape and type.
+    pub(crate) fn draw(&self, purpose: Purpose, t: f64, visit: u32) -> Result<Tensor, SamplerError> {
         let noise = self.noise.draw(Draw { purpose, t, visit }, &self.x.size(), self.x.device())?;
         Ok(if self.x.f_kind()? == Kind::Float { noise } else { noise.f_to_kind(self.x.f_kind()?)? })
     }

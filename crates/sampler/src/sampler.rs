@@ -8,6 +8,7 @@ use tracing::{instrument, trace};
 use crate::config::SamplerConfig;
 use crate::error::{BoxError, SamplerError};
 use crate::grid::Grid;
+use crate::method::Method;
 use crate::noise::NoiseSource;
 use crate::run::Run;
 use crate::stage::{Stage, StageNoise};
@@ -29,7 +30,8 @@ pub struct Step<'a> {
     pub index: usize,
     /// Steps in all.
     pub of: usize,
-    /// The t that the step started from, in `0..=T-1` of the original chain; it falls from step to step.
+    /// The t that the step started from, in `0..=T-1` of the original chain; it falls from step to step, but for
+    /// the jumps of [`Sampler::inpaint`], and rises in [`crate::Encoder::encode`].
     pub t: f64,
     /// What the network got first in this step, `[b, c, h, w]`.
     pub x_t: &'a Tensor,
@@ -42,6 +44,7 @@ pub struct Step<'a> {
 /// A solver on one chain of steps, with its coefficients. It holds no tensors and works on any device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampler {
+    pub(crate) method: Method,
     pub(crate) grid: Grid,
     pub(crate) threshold: Threshold,
     /// In the order of the calls.
@@ -96,7 +99,7 @@ impl Sampler {
             })
             .collect::<Result<Vec<_>, SamplerError>>()?;
         let depth = calls.iter().map(|call| call.stage.asked() + call.stage.forget).max().unwrap_or(0);
-        Ok(Self { grid, threshold: config.threshold, calls, depth })
+        Ok(Self { method: config.method, grid, threshold: config.threshold, calls, depth })
     }
 
     /// Steps from noise to an image.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
+mod encode;
 mod orders;
 mod stochastic;
 mod world;

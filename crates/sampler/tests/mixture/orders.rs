@@ -55,7 +55,7 @@ fn error(world: &Mixture, method: Method, steps: usize, even_in_t: bool) -> f64 
 }
 
 /// Least-squares slope of `-ln error` over `ln steps`.
-fn order(errors: &[(usize, f64)]) -> f64 {
+pub(crate) fn order(errors: &[(usize, f64)]) -> f64 {
     let points: Vec<(f64, f64)> =
         errors.iter().map(|(steps, error)| ((*steps as f64).ln(), -error.ln())).collect();
     let n = points.len() as f64;

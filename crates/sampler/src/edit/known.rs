@@ -1,0 +1,190 @@
+//! What is known of an image of which the rest is drawn.
+//!
+//! Both kinds are an orthogonal projection P: of the pixels, or of the means of blocks. What a reverse step drew is
+//! replaced by `P y + (I - P) x`, with `y` the known image diffused to the level of `x`. Because P is a projection
+//! the noise in the sum is white again, whichever part it comes from.
+
+use tch::{Kind, Tensor};
+
+use crate::error::SamplerError;
+use crate::sampler::check_images;
+
+/// The known part of images.
+#[derive(Debug)]
+pub struct Known {
+    /// `[1 or b, c, h, w]`.
+    image: Tensor,
+    part: Part,
+}
+
+#[derive(Debug)]
+enum Part {
+    /// Where this is false, bool `[1 or b, 1, h, w]`.
+    Outside(Tensor),
+    /// The means of blocks of this many pixels a side.
+    Means(i64),
+}
+
+impl Known {
+    /// All pixels where `mask` is 0; those where it is 1 are to be filled.
+    ///
+    /// `image` is `[1 or b, c, h, w]` in [-1, 1], f32 or f64; what it holds where the mask is 1 does not matter. `mask`
+    /// is `[1 or b, 1, h, w]` of any type, with no values but 0 and 1: a pixel is known or it is not.
+    ///
+    /// # Errors
+    /// [`SamplerError::Images`] for an image of the wrong shape or type, [`SamplerError::Mask`] for a mask that does
+    /// not fit it.
+    pub fn outside(image: &Tensor, mask: &Tensor) -> Result<Self, SamplerError> {
+        check_images("the known image", image)?;
+        let &[b, _, h, w] = &image.size()[..] else {
+            return Err(SamplerError::KnownShape { expected: vec![-1; 4], got: image.size() });
+        };
+        let wrong = |reason: String| SamplerError::Mask { batch: b, height: h, width: w, reason };
+        let size = mask.size();
+        // An image for the whole batch may go with a mask for each.
+        let fits = matches!(&size[..], [m, 1, y, x] if [*y, *x] == [h, w] && *m >= 1 && (*m == 1 || b == 1 || *m == b));
+        if !fits {
+            return Err(wrong(format!("it has shape {size:?}")));
+        }
+        let fill = mask.f_eq(1.0)?;
+        let other = fill.f_logical_or(&mask.f_eq(0.0)?)?.f_logical_not()?;
+        let others = i64::try_from(&other.f_sum(Kind::Int64)?)?;
+        if others > 0 {
+            return Err(wrong(format!("{others} of its values are others")));
+        }
+        Ok(Self { image: image.shallow_clone(), part: Part::Outside(fill) })
+    }
+
+    /// The mean of every block of `factor x factor` pixels: a smaller image, `[1 or b, c, h, w]`, of which the larger
+    /// one, `[b, c, factor h, factor w]`, is to be drawn (the idea of Choi et al. 2021, "ILVR", Eq. 8, whose low-pass filter
+    /// is any pair of shrinking and enlarging; that of blocks is a projection).
+    ///
+    /// # Errors
+    /// [`SamplerError::Images`]; [`SamplerError::Value`] for a factor of 0 or beyond 4096.
+    pub fn means(small: &Tensor, factor: usize) -> Result<Self, SamplerError> {
+        check_images("the small image", small)?;
+        if !(1..=4096).contains(&factor) {
+            let got = factor as f64;
+            return Err(SamplerError::Value { what: "factor", got, expected: "1 (nothing to draw) to 4096" });
+        }
+        let factor = factor as i64;
+        Ok(Self { image: enlarged(small, factor)?, part: Part::Means(factor) })
+    }
+
+    /// The known image, for a batch of a shape and type.
+    pub(crate) fn image_for(&self, x: &Tensor) -> Result<Tensor, SamplerError> {
+        let (got, expected) = (self.image.size(), x.size());
+        let mut batches = vec![got[0]];
+        if let Part::Outside(fill) = &self.part {
+            batches.push(fill.size()[0]);
+        }
+        if got[1..] != expected[1..] || batches.iter().any(|&b| b != 1 && b != expected[0]) {
+            return Err(SamplerError::KnownShape { expected, got });
+        }
+        Ok(self.image.f_to_kind(x.f_kind()?)?.f_expand_as(x)?)
+    }
+
+    /// `P y + (I - P) x`.
+    pub(crate) fn impose(&self, y: &Tensor, x: &Tensor) -> Result<Tensor, SamplerError> {
+        Ok(match &self.part {
+            // A choice, not a sum: what is not chosen may even be NaN.
+            Part::Outside(fill) => x.f_where_self(fill, y)?,
+            Part::Means(factor) => {
+                let missing =
+                    y.f_sub(x)?.f_avg_pool2d([*factor; 2], [*factor; 2], [0; 2], false, true, None::<i64>)?;
+                x.f_add(&enlarged(&missing, *factor)?)?
+            }
+        })
+    }
+}
+
+/// Every pixel becomes a block.
+fn enlarged(x: &Tensor, factor: i64) -> Result<Tensor, tch::TchError> {
+    x.f_repeat_interleave_self_int(factor, 2, None::<i64>)?.f_repeat_interleave_self_int(
+        factor,
+        3,
+        None::<i64>,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use random::{Purpose, Stream};
+    use tch::Device;
+
+    fn draw(step: u64, shape: [i64; 4]) -> Tensor {
+        let n = shape.iter().product::<i64>() as usize;
+        tensor_io::from_slice(&Stream::new(1, Purpose::Figure, step, 0).normals(n), &shape).unwrap()
+    }
+
+    fn values(x: &Tensor) -> Vec<f32> {
+        tensor_io::to_vec(&x.contiguous()).unwrap()
+    }
+
+    fn checkerboard() -> Tensor {
+        let mask: Vec<f32> = (0..16).map(|k| ((k / 4 + k) % 2) as f32).collect();
+        tensor_io::from_slice(&mask, &[1, 1, 4, 4]).unwrap()
+    }
+
+    #[test]
+    fn a_mask_chooses_pixel_by_pixel() {
+        let (image, x) = (draw(0, [1, 3, 4, 4]), draw(1, [2, 3, 4, 4]));
+        let known = Known::outside(&image, &checkerboard()).unwrap();
+        let y = known.image_for(&x).unwrap();
+        let out = known.impose(&y, &(&x * f64::NAN)).unwrap();
+        for (k, ((out, y), fill)) in
+            values(&out).iter().zip(values(&y)).zip(values(&checkerboard().repeat([2, 3, 1, 1]))).enumerate()
+        {
+            assert_eq!(out.is_nan(), fill == 1.0, "{k}");
+            assert!(fill == 1.0 || *out == y);
+        }
+    }
+
+    /// `P P = P`, `P` is symmetric, and the means are those of the small image.
+    #[test]
+    fn block_means_are_an_orthogonal_projection() {
+        let (small, x, y) = (draw(0, [1, 2, 3, 2]), draw(1, [2, 2, 6, 4]), draw(2, [2, 2, 6, 4]));
+        let known = Known::means(&small, 2).unwrap();
+        let out = known.impose(&known.image_for(&x).unwrap(), &x).unwrap();
+        let close = |a: &Tensor, b: &Tensor| f64::try_from((a - b).abs().max()).unwrap() < 1e-5;
+        let means = out.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>);
+        assert!(close(&means, &small.expand_as(&means)));
+        let zero = x.zeros_like();
+        let project = |x: &Tensor| known.impose(x, &zero).unwrap();
+        assert!(close(&project(&project(&x)), &project(&x)));
+        let dot = |a: &Tensor, b: &Tensor| f64::try_from((a * b).sum(Kind::Double)).unwrap();
+        assert!((dot(&project(&x), &y) - dot(&x, &project(&y))).abs() < 1e-4);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let image = draw(0, [2, 3, 4, 4]);
+        let refused = |mask: &Tensor, says: &str| {
+            let error = Known::outside(&image, mask).unwrap_err();
+            assert!(
+                matches!(error, SamplerError::Mask { .. }) && error.to_string().contains(says),
+                "{error}"
+            );
+        };
+        refused(&(checkerboard() * 0.5), "8 of its values");
+        refused(&(checkerboard() * f64::NAN), "16 of its values");
+        for shape in [[1, 3, 4, 4], [1, 1, 4, 5], [3, 1, 4, 4]] {
+            refused(&Tensor::zeros(shape, (Kind::Float, Device::Cpu)), "shape");
+        }
+        refused(&Tensor::zeros([4, 4], (Kind::Float, Device::Cpu)), "shape [4, 4]");
+        Known::outside(&image, &checkerboard().repeat([2, 1, 1, 1])).unwrap();
+        Known::outside(&image, &checkerboard().to_kind(Kind::Bool)).unwrap();
+
+        let known = Known::outside(&image, &checkerboard()).unwrap();
+        for shape in [[3, 3, 4, 4], [2, 1, 4, 4], [2, 3, 8, 4]] {
+            assert!(matches!(known.image_for(&draw(0, shape)), Err(SamplerError::KnownShape { .. })));
+        }
+        for factor in [0, 4097, usize::MAX] {
+            assert!(matches!(Known::means(&image, factor), Err(SamplerError::Value { what: "factor", .. })));
+        }
+        let bytes = Tensor::zeros([1, 1, 4, 4], (Kind::Uint8, Device::Cpu));
+        assert!(matches!(Known::outside(&bytes, &checkerboard()), Err(SamplerError::Images { .. })));
+        assert!(matches!(Known::means(&bytes, 2), Err(SamplerError::Images { .. })));
+    }
+}
