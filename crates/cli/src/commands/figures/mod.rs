@@ -174,7 +174,7 @@ impl Figures {
             12 => sampling.solvers().map(Ok),
             13 => sampling.fast_and_slow().map(Ok),
             14 => sampling.convergence().map(Ok),
-            _ => sampling.guidance(),
+            _ => guidance::guidance(loaded, plan, seed, global),
         }
     }
 

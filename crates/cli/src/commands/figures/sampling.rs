@@ -28,8 +28,8 @@ const VARIANCE: Variance = Variance::FixedSmall;
 pub(super) struct Sampling<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) plan: &'a Plan,
-    pub(super) noise: NoiseArgs,
-    pub(super) global: &'a Global,
+    noise: NoiseArgs,
+    global: &'a Global,
     /// Images the long chain makes.
     long_count: usize,
     long: OnceCell<LongChain>,
