@@ -23,6 +23,7 @@ const COMMANDS: &[&str] = &[
     "bench",
     "bench train",
     "bench sample",
+    "bench solvers",
     "doctor",
     "completions",
 ];

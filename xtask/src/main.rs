@@ -9,6 +9,7 @@ mod check;
 mod ci;
 mod ddpm;
 mod figures;
+mod parity;
 mod process;
 mod sample;
 mod setup;
@@ -47,6 +48,8 @@ enum Command {
     /// Sets up, builds and times steps; every argument goes to `ddpm bench`.
     #[command(disable_help_flag = true)]
     Bench(Passed),
+    /// Replays diffusers' schedulers with our samplers and prints how far the samples are apart.
+    Parity,
     /// Formatting, lints, docs, each crate's tests alone, then the program end to end.
     Test(test::Args),
     /// What CI runs: all of `test` against the committed Cargo.lock, and `cargo deny` where installed.
@@ -79,6 +82,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sample(passed) => sample::run(&workspace, &passed.args),
         Command::Figures(passed) => figures::run(&workspace, &passed.args),
         Command::Bench(passed) => bench::run(&workspace, &passed.args),
+        Command::Parity => parity::run(&workspace),
         Command::Test(args) => test::run(&workspace, &args),
         Command::Ci => ci::run(&workspace),
     }

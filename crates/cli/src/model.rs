@@ -121,15 +121,21 @@ pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
 
 /// The run in which something was logged last.
 pub(crate) fn newest_run(runs: &Path) -> anyhow::Result<PathBuf> {
+    match runs_newest_first(runs).into_iter().next() {
+        Some(path) => Ok(path),
+        None => bail!("no run in {}: train one with `ddpm train`, or name one with --run", runs.display()),
+    }
+}
+
+/// All runs, the one in which something was logged last first.
+pub(crate) fn runs_newest_first(runs: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(runs).into_iter().flatten() {
-        let path = entry?.path();
+    for entry in fs::read_dir(runs).into_iter().flatten().flatten() {
+        let path = entry.path();
         if let Ok(modified) = fs::metadata(path.join("metrics.jsonl")).and_then(|meta| meta.modified()) {
             found.push((modified, path));
         }
     }
-    match found.into_iter().max() {
-        Some((_, path)) => Ok(path),
-        None => bail!("no run in {}: train one with `ddpm train`, or name one with --run", runs.display()),
-    }
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    found.into_iter().map(|(_, path)| path).collect()
 }

@@ -254,5 +254,7 @@ pub(crate) const CALLS: &[Call] = &[
     usage("bench train --preset tiny-16 --steps 0"),
     usage("bench train --preset tiny-16 --batch 0"),
     usage("bench sample --preset nope"),
+    usage("bench solvers --preset tiny-16 --steps 1"),
+    usage("bench solvers --preset tiny-16 --batch 0"),
     usage("completions tcsh"),
 ];

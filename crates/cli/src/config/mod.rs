@@ -99,6 +99,14 @@ pub(crate) struct ImagesConfig {
 impl ImagesConfig {
     /// Square images without a border.
     pub(crate) fn square(side: usize, channels: usize) -> Self {
-        Self { height: side, width: side, channels, padding: [0; 4], count: 1, sha256: String::new() }
+        Self {
+            height: side,
+            width: side,
+            channels,
+            padding: [0; 4],
+            count: 1,
+            sha256: String::new(),
+            class_names: Vec::new(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `ddpm bench`: how long a training step and a sampling step take on this machine.
 
+mod solvers;
 mod subject;
 mod timing;
 
@@ -22,6 +23,8 @@ pub(crate) enum Bench {
     Train(BenchArgs),
     /// Time steps of a sampling chain: one network call and the update of x_t
     Sample(BenchArgs),
+    /// Time every solver: its share of time outside the network, and its images a second
+    Solvers(solvers::BenchSolvers),
 }
 
 /// Images are synthetic and nothing is read from disk in between. The first steps, which allocate memory and
@@ -63,6 +66,7 @@ impl Bench {
         match self {
             Self::Train(args) => args.run(Task::Train, global),
             Self::Sample(args) => args.run(Task::Sample, global),
+            Self::Solvers(args) => args.run(global),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(in crate::commands) struct Subject {
     pub(in crate::commands) kind: Kind,
     /// `[c, h, w]` of the images.
     pub(in crate::commands) image: [i64; 3],
-    schedule: Schedule,
+    pub(in crate::commands) schedule: Schedule,
 }
 
 impl Subject {

@@ -2,6 +2,7 @@
 
 mod convergence;
 mod forward;
+mod guidance;
 mod one_step;
 mod only;
 mod plan;
@@ -35,12 +36,12 @@ use subject::Subject;
 ///
 /// 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms, 5 time embedding,
 /// 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
-/// 13 fast and slow, 14 convergence.
+/// 13 fast and slow, 14 convergence, 15 guidance.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Figures: 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms,
 5 time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
-13 fast and slow, 14 convergence.
+13 fast and slow, 14 convergence, 15 guidance.
 Without a trained run the first five, of the embedded images.
 
 Examples:
@@ -172,7 +173,8 @@ impl Figures {
             11 => sampling.fewer_steps().map(Ok),
             12 => sampling.solvers().map(Ok),
             13 => sampling.fast_and_slow().map(Ok),
-            _ => sampling.convergence().map(Ok),
+            14 => sampling.convergence().map(Ok),
+            _ => guidance::guidance(loaded, plan, seed, global),
         }
     }
 

@@ -12,6 +12,9 @@ pub(super) const FEWER_STEPS: usize = 6;
 /// Images of each half of figure 13, and the network evaluations of its fast half.
 pub(super) const FAST: usize = 16;
 pub(super) const FAST_CALLS: usize = 15;
+/// Columns of figure 15, and the images of a class in each.
+pub(super) const GUIDANCE_SCALES: [f64; 5] = [1.0, 1.5, 2.0, 3.0, 5.0];
+pub(super) const GUIDED: usize = 3;
 /// Images whose errors figure 14 averages.
 pub(super) const CONVERGENCE: usize = 4;
 
@@ -33,6 +36,8 @@ pub(super) struct Plan {
     pub(super) fewer: Vec<usize>,
     /// Network evaluations of figure 12, ascending.
     pub(super) solver_calls: Vec<usize>,
+    /// Steps of figure 15.
+    pub(super) guided_steps: usize,
     /// Network evaluations of figure 14, ascending, and those of its reference.
     pub(super) convergence_calls: Vec<usize>,
     pub(super) reference: usize,
@@ -70,6 +75,7 @@ impl Plan {
             long,
             fewer,
             solver_calls: up_to(timesteps, if quick { &[5, 10] } else { &[5, 10, 20, 50] }),
+            guided_steps: timesteps.min(if quick { 8 } else { 20 }),
             convergence_calls: up_to(timesteps, if quick { &[10, 20] } else { &[9, 27, 37, 111] }),
             reference: timesteps.min(if quick { 111 } else { 999 }),
             numbers: if quick { 10_000 } else { 50_000 },
