@@ -9,7 +9,7 @@ use ndarray::{Array3, ArrayView3};
 use crate::decode::decode;
 use crate::error::DatasetError;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
-use crate::pixels::Fit;
+use crate::pixels::{Fit, Pixels};
 
 /// Reads a PNG, JPEG, WebP or BMP file as `[h, w, c]`.
 ///
@@ -43,6 +43,30 @@ pub fn read_image(
     }
     let shape = (image.height, image.width, image.channels);
     Array3::from_shape_vec(shape, image.pixels).map_err(|e| wrong(e.to_string()))
+}
+
+/// An image `[h, w, c]`, `c` 1 or 3, brought to another size: the largest part in its middle with the proportions of
+/// `height` x `width`, resized. Sides are 1..=4096 pixels.
+///
+/// # Errors
+/// [`DatasetError::BadOption`] for a side out of range, [`DatasetError::Shape`] for no image.
+///
+/// ```
+/// let wide = ndarray::Array3::from_elem((4, 12, 1), 7);
+/// assert_eq!(dataset::resize(wide.view(), 8, 6)?, ndarray::Array3::from_elem((8, 6, 1), 7));
+/// # Ok::<(), dataset::DatasetError>(())
+/// ```
+pub fn resize(image: ArrayView3<'_, u8>, height: usize, width: usize) -> Result<Array3<u8>, DatasetError> {
+    for size in [height, width] {
+        crate::OpenOptions { size: Some(size), ..Default::default() }.validate()?;
+    }
+    let (from_height, from_width, channels) = image.dim();
+    if from_height == 0 || from_width == 0 || ![1, 3].contains(&channels) {
+        return Err(shape_error(image));
+    }
+    let pixels = image.iter().copied().collect();
+    let resized = Pixels { height: from_height, width: from_width, channels, pixels }.cover(height, width);
+    Array3::from_shape_vec((height, width, channels), resized.pixels).map_err(|_| shape_error(image))
 }
 
 /// Writes an image `[h, w, c]` as PNG, grey (`c` = 1) or RGB (`c` = 3), whole or not at all.
@@ -81,7 +105,7 @@ pub fn save_png(path: &Path, image: ArrayView3<'_, u8>) -> Result<(), DatasetErr
 fn shape_error(image: ArrayView3<'_, u8>) -> DatasetError {
     let (height, width, _) = image.dim();
     let expected = vec![height.max(1), width.max(1), 3];
-    DatasetError::Shape { what: "image to save (1 or 3 channels)", expected, got: image.shape().to_vec() }
+    DatasetError::Shape { what: "image (1 or 3 channels)", expected, got: image.shape().to_vec() }
 }
 
 #[cfg(test)]
@@ -99,6 +123,18 @@ mod tests {
         // A view that is not contiguous is written by its logical order.
         save_png(&path, image.view().permuted_axes([1, 0, 2])).unwrap();
         assert_eq!(read_image(&path, None, None, Fit::Crop).unwrap(), image.permuted_axes([1, 0, 2]));
+    }
+
+    #[test]
+    fn resizing_refuses_what_has_no_size() {
+        let image = Array3::zeros((4, 4, 1));
+        for (height, width) in [(0, 4), (4, 0), (4097, 4)] {
+            let error = resize(image.view(), height, width).unwrap_err();
+            assert!(matches!(error, DatasetError::BadOption { .. }), "{error}");
+        }
+        for shape in [(0, 4, 1), (4, 4, 2)] {
+            assert!(matches!(resize(Array3::zeros(shape).view(), 2, 2), Err(DatasetError::Shape { .. })));
+        }
     }
 
     #[test]

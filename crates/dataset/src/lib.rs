@@ -47,7 +47,7 @@ pub use convert::{from_model, to_model};
 pub use embedded::{FASHION_MNIST_CLASSES, Split};
 pub use error::DatasetError;
 pub use idx::parse_idx;
-pub use image_file::{read_image, save_png};
+pub use image_file::{read_image, resize, save_png};
 pub use npy::{Element, parse_npy, read_npy, write_npy};
 pub use npz::{Npz, write_npz};
 pub use options::{OnBad, OpenOptions};

@@ -35,12 +35,7 @@ impl Pixels {
         }
         match fit {
             Fit::Stretch => self.resize(size, size),
-            Fit::Crop => {
-                // Cut first: a strip of 1 x 16384 would grow to half a million pixels otherwise.
-                let side = self.height.min(self.width);
-                let (top, left) = ((self.height - side) / 2, (self.width - side) / 2);
-                self.cut(top, left, side).resize(size, size)
-            }
+            Fit::Crop => self.cover(size, size),
             Fit::Pad => {
                 let longer = self.height.max(self.width);
                 let scaled = |n: usize| ((n * size + longer / 2) / longer).max(1);
@@ -56,6 +51,19 @@ impl Pixels {
         }
     }
 
+    /// The largest part in the middle with the proportions of `height` x `width` (both at least 1), resized to that.
+    pub(crate) fn cover(self, height: usize, width: usize) -> Self {
+        // Cut first: a strip of 1 x 16384 would grow to half a million pixels otherwise.
+        let share = |side: usize, of: usize, other: usize| ((side * of + other / 2) / other).max(1);
+        let (rows, columns) = if self.width * height >= self.height * width {
+            (self.height, share(self.height, width, height).min(self.width))
+        } else {
+            (share(self.width, height, width).min(self.height), self.width)
+        };
+        let (top, left) = ((self.height - rows) / 2, (self.width - columns) / 2);
+        self.cut(top, left, (rows, columns)).resize(height, width)
+    }
+
     /// Grey to three equal channels, or colour to its luma (ITU-R BT.709 weights).
     pub(crate) fn with_channels(self, channels: usize) -> Self {
         let pixels = match (self.channels, channels) {
@@ -66,11 +74,12 @@ impl Pixels {
         Self { channels, pixels, ..self }
     }
 
-    fn cut(self, top: usize, left: usize, side: usize) -> Self {
+    fn cut(self, top: usize, left: usize, (height, width): (usize, usize)) -> Self {
         let row = self.width * self.channels;
-        let rows = self.pixels.chunks_exact(row).skip(top).take(side);
-        let pixels = rows.flat_map(|r| &r[left * self.channels..][..side * self.channels]).copied().collect();
-        Self { height: side, width: side, channels: self.channels, pixels }
+        let rows = self.pixels.chunks_exact(row).skip(top).take(height);
+        let pixels =
+            rows.flat_map(|r| &r[left * self.channels..][..width * self.channels]).copied().collect();
+        Self { height, width, channels: self.channels, pixels }
     }
 
     fn resize(self, height: usize, width: usize) -> Self {
@@ -121,6 +130,19 @@ mod tests {
     }
 
     #[test]
+    fn cover_keeps_proportions() {
+        // Columns of their own value, so that a cut to any height keeps them.
+        let image =
+            Pixels { height: 4, width: 12, channels: 1, pixels: (0..48).map(|i| i % 12 * 20).collect() };
+        for (height, width, columns) in [(4, 6, 3..9), (4, 2, 5..7), (4, 12, 0..12), (2, 12, 0..12)] {
+            let out = image.clone().cover(height, width);
+            assert_eq!((out.height, out.width), (height, width));
+            let want: Vec<u8> = columns.map(|x| x * 20).collect();
+            assert!(out.pixels.chunks(width).all(|row| row == want), "{height}x{width}: {:?}", out.pixels);
+        }
+    }
+
+    #[test]
     fn pad_keeps_all_and_adds_black() {
         let image = Pixels { height: 2, width: 4, channels: 3, pixels: vec![200; 24] };
         let padded = image.fit(4, Fit::Pad);
@@ -146,6 +168,8 @@ mod tests {
                 let out = ramp(h, w, channels).fit(size, fit);
                 prop_assert_eq!((out.height, out.width, out.pixels.len()), (size, size, size * size * channels));
             }
+            let covered = ramp(h, w, channels).cover(size, w);
+            prop_assert_eq!((covered.height, covered.width, covered.pixels.len()), (size, w, size * w * channels));
             // A constant image stays constant.
             let flat = Pixels { height: h, width: w, channels, pixels: vec![123; h * w * channels] };
             prop_assert!(flat.fit(size, Fit::Crop).pixels.iter().all(|&v| v == 123));

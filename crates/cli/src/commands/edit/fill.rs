@@ -1,0 +1,72 @@
+//! Drawing what is not known of an image, for the verbs that differ in what is.
+
+use std::time::Instant;
+
+use clap::Args;
+use ndarray::ArrayView3;
+use sampler::{Known, Resampling, Sampler};
+use serde_json::json;
+
+use crate::commands::edit::session::{Session, check_count, grid_after, in_flags};
+use crate::commands::sampling::{in_batches, tick};
+use crate::output;
+
+/// How many images, and how thoroughly.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FillArgs {
+    /// How many images to draw
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    count: usize,
+    /// Steps of each jump back up the chain, by which drawn and known parts get to fit each other
+    #[arg(long, value_name = "J", default_value_t = 5)]
+    jump: usize,
+    /// How often each stretch of that length is drawn; 1 is once, without jumps
+    #[arg(long, value_name = "R", default_value_t = 5)]
+    resample: usize,
+}
+
+impl FillArgs {
+    /// What can be said before a network is loaded.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        check_count(self.count, 1..=65_536)?;
+        // In a chain that is long enough for any jump.
+        self.resampling().reverse_steps(usize::MAX).map(drop).map_err(in_flags)
+    }
+
+    fn resampling(&self) -> Resampling {
+        Resampling { jump: self.jump, repeats: self.resample }
+    }
+
+    /// Draws, saves and tells; `before` is what the grid shows first.
+    pub(crate) fn run(
+        &self,
+        session: &Session<'_>,
+        known: &Known,
+        before: &[ArrayView3<'_, u8>],
+    ) -> anyhow::Result<()> {
+        let (loaded, resampling) = (&session.loaded, self.resampling());
+        let sampler = Sampler::new(&loaded.schedule, &session.config).map_err(in_flags)?;
+        let steps = resampling.reverse_steps(sampler.steps()).map_err(in_flags)?;
+        let begun = Instant::now();
+        let draw = |range: std::ops::Range<usize>, noise: &sampler::Noise, bar: &indicatif::ProgressBar| {
+            let x_t = noise.start(loaded.shape(range.len()), loaded.device)?;
+            let mut on_step = |step: &sampler::Step<'_>| {
+                tick(bar, step);
+                Ok(())
+            };
+            let model = session.model(range)?;
+            sampler.inpaint(&*model, &x_t, known, &resampling, noise, &mut on_step).map_err(in_flags)
+        };
+        let pixels = in_batches(loaded, session.noise, self.count, steps, session.global, draw)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let written = session.save(&pixels, &grid_after(before, &pixels)?)?;
+        let summary = json!({
+            "images": self.count, "steps": steps, "seconds": seconds, "checkpoint": loaded.checkpoint,
+            "files": written.len(), "folder": session.out,
+        });
+        output::finish(session.global, &summary, || {
+            let out = session.out.display();
+            format!("{} images in {seconds:.1} s ({steps} steps each): {out}", self.count)
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! `ddpm edit inpaint`: a part of an image drawn anew.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sampler::Known;
+
+use crate::commands::edit::fill::FillArgs;
+use crate::commands::edit::region::Region;
+use crate::commands::edit::session::Common;
+use crate::commands::edit::source::ImageArgs;
+use crate::commands::edit::{frame, mask};
+use crate::flags::Global;
+
+/// Fills a part of an image.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ddpm edit inpaint --image shoe.png --mask hole.png --count 8
+  ddpm edit inpaint --index 3 --box 14,0,14,28 --jump 10 --resample 10
+
+grid.png shows the image, what is known of it, and what was drawn. Known pixels are kept as they are.
+Solvers: ddpm, ddim, dpmpp-1, euler, euler-ancestral.")]
+pub(crate) struct Inpaint {
+    #[command(flatten)]
+    image: ImageArgs,
+    /// What to fill: an image of the same size, white where it is to be filled
+    #[arg(long, value_name = "FILE", required_unless_present = "region")]
+    mask: Option<PathBuf>,
+    /// Fill this rectangle instead, in pixels of the network's images
+    #[arg(long = "box", id = "region", value_name = "X,Y,W,H", conflicts_with = "mask")]
+    region: Option<Region>,
+    #[command(flatten)]
+    fill: FillArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Inpaint {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        self.fill.check()?;
+        let session = self.common.open("inpaint", global)?;
+        let (loaded, source) = (&session.loaded, self.image.source());
+        let size = frame::size(loaded);
+        let read = source.read(loaded)?;
+        let file = (read.dim().0, read.dim().1);
+        let (fill, flag) = match (&self.mask, &self.region) {
+            (Some(path), _) => (mask::read(path, file, size)?, format!("--mask {}", path.display())),
+            (None, Some(region)) => {
+                region.check("--box", size)?;
+                (region.mask(size), format!("--box {region}"))
+            }
+            (None, None) => unreachable!("clap asks for one of the two"),
+        };
+        mask::check(&flag, &fill)?;
+        let image = source.resized(read, size)?;
+        let known = Known::outside(&frame::x_0(&image, loaded)?, &frame::mask(&fill, loaded)?)?;
+        self.fill.run(&session, &known, &[image.view(), frame::with_hole(&image, &fill).view()])
+    }
+}

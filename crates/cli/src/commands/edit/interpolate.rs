@@ -1,0 +1,192 @@
+//! `ddpm edit interpolate`: images between two.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use figures::{Band, Canvas, Sheet};
+use ndarray::{Array3, Array4, Axis, concatenate};
+use sampler::{Blend, Noise, Sampler, Step, blend, shares};
+use serde_json::json;
+use tch::Tensor;
+
+use crate::commands::edit::frame;
+use crate::commands::edit::latent::Codec;
+use crate::commands::edit::session::{Common, Session, batch_of_one, check_count, in_flags};
+use crate::commands::edit::source::{ImageArgs, Source};
+use crate::commands::sampling::{in_batches, tick};
+use crate::failure::bail_usage;
+use crate::flags::Global;
+use crate::{output, progress};
+
+/// Where the noise mode starts: late enough to change what would be a double exposure.
+const T_START: usize = 500;
+
+/// Interpolates between two images.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ddpm edit interpolate --image shoe.png --to boot.png --t-start 300,500,700
+  ddpm edit interpolate --index 3 --to-index 8 --mode ddim --count 11
+
+grid.png has a row for each start, from the one image to the other; png and npz have the rows in turn.")]
+pub(crate) struct Interpolate {
+    #[command(flatten)]
+    image: ImageArgs,
+    /// The image to go to
+    #[arg(long, value_name = "FILE", required_unless_present = "to_index")]
+    to: Option<PathBuf>,
+    /// Take this image of the training data instead, counted from 0
+    #[arg(long, value_name = "N", conflicts_with = "to")]
+    to_index: Option<usize>,
+    /// Mix diffused images, or the noise that they stem from
+    #[arg(long, value_enum, default_value_t = Mode::Noise)]
+    mode: Mode,
+    /// Reverse steps to run from the mixture of diffused images, one or several [default: 500]
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    t_start: Vec<usize>,
+    /// Images of a row, both ends included
+    #[arg(long, value_name = "N", default_value_t = 9)]
+    count: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What is mixed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    // Plain comments, as in flags.rs. Both images diffused by the same noise.
+    Noise,
+    // The noise at the other end of the deterministic flow.
+    Ddim,
+}
+
+impl Interpolate {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        check_count(self.count, 1..=256)?;
+        if self.mode == Mode::Ddim && !self.t_start.is_empty() {
+            bail_usage!("--t-start belongs to --mode noise; --mode ddim goes all the way to noise");
+        }
+        let session = self.common.open("interpolate", global)?;
+        session.one_class()?;
+        let (loaded, size) = (&session.loaded, frame::size(&session.loaded));
+        let rows = self.rows(&session)?;
+        let to = Source { file: self.to.as_deref(), index: self.to_index, flags: ("--to", "--to-index") };
+        let (from, to) = (self.image.source().read_as(loaded, size)?, to.read_as(loaded, size)?);
+        let pair = (frame::x_0(&from, loaded)?, frame::x_0(&to, loaded)?);
+
+        let begun = Instant::now();
+        let mut drawn = Vec::new();
+        for row in &rows {
+            drawn.push(match row {
+                Row::Noise(_, sampler) => self.mix_diffused(&session, sampler, &pair)?,
+                Row::Ddim(codec) => self.mix_latents(&session, codec, &pair)?,
+            });
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        let views: Vec<_> = drawn.iter().map(Array4::view).collect();
+        let pixels = concatenate(Axis(0), &views)?;
+        let labels: Vec<String> = rows.iter().map(Row::label).collect();
+        let written = session.save(&pixels, &self.picture((&from, &to), &drawn, &labels)?)?;
+        let summary = json!({
+            "images": pixels.len_of(Axis(0)), "rows": labels, "shares": shares(self.count), "seconds": seconds,
+            "checkpoint": loaded.checkpoint, "files": written.len(), "folder": session.out,
+        });
+        output::finish(global, &summary, || {
+            format!("{} images in {seconds:.1} s: {}", pixels.len_of(Axis(0)), session.out.display())
+        })
+    }
+
+    /// A row of images for each start, or one.
+    fn rows(&self, session: &Session<'_>) -> anyhow::Result<Vec<Row>> {
+        if self.mode == Mode::Ddim {
+            return Ok(vec![Row::Ddim(Codec::new(session)?)]);
+        }
+        let starts = if self.t_start.is_empty() {
+            &[T_START.min(session.loaded.schedule.steps())][..]
+        } else {
+            &self.t_start
+        };
+        let row = |&t_start: &usize| {
+            let sampler = Sampler::from_step(&session.loaded.schedule, &session.config, t_start);
+            Ok(Row::Noise(t_start, sampler.map_err(in_flags)?))
+        };
+        starts.iter().map(row).collect()
+    }
+
+    fn mix_diffused(
+        &self,
+        session: &Session<'_>,
+        sampler: &Sampler,
+        (from, to): &(Tensor, Tensor),
+    ) -> anyhow::Result<Array4<u8>> {
+        let shares = shares(self.count);
+        // The noise of image 0 for all of them, whatever batch they are in.
+        let noise = Noise { seed: session.noise.seed, first_index: 0 };
+        let (loaded, global, steps) = (&session.loaded, session.global, sampler.steps());
+        in_batches(loaded, session.noise, self.count, steps, global, |range, _, bar| {
+            let mut on_step = |step: &Step<'_>| {
+                tick(bar, step);
+                Ok(())
+            };
+            let model = session.model(range.clone())?;
+            Ok(sampler.interpolate(&*model, (from, to), &shares[range], &noise, &mut on_step)?)
+        })
+    }
+
+    fn mix_latents(
+        &self,
+        session: &Session<'_>,
+        codec: &Codec,
+        (from, to): &(Tensor, Tensor),
+    ) -> anyhow::Result<Array4<u8>> {
+        let shares = shares(self.count);
+        let bar = progress::bar(session.global, 2 * codec.steps() as u64, "encoding");
+        let encoded = [from, to].map(|x_0| codec.encode(session, x_0, &bar));
+        bar.finish_and_clear();
+        let [from, to] = encoded;
+        let (from, to) = (from?, to?);
+        let (loaded, global) = (&session.loaded, session.global);
+        in_batches(loaded, session.noise, self.count, codec.steps(), global, |range, _, bar| {
+            let x_t = blend(&from, &to, &shares[range], Blend::Spherical)?;
+            codec.decode(session, &x_t, bar)
+        })
+    }
+
+    /// Rows of mixtures between the two images.
+    fn picture(
+        &self,
+        (from, to): (&Array3<u8>, &Array3<u8>),
+        rows: &[Array4<u8>],
+        labels: &[String],
+    ) -> anyhow::Result<Canvas> {
+        let (from, to) = (batch_of_one(from.clone()), batch_of_one(to.clone()));
+        let rows = rows
+            .iter()
+            .map(|row| Ok(concatenate(Axis(0), &[from.view(), row.view(), to.view()])?.insert_axis(Axis(0))))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let views: Vec<_> = rows.iter().map(|row| row.view()).collect();
+        let cells = concatenate(Axis(0), &views)?; // [rows, columns, h, w, c]
+        let mixtures = shares(self.count).into_iter().enumerate().map(|(k, a)| {
+            let label = Band::new(format!("{a:.2}"));
+            if k == 0 { label.apart() } else { label }
+        });
+        let columns = std::iter::once(Band::new("from")).chain(mixtures).chain([Band::new("to").apart()]);
+        Ok(Sheet::new(cells.view()).rows(labels.iter().map(Band::new)).columns(columns).draw()?)
+    }
+}
+
+/// What makes a row of images.
+enum Row {
+    /// From `t_start` steps before the end.
+    Noise(usize, Sampler),
+    Ddim(Codec),
+}
+
+impl Row {
+    fn label(&self) -> String {
+        match self {
+            Self::Noise(t_start, _) => format!("t = {t_start}"),
+            Self::Ddim(_) => "x_T".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! From images to the noise they stem from, and back: what encoding, decoding and interpolating share.
+
+use indicatif::ProgressBar;
+use sampler::{Encoder, End, Noise, Sampler, SamplerConfig, Step};
+use tch::Tensor;
+
+use crate::commands::edit::session::{Session, in_flags};
+use crate::commands::sampling::tick;
+use crate::failure::bail_usage;
+
+/// Both directions along the flow.
+pub(crate) struct Codec {
+    encoder: Encoder,
+    decoder: Sampler,
+}
+
+impl Codec {
+    /// The solver of the flags, both ways.
+    pub(crate) fn new(session: &Session<'_>) -> anyhow::Result<Self> {
+        let encoder = Encoder::new(&session.loaded.schedule, &session.config).map_err(in_flags)?;
+        Ok(Self { encoder, decoder: decoder(session)? })
+    }
+
+    /// Network calls up and down.
+    pub(crate) fn calls(&self) -> usize {
+        self.encoder.calls() + self.decoder.calls()
+    }
+
+    pub(crate) fn steps(&self) -> usize {
+        self.decoder.steps()
+    }
+
+    /// `x_T` of `x_0`, both `[b, c, h, w]`.
+    pub(crate) fn encode(
+        &self,
+        session: &Session<'_>,
+        x_0: &Tensor,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Tensor> {
+        let model = session.model(0..x_0.size()[0] as usize)?;
+        let mut on_step = |step: &Step<'_>| {
+            tick(bar, step);
+            Ok(())
+        };
+        Ok(self.encoder.encode(&*model, x_0, &mut on_step)?)
+    }
+
+    /// And back.
+    pub(crate) fn decode(
+        &self,
+        session: &Session<'_>,
+        x_t: &Tensor,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Tensor> {
+        decode(session, &self.decoder, x_t, bar)
+    }
+}
+
+/// The deterministic solver of the flags, down to the level at which encoding starts.
+pub(crate) fn decoder(session: &Session<'_>) -> anyhow::Result<Sampler> {
+    let config = SamplerConfig { end: End::FirstStep, ..session.config.clone() };
+    let sampler = Sampler::new(&session.loaded.schedule, &config).map_err(in_flags)?;
+    if sampler.is_stochastic() {
+        bail_usage!(
+            "--sampler {0}: {0} adds noise, so it does not lead back to the image; use a deterministic solver such as \
+             heun, or `ddpm sample --init-noise` for another image",
+            config.method
+        );
+    }
+    Ok(sampler)
+}
+
+/// Images of `x_T`.
+pub(crate) fn decode(
+    session: &Session<'_>,
+    decoder: &Sampler,
+    x_t: &Tensor,
+    bar: &ProgressBar,
+) -> anyhow::Result<Tensor> {
+    let model = session.model(0..x_t.size()[0] as usize)?;
+    let mut on_step = |step: &Step<'_>| {
+        tick(bar, step);
+        Ok(())
+    };
+    // A deterministic solver draws none.
+    let noise = Noise { seed: 0, first_index: 0 };
+    Ok(decoder.sample(&*model, x_t, &noise, &mut on_step)?)
+}

@@ -1,0 +1,46 @@
+//! Which pixels are to be filled, from an image of black and white.
+
+use std::path::Path;
+
+use anyhow::Context;
+use dataset::Fit;
+use ndarray::{Array2, Axis};
+
+use crate::failure::bail_usage;
+
+/// From here on a grey counts as white.
+const WHITE: u8 = 128;
+
+/// Reads a mask for an image: white, or transparent, is to be filled. It has the size of the image's file, and goes the
+/// way of the image then, or that of the network, `size`.
+pub(crate) fn read(path: &Path, file: (usize, usize), size: (usize, usize)) -> anyhow::Result<Array2<bool>> {
+    let mask = dataset::read_image(path, None, Some(1), Fit::Crop).context("--mask")?;
+    let (height, width, _) = mask.dim();
+    if ![file, size].contains(&(height, width)) {
+        let also = if file == size {
+            String::new()
+        } else {
+            format!(", or {}x{}, that of images of this network", size.0, size.1)
+        };
+        bail_usage!(
+            "--mask {}: is {height}x{width}, expected {}x{}, the size of the image{also}",
+            path.display(),
+            file.0,
+            file.1
+        );
+    }
+    let mask = dataset::resize(mask.view(), size.0, size.1).context("--mask")?;
+    Ok(mask.index_axis(Axis(2), 0).mapv(|grey| grey >= WHITE))
+}
+
+/// Refuses a mask that leaves nothing to do, or nothing to go by; `flag` is what said it.
+pub(crate) fn check(flag: &str, fill: &Array2<bool>) -> anyhow::Result<()> {
+    let count = fill.iter().filter(|&&fill| fill).count();
+    if count == 0 {
+        bail_usage!("{flag}: there is nothing to fill: no pixel is white (or transparent)");
+    }
+    if count == fill.len() {
+        bail_usage!("{flag}: everything is to be filled; for images out of nothing use `ddpm sample`");
+    }
+    Ok(())
+}

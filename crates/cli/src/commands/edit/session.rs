@@ -1,0 +1,130 @@
+//! What every edit shares: its flags, the network they lead to, and how results are saved.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use figures::Canvas;
+use ndarray::{Array3, Array4, ArrayView3, Axis, concatenate, stack};
+use sampler::{Model, SamplerConfig, SamplerError};
+
+use crate::commands::sampling::NoiseArgs;
+use crate::conditioning::Conditioning;
+use crate::failure::{bail_usage, usage};
+use crate::flags::{Global, ModelArgs};
+use crate::guidance_flags::GuidanceArgs;
+use crate::model::Loaded;
+use crate::output::{self, Form};
+use crate::sampler_flags::SamplerArgs;
+
+/// The flags of every edit, after its own.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) noise: NoiseArgs,
+    /// What to write: any of grid (grid.png), png (00000.png ...), npz (samples.npz)
+    #[arg(long, value_name = "FORMS", value_delimiter = ',', default_value = "grid")]
+    save: Vec<String>,
+    /// Folder for the results [default: out/ and the name of the command]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    // Groups with a heading come last: what follows one is listed under it.
+    #[command(flatten)]
+    sampler: SamplerArgs,
+    #[command(flatten)]
+    guidance: GuidanceArgs,
+}
+
+/// The flags in effect, and the network.
+pub(crate) struct Session<'a> {
+    pub(crate) global: &'a Global,
+    pub(crate) noise: &'a NoiseArgs,
+    pub(crate) loaded: Loaded,
+    pub(crate) config: SamplerConfig,
+    pub(crate) forms: Vec<Form>,
+    pub(crate) out: PathBuf,
+    pub(crate) conditioning: Conditioning,
+}
+
+impl Common {
+    /// Checks the flags, then loads the network. `verb` names the folder of results.
+    pub(crate) fn open<'a>(&'a self, verb: &str, global: &'a Global) -> anyhow::Result<Session<'a>> {
+        let forms = self.save.iter().map(|name| name.parse()).collect::<anyhow::Result<Vec<Form>>>()?;
+        self.noise.validate()?;
+        let out = self.out.clone().unwrap_or_else(|| Path::new("out").join(verb));
+        output::check_folder("--out", &out)?;
+        self.sampler.check()?;
+        self.guidance.check()?;
+        let loaded = Loaded::open(&self.model, global)?;
+        let config = self.sampler.config_for(&loaded)?;
+        let conditioning = self.guidance.conditioning(&loaded)?;
+        Ok(Session { global, noise: &self.noise, loaded, config, forms, out, conditioning })
+    }
+}
+
+impl Session<'_> {
+    /// The network as a sampler calls it, for some of the images.
+    pub(crate) fn model(&self, images: Range<usize>) -> anyhow::Result<Box<Model<'_>>> {
+        let loaded = &self.loaded;
+        self.conditioning.model((&loaded.net, loaded.kind), loaded.schedule.steps(), images)
+    }
+
+    /// Refuses several classes where one image follows from another.
+    pub(crate) fn one_class(&self) -> anyhow::Result<()> {
+        if self.conditioning.classes().len() > 1 {
+            bail_usage!("--class: expected one class, all images here follow from one another");
+        }
+        Ok(())
+    }
+
+    /// Saves results in the wanted forms, the grid as given; returns the files, the grid first.
+    pub(crate) fn save(&self, pixels: &Array4<u8>, grid: &Canvas) -> anyhow::Result<Vec<PathBuf>> {
+        fs::create_dir_all(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
+        let mut written = Vec::new();
+        if self.forms.contains(&Form::Grid) {
+            let path = self.out.join("grid.png");
+            files::write_atomic(&path, &grid.png()?).with_context(|| path.display().to_string())?;
+            written.push(path);
+        }
+        let others: Vec<Form> = self.forms.iter().copied().filter(|form| *form != Form::Grid).collect();
+        written.extend(output::save(pixels, &others, &self.out, &self.conditioning)?);
+        Ok(written)
+    }
+}
+
+/// A nearly square grid of results, with what they come from before them.
+pub(crate) fn grid_after(first: &[ArrayView3<'_, u8>], pixels: &Array4<u8>) -> anyhow::Result<Canvas> {
+    output::grid(&concatenate(Axis(0), &[stack(Axis(0), first)?.view(), pixels.view()])?)
+}
+
+/// One image as a batch.
+pub(crate) fn batch_of_one(image: Array3<u8>) -> Array4<u8> {
+    image.insert_axis(Axis(0))
+}
+
+/// How many images a command can be asked for.
+pub(crate) fn check_count(count: usize, range: std::ops::RangeInclusive<usize>) -> anyhow::Result<()> {
+    if !range.contains(&count) {
+        bail_usage!("--count {count}: expected {} to {}", range.start(), range.end());
+    }
+    Ok(())
+}
+
+/// The library's error with the flag it is about.
+pub(crate) fn in_flags(error: SamplerError) -> anyhow::Error {
+    let text = error.to_string();
+    match error {
+        SamplerError::StartStep { .. } => usage(anyhow!("{}", text.replacen("t_start = ", "--t-start ", 1))),
+        SamplerError::Jump { .. } | SamplerError::Value { .. } => {
+            usage(anyhow!("--{}", text.replacen(" = ", " ", 1)))
+        }
+        SamplerError::Repeat { .. } | SamplerError::Encode { .. } | SamplerError::Unsolvable { .. } => {
+            usage(anyhow!("--sampler {text}"))
+        }
+        other => anyhow::Error::new(other),
+    }
+}

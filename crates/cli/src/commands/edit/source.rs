@@ -1,0 +1,72 @@
+//! The image that an edit starts from: a file of any kind and size, or one of the data.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use dataset::Fit;
+use ndarray::Array3;
+use tracing::warn;
+
+use crate::failure::bail_usage;
+use crate::model::Loaded;
+
+/// Where the image is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImageArgs {
+    /// The image: PNG, JPEG, WebP or BMP
+    #[arg(long, value_name = "FILE", required_unless_present = "index")]
+    image: Option<PathBuf>,
+    /// Take this image of the training data instead, counted from 0
+    #[arg(long, value_name = "N", conflicts_with = "image")]
+    index: Option<usize>,
+}
+
+impl ImageArgs {
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source { file: self.image.as_deref(), index: self.index, flags: ("--image", "--index") }
+    }
+}
+
+/// A file, or an index into the data, and the flags that said so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) file: Option<&'a Path>,
+    pub(crate) index: Option<usize>,
+    pub(crate) flags: (&'static str, &'static str),
+}
+
+impl Source<'_> {
+    /// The image as it is, `[h, w, c]`, in the channels of the network.
+    pub(crate) fn read(&self, loaded: &Loaded) -> anyhow::Result<Array3<u8>> {
+        let (image_flag, index_flag) = self.flags;
+        if let Some(path) = self.file {
+            let image = dataset::read_image(path, None, Some(loaded.images.channels), Fit::Crop);
+            return image.context(image_flag);
+        }
+        let index = self.index.unwrap_or(0);
+        let data = loaded.config.data.unpadded().open()?;
+        if index >= data.len() {
+            bail_usage!("{index_flag} {index}: the data has {} images, 0 to {}", data.len(), data.len() - 1);
+        }
+        Ok(data.image(index)?)
+    }
+
+    /// The image in a size, rows and columns; a file of another one is resized, and that is said.
+    pub(crate) fn read_as(&self, loaded: &Loaded, size: (usize, usize)) -> anyhow::Result<Array3<u8>> {
+        self.resized(self.read(loaded)?, size)
+    }
+
+    /// The same of an image that was read before.
+    pub(crate) fn resized(&self, image: Array3<u8>, size: (usize, usize)) -> anyhow::Result<Array3<u8>> {
+        let ((height, width), (from_height, from_width, _)) = (size, image.dim());
+        if size == (from_height, from_width) {
+            return Ok(image);
+        }
+        if let Some(path) = self.file {
+            let cut = if from_height * width == from_width * height { "" } else { "cut to its middle and " };
+            warn!("{} is {from_height}x{from_width}: {cut}resized to {height}x{width}", path.display());
+        }
+        dataset::resize(image.view(), height, width).context(self.flags.0)
+    }
+}

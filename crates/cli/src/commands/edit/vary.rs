@@ -1,0 +1,70 @@
+//! `ddpm edit vary`: images that look like an image.
+
+use std::time::Instant;
+
+use clap::Args;
+use sampler::{Sampler, Step};
+use serde_json::json;
+
+use crate::commands::edit::frame;
+use crate::commands::edit::session::{Common, check_count, in_flags};
+use crate::commands::edit::source::ImageArgs;
+use crate::commands::sampling::{in_batches, tick};
+use crate::flags::Global;
+use crate::output;
+
+/// Variations of one image.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ddpm edit vary --image shoe.png --t-start 300,600 --count 8 --out out/shoes
+  ddpm edit vary --index 0 --t-start 500")]
+pub(crate) struct Vary {
+    #[command(flatten)]
+    image: ImageArgs,
+    /// Reverse steps to run of the T of the chain, one or several: 1 changes hardly anything, T all
+    #[arg(long, value_name = "N", value_delimiter = ',', required = true)]
+    t_start: Vec<usize>,
+    /// Variations for each start
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    count: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Vary {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        check_count(self.count, 1..=65_536)?;
+        let session = self.common.open("vary", global)?;
+        let loaded = &session.loaded;
+        let samplers: Vec<Sampler> = self
+            .t_start
+            .iter()
+            .map(|&t| Sampler::from_step(&loaded.schedule, &session.config, t).map_err(in_flags))
+            .collect::<anyhow::Result<_>>()?;
+        let original = self.image.source().read_as(loaded, frame::size(loaded))?;
+        let x_0 = frame::x_0(&original, loaded)?;
+
+        let begun = Instant::now();
+        let mut rows = Vec::new();
+        for (sampler, t_start) in samplers.iter().zip(&self.t_start) {
+            let steps = sampler.steps();
+            let pixels =
+                in_batches(loaded, session.noise, self.count, steps, global, |range, noise, bar| {
+                    let mut on_step = |step: &Step<'_>| {
+                        tick(bar, step);
+                        Ok(())
+                    };
+                    let copies = x_0.repeat([range.len() as i64, 1, 1, 1]);
+                    Ok(sampler.vary(&*session.model(range)?, &copies, noise, &mut on_step)?)
+                })?;
+            let folder = session.out.join(format!("t-{t_start:04}"));
+            output::save(&pixels, &session.forms, &folder, &session.conditioning)?;
+            rows.push(json!({ "t_start": t_start, "steps": steps, "folder": folder }));
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        dataset::save_png(&session.out.join("original.png"), original.view())?;
+        output::finish(global, &json!({ "seconds": seconds, "starts": rows }), || {
+            format!("{} variations in {seconds:.1} s: {}", self.count * rows.len(), session.out.display())
+        })
+    }
+}
