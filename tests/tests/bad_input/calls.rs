@@ -150,7 +150,7 @@ pub(crate) const CALLS: &[Call] = &[
     failure("sample --model hurt/checkpoints/step-00000006 --out out"),
     failure("sample --out out"),
     usage("figures --run nowhere --out out"),
-    usage("figures --run run --only 12 --out out"),
+    usage("figures --run run --only 20 --out out"),
     usage("figures --run run --only 3-1 --out out"),
     usage("figures --run run --only x --out out"),
     usage("figures --run run --samples 0 --out out"),
