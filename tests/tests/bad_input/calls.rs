@@ -220,7 +220,7 @@ pub(crate) const CALLS: &[Call] = &[
     failure("edit vary --run run --image nowhere.png --t-start 10 --out out"),
     failure("edit vary --run run --image text.txt --t-start 10 --out out"),
     failure("edit vary --run run --image cut.png --t-start 10 --out out"),
-    usage("edit inpaint --image one.png"),
+    usage("edit paint --image one.png"),
     // Arrays for the network.
     failure("predict --run run --x nowhere.npy --t t.npy --out eps.npy"),
     usage("predict --run run --x x-8.npy --t t-two.npy --out eps.npy"),
