@@ -7,7 +7,7 @@ use tch::Tensor;
 use crate::config::SamplerConfig;
 use crate::error::SamplerError;
 use crate::method::Method;
-use crate::noise::Noise;
+use crate::noise::{Noise, NoiseSource};
 use crate::sampler::{Model, Observer, Sampler};
 use crate::solvers::ChurnSettings;
 use crate::times::End;
@@ -63,6 +63,18 @@ impl Encoder {
     #[must_use]
     pub fn calls(&self) -> usize {
         self.rising.calls()
+    }
+
+    /// The images `[b, c, h, w]`, in [-1, 1], with the noise in that `x_t` has at t = 0: what the flow is defined for.
+    ///
+    /// Encoded as they are, pixels that hardly vary in the data, such as a background of one black, lack that noise, and
+    /// `x_T` is near 0 there instead of N(0, 1). With it `x_T` is what pure noise looks like, and can be mixed with other
+    /// noise; but what is decoded from it has the 1% of noise in, or with [`End::Data`] has lost details as small.
+    ///
+    /// # Errors
+    /// As [`Sampler::diffuse`].
+    pub fn diffuse(&self, images: &Tensor, noise: &dyn NoiseSource) -> Result<Tensor, SamplerError> {
+        self.rising.diffuse(images, noise)
     }
 
     /// `x_T` of images `[b, c, h, w]` in [-1, 1], f32 or f64, on their device. The observer sees t rise.

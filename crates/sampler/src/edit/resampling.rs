@@ -46,7 +46,8 @@ impl Resampling {
     /// ```
     pub fn reverse_steps(&self, steps: usize) -> Result<usize, SamplerError> {
         self.validate(steps)?;
-        Ok(steps + self.jumps_from(steps).count() * (self.repeats - 1) * self.jump)
+        let jumps = steps.saturating_sub(self.jump).div_ceil(self.jump);
+        Ok(steps.saturating_add(jumps.saturating_mul(self.repeats - 1).saturating_mul(self.jump)))
     }
 
     /// Where it jumps from, as steps left: every `jump` steps, a last step before the data on, as far as there is
@@ -120,6 +121,8 @@ mod tests {
         for (jump, repeats) in [(0, 1), (0, 5), (1, 0), (1, 1001), (1, usize::MAX)] {
             assert!(matches!(moves(jump, repeats, 10), Err(SamplerError::Value { .. })), "{jump} {repeats}");
         }
+        // A chain of any length can be asked about.
+        assert_eq!(Resampling { jump: 3, repeats: 4 }.reverse_steps(usize::MAX).unwrap(), usize::MAX);
         for jump in [10, 11, usize::MAX] {
             assert!(matches!(moves(jump, 2, 10), Err(SamplerError::Jump { highest: 9, got }) if got == jump));
         }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
+use sampler::End;
 use serde_json::json;
 use tch::{Kind, Tensor};
 
@@ -35,7 +36,7 @@ impl Decode {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let session = self.common.open("decode", global)?;
         let loaded = &session.loaded;
-        let decoder = latent::decoder(&session)?;
+        let decoder = latent::decoder(&session, End::FirstStep)?;
         let x_t = read(&self.latent, loaded)?;
         session.one_class()?;
         let (count, begun) = (x_t.size()[0] as usize, Instant::now());

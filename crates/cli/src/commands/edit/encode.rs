@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use figures::{Band, Canvas, Sheet};
 use ndarray::{Array4, Axis, Zip, stack};
+use sampler::End;
 use serde_json::json;
 use tch::Kind;
 
@@ -30,6 +31,9 @@ their difference, eight times as strong on mid grey. Solvers: heun, ddim, euler;
 pub(crate) struct Encode {
     #[command(flatten)]
     image: ImageArgs,
+    /// Put the noise of t = 0 in first: x_T is N(0, 1) in flat areas too, at the cost of one grey level
+    #[arg(long)]
+    diffuse: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -39,13 +43,14 @@ impl Encode {
         let session = self.common.open("encode", global)?;
         session.one_class()?;
         let loaded = &session.loaded;
-        let codec = Codec::new(&session)?;
+        let codec = Codec::new(&session, End::FirstStep)?;
         let image = self.image.source().read_as(loaded, frame::size(loaded))?;
         let x_0 = frame::x_0(&image, loaded)?;
 
         let begun = Instant::now();
-        let bar = progress::bar(global, codec.steps() as u64 * 2, "encoding");
-        let x_t = codec.encode(&session, &x_0, &bar)?;
+        let bar = progress::bar(global, (codec.encoding_steps() + codec.decoding_steps()) as u64, "encoding");
+        let start = if self.diffuse { codec.diffuse(&session, &x_0, 0)? } else { x_0.shallow_clone() };
+        let x_t = codec.encode(&session, &start, &bar)?;
         let decoded = codec.decode(&session, &x_t, &bar)?;
         bar.finish_and_clear();
         let seconds = begun.elapsed().as_secs_f64();
@@ -63,7 +68,7 @@ impl Encode {
         let grey_levels = mse.sqrt() * 127.5;
         let summary = json!({
             "latent": latent, "mean_squared_error": mse, "grey_levels": grey_levels,
-            "latent_mean": mean, "latent_deviation": deviation, "steps": codec.steps(), "calls": codec.calls(),
+            "latent_mean": mean, "latent_deviation": deviation, "steps": codec.encoding_steps(), "calls": codec.calls(),
             "seconds": seconds, "checkpoint": loaded.checkpoint, "files": written.len(),
         });
         output::finish(global, &summary, || {

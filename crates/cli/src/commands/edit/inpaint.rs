@@ -10,6 +10,7 @@ use crate::commands::edit::region::Region;
 use crate::commands::edit::session::Common;
 use crate::commands::edit::source::ImageArgs;
 use crate::commands::edit::{frame, mask};
+use crate::failure::bail_usage;
 use crate::flags::Global;
 
 /// Fills a part of an image.
@@ -49,7 +50,8 @@ impl Inpaint {
                 region.check("--box", size)?;
                 (region.mask(size), format!("--box {region}"))
             }
-            (None, None) => unreachable!("clap asks for one of the two"),
+            // clap asks for one of the two.
+            (None, None) => bail_usage!("pass --mask or --box: what is to be filled?"),
         };
         mask::check(&flag, &fill)?;
         let image = source.resized(read, size)?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use figures::{Band, Canvas, Sheet};
 use ndarray::{Array3, Array4, Axis, concatenate};
-use sampler::{Blend, Noise, Sampler, Step, blend, shares};
+use sampler::{Blend, End, Noise, Sampler, Step, blend, shares};
 use serde_json::json;
 use tch::Tensor;
 
@@ -19,13 +19,13 @@ use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::{output, progress};
 
-/// Where the noise mode starts: late enough to change what would be a double exposure.
-const T_START: usize = 500;
+/// Reverse steps that make one image of a double exposure and still leave both ends recognisable, as a share of T.
+const T_START: f64 = 0.3;
 
 /// Interpolates between two images.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ddpm edit interpolate --image shoe.png --to boot.png --t-start 300,500,700
+  ddpm edit interpolate --image shoe.png --to boot.png --t-start 200,300,500
   ddpm edit interpolate --index 3 --to-index 8 --mode ddim --count 11
 
 grid.png has a row for each start, from the one image to the other; png and npz have the rows in turn.")]
@@ -41,7 +41,7 @@ pub(crate) struct Interpolate {
     /// Mix diffused images, or the noise that they stem from
     #[arg(long, value_enum, default_value_t = Mode::Noise)]
     mode: Mode,
-    /// Reverse steps to run from the mixture of diffused images, one or several [default: 500]
+    /// Reverse steps to run from the mixture of diffused images, one or several [default: 300 of 1000]
     #[arg(long, value_name = "N", value_delimiter = ',')]
     t_start: Vec<usize>,
     /// Images of a row, both ends included
@@ -99,15 +99,13 @@ impl Interpolate {
     /// A row of images for each start, or one.
     fn rows(&self, session: &Session<'_>) -> anyhow::Result<Vec<Row>> {
         if self.mode == Mode::Ddim {
-            return Ok(vec![Row::Ddim(Codec::new(session)?)]);
+            return Ok(vec![Row::Ddim(Codec::new(session, End::Data)?)]);
         }
-        let starts = if self.t_start.is_empty() {
-            &[T_START.min(session.loaded.schedule.steps())][..]
-        } else {
-            &self.t_start
-        };
+        let schedule = &session.loaded.schedule;
+        let usual = [(T_START * schedule.steps() as f64).ceil() as usize];
+        let starts = if self.t_start.is_empty() { &usual[..] } else { &self.t_start };
         let row = |&t_start: &usize| {
-            let sampler = Sampler::from_step(&session.loaded.schedule, &session.config, t_start);
+            let sampler = Sampler::from_step(schedule, &session.config, t_start);
             Ok(Row::Noise(t_start, sampler.map_err(in_flags)?))
         };
         starts.iter().map(row).collect()
@@ -140,13 +138,14 @@ impl Interpolate {
         (from, to): &(Tensor, Tensor),
     ) -> anyhow::Result<Array4<u8>> {
         let shares = shares(self.count);
-        let bar = progress::bar(session.global, 2 * codec.steps() as u64, "encoding");
-        let encoded = [from, to].map(|x_0| codec.encode(session, x_0, &bar));
+        let bar = progress::bar(session.global, 2 * codec.encoding_steps() as u64, "encoding");
+        // With the noise of t = 0 in, another for each: a flat background would have none in common with N(0, 1), and
+        // the same noise twice would grow on the sphere.
+        let encode = |x_0, index| codec.encode(session, &codec.diffuse(session, x_0, index)?, &bar);
+        let (from, to) = (encode(from, 0)?, encode(to, 1)?);
         bar.finish_and_clear();
-        let [from, to] = encoded;
-        let (from, to) = (from?, to?);
         let (loaded, global) = (&session.loaded, session.global);
-        in_batches(loaded, session.noise, self.count, codec.steps(), global, |range, _, bar| {
+        in_batches(loaded, session.noise, self.count, codec.decoding_steps(), global, |range, _, bar| {
             let x_t = blend(&from, &to, &shares[range], Blend::Spherical)?;
             codec.decode(session, &x_t, bar)
         })

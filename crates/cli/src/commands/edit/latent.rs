@@ -16,9 +16,9 @@ pub(crate) struct Codec {
 
 impl Codec {
     /// The solver of the flags, both ways.
-    pub(crate) fn new(session: &Session<'_>) -> anyhow::Result<Self> {
+    pub(crate) fn new(session: &Session<'_>, end: End) -> anyhow::Result<Self> {
         let encoder = Encoder::new(&session.loaded.schedule, &session.config).map_err(in_flags)?;
-        Ok(Self { encoder, decoder: decoder(session)? })
+        Ok(Self { encoder, decoder: decoder(session, end)? })
     }
 
     /// Network calls up and down.
@@ -26,8 +26,20 @@ impl Codec {
         self.encoder.calls() + self.decoder.calls()
     }
 
-    pub(crate) fn steps(&self) -> usize {
+    /// Steps up.
+    pub(crate) fn encoding_steps(&self) -> usize {
+        self.encoder.steps()
+    }
+
+    /// Steps down.
+    pub(crate) fn decoding_steps(&self) -> usize {
         self.decoder.steps()
+    }
+
+    /// `x_0` `[1, c, h, w]` with the noise of t = 0 in, that of some image of the seed.
+    pub(crate) fn diffuse(&self, session: &Session<'_>, x_0: &Tensor, index: u64) -> anyhow::Result<Tensor> {
+        let noise = Noise { seed: session.noise.seed, first_index: index };
+        Ok(self.encoder.diffuse(x_0, &noise)?)
     }
 
     /// `x_T` of `x_0`, both `[b, c, h, w]`.
@@ -56,14 +68,14 @@ impl Codec {
     }
 }
 
-/// The deterministic solver of the flags, down to the level at which encoding starts.
-pub(crate) fn decoder(session: &Session<'_>) -> anyhow::Result<Sampler> {
-    let config = SamplerConfig { end: End::FirstStep, ..session.config.clone() };
+/// The deterministic solver of the flags.
+pub(crate) fn decoder(session: &Session<'_>, end: End) -> anyhow::Result<Sampler> {
+    let config = SamplerConfig { end, ..session.config.clone() };
     let sampler = Sampler::new(&session.loaded.schedule, &config).map_err(in_flags)?;
     if sampler.is_stochastic() {
         bail_usage!(
-            "--sampler {0}: {0} adds noise, so it does not lead back to the image; use a deterministic solver such as \
-             heun, or `ddpm sample --init-noise` for another image",
+            "--sampler {0}: {0} adds noise, so it does not lead back to an image; use a deterministic solver, such as \
+             heun, or draw another image with `ddpm sample --init-noise`",
             config.method
         );
     }
