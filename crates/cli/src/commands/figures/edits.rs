@@ -71,7 +71,9 @@ impl<'a> Edits<'a> {
             let ends = (&ends.0, &ends.1);
             let images = diffused.interpolate(&model, ends, &inner, &self.noise, &mut |_| Ok(()))?;
             mixed.push(self.between(ends, &images)?);
-            let noises = encoder.encode(&model, &Tensor::f_cat(&[ends.0, ends.1], 0)?, &mut |_| Ok(()))?;
+            // With the noise of t = 0 in, the flow ends at noise that can be mixed, where the image is flat too.
+            let both = encoder.diffuse(&Tensor::f_cat(&[ends.0, ends.1], 0)?, &self.noise)?;
+            let noises = encoder.encode(&model, &both, &mut |_| Ok(()))?;
             let (from, to) = (noises.f_narrow(0, 0, 1)?, noises.f_narrow(0, 1, 1)?);
             let x_t = blend(&from, &to, &inner, Blend::Spherical)?;
             let images = decoder.sample(&model, &x_t, &self.noise, &mut |_| Ok(()))?;
