@@ -1,4 +1,4 @@
-//! Variations of an image, and the report with all its figures.
+//! Edits of images, from outside.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -63,66 +63,82 @@ fn an_image_of_ones_own_is_brought_to_the_size_of_the_network() -> anyhow::Resul
     Ok(())
 }
 
-const FIGURES: &[&str] = &[
-    "01-schedules.png",
-    "02-forward.png",
-    "03-one-step.png",
-    "04-histograms.png",
-    "05-embedding.png",
-    "06-loss.png",
-    "07-samples.png",
-    "08-trajectories.png",
-    "09-sigmas.png",
-    "10-variations.png",
-    "11-fewer-steps.png",
-];
-
+/// An image of another size and in colour, and the verbs that start from one.
 #[test]
-fn the_report_shows_every_figure() -> anyhow::Result<()> {
+fn every_verb_takes_a_picture_from_outside() -> anyhow::Result<()> {
     let place = place();
-    let said = place.ddpm("figures --run run --quick --out report --json")?.json();
-    ensure!(said["skipped"].as_array().is_some_and(Vec::is_empty), "{said}");
-    ensure!(said["figures"].as_array().is_some_and(|list| list.iter().eq(FIGURES)), "{said}");
-    let mut expected = FIGURES.to_vec();
-    expected.push("report.html");
-    ensure!(place.names("report") == expected, "{:?}", place.names("report"));
-    for name in FIGURES {
-        let picture = image::load_from_memory(&place.read(&format!("report/{name}"))?)?;
-        ensure!(
-            picture.width() > 200 && picture.height() > 100,
-            "{name} is {}x{}",
-            picture.width(),
-            picture.height()
-        );
-        let (first, pixels) = (picture.to_rgb8().get_pixel(0, 0).0, picture.to_rgb8());
-        ensure!(pixels.pixels().any(|pixel| pixel.0 != first), "{name} is of one colour");
+    place.write("photo.png", data::colour_file(2, (50, 30), ImageFormat::Png)?)?;
+    place.write("small.png", data::grey_file(3, (4, 4), ImageFormat::Png)?)?;
+    let fast = "--steps 8 --count 2 --save grid,png";
+    for (verb, flags) in [
+        (
+            "interpolate",
+            "--image photo.png --to-index 2 --count 3 --t-start 300 --sampler ddim --steps 8 --save grid,png",
+        ),
+        ("interpolate", "--image photo.png --to-index 2 --count 3 --mode ddim --steps 4 --save grid,png"),
+        ("inpaint", &format!("--image photo.png --box 8,0,8,16 --jump 2 --resample 2 {fast}")),
+        ("outpaint", &format!("--image photo.png --keep 4,4,8,8 --jump 2 --resample 2 {fast}")),
+        ("upscale", &format!("--image small.png --factor 4 --jump 2 --resample 2 {fast}")),
+        ("encode", "--image photo.png --steps 4"),
+        ("decode", "--latent verbs-encode/latent.npy --steps 4"),
+    ] {
+        let output = place.ddpm(&format!("edit {verb} --run run {flags} --out verbs-{verb}"))?.ok();
+        let resized = output.stderr.contains("resized");
+        ensure!(resized == flags.contains("photo.png"), "{verb}: {}", output.stderr);
+        let grid = image::load_from_memory(&place.read(&format!("verbs-{verb}/grid.png"))?)?;
+        ensure!(grid.width() >= 16 && grid.height() >= 16, "{verb}: {}x{}", grid.width(), grid.height());
     }
-    // Self-contained, in the order of the figures, each with its equation.
-    let html = String::from_utf8(place.read("report/report.html")?)?;
-    ensure!(html.matches("data:image/png;base64,").count() == FIGURES.len());
-    for foreign in ["<script", "src=\"http", "href=\"http", "@import"] {
-        ensure!(!html.contains(foreign), "the report needs {foreign}");
-    }
-    let places: Vec<_> = FIGURES
-        .iter()
-        .map(|name| html.find(&format!("id=\"{}\"", name.trim_end_matches(".png"))).context(*name))
-        .collect::<anyhow::Result<_>>()?;
-    ensure!(places.is_sorted(), "{places:?}");
-
-    // Same run, same bytes; a part of them is the same part.
-    let _ = place.ddpm("figures --run run --quick --only 1,4,7-8 --out part")?.ok();
-    for name in ["01-schedules.png", "04-histograms.png", "07-samples.png", "08-trajectories.png"] {
-        ensure!(place.read(&format!("report/{name}"))? == place.read(&format!("part/{name}"))?, "{name}");
-    }
-    ensure!(place.names("part").len() == 5, "{:?}", place.names("part"));
     Ok(())
 }
 
+/// What is known stays as it is, what is not differs from draw to draw, and neither depends on the batch.
 #[test]
-fn without_a_run_the_figures_of_the_forward_process_are_drawn() -> anyhow::Result<()> {
-    let empty = Place::new()?;
-    let said = empty.ddpm("figures --quick --out report --json")?.json();
-    ensure!(said["figures"].as_array().is_some_and(|list| list.iter().eq(&FIGURES[..5])), "{said}");
-    ensure!(said["skipped"].as_array().is_some_and(|list| list.len() == 6), "{said}");
+fn inpainting_keeps_what_is_known() -> anyhow::Result<()> {
+    let place = place();
+    place.write("hole.png", data::grey_file(1, (16, 16), ImageFormat::Png)?)?;
+    let mut mask = image::GrayImage::new(16, 16);
+    for (x, y, pixel) in mask.enumerate_pixels_mut() {
+        pixel.0[0] = if x >= 8 && y < 12 { 255 } else { 0 };
+    }
+    mask.save(place.at("mask.png"))?;
+    let line = "edit inpaint --run run --image hole.png --mask mask.png --steps 8 --jump 2 --resample 3 --count 3 --save png";
+    for (out, batch) in [("filled", 64), ("filled-1", 1), ("filled-2", 2)] {
+        let _ = place.ddpm(&format!("{line} --batch {batch} --out {out}"))?.ok();
+    }
+    let original = grey("hole.png")?;
+    let fills = (0..3).map(|n| grey(&format!("filled/{n:05}.png"))).collect::<anyhow::Result<Vec<_>>>()?;
+    for (n, fill) in fills.iter().enumerate() {
+        for (place, (got, want)) in fill.iter().zip(&original).enumerate() {
+            let known = place % 16 < 8 || place / 16 >= 12;
+            ensure!(!known || got == want, "image {n}: known pixel {place} is {got}, was {want}");
+        }
+        for other in ["filled-1", "filled-2"] {
+            let name = format!("{n:05}.png");
+            ensure!(
+                place.read(&format!("filled/{name}"))? == place.read(&format!("{other}/{name}"))?,
+                "{other}/{name}"
+            );
+        }
+    }
+    ensure!(fills[0] != fills[1] && fills[1] != fills[2], "all fills are one");
+    Ok(())
+}
+
+/// From the noise of an image comes the image.
+#[test]
+fn what_is_encoded_comes_back() -> anyhow::Result<()> {
+    let place = place();
+    let said =
+        place.ddpm("edit encode --run run --index 1 --steps 40 --precision f32 --out code --json")?.json();
+    let latent = tests::arrays::read_npy(&place.read("code/latent.npy")?)?;
+    ensure!(latent.shape() == [1, 1, 16, 16], "{:?}", latent.shape());
+    let _ = place
+        .ddpm(
+            "edit decode --run run --latent code/latent.npy --steps 40 --precision f32 --save png --out back",
+        )?
+        .ok();
+    let _ = place.ddpm("edit vary --run run --index 1 --t-start 1 --count 1 --save png --out one")?.ok();
+    let off = distance(&grey("back/00000.png")?, &grey("one/original.png")?);
+    ensure!(off < 8.0, "{off} grey levels off; {said}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: times training and sampling steps, optimised build; both without arguments.
+//! `cargo xtask bench`: times training steps, sampling steps and solvers, optimised build; all three without arguments.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -10,9 +10,11 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     if !args.is_empty() {
         return ddpm::run(workspace, "bench", args);
     }
-    let trained = ddpm::run(workspace, "bench", &["train".into()])?;
-    if trained != ExitCode::SUCCESS {
-        return Ok(trained);
+    for what in ["train", "sample", "solvers"] {
+        let code = ddpm::run(workspace, "bench", &[what.into()])?;
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
     }
-    ddpm::run(workspace, "bench", &["sample".into()])
+    Ok(ExitCode::SUCCESS)
 }

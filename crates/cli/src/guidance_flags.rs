@@ -9,7 +9,8 @@ use crate::config::nearest;
 use crate::failure::{bail_usage, usage};
 use crate::model::Loaded;
 
-/// The scale that makes clear images of a small network without making them all alike.
+/// Of 1, 1.5, 2, 3 and 5 the largest at which the small network of `fashion-28-classes` keeps the look of the data:
+/// more puts stripes on coats and shirts.
 const SCALE: f64 = 2.0;
 /// Names listed in a message; `inspect data` lists all.
 const LISTED: usize = 12;

@@ -35,7 +35,7 @@ pub(crate) struct SamplerArgs {
     /// Variance of ddpm's noise: fixed-small (the posterior's) or fixed-large (beta_t) [default: fixed-small]
     #[arg(long, value_name = "NAME")]
     pub(crate) sigma: Option<String>,
-    /// Share of noise in ddim (0) and euler-ancestral (1): 0 is none, 1 as much as ddpm
+    /// Noise of ddim and euler-ancestral, 0 to 1, as much as ddpm [default: 0 and 1]
     #[arg(long, value_name = "X")]
     pub(crate) eta: Option<f64>,
     /// Order of unipc and deis, 1 to 3 [default: 3]
@@ -90,8 +90,7 @@ impl SamplerArgs {
             "dynamic" => Threshold::DYNAMIC,
             other => bail_usage!("--threshold {other}: expected clip, dynamic or off"),
         };
-        let steps = self.steps.or(method.recommended_steps());
-        Ok(SamplerConfig { steps, times, threshold, prediction, ..SamplerConfig::new(method) })
+        Ok(SamplerConfig { steps: self.steps, times, threshold, prediction, ..SamplerConfig::new(method) })
     }
 
     /// Whether the flags fit each other; the network may refuse them yet.

@@ -10,7 +10,8 @@
 //! - One function a figure, numbered as in the report: [`schedules`] (1), [`forward_strips`] (2),
 //!   [`one_step`] (3), [`histograms`] (4), [`embedding`] (5), [`loss`] (6), [`samples`] (7),
 //!   [`trajectories`] (8), [`sigmas`] (9), [`variations`] (10), [`fewer_steps`] (11), [`solvers`] (12),
-//!   [`fast_and_slow`] (13), [`convergence`] (14), [`guidance`] (15).
+//!   [`fast_and_slow`] (13), [`convergence`] (14), [`guidance`] (15), [`interpolation`]
+//!   (16), [`inpainting`] (17), [`encoding`] (18), [`upscaling`] (19).
 //! - [`Report`] binds [`Figure`]s into one self-contained HTML file.
 
 mod animation;
@@ -40,9 +41,10 @@ pub use equation::equation_html;
 pub use error::FiguresError;
 pub use figure::{Figure, Table};
 pub use gallery::{
-    ClassBlocks, LossBucket, Moments, OneStep, PixelValues, SamplerBlocks, ScheduleCurves, SolverErrors,
-    Strip, convergence, embedding, fast_and_slow, fewer_steps, forward_strips, guidance, histograms, loss,
-    one_step, samples, schedules, sigmas, solvers, trajectories, variations,
+    ClassBlocks, EditRows, LossBucket, Moments, OneStep, PixelValues, SamplerBlocks, ScheduleCurves,
+    SolverErrors, Strip, convergence, embedding, encoding, fast_and_slow, fewer_steps, forward_strips,
+    guidance, histograms, inpainting, interpolation, loss, one_step, samples, schedules, sigmas, solvers,
+    trajectories, upscaling, variations,
 };
 pub use grid::{grid, square_columns};
 pub use report::Report;

@@ -42,7 +42,10 @@ impl SamplerArgs {
 
     /// The configuration of the flags for a network, its values checked.
     pub(crate) fn config_for(&self, loaded: &Loaded) -> anyhow::Result<SamplerConfig> {
-        let config = self.config(loaded.prediction())?;
+        let mut config = self.config(loaded.prediction())?;
+        if self.steps.is_none() {
+            config.steps = config.method.recommended_steps().map(|steps| steps.min(loaded.schedule.steps()));
+        }
         config
             .validate(&loaded.schedule)
             .map_err(|e| usage(anyhow!("--{}", e.to_string().replacen(" = ", " ", 1))))?;

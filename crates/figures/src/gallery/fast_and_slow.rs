@@ -28,7 +28,7 @@ pub fn fast_and_slow(
         caption: format!(
             "Above, Algorithm 2 of Ho et al. 2020 with {slow_calls} network evaluations for an image; below, \
              DPM-Solver++ (2M, Lu et al. 2022) with {fast_calls}. Both start from the same noise but only the first draws \
-             more on its way, so the images differ; they are equally good."
+             more on its way, so the images differ; to the eye they are about as good."
         ),
         equation: "x_s = (σ_s/σ_t) x_t − α_s (e^{−h} − 1) (x̂_0 + (h/(2 h_{−1})) (x̂_0 − x̂_{0,−1})),  \
                    h = λ_s − λ_t,  λ = ln(α/σ)",

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod convergence;
+mod edits;
 mod embedding;
 mod fast_and_slow;
 mod fewer_steps;
@@ -19,6 +20,7 @@ mod variations;
 
 pub use blocks::SamplerBlocks;
 pub use convergence::{SolverErrors, convergence};
+pub use edits::{EditRows, encoding, inpainting, interpolation, upscaling};
 pub use embedding::embedding;
 pub use fast_and_slow::fast_and_slow;
 pub use fewer_steps::fewer_steps;

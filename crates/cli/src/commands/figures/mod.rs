@@ -1,6 +1,7 @@
 //! `ddpm figures`: every figure of the report, and the report.
 
 mod convergence;
+mod edits;
 mod forward;
 mod guidance;
 mod one_step;
@@ -27,6 +28,7 @@ use tracing::{info, warn};
 
 use crate::flags::{Global, ModelArgs};
 use crate::output;
+use edits::Edits;
 use plan::{Plan, Wishes};
 use sampling::Sampling;
 use subject::Subject;
@@ -36,12 +38,14 @@ use subject::Subject;
 ///
 /// 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms, 5 time embedding,
 /// 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
-/// 13 fast and slow, 14 convergence, 15 guidance.
+/// 13 fast and slow, 14 convergence, 15 guidance, 16 interpolation,
+/// 17 inpainting, 18 encoding, 19 upscaling.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Figures: 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms,
 5 time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
-13 fast and slow, 14 convergence, 15 guidance.
+13 fast and slow, 14 convergence, 15 guidance, 16 interpolation,
+17 inpainting, 18 encoding, 19 upscaling.
 Without a trained run the first five, of the embedded images.
 
 Examples:
@@ -143,7 +147,7 @@ impl Figures {
         global: &Global,
     ) -> anyhow::Result<Result<Figure, String>> {
         let (schedule, seed) = (&subject.schedule, self.seed);
-        let needs_data = matches!(number, 2..=4 | 10);
+        let needs_data = matches!(number, 2..=4 | 10 | 16..=19);
         let data = match (&subject.data, needs_data) {
             (Err(reason), true) => return Ok(Err(reason.clone())),
             (data, _) => data.as_ref().ok(),
@@ -174,7 +178,16 @@ impl Figures {
             12 => sampling.solvers().map(Ok),
             13 => sampling.fast_and_slow().map(Ok),
             14 => sampling.convergence().map(Ok),
-            _ => guidance::guidance(loaded, plan, seed, global),
+            15 => guidance::guidance(loaded, plan, seed, global),
+            _ => {
+                let edits = Edits::new(subject, loaded, plan, seed, global)?;
+                match number {
+                    16 => edits.interpolation().map(Ok),
+                    17 => edits.inpainting().map(Ok),
+                    18 => edits.encoding().map(Ok),
+                    _ => edits.upscaling(),
+                }
+            }
         }
     }
 

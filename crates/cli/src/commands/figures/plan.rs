@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) fewer: Vec<usize>,
     /// Network evaluations of figure 12, ascending.
     pub(super) solver_calls: Vec<usize>,
+    /// Steps of figures 16 to 19.
+    pub(super) edit_steps: usize,
     /// Steps of figure 15.
     pub(super) guided_steps: usize,
     /// Network evaluations of figure 14, ascending, and those of its reference.
@@ -75,6 +77,7 @@ impl Plan {
             long,
             fewer,
             solver_calls: up_to(timesteps, if quick { &[5, 10] } else { &[5, 10, 20, 50] }),
+            edit_steps: timesteps.min(if quick { 10 } else { 50 }),
             guided_steps: timesteps.min(if quick { 8 } else { 20 }),
             convergence_calls: up_to(timesteps, if quick { &[10, 20] } else { &[9, 27, 37, 111] }),
             reference: timesteps.min(if quick { 111 } else { 999 }),

@@ -120,6 +120,20 @@ fn choose(args: &ModelArgs) -> Option<ModelArgs> {
     }
 }
 
+/// Images as the network sees them, different-looking ones, and whose they are: held out from training where the data have
+/// such a part.
+pub(super) fn originals(
+    subject: &Subject,
+    loaded: &Loaded,
+    count: usize,
+) -> anyhow::Result<(Array4<u8>, &'static str)> {
+    let (data, whose) = match subject.held_out() {
+        Some(data) => (data, "The originals are test images, which training has not seen."),
+        None => (subject.padded(loaded)?, "The originals are images of the training data."),
+    };
+    Ok((images(&data, &varied(&data, count))?, whose))
+}
+
 /// `count` different-looking images: one of each class, in the order in which the classes turn up, then
 /// others evenly spread.
 pub(super) fn varied(data: &Dataset, count: usize) -> Vec<usize> {

@@ -8,7 +8,7 @@ use schedule::Variance;
 use crate::commands::figures::forward::in_columns;
 use crate::commands::figures::plan::{Plan, VARIATIONS};
 use crate::commands::figures::sampling::chain_words;
-use crate::commands::figures::subject::{Subject, images, varied};
+use crate::commands::figures::subject::{Subject, originals};
 use crate::commands::figures::times;
 use crate::commands::sampling::{NoiseArgs, in_batches};
 use crate::flags::Global;
@@ -26,11 +26,7 @@ pub(super) fn variations(
     seed: u64,
     global: &Global,
 ) -> anyhow::Result<Figure> {
-    let (data, whose) = match subject.held_out() {
-        Some(data) => (data, "The originals are test images, which training has not seen."),
-        None => (subject.padded(loaded)?, "The originals are images of the training data."),
-    };
-    let originals = images(&data, &varied(&data, VARIATIONS))?;
+    let (originals, whose) = originals(subject, loaded, VARIATIONS)?;
     let count = originals.len_of(Axis(0));
     let x_0 = output::to_tensor(&originals)?.to_device(loaded.device);
 

@@ -1,0 +1,93 @@
+//! The report with all its figures, from outside.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use anyhow::{Context, ensure};
+use tests::{Place, trained};
+
+fn place() -> &'static Place {
+    static PLACE: OnceLock<Place> = OnceLock::new();
+    PLACE.get_or_init(|| trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures")))
+}
+
+/// A run with classes, where runs are looked for.
+const CLASSES: &str = "train --preset tiny-16 --run runs/classes --set model.classes=10 --set train.label_dropout=0.2 \
+                       --set train.steps=4 --set train.batch=8 --set data.limit=80 --set sample.count=10 \
+                       --set sample.steps=2 --set precision=f32";
+
+const FIGURES: &[&str] = &[
+    "01-schedules.png",
+    "02-forward.png",
+    "03-one-step.png",
+    "04-histograms.png",
+    "05-embedding.png",
+    "06-loss.png",
+    "07-samples.png",
+    "08-trajectories.png",
+    "09-sigmas.png",
+    "10-variations.png",
+    "11-fewer-steps.png",
+    "12-solvers.png",
+    "13-fast-and-slow.png",
+    "14-convergence.png",
+    "15-guidance.png",
+    "16-interpolation.png",
+    "17-inpainting.png",
+    "18-encoding.png",
+    "19-upscaling.png",
+];
+
+#[test]
+fn the_report_shows_every_figure() -> anyhow::Result<()> {
+    let place = place();
+    // One figure wants a network with classes: without any it is left out, and then it comes from its run.
+    let said = place.ddpm("figures --run run --quick --only 15,1 --out none --json")?.json();
+    ensure!(said["skipped"][0]["figure"] == 15, "{said}");
+    let _ = place.ddpm(CLASSES)?.ok();
+    let said = place.ddpm("figures --run run --quick --out report --json")?.json();
+    ensure!(said["skipped"].as_array().is_some_and(Vec::is_empty), "{said}");
+    ensure!(said["figures"].as_array().is_some_and(|list| list.iter().eq(FIGURES)), "{said}");
+    let mut expected = FIGURES.to_vec();
+    expected.push("report.html");
+    ensure!(place.names("report") == expected, "{:?}", place.names("report"));
+    for name in FIGURES {
+        let picture = image::load_from_memory(&place.read(&format!("report/{name}"))?)?;
+        ensure!(
+            picture.width() > 200 && picture.height() > 100,
+            "{name} is {}x{}",
+            picture.width(),
+            picture.height()
+        );
+        let (first, pixels) = (picture.to_rgb8().get_pixel(0, 0).0, picture.to_rgb8());
+        ensure!(pixels.pixels().any(|pixel| pixel.0 != first), "{name} is of one colour");
+    }
+    // Self-contained, in the order of the figures, each with its equation.
+    let html = String::from_utf8(place.read("report/report.html")?)?;
+    ensure!(html.matches("data:image/png;base64,").count() == FIGURES.len());
+    for foreign in ["<script", "src=\"http", "href=\"http", "@import"] {
+        ensure!(!html.contains(foreign), "the report needs {foreign}");
+    }
+    let places: Vec<_> = FIGURES
+        .iter()
+        .map(|name| html.find(&format!("id=\"{}\"", name.trim_end_matches(".png"))).context(*name))
+        .collect::<anyhow::Result<_>>()?;
+    ensure!(places.is_sorted(), "{places:?}");
+
+    // Same run, same bytes; a part of them is the same part.
+    let _ = place.ddpm("figures --run run --quick --only 1,4,7-8 --out part")?.ok();
+    for name in ["01-schedules.png", "04-histograms.png", "07-samples.png", "08-trajectories.png"] {
+        ensure!(place.read(&format!("report/{name}"))? == place.read(&format!("part/{name}"))?, "{name}");
+    }
+    ensure!(place.names("part").len() == 5, "{:?}", place.names("part"));
+    Ok(())
+}
+
+#[test]
+fn without_a_run_the_figures_of_the_forward_process_are_drawn() -> anyhow::Result<()> {
+    let empty = Place::new()?;
+    let said = empty.ddpm("figures --quick --out report --json")?.json();
+    ensure!(said["figures"].as_array().is_some_and(|list| list.iter().eq(&FIGURES[..5])), "{said}");
+    ensure!(said["skipped"].as_array().is_some_and(|list| list.len() == FIGURES.len() - 5), "{said}");
+    Ok(())
+}
