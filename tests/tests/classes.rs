@@ -152,3 +152,23 @@ fn zero_classes_are_the_unconditional_default() -> anyhow::Result<()> {
     ensure!(classes.contains("classes = 10") && classes.contains("Sneaker"), "{classes}");
     Ok(())
 }
+
+/// What is drawn of an image follows the class, and its other part does not change.
+#[test]
+fn edits_lean_towards_a_class() -> anyhow::Result<()> {
+    let place = place();
+    let filled = |name: &str, class: &str| -> anyhow::Result<ArrayD<f64>> {
+        let line =
+            "edit inpaint --run run --index 3 --box 8,0,8,16 --steps 6 --resample 1 --count 2 --save npz";
+        let _ = place.ddpm(&format!("{line} --class {class} --guidance 4 --out {name}"))?.ok();
+        let mut found = arrays::read_npz(&place.read(&format!("{name}/samples.npz"))?)?;
+        ensure!(found.remove("labels").context("labels")?.iter().all(|label| label.to_string() == class));
+        found.remove("images").context("images")
+    };
+    let (one, other) = (filled("edit-1", "1")?, filled("edit-9", "9")?);
+    let known = |(place, _): &(usize, (&f64, &f64))| place % 16 < 8;
+    let pairs = || one.iter().zip(&other).enumerate();
+    ensure!(pairs().filter(known).all(|(_, (a, b))| a == b), "known pixels follow the class");
+    ensure!(pairs().any(|(_, (a, b))| a != b), "the class makes no difference");
+    Ok(())
+}

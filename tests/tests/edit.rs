@@ -142,3 +142,91 @@ fn what_is_encoded_comes_back() -> anyhow::Result<()> {
     ensure!(off < 8.0, "{off} grey levels off; {said}");
     Ok(())
 }
+
+/// The ends of the way through the noise are the two images, nearly, and a mixture does not depend on which others are
+/// asked for or on the batch.
+#[test]
+fn interpolations_lead_from_one_image_to_the_other() -> anyhow::Result<()> {
+    let place = place();
+    let line = "edit interpolate --run run --index 1 --to-index 2 --precision f32 --save png,grid";
+    let _ = place.ddpm(&format!("{line} --mode ddim --count 5 --out way"))?.ok();
+    let _ = place.ddpm(&format!("{line} --mode ddim --count 3 --batch 2 --out way-of-3"))?.ok();
+    let ends = [1, 2].map(|n| {
+        let vary = format!("edit vary --run run --index {n} --t-start 1 --count 1 --out end-{n}");
+        let _ = place.ddpm(&vary)?.ok();
+        grey(&format!("end-{n}/original.png"))
+    });
+    let [from, to] = ends;
+    let (from, to) = (from?, to?);
+    let way = (0..5).map(|n| grey(&format!("way/{n:05}.png"))).collect::<anyhow::Result<Vec<_>>>()?;
+    let (first, last) = (distance(&way[0], &from), distance(&way[4], &to));
+    ensure!(first < 10.0 && last < 10.0, "the ends are {first} and {last} grey levels off");
+    ensure!(distance(&way[0], &to) > distance(&way[3], &to), "it leads nowhere");
+    for (few, many) in [(0, 0), (1, 2), (2, 4)] {
+        // Batches of another size are summed in another order.
+        let off = distance(&grey(&format!("way-of-3/{few:05}.png"))?, &way[many]);
+        ensure!(off < 0.1, "share {few} of 3 is {off} grey levels off");
+    }
+
+    // Diffused images: a row for each start.
+    let _ = place.ddpm(&format!("{line} --t-start 1,300 --count 3 --out rows"))?.ok();
+    ensure!(place.names("rows").len() == 7, "{:?}", place.names("rows"));
+    let (near, mixed) = (grey("rows/00000.png")?, grey("rows/00001.png")?);
+    let half: Vec<u8> = from.iter().zip(&to).map(|(a, b)| a.midpoint(*b)).collect();
+    ensure!(distance(&near, &from) < 4.0 && distance(&mixed, &half) < 4.0, "one step changes little");
+    Ok(())
+}
+
+/// Block means of what is drawn are the pixels of the small image.
+#[test]
+fn upscaled_images_shrink_to_the_small_one() -> anyhow::Result<()> {
+    let place = place();
+    place.write("seed.png", data::grey_file(2, (4, 4), ImageFormat::Png)?)?;
+    let line = "edit upscale --run run --image seed.png --factor 4 --steps 8 --jump 2 --resample 2";
+    let _ = place.ddpm(&format!("{line} --count 2 --save png --out large"))?.ok();
+    let (small, mut looked_at) = (grey("seed.png")?, 0);
+    for n in 0..2 {
+        let large = grey(&format!("large/{n:05}.png"))?;
+        for (block, want) in small.iter().enumerate() {
+            let pixels =
+                (0..16).map(|k| usize::from(large[(block / 4 * 4 + k / 4) * 16 + block % 4 * 4 + k % 4]));
+            let pixels: Vec<usize> = pixels.collect();
+            // Where pixels are cut off at black or white the mean is what is left of it.
+            if pixels.iter().any(|pixel| [0, 255].contains(pixel)) {
+                continue;
+            }
+            let mean = pixels.iter().sum::<usize>() as f64 / 16.0;
+            ensure!((mean - f64::from(*want)).abs() <= 0.5, "block {block} of image {n}: {mean}, not {want}");
+            looked_at += 1;
+        }
+    }
+    ensure!(looked_at >= 8, "only {looked_at} blocks of 32 were within the range of greys");
+    Ok(())
+}
+
+/// A network with a border around its images: what goes in and comes out has none.
+#[test]
+fn a_border_of_the_network_is_no_part_of_the_image() -> anyhow::Result<()> {
+    let place = place();
+    let train = "train --preset tiny-16 --run bordered --set data.size=12 --set data.pad_to_multiple=8 \
+                 --set train.steps=2 --set train.batch=4 --set data.limit=8 --set sample.count=2 \
+                 --set sample.steps=2 --set precision=f32";
+    let _ = place.ddpm(train)?.ok();
+    place.write("twelve.png", data::grey_file(4, (12, 12), ImageFormat::Png)?)?;
+    let line =
+        "edit inpaint --run bordered --image twelve.png --box 6,0,6,12 --steps 4 --resample 1 --count 1";
+    let output = place.ddpm(&format!("{line} --save png --out inside"))?.ok();
+    ensure!(!output.stderr.contains("resized"), "{}", output.stderr);
+    let (image, filled) = (grey("twelve.png")?, grey("inside/00000.png")?);
+    ensure!(filled.len() == image.len());
+    let kept = |at: &usize| at % 12 < 6;
+    ensure!((0..144).filter(kept).all(|at| image[at] == filled[at]), "known pixels changed");
+    ensure!((0..144).filter(|at| !kept(at)).any(|at| image[at] != filled[at]), "nothing was filled");
+    let _ = place
+        .ddpm("edit upscale --run bordered --index 1 --factor 2 --steps 4 --resample 1 --out twice")?
+        .ok();
+    let beyond =
+        place.run("edit inpaint --run bordered --index 1 --box 6,0,7,12 --device cpu --out beyond")?;
+    ensure!(beyond.code == Some(2) && beyond.stderr.contains("12 columns and 12 rows"), "{}", beyond.stderr);
+    Ok(())
+}

@@ -5,6 +5,9 @@
 //! forms. The paper's t = 1..T is 0..T-1 here; a chain of fewer steps gives the network the t of the
 //! original one.
 //!
+//! What starts from an image instead: [`Sampler::vary`], [`Sampler::interpolate`], [`Encoder`] for the noise that it
+//! stems from, and [`Sampler::inpaint`] for the rest of an image that is [`Known`] in part.
+//!
 //! ```
 //! use sampler::{BoxError, Method, Noise, Sampler, SamplerConfig};
 //! use schedule::Schedule;

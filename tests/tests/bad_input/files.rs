@@ -47,6 +47,11 @@ fn images(place: &Place) -> anyhow::Result<()> {
     place.write("unreadable/c.jpg", "not a photograph")?;
     place.write("mixed/a.png", &png)?;
     place.write("mixed/b.png", data::grey_file(1, (20, 12), ImageFormat::Png)?)?;
+    // Masks: of a size that nothing else here has, with nothing to fill, with everything.
+    place.write("mask-of-7.png", data::grey_file(0, (7, 7), ImageFormat::Png)?)?;
+    for (name, grey) in [("black.png", 0), ("white.png", 255)] {
+        image::GrayImage::from_pixel(16, 16, image::Luma([grey])).save(place.at(name))?;
+    }
     // Without labels, 16x16.
     for n in 0..4 {
         place.write(&format!("flat/{n}.png"), data::grey_file(n, (16, 16), ImageFormat::Png)?)?;

@@ -38,11 +38,10 @@ impl Decode {
         let loaded = &session.loaded;
         let decoder = latent::decoder(&session, End::FirstStep)?;
         let x_t = read(&self.latent, loaded)?;
-        session.one_class()?;
         let (count, begun) = (x_t.size()[0] as usize, Instant::now());
         let pixels = in_batches(loaded, session.noise, count, decoder.steps(), global, |range, _, bar| {
             let part = x_t.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device);
-            latent::decode(&session, &decoder, &part, bar)
+            latent::decode(&session, &decoder, &part, range, bar)
         })?;
         let seconds = begun.elapsed().as_secs_f64();
         let written = session.save(&pixels, &output::grid(&pixels)?)?;

@@ -23,7 +23,7 @@ grid.png shows the image, what is known of it, and what was drawn. Known pixels 
 pub(crate) struct Inpaint {
     #[command(flatten)]
     image: ImageArgs,
-    /// What to fill: an image of the same size, white where it is to be filled
+    /// What to fill: an image of the same size, white or transparent there
     #[arg(long, value_name = "FILE", required_unless_present = "region")]
     mask: Option<PathBuf>,
     /// Fill this rectangle instead, in pixels of the network's images
@@ -52,7 +52,7 @@ impl Inpaint {
             // clap asks for one of the two.
             (None, None) => bail_usage!("pass --mask or --box: what is to be filled?"),
         };
-        mask::check(&flag, &fill)?;
+        mask::check(&flag, &fill, "what is white, or transparent, is filled")?;
         let image = source.resized(read, size)?;
         let known = Known::outside(&frame::x_0(&image, loaded)?, &frame::mask(&fill, loaded)?)?;
         self.fill.run(&session, &known, &[image.view(), frame::with_hole(&image, &fill).view()])

@@ -1,5 +1,7 @@
 //! From images to the noise they stem from, and back: what encoding, decoding and interpolating share.
 
+use std::ops::Range;
+
 use indicatif::ProgressBar;
 use sampler::{Encoder, End, Noise, Sampler, SamplerConfig, Step};
 use tch::Tensor;
@@ -64,7 +66,7 @@ impl Codec {
         x_t: &Tensor,
         bar: &ProgressBar,
     ) -> anyhow::Result<Tensor> {
-        decode(session, &self.decoder, x_t, bar)
+        decode(session, &self.decoder, x_t, 0..x_t.size()[0] as usize, bar)
     }
 }
 
@@ -82,14 +84,15 @@ pub(crate) fn decoder(session: &Session<'_>, end: End) -> anyhow::Result<Sampler
     Ok(sampler)
 }
 
-/// Images of `x_T`.
+/// Images of `x_T`; `images` is which ones they are of all that are drawn.
 pub(crate) fn decode(
     session: &Session<'_>,
     decoder: &Sampler,
     x_t: &Tensor,
+    images: Range<usize>,
     bar: &ProgressBar,
 ) -> anyhow::Result<Tensor> {
-    let model = session.model(0..x_t.size()[0] as usize)?;
+    let model = session.model(images)?;
     let mut on_step = |step: &Step<'_>| {
         tick(bar, step);
         Ok(())

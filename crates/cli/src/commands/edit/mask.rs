@@ -33,11 +33,11 @@ pub(crate) fn read(path: &Path, file: (usize, usize), size: (usize, usize)) -> a
     Ok(mask.index_axis(Axis(2), 0).mapv(|grey| grey >= WHITE))
 }
 
-/// Refuses a mask that leaves nothing to do, or nothing to go by; `flag` is what said it.
-pub(crate) fn check(flag: &str, fill: &Array2<bool>) -> anyhow::Result<()> {
+/// Refuses a mask that leaves nothing to do, or nothing to go by; `flag` is what said it, `hint` what would help.
+pub(crate) fn check(flag: &str, fill: &Array2<bool>, hint: &str) -> anyhow::Result<()> {
     let count = fill.iter().filter(|&&fill| fill).count();
     if count == 0 {
-        bail_usage!("{flag}: there is nothing to fill: no pixel is white (or transparent)");
+        bail_usage!("{flag}: there is nothing to fill; {hint}");
     }
     if count == fill.len() {
         bail_usage!("{flag}: everything is to be filled; for images out of nothing use `ddpm sample`");

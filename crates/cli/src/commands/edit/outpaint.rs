@@ -59,7 +59,7 @@ impl Outpaint {
         };
         let image = self.image.source().read_as(loaded, (keep.height, keep.width))?;
         let fill = keep.mask(size).mapv(|inside| !inside);
-        mask::check(&flag, &fill)?;
+        mask::check(&flag, &fill, "the image would cover the whole, so name a smaller place for it")?;
         let mut whole = Array3::zeros((size.0, size.1, loaded.images.channels));
         for ((y, x, c), value) in image.indexed_iter() {
             whole[[y + keep.y, x + keep.x, c]] = *value;
