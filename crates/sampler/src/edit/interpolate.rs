@@ -17,7 +17,7 @@ pub enum Blend {
     /// `(1 - a) x + a x'`.
     Linear,
     /// Along the great circle through both: `sin((1 - a) theta) / sin(theta) x + sin(a theta) / sin(theta) x'`, with
-    /// theta the angle between them over all their pixels and channels (Song et al. 2021, Eq. 67). Two independent
+    /// theta the angle between them over all their pixels and channels (Song et al. 2021, Appendix D.5). Two independent
     /// draws of N(0, I) are nearly at right angles, so what comes out has again the length of such a draw, where a
     /// linear mixture would be as short as `1 / sqrt(2)` of it.
     Spherical,

@@ -55,9 +55,9 @@ impl Known {
         Ok(Self { image: image.shallow_clone(), part: Part::Outside(fill) })
     }
 
-    /// The mean of every block of `factor x factor` pixels: a smaller image, `[1 or b, c, h, w]`, of which the larger
-    /// one, `[b, c, factor h, factor w]`, is to be drawn (the idea of Choi et al. 2021, "ILVR", Eq. 8, whose low-pass filter
-    /// is any pair of shrinking and enlarging; that of blocks is a projection).
+    /// The mean of every block of `factor x factor` pixels: a smaller image, `[1 or b, c, h, w]`, of which the
+    /// larger one, `[b, c, factor h, factor w]`, is to be drawn (the idea of Choi et al. 2021, "ILVR", Algorithm 1,
+    /// whose low-pass filter is any pair of shrinking and enlarging; that of blocks is a projection).
     ///
     /// # Errors
     /// [`SamplerError::Images`]; [`SamplerError::Value`] for a factor of 0 or beyond 4096.

@@ -1,4 +1,4 @@
-//! The order of steps and jumps back of RePaint (Lugmayr et al. 2022, Sec. 4.2 and Appendix B).
+//! The order of steps and jumps back of RePaint (Lugmayr et al. 2022, Sec. 4.2).
 
 use crate::error::SamplerError;
 

@@ -49,9 +49,11 @@ const ANY: &str = "Solver, any of `ddpm sample --help`, which lists its own flag
 const ALONE: &str = "Solver: ddpm, ddim, dpmpp-1, euler or euler-ancestral";
 const BOTH_WAYS: &str = "Solver: heun, ddim or euler";
 
-/// In 50 steps of evenly falling signal-to-noise ratio drawn and known parts fit as well as in 250 evenly spaced t.
+/// 50 steps, even in the log signal-to-noise ratio, do as much as 250 at evenly spaced t: of two correlated Gaussian
+/// pixels the drawn one has 96% of the mean that the known one gives it, after 455 calls instead of 2410.
 const FILLING: &[(&str, &str)] = &[("steps", "50"), ("spacing", "log-snr")];
-/// What comes back is 0.1 grey levels off. Twenty-five steps, or the same calls spent on ddim, leave 0.5 and 3.
+/// Of garments, what comes back is 0.03 to 0.08 grey levels off; with 25 steps 0.25 to 0.8, with ddim in as many calls 0.9
+/// to 3.
 const CODING: &[(&str, &str)] = &[("sampler", "heun"), ("steps", "50"), ("spacing", "quadratic")];
 /// Flags that hardly anyone needs here. They work, and `ddpm sample --help` has them.
 const RARE: &[&str] =
