@@ -27,7 +27,7 @@ const CONTRAST: i32 = 8;
   ddpm edit decode --latent out/shoe/latent.npy
 
 latent.npy holds x_T, f32 [1, c, h, w]. grid.png shows the image, x_T, what is decoded from it, and
-their difference, eight times as strong on mid grey. Solvers: heun, ddim, euler; the same for decoding.")]
+their difference, eight times as strong on mid grey.")]
 pub(crate) struct Encode {
     #[command(flatten)]
     image: ImageArgs,

@@ -17,11 +17,11 @@ pub(crate) struct FillArgs {
     /// How many images to draw
     #[arg(long, value_name = "N", default_value_t = 8)]
     count: usize,
-    /// Steps of each jump back up the chain, by which drawn and known parts get to fit each other
+    /// Steps of each jump back up the chain, after which they are drawn again to fit the known part
     #[arg(long, value_name = "J", default_value_t = 5)]
     jump: usize,
-    /// How often each stretch of that length is drawn; 1 is once, without jumps
-    #[arg(long, value_name = "R", default_value_t = 5)]
+    /// How often such a stretch is drawn: 1 is fast and fits badly
+    #[arg(long, value_name = "R", default_value_t = 10)]
     resample: usize,
 }
 

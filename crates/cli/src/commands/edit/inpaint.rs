@@ -19,8 +19,7 @@ use crate::flags::Global;
   ddpm edit inpaint --image shoe.png --mask hole.png --count 8
   ddpm edit inpaint --index 3 --box 14,0,14,28 --jump 10 --resample 10
 
-grid.png shows the image, what is known of it, and what was drawn. Known pixels are kept as they are.
-Solvers: ddpm, ddim, dpmpp-1, euler, euler-ancestral.")]
+grid.png shows the image, what is known of it, and what was drawn. Known pixels are kept as they are.")]
 pub(crate) struct Inpaint {
     #[command(flatten)]
     image: ImageArgs,

@@ -19,35 +19,59 @@ use clap::{Arg, Subcommand};
 
 use crate::flags::Global;
 
-// The solvers that do best at each task; what the flags of a solver are is the same everywhere.
+// Every verb takes the flags of a sampling, with the solver that does best at its task as the default.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Edit {
     /// Diffuse an image to some t, then denoise it: images that look like it, the less the larger t
-    #[command(mut_arg("sampler", by_default("ddim")))]
+    #[command(mut_args(usual(ANY, &[("sampler", "dpmpp-2m"), ("steps", "25")])))]
     Vary(vary::Vary),
     /// Go from one image to another: images between the two
-    #[command(mut_arg("sampler", by_default("ddim")))]
+    #[command(mut_args(usual(ANY, &[("sampler", "heun"), ("steps", "25"), ("spacing", "quadratic")])))]
     Interpolate(interpolate::Interpolate),
     /// Draw a part of an image anew, so that it fits the rest (RePaint)
-    #[command(mut_arg("steps", by_default("100")), mut_arg("spacing", by_default("log-snr")))]
+    #[command(mut_args(usual(ALONE, FILLING)))]
     Inpaint(inpaint::Inpaint),
     /// Place an image within a larger one and draw what lies around it
-    #[command(mut_arg("steps", by_default("100")), mut_arg("spacing", by_default("log-snr")))]
+    #[command(mut_args(usual(ALONE, FILLING)))]
     Outpaint(outpaint::Outpaint),
     /// Draw an image of which only a smaller version is known
-    #[command(mut_arg("steps", by_default("100")), mut_arg("spacing", by_default("log-snr")))]
+    #[command(mut_args(usual(ALONE, FILLING)))]
     Upscale(upscale::Upscale),
     /// Find the noise x_T from which a deterministic solver makes an image
-    #[command(mut_arg("sampler", by_default("heun")))]
+    #[command(mut_args(usual(BOTH_WAYS, CODING)))]
     Encode(encode::Encode),
     /// Make images of such noise
-    #[command(mut_arg("sampler", by_default("heun")))]
+    #[command(mut_args(usual("Solver, any deterministic one", CODING)))]
     Decode(decode::Decode),
 }
 
-/// Another default for a flag that commands share.
-fn by_default(value: &'static str) -> impl Fn(Arg) -> Arg {
-    move |arg| arg.default_value(value)
+const ANY: &str = "Solver, any of `ddpm sample --help`, which lists its own flags too";
+const ALONE: &str = "Solver: ddpm, ddim, dpmpp-1, euler or euler-ancestral";
+const BOTH_WAYS: &str = "Solver: heun, ddim or euler";
+
+/// In 50 steps of evenly falling signal-to-noise ratio drawn and known parts fit as well as in 250 evenly spaced t.
+const FILLING: &[(&str, &str)] = &[("steps", "50"), ("spacing", "log-snr")];
+/// What comes back is 0.1 grey levels off. Twenty-five steps, or the same calls spent on ddim, leave 0.5 and 3.
+const CODING: &[(&str, &str)] = &[("sampler", "heun"), ("steps", "50"), ("spacing", "quadratic")];
+/// Flags that hardly anyone needs here. They work, and `ddpm sample --help` has them.
+const RARE: &[&str] =
+    &["rho", "between_steps", "sigma", "order", "churn", "guidance_interval", "guidance_rescale"];
+
+/// Gives shared flags the defaults of a verb, and its help the room of one screen.
+fn usual(solvers: &'static str, defaults: &'static [(&str, &str)]) -> impl Fn(Arg) -> Arg {
+    move |arg| {
+        let id = arg.get_id().to_string();
+        let arg = match id.as_str() {
+            "sampler" => arg.help(solvers),
+            "steps" => arg.help("Steps of the solver, 1 to T"),
+            rare if RARE.contains(&rare) => arg.hide(true),
+            _ => arg,
+        };
+        match defaults.iter().find(|(flag, _)| *flag == id) {
+            Some((_, value)) => arg.default_value(value),
+            None => arg,
+        }
+    }
 }
 
 impl Edit {

@@ -18,9 +18,8 @@ use crate::flags::Global;
   ddpm edit outpaint --image shoe.png --left 4 --right 4 --top 8
   ddpm edit outpaint --index 3 --keep 7,7,14,14
 
-The network draws images of one size, so the image shrinks to what the margins leave of it; the part in
-its middle with those proportions is taken. grid.png shows that first.
-Solvers: ddpm, ddim, dpmpp-1, euler, euler-ancestral.")]
+The network draws images of one size, so the image shrinks to what the margins leave; of other
+proportions, its middle is taken. grid.png shows that first.")]
 pub(crate) struct Outpaint {
     #[command(flatten)]
     image: ImageArgs,

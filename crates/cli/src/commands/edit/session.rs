@@ -26,7 +26,7 @@ pub(crate) struct Common {
     model: ModelArgs,
     #[command(flatten)]
     pub(crate) noise: NoiseArgs,
-    /// What to write: any of grid (grid.png), png (00000.png ...), npz (samples.npz)
+    /// What to write: any of grid, png, npz (grid.png, 00000.png ..., samples.npz)
     #[arg(long, value_name = "FORMS", value_delimiter = ',', default_value = "grid")]
     save: Vec<String>,
     /// Folder for the results [default: out/ and the name of the command]

@@ -19,8 +19,7 @@ use crate::model::Loaded;
   ddpm edit upscale --index 3 --factor 7      # an image of the data, shrunk first
 
 grid.png shows the small image, and with --index the original. The mean of each block of factor x factor
-pixels is that of the small image's pixel.
-Solvers: ddpm, ddim, dpmpp-1, euler, euler-ancestral.")]
+pixels is that of the small image's pixel.")]
 pub(crate) struct Upscale {
     #[command(flatten)]
     image: ImageArgs,
