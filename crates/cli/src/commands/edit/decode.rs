@@ -10,7 +10,7 @@ use serde_json::json;
 use tch::{Kind, Tensor};
 
 use crate::commands::edit::latent;
-use crate::commands::edit::session::Common;
+use crate::commands::edit::setup::Common;
 use crate::commands::sampling::in_batches;
 use crate::failure::bail_usage;
 use crate::flags::Global;
@@ -34,23 +34,23 @@ pub(crate) struct Decode {
 
 impl Decode {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
-        let session = self.common.open("decode", global)?;
-        let loaded = &session.loaded;
-        let decoder = latent::decoder(&session, End::FirstStep)?;
+        let setup = self.common.open("decode", global)?;
+        let loaded = &setup.loaded;
+        let decoder = latent::decoder(&setup, End::FirstStep)?;
         let x_t = read(&self.latent, loaded)?;
         let (count, begun) = (x_t.size()[0] as usize, Instant::now());
-        let pixels = in_batches(loaded, session.noise, count, decoder.steps(), global, |range, _, bar| {
+        let pixels = in_batches(loaded, setup.noise, count, decoder.steps(), global, |range, _, bar| {
             let part = x_t.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device);
-            latent::decode(&session, &decoder, &part, range, bar)
+            latent::decode(&setup, &decoder, &part, range, bar)
         })?;
         let seconds = begun.elapsed().as_secs_f64();
-        let written = session.save(&pixels, &output::grid(&pixels)?)?;
+        let written = setup.save(&pixels, &output::grid(&pixels)?)?;
         let summary = json!({
             "images": count, "steps": decoder.steps(), "seconds": seconds, "checkpoint": loaded.checkpoint,
-            "files": written.len(), "folder": session.out,
+            "files": written.len(), "folder": setup.out,
         });
         output::finish(global, &summary, || {
-            format!("{count} images in {seconds:.1} s: {}", session.out.display())
+            format!("{count} images in {seconds:.1} s: {}", setup.out.display())
         })
     }
 }

@@ -12,7 +12,7 @@ use tch::Kind;
 
 use crate::commands::edit::frame;
 use crate::commands::edit::latent::Codec;
-use crate::commands::edit::session::{Common, batch_of_one};
+use crate::commands::edit::setup::{Common, batch_of_one};
 use crate::commands::edit::source::ImageArgs;
 use crate::flags::Global;
 use crate::{output, progress};
@@ -40,18 +40,18 @@ pub(crate) struct Encode {
 
 impl Encode {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
-        let session = self.common.open("encode", global)?;
-        session.one_class()?;
-        let loaded = &session.loaded;
-        let codec = Codec::new(&session, End::FirstStep)?;
+        let setup = self.common.open("encode", global)?;
+        setup.one_class()?;
+        let loaded = &setup.loaded;
+        let codec = Codec::new(&setup, End::FirstStep)?;
         let image = self.image.source().read_as(loaded, frame::size(loaded))?;
         let x_0 = frame::x_0(&image, loaded)?;
 
         let begun = Instant::now();
         let bar = progress::bar(global, (codec.encoding_steps() + codec.decoding_steps()) as u64, "encoding");
-        let start = if self.diffuse { codec.diffuse(&session, &x_0, 0)? } else { x_0.shallow_clone() };
-        let x_t = codec.encode(&session, &start, &bar)?;
-        let decoded = codec.decode(&session, &x_t, &bar)?;
+        let start = if self.diffuse { codec.diffuse(&setup, &x_0, 0)? } else { x_0.shallow_clone() };
+        let x_t = codec.encode(&setup, &start, &bar)?;
+        let decoded = codec.decode(&setup, &x_t, &bar)?;
         bar.finish_and_clear();
         let seconds = begun.elapsed().as_secs_f64();
 
@@ -60,8 +60,8 @@ impl Encode {
         let original = batch_of_one(image);
         let pixels = output::to_pixels(&decoded, &loaded.images)?;
         let noise = output::to_pixels(&(&x_t / 3.0), &loaded.images)?;
-        let mut written = session.save(&pixels, &picture(&original, &noise, &pixels)?)?;
-        let latent = session.out.join("latent.npy");
+        let mut written = setup.save(&pixels, &picture(&original, &noise, &pixels)?)?;
+        let latent = setup.out.join("latent.npy");
         dataset::write_npy(&latent, &tensor_io::to_array(&x_t.to_kind(Kind::Float))?).context("--out")?;
         written.push(latent.clone());
         // From [-1, 1] to 0..=255.

@@ -7,7 +7,7 @@ use ndarray::ArrayView3;
 use sampler::{Known, Resampling, Sampler};
 use serde_json::json;
 
-use crate::commands::edit::session::{Session, check_count, grid_after, in_flags};
+use crate::commands::edit::setup::{Setup, check_count, grid_after, in_flags};
 use crate::commands::sampling::{in_batches, tick};
 use crate::output;
 
@@ -40,12 +40,12 @@ impl FillArgs {
     /// Draws, saves and tells; `before` is what the grid shows first.
     pub(crate) fn run(
         &self,
-        session: &Session<'_>,
+        setup: &Setup<'_>,
         known: &Known,
         before: &[ArrayView3<'_, u8>],
     ) -> anyhow::Result<()> {
-        let (loaded, resampling) = (&session.loaded, self.resampling());
-        let sampler = Sampler::new(&loaded.schedule, &session.config).map_err(in_flags)?;
+        let (loaded, resampling) = (&setup.loaded, self.resampling());
+        let sampler = Sampler::new(&loaded.schedule, &setup.config).map_err(in_flags)?;
         let steps = resampling.reverse_steps(sampler.steps()).map_err(in_flags)?;
         let begun = Instant::now();
         let draw = |range: std::ops::Range<usize>, noise: &sampler::Noise, bar: &indicatif::ProgressBar| {
@@ -54,18 +54,18 @@ impl FillArgs {
                 tick(bar, step);
                 Ok(())
             };
-            let model = session.model(range)?;
+            let model = setup.model(range)?;
             sampler.inpaint(&*model, &x_t, known, &resampling, noise, &mut on_step).map_err(in_flags)
         };
-        let pixels = in_batches(loaded, session.noise, self.count, steps, session.global, draw)?;
+        let pixels = in_batches(loaded, setup.noise, self.count, steps, setup.global, draw)?;
         let seconds = begun.elapsed().as_secs_f64();
-        let written = session.save(&pixels, &grid_after(before, &pixels)?)?;
+        let written = setup.save(&pixels, &grid_after(before, &pixels)?)?;
         let summary = json!({
             "images": self.count, "steps": steps, "seconds": seconds, "checkpoint": loaded.checkpoint,
-            "files": written.len(), "folder": session.out,
+            "files": written.len(), "folder": setup.out,
         });
-        output::finish(session.global, &summary, || {
-            let out = session.out.display();
+        output::finish(setup.global, &summary, || {
+            let out = setup.out.display();
             format!("{} images in {seconds:.1} s ({steps} steps each): {out}", self.count)
         })
     }

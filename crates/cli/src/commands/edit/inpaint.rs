@@ -7,7 +7,7 @@ use sampler::Known;
 
 use crate::commands::edit::fill::FillArgs;
 use crate::commands::edit::region::Region;
-use crate::commands::edit::session::Common;
+use crate::commands::edit::setup::Common;
 use crate::commands::edit::source::ImageArgs;
 use crate::commands::edit::{frame, mask};
 use crate::failure::bail_usage;
@@ -38,8 +38,8 @@ pub(crate) struct Inpaint {
 impl Inpaint {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         self.fill.check()?;
-        let session = self.common.open("inpaint", global)?;
-        let (loaded, source) = (&session.loaded, self.image.source());
+        let setup = self.common.open("inpaint", global)?;
+        let (loaded, source) = (&setup.loaded, self.image.source());
         let size = frame::size(loaded);
         let read = source.read(loaded)?;
         let file = (read.dim().0, read.dim().1);
@@ -55,6 +55,6 @@ impl Inpaint {
         mask::check(&flag, &fill, "what is white, or transparent, is filled")?;
         let image = source.resized(read, size)?;
         let known = Known::outside(&frame::x_0(&image, loaded)?, &frame::mask(&fill, loaded)?)?;
-        self.fill.run(&session, &known, &[image.view(), frame::with_hole(&image, &fill).view()])
+        self.fill.run(&setup, &known, &[image.view(), frame::with_hole(&image, &fill).view()])
     }
 }

@@ -12,7 +12,7 @@ use tch::Tensor;
 
 use crate::commands::edit::frame;
 use crate::commands::edit::latent::Codec;
-use crate::commands::edit::session::{Common, Session, batch_of_one, check_count, in_flags};
+use crate::commands::edit::setup::{Common, Setup, batch_of_one, check_count, in_flags};
 use crate::commands::edit::source::{ImageArgs, Source};
 use crate::commands::sampling::{in_batches, tick};
 use crate::failure::bail_usage;
@@ -66,10 +66,10 @@ impl Interpolate {
         if self.mode == Mode::Ddim && !self.t_start.is_empty() {
             bail_usage!("--t-start belongs to --mode noise; --mode ddim goes all the way to noise");
         }
-        let session = self.common.open("interpolate", global)?;
-        session.one_class()?;
-        let (loaded, size) = (&session.loaded, frame::size(&session.loaded));
-        let rows = self.rows(&session)?;
+        let setup = self.common.open("interpolate", global)?;
+        setup.one_class()?;
+        let (loaded, size) = (&setup.loaded, frame::size(&setup.loaded));
+        let rows = self.rows(&setup)?;
         let to = Source { file: self.to.as_deref(), index: self.to_index, flags: ("--to", "--to-index") };
         let (from, to) = (self.image.source().read_as(loaded, size)?, to.read_as(loaded, size)?);
         let pair = (frame::x_0(&from, loaded)?, frame::x_0(&to, loaded)?);
@@ -78,34 +78,34 @@ impl Interpolate {
         let mut drawn = Vec::new();
         for row in &rows {
             drawn.push(match row {
-                Row::Noise(_, sampler) => self.mix_diffused(&session, sampler, &pair)?,
-                Row::Ddim(codec) => self.mix_latents(&session, codec, &pair)?,
+                Row::Noise(_, sampler) => self.mix_diffused(&setup, sampler, &pair)?,
+                Row::Ddim(codec) => self.mix_latents(&setup, codec, &pair)?,
             });
         }
         let seconds = begun.elapsed().as_secs_f64();
         let views: Vec<_> = drawn.iter().map(Array4::view).collect();
         let pixels = concatenate(Axis(0), &views)?;
         let labels: Vec<String> = rows.iter().map(Row::label).collect();
-        let written = session.save(&pixels, &self.picture((&from, &to), &drawn, &labels)?)?;
+        let written = setup.save(&pixels, &self.picture((&from, &to), &drawn, &labels)?)?;
         let summary = json!({
             "images": pixels.len_of(Axis(0)), "rows": labels, "shares": shares(self.count), "seconds": seconds,
-            "checkpoint": loaded.checkpoint, "files": written.len(), "folder": session.out,
+            "checkpoint": loaded.checkpoint, "files": written.len(), "folder": setup.out,
         });
         output::finish(global, &summary, || {
-            format!("{} images in {seconds:.1} s: {}", pixels.len_of(Axis(0)), session.out.display())
+            format!("{} images in {seconds:.1} s: {}", pixels.len_of(Axis(0)), setup.out.display())
         })
     }
 
     /// A row of images for each start, or one.
-    fn rows(&self, session: &Session<'_>) -> anyhow::Result<Vec<Row>> {
+    fn rows(&self, setup: &Setup<'_>) -> anyhow::Result<Vec<Row>> {
         if self.mode == Mode::Ddim {
-            return Ok(vec![Row::Ddim(Codec::new(session, End::Data)?)]);
+            return Ok(vec![Row::Ddim(Codec::new(setup, End::Data)?)]);
         }
-        let schedule = &session.loaded.schedule;
+        let schedule = &setup.loaded.schedule;
         let usual = [(T_START * schedule.steps() as f64).ceil() as usize];
         let starts = if self.t_start.is_empty() { &usual[..] } else { &self.t_start };
         let row = |&t_start: &usize| {
-            let sampler = Sampler::from_step(schedule, &session.config, t_start);
+            let sampler = Sampler::from_step(schedule, &setup.config, t_start);
             Ok(Row::Noise(t_start, sampler.map_err(in_flags)?))
         };
         starts.iter().map(row).collect()
@@ -113,41 +113,41 @@ impl Interpolate {
 
     fn mix_diffused(
         &self,
-        session: &Session<'_>,
+        setup: &Setup<'_>,
         sampler: &Sampler,
         (from, to): &(Tensor, Tensor),
     ) -> anyhow::Result<Array4<u8>> {
         let shares = shares(self.count);
         // The noise of image 0 for all of them, whatever batch they are in.
-        let noise = Noise { seed: session.noise.seed, first_index: 0 };
-        let (loaded, global, steps) = (&session.loaded, session.global, sampler.steps());
-        in_batches(loaded, session.noise, self.count, steps, global, |range, _, bar| {
+        let noise = Noise { seed: setup.noise.seed, first_index: 0 };
+        let (loaded, global, steps) = (&setup.loaded, setup.global, sampler.steps());
+        in_batches(loaded, setup.noise, self.count, steps, global, |range, _, bar| {
             let mut on_step = |step: &Step<'_>| {
                 tick(bar, step);
                 Ok(())
             };
-            let model = session.model(range.clone())?;
+            let model = setup.model(range.clone())?;
             Ok(sampler.interpolate(&*model, (from, to), &shares[range], &noise, &mut on_step)?)
         })
     }
 
     fn mix_latents(
         &self,
-        session: &Session<'_>,
+        setup: &Setup<'_>,
         codec: &Codec,
         (from, to): &(Tensor, Tensor),
     ) -> anyhow::Result<Array4<u8>> {
         let shares = shares(self.count);
-        let bar = progress::bar(session.global, 2 * codec.encoding_steps() as u64, "encoding");
+        let bar = progress::bar(setup.global, 2 * codec.encoding_steps() as u64, "encoding");
         // With the noise of t = 0 in, another for each: a flat background would have none in common with N(0, 1), and
         // the same noise twice would grow on the sphere.
-        let encode = |x_0, index| codec.encode(session, &codec.diffuse(session, x_0, index)?, &bar);
+        let encode = |x_0, index| codec.encode(setup, &codec.diffuse(setup, x_0, index)?, &bar);
         let (from, to) = (encode(from, 0)?, encode(to, 1)?);
         bar.finish_and_clear();
-        let (loaded, global) = (&session.loaded, session.global);
-        in_batches(loaded, session.noise, self.count, codec.decoding_steps(), global, |range, _, bar| {
+        let (loaded, global) = (&setup.loaded, setup.global);
+        in_batches(loaded, setup.noise, self.count, codec.decoding_steps(), global, |range, _, bar| {
             let x_t = blend(&from, &to, &shares[range], Blend::Spherical)?;
-            codec.decode(session, &x_t, bar)
+            codec.decode(setup, &x_t, bar)
         })
     }
 

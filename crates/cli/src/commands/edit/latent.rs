@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use sampler::{Encoder, End, Noise, Sampler, SamplerConfig, Step};
 use tch::Tensor;
 
-use crate::commands::edit::session::{Session, in_flags};
+use crate::commands::edit::setup::{Setup, in_flags};
 use crate::commands::sampling::tick;
 use crate::failure::bail_usage;
 
@@ -18,9 +18,9 @@ pub(crate) struct Codec {
 
 impl Codec {
     /// The solver of the flags, both ways.
-    pub(crate) fn new(session: &Session<'_>, end: End) -> anyhow::Result<Self> {
-        let encoder = Encoder::new(&session.loaded.schedule, &session.config).map_err(in_flags)?;
-        Ok(Self { encoder, decoder: decoder(session, end)? })
+    pub(crate) fn new(setup: &Setup<'_>, end: End) -> anyhow::Result<Self> {
+        let encoder = Encoder::new(&setup.loaded.schedule, &setup.config).map_err(in_flags)?;
+        Ok(Self { encoder, decoder: decoder(setup, end)? })
     }
 
     /// Network calls up and down.
@@ -39,19 +39,19 @@ impl Codec {
     }
 
     /// `x_0` `[1, c, h, w]` with the noise of t = 0 in, that of some image of the seed.
-    pub(crate) fn diffuse(&self, session: &Session<'_>, x_0: &Tensor, index: u64) -> anyhow::Result<Tensor> {
-        let noise = Noise { seed: session.noise.seed, first_index: index };
+    pub(crate) fn diffuse(&self, setup: &Setup<'_>, x_0: &Tensor, index: u64) -> anyhow::Result<Tensor> {
+        let noise = Noise { seed: setup.noise.seed, first_index: index };
         Ok(self.encoder.diffuse(x_0, &noise)?)
     }
 
     /// `x_T` of `x_0`, both `[b, c, h, w]`.
     pub(crate) fn encode(
         &self,
-        session: &Session<'_>,
+        setup: &Setup<'_>,
         x_0: &Tensor,
         bar: &ProgressBar,
     ) -> anyhow::Result<Tensor> {
-        let model = session.model(0..x_0.size()[0] as usize)?;
+        let model = setup.model(0..x_0.size()[0] as usize)?;
         let mut on_step = |step: &Step<'_>| {
             tick(bar, step);
             Ok(())
@@ -62,18 +62,18 @@ impl Codec {
     /// And back.
     pub(crate) fn decode(
         &self,
-        session: &Session<'_>,
+        setup: &Setup<'_>,
         x_t: &Tensor,
         bar: &ProgressBar,
     ) -> anyhow::Result<Tensor> {
-        decode(session, &self.decoder, x_t, 0..x_t.size()[0] as usize, bar)
+        decode(setup, &self.decoder, x_t, 0..x_t.size()[0] as usize, bar)
     }
 }
 
 /// The deterministic solver of the flags.
-pub(crate) fn decoder(session: &Session<'_>, end: End) -> anyhow::Result<Sampler> {
-    let config = SamplerConfig { end, ..session.config.clone() };
-    let sampler = Sampler::new(&session.loaded.schedule, &config).map_err(in_flags)?;
+pub(crate) fn decoder(setup: &Setup<'_>, end: End) -> anyhow::Result<Sampler> {
+    let config = SamplerConfig { end, ..setup.config.clone() };
+    let sampler = Sampler::new(&setup.loaded.schedule, &config).map_err(in_flags)?;
     if sampler.is_stochastic() {
         bail_usage!(
             "--sampler {0}: {0} adds noise, so it does not lead back to an image; use a deterministic solver, such as \
@@ -86,13 +86,13 @@ pub(crate) fn decoder(session: &Session<'_>, end: End) -> anyhow::Result<Sampler
 
 /// Images of `x_T`; `images` is which ones they are of all that are drawn.
 pub(crate) fn decode(
-    session: &Session<'_>,
+    setup: &Setup<'_>,
     decoder: &Sampler,
     x_t: &Tensor,
     images: Range<usize>,
     bar: &ProgressBar,
 ) -> anyhow::Result<Tensor> {
-    let model = session.model(images)?;
+    let model = setup.model(images)?;
     let mut on_step = |step: &Step<'_>| {
         tick(bar, step);
         Ok(())

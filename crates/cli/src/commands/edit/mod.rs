@@ -10,7 +10,7 @@ mod latent;
 mod mask;
 mod outpaint;
 mod region;
-mod session;
+mod setup;
 mod source;
 mod upscale;
 mod vary;

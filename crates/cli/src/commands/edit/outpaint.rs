@@ -6,7 +6,7 @@ use sampler::Known;
 
 use crate::commands::edit::fill::FillArgs;
 use crate::commands::edit::region::Region;
-use crate::commands::edit::session::Common;
+use crate::commands::edit::setup::Common;
 use crate::commands::edit::source::ImageArgs;
 use crate::commands::edit::{frame, mask};
 use crate::failure::bail_usage;
@@ -47,8 +47,8 @@ pub(crate) struct Outpaint {
 impl Outpaint {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         self.fill.check()?;
-        let session = self.common.open("outpaint", global)?;
-        let loaded = &session.loaded;
+        let setup = self.common.open("outpaint", global)?;
+        let loaded = &setup.loaded;
         let size = frame::size(loaded);
         let (keep, flag) = match self.keep {
             Some(keep) => {
@@ -65,7 +65,7 @@ impl Outpaint {
             whole[[y + keep.y, x + keep.x, c]] = *value;
         }
         let known = Known::outside(&frame::x_0(&whole, loaded)?, &frame::mask(&fill, loaded)?)?;
-        self.fill.run(&session, &known, &[frame::with_hole(&whole, &fill).view()])
+        self.fill.run(&setup, &known, &[frame::with_hole(&whole, &fill).view()])
     }
 
     /// What the margins leave of an image of some rows and columns.

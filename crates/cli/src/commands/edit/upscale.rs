@@ -6,7 +6,7 @@ use sampler::Known;
 
 use crate::commands::edit::fill::FillArgs;
 use crate::commands::edit::frame;
-use crate::commands::edit::session::Common;
+use crate::commands::edit::setup::Common;
 use crate::commands::edit::source::ImageArgs;
 use crate::failure::bail_usage;
 use crate::flags::Global;
@@ -35,8 +35,8 @@ pub(crate) struct Upscale {
 impl Upscale {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         self.fill.check()?;
-        let session = self.common.open("upscale", global)?;
-        let (loaded, source) = (&session.loaded, self.image.source());
+        let setup = self.common.open("upscale", global)?;
+        let (loaded, source) = (&setup.loaded, self.image.source());
         let size = frame::size(loaded);
         self.check_factor(loaded)?;
         let small_size = (size.0 / self.factor, size.1 / self.factor);
@@ -53,7 +53,7 @@ impl Upscale {
         let means = framed.f_avg_pool2d([factor; 2], [factor; 2], [0; 2], false, true, None::<i64>)?;
         let known = Known::means(&means, self.factor)?;
         let before: Vec<_> = original.iter().chain([&enlarged]).map(Array3::view).collect();
-        self.fill.run(&session, &known, &before)
+        self.fill.run(&setup, &known, &before)
     }
 
     /// Blocks must lie within the image, and within the border.

@@ -7,7 +7,7 @@ use sampler::{Sampler, Step};
 use serde_json::json;
 
 use crate::commands::edit::frame;
-use crate::commands::edit::session::{Common, check_count, in_flags};
+use crate::commands::edit::setup::{Common, check_count, in_flags};
 use crate::commands::edit::source::ImageArgs;
 use crate::commands::sampling::{in_batches, tick};
 use crate::flags::Global;
@@ -34,12 +34,12 @@ pub(crate) struct Vary {
 impl Vary {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         check_count(self.count, 1..=65_536)?;
-        let session = self.common.open("vary", global)?;
-        let loaded = &session.loaded;
+        let setup = self.common.open("vary", global)?;
+        let loaded = &setup.loaded;
         let samplers: Vec<Sampler> = self
             .t_start
             .iter()
-            .map(|&t| Sampler::from_step(&loaded.schedule, &session.config, t).map_err(in_flags))
+            .map(|&t| Sampler::from_step(&loaded.schedule, &setup.config, t).map_err(in_flags))
             .collect::<anyhow::Result<_>>()?;
         let original = self.image.source().read_as(loaded, frame::size(loaded))?;
         let x_0 = frame::x_0(&original, loaded)?;
@@ -48,23 +48,22 @@ impl Vary {
         let mut rows = Vec::new();
         for (sampler, t_start) in samplers.iter().zip(&self.t_start) {
             let steps = sampler.steps();
-            let pixels =
-                in_batches(loaded, session.noise, self.count, steps, global, |range, noise, bar| {
-                    let mut on_step = |step: &Step<'_>| {
-                        tick(bar, step);
-                        Ok(())
-                    };
-                    let copies = x_0.repeat([range.len() as i64, 1, 1, 1]);
-                    Ok(sampler.vary(&*session.model(range)?, &copies, noise, &mut on_step)?)
-                })?;
-            let folder = session.out.join(format!("t-{t_start:04}"));
-            output::save(&pixels, &session.forms, &folder, &session.conditioning)?;
+            let pixels = in_batches(loaded, setup.noise, self.count, steps, global, |range, noise, bar| {
+                let mut on_step = |step: &Step<'_>| {
+                    tick(bar, step);
+                    Ok(())
+                };
+                let copies = x_0.repeat([range.len() as i64, 1, 1, 1]);
+                Ok(sampler.vary(&*setup.model(range)?, &copies, noise, &mut on_step)?)
+            })?;
+            let folder = setup.out.join(format!("t-{t_start:04}"));
+            output::save(&pixels, &setup.forms, &folder, &setup.conditioning)?;
             rows.push(json!({ "t_start": t_start, "steps": steps, "folder": folder }));
         }
         let seconds = begun.elapsed().as_secs_f64();
-        dataset::save_png(&session.out.join("original.png"), original.view())?;
+        dataset::save_png(&setup.out.join("original.png"), original.view())?;
         output::finish(global, &json!({ "seconds": seconds, "starts": rows }), || {
-            format!("{} variations in {seconds:.1} s: {}", self.count * rows.len(), session.out.display())
+            format!("{} variations in {seconds:.1} s: {}", self.count * rows.len(), setup.out.display())
         })
     }
 }

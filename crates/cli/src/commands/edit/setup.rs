@@ -40,7 +40,7 @@ pub(crate) struct Common {
 }
 
 /// The flags in effect, and the network.
-pub(crate) struct Session<'a> {
+pub(crate) struct Setup<'a> {
     pub(crate) global: &'a Global,
     pub(crate) noise: &'a NoiseArgs,
     pub(crate) loaded: Loaded,
@@ -52,7 +52,7 @@ pub(crate) struct Session<'a> {
 
 impl Common {
     /// Checks the flags, then loads the network. `verb` names the folder of results.
-    pub(crate) fn open<'a>(&'a self, verb: &str, global: &'a Global) -> anyhow::Result<Session<'a>> {
+    pub(crate) fn open<'a>(&'a self, verb: &str, global: &'a Global) -> anyhow::Result<Setup<'a>> {
         let forms = self.save.iter().map(|name| name.parse()).collect::<anyhow::Result<Vec<Form>>>()?;
         self.noise.validate()?;
         let out = self.out.clone().unwrap_or_else(|| Path::new("out").join(verb));
@@ -62,11 +62,11 @@ impl Common {
         let loaded = Loaded::open(&self.model, global)?;
         let config = self.sampler.config_for(&loaded)?;
         let conditioning = self.guidance.conditioning(&loaded)?;
-        Ok(Session { global, noise: &self.noise, loaded, config, forms, out, conditioning })
+        Ok(Setup { global, noise: &self.noise, loaded, config, forms, out, conditioning })
     }
 }
 
-impl Session<'_> {
+impl Setup<'_> {
     /// The network as a sampler calls it, for some of the images.
     pub(crate) fn model(&self, images: Range<usize>) -> anyhow::Result<Box<Model<'_>>> {
         let loaded = &self.loaded;
