@@ -3,9 +3,10 @@
 use figures::{EditRows, Figure};
 use ndarray::{Array4, Array5, Axis, concatenate, stack};
 use sampler::{
-    Blend, ChurnSettings, Encoder, End, Known, Method, Noise, Resampling, Sampler, SamplerConfig, blend,
-    shares,
+    Blend, ChurnSettings, Encoder, End, Known, Method, Noise, Resampling, Sampler, SamplerConfig, Times,
+    blend, shares,
 };
+use schedule::Variance;
 use tch::{Kind, Tensor};
 
 use crate::commands::figures::plan::Plan;
@@ -25,7 +26,7 @@ const FILLS: usize = 5;
 /// Pixels that become one in figure 19.
 const FACTOR: i64 = 2;
 /// RePaint: how far to jump back, and how often each stretch is run.
-const RESAMPLING: Resampling = Resampling { jump: 10, repeats: 3 };
+const RESAMPLING: Resampling = Resampling { jump: 5, repeats: 5 };
 /// How the difference of figure 18 is enlarged.
 const ENLARGED: f64 = 4.0;
 
@@ -176,7 +177,14 @@ impl<'a> Edits<'a> {
         image: &Tensor,
         given: &Tensor,
     ) -> anyhow::Result<Array4<u8>> {
-        let sampler = self.sampler_from(Method::Ddim { eta: 1.0 }, self.loaded.schedule.steps())?;
+        // As `ddpm edit inpaint` does by itself: most steps where the details are, so that few of them serve.
+        let config = SamplerConfig {
+            steps: Some(self.plan.edit_steps),
+            times: Times::LogSnr { whole: true },
+            prediction: self.loaded.prediction(),
+            ..SamplerConfig::new(Method::Ddpm { variance: Variance::FixedSmall })
+        };
+        let sampler = Sampler::new(&self.loaded.schedule, &config)?;
         let resampling = if sampler.steps() > RESAMPLING.jump { RESAMPLING } else { Resampling::NONE };
         let [_, channels, height, width] = self.sizes();
         let x_start = self.noise.start([FILLS as i64, channels, height, width], self.loaded.device)?;
@@ -230,7 +238,7 @@ impl<'a> Edits<'a> {
     fn resampled(&self) -> String {
         let Resampling { jump, repeats } = RESAMPLING;
         let steps = self.plan.edit_steps;
-        format!("DDIM with η = 1, {steps} steps, each stretch of {jump} run {repeats} times.")
+        format!("DDPM in {steps} steps, evenly spaced in λ, each stretch of {jump} run {repeats} times.")
     }
 
     fn finished(&self, mut figure: Figure, words: &str) -> anyhow::Result<Figure> {
