@@ -23,6 +23,8 @@ pub(crate) struct Run<'a> {
     past: VecDeque<Tensor>,
     /// The t of every call, `[calls]`, on the device: so that no call has to send its own.
     times: Tensor,
+    /// Whether the network says the variance too, in twice the channels.
+    learns: bool,
 }
 
 impl<'a> Run<'a> {
@@ -37,7 +39,8 @@ impl<'a> Run<'a> {
             .f_to_kind(x_start.f_kind()?)?
             .f_to_device(x_start.device())?;
         let x = x_start.shallow_clone();
-        Ok(Self { sampler, model, noise, x, held: None, past: VecDeque::new(), times })
+        let learns = sampler.stages().any(|stage| matches!(stage.noise, StageNoise::Learned { .. }));
+        Ok(Self { sampler, model, noise, x, held: None, past: VecDeque::new(), times, learns })
     }
 
     /// What the next call gets, or the sample.
@@ -92,11 +95,9 @@ impl<'a> Run<'a> {
 
     /// The prediction in the type of `x`, and where the network says the variance lies, in [0, 1].
     fn split(&self, output: Tensor, noise: StageNoise) -> Result<(Tensor, Option<Tensor>), SamplerError> {
-        let learns =
-            self.sampler.calls.iter().any(|call| matches!(call.stage.noise, StageNoise::Learned { .. }));
         let mut expected = self.x.size();
         let channels = expected[1];
-        if learns {
+        if self.learns {
             expected[1] = 2 * channels;
         }
         if output.size() != expected {
@@ -104,7 +105,7 @@ impl<'a> Run<'a> {
         }
         // A network in half precision answers in it; the sums are taken in f32.
         let output = output.f_to_kind(self.x.f_kind()?)?;
-        if !learns {
+        if !self.learns {
             return Ok((output, None));
         }
         let learned = match noise {

@@ -3,6 +3,7 @@
 //! through its last values, in `ln rho`, integrated exactly.
 
 use crate::grid::Grid;
+use crate::solvers::multistep_order;
 use crate::stage::{Memory, Stage, Sum};
 
 /// Which DEIS.
@@ -14,22 +15,13 @@ pub struct Deis {
     pub lower_order_final: bool,
 }
 
-/// Chains shorter than this end with lower orders.
-const SHORT: usize = 15;
-
 /// The steps on a grid. The step to the data itself is of first order, which gives `x_0`.
 #[must_use]
 pub fn deis(grid: &Grid, settings: &Deis) -> Vec<Stage> {
-    let steps = grid.steps();
-    (0..steps)
+    (0..grid.steps())
         .map(|i| {
             let (from, to) = (grid.level(i), grid.level(i + 1));
-            let mut order = settings.order.min(i + 1);
-            if to.is_data() {
-                order = 1;
-            } else if settings.lower_order_final && steps < SHORT {
-                order = order.min(steps - i);
-            }
+            let order = multistep_order(grid, i, settings.order, settings.lower_order_final);
             let nodes: Vec<f64> = (0..order).map(|k| grid.level(i - k).ratio().ln()).collect();
             let past: Vec<f64> = integrals(&nodes, from.ratio(), to.ratio()).map(|w| to.alpha * w).collect();
             Stage { memory: Memory::Eps, ..Stage::new(from, Sum::of_x(to.alpha / from.alpha, &past)) }

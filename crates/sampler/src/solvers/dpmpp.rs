@@ -10,6 +10,7 @@
 //! order, which gives `x_0`.
 
 use crate::grid::Grid;
+use crate::solvers::multistep_order;
 use crate::stage::{Stage, Sum};
 
 /// Which DPM-Solver++.
@@ -51,22 +52,12 @@ impl DpmPp {
     }
 }
 
-/// Chains shorter than this end with lower orders.
-const SHORT: usize = 15;
-
 /// The steps on a grid.
 #[must_use]
 pub fn dpmpp(grid: &Grid, settings: &DpmPp) -> Vec<Stage> {
-    let steps = grid.steps();
-    (0..steps)
+    (0..grid.steps())
         .map(|i| {
-            let mut order = settings.order.min(i + 1);
-            if grid.level(i + 1).is_data() {
-                order = 1;
-            } else if settings.lower_order_final && steps < SHORT {
-                order = order.min(steps - i);
-            }
-            step(grid, i, order, settings)
+            step(grid, i, multistep_order(grid, i, settings.order, settings.lower_order_final), settings)
         })
         .collect()
 }
