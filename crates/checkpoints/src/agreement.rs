@@ -6,8 +6,8 @@ use std::path::Path;
 
 use tensor_file::{Dtype, Header, TensorInfo, read_header};
 
-use crate::layout::{EMA, MODEL, OPTIMIZER};
 use crate::CheckpointError;
+use crate::layout::{EMA, MODEL, OPTIMIZER};
 
 /// Checks by their headers that the average has the tensors of the model, and the optimiser two for each of
 /// them and its `step`.
@@ -17,7 +17,8 @@ pub(crate) fn check(folder: &Path) -> Result<(), CheckpointError> {
     compare(&ema, &model, &tensors(&read_header(&ema)?))?;
 
     let optimizer = folder.join(OPTIMIZER);
-    let moments = |prefix| model.iter().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor.clone()));
+    let moments =
+        |prefix| model.iter().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor.clone()));
     let step = ("step".to_owned(), (Dtype::I64, vec![1]));
     let expected = moments("m").chain(moments("v")).chain([step]).collect();
     compare(&optimizer, &expected, &tensors(&read_header(&optimizer)?))

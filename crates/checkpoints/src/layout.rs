@@ -61,7 +61,9 @@ mod tests {
         for step in [0, 7, 99_999_999, 100_000_000, u64::MAX] {
             assert_eq!(step_of(&folder_name(step)), Some(step));
         }
-        for name in ["step-", "step-7", "step-+0000007", "step-000000007", "step--0000001", "Step-00000007", ""] {
+        for name in
+            ["step-", "step-7", "step-+0000007", "step-000000007", "step--0000001", "Step-00000007", ""]
+        {
             assert_eq!(step_of(name), None, "{name}");
         }
     }
@@ -69,7 +71,9 @@ mod tests {
     #[test]
     fn hidden_names_are_known_again_and_no_others() {
         assert!(is_temporary(&temporary_name(7, false)) && is_temporary(&temporary_name(7, true)));
-        for name in [".tmp-notes", ".tmp-1-step-7", ".tmp-x-step-00000007", "tmp-1-step-00000007", "step-00000007"] {
+        for name in
+            [".tmp-notes", ".tmp-1-step-7", ".tmp-x-step-00000007", "tmp-1-step-00000007", "step-00000007"]
+        {
             assert!(!is_temporary(name), "{name}");
         }
     }

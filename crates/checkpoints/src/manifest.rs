@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::CheckpointError;
 use crate::layout::{FILES, MANIFEST};
 use crate::read::{self, sha256};
-use crate::CheckpointError;
 
 /// Files that a manifest may list.
 pub const MAX_FILES: usize = 64;
@@ -46,9 +46,8 @@ impl Manifest {
     /// nothing vouches for.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let manifest: Self = read::json(path, bytes)?;
-        let refuse = |what, expected: &str, found: String| {
-            Err(CheckpointError::altered(path, what, expected, found))
-        };
+        let refuse =
+            |what, expected: &str, found: String| Err(CheckpointError::altered(path, what, expected, found));
         if manifest.files.len() > MAX_FILES {
             return refuse("files", &format!("at most {MAX_FILES}"), manifest.files.len().to_string());
         }
@@ -112,8 +111,20 @@ mod tests {
 
     #[test]
     fn a_name_that_leads_elsewhere_is_refused() {
-        for name in ["", ".", "..", "../a", "/etc/passwd", "a/b", "a\\b", "C:a", ".hidden", "a\n", "a\0", "manifest.json"]
-        {
+        for name in [
+            "",
+            ".",
+            "..",
+            "../a",
+            "/etc/passwd",
+            "a/b",
+            "a\\b",
+            "C:a",
+            ".hidden",
+            "a\n",
+            "a\0",
+            "manifest.json",
+        ] {
             let mut manifest = sound();
             manifest.files[1].name = name.to_owned();
             let message = parsed(&manifest).unwrap_err();
@@ -139,7 +150,9 @@ mod tests {
         let mut many = sound();
         many.files.extend((0..MAX_FILES).map(|n| ManifestEntry::of(&n.to_string(), b"")));
         assert!(parsed(&many).unwrap_err().contains("at most 64, found 69"));
-        for text in ["", "{", "[]", "{}", r#"{"files": 3}"#, r#"{"files": [{"name": "a"}]}"#, &"[".repeat(1 << 18)] {
+        for text in
+            ["", "{", "[]", "{}", r#"{"files": 3}"#, r#"{"files": [{"name": "a"}]}"#, &"[".repeat(1 << 18)]
+        {
             let error = Manifest::parse(Path::new("manifest.json"), text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("manifest.json: content: expected") && error.len() < 400, "{error}");
         }

@@ -15,9 +15,19 @@ pub const MAX_JSON_BYTES: u64 = 1 << 20;
 /// Bytes that are in memory while a file is hashed.
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// Opens a file that has to be there.
+pub(crate) fn open(path: &Path) -> Result<File, CheckpointError> {
+    files::open_regular(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            CheckpointError::altered(path, "file", "one", "none")
+        }
+        _ => CheckpointError::file(path)(source),
+    })
+}
+
 /// A small file, whole.
 pub(crate) fn small_file(path: &Path) -> Result<Vec<u8>, CheckpointError> {
-    let file = files::open_regular(path).map_err(CheckpointError::file(path))?;
+    let file = open(path)?;
     let mut bytes = Vec::new();
     // One byte more than may be there: the file may grow while it is read.
     file.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes).map_err(CheckpointError::file(path))?;
@@ -87,6 +97,9 @@ mod tests {
         assert_eq!(small_file(&path).unwrap().len() as u64, MAX_JSON_BYTES);
         File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
         let message = small_file(&path).unwrap_err().to_string();
-        assert!(message.contains("state.json: size: expected at most 1048576 bytes, found more"), "{message}");
+        assert!(
+            message.contains("state.json: size: expected at most 1048576 bytes, found more"),
+            "{message}"
+        );
     }
 }

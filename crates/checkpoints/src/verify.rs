@@ -30,12 +30,16 @@ pub(crate) fn verified_state(folder: &Path) -> Result<Vec<u8>, CheckpointError> 
             text = read::small_file(&path)?;
             read::sha256(&text)
         } else {
-            let file = files::open_regular(&path).map_err(CheckpointError::file(&path))?;
-            read::sha256_of(file).map_err(CheckpointError::file(&path))?
+            read::sha256_of(read::open(&path)?).map_err(CheckpointError::file(&path))?
         };
         if found != entry.sha256 {
             let expected = entry.sha256.chars().take(64).collect::<String>();
-            return Err(CheckpointError::altered(&path, "SHA-256", format!("{expected} as in the manifest"), found));
+            return Err(CheckpointError::altered(
+                &path,
+                "SHA-256",
+                format!("{expected} as in the manifest"),
+                found,
+            ));
         }
     }
 
@@ -51,8 +55,7 @@ pub(crate) fn verified_state(folder: &Path) -> Result<Vec<u8>, CheckpointError> 
 
 fn check_size(folder: &Path, entry: &ManifestEntry) -> Result<(), CheckpointError> {
     let path = folder.join(&entry.name);
-    let file = files::open_regular(&path).map_err(CheckpointError::file(&path))?;
-    let found = file.metadata().map_err(CheckpointError::file(&path))?.len();
+    let found = read::open(&path)?.metadata().map_err(CheckpointError::file(&path))?.len();
     if found == entry.bytes {
         return Ok(());
     }

@@ -35,7 +35,7 @@ impl Writer {
         writer.twice(&writer.folder, || {
             // A process of the same number may have died here.
             remove_if_there(&writer.folder)?;
-            fs::create_dir(&writer.folder)
+            fs::create_dir_all(&writer.folder)
         })?;
         Ok(writer)
     }
@@ -78,16 +78,23 @@ impl Writer {
     fn put_in_place(&mut self, step: u64, path: &Path) -> Result<(), CheckpointError> {
         // What is there, damaged or of another run, goes when the new one has its place.
         let old = self.checkpoints.join(temporary_name(step, true));
-        self.twice(path, || {
+        let placed = self.twice(path, || {
             if fs::symlink_metadata(path).is_ok() {
                 remove_if_there(&old)?;
                 fs::rename(path, &old)?;
             }
             fs::rename(&self.folder, path)
-        })?;
+        });
+        if placed.is_err() {
+            // There is nothing to put back where nothing was, or where it could not be moved.
+            let _ = fs::rename(&old, path);
+        }
+        placed?;
         self.committed = true;
         self.twice(&self.checkpoints, || files::sync_dir(&self.checkpoints))?;
-        self.twice(&old, || remove_if_there(&old))
+        // The new one is safe. What cannot be removed now is a leftover.
+        let _ = remove_if_there(&old);
+        Ok(())
     }
 
     /// Does something, and does it again if it fails.

@@ -43,11 +43,19 @@ pub fn read_header(path: &Path) -> Result<Header, TensorIoError> {
 /// Those of [`read`], and [`TensorIoError::Mismatch`] with every missing or unexpected name, other shape
 /// or other element type, of which the header is enough. After an error `targets` are as they were.
 pub fn load_into(path: &Path, targets: &[Named]) -> Result<(), TensorIoError> {
+    copy_into(path, &read_for(path, targets)?, targets)
+}
+
+/// Reads a file that has to hold exactly the tensors of `targets`, which stay as they are.
+///
+/// # Errors
+/// As [`load_into`].
+pub fn read_for(path: &Path, targets: &[Named]) -> Result<Vec<Named>, TensorIoError> {
     let file = TensorFile::open(path)?;
     let sources = file.header().tensors.iter();
     let found = sources.map(|(name, info)| Ok((name.as_str(), (shape_of(info), kind_of(info.dtype)?))));
     compare(path, &found.collect::<Result<_, TensorIoError>>()?, targets)?;
-    copy_into(path, &tensors(file)?, targets)
+    tensors(file)
 }
 
 /// Copies `sources` into the `targets` of the same names. `path` is for the error message.

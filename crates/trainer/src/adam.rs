@@ -87,7 +87,12 @@ impl Adam {
     pub fn restore(&mut self, path: &std::path::Path, state: &[Named]) -> Result<(), TrainerError> {
         let targets = self.state()?;
         tensor_io::copy_into(path, state, &targets)?;
-        self.steps = i64::try_from(&targets[0].1.f_view(-1)?.f_get(0)?)?.max(0) as u64;
+        self.restored(&targets)
+    }
+
+    /// After the tensors of [`Adam::state`] have been written to: their `step` is a copy.
+    pub(crate) fn restored(&mut self, state: &[Named]) -> Result<(), TrainerError> {
+        self.steps = i64::try_from(&state[0].1.f_view(-1)?.f_get(0)?)?.max(0) as u64;
         Ok(())
     }
 }

@@ -1,62 +1,17 @@
-//! Checkpoints: `checkpoints/step-00001000/` with the model, its average, the optimiser, the position and
-//! the configuration, and a manifest of hashes.
-//!
-//! A folder is built under a temporary name, every file synced, the manifest last, then renamed: it is
-//! complete or not there. "Latest" is the highest step whose manifest verifies; no pointer can be wrong.
+//! A trainer as the files of a checkpoint, and back. How these lie on disk, and that they are complete or
+//! not there, is the crate `checkpoints`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use checkpoints::{CONFIG, CheckpointError, EMA, MODEL, OPTIMIZER, Writer};
+use tensor_io::Named;
 
 use crate::error::TrainerError;
 use crate::metrics::Interval;
 use crate::step::Trainer;
 
-/// Raised when the layout changes; older ones stay readable.
-const FORMAT_VERSION: u32 = 1;
-const MANIFEST: &str = "manifest.json";
-/// What a checkpoint of this version is made of, besides the manifest.
-const FILES: [&str; 5] = [MODEL, EMA, OPTIMIZER, CONFIG, STATE];
-const MODEL: &str = "model.safetensors";
-const EMA: &str = "ema.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
-const CONFIG: &str = "config.toml";
-const STATE: &str = "state.json";
-/// A folder under construction begins with this.
-const TEMPORARY: &str = ".tmp-";
-
-/// Where a run stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct State {
-    /// Version of the layout.
-    pub format_version: u32,
-    /// Steps done.
-    pub step: u64,
-    /// The run's seed.
-    pub seed: u64,
-    /// Sums of the interval that is being logged.
-    pub interval: Interval,
-}
-
-/// Name, size and SHA-256 of each file of a checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// The files.
-    pub files: Vec<ManifestEntry>,
-}
-
-/// One file of a checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ManifestEntry {
-    /// Name within the folder.
-    pub name: String,
-    /// Size in bytes.
-    pub bytes: u64,
-    /// SHA-256 in hexadecimal, as `sha256sum` prints it.
-    pub sha256: String,
-}
+/// Where a run stands, with the sums of the interval that is being logged.
+pub type State = checkpoints::State<Interval>;
 
 /// A checkpoint whose manifest has been verified.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,30 +26,30 @@ impl Checkpoint {
     /// Saves the trainer's state below `checkpoints`; `config` is the resolved configuration as TOML.
     ///
     /// # Errors
-    /// [`TrainerError::File`] when the disk is full, for example; earlier checkpoints are untouched.
+    /// [`TrainerError::NonFiniteWeights`] when a number of the state is NaN or infinite: such a state is no
+    /// place to go back to. [`TrainerError::Checkpoint`] when the disk is full, for example. Earlier
+    /// checkpoints are untouched.
     pub fn write(
         checkpoints: &Path,
         trainer: &Trainer,
         interval: &Interval,
         config: &str,
     ) -> Result<Self, TrainerError> {
-        let step = trainer.steps_done();
-        let path = checkpoints.join(folder_name(step));
-        let temporary = checkpoints.join(format!("{TEMPORARY}{}-{}", std::process::id(), folder_name(step)));
-        let state =
-            State { format_version: FORMAT_VERSION, step, seed: trainer.seed(), interval: interval.clone() };
-        let written = write_folder(&temporary, trainer, &state, config).and_then(|()| {
-            if path.exists() {
-                // The same step again, after a resume: the same content, or a damaged one.
-                fs::remove_dir_all(&path).map_err(TrainerError::file(&path))?;
-            }
-            fs::rename(&temporary, &path).map_err(TrainerError::file(&path))?;
-            files::sync_dir(checkpoints).map_err(TrainerError::file(checkpoints))
-        });
-        if written.is_err() {
-            let _ = fs::remove_dir_all(&temporary);
+        let optimizer = trainer.adam.state()?;
+        let files: [(&str, &[Named]); 3] =
+            [(MODEL, trainer.params()), (EMA, trainer.ema_weights()), (OPTIMIZER, &optimizer)];
+        for (file, tensors) in files {
+            check_finite(file, tensors, trainer.steps_done())?;
         }
-        written.map(|()| Self { path, state })
+
+        let mut writer = Writer::begin(checkpoints, trainer.steps_done())?;
+        for (file, tensors) in files {
+            // One file in memory at a time.
+            writer.put(file, &tensor_io::serialize(tensors)?)?;
+        }
+        writer.put(CONFIG, config.as_bytes())?;
+        let state = State::new(trainer.steps_done(), trainer.seed(), interval.clone());
+        Ok(writer.commit(state)?.into())
     }
 
     /// Opens a checkpoint folder and verifies every file against the manifest.
@@ -102,23 +57,7 @@ impl Checkpoint {
     /// # Errors
     /// [`TrainerError::Checkpoint`] naming the file that is missing or altered, or the unknown version.
     pub fn open(path: &Path) -> Result<Self, TrainerError> {
-        let manifest: Manifest = read_json(&path.join(MANIFEST))?;
-        for entry in &manifest.files {
-            verify(path, entry)?;
-        }
-        // What the manifest does not list, nothing vouches for.
-        if let Some(name) = FILES.iter().find(|name| !manifest.files.iter().any(|entry| entry.name == **name))
-        {
-            let reason = format!("it does not list {name}, which every checkpoint has");
-            return Err(TrainerError::Checkpoint { path: path.join(MANIFEST), reason });
-        }
-        let state: State = read_json(&path.join(STATE))?;
-        if state.format_version > FORMAT_VERSION {
-            let (found, known) = (state.format_version, FORMAT_VERSION);
-            let reason = format!("format version {found} is newer than this program's {known}; update it");
-            return Err(TrainerError::Checkpoint { path: path.to_owned(), reason });
-        }
-        Ok(Self { path: path.to_owned(), state })
+        Ok(checkpoints::Checkpoint::open(path)?.into())
     }
 
     /// The averaged weights: what to sample with.
@@ -136,148 +75,62 @@ impl Checkpoint {
     /// Puts a trainer where this checkpoint left off; returns the sums of the interval.
     ///
     /// # Errors
-    /// [`TrainerError::Tensors`] when the checkpoint is of another network.
+    /// [`TrainerError::Checkpoint`] when it is of another seed, [`TrainerError::Tensors`] when it is of
+    /// another network, with every difference. The trainer is then as it was.
     pub fn restore(&self, trainer: &mut Trainer) -> Result<Interval, TrainerError> {
         if self.state.seed != trainer.seed() {
-            let reason = format!("it is of seed {}, not {}", self.state.seed, trainer.seed());
-            return Err(TrainerError::Checkpoint { path: self.path.clone(), reason });
+            let (expected, found) = (trainer.seed(), self.state.seed);
+            return Err(CheckpointError::altered(&self.path, "seed of the run", expected, found).into());
         }
-        tensor_io::load_into(&self.model_path(), trainer.params())?;
-        tensor_io::load_into(&self.ema_path(), trainer.ema_weights())?;
-        let optimizer = self.path.join(OPTIMIZER);
-        trainer.adam.restore(&optimizer, &tensor_io::read(&optimizer)?)?;
+        // All is read and compared before anything is copied: three files of one trainer, or none.
+        let paths = [self.model_path(), self.ema_path(), self.path.join(OPTIMIZER)];
+        let state = trainer.adam.state()?;
+        let targets = [trainer.params(), trainer.ema_weights(), &state];
+        let mut sources = Vec::new();
+        for (path, targets) in paths.iter().zip(targets) {
+            sources.push(tensor_io::read_for(path, targets)?);
+        }
+        for ((path, sources), targets) in paths.iter().zip(&sources).zip(targets) {
+            tensor_io::copy_into(path, sources, targets)?;
+        }
+        trainer.adam.restored(&state)?;
         trainer.step = self.state.step;
         Ok(self.state.interval.clone())
     }
 }
 
-/// The checkpoint folders below `checkpoints`, by step, not verified.
+impl From<checkpoints::Checkpoint<Interval>> for Checkpoint {
+    fn from(checkpoints::Checkpoint { path, state }: checkpoints::Checkpoint<Interval>) -> Self {
+        Self { path, state }
+    }
+}
+
+/// What lies under a checkpoint's name below `checkpoints`, by step, not verified.
 ///
 /// # Errors
-/// [`TrainerError::File`] when the folder cannot be read.
+/// [`TrainerError::Checkpoint`] when the folder cannot be read.
 pub fn list_checkpoints(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>, TrainerError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(checkpoints).map_err(TrainerError::file(checkpoints))? {
-        let path = entry.map_err(TrainerError::file(checkpoints))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        // By number: sorted as text, step 1000000 would come before 200000.
-        if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) {
-            found.push((step, path));
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
+    Ok(checkpoints::list(checkpoints)?)
 }
 
 /// The newest checkpoint that verifies, if there is any, and why newer ones were passed over.
 ///
 /// # Errors
-/// [`TrainerError::File`] when the folder cannot be read.
+/// [`TrainerError::Checkpoint`] when the folder cannot be read.
 pub fn latest_checkpoint(
     checkpoints: &Path,
 ) -> Result<(Option<Checkpoint>, Vec<TrainerError>), TrainerError> {
-    let mut refused = Vec::new();
-    for (_, path) in list_checkpoints(checkpoints)?.into_iter().rev() {
-        match Checkpoint::open(&path) {
-            Ok(checkpoint) => return Ok((Some(checkpoint), refused)),
-            Err(error) => refused.push(error),
-        }
-    }
-    Ok((None, refused))
+    let (latest, refused) = checkpoints::latest(checkpoints)?;
+    Ok((latest.map(Into::into), refused.into_iter().map(Into::into).collect()))
 }
 
-/// Removes the oldest checkpoints beyond `keep`, never the newest two.
-pub(crate) fn rotate(checkpoints: &Path, keep: usize) -> Result<(), TrainerError> {
-    let found = list_checkpoints(checkpoints)?;
-    let surplus = found.len().saturating_sub(keep.max(2));
-    for (_, path) in &found[..surplus] {
-        fs::remove_dir_all(path).map_err(TrainerError::file(path))?;
-    }
-    Ok(())
-}
-
-/// Renames the checkpoints after `step`, all of them damaged: rotation would keep them as the newest, and
-/// remove the sound ones instead.
-pub(crate) fn set_aside_after(checkpoints: &Path, step: u64) -> Result<(), TrainerError> {
-    for (_, path) in list_checkpoints(checkpoints)?.into_iter().filter(|(later, _)| *later > step) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let aside = checkpoints.join(format!("damaged-{name}"));
-        // The same step was damaged before: the newer wreck replaces the older.
-        let cleared = if aside.is_dir() { fs::remove_dir_all(&aside) } else { Ok(()) };
-        cleared.and_then(|()| fs::rename(&path, &aside)).map_err(TrainerError::file(&path))?;
-    }
-    Ok(())
-}
-
-/// Removes what processes that were killed while saving left behind. The caller holds the run's lock, so
-/// nobody is saving now.
-pub(crate) fn remove_leftovers(checkpoints: &Path) -> Result<(), TrainerError> {
-    for entry in fs::read_dir(checkpoints).map_err(TrainerError::file(checkpoints))? {
-        let path = entry.map_err(TrainerError::file(checkpoints))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with(TEMPORARY) && name.contains("-step-") && path.is_dir() {
-            fs::remove_dir_all(&path).map_err(TrainerError::file(&path))?;
+/// Refuses the first tensor with a number that is NaN or infinite.
+fn check_finite(file: &'static str, tensors: &[Named], step: u64) -> Result<(), TrainerError> {
+    for (name, tensor) in tensors {
+        let finite = tensor.f_isfinite()?.f_all()?;
+        if i64::try_from(&finite)? == 0 {
+            return Err(TrainerError::NonFiniteWeights { file, tensor: name.clone(), step });
         }
     }
     Ok(())
-}
-
-fn folder_name(step: u64) -> String {
-    format!("step-{step:08}")
-}
-
-fn write_folder(folder: &Path, trainer: &Trainer, state: &State, config: &str) -> Result<(), TrainerError> {
-    fs::create_dir_all(folder).map_err(TrainerError::file(folder))?;
-    let mut manifest = Manifest { files: Vec::new() };
-    let mut put = |name: &str, bytes: &[u8]| {
-        let path = folder.join(name);
-        files::write_atomic(&path, bytes).map_err(TrainerError::file(&path))?;
-        let (bytes, sha256) = (bytes.len() as u64, hex(&Sha256::digest(bytes)));
-        manifest.files.push(ManifestEntry { name: name.to_owned(), bytes, sha256 });
-        Ok::<(), TrainerError>(())
-    };
-    put(MODEL, &tensor_io::serialize(trainer.params())?)?;
-    put(EMA, &tensor_io::serialize(trainer.ema_weights())?)?;
-    put(OPTIMIZER, &tensor_io::serialize(&trainer.adam.state()?)?)?;
-    put(CONFIG, config.as_bytes())?;
-    put(STATE, &json(state)?)?;
-    let path = folder.join(MANIFEST);
-    files::write_atomic(&path, &json(&manifest)?).map_err(TrainerError::file(&path))
-}
-
-fn verify(folder: &Path, entry: &ManifestEntry) -> Result<(), TrainerError> {
-    let refuse = |path: PathBuf, reason| Err(TrainerError::Checkpoint { path, reason });
-    if entry.name.contains(['/', '\\']) || entry.name.starts_with('.') {
-        return refuse(
-            folder.join(MANIFEST),
-            format!("it lists {:?}, which is no plain file name", entry.name),
-        );
-    }
-    let path = folder.join(&entry.name);
-    let bytes = fs::read(&path).map_err(TrainerError::file(&path))?;
-    if bytes.len() as u64 != entry.bytes {
-        return refuse(path, format!("{} bytes, but the manifest says {}", bytes.len(), entry.bytes));
-    }
-    let found = hex(&Sha256::digest(&bytes));
-    if found == entry.sha256 {
-        Ok(())
-    } else {
-        refuse(path, format!("its SHA-256 is {found}, but the manifest says {}", entry.sha256))
-    }
-}
-
-fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, TrainerError> {
-    serde_json::to_vec_pretty(value).map_err(|e| TrainerError::Caller(e.into()))
-}
-
-fn read_json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, TrainerError> {
-    let bytes = fs::read(path).map_err(TrainerError::file(path))?;
-    serde_json::from_slice(&bytes).map_err(|e| TrainerError::Checkpoint {
-        path: path.to_owned(),
-        reason: format!("not what a checkpoint has there: {e}"),
-    })
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use checkpoints::CheckpointError;
 use thiserror::Error;
 
 /// An error of the caller's code: the network, the data, an observer.
@@ -45,13 +46,32 @@ pub enum TrainerError {
         /// Shape of the prediction.
         got: Vec<i64>,
     },
-    /// A checkpoint is incomplete or altered.
-    #[error("{}: {reason}", path.display())]
-    Checkpoint {
-        /// The file or folder.
+    /// The weights, their average or the optimiser's state are not finite. Nothing was saved.
+    #[error(
+        "{} of {file} is not finite after step {step}: not saved; lower train.lr or train.grad_clip, and \
+         continue from the last checkpoint",
+        tensor.escape_debug()
+    )]
+    NonFiniteWeights {
+        /// The file it would be in.
+        file: &'static str,
+        /// The tensor's name.
+        tensor: String,
+        /// Steps done.
+        step: u64,
+    },
+    /// A checkpoint is incomplete or altered, or cannot be written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A line of `metrics.jsonl` is not of this program.
+    #[error("{}: line {line}: expected a record of this program, found {found}", path.display())]
+    Metrics {
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
-        reason: String,
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        found: String,
     },
     /// Another process works in the run folder.
     #[error("{} is in use by another process{}; wait for it or choose another --run folder", path.display(), holder)]

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use checkpoints::CheckpointError;
 use tensor_io::Named;
 use tracing::{info, warn};
 
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::Checkpoint;
 use crate::error::{BoxError, TrainerError};
 use crate::metrics::{Interval, Record};
 use crate::run_folder::RunFolder;
@@ -65,16 +66,13 @@ impl Fit<'_> {
     /// on top of them. [`TrainerError`] when the checkpoint does not fit the trainer.
     pub fn resume(&self, trainer: &mut Trainer) -> Result<Option<Interval>, TrainerError> {
         let checkpoints = self.folder.checkpoints();
-        checkpoint::remove_leftovers(&checkpoints)?;
-        let (latest, refused) = checkpoint::latest_checkpoint(&checkpoints)?;
+        checkpoints::remove_leftovers(&checkpoints)?;
+        let (latest, refused) = checkpoints::latest(&checkpoints)?;
         let Some(latest) = latest else {
-            if let Some(newest) = refused.first() {
-                let reason = format!(
-                    "none of its {} checkpoints is sound, the newest for this reason: {newest}; restore one from a \
-                     copy, or train in another --run folder",
-                    refused.len()
-                );
-                return Err(TrainerError::Checkpoint { path: checkpoints, reason });
+            let count = refused.len();
+            if let Some(newest) = refused.into_iter().next() {
+                let newest = Box::new(newest);
+                return Err(CheckpointError::NoneSound { path: checkpoints, count, newest }.into());
             }
             // It may have died after its first log line and before its first checkpoint.
             self.folder.drop_records_after(0)?;
@@ -83,8 +81,8 @@ impl Fit<'_> {
         for error in refused {
             warn!("passing over a damaged checkpoint: {error}");
         }
-        let interval = latest.restore(trainer)?;
-        checkpoint::set_aside_after(&checkpoints, trainer.steps_done())?;
+        let interval = Checkpoint::from(latest).restore(trainer)?;
+        checkpoints::set_aside_after(&checkpoints, trainer.steps_done())?;
         self.folder.drop_records_after(trainer.steps_done())?;
         info!(step = trainer.steps_done(), "resumed");
         Ok(Some(interval))
@@ -148,7 +146,7 @@ impl Fit<'_> {
     ) -> Result<(), TrainerError> {
         let checkpoints = self.folder.checkpoints();
         let saved = Checkpoint::write(&checkpoints, trainer, interval, self.config)?;
-        checkpoint::rotate(&checkpoints, trainer.config().keep_checkpoints)?;
+        checkpoints::rotate(&checkpoints, trainer.config().keep_checkpoints, Some(saved.state.step))?;
         observer.on_checkpoint(&saved.path);
         Ok(())
     }

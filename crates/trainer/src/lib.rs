@@ -20,8 +20,10 @@ mod run_folder;
 mod step;
 mod tensorboard;
 
+pub use checkpoints::{CheckpointError, Manifest, ManifestEntry};
+
 pub use adam::Adam;
-pub use checkpoint::{Checkpoint, Manifest, State, latest_checkpoint, list_checkpoints};
+pub use checkpoint::{Checkpoint, State, latest_checkpoint, list_checkpoints};
 pub use clip::clip_grad_norm;
 pub use config::{LrDecay, TimeSampling, TrainConfig};
 pub use diffuse::{Draw, EpsTables, ForwardTables};

@@ -85,9 +85,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Record>, TrainerError> {
     };
     let whole_lines = text.rfind('\n').map_or("", |end| &text[..end]);
     let parse = |(number, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|e| TrainerError::Checkpoint {
+        serde_json::from_str(line).map_err(|e| TrainerError::Metrics {
             path: path.to_owned(),
-            reason: format!("line {} is not a record of this program: {e}", number + 1),
+            line: number + 1,
+            found: e.to_string(),
         })
     };
     whole_lines.lines().enumerate().map(parse).collect()

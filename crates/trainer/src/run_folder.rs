@@ -71,7 +71,7 @@ impl RunFolder {
     /// The records of a run, which need not be locked for that.
     ///
     /// # Errors
-    /// [`TrainerError::File`] and, for a file that is not of this program, [`TrainerError::Checkpoint`].
+    /// [`TrainerError::File`] and, for a file that is not of this program, [`TrainerError::Metrics`].
     pub fn read_metrics(path: &Path) -> Result<Vec<Record>, TrainerError> {
         metrics::read(&path.join("metrics.jsonl"))
     }

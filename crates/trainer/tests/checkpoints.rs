@@ -8,7 +8,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use sha2::{Digest, Sha256};
 use support::{Silent, config, one_number, one_trainer, ring};
 use tch::Tensor;
 use trainer::{
@@ -160,7 +159,6 @@ fn rotation_keeps_the_newest_and_leaves_what_is_foreign() {
     assert!(!entries.any(|entry| temporary(entry.unwrap())), "a temporary folder is left");
 }
 
-/// Steps are compared as numbers: as text, 1000000 would come before 200000.
 #[test]
 fn what_a_killed_process_left_is_cleared_away() {
     let (run, _) = three_checkpoints();
@@ -175,6 +173,7 @@ fn what_a_killed_process_left_is_cleared_away() {
     assert!(foreign.exists(), "a folder that no run made was removed");
 }
 
+/// Steps are compared as numbers: as text, 1000000 would come before 200000.
 #[test]
 fn a_long_run_sorts_by_number() {
     let run = tempfile::tempdir().unwrap();
@@ -192,14 +191,13 @@ fn a_future_version_is_refused_by_its_number() {
     assert!(state.contains(old), "{state}");
     let state = state.replace(old, new);
     fs::write(newest.join("state.json"), &state).unwrap();
-    assert!(matches!(Checkpoint::open(&newest), Err(TrainerError::Checkpoint { .. })), "not in the manifest");
+    assert!(matches!(Checkpoint::open(&newest), Err(TrainerError::Checkpoint(_))), "not in the manifest");
 
     // With a manifest that agrees, the version is what is left to refuse.
     let manifest = fs::read_to_string(newest.join("manifest.json")).unwrap();
     let mut manifest: trainer::Manifest = serde_json::from_str(&manifest).unwrap();
     let entry = manifest.files.iter_mut().find(|entry| entry.name == "state.json").unwrap();
-    entry.bytes = state.len() as u64;
-    entry.sha256 = Sha256::digest(&state).iter().map(|byte| format!("{byte:02x}")).collect();
+    *entry = trainer::ManifestEntry::of("state.json", state.as_bytes());
     fs::write(newest.join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
     let error = Checkpoint::open(&newest).unwrap_err().to_string();
     assert!(error.contains("57") && error.contains("step-00000006"), "{error}");
@@ -213,11 +211,52 @@ fn a_checkpoint_of_another_seed_or_network_changes_nothing() {
     let mut trainer =
         trainer::Trainer::new(&other_seed, &schedule::Schedule::ddpm(), &config(9), 4, tch::Device::Cpu)
             .unwrap();
-    assert!(checkpoint.restore(&mut trainer).unwrap_err().to_string().contains("seed 3, not 4"));
+    assert!(checkpoint.restore(&mut trainer).unwrap_err().to_string().contains("expected 4, found 3"));
     assert_eq!(trainer.steps_done(), 0);
 
     let wider = vec![("w".to_owned(), Tensor::from_slice(&[0.0_f32; 2]).set_requires_grad(true))];
     let mut trainer = one_trainer(&wider, &config(9));
     assert!(matches!(checkpoint.restore(&mut trainer), Err(TrainerError::Tensors(_))));
     assert_eq!(tensor_io::to_vec(&wider[0].1.detach()).unwrap(), [0.0, 0.0]);
+}
+
+/// Of a refused checkpoint nothing is taken over, though some of its files fit.
+#[test]
+fn a_checkpoint_is_taken_over_whole_or_not_at_all() {
+    let (_run, newest) = three_checkpoints();
+    let checkpoint = Checkpoint::open(&newest).unwrap();
+    // The optimiser's file comes last, and is damaged after it was verified.
+    truncate(&newest.join("optimizer.safetensors"));
+    let params = one_number();
+    let mut trainer = one_trainer(&params, &config(9));
+    assert!(checkpoint.restore(&mut trainer).unwrap_err().to_string().contains("optimizer.safetensors"));
+    assert_eq!(tensor_io::to_vec(&params[0].1.detach()).unwrap(), [0.0]);
+    assert_eq!(trainer.steps_done(), 0);
+}
+
+#[test]
+fn what_is_not_finite_is_never_saved() {
+    for value in [f64::NAN, f64::INFINITY] {
+        // The average starts as a copy of the weights: that it is looked at shows when these are mended.
+        for (mended, file) in [(false, "model.safetensors"), (true, "ema.safetensors")] {
+            let folder = tempfile::tempdir().unwrap();
+            let params = one_number();
+            let set = |value: f64| {
+                let _no_grad = tch::no_grad_guard();
+                let _ = params[0].1.shallow_clone().fill_(value);
+            };
+            set(value);
+            let trainer = one_trainer(&params, &config(9));
+            if mended {
+                set(1.0);
+            }
+            match Checkpoint::write(folder.path(), &trainer, &trainer::Interval::default(), "") {
+                Err(TrainerError::NonFiniteWeights { file: found, tensor, step: 0 }) => {
+                    assert_eq!((found, tensor.as_str()), (file, "w"));
+                }
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+    }
 }

@@ -1,0 +1,90 @@
+//! Checkpoints with one weight, made without libtorch.
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+#![allow(dead_code, reason = "each test takes the part it needs")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use checkpoints::{
+    CONFIG, Checkpoint, CheckpointError, EMA, MANIFEST, MODEL, Manifest, ManifestEntry, OPTIMIZER, STATE,
+    State, Writer,
+};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+/// A file of tensors: name, shape, and their numbers, all equal.
+pub(crate) fn tensors(of: &[(&str, &[usize], f32)]) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> =
+        of.iter().map(|(_, shape, value)| value.to_le_bytes().repeat(shape.iter().product())).collect();
+    let views = of.iter().zip(&bytes);
+    let views = views.map(|((name, shape, _), bytes)| {
+        (*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap())
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+/// The optimiser's file for weights of these names and shapes.
+pub(crate) fn optimizer(of: &[(&str, &[usize])], step: i64) -> Vec<u8> {
+    let zeros = vec![0; 1 << 10];
+    let step = step.to_le_bytes();
+    let mut views = vec![("step".to_owned(), TensorView::new(Dtype::I64, vec![1], &step).unwrap())];
+    for (name, shape) in of {
+        for prefix in ["m", "v"] {
+            let bytes = &zeros[..4 * shape.iter().product::<usize>()];
+            let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap();
+            views.push((format!("{prefix}.{name}"), view));
+        }
+    }
+    safetensors::serialize(views, None).unwrap()
+}
+
+/// Writes the checkpoint of a step; `value` is what its weight is.
+pub(crate) fn write(folder: &Path, step: u64, value: f32) -> Result<Checkpoint<u32>, CheckpointError> {
+    let mut writer = Writer::begin(folder, step)?;
+    writer.put(MODEL, &tensors(&[("w", &[2], value)]))?;
+    writer.put(EMA, &tensors(&[("w", &[2], value / 2.0)]))?;
+    writer.put(OPTIMIZER, &optimizer(&[("w", &[2])], step as i64))?;
+    writer.put(CONFIG, b"seed = 3\n")?;
+    writer.commit(State::new(step, 3, 5))
+}
+
+/// A folder with the checkpoints of some steps.
+pub(crate) fn folder(steps: &[u64]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for &step in steps {
+        write(folder.path(), step, step as f32).unwrap();
+    }
+    folder
+}
+
+/// The step of the newest sound checkpoint, and why others were passed over.
+pub(crate) fn latest(folder: &Path) -> (Option<u64>, Vec<String>) {
+    let (latest, refused) = checkpoints::latest::<u32>(folder).unwrap();
+    (latest.map(|found| found.state.step), refused.iter().map(ToString::to_string).collect())
+}
+
+/// Every name below a folder, sorted.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Puts a file into a checkpoint and makes its manifest agree.
+pub(crate) fn replace(checkpoint: &Path, name: &str, bytes: &[u8]) {
+    fs::write(checkpoint.join(name), bytes).unwrap();
+    let path = checkpoint.join(MANIFEST);
+    let mut manifest: Manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    *manifest.files.iter_mut().find(|entry| entry.name == name).unwrap() = ManifestEntry::of(name, bytes);
+    fs::write(path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+/// The state of a checkpoint as text.
+pub(crate) fn state_text(checkpoint: &Path) -> String {
+    fs::read_to_string(checkpoint.join(STATE)).unwrap()
+}
+
+pub(crate) fn path_of(folder: &Path, step: u64) -> PathBuf {
+    folder.join(checkpoints::folder_name(step))
+}
