@@ -172,6 +172,8 @@ impl Plan {
         let text = config::to_toml(config)?;
         let fit = Fit { folder, config: &text, stop: &signals.stop };
         let resumed = fit.resume(&mut trainer)?;
+        // From here on there is something to save.
+        signals.hold();
         let first = trainer.steps_done();
         let (height, width, channels) = self.dataset.shape();
         let classes = config.model.classes.map(|n| format!(" of {n} classes")).unwrap_or_default();
