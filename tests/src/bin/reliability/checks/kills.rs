@@ -55,28 +55,25 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
                 }
                 before < count
             };
-            let life = live(context, &reference, number, again);
-            done.push(life.map_err(|error| format!("run {number}: {error:#}")));
+            let mut life = Life::default();
+            let result = live(context, &reference, number, again, &mut life);
+            done.push((life, result.err().map(|error| format!("run {number}: {error:#}"))));
         }
         Ok(done)
     });
-    let (mut sound, mut complaints) = (Vec::new(), tried.complaints);
-    for life in tried.held.into_iter().flatten() {
-        match life {
-            Ok(life) => sound.push(life),
-            Err(complaint) => complaints.push(complaint),
-        }
-    }
-    // A run that failed has had one kill, or one restart, too many.
-    let survived: u64 = sound.iter().map(|life| life.kills).sum();
-    let most_lost = sound.iter().map(|life| life.most_lost).max().unwrap_or(0);
+    let lives: Vec<(Life, Option<String>)> = tried.held.into_iter().flatten().collect();
+    let sum = |count: fn(&Life) -> u64| lives.iter().map(move |(life, _)| count(life));
+    let tried: u64 = sum(|life| life.kills).sum();
+    let most_lost = sum(|life| life.most_lost).max().unwrap_or(0);
+    let complaints: Vec<String> = lives.iter().filter_map(|(_, complaint)| complaint.clone()).collect();
     let failed = complaints.len();
     Ok(Outcome {
-        tried: survived + failed as u64,
-        survived,
+        tried,
+        // A run that failed did so after one of its kills.
+        survived: tried.saturating_sub(failed as u64),
         figure: format!(
             "{} runs finished as undisturbed, {failed} not; at most {most_lost} steps lost, a checkpoint every {INTERVAL}",
-            sound.len(),
+            lives.len() - failed,
         ),
         complaints,
     })
@@ -88,9 +85,9 @@ fn live(
     reference: &Reference,
     number: u64,
     mut again: impl FnMut() -> bool,
-) -> anyhow::Result<Life> {
+    life: &mut Life,
+) -> anyhow::Result<()> {
     let place = context.place()?;
-    let mut life = Life::default();
     let mut wanted = again();
     loop {
         let from = newest_saved(&place);
@@ -113,8 +110,7 @@ fn live(
         wanted = life.kills < KILLS_A_RUN && again();
     }
     End::of(&place)?.ensure_same(&reference.end)?;
-    ensure_tidy(&place)?;
-    Ok(life)
+    ensure_tidy(&place)
 }
 
 /// The program must have been killed, or have done its work; where it said from which step it goes on, it must have
