@@ -84,7 +84,7 @@ impl Reference {
 pub(crate) struct End {
     /// The step of the last checkpoint.
     pub(crate) step: u64,
-    /// SHA-256 by name, of the files of the last checkpoint and of the last grid.
+    /// SHA-256 by name, of the files of the last checkpoint and of all grids.
     files: BTreeMap<String, String>,
     /// The lines of `metrics.jsonl` without `images_per_s`.
     records: Vec<Value>,
@@ -96,10 +96,7 @@ impl End {
         let step = newest_saved(place);
         let mut names: Vec<String> = Vec::new();
         for folder in [checkpoint(step), String::from("run/samples")] {
-            let inside = place.names(&folder).into_iter().map(|name| format!("{folder}/{name}"));
-            names.extend(
-                inside.filter(|name| folder != "run/samples" || name.contains(&format!("{step:08}"))),
-            );
+            names.extend(place.names(&folder).into_iter().map(|name| format!("{folder}/{name}")));
         }
         let files = names.into_iter().map(|name| Ok((name.clone(), place.sha256(&name)?)));
         let records = records(place)?.into_iter().map(|mut record| {
@@ -115,9 +112,10 @@ impl End {
 
     /// Fails, naming the first difference, unless the other run ended in the same way.
     pub(crate) fn ensure_same(&self, other: &Self) -> anyhow::Result<()> {
-        ensure!(self.files.keys().eq(other.files.keys()), "{:?}, and {:?}", self.files, other.files);
+        let missing = other.files.keys().find(|name| !self.files.contains_key(*name));
+        ensure!(missing.is_none(), "there is no {}", missing.map_or("", String::as_str));
         for (name, sha256) in &self.files {
-            ensure!(other.files[name] == *sha256, "{name} is not that of the undisturbed run");
+            ensure!(other.files.get(name) == Some(sha256), "{name} is not that of the undisturbed run");
         }
         for (mine, others) in self.records.iter().zip(&other.records) {
             ensure!(mine == others, "metrics.jsonl: {mine}, and undisturbed {others}");

@@ -17,7 +17,7 @@ pub(crate) const CHECK: Check = Check {
     meaning: "Runs with dropout and an average of the weights, half of them with classes and label dropout, are \
               interrupted one to three times by SIGINT, SIGTERM or SIGKILL, at random moments, within an epoch or at \
               its edge, and go on with another number of threads for reading. Every file of the last checkpoint and \
-              the last grid must have the SHA-256 of the undisturbed run's, and every line of `metrics.jsonl` its \
+              every grid must have the SHA-256 of the undisturbed run's, and every line of `metrics.jsonl` its \
               numbers.",
     run,
 };
@@ -28,11 +28,11 @@ const EPOCH: u64 = 10;
 /// Checkpoints lie in the middle of a logged interval, and neither divides an epoch.
 const PLAIN: Recipe = Recipe {
     steps: 50,
-    set: "train.batch=3 train.log_every=2 train.checkpoint_every=7 model.dropout=0.1 train.ema_decay=0.9",
+    set: "train.batch=3 train.log_every=2 train.checkpoint_every=7 train.sample_every=14 model.dropout=0.1 train.ema_decay=0.9",
 };
 const CLASSES: Recipe = Recipe {
     steps: 50,
-    set: "train.batch=3 train.log_every=2 train.checkpoint_every=7 model.dropout=0.1 train.ema_decay=0.9 \
+    set: "train.batch=3 train.log_every=2 train.checkpoint_every=7 train.sample_every=14 model.dropout=0.1 train.ema_decay=0.9 \
           model.classes=10 train.label_dropout=0.2",
 };
 
