@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use zip::write::FileOptions;
@@ -105,7 +105,7 @@ impl<R: Read + Seek> Npz<R> {
 /// A zip64 directory can claim 2^64 entries, and room for them would be reserved at once. Numpy writes one
 /// only for archives above 4 GiB.
 fn refuse_zip64<R: Read + Seek>(name: &str, reader: &mut R, length: u64) -> Result<(), DatasetError> {
-    let wrong = |e: std::io::Error| DatasetError::malformed(name, FORMAT, "a zip archive", e.to_string());
+    let wrong = |e: io::Error| DatasetError::malformed(name, FORMAT, "a zip archive", e.to_string());
     let start = length.saturating_sub(END_RECORD + u64::from(u16::MAX) + 20);
     reader.seek(SeekFrom::Start(start)).map_err(wrong)?;
     let mut tail = Vec::new();
@@ -152,28 +152,34 @@ fn refuse_zip64<R: Read + Seek>(name: &str, reader: &mut R, length: u64) -> Resu
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write_npz(path: &Path, arrays: &[(&str, AnyArray)]) -> Result<(), DatasetError> {
-    let write = |writer: &mut std::io::BufWriter<std::fs::File>| {
-        let mut zip = ZipWriter::new(writer);
-        for (index, (name, array)) in arrays.iter().enumerate() {
-            if arrays[..index].iter().any(|(other, _)| other == name) {
-                return Err(std::io::Error::other(format!("the array name {name:?} comes twice")));
-            }
-            let options = FileOptions::default()
-                .compression_method(CompressionMethod::Stored)
-                .last_modified_time(DateTime::default())
-                .unix_permissions(0o644)
-                .large_file(true);
-            zip.start_file(format!("{name}.npy"), options)?;
-            match array {
-                AnyArray::U8(a) => encode_npy(&mut zip, a)?,
-                AnyArray::I64(a) => encode_npy(&mut zip, a)?,
-                AnyArray::F32(a) => encode_npy(&mut zip, a)?,
-                AnyArray::F64(a) => encode_npy(&mut zip, a)?,
-            }
+    files::write_atomic_with(path, |writer| encode_npz(writer, arrays))
+        .map_err(|e| DatasetError::io(path, "write", e))
+}
+
+/// Writes arrays to a stream as [`write_npz`] does to a file.
+///
+/// # Errors
+/// Those of the stream; also for a name that comes twice.
+pub fn encode_npz(writer: impl Write + Seek, arrays: &[(&str, AnyArray)]) -> io::Result<()> {
+    let mut zip = ZipWriter::new(writer);
+    for (index, (name, array)) in arrays.iter().enumerate() {
+        if arrays[..index].iter().any(|(other, _)| other == name) {
+            return Err(io::Error::other(format!("the array name {name:?} comes twice")));
         }
-        zip.finish()?.flush()
-    };
-    files::write_atomic_with(path, write).map_err(|e| DatasetError::io(path, "write", e))
+        let options = FileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::default())
+            .unix_permissions(0o644)
+            .large_file(true);
+        zip.start_file(format!("{name}.npy"), options)?;
+        match array {
+            AnyArray::U8(a) => encode_npy(&mut zip, a)?,
+            AnyArray::I64(a) => encode_npy(&mut zip, a)?,
+            AnyArray::F32(a) => encode_npy(&mut zip, a)?,
+            AnyArray::F64(a) => encode_npy(&mut zip, a)?,
+        }
+    }
+    zip.finish()?.flush()
 }
 
 #[cfg(test)]

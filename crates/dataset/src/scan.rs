@@ -47,26 +47,41 @@ pub(crate) fn scan(root: &Path) -> Result<Listing, DatasetError> {
     let Walk { mut entries, ignored, .. } = walk;
     // Component by component: the order does not depend on how the system lists a folder.
     entries.sort_by(|a, b| a.relative.cmp(&b.relative));
-    let class = |entry: &Entry| {
-        let mut components = entry.relative.components();
-        let first = components.next()?.as_os_str().to_string_lossy().into_owned();
-        components.next().map(|_| first)
-    };
-    let in_root = entries.iter().filter(|entry| class(entry).is_none()).count();
-    let mut class_names: Vec<String> = Vec::new();
-    if in_root == 0 {
-        for entry in &mut entries {
-            let name = class(entry).unwrap_or_default();
-            if class_names.last() != Some(&name) {
-                class_names.push(name);
-            }
-            entry.label = u32::try_from(class_names.len() - 1).ok();
-        }
-    } else if in_root < entries.len() {
+    let (class_names, labels) = class_labels(entries.iter().map(|entry| entry.relative.as_path()));
+    if class_names.is_empty() && entries.iter().any(|entry| entry.relative.components().nth(1).is_some()) {
         let root = root.display();
         tracing::warn!(%root, "images beside sub-folders with images: the set has no labels");
     }
+    for (entry, label) in entries.iter_mut().zip(labels) {
+        entry.label = Some(label);
+    }
     Ok(Listing { entries, class_names, ignored })
+}
+
+/// Classes of the images of a folder by their paths below it, which are sorted: the first component of each is its
+/// class, and the label, one a path, counts the classes from 0. An image in the folder itself means that there are
+/// none: both are empty then.
+///
+/// ```
+/// let paths = ["bird/9.png", "cat/1.png", "cat/deep/3.png"].map(std::path::Path::new);
+/// let (names, labels) = dataset::class_labels(paths);
+/// assert_eq!(names, ["bird", "cat"]);
+/// assert_eq!(labels, [0, 1, 1]);
+/// ```
+#[must_use]
+pub fn class_labels<'a>(paths: impl IntoIterator<Item = &'a Path>) -> (Vec<String>, Vec<u32>) {
+    let (mut folders, mut labels) = (Vec::new(), Vec::new());
+    for path in paths {
+        let mut components = path.components();
+        let (Some(folder), Some(_)) = (components.next(), components.next()) else {
+            return (Vec::new(), Vec::new());
+        };
+        if folders.last() != Some(&folder) {
+            folders.push(folder);
+        }
+        labels.push(u32::try_from(folders.len() - 1).unwrap_or(u32::MAX));
+    }
+    (folders.iter().map(|folder| folder.as_os_str().to_string_lossy().into_owned()).collect(), labels)
 }
 
 struct Walk<'a> {

@@ -1,18 +1,18 @@
 //! The wrong calls, and the exit code of each.
 
 /// The words of a call, and the exit code it must end with.
-pub(crate) struct Call {
-    pub(crate) line: &'static str,
+pub(crate) struct Call<'a> {
+    pub(crate) line: &'a str,
     pub(crate) code: i32,
 }
 
 /// A mistake of usage or of configuration.
-const fn usage(line: &'static str) -> Call {
+const fn usage(line: &str) -> Call<'_> {
     Call { line, code: 2 }
 }
 
 /// Something is wrong with a file or with the machine.
-const fn failure(line: &'static str) -> Call {
+const fn failure(line: &str) -> Call<'_> {
     Call { line, code: 1 }
 }
 
@@ -38,7 +38,7 @@ macro_rules! classes {
 }
 
 /// Every mistake, by theme.
-pub(crate) const CALLS: &[Call] = &[
+pub(crate) const CALLS: &[Call<'static>] = &[
     // Names of commands, flags, presets, keys.
     usage("trian"),
     usage("train --perset tiny-16"),
