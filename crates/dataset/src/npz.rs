@@ -77,7 +77,7 @@ impl<R: Read + Seek> Npz<R> {
     ///
     /// # Errors
     /// [`DatasetError::Unsuitable`] when it is not there, naming those that are; [`DatasetError::Malformed`];
-    /// [`DatasetError::TooLarge`] when it would inflate to more than 64 MiB and 200 times its compressed size.
+    /// [`DatasetError::TooLarge`] when it would take more than 16 MiB and 200 times its compressed size in memory.
     pub fn array(&mut self, array: &str) -> Result<AnyArray, DatasetError> {
         let Some(&index) = self.entries.get(array) else {
             let names: Vec<_> = self.names().collect();
@@ -92,7 +92,7 @@ impl<R: Read + Seek> Npz<R> {
         let limit = inflate_limit(entry.compressed_size().min(self.length));
         let declared = entry.size();
         let header = read_header(&file, &mut entry)?;
-        check_size(&file, "the array", header.data_bytes, limit)?;
+        check_size(&file, "the array", header.memory_bytes(), limit)?;
         let needed = header.bytes.len() as u64 + header.data_bytes;
         if needed != declared {
             let expected = format!("{needed} bytes for shape {:?}", header.shape);
@@ -241,15 +241,26 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_before_it_is_inflated() {
-        // 80 MiB of zeros are 80 KiB when deflated.
-        let data = npy(&Array1::<u8>::zeros(80 << 20).into());
+        // 20 MiB of zeros are 20 KiB when deflated.
+        let data = npy(&Array1::<u8>::zeros(20 << 20).into());
         let bytes = archive(&[("x.npy", &data)], CompressionMethod::Deflated);
         assert!(bytes.len() < 1 << 20);
         let error = Npz::new("x.npz", Cursor::new(bytes)).unwrap().array("x").unwrap_err();
         assert!(
-            matches!(error, DatasetError::TooLarge { needed: 83_886_080, limit: 67_108_864, .. }),
+            matches!(error, DatasetError::TooLarge { needed: 20_971_520, limit: 16_777_216, .. }),
             "{error}"
         );
+    }
+
+    #[test]
+    fn narrow_integers_count_as_what_they_become() {
+        let header = "{'descr': '|i1', 'fortran_order': False, 'shape': (3145728,)}";
+        let start =
+            [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat();
+        let data = [start, vec![0; 3 << 20]].concat();
+        let bytes = archive(&[("x.npy", &data)], CompressionMethod::Deflated);
+        let error = Npz::new("x.npz", Cursor::new(bytes)).unwrap().array("x").unwrap_err();
+        assert!(matches!(error, DatasetError::TooLarge { needed: 25_165_824, .. }), "{error}");
     }
 
     #[test]

@@ -9,22 +9,24 @@ pub(crate) struct Claims {
     pub(crate) flags: u16,
     pub(crate) compressed: u32,
     pub(crate) size: u32,
+    pub(crate) crc: u32,
 }
 
 impl Claims {
     /// The truth about a stored entry.
-    pub(crate) fn honest(length: usize) -> Self {
-        Self { method: 0, flags: 0, compressed: length as u32, size: length as u32 }
+    pub(crate) fn honest(data: &[u8]) -> Self {
+        let length = data.len() as u32;
+        Self { method: 0, flags: 0, compressed: length, size: length, crc: crc(data) }
     }
 }
 
-/// The archive; `inflated` is what the checksum is of.
-pub(crate) fn of_one(name: &str, data: &[u8], inflated: &[u8], claims: Claims) -> Vec<u8> {
+/// The archive.
+pub(crate) fn of_one(name: &str, data: &[u8], claims: Claims) -> Vec<u8> {
     let common = |out: &mut Vec<u8>| {
         for field in [20, claims.flags, claims.method, 0, 0x21] {
             out.extend(field.to_le_bytes());
         }
-        for field in [crc(inflated), claims.compressed, claims.size] {
+        for field in [claims.crc, claims.compressed, claims.size] {
             out.extend(field.to_le_bytes());
         }
         out.extend((name.len() as u16).to_le_bytes());

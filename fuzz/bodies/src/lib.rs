@@ -7,12 +7,14 @@
 //! damage to it (`tests/damage.rs`).
 
 mod archive;
+pub mod bombs;
 mod cifar;
 mod gzip;
 mod idx;
 mod npy;
 mod npz;
 mod picture;
+mod png;
 mod seeds;
 mod target;
 mod words;

@@ -27,7 +27,7 @@ pub(crate) fn image(data: &[u8]) {
     // The shape follows from what is asked for.
     let size = 1 + data.len() % 9;
     let fit = [Fit::Crop, Fit::Stretch, Fit::Pad][data.len() % 3];
-    let channels = if data.len() % 2 == 0 { 1 } else { 3 };
+    let channels = if data.len().is_multiple_of(2) { 1 } else { 3 };
     let fitted = parse_image("fuzz", data, Some(size), Some(channels), fit).expect("decoded before");
     assert_eq!(fitted.dim(), (size, size, channels));
 }

@@ -56,14 +56,8 @@ pub(crate) fn idx_gz() -> Seeds {
     with_name[3] = 8;
     with_name.splice(10..10, *b"labels\0");
     seeds.push(("with-name".into(), with_name));
-    seeds.push(("deflated".into(), deflated(&files[2].1)));
+    seeds.extend(gzip::compressed(&files[2].1[..]).ok().map(|bytes| ("compressed".into(), bytes)));
     seeds
-}
-
-fn deflated(data: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut encoder = flate2::read::GzEncoder::new(data, flate2::Compression::best());
-    std::io::Read::read_to_end(&mut encoder, &mut bytes).map(|_| bytes).unwrap_or_default()
 }
 
 pub(crate) fn cifar() -> Seeds {
@@ -148,18 +142,15 @@ pub(crate) fn npz() -> Seeds {
     seeds.push(("claims-16-mib".into(), claims(0, 0, length, [0xff, 0xff, 0xff])));
     seeds.push(("claims-deflated".into(), claims(8, 0, length, [low, high, 0])));
     seeds.push(("claims-locked".into(), claims(0, 1, length, [low, high, 0])));
-    seeds.push(("archive".into(), of_one("x.npy", bytes, bytes, Claims::honest(bytes.len()))));
+    seeds.push(("archive".into(), of_one("x.npy", bytes, Claims::honest(bytes))));
     let mut several = Cursor::new(Vec::new());
     let arrays = arrays();
     if encode_npz(&mut several, &arrays[..3]).is_ok() {
         seeds.push(("several".into(), several.into_inner()));
     }
-    let mut stream = Vec::new();
-    let mut encoder = flate2::read::DeflateEncoder::new(&bytes[..], flate2::Compression::best());
-    if std::io::Read::read_to_end(&mut encoder, &mut stream).is_ok() {
-        let claims =
-            Claims { method: 8, flags: 0, compressed: stream.len() as u32, size: bytes.len() as u32 };
-        seeds.push(("deflated".into(), of_one("x.npy", &stream, bytes, claims)));
+    if let Ok((stream, ..)) = gzip::deflated(&bytes[..]) {
+        let claims = Claims { method: 8, compressed: stream.len() as u32, ..Claims::honest(bytes) };
+        seeds.push(("deflated".into(), of_one("x.npy", &stream, claims)));
     }
     seeds.push((
         "zip64".into(),

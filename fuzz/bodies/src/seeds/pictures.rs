@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
 use super::{Seeds, named};
-use crate::gzip::crc;
+use crate::png::{chunk, png, zlib};
 
 const KINDS: [(&str, ImageFormat); 4] = [
     ("png", ImageFormat::Png),
@@ -63,34 +63,16 @@ fn by_hand() -> Vec<(&'static str, Vec<u8>)> {
     let transparent = chunk(b"tRNS", &[255, 0]);
     // A TIFF header and one entry: orientation (0x0112) 6.
     let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
-    let text = [&b"a\0\0"[..], &zlib(b"text")].concat();
-    let profile = [&b"p\0\0"[..], &zlib(&[0; 128])].concat();
+    let text = [&b"a\0\0"[..], &zlib(&b"text"[..])].concat();
+    let profile = [&b"p\0\0"[..], &zlib(&[0; 128][..])].concat();
     vec![
-        ("palette-png", png([2, 2, 8, 3], &[palette, transparent], &[0, 0, 1, 0, 1, 0])),
-        ("bits-png", png([3, 1, 1, 0], &[], &[0, 0b1010_0000])),
-        ("turned-png", png([2, 1, 8, 0], &[chunk(b"eXIf", exif)], &[0, 10, 200])),
-        ("texts-png", png([1, 1, 8, 0], &[chunk(b"zTXt", &text), chunk(b"iCCP", &profile)], &[0, 9])),
+        ("palette-png", png((2, 2), [8, 3], &[palette, transparent], &zlib(&[0, 0, 1, 0, 1, 0][..]))),
+        ("bits-png", png((3, 1), [1, 0], &[], &zlib(&[0, 0b1010_0000][..]))),
+        ("turned-png", png((2, 1), [8, 0], &[chunk(b"eXIf", exif)], &zlib(&[0, 10, 200][..]))),
+        (
+            "texts-png",
+            png((1, 1), [8, 0], &[chunk(b"zTXt", &text), chunk(b"iCCP", &profile)], &zlib(&[0, 9][..])),
+        ),
         ("gif", b"GIF89a\x01\0\x01\0\0\0\0".to_vec()),
     ]
-}
-
-fn png([width, height, depth, color]: [u8; 4], more: &[Vec<u8>], rows: &[u8]) -> Vec<u8> {
-    let header = [0, 0, 0, width, 0, 0, 0, height, depth, color, 0, 0, 0];
-    let mut bytes = [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header)].concat();
-    more.iter().for_each(|extra| bytes.extend(extra));
-    bytes.extend(chunk(b"IDAT", &zlib(rows)));
-    bytes.extend(chunk(b"IEND", &[]));
-    bytes
-}
-
-/// A PNG chunk: length, kind, data, CRC-32 of kind and data.
-fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
-    let body = [&kind[..], data].concat();
-    [&(data.len() as u32).to_be_bytes()[..], &body, &crc(&body).to_be_bytes()].concat()
-}
-
-fn zlib(data: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut encoder = flate2::read::ZlibEncoder::new(data, flate2::Compression::best());
-    std::io::Read::read_to_end(&mut encoder, &mut bytes).map(|_| bytes).unwrap_or_default()
 }
