@@ -165,7 +165,7 @@ mod tests {
             assert!(line.contains(part), "{part}: {line}");
         }
         let line = words(&harness(&workspace, &Args::default(), &programs, Some("r".as_ref()))).join(" ");
-        assert!(line.ends_with("--quick --bad-input r"), "{line}");
+        assert!(line.contains("--quick --only kills,") && line.ends_with("--bad-input r"), "{line}");
     }
 
     #[test]
