@@ -72,7 +72,7 @@ fn build(workspace: &Workspace, args: &Args) -> anyhow::Result<Programs> {
     let target = target_folder()?;
     let folder = target.join(if args.full { "release" } else { "debug" });
     let file = |name: &str| folder.join(format!("{name}{}", env::consts::EXE_SUFFIX));
-    let programs = Programs {
+    let mut programs = Programs {
         harness: target.join(format!("debug/reliability{}", env::consts::EXE_SUFFIX)),
         ddpm: file("ddpm"),
         faulty: file("ddpm-faults"),
@@ -81,6 +81,9 @@ fn build(workspace: &Workspace, args: &Args) -> anyhow::Result<Programs> {
         run_to_success(&mut cargo_build(workspace, args, &["--features", "faults"]))?;
         fs::copy(&programs.ddpm, &programs.faulty)
             .with_context(|| format!("{} cannot be copied", programs.ddpm.display()))?;
+    } else {
+        // No check of this run asks for a fault.
+        programs.faulty.clone_from(&programs.ddpm);
     }
     run_to_success(&mut cargo_build(workspace, args, &[]))?;
     let mut harness = process::cargo(workspace);
