@@ -16,7 +16,7 @@ fn a_run_of_0_1_0_loads() {
 }
 
 #[test]
-fn files_from_before_there_were_labels_and_predictions_of_classes_load() {
+fn files_without_the_keys_that_came_later_load() {
     let without = TINY_16.replace("label_dropout = 0.0\n", "").replace("time_channels = 64\n", "");
     let config = from_toml(&without).unwrap();
     assert_eq!((config.train.label_dropout, config.model.time_width()), (0.0, 64));

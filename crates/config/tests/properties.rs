@@ -239,7 +239,7 @@ proptest! {
 }
 
 #[test]
-fn numbers_of_every_key_reach_their_place() {
+fn a_difference_names_key_and_both_values() {
     let config = from_toml(DUMP).unwrap();
     let changed = config.with(&parse_set("train.lr = 0.25").unwrap()).unwrap();
     assert_eq!(differences(&config, &changed).unwrap(), ["train.lr is 0.002 there and 0.25 here"]);
