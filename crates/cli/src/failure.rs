@@ -6,6 +6,7 @@ use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
+use config::ConfigError;
 use dataset::DatasetError;
 use tensor_io::TensorIoError;
 use trainer::TrainerError;
@@ -41,23 +42,6 @@ pub(crate) fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
     anyhow::Error::new(Usage(error.into()))
 }
 
-/// Wrong data, told in words that are not those of the error itself.
-#[derive(Debug)]
-struct WrongData(String);
-
-impl fmt::Display for WrongData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for WrongData {}
-
-/// An error of the data.
-pub(crate) fn wrong_data(text: String) -> anyhow::Error {
-    anyhow::Error::new(WrongData(text))
-}
-
 /// `bail!` for mistakes of usage.
 macro_rules! bail_usage {
     ($($arg:tt)*) => { return Err($crate::failure::usage(anyhow::anyhow!($($arg)*))) };
@@ -82,7 +66,7 @@ pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode
 
 /// The exit code of an error, by its kind.
 fn code_of(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<Usage>()) {
+    if error.chain().any(is_usage) {
         return USAGE;
     }
     // A full disk is a full disk, whatever was being written.
@@ -95,7 +79,8 @@ fn code_of(error: &anyhow::Error) -> u8 {
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     // The same crate writes results, which are no data.
     let writing = matches!(cause.downcast_ref(), Some(DatasetError::Io { action: "write", .. }));
-    if cause.is::<WrongData>() || (cause.is::<DatasetError>() && !writing) {
+    let config = cause.downcast_ref::<ConfigError>();
+    if config.is_some_and(ConfigError::is_data) || (cause.is::<DatasetError>() && !writing) {
         return Some(DATA);
     }
     match (cause.downcast_ref(), cause.downcast_ref()) {
@@ -118,6 +103,10 @@ fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
 
 fn is_out_of_memory(text: &str) -> bool {
     text.contains("out of memory") || text.contains("not enough memory")
+}
+
+fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<Usage>() || cause.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_usage)
 }
 
 /// The error and its causes, outermost first; a cause that the text before it tells already is left out.
