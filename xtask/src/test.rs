@@ -1,13 +1,15 @@
-//! `cargo xtask test`: formatting, lints, docs, each crate's tests alone, then the program end to end.
+//! `cargo xtask test`: formatting, lints, docs, each crate's tests alone, then the program end to end, and what it survives.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use crate::check::Report;
 use crate::process::{self, Exit};
-use crate::setup;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
+use crate::{reliability, setup};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
@@ -70,7 +72,10 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     if packages.iter().any(|name| name == END_TO_END) && !(whole && args.fast) {
         // They run the built program, which lies beside their own folder: target/debug/ddpm.
         report.command_if(libtorch, "program", &mut run.program());
-        report.command_if(libtorch, "end to end", &mut run.tests(END_TO_END));
+        let reports = workspace.root().join("target/tmp/bad_input_reports");
+        report.command_if(libtorch, "end to end", &mut run.end_to_end(&reports)?);
+        // The quick run of `cargo xtask reliability`.
+        report.step_if(libtorch, "reliability", || reliability::quick(workspace, args.locked, &reports));
     }
     Ok(())
 }
@@ -148,6 +153,17 @@ impl Run<'_> {
             cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
         }
         cargo
+    }
+
+    /// The tests of the whole program, which leave reports of what they tried for the last step.
+    fn end_to_end(&self, reports: &Path) -> anyhow::Result<Command> {
+        if reports.exists() {
+            fs::remove_dir_all(reports).with_context(|| reports.display().to_string())?;
+        }
+        fs::create_dir_all(reports).with_context(|| reports.display().to_string())?;
+        let mut cargo = self.tests(END_TO_END);
+        cargo.env("DDPM_BAD_INPUT_REPORT", reports);
+        Ok(cargo)
     }
 
     /// The program, in the profile of the tests: what it depends on is built by then.

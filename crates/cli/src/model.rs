@@ -113,8 +113,10 @@ pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
     for error in &refused {
         warn!("passing over a damaged checkpoint: {error}");
     }
-    latest.ok_or_else(|| match refused.first() {
-        Some(first) => anyhow!("--run {}: no sound checkpoint: {first}", run.display()),
+    latest.ok_or_else(|| match refused.into_iter().next() {
+        Some(first) => {
+            anyhow::Error::new(first).context(format!("--run {}: no sound checkpoint", run.display()))
+        }
         None => anyhow!("--run {}: no checkpoint yet", run.display()),
     })
 }

@@ -6,12 +6,14 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod leftovers;
 mod pending;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+pub use leftovers::remove_leftovers;
 pub use pending::PendingFile;
 
 /// Replaces `path` by `bytes`; a reader sees the old content or the new, never a part.

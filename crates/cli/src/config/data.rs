@@ -8,7 +8,7 @@ use dataset::{Dataset, DatasetError, Fit, OnBad, OpenOptions, Source};
 
 use crate::config::DataConfig;
 use crate::config::suggest::nearest;
-use crate::failure::{bail_usage, usage};
+use crate::failure::{bail_usage, usage, wrong_data};
 
 impl DataConfig {
     /// The same images without a border.
@@ -56,11 +56,18 @@ fn explain(error: DatasetError) -> anyhow::Error {
             usage(anyhow!("--data: {error}{hint}"))
         }
         DatasetError::MixedSizes { .. } => usage(anyhow!("--data: {error}: --set data.size=32")),
-        DatasetError::BadImages { folder, count, total, first } => anyhow!(
-            "--data: {folder}: {count} of {total} images cannot be read: {}{}; --set data.on_bad=skip leaves them out",
-            first.first().map(String::as_str).unwrap_or_default(),
-            if count > 1 { ", for example" } else { "" },
-        ),
+        DatasetError::BadImages { folder, total, reasons } => {
+            let count = reasons.len();
+            // One line says what is wrong; which files they are takes as many lines as there are.
+            if count > 1 {
+                reasons.iter().for_each(|line| tracing::warn!("cannot be read: {line}"));
+            }
+            let example = reasons.first().map(String::as_str).unwrap_or_default();
+            let listed = if count > 1 { ", for example" } else { "" };
+            wrong_data(format!(
+                "--data: {folder}: {count} of {total} images cannot be read: {example}{listed}; --on-bad skip leaves them out"
+            ))
+        }
         error => anyhow::Error::new(error).context("--data"),
     }
 }

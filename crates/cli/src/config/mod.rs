@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use trainer::TrainConfig;
 use unet::UNetConfig;
 
-pub(crate) use overrides::parse_set;
+pub(crate) use overrides::{Override, parse_set};
 pub(crate) use presets::{PRESETS, preset_table};
 pub(crate) use resolve::{Layers, Resolved};
 pub(crate) use schedule::ScheduleConfig;

@@ -29,6 +29,11 @@ pub(crate) fn parse_set(text: &str) -> anyhow::Result<Override> {
 }
 
 impl Override {
+    /// A key and a text, as a flag of its own says it.
+    pub(crate) fn text(key: &str, text: &str) -> Self {
+        Self { path: key.split('.').map(str::to_owned).collect(), value: Value::String(text.to_owned()) }
+    }
+
     /// Writes the value into a table, making the tables on the way.
     pub(crate) fn apply(&self, table: &mut Table) -> anyhow::Result<()> {
         let Some((last, parents)) = self.path.split_last() else { return Ok(()) };

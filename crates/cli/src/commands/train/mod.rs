@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use trainer::{Batch, BoxError, Fit, Outcome, RunFolder, Trainer};
 use unet::{Pass, UNet};
 
-use crate::config::{self, Config, Layers, parse_set};
+use crate::config::{self, Config, Layers, Override, parse_set};
 use crate::device;
 use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
@@ -44,6 +44,9 @@ pub(crate) struct Train {
     /// Images: a folder, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC")]
     data: Option<String>,
+    /// What to do about images that cannot be read: fail, after all were looked at, or skip [default: fail]
+    #[arg(long, value_name = "WHAT")]
+    on_bad: Option<String>,
     /// Run folder [default: runs/PRESET]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
@@ -84,7 +87,9 @@ impl Train {
 
     /// The configuration of the flags.
     fn fresh(&self) -> anyhow::Result<Plan> {
-        let set = self.set.iter().map(|text| parse_set(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut set = self.set.iter().map(|text| parse_set(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        // A flag wins over --set of the same key.
+        set.extend(self.on_bad.as_ref().map(|what| Override::text("data.on_bad", what)));
         let layers = Layers {
             preset: self.preset.as_deref(),
             file: self.config.as_deref(),
@@ -98,9 +103,9 @@ impl Train {
 
     /// The configuration of the run folder.
     fn resumed(&self) -> anyhow::Result<Plan> {
-        if self.preset.is_some() || self.config.is_some() || self.data.is_some() {
+        if self.preset.is_some() || self.config.is_some() || self.data.is_some() || self.on_bad.is_some() {
             bail_usage!(
-                "--resume takes the configuration of the run; leave out --preset, --config and --data"
+                "--resume takes the configuration of the run; leave out --preset, --config, --data and --on-bad"
             );
         }
         let run = match &self.run {
@@ -172,6 +177,8 @@ impl Plan {
         let text = config::to_toml(config)?;
         let fit = Fit { folder, config: &text, stop: &signals.stop };
         let resumed = fit.resume(&mut trainer)?;
+        // From here on there is something to save.
+        signals.hold();
         let first = trainer.steps_done();
         let (height, width, channels) = self.dataset.shape();
         let classes = config.model.classes.map(|n| format!(" of {n} classes")).unwrap_or_default();
