@@ -2,8 +2,6 @@
 //! a bomb that never ends fails by never ending.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
-#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
-
 use std::env;
 use std::path::Path;
 use std::process::Command;
