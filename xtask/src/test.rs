@@ -13,6 +13,8 @@ use crate::{reliability, setup};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
+/// The member outside `crates/` that replays the corpora of the fuzz targets.
+const FUZZ_BODIES: &str = "fuzz-bodies";
 
 /// A folder that does not exist: whatever asks for libtorch with this fails.
 const NOWHERE: &str = "/no-libtorch-on-this-machine";
@@ -83,7 +85,7 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
 /// The members to test, bottom-up: those asked for, or all.
 fn packages(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<String>> {
     let mut all = workspace.crates_bottom_up()?;
-    all.extend(["xtask", END_TO_END].map(String::from));
+    all.extend([FUZZ_BODIES, "xtask", END_TO_END].map(String::from));
     if let Some(unknown) = args.package.iter().find(|name| !all.contains(name)) {
         let message = format!(
             "-p {unknown}: expected a crate of this workspace ({}), found no such one",
@@ -97,9 +99,10 @@ fn packages(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<String>> {
     Ok(all)
 }
 
-/// Whether a crate builds without libtorch; xtask has to, the rest of the list is promised to users.
+/// Whether a crate builds without libtorch; xtask has to, fuzzing could not wait for it, the rest of the list is promised
+/// to users.
 fn is_libtorch_free(name: &str) -> bool {
-    name == "xtask" || LIBTORCH_FREE.contains(&name)
+    ["xtask", FUZZ_BODIES].contains(&name) || LIBTORCH_FREE.contains(&name)
 }
 
 /// The commands of one call.

@@ -4,14 +4,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::Outcome::{Harmless, Refused};
 use super::{Bomb, open_data};
 use crate::png::{png, zlib};
 
 #[cfg(unix)]
 pub(super) const BOMBS: &[Bomb] = &[
-    Bomb { name: "folder-linked-to-itself", outcome: Harmless, plant: plant_loop, set_off: open_data },
-    Bomb { name: "folders-linked-to-each-other", outcome: Refused, plant: plant_net, set_off: open_data },
+    Bomb { name: "folder-linked-to-itself", plant: plant_loop, set_off: open_data },
+    Bomb { name: "folders-linked-to-each-other", plant: plant_net, set_off: open_data },
 ];
 #[cfg(not(unix))]
 pub(super) const BOMBS: &[Bomb] = &[];
@@ -25,6 +24,8 @@ fn plant_image(folder: &Path) -> io::Result<()> {
 #[cfg(unix)]
 fn plant_loop(path: &Path) -> io::Result<()> {
     plant_image(&path.join("a"))?;
+    // The loop is left out; this is refused.
+    fs::write(path.join("a/broken.png"), [])?;
     std::os::unix::fs::symlink(path, path.join("a/up"))
 }
 

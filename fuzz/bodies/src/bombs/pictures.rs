@@ -2,58 +2,70 @@
 
 use std::fs;
 use std::io::{self, Cursor, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dataset::Fit;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
-use super::Bomb;
-use super::Outcome::{self, Harmless, Refused};
+use super::{Bomb, open_data};
 use crate::png::{chunk, png, zlib};
 
 /// What a bomb unpacks to.
 const LARGE: u64 = 256 << 20;
 
 pub(super) const BOMBS: &[Bomb] = &[
-    bomb("png-50000x50000", Refused, |path| fs::write(path, png((50_000, 50_000), [8, 2], &[], &few_rows()))),
-    bomb("png-16384x10900-of-few-rows", Refused, |path| {
+    bomb("png-50000x50000", |path| fs::write(path, png((50_000, 50_000), [8, 2], &[], &few_rows()))),
+    bomb("png-16384x10900-of-few-rows", |path| {
         fs::write(path, png((16_384, 10_900), [8, 2], &[], &few_rows()))
     }),
-    bomb("png-1x1-of-many-rows", Harmless, |path| {
-        fs::write(path, png((1, 1), [8, 0], &[], &zlib(io::repeat(0).take(LARGE))))
+    bomb("png-2x2-of-many-rows-and-no-filter", |path| {
+        let rows = io::repeat(0xff).take(LARGE);
+        fs::write(path, png((2, 2), [8, 0], &[], &zlib(rows)))
     }),
-    bomb("png-ztxt", Harmless, |path| plant_png_with(path, b"zTXt", b"Comment\0\0")),
-    bomb("png-itxt", Harmless, |path| plant_png_with(path, b"iTXt", b"Comment\0\x01\0\0\0")),
-    bomb("png-iccp", Harmless, |path| plant_png_with(path, b"iCCP", b"profile\0\0")),
-    bomb("jpeg-65535x65535", Refused, |path| plant_jpeg(path, (65_535, 65_535), false)),
-    bomb("jpeg-16384x10900-of-few-blocks", Refused, |path| plant_jpeg(path, (16_384, 10_900), false)),
-    bomb("jpeg-16384x10900-progressive", Refused, |path| plant_jpeg(path, (16_384, 10_900), true)),
+    bomb("png-ztxt", |path| plant_png_with(path, b"zTXt", b"Comment\0\0")),
+    bomb("png-itxt", |path| plant_png_with(path, b"iTXt", b"Comment\0\x01\0\0\0")),
+    bomb("png-iccp", |path| plant_png_with(path, b"iCCP", b"profile\0\0")),
+    bomb("jpeg-65535x65535", |path| plant_jpeg(path, (65_535, 65_535), false)),
+    bomb("jpeg-16384x10900-of-few-blocks", |path| plant_jpeg(path, (16_384, 10_900), false)),
+    bomb("jpeg-16384x10900-progressive", |path| plant_jpeg(path, (16_384, 10_900), true)),
     // Under the limit of small files: the most that one may cost.
-    bomb("jpeg-2300x2400-progressive", Harmless, |path| plant_jpeg(path, (2300, 2400), true)),
-    bomb("webp-2300x2400-of-one-colour", Harmless, |path| plant_webp(path, 2300, 2400)),
-    bomb("webp-16384x16384", Refused, |path| plant_webp(path, 16_384, 16_384)),
-    bomb("webp-11000x11000-of-one-colour", Refused, |path| plant_webp(path, 11_000, 11_000)),
-    bomb("bmp-2^31-columns", Refused, |path| plant_bmp(path, i32::MAX, 1)),
-    bomb("bmp-50000x50000", Refused, |path| plant_bmp(path, 50_000, -50_000)),
-    bomb("bmp-16384x10900-of-few-rows", Refused, |path| plant_bmp(path, 16_384, 10_900)),
+    granted("jpeg-2300x2400-progressive", |path| plant_jpeg(&beside_a_broken_one(path)?, (2300, 2400), true)),
+    granted("webp-2300x2400-of-one-colour", |path| plant_webp(&beside_a_broken_one(path)?, 2300, 2400)),
+    bomb("webp-16384x16384", |path| plant_webp(path, 16_384, 16_384)),
+    bomb("webp-11000x11000-of-one-colour", |path| plant_webp(path, 11_000, 11_000)),
+    bomb("bmp-2^31-columns", |path| plant_bmp(path, i32::MAX, 1)),
+    bomb("bmp-50000x50000", |path| plant_bmp(path, 50_000, -50_000)),
+    bomb("bmp-16384x10900-of-few-rows", |path| plant_bmp(path, 16_384, 10_900)),
 ];
 
-const fn bomb(name: &'static str, outcome: Outcome, plant: fn(&Path) -> io::Result<()>) -> Bomb {
-    Bomb { name, outcome, plant, set_off: read }
+const fn bomb(name: &'static str, plant: fn(&Path) -> io::Result<()>) -> Bomb {
+    Bomb { name, plant, set_off: read }
+}
+
+/// Images that are read, in a folder with one that is not.
+const fn granted(name: &'static str, plant: fn(&Path) -> io::Result<()>) -> Bomb {
+    Bomb { name, plant, set_off: open_data }
 }
 
 fn read(path: &Path) -> Result<(), String> {
     dataset::read_image(path, None, None, Fit::Crop).map(drop).map_err(|e| e.to_string())
 }
 
+/// Makes a folder with an empty image, and names another one in it.
+fn beside_a_broken_one(folder: &Path) -> io::Result<PathBuf> {
+    fs::create_dir(folder)?;
+    fs::write(folder.join("b.png"), [])?;
+    Ok(folder.join("a"))
+}
+
 fn few_rows() -> Vec<u8> {
     zlib(&[0; 1000][..])
 }
 
-/// A sound image of one pixel, and a chunk whose text unpacks to more than anybody needs.
+/// An image without its pixel, and a chunk that unpacks to more than anybody needs.
 fn plant_png_with(path: &Path, kind: &[u8; 4], start: &[u8]) -> io::Result<()> {
     let text = [start, &zlib(io::repeat(b'a').take(LARGE))].concat();
-    fs::write(path, png((1, 1), [8, 0], &[chunk(kind, &text)], &zlib(&[0, 9][..])))
+    fs::write(path, png((1, 1), [8, 0], &[chunk(kind, &text)], &[]))
 }
 
 fn of_one_colour(format: ImageFormat) -> io::Result<Vec<u8>> {
