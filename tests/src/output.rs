@@ -10,6 +10,8 @@ pub struct Output {
     line: String,
     /// The exit code; `None` when a signal ended it.
     pub code: Option<i32>,
+    /// The number of the signal that ended it.
+    pub signal: Option<i32>,
     /// Standard output.
     pub stdout: String,
     /// Standard error.
@@ -19,7 +21,18 @@ pub struct Output {
 impl Output {
     pub(crate) fn new(line: &str, status: ExitStatus, stdout: Vec<u8>, stderr: Vec<u8>) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Self { line: line.to_owned(), code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+        #[cfg(unix)]
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        #[cfg(not(unix))]
+        let signal = None;
+        let (stdout, stderr) = (text(stdout), text(stderr));
+        Self { line: line.to_owned(), code: status.code(), signal, stdout, stderr }
+    }
+
+    /// The exit code as a shell has it: 128 + N when signal N ended the program.
+    #[must_use]
+    pub fn shell_code(&self) -> Option<i32> {
+        self.code.or(self.signal.map(|signal| 128 + signal))
     }
 
     /// Asserts that it succeeded.

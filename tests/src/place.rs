@@ -35,6 +35,7 @@ pub fn program() -> anyhow::Result<PathBuf> {
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
+    program: Option<PathBuf>,
     _temporary: Option<TempDir>,
 }
 
@@ -47,7 +48,13 @@ impl Place {
         let temporary = tempfile::tempdir()?;
         // As the program sees it: on some systems the temporary folder is reached through a link.
         let path = temporary.path().canonicalize()?;
-        Ok(Self { path, _temporary: Some(temporary) })
+        Ok(Self { path, program: None, _temporary: Some(temporary) })
+    }
+
+    /// The same folder with another program than [`program`] in it.
+    #[must_use]
+    pub fn with_program(self, program: &Path) -> Self {
+        Self { program: Some(program.to_owned()), ..self }
     }
 
     /// A folder that several tests of one file share; it is emptied now and stays until the next time.
@@ -59,7 +66,7 @@ impl Place {
             fs::remove_dir_all(folder)?;
         }
         fs::create_dir_all(folder)?;
-        Ok(Self { path: folder.canonicalize()?, _temporary: None })
+        Ok(Self { path: folder.canonicalize()?, program: None, _temporary: None })
     }
 
     /// A path in it.
@@ -134,13 +141,24 @@ impl Place {
     /// As [`Place::ddpm`].
     pub fn start(&self, line: &str) -> anyhow::Result<Running> {
         let line = format!("{line} --device cpu --threads 1");
-        let mut command = self.command(&line)?;
-        Ok(Running::new(&line, command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?))
+        Running::start(&line, &mut self.command(&line)?)
     }
 
     /// The command in this folder, with nothing of the environment but where libraries are.
-    fn command(&self, line: &str) -> anyhow::Result<Command> {
-        let mut command = Command::new(program()?);
+    ///
+    /// # Errors
+    /// When the program is not there.
+    pub fn command(&self, line: &str) -> anyhow::Result<Command> {
+        Ok(match &self.program {
+            Some(program) => self.command_of(program, line),
+            None => self.command_of(&program()?, line),
+        })
+    }
+
+    /// The same with another program.
+    #[must_use]
+    pub fn command_of(&self, program: &Path, line: &str) -> Command {
+        let mut command = Command::new(program);
         command.args(line.split_whitespace()).current_dir(&self.path).stdin(Stdio::null());
         command.env_clear().env("HOME", self.at("home")).env("TMPDIR", std::env::temp_dir());
         for name in ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"] {
@@ -150,6 +168,6 @@ impl Place {
         }
         // A user who has this set must see no backtrace either.
         command.env("RUST_BACKTRACE", "1");
-        Ok(command)
+        command
     }
 }

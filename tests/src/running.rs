@@ -1,7 +1,7 @@
 //! A program that is still at work.
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -11,7 +11,7 @@ use crate::output::Output;
 /// Longer than any of the programs here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A started program; killed when the test gives it up.
+/// A started program; killed when it is given up.
 #[derive(Debug)]
 pub struct Running {
     line: String,
@@ -19,8 +19,54 @@ pub struct Running {
 }
 
 impl Running {
-    pub(crate) fn new(line: &str, child: Child) -> Self {
-        Self { line: line.to_owned(), child: Some(child) }
+    /// Starts a command; `line` is how messages call it. What it says is kept, up to what a pipe holds.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(line: &str, command: &mut Command) -> anyhow::Result<Self> {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Ok(Self { line: line.to_owned(), child: Some(child.with_context(|| format!("ddpm {line}"))?) })
+    }
+
+    /// The number of its process.
+    ///
+    /// # Errors
+    /// When it has been waited for.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        Ok(self.child.as_ref().context("it is over")?.id())
+    }
+
+    /// Whether it has ended by now.
+    ///
+    /// # Errors
+    /// When the system cannot say.
+    pub fn is_over(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.as_mut().context("it is over")?.try_wait()?.is_some())
+    }
+
+    /// Lets it run for so long, or to its end if that comes first; says whether it is over.
+    ///
+    /// # Errors
+    /// As [`Running::is_over`].
+    pub fn let_run(&mut self, time: Duration) -> anyhow::Result<bool> {
+        let begun = Instant::now();
+        while !self.is_over()? {
+            let left = time.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            std::thread::sleep(left.min(Duration::from_millis(2)));
+        }
+        Ok(true)
+    }
+
+    /// Waits for its end, which has to come within `limit`.
+    ///
+    /// # Errors
+    /// When it does not; it is killed then.
+    pub fn wait_within(mut self, limit: Duration) -> anyhow::Result<Output> {
+        ensure!(self.let_run(limit)?, "ddpm {}: still running after {:.1} s", self.line, limit.as_secs_f64());
+        self.wait()
     }
 
     /// Waits until the file holds a line more than now.

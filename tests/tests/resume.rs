@@ -96,7 +96,7 @@ fn one_process_at_a_time_and_one_configuration_a_run() -> anyhow::Result<()> {
     first.signal("CONT")?;
     let _ = first.wait()?.expect_code(130);
     for refused in [second, third] {
-        let refused = refused.expect_code(1);
+        let refused = refused.expect_code(6);
         ensure!(refused.errors().len() == 1 && refused.stderr.contains("in use"), "{}", refused.stderr);
     }
     ensure!(place.read("run/config.toml")? == config);

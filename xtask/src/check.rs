@@ -58,8 +58,21 @@ impl Report {
         if ready {
             self.command(name, command);
         } else {
-            self.rows.push(Row { step: name.to_owned(), outcome: Outcome::NotRun, time: Duration::ZERO });
+            self.not_run(name);
         }
+    }
+
+    /// [`Report::step`] where what it builds on is `ready`.
+    pub(crate) fn step_if(&mut self, ready: bool, name: &str, run: impl FnOnce() -> anyhow::Result<()>) {
+        if ready {
+            self.step(name, run);
+        } else {
+            self.not_run(name);
+        }
+    }
+
+    fn not_run(&mut self, name: &str) {
+        self.rows.push(Row { step: name.to_owned(), outcome: Outcome::NotRun, time: Duration::ZERO });
     }
 
     pub(crate) fn all_passed(&self) -> bool {

@@ -11,6 +11,7 @@ mod ddpm;
 mod figures;
 mod parity;
 mod process;
+mod reliability;
 mod sample;
 mod setup;
 mod test;
@@ -50,7 +51,9 @@ enum Command {
     Bench(Passed),
     /// Replays diffusers' schedulers with our samplers and prints how far the samples are apart.
     Parity,
-    /// Formatting, lints, docs, each crate's tests alone, then the program end to end.
+    /// Kills, signals, faults, damage, absurd values: what the program survives, as a table.
+    Reliability(reliability::Args),
+    /// Formatting, lints, docs, each crate's tests alone, the program end to end, a quick `reliability`.
     Test(test::Args),
     /// What CI runs: all of `test` against the committed Cargo.lock, and `cargo deny` where installed.
     Ci,
@@ -83,6 +86,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Figures(passed) => figures::run(&workspace, &passed.args),
         Command::Bench(passed) => bench::run(&workspace, &passed.args),
         Command::Parity => parity::run(&workspace),
+        Command::Reliability(args) => reliability::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),
         Command::Ci => ci::run(&workspace),
     }

@@ -38,10 +38,14 @@ impl fmt::Display for Exit {
 
 impl Error for Exit {}
 
-/// The cargo that runs us, in the environment that a person's shell would give it: what `cargo run` has
-/// added for xtask is taken out, or build scripts would see a change and run again.
+/// The cargo that runs us, in the environment that a person's shell would give it.
 pub(crate) fn cargo(workspace: &Workspace) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cleaned(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), workspace)
+}
+
+/// A command that runs cargo, now or later, without what `cargo run` has added to the environment for xtask, or build
+/// scripts would see a change and run again.
+pub(crate) fn cleaned(mut command: Command, workspace: &Workspace) -> Command {
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(set_by_cargo_run) {
             command.env_remove(name);

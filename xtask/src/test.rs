@@ -1,16 +1,20 @@
-//! `cargo xtask test`: formatting, lints, docs, each crate's tests alone, then the program end to end.
+//! `cargo xtask test`: formatting, lints, docs, each crate's tests alone, then the program end to end, and what it survives.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use crate::check::Report;
 use crate::process::{self, Exit};
-use crate::setup;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
+use crate::{reliability, setup};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
+/// The member outside `crates/` that replays the corpora of the fuzz targets.
+const FUZZ_BODIES: &str = "fuzz-bodies";
 
 /// A folder that does not exist: whatever asks for libtorch with this fails.
 const NOWHERE: &str = "/no-libtorch-on-this-machine";
@@ -70,7 +74,10 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     if packages.iter().any(|name| name == END_TO_END) && !(whole && args.fast) {
         // They run the built program, which lies beside their own folder: target/debug/ddpm.
         report.command_if(libtorch, "program", &mut run.program());
-        report.command_if(libtorch, "end to end", &mut run.tests(END_TO_END));
+        let reports = workspace.root().join("target/tmp/bad_input_reports");
+        report.command_if(libtorch, "end to end", &mut run.end_to_end(&reports)?);
+        // The quick run of `cargo xtask reliability`.
+        report.step_if(libtorch, "reliability", || reliability::quick(workspace, args.locked, &reports));
     }
     Ok(())
 }
@@ -78,7 +85,7 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
 /// The members to test, bottom-up: those asked for, or all.
 fn packages(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<String>> {
     let mut all = workspace.crates_bottom_up()?;
-    all.extend(["xtask", END_TO_END].map(String::from));
+    all.extend([FUZZ_BODIES, "xtask", END_TO_END].map(String::from));
     if let Some(unknown) = args.package.iter().find(|name| !all.contains(name)) {
         let message = format!(
             "-p {unknown}: expected a crate of this workspace ({}), found no such one",
@@ -92,9 +99,10 @@ fn packages(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<String>> {
     Ok(all)
 }
 
-/// Whether a crate builds without libtorch; xtask has to, the rest of the list is promised to users.
+/// Whether a crate builds without libtorch; xtask has to, fuzzing could not wait for it, the rest of the list is promised
+/// to users.
 fn is_libtorch_free(name: &str) -> bool {
-    name == "xtask" || LIBTORCH_FREE.contains(&name)
+    ["xtask", FUZZ_BODIES].contains(&name) || LIBTORCH_FREE.contains(&name)
 }
 
 /// The commands of one call.
@@ -148,6 +156,17 @@ impl Run<'_> {
             cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
         }
         cargo
+    }
+
+    /// The tests of the whole program, which leave reports of what they tried for the last step.
+    fn end_to_end(&self, reports: &Path) -> anyhow::Result<Command> {
+        if reports.exists() {
+            fs::remove_dir_all(reports).with_context(|| reports.display().to_string())?;
+        }
+        fs::create_dir_all(reports).with_context(|| reports.display().to_string())?;
+        let mut cargo = self.tests(END_TO_END);
+        cargo.env("DDPM_BAD_INPUT_REPORT", reports);
+        Ok(cargo)
     }
 
     /// The program, in the profile of the tests: what it depends on is built by then.

@@ -2,10 +2,29 @@
 //! no backtrace does.
 
 use std::fmt;
+use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
-/// A mistake in flags or configuration, as opposed to something that failed: exit code 2 instead of 1.
+use config::ConfigError;
+use dataset::DatasetError;
+use tensor_io::TensorIoError;
+use trainer::TrainerError;
+
+/// What failed has no code of its own.
+const FAILED: u8 = 1;
+/// Flags or configuration are wrong.
+const USAGE: u8 = 2;
+/// Training diverged.
+const DIVERGED: u8 = 3;
+/// The data is not what it should be.
+const DATA: u8 = 4;
+/// A checkpoint, or a file of weights, is not sound.
+const CHECKPOINT: u8 = 5;
+/// Disk or memory is full, or the run is in use by another process.
+const RESOURCES: u8 = 6;
+
+/// A mistake in flags or configuration, as opposed to something that failed.
 #[derive(Debug)]
 pub(crate) struct Usage(anyhow::Error);
 
@@ -38,14 +57,56 @@ pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode
     let (message, code) = match panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(code)) => return code,
         Ok(Err(error)) if is_closed_pipe(&error) => return ExitCode::SUCCESS,
-        Ok(Err(error)) => {
-            let wrong_usage = error.chain().any(|cause| cause.is::<Usage>());
-            (chain_text(&error), if wrong_usage { 2 } else { 1 })
-        }
-        Err(payload) => (format!("unexpected: {}", panic_text(&*payload)), 1),
+        Ok(Err(error)) => (chain_text(&error), code_of(&error)),
+        Err(payload) => (format!("unexpected: {}", panic_text(&*payload)), FAILED),
     };
     report(&message, verbose);
     ExitCode::from(code)
+}
+
+/// The exit code of an error, by its kind.
+fn code_of(error: &anyhow::Error) -> u8 {
+    if error.chain().any(is_usage) {
+        return USAGE;
+    }
+    // A full disk is a full disk, whatever was being written.
+    if is_out_of_memory(&chain_text(error)) || error.chain().any(is_full_disk) {
+        return RESOURCES;
+    }
+    error.chain().find_map(code_of_cause).unwrap_or(FAILED)
+}
+
+fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    // The same crate writes results, which are no data.
+    let writing = matches!(cause.downcast_ref(), Some(DatasetError::Io { action: "write", .. }));
+    let config = cause.downcast_ref::<ConfigError>();
+    if config.is_some_and(ConfigError::is_data) || (cause.is::<DatasetError>() && !writing) {
+        return Some(DATA);
+    }
+    match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(TrainerError::NonFinite { .. } | TrainerError::NonFiniteWeights { .. }), _) => Some(DIVERGED),
+        (Some(TrainerError::InUse { .. }), _) => Some(RESOURCES),
+        (Some(TrainerError::Checkpoint(_)), _) => Some(CHECKPOINT),
+        // An error in a box is no link of the chain.
+        (Some(TrainerError::Caller(inner)), _) => code_of_cause(&**inner),
+        (Some(TrainerError::Tensors(inner)), _) => code_of_cause(inner),
+        (_, Some(TensorIoError::Read(_) | TensorIoError::Mismatch { .. })) => Some(CHECKPOINT),
+        _ => None,
+    }
+}
+
+fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let full = |e: &io::Error| matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge);
+    cause.downcast_ref().is_some_and(full)
+}
+
+fn is_out_of_memory(text: &str) -> bool {
+    text.contains("out of memory") || text.contains("not enough memory")
+}
+
+fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<Usage>() || cause.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_usage)
 }
 
 /// The error and its causes, outermost first; a cause that the text before it tells already is left out.
@@ -73,7 +134,7 @@ fn report(message: &str, verbose: bool) {
 /// libtorch's messages go on with frames of C++, and out-of-memory deserves advice.
 fn one_line(message: &str) -> String {
     let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown error").trim();
-    if message.contains("out of memory") || message.contains("not enough memory") {
+    if is_out_of_memory(message) {
         return format!("{line}; try a smaller --set train.batch, fewer images at once, or a smaller model");
     }
     line.to_owned()
@@ -93,6 +154,7 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trainer::CheckpointError;
 
     #[test]
     fn exit_codes_tell_usage_from_failure() {
@@ -101,6 +163,17 @@ mod tests {
         assert_eq!(code(Err(anyhow::anyhow!("x"))), format!("{:?}", ExitCode::from(1)));
         let wrong = usage(anyhow::anyhow!("x")).context("while reading flags");
         assert_eq!(code(Err(wrong)), format!("{:?}", ExitCode::from(2)));
+        let nan = TrainerError::NonFinite { what: "the loss", value: f64::NAN, step: 3, lr: 0.1 };
+        assert_eq!(code(Err(nan.into())), format!("{:?}", ExitCode::from(3)));
+        let data = TrainerError::Caller(Box::new(DatasetError::PrefetchEnded));
+        assert_eq!(code(Err(data.into())), format!("{:?}", ExitCode::from(4)));
+        let path = std::path::PathBuf::from("a");
+        let hurt = TrainerError::from(CheckpointError::altered(&path, "size", 8, 4));
+        assert_eq!(code(Err(hurt.into())), format!("{:?}", ExitCode::from(5)));
+        let full = TrainerError::File { path, source: io::ErrorKind::StorageFull.into() };
+        assert_eq!(code(Err(full.into())), format!("{:?}", ExitCode::from(6)));
+        let memory = anyhow::anyhow!("CUDA out of memory. Tried to allocate");
+        assert_eq!(code(Err(memory)), format!("{:?}", ExitCode::from(6)));
         assert_eq!(format!("{:?}", guard(false, || panic!("boom"))), format!("{:?}", ExitCode::from(1)));
     }
 

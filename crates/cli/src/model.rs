@@ -49,7 +49,7 @@ impl Loaded {
                 (newest_checkpoint(&run)?, Some(run))
             }
         };
-        let config = config::from_toml(&checkpoint.path.join("config.toml"))?;
+        let config = config::read_run(&checkpoint.path.join("config.toml"))?;
         let images = config.images.clone();
         let images = images.with_context(|| format!("{}: no [images] group", checkpoint.path.display()))?;
         let schedule = config.schedule.build()?;
@@ -113,8 +113,10 @@ pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
     for error in &refused {
         warn!("passing over a damaged checkpoint: {error}");
     }
-    latest.ok_or_else(|| match refused.first() {
-        Some(first) => anyhow!("--run {}: no sound checkpoint: {first}", run.display()),
+    latest.ok_or_else(|| match refused.into_iter().next() {
+        Some(first) => {
+            anyhow::Error::new(first).context(format!("--run {}: no sound checkpoint", run.display()))
+        }
         None => anyhow!("--run {}: no checkpoint yet", run.display()),
     })
 }

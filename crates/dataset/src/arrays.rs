@@ -124,9 +124,13 @@ fn read_start(path: &Path) -> Result<[u8; 4], DatasetError> {
     Ok(start)
 }
 
-/// An array as images: `[n, h, w]`, `[n, h, w, c]` or `[n, c, h, w]` with `c` 1 or 3 (channels last wins when
-/// both fit). Integers are pixels in 0..=255. Floats are in [0, 1] when none is negative, else in [-1, 1].
-pub(crate) fn to_images(name: &str, array: AnyArray) -> Result<Array4<u8>, DatasetError> {
+/// An array as images `[n, h, w, c]`, from `[n, h, w]`, `[n, h, w, c]` or `[n, c, h, w]` with `c` 1 or 3 (channels
+/// last wins when both fit). Integers are pixels in 0..=255. Floats are in [0, 1] when none is negative, else in
+/// [-1, 1]. `name` is for the errors.
+///
+/// # Errors
+/// [`DatasetError::Unsuitable`] for another shape or a value out of range, [`DatasetError::Empty`].
+pub fn to_images(name: &str, array: AnyArray) -> Result<Array4<u8>, DatasetError> {
     let shape = array.shape().to_vec();
     let suitable = "images [n, h, w], [n, h, w, c] or [n, c, h, w] with c 1 or 3, none of them 0";
     let wrong = || DatasetError::unsuitable(name, suitable, format!("shape {shape:?}"));
@@ -162,8 +166,11 @@ fn quantise(name: &str, values: ArrayD<f64>) -> Result<ArrayD<u8>, DatasetError>
     Ok(values.mapv(|v| if signed { (v + 1.0) * 127.5 } else { v * 255.0 }.round() as u8))
 }
 
-/// An array `[n]` or `[n, 1]` as labels.
-pub(crate) fn to_labels(name: &str, array: AnyArray, count: usize) -> Result<Vec<u32>, DatasetError> {
+/// An array `[n]` or `[n, 1]` as the labels of `count` images, each below 65536. `name` is for the errors.
+///
+/// # Errors
+/// [`DatasetError::Unsuitable`] for another shape or a value out of range, [`DatasetError::LabelCount`].
+pub fn to_labels(name: &str, array: AnyArray, count: usize) -> Result<Vec<u32>, DatasetError> {
     let shape = array.shape().to_vec();
     if !matches!(shape[..], [_] | [_, 1]) {
         return Err(DatasetError::unsuitable(

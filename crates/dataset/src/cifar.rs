@@ -44,6 +44,11 @@ impl CifarKind {
         }
     }
 
+    /// Whether a first record can begin so.
+    pub(crate) fn may_begin(self, start: &[u8]) -> bool {
+        start.len() >= self.label_bytes() && self.labels_fit(start)
+    }
+
     fn labels_fit(self, record: &[u8]) -> bool {
         match self {
             Self::Cifar10 => record[0] < 10,

@@ -13,6 +13,11 @@ use crate::pixels::Pixels;
 const MAX_SIDE: u32 = 1 << 14;
 /// Most memory for one image while it is decoded, in bytes; a photo of 100 megapixels fits.
 const MAX_ALLOC: u64 = 512 << 20;
+/// Pixels that are granted however small the file is, in bytes. A progressive JPEG takes three times as much.
+const PIXELS_FREE: u64 = 16 << 20;
+/// Above that, bytes of pixels for each byte of the file. A mask of few shapes reaches 1000; a header that lies has no
+/// bound, and some decoders fill up what the file lacks.
+const PIXELS_RATIO: u64 = 4096;
 /// Most memory for what a PNG carries beside its pixels, such as a deflated colour profile.
 const MAX_PNG_EXTRAS: u64 = 16 << 20;
 const FORMATS: [ImageFormat; 4] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Bmp];
@@ -66,10 +71,17 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, String> {
     let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let (width, height) = decoder.dimensions();
     // Some decoders heed these limits late or not at all.
-    if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || decoder.total_bytes() > MAX_ALLOC
-    {
+    let needed = decoder.total_bytes();
+    if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || needed > MAX_ALLOC {
         return Err(format!(
             "expected 1x1 to {MAX_SIDE}x{MAX_SIDE} pixels within 512 MiB, found {width}x{height}"
+        ));
+    }
+    let length = bytes.len() as u64;
+    let granted = length.saturating_mul(PIXELS_RATIO).max(PIXELS_FREE);
+    if needed > granted {
+        return Err(format!(
+            "expected at most {granted} bytes of pixels in a file of {length} bytes, found {width}x{height}"
         ));
     }
     Ok(decoder)
@@ -219,13 +231,29 @@ mod tests {
             (encode(rgb(), ImageFormat::WebP)[..30].to_vec(), ""),
             (encode(rgb(), ImageFormat::Bmp)[..60].to_vec(), ""),
             (png(50_000, 50_000, [8, 2], &[], &[0; 100]), ""),
-            (png(16_384, 16_384, [16, 6], &[], &[0; 100]), ""),
+            (png(16_384, 16_384, [16, 6], &[], &[0; 100]), "within 512 MiB"),
+            (
+                png(3000, 2000, [8, 2], &[], &[0; 100]),
+                "expected at most 16777216 bytes of pixels in a file of",
+            ),
             (png(0, 5, [8, 0], &[], &[0; 10]), ""),
         ];
         for (index, (bytes, text)) in cases.into_iter().enumerate() {
             let error = decode(&bytes).unwrap_err();
             assert!(error.contains(text), "case {index}: {error:?} lacks {text:?}");
         }
+    }
+
+    #[test]
+    fn a_jpeg_that_lies_about_its_size_is_refused() {
+        let mut bytes = encode(rgb(), ImageFormat::Jpeg);
+        let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        // Height and width; the decoder would fill up the rest with grey.
+        bytes[frame + 5..frame + 9].copy_from_slice(&[0x2a, 0x94, 0x40, 0]);
+        assert!(decode(&bytes).unwrap_err().ends_with("found 16384x10900"), "{:?}", decode(&bytes));
+        // Flat images are small files, and are read.
+        let flat = encode(GrayImage::from_pixel(4096, 4000, Luma([9])), ImageFormat::Png);
+        assert_eq!(decode(&flat).unwrap().width, 4096);
     }
 
     proptest! {

@@ -83,16 +83,14 @@ pub enum DatasetError {
         hint: String,
     },
     /// Images of a folder that cannot be read.
-    #[error("{folder}: {count} of {total} images cannot be read (skipping them is an option):{}", list(.first, *.count))]
+    #[error("{folder}: {} of {total} images cannot be read (skipping them is an option):{}", reasons.len(), list(reasons))]
     BadImages {
         /// The folder.
         folder: String,
-        /// How many cannot be read.
-        count: usize,
         /// How many there are in all.
         total: usize,
-        /// The first ten with their reasons.
-        first: Vec<String>,
+        /// Each with its reason, in the order of the folder.
+        reasons: Vec<String>,
     },
     /// Images of different sizes without a size to bring them to.
     #[error(
@@ -173,10 +171,12 @@ impl DatasetError {
     }
 }
 
-fn list(first: &[String], count: usize) -> String {
-    let mut text: String = first.iter().map(|line| format!("\n  {line}")).collect();
-    if count > first.len() {
-        text.push_str(&format!("\n  and {} more", count - first.len()));
+/// A person reads the first ten; a program has them all.
+fn list(reasons: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let mut text: String = reasons.iter().take(SHOWN).map(|line| format!("\n  {line}")).collect();
+    if reasons.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", reasons.len() - SHOWN));
     }
     text
 }

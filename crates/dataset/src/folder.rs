@@ -17,8 +17,6 @@ use crate::store::Store;
 
 /// Images decoded at a time: enough for every core, few enough to bound the memory.
 const CHUNK: usize = 256;
-/// Unreadable images that an error lists.
-const LISTED: usize = 10;
 
 /// Opens a folder; see [`crate::Dataset::open`].
 pub(crate) fn load_folder(root: &Path, options: &OpenOptions) -> Result<Items, DatasetError> {
@@ -156,9 +154,8 @@ impl Bad<'_> {
     fn error(&self) -> DatasetError {
         DatasetError::BadImages {
             folder: self.root.display().to_string(),
-            count: self.reasons.len(),
             total: self.total,
-            first: self.reasons.iter().take(LISTED).cloned().collect(),
+            reasons: self.reasons.clone(),
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) fn looks_like_idx(start: &[u8]) -> bool {
 /// Parses an IDX file of u8 with 1 to 4 dimensions; gzip is recognised by its magic. `name` is for the errors.
 ///
 /// # Errors
-/// [`DatasetError::Malformed`]; [`DatasetError::TooLarge`] when it would inflate to more than 64 MiB and 200
+/// [`DatasetError::Malformed`]; [`DatasetError::TooLarge`] when it would inflate to more than 16 MiB and 200
 /// times its compressed size. Both come before anything of the claimed size is allocated.
 ///
 /// ```
@@ -142,12 +142,12 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_before_it_is_inflated() {
-        let bomb = gz(&idx(&[80 << 20], &vec![0; 80 << 20]));
+        let bomb = gz(&idx(&[20 << 20], &vec![0; 20 << 20]));
         assert!(bomb.len() < 1 << 20);
         let error = parse_idx("a", &bomb).unwrap_err();
-        assert!(matches!(error, DatasetError::TooLarge { needed: 83_886_080, .. }), "{error}");
+        assert!(matches!(error, DatasetError::TooLarge { needed: 20_971_520, .. }), "{error}");
         // A small claim with a long rest stops at the claim.
-        let long = gz(&idx(&[4], &vec![0; 80 << 20]));
+        let long = gz(&idx(&[4], &vec![0; 20 << 20]));
         assert!(parse_idx("a", &long).unwrap_err().to_string().contains("more bytes"));
     }
 

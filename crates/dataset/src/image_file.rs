@@ -1,12 +1,11 @@
 //! Single images: reading one of any accepted kind, writing PNG.
 
-use std::io::Cursor;
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use ndarray::{Array3, ArrayView3};
 
-use crate::decode::decode;
+use crate::decode::{decode, dimensions};
 use crate::error::DatasetError;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
 use crate::pixels::{Fit, Pixels};
@@ -25,16 +24,22 @@ pub fn read_image(
     fit: Fit,
 ) -> Result<Array3<u8>, DatasetError> {
     crate::OpenOptions { size, channels, ..Default::default() }.validate()?;
-    let bytes = read_file(path, MAX_ENCODED_IMAGE)?;
-    let name = path.display().to_string();
-    // The decoder may say itself what it expected.
-    let wrong = |reason: String| match reason.split_once(", found ") {
-        Some((expected, found)) => {
-            DatasetError::malformed(&name, "as an image", expected.trim_start_matches("expected "), found)
-        }
-        None => DatasetError::malformed(&name, "as an image", "a whole one", reason),
-    };
-    let mut image = decode(&bytes).map_err(wrong)?;
+    parse_image(&path.display().to_string(), &read_file(path, MAX_ENCODED_IMAGE)?, size, channels, fit)
+}
+
+/// Reads an image that lies in memory, as [`read_image`] does a file; `name` is for the errors.
+///
+/// # Errors
+/// [`DatasetError::Malformed`], [`DatasetError::BadOption`].
+pub fn parse_image(
+    name: &str,
+    bytes: &[u8],
+    size: Option<usize>,
+    channels: Option<usize>,
+    fit: Fit,
+) -> Result<Array3<u8>, DatasetError> {
+    crate::OpenOptions { size, channels, ..Default::default() }.validate()?;
+    let mut image = decode(bytes).map_err(|reason| no_image(name, reason))?;
     if let Some(size) = size {
         image = image.fit(size, fit);
     }
@@ -42,7 +47,26 @@ pub fn read_image(
         image = image.with_channels(channels);
     }
     let shape = (image.height, image.width, image.channels);
-    Array3::from_shape_vec(shape, image.pixels).map_err(|e| wrong(e.to_string()))
+    Array3::from_shape_vec(shape, image.pixels).map_err(|e| no_image(name, e.to_string()))
+}
+
+/// Height and width of an image in memory, in pixels as it is shown, from its header alone; `name` is for the errors.
+///
+/// # Errors
+/// [`DatasetError::Malformed`].
+pub fn image_size(name: &str, bytes: &[u8]) -> Result<(usize, usize), DatasetError> {
+    let (width, height) = dimensions(bytes).map_err(|reason| no_image(name, reason))?;
+    Ok((height as usize, width as usize))
+}
+
+/// The decoder may say itself what it expected.
+fn no_image(name: &str, reason: String) -> DatasetError {
+    match reason.split_once(", found ") {
+        Some((expected, found)) => {
+            DatasetError::malformed(name, "as an image", expected.trim_start_matches("expected "), found)
+        }
+        None => DatasetError::malformed(name, "as an image", "a whole one", reason),
+    }
 }
 
 /// An image `[h, w, c]`, `c` 1 or 3, brought to another size: the largest part in its middle with the proportions of
@@ -83,6 +107,15 @@ pub fn resize(image: ArrayView3<'_, u8>, height: usize, width: usize) -> Result<
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn save_png(path: &Path, image: ArrayView3<'_, u8>) -> Result<(), DatasetError> {
+    let bytes = encode_png(image)?;
+    files::write_atomic(path, &bytes).map_err(|e| DatasetError::io(path, "write", e))
+}
+
+/// The bytes that [`save_png`] writes.
+///
+/// # Errors
+/// [`DatasetError::Shape`] for no pixels or other channels.
+pub fn encode_png(image: ArrayView3<'_, u8>) -> Result<Vec<u8>, DatasetError> {
     let (height, width, channels) = image.dim();
     let color = match channels {
         1 => ExtendedColorType::L8,
@@ -95,11 +128,10 @@ pub fn save_png(path: &Path, image: ArrayView3<'_, u8>) -> Result<(), DatasetErr
         return Err(shape_error(image));
     }
     let pixels: Vec<u8> = image.iter().copied().collect();
-    let mut bytes = Cursor::new(Vec::new());
-    let encoded = PngEncoder::new(&mut bytes).write_image(&pixels, columns, rows, color);
-    let written =
-        encoded.map_err(std::io::Error::other).and_then(|()| files::write_atomic(path, bytes.get_ref()));
-    written.map_err(|e| DatasetError::io(path, "write", e))
+    let mut bytes = Vec::new();
+    // Only a size that PNG cannot hold is refused.
+    PngEncoder::new(&mut bytes).write_image(&pixels, columns, rows, color).map_err(|_| shape_error(image))?;
+    Ok(bytes)
 }
 
 fn shape_error(image: ArrayView3<'_, u8>) -> DatasetError {

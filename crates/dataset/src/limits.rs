@@ -10,8 +10,9 @@ use crate::error::DatasetError;
 pub(crate) const MAX_FILE: u64 = 16 << 30;
 /// Largest encoded image (bytes).
 pub(crate) const MAX_ENCODED_IMAGE: u64 = 256 << 20;
-/// Inflated bytes that are granted whatever the ratio.
-const INFLATE_FREE: u64 = 64 << 20;
+/// Inflated bytes that are granted whatever the ratio. Turning them into numbers takes up to three times as much for a
+/// moment.
+const INFLATE_FREE: u64 = 16 << 20;
 /// Above that, inflated bytes for each compressed one. Images stay below 50; deflate can reach 1032.
 const INFLATE_RATIO: u64 = 200;
 

@@ -133,8 +133,11 @@ where
         .map_err(|e| DatasetError::io(path, "write", e))
 }
 
-/// Writes header and data to a stream.
-pub(crate) fn encode_npy<T, S, D>(writer: &mut impl Write, array: &ArrayBase<S, D>) -> io::Result<()>
+/// Writes an array to a stream as [`write_npy`] does to a file.
+///
+/// # Errors
+/// Those of the stream.
+pub fn encode_npy<T, S, D>(writer: &mut impl Write, array: &ArrayBase<S, D>) -> io::Result<()>
 where
     T: Element,
     S: Data<Elem = T>,

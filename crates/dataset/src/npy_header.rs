@@ -27,6 +27,17 @@ pub(crate) struct NpyHeader {
     pub(crate) data_bytes: u64,
 }
 
+impl NpyHeader {
+    /// Bytes of the array once it is read: integers other than bytes become `i64`.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let elements: u64 = self.shape.iter().map(|&n| n as u64).product();
+        match self.scalar {
+            "b1" | "u1" | "f4" => self.data_bytes,
+            _ => elements.saturating_mul(8),
+        }
+    }
+}
+
 /// Scalar types that are read: name and bytes of one element.
 const SCALARS: [(&str, u64); 11] = [
     ("b1", 1),

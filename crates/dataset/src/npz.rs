@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use zip::write::FileOptions;
@@ -77,7 +77,7 @@ impl<R: Read + Seek> Npz<R> {
     ///
     /// # Errors
     /// [`DatasetError::Unsuitable`] when it is not there, naming those that are; [`DatasetError::Malformed`];
-    /// [`DatasetError::TooLarge`] when it would inflate to more than 64 MiB and 200 times its compressed size.
+    /// [`DatasetError::TooLarge`] when it would take more than 16 MiB and 200 times its compressed size in memory.
     pub fn array(&mut self, array: &str) -> Result<AnyArray, DatasetError> {
         let Some(&index) = self.entries.get(array) else {
             let names: Vec<_> = self.names().collect();
@@ -92,7 +92,7 @@ impl<R: Read + Seek> Npz<R> {
         let limit = inflate_limit(entry.compressed_size().min(self.length));
         let declared = entry.size();
         let header = read_header(&file, &mut entry)?;
-        check_size(&file, "the array", header.data_bytes, limit)?;
+        check_size(&file, "the array", header.memory_bytes(), limit)?;
         let needed = header.bytes.len() as u64 + header.data_bytes;
         if needed != declared {
             let expected = format!("{needed} bytes for shape {:?}", header.shape);
@@ -105,7 +105,7 @@ impl<R: Read + Seek> Npz<R> {
 /// A zip64 directory can claim 2^64 entries, and room for them would be reserved at once. Numpy writes one
 /// only for archives above 4 GiB.
 fn refuse_zip64<R: Read + Seek>(name: &str, reader: &mut R, length: u64) -> Result<(), DatasetError> {
-    let wrong = |e: std::io::Error| DatasetError::malformed(name, FORMAT, "a zip archive", e.to_string());
+    let wrong = |e: io::Error| DatasetError::malformed(name, FORMAT, "a zip archive", e.to_string());
     let start = length.saturating_sub(END_RECORD + u64::from(u16::MAX) + 20);
     reader.seek(SeekFrom::Start(start)).map_err(wrong)?;
     let mut tail = Vec::new();
@@ -152,28 +152,34 @@ fn refuse_zip64<R: Read + Seek>(name: &str, reader: &mut R, length: u64) -> Resu
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write_npz(path: &Path, arrays: &[(&str, AnyArray)]) -> Result<(), DatasetError> {
-    let write = |writer: &mut std::io::BufWriter<std::fs::File>| {
-        let mut zip = ZipWriter::new(writer);
-        for (index, (name, array)) in arrays.iter().enumerate() {
-            if arrays[..index].iter().any(|(other, _)| other == name) {
-                return Err(std::io::Error::other(format!("the array name {name:?} comes twice")));
-            }
-            let options = FileOptions::default()
-                .compression_method(CompressionMethod::Stored)
-                .last_modified_time(DateTime::default())
-                .unix_permissions(0o644)
-                .large_file(true);
-            zip.start_file(format!("{name}.npy"), options)?;
-            match array {
-                AnyArray::U8(a) => encode_npy(&mut zip, a)?,
-                AnyArray::I64(a) => encode_npy(&mut zip, a)?,
-                AnyArray::F32(a) => encode_npy(&mut zip, a)?,
-                AnyArray::F64(a) => encode_npy(&mut zip, a)?,
-            }
+    files::write_atomic_with(path, |writer| encode_npz(writer, arrays))
+        .map_err(|e| DatasetError::io(path, "write", e))
+}
+
+/// Writes arrays to a stream as [`write_npz`] does to a file.
+///
+/// # Errors
+/// Those of the stream; also for a name that comes twice.
+pub fn encode_npz(writer: impl Write + Seek, arrays: &[(&str, AnyArray)]) -> io::Result<()> {
+    let mut zip = ZipWriter::new(writer);
+    for (index, (name, array)) in arrays.iter().enumerate() {
+        if arrays[..index].iter().any(|(other, _)| other == name) {
+            return Err(io::Error::other(format!("the array name {name:?} comes twice")));
         }
-        zip.finish()?.flush()
-    };
-    files::write_atomic_with(path, write).map_err(|e| DatasetError::io(path, "write", e))
+        let options = FileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::default())
+            .unix_permissions(0o644)
+            .large_file(true);
+        zip.start_file(format!("{name}.npy"), options)?;
+        match array {
+            AnyArray::U8(a) => encode_npy(&mut zip, a)?,
+            AnyArray::I64(a) => encode_npy(&mut zip, a)?,
+            AnyArray::F32(a) => encode_npy(&mut zip, a)?,
+            AnyArray::F64(a) => encode_npy(&mut zip, a)?,
+        }
+    }
+    zip.finish()?.flush()
 }
 
 #[cfg(test)]
@@ -235,15 +241,26 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_before_it_is_inflated() {
-        // 80 MiB of zeros are 80 KiB when deflated.
-        let data = npy(&Array1::<u8>::zeros(80 << 20).into());
+        // 20 MiB of zeros are 20 KiB when deflated.
+        let data = npy(&Array1::<u8>::zeros(20 << 20).into());
         let bytes = archive(&[("x.npy", &data)], CompressionMethod::Deflated);
         assert!(bytes.len() < 1 << 20);
         let error = Npz::new("x.npz", Cursor::new(bytes)).unwrap().array("x").unwrap_err();
         assert!(
-            matches!(error, DatasetError::TooLarge { needed: 83_886_080, limit: 67_108_864, .. }),
+            matches!(error, DatasetError::TooLarge { needed: 20_971_520, limit: 16_777_216, .. }),
             "{error}"
         );
+    }
+
+    #[test]
+    fn narrow_integers_count_as_what_they_become() {
+        let header = "{'descr': '|i1', 'fortran_order': False, 'shape': (3145728,)}";
+        let start =
+            [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat();
+        let data = [start, vec![0; 3 << 20]].concat();
+        let bytes = archive(&[("x.npy", &data)], CompressionMethod::Deflated);
+        let error = Npz::new("x.npz", Cursor::new(bytes)).unwrap().array("x").unwrap_err();
+        assert!(matches!(error, DatasetError::TooLarge { needed: 25_165_824, .. }), "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Listing a folder of images: which files, in which order, of which class.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ const IMAGE_ENDINGS: [&str; 13] =
     ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "avif", "heic"];
 /// Deepest nesting of folders that is followed.
 const MAX_DEPTH: usize = 32;
+/// Links to one folder that are followed: twenty folders that link to each other have more ways through them than can be
+/// walked.
+const MAX_LINKS: u32 = 16;
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,31 +45,47 @@ pub(crate) struct Listing {
 /// With images in sub-folders alone, each sub-folder is a class, its own sub-folders included. With images
 /// in the folder itself there are no labels.
 pub(crate) fn scan(root: &Path) -> Result<Listing, DatasetError> {
-    let mut walk = Walk { root, entries: Vec::new(), ignored: 0, open: HashSet::new() };
+    let mut walk =
+        Walk { root, entries: Vec::new(), ignored: 0, open: HashSet::new(), links: HashMap::new() };
     walk.folder(root, 0)?;
     let Walk { mut entries, ignored, .. } = walk;
     // Component by component: the order does not depend on how the system lists a folder.
     entries.sort_by(|a, b| a.relative.cmp(&b.relative));
-    let class = |entry: &Entry| {
-        let mut components = entry.relative.components();
-        let first = components.next()?.as_os_str().to_string_lossy().into_owned();
-        components.next().map(|_| first)
-    };
-    let in_root = entries.iter().filter(|entry| class(entry).is_none()).count();
-    let mut class_names: Vec<String> = Vec::new();
-    if in_root == 0 {
-        for entry in &mut entries {
-            let name = class(entry).unwrap_or_default();
-            if class_names.last() != Some(&name) {
-                class_names.push(name);
-            }
-            entry.label = u32::try_from(class_names.len() - 1).ok();
-        }
-    } else if in_root < entries.len() {
+    let (class_names, labels) = class_labels(entries.iter().map(|entry| entry.relative.as_path()));
+    if class_names.is_empty() && entries.iter().any(|entry| entry.relative.components().nth(1).is_some()) {
         let root = root.display();
         tracing::warn!(%root, "images beside sub-folders with images: the set has no labels");
     }
+    for (entry, label) in entries.iter_mut().zip(labels) {
+        entry.label = Some(label);
+    }
     Ok(Listing { entries, class_names, ignored })
+}
+
+/// Classes of the images of a folder by their paths below it, which are sorted: the first component of each is its
+/// class, and the label, one a path, counts the classes from 0. An image in the folder itself means that there are
+/// none: both are empty then.
+///
+/// ```
+/// let paths = ["bird/9.png", "cat/1.png", "cat/deep/3.png"].map(std::path::Path::new);
+/// let (names, labels) = dataset::class_labels(paths);
+/// assert_eq!(names, ["bird", "cat"]);
+/// assert_eq!(labels, [0, 1, 1]);
+/// ```
+#[must_use]
+pub fn class_labels<'a>(paths: impl IntoIterator<Item = &'a Path>) -> (Vec<String>, Vec<u32>) {
+    let (mut folders, mut labels) = (Vec::new(), Vec::new());
+    for path in paths {
+        let mut components = path.components();
+        let (Some(folder), Some(_)) = (components.next(), components.next()) else {
+            return (Vec::new(), Vec::new());
+        };
+        if folders.last() != Some(&folder) {
+            folders.push(folder);
+        }
+        labels.push(u32::try_from(folders.len() - 1).unwrap_or(u32::MAX));
+    }
+    (folders.iter().map(|folder| folder.as_os_str().to_string_lossy().into_owned()).collect(), labels)
 }
 
 struct Walk<'a> {
@@ -75,6 +94,8 @@ struct Walk<'a> {
     ignored: usize,
     /// Folders that are being listed, links resolved: a link back to one of them is a loop.
     open: HashSet<PathBuf>,
+    /// How often a link led to a folder, by its path with links resolved.
+    links: HashMap<PathBuf, u32>,
 }
 
 impl Walk<'_> {
@@ -90,6 +111,9 @@ impl Walk<'_> {
             }
             let path = entry.path();
             if path.is_dir() {
+                if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                    self.count_link(&path)?;
+                }
                 self.folder(&path, depth + 1)?;
             } else if named_as_image(&path) || begins_as_image(&path) {
                 self.entries.push(self.entry(path));
@@ -98,6 +122,21 @@ impl Walk<'_> {
             }
         }
         self.open.remove(&real);
+        Ok(())
+    }
+
+    /// Refuses one link too many to a folder that is not being listed.
+    fn count_link(&mut self, link: &Path) -> Result<(), DatasetError> {
+        let real = link.canonicalize().map_err(|e| DatasetError::io(link, "list", e))?;
+        if self.open.contains(&real) {
+            return Ok(());
+        }
+        let count = self.links.entry(real).or_default();
+        *count += 1;
+        if *count > MAX_LINKS {
+            let expected = format!("at most {MAX_LINKS} ways by links to one folder");
+            return Err(DatasetError::unsuitable(&link.display().to_string(), expected, "one more"));
+        }
         Ok(())
     }
 
@@ -134,7 +173,7 @@ fn begins_as_image(path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn folder(files: &[&str]) -> tempfile::TempDir {
+    fn folder(files: &[impl AsRef<Path>]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for name in files {
             let path = folder.path().join(name);
@@ -180,5 +219,26 @@ mod tests {
         symlink(dir.path().join("none"), dir.path().join("a/broken.png")).unwrap();
         let listing = scan(dir.path()).unwrap();
         assert_eq!(names(&listing), ["a/1.png", "a/broken.png", "b/1.png", "b/broken.png"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn folders_that_link_to_each_other_are_refused() {
+        use std::os::unix::fs::symlink;
+        let names: Vec<String> = (0..20).map(|i| format!("f{i}")).collect();
+        let dir = folder(&names.iter().map(|name| format!("{name}/1.png")).collect::<Vec<_>>());
+        for from in &names {
+            for to in names.iter().filter(|to| *to != from) {
+                symlink(dir.path().join(to), dir.path().join(from).join(to)).unwrap();
+            }
+        }
+        let error = scan(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("at most 16 ways by links to one folder, found one more"), "{error}");
+        // As many links to one folder as there are classes, say, are well.
+        let dir = folder(&["a/1.png"]);
+        for i in 0..16 {
+            symlink(dir.path().join("a"), dir.path().join(format!("b{i}"))).unwrap();
+        }
+        assert_eq!(scan(dir.path()).unwrap().entries.len(), 17);
     }
 }

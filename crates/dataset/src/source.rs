@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::embedded::Split;
 use crate::error::DatasetError;
-use crate::idx::looks_like_idx;
+use crate::kind_of_file::FileKind;
 use crate::limits::open_regular;
 
 /// Where images come from.
@@ -148,25 +148,26 @@ impl Source {
     ) -> Result<Self, DatasetError> {
         let (file, length) = open_regular(path)?;
         let mut start = Vec::new();
-        file.take(16).read_to_end(&mut start).map_err(|e| DatasetError::io(path, "read", e))?;
+        file.take(FileKind::START as u64)
+            .read_to_end(&mut start)
+            .map_err(|e| DatasetError::io(path, "read", e))?;
         let path = path.to_owned();
-        if start.starts_with(b"\x93NUMPY") || start.starts_with(b"PK") {
-            return Ok(Self::Npz { path, split });
+        match FileKind::recognise(&start, length) {
+            Some(FileKind::Numpy) => return Ok(Self::Npz { path, split }),
+            Some(FileKind::Idx) => {
+                let labels = labels_beside(&path);
+                return Ok(Self::Idx { images: path, labels });
+            }
+            Some(FileKind::Cifar) => return Ok(Self::Cifar { path }),
+            // Of a kind that is read, or of another.
+            Some(FileKind::Image) => {}
+            None if image::guess_format(&start).is_ok() => {}
+            None if start.is_empty() => return Err(unknown("the file is empty")),
+            None => {
+                return Err(unknown(&format!("the file begins with {:02x?}", &start[..start.len().min(16)])));
+            }
         }
-        if looks_like_idx(&start) {
-            let labels = labels_beside(&path);
-            return Ok(Self::Idx { images: path, labels });
-        }
-        if image::guess_format(&start).is_ok() {
-            return Err(unknown("this is a single image; give the folder that holds it"));
-        }
-        if length > 0 && (length.is_multiple_of(3073) || length.is_multiple_of(3074)) {
-            return Ok(Self::Cifar { path });
-        }
-        if start.is_empty() {
-            return Err(unknown("the file is empty"));
-        }
-        Err(unknown(&format!("the file begins with {start:02x?}")))
+        Err(unknown("this is a single image; give the folder that holds it"))
     }
 }
 

@@ -6,6 +6,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod leftovers;
 mod pending;
 mod regular;
 
@@ -13,6 +14,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+pub use leftovers::remove_leftovers;
 pub use pending::PendingFile;
 pub use regular::open_regular;
 

@@ -32,6 +32,11 @@ pub trait Observer {
     fn on_sample(&mut self, _done: u64, _ema: &[Named]) -> Result<(), BoxError> {
         Ok(())
     }
+    /// Whether the samples of a step are there. A run that was stopped between a checkpoint and the samples of its step
+    /// draws them when it goes on.
+    fn has_samples(&self, _done: u64) -> bool {
+        true
+    }
     /// After a checkpoint.
     fn on_checkpoint(&mut self, _path: &Path) {}
 }
@@ -103,6 +108,13 @@ impl Fit<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome, TrainerError> {
         let config = trainer.config().clone();
+        let samples_due = |done: u64| {
+            done == config.steps || (config.sample_every > 0 && done.is_multiple_of(config.sample_every))
+        };
+        let first = trainer.steps_done();
+        if first > 0 && samples_due(first) && !observer.has_samples(first) {
+            observer.on_sample(first, trainer.ema_weights()).map_err(TrainerError::Caller)?;
+        }
         let mut clock = (Instant::now(), 0);
         while trainer.steps_done() < config.steps {
             let images = batch(trainer.steps_done()).map_err(TrainerError::Caller)?;
@@ -126,7 +138,7 @@ impl Fit<'_> {
                 self.save(trainer, &interval, observer)?;
                 clock.0 += begun.elapsed();
             }
-            if last || (config.sample_every > 0 && done.is_multiple_of(config.sample_every) && !stop) {
+            if samples_due(done) && (last || !stop) {
                 let begun = Instant::now();
                 observer.on_sample(done, trainer.ema_weights()).map_err(TrainerError::Caller)?;
                 clock.0 += begun.elapsed();

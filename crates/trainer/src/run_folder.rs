@@ -2,11 +2,18 @@
 //! lock that lets one process at a time train in it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::error::TrainerError;
 use crate::metrics::{self, Record};
+
+/// How often the holder's note is read at most, and how far apart: a machine may be busy, but the note is all that the
+/// holder does in between.
+const HOLDER_READS: usize = 20;
+const HOLDER_PAUSE: Duration = Duration::from_millis(20);
 
 /// A folder of one run, locked as long as this lives. The system lets go of the lock when the process
 /// ends, however it ends.
@@ -32,15 +39,16 @@ impl RunFolder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let known = lock.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-                let holder = if known { format!(" (pid {})", pid.trim()) } else { String::new() };
+                let holder = holder(&mut lock).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
                 return Err(TrainerError::InUse { path: path.to_owned(), holder });
             }
             Err(TryLockError::Error(e)) => return Err(TrainerError::file(&lock_path)(e)),
         }
         let note_holder = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
         note_holder.map_err(TrainerError::file(&lock_path))?;
+        for folder in [path.to_owned(), path.join("samples")] {
+            files::remove_leftovers(&folder).map_err(TrainerError::file(&folder))?;
+        }
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -85,6 +93,30 @@ impl RunFolder {
     }
 }
 
+/// The process that holds the lock, by the note it leaves in it.
+fn holder(lock: &mut File) -> Option<String> {
+    settled(|| {
+        let mut pid = String::new();
+        lock.rewind().and_then(|()| lock.read_to_string(&mut pid)).ok()?;
+        Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty())
+    })
+}
+
+/// The note that is read twice, some time apart. A holder notes its number just after it has the lock; until then there
+/// is no note, or that of a holder before it.
+fn settled(mut read: impl FnMut() -> Option<String>) -> Option<String> {
+    let mut before = None;
+    for _ in 0..HOLDER_READS {
+        let now = read();
+        if now.is_some() && now == before {
+            return now;
+        }
+        before = now;
+        thread::sleep(HOLDER_PAUSE);
+    }
+    before
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +134,32 @@ mod tests {
         }
         drop(held);
         RunFolder::open(&path).unwrap();
+    }
+
+    #[test]
+    fn the_holder_that_is_named_is_not_the_one_before() {
+        let settles = |notes: &[&str]| {
+            // The last one stays.
+            let mut at = 0..notes.len();
+            settled(|| {
+                let note = notes[at.next().unwrap_or(notes.len() - 1)];
+                (!note.is_empty()).then(|| note.to_owned())
+            })
+        };
+        assert_eq!(settles(&["41", "42"]).as_deref(), Some("42"));
+        assert_eq!(settles(&["", "42"]).as_deref(), Some("42"));
+        assert_eq!(settles(&["41", "", "42"]).as_deref(), Some("42"));
+        assert_eq!(settles(&[""]), None);
+    }
+
+    #[test]
+    fn what_a_killed_process_was_writing_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(RunFolder::open(folder.path()).unwrap());
+        let half = ["run.lock", ".metrics.jsonl.1234-0.tmp", "samples/.step-1.png.1234-0.tmp", "notes.tmp"];
+        half[1..].iter().for_each(|name| fs::write(folder.path().join(name), "half").unwrap());
+        let _held = RunFolder::open(folder.path()).unwrap();
+        assert_eq!(half.map(|name| folder.path().join(name).exists()), [true, false, false, true]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard};
 use dataset::{BatchPlan, Dataset};
 use ndarray::Array4;
 use support::{conditional_net, config, model, trainer};
+use tensor_io::Named;
 use trainer::{
     Batch, BoxError, Fit, Observer, Outcome, Record, RunFolder, StepReport, TrainConfig, TrainerError,
     list_checkpoints,
@@ -186,4 +187,45 @@ fn a_finished_run_has_nothing_left_to_do() {
     let before = outcome(folder.path());
     part(folder.path(), End::Whole);
     assert_eq!(outcome(folder.path()), before);
+}
+
+/// Draws nothing, but notes when it should have; the first time it is asked for one step, it dies.
+struct Grids<'a> {
+    drawn: &'a mut Vec<u64>,
+    dies_at: Option<u64>,
+}
+
+impl Observer for Grids<'_> {
+    fn on_sample(&mut self, done: u64, _: &[Named]) -> Result<(), BoxError> {
+        if self.dies_at == Some(done) {
+            return Err("killed".into());
+        }
+        self.drawn.push(done);
+        Ok(())
+    }
+
+    fn has_samples(&self, done: u64) -> bool {
+        self.drawn.contains(&done)
+    }
+}
+
+#[test]
+fn a_run_killed_after_a_checkpoint_draws_the_samples_of_its_step_later() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (data, mut drawn) = (images(), Vec::new());
+    // Each kill comes between the checkpoint of a step and its samples; then one part too many.
+    for dies_at in [Some(3), Some(STEPS), None, None] {
+        let folder = RunFolder::open(folder.path()).unwrap();
+        let net = conditional_net(Some(CLASSES), 0.0, 5);
+        let mut trainer = trainer(&net, &TrainConfig { sample_every: 3, ..numbers() }, 5);
+        let fit = Fit { folder: &folder, config: "", stop: &AtomicBool::new(false) };
+        let interval = fit.resume(&mut trainer).unwrap().unwrap_or_default();
+        let plan = BatchPlan::new(data.len(), 6, 5).unwrap();
+        let mut observer = Grids { drawn: &mut drawn, dies_at };
+        let next = |step| Ok(batch(&data, &plan, step));
+        let outcome = fit.run(&mut trainer, interval, next, &model(&net), &mut observer);
+        assert_eq!(outcome.is_err(), dies_at.is_some());
+    }
+    assert_eq!(drawn, [3, 6, STEPS]);
 }

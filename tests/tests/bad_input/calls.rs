@@ -1,19 +1,29 @@
 //! The wrong calls, and the exit code of each.
 
 /// The words of a call, and the exit code it must end with.
-pub(crate) struct Call {
-    pub(crate) line: &'static str,
+pub(crate) struct Call<'a> {
+    pub(crate) line: &'a str,
     pub(crate) code: i32,
 }
 
 /// A mistake of usage or of configuration.
-const fn usage(line: &'static str) -> Call {
+const fn usage(line: &str) -> Call<'_> {
     Call { line, code: 2 }
 }
 
 /// Something is wrong with a file or with the machine.
-const fn failure(line: &'static str) -> Call {
+const fn failure(line: &str) -> Call<'_> {
     Call { line, code: 1 }
+}
+
+/// The data is wrong.
+const fn data(line: &str) -> Call<'_> {
+    Call { line, code: 4 }
+}
+
+/// A file of weights is not sound.
+const fn checkpoint(line: &str) -> Call<'_> {
+    Call { line, code: 5 }
 }
 
 /// A training of a new run.
@@ -38,7 +48,7 @@ macro_rules! classes {
 }
 
 /// Every mistake, by theme.
-pub(crate) const CALLS: &[Call] = &[
+pub(crate) const CALLS: &[Call<'static>] = &[
     // Names of commands, flags, presets, keys.
     usage("trian"),
     usage("train --perset tiny-16"),
@@ -116,24 +126,24 @@ pub(crate) const CALLS: &[Call] = &[
     usage(train!("--data text.txt")),
     usage(train!("--data empty.bin")),
     usage(train!("--data one.png")),
-    failure(train!("--data empty-folder")),
-    failure(train!("--data only-text")),
-    failure(train!("--data unreadable")),
+    data(train!("--data empty-folder")),
+    data(train!("--data only-text")),
+    data(train!("--data unreadable")),
     usage("train --preset images --run new --data mixed"),
     usage(train!("--data magic-idx3-ubyte")),
-    failure(train!("--data short-idx3-ubyte")),
-    failure(train!("--data lying-idx3-ubyte")),
-    failure(train!("--data cut-idx3-ubyte.gz")),
-    failure(train!("--data bomb-idx3-ubyte.gz")),
-    failure(train!("--data labels/train-images-idx3-ubyte")),
-    failure(train!("--data short.npy")),
-    failure(train!("--data lying.npy")),
-    failure(train!("--data objects.npy")),
-    failure(train!("--data flat.npy")),
-    failure(train!("--data wide.npy")),
-    failure(train!("--data cut.npz")),
-    failure(train!("--data other-names.npz")),
-    failure(train!("--data labels.bin")),
+    data(train!("--data short-idx3-ubyte")),
+    data(train!("--data lying-idx3-ubyte")),
+    data(train!("--data cut-idx3-ubyte.gz")),
+    data(train!("--data bomb-idx3-ubyte.gz")),
+    data(train!("--data labels/train-images-idx3-ubyte")),
+    data(train!("--data short.npy")),
+    data(train!("--data lying.npy")),
+    data(train!("--data objects.npy")),
+    data(train!("--data flat.npy")),
+    data(train!("--data wide.npy")),
+    data(train!("--data cut.npz")),
+    data(train!("--data other-names.npz")),
+    data(train!("--data labels.bin")),
     usage("train --run new --preset ddpm-cifar10"),
     // Runs.
     usage("train --run run --config run/config.toml --set train.lr=0.5 --set data.limit=30"),
@@ -144,10 +154,10 @@ pub(crate) const CALLS: &[Call] = &[
     usage("train --preset tiny-16 --run one.png"),
     usage("sample --run nowhere --out out"),
     usage("sample --run empty-folder --out out"),
-    failure("sample --run hurt --out out"),
+    checkpoint("sample --run hurt --out out"),
     usage("sample --model empty-folder --out out"),
     usage("sample --run run --model run --out out"),
-    failure("sample --model hurt/checkpoints/step-00000006 --out out"),
+    checkpoint("sample --model hurt/checkpoints/step-00000006 --out out"),
     failure("sample --out out"),
     usage("figures --run nowhere --out out"),
     usage("figures --run run --only 20 --out out"),
@@ -175,8 +185,8 @@ pub(crate) const CALLS: &[Call] = &[
     usage(sample!("--seed -1")),
     usage(sample!("--init-noise x-8.npy")),
     usage(sample!("--init-noise x-nan.npy")),
-    failure(sample!("--init-noise nowhere.npy")),
-    failure(sample!("--init-noise one.png")),
+    data(sample!("--init-noise nowhere.npy")),
+    data(sample!("--init-noise one.png")),
     usage("sample --run run --count 1 --steps 1 --out one.png"),
     // Watching.
     usage(sample!("--trajectory 0")),
@@ -217,9 +227,9 @@ pub(crate) const CALLS: &[Call] = &[
     usage("edit vary --run run --image one.png --t-start 10,x --out out"),
     usage("edit vary --run run --image one.png --t-start 10 --count 0 --out out"),
     usage("edit vary --run run --index 40 --t-start 10 --out out"),
-    failure("edit vary --run run --image nowhere.png --t-start 10 --out out"),
-    failure("edit vary --run run --image text.txt --t-start 10 --out out"),
-    failure("edit vary --run run --image cut.png --t-start 10 --out out"),
+    data("edit vary --run run --image nowhere.png --t-start 10 --out out"),
+    data("edit vary --run run --image text.txt --t-start 10 --out out"),
+    data("edit vary --run run --image cut.png --t-start 10 --out out"),
     usage("edit paint --image one.png"),
     // Other edits.
     usage("edit interpolate --run run --image one.png --out out"),
@@ -229,7 +239,7 @@ pub(crate) const CALLS: &[Call] = &[
     usage("edit interpolate --run run --index 1 --to-index 2 --t-start 300,1001 --out out"),
     usage("edit interpolate --run run --index 1 --to-index 2 --mode ddim --t-start 300 --out out"),
     usage("edit interpolate --run run --index 1 --to-index 2 --mode ddim --sampler ddpm --out out"),
-    failure("edit interpolate --run run --index 1 --to text.txt --out out"),
+    data("edit interpolate --run run --index 1 --to text.txt --out out"),
     usage("edit inpaint --run run --index 1 --out out"),
     usage("edit inpaint --run run --index 1 --box 0,0,0,4 --out out"),
     usage("edit inpaint --run run --index 1 --box 4,4,99,4 --out out"),
@@ -240,8 +250,8 @@ pub(crate) const CALLS: &[Call] = &[
     usage("edit inpaint --run run --index 1 --box 0,0,4,4 --sampler unipc --out out"),
     usage("edit inpaint --run run --index 1 --box 0,0,4,4 --jump 50 --out out"),
     usage("edit inpaint --run run --index 1 --box 0,0,4,4 --sampler ddpm-learned --out out"),
-    failure("edit inpaint --run run --index 1 --mask nowhere.png --out out"),
-    failure("edit inpaint --run run --index 1 --mask text.txt --out out"),
+    data("edit inpaint --run run --index 1 --mask nowhere.png --out out"),
+    data("edit inpaint --run run --index 1 --mask text.txt --out out"),
     usage("edit inpaint --run run --index 1 --mask mask-of-7.png --out out"),
     usage("edit inpaint --run run --image mixed/b.png --mask mask-of-7.png --out out"),
     usage("edit inpaint --run run --index 1 --mask black.png --out out"),
@@ -257,13 +267,13 @@ pub(crate) const CALLS: &[Call] = &[
     usage("edit encode --run run --index 1 --sampler dpmpp-2m --out out"),
     usage("edit encode --run run --index 1 --sampler ddim --eta 0.5 --out out"),
     usage("edit encode --run classes --index 1 --class 1,2 --out out"),
-    failure("edit decode --run run --latent nowhere.npy --out out"),
-    failure("edit decode --run run --latent one.png --out out"),
+    data("edit decode --run run --latent nowhere.npy --out out"),
+    data("edit decode --run run --latent one.png --out out"),
     usage("edit decode --run run --latent x-8.npy --out out"),
     usage("edit decode --run run --latent x-nan.npy --out out"),
     usage("edit decode --run run --latent x-16.npy --sampler ddpm --out out"),
     // Arrays for the network.
-    failure("predict --run run --x nowhere.npy --t t.npy --out eps.npy"),
+    data("predict --run run --x nowhere.npy --t t.npy --out eps.npy"),
     usage("predict --run run --x x-8.npy --t t-two.npy --out eps.npy"),
     usage("predict --run run --x x-16.npy --t t-1000.npy --out eps.npy"),
     usage("predict --run run --x x-16.npy --t t-two.npy --out eps.npy"),
@@ -273,8 +283,8 @@ pub(crate) const CALLS: &[Call] = &[
     usage("predict --run run --x x-16.npy --t t.npy --class class.npy --out eps.npy"),
     usage("predict --run classes --x x-16.npy --t t.npy --class class-two.npy --out eps.npy"),
     usage("predict --run classes --x x-16.npy --t t.npy --class class-10.npy --out eps.npy"),
-    failure("predict --run classes --x x-16.npy --t t.npy --class class-half.npy --out eps.npy"),
-    failure("predict --run classes --x x-16.npy --t t.npy --class nowhere.npy --out eps.npy"),
+    data("predict --run classes --x x-16.npy --t t.npy --class class-half.npy --out eps.npy"),
+    data("predict --run classes --x x-16.npy --t t.npy --class nowhere.npy --out eps.npy"),
     // Inspection and bench.
     usage("inspect schedule --kind lineal"),
     usage("inspect schedule --steps 1"),
@@ -289,8 +299,8 @@ pub(crate) const CALLS: &[Call] = &[
     usage("inspect model --preset ddpm-cifar"),
     usage("inspect model"),
     usage("inspect checkpoint nowhere"),
-    failure("inspect checkpoint one.png"),
-    failure("inspect checkpoint lying.safetensors"),
+    checkpoint("inspect checkpoint one.png"),
+    checkpoint("inspect checkpoint lying.safetensors"),
     usage("inspect data --data nowhere"),
     usage("bench train --preset tiny-16 --steps 0"),
     usage("bench train --preset tiny-16 --batch 0"),

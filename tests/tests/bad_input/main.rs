@@ -5,12 +5,14 @@
 
 mod calls;
 mod files;
+mod values;
 
 use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::ensure;
 use calls::{CALLS, Call};
+use serde_json::json;
 use tests::{Place, trained};
 
 /// The folder of a test is another one on every machine.
@@ -44,7 +46,7 @@ fn new_lines<'a>(before: &str, after: &'a str) -> Vec<&'a str> {
 }
 
 /// Runs a call; returns its message and what is wrong with it.
-fn answer(place: &Place, call: &Call, before: &str) -> anyhow::Result<(String, Vec<String>)> {
+fn answer(place: &Place, call: &Call<'_>, before: &str) -> anyhow::Result<(String, Vec<String>)> {
     // A GPU, or a driver without one, would have its own log lines.
     let device = if call.line.contains("--device") { "" } else { "--device cpu" };
     let output = place.run(&format!("{} {device}", call.line))?;
@@ -70,28 +72,80 @@ fn answer(place: &Place, call: &Call, before: &str) -> anyhow::Result<(String, V
     Ok((redacted(output.stderr.trim_end(), place), complaints))
 }
 
-#[test]
-fn every_mistake_is_one_line() -> anyhow::Result<()> {
-    let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("bad_input"));
-    files::make_files(&place)?;
+/// Tries all of them; returns the message of each, and what is wrong.
+fn try_all(place: &Place, calls: &[Call<'_>]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let before = listing(place.path())?;
-    let (mut shown, mut wrong) = (String::new(), Vec::new());
+    let (mut messages, mut wrong) = (Vec::new(), Vec::new());
     // The program starts once for each; two at a time, the answers in order.
-    let run = |calls: &[Call]| calls.iter().map(|call| answer(&place, call, &before)).collect::<Vec<_>>();
-    let (first, second) = CALLS.split_at(CALLS.len() / 2);
+    let run = |calls: &[Call<'_>]| calls.iter().map(|call| answer(place, call, &before)).collect::<Vec<_>>();
+    let (first, second) = calls.split_at(calls.len() / 2);
     let mut answers = Vec::new();
     std::thread::scope(|scope| {
         let other = scope.spawn(|| run(second));
         answers.extend(run(first));
         answers.extend(other.join().into_iter().flatten());
     });
-    ensure!(answers.len() == CALLS.len(), "a thread of this test panicked");
-    for (call, answer) in CALLS.iter().zip(answers) {
+    ensure!(answers.len() == calls.len(), "a thread of this test panicked");
+    for answer in answers {
         let (message, complaints) = answer?;
-        write!(shown, "ddpm {}\n[{}] {message}\n\n", call.line, call.code)?;
+        messages.push(message);
         wrong.extend(complaints);
     }
+    Ok((messages, wrong))
+}
+
+/// Tells `cargo xtask reliability`, which names a folder, how many were tried and how many were told in one line.
+fn report(name: &str, calls: &[Call<'_>], wrong: &[String]) -> anyhow::Result<()> {
+    let Some(folder) = std::env::var_os("DDPM_BAD_INPUT_REPORT") else { return Ok(()) };
+    let bad =
+        calls.iter().filter(|call| wrong.iter().any(|w| w.starts_with(&format!("ddpm {}: ", call.line))));
+    let report = json!({ "tried": calls.len(), "one_line": calls.len() - bad.count() });
+    std::fs::write(Path::new(&folder).join(name), report.to_string())?;
+    Ok(())
+}
+
+#[test]
+fn every_mistake_is_one_line() -> anyhow::Result<()> {
+    let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("bad_input"));
+    files::make_files(&place)?;
+    let (messages, wrong) = try_all(&place, CALLS)?;
+    let mut shown = String::new();
+    for (call, message) in CALLS.iter().zip(messages) {
+        write!(shown, "ddpm {}\n[{}] {message}\n\n", call.line, call.code)?;
+    }
+    report("calls.json", CALLS, &wrong)?;
     insta::assert_snapshot!("messages", shown);
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// What a value is added to: a run that is soon over, should the value be accepted.
+const SHORT: &str =
+    "train --preset tiny-16 --run new --set data.limit=30 --set train.steps=2 --set sample.steps=2";
+
+/// The messages of these are not in a snapshot: there are too many to be read one by one, and `messages` has one of
+/// each kind.
+#[test]
+fn every_absurd_value_is_one_line_that_names_it() -> anyhow::Result<()> {
+    let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("absurd_values"));
+    let keys = values::KEYS.iter().flat_map(|(key, values)| {
+        values.iter().map(move |value| (*key, format!("{SHORT} --set {key}={value}")))
+    });
+    let flags = values::SAMPLE_FLAGS.iter().flat_map(|(flag, values)| {
+        let name = flag.rsplit(' ').next().unwrap_or(flag);
+        values.iter().map(move |value| (name, format!("sample --run run --out out {flag}={value}")))
+    });
+    let (names, lines): (Vec<&str>, Vec<String>) = keys.chain(flags).unzip();
+    let calls: Vec<Call<'_>> = lines.iter().map(|line| Call { line, code: 2 }).collect();
+    let (messages, mut wrong) = try_all(&place, &calls)?;
+    for ((name, line), message) in names.iter().zip(&lines).zip(messages) {
+        // A message of TOML shows the key by its last part alone, or by the group that it belongs to.
+        let (group, last) = name.rsplit_once('.').unwrap_or((name, name));
+        if !message.contains(last) && !message.contains(group) {
+            wrong.push(format!("ddpm {line}: not named in: {message}"));
+        }
+    }
+    report("values.json", &calls, &wrong)?;
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use sampler::Known;
 
 use crate::commands::edit::fill::FillArgs;
-use crate::commands::edit::region::Region;
+use crate::commands::edit::region::{self, Region};
 use crate::commands::edit::setup::Common;
 use crate::commands::edit::source::ImageArgs;
 use crate::commands::edit::{frame, mask};
@@ -46,7 +46,7 @@ impl Inpaint {
         let (fill, flag) = match (&self.mask, &self.region) {
             (Some(path), _) => (mask::read(path, file, size)?, format!("--mask {}", path.display())),
             (None, Some(region)) => {
-                region.check("--box", size)?;
+                region::check(region, "--box", size)?;
                 (region.mask(size), format!("--box {region}"))
             }
             // clap asks for one of the two.

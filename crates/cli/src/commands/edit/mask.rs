@@ -4,12 +4,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use dataset::Fit;
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
 use crate::failure::bail_usage;
-
-/// From here on a grey counts as white.
-const WHITE: u8 = 128;
 
 /// Reads a mask for an image: white, or transparent, is to be filled. It has the size of the image's file, and goes the
 /// way of the image then, or that of the network, `size`.
@@ -29,8 +26,7 @@ pub(crate) fn read(path: &Path, file: (usize, usize), size: (usize, usize)) -> a
             file.1
         );
     }
-    let mask = dataset::resize(mask.view(), size.0, size.1).context("--mask")?;
-    Ok(mask.index_axis(Axis(2), 0).mapv(|grey| grey >= WHITE))
+    dataset::to_mask(mask.view(), size.0, size.1).context("--mask")
 }
 
 /// Refuses a mask that leaves nothing to do, or nothing to go by; `flag` is what said it, `hint` what would help.

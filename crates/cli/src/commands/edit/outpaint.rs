@@ -5,7 +5,7 @@ use ndarray::Array3;
 use sampler::Known;
 
 use crate::commands::edit::fill::FillArgs;
-use crate::commands::edit::region::Region;
+use crate::commands::edit::region::{self, Region};
 use crate::commands::edit::setup::Common;
 use crate::commands::edit::source::ImageArgs;
 use crate::commands::edit::{frame, mask};
@@ -52,7 +52,7 @@ impl Outpaint {
         let size = frame::size(loaded);
         let (keep, flag) = match self.keep {
             Some(keep) => {
-                keep.check("--keep", size)?;
+                region::check(&keep, "--keep", size)?;
                 (keep, format!("--keep {keep}"))
             }
             None => (self.inside_margins(size)?, "--left, --right, --top, --bottom".to_owned()),

@@ -80,6 +80,10 @@ impl Watch {
         self.last_grid.as_deref()
     }
 
+    fn grid_path(&self, done: u64) -> PathBuf {
+        self.samples.join(format!("step-{done:08}-ema.png"))
+    }
+
     fn draw(&mut self, done: u64, ema: &[Named]) -> anyhow::Result<()> {
         self.net.copy_weights(ema)?;
         // Of a conditional network: image i shows class i modulo their number, unguided.
@@ -104,7 +108,7 @@ impl Watch {
         let pixels = ndarray::concatenate(Axis(0), &views)?;
         let grid = output::class_grid(&pixels, conditioning.classes().len())?;
         let png = grid.png()?;
-        let path = self.samples.join(format!("step-{done:08}-ema.png"));
+        let path = self.grid_path(done);
         files::write_atomic(&path, &png)?;
         self.events.png("samples/ema", done, (grid.width() as u32, grid.height() as u32), 3, &png)?;
         self.last_grid = Some(path);
@@ -160,6 +164,10 @@ impl Observer for Watch {
 
     fn on_sample(&mut self, done: u64, ema: &[Named]) -> Result<(), BoxError> {
         Ok(self.draw(done, ema)?)
+    }
+
+    fn has_samples(&self, done: u64) -> bool {
+        self.grid_path(done).is_file()
     }
 
     fn on_checkpoint(&mut self, path: &Path) {

@@ -1,0 +1,205 @@
+//! A configuration is checked before a network is built from it; each message names the field.
+
+use super::shape::{EmbeddingConfig, UNetConfig};
+use crate::error::ConfigError;
+
+/// More levels than this would halve any image away.
+const MAX_LEVELS: usize = 8;
+/// Far above every published U-Net; keeps a slip of the finger from asking for terabytes.
+const MAX_CHANNELS: usize = 65_536;
+/// Numbers of a list that a message shows.
+const SHOWN: usize = 32;
+
+impl UNetConfig {
+    /// Checks that the numbers make a network.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for the first field that is out of range or does not go with another.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        range("in_channels", self.in_channels, 1, MAX_CHANNELS)?;
+        range("base_channels", self.base_channels, 1, MAX_CHANNELS)?;
+        range("blocks_per_level", self.blocks_per_level, 1, 64)?;
+        range("groups", self.groups, 1, MAX_CHANNELS)?;
+        range("heads", self.heads, 1, MAX_CHANNELS)?;
+        range("time_channels", self.time_width(), 1, MAX_CHANNELS)?;
+        if self.out_channels != self.in_channels {
+            return refuse("out_channels", self.out_channels, format!("in_channels, {}", self.in_channels));
+        }
+        self.validate_level_count()?;
+        for level in 0..self.channel_mults.len() {
+            self.validate_level(level)?;
+        }
+        self.validate_sizes()?;
+        if !(self.dropout >= 0.0 && self.dropout < 1.0) {
+            return refuse("dropout", self.dropout, "a number from 0 up to, but not, 1");
+        }
+        if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
+            return refuse("norm_eps", self.norm_eps, "a number above 0 and below 1");
+        }
+        if let Some(classes) = self.classes {
+            range("classes", classes, 1, 1 << 20)?;
+        }
+        self.validate_embedding()
+    }
+
+    /// The one check that comes before the data is opened: the border of the images doubles with each level.
+    pub(crate) fn validate_level_count(&self) -> Result<(), ConfigError> {
+        if self.channel_mults.is_empty() || self.channel_mults.len() > MAX_LEVELS {
+            return refuse("channel_mults", list(&self.channel_mults), format!("1 to {MAX_LEVELS} numbers"));
+        }
+        Ok(())
+    }
+
+    fn validate_level(&self, level: usize) -> Result<(), ConfigError> {
+        let mult = self.channel_mults[level];
+        let channels = self.base_channels.checked_mul(mult).filter(|&c| (1..=MAX_CHANNELS).contains(&c));
+        let Some(channels) = channels else {
+            let expected = format!("numbers that keep base_channels x mult within 1..={MAX_CHANNELS}");
+            return refuse("channel_mults", list(&self.channel_mults), expected);
+        };
+        if !channels.is_multiple_of(self.groups) || !self.base_channels.is_multiple_of(self.groups) {
+            let expected = format!(
+                "a divisor of every level's channels (level {level} has {channels}, the first map {})",
+                self.base_channels
+            );
+            return refuse("groups", self.groups, expected);
+        }
+        let attends =
+            self.has_attention(level) || (self.mid_attention && level + 1 == self.channel_mults.len());
+        if attends && !channels.is_multiple_of(self.heads) {
+            let expected = format!("a divisor of the {channels} channels of level {level}");
+            return refuse("heads", self.heads, expected);
+        }
+        Ok(())
+    }
+
+    fn validate_sizes(&self) -> Result<(), ConfigError> {
+        let factor = self.downsampling_factor();
+        if self.image_size == 0 || self.image_size > 1 << 16 || !self.image_size.is_multiple_of(factor) {
+            let levels = self.channel_mults.len();
+            let expected =
+                format!("a multiple of {factor} ({levels} levels halve the size {} times)", levels - 1);
+            return refuse("image_size", self.image_size, expected);
+        }
+        let sizes: Vec<usize> = (0..self.channel_mults.len()).map(|level| self.level_size(level)).collect();
+        match self.attention_resolutions.iter().find(|size| !sizes.contains(size)) {
+            Some(size) => {
+                refuse("attention_resolutions", size, format!("sizes the levels have: {}", list(&sizes)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn validate_embedding(&self) -> Result<(), ConfigError> {
+        match self.embedding {
+            EmbeddingConfig::Normalized { frequencies } | EmbeddingConfig::Fourier { frequencies, .. } => {
+                range("embedding.frequencies", frequencies, 1, MAX_CHANNELS)
+            }
+            EmbeddingConfig::Transformer { dim, freq_shift, .. } => {
+                if !(4..=MAX_CHANNELS).contains(&dim) || !dim.is_multiple_of(2) {
+                    return refuse("embedding.dim", dim, format!("an even number from 4 to {MAX_CHANNELS}"));
+                }
+                range("embedding.freq_shift", freq_shift, 0, 1)
+            }
+        }
+    }
+}
+
+fn range(field: &'static str, got: usize, low: usize, high: usize) -> Result<(), ConfigError> {
+    if (low..=high).contains(&got) { Ok(()) } else { refuse(field, got, format!("{low} to {high}")) }
+}
+
+fn refuse(field: &'static str, got: impl ToString, expected: impl Into<String>) -> Result<(), ConfigError> {
+    Err(ConfigError::value("model", field, got, expected))
+}
+
+fn list(numbers: &[usize]) -> String {
+    match numbers.get(..SHOWN) {
+        Some(first) if numbers.len() > SHOWN => {
+            let first: Vec<String> = first.iter().map(usize::to_string).collect();
+            format!("[{}, ...] ({} numbers)", first.join(", "), numbers.len())
+        }
+        _ => format!("{numbers:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Change = fn(&mut UNetConfig);
+
+    #[test]
+    fn every_absurd_value_is_refused_by_its_name() {
+        let cases: &[(&str, Change)] = &[
+            ("in_channels", |c| c.in_channels = 0),
+            ("out_channels", |c| c.out_channels = 2),
+            ("base_channels", |c| c.base_channels = 0),
+            ("base_channels", |c| c.base_channels = usize::MAX),
+            ("time_channels", |c| c.time_channels = usize::MAX),
+            ("channel_mults", |c| c.channel_mults = vec![]),
+            ("channel_mults", |c| c.channel_mults = vec![1, 0]),
+            ("channel_mults", |c| c.channel_mults = vec![usize::MAX, 2]),
+            ("channel_mults", |c| c.channel_mults = vec![1; 40]),
+            ("blocks_per_level", |c| c.blocks_per_level = 0),
+            ("groups", |c| c.groups = 0),
+            ("groups", |c| c.groups = 5),
+            ("heads", |c| c.heads = 0),
+            ("heads", |c| c.heads = 7),
+            ("image_size", |c| c.image_size = 15),
+            ("image_size", |c| c.image_size = 0),
+            ("attention_resolutions", |c| c.attention_resolutions = vec![5]),
+            ("dropout", |c| c.dropout = 1.0),
+            ("dropout", |c| c.dropout = -0.1),
+            ("dropout", |c| c.dropout = f64::NAN),
+            ("norm_eps", |c| c.norm_eps = 0.0),
+            ("norm_eps", |c| c.norm_eps = f64::NAN),
+            ("classes", |c| c.classes = Some(0)),
+            ("embedding.frequencies", |c| c.embedding = EmbeddingConfig::Normalized { frequencies: 0 }),
+            ("embedding.dim", |c| {
+                let order = crate::SinusoidOrder::SinFirst;
+                c.embedding = EmbeddingConfig::Transformer { dim: 7, order, freq_shift: 1 };
+            }),
+        ];
+        for (name, change) in cases {
+            let mut config = UNetConfig::preset("tiny-16").unwrap();
+            config.validate().unwrap();
+            change(&mut config);
+            match config.validate() {
+                Err(ConfigError::Value { group: "model", field, .. }) => assert_eq!(field, *name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn huge_numbers_and_lists_are_refused_without_overflow() {
+        let huge = [1 << 31, 1 << 32, 1 << 62, i64::MAX as usize, usize::MAX];
+        let change: [fn(&mut UNetConfig, usize); 9] = [
+            |c, n| c.image_size = n,
+            |c, n| (c.in_channels, c.out_channels) = (n, n),
+            |c, n| c.base_channels = n,
+            |c, n| (c.base_channels, c.time_channels) = (n, 0),
+            |c, n| c.channel_mults = vec![n, n],
+            |c, n| c.blocks_per_level = n,
+            |c, n| c.attention_resolutions = vec![n],
+            |c, n| c.groups = n,
+            |c, n| c.heads = n,
+        ];
+        for (n, change) in huge.iter().flat_map(|n| change.iter().map(move |change| (n, change))) {
+            let mut config = UNetConfig::ddpm_cifar10();
+            change(&mut config, *n);
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.starts_with("model."), "{message}");
+        }
+        let long = UNetConfig { channel_mults: vec![1; 1_000_000], ..UNetConfig::ddpm_cifar10() };
+        let message = long.validate().unwrap_err().to_string();
+        assert!(message.contains("1, ...] (1000000 numbers)") && message.len() < 300, "{message}");
+        assert_eq!(
+            (long.downsampling_factor(), long.level_size(70), long.level_channels(1 << 40)),
+            (1 << 63, 0, 0)
+        );
+        let long = UNetConfig { attention_resolutions: vec![15; 1_000_000], ..UNetConfig::ddpm_cifar10() };
+        assert!(long.validate().unwrap_err().to_string().len() < 300);
+    }
+}

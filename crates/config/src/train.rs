@@ -1,0 +1,207 @@
+//! The numbers of a training run.
+
+use schedule::Prediction;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+
+/// How a run trains. The network, the schedule and the data have their own configurations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Optimiser steps of the whole run.
+    pub steps: u64,
+    /// Images of one step.
+    pub batch: usize,
+    /// Learning rate after the warm-up.
+    pub lr: f64,
+    /// Steps over which the learning rate rises linearly from nearly 0.
+    pub warmup_steps: u64,
+    /// What the learning rate does after the warm-up.
+    pub lr_decay: LrDecay,
+    /// Adam's decay of the first moment.
+    pub beta1: f64,
+    /// Adam's decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of Adam's second moment.
+    pub adam_eps: f64,
+    /// Decoupled weight decay (AdamW); 0 is Adam.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this norm if theirs is larger.
+    pub grad_clip: f64,
+    /// Decay of the exponential moving average of the weights, once warmed up.
+    pub ema_decay: f64,
+    /// Whether the average starts short and grows, see `trainer::Ema::decay_at`.
+    pub ema_warmup: bool,
+    /// What the network's output stands for: `eps`, `v` or `x_0`. The loss is that of eps in any case, so `v`
+    /// changes how well the network is conditioned and not what it is asked for: its output of 0 is the best
+    /// guess where nothing is left of the image.
+    #[serde(with = "by_name")]
+    pub prediction: Prediction,
+    /// How the timesteps of a batch are drawn.
+    pub time_sampling: TimeSampling,
+    /// Horizontally flip half of the images.
+    pub flip: bool,
+    /// Share of the labels that a step takes away, 0 to 1, so that a conditional network learns to do without
+    /// as well (Ho & Salimans 2022, Algorithm 1, their p_uncond); guidance needs it above 0. Nothing to an
+    /// unconditional network.
+    #[serde(default)]
+    pub label_dropout: f64,
+    /// A line of `metrics.jsonl` every so many steps.
+    pub log_every: u64,
+    /// A sample grid every so many steps; 0 for none but the last.
+    pub sample_every: u64,
+    /// A checkpoint every so many steps; the last step has one in any case.
+    pub checkpoint_every: u64,
+    /// Checkpoints kept; the older ones are removed. At least 2.
+    pub keep_checkpoints: usize,
+}
+
+/// What the learning rate does after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LrDecay {
+    /// It stays (the paper).
+    Constant,
+    /// It falls to 0 at the last step along half a cosine.
+    Cosine,
+}
+
+/// How the timesteps of a batch are drawn: always one for each image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeSampling {
+    /// Independent and uniform (Algorithm 1, line 3).
+    Uniform,
+    /// Uniform for each image, but one from each of `batch` equal parts of the chain: the same expected
+    /// loss with less variance from step to step.
+    Stratified,
+}
+
+/// Types with `Display` and `FromStr` as their names.
+mod by_name {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'a, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'a>,
+    {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl TrainConfig {
+    /// Checks that every number is in its range.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for the first field that is not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        at_least("steps", self.steps, 1)?;
+        at_least("batch", self.batch as u64, 1)?;
+        at_least("log_every", self.log_every, 1)?;
+        at_least("checkpoint_every", self.checkpoint_every, 1)?;
+        if self.batch > 1 << 20 {
+            return refuse("batch", self.batch, "at most 1048576");
+        }
+        if self.keep_checkpoints < 2 {
+            return refuse("keep_checkpoints", self.keep_checkpoints, "at least 2: one may be damaged");
+        }
+        number("lr", self.lr, self.lr > 0.0 && self.lr <= 1.0, "a number above 0, at most 1")?;
+        let unit = |x: f64| (0.0..1.0).contains(&x);
+        number("beta1", self.beta1, unit(self.beta1), "a number from 0 up to, but not, 1")?;
+        number("beta2", self.beta2, unit(self.beta2), "a number from 0 up to, but not, 1")?;
+        number("ema_decay", self.ema_decay, unit(self.ema_decay), "a number from 0 up to, but not, 1")?;
+        number("adam_eps", self.adam_eps, self.adam_eps > 0.0 && self.adam_eps < 1.0, "a number in (0, 1)")?;
+        let decay = (0.0..=1.0).contains(&self.weight_decay);
+        number("weight_decay", self.weight_decay, decay, "a number from 0 to 1")?;
+        let share = (0.0..=1.0).contains(&self.label_dropout);
+        number("label_dropout", self.label_dropout, share, "a number from 0 to 1")?;
+        let clip = self.grad_clip > 0.0 && self.grad_clip.is_finite();
+        number("grad_clip", self.grad_clip, clip, "a number above 0")
+    }
+}
+
+fn at_least(field: &'static str, got: u64, low: u64) -> Result<(), ConfigError> {
+    if got >= low { Ok(()) } else { refuse(field, got, "at least 1") }
+}
+
+fn number(field: &'static str, got: f64, good: bool, expected: &'static str) -> Result<(), ConfigError> {
+    if good { Ok(()) } else { refuse(field, got, expected) }
+}
+
+fn refuse(field: &'static str, got: impl ToString, expected: &'static str) -> Result<(), ConfigError> {
+    Err(ConfigError::value("train", field, got, expected))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> TrainConfig {
+        TrainConfig {
+            steps: 20,
+            batch: 8,
+            lr: 0.05,
+            warmup_steps: 2,
+            lr_decay: LrDecay::Cosine,
+            beta1: 0.9,
+            beta2: 0.999,
+            adam_eps: 1e-8,
+            weight_decay: 0.0,
+            grad_clip: 1.0,
+            ema_decay: 0.9,
+            ema_warmup: true,
+            prediction: Prediction::Eps,
+            time_sampling: TimeSampling::Uniform,
+            flip: false,
+            label_dropout: 0.0,
+            log_every: 3,
+            sample_every: 0,
+            checkpoint_every: 5,
+            keep_checkpoints: 2,
+        }
+    }
+
+    #[test]
+    fn every_absurd_value_is_refused_by_its_name() {
+        type Change = fn(&mut TrainConfig);
+        let cases: &[(&str, Change)] = &[
+            ("steps", |c| c.steps = 0),
+            ("batch", |c| c.batch = 0),
+            ("batch", |c| c.batch = usize::MAX),
+            ("lr", |c| c.lr = 0.0),
+            ("lr", |c| c.lr = f64::NAN),
+            ("lr", |c| c.lr = f64::INFINITY),
+            ("beta1", |c| c.beta1 = 1.0),
+            ("beta2", |c| c.beta2 = -0.1),
+            ("adam_eps", |c| c.adam_eps = 0.0),
+            ("weight_decay", |c| c.weight_decay = f64::NAN),
+            ("grad_clip", |c| c.grad_clip = 0.0),
+            ("grad_clip", |c| c.grad_clip = f64::INFINITY),
+            ("ema_decay", |c| c.ema_decay = 1.0),
+            ("label_dropout", |c| c.label_dropout = -0.1),
+            ("label_dropout", |c| c.label_dropout = 1.1),
+            ("label_dropout", |c| c.label_dropout = f64::NAN),
+            ("log_every", |c| c.log_every = 0),
+            ("checkpoint_every", |c| c.checkpoint_every = 0),
+            ("keep_checkpoints", |c| c.keep_checkpoints = 1),
+        ];
+        example().validate().unwrap();
+        for (name, change) in cases {
+            let mut config = example();
+            change(&mut config);
+            match config.validate() {
+                Err(ConfigError::Value { group: "train", field, .. }) => assert_eq!(field, *name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}

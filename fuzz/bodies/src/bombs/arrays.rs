@@ -1,0 +1,99 @@
+//! Arrays: IDX, npy and npz.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::{Bomb, open_data};
+use crate::archive::{Claims, of_one};
+use crate::gzip;
+
+const MIB: u64 = 1 << 20;
+/// What a bomb unpacks to.
+const LARGE: u64 = 512 * MIB;
+
+pub(super) const BOMBS: &[Bomb] = &[
+    bomb("idx-claims-2^32-items", |path| plant_idx(path, &[u32::MAX])),
+    bomb("idx-claims-2^128-items", |path| plant_idx(path, &[u32::MAX; 4])),
+    bomb("idx-gz-claims-all-it-holds", |path| plant_gz(path, &[16 * 32, 1024, 1024], LARGE)),
+    bomb("idx-gz-claims-little", |path| plant_gz(path, &[4, 2, 2], LARGE)),
+    // Under every limit, and one byte short: the most that a refusal can cost.
+    bomb("idx-gz-claims-what-is-granted", |path| plant_gz(path, &[16, 1024, 1024], 16 * MIB - 1)),
+    bomb("npy-header-of-4-gib", |path| fs::write(path, b"\x93NUMPY\x02\x00\xff\xff\xff\xff{'")),
+    bomb("npy-claims-4-gib", |path| fs::write(path, npy("<f4", "(1024, 1024, 1024)"))),
+    bomb("npy-claims-2^66-bytes", |path| fs::write(path, npy("<f4", "(4294967296, 4294967296)"))),
+    bomb("npy-brackets", |path| {
+        let header = format!("{{'descr': {}", "[".repeat(60_000));
+        fs::write(path, with_header(&header))
+    }),
+    bomb("npz-claims-all-it-holds", |path| plant_npz(path, "|u1", 512, LARGE, |claims| claims)),
+    bomb("npz-claims-little", |path| {
+        plant_npz(path, "|u1", 1, LARGE, |claims| Claims { size: 128 + MIB as u32, ..claims })
+    }),
+    // Eight times as large in memory as in the archive.
+    bomb("npz-narrow-integers", |path| plant_npz(path, "|i1", 15, 15 * MIB, |claims| claims)),
+    // What is granted, and refused after it was read: by the checksum, by the values, and for being no images.
+    bomb("npz-wrong-checksum", |path| {
+        plant_npz(path, "|u1", 15, 15 * MIB, |claims| Claims { crc: claims.crc ^ 1, ..claims })
+    }),
+    bomb("npz-floats-out-of-range", |path| plant_npz(path, "<f4", 3, 12 * MIB, |claims| claims)),
+    bomb("npz-integers-out-of-range", |path| plant_npz(path, ">u4", 1, 4 * MIB, |claims| claims)),
+    bomb("npz-directory-of-2^64", |path| fs::write(path, zip_end(true))),
+    bomb("npz-directory-of-65535", |path| fs::write(path, zip_end(false))),
+];
+
+const fn bomb(name: &'static str, plant: fn(&Path) -> io::Result<()>) -> Bomb {
+    Bomb { name, plant, set_off: open_data }
+}
+
+fn idx_header(extents: &[u32]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, extents.len() as u8];
+    bytes.extend(extents.iter().flat_map(|n| n.to_be_bytes()));
+    bytes
+}
+
+fn plant_idx(path: &Path, extents: &[u32]) -> io::Result<()> {
+    fs::write(path, [idx_header(extents), vec![0; 100]].concat())
+}
+
+fn plant_gz(path: &Path, extents: &[u32], data: u64) -> io::Result<()> {
+    fs::write(path, gzip::compressed(idx_header(extents).chain(io::repeat(0).take(data)))?)
+}
+
+fn npy(descr: &str, shape: &str) -> Vec<u8> {
+    with_header(&format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"))
+}
+
+fn with_header(header: &str) -> Vec<u8> {
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat()
+}
+
+/// `images` says how many of 1024x1024 the header claims, `data` how many bytes there are.
+fn plant_npz(
+    path: &Path,
+    descr: &str,
+    images: u64,
+    data: u64,
+    change: fn(Claims) -> Claims,
+) -> io::Result<()> {
+    let header = npy(descr, &format!("({images}, 1024, 1024)"));
+    // As floats and as integers, the last elements are no pixels.
+    let zeros = io::repeat(0).take(data - 8);
+    let (stream, size, crc) = gzip::deflated(header.chain(zeros).chain(&[0x7f; 8][..]))?;
+    let claims = Claims { method: 8, flags: 0, compressed: stream.len() as u32, size, crc };
+    fs::write(path, of_one("images.npy", &stream, change(claims)))
+}
+
+/// The end of a directory that claims as many entries as can be.
+fn zip_end(zip64: bool) -> Vec<u8> {
+    let mut bytes = b"PK\x03\x04".to_vec();
+    if zip64 {
+        // Record, then locator.
+        bytes.extend(b"PK\x06\x06\x2c\0\0\0\0\0\0\0\x2d\0\x2d\0\0\0\0\0\0\0\0\0");
+        bytes.extend([0xff; 16]);
+        bytes.extend([0; 16]);
+        bytes.extend(b"PK\x06\x07\0\0\0\0\x04\0\0\0\0\0\0\0\x01\0\0\0");
+    }
+    bytes.extend(b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\0\0\0\0\x04\0\0\0\0\0");
+    bytes
+}

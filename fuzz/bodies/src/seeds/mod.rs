@@ -1,0 +1,16 @@
+//! Inputs that fuzzing begins with: for each form that a parser knows one that is right, and a few that are not.
+
+mod arrays;
+mod pictures;
+mod words;
+
+pub(crate) use arrays::{cifar, idx, idx_gz, npy, npz};
+pub(crate) use pictures::{image, mask};
+pub(crate) use words::{class_labels, region, source_spec};
+
+type Seeds = Vec<(String, Vec<u8>)>;
+
+/// Names for inputs.
+fn named<N: Into<String>, B: Into<Vec<u8>>>(inputs: impl IntoIterator<Item = (N, B)>) -> Seeds {
+    inputs.into_iter().map(|(name, bytes)| (name.into(), bytes.into())).collect()
+}

@@ -1,0 +1,78 @@
+//! Small images of every kind that is read.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+
+use super::{Seeds, named};
+use crate::png::{chunk, png, zlib};
+
+const KINDS: [(&str, ImageFormat); 4] = [
+    ("png", ImageFormat::Png),
+    ("jpeg", ImageFormat::Jpeg),
+    ("webp", ImageFormat::WebP),
+    ("bmp", ImageFormat::Bmp),
+];
+
+fn encode(image: &DynamicImage, format: ImageFormat) -> Option<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).ok()?;
+    Some(bytes.into_inner())
+}
+
+pub(crate) fn image() -> Seeds {
+    let grey = GrayImage::from_fn(6, 4, |x, y| Luma([(x * 40 + y) as u8]));
+    let rgb = RgbImage::from_fn(5, 3, |x, y| Rgb([x as u8 * 50, y as u8 * 80, 7]));
+    let rgba = RgbaImage::from_fn(9, 7, |x, y| Rgba([x as u8 * 9, y as u8, 3, x as u8 * 20]));
+    let deep = ImageBuffer::from_fn(2, 2, |x, y| Luma([(x * 60_000 + y) as u16]));
+    let images: [(&str, DynamicImage); 4] = [
+        ("grey", grey.into()),
+        ("rgb", rgb.into()),
+        ("rgba", rgba.into()),
+        ("deep", DynamicImage::ImageLuma16(deep)),
+    ];
+    let mut seeds = Vec::new();
+    for (name, image) in &images {
+        for (kind, format) in KINDS {
+            seeds.extend(encode(image, format).map(|bytes| (format!("{name}-{kind}"), bytes)));
+        }
+    }
+    seeds.extend(named(by_hand()));
+    seeds
+}
+
+pub(crate) fn mask() -> Seeds {
+    let half = GrayImage::from_fn(8, 8, |x, _| Luma([if x < 4 { 0 } else { 255 }]));
+    let hole = RgbaImage::from_fn(4, 4, |x, _| Rgba([0, 0, 0, if x == 1 { 0 } else { 255 }]));
+    let white = GrayImage::from_pixel(3, 5, Luma([255]));
+    let images: [(&str, DynamicImage); 3] =
+        [("half", half.into()), ("hole", hole.into()), ("white", white.into())];
+    let mut seeds = Vec::new();
+    for (name, image) in &images {
+        for (kind, format) in KINDS {
+            let bytes = encode(image, format).map(|bytes| [&[16, 8], &bytes[..]].concat());
+            seeds.extend(bytes.map(|bytes| (format!("{name}-{kind}"), bytes)));
+        }
+    }
+    seeds
+}
+
+/// PNG files that the encoder does not write, and one of a kind that is not read.
+fn by_hand() -> Vec<(&'static str, Vec<u8>)> {
+    let palette = chunk(b"PLTE", &[255, 0, 0, 0, 0, 255]);
+    let transparent = chunk(b"tRNS", &[255, 0]);
+    // A TIFF header and one entry: orientation (0x0112) 6.
+    let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let text = [&b"a\0\0"[..], &zlib(&b"text"[..])].concat();
+    let profile = [&b"p\0\0"[..], &zlib(&[0; 128][..])].concat();
+    vec![
+        ("palette-png", png((2, 2), [8, 3], &[palette, transparent], &zlib(&[0, 0, 1, 0, 1, 0][..]))),
+        ("bits-png", png((3, 1), [1, 0], &[], &zlib(&[0, 0b1010_0000][..]))),
+        ("turned-png", png((2, 1), [8, 0], &[chunk(b"eXIf", exif)], &zlib(&[0, 10, 200][..]))),
+        (
+            "texts-png",
+            png((1, 1), [8, 0], &[chunk(b"zTXt", &text), chunk(b"iCCP", &profile)], &zlib(&[0, 9][..])),
+        ),
+        ("gif", b"GIF89a\x01\0\x01\0\0\0\0".to_vec()),
+    ]
+}

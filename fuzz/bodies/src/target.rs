@@ -1,0 +1,37 @@
+//! The table of targets.
+
+use crate::{cifar, idx, npy, npz, picture, seeds, words};
+
+/// One parser that is fuzzed.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name: that of the file in `fuzz/fuzz_targets` and of the folder in `fuzz/corpus`.
+    pub name: &'static str,
+    /// Parses and asserts.
+    pub body: fn(&[u8]),
+    /// Small inputs to begin with, each with a name.
+    pub seeds: fn() -> Vec<(String, Vec<u8>)>,
+}
+
+/// All targets, sorted by name.
+pub const TARGETS: &[Target] = &[
+    Target { name: "cifar", body: cifar::body, seeds: seeds::cifar },
+    Target { name: "class_labels", body: words::class_labels, seeds: seeds::class_labels },
+    Target { name: "idx", body: idx::body, seeds: seeds::idx },
+    Target { name: "idx_gz", body: idx::gzipped, seeds: seeds::idx_gz },
+    Target { name: "image", body: picture::image, seeds: seeds::image },
+    Target { name: "mask", body: picture::mask, seeds: seeds::mask },
+    Target { name: "npy", body: npy::body, seeds: seeds::npy },
+    Target { name: "npz", body: npz::body, seeds: seeds::npz },
+    Target { name: "region", body: words::region, seeds: seeds::region },
+    Target { name: "source_spec", body: words::source_spec, seeds: seeds::source_spec },
+];
+
+/// Runs the body of a target.
+///
+/// # Panics
+/// When the body does, which is what fuzzing looks for, and for a name that is in no table.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    (target.expect("a target of this name").body)(data);
+}

@@ -1,0 +1,123 @@
+//! Fuzzing of every parser: the corpora on stable, or libFuzzer for millions of inputs.
+
+use std::path::Path;
+
+use ::tests::Place;
+use anyhow::{Context as _, bail, ensure};
+
+use crate::context::Context;
+use crate::outcome::{Check, Outcome};
+use crate::trials;
+
+pub(crate) const CHECK: Check = Check {
+    name: "fuzz",
+    goal: "no input crashes a parser",
+    meaning: "With `--quick` the committed corpus of every fuzz target is replayed and mutated by the tests of \
+              `fuzz-bodies`, which are what is counted. With `--full` libFuzzer runs every target with AddressSanitizer \
+              for 2,000,000 inputs or more within 512 MB; the inputs are what is counted.",
+    run,
+};
+
+/// Inputs of one target.
+const RUNS: u64 = 2_000_000;
+const MEMORY_MB: u64 = 512;
+
+fn run(context: &Context) -> anyhow::Result<Outcome> {
+    if context.full { fuzz(context) } else { replay(context) }
+}
+
+fn replay(context: &Context) -> anyhow::Result<Outcome> {
+    let output = context.cargo().args(["test", "--package", "fuzz-bodies"]).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (mut passed, mut failed) = (0, 0);
+    for line in said.lines().filter_map(|line| line.strip_prefix("test result: ")) {
+        passed += before(line, " passed").unwrap_or(0);
+        failed += before(line, " failed").unwrap_or(0);
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    let last = told.trim().lines().last().unwrap_or_default();
+    let complaint = format!("`cargo test -p fuzz-bodies` ended with {}: {last}", output.status);
+    let corpus = context.workspace.join("fuzz/corpus");
+    let targets = std::fs::read_dir(&corpus).map_or(0, Iterator::count);
+    Ok(Outcome {
+        tried: passed + failed,
+        survived: passed,
+        figure: format!("{passed} tests replay the corpora of {targets} targets, {} inputs", files(&corpus)),
+        complaints: if output.status.success() { Vec::new() } else { vec![complaint] },
+    })
+}
+
+fn fuzz(context: &Context) -> anyhow::Result<Outcome> {
+    let mut list = context.cargo();
+    let output = list.args(["+nightly", "fuzz", "list"]).output()?;
+    ensure!(
+        output.status.success(),
+        "`cargo +nightly fuzz list` does not run; `rustup toolchain install nightly` and `cargo install cargo-fuzz` \
+         install what it needs: {}",
+        String::from_utf8_lossy(&output.stderr).trim().lines().last().unwrap_or_default()
+    );
+    let list = String::from_utf8_lossy(&output.stdout);
+    let targets: Vec<&str> = list.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    // One build for all, before they run side by side.
+    let built = context.cargo().args(["+nightly", "fuzz", "build"]).output()?;
+    ensure!(built.status.success(), "`cargo +nightly fuzz build` ended with {}", built.status);
+    let tried = trials::run(context.jobs, targets.len() as u64, |number| {
+        let target = targets[number as usize];
+        fuzz_one(context, target).with_context(|| target.to_owned())
+    });
+    let executed: u64 = tried.held.iter().map(|(executed, _)| executed).sum();
+    let peak = tried.held.iter().map(|(_, peak)| *peak).max().unwrap_or(0);
+    Ok(Outcome {
+        // A target that failed counts as one input that did.
+        tried: executed + tried.complaints.len() as u64,
+        survived: executed,
+        figure: format!("{} of {} targets, {peak} MB at most", tried.held.len(), targets.len()),
+        complaints: tried.complaints,
+    })
+}
+
+/// Inputs executed and MB at the peak.
+fn fuzz_one(context: &Context, target: &str) -> anyhow::Result<(u64, u64)> {
+    // What it finds goes into the first folder, not among what is committed.
+    let found = Place::new()?;
+    let committed = context.workspace.join("fuzz/corpus").join(target);
+    let mut cargo = context.cargo();
+    cargo.args(["+nightly", "fuzz", "run", target]).arg(found.path()).arg(&committed).arg("--");
+    cargo.arg(format!("-runs={RUNS}")).arg(format!("-rss_limit_mb={MEMORY_MB}"));
+    let output = cargo.args(["-print_final_stats=1", "-verbosity=0"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        let line = said.lines().find(|line| line.contains("ERROR") || line.contains("panicked"));
+        bail!("ended with {}: {}", output.status, line.unwrap_or_default());
+    }
+    let stat = |name: &str| -> anyhow::Result<u64> {
+        let line = said.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|line| line.trim().parse().ok()).with_context(|| format!("no {name} in what it said"))
+    };
+    let executed = stat("stat::number_of_executed_units")?;
+    ensure!(executed >= RUNS, "{executed} inputs only");
+    Ok((executed, stat("stat::peak_rss_mb")?))
+}
+
+/// The number before a word, as in `12 passed`.
+fn before(line: &str, word: &str) -> Option<u64> {
+    line.split_once(word)?.0.rsplit(' ').next()?.parse().ok()
+}
+
+/// Files in the folders of a folder.
+fn files(folder: &Path) -> usize {
+    let inner = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    inner.map(|entry| std::fs::read_dir(entry.path()).map_or(0, Iterator::count)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::before;
+
+    #[test]
+    fn counts_of_a_test_run_are_read() {
+        let line = "ok. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!((before(line, " passed"), before(line, " failed")), (Some(12), Some(3)));
+        assert_eq!(before(line, " skipped"), None);
+    }
+}

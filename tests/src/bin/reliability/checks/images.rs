@@ -1,0 +1,156 @@
+//! A folder of images with broken files in it.
+
+use std::fs;
+use std::io::Cursor;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use image::ImageFormat;
+use serde_json::Value;
+use tests::{Place, data};
+
+use crate::context::Context;
+use crate::outcome::{Check, Outcome};
+use crate::training::{PATIENCE, checkpoint, last_line};
+
+pub(crate) const CHECK: Check = Check {
+    name: "images",
+    goal: "broken images are found at the start",
+    meaning: "A folder of small PNG files has broken ones of every kind among them: empty, cut, with a wrong checksum, \
+              text under the name of a photograph, an animation, one of 50,000 x 50,000 pixels, links to nowhere and \
+              in a circle, a pipe that nobody writes to. The training has to end with exit code 4 before its first \
+              step and list each of them with its reason; with `--on-bad skip` it has to train on exactly the others.",
+    run,
+};
+
+const TRAIN: &str = "train --run run --preset tiny-16 --data images --set train.steps=2 --set train.batch=2 \
+                     --set sample.count=2 --set sample.steps=2 --set precision=f32";
+
+fn run(context: &Context) -> anyhow::Result<Outcome> {
+    let place = context.place()?;
+    let sound = context.count(200, 1000);
+    for n in 0..sound {
+        let file = data::grey_file(n as usize, (16, 16), ImageFormat::Png)?;
+        place.write(&format!("images/{n:04}.png"), file)?;
+    }
+    let broken = break_some(&place)?;
+    let mut complaints = Vec::new();
+
+    let refused = place.start(TRAIN)?.wait_within(PATIENCE)?;
+    if refused.code != Some(4) {
+        complaints.push(format!(
+            "expected exit code 4, found {:?}: {}",
+            refused.shell_code(),
+            last_line(&refused)
+        ));
+    }
+    if place.at("run/metrics.jsonl").exists() {
+        complaints.push("it has trained before it refused".to_owned());
+    }
+    // A reason is more than the name.
+    let told = |name: &&String| {
+        let line = refused.stderr.lines().find(|line| line.contains(name.as_str()));
+        line.and_then(|line| line.split_once(name.as_str())).is_some_and(|(_, reason)| reason.len() > 10)
+    };
+    let (listed, silent): (Vec<&String>, Vec<&String>) = broken.iter().partition(told);
+    if !silent.is_empty() {
+        complaints.push(format!("not listed with a reason: {silent:?}"));
+    }
+    let used = skipping(&place).unwrap_or_else(|error| {
+        complaints.push(format!("--on-bad skip: {error:#}"));
+        0
+    });
+    if used != sound && used > 0 {
+        complaints.push(format!("--on-bad skip: trained on {used} images, of which {sound} are sound"));
+    }
+    Ok(Outcome {
+        tried: broken.len() as u64,
+        survived: listed.len() as u64,
+        figure: format!("{} of {} listed; trained on {used} of {sound} others", listed.len(), broken.len()),
+        complaints,
+    })
+}
+
+/// How many images a training uses that leaves the broken ones out.
+fn skipping(place: &Place) -> anyhow::Result<u64> {
+    let output = place.start(&format!("{TRAIN} --on-bad skip"))?.wait_within(PATIENCE)?;
+    ensure!(output.code == Some(0), "exit code {:?}: {}", output.shell_code(), last_line(&output));
+    let said = place.run(&format!("inspect checkpoint {} --json --device cpu", checkpoint(2)))?;
+    let said: Value = serde_json::from_str(&said.stdout).context("inspect checkpoint --json")?;
+    said["config"]["images"]["count"].as_u64().context("no images.count in the configuration")
+}
+
+/// Puts broken files into `images`; their names.
+fn break_some(place: &Place) -> anyhow::Result<Vec<String>> {
+    let encoded = |format| data::grey_file(3, (16, 16), format);
+    let colour = |format| data::colour_file(3, (64, 64), format);
+    let cut = |bytes: &[u8], keep: usize| bytes[..keep.min(bytes.len())].to_vec();
+    let png = encoded(ImageFormat::Png)?;
+    let jpeg = colour(ImageFormat::Jpeg)?;
+    let webp = colour(ImageFormat::WebP)?;
+    let bmp = colour(ImageFormat::Bmp)?;
+    let mut wrong_checksum = png.clone();
+    // The last 16 bytes are the checksum of the pixels and the chunk that ends the file.
+    let at = png.len() - 16;
+    wrong_checksum[at] ^= 0xff;
+    let files = [
+        ("empty.png", Vec::new()),
+        ("cut-jpeg.jpg", cut(&jpeg, jpeg.len() / 3)),
+        ("cut-png.png", cut(&png, png.len() / 2)),
+        ("wrong-checksum.png", wrong_checksum),
+        ("text.jpg", b"these are words and no photograph".to_vec()),
+        ("moving.gif", animation()?),
+        ("moving.png", animation()?),
+        ("huge.png", huge_png()),
+        ("cut-webp.webp", cut(&webp, webp.len() / 2)),
+        ("cut-bmp.bmp", cut(&bmp, bmp.len() / 2)),
+    ];
+    let mut names = Vec::new();
+    for (name, bytes) in files {
+        place.write(&format!("images/{name}"), bytes)?;
+        names.push(name.to_owned());
+    }
+    // What only a command can make; as the user that may read all, nothing is unreadable.
+    for (name, words) in [
+        ("dangling.png", ["ln", "-s", "nowhere.png"].as_slice()),
+        ("circle.png", ["ln", "-s", "circle.png"].as_slice()),
+        ("pipe.png", ["mkfifo"].as_slice()),
+    ] {
+        let mut command = Command::new(words[0]);
+        let status = command.args(&words[1..]).arg(name).current_dir(place.at("images")).status()?;
+        ensure!(status.success(), "{words:?} {name}: {status}");
+        names.push(name.to_owned());
+    }
+    ensure!(fs::read_dir(place.at("images"))?.count() > names.len(), "no sound images");
+    Ok(names)
+}
+
+/// An animated GIF.
+fn animation() -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    {
+        let mut encoder = gif::Encoder::new(Cursor::new(&mut bytes), 16, 16, &[0, 0, 0, 255, 255, 255])?;
+        for shade in [0, 1] {
+            encoder.write_frame(&gif::Frame::from_indexed_pixels(16, 16, vec![shade; 256], None))?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// The beginning of a PNG file of 50,000 x 50,000 pixels.
+fn huge_png() -> Vec<u8> {
+    let mut header = b"IHDR".to_vec();
+    header.extend(50_000_u32.to_be_bytes());
+    header.extend(50_000_u32.to_be_bytes());
+    header.extend([8, 0, 0, 0, 0]);
+    let chunk = |body: &[u8]| {
+        let mut chunk = ((body.len() - 4) as u32).to_be_bytes().to_vec();
+        chunk.extend(body);
+        let mut checksum = flate2::Crc::new();
+        checksum.update(body);
+        chunk.extend(checksum.sum().to_be_bytes());
+        chunk
+    };
+    let nothing = [b"IDAT".as_slice(), &[0x78, 0x9c, 3, 0, 0, 0, 0, 1]].concat();
+    [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(&header), chunk(&nothing), chunk(b"IEND")].concat()
+}

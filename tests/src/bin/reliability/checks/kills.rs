@@ -1,0 +1,140 @@
+//! SIGKILL at random moments.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use tests::{Output, Place};
+
+use crate::context::Context;
+use crate::outcome::{Check, Outcome};
+use crate::training::{
+    End, PATIENCE, Recipe, Reference, ensure_tidy, last_line, last_logged, newest_saved, newest_sound,
+};
+use crate::trials;
+
+pub(crate) const CHECK: Check = Check {
+    name: "kills",
+    goal: "kill -9 loses nothing",
+    meaning: "Training is killed by SIGKILL at uniformly random moments of its life, and the same command is given \
+              again, until it is done. After each kill the newest checkpoint has to verify, with at most one \
+              checkpoint interval lost; the next start has to go on from it by itself; each finished run has to be \
+              the undisturbed one bit for bit, with nothing half-written left.",
+    run,
+};
+
+/// Kills in the life of one run, at most: with more of them, most would meet the start of the last few steps.
+const KILLS_A_RUN: u64 = 5;
+
+/// Steps between checkpoints.
+const INTERVAL: u64 = 4;
+
+const RECIPE: Recipe =
+    Recipe { steps: 60, set: "train.batch=4 train.log_every=1 train.checkpoint_every=4 model.dropout=0.1" };
+
+/// One run folder from its beginning to the end of training.
+#[derive(Debug, Default)]
+struct Life {
+    kills: u64,
+    most_lost: u64,
+}
+
+fn run(context: &Context) -> anyhow::Result<Outcome> {
+    let reference = RECIPE.reference(context)?;
+    let count = context.count(40, 1000);
+    // Kills so far, and lives so far: runs are begun until the kills are done.
+    let (kills, lives) = (AtomicU64::new(0), AtomicU64::new(0));
+    let tried = trials::run(context.jobs, context.jobs as u64, |_| {
+        let mut done = Vec::new();
+        while kills.load(Ordering::Relaxed) < count {
+            let number = lives.fetch_add(1, Ordering::Relaxed);
+            let again = || {
+                let before = kills.fetch_add(1, Ordering::Relaxed);
+                if before < count && (before + 1) * 10 / count != before * 10 / count {
+                    println!("    kill {} of {count}", before + 1);
+                }
+                before < count
+            };
+            let mut life = Life::default();
+            let result = live(context, &reference, number, again, &mut life);
+            done.push((life, result.err().map(|error| format!("run {number}: {error:#}"))));
+        }
+        Ok(done)
+    });
+    let lives: Vec<(Life, Option<String>)> = tried.held.into_iter().flatten().collect();
+    let sum = |count: fn(&Life) -> u64| lives.iter().map(move |(life, _)| count(life));
+    let tried: u64 = sum(|life| life.kills).sum();
+    let most_lost = sum(|life| life.most_lost).max().unwrap_or(0);
+    let complaints: Vec<String> = lives.iter().filter_map(|(_, complaint)| complaint.clone()).collect();
+    let failed = complaints.len();
+    Ok(Outcome {
+        tried,
+        // A run that failed did so after one of its kills.
+        survived: tried.saturating_sub(failed as u64),
+        figure: format!(
+            "{} runs finished as undisturbed, {failed} not; at most {most_lost} steps lost, a checkpoint every {INTERVAL}",
+            lives.len() - failed,
+        ),
+        complaints,
+    })
+}
+
+/// Starts and kills until the run is done. `again` says whether one more kill is wanted, and counts it.
+fn live(
+    context: &Context,
+    reference: &Reference,
+    number: u64,
+    mut again: impl FnMut() -> bool,
+    life: &mut Life,
+) -> anyhow::Result<()> {
+    let place = context.place()?;
+    let mut wanted = again();
+    loop {
+        let from = newest_saved(&place);
+        let mut running = place.start(&RECIPE.line())?;
+        if wanted {
+            // A little longer than it takes, so that some runs come to their end.
+            let length = 1.05 * reference.seconds(RECIPE.steps - from);
+            let moment = length * context.draws("kills", number).unit(&life.kills.to_string());
+            if !running.let_run(Duration::from_secs_f64(moment))? {
+                running.signal("KILL")?;
+            }
+        }
+        let output = running.wait_within(PATIENCE)?;
+        went_on(&output, from)?;
+        if output.signal.is_none() {
+            break;
+        }
+        life.kills += 1;
+        life.most_lost = life.most_lost.max(lost(&place).with_context(|| format!("kill {}", life.kills))?);
+        wanted = life.kills < KILLS_A_RUN && again();
+    }
+    End::of(&place)?.ensure_same(&reference.end)?;
+    ensure_tidy(&place)
+}
+
+/// The program must have been killed, or have done its work; where it said from which step it goes on, it must have
+/// been the newest checkpoint.
+fn went_on(output: &Output, from: u64) -> anyhow::Result<()> {
+    let by_itself = output.signal == Some(9) || output.code == Some(0);
+    ensure!(by_itself, "it needs help: exit code {:?}: {}", output.shell_code(), last_line(output));
+    let said = output.stderr.lines().find_map(|line| line.split_once(", steps ")?.1.split_once(" to "));
+    if let Some((first, _)) = said {
+        ensure!(
+            first == from.to_string(),
+            "the newest checkpoint was of step {from}, it went on from {first}"
+        );
+    }
+    ensure!(!output.stderr.contains("damaged"), "{}", output.stderr);
+    Ok(())
+}
+
+/// Steps done and not saved.
+fn lost(place: &Place) -> anyhow::Result<u64> {
+    let (saved, logged) = (newest_sound(place)?, last_logged(place)?);
+    ensure!(
+        (saved..=saved + INTERVAL).contains(&logged),
+        "logged up to step {logged}, but the newest checkpoint is of step {saved}"
+    );
+    Ok(logged - saved)
+}

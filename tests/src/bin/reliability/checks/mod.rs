@@ -1,0 +1,34 @@
+//! The checks, in the order of the table.
+
+mod bombs;
+mod damage;
+mod disk;
+mod faults;
+mod fuzz;
+mod images;
+mod kills;
+mod memory;
+mod nan;
+mod pairs;
+mod resume;
+mod signals;
+mod values;
+
+use crate::outcome::Check;
+
+/// All of them.
+pub(crate) const CHECKS: &[&Check] = &[
+    &kills::CHECK,
+    &resume::CHECK,
+    &faults::CHECK,
+    &damage::CHECK,
+    &disk::CHECK,
+    &fuzz::CHECK,
+    &bombs::CHECK,
+    &values::CHECK,
+    &images::CHECK,
+    &pairs::CHECK,
+    &signals::CHECK,
+    &nan::CHECK,
+    &memory::CHECK,
+];

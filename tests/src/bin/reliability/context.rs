@@ -1,0 +1,60 @@
+//! What all checks know: the programs, how much to try, and the seed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context as _;
+use tests::Place;
+
+use crate::draws::Draws;
+
+/// One call of the harness.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The program.
+    pub(crate) ddpm: PathBuf,
+    /// The program with the feature `faults`.
+    pub(crate) faulty: Option<PathBuf>,
+    /// The root of the workspace.
+    pub(crate) workspace: PathBuf,
+    /// The folder of what the test `bad_input` has just reported, if it has been run.
+    pub(crate) bad_input: Option<PathBuf>,
+    /// Full counts.
+    pub(crate) full: bool,
+    /// Of everything drawn.
+    pub(crate) seed: u64,
+    /// Trials at the same time.
+    pub(crate) jobs: usize,
+}
+
+impl Context {
+    /// How often to try something.
+    pub(crate) fn count(&self, quick: u64, full: u64) -> u64 {
+        if self.full { full } else { quick }
+    }
+
+    /// A folder with the program in it.
+    pub(crate) fn place(&self) -> anyhow::Result<Place> {
+        Ok(Place::new()?.with_program(&self.ddpm))
+    }
+
+    /// The program with faults.
+    pub(crate) fn faulty(&self) -> anyhow::Result<&PathBuf> {
+        self.faulty.as_ref().context(
+            "expected --faulty, a program built with the feature `faults`, found none; \
+             `cargo xtask reliability` builds it",
+        )
+    }
+
+    /// What is drawn for one trial of one check.
+    pub(crate) fn draws(&self, check: &str, trial: u64) -> Draws {
+        Draws::new(self.seed, check, trial)
+    }
+
+    /// A cargo command in the workspace, for checks that are programs of other crates.
+    pub(crate) fn cargo(&self) -> Command {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(&self.workspace).env("DDPM_PROGRAM", &self.ddpm);
+        cargo
+    }
+}

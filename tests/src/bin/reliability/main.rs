@@ -1,0 +1,156 @@
+//! The harness behind `cargo xtask reliability`: it does to the built program what happens to programs (kills,
+//! signals, full disks, damaged files, wrong values) and prints one table of what it survived.
+//!
+//! Each check is a file of `checks`. None passes by having tried nothing.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
+
+mod checks;
+mod context;
+mod draws;
+mod machine;
+mod outcome;
+mod report;
+mod training;
+mod trials;
+mod weights;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Parser;
+
+use crate::checks::CHECKS;
+use crate::context::Context;
+use crate::machine::Machine;
+use crate::outcome::{Check, Outcome, Row};
+
+/// What to run, and with which programs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "reliability",
+    about = "Kills, signals, faults, damage: what the program survives, as a table"
+)]
+struct Args {
+    /// The program
+    #[arg(long, value_name = "PATH")]
+    ddpm: PathBuf,
+    /// The same, built with the feature `faults`; checks that need it fail without
+    #[arg(long, value_name = "PATH")]
+    faulty: Option<PathBuf>,
+    /// The root of the workspace, for the checks that are programs of other crates
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    workspace: PathBuf,
+    /// What the test `bad_input` has just reported into this folder, instead of running it again
+    #[arg(long, value_name = "DIR")]
+    bad_input: Option<PathBuf>,
+    /// Few trials of everything, in minutes (the default)
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// As many trials as the published figures rest on: hours
+    #[arg(long)]
+    full: bool,
+    /// Only these checks
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Of everything that is drawn: moments, places, signals
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Trials at the same time [default: one a core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Write the table with the machine and the meaning of each row as Markdown
+    #[arg(long, value_name = "FILE.md")]
+    out: Option<PathBuf>,
+    /// Write the rows as JSON
+    #[arg(long, value_name = "FILE.json")]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether all checks passed.
+fn run(args: &Args) -> anyhow::Result<bool> {
+    let chosen = chosen(&args.only)?;
+    let context = Context {
+        ddpm: absolute("--ddpm", &args.ddpm)?,
+        faulty: args.faulty.as_deref().map(|path| absolute("--faulty", path)).transpose()?,
+        workspace: absolute("--workspace", &args.workspace)?,
+        bad_input: args.bad_input.as_deref().map(|path| absolute("--bad-input", path)).transpose()?,
+        full: args.full,
+        seed: args.seed,
+        jobs: args.jobs.unwrap_or_else(machine::cores).max(1),
+    };
+    let mut rows = Vec::new();
+    for check in chosen {
+        println!("\n==> {}: {}", check.name, check.goal);
+        let outcome = (check.run)(&context).unwrap_or_else(|error| Outcome::broken(&format!("{error:#}")));
+        let row = Row { check, outcome };
+        for complaint in row.outcome.complaints.iter().take(10) {
+            println!("    {complaint}");
+        }
+        println!("    {}", row.line());
+        rows.push(row);
+    }
+    let machine = Machine::this(&context)?;
+    println!("\n{}", report::table(&rows));
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+    };
+    if let Some(path) = &args.out {
+        write(path, report::markdown(&rows, &machine, &context))?;
+    }
+    if let Some(path) = &args.json {
+        write(path, format!("{:#}\n", report::json(&rows, &machine, &context)))?;
+    }
+    Ok(rows.iter().all(|row| row.outcome.passed()))
+}
+
+/// The checks named, in the order of the table; all when none is.
+fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Check>> {
+    let names: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+    if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
+        bail!("--only {unknown}: expected one or more of {}, found no such check", names.join(", "));
+    }
+    let wanted = |check: &&&Check| only.is_empty() || only.iter().any(|name| name == check.name);
+    Ok(CHECKS.iter().filter(wanted).copied().collect())
+}
+
+/// The trials run in folders of their own.
+fn absolute(flag: &str, path: &Path) -> anyhow::Result<PathBuf> {
+    ensure!(path.exists(), "{flag} {}: expected a path that is there, found nothing", path.display());
+    path.canonicalize().with_context(|| format!("{flag} {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_chosen_by_name_and_run_in_order() {
+        let names = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(ToString::to_string).collect();
+            chosen(&only).map(|checks| checks.iter().map(|check| check.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["pairs", "kills"]).unwrap(), ["kills", "pairs"]);
+        assert_eq!(names(&[]).unwrap().len(), CHECKS.len());
+        assert!(names(&["kils"]).unwrap_err().to_string().contains("kills, resume"));
+    }
+
+    #[test]
+    fn every_check_has_a_name_of_its_own() {
+        let mut names: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CHECKS.len());
+    }
+}

@@ -1,0 +1,195 @@
+//! `cargo xtask reliability`: builds the program, builds it again with faults that can be asked for, and runs the harness
+//! of the member `tests` on both.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::{env, fs};
+
+use anyhow::{Context, ensure};
+
+use crate::workspace::Workspace;
+use crate::{process, setup};
+
+/// What is checked unless named: all but `faults`, `nan` and `damage`, which ask for faults that the program cannot be
+/// built with yet.
+const CHECKS: [&str; 10] =
+    ["kills", "resume", "disk", "fuzz", "bombs", "values", "images", "pairs", "signals", "memory"];
+
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Few trials of everything, in minutes (the default).
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// As many trials as the published figures rest on, with an optimised program: hours.
+    #[arg(long)]
+    full: bool,
+    /// Only these checks.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Of everything that is drawn [default: 0].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Trials at the same time [default: one a core].
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Write the table as Markdown, with the machine and what each row means.
+    #[arg(long, value_name = "FILE.md")]
+    out: Option<PathBuf>,
+    /// Write the rows as JSON.
+    #[arg(long, value_name = "FILE.json")]
+    json: Option<PathBuf>,
+    /// Refuses to change Cargo.lock.
+    #[arg(long)]
+    locked: bool,
+}
+
+/// The exit code is 1 when a check fails.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
+    setup::ensure(workspace)?;
+    let programs = build(workspace, args)?;
+    Ok(process::code_of(process::run(&mut harness(workspace, args, &programs, None))?))
+}
+
+/// The quick run, as the last step of the tests; `bad_input` is the folder with the reports of that test.
+pub(crate) fn quick(workspace: &Workspace, locked: bool, bad_input: &Path) -> anyhow::Result<()> {
+    let args = Args { locked, ..Args::default() };
+    let programs = build(workspace, &args)?;
+    let status = process::run(&mut harness(workspace, &args, &programs, Some(bad_input)))?;
+    ensure!(status.success(), "reliability: expected exit code 0, found {status}");
+    Ok(())
+}
+
+/// What the harness runs, and itself.
+struct Programs {
+    harness: PathBuf,
+    ddpm: PathBuf,
+    faulty: PathBuf,
+}
+
+/// Both programs have the same place in the build folder, so the one with faults is copied away. What they are
+/// linked from stays in the build folder, and the next time only the linking is done again.
+fn build(workspace: &Workspace, args: &Args) -> anyhow::Result<Programs> {
+    let target = target_folder()?;
+    let folder = target.join(if args.full { "release" } else { "debug" });
+    let file = |name: &str| folder.join(format!("{name}{}", env::consts::EXE_SUFFIX));
+    let mut programs = Programs {
+        harness: target.join(format!("debug/reliability{}", env::consts::EXE_SUFFIX)),
+        ddpm: file("ddpm"),
+        faulty: file("ddpm-faults"),
+    };
+    if args.only.iter().any(|name| name == "faults" || name == "nan") {
+        run_to_success(&mut cargo_build(workspace, args, &["--features", "faults"]))?;
+        fs::copy(&programs.ddpm, &programs.faulty)
+            .with_context(|| format!("{} cannot be copied", programs.ddpm.display()))?;
+    } else {
+        // No check of this run asks for a fault.
+        programs.faulty.clone_from(&programs.ddpm);
+    }
+    run_to_success(&mut cargo_build(workspace, args, &[]))?;
+    let mut harness = process::cargo(workspace);
+    harness.args(["build", "--quiet", "--package", "tests", "--bin", "reliability"]);
+    run_to_success(harness.args(locked(args)).current_dir(workspace.root()))?;
+    Ok(programs)
+}
+
+fn run_to_success(command: &mut Command) -> anyhow::Result<()> {
+    let status = process::run(command)?;
+    ensure!(status.success(), "`{}`: expected exit code 0, found {status}", process::line_of(command));
+    Ok(())
+}
+
+fn cargo_build(workspace: &Workspace, args: &Args, features: &[&str]) -> Command {
+    let mut cargo = process::cargo(workspace);
+    cargo.args(["build", "--quiet", "--package", "cli"]).args(features).args(locked(args));
+    if args.full {
+        cargo.arg("--release");
+    }
+    cargo.current_dir(workspace.root());
+    cargo
+}
+
+fn locked(args: &Args) -> &'static [&'static str] {
+    if args.locked { &["--locked"] } else { &[] }
+}
+
+/// The harness, in the caller's folder, so that relative paths mean what they say.
+fn harness(workspace: &Workspace, args: &Args, programs: &Programs, bad_input: Option<&Path>) -> Command {
+    let mut command = process::cleaned(Command::new(&programs.harness), workspace);
+    command.arg("--ddpm").arg(&programs.ddpm).arg("--faulty").arg(&programs.faulty);
+    command.arg("--workspace").arg(workspace.root()).arg(if args.full { "--full" } else { "--quick" });
+    let only = if args.only.is_empty() { CHECKS.join(",") } else { args.only.join(",") };
+    command.arg("--only").arg(only);
+    for (flag, number) in [("--seed", args.seed), ("--jobs", args.jobs.map(|jobs| jobs as u64))] {
+        command.args(number.map(|number| format!("{flag}={number}")));
+    }
+    for (flag, path) in [("--out", &args.out), ("--json", &args.json)] {
+        if let Some(path) = path {
+            command.arg(flag).arg(path);
+        }
+    }
+    if let Some(folder) = bad_input {
+        command.arg("--bad-input").arg(folder);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Where cargo builds: this program lies in a profile's folder in it.
+fn target_folder() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe().context("the place of xtask is not known")?;
+    // A test lies one folder deeper, in deps.
+    let mut folders = program.ancestors().filter(|folder| !folder.ends_with("deps"));
+    folders.nth(2).map(Path::to_owned).context("xtask lies in no build folder")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(command: &Command) -> Vec<String> {
+        command.get_args().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_asked_for_reaches_the_harness() {
+        let workspace = Workspace::find().unwrap();
+        let args = Args {
+            full: true,
+            only: vec!["kills".into(), "pairs".into()],
+            seed: Some(7),
+            out: Some("docs/reliability.md".into()),
+            ..Args::default()
+        };
+        let programs = Programs { harness: "h".into(), ddpm: "d".into(), faulty: "f".into() };
+        let line = words(&harness(&workspace, &args, &programs, None)).join(" ");
+        for part in
+            ["--ddpm d --faulty f", "--full", "--only kills,pairs", "--seed=7", "--out docs/reliability.md"]
+        {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        let line = words(&harness(&workspace, &Args::default(), &programs, Some("r".as_ref()))).join(" ");
+        assert!(line.contains("--quick --only kills,") && line.ends_with("--bad-input r"), "{line}");
+    }
+
+    #[test]
+    fn the_full_run_has_an_optimised_program() {
+        let workspace = Workspace::find().unwrap();
+        let full = Args { full: true, ..Args::default() };
+        let build = cargo_build(&workspace, &full, &["--features", "faults"]);
+        assert_eq!(words(&build)[1..], ["--quiet", "--package", "cli", "--features", "faults", "--release"]);
+        assert!(!words(&cargo_build(&workspace, &Args::default(), &[])).contains(&"--release".to_owned()));
+    }
+
+    #[test]
+    fn the_build_folder_holds_this_test() {
+        let target = target_folder().unwrap();
+        assert!(env::current_exe().unwrap().starts_with(&target));
+        assert!(target.join("debug").is_dir() || target.join("release").is_dir(), "{}", target.display());
+    }
+
+    #[test]
+    fn the_harness_is_there() {
+        let root = Workspace::find().unwrap().root().join("tests/src/bin/reliability");
+        assert!(root.join("main.rs").is_file() && root.join("checks").is_dir());
+    }
+}
