@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use files::faults;
+
 use crate::layout::{FILES, MANIFEST, temporary_name};
 use crate::{CheckpointError, list, verify};
 
@@ -36,8 +38,10 @@ pub fn rotate(checkpoints: &Path, keep: usize, written: Option<u64>) -> Result<(
 
 /// Renames first, so that a process that dies here leaves no checkpoint with half of its files.
 fn remove(checkpoints: &Path, step: u64, path: &Path) -> Result<(), CheckpointError> {
+    faults::pass("rotation", path).map_err(CheckpointError::file(path))?;
     let hidden = checkpoints.join(temporary_name(step, true));
     fs::rename(path, &hidden).map_err(CheckpointError::file(path))?;
+    faults::pass("half-rotated", path).map_err(CheckpointError::file(path))?;
     fs::remove_dir_all(&hidden).map_err(CheckpointError::file(path))
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use files::faults;
 use serde::Serialize;
 
 use crate::layout::{MANIFEST, STATE, folder_name, temporary_name};
@@ -35,7 +36,8 @@ impl Writer {
         writer.twice(&writer.folder, || {
             // A process of the same number may have died here.
             remove_if_there(&writer.folder)?;
-            fs::create_dir_all(&writer.folder)
+            fs::create_dir_all(&writer.folder)?;
+            faults::pass("folder-created", &writer.folder)
         })?;
         Ok(writer)
     }
@@ -65,7 +67,11 @@ impl Writer {
         let path = self.folder.join(MANIFEST);
         let manifest = text(&path, serde_json::to_vec_pretty(&self.manifest))?;
         self.twice(&path, || files::write_atomic(&path, &manifest))?;
-        self.twice(&self.folder, || files::sync_dir(&self.folder))?;
+        self.twice(&self.folder, || {
+            faults::pass("folder-written", &self.folder)?;
+            files::sync_dir(&self.folder)?;
+            faults::pass("folder-synced", &self.folder)
+        })?;
 
         let path = self.checkpoints.join(folder_name(state.step));
         let same = Manifest::read(&path).is_ok_and(|there| there == self.manifest) && verify(&path).is_ok();
@@ -91,7 +97,10 @@ impl Writer {
         }
         placed?;
         self.committed = true;
-        self.twice(&self.checkpoints, || files::sync_dir(&self.checkpoints))?;
+        self.twice(&self.checkpoints, || {
+            faults::pass("folder-renamed", path)?;
+            files::sync_dir(&self.checkpoints)
+        })?;
         // The new one is safe. What cannot be removed now is a leftover.
         let _ = remove_if_there(&old);
         Ok(())

@@ -6,6 +6,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub mod faults;
 mod leftovers;
 mod pending;
 mod regular;
@@ -23,7 +24,15 @@ pub use regular::open_regular;
 /// # Errors
 /// Any error of the file system; the old file is then still there and no temporary file is left.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_atomic_with(path, |out| out.write_all(bytes))
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    write_atomic_with(path, |out| {
+        out.write_all(first)?;
+        if cfg!(feature = "faults") {
+            out.flush()?;
+        }
+        faults::pass("half-written", path)?;
+        out.write_all(second)
+    })
 }
 
 /// [`write_atomic`] for content that is produced piece by piece.

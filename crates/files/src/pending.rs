@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::faults;
+
 /// A file beside its final place, hidden, removed when dropped unless it was committed.
 #[derive(Debug)]
 pub struct PendingFile {
@@ -27,7 +29,11 @@ impl PendingFile {
         for attempt in 0..1000 {
             let temporary = path.with_file_name(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
             match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
-                Ok(file) => return Ok(Self { file, temporary, path: path.to_owned(), committed: false }),
+                Ok(file) => {
+                    let pending = Self { file, temporary, path: path.to_owned(), committed: false };
+                    faults::pass("created", path)?;
+                    return Ok(pending);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -55,9 +61,12 @@ impl PendingFile {
     /// # Errors
     /// Those of the file system; what was at the final name before is then still there.
     pub fn commit(mut self) -> io::Result<()> {
+        faults::pass("written", &self.path)?;
         self.file.sync_all()?;
+        faults::pass("synced", &self.path)?;
         fs::rename(&self.temporary, &self.path)?;
         self.committed = true;
+        faults::pass("renamed", &self.path)?;
         crate::sync_dir(crate::parent(&self.path))
     }
 }

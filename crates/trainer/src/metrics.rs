@@ -73,7 +73,12 @@ pub(crate) fn append(path: &Path, record: &Record) -> Result<(), TrainerError> {
     let line = serde_json::to_string(record).map_err(|e| TrainerError::Caller(e.into()))? + "\n";
     let mut file =
         OpenOptions::new().create(true).append(true).open(path).map_err(TrainerError::file(path))?;
-    file.write_all(line.as_bytes()).map_err(TrainerError::file(path))
+    let (first, second) = line.as_bytes().split_at(line.len() / 2);
+    let written = file
+        .write_all(first)
+        .and_then(|()| files::faults::pass("half-logged", path))
+        .and_then(|()| file.write_all(second));
+    written.map_err(TrainerError::file(path))
 }
 
 /// Reads the lines of a file that may not exist yet. A last line cut off by a crash is left out.

@@ -1,5 +1,6 @@
 //! One step of Algorithm 1.
 
+use files::faults;
 use schedule::Schedule;
 use tch::{Device, Kind, Reduction, Tensor};
 use tensor_io::Named;
@@ -121,9 +122,13 @@ impl Trainer {
         )?; // [b]
         let loss = losses.f_mean(Kind::Float)?;
         let loss_value = f64::try_from(&loss)?;
+        let loss_value = if faults::is_due("nan-loss", self.step) { f64::NAN } else { loss_value };
         self.check_finite("the loss", loss_value, lr)?;
         self.adam.zero_grad()?;
         loss.f_backward()?;
+        if faults::is_due("nan-gradient", self.step) {
+            let _ = self.params[0].1.f_grad()?.f_fill_(f64::NAN)?;
+        }
         let grad_norm = clip_grad_norm(&self.params, self.config.grad_clip)?;
         self.check_finite("the gradient norm", grad_norm, lr)?;
 

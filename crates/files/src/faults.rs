@@ -1,0 +1,107 @@
+//! Faults on demand, for tests of what survives them: with the feature `faults`, the points of writing that a program
+//! passes can be made to abort it, or to find the disk full from there on. Without the feature a point is nothing.
+//!
+//! `DDPM_FAULT=POINT:N` aborts at the N-th passage of a point, from 1; `POINT:N:full` lets that passage and every later one
+//! of any point fail as a full disk does. `DDPM_FAULT=NAME:STEP` is for faults that are no point of writing, which the
+//! program asks for by [`is_due`]. `DDPM_FAULT_LOG` names a file that gets a line a passage: the point, and the path.
+
+use std::io;
+use std::path::Path;
+
+/// A passage of a point.
+///
+/// # Errors
+/// `StorageFull` where that is asked for; never without the feature.
+pub fn pass(point: &str, path: &Path) -> io::Result<()> {
+    on_demand::pass(point, path)
+}
+
+/// Whether the fault of this name is asked for in this step; never without the feature.
+#[must_use]
+pub fn is_due(name: &str, step: u64) -> bool {
+    on_demand::is_due(name, step)
+}
+
+#[cfg(not(feature = "faults"))]
+mod on_demand {
+    use super::{Path, io};
+
+    #[inline]
+    pub(super) fn pass(_: &str, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn is_due(_: &str, _: u64) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "faults")]
+mod on_demand {
+    use super::{Path, io};
+    use std::collections::HashMap;
+    use std::fs::OpenOptions;
+    use std::io::Write;
+    use std::sync::{LazyLock, Mutex, PoisonError};
+
+    /// What is asked for: a name, a number, and what happens.
+    struct Asked {
+        name: String,
+        number: u64,
+        full: bool,
+    }
+
+    static ASKED: LazyLock<Option<Asked>> = LazyLock::new(|| asked(&std::env::var("DDPM_FAULT").ok()?));
+
+    /// Passages of each point so far, and whether the disk is full by now.
+    static SEEN: LazyLock<Mutex<(HashMap<String, u64>, bool)>> = LazyLock::new(Mutex::default);
+
+    fn asked(text: &str) -> Option<Asked> {
+        let mut parts = text.split(':');
+        let (name, number) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
+        Some(Asked { name, number, full: parts.next() == Some("full") })
+    }
+
+    pub(super) fn pass(point: &str, path: &Path) -> io::Result<()> {
+        if let Some(log) = std::env::var_os("DDPM_FAULT_LOG") {
+            let mut log = OpenOptions::new().create(true).append(true).open(log)?;
+            // One write, so that lines of two threads stay whole.
+            log.write_all(format!("{point} {}\n", path.display()).as_bytes())?;
+        }
+        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let (passages, full) = &mut *seen;
+        let passage = passages.entry(point.to_owned()).or_insert(0);
+        *passage += 1;
+        if let Some(asked) = ASKED.as_ref().filter(|asked| asked.name == point && asked.number == *passage) {
+            if !asked.full {
+                std::process::abort();
+            }
+            *full = true;
+        }
+        if *full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn is_due(name: &str, step: u64) -> bool {
+        ASKED.as_ref().is_some_and(|asked| asked.name == name && asked.number == step)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_is_asked_for_is_read() {
+            let read = |text| asked(text).map(|a| (a.name, a.number, a.full));
+            assert_eq!(read("renamed:3"), Some(("renamed".to_owned(), 3, false)));
+            assert_eq!(read("renamed:3:full"), Some(("renamed".to_owned(), 3, true)));
+            assert_eq!(read("nan-loss:0"), Some(("nan-loss".to_owned(), 0, false)));
+            assert_eq!(read("list"), None);
+        }
+
+        #[test]
+        fn nothing_happens_unless_asked_for() {
+            assert!(pass("renamed", Path::new("a")).is_ok() && !is_due("nan-loss", 0));
+        }
+    }
+}
