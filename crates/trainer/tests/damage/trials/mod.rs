@@ -1,0 +1,85 @@
+//! Damages, one at a time, to the newest of two checkpoints.
+
+mod kinds;
+mod place;
+mod resigned;
+
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+
+use random::{Purpose, Stream};
+use trainer::{BoxError, Checkpoint, TrainerError, latest_checkpoint};
+
+pub(crate) use kinds::KINDS;
+use place::{NEWEST_STEP, OLDER_STEP, Place, Template, numbers, trainer};
+
+/// What a refusal must name.
+pub(crate) struct Expected {
+    /// The file or folder; one of them.
+    pub(crate) files: Vec<&'static str>,
+    /// The tensor, where the damage is one to a tensor.
+    pub(crate) tensor: Option<&'static str>,
+    /// Whether the folder by itself is sound: the manifest vouches for all of it, but it is of another run.
+    pub(crate) foreign: bool,
+}
+
+/// How it went.
+#[derive(Debug, Default, serde::Serialize)]
+pub(crate) struct Report {
+    pub(crate) tried: u64,
+    pub(crate) refused: u64,
+    pub(crate) panics: u64,
+    pub(crate) by_kind: BTreeMap<&'static str, u64>,
+    pub(crate) complaints: Vec<String>,
+}
+
+/// Damages a checkpoint `count` times, the kinds in turn; what is drawn follows from the seed and the trial.
+///
+/// # Errors
+/// When a checkpoint cannot be made or damaged: nothing was tried then.
+pub(crate) fn run(count: u64, seed: u64) -> Result<Report, BoxError> {
+    let template = Template::new()?;
+    let mut report = Report::default();
+    for trial in 0..count {
+        let (kind, damage) = KINDS[trial as usize % KINDS.len()];
+        let mut draws = Stream::new(seed, Purpose::Evaluate, trial, 0);
+        let place = template.copy()?;
+        let expected = damage(&place, &mut draws)?;
+        report.tried += 1;
+        *report.by_kind.entry(kind).or_insert(0) += 1;
+        match panic::catch_unwind(AssertUnwindSafe(|| refusal(&place, &expected))) {
+            Ok(Ok(())) => report.refused += 1,
+            Ok(Err(complaint)) => report.complaints.push(format!("trial {trial}, {kind}: {complaint}")),
+            Err(_) => {
+                report.panics += 1;
+                report.complaints.push(format!("trial {trial}, {kind}: a panic"));
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Asks for the damaged checkpoint, and looks at the answer and at what it left.
+fn refusal(place: &Place, expected: &Expected) -> Result<(), BoxError> {
+    let (params, mut trainer) = trainer()?;
+    let before = numbers(&params)?;
+    let newest = place.newest();
+    let answer = Checkpoint::open(&newest).and_then(|checkpoint| checkpoint.restore(&mut trainer));
+    let Err(error) = answer else { return Err("it was accepted".into()) };
+    let message = error.to_string();
+    // The names of its folders are not the names of its files.
+    let told = message.replace(&place.path().display().to_string(), "");
+    let ensure = |holds: bool, what: &str| if holds { Ok(()) } else { Err(format!("{what}: {message}")) };
+    ensure(expected.files.iter().any(|file| told.contains(file)), &format!("none of {:?}", expected.files))?;
+    ensure(expected.tensor.is_none_or(|tensor| told.contains(tensor)), "the tensor is not named")?;
+    let said = told.contains("expected") || matches!(error, TrainerError::Tensors(_));
+    ensure(said, "not what was expected")?;
+    ensure(!message.contains('\n'), "more than one line")?;
+    ensure(trainer.steps_done() == 0 && numbers(&params)? == before, "the trainer has changed")?;
+
+    let (found, refused) = latest_checkpoint(place.path())?;
+    let step = found.map(|checkpoint| checkpoint.state.step);
+    let (sound, passed_over) = if expected.foreign { (NEWEST_STEP, 0) } else { (OLDER_STEP, 1) };
+    ensure(step == Some(sound) && refused.len() == passed_over, &format!("latest is {step:?}"))?;
+    Ok(())
+}
