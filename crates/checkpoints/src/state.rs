@@ -11,17 +11,18 @@ use crate::read;
 /// Raised when the layout changes; older ones stay readable.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Where a run stands. `I` is the caller's: sums of the steps that have not been logged yet.
+/// Where a run stands. `R` is the caller's part of it, an object whose keys stand beside these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct State<I> {
+pub struct State<R> {
     /// Version of the layout.
     pub format_version: u32,
     /// Steps done.
     pub step: u64,
     /// The run's seed.
     pub seed: u64,
-    /// Sums of the interval that is being logged.
-    pub interval: I,
+    /// What else the caller needs to go on.
+    #[serde(flatten)]
+    pub run: R,
 }
 
 /// What every version has.
@@ -30,14 +31,14 @@ struct Version {
     format_version: u64,
 }
 
-impl<I> State<I> {
+impl<R> State<R> {
     /// A state of this version.
-    pub fn new(step: u64, seed: u64, interval: I) -> Self {
-        Self { format_version: FORMAT_VERSION, step, seed, interval }
+    pub fn new(step: u64, seed: u64, run: R) -> Self {
+        Self { format_version: FORMAT_VERSION, step, seed, run }
     }
 }
 
-impl<I: DeserializeOwned> State<I> {
+impl<R: DeserializeOwned> State<R> {
     /// Parses the text of a state; `path` is that of the file, for the error message.
     ///
     /// # Errors
@@ -66,13 +67,18 @@ pub(crate) fn check(path: &Path, bytes: &[u8]) -> Result<State<IgnoredAny>, Chec
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Result<State<Vec<f64>>, String> {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Run {
+        interval: Vec<f64>,
+    }
+
+    fn parsed(text: &str) -> Result<State<Run>, String> {
         State::parse(Path::new("step-00000007/state.json"), text.as_bytes()).map_err(|e| e.to_string())
     }
 
     #[test]
     fn a_state_comes_back_to_the_bit() {
-        let state = State::new(7, u64::MAX, vec![0.1 + 0.2, -0.0, f64::MIN_POSITIVE]);
+        let state = State::new(7, u64::MAX, Run { interval: vec![0.1 + 0.2, -0.0, f64::MIN_POSITIVE] });
         assert_eq!(parsed(&serde_json::to_string(&state).unwrap()), Ok(state));
     }
 

@@ -7,7 +7,7 @@ use std::fs;
 
 use checkpoints::{CONFIG, Checkpoint, EMA, FILES, MANIFEST, MODEL, OPTIMIZER, STATE, State, Writer};
 use proptest::prelude::*;
-use support::{folder, latest, names, optimizer, path_of, replace, state_text, tensors, write};
+use support::{Run, folder, latest, names, optimizer, path_of, replace, state_text, tensors, write};
 
 #[test]
 fn what_is_written_is_found_again() {
@@ -17,8 +17,8 @@ fn what_is_written_is_found_again() {
     let mut expected: Vec<&str> = FILES.iter().copied().chain([MANIFEST]).collect();
     expected.sort_unstable();
     assert_eq!(names(&path), expected);
-    let found = Checkpoint::<u32>::open(&path).unwrap();
-    assert_eq!((found.path, found.state), (path, State::new(4, 3, 5)));
+    let found = Checkpoint::<Run>::open(&path).unwrap();
+    assert_eq!((found.path, found.state), (path, State::new(4, 3, Run { interval: 5 })));
     assert_eq!(latest(folder.path()), (Some(4), vec![]));
 }
 
@@ -87,7 +87,7 @@ fn a_checkpoint_under_anothers_name_is_refused() {
     assert!(refused[0].ends_with("step-00000009/state.json: step: expected 9, found 4"), "{refused:?}");
     // A copy under a name that is no step's is a checkpoint like any other.
     fs::rename(path_of(folder.path(), 9), folder.path().join("best")).unwrap();
-    assert_eq!(Checkpoint::<u32>::open(&folder.path().join("best")).unwrap().state.step, 4);
+    assert_eq!(Checkpoint::<Run>::open(&folder.path().join("best")).unwrap().state.step, 4);
 }
 
 /// A manifest that agrees vouches for bytes; what they mean has to agree as well.

@@ -45,4 +45,4 @@ pub use run::{Config, ImagesConfig, SampleConfig};
 pub use schedule::ScheduleConfig;
 pub use suggest::nearest;
 pub use text::parse;
-pub use train::{LrDecay, TimeSampling, TrainConfig};
+pub use train::{LrDecay, OnNan, TimeSampling, TrainConfig};

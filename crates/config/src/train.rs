@@ -47,6 +47,9 @@ pub struct TrainConfig {
     /// unconditional network.
     #[serde(default)]
     pub label_dropout: f64,
+    /// What to do about a step whose loss or gradients are not finite.
+    #[serde(default)]
+    pub on_nan: OnNan,
     /// A line of `metrics.jsonl` every so many steps.
     pub log_every: u64,
     /// A sample grid every so many steps; 0 for none but the last.
@@ -65,6 +68,20 @@ pub enum LrDecay {
     Constant,
     /// It falls to 0 at the last step along half a cosine.
     Cosine,
+}
+
+/// What to do about a step whose loss or gradients are not finite. Its weights are never kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnNan {
+    /// The run ends.
+    #[default]
+    Stop,
+    /// The step is passed over; after ten in a row the run ends.
+    Skip,
+    /// Back to the last checkpoint, and on from there with half the learning rate and without that step; after five
+    /// times the run ends.
+    Rollback,
 }
 
 /// How the timesteps of a batch are drawn: always one for each image.
@@ -163,6 +180,7 @@ mod tests {
             time_sampling: TimeSampling::Uniform,
             flip: false,
             label_dropout: 0.0,
+            on_nan: OnNan::Stop,
             log_every: 3,
             sample_every: 0,
             checkpoint_every: 5,

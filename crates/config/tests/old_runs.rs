@@ -12,7 +12,9 @@ fn a_run_of_0_1_0_loads() {
     assert_eq!((config.model.channel_mults.as_slice(), config.model.time_channels), (&[1, 2][..], 64));
     assert_eq!((config.train.lr, config.train.adam_eps, config.data.pad_to_multiple), (2e-3, 1e-8, Some(2)));
     assert_eq!(config.images.as_ref().map(|images| images.count), Some(10_000));
-    assert_eq!(to_toml(&config).unwrap(), TINY_16);
+    // Keys that came later have the value that was the only one then.
+    let later = to_toml(&config).unwrap().replace("on_nan = \"stop\"\n", "");
+    assert_eq!(later, TINY_16);
 }
 
 #[test]

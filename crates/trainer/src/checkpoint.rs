@@ -4,14 +4,26 @@
 use std::path::{Path, PathBuf};
 
 use checkpoints::{CONFIG, CheckpointError, EMA, MODEL, OPTIMIZER, Writer};
+use serde::{Deserialize, Serialize};
 use tensor_io::Named;
 
 use crate::error::TrainerError;
 use crate::metrics::Interval;
+use crate::recovery::Recovery;
 use crate::step::Trainer;
 
-/// Where a run stands, with the sums of the interval that is being logged.
-pub type State = checkpoints::State<Interval>;
+/// Where a run stands.
+pub type State = checkpoints::State<Standing>;
+
+/// What is neither weights nor a position.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Sums of the interval that is being logged.
+    pub interval: Interval,
+    /// What was done about steps that failed.
+    #[serde(default)]
+    pub recovery: Recovery,
+}
 
 /// A checkpoint whose manifest has been verified.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +60,8 @@ impl Checkpoint {
             writer.put(file, &tensor_io::serialize(tensors)?)?;
         }
         writer.put(CONFIG, config.as_bytes())?;
-        let state = State::new(trainer.steps_done(), trainer.seed(), interval.clone());
+        let run = Standing { interval: interval.clone(), recovery: trainer.recovery.clone() };
+        let state = State::new(trainer.steps_done(), trainer.seed(), run);
         Ok(writer.commit(state)?.into())
     }
 
@@ -95,12 +108,13 @@ impl Checkpoint {
         }
         trainer.adam.restored(&state)?;
         trainer.step = self.state.step;
-        Ok(self.state.interval.clone())
+        trainer.recovery = self.state.run.recovery.clone();
+        Ok(self.state.run.interval.clone())
     }
 }
 
-impl From<checkpoints::Checkpoint<Interval>> for Checkpoint {
-    fn from(checkpoints::Checkpoint { path, state }: checkpoints::Checkpoint<Interval>) -> Self {
+impl From<checkpoints::Checkpoint<Standing>> for Checkpoint {
+    fn from(checkpoints::Checkpoint { path, state }: checkpoints::Checkpoint<Standing>) -> Self {
         Self { path, state }
     }
 }

@@ -1,6 +1,6 @@
 //! A valid configuration for the tests of this crate.
 
-use config::{LrDecay, TimeSampling, TrainConfig};
+use config::{LrDecay, OnNan, TimeSampling, TrainConfig};
 use schedule::Prediction;
 
 pub(crate) fn example() -> TrainConfig {
@@ -21,6 +21,7 @@ pub(crate) fn example() -> TrainConfig {
         time_sampling: TimeSampling::Uniform,
         flip: false,
         label_dropout: 0.0,
+        on_nan: OnNan::Stop,
         log_every: 3,
         sample_every: 0,
         checkpoint_every: 5,

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use checkpoints::CheckpointError;
+use config::OnNan;
 use tensor_io::Named;
 use tracing::{info, warn};
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{BoxError, TrainerError};
 use crate::metrics::{Interval, Record};
+use crate::recovery::{MAX_IN_A_ROW, MAX_ROLLBACKS};
 use crate::run_folder::RunFolder;
 use crate::step::{Batch, Model, StepReport, Trainer};
 
@@ -49,6 +51,14 @@ pub enum Outcome {
     Finished,
     /// It was asked to stop, and saved.
     Stopped,
+}
+
+/// What came of a step.
+enum Step {
+    Done(StepReport),
+    PassedOver,
+    /// The trainer is at an earlier step.
+    WentBack,
 }
 
 /// A run in its folder.
@@ -97,8 +107,8 @@ impl Fit<'_> {
     /// function of the step alone, or a resumed run is another one.
     ///
     /// # Errors
-    /// [`TrainerError::NonFinite`] when training diverges; nothing of the diverged step is saved. Errors of
-    /// the data, the network, the observer and the disk.
+    /// [`TrainerError::NonFinite`] when training diverges and [`OnNan`] does not help, or not any more; nothing of
+    /// the diverged step is saved. Errors of the data, the network, the observer and the disk.
     pub fn run(
         &self,
         trainer: &mut Trainer,
@@ -115,19 +125,30 @@ impl Fit<'_> {
         if first > 0 && samples_due(first) && !observer.has_samples(first) {
             observer.on_sample(first, trainer.ema_weights()).map_err(TrainerError::Caller)?;
         }
+        if config.on_nan == OnNan::Rollback && trainer.steps_done() == 0 {
+            // There has to be something to go back to.
+            self.save(trainer, &interval, observer)?;
+        }
         let mut clock = (Instant::now(), 0);
         while trainer.steps_done() < config.steps {
-            let images = batch(trainer.steps_done()).map_err(TrainerError::Caller)?;
-            let report = trainer.train_step(&images, model)?;
+            let lr = trainer.lr();
+            let report = match self.step(trainer, &mut interval, &mut batch, model)? {
+                Step::Done(report) => Some(report),
+                Step::PassedOver => None,
+                Step::WentBack => continue,
+            };
             let done = trainer.steps_done();
-            interval.add(&report, trainer.timesteps());
-            observer.on_step(done, &report);
-            clock.1 += report.t.len();
+            if let Some(report) = &report {
+                interval.add(report, trainer.timesteps());
+                observer.on_step(done, report);
+                clock.1 += report.t.len();
+            }
 
             let last = done == config.steps;
-            if last || done.is_multiple_of(config.log_every) {
+            // Where all steps were passed over there is nothing to report.
+            if (last || done.is_multiple_of(config.log_every)) && !interval.is_empty() {
                 let images_per_s = clock.1 as f64 / clock.0.elapsed().as_secs_f64().max(1e-9);
-                let record = interval.finish(done, report.lr, images_per_s);
+                let record = interval.finish(done, lr, images_per_s);
                 self.folder.append_record(&record)?;
                 observer.on_log(&record).map_err(TrainerError::Caller)?;
                 clock = (Instant::now(), 0);
@@ -148,6 +169,49 @@ impl Fit<'_> {
             }
         }
         Ok(Outcome::Finished)
+    }
+
+    /// One step, or what is done instead when it is not finite.
+    fn step(
+        &self,
+        trainer: &mut Trainer,
+        interval: &mut Interval,
+        batch: &mut dyn FnMut(u64) -> Result<Batch, BoxError>,
+        model: &Model<'_>,
+    ) -> Result<Step, TrainerError> {
+        let step = trainer.steps_done();
+        if trainer.recovery.passed_over.contains(&step) {
+            trainer.pass_over();
+            return Ok(Step::PassedOver);
+        }
+        let images = batch(step).map_err(TrainerError::Caller)?;
+        let error = match trainer.train_step(&images, model) {
+            Ok(report) => return Ok(Step::Done(report)),
+            Err(error @ TrainerError::NonFinite { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        match trainer.config().on_nan {
+            OnNan::Skip if trainer.recovery.in_a_row < MAX_IN_A_ROW => {
+                trainer.pass_over();
+                warn!("passing over step {step}: {error}");
+                Ok(Step::PassedOver)
+            }
+            OnNan::Rollback if trainer.recovery.rollbacks < MAX_ROLLBACKS => {
+                let recovery = trainer.recovery.after_rollback(step);
+                let (latest, _) = checkpoints::latest(&self.folder.checkpoints())?;
+                // Without any checkpoint, somebody has removed them all.
+                let Some(latest) = latest else { return Err(error) };
+                *interval = Checkpoint::from(latest).restore(trainer)?;
+                trainer.recovery = recovery;
+                self.folder.drop_records_after(trainer.steps_done())?;
+                let (to, scale) = (trainer.steps_done(), trainer.recovery.lr_scale());
+                warn!(
+                    "back to step {to}, with {scale} of the learning rate and without step {step}: {error}"
+                );
+                Ok(Step::WentBack)
+            }
+            _ => Err(error),
+        }
     }
 
     fn save(

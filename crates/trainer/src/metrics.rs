@@ -52,6 +52,12 @@ impl Interval {
         }
     }
 
+    /// Whether there were no steps.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps == 0
+    }
+
     /// The line for the steps so far; the next interval starts empty.
     pub fn finish(&mut self, step: u64, lr: f64, images_per_s: f64) -> Record {
         let sums = std::mem::take(self);

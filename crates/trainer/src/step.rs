@@ -13,6 +13,7 @@ use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
 use crate::labels::drop_labels;
 use crate::lr::learning_rate;
+use crate::recovery::Recovery;
 use config::TrainConfig;
 
 /// The network: `x_t` `[b, c, h, w]`, `t` `[b]` i64 and labels `[b]` i64, -1 for none, to its output
@@ -55,6 +56,7 @@ pub struct Trainer {
     pub(crate) adam: Adam,
     pub(crate) ema: Ema,
     pub(crate) step: u64,
+    pub(crate) recovery: Recovery,
 }
 
 impl Trainer {
@@ -81,6 +83,7 @@ impl Trainer {
             adam: Adam::new(params)?,
             ema: Ema::new(params)?,
             step: 0,
+            recovery: Recovery::default(),
         })
     }
 
@@ -91,7 +94,7 @@ impl Trainer {
     /// are then those before the step. [`TrainerError::Caller`] when the network fails.
     #[instrument(level = "debug", skip_all, fields(step = self.step))]
     pub fn train_step(&mut self, batch: &Batch, model: &Model<'_>) -> Result<StepReport, TrainerError> {
-        let lr = learning_rate(&self.config, self.step);
+        let lr = self.lr();
         // Dropout is the one draw that is libtorch's own.
         tch::manual_seed(self.dropout_seed());
         let x_0 = batch.images.f_to_device(self.device)?;
@@ -135,8 +138,27 @@ impl Trainer {
         self.adam.step(lr, &self.config)?;
         self.ema.update(Ema::decay_at(&self.config, self.step))?;
         self.step += 1;
+        self.recovery.in_a_row = 0;
         let losses = tensor_io::to_vec(&losses.detach())?;
         Ok(StepReport { loss: loss_value, grad_norm, lr, t: draw.t, losses })
+    }
+
+    /// Goes on to the next step without this one: nothing of it is drawn or learned.
+    pub(crate) fn pass_over(&mut self) {
+        self.step += 1;
+        self.recovery.in_a_row += 1;
+    }
+
+    /// The learning rate of the step that comes next.
+    #[must_use]
+    pub fn lr(&self) -> f64 {
+        learning_rate(&self.config, self.step) * self.recovery.lr_scale()
+    }
+
+    /// What was done about steps that failed.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
     }
 
     /// Steps done.

@@ -9,7 +9,8 @@ use support::{Silent, config, one_number, one_trainer, ring};
 use tch::Tensor;
 use tensor_io::Named;
 use trainer::{
-    BoxError, Fit, Interval, RunFolder, TrainConfig, TrainerError, latest_checkpoint, list_checkpoints,
+    BoxError, Fit, Interval, OnNan, Outcome, RunFolder, TrainConfig, TrainerError, latest_checkpoint,
+    list_checkpoints,
 };
 
 /// The step in which things go wrong.
@@ -113,4 +114,78 @@ fn a_run_that_diverges_leaves_sound_checkpoints_only() {
         assert_eq!(records.len() as u64, BAD);
         assert!(records.iter().all(|record| record.loss.is_finite() && record.grad_norm.is_finite()));
     }
+}
+
+/// Runs 20 steps, checkpoints every 2, of which those in `bad` fail whenever they are tried.
+fn run_with(on_nan: OnNan, bad: &[u64], path: &std::path::Path) -> Result<trainer::Trainer, TrainerError> {
+    let folder = RunFolder::open(path)?;
+    let params = one_number();
+    let config = TrainConfig { batch: 4, log_every: 1, checkpoint_every: 2, on_nan, ..config(20) };
+    let mut trainer = one_trainer(&params, &config);
+    let stop = AtomicBool::new(false);
+    let fit = Fit { folder: &folder, config: "", stop: &stop };
+    let interval = fit.resume(&mut trainer)?.unwrap_or_default();
+    let (w, step) = (params[0].1.shallow_clone(), std::cell::Cell::new(0));
+    let model = |x_t: &Tensor, _: &Tensor, _: Option<&Tensor>| -> Result<Tensor, BoxError> {
+        Ok(predict(bad.contains(&step.get()).then_some(Fault::NanLoss), &w, x_t))
+    };
+    let batch = |of: u64| {
+        step.set(of);
+        Ok(ring(4))
+    };
+    assert_eq!(fit.run(&mut trainer, interval, batch, &model, &mut Silent)?, Outcome::Finished);
+    Ok(trainer)
+}
+
+fn steps_logged(path: &std::path::Path) -> Vec<u64> {
+    RunFolder::read_metrics(path).unwrap().iter().map(|record| record.step).collect()
+}
+
+#[test]
+fn a_bad_step_is_skipped_and_its_number_stays_out_of_the_log() {
+    let run = tempfile::tempdir().unwrap();
+    let trainer = run_with(OnNan::Skip, &[5, 6, 19], run.path()).unwrap();
+    assert_eq!(trainer.steps_done(), 20);
+    assert_eq!((trainer.recovery().rollbacks, trainer.recovery().in_a_row), (0, 1));
+    let expected: Vec<u64> = (1..=19).filter(|step| ![6, 7].contains(step)).collect();
+    assert_eq!(steps_logged(run.path()), expected);
+    assert!(values(trainer.params()).iter().chain(&values(trainer.ema_weights())).all(|x| x.is_finite()));
+}
+
+#[test]
+fn a_run_that_only_skips_gives_up() {
+    let run = tempfile::tempdir().unwrap();
+    let bad: Vec<u64> = (4..20).collect();
+    let error = run_with(OnNan::Skip, &bad, run.path()).err().unwrap();
+    assert!(matches!(error, TrainerError::NonFinite { step: 14, .. }), "ten were skipped: {error}");
+}
+
+#[test]
+fn a_rollback_halves_the_learning_rate_and_passes_over_the_step() {
+    let run = tempfile::tempdir().unwrap();
+    let trainer = run_with(OnNan::Rollback, &[5, 11], run.path()).unwrap();
+    assert_eq!(trainer.recovery().rollbacks, 2);
+    assert_eq!(trainer.recovery().passed_over.iter().copied().collect::<Vec<_>>(), [5, 11]);
+    let records = RunFolder::read_metrics(run.path()).unwrap();
+    let expected: Vec<u64> = (1..=20).filter(|step| ![6, 12].contains(step)).collect();
+    assert_eq!(steps_logged(run.path()), expected, "each step is logged once");
+    // Steps 1 to 4 were done before, step 5 again after the first; the warm-up of five steps is over by then.
+    let lr = |step: u64| records.iter().find(|record| record.step == step).unwrap().lr;
+    assert_eq!((lr(10) / lr(13)).round(), 2.0);
+    assert!(lr(10) < 0.51 * config(20).lr && lr(13) < 0.26 * config(20).lr);
+
+    // In the very first step there is a checkpoint to go back to as well.
+    let run = tempfile::tempdir().unwrap();
+    assert_eq!(run_with(OnNan::Rollback, &[0], run.path()).unwrap().recovery().rollbacks, 1);
+}
+
+#[test]
+fn a_run_that_only_goes_back_gives_up() {
+    let run = tempfile::tempdir().unwrap();
+    let bad: Vec<u64> = (8..20).collect();
+    let error = run_with(OnNan::Rollback, &bad, run.path()).err().unwrap();
+    assert!(matches!(error, TrainerError::NonFinite { step: 13, .. }), "five times back: {error}");
+    // Started again from its checkpoint, it does the same and comes to the same end.
+    let again = run_with(OnNan::Rollback, &bad, run.path()).err().unwrap();
+    assert_eq!(again.to_string(), error.to_string());
 }

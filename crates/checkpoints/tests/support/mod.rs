@@ -38,14 +38,20 @@ pub(crate) fn optimizer(of: &[(&str, &[usize])], step: i64) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
+/// The caller's part of a state.
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Run {
+    pub(crate) interval: u32,
+}
+
 /// Writes the checkpoint of a step; `value` is what its weight is.
-pub(crate) fn write(folder: &Path, step: u64, value: f32) -> Result<Checkpoint<u32>, CheckpointError> {
+pub(crate) fn write(folder: &Path, step: u64, value: f32) -> Result<Checkpoint<Run>, CheckpointError> {
     let mut writer = Writer::begin(folder, step)?;
     writer.put(MODEL, &tensors(&[("w", &[2], value)]))?;
     writer.put(EMA, &tensors(&[("w", &[2], value / 2.0)]))?;
     writer.put(OPTIMIZER, &optimizer(&[("w", &[2])], step as i64))?;
     writer.put(CONFIG, b"seed = 3\n")?;
-    writer.commit(State::new(step, 3, 5))
+    writer.commit(State::new(step, 3, Run { interval: 5 }))
 }
 
 /// A folder with the checkpoints of some steps.
@@ -59,7 +65,7 @@ pub(crate) fn folder(steps: &[u64]) -> tempfile::TempDir {
 
 /// The step of the newest sound checkpoint, and why others were passed over.
 pub(crate) fn latest(folder: &Path) -> (Option<u64>, Vec<String>) {
-    let (latest, refused) = checkpoints::latest::<u32>(folder).unwrap();
+    let (latest, refused) = checkpoints::latest::<Run>(folder).unwrap();
     (latest.map(|found| found.state.step), refused.iter().map(ToString::to_string).collect())
 }
 

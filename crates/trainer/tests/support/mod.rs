@@ -5,7 +5,7 @@
 use schedule::Schedule;
 use tch::{Device, Tensor};
 use tensor_io::Named;
-use trainer::{Batch, BoxError, LrDecay, Observer, TimeSampling, TrainConfig, Trainer};
+use trainer::{Batch, BoxError, LrDecay, Observer, OnNan, TimeSampling, TrainConfig, Trainer};
 use unet::{EmbeddingConfig, Pass, UNet, UNetConfig};
 
 /// A network for 8x8 grey images, some 12 thousand parameters.
@@ -48,6 +48,7 @@ pub(crate) fn config(steps: u64) -> TrainConfig {
         time_sampling: TimeSampling::Stratified,
         flip: false,
         label_dropout: 0.0,
+        on_nan: OnNan::Stop,
         log_every: steps,
         sample_every: 0,
         checkpoint_every: steps,

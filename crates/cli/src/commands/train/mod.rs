@@ -1,5 +1,6 @@
 //! `ddpm train`: Algorithm 1 on the user's images.
 
+mod feed;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -8,11 +9,11 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use dataset::{BatchPlan, Dataset, Prefetch};
+use dataset::{BatchPlan, Dataset};
 use serde_json::json;
 use tch::{Device, Tensor};
 use tracing::{info, warn};
-use trainer::{Batch, BoxError, Fit, Outcome, RunFolder, Trainer};
+use trainer::{BoxError, Fit, Outcome, RunFolder, Trainer};
 use unet::{Pass, UNet};
 
 use crate::config::{self, Config, Layers, Override, UserFile, parse_set};
@@ -22,6 +23,7 @@ use crate::flags::Global;
 use crate::model::RUNS;
 use crate::output;
 use crate::signals::Signals;
+use feed::Feed;
 use watch::Watch;
 
 /// Trains a network. Interrupted runs go on where they stopped when started again the same way.
@@ -47,6 +49,10 @@ pub(crate) struct Train {
     /// What to do about images that cannot be read: fail, after all were looked at, or skip [default: fail]
     #[arg(long, value_name = "WHAT")]
     on_bad: Option<String>,
+    /// What to do when loss or gradients are not finite: stop, skip the step, or rollback to the last checkpoint
+    /// [default: stop]
+    #[arg(long, value_name = "WHAT")]
+    on_nan: Option<String>,
     /// Run folder [default: runs/PRESET]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
@@ -87,8 +93,7 @@ impl Train {
 
     /// The configuration of the flags.
     fn fresh(&self) -> anyhow::Result<Plan> {
-        let mut set = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
-        // A flag wins over --set of the same key.
+        let mut set = self.changes()?;
         set.extend(self.on_bad.as_ref().map(|what| Override::text("data.on_bad", what)));
         let file = self.config.as_deref().map(UserFile::read).transpose()?;
         let layers = Layers {
@@ -100,6 +105,13 @@ impl Train {
         let resolved = config::resolve(&layers)?;
         let run = self.run.clone().unwrap_or_else(|| Path::new(RUNS).join(&resolved.preset));
         Ok(Plan { config: resolved.config, dataset: resolved.dataset, run })
+    }
+
+    /// What `--set` and flags of the same meaning say; a flag wins.
+    fn changes(&self) -> anyhow::Result<Vec<Override>> {
+        let mut set = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
+        set.extend(self.on_nan.as_ref().map(|what| Override::text("train.on_nan", what)));
+        Ok(set)
     }
 
     /// The configuration of the run folder.
@@ -118,10 +130,9 @@ impl Train {
             bail_usage!("--resume: {} is no run folder (it has no config.toml)", run.display());
         }
         let mut config = config::read_run(&path)?;
-        for text in &self.set {
-            let change = parse_set(text)?;
+        for change in self.changes()? {
             if !matches!(change.group(), "train" | "sample") {
-                bail_usage!("--set {text}: a resumed run may change train.* and sample.* only");
+                bail_usage!("--set {}: a resumed run may change train.* and sample.* only", change.key());
             }
             config = config.with(&change)?;
         }
@@ -200,15 +211,16 @@ impl Plan {
         }
 
         let begun = Instant::now();
-        let mut batches = self.batches(first)?;
+        let plan =
+            BatchPlan::new(self.dataset.len(), config.train.batch, config.seed)?.with_flip(config.train.flip);
+        let mut feed = Feed::new(&self.dataset, plan, config.model.classes.is_some(), first)?;
         let pass = Pass::train().with_kind(device::precision(&config.precision, device)?);
         let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(net.forward(x_t, t, labels, &pass)?)
         };
         let mut watch = Watch::new(config, folder, device, global, first)?;
-        let with_labels = config.model.classes.is_some();
-        let next = |_| batch_tensors(&mut batches, with_labels);
-        let outcome = fit.run(&mut trainer, resumed.unwrap_or_default(), next, &model, &mut watch)?;
+        let outcome =
+            fit.run(&mut trainer, resumed.unwrap_or_default(), |step| feed.batch(step), &model, &mut watch)?;
         watch.close();
         let seconds = begun.elapsed().as_secs_f64();
         let done = trainer.steps_done();
@@ -226,20 +238,4 @@ impl Plan {
         }
         Ok(ExitCode::SUCCESS)
     }
-
-    fn batches(&self, first: u64) -> anyhow::Result<Prefetch> {
-        let config = &self.config;
-        let plan =
-            BatchPlan::new(self.dataset.len(), config.train.batch, config.seed)?.with_flip(config.train.flip);
-        Ok(Prefetch::new(self.dataset.clone(), plan, first, 2)?)
-    }
-}
-
-/// The next images; their labels too for a network that has classes.
-fn batch_tensors(batches: &mut Prefetch, with_labels: bool) -> Result<Batch, BoxError> {
-    let batch = batches.next().ok_or("the data thread ended")??;
-    let images = tensor_io::from_array(&batch.images.view().into_dyn())?;
-    let labels =
-        batch.labels.filter(|_| with_labels).map(|labels| Tensor::f_from_slice(&labels)).transpose()?;
-    Ok(Batch { images, labels })
 }

@@ -7,7 +7,7 @@ use checkpoints::{FILES, MANIFEST, Manifest, ManifestEntry};
 use schedule::{Prediction, Schedule};
 use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
-use trainer::{Batch, BoxError, Checkpoint, Interval, LrDecay, TimeSampling, TrainConfig, Trainer};
+use trainer::{Batch, BoxError, Checkpoint, Interval, LrDecay, OnNan, TimeSampling, TrainConfig, Trainer};
 
 pub(crate) const OLDER_STEP: u64 = 2;
 pub(crate) const NEWEST_STEP: u64 = 4;
@@ -53,6 +53,7 @@ fn config() -> TrainConfig {
         time_sampling: TimeSampling::Uniform,
         flip: false,
         label_dropout: 0.0,
+        on_nan: OnNan::Stop,
         log_every: 1,
         sample_every: 0,
         checkpoint_every: OLDER_STEP,

@@ -1,0 +1,45 @@
+//! The images of each step, prepared ahead.
+
+use dataset::{BatchPlan, Dataset, Prefetch};
+use tch::Tensor;
+use trainer::{Batch, BoxError};
+
+/// Batches prepared while the network works on the one before.
+const AHEAD: usize = 2;
+
+/// Gives the images of a step; fast where steps follow each other.
+pub(crate) struct Feed {
+    dataset: Dataset,
+    plan: BatchPlan,
+    with_labels: bool,
+    batches: Prefetch,
+    /// The step whose batch comes next.
+    next: u64,
+}
+
+impl Feed {
+    /// From step `first` on; `with_labels` for a network that has classes.
+    pub(crate) fn new(
+        dataset: &Dataset,
+        plan: BatchPlan,
+        with_labels: bool,
+        first: u64,
+    ) -> anyhow::Result<Self> {
+        let batches = Prefetch::new(dataset.clone(), plan.clone(), first, AHEAD)?;
+        Ok(Self { dataset: dataset.clone(), plan, with_labels, batches, next: first })
+    }
+
+    /// The images of a step, and their labels where those are wanted.
+    pub(crate) fn batch(&mut self, step: u64) -> Result<Batch, BoxError> {
+        if step != self.next {
+            // The run has gone back, or passes steps over.
+            self.batches = Prefetch::new(self.dataset.clone(), self.plan.clone(), step, AHEAD)?;
+        }
+        self.next = step + 1;
+        let batch = self.batches.next().ok_or("the data thread ended")??;
+        let images = tensor_io::from_array(&batch.images.view().into_dyn())?;
+        let labels = batch.labels.filter(|_| self.with_labels);
+        let labels = labels.map(|labels| Tensor::f_from_slice(&labels)).transpose()?;
+        Ok(Batch { images, labels })
+    }
+}
