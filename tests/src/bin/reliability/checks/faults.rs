@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, ensure};
 use tests::{Output, Place, Running};
 
+use crate::checks::order::ensure_order;
 use crate::context::Context;
 use crate::outcome::{Check, Outcome};
 use crate::training::{
@@ -17,7 +18,8 @@ pub(crate) const CHECK: Check = Check {
     goal: "a crash at any step of writing costs no checkpoint",
     meaning: "The program is made to abort, or to find the disk full, at a random passage of every named point of writing: \
               file created, half written, before and after it is synced and renamed, the same for folders, while old \
-              checkpoints are removed, half a line into the log. The newest checkpoint has to verify; after a full disk the \
+              checkpoints are removed, half a line into the log. That a checkpoint is written, synced, renamed and the \
+              folder synced before an older one is removed is read from its log. The newest checkpoint has to verify; after a full disk the \
               exit code is 6, with one line and nothing half-written left; and the program without faults goes on and \
               ends as the undisturbed run.",
     run,
@@ -59,6 +61,7 @@ fn passages(context: &Context) -> anyhow::Result<BTreeMap<String, u64>> {
     let output = faulty(context, &place, "list")?;
     ensure!(output.code == Some(0), "exit code {:?}: {}", output.shell_code(), last_line(&output));
     let log = String::from_utf8(place.read("faults.log")?)?;
+    ensure_order(&log)?;
     let mut passages = BTreeMap::new();
     for point in log.lines().filter_map(|line| line.split_whitespace().next()) {
         *passages.entry(point.to_owned()).or_insert(0) += 1;

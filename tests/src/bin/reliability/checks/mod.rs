@@ -9,6 +9,7 @@ mod images;
 mod kills;
 mod memory;
 mod nan;
+mod order;
 mod pairs;
 mod resume;
 mod signals;
