@@ -111,3 +111,24 @@ fn one_process_at_a_time_and_one_configuration_a_run() -> anyhow::Result<()> {
     ensure!(steps_saved(&place, "run").last() == Some(&121));
     Ok(())
 }
+
+#[test]
+fn a_grid_is_given_up_for_a_signal_and_drawn_later() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    // A grid of a thousand steps takes much longer than the signal.
+    let line = "train --preset tiny-16 --run run --set train.steps=3 --set train.batch=4 --set data.limit=30 --set train.log_every=1 \
+                --set train.sample_every=2 --set sample.count=4 --set sample.sampler=ddpm --set sample.steps=1000";
+    let mut running = place.start(line)?;
+    let logged =
+        || place.read("run/metrics.jsonl").map_or(0, |text| text.split(|&byte| byte == b'\n').count() - 1);
+    while logged() < 2 {
+        ensure!(!running.let_run(std::time::Duration::from_millis(5))?, "it is over before its second step");
+    }
+    running.signal("INT")?;
+    let _ = running.wait()?.expect_code(130);
+    ensure!(place.names("run/samples").is_empty(), "{:?}", place.names("run/samples"));
+    ensure!(steps_saved(&place, "run") == [2], "{:?}", steps_saved(&place, "run"));
+    let _ = place.ddpm(line)?.ok();
+    ensure!(place.names("run/samples") == ["step-00000002-ema.png", "step-00000003-ema.png"]);
+    Ok(())
+}

@@ -27,7 +27,8 @@ pub trait Observer {
     fn on_log(&mut self, _record: &Record) -> Result<(), BoxError> {
         Ok(())
     }
-    /// When samples are due, with the averaged weights.
+    /// When samples are due, with the averaged weights. One that is asked to stop meanwhile may leave them out: they are
+    /// asked for again when the run goes on, see [`Observer::has_samples`].
     ///
     /// # Errors
     /// Whatever stops the run.
@@ -153,8 +154,9 @@ impl Fit<'_> {
                 observer.on_log(&record).map_err(TrainerError::Caller)?;
                 clock = (Instant::now(), 0);
             }
-            let stop = self.stop.load(Ordering::Relaxed);
-            if last || stop || done.is_multiple_of(config.checkpoint_every) {
+            let mut stop = self.stop.load(Ordering::Relaxed);
+            let saves = last || stop || done.is_multiple_of(config.checkpoint_every);
+            if saves {
                 let begun = Instant::now();
                 self.save(trainer, &interval, observer)?;
                 clock.0 += begun.elapsed();
@@ -163,6 +165,11 @@ impl Fit<'_> {
                 let begun = Instant::now();
                 observer.on_sample(done, trainer.ema_weights()).map_err(TrainerError::Caller)?;
                 clock.0 += begun.elapsed();
+                // Samples take a while, and an observer may give them up for a stop.
+                stop = self.stop.load(Ordering::Relaxed);
+                if stop && !saves {
+                    self.save(trainer, &interval, observer)?;
+                }
             }
             if stop && !last {
                 return Ok(Outcome::Stopped);

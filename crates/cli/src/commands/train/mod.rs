@@ -218,7 +218,7 @@ impl Plan {
         let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(net.forward(x_t, t, labels, &pass)?)
         };
-        let mut watch = Watch::new(config, folder, device, global, first)?;
+        let mut watch = Watch::new(config, folder, device, global, first, &signals.stop)?;
         let outcome =
             fit.run(&mut trainer, resumed.unwrap_or_default(), |step| feed.batch(step), &model, &mut watch)?;
         watch.close();

@@ -1,11 +1,13 @@
 //! What one sees of a training run: a bar or lines, TensorBoard events, sample grids.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::ProgressBar;
 use ndarray::Axis;
-use sampler::{Noise, Sampler};
+use sampler::{Noise, Sampler, Step};
 use tch::{Device, Kind};
 use tensor_io::Named;
 use tracing::info;
@@ -27,6 +29,8 @@ pub(crate) struct Watch {
     lines: bool,
     events: EventFile,
     samples: PathBuf,
+    /// Set when the run is to end: the grid in progress is given up then.
+    stop: Arc<AtomicBool>,
     config: Config,
     sampler: Sampler,
     /// A second network, for the averaged weights.
@@ -45,6 +49,7 @@ impl Watch {
         device: Device,
         global: &Global,
         first: u64,
+        stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         let schedule = config.schedule.build()?;
         let flags = SamplerArgs::named(&config.sample.sampler, config.sample.steps);
@@ -56,6 +61,7 @@ impl Watch {
             lines: !progress::shows_bars(global),
             events: EventFile::create(folder.path())?,
             samples: folder.samples(),
+            stop: Arc::clone(stop),
             sampler: Sampler::new(&schedule, &flags.config(config.train.prediction)?)?,
             net: UNet::new(&config.model, schedule.steps(), device, config.seed)?,
             kind: device::precision(&config.precision, device)?,
@@ -99,10 +105,14 @@ impl Watch {
             let x_start = noise.start(shape, self.net.device())?;
             let part = first..first + count;
             let model = conditioning.model((&self.net, self.kind), timesteps, part)?;
-            parts.push(output::to_pixels(
-                &self.sampler.sample(&*model, &x_start, &noise, &mut |_| Ok(()))?,
-                images,
-            )?);
+            let mut go_on = |_: &Step<'_>| {
+                if self.stop.load(Ordering::Relaxed) { Err("stopped".into()) } else { Ok(()) }
+            };
+            match self.sampler.sample(&*model, &x_start, &noise, &mut go_on) {
+                Ok(x_0) => parts.push(output::to_pixels(&x_0, images)?),
+                Err(_) if self.stop.load(Ordering::Relaxed) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
         }
         let views: Vec<_> = parts.iter().map(ndarray::Array4::view).collect();
         let pixels = ndarray::concatenate(Axis(0), &views)?;
