@@ -5,6 +5,8 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
+use config::ConfigError;
+
 /// A mistake in flags or configuration, as opposed to something that failed: exit code 2 instead of 1.
 #[derive(Debug)]
 pub(crate) struct Usage(anyhow::Error);
@@ -39,13 +41,17 @@ pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode
         Ok(Ok(code)) => return code,
         Ok(Err(error)) if is_closed_pipe(&error) => return ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            let wrong_usage = error.chain().any(|cause| cause.is::<Usage>());
+            let wrong_usage = error.chain().any(is_usage);
             (chain_text(&error), if wrong_usage { 2 } else { 1 })
         }
         Err(payload) => (format!("unexpected: {}", panic_text(&*payload)), 1),
     };
     report(&message, verbose);
     ExitCode::from(code)
+}
+
+fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<Usage>() || cause.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_usage)
 }
 
 /// The error and its causes, outermost first; a cause that the text before it tells already is left out.

@@ -49,7 +49,7 @@ impl Loaded {
                 (newest_checkpoint(&run)?, Some(run))
             }
         };
-        let config = config::from_toml(&checkpoint.path.join("config.toml"))?;
+        let config = config::read_run(&checkpoint.path.join("config.toml"))?;
         let images = config.images.clone();
         let images = images.with_context(|| format!("{}: no [images] group", checkpoint.path.display()))?;
         let schedule = config.schedule.build()?;

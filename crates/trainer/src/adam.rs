@@ -4,8 +4,8 @@
 use tch::{Tensor, no_grad_guard};
 use tensor_io::Named;
 
-use crate::config::TrainConfig;
 use crate::error::TrainerError;
+use config::TrainConfig;
 
 /// The optimiser's state for a list of parameters.
 pub struct Adam {
@@ -100,7 +100,7 @@ pub(crate) fn copy_handles(params: &[Named]) -> Vec<Named> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::example;
+    use crate::example::example;
     use std::path::Path;
 
     fn parameter(values: &[f64]) -> Vec<Named> {

@@ -4,8 +4,8 @@ use random::{Purpose, Stream};
 use schedule::{Prediction, Schedule};
 use tch::{Device, Kind, Tensor};
 
-use crate::config::TimeSampling;
 use crate::error::TrainerError;
+use config::TimeSampling;
 
 /// The timesteps and the noise of one batch: a function of (seed, step, rank) alone.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,8 +5,8 @@ use tch::no_grad_guard;
 use tensor_io::Named;
 
 use crate::adam::copy_handles;
-use crate::config::TrainConfig;
 use crate::error::TrainerError;
+use config::TrainConfig;
 
 /// The average and what it averages.
 pub struct Ema {
@@ -54,7 +54,7 @@ impl Ema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::example;
+    use crate::example::example;
     use proptest::prelude::*;
     use tch::Tensor;
 

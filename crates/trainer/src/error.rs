@@ -13,15 +13,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum TrainerError {
     /// A value of the configuration is out of range.
-    #[error("train.{field} = {got}: expected {expected}")]
-    Config {
-        /// The field of [`crate::TrainConfig`].
-        field: &'static str,
-        /// Its value.
-        got: String,
-        /// What would do.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
     /// The loss or the gradients are not finite. The parameters are those before the step.
     #[error(
         "training diverged: {what} is {value} at step {step}; lower train.lr (now {lr}) or train.grad_clip, \

@@ -8,10 +8,11 @@
 mod adam;
 mod checkpoint;
 mod clip;
-mod config;
 mod diffuse;
 mod ema;
 mod error;
+#[cfg(test)]
+mod example;
 mod fit;
 mod labels;
 mod lr;

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use crate::config::{LrDecay, TrainConfig};
+use config::{LrDecay, TrainConfig};
 
 /// Learning rate of `step` (from 0): a linear warm-up, then constant or half a cosine down to 0.
 #[must_use]
@@ -23,7 +23,7 @@ pub fn learning_rate(config: &TrainConfig, step: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::example;
+    use crate::example::example;
 
     #[test]
     fn rises_then_falls() {

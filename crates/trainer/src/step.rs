@@ -7,12 +7,12 @@ use tracing::instrument;
 
 use crate::adam::{Adam, copy_handles};
 use crate::clip::clip_grad_norm;
-use crate::config::TrainConfig;
 use crate::diffuse::{Draw, EpsTables, ForwardTables};
 use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
 use crate::labels::drop_labels;
 use crate::lr::learning_rate;
+use config::TrainConfig;
 
 /// The network: `x_t` `[b, c, h, w]`, `t` `[b]` i64 and labels `[b]` i64, -1 for none, to its output
 /// `[b, c, h, w]`, which stands for [`TrainConfig::prediction`]; all on the trainer's device.

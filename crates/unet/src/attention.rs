@@ -2,10 +2,10 @@
 
 use tch::Tensor;
 
-use crate::config::UNetConfig;
 use crate::error::UNetError;
 use crate::layers::{GroupNorm, Init, Linear};
 use crate::params::ParamStore;
+use config::UNetConfig;
 
 pub(crate) struct Attention {
     norm: GroupNorm,

@@ -3,12 +3,12 @@
 use tch::Tensor;
 
 use crate::attention::Attention;
-use crate::config::UNetConfig;
 use crate::error::UNetError;
 use crate::layers::Pass;
 use crate::params::ParamStore;
 use crate::resample::{Downsample, Upsample};
 use crate::resblock::ResBlock;
+use config::UNetConfig;
 
 /// A residual block and the attention that follows it, if any.
 struct Stage {

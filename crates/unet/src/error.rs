@@ -6,24 +6,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum UNetError {
-    /// A value of the configuration makes no network.
-    #[error("model.{field} = {got}: expected {expected}")]
-    Config {
-        /// The field of [`crate::UNetConfig`].
-        field: &'static str,
-        /// The value.
-        got: String,
-        /// What would do.
-        expected: String,
-    },
-    /// No preset of this name.
-    #[error("no model preset {name:?}; there are: {known}")]
-    Preset {
-        /// The wanted name.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
+    /// A value of the configuration makes no network, or no preset has the name.
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
     /// The input does not fit the network.
     #[error("{what} has shape {got:?}, expected {expected}")]
     Shape {

@@ -18,21 +18,18 @@
 
 mod attention;
 mod blocks;
-mod config;
 mod error;
 mod labels;
 mod layers;
 mod net;
 mod params;
-mod presets;
 mod resample;
 mod resblock;
 mod time;
-mod validate;
 
+pub use config::NETWORK_PRESETS as PRESETS;
 pub use config::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
 pub use error::UNetError;
 pub use labels::NO_LABEL;
 pub use layers::Pass;
 pub use net::UNet;
-pub use presets::PRESETS;

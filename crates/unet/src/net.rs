@@ -6,12 +6,12 @@ use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
 
 use crate::blocks::{Bottom, DownLevel, UpLevel};
-use crate::config::{TimeInjection, UNetConfig};
 use crate::error::UNetError;
 use crate::labels;
 use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, Pass};
 use crate::params::ParamStore;
 use crate::time::TimeNet;
+use config::{TimeInjection, UNetConfig};
 
 /// A U-Net on one device.
 pub struct UNet {

@@ -3,10 +3,10 @@
 
 use tch::Tensor;
 
-use crate::config::DownsamplePadding;
 use crate::error::UNetError;
 use crate::layers::{Conv2d, Init, Kernel, Pass};
 use crate::params::ParamStore;
+use config::DownsamplePadding;
 
 pub(crate) struct Downsample {
     conv: Conv2d,

@@ -2,10 +2,10 @@
 
 use tch::Tensor;
 
-use crate::config::{TimeForm, TimeInjection, UNetConfig};
 use crate::error::UNetError;
 use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, Pass};
 use crate::params::ParamStore;
+use config::{TimeForm, TimeInjection, UNetConfig};
 
 pub(crate) struct ResBlock {
     norm1: GroupNorm,

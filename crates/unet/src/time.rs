@@ -3,11 +3,11 @@
 use embedding::{Order, TimeEmbedding};
 use tch::{Device, Kind, Tensor};
 
-use crate::config::{EmbeddingConfig, UNetConfig};
 use crate::error::UNetError;
 use crate::labels::NO_LABEL;
 use crate::layers::{Init, Linear};
 use crate::params::ParamStore;
+use config::{EmbeddingConfig, UNetConfig};
 
 pub(crate) struct TimeNet {
     /// `[k]`, radians per unit of t, f64: at f32, 500 cycles over [0, 1] would lose three digits.
@@ -86,7 +86,7 @@ fn encoding(config: &EmbeddingConfig, timesteps: usize) -> Result<TimeEmbedding,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SinusoidOrder;
+    use config::SinusoidOrder;
 
     /// The tensors do what the crate `embedding` specifies, for every kind, order and fractional t.
     #[test]

@@ -8,6 +8,7 @@ use dataset::Fit;
 use ndarray::Array3;
 use tracing::warn;
 
+use crate::config;
 use crate::failure::bail_usage;
 use crate::model::Loaded;
 
@@ -45,7 +46,7 @@ impl Source<'_> {
             return image.context(image_flag);
         }
         let index = self.index.unwrap_or(0);
-        let data = loaded.config.data.unpadded().open()?;
+        let data = config::open(&loaded.config.data.unpadded())?;
         if index >= data.len() {
             bail_usage!("{index_flag} {index}: the data has {} images, 0 to {}", data.len(), data.len() - 1);
         }

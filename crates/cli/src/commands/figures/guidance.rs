@@ -30,7 +30,7 @@ pub(super) fn guidance(
     }
     let with_classes = |run: &Path| {
         let checkpoint = model::newest_checkpoint(run).ok()?;
-        let config = config::from_toml(&checkpoint.path.join("config.toml")).ok()?;
+        let config = config::read_run(&checkpoint.path.join("config.toml")).ok()?;
         guides(&config).then(|| run.to_owned())
     };
     let Some(run) = model::runs_newest_first(Path::new(RUNS)).iter().find_map(|run| with_classes(run)) else {

@@ -12,7 +12,7 @@ use trainer::{Record, RunFolder};
 use unet::EmbeddingConfig;
 
 use crate::commands::figures::times;
-use crate::config::{DataConfig, ScheduleConfig};
+use crate::config::{self, DataConfig, ScheduleConfig};
 use crate::flags::{Global, ModelArgs};
 use crate::model::{self, Loaded, RUNS};
 
@@ -41,7 +41,7 @@ impl Subject {
 
     fn trained(loaded: Loaded) -> anyhow::Result<Self> {
         let config = &loaded.config;
-        let data = config.data.unpadded().open().map_err(|error| {
+        let data = config::open(&config.data.unpadded()).map_err(|error| {
             // The report says less: it names no folder of this machine.
             warn!("the images of the run cannot be read: {error:#}");
             "the images of the run cannot be read".to_owned()
@@ -71,7 +71,7 @@ impl Subject {
             schedule: schedule_config.build()?,
             schedule_config,
             embedding: EmbeddingConfig::Normalized { frequencies: 10 },
-            data: Ok(data_config.open()?),
+            data: Ok(config::open(&data_config)?),
             data_config,
             records: Vec::new(),
         })
@@ -82,14 +82,14 @@ impl Subject {
         let loaded = self.loaded.as_ref()?;
         let source = &self.data_config.source;
         let bare = source.strip_suffix(":train").unwrap_or(source);
-        let config = DataConfig { source: format!("{bare}:test"), ..self.data_config.clone() };
-        let data = config.open().ok()?;
+        let held_out = DataConfig { source: format!("{bare}:test"), ..self.data_config.clone() };
+        let data = config::open(&held_out).ok()?;
         check_shape(&data, loaded).ok().map(|()| data)
     }
 
     /// The images of training, as the network sees them.
     pub(super) fn padded(&self, loaded: &Loaded) -> anyhow::Result<Dataset> {
-        let data = self.data_config.open()?;
+        let data = config::open(&self.data_config)?;
         check_shape(&data, loaded)?;
         Ok(data)
     }

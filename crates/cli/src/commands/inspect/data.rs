@@ -9,7 +9,7 @@ use ndarray::{Array4, Axis};
 use serde_json::json;
 
 use crate::commands::inspect::table::{Table, grouped};
-use crate::config::{Layers, Resolved, parse_set};
+use crate::config::{self, Layers, Resolved, parse_set};
 use crate::flags::Global;
 use crate::output;
 
@@ -49,9 +49,9 @@ struct Moments {
 
 impl InspectData {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
-        let set = self.set.iter().map(|text| parse_set(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        let set = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
         let layers = Layers { preset: self.preset.as_deref(), file: None, data: Some(&self.data), set: &set };
-        let Resolved { config, preset, dataset } = layers.resolve()?;
+        let Resolved { config, preset, dataset } = config::resolve(&layers)?;
         let padding = dataset.padding();
         let (height, width, channels) = dataset.shape();
         let (inner_height, inner_width) =

@@ -7,7 +7,7 @@ use tch::Device;
 use toml::{Table, Value};
 use unet::{UNet, UNetConfig};
 
-use crate::config::{self, Config, Layers, PRESETS, nearest, parse_set, preset_table};
+use crate::config::{self, Config, Layers, PRESETS, UserFile, nearest, parse_set, preset_table};
 use crate::failure::usage;
 
 /// The names of both kinds of presets: of whole configurations, then of networks alone.
@@ -56,7 +56,7 @@ pub(in crate::commands) fn preset_config(
     data: Option<&str>,
     set: &[String],
 ) -> anyhow::Result<Config> {
-    let set = set.iter().map(|text| parse_set(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let set = set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
     let mut table = preset_table(name)?;
     for entry in &set {
         entry.apply(&mut table)?;
@@ -65,9 +65,9 @@ pub(in crate::commands) fn preset_config(
     let config = match complete {
         Some(config) => config,
         // Also the way to the error message, when a value is wrong.
-        None => Layers { preset: Some(name), file: None, data, set: &set }.resolve()?.config,
+        None => config::resolve(&Layers { preset: Some(name), file: None, data, set: &set })?.config,
     };
-    config.model.validate().map_err(usage)?;
+    config.model.validate()?;
     Ok(config)
 }
 
@@ -77,18 +77,18 @@ pub(in crate::commands) fn file_config(
     data: Option<&str>,
     set: &[String],
 ) -> anyhow::Result<Config> {
-    let set = set.iter().map(|text| parse_set(text)).collect::<anyhow::Result<Vec<_>>>()?;
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let table = toml::from_str::<Table>(&text).ok().filter(|_| data.is_none());
+    let set = set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
+    let file = UserFile::read(path)?;
+    let table = file.table().ok().filter(|_| data.is_none());
     let complete = table.and_then(|mut table| {
         set.iter().try_for_each(|entry| entry.apply(&mut table)).ok()?;
         complete(table)
     });
     let config = match complete {
         Some(config) => config,
-        None => Layers { preset: None, file: Some(path), data, set: &set }.resolve()?.config,
+        None => config::resolve(&Layers { preset: None, file: Some(&file), data, set: &set })?.config,
     };
-    config.model.validate().map_err(usage)?;
+    config.model.validate()?;
     Ok(config)
 }
 
@@ -108,7 +108,7 @@ pub(in crate::commands) fn folder_config(folder: &Path) -> anyhow::Result<Config
             folder.display()
         )));
     }
-    config::from_toml(&path)
+    Ok(config::read_run(&path)?)
 }
 
 /// The network on the CPU.

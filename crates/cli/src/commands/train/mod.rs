@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use trainer::{Batch, BoxError, Fit, Outcome, RunFolder, Trainer};
 use unet::{Pass, UNet};
 
-use crate::config::{self, Config, Layers, parse_set};
+use crate::config::{self, Config, Layers, UserFile, parse_set};
 use crate::device;
 use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
@@ -84,14 +84,15 @@ impl Train {
 
     /// The configuration of the flags.
     fn fresh(&self) -> anyhow::Result<Plan> {
-        let set = self.set.iter().map(|text| parse_set(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        let set = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
+        let file = self.config.as_deref().map(UserFile::read).transpose()?;
         let layers = Layers {
             preset: self.preset.as_deref(),
-            file: self.config.as_deref(),
+            file: file.as_ref(),
             data: self.data.as_deref(),
             set: &set,
         };
-        let resolved = layers.resolve()?;
+        let resolved = config::resolve(&layers)?;
         let run = self.run.clone().unwrap_or_else(|| Path::new(RUNS).join(&resolved.preset));
         Ok(Plan { config: resolved.config, dataset: resolved.dataset, run })
     }
@@ -111,17 +112,17 @@ impl Train {
         if !path.is_file() {
             bail_usage!("--resume: {} is no run folder (it has no config.toml)", run.display());
         }
-        let mut config = config::from_toml(&path)?;
+        let mut config = config::read_run(&path)?;
         for text in &self.set {
             let change = parse_set(text)?;
-            if !matches!(change.path[0].as_str(), "train" | "sample") {
+            if !matches!(change.group(), "train" | "sample") {
                 bail_usage!("--set {text}: a resumed run may change train.* and sample.* only");
             }
             config = config.with(&change)?;
         }
-        config.validate()?;
-        let dataset = config.data.open()?;
-        config.settle_classes(&dataset)?;
+        config::validate(&config)?;
+        let dataset = config::open(&config.data)?;
+        config.settle_classes(dataset.classes())?;
         let known = config.images.as_ref().map(|images| images.sha256.as_str());
         if known != Some(dataset.fingerprint()?.as_str()) {
             bail!(
@@ -137,7 +138,7 @@ impl Train {
     fn settle_config(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<()> {
         let path = folder.config_path();
         if path.exists() && !self.resume {
-            let mut differing = config::differences(&config::from_toml(&path)?, config)?;
+            let mut differing = config::differences(&config::read_run(&path)?, config)?;
             // Other data has other counts and hashes; what the user has changed tells more.
             if differing.iter().any(|line| !line.starts_with("images.")) {
                 differing.retain(|line| !line.starts_with("images."));

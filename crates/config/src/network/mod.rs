@@ -1,7 +1,12 @@
 //! What a network looks like: everything that decides its parameters and what it computes.
 
+mod presets;
+mod validate;
+
 use embedding::{EmbeddingKind, Order};
 use serde::{Deserialize, Serialize};
+
+pub use presets::NETWORK_PRESETS;
 
 /// The shape of a U-Net. Levels count from the full resolution (0) down; each halves the size.
 ///
@@ -158,18 +163,24 @@ impl UNetConfig {
     /// Width of the time vector.
     #[must_use]
     pub fn time_width(&self) -> usize {
-        if self.time_channels == 0 { 4 * self.base_channels } else { self.time_channels }
+        if self.time_channels == 0 { self.base_channels.saturating_mul(4) } else { self.time_channels }
     }
 
-    /// Channels of a level.
+    /// Channels of a level; 0 for one that the network does not have.
     #[must_use]
     pub fn level_channels(&self, level: usize) -> usize {
-        self.base_channels * self.channel_mults[level]
+        self.base_channels.saturating_mul(self.channel_mults.get(level).copied().unwrap_or(0))
+    }
+
+    /// Height and width of a level, in pixels; 0 beyond the last that a size can have.
+    #[must_use]
+    pub fn level_size(&self, level: usize) -> usize {
+        u32::try_from(level).ok().and_then(|level| self.image_size.checked_shr(level)).unwrap_or(0)
     }
 
     /// Whether the blocks of a level are followed by attention.
     #[must_use]
     pub fn has_attention(&self, level: usize) -> bool {
-        self.attention_resolutions.contains(&(self.image_size >> level))
+        self.attention_resolutions.contains(&self.level_size(level))
     }
 }

@@ -1,10 +1,10 @@
 //! Networks by name.
 
-use crate::config::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
-use crate::error::UNetError;
+use super::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
+use crate::error::ConfigError;
 
 /// The names [`UNetConfig::preset`] knows, each with a line about it.
-pub const PRESETS: &[(&str, &str)] = &[
+pub const NETWORK_PRESETS: &[(&str, &str)] = &[
     ("ddpm-cifar10", "the CIFAR-10 network of Ho et al. 2020: 32x32 RGB, 35.7M parameters"),
     ("small-32", "32x32 grey, for padded 28-pixel sets: 1.6M parameters"),
     ("small-28", "28x28 grey without padding: the default for the embedded set"),
@@ -12,19 +12,19 @@ pub const PRESETS: &[(&str, &str)] = &[
 ];
 
 impl UNetConfig {
-    /// The preset of a name in [`PRESETS`].
+    /// The preset of a name in [`NETWORK_PRESETS`].
     ///
     /// # Errors
-    /// [`UNetError::Preset`] with the known names.
-    pub fn preset(name: &str) -> Result<Self, UNetError> {
+    /// [`ConfigError::UnknownNetwork`] with the known names.
+    pub fn preset(name: &str) -> Result<Self, ConfigError> {
         match name {
             "ddpm-cifar10" => Ok(Self::ddpm_cifar10()),
             "small-32" => Ok(Self::small(32, 32, vec![1, 2, 2], 2, vec![8])),
             "small-28" => Ok(Self::small(28, 32, vec![1, 2, 3], 1, vec![7])),
             "tiny-16" => Ok(Self { groups: 8, ..Self::small(16, 16, vec![1, 2], 1, vec![8]) }),
             _ => {
-                let known: Vec<_> = PRESETS.iter().map(|(name, _)| *name).collect();
-                Err(UNetError::Preset { name: name.to_owned(), known: known.join(", ") })
+                let known: Vec<_> = NETWORK_PRESETS.iter().map(|(name, _)| *name).collect();
+                Err(ConfigError::UnknownNetwork { name: name.to_owned(), known: known.join(", ") })
             }
         }
     }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn every_listed_preset_is_valid() {
-        for (name, _) in PRESETS {
+        for (name, _) in NETWORK_PRESETS {
             UNetConfig::preset(name).unwrap().validate().unwrap();
         }
         let error = UNetConfig::preset("nope").unwrap_err().to_string();

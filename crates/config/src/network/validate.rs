@@ -1,19 +1,21 @@
 //! A configuration is checked before a network is built from it; each message names the field.
 
-use crate::config::{EmbeddingConfig, UNetConfig};
-use crate::error::UNetError;
+use super::{EmbeddingConfig, UNetConfig};
+use crate::error::ConfigError;
 
 /// More levels than this would halve any image away.
 const MAX_LEVELS: usize = 8;
 /// Far above every published U-Net; keeps a slip of the finger from asking for terabytes.
 const MAX_CHANNELS: usize = 65_536;
+/// Numbers of a list that a message shows.
+const SHOWN: usize = 32;
 
 impl UNetConfig {
     /// Checks that the numbers make a network.
     ///
     /// # Errors
-    /// [`UNetError::Config`] for the first field that is out of range or does not go with another.
-    pub fn validate(&self) -> Result<(), UNetError> {
+    /// [`ConfigError::Value`] for the first field that is out of range or does not go with another.
+    pub fn validate(&self) -> Result<(), ConfigError> {
         range("in_channels", self.in_channels, 1, MAX_CHANNELS)?;
         range("base_channels", self.base_channels, 1, MAX_CHANNELS)?;
         range("blocks_per_level", self.blocks_per_level, 1, 64)?;
@@ -42,7 +44,7 @@ impl UNetConfig {
         self.validate_embedding()
     }
 
-    fn validate_level(&self, level: usize) -> Result<(), UNetError> {
+    fn validate_level(&self, level: usize) -> Result<(), ConfigError> {
         let mult = self.channel_mults[level];
         let channels = self.base_channels.checked_mul(mult).filter(|&c| (1..=MAX_CHANNELS).contains(&c));
         let Some(channels) = channels else {
@@ -65,7 +67,7 @@ impl UNetConfig {
         Ok(())
     }
 
-    fn validate_sizes(&self) -> Result<(), UNetError> {
+    fn validate_sizes(&self) -> Result<(), ConfigError> {
         let factor = self.downsampling_factor();
         if self.image_size == 0 || self.image_size > 1 << 16 || !self.image_size.is_multiple_of(factor) {
             let levels = self.channel_mults.len();
@@ -73,7 +75,7 @@ impl UNetConfig {
                 format!("a multiple of {factor} ({levels} levels halve the size {} times)", levels - 1);
             return refuse("image_size", self.image_size, expected);
         }
-        let sizes: Vec<usize> = (0..self.channel_mults.len()).map(|level| self.image_size >> level).collect();
+        let sizes: Vec<usize> = (0..self.channel_mults.len()).map(|level| self.level_size(level)).collect();
         match self.attention_resolutions.iter().find(|size| !sizes.contains(size)) {
             Some(size) => {
                 refuse("attention_resolutions", size, format!("sizes the levels have: {}", list(&sizes)))
@@ -82,7 +84,7 @@ impl UNetConfig {
         }
     }
 
-    fn validate_embedding(&self) -> Result<(), UNetError> {
+    fn validate_embedding(&self) -> Result<(), ConfigError> {
         match self.embedding {
             EmbeddingConfig::Normalized { frequencies } | EmbeddingConfig::Fourier { frequencies, .. } => {
                 range("embedding.frequencies", frequencies, 1, MAX_CHANNELS)
@@ -97,16 +99,22 @@ impl UNetConfig {
     }
 }
 
-fn range(field: &'static str, got: usize, low: usize, high: usize) -> Result<(), UNetError> {
+fn range(field: &'static str, got: usize, low: usize, high: usize) -> Result<(), ConfigError> {
     if (low..=high).contains(&got) { Ok(()) } else { refuse(field, got, format!("{low} to {high}")) }
 }
 
-fn refuse(field: &'static str, got: impl ToString, expected: impl Into<String>) -> Result<(), UNetError> {
-    Err(UNetError::Config { field, got: got.to_string(), expected: expected.into() })
+fn refuse(field: &'static str, got: impl ToString, expected: impl Into<String>) -> Result<(), ConfigError> {
+    Err(ConfigError::value("model", field, got, expected))
 }
 
 fn list(numbers: &[usize]) -> String {
-    format!("{numbers:?}")
+    match numbers.get(..SHOWN) {
+        Some(first) if numbers.len() > SHOWN => {
+            let first: Vec<String> = first.iter().map(usize::to_string).collect();
+            format!("[{}, ...] ({} numbers)", first.join(", "), numbers.len())
+        }
+        _ => format!("{numbers:?}"),
+    }
 }
 
 #[cfg(test)]
@@ -143,7 +151,7 @@ mod tests {
             ("classes", |c| c.classes = Some(0)),
             ("embedding.frequencies", |c| c.embedding = EmbeddingConfig::Normalized { frequencies: 0 }),
             ("embedding.dim", |c| {
-                let order = crate::SinusoidOrder::SinFirst;
+                let order = super::super::SinusoidOrder::SinFirst;
                 c.embedding = EmbeddingConfig::Transformer { dim: 7, order, freq_shift: 1 };
             }),
         ];
@@ -152,9 +160,40 @@ mod tests {
             config.validate().unwrap();
             change(&mut config);
             match config.validate() {
-                Err(UNetError::Config { field, .. }) => assert_eq!(field, *name),
+                Err(ConfigError::Value { group: "model", field, .. }) => assert_eq!(field, *name),
                 other => panic!("{name}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn huge_numbers_and_lists_are_refused_without_overflow() {
+        let huge = [1 << 31, 1 << 32, 1 << 62, i64::MAX as usize, usize::MAX];
+        let change: [fn(&mut UNetConfig, usize); 9] = [
+            |c, n| c.image_size = n,
+            |c, n| (c.in_channels, c.out_channels) = (n, n),
+            |c, n| c.base_channels = n,
+            |c, n| (c.base_channels, c.time_channels) = (n, 0),
+            |c, n| c.channel_mults = vec![n, n],
+            |c, n| c.blocks_per_level = n,
+            |c, n| c.attention_resolutions = vec![n],
+            |c, n| c.groups = n,
+            |c, n| c.heads = n,
+        ];
+        for (n, change) in huge.iter().flat_map(|n| change.iter().map(move |change| (n, change))) {
+            let mut config = UNetConfig::ddpm_cifar10();
+            change(&mut config, *n);
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.starts_with("model."), "{message}");
+        }
+        let long = UNetConfig { channel_mults: vec![1; 1_000_000], ..UNetConfig::ddpm_cifar10() };
+        let message = long.validate().unwrap_err().to_string();
+        assert!(message.contains("1, ...] (1000000 numbers)") && message.len() < 300, "{message}");
+        assert_eq!(
+            (long.downsampling_factor(), long.level_size(70), long.level_channels(1 << 40)),
+            (1 << 63, 0, 0)
+        );
+        let long = UNetConfig { attention_resolutions: vec![15; 1_000_000], ..UNetConfig::ddpm_cifar10() };
+        assert!(long.validate().unwrap_err().to_string().len() < 300);
     }
 }

@@ -3,7 +3,7 @@
 use schedule::Prediction;
 use serde::{Deserialize, Serialize};
 
-use crate::error::TrainerError;
+use crate::error::ConfigError;
 
 /// How a run trains. The network, the schedule and the data have their own configurations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub struct TrainConfig {
     pub grad_clip: f64,
     /// Decay of the exponential moving average of the weights, once warmed up.
     pub ema_decay: f64,
-    /// Whether the average starts short and grows, see [`crate::Ema::decay_at`].
+    /// Whether the average starts short and grows, see `trainer::Ema::decay_at`.
     pub ema_warmup: bool,
     /// What the network's output stands for: `eps`, `v` or `x_0`. The loss is that of eps in any case, so `v`
     /// changes how well the network is conditioned and not what it is asked for: its output of 0 is the best
@@ -102,8 +102,8 @@ impl TrainConfig {
     /// Checks that every number is in its range.
     ///
     /// # Errors
-    /// [`TrainerError::Config`] for the first field that is not.
-    pub fn validate(&self) -> Result<(), TrainerError> {
+    /// [`ConfigError::Value`] for the first field that is not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
         at_least("steps", self.steps, 1)?;
         at_least("batch", self.batch as u64, 1)?;
         at_least("log_every", self.log_every, 1)?;
@@ -129,24 +129,23 @@ impl TrainConfig {
     }
 }
 
-fn at_least(field: &'static str, got: u64, low: u64) -> Result<(), TrainerError> {
+fn at_least(field: &'static str, got: u64, low: u64) -> Result<(), ConfigError> {
     if got >= low { Ok(()) } else { refuse(field, got, "at least 1") }
 }
 
-fn number(field: &'static str, got: f64, good: bool, expected: &'static str) -> Result<(), TrainerError> {
+fn number(field: &'static str, got: f64, good: bool, expected: &'static str) -> Result<(), ConfigError> {
     if good { Ok(()) } else { refuse(field, got, expected) }
 }
 
-fn refuse(field: &'static str, got: impl ToString, expected: &'static str) -> Result<(), TrainerError> {
-    Err(TrainerError::Config { field, got: got.to_string(), expected })
+fn refuse(field: &'static str, got: impl ToString, expected: &'static str) -> Result<(), ConfigError> {
+    Err(ConfigError::value("train", field, got, expected))
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    /// A valid configuration for tests of this crate.
-    pub(crate) fn example() -> TrainConfig {
+    fn example() -> TrainConfig {
         TrainConfig {
             steps: 20,
             batch: 8,
@@ -200,7 +199,7 @@ pub(crate) mod tests {
             let mut config = example();
             change(&mut config);
             match config.validate() {
-                Err(TrainerError::Config { field, .. }) => assert_eq!(field, *name),
+                Err(ConfigError::Value { group: "train", field, .. }) => assert_eq!(field, *name),
                 other => panic!("{name}: {other:?}"),
             }
         }

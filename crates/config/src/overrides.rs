@@ -1,46 +1,90 @@
 //! `--set train.lr=1e-4`: one value of the configuration, by its path.
 
-use anyhow::{Context, anyhow};
 use toml::{Table, Value};
 
-use crate::failure::usage;
+use crate::error::ConfigError;
+use crate::run::Config;
+use crate::text::{deserialize, parse};
+
+/// More parts than any key has; each is a table in a table.
+const MAX_PARTS: usize = 16;
 
 /// One parsed `--set`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Override {
-    /// `["train", "lr"]`.
-    pub(crate) path: Vec<String>,
-    pub(crate) value: Value,
+pub struct Override {
+    /// `["train", "lr"]`: 1 to [`MAX_PARTS`] parts, none of them empty.
+    path: Vec<String>,
+    value: Value,
 }
 
 /// Parses `a.b=VALUE`; what is no TOML value is taken as text, so quotes can be left out.
-pub(crate) fn parse_set(text: &str) -> anyhow::Result<Override> {
-    let parsed = || {
-        let (path, value) = text.split_once('=').context("expected KEY=VALUE")?;
-        let path: Vec<String> = path.trim().split('.').map(|part| part.trim().to_owned()).collect();
-        if path.iter().any(String::is_empty) {
-            return Err(anyhow!("expected a key such as train.lr before the ="));
-        }
-        let value = value.trim();
-        let as_toml = toml::from_str::<Table>(&format!("v = {value}")).ok().and_then(|mut t| t.remove("v"));
-        Ok(Override { path, value: as_toml.unwrap_or_else(|| Value::String(value.to_owned())) })
-    };
-    parsed().with_context(|| format!("--set {text:?}")).map_err(usage)
+///
+/// # Errors
+/// [`ConfigError::Set`] without an `=` or without a key in front of it.
+///
+/// ```
+/// let change = config::parse_set("model.channel_mults=[1, 2]")?;
+/// assert_eq!((change.group(), change.key()), ("model", "model.channel_mults".to_owned()));
+/// assert!(config::parse_set("train.lr").is_err());
+/// # Ok::<(), config::ConfigError>(())
+/// ```
+pub fn parse_set(text: &str) -> Result<Override, ConfigError> {
+    let refuse = |reason| ConfigError::Set { text: text.to_owned(), reason };
+    let (path, value) = text.split_once('=').ok_or_else(|| refuse("expected KEY=VALUE"))?;
+    if path.split('.').nth(MAX_PARTS).is_some() {
+        return Err(refuse("expected a key of at most 16 parts before the ="));
+    }
+    let path: Vec<String> = path.trim().split('.').map(|part| part.trim().to_owned()).collect();
+    if path.iter().any(String::is_empty) {
+        return Err(refuse("expected a key such as train.lr before the ="));
+    }
+    let value = value.trim();
+    // Another statement on a second line is no part of a value.
+    let as_toml = parse(&format!("v = {value}")).ok().filter(|table| table.len() == 1);
+    let as_toml = as_toml.and_then(|mut table| table.remove("v"));
+    Ok(Override { path, value: as_toml.unwrap_or_else(|| Value::String(value.to_owned())) })
 }
 
 impl Override {
+    /// The first part of the key: `train` of `train.lr`.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.path.first().map_or("", String::as_str)
+    }
+
+    /// The whole key, `train.lr`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.path.join(".")
+    }
+
     /// Writes the value into a table, making the tables on the way.
-    pub(crate) fn apply(&self, table: &mut Table) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// [`ConfigError::NotAGroup`] where the key goes through a single value.
+    pub fn apply(&self, table: &mut Table) -> Result<(), ConfigError> {
         let Some((last, parents)) = self.path.split_last() else { return Ok(()) };
         let mut at = table;
         for part in parents {
             let entry = at.entry(part.clone()).or_insert_with(|| Value::Table(Table::new()));
-            at = entry.as_table_mut().ok_or_else(|| {
-                usage(anyhow!("--set {}: {part} is a single value, not a group", self.path.join(".")))
-            })?;
+            at = entry
+                .as_table_mut()
+                .ok_or_else(|| ConfigError::NotAGroup { key: self.key(), part: part.clone() })?;
         }
         at.insert(last.clone(), self.value.clone());
         Ok(())
+    }
+}
+
+impl Config {
+    /// The same configuration with one value changed; not validated.
+    ///
+    /// # Errors
+    /// [`ConfigError::Mismatch`] for unknown keys and values of another type, [`ConfigError::NotAGroup`].
+    pub fn with(&self, change: &Override) -> Result<Self, ConfigError> {
+        let mut table = Table::try_from(self).map_err(|error| ConfigError::Write { error })?;
+        change.apply(&mut table)?;
+        deserialize(table)
     }
 }
 
@@ -80,7 +124,11 @@ mod tests {
         assert_eq!(value("a=[1, 2]"), Value::Array(vec![1.into(), 2.into()]));
         assert_eq!(value("a=cosine"), Value::String("cosine".into()));
         assert_eq!(value("data.source=/x y/z=1"), Value::String("/x y/z=1".into()));
-        for wrong in ["", "a", "=1", "a..b=1"] {
+        assert_eq!(value("a=1\nb=2"), Value::String("1\nb=2".into()));
+        assert_eq!(value("a=1 # one"), Value::Integer(1));
+        let deep = format!("a={}1", "[".repeat(9_000));
+        assert!(matches!(value(&deep), Value::String(_)));
+        for wrong in ["", "a", "=1", "a..b=1", &format!("{}a=1", "a.".repeat(100_000))] {
             assert!(parse_set(wrong).is_err(), "{wrong}");
         }
     }

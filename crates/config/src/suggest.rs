@@ -1,9 +1,19 @@
 //! "Did you mean": the nearest of the valid names.
 
+/// A word of more characters is no slip: the distance takes the product of both lengths.
+const MAX_WORD: usize = 64;
+
 /// The candidate with the smallest edit distance to `word`, if it is close enough to be a slip.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let best = candidates.into_iter().map(|name| (distance(word, name), name)).min()?;
-    (best.0 <= (word.chars().count() / 2).max(2)).then_some(best.1)
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let length = word.chars().count();
+    if length > MAX_WORD {
+        return None;
+    }
+    // Two words are at least as far apart as their lengths.
+    let most = (length / 2).max(2);
+    let of_length = |name: &&str| name.chars().count().abs_diff(length) <= most;
+    let best = candidates.into_iter().filter(of_length).map(|name| (distance(word, name), name)).min()?;
+    (best.0 <= most).then_some(best.1)
 }
 
 /// Levenshtein's distance: insertions, deletions and replacements.
@@ -39,5 +49,6 @@ mod tests {
         assert_eq!(nearest("stesp", names), Some("steps"));
         assert_eq!(nearest("ema_deccay", names), Some("ema_decay"));
         assert_eq!(nearest("xyzzyxyzzy", ["steps"]), None);
+        assert_eq!(nearest(&"x".repeat(1 << 20), ["steps", &"x".repeat(1 << 20)]), None);
     }
 }

@@ -1,41 +1,44 @@
 //! The `[schedule]` group.
 
-use anyhow::anyhow;
 use schedule::{BetaSchedule, Schedule};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{bail_usage, usage};
+use crate::error::ConfigError;
 
 /// Kind of noise schedule and its parameters; absent ones are the kind's usual values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ScheduleConfig {
+pub struct ScheduleConfig {
     /// linear, scaled-linear, cosine, sigmoid or constant.
-    pub(crate) kind: String,
+    pub kind: String,
     /// T.
-    pub(crate) steps: usize,
+    pub steps: usize,
     /// First beta, of linear, scaled-linear and sigmoid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) beta_start: Option<f64>,
+    pub beta_start: Option<f64>,
     /// Last beta, of the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) beta_end: Option<f64>,
+    pub beta_end: Option<f64>,
     /// The one beta of constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) beta: Option<f64>,
+    pub beta: Option<f64>,
     /// Offset of cosine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) s: Option<f64>,
+    pub s: Option<f64>,
     /// Largest beta of cosine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) max_beta: Option<f64>,
+    pub max_beta: Option<f64>,
 }
 
 impl ScheduleConfig {
     /// The kind with its parameters.
-    pub(crate) fn kind(&self) -> anyhow::Result<BetaSchedule> {
-        let mut kind =
-            BetaSchedule::from_name(&self.kind).map_err(|e| usage(anyhow!("schedule.kind: {e}")))?;
+    ///
+    /// # Errors
+    /// [`ConfigError::ScheduleKind`] for an unknown one, [`ConfigError::StrayParameter`] for a parameter that
+    /// it does not have.
+    pub fn kind(&self) -> Result<BetaSchedule, ConfigError> {
+        let kind = BetaSchedule::from_name(&self.kind);
+        let mut kind = kind.map_err(|error| ConfigError::ScheduleKind { error })?;
         let mut unused = [
             ("beta_start", self.beta_start),
             ("beta_end", self.beta_end),
@@ -62,17 +65,22 @@ impl ScheduleConfig {
                 take("max_beta", max_beta);
             }
             BetaSchedule::Constant { beta } => take("beta", beta),
-            other => bail_usage!("schedule.kind {}: not supported by this program yet", other.name()),
+            other => return Err(ConfigError::UnsupportedSchedule { kind: other.name().to_owned() }),
         }
-        if let Some((name, Some(value))) = unused.iter().find(|entry| entry.1.is_some()) {
-            bail_usage!("schedule.{name} = {value}: a {} schedule has no such parameter", self.kind);
+        match unused.into_iter().find_map(|(field, value)| Some((field, value?))) {
+            Some((field, got)) => {
+                Err(ConfigError::StrayParameter { field, got, kind: kind.name().to_owned() })
+            }
+            None => Ok(kind),
         }
-        Ok(kind)
     }
 
     /// The tables.
-    pub(crate) fn build(&self) -> anyhow::Result<Schedule> {
-        Schedule::new(&self.kind()?, self.steps).map_err(|e| usage(anyhow!("schedule: {e}")))
+    ///
+    /// # Errors
+    /// Those of [`ScheduleConfig::kind`], [`ConfigError::Schedule`].
+    pub fn build(&self) -> Result<Schedule, ConfigError> {
+        Schedule::new(&self.kind()?, self.steps).map_err(|error| ConfigError::Schedule { error })
     }
 }
 

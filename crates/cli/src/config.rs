@@ -1,0 +1,50 @@
+//! The configuration of a run as this program takes it: what the crate `config` makes of the flags, with the
+//! sampler of the grids checked, and with a place for decoded images.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::anyhow;
+pub(crate) use config::{
+    Config, DataConfig, ImagesConfig, Layers, PRESETS, Resolved, ScheduleConfig, UserFile, differences,
+    nearest, parse_set, preset_table, read_run, to_toml,
+};
+use dataset::Dataset;
+use sampler::Method;
+
+use crate::failure::usage;
+use crate::sampler_flags::SamplerArgs;
+
+/// Merges the layers, opens the data, and checks all that follows.
+pub(crate) fn resolve(layers: &Layers<'_>) -> anyhow::Result<Resolved> {
+    let resolved = layers.resolve(cache_dir().as_deref())?;
+    check_sampler(&resolved.config)?;
+    Ok(resolved)
+}
+
+/// Checks every group.
+pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
+    config.validate()?;
+    check_sampler(config)
+}
+
+/// Opens the images.
+pub(crate) fn open(data: &DataConfig) -> anyhow::Result<Dataset> {
+    Ok(data.open(cache_dir().as_deref())?)
+}
+
+/// The crate `config` does not know what samplers there are.
+fn check_sampler(config: &Config) -> anyhow::Result<()> {
+    Method::from_str(&config.sample.sampler).map_err(|e| usage(anyhow!("sample.sampler: {e}")))?;
+    let flags = SamplerArgs::named(&config.sample.sampler, config.sample.steps);
+    let sampler = flags.config(config.train.prediction)?;
+    sampler.validate(&config.schedule.build()?).map_err(|e| usage(anyhow!("sample.{e}")))
+}
+
+/// Where decoded images are kept for the next start.
+fn cache_dir() -> Option<PathBuf> {
+    let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    base.filter(|path| path.is_absolute()).or_else(home).map(|cache| cache.join("ddpm"))
+}

@@ -1,0 +1,143 @@
+//! What follows from the images: the preset nobody chose, levels and attention, and whether network and images
+//! go together.
+
+use dataset::Padding;
+use toml::{Table, Value};
+
+use crate::data::explain;
+use crate::error::ConfigError;
+use crate::network::UNetConfig;
+use crate::run::{Config, MAX_SIDE};
+
+/// What the network has to know about the images, `data.size` and `data.channels` applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ImageShape {
+    /// Rows of every image, in pixels.
+    pub height: usize,
+    /// Columns of every image, in pixels.
+    pub width: usize,
+    /// 1 or 3.
+    pub channels: usize,
+    /// Number of classes; 0 without labels.
+    pub classes: usize,
+}
+
+impl ImageShape {
+    /// The preset for images nobody chose one for.
+    pub(crate) fn preset(&self) -> &'static str {
+        if (self.height, self.width, self.channels) == (28, 28, 1) { "fashion-28" } else { "images" }
+    }
+
+    /// The longer side.
+    fn side(&self) -> usize {
+        self.height.max(self.width)
+    }
+
+    /// The same images with a border to multiples of `multiple` pixels.
+    pub(crate) fn padded(self, multiple: usize) -> Result<Self, ConfigError> {
+        if self.side() > MAX_SIDE {
+            return Err(ConfigError::value(
+                "data",
+                "size",
+                self.side(),
+                format!("at most {MAX_SIDE} pixels"),
+            ));
+        }
+        let border = Padding::to_multiple(self.height, self.width, multiple).map_err(explain)?;
+        Ok(Self {
+            height: self.height + border.top + border.bottom,
+            width: self.width + border.left + border.right,
+            ..self
+        })
+    }
+}
+
+/// Levels and attention of a network whose preset leaves them to the size of the images.
+pub(crate) fn complete_model(table: &mut Table, images: &ImageShape) -> Result<(), ConfigError> {
+    let Some(model) = table.get_mut("model").and_then(Value::as_table_mut) else {
+        return Err(ConfigError::NoModel);
+    };
+    let size = images.side();
+    // Halve until 8 pixels or less are left: three levels for 28 or 32, four for 64.
+    let levels = (1..6).find(|level| size.div_ceil(1 << level) <= 8).map_or(6, |level| level + 1).min(5);
+    let mults = model
+        .entry("channel_mults")
+        .or_insert_with(|| numbers((0..levels).map(|level| if level == 0 { 1 } else { 2 })));
+    let levels = mults.as_array().map_or(0, Vec::len).clamp(1, 16);
+    let factor = 1_usize << (levels - 1);
+    // A size without a next multiple is refused later, with all that no image has.
+    let padded = size.checked_next_multiple_of(factor).unwrap_or(size);
+    model.entry("attention_resolutions").or_insert_with(|| numbers([padded / factor]));
+    Ok(())
+}
+
+fn numbers(list: impl IntoIterator<Item = usize>) -> Value {
+    Value::Array(list.into_iter().map(|n| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX))).collect())
+}
+
+/// The multiple that a border brings the images to: a network for larger images than these gets them in a
+/// border, 28 pixels in 32, say.
+pub(crate) fn border_multiple(model: &UNetConfig, images: &ImageShape) -> usize {
+    let size = model.image_size;
+    if size > images.side() { size } else { model.downsampling_factor() }
+}
+
+impl Config {
+    /// Fills in what stands for the size of the images, border included, and checks that the network is for
+    /// such images.
+    pub(crate) fn settle_model(&mut self, padded: &ImageShape) -> Result<(), ConfigError> {
+        let model = &mut self.model;
+        let ImageShape { height, width, channels, .. } = *padded;
+        if model.image_size == 0 {
+            model.image_size = padded.side();
+        }
+        // The file of a run says what is used, not what stands for it.
+        model.time_channels = model.time_width();
+        if model.in_channels == 0 {
+            (model.in_channels, model.out_channels) = (channels, channels);
+        }
+        let (size, in_channels) = (model.image_size, model.in_channels);
+        if size != padded.side() || in_channels != channels {
+            return Err(ConfigError::Images { height, width, channels, size, in_channels });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets::preset_table;
+
+    fn square(side: usize) -> ImageShape {
+        ImageShape { height: side, width: side, channels: 1, classes: 0 }
+    }
+
+    #[test]
+    fn levels_and_attention_follow_the_size() {
+        let model = |side| {
+            let mut table = preset_table("images").unwrap();
+            complete_model(&mut table, &square(side)).unwrap();
+            let list = |key| {
+                table["model"][key].as_array().unwrap().iter().map(|n| n.as_integer().unwrap()).collect()
+            };
+            let lists: (Vec<i64>, Vec<i64>) = (list("channel_mults"), list("attention_resolutions"));
+            lists
+        };
+        assert_eq!(model(0), (vec![1, 2], vec![0]));
+        assert_eq!(model(16), (vec![1, 2], vec![8]));
+        assert_eq!(model(28), (vec![1, 2, 2], vec![7]));
+        assert_eq!(model(30), (vec![1, 2, 2], vec![8]));
+        assert_eq!(model(64), (vec![1, 2, 2, 2], vec![8]));
+        assert_eq!(model(256), (vec![1, 2, 2, 2, 2], vec![16]));
+        assert_eq!(model(usize::MAX).0, [1, 2, 2, 2, 2]);
+        assert!(matches!(complete_model(&mut Table::new(), &square(8)), Err(ConfigError::NoModel)));
+    }
+
+    #[test]
+    fn a_border_is_checked() {
+        assert_eq!(square(28).padded(8).unwrap(), square(32));
+        assert!(square(28).padded(0).is_err());
+        assert!(square(usize::MAX).padded(8).is_err());
+    }
+}

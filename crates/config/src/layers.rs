@@ -1,0 +1,174 @@
+//! From presets, files and flags to one complete [`Config`], without a look at the disk.
+
+use toml::{Table, Value};
+
+use crate::draft::{ImageShape, border_multiple, complete_model};
+use crate::error::ConfigError;
+use crate::file::UserFile;
+use crate::overrides::{Override, merge};
+use crate::presets::preset_table;
+use crate::run::Config;
+use crate::text::{deserialize, parse};
+
+/// What the user said, from the weakest to the strongest.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Layers<'a> {
+    /// `--preset`.
+    pub preset: Option<&'a str>,
+    /// `--config`.
+    pub file: Option<&'a UserFile>,
+    /// `--data`.
+    pub data: Option<&'a str>,
+    /// `--set`.
+    pub set: &'a [Override],
+}
+
+/// The layers above the preset as one table, and the preset that they name.
+pub(crate) struct Merged {
+    pub(crate) preset: Option<String>,
+    pub(crate) table: Table,
+}
+
+impl Layers<'_> {
+    /// The configuration for images of a known shape. It is complete and valid, but says nothing of the images
+    /// themselves: [`Config::images`] is absent. This is the way of every text through the crate, so it is what
+    /// a fuzzer calls.
+    ///
+    /// # Errors
+    /// The first mistake; every one is of usage.
+    pub fn settle(&self, images: &ImageShape) -> Result<Config, ConfigError> {
+        let Merged { preset, table } = self.merged()?;
+        let preset = preset.unwrap_or_else(|| images.preset().to_owned());
+        let mut config = self.draft(&preset, table, images)?;
+        config.images = None;
+        let multiple = border_multiple(&config.model, images);
+        let padded = images.padded(*config.data.pad_to_multiple.get_or_insert(multiple))?;
+        config.settle_classes(images.classes)?;
+        config.settle_model(&padded)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Lays file, `--data` and `--set` over each other, and takes the name of the preset out.
+    pub(crate) fn merged(&self) -> Result<Merged, ConfigError> {
+        let mut table = self.file.map(UserFile::table).transpose()?.unwrap_or_default();
+        let named = match table.remove("preset") {
+            Some(Value::String(name)) => Some(name),
+            Some(_) => return Err(ConfigError::PresetName),
+            None => None,
+        };
+        if let Some(source) = self.data {
+            let data = Table::from_iter([("source".to_owned(), Value::String(source.to_owned()))]);
+            merge(&mut table, Table::from_iter([("data".to_owned(), Value::Table(data))]));
+        }
+        for entry in self.set {
+            entry.apply(&mut table)?;
+        }
+        Ok(Merged { preset: self.preset.map(str::to_owned).or(named), table })
+    }
+
+    /// The layers over a preset, with what the network's shape takes from the images.
+    pub(crate) fn draft(
+        &self,
+        preset: &str,
+        user: Table,
+        images: &ImageShape,
+    ) -> Result<Config, ConfigError> {
+        let over_preset = |user| {
+            let mut table = preset_table(preset)?;
+            merge(&mut table, user);
+            complete_model(&mut table, images)?;
+            deserialize(table)
+        };
+        over_preset(user).map_err(|error| {
+            // The mistake is in the file when the file by itself has it too.
+            let Some(file) = self.file else { return error };
+            let alone = file.table().and_then(|mut table| {
+                table.remove("preset");
+                over_preset(table)
+            });
+            match alone {
+                Err(same) if same.to_string() == error.to_string() => file.blame(error),
+                _ => error,
+            }
+        })
+    }
+}
+
+impl UserFile {
+    /// Its text as tables.
+    ///
+    /// # Errors
+    /// [`ConfigError::InFile`], which names the file.
+    pub fn table(&self) -> Result<Table, ConfigError> {
+        parse(&self.text).map_err(|error| self.blame(error))
+    }
+
+    fn blame(&self, error: ConfigError) -> ConfigError {
+        ConfigError::InFile { file: self.name.clone(), error: Box::new(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overrides::parse_set;
+    use crate::presets::PRESETS;
+
+    const GREY: ImageShape = ImageShape { height: 28, width: 28, channels: 1, classes: 10 };
+
+    fn file(text: &str) -> UserFile {
+        UserFile { name: "my.toml".to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn every_preset_settles_on_its_images() {
+        for (name, _, _) in PRESETS {
+            let (side, channels) = match *name {
+                "ddpm-cifar10" => (32, 3),
+                "tiny-16" => (16, 1),
+                _ => (28, 1),
+            };
+            let images = ImageShape { height: side, width: side, channels, classes: 10 };
+            let config = Layers { preset: Some(name), ..Layers::default() }.settle(&images).unwrap();
+            assert_eq!((config.model.in_channels, config.images), (channels, None), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_images_choose_the_preset_and_a_later_layer_wins() {
+        let settled = |layers: Layers<'_>, images| layers.settle(&images).unwrap();
+        assert_eq!(settled(Layers::default(), GREY).model.channel_mults, [1, 2, 3]);
+        let wide = ImageShape { height: 20, width: 64, channels: 3, classes: 0 };
+        let any = settled(Layers::default(), wide);
+        assert_eq!((any.model.image_size, any.model.channel_mults.len()), (64, 4));
+        assert_eq!(any.data.pad_to_multiple, Some(8));
+
+        let file = file("preset = 'small-32'\n[train]\nsteps = 5\nbatch = 6\n[data]\nsource = 'a'");
+        let set = [parse_set("train.batch=7").unwrap()];
+        let layers = Layers { file: Some(&file), data: Some("b"), set: &set, ..Layers::default() };
+        let config = settled(layers, GREY);
+        assert_eq!((config.train.steps, config.train.batch, config.data.source.as_str()), (5, 7, "b"));
+        assert_eq!((config.model.image_size, config.data.pad_to_multiple), (32, Some(32)));
+        let named = settled(Layers { preset: Some("fashion-28"), ..layers }, GREY);
+        assert_eq!(named.model.image_size, 28);
+    }
+
+    #[test]
+    fn a_mistake_of_the_file_names_the_file_and_no_other_does() {
+        let message = |text: &str, set: &str| {
+            let (file, set) = (file(text), [parse_set(set).unwrap()]);
+            let error =
+                Layers { file: Some(&file), set: &set, ..Layers::default() }.settle(&GREY).unwrap_err();
+            assert!(error.is_usage(), "{error}");
+            error.to_string()
+        };
+        assert!(
+            message("train.stepps = 5", "seed=1").starts_with("--config my.toml: configuration: train: ")
+        );
+        assert!(message("seed = = 5", "seed=1").starts_with("--config my.toml: line 1: "));
+        assert!(message("seed = 5", "train.stepps=1").starts_with("configuration: train: "));
+        assert_eq!(message("preset = 5", "seed=1"), "preset: expected a name in quotes");
+        assert_eq!(message("seed = 5", "model=1"), "the configuration has no [model] group");
+    }
+}

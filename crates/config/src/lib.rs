@@ -1,0 +1,48 @@
+//! The configuration of a run: what the program reads as TOML, as `--set` and as names of presets, and what
+//! has to hold of it. Nothing here needs libtorch, and no text makes it panic.
+//!
+//! ```
+//! use config::{ImageShape, Layers, parse_set};
+//!
+//! let set = [parse_set("train.lr=1e-4")?];
+//! let layers = Layers { preset: Some("tiny-16"), set: &set, ..Layers::default() };
+//! let config = layers.settle(&ImageShape { height: 16, width: 16, channels: 1, classes: 0 })?;
+//! assert_eq!((config.train.lr, config.model.channel_mults), (1e-4, vec![1, 2]));
+//! # Ok::<(), config::ConfigError>(())
+//! ```
+
+mod classes;
+mod data;
+mod differences;
+mod draft;
+mod error;
+mod file;
+mod layers;
+mod nesting;
+mod network;
+mod overrides;
+mod presets;
+mod resolve;
+mod run;
+mod schedule;
+mod suggest;
+mod text;
+mod train;
+
+pub use data::DataConfig;
+pub use differences::differences;
+pub use draft::ImageShape;
+pub use error::ConfigError;
+pub use file::{UserFile, from_toml, read_run, to_toml};
+pub use layers::Layers;
+pub use network::{
+    DownsamplePadding, EmbeddingConfig, NETWORK_PRESETS, SinusoidOrder, TimeForm, TimeInjection, UNetConfig,
+};
+pub use overrides::{Override, parse_set};
+pub use presets::{PRESETS, preset_table};
+pub use resolve::Resolved;
+pub use run::{Config, ImagesConfig, SampleConfig};
+pub use schedule::ScheduleConfig;
+pub use suggest::nearest;
+pub use text::parse;
+pub use train::{LrDecay, TimeSampling, TrainConfig};

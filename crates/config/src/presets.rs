@@ -1,0 +1,68 @@
+//! Configurations by name, as TOML files in `assets/configs`.
+
+use toml::Table;
+
+use crate::error::ConfigError;
+use crate::suggest::nearest;
+use crate::text::parse;
+
+/// Name, what it is for, text.
+pub const PRESETS: &[(&str, &str, &str)] = &[
+    (
+        "fashion-28",
+        "28x28 grey images, minutes on a laptop's CPU: the default for the embedded set",
+        include_str!("../../../assets/configs/fashion-28.toml"),
+    ),
+    (
+        "fashion-28-classes",
+        "the same with the class of each image: sample a class of your choice, with guidance",
+        include_str!("../../../assets/configs/fashion-28-classes.toml"),
+    ),
+    (
+        "images",
+        "any other images: levels, attention and channels follow their size",
+        include_str!("../../../assets/configs/images.toml"),
+    ),
+    (
+        "ddpm-cifar10",
+        "the CIFAR-10 training of Ho et al. 2020, for a GPU",
+        include_str!("../../../assets/configs/ddpm-cifar10.toml"),
+    ),
+    (
+        "small-32",
+        "28x28 grey images padded to 32x32, a 1.6M network: the one peers are compared with",
+        include_str!("../../../assets/configs/small-32.toml"),
+    ),
+    (
+        "tiny-16",
+        "16x16 images, seconds on a CPU: for first tries and tests",
+        include_str!("../../../assets/configs/tiny-16.toml"),
+    ),
+];
+
+/// The tables of a preset.
+///
+/// # Errors
+/// [`ConfigError::UnknownPreset`] with the names there are.
+pub fn preset_table(name: &str) -> Result<Table, ConfigError> {
+    let Some((_, _, text)) = PRESETS.iter().find(|preset| preset.0 == name) else {
+        let names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
+        let hint = nearest(name, names.iter().copied()).map(str::to_owned);
+        return Err(ConfigError::UnknownPreset { name: name.to_owned(), known: names.join(", "), hint });
+    };
+    parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_parses_and_a_slip_is_met_with_the_nearest() {
+        for (name, _, _) in PRESETS {
+            assert!(preset_table(name).unwrap().contains_key("model"), "{name}");
+        }
+        assert!(preset_table("tiny-61").unwrap_err().to_string().ends_with("did you mean tiny-16?"));
+        assert!(preset_table("").is_err());
+    }
+}

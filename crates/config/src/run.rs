@@ -1,0 +1,134 @@
+//! The configuration of a run, complete: a preset, changed by a file, by `--set`, by flags; completed from the
+//! data.
+
+use ::embedding::TimeEmbedding;
+use serde::{Deserialize, Serialize};
+
+use crate::data::DataConfig;
+use crate::error::ConfigError;
+use crate::network::UNetConfig;
+use crate::schedule::ScheduleConfig;
+use crate::train::TrainConfig;
+
+/// Everything that decides what a run computes; written to `config.toml`, and enough to repeat it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Of weights, data order, t, noise, dropout and samples.
+    pub seed: u64,
+    /// auto, f32 or bf16; resolved to one of the latter two.
+    pub precision: String,
+    /// Where the images are.
+    pub data: DataConfig,
+    /// How much noise each t has.
+    pub schedule: ScheduleConfig,
+    /// The network.
+    pub model: UNetConfig,
+    /// How it is trained.
+    pub train: TrainConfig,
+    /// What a run shows of its progress.
+    pub sample: SampleConfig,
+    /// What the data turned out to be; not for the user to set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<ImagesConfig>,
+}
+
+/// The sample grids of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleConfig {
+    /// Images of a grid.
+    pub count: usize,
+    /// Solver.
+    pub sampler: String,
+    /// Its steps.
+    pub steps: usize,
+}
+
+/// Size of the images as they are, and the border the network needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImagesConfig {
+    /// Rows the network sees, border included.
+    pub height: usize,
+    /// Columns the network sees, border included.
+    pub width: usize,
+    /// 1 or 3.
+    pub channels: usize,
+    /// Border of zeros: top, bottom, left, right. Cut off every image the program writes.
+    pub padding: [usize; 4],
+    /// How many images.
+    pub count: usize,
+    /// SHA-256 over sizes, pixels and labels.
+    pub sha256: String,
+    /// Names of the classes in label order; none for an unconditional network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
+}
+
+/// Rows or columns of the largest image, as of the largest network.
+pub(crate) const MAX_SIDE: usize = 1 << 16;
+
+impl Config {
+    /// Checks every group by itself and against the others. Which samplers there are, and what steps they can
+    /// take, is not known here.
+    ///
+    /// # Errors
+    /// The first mistake: every one is of usage.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.schedule.build()?;
+        self.model.validate()?;
+        TimeEmbedding::new(&self.model.embedding.kind(self.schedule.steps))
+            .map_err(|error| ConfigError::Embedding { error })?;
+        self.train.validate()?;
+        if self.sample.count == 0 || self.sample.count > 4096 {
+            return Err(ConfigError::value("sample", "count", self.sample.count, "1 to 4096"));
+        }
+        self.data.fit()?;
+        self.data.on_bad()?;
+        if let Some(images) = &self.images {
+            images.validate()?;
+        }
+        match self.precision.as_str() {
+            "auto" | "f32" | "bf16" => Ok(()),
+            other => Err(ConfigError::Precision { got: other.to_owned() }),
+        }
+    }
+}
+
+impl ImagesConfig {
+    /// Checks that there are such images: what holds of every written file, and not of every edited one.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let refuse = |field, got: &dyn ToString, expected: String| {
+            Err(ConfigError::value("images", field, got.to_string(), expected))
+        };
+        for (field, side) in [("height", self.height), ("width", self.width)] {
+            if !(1..=MAX_SIDE).contains(&side) {
+                return refuse(field, &side, format!("1 to {MAX_SIDE}"));
+            }
+        }
+        if ![1, 3].contains(&self.channels) {
+            return refuse("channels", &self.channels, "1 or 3".to_owned());
+        }
+        let [top, bottom, left, right] = self.padding;
+        if top.saturating_add(bottom) >= self.height || left.saturating_add(right) >= self.width {
+            let expected = format!("a border that leaves something of {}x{}", self.height, self.width);
+            return refuse("padding", &format!("{:?}", self.padding), expected);
+        }
+        Ok(())
+    }
+
+    /// One square image of `side` pixels, without a border or a hash.
+    #[must_use]
+    pub fn square(side: usize, channels: usize) -> Self {
+        Self {
+            height: side,
+            width: side,
+            channels,
+            padding: [0; 4],
+            count: 1,
+            sha256: String::new(),
+            class_names: Vec::new(),
+        }
+    }
+}
