@@ -7,8 +7,8 @@ use std::{env, fs};
 use anyhow::{Context, bail};
 
 /// The crates that must build and test on a machine without libtorch.
-pub(crate) const LIBTORCH_FREE: [&str; 7] =
-    ["random", "schedule", "embedding", "files", "dataset", "config", "figures"];
+pub(crate) const LIBTORCH_FREE: [&str; 9] =
+    ["random", "schedule", "embedding", "files", "tensor-file", "checkpoints", "dataset", "config", "figures"];
 
 /// The workspace that `cargo xtask` was called in.
 #[derive(Debug, Clone)]

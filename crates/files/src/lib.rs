@@ -7,12 +7,14 @@
 //! ```
 
 mod pending;
+mod regular;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 pub use pending::PendingFile;
+pub use regular::open_regular;
 
 /// Replaces `path` by `bytes`; a reader sees the old content or the new, never a part.
 ///

@@ -4,13 +4,14 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use tensor_file::TensorFileError;
 use thiserror::Error;
 
 /// An error of this crate.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TensorIoError {
-    /// The file cannot be read or written.
+    /// The file cannot be written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
@@ -18,12 +19,13 @@ pub enum TensorIoError {
         /// What the system says.
         source: io::Error,
     },
-    /// The file is no safetensors file, or its header lies about its content.
-    #[error("{}: not a valid safetensors file: {reason}", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
+    /// The file cannot be read, is no safetensors file, or its header lies about its content.
+    #[error(transparent)]
+    Read(#[from] TensorFileError),
+    /// The tensors cannot be put in the form of a file.
+    #[error("not to be written as a safetensors file: {reason}")]
+    Serialize {
+        /// What is in the way.
         reason: String,
     },
     /// The file is a valid one, but its tensors are not the wanted ones. Nothing was copied.
@@ -91,13 +93,16 @@ pub enum Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A name from a file may hold anything, a line break too.
         match self {
-            Self::Missing { name } => write!(f, "{name} is missing"),
-            Self::Unexpected { name } => write!(f, "{name} is not expected"),
+            Self::Missing { name } => write!(f, "{} is missing", name.escape_debug()),
+            Self::Unexpected { name } => write!(f, "{} is not expected", name.escape_debug()),
             Self::Shape { name, expected, found } => {
-                write!(f, "{name} has shape {found:?}, expected {expected:?}")
+                write!(f, "{} has shape {found:?}, expected {expected:?}", name.escape_debug())
             }
-            Self::Dtype { name, expected, found } => write!(f, "{name} is {found}, expected {expected}"),
+            Self::Dtype { name, expected, found } => {
+                write!(f, "{} is {found}, expected {expected}", name.escape_debug())
+            }
         }
     }
 }

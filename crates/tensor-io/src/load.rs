@@ -2,19 +2,14 @@
 //! when all fit is anything copied, so that a model is never half overwritten.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor, no_grad_guard};
+use tensor_file::{Dtype, TensorFile, TensorInfo};
 
 use crate::{Mismatch, Named, TensorIoError, from_bytes};
 
-/// Larger files are refused before anything is allocated: 64 GiB, far above any model this toolkit runs.
-const MAX_FILE_BYTES: u64 = 64 << 30;
-
-/// What a file's header says, with no tensor read into libtorch.
+/// What a file's header says, with no tensor read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Header {
     /// Name, element type (`F32`) and shape of each tensor, by name.
@@ -26,47 +21,33 @@ pub struct Header {
 /// Reads all tensors of a file, on the CPU, sorted by name.
 ///
 /// # Errors
-/// [`TensorIoError::File`], [`TensorIoError::Format`] for a file whose header and content disagree, and
-/// [`TensorIoError::Kind`] for element types that are not supported.
+/// [`TensorIoError::Read`] for a file whose header and content disagree, and [`TensorIoError::Kind`] for
+/// element types that are not supported.
 pub fn read(path: &Path) -> Result<Vec<Named>, TensorIoError> {
-    let bytes = read_bytes(path)?;
-    let file = parse(path, &bytes)?;
-    let mut tensors = Vec::with_capacity(file.len());
-    for (name, view) in file.iter() {
-        tensors.push((
-            name.to_owned(),
-            from_bytes(view.data(), &shape_of(view.shape()), kind_of(view.dtype())?)?,
-        ));
-    }
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(tensors)
+    tensors(TensorFile::open(path)?)
 }
 
-/// Reads what a file holds without making tensors of it.
+/// Reads what a file holds: its header, whatever the size of its tensors.
 ///
 /// # Errors
-/// As [`read`].
+/// [`TensorIoError::Read`] as for [`read`].
 pub fn read_header(path: &Path) -> Result<Header, TensorIoError> {
-    let bytes = read_bytes(path)?;
-    let file = parse(path, &bytes)?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes)
-        .map_err(|e| TensorIoError::Format { path: path.to_owned(), reason: e.to_string() })?;
-    Ok(Header {
-        tensors: file
-            .iter()
-            .map(|(name, view)| (name.to_owned(), (format!("{:?}", view.dtype()), shape_of(view.shape()))))
-            .collect(),
-        metadata: metadata.metadata().clone().unwrap_or_default().into_iter().collect(),
-    })
+    let header = tensor_file::read_header(path)?;
+    let entry = |(name, info): (String, TensorInfo)| (name, (info.dtype.to_string(), shape_of(&info)));
+    Ok(Header { tensors: header.tensors.into_iter().map(entry).collect(), metadata: header.metadata })
 }
 
 /// Copies the tensors of a file into `targets`, on whatever device those are.
 ///
 /// # Errors
 /// Those of [`read`], and [`TensorIoError::Mismatch`] with every missing or unexpected name, other shape
-/// or other element type. After an error `targets` are as they were.
+/// or other element type, of which the header is enough. After an error `targets` are as they were.
 pub fn load_into(path: &Path, targets: &[Named]) -> Result<(), TensorIoError> {
-    copy_into(path, &read(path)?, targets)
+    let file = TensorFile::open(path)?;
+    let sources = file.header().tensors.iter();
+    let found = sources.map(|(name, info)| Ok((name.as_str(), (shape_of(info), kind_of(info.dtype)?))));
+    compare(path, &found.collect::<Result<_, TensorIoError>>()?, targets)?;
+    copy_into(path, &tensors(file)?, targets)
 }
 
 /// Copies `sources` into the `targets` of the same names. `path` is for the error message.
@@ -74,21 +55,11 @@ pub fn load_into(path: &Path, targets: &[Named]) -> Result<(), TensorIoError> {
 /// # Errors
 /// [`TensorIoError::Mismatch`] as for [`load_into`]; `targets` are then as they were.
 pub fn copy_into(path: &Path, sources: &[Named], targets: &[Named]) -> Result<(), TensorIoError> {
+    let found = sources.iter().map(|(name, source)| (name.as_str(), (source.size(), source.kind())));
+    compare(path, &found.collect(), targets)?;
+
     let by_name: HashMap<&str, &Tensor> =
         sources.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    let wanted: HashMap<&str, &Tensor> =
-        targets.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-
-    let unexpected = sources.iter().filter(|(name, _)| !wanted.contains_key(name.as_str()));
-    let mismatches: Vec<Mismatch> = targets
-        .iter()
-        .filter_map(|(name, target)| difference(name, target, by_name.get(name.as_str()).copied()))
-        .chain(unexpected.map(|(name, _)| Mismatch::Unexpected { name: name.clone() }))
-        .collect();
-    if !mismatches.is_empty() {
-        return Err(TensorIoError::Mismatch { path: path.to_owned(), mismatches });
-    }
-
     let _no_grad = no_grad_guard();
     for (name, target) in targets {
         target.shallow_clone().f_copy_(by_name[name.as_str()])?;
@@ -96,40 +67,52 @@ pub fn copy_into(path: &Path, sources: &[Named], targets: &[Named]) -> Result<()
     Ok(())
 }
 
-fn difference(name: &str, target: &Tensor, source: Option<&Tensor>) -> Option<Mismatch> {
-    let name = name.to_owned();
-    let Some(source) = source else { return Some(Mismatch::Missing { name }) };
-    if source.size() != target.size() {
-        return Some(Mismatch::Shape { name, expected: target.size(), found: source.size() });
+/// Shape and element type of each tensor of a file.
+type Found<'a> = BTreeMap<&'a str, (Vec<i64>, Kind)>;
+
+/// Refuses what is not exactly the wanted tensors, with every difference.
+fn compare(path: &Path, found: &Found<'_>, targets: &[Named]) -> Result<(), TensorIoError> {
+    let wanted: HashMap<&str, &Tensor> =
+        targets.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let unexpected = found.keys().filter(|name| !wanted.contains_key(*name));
+    let mismatches: Vec<Mismatch> = targets
+        .iter()
+        .filter_map(|(name, target)| difference(name, target, found.get(name.as_str())))
+        .chain(unexpected.map(|name| Mismatch::Unexpected { name: (*name).to_owned() }))
+        .collect();
+    if mismatches.is_empty() {
+        Ok(())
+    } else {
+        Err(TensorIoError::Mismatch { path: path.to_owned(), mismatches })
     }
-    (source.kind() != target.kind()).then(|| Mismatch::Dtype {
+}
+
+fn difference(name: &str, target: &Tensor, found: Option<&(Vec<i64>, Kind)>) -> Option<Mismatch> {
+    let name = name.to_owned();
+    let Some((shape, kind)) = found else { return Some(Mismatch::Missing { name }) };
+    if *shape != target.size() {
+        return Some(Mismatch::Shape { name, expected: target.size(), found: shape.clone() });
+    }
+    (*kind != target.kind()).then(|| Mismatch::Dtype {
         name,
         expected: format!("{:?}", target.kind()),
-        found: format!("{:?}", source.kind()),
+        found: format!("{kind:?}"),
     })
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, TensorIoError> {
-    let file_error = |source| TensorIoError::File { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(file_error)?;
-    let length = file.metadata().map_err(file_error)?.len();
-    if length > MAX_FILE_BYTES {
-        let reason = format!("{length} bytes, more than the {MAX_FILE_BYTES} that are read");
-        return Err(TensorIoError::Format { path: path.to_owned(), reason });
+/// The tensors of an open file by name, one buffer at a time.
+fn tensors(mut file: TensorFile) -> Result<Vec<Named>, TensorIoError> {
+    let mut tensors = Vec::new();
+    for (name, info) in file.header().tensors.clone() {
+        let kind = kind_of(info.dtype)?;
+        let tensor = from_bytes(&file.read(&info)?, &shape_of(&info), kind)?;
+        tensors.push((name, tensor));
     }
-    let mut bytes = Vec::with_capacity(length as usize);
-    file.read_to_end(&mut bytes).map_err(file_error)?;
-    Ok(bytes)
+    Ok(tensors)
 }
 
-fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, TensorIoError> {
-    // The parser checks the header's size, overlaps, holes and that every shape fills its bytes.
-    SafeTensors::deserialize(bytes)
-        .map_err(|e| TensorIoError::Format { path: path.to_owned(), reason: e.to_string() })
-}
-
-fn shape_of(shape: &[usize]) -> Vec<i64> {
-    shape.iter().map(|&n| n as i64).collect()
+fn shape_of(info: &TensorInfo) -> Vec<i64> {
+    info.shape.iter().map(|&n| n as i64).collect()
 }
 
 fn kind_of(dtype: Dtype) -> Result<Kind, TensorIoError> {
@@ -140,6 +123,6 @@ fn kind_of(dtype: Dtype) -> Result<Kind, TensorIoError> {
         Dtype::F64 => Kind::Double,
         Dtype::U8 => Kind::Uint8,
         Dtype::I64 => Kind::Int64,
-        other => return Err(TensorIoError::Kind { kind: format!("{other:?}") }),
+        other => return Err(TensorIoError::Kind { kind: other.to_string() }),
     })
 }

@@ -34,7 +34,7 @@ pub fn serialize(tensors: &[Named]) -> Result<Vec<u8>, TensorIoError> {
         .collect::<Result<_, TensorIoError>>()?;
     let header = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize(views, Some(header))
-        .map_err(|e| TensorIoError::Format { path: "(memory)".into(), reason: e.to_string() })
+        .map_err(|e| TensorIoError::Serialize { reason: e.to_string() })
 }
 
 /// A tensor's content in the file's form.

@@ -1,0 +1,50 @@
+//! Which checkpoints there are, and the newest that is sound.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use crate::layout::step_of;
+use crate::{Checkpoint, CheckpointError, verify};
+
+/// What lies under a checkpoint's name below `checkpoints`, by step, not verified.
+///
+/// # Errors
+/// [`CheckpointError::File`] when the folder cannot be read.
+pub fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(checkpoints).map_err(CheckpointError::file(checkpoints))? {
+        let path = entry.map_err(CheckpointError::file(checkpoints))?.path();
+        // By number: sorted as text, step 1000000000 would come before 200000000.
+        if let Some(step) = path.file_name().and_then(|name| step_of(name.to_str()?)) {
+            found.push((step, path));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The newest checkpoint that verifies, if there is any, and why newer ones were passed over.
+///
+/// # Errors
+/// [`CheckpointError::File`] when the folder cannot be read.
+pub fn latest<I: DeserializeOwned>(
+    checkpoints: &Path,
+) -> Result<(Option<Checkpoint<I>>, Vec<CheckpointError>), CheckpointError> {
+    let mut refused = Vec::new();
+    for (_, path) in list(checkpoints)?.into_iter().rev() {
+        match Checkpoint::open(&path) {
+            Ok(checkpoint) => return Ok((Some(checkpoint), refused)),
+            Err(error) => refused.push(error),
+        }
+    }
+    Ok((None, refused))
+}
+
+/// The folder of the newest checkpoint that verifies.
+#[must_use]
+pub fn newest_sound(checkpoints: &Path) -> Option<PathBuf> {
+    let found = list(checkpoints).ok()?;
+    found.into_iter().rev().map(|(_, path)| path).find(|path| verify(path).is_ok())
+}

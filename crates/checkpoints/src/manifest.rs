@@ -1,0 +1,147 @@
+//! The list of a checkpoint's files with their sizes and hashes: what vouches for all the others.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::layout::{FILES, MANIFEST};
+use crate::read::{self, sha256};
+use crate::CheckpointError;
+
+/// Files that a manifest may list.
+pub const MAX_FILES: usize = 64;
+
+/// Name, size and SHA-256 of each file of a checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The files.
+    pub files: Vec<ManifestEntry>,
+}
+
+/// One file of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestEntry {
+    /// Name within the folder.
+    pub name: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal, as `sha256sum` prints it.
+    pub sha256: String,
+}
+
+impl ManifestEntry {
+    /// That of a file of this content.
+    #[must_use]
+    pub fn of(name: &str, bytes: &[u8]) -> Self {
+        Self { name: name.to_owned(), bytes: bytes.len() as u64, sha256: sha256(bytes) }
+    }
+}
+
+impl Manifest {
+    /// Parses and checks the text of a manifest; `path` is for the error message.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Altered`] for other JSON, for a name that is no plain file name or is there twice,
+    /// for more than [`MAX_FILES`], and when one of [`FILES`] is missing: what the manifest does not list,
+    /// nothing vouches for.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let manifest: Self = read::json(path, bytes)?;
+        let refuse = |what, expected: &str, found: String| {
+            Err(CheckpointError::altered(path, what, expected, found))
+        };
+        if manifest.files.len() > MAX_FILES {
+            return refuse("files", &format!("at most {MAX_FILES}"), manifest.files.len().to_string());
+        }
+        for (index, ManifestEntry { name, .. }) in manifest.files.iter().enumerate() {
+            if !is_plain(name) {
+                let found = name.chars().take(80).collect::<String>();
+                return refuse("files", "plain file names", format!("{found:?}"));
+            }
+            if manifest.files[..index].iter().any(|other| other.name == *name) {
+                return refuse("files", "each name once", format!("{name} twice"));
+            }
+        }
+        match FILES.iter().find(|name| manifest.entry(name).is_none()) {
+            Some(name) => refuse("files", &format!("{name} among them"), "none of that name".to_owned()),
+            None => Ok(manifest),
+        }
+    }
+
+    /// Reads the manifest of a checkpoint folder.
+    ///
+    /// # Errors
+    /// As [`Manifest::parse`], and [`CheckpointError::File`].
+    pub fn read(folder: &Path) -> Result<Self, CheckpointError> {
+        let path = folder.join(MANIFEST);
+        Self::parse(&path, &read::small_file(&path)?)
+    }
+
+    /// What it says about a file.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> Option<&ManifestEntry> {
+        self.files.iter().find(|entry| entry.name == name)
+    }
+}
+
+/// A name of a file within the folder, and not of the manifest itself.
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    (1..=255).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('.') && name != MANIFEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound() -> Manifest {
+        Manifest { files: FILES.iter().map(|name| ManifestEntry::of(name, name.as_bytes())).collect() }
+    }
+
+    fn parsed(manifest: &Manifest) -> Result<Manifest, String> {
+        Manifest::parse(Path::new("manifest.json"), &serde_json::to_vec(manifest).unwrap())
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_sound_one_comes_back() {
+        assert_eq!(parsed(&sound()), Ok(sound()));
+        let mut more = sound();
+        more.files.push(ManifestEntry::of("notes.txt", b""));
+        assert_eq!(parsed(&more), Ok(more));
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_refused() {
+        for name in ["", ".", "..", "../a", "/etc/passwd", "a/b", "a\\b", "C:a", ".hidden", "a\n", "a\0", "manifest.json"]
+        {
+            let mut manifest = sound();
+            manifest.files[1].name = name.to_owned();
+            let message = parsed(&manifest).unwrap_err();
+            assert!(message.contains("expected plain file names") && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn each_file_is_there_once_and_all_are() {
+        for index in 0..FILES.len() {
+            let mut without = sound();
+            let entry = without.files.remove(index);
+            let message = parsed(&without).unwrap_err();
+            assert!(message.contains(&format!("expected {} among them", entry.name)), "{message}");
+            let mut twice = sound();
+            twice.files.push(entry.clone());
+            assert!(parsed(&twice).unwrap_err().contains(&format!("{} twice", entry.name)));
+        }
+    }
+
+    #[test]
+    fn counts_and_forms_are_limited() {
+        let mut many = sound();
+        many.files.extend((0..MAX_FILES).map(|n| ManifestEntry::of(&n.to_string(), b"")));
+        assert!(parsed(&many).unwrap_err().contains("at most 64, found 69"));
+        for text in ["", "{", "[]", "{}", r#"{"files": 3}"#, r#"{"files": [{"name": "a"}]}"#, &"[".repeat(1 << 18)] {
+            let error = Manifest::parse(Path::new("manifest.json"), text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("manifest.json: content: expected") && error.len() < 400, "{error}");
+        }
+    }
+}

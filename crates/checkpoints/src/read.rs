@@ -1,0 +1,92 @@
+//! Reading the small files of a checkpoint, and hashing the large ones.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::CheckpointError;
+
+/// Bytes of `manifest.json` and of `state.json`: 1 MiB, a thousand times what they take.
+pub const MAX_JSON_BYTES: u64 = 1 << 20;
+
+/// Bytes that are in memory while a file is hashed.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// A small file, whole.
+pub(crate) fn small_file(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    let file = files::open_regular(path).map_err(CheckpointError::file(path))?;
+    let mut bytes = Vec::new();
+    // One byte more than may be there: the file may grow while it is read.
+    file.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes).map_err(CheckpointError::file(path))?;
+    if bytes.len() as u64 > MAX_JSON_BYTES {
+        let expected = format!("at most {MAX_JSON_BYTES} bytes");
+        return Err(CheckpointError::altered(path, "size", expected, "more"));
+    }
+    Ok(bytes)
+}
+
+/// Text as JSON of a type; `path` is for the error message.
+pub(crate) fn json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, CheckpointError> {
+    serde_json::from_slice(bytes).map_err(|e| {
+        // The message quotes the file.
+        let found: String = e.to_string().escape_debug().take(200).collect();
+        CheckpointError::altered(path, "content", "the JSON that a checkpoint has there", found)
+    })
+}
+
+/// The SHA-256 of what is left of a file, in hexadecimal as `sha256sum` prints it.
+pub(crate) fn sha256_of(mut file: File) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hex(&hash.finalize())),
+            Ok(count) => hash.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The same of bytes in memory.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// FIPS 180-4's example, and a file longer than the buffer.
+    #[test]
+    fn hashes_are_those_of_sha256sum() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256(b"abc"), abc);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let long: Vec<u8> = (0..BUFFER_BYTES + 7).map(|n| n as u8).collect();
+        for bytes in [&b""[..], b"abc", &long] {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(sha256_of(File::open(&path).unwrap()).unwrap(), sha256(bytes));
+        }
+    }
+
+    #[test]
+    fn a_small_file_that_is_large_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        fs::write(&path, vec![b' '; MAX_JSON_BYTES as usize]).unwrap();
+        assert_eq!(small_file(&path).unwrap().len() as u64, MAX_JSON_BYTES);
+        File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let message = small_file(&path).unwrap_err().to_string();
+        assert!(message.contains("state.json: size: expected at most 1048576 bytes, found more"), "{message}");
+    }
+}

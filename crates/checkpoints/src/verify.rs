@@ -1,0 +1,61 @@
+//! A folder against its manifest: nothing of a checkpoint is used before this has passed.
+
+use std::path::Path;
+
+use crate::layout::{STATE, step_of};
+use crate::manifest::{Manifest, ManifestEntry};
+use crate::{CheckpointError, agreement, read, state};
+
+/// Checks that a folder is a whole checkpoint as it was written: every file of the manifest has its size and
+/// its hash, the state is of a known version and of the step in the folder's name, and the files of tensors
+/// agree on what they hold. Large files are read in pieces.
+///
+/// # Errors
+/// [`CheckpointError`] naming the file, what was expected and what was found.
+pub fn verify(folder: &Path) -> Result<(), CheckpointError> {
+    verified_state(folder).map(|_| ())
+}
+
+/// The same; returns the text of the state.
+pub(crate) fn verified_state(folder: &Path) -> Result<Vec<u8>, CheckpointError> {
+    let manifest = Manifest::read(folder)?;
+    // Sizes first: they cost nothing.
+    for entry in &manifest.files {
+        check_size(folder, entry)?;
+    }
+    let mut text = Vec::new();
+    for entry in &manifest.files {
+        let path = folder.join(&entry.name);
+        let found = if entry.name == STATE {
+            text = read::small_file(&path)?;
+            read::sha256(&text)
+        } else {
+            let file = files::open_regular(&path).map_err(CheckpointError::file(&path))?;
+            read::sha256_of(file).map_err(CheckpointError::file(&path))?
+        };
+        if found != entry.sha256 {
+            let expected = entry.sha256.chars().take(64).collect::<String>();
+            return Err(CheckpointError::altered(&path, "SHA-256", format!("{expected} as in the manifest"), found));
+        }
+    }
+
+    let state = state::check(&folder.join(STATE), &text)?;
+    // A folder under a name of another kind, a copy for example, may be of any step.
+    let named = folder.file_name().and_then(|name| step_of(name.to_str()?));
+    if let Some(step) = named.filter(|step| *step != state.step) {
+        return Err(CheckpointError::altered(&folder.join(STATE), "step", step, state.step));
+    }
+    agreement::check(folder)?;
+    Ok(text)
+}
+
+fn check_size(folder: &Path, entry: &ManifestEntry) -> Result<(), CheckpointError> {
+    let path = folder.join(&entry.name);
+    let file = files::open_regular(&path).map_err(CheckpointError::file(&path))?;
+    let found = file.metadata().map_err(CheckpointError::file(&path))?.len();
+    if found == entry.bytes {
+        return Ok(());
+    }
+    let expected = format!("{} bytes as in the manifest", entry.bytes);
+    Err(CheckpointError::altered(&path, "size", expected, format!("{found} bytes")))
+}

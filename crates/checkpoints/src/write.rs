@@ -1,0 +1,120 @@
+//! Building a checkpoint: complete or not there.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::Serialize;
+
+use crate::layout::{MANIFEST, STATE, folder_name, temporary_name};
+use crate::manifest::{Manifest, ManifestEntry};
+use crate::{Checkpoint, CheckpointError, State, newest_sound, verify};
+
+/// A checkpoint under construction, in a hidden folder that is removed when this is dropped before
+/// [`Writer::commit`]. An operation that fails is tried once more.
+#[derive(Debug)]
+pub struct Writer {
+    checkpoints: PathBuf,
+    folder: PathBuf,
+    manifest: Manifest,
+    committed: bool,
+}
+
+impl Writer {
+    /// An empty checkpoint below `checkpoints`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Write`] when the folder cannot be made.
+    pub fn begin(checkpoints: &Path, step: u64) -> Result<Self, CheckpointError> {
+        let folder = checkpoints.join(temporary_name(step, false));
+        let writer = Self {
+            checkpoints: checkpoints.to_owned(),
+            folder,
+            manifest: Manifest::default(),
+            committed: false,
+        };
+        writer.twice(&writer.folder, || {
+            // A process of the same number may have died here.
+            remove_if_there(&writer.folder)?;
+            fs::create_dir(&writer.folder)
+        })?;
+        Ok(writer)
+    }
+
+    /// Writes one of [`crate::FILES`] and enters it into the manifest.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Write`] when the disk is full, for example.
+    pub fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
+        let path = self.folder.join(name);
+        self.twice(&path, || files::write_atomic(&path, bytes))?;
+        self.manifest.files.push(ManifestEntry::of(name, bytes));
+        Ok(())
+    }
+
+    /// Writes the state and the manifest, and gives the folder its name. A sound checkpoint of the same step
+    /// and the same content stays in its place.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Write`]; earlier checkpoints are untouched.
+    pub fn commit<I: Serialize>(mut self, state: State<I>) -> Result<Checkpoint<I>, CheckpointError> {
+        let text = |path: &Path, json: serde_json::Result<Vec<u8>>| {
+            json.map_err(|e| CheckpointError::altered(path, "content", "what JSON can say", e))
+        };
+        let path = self.folder.join(STATE);
+        self.put(STATE, &text(&path, serde_json::to_vec_pretty(&state))?)?;
+        let path = self.folder.join(MANIFEST);
+        let manifest = text(&path, serde_json::to_vec_pretty(&self.manifest))?;
+        self.twice(&path, || files::write_atomic(&path, &manifest))?;
+        self.twice(&self.folder, || files::sync_dir(&self.folder))?;
+
+        let path = self.checkpoints.join(folder_name(state.step));
+        let same = Manifest::read(&path).is_ok_and(|there| there == self.manifest) && verify(&path).is_ok();
+        if !same {
+            self.put_in_place(state.step, &path)?;
+        }
+        Ok(Checkpoint { path, state })
+    }
+
+    fn put_in_place(&mut self, step: u64, path: &Path) -> Result<(), CheckpointError> {
+        // What is there, damaged or of another run, goes when the new one has its place.
+        let old = self.checkpoints.join(temporary_name(step, true));
+        self.twice(path, || {
+            if fs::symlink_metadata(path).is_ok() {
+                remove_if_there(&old)?;
+                fs::rename(path, &old)?;
+            }
+            fs::rename(&self.folder, path)
+        })?;
+        self.committed = true;
+        self.twice(&self.checkpoints, || files::sync_dir(&self.checkpoints))?;
+        self.twice(&old, || remove_if_there(&old))
+    }
+
+    /// Does something, and does it again if it fails.
+    fn twice(&self, path: &Path, operation: impl Fn() -> io::Result<()>) -> Result<(), CheckpointError> {
+        operation().or_else(|_| operation()).map_err(|source| CheckpointError::Write {
+            path: path.to_owned(),
+            source,
+            newest: newest_sound(&self.checkpoints),
+        })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.committed {
+            // What cannot be removed now is a leftover that the next start removes.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Removes a file, a link or a folder with all that is in it.
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}

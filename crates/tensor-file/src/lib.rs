@@ -1,0 +1,28 @@
+//! Safetensors files, read with every claim of the header checked before anything is allocated for it.
+//!
+//! A file is eight bytes of header length (little-endian), the header (JSON: a name to `dtype`, `shape` and
+//! `data_offsets` each, and strings under `__metadata__`), and the numbers, without holes or overlaps
+//! (<https://github.com/huggingface/safetensors>, "Format"). Its parser of the same name takes a buffer with
+//! the whole file; here the header alone says whether the file is worth reading.
+//!
+//! ```
+//! # use std::path::Path;
+//! let text = r#"{"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}"#;
+//! let bytes = [&(text.len() as u64).to_le_bytes(), text.as_bytes(), &[0; 8]].concat();
+//! let header = tensor_file::parse(Path::new("w.safetensors"), &bytes)?;
+//! assert_eq!(header.tensors["w"].shape, [2]);
+//! # Ok::<(), tensor_file::TensorFileError>(())
+//! ```
+
+mod dtype;
+mod error;
+mod file;
+mod header;
+mod json;
+mod limits;
+
+pub use dtype::Dtype;
+pub use error::TensorFileError;
+pub use file::{TensorFile, read_header};
+pub use header::{Header, TensorInfo, parse};
+pub use limits::{MAX_FILE_BYTES, MAX_HEADER_BYTES, MAX_METADATA, MAX_NAME_BYTES, MAX_RANK, MAX_TENSORS};
