@@ -80,7 +80,7 @@ impl Layers<'_> {
             complete_model(&mut table, images)?;
             deserialize(table)
         };
-        over_preset(user).map_err(|error| {
+        let config: Config = over_preset(user).map_err(|error| {
             // The mistake is in the file when the file by itself has it too.
             let Some(file) = self.file else { return error };
             let alone = file.table().and_then(|mut table| {
@@ -91,7 +91,9 @@ impl Layers<'_> {
                 Err(same) if same.to_string() == error.to_string() => file.blame(error),
                 _ => error,
             }
-        })
+        })?;
+        config.model.validate_level_count()?;
+        Ok(config)
     }
 }
 

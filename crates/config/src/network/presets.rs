@@ -1,6 +1,6 @@
 //! Networks by name.
 
-use super::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
+use super::shape::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
 use crate::error::ConfigError;
 
 /// The names [`UNetConfig::preset`] knows, each with a line about it.

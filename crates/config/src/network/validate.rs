@@ -1,6 +1,6 @@
 //! A configuration is checked before a network is built from it; each message names the field.
 
-use super::{EmbeddingConfig, UNetConfig};
+use super::shape::{EmbeddingConfig, UNetConfig};
 use crate::error::ConfigError;
 
 /// More levels than this would halve any image away.
@@ -25,9 +25,7 @@ impl UNetConfig {
         if self.out_channels != self.in_channels {
             return refuse("out_channels", self.out_channels, format!("in_channels, {}", self.in_channels));
         }
-        if self.channel_mults.is_empty() || self.channel_mults.len() > MAX_LEVELS {
-            return refuse("channel_mults", list(&self.channel_mults), format!("1 to {MAX_LEVELS} numbers"));
-        }
+        self.validate_level_count()?;
         for level in 0..self.channel_mults.len() {
             self.validate_level(level)?;
         }
@@ -42,6 +40,14 @@ impl UNetConfig {
             range("classes", classes, 1, 1 << 20)?;
         }
         self.validate_embedding()
+    }
+
+    /// The one check that comes before the data is opened: the border of the images doubles with each level.
+    pub(crate) fn validate_level_count(&self) -> Result<(), ConfigError> {
+        if self.channel_mults.is_empty() || self.channel_mults.len() > MAX_LEVELS {
+            return refuse("channel_mults", list(&self.channel_mults), format!("1 to {MAX_LEVELS} numbers"));
+        }
+        Ok(())
     }
 
     fn validate_level(&self, level: usize) -> Result<(), ConfigError> {
@@ -151,7 +157,7 @@ mod tests {
             ("classes", |c| c.classes = Some(0)),
             ("embedding.frequencies", |c| c.embedding = EmbeddingConfig::Normalized { frequencies: 0 }),
             ("embedding.dim", |c| {
-                let order = super::super::SinusoidOrder::SinFirst;
+                let order = crate::SinusoidOrder::SinFirst;
                 c.embedding = EmbeddingConfig::Transformer { dim: 7, order, freq_shift: 1 };
             }),
         ];

@@ -1,0 +1,181 @@
+//! What a network looks like: everything that decides its parameters and what it computes.
+
+use embedding::{EmbeddingKind, Order};
+use serde::{Deserialize, Serialize};
+
+/// The shape of a U-Net. Levels count from the full resolution (0) down; each halves the size.
+///
+/// Presets have names, see [`UNetConfig::preset`]; there is no `Default`, since no numbers are right for
+/// all images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UNetConfig {
+    /// Height and width the network is meant for, in pixels. It decides at which levels
+    /// `attention_resolutions` lie; other sizes run too if they divide by the downsampling factor.
+    #[serde(default)]
+    pub image_size: usize,
+    /// Channels of the images: 1 or 3, say.
+    #[serde(default)]
+    pub in_channels: usize,
+    /// Channels of the prediction: as many as `in_channels`.
+    #[serde(default)]
+    pub out_channels: usize,
+    /// Channels of the first feature map.
+    pub base_channels: usize,
+    /// Channels of each level, in multiples of `base_channels`.
+    pub channel_mults: Vec<usize>,
+    /// Residual blocks of each encoder level; a decoder level has one more.
+    pub blocks_per_level: usize,
+    /// Sizes in pixels at which the blocks are followed by self-attention.
+    pub attention_resolutions: Vec<usize>,
+    /// Self-attention between the two blocks of the lowest level.
+    pub mid_attention: bool,
+    /// Attention heads; the channels are split among them.
+    pub heads: usize,
+    /// Groups of the group normalisation.
+    pub groups: usize,
+    /// Added to the variance in the group normalisation.
+    pub norm_eps: f64,
+    /// Probability that a channel entry is zeroed before a block's second convolution, in training.
+    pub dropout: f64,
+    /// How t is encoded.
+    pub embedding: EmbeddingConfig,
+    /// Width of the time vector after its two linear layers; 0 stands for 4 times `base_channels`.
+    #[serde(default)]
+    pub time_channels: usize,
+    /// Where the time enters.
+    pub time_injection: TimeInjection,
+    /// How it enters a block.
+    pub time_form: TimeForm,
+    /// Where the padding of the downsampling convolutions goes.
+    pub downsample_padding: DownsamplePadding,
+    /// Number of classes of a conditional network; absent for an unconditional one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
+}
+
+/// How t becomes a vector; see the crate `embedding` for the formulas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum EmbeddingConfig {
+    /// Sinusoids of t / T, from 1 cycle up to the Nyquist frequency T / 2, geometrically spaced.
+    Normalized {
+        /// Number of frequencies; twice as many dimensions.
+        frequencies: usize,
+    },
+    /// The transformer's position encoding, as in Ho et al. 2020.
+    Transformer {
+        /// Number of dimensions, even.
+        dim: usize,
+        /// Whether the sines or the cosines come first.
+        order: SinusoidOrder,
+        /// Subtracted from the number of frequencies in the exponent's divisor: 1 in Ho et al.'s code, 0
+        /// in the transformer paper.
+        freq_shift: usize,
+    },
+    /// Random frequencies on t / T (Gaussian Fourier features).
+    Fourier {
+        /// Number of frequencies; twice as many dimensions.
+        frequencies: usize,
+        /// Standard deviation of the frequencies, in cycles over the whole chain.
+        scale: f64,
+        /// Seed of the frequencies.
+        seed: u64,
+    },
+}
+
+/// Which half of the encoding comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SinusoidOrder {
+    /// `[sin, cos]`, as in Ho et al. 2020.
+    SinFirst,
+    /// `[cos, sin]`, as in many latent models.
+    CosFirst,
+}
+
+/// Where the time enters the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeInjection {
+    /// Added to the first feature map only, which is the same as feeding the encoding as constant input
+    /// channels; suffices for a small model.
+    Input,
+    /// Into every residual block, as in the paper.
+    PerBlock,
+}
+
+/// How the time enters a residual block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeForm {
+    /// Added after the first convolution (Ho et al. 2020).
+    Additive,
+    /// Scales and shifts the second normalisation (Dhariwal & Nichol 2021, "adaptive group
+    /// normalisation").
+    ScaleShift,
+}
+
+/// Where the one pixel of padding of a stride-2 convolution goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DownsamplePadding {
+    /// Below and to the right, as in Ho et al.'s code.
+    BottomRight,
+    /// On all four sides, which the convolution does by itself, without a copy.
+    Even,
+}
+
+impl EmbeddingConfig {
+    /// The embedding for a process of `timesteps` steps.
+    #[must_use]
+    pub fn kind(&self, timesteps: usize) -> EmbeddingKind {
+        match *self {
+            Self::Normalized { frequencies } => EmbeddingKind::normalized(timesteps, frequencies),
+            Self::Transformer { dim, order, freq_shift } => EmbeddingKind::Transformer {
+                dim,
+                max_period: 10_000.0,
+                order: match order {
+                    SinusoidOrder::SinFirst => Order::SinFirst,
+                    SinusoidOrder::CosFirst => Order::CosFirst,
+                },
+                freq_shift: freq_shift as f64,
+            },
+            Self::Fourier { frequencies, scale, seed } => {
+                EmbeddingKind::Fourier { steps: timesteps, frequencies, scale, seed }
+            }
+        }
+    }
+}
+
+impl UNetConfig {
+    /// Height and width must divide by this.
+    #[must_use]
+    pub fn downsampling_factor(&self) -> usize {
+        1 << self.channel_mults.len().saturating_sub(1).min(usize::BITS as usize - 1)
+    }
+
+    /// Width of the time vector.
+    #[must_use]
+    pub fn time_width(&self) -> usize {
+        if self.time_channels == 0 { self.base_channels.saturating_mul(4) } else { self.time_channels }
+    }
+
+    /// Channels of a level; 0 for one that the network does not have.
+    #[must_use]
+    pub fn level_channels(&self, level: usize) -> usize {
+        self.base_channels.saturating_mul(self.channel_mults.get(level).copied().unwrap_or(0))
+    }
+
+    /// Height and width of a level, in pixels; 0 beyond the last that a size can have.
+    #[must_use]
+    pub fn level_size(&self, level: usize) -> usize {
+        u32::try_from(level).ok().and_then(|level| self.image_size.checked_shr(level)).unwrap_or(0)
+    }
+
+    /// Whether the blocks of a level are followed by attention.
+    #[must_use]
+    pub fn has_attention(&self, level: usize) -> bool {
+        self.attention_resolutions.contains(&self.level_size(level))
+    }
+}
