@@ -5,6 +5,9 @@ use config::{Config, ConfigError, ImageShape, Layers, UserFile, from_toml, parse
 /// Longer texts only repeat what shorter ones do.
 const LENGTH: usize = 4096;
 
+/// The outermost keys of a configuration.
+const GROUPS: [&str; 8] = ["seed", "precision", "data", "schedule", "model", "train", "sample", "images"];
+
 /// TOML, as the file of a run and as the file of a user.
 pub(crate) fn text(data: &[u8]) {
     let text = String::from_utf8_lossy(&data[..data.len().min(LENGTH)]);
@@ -19,12 +22,16 @@ pub(crate) fn text(data: &[u8]) {
 /// `--set`, one a line.
 pub(crate) fn overrides(data: &[u8]) {
     let text = String::from_utf8_lossy(&data[..data.len().min(LENGTH)]);
-    let set: Vec<_> = text.lines().take(8).filter_map(|line| parse_set(line).ok()).collect();
+    // Tables of a thousand steps would take most of the time.
+    let set = ["schedule.steps=9"].into_iter().chain(text.lines().take(8));
+    let set: Vec<_> = set.filter_map(|line| parse_set(line).ok()).collect();
     for change in &set {
         let key = change.key();
         assert!(!key.is_empty() && key.split('.').next() == Some(change.group()));
     }
-    if !set.is_empty() {
+    // A key of no group is refused at the very end: seeing that now and then is enough.
+    let known = set.iter().skip(1).any(|change| GROUPS.contains(&change.group()));
+    if known || data.len().is_multiple_of(16) {
         reads_back(Layers { preset: Some("tiny-16"), set: &set, ..Layers::default() }.settle(&images(data)));
     }
 }
