@@ -25,16 +25,18 @@ pub(super) const BOMBS: &[Bomb] = &[
         fs::write(path, format!("[model]\nchannel_mults = [{}]", "1,".repeat(TEXT / 2 - 20)))
     }),
     toml("toml-1-tib", |path| File::create(path)?.set_len(1 << 40)),
-    Bomb {
-        name: "set-key-of-many-parts",
-        plant: |path| fs::write(path, format!("{}a=1", "a.".repeat(64 << 10))),
-        set_off: set,
-    },
-    Bomb {
-        name: "set-brackets",
-        plant: |path| fs::write(path, format!("train.lr={}", "[".repeat(128 << 10))),
-        set_off: set,
-    },
+    flag("set-key-of-many-parts", |path| fs::write(path, format!("{}a=1", "a.".repeat(64 << 10)))),
+    flag("set-brackets", |path| fs::write(path, format!("train.lr={}", "[".repeat(128 << 10)))),
+    flag("set-channels-of-2^63", |path| fs::write(path, "model.base_channels=9223372036854775807")),
+    flag("set-channels-of-2^62", |path| fs::write(path, "model.base_channels=4611686018427387904")),
+    flag("set-steps-of-2^63", |path| fs::write(path, "schedule.steps=9223372036854775807")),
+    flag("set-blocks-of-2^63", |path| fs::write(path, "model.blocks_per_level=9223372036854775807")),
+    flag("set-frequencies-of-2^63", |path| {
+        fs::write(path, "model.embedding.frequencies=9223372036854775807")
+    }),
+    flag("set-many-levels", |path| {
+        fs::write(path, format!("model.channel_mults=[{}]", "1,".repeat(60 << 10)))
+    }),
     tensors("safetensors-header-of-2^60", |path| {
         fs::write(path, [&(1_u64 << 60).to_le_bytes()[..], b"{}"].concat())
     }),
@@ -81,6 +83,11 @@ pub(super) const BOMBS: &[Bomb] = &[
 
 const fn toml(name: &'static str, plant: fn(&Path) -> io::Result<()>) -> Bomb {
     Bomb { name, plant, set_off: settle }
+}
+
+/// The text of a `--set`.
+const fn flag(name: &'static str, plant: fn(&Path) -> io::Result<()>) -> Bomb {
+    Bomb { name, plant, set_off: set }
 }
 
 const fn tensors(name: &'static str, plant: fn(&Path) -> io::Result<()>) -> Bomb {
