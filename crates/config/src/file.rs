@@ -19,7 +19,7 @@ pub struct UserFile {
 }
 
 impl UserFile {
-    /// Reads a file of at most 1 MiB. The text is parsed later, with the other layers.
+    /// Reads a file of at most 512 KiB. The text is parsed later, with the other layers.
     ///
     /// # Errors
     /// [`ConfigError::InFile`], which names the file.

@@ -265,7 +265,7 @@ fn the_deepest_text_fits_the_stack_and_a_deeper_one_is_refused() {
     let key = vec!["a"; 79].join(".");
     let braces = format!("[{key}]\n{}{key} = 1{}", format!("{key} = {{").repeat(10), "}".repeat(10));
     for deep in
-        [braces, "a=[".to_owned() + &"[".repeat(1_000_000), "a={a=".repeat(200_000), "a.".repeat(500_000)]
+        [braces, "a=[".to_owned() + &"[".repeat(500_000), "a={a=".repeat(80_000), "a.".repeat(250_000)]
     {
         let message = settle(deep);
         assert!(

@@ -163,7 +163,9 @@ fn check_churn(churn: &ChurnSettings) -> Result<(), SamplerError> {
         if good { Ok(()) } else { Err(SamplerError::Value { what, got, expected }) }
     };
     let (low, high) = churn.range;
-    check("churn", churn.amount, churn.amount >= 0.0, "0 (none) or more")?;
+    // NaN fails both.
+    let amount = churn.amount.is_finite() && churn.amount >= 0.0;
+    check("churn", churn.amount, amount, "a finite number, 0 (none) or more")?;
     check("noise of the churn", churn.noise, (0.0..=10.0).contains(&churn.noise), "0 to 10, 1 for example")?;
     check("range of the churn", low, low >= 0.0 && low <= high, "sigmas of 0 or more, the lower one first")
 }
@@ -270,6 +272,7 @@ mod tests {
         for churn in [
             ChurnSettings { amount: -1.0, ..none },
             ChurnSettings { amount: f64::NAN, ..none },
+            ChurnSettings { amount: f64::INFINITY, ..none },
             ChurnSettings { noise: -1.0, ..none },
             ChurnSettings { range: (2.0, 1.0), ..none },
             ChurnSettings { range: (f64::NAN, 1.0), ..none },

@@ -9,14 +9,17 @@
 mod archive;
 pub mod bombs;
 mod cifar;
+mod configuration;
 mod gzip;
 mod idx;
+mod manifest;
 mod npy;
 mod npz;
 mod picture;
 mod png;
 mod seeds;
 mod target;
+mod tensor_file;
 mod words;
 
 pub use target::{TARGETS, Target, run};

@@ -1,6 +1,6 @@
 //! The table of targets.
 
-use crate::{cifar, idx, npy, npz, picture, seeds, words};
+use crate::{cifar, configuration, idx, manifest, npy, npz, picture, seeds, tensor_file, words};
 
 /// One parser that is fuzzed.
 #[derive(Debug, Clone, Copy)]
@@ -17,14 +17,19 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "cifar", body: cifar::body, seeds: seeds::cifar },
     Target { name: "class_labels", body: words::class_labels, seeds: seeds::class_labels },
+    Target { name: "config_toml", body: configuration::text, seeds: seeds::config_toml },
     Target { name: "idx", body: idx::body, seeds: seeds::idx },
     Target { name: "idx_gz", body: idx::gzipped, seeds: seeds::idx_gz },
     Target { name: "image", body: picture::image, seeds: seeds::image },
+    Target { name: "manifest", body: manifest::manifest, seeds: seeds::manifest },
     Target { name: "mask", body: picture::mask, seeds: seeds::mask },
     Target { name: "npy", body: npy::body, seeds: seeds::npy },
     Target { name: "npz", body: npz::body, seeds: seeds::npz },
+    Target { name: "overrides", body: configuration::overrides, seeds: seeds::overrides },
     Target { name: "region", body: words::region, seeds: seeds::region },
     Target { name: "source_spec", body: words::source_spec, seeds: seeds::source_spec },
+    Target { name: "state", body: manifest::state, seeds: seeds::state },
+    Target { name: "tensor_file", body: tensor_file::body, seeds: seeds::tensor_file },
 ];
 
 /// Runs the body of a target.

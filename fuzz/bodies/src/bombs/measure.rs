@@ -35,7 +35,9 @@ pub fn serve(name: &str, folder: &Path) -> Option<String> {
     };
     let seconds = begun.elapsed().as_secs_f64();
     let peak = peak_mib().map_or("-".to_owned(), |mib| mib.to_string());
-    let error = result.err().unwrap_or_default().replace(['\n', '\t'], " ");
+    // Some quote what they refuse.
+    let error: String =
+        result.err().unwrap_or_default().replace(['\n', '\t'], " ").chars().take(400).collect();
     Some(format!("{MARK}\t{seconds}\t{peak}\t{error}\n"))
 }
 

@@ -8,6 +8,7 @@ mod arrays;
 mod folders;
 mod measure;
 mod pictures;
+mod texts;
 
 use std::io;
 use std::path::Path;
@@ -33,7 +34,7 @@ pub struct Bomb {
 /// All bombs.
 #[must_use]
 pub fn all() -> Vec<Bomb> {
-    [arrays::BOMBS, pictures::BOMBS, folders::BOMBS].concat()
+    [arrays::BOMBS, pictures::BOMBS, folders::BOMBS, texts::BOMBS].concat()
 }
 
 /// Opens a file or folder as data.

@@ -1,10 +1,14 @@
 //! Inputs that fuzzing begins with: for each form that a parser knows one that is right, and a few that are not.
 
 mod arrays;
+mod checkpoint;
+mod configuration;
 mod pictures;
 mod words;
 
 pub(crate) use arrays::{cifar, idx, idx_gz, npy, npz};
+pub(crate) use checkpoint::{manifest, state, tensor_file};
+pub(crate) use configuration::{config_toml, overrides};
 pub(crate) use pictures::{image, mask};
 pub(crate) use words::{class_labels, region, source_spec};
 
