@@ -106,7 +106,8 @@ fn checkpoints_and_their_damage() -> anyhow::Result<()> {
         let bytes = place.read(&format!("run/checkpoints/step-00000006/{name}"))?;
         let keep = if name == "ema.safetensors" { bytes.len() / 2 } else { bytes.len() };
         place.write(&format!("hurt/checkpoints/step-00000006/{name}"), &bytes[..keep])?;
-        place.write(&format!("hurt/checkpoints/step-00000003/{name}"), &bytes)?;
+        let older = place.read(&format!("run/checkpoints/step-00000003/{name}"))?;
+        place.write(&format!("hurt/checkpoints/step-00000003/{name}"), older)?;
     }
     place.write("hurt/config.toml", place.read("run/config.toml")?)?;
     let output = place.run("inspect checkpoint hurt --json")?;
