@@ -48,15 +48,15 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
         let mut done = Vec::new();
         while kills.load(Ordering::Relaxed) < count {
             let number = lives.fetch_add(1, Ordering::Relaxed);
-            let again = || {
-                let before = kills.fetch_add(1, Ordering::Relaxed);
-                if before < count && (before + 1) * 10 / count != before * 10 / count {
-                    println!("    kill {} of {count}", before + 1);
+            let wanted = || kills.load(Ordering::Relaxed) < count;
+            let killed = || {
+                let now = kills.fetch_add(1, Ordering::Relaxed) + 1;
+                if now * 10 / count != (now - 1) * 10 / count {
+                    println!("    kill {now} of {count}");
                 }
-                before < count
             };
             let mut life = Life::default();
-            let result = live(context, &reference, number, again, &mut life);
+            let result = live(context, &reference, number, wanted, killed, &mut life);
             done.push((life, result.err().map(|error| format!("run {number}: {error:#}"))));
         }
         Ok(done)
@@ -79,20 +79,21 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Starts and kills until the run is done. `again` says whether one more kill is wanted, and counts it.
+/// Starts and kills until the run is done. `wanted` says whether one more kill is, and `killed` counts those that met
+/// a run at work.
 fn live(
     context: &Context,
     reference: &Reference,
     number: u64,
-    mut again: impl FnMut() -> bool,
+    wanted: impl Fn() -> bool,
+    killed: impl Fn(),
     life: &mut Life,
 ) -> anyhow::Result<()> {
     let place = context.place()?;
-    let mut wanted = again();
     loop {
         let from = newest_saved(&place);
         let mut running = place.start(&RECIPE.line())?;
-        if wanted {
+        if life.kills < KILLS_A_RUN && wanted() {
             // A little longer than it takes, so that some runs come to their end.
             let length = 1.05 * reference.seconds(RECIPE.steps - from);
             let moment = length * context.draws("kills", number).unit(&life.kills.to_string());
@@ -106,8 +107,8 @@ fn live(
             break;
         }
         life.kills += 1;
+        killed();
         life.most_lost = life.most_lost.max(lost(&place).with_context(|| format!("kill {}", life.kills))?);
-        wanted = life.kills < KILLS_A_RUN && again();
     }
     End::of(&place)?.ensure_same(&reference.end)?;
     ensure_tidy(&place)

@@ -25,6 +25,9 @@ pub(crate) const CHECK: Check = Check {
 /// An epoch: 30 images in batches of 3.
 const EPOCH: u64 = 10;
 
+/// A run that was over before its first interruption is begun anew.
+const ATTEMPTS: u64 = 5;
+
 /// Checkpoints lie in the middle of a logged interval, and neither divides an epoch.
 const PLAIN: Recipe = Recipe {
     steps: 50,
@@ -54,19 +57,23 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
 
 /// One run with its interruptions; how many there were.
 fn interrupted(context: &Context, recipe: &Recipe, reference: &Reference, trial: u64) -> anyhow::Result<u64> {
-    let place = context.place()?;
     let draws = context.draws("resume", trial);
     let wanted = 1 + draws.below("interruptions", 3);
-    let mut done = 0;
-    // One that comes too late is none: the run is over then, and there is nothing more to interrupt.
-    while done < wanted && interrupt(&place, recipe, reference, &draws, done)? {
-        done += 1;
+    for attempt in 0..ATTEMPTS {
+        let place = context.place()?;
+        let mut done = 0;
+        // One that comes too late is none: the run is over then, and there is nothing more to interrupt.
+        while done < wanted && interrupt(&place, recipe, reference, &draws, attempt * wanted + done)? {
+            done += 1;
+        }
+        recipe.finish(&place)?;
+        End::of(&place)?.ensure_same(&reference.end)?;
+        ensure_tidy(&place)?;
+        if done > 0 {
+            return Ok(done);
+        }
     }
-    ensure!(done > 0, "no interruption came in time");
-    recipe.finish(&place)?;
-    End::of(&place)?.ensure_same(&reference.end)?;
-    ensure_tidy(&place)?;
-    Ok(done)
+    anyhow::bail!("no interruption of {ATTEMPTS} runs came in time")
 }
 
 /// Starts the run and interrupts it; whether it came in time.
