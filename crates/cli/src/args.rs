@@ -21,6 +21,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Train a network on images (Algorithm 1)
     Train(commands::train::Train),
+    /// Try one training step, to see whether it fits into memory
+    #[command(hide = true)]
+    TryStep(commands::try_step::TryStep),
     /// Draw images from a trained network (Algorithm 2 and shorter ways)
     Sample(commands::sample::Sample),
     /// Start from an image instead of from noise
@@ -59,6 +62,7 @@ impl Cli {
         let global = &self.global;
         match &self.command {
             Command::Train(args) => return args.run(global),
+            Command::TryStep(args) => args.run(global)?,
             Command::Sample(args) => args.run(global)?,
             Command::Edit(args) => args.run(global)?,
             Command::Figures(args) => args.run(global)?,

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use anyhow::anyhow;
 pub(crate) use config::{
     Config, ConfigError, DataConfig, ImagesConfig, Layers, Override, PRESETS, Resolved, ScheduleConfig,
-    UserFile, differences, nearest, parse_set, preset_table, read_run, to_toml,
+    UserFile, differences, from_toml, nearest, parse_set, preset_table, read_run, to_toml,
 };
 use dataset::Dataset;
 use sampler::Method;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use config::ConfigError;
 use dataset::DatasetError;
 use tensor_io::TensorIoError;
-use trainer::TrainerError;
+use trainer::{TrainerError, is_out_of_memory};
 
 /// What failed has no code of its own.
 const FAILED: u8 = 1;
@@ -22,7 +22,7 @@ const DATA: u8 = 4;
 /// A checkpoint, or a file of weights, is not sound.
 const CHECKPOINT: u8 = 5;
 /// Disk or memory is full, or the run is in use by another process.
-const RESOURCES: u8 = 6;
+pub(crate) const RESOURCES: u8 = 6;
 
 /// A mistake in flags or configuration, as opposed to something that failed.
 #[derive(Debug)]
@@ -101,10 +101,6 @@ fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.downcast_ref().is_some_and(full)
 }
 
-fn is_out_of_memory(text: &str) -> bool {
-    text.contains("out of memory") || text.contains("not enough memory")
-}
-
 fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<Usage>() || cause.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_usage)
 }
@@ -135,7 +131,9 @@ fn report(message: &str, verbose: bool) {
 fn one_line(message: &str) -> String {
     let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown error").trim();
     if is_out_of_memory(message) {
-        return format!("{line}; try a smaller --set train.batch, fewer images at once, or a smaller model");
+        return format!(
+            "{line}; train --batch auto finds how many images fit; else fewer images at once, or a smaller model"
+        );
     }
     line.to_owned()
 }
@@ -187,6 +185,6 @@ mod tests {
     #[test]
     fn frames_are_cut_and_memory_gets_advice() {
         assert_eq!(one_line("\n shape mismatch \nframe #0: c10::Error"), "shape mismatch");
-        assert!(one_line("CUDA out of memory. Tried to allocate").contains("train.batch"));
+        assert!(one_line("CUDA out of memory. Tried to allocate").contains("--batch auto"));
     }
 }

@@ -12,6 +12,7 @@ mod failure;
 mod flags;
 mod guidance_flags;
 mod logging;
+mod memory;
 mod model;
 mod output;
 mod progress;

@@ -13,6 +13,10 @@ pub struct TrainConfig {
     pub steps: u64,
     /// Images of one step.
     pub batch: usize,
+    /// Images that go through the network at the same time, where memory is short: the gradients of the parts of a
+    /// batch are added up, so that the step is that of the whole batch. 0 is all of them.
+    #[serde(default)]
+    pub micro_batch: usize,
     /// Learning rate after the warm-up.
     pub lr: f64,
     /// Steps over which the learning rate rises linearly from nearly 0.
@@ -128,6 +132,9 @@ impl TrainConfig {
         if self.batch > 1 << 20 {
             return refuse("batch", self.batch, "at most 1048576");
         }
+        if self.micro_batch > self.batch {
+            return refuse("micro_batch", self.micro_batch, "at most train.batch, or 0 for all of it");
+        }
         if self.keep_checkpoints < 2 {
             return refuse("keep_checkpoints", self.keep_checkpoints, "at least 2: one may be damaged");
         }
@@ -166,6 +173,7 @@ mod tests {
         TrainConfig {
             steps: 20,
             batch: 8,
+            micro_batch: 0,
             lr: 0.05,
             warmup_steps: 2,
             lr_decay: LrDecay::Cosine,
@@ -195,6 +203,7 @@ mod tests {
             ("steps", |c| c.steps = 0),
             ("batch", |c| c.batch = 0),
             ("batch", |c| c.batch = usize::MAX),
+            ("micro_batch", |c| c.micro_batch = 9),
             ("lr", |c| c.lr = 0.0),
             ("lr", |c| c.lr = f64::NAN),
             ("lr", |c| c.lr = f64::INFINITY),

@@ -39,6 +39,16 @@ pub enum TrainerError {
         /// Shape of the prediction.
         got: Vec<i64>,
     },
+    /// The device, or the system, has not enough memory. The parameters are those before the step.
+    #[error("not enough memory for {images} images of {}x{}x{} at the same time ({found})", image[1], image[2], image[0])]
+    OutOfMemory {
+        /// Images that went through the network at the same time.
+        images: usize,
+        /// Channels, rows and columns of an image.
+        image: [i64; 3],
+        /// What libtorch says of it, in one line.
+        found: String,
+    },
     /// The weights, their average or the optimiser's state are not finite. Nothing was saved.
     #[error(
         "{} of {file} is not finite after step {step}: not saved; lower train.lr or train.grad_clip, and \

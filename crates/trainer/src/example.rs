@@ -7,6 +7,7 @@ pub(crate) fn example() -> TrainConfig {
     TrainConfig {
         steps: 20,
         batch: 8,
+        micro_batch: 0,
         lr: 0.05,
         warmup_steps: 2,
         lr_decay: LrDecay::Cosine,

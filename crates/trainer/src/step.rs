@@ -13,6 +13,8 @@ use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
 use crate::labels::drop_labels;
 use crate::lr::learning_rate;
+use crate::memory::out_of_memory;
+use crate::parts::{Noised, parts};
 use crate::recovery::Recovery;
 use config::TrainConfig;
 
@@ -87,11 +89,12 @@ impl Trainer {
         })
     }
 
-    /// One gradient step on a batch.
+    /// One gradient step on a batch, in parts of [`TrainConfig::micro_batch`] images if it says so.
     ///
     /// # Errors
-    /// [`TrainerError::NonFinite`] when loss or gradients are not finite; parameters, optimiser and average
-    /// are then those before the step. [`TrainerError::Caller`] when the network fails.
+    /// [`TrainerError::NonFinite`] when loss or gradients are not finite, [`TrainerError::OutOfMemory`] when the batch or
+    /// its parts are too large; parameters, optimiser and average are then those before the step.
+    /// [`TrainerError::Caller`] when the network fails.
     #[instrument(level = "debug", skip_all, fields(step = self.step))]
     pub fn train_step(&mut self, batch: &Batch, model: &Model<'_>) -> Result<StepReport, TrainerError> {
         let lr = self.lr();
@@ -113,22 +116,16 @@ impl Trainer {
 
         // Line 5: the gradient of the squared error of eps.
         let x_t = self.tables.q_sample(&x_0, &t, &eps)?;
-        let output = model(&x_t, &t, labels.as_ref()).map_err(TrainerError::Caller)?;
-        if output.size() != size {
-            return Err(TrainerError::Output { expected: size, got: output.size() });
-        }
-        let predicted = self.eps_tables.eps(&x_t, &t, output)?;
-        let losses = predicted.f_mse_loss(&eps, Reduction::None)?.f_flatten(1, -1)?.f_mean_dim(
-            1_i64,
-            false,
-            Kind::Float,
-        )?; // [b]
-        let loss = losses.f_mean(Kind::Float)?;
-        let loss_value = f64::try_from(&loss)?;
-        let loss_value = if faults::is_due("nan-loss", self.step) { f64::NAN } else { loss_value };
-        self.check_finite("the loss", loss_value, lr)?;
+        let whole = Noised { x_t, t, eps, labels };
         self.adam.zero_grad()?;
-        loss.f_backward()?;
+        let (mut loss, mut losses) = (0.0, Vec::with_capacity(count));
+        for (first, images) in parts(count, self.config.micro_batch) {
+            let of_part = whole.part(first, images)?;
+            let told = |error| out_of_memory(error, images, &size);
+            let (part_loss, part_losses) = self.backward(&of_part, count, model, lr).map_err(told)?;
+            loss += part_loss * images as f64 / count as f64;
+            losses.extend(part_losses);
+        }
         if faults::is_due("nan-gradient", self.step) {
             let _ = self.params[0].1.f_grad()?.f_fill_(f64::NAN)?;
         }
@@ -139,8 +136,39 @@ impl Trainer {
         self.ema.update(Ema::decay_at(&self.config, self.step))?;
         self.step += 1;
         self.recovery.in_a_row = 0;
-        let losses = tensor_io::to_vec(&losses.detach())?;
-        Ok(StepReport { loss: loss_value, grad_norm, lr, t: draw.t, losses })
+        Ok(StepReport { loss, grad_norm, lr, t: draw.t, losses })
+    }
+
+    /// Adds a part's share of the gradient of the mean over `count` images; returns the mean squared error of the part
+    /// and of each of its images.
+    fn backward(
+        &self,
+        part: &Noised,
+        count: usize,
+        model: &Model<'_>,
+        lr: f64,
+    ) -> Result<(f64, Vec<f32>), TrainerError> {
+        let Noised { x_t, t, eps, labels } = part;
+        let output = model(x_t, t, labels.as_ref()).map_err(TrainerError::Caller)?;
+        if output.size() != x_t.size() {
+            return Err(TrainerError::Output { expected: x_t.size(), got: output.size() });
+        }
+        let predicted = self.eps_tables.eps(x_t, t, output)?;
+        let losses = predicted.f_mse_loss(eps, Reduction::None)?.f_flatten(1, -1)?.f_mean_dim(
+            1_i64,
+            false,
+            Kind::Float,
+        )?; // [b]
+        let loss = losses.f_mean(Kind::Float)?;
+        let value = f64::try_from(&loss)?;
+        let value = if faults::is_due("nan-loss", self.step) { f64::NAN } else { value };
+        self.check_finite("the loss", value, lr)?;
+        let images = losses.size1()?;
+        // The whole batch keeps the bits it has without a factor.
+        let loss =
+            if images as usize == count { loss } else { loss.f_mul_scalar(images as f64 / count as f64)? };
+        loss.f_backward()?;
+        Ok((value, tensor_io::to_vec(&losses.detach())?))
     }
 
     /// Goes on to the next step without this one: nothing of it is drawn or learned.

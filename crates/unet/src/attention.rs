@@ -38,19 +38,20 @@ impl Attention {
     }
 
     /// `[b, c, h, w]` to the same shape.
-    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, UNetError> {
         let size = x.size();
         let (b, c, pixels) = (size[0], size[1], size[2] * size[3]);
-        let tokens = self.norm.forward(x).view([b, c, pixels]).transpose(1, 2); // [b, hw, c]
-        let split = |linear: &Linear| {
-            linear.forward(&tokens).view([b, pixels, self.heads, c / self.heads]).transpose(1, 2)
+        let tokens = self.norm.forward(x)?.f_view([b, c, pixels])?.f_transpose(1, 2)?; // [b, hw, c]
+        let split = |linear: &Linear| -> Result<Tensor, UNetError> {
+            let heads = [b, pixels, self.heads, c / self.heads];
+            Ok(linear.forward(&tokens)?.f_view(heads)?.f_transpose(1, 2)?)
         };
-        let (q, k, v) = (split(&self.to_q), split(&self.to_k), split(&self.to_v)); // [b, heads, hw, c / heads]
+        let (q, k, v) = (split(&self.to_q)?, split(&self.to_k)?, split(&self.to_v)?); // [b, heads, hw, c / heads]
         // softmax(q k^T / sqrt(c / heads)) v
         let mixed =
-            Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, false, None, false);
-        let mixed = mixed.transpose(1, 2).reshape([b, pixels, c]);
-        let out = self.to_out.forward(&mixed).transpose(1, 2).reshape(&size); // [b, c, h, w]
-        x + out
+            Tensor::f_scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, false, None, false)?;
+        let mixed = mixed.f_transpose(1, 2)?.f_reshape([b, pixels, c])?;
+        let out = self.to_out.forward(&mixed)?.f_transpose(1, 2)?.f_reshape(&size)?; // [b, c, h, w]
+        Ok(x.f_add(&out)?)
     }
 }

@@ -32,11 +32,11 @@ impl Stage {
         Ok(Self { block, attention })
     }
 
-    fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Tensor {
-        let h = self.block.forward(x, temb, pass);
+    fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+        let h = self.block.forward(x, temb, pass)?;
         match &self.attention {
             Some(attention) => attention.forward(&h),
-            None => h,
+            None => Ok(h),
         }
     }
 }
@@ -80,16 +80,16 @@ impl DownLevel {
         temb: &Tensor,
         skips: &mut Vec<Tensor>,
         pass: &Pass,
-    ) -> Tensor {
+    ) -> Result<Tensor, UNetError> {
         for stage in &self.stages {
-            h = stage.forward(&h, temb, pass);
+            h = stage.forward(&h, temb, pass)?;
             skips.push(h.shallow_clone());
         }
         if let Some(downsample) = &self.downsample {
-            h = downsample.forward(&h, pass);
+            h = downsample.forward(&h, pass)?;
             skips.push(h.shallow_clone());
         }
-        h
+        Ok(h)
     }
 }
 
@@ -111,8 +111,8 @@ impl Bottom {
         Ok(Self { first, second })
     }
 
-    pub(crate) fn forward(&self, h: &Tensor, temb: &Tensor, pass: &Pass) -> Tensor {
-        self.second.forward(&self.first.forward(h, temb, pass), temb, pass)
+    pub(crate) fn forward(&self, h: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+        self.second.forward(&self.first.forward(h, temb, pass)?, temb, pass)
     }
 }
 
@@ -153,16 +153,16 @@ impl UpLevel {
         temb: &Tensor,
         skips: &mut Vec<Tensor>,
         pass: &Pass,
-    ) -> Tensor {
+    ) -> Result<Tensor, UNetError> {
         for stage in &self.stages {
             if let Some(skip) = skips.pop() {
-                h = Tensor::cat(&[h, skip], 1);
+                h = Tensor::f_cat(&[h, skip], 1)?;
             }
-            h = stage.forward(&h, temb, pass);
+            h = stage.forward(&h, temb, pass)?;
         }
         match &self.upsample {
             Some(upsample) => upsample.forward(&h, pass),
-            None => h,
+            None => Ok(h),
         }
     }
 }

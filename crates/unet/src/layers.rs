@@ -91,9 +91,9 @@ impl Conv2d {
     }
 
     /// `[b, c_in, h, w]` to `[b, c_out, h / stride, w / stride]`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Tensor {
-        let (weight, bias) = (cast(&self.weight, pass.kind), cast(&self.bias, pass.kind));
-        x.conv2d(&weight, Some(&bias), self.stride, self.padding, 1, 1)
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+        let (weight, bias) = (cast(&self.weight, pass.kind)?, cast(&self.bias, pass.kind)?);
+        Ok(x.f_conv2d(&weight, Some(&bias), self.stride, self.padding, 1, 1)?)
     }
 }
 
@@ -117,9 +117,9 @@ impl Linear {
     }
 
     /// `[.., from]` to `[.., to]`, in the element type of `x`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let kind = x.kind();
-        x.linear(&cast(&self.weight, kind), Some(&cast(&self.bias, kind)))
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, UNetError> {
+        let kind = x.f_kind()?;
+        Ok(x.f_linear(&cast(&self.weight, kind)?, Some(&cast(&self.bias, kind)?))?)
     }
 }
 
@@ -147,10 +147,10 @@ impl GroupNorm {
     }
 
     /// `[b, c, ..]` to the same shape.
-    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let kind = x.kind();
-        let (weight, bias) = (cast(&self.weight, kind), cast(&self.bias, kind));
-        x.group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true)
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, UNetError> {
+        let kind = x.f_kind()?;
+        let (weight, bias) = (cast(&self.weight, kind)?, cast(&self.bias, kind)?);
+        Ok(x.f_group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true)?)
     }
 }
 
@@ -163,6 +163,6 @@ fn bound(init: Init, fan_in: i64, fan_out: i64) -> f64 {
 }
 
 /// The same tensor, without a copy, when it is of that kind already.
-fn cast(param: &Tensor, kind: Kind) -> Tensor {
-    param.to_kind(kind)
+fn cast(param: &Tensor, kind: Kind) -> Result<Tensor, UNetError> {
+    Ok(param.f_to_kind(kind)?)
 }

@@ -94,7 +94,8 @@ impl UNet {
     ///
     /// # Errors
     /// [`UNetError::Shape`] when the inputs do not fit the network or each other;
-    /// [`UNetError::Unconditional`], [`UNetError::Label`] and [`UNetError::LabelKind`] for labels.
+    /// [`UNetError::Unconditional`], [`UNetError::Label`] and [`UNetError::LabelKind`] for labels; those of libtorch
+    /// (memory).
     pub fn forward(
         &self,
         x_t: &Tensor,
@@ -108,21 +109,22 @@ impl UNet {
         let class = class.map(|labels| labels.f_to_device(self.device)).transpose()?;
 
         // The SiLU in front of every block's projection is the same one: taken once.
-        let temb = self.time.forward(&t, class.as_ref()).silu(); // [b, d]
-        let mut h = self.conv_in.forward(&x, pass); // [b, base, h, w]
+        let temb = self.time.forward(&t, class.as_ref())?.f_silu()?; // [b, d]
+        let mut h = self.conv_in.forward(&x, pass)?; // [b, base, h, w]
         if let Some(linear) = &self.input_time {
-            h += linear.forward(&temb).to_kind(pass.kind).unsqueeze(-1).unsqueeze(-1);
+            let of_time = linear.forward(&temb)?.f_to_kind(pass.kind)?;
+            h = h.f_add_(&of_time.f_unsqueeze(-1)?.f_unsqueeze(-1)?)?;
         }
         let mut skips = vec![h.shallow_clone()];
         for level in &self.down {
-            h = level.forward(h, &temb, &mut skips, pass);
+            h = level.forward(h, &temb, &mut skips, pass)?;
         }
-        h = self.bottom.forward(&h, &temb, pass);
+        h = self.bottom.forward(&h, &temb, pass)?;
         for level in &self.up {
-            h = level.forward(h, &temb, &mut skips, pass);
+            h = level.forward(h, &temb, &mut skips, pass)?;
         }
-        let h = self.norm_out.forward(&h).silu();
-        Ok(self.conv_out.forward(&h, pass).to_kind(Kind::Float))
+        let h = self.norm_out.forward(&h)?.f_silu()?;
+        Ok(self.conv_out.forward(&h, pass)?.f_to_kind(Kind::Float)?)
     }
 
     fn check(&self, x_t: &Tensor, t: &Tensor, class: Option<&Tensor>) -> Result<(), UNetError> {

@@ -31,10 +31,10 @@ impl Downsample {
     }
 
     /// `[b, c, h, w]` to `[b, c, h / 2, w / 2]`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
         match self.padding {
             DownsamplePadding::Even => self.conv.forward(x, pass),
-            DownsamplePadding::BottomRight => self.conv.forward(&x.constant_pad_nd([0, 1, 0, 1]), pass),
+            DownsamplePadding::BottomRight => self.conv.forward(&x.f_constant_pad_nd([0, 1, 0, 1])?, pass),
         }
     }
 }
@@ -56,9 +56,9 @@ impl Upsample {
     }
 
     /// `[b, c, h, w]` to `[b, c, 2h, 2w]`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Tensor {
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
         let size = x.size();
-        let doubled = x.upsample_nearest2d([2 * size[2], 2 * size[3]], None, None);
+        let doubled = x.f_upsample_nearest2d([2 * size[2], 2 * size[3]], None, None)?;
         self.conv.forward(&doubled, pass)
     }
 }

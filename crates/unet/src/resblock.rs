@@ -53,27 +53,28 @@ impl ResBlock {
     }
 
     /// `x` `[b, c_in, h, w]` and `temb` `[b, d]` (after its SiLU) to `[b, c_out, h, w]`.
-    pub(crate) fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Tensor {
-        let h = self.conv1.forward(&self.norm1.forward(x).silu(), pass); // [b, c_out, h, w]
-        let h = self.inject(h, temb);
-        let h = h.silu().dropout(self.dropout, pass.train);
-        let h = self.conv2.forward(&h, pass);
+    pub(crate) fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+        let h = self.conv1.forward(&self.norm1.forward(x)?.f_silu()?, pass)?; // [b, c_out, h, w]
+        let h = self.inject(&h, temb)?;
+        let h = h.f_silu()?.f_dropout(self.dropout, pass.train)?;
+        let h = self.conv2.forward(&h, pass)?;
         // conv2 starts at zero, so a fresh block is exactly its skip path.
-        match &self.skip {
-            Some(skip) => skip.forward(x, pass) + h,
-            None => x + h,
-        }
+        Ok(match &self.skip {
+            Some(skip) => skip.forward(x, pass)?.f_add(&h)?,
+            None => x.f_add(&h)?,
+        })
     }
 
     /// The second normalisation, with the time added before it or scaling and shifting after it.
-    fn inject(&self, h: Tensor, temb: &Tensor) -> Tensor {
-        let Some((linear, form)) = &self.time else { return self.norm2.forward(&h) };
-        let projected = linear.forward(temb).to_kind(h.kind()).unsqueeze(-1).unsqueeze(-1);
+    fn inject(&self, h: &Tensor, temb: &Tensor) -> Result<Tensor, UNetError> {
+        let Some((linear, form)) = &self.time else { return self.norm2.forward(h) };
+        let projected = linear.forward(temb)?.f_to_kind(h.f_kind()?)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
         match form {
-            TimeForm::Additive => self.norm2.forward(&(h + projected)),
+            TimeForm::Additive => self.norm2.forward(&h.f_add(&projected)?),
             TimeForm::ScaleShift => {
-                let halves = projected.chunk(2, 1); // two of [b, c_out, 1, 1]
-                self.norm2.forward(&h) * (1.0 + &halves[0]) + &halves[1]
+                let halves = projected.f_chunk(2, 1)?; // two of [b, c_out, 1, 1]
+                let scaled = self.norm2.forward(h)?.f_mul(&halves[0].f_add_scalar(1.0)?)?;
+                Ok(scaled.f_add(&halves[1])?)
             }
         }
     }

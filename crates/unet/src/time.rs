@@ -48,31 +48,33 @@ impl TimeNet {
     }
 
     /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to `[b, d]` in f32.
-    pub(crate) fn forward(&self, t: &Tensor, class: Option<&Tensor>) -> Tensor {
-        let hidden = self.linear_1.forward(&self.encode(t)).silu();
-        let time = self.linear_2.forward(&hidden); // [b, d]
+    pub(crate) fn forward(&self, t: &Tensor, class: Option<&Tensor>) -> Result<Tensor, UNetError> {
+        let hidden = self.linear_1.forward(&self.encode(t)?)?.f_silu()?;
+        let time = self.linear_2.forward(&hidden)?; // [b, d]
         match (&self.class_embedding, class) {
-            (Some(table), Some(labels)) => time + embed(table, labels),
-            _ => time,
+            (Some(table), Some(labels)) => Ok(time.f_add(&embed(table, labels)?)?),
+            _ => Ok(time),
         }
     }
 
     /// `[b]` to `[b, 2k]`: what `TimeEmbedding::encode` gives, on the device.
-    fn encode(&self, t: &Tensor) -> Tensor {
-        let angle = t.to_kind(Kind::Double).unsqueeze(1) * self.angular_frequencies.unsqueeze(0); // [b, k]
-        let (sin, cos) = (angle.sin(), angle.cos());
+    fn encode(&self, t: &Tensor) -> Result<Tensor, UNetError> {
+        let t = t.f_to_kind(Kind::Double)?.f_unsqueeze(1)?;
+        let angle = t.f_mul(&self.angular_frequencies.f_unsqueeze(0)?)?; // [b, k]
+        let (sin, cos) = (angle.f_sin()?, angle.f_cos()?);
         let halves = match self.order {
             Order::SinFirst => [sin, cos],
             Order::CosFirst => [cos, sin],
         };
-        Tensor::cat(&halves, 1).to_kind(Kind::Float)
+        Ok(Tensor::f_cat(&halves, 1)?.f_to_kind(Kind::Float)?)
     }
 }
 
 /// Rows of `table` `[classes, d]`, zeros where the label is [`NO_LABEL`], which is not in the table.
-fn embed(table: &Tensor, labels: &Tensor) -> Tensor {
-    let given = labels.not_equal(NO_LABEL).unsqueeze(-1); // [b, 1]
-    Tensor::embedding(table, &labels.clamp_min(0), -1, false, false) * given // [b, d]
+fn embed(table: &Tensor, labels: &Tensor) -> Result<Tensor, UNetError> {
+    let given = labels.f_not_equal(NO_LABEL)?.f_unsqueeze(-1)?; // [b, 1]
+    let rows = Tensor::f_embedding(table, &labels.f_clamp_min(0)?, -1, false, false)?; // [b, d]
+    Ok(rows.f_mul(&given)?)
 }
 
 fn on_device(values: &[f64], count: i64, device: Device) -> Result<Tensor, UNetError> {
@@ -101,7 +103,7 @@ mod tests {
             let config = UNetConfig { embedding: kind.clone(), ..UNetConfig::preset("tiny-16").unwrap() };
             let net = TimeNet::new(&mut ParamStore::new(Device::Cpu, 0), &config, 1000).unwrap();
             let t = [0.0, 1.0, 499.5, 999.0];
-            let got = tensor_io::to_array(&net.encode(&Tensor::from_slice(&t))).unwrap();
+            let got = tensor_io::to_array(&net.encode(&Tensor::from_slice(&t)).unwrap()).unwrap();
             let want = encoding(&kind, 1000).unwrap().encode(ndarray::aview1(&t));
             assert_eq!(got.shape(), want.shape());
             for (a, b) in got.iter().zip(&want) {

@@ -10,4 +10,5 @@ pub(crate) mod predict;
 pub(crate) mod sample;
 mod sampling;
 pub(crate) mod train;
+pub(crate) mod try_step;
 mod watching;

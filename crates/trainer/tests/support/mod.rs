@@ -34,6 +34,7 @@ pub(crate) fn config(steps: u64) -> TrainConfig {
     TrainConfig {
         steps,
         batch: 16,
+        micro_batch: 0,
         lr: 3e-3,
         warmup_steps: 5,
         lr_decay: LrDecay::Constant,

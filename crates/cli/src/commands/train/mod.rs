@@ -1,5 +1,6 @@
 //! `ddpm train`: Algorithm 1 on the user's images.
 
+mod batch;
 mod feed;
 mod watch;
 
@@ -23,6 +24,7 @@ use crate::flags::Global;
 use crate::model::RUNS;
 use crate::output;
 use crate::signals::Signals;
+use batch::BatchSize;
 use feed::Feed;
 use watch::Watch;
 
@@ -33,7 +35,7 @@ use watch::Watch;
 
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
-  ddpm train --data photos/ --set data.size=64 --run runs/photos
+  ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda"
 )]
 pub(crate) struct Train {
@@ -53,6 +55,9 @@ pub(crate) struct Train {
     /// [default: stop]
     #[arg(long, value_name = "WHAT")]
     on_nan: Option<String>,
+    /// Images of a step; auto: those of the preset, in parts if not all fit into memory at the same time
+    #[arg(long, value_name = "N|auto")]
+    batch: Option<BatchSize>,
     /// Run folder [default: runs/PRESET]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
@@ -87,6 +92,12 @@ impl Train {
         }
         output::check_folder("--run", &plan.run)?;
         let folder = RunFolder::open(&plan.run)?;
+        if self.batch == Some(BatchSize::Auto) {
+            plan.config.train.micro_batch = match self.found_before(&folder, &plan.config)? {
+                Some(found) => found,
+                None => batch::fitting(&plan.config, global)?,
+            };
+        }
         self.settle_config(&folder, &plan.config)?;
         plan.train(&folder, &signals, device, global)
     }
@@ -111,7 +122,21 @@ impl Train {
     fn changes(&self) -> anyhow::Result<Vec<Override>> {
         let mut set = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
         set.extend(self.on_nan.as_ref().map(|what| Override::text("train.on_nan", what)));
+        if let Some(BatchSize::Images(images)) = self.batch {
+            set.push(parse_set(&format!("train.batch={images}"))?);
+        }
         Ok(set)
+    }
+
+    /// What `--batch auto` found when the run began: a run that goes on has the same parts, or it would be another.
+    /// `--resume` asks anew, as memory may have become short.
+    fn found_before(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<Option<usize>> {
+        let path = folder.config_path();
+        if self.resume || !path.exists() {
+            return Ok(None);
+        }
+        let before = config::read_run(&path)?.train;
+        Ok((before.batch == config.train.batch).then_some(before.micro_batch))
     }
 
     /// The configuration of the run folder.
@@ -183,6 +208,7 @@ impl Plan {
         global: &Global,
     ) -> anyhow::Result<ExitCode> {
         let config = &self.config;
+        let _limit = batch::limit(device);
         let schedule = config.schedule.build()?;
         let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
         let mut trainer = Trainer::new(net.params(), &schedule, &config.train, config.seed, device)?;

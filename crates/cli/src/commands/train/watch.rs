@@ -20,7 +20,7 @@ use crate::flags::Global;
 use crate::sampler_flags::SamplerArgs;
 use crate::{device, output, progress};
 
-/// Samples are drawn in parts of so many images, to bound the memory.
+/// Samples are drawn in parts of so many images, or of what training takes at the same time, to bound the memory.
 const SAMPLE_BATCH: usize = 64;
 
 /// Follows one run.
@@ -97,8 +97,12 @@ impl Watch {
         let timesteps = self.config.schedule.steps;
         let Some(images) = &self.config.images else { return Ok(()) };
         let mut parts = Vec::new();
-        for first in (0..self.config.sample.count).step_by(SAMPLE_BATCH) {
-            let count = SAMPLE_BATCH.min(self.config.sample.count - first);
+        let most = match self.config.train.micro_batch {
+            0 => SAMPLE_BATCH,
+            images => SAMPLE_BATCH.min(images),
+        };
+        for first in (0..self.config.sample.count).step_by(most) {
+            let count = most.min(self.config.sample.count - first);
             let shape = [count, images.channels, images.height, images.width].map(|n| n as i64);
             // The same noise at every step of the run, so that grids can be compared.
             let noise = Noise { seed: self.config.seed, first_index: first as u64 };

@@ -39,6 +39,7 @@ fn config() -> TrainConfig {
     TrainConfig {
         steps: NEWEST_STEP,
         batch: 2,
+        micro_batch: 0,
         lr: 0.01,
         warmup_steps: 0,
         lr_decay: LrDecay::Constant,

@@ -1,0 +1,73 @@
+//! `ddpm try-step`, which `ddpm train --batch auto` runs: one training step, to see whether there is memory for it.
+//!
+//! In a process of its own, since one that has run out of memory does not get back what libtorch's libraries hold, and
+//! since it may be killed.
+
+use std::io::Read;
+
+use anyhow::Context;
+use clap::Args;
+use tch::{Device, Kind, Tensor};
+use trainer::{Batch, BoxError, TrainConfig, Trainer, TrainerError};
+use unet::{Pass, UNet};
+
+use crate::config::{Config, from_toml};
+use crate::device;
+use crate::flags::Global;
+use crate::memory::{Available, Limit};
+
+/// The share of the memory that is there which a step may take: the rest is for images that wait for their step, the
+/// average's network, and what differs between steps.
+const SHARE: f64 = 0.8;
+
+/// Takes one step of the configuration on standard input; the exit code is 6 when memory is short.
+#[derive(Debug, Args)]
+pub(crate) struct TryStep {
+    /// Images at the same time
+    #[arg(long, value_name = "N")]
+    images: usize,
+}
+
+impl TryStep {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        let device = device::select(global)?;
+        let mut text = String::new();
+        let _ = std::io::stdin().read_to_string(&mut text).context("standard input")?;
+        let config = from_toml(&text)?;
+        config.validate()?;
+        let kind = device::precision(&config.precision, device)?;
+        let bytes = |now: Available| (now.bytes as f64 * SHARE) as u64;
+        let _limit = Available::now().filter(|_| device == Device::Cpu).map(bytes).map(Limit::to);
+        match self.step(&config, device, kind) {
+            // Black images teach nothing, and such a step need not be finite: the memory was there.
+            Ok(()) | Err(TrainerError::NonFinite { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// So many images, and as many again of the batch, so that there are gradients to add to.
+    fn step(&self, config: &Config, device: Device, kind: Kind) -> Result<(), TrainerError> {
+        let model = &config.model;
+        let schedule = config.schedule.build()?;
+        let net = UNet::new(model, schedule.steps(), device, config.seed).map_err(caller)?;
+        let numbers = TrainConfig { micro_batch: self.images, ..config.train.clone() };
+        let mut trainer = Trainer::new(net.params(), &schedule, &numbers, config.seed, device)?;
+        let count = numbers.batch.min(self.images.saturating_mul(2)) as i64;
+        let square = (model.image_size, model.image_size);
+        let (height, width) = config.images.as_ref().map_or(square, |images| (images.height, images.width));
+        let size = [count, model.in_channels as i64, height as i64, width as i64];
+        let images = Tensor::f_full(size, -1.0, (Kind::Float, Device::Cpu))?;
+        let labels =
+            model.classes.map(|_| Tensor::f_zeros([count], (Kind::Int64, Device::Cpu))).transpose()?;
+        let pass = Pass::train().with_kind(kind);
+        let run = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
+            Ok(net.forward(x_t, t, labels, &pass)?)
+        };
+        let _ = trainer.train_step(&Batch { images, labels }, &run)?;
+        Ok(())
+    }
+}
+
+fn caller(error: impl Into<BoxError>) -> TrainerError {
+    TrainerError::Caller(error.into())
+}

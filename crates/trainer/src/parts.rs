@@ -1,0 +1,60 @@
+//! A batch in parts: gradient accumulation, so that a step needs the memory of a part.
+
+use tch::Tensor;
+
+use crate::error::TrainerError;
+
+/// What the network is asked and what it should say, for the images of a batch or of a part of it.
+pub(crate) struct Noised {
+    /// `[b, c, h, w]`.
+    pub(crate) x_t: Tensor,
+    /// `[b]`.
+    pub(crate) t: Tensor,
+    /// Like `x_t`.
+    pub(crate) eps: Tensor,
+    /// `[b]`.
+    pub(crate) labels: Option<Tensor>,
+}
+
+impl Noised {
+    /// `images` of them from `first` on, without a copy.
+    pub(crate) fn part(&self, first: usize, images: usize) -> Result<Self, TrainerError> {
+        let part = |whole: &Tensor| whole.f_narrow(0, first as i64, images as i64);
+        Ok(Self {
+            x_t: part(&self.x_t)?,
+            t: part(&self.t)?,
+            eps: part(&self.eps)?,
+            labels: self.labels.as_ref().map(part).transpose()?,
+        })
+    }
+}
+
+/// The first image of each part and how many it has: as few parts as have at most `most` images each, 0 for any
+/// number, and as equal as they can be.
+pub(crate) fn parts(images: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = if most == 0 { 1 } else { images.div_ceil(most).max(1) };
+    (0..count).map(move |part| {
+        let edge = |part: usize| images * part / count;
+        (edge(part), edge(part + 1) - edge(part))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn parts_follow_each_other_and_none_is_too_large() {
+        let all = |images, most| parts(images, most).collect::<Vec<_>>();
+        assert_eq!(all(32, 0), [(0, 32)]);
+        assert_eq!(all(32, 32), [(0, 32)]);
+        assert_eq!(all(32, 20), [(0, 16), (16, 16)]);
+        assert_eq!(all(7, 3), [(0, 2), (2, 2), (4, 3)]);
+        for (images, most) in [(1, 1), (10, 3), (1000, 7), (5, 9)] {
+            let parts = all(images, most);
+            assert_eq!(parts.iter().map(|&(_, images)| images).sum::<usize>(), images);
+            assert!(parts.iter().all(|&(_, images)| (1..=most).contains(&images)));
+            assert_eq!(parts.len(), images.div_ceil(most));
+        }
+    }
+}
