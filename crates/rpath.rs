@@ -5,7 +5,7 @@
 
 use std::env;
 
-fn main() {
+pub(crate) fn main() {
     println!("cargo:rerun-if-changed=../rpath.rs");
     // torch-sys passes its library folder on to the crates that depend on it directly.
     let lib = env::var("DEP_TCH_LIBTORCH_LIB");

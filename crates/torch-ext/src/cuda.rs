@@ -101,7 +101,6 @@ fn has_driver() -> bool {
     use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
     // SAFETY: the driver's library has no initialisers that touch this program's state; it is the same
     // library that libtorch's CUDA part loads by itself.
-    #[allow(unsafe_code)]
     let driver = unsafe { Library::open(Some("libcuda.so.1"), RTLD_LAZY | RTLD_LOCAL) };
     driver.is_ok()
 }
@@ -111,7 +110,6 @@ fn open_global(path: &Path) -> Result<(), String> {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
     // SAFETY: the library's initialisers register kernels with the dispatcher of the libtorch_cpu that is
     // loaded already, which guards the registration by its own lock. It is never unloaded: see `forget`.
-    #[allow(unsafe_code)]
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
     // Unloading would leave dangling kernels in the dispatcher.
     library.map(std::mem::forget).map_err(|e| e.to_string())

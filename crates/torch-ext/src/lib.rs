@@ -1,7 +1,14 @@
 //! The one crate with unsafe code: what libtorch offers and tch does not bind, behind safe functions.
+//!
+//! The C++ is in `cpp/`. A tch tensor's pointer is a `torch::Tensor*`, which is how tensors get there.
 
 mod cpu;
 mod cuda;
+mod determinism;
+mod error;
+mod ffi;
 
 pub use cpu::{cpu_features, cpu_has_bf16};
 pub use cuda::{CudaError, CudaPart, load_cuda_part};
+pub use determinism::{deterministic, set_deterministic};
+pub use error::TorchExtError;

@@ -1,0 +1,56 @@
+//! Compiles the C++ of `cpp/` against the headers of the libtorch that torch-sys has found, and sets the rpath.
+
+#![allow(clippy::print_stdout, reason = "it is how a build script talks to cargo")]
+
+#[path = "../rpath.rs"]
+mod rpath;
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Wrappers around libtorch. Each takes seconds to compile, for its headers.
+const WRAPPERS: &[&str] = &["cpp/error.cpp", "cpp/determinism.cpp"];
+
+fn main() {
+    rpath::main();
+    println!("cargo:rerun-if-changed=cpp");
+
+    let include = include_folder();
+    let mut build = compiler();
+    build
+        .include(&include)
+        .include(include.join("torch/csrc/api/include"))
+        .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        .files(WRAPPERS);
+    build.compile("torch_ext");
+}
+
+/// C++17, optimised whatever the profile: the kernels are of no use otherwise.
+fn compiler() -> cc::Build {
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").pic(true).opt_level(3).debug(false);
+    // libtorch's headers warn about themselves.
+    build.warnings(false);
+    // at::parallel_for is made of OpenMP pragmas; the GNU runtime is the one libtorch has loaded already.
+    // Other compilers would bring a second runtime into the process, so there the kernels take one thread.
+    if build.get_compiler().is_like_gnu() {
+        build.flag("-fopenmp");
+    }
+    build
+}
+
+/// The folder with `ATen/` in it, found as torch-sys finds it.
+fn include_folder() -> PathBuf {
+    let variable = |name: &str| {
+        println!("cargo:rerun-if-env-changed={name}");
+        env::var_os(name).map(PathBuf::from)
+    };
+    // With LIBTORCH_USE_PYTORCH, LIBTORCH does not count, and only the library folder is known.
+    let from_python = variable("LIBTORCH_USE_PYTORCH").is_some();
+    let configured = variable("LIBTORCH_INCLUDE").or(variable("LIBTORCH")).filter(|_| !from_python);
+    let beside_lib = || {
+        let lib = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from);
+        lib.as_deref().and_then(Path::parent).map(Path::to_owned)
+    };
+    configured.or_else(beside_lib).unwrap_or_else(|| PathBuf::from("/usr")).join("include")
+}

@@ -1,0 +1,48 @@
+//! What can go wrong in libtorch, and how it gets here: the C++ functions return a text or null.
+
+use std::ffi::{CStr, c_char};
+
+use thiserror::Error;
+
+use crate::ffi;
+
+/// An error of this crate's calls into libtorch.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TorchExtError {
+    /// libtorch, or the C++ around it, refused.
+    #[error("{call}: {text}")]
+    Torch {
+        /// The function of this crate.
+        call: &'static str,
+        /// What the exception said, without its stack trace.
+        text: String,
+    },
+}
+
+/// Takes what a function of `cpp/` returned.
+pub(crate) fn checked(call: &'static str, text: *mut c_char) -> Result<(), TorchExtError> {
+    if text.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a text that is not null is a C string that C++ made for the caller to own.
+    let copy = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
+    // SAFETY: the text came from C++, is copied, and is given back this once.
+    unsafe { ffi::torch_ext_free_text(text) };
+    Err(TorchExtError::Torch { call, text: copy })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exception_becomes_its_text() {
+        for (kind, expected) in [(0, "a c10::Error"), (1, "bad_alloc"), (2, "not a std::exception")] {
+            // SAFETY: the function takes any number.
+            let error = checked("probe", unsafe { ffi::torch_ext_throw(kind) }).unwrap_err().to_string();
+            assert!(error.starts_with("probe: ") && error.contains(expected), "{error}");
+            assert!(!error.contains("frame #"), "{error}");
+        }
+    }
+}
