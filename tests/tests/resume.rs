@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use anyhow::{Context, ensure};
-use tests::Place;
+use tests::{Place, Running};
 
 /// Some seconds of training at most, so that a signal meets it at work.
 const TRAIN: &str = "train --preset tiny-16 --set train.steps=120 --set train.batch=4 --set data.limit=30 \
@@ -131,4 +131,24 @@ fn a_grid_is_given_up_for_a_signal_and_drawn_later() -> anyhow::Result<()> {
     let _ = place.ddpm(line)?.ok();
     ensure!(place.names("run/samples") == ["step-00000002-ema.png", "step-00000003-ema.png"]);
     Ok(())
+}
+
+/// On a GPU too, if there is one: `auto` takes it.
+#[test]
+fn deterministic_runs_are_the_same_whether_interrupted_or_not() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let line = |run| format!("{TRAIN} --run {run} --deterministic --device auto --threads 1");
+    let _ = place.run(&line("whole"))?.ok();
+    let stopped = line("stopped");
+    let mut running = Running::start(&stopped, &mut place.command(&stopped)?)?;
+    running.wait_for_more(&place.at("stopped/metrics.jsonl"))?;
+    running.signal("INT")?;
+    let _ = running.wait()?.expect_code(130);
+    let _ = place.run(&stopped)?.ok();
+    assert_same_end(&place, "stopped", "whole")?;
+
+    // On the CPU there is nothing to choose, so it is the run without the flag.
+    let _ = place.ddpm(&format!("{TRAIN} --run plain"))?.ok();
+    let _ = place.ddpm(&format!("{TRAIN} --run chosen --deterministic"))?.ok();
+    assert_same_end(&place, "chosen", "plain")
 }

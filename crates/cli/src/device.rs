@@ -6,13 +6,16 @@ use tracing::{debug, warn};
 use crate::failure::bail_usage;
 use crate::flags::Global;
 
-/// Loads libtorch's CUDA part where there is a driver, sets the threads, picks the device.
+/// Sets the threads and the kind of algorithms, loads libtorch's CUDA part where there is a driver, picks the device.
 pub(crate) fn select(global: &Global) -> anyhow::Result<Device> {
     if let Some(threads) = global.threads {
         if !(1..=4096).contains(&threads) {
             bail_usage!("--threads {threads}: expected 1 to 4096");
         }
         tch::set_num_threads(threads as i32);
+    }
+    if global.deterministic {
+        torch_ext::set_deterministic(true)?;
     }
     if global.device == "cpu" {
         return Ok(Device::Cpu);

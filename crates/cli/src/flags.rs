@@ -14,6 +14,9 @@ pub(crate) struct Global {
     /// CPU threads for the tensor work [default: one for each core]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
+    /// Take only algorithms that give the same numbers in every run, slower on a GPU; on a CPU all do
+    #[arg(long, global = true)]
+    pub(crate) deterministic: bool,
     /// Print results as JSON on standard output, for programs
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -66,6 +66,9 @@ fn fits(config: &Config, images: usize, global: &Global) -> anyhow::Result<bool>
     if let Some(threads) = global.threads {
         command.args(["--threads", &threads.to_string()]);
     }
+    if global.deterministic {
+        command.arg("--deterministic");
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().context("--batch auto: a process to try a step in cannot be started")?;
     if let Some(mut stdin) = child.stdin.take() {

@@ -55,7 +55,8 @@ pub(crate) struct Train {
     /// [default: stop]
     #[arg(long, value_name = "WHAT")]
     on_nan: Option<String>,
-    /// Images of a step; auto: those of the preset, in parts if not all fit into memory at the same time
+    /// Images of a step; auto: the default, in parts if not all fit into memory at the same time [default: train.batch of
+    /// the preset]
     #[arg(long, value_name = "N|auto")]
     batch: Option<BatchSize>,
     /// Run folder [default: runs/PRESET]
