@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Write the rows as JSON.
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
+    /// Rows of an earlier run of the same commit, as --json wrote them: for a table made in parts.
+    #[arg(long, value_name = "FILE.json")]
+    with: Option<PathBuf>,
     /// Refuses to change Cargo.lock.
     #[arg(long)]
     locked: bool,
@@ -119,7 +122,7 @@ fn harness(workspace: &Workspace, args: &Args, programs: &Programs, bad_input: O
     for (flag, number) in [("--seed", args.seed), ("--jobs", args.jobs.map(|jobs| jobs as u64))] {
         command.args(number.map(|number| format!("{flag}={number}")));
     }
-    for (flag, path) in [("--out", &args.out), ("--json", &args.json)] {
+    for (flag, path) in [("--out", &args.out), ("--json", &args.json), ("--with", &args.with)] {
         if let Some(path) = path {
             command.arg(flag).arg(path);
         }

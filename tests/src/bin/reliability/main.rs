@@ -7,6 +7,7 @@
 mod checks;
 mod context;
 mod draws;
+mod earlier;
 mod machine;
 mod outcome;
 mod report;
@@ -65,6 +66,9 @@ struct Args {
     /// Write the rows as JSON
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
+    /// Rows of an earlier run of the same commit, for a table made in parts
+    #[arg(long, value_name = "FILE.json")]
+    with: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -102,6 +106,9 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         rows.push(row);
     }
     let machine = Machine::this(&context)?;
+    if let Some(path) = &args.with {
+        rows = earlier::add(path, rows, &machine, &context)?;
+    }
     println!("\n{}", report::table(&rows));
     let write = |path: &Path, text: String| {
         std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))

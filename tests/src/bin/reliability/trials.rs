@@ -20,7 +20,7 @@ impl<T> Tried<T> {
 }
 
 /// Runs trials 0 to `count - 1`, `jobs` at a time; a trial that fails its promise is an error. Tells how far it is
-/// after each tenth.
+/// after each tenth, and every failure.
 pub(crate) fn run<T: Send>(
     jobs: usize,
     count: u64,
@@ -38,7 +38,12 @@ pub(crate) fn run<T: Send>(
             let Ok(mut tried) = tried.lock() else { return };
             match result {
                 Ok(value) => tried.held.push(value),
-                Err(error) => tried.complaints.push(format!("trial {number}: {error:#}")),
+                Err(error) => {
+                    // At once: the end may be hours away.
+                    let complaint = format!("trial {number}: {error:#}");
+                    println!("    {complaint}");
+                    tried.complaints.push(complaint);
+                }
             }
             let done = tried.count();
             if count >= 10 && done * 10 / count != (done - 1) * 10 / count {
