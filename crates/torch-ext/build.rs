@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 const WRAPPERS: &[&str] = &[
     "cpp/error.cpp",
     "cpp/determinism.cpp",
+    "cpp/layout.cpp",
     "cpp/norm/autograd.cpp",
     "cpp/norm/dispatch.cpp",
     "cpp/norm/norm.cpp",

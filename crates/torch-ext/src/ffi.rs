@@ -12,6 +12,14 @@ unsafe extern "C" {
     pub(crate) fn torch_ext_set_deterministic(on: bool) -> *mut c_char;
     pub(crate) fn torch_ext_deterministic(on: *mut bool) -> *mut c_char;
 
+    /// The caller owns `*out`.
+    pub(crate) fn torch_ext_channels_last(
+        x: *const C_tensor,
+        kind: i32,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    pub(crate) fn torch_ext_is_channels_last(x: *const C_tensor, yes: *mut bool) -> *mut c_char;
+
     /// `shift` and `scale_shift` may be null; the caller owns `*out`.
     pub(crate) fn torch_ext_group_norm(
         x: *const C_tensor,

@@ -1,10 +1,12 @@
 //! The residual block (Ho et al. 2020, App. B): norm, SiLU, convolution, twice; the time enters between.
 
 use tch::Tensor;
+use torch_ext::Modulation;
 
 use crate::error::UNetError;
-use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, Pass};
+use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear};
 use crate::params::ParamStore;
+use crate::pass::Pass;
 use config::{TimeForm, TimeInjection, UNetConfig};
 
 pub(crate) struct ResBlock {
@@ -54,27 +56,21 @@ impl ResBlock {
 
     /// `x` `[b, c_in, h, w]` and `temb` `[b, d]` (after its SiLU) to `[b, c_out, h, w]`.
     pub(crate) fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Tensor {
-        let h = self.conv1.forward(&self.norm1.forward(x).silu(), pass); // [b, c_out, h, w]
-        let h = self.inject(h, temb);
-        let h = h.silu().dropout(self.dropout, pass.train);
+        let h = self.norm1.forward(x, Modulation::None, true, pass);
+        let h = self.conv1.forward(&h, pass); // [b, c_out, h, w]
+        // The time is added before the second normalisation, or scales and shifts after it.
+        let time = self.time.as_ref().map(|(linear, form)| (linear.forward(temb), form));
+        let time = match &time {
+            None => Modulation::None,
+            Some((shift, TimeForm::Additive)) => Modulation::Shift(shift),
+            Some((both, TimeForm::ScaleShift)) => Modulation::ScaleShift(both),
+        };
+        let h = self.norm2.forward(&h, time, true, pass).dropout(self.dropout, pass.train);
         let h = self.conv2.forward(&h, pass);
         // conv2 starts at zero, so a fresh block is exactly its skip path.
         match &self.skip {
             Some(skip) => skip.forward(x, pass) + h,
             None => x + h,
-        }
-    }
-
-    /// The second normalisation, with the time added before it or scaling and shifting after it.
-    fn inject(&self, h: Tensor, temb: &Tensor) -> Tensor {
-        let Some((linear, form)) = &self.time else { return self.norm2.forward(&h) };
-        let projected = linear.forward(temb).to_kind(h.kind()).unsqueeze(-1).unsqueeze(-1);
-        match form {
-            TimeForm::Additive => self.norm2.forward(&(h + projected)),
-            TimeForm::ScaleShift => {
-                let halves = projected.chunk(2, 1); // two of [b, c_out, 1, 1]
-                self.norm2.forward(&h) * (1.0 + &halves[0]) + &halves[1]
-            }
         }
     }
 }
