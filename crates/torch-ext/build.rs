@@ -9,24 +9,47 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// Wrappers around libtorch. Each takes seconds to compile, for its headers.
-const WRAPPERS: &[&str] = &["cpp/error.cpp", "cpp/determinism.cpp"];
+const WRAPPERS: &[&str] = &[
+    "cpp/error.cpp",
+    "cpp/determinism.cpp",
+    "cpp/layout.cpp",
+    "cpp/norm/autograd.cpp",
+    "cpp/norm/dispatch.cpp",
+    "cpp/norm/norm.cpp",
+];
+
+/// The inner loops, without any header of libtorch, once for each of these: name, floats in a vector, flags.
+/// The program picks one when it runs, so it runs on machines that have less than this one.
+const BASE: (&str, &str, &[&str]) = ("base", "4", &[]);
+const X86: [(&str, &str, &[&str]); 2] = [
+    ("avx2", "8", &["-mavx2", "-mfma"]),
+    ("avx512", "16", &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"]),
+];
 
 fn main() {
     rpath::main();
     println!("cargo:rerun-if-changed=cpp");
 
+    let x86 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
     let include = include_folder();
-    let mut build = compiler();
+    let mut build = compiler(x86);
     build
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .files(WRAPPERS);
     build.compile("torch_ext");
+
+    let sets = X86.iter().filter(|_| x86).chain([&BASE]);
+    for (name, lanes, flags) in sets {
+        let mut build = compiler(x86);
+        build.define("TORCH_EXT_ISA", *name).define("TORCH_EXT_LANES", *lanes).flag("-fno-math-errno");
+        build.flags(flags.iter()).file("cpp/norm/kernels.cpp").compile(&format!("torch_ext_{name}"));
+    }
 }
 
 /// C++17, optimised whatever the profile: the kernels are of no use otherwise.
-fn compiler() -> cc::Build {
+fn compiler(x86: bool) -> cc::Build {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").pic(true).opt_level(3).debug(false);
     // libtorch's headers warn about themselves.
@@ -35,6 +58,9 @@ fn compiler() -> cc::Build {
     // Other compilers would bring a second runtime into the process, so there the kernels take one thread.
     if build.get_compiler().is_like_gnu() {
         build.flag("-fopenmp");
+    }
+    if x86 {
+        build.define("TORCH_EXT_X86", None);
     }
     build
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 
+use tch::{Device, Kind};
 use thiserror::Error;
 
 use crate::ffi;
@@ -17,6 +18,44 @@ pub enum TorchExtError {
         call: &'static str,
         /// What the exception said, without its stack trace.
         text: String,
+    },
+    /// A tensor of a shape that does not fit.
+    #[error("{what} has shape {got:?}, expected {expected}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// Its shape.
+        got: Vec<i64>,
+        /// The wanted shape.
+        expected: String,
+    },
+    /// A tensor of another element type.
+    #[error("{what} is {got:?}, expected {expected}")]
+    Kind {
+        /// Which tensor.
+        what: &'static str,
+        /// Its element type.
+        got: Kind,
+        /// The wanted types.
+        expected: &'static str,
+    },
+    /// A tensor that is not in the host's memory.
+    #[error("{call}: {what} is on {got:?}, expected Cpu")]
+    Device {
+        /// The function of this crate.
+        call: &'static str,
+        /// Which tensor.
+        what: &'static str,
+        /// Where it is.
+        got: Device,
+    },
+    /// Channels that do not make that many groups.
+    #[error("{channels} channels do not make {groups} groups")]
+    Groups {
+        /// Number of groups.
+        groups: i64,
+        /// Number of channels.
+        channels: i64,
     },
 }
 

@@ -1,10 +1,12 @@
 //! Self-attention over the pixels of a feature map, with a residual connection (Ho et al. 2020, App. B).
 
 use tch::Tensor;
+use torch_ext::Modulation;
 
 use crate::error::UNetError;
 use crate::layers::{GroupNorm, Init, Linear};
 use crate::params::ParamStore;
+use crate::pass::Pass;
 use config::UNetConfig;
 
 pub(crate) struct Attention {
@@ -38,10 +40,13 @@ impl Attention {
     }
 
     /// `[b, c, h, w]` to the same shape.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, UNetError> {
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
         let size = x.size();
-        let (b, c, pixels) = (size[0], size[1], size[2] * size[3]);
-        let tokens = self.norm.forward(x)?.f_view([b, c, pixels])?.f_transpose(1, 2)?; // [b, hw, c]
+        let (b, c, h, w) = (size[0], size[1], size[2], size[3]);
+        let pixels = h * w;
+        // With the channels innermost, neither this nor the way back is a copy.
+        let tokens = self.norm.forward(x, Modulation::None, false, pass)?;
+        let tokens = tokens.f_permute([0, 2, 3, 1])?.f_reshape([b, pixels, c])?; // [b, hw, c]
         let split = |linear: &Linear| -> Result<Tensor, UNetError> {
             let heads = [b, pixels, self.heads, c / self.heads];
             Ok(linear.forward(&tokens)?.f_view(heads)?.f_transpose(1, 2)?)
@@ -51,7 +56,7 @@ impl Attention {
         let mixed =
             Tensor::f_scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, false, None, false)?;
         let mixed = mixed.f_transpose(1, 2)?.f_reshape([b, pixels, c])?;
-        let out = self.to_out.forward(&mixed)?.f_transpose(1, 2)?.f_reshape(&size)?; // [b, c, h, w]
+        let out = self.to_out.forward(&mixed)?.f_view([b, h, w, c])?.f_permute([0, 3, 1, 2])?; // [b, c, h, w]
         Ok(x.f_add(&out)?)
     }
 }

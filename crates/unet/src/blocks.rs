@@ -4,8 +4,8 @@ use tch::Tensor;
 
 use crate::attention::Attention;
 use crate::error::UNetError;
-use crate::layers::Pass;
 use crate::params::ParamStore;
+use crate::pass::Pass;
 use crate::resample::{Downsample, Upsample};
 use crate::resblock::ResBlock;
 use config::UNetConfig;
@@ -35,7 +35,7 @@ impl Stage {
     fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
         let h = self.block.forward(x, temb, pass)?;
         match &self.attention {
-            Some(attention) => attention.forward(&h),
+            Some(attention) => attention.forward(&h, pass),
             None => Ok(h),
         }
     }

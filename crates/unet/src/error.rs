@@ -42,6 +42,9 @@ pub enum UNetError {
     /// Weights do not load or save.
     #[error(transparent)]
     Weights(#[from] tensor_io::TensorIoError),
+    /// Our own operations, or libtorch in them, refused.
+    #[error(transparent)]
+    Fused(#[from] torch_ext::TorchExtError),
     /// libtorch refused.
     #[error(transparent)]
     Torch(#[from] tch::TchError),

@@ -4,39 +4,11 @@
 //! their gradients come back as f32.
 
 use tch::{Kind, Tensor};
+use torch_ext::Modulation;
 
 use crate::error::UNetError;
 use crate::params::ParamStore;
-
-/// How the network is run this time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Pass {
-    /// Dropout is active.
-    pub train: bool,
-    /// Element type of the feature maps: [`Kind::Float`] or [`Kind::BFloat16`].
-    pub kind: Kind,
-}
-
-impl Pass {
-    /// Without dropout, in f32.
-    #[must_use]
-    pub fn eval() -> Self {
-        Self { train: false, kind: Kind::Float }
-    }
-
-    /// With dropout, in f32.
-    #[must_use]
-    pub fn train() -> Self {
-        Self { train: true, kind: Kind::Float }
-    }
-
-    /// The same pass in another precision.
-    #[must_use]
-    pub fn with_kind(self, kind: Kind) -> Self {
-        Self { kind, ..self }
-    }
-}
+use crate::pass::{Pass, Path};
 
 /// How a weight starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +64,9 @@ impl Conv2d {
 
     /// `[b, c_in, h, w]` to `[b, c_out, h / stride, w / stride]`.
     pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
-        let (weight, bias) = (cast(&self.weight, pass.kind)?, cast(&self.bias, pass.kind)?);
+        let bias = cast(&self.bias, pass.kind)?;
+        // libtorch takes the layout of the result from input and weight.
+        let weight = pass.layout(&self.weight)?;
         Ok(x.f_conv2d(&weight, Some(&bias), self.stride, self.padding, 1, 1)?)
     }
 }
@@ -146,11 +120,38 @@ impl GroupNorm {
         })
     }
 
-    /// `[b, c, ..]` to the same shape.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, UNetError> {
+    /// The norm of `x` `[b, c, h, w]`, modulated by the time, and its SiLU when `silu`; in the type of `x`.
+    ///
+    /// The one place that chooses between the fused operation of `torch-ext` and libtorch's own.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        time: Modulation<'_>,
+        silu: bool,
+        pass: &Pass,
+    ) -> Result<Tensor, UNetError> {
+        if pass.path_on(x.device()) == Path::Fused {
+            let Self { weight, bias, groups, eps } = self;
+            let norm = torch_ext::GroupNorm { weight, bias, groups: *groups, eps: *eps };
+            return Ok(torch_ext::group_norm(x, &norm, time, silu)?);
+        }
+        let y = self.plain(x, time)?;
+        Ok(if silu { y.f_silu()? } else { y })
+    }
+
+    fn plain(&self, x: &Tensor, time: Modulation<'_>) -> Result<Tensor, UNetError> {
         let kind = x.f_kind()?;
         let (weight, bias) = (cast(&self.weight, kind)?, cast(&self.bias, kind)?);
-        Ok(x.f_group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true)?)
+        let norm = |x: &Tensor| x.f_group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true);
+        let per_channel = |time: &Tensor| time.f_to_kind(kind)?.f_unsqueeze(-1)?.f_unsqueeze(-1);
+        Ok(match time {
+            Modulation::Shift(shift) => norm(&x.f_add(&per_channel(shift)?)?)?,
+            Modulation::ScaleShift(both) => {
+                let halves = per_channel(both)?.f_chunk(2, 1)?; // two of [b, c, 1, 1]
+                norm(x)?.f_mul(&halves[0].f_add_scalar(1.0)?)?.f_add(&halves[1])?
+            }
+            _ => norm(x)?,
+        })
     }
 }
 

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
+use torch_ext::Modulation;
 
 use crate::blocks::{Bottom, DownLevel, UpLevel};
 use crate::error::UNetError;
 use crate::labels;
-use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, Pass};
+use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear};
 use crate::params::ParamStore;
+use crate::pass::Pass;
 use crate::time::TimeNet;
 use config::{TimeInjection, UNetConfig};
 
@@ -104,7 +106,7 @@ impl UNet {
         pass: &Pass,
     ) -> Result<Tensor, UNetError> {
         self.check(x_t, t, class)?;
-        let x = x_t.f_to_device(self.device)?.f_to_kind(pass.kind)?;
+        let x = pass.layout(&x_t.f_to_device(self.device)?)?;
         let t = t.f_to_device(self.device)?;
         let class = class.map(|labels| labels.f_to_device(self.device)).transpose()?;
 
@@ -123,8 +125,8 @@ impl UNet {
         for level in &self.up {
             h = level.forward(h, &temb, &mut skips, pass)?;
         }
-        let h = self.norm_out.forward(&h)?.f_silu()?;
-        Ok(self.conv_out.forward(&h, pass)?.f_to_kind(Kind::Float)?)
+        let h = self.norm_out.forward(&h, Modulation::None, true, pass)?;
+        Ok(self.conv_out.forward(&h, pass)?.f_to_kind(Kind::Float)?.f_contiguous()?)
     }
 
     fn check(&self, x_t: &Tensor, t: &Tensor, class: Option<&Tensor>) -> Result<(), UNetError> {

@@ -4,8 +4,9 @@
 use tch::Tensor;
 
 use crate::error::UNetError;
-use crate::layers::{Conv2d, Init, Kernel, Pass};
+use crate::layers::{Conv2d, Init, Kernel};
 use crate::params::ParamStore;
+use crate::pass::Pass;
 use config::DownsamplePadding;
 
 pub(crate) struct Downsample {

@@ -1,10 +1,12 @@
 //! The residual block (Ho et al. 2020, App. B): norm, SiLU, convolution, twice; the time enters between.
 
 use tch::Tensor;
+use torch_ext::Modulation;
 
 use crate::error::UNetError;
-use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, Pass};
+use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear};
 use crate::params::ParamStore;
+use crate::pass::Pass;
 use config::{TimeForm, TimeInjection, UNetConfig};
 
 pub(crate) struct ResBlock {
@@ -54,28 +56,21 @@ impl ResBlock {
 
     /// `x` `[b, c_in, h, w]` and `temb` `[b, d]` (after its SiLU) to `[b, c_out, h, w]`.
     pub(crate) fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
-        let h = self.conv1.forward(&self.norm1.forward(x)?.f_silu()?, pass)?; // [b, c_out, h, w]
-        let h = self.inject(&h, temb)?;
-        let h = h.f_silu()?.f_dropout(self.dropout, pass.train)?;
+        let h = self.norm1.forward(x, Modulation::None, true, pass)?;
+        let h = self.conv1.forward(&h, pass)?; // [b, c_out, h, w]
+        // The time is added before the second normalisation, or scales and shifts after it.
+        let projected = self.time.as_ref().map(|(linear, _)| linear.forward(temb)).transpose()?;
+        let time = match (&projected, &self.time) {
+            (Some(shift), Some((_, TimeForm::Additive))) => Modulation::Shift(shift),
+            (Some(both), Some((_, TimeForm::ScaleShift))) => Modulation::ScaleShift(both),
+            _ => Modulation::None,
+        };
+        let h = self.norm2.forward(&h, time, true, pass)?.f_dropout(self.dropout, pass.train)?;
         let h = self.conv2.forward(&h, pass)?;
         // conv2 starts at zero, so a fresh block is exactly its skip path.
         Ok(match &self.skip {
             Some(skip) => skip.forward(x, pass)?.f_add(&h)?,
             None => x.f_add(&h)?,
         })
-    }
-
-    /// The second normalisation, with the time added before it or scaling and shifting after it.
-    fn inject(&self, h: &Tensor, temb: &Tensor) -> Result<Tensor, UNetError> {
-        let Some((linear, form)) = &self.time else { return self.norm2.forward(h) };
-        let projected = linear.forward(temb)?.f_to_kind(h.f_kind()?)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
-        match form {
-            TimeForm::Additive => self.norm2.forward(&h.f_add(&projected)?),
-            TimeForm::ScaleShift => {
-                let halves = projected.f_chunk(2, 1)?; // two of [b, c_out, 1, 1]
-                let scaled = self.norm2.forward(h)?.f_mul(&halves[0].f_add_scalar(1.0)?)?;
-                Ok(scaled.f_add(&halves[1])?)
-            }
-        }
     }
 }

@@ -1,0 +1,19 @@
+#include "kernels.h"
+
+namespace torch_ext {
+
+const KernelTable& kernels([[maybe_unused]] int64_t lanes) {
+#ifdef TORCH_EXT_X86
+  __builtin_cpu_init();
+  if (lanes >= 16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+    return avx512::table;
+  }
+  if (lanes >= 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    return avx2::table;
+  }
+#endif
+  return base::table;
+}
+
+}  // namespace torch_ext

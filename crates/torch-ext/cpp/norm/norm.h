@@ -1,0 +1,52 @@
+// Group normalisation of one tensor, without libtorch's bookkeeping: pointers in, pointers out.
+#pragma once
+
+#include "kernels.h"
+#include "sums.h"
+
+#include <cstdint>
+
+namespace torch_ext {
+
+// The numbers that the normalised ones are multiplied with and moved by, and what is added before. `shift`,
+// `scale` and `offset` belong to an image, are null or [n, c], and their rows lie `stride` apart:
+//   xhat = (x + shift - mean) rstd,   y = (xhat weight + bias) (1 + scale) + offset.
+template <class A>
+struct Modulation {
+  const A* weight;  // [c]
+  const A* bias;    // [c]
+  const A* shift;   // [n, c]
+  const A* scale;   // [n, c], with `offset` in the second half of the same row
+  int64_t shift_stride, scale_stride;
+};
+
+// What the backward pass needs of the forward pass.
+template <class A>
+struct Statistics {
+  A* mean;       // [n, g], of x + shift
+  A* rstd;       // [n, g]
+  A* mean_xhat;  // [n, c], of a channel's xhat over an image
+};
+
+// What the backward pass computes. Null where nobody asks, but for dx.
+template <class A>
+struct Gradients {
+  A* weight;  // [c]
+  A* bias;    // [c]
+  A* shift;   // [n, c]
+  A* scale;   // [n, 2 c], that of `offset` in the second half of a row
+};
+
+template <class T, class A>
+void norm_forward(
+    const Kernels<T, A>& kernels, const Shape& shape, const T* x, const Modulation<A>& modulation, double eps,
+    bool silu, const Statistics<A>& statistics, T* z);
+
+// `dz`: images lie `dz_image` numbers apart, pixels `dz_pixel`.
+template <class T, class A>
+void norm_backward(
+    const Kernels<T, A>& kernels, const Shape& shape, const T* x, const T* dz, int64_t dz_image,
+    int64_t dz_pixel, const Modulation<A>& modulation, bool silu, const Statistics<A>& statistics, T* dx,
+    const Gradients<A>& gradients);
+
+}  // namespace torch_ext

@@ -1,0 +1,151 @@
+//! Group normalisation and what surrounds it in a residual block, as one operation on the CPU.
+
+use std::ptr;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{TorchExtError, checked};
+use crate::ffi;
+
+/// What the time does to a feature map around its normalisation. The tensors may require gradients.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Modulation<'a> {
+    /// Nothing.
+    None,
+    /// Added before: `[b, c]`, norm of `x + shift` (Ho et al. 2020).
+    Shift(&'a Tensor),
+    /// `[b, 2 c]`, scales and then shifts: `norm(x) (1 + scale) + shift` (Dhariwal & Nichol 2021).
+    ScaleShift(&'a Tensor),
+}
+
+/// The numbers of a group normalisation (Wu & He 2018).
+#[derive(Debug, Clone, Copy)]
+pub struct GroupNorm<'a> {
+    /// `[c]`.
+    pub weight: &'a Tensor,
+    /// `[c]`.
+    pub bias: &'a Tensor,
+    /// How many groups the channels make.
+    pub groups: i64,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+/// The vectors that the kernel computes with. Whatever is asked for, it takes none that the processor lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Vectors {
+    /// The widest there are.
+    Best,
+    /// At most 8 floats, as AVX2 has.
+    UpTo8,
+    /// At most 4 floats, which every processor of the architecture has.
+    UpTo4,
+}
+
+/// `norm(x)`, modulated, and its SiLU when asked for, in one pass for the statistics and one for the result;
+/// the gradient likewise. Statistics and sums are f32 within a few hundred numbers and f64 beyond.
+///
+/// `x` is `[b, c, h, w]`, f32, bf16 or f64 on the CPU, in any memory layout; the result has its shape and type
+/// and is channels_last. Weight, bias and modulation are f32, or f64 when `x` is. Results do not depend on the
+/// number of threads. The gradient of the gradient is refused when it is asked for.
+///
+/// # Errors
+/// [`TorchExtError::Device`], [`TorchExtError::Kind`], [`TorchExtError::Shape`] and [`TorchExtError::Groups`]
+/// for tensors that do not fit; [`TorchExtError::Torch`] when libtorch refuses (memory).
+pub fn group_norm(
+    x: &Tensor,
+    norm: &GroupNorm<'_>,
+    modulation: Modulation<'_>,
+    silu: bool,
+) -> Result<Tensor, TorchExtError> {
+    group_norm_with(x, norm, modulation, silu, Vectors::Best)
+}
+
+/// [`group_norm`] with vectors of a limited width, to compare them.
+///
+/// # Errors
+/// Those of [`group_norm`].
+pub fn group_norm_with(
+    x: &Tensor,
+    norm: &GroupNorm<'_>,
+    modulation: Modulation<'_>,
+    silu: bool,
+    vectors: Vectors,
+) -> Result<Tensor, TorchExtError> {
+    let lanes = match vectors {
+        Vectors::Best => 16,
+        Vectors::UpTo8 => 8,
+        Vectors::UpTo4 => 4,
+    };
+    check(x, norm, modulation)?;
+    let (shift, scale_shift) = match modulation {
+        Modulation::None => (ptr::null(), ptr::null()),
+        Modulation::Shift(shift) => (shift.as_ptr(), ptr::null()),
+        Modulation::ScaleShift(both) => (ptr::null(), both.as_ptr()),
+    };
+    let (weight, bias) = (norm.weight.as_ptr(), norm.bias.as_ptr());
+    let mut out = ptr::null_mut();
+    // SAFETY: the pointers are those of tensors borrowed until the call is over, or null where null is allowed;
+    // device, types and shapes are what the kernel takes. `out` is written when there is no error.
+    let text = unsafe {
+        ffi::torch_ext_group_norm(
+            x.as_ptr(),
+            weight,
+            bias,
+            shift,
+            scale_shift,
+            norm.groups,
+            norm.eps,
+            silu,
+            lanes,
+            &raw mut out,
+        )
+    };
+    checked("group_norm", text)?;
+    // SAFETY: without an error `out` is a new tensor that nobody else owns.
+    Ok(unsafe { Tensor::from_ptr(out) })
+}
+
+fn check(x: &Tensor, norm: &GroupNorm<'_>, modulation: Modulation<'_>) -> Result<(), TorchExtError> {
+    const CALL: &str = "group_norm";
+    let size = x.size();
+    let &[b, c, h, w] = &size[..] else {
+        return Err(TorchExtError::Shape { what: "x", got: size, expected: "[b, c, h, w]".to_owned() });
+    };
+    if [b, c, h, w].contains(&0) {
+        let expected = "[b, c, h, w], none of them 0".to_owned();
+        return Err(TorchExtError::Shape { what: "x", got: size, expected });
+    }
+    if norm.groups < 1 || c % norm.groups != 0 {
+        return Err(TorchExtError::Groups { groups: norm.groups, channels: c });
+    }
+    let kind = match x.kind() {
+        Kind::Float | Kind::BFloat16 => Kind::Float,
+        Kind::Double => Kind::Double,
+        got => return Err(TorchExtError::Kind { what: "x", got, expected: "Float, BFloat16 or Double" }),
+    };
+    let parts = [("weight", norm.weight, vec![c]), ("bias", norm.bias, vec![c])];
+    let modulation = match modulation {
+        Modulation::None => None,
+        Modulation::Shift(shift) => Some(("the shift", shift, vec![b, c])),
+        Modulation::ScaleShift(both) => Some(("the scale and shift", both, vec![b, 2 * c])),
+    };
+    for (what, tensor, expected) in parts.into_iter().chain(modulation) {
+        if tensor.size() != expected {
+            return Err(TorchExtError::Shape { what, got: tensor.size(), expected: format!("{expected:?}") });
+        }
+        if tensor.kind() != kind {
+            let expected = if kind == Kind::Float { "Float" } else { "Double" };
+            return Err(TorchExtError::Kind { what, got: tensor.kind(), expected });
+        }
+        on_cpu(CALL, what, tensor)?;
+    }
+    on_cpu(CALL, "x", x)
+}
+
+fn on_cpu(call: &'static str, what: &'static str, tensor: &Tensor) -> Result<(), TorchExtError> {
+    let got = tensor.device();
+    if got == Device::Cpu { Ok(()) } else { Err(TorchExtError::Device { call, what, got }) }
+}

@@ -1,0 +1,7 @@
+//! The fused group normalisation against libtorch's own operations: values, gradients, what is refused.
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+mod agreement;
+mod case;
+mod refusals;
+mod special;

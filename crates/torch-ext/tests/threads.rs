@@ -1,0 +1,51 @@
+//! The number of threads is the process's, so it has a test process of its own.
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+use tch::{Kind, Tensor};
+use torch_ext::{GroupNorm, Modulation, group_norm};
+
+fn normals(size: &[i64], stream: u64) -> Tensor {
+    let count = size.iter().product::<i64>() as usize;
+    let numbers = random::Stream::new(3, random::Purpose::Figure, stream, 0).normals(count);
+    Tensor::from_slice(&numbers).view(size)
+}
+
+/// The result and every gradient.
+fn everything(size: [i64; 4], kind: Kind) -> Vec<Tensor> {
+    let (b, c) = (size[0], size[1]);
+    let x = normals(&size, 0).to_kind(kind).set_requires_grad(true);
+    let parameters = [normals(&[c], 1), normals(&[c], 2), normals(&[b, c], 3)];
+    let [weight, bias, shift] = parameters.map(|parameter| parameter.set_requires_grad(true));
+    let norm = GroupNorm { weight: &weight, bias: &bias, groups: 4, eps: 1e-5 };
+    let z = group_norm(&x, &norm, Modulation::Shift(&shift), true).unwrap();
+    (&z * normals(&size, 4).to_kind(kind)).sum(Kind::Float).backward();
+    vec![z.detach(), x.grad(), weight.grad(), bias.grad(), shift.grad()]
+}
+
+/// One image for many threads is cut in chunks, many images are not: both have the sums of one thread.
+#[test]
+fn results_are_the_same_bits_for_any_number_of_threads() {
+    for kind in [Kind::Float, Kind::BFloat16] {
+        for size in [[1, 32, 64, 48], [2, 12, 50, 41], [5, 64, 16, 16], [9, 8, 3, 3]] {
+            tch::set_num_threads(1);
+            let expected = everything(size, kind);
+            for threads in [2, 3, 8] {
+                tch::set_num_threads(threads);
+                assert_eq!(everything(size, kind), expected, "{size:?} {kind:?} with {threads} threads");
+            }
+        }
+    }
+}
+
+/// An image's numbers do not depend on the images beside it.
+#[test]
+fn images_of_a_batch_do_not_see_each_other() {
+    let x = normals(&[3, 16, 20, 20], 0);
+    let (weight, bias) = (normals(&[16], 1), normals(&[16], 2));
+    let norm = GroupNorm { weight: &weight, bias: &bias, groups: 4, eps: 1e-5 };
+    let together = group_norm(&x, &norm, Modulation::None, true).unwrap();
+    for n in 0..3 {
+        let alone = group_norm(&x.narrow(0, n, 1), &norm, Modulation::None, true).unwrap();
+        assert_eq!(alone, together.narrow(0, n, 1));
+    }
+}

@@ -1,0 +1,67 @@
+//! How the network is run: precision, dropout, and which operations do the work.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::UNetError;
+
+/// How the network is run this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pass {
+    /// Dropout is active.
+    pub train: bool,
+    /// Element type of the feature maps: [`Kind::Float`] or [`Kind::BFloat16`].
+    pub kind: Kind,
+    /// Only libtorch's own operations, in its default layout: the reference that the fast ones are compared with.
+    pub plain: bool,
+}
+
+/// What does the work on some device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// libtorch's operations, in its default layout.
+    Plain,
+    /// Normalisation, modulation and SiLU in one operation, feature maps with their channels innermost.
+    Fused,
+}
+
+impl Pass {
+    /// Without dropout, in f32.
+    #[must_use]
+    pub fn eval() -> Self {
+        Self { train: false, kind: Kind::Float, plain: false }
+    }
+
+    /// With dropout, in f32.
+    #[must_use]
+    pub fn train() -> Self {
+        Self { train: true, ..Self::eval() }
+    }
+
+    /// The same pass in another precision.
+    #[must_use]
+    pub fn with_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// The same pass through libtorch's own operations alone.
+    #[must_use]
+    pub fn with_plain(self, plain: bool) -> Self {
+        Self { plain, ..self }
+    }
+
+    /// The fused operation is for the CPU. The two belong together: libtorch's own normalisation is slow on channels
+    /// that are innermost, so slow that the layout loses.
+    pub(crate) fn path_on(&self, device: Device) -> Path {
+        let fused = !self.plain && device == Device::Cpu && matches!(self.kind, Kind::Float | Kind::BFloat16);
+        if fused { Path::Fused } else { Path::Plain }
+    }
+
+    /// A feature map or the weight of a convolution `[.., .., h, w]` in type and layout of this pass.
+    pub(crate) fn layout(&self, x: &Tensor) -> Result<Tensor, UNetError> {
+        Ok(match self.path_on(x.device()) {
+            Path::Fused => torch_ext::channels_last(x, self.kind)?,
+            Path::Plain => x.f_to_kind(self.kind)?,
+        })
+    }
+}

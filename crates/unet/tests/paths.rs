@@ -1,0 +1,117 @@
+//! The fast path of the CPU against libtorch's own operations, through whole networks.
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+use tch::{Device, Kind, Tensor};
+use unet::{DownsamplePadding, Pass, TimeForm, TimeInjection, UNet, UNetConfig};
+
+/// A network whose last convolutions have left their zeros, so that everything before them counts.
+fn network(config: &UNetConfig) -> UNet {
+    let net = UNet::new(config, 1000, Device::Cpu, 0).unwrap();
+    let _no_grad = tch::no_grad_guard();
+    for (index, (_, param)) in net.params().iter().enumerate() {
+        let noise = normals(&param.size(), 100 + index as u64) * 0.05;
+        let _ = param.shallow_clone().f_add_(&noise).unwrap();
+    }
+    net
+}
+
+fn normals(size: &[i64], stream: u64) -> Tensor {
+    let count = size.iter().product::<i64>() as usize;
+    let numbers = random::Stream::new(5, random::Purpose::Figure, stream, 0).normals(count);
+    tensor_io::from_slice(&numbers, size).unwrap()
+}
+
+/// The output and the gradient of every parameter, all in one list.
+fn everything(net: &UNet, size: [i64; 4], pass: &Pass) -> Vec<(String, Tensor)> {
+    let x = normals(&size, 0);
+    let t = Tensor::arange(size[0], (Kind::Int64, Device::Cpu)) * 300;
+    for (_, param) in net.params() {
+        param.shallow_clone().zero_grad();
+    }
+    let eps = net.forward(&x, &t, None, pass).unwrap();
+    assert_eq!((eps.kind(), eps.is_contiguous()), (Kind::Float, true));
+    (&eps * normals(&size, 1)).sum(Kind::Float).backward();
+    let gradients = net.params().iter().map(|(name, param)| (name.clone(), param.grad().copy()));
+    std::iter::once(("the output".to_owned(), eps.detach())).chain(gradients).collect()
+}
+
+/// Relative L2 over all gradients together, and of the output.
+fn distances(a: &[(String, Tensor)], b: &[(String, Tensor)]) -> (f64, f64) {
+    let norm = |tensors: &mut dyn Iterator<Item = Tensor>| {
+        tensors
+            .map(|x| f64::try_from(x.to_kind(Kind::Double).square().sum(Kind::Double)).unwrap())
+            .sum::<f64>()
+            .sqrt()
+    };
+    let relative = |range: std::ops::Range<usize>| {
+        let difference = norm(&mut range.clone().map(|i| &a[i].1 - &b[i].1));
+        difference / norm(&mut range.map(|i| b[i].1.copy()))
+    };
+    (relative(0..1), relative(1..a.len()))
+}
+
+/// Networks that differ in what the fast path has to do, with the sizes of their images.
+fn networks() -> Vec<(UNetConfig, [i64; 4])> {
+    let tiny = || UNetConfig::preset("tiny-16").unwrap();
+    let odd = UNetConfig { base_channels: 20, groups: 5, in_channels: 3, out_channels: 3, ..tiny() };
+    vec![
+        (tiny(), [3, 1, 16, 16]),
+        (UNetConfig { time_form: TimeForm::ScaleShift, ..tiny() }, [2, 1, 16, 16]),
+        (UNetConfig { time_injection: TimeInjection::Input, ..tiny() }, [2, 1, 8, 24]),
+        (UNetConfig { downsample_padding: DownsamplePadding::BottomRight, ..odd }, [1, 3, 10, 6]),
+        (UNetConfig::preset("small-32").unwrap(), [2, 1, 32, 32]),
+    ]
+}
+
+#[test]
+fn f32_is_the_plain_path_within_1e_5() {
+    for (config, size) in networks() {
+        let net = network(&config);
+        let plain = everything(&net, size, &Pass::eval().with_plain(true));
+        let fast = everything(&net, size, &Pass::eval());
+        let (output, gradients) = distances(&fast, &plain);
+        assert!(
+            output <= 1e-5 && gradients <= 1e-5,
+            "{config:?}: output {output:e}, gradients {gradients:e}"
+        );
+        // Not by being the same operations.
+        assert!(output > 0.0, "{config:?}: the fast path was not taken");
+    }
+}
+
+#[test]
+fn bf16_is_no_further_from_f32_than_the_plain_path() {
+    for (config, size) in networks() {
+        let net = network(&config);
+        let exact = everything(&net, size, &Pass::eval().with_plain(true));
+        let bf16 = Pass::eval().with_kind(Kind::BFloat16);
+        let plain = distances(&everything(&net, size, &bf16.with_plain(true)), &exact);
+        let fast = distances(&everything(&net, size, &bf16), &exact);
+        assert!(
+            fast.0 <= 1.1 * plain.0,
+            "{config:?}: the output is off by {:e}, plain {:e}",
+            fast.0,
+            plain.0
+        );
+        assert!(
+            fast.1 <= 1.1 * plain.1,
+            "{config:?}: gradients are off by {:e}, plain {:e}",
+            fast.1,
+            plain.1
+        );
+    }
+}
+
+/// Dropout draws its masks in the order of memory, so only the rate is the same on both paths.
+#[test]
+fn dropout_is_a_function_of_libtorchs_seed() {
+    let net = network(&UNetConfig { dropout: 0.3, ..UNetConfig::preset("tiny-16").unwrap() });
+    let run = |seed| {
+        tch::manual_seed(seed);
+        net.forward(&normals(&[1, 1, 16, 16], 0), &Tensor::from_slice(&[7_i64]), None, &Pass::train())
+            .unwrap()
+    };
+    let first = run(1);
+    assert_eq!(run(1), first);
+    assert_ne!(run(2), first);
+}

@@ -1,0 +1,101 @@
+//! Rows of an earlier run, so that a table of hours can be made in parts.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use crate::checks::CHECKS;
+use crate::context::Context;
+use crate::machine::Machine;
+use crate::outcome::{Outcome, Row};
+
+/// Lays the rows of a file that `--json` wrote under those of this run, in the order of the table; where both have a
+/// check, this run's counts. The file has to come from the same commit, mode and seed.
+pub(crate) fn add(
+    path: &Path,
+    rows: Vec<Row>,
+    machine: &Machine,
+    context: &Context,
+) -> anyhow::Result<Vec<Row>> {
+    let told = || path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(told)?;
+    let file: Value = serde_json::from_str(&text).with_context(told)?;
+    let same = |what: &str, found: &Value, expected: Value| {
+        ensure!(*found == expected, "--with {}: expected {what} {expected}, found {found}", path.display());
+        Ok(())
+    };
+    same("full", &file["full"], context.full.into())?;
+    same("seed", &file["seed"], context.seed.into())?;
+    same("commit", &file["machine"]["commit"], machine.commit.as_str().into())?;
+    let mut rows = rows;
+    for found in file["rows"].as_array().into_iter().flatten() {
+        let check = CHECKS.iter().find(|check| found["name"] == check.name);
+        let check =
+            check.with_context(|| format!("--with {}: no such check: {}", path.display(), found["name"]))?;
+        if rows.iter().all(|row| row.check.name != check.name) {
+            rows.push(Row { check, outcome: outcome(found).with_context(told)? });
+        }
+    }
+    let place = |row: &Row| CHECKS.iter().position(|check| check.name == row.check.name);
+    rows.sort_by_key(place);
+    Ok(rows)
+}
+
+fn outcome(row: &Value) -> anyhow::Result<Outcome> {
+    let number = |key: &str| row[key].as_u64().with_context(|| format!("no {key} in {row}"));
+    let complaints = row["complaints"].as_array().with_context(|| format!("no complaints in {row}"))?;
+    Ok(Outcome {
+        tried: number("tried")?,
+        survived: number("survived")?,
+        figure: row["figure"].as_str().unwrap_or_default().to_owned(),
+        complaints: complaints.iter().map(|line| line.as_str().unwrap_or_default().to_owned()).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report;
+
+    fn machine(commit: &str) -> Machine {
+        let text = || String::from("x");
+        Machine {
+            cores: 2,
+            cpu: text(),
+            kernel: text(),
+            date: text(),
+            commit: commit.into(),
+            versions: vec![],
+        }
+    }
+
+    #[test]
+    fn rows_of_the_same_commit_are_added_in_order() {
+        let context = Context {
+            ddpm: "/p".into(),
+            faulty: None,
+            workspace: "/w".into(),
+            bad_input: None,
+            full: true,
+            seed: 7,
+            jobs: 1,
+        };
+        let row = |index: usize, tried| Row {
+            check: &CHECKS[index],
+            outcome: Outcome { tried, survived: tried, figure: "f".into(), ..Outcome::default() },
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.json");
+        let json = report::json(&[row(0, 5), row(2, 6)], &machine("abc"), &context).to_string();
+        std::fs::write(&path, json).unwrap();
+
+        let all = add(&path, vec![row(3, 8), row(2, 7)], &machine("abc"), &context).unwrap();
+        let found: Vec<_> = all.iter().map(|row| (row.check.name, row.outcome.tried)).collect();
+        let name = |index: usize| CHECKS[index].name;
+        assert_eq!(found, [(name(0), 5), (name(2), 7), (name(3), 8)]);
+        assert!(all.iter().all(|row| row.outcome.passed()));
+        let other = add(&path, vec![], &machine("def"), &context).map(|_| ()).unwrap_err().to_string();
+        assert!(other.contains("expected commit \"def\", found \"abc\""), "{other}");
+    }
+}
