@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Write the rows as JSON.
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
-    /// Rows of an earlier run of the same commit, as --json wrote them: for a table made in parts.
+    /// Rows of an earlier run, as --json wrote them: for a table made in parts.
     #[arg(long, value_name = "FILE.json")]
     with: Option<PathBuf>,
     /// Refuses to change Cargo.lock.

@@ -97,6 +97,10 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 
 fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    // An error in a box is no link of the chain.
+    if let Some(TrainerError::Caller(inner)) = cause.downcast_ref() {
+        return is_full_disk(&**inner);
+    }
     let full = |e: &io::Error| matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge);
     cause.downcast_ref().is_some_and(full)
 }
@@ -170,6 +174,8 @@ mod tests {
         assert_eq!(code(Err(hurt.into())), format!("{:?}", ExitCode::from(5)));
         let full = TrainerError::File { path, source: io::ErrorKind::StorageFull.into() };
         assert_eq!(code(Err(full.into())), format!("{:?}", ExitCode::from(6)));
+        let boxed = TrainerError::Caller(Box::new(io::Error::from(io::ErrorKind::StorageFull)));
+        assert_eq!(code(Err(boxed.into())), format!("{:?}", ExitCode::from(6)));
         let memory = anyhow::anyhow!("CUDA out of memory. Tried to allocate");
         assert_eq!(code(Err(memory)), format!("{:?}", ExitCode::from(6)));
         assert_eq!(format!("{:?}", guard(false, || panic!("boom"))), format!("{:?}", ExitCode::from(1)));

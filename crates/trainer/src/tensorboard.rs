@@ -5,9 +5,11 @@
 //! bytes are an `Event` with `wall_time` (1), `step` (2), `file_version` (3) or `summary` (5).
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::TrainerError;
 
 /// An event file, open for appending.
 #[derive(Debug)]
@@ -20,11 +22,12 @@ impl EventFile {
     /// A new file in `folder`, named after the time and the process, so that a resumed run adds one.
     ///
     /// # Errors
-    /// Those of the file system.
-    pub fn create(folder: &Path) -> io::Result<Self> {
+    /// [`TrainerError::File`], those of the file system.
+    pub fn create(folder: &Path) -> Result<Self, TrainerError> {
         let (seconds, pid) = (now() as u64, std::process::id());
         let path = folder.join(format!("events.out.tfevents.{seconds}.ddpm.{pid}"));
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let file = file.map_err(TrainerError::file(&path))?;
         let mut events = Self { file, path };
         let mut event = Message::default();
         event.double(1, now()).bytes(3, b"brain.Event:2");
@@ -41,8 +44,8 @@ impl EventFile {
     /// Adds a number under a name such as `train/loss`.
     ///
     /// # Errors
-    /// Those of the file system.
-    pub fn scalar(&mut self, tag: &str, step: u64, value: f64) -> io::Result<()> {
+    /// [`TrainerError::File`], those of the file system.
+    pub fn scalar(&mut self, tag: &str, step: u64, value: f64) -> Result<(), TrainerError> {
         let mut entry = Message::default();
         entry.bytes(1, tag.as_bytes()).float(2, value as f32);
         self.summary(step, &entry)
@@ -51,7 +54,7 @@ impl EventFile {
     /// Adds a picture, given as the bytes of a PNG file with 1 (grey) or 3 (RGB) channels.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// [`TrainerError::File`], those of the file system.
     pub fn png(
         &mut self,
         tag: &str,
@@ -59,7 +62,7 @@ impl EventFile {
         size: (u32, u32),
         channels: u32,
         png: &[u8],
-    ) -> io::Result<()> {
+    ) -> Result<(), TrainerError> {
         let (width, height) = size;
         let mut image = Message::default();
         image.varint(1, u64::from(height)).varint(2, u64::from(width)).varint(3, u64::from(channels));
@@ -69,7 +72,7 @@ impl EventFile {
         self.summary(step, &entry)
     }
 
-    fn summary(&mut self, step: u64, entry: &Message) -> io::Result<()> {
+    fn summary(&mut self, step: u64, entry: &Message) -> Result<(), TrainerError> {
         let mut summary = Message::default();
         summary.bytes(1, &entry.0);
         let mut event = Message::default();
@@ -77,8 +80,8 @@ impl EventFile {
         self.append(&event.0)
     }
 
-    fn append(&mut self, event: &[u8]) -> io::Result<()> {
-        self.file.write_all(&frame(event))
+    fn append(&mut self, event: &[u8]) -> Result<(), TrainerError> {
+        self.file.write_all(&frame(event)).map_err(TrainerError::file(&self.path))
     }
 }
 
@@ -162,6 +165,15 @@ mod tests {
         let mut message = Message::default();
         message.varint(2, 300).bytes(1, b"ab").float(2, 1.0);
         assert_eq!(message.0, [0x10, 0xac, 0x02, 0x0a, 2, b'a', b'b', 0x15, 0, 0, 0x80, 0x3f]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_told_with_the_file() {
+        let path = PathBuf::from("/dev/full");
+        let mut events = EventFile { file: OpenOptions::new().append(true).open(&path).unwrap(), path };
+        let error = events.scalar("train/loss", 7, 0.5).unwrap_err().to_string();
+        assert!(error.starts_with("/dev/full: "), "{error}");
     }
 
     #[test]

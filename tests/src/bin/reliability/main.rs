@@ -66,7 +66,7 @@ struct Args {
     /// Write the rows as JSON
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
-    /// Rows of an earlier run of the same commit, for a table made in parts
+    /// Rows of an earlier run, for a table made in parts
     #[arg(long, value_name = "FILE.json")]
     with: Option<PathBuf>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use anyhow::Context;
 use indicatif::ProgressBar;
 use ndarray::Axis;
 use sampler::{Noise, Sampler, Step};
@@ -123,7 +124,7 @@ impl Watch {
         let grid = output::class_grid(&pixels, conditioning.classes().len())?;
         let png = grid.png()?;
         let path = self.grid_path(done);
-        files::write_atomic(&path, &png)?;
+        files::write_atomic(&path, &png).with_context(|| path.display().to_string())?;
         self.events.png("samples/ema", done, (grid.width() as u32, grid.height() as u32), 3, &png)?;
         self.last_grid = Some(path);
         Ok(())
