@@ -13,6 +13,7 @@ const WRAPPERS: &[&str] = &[
     "cpp/error.cpp",
     "cpp/determinism.cpp",
     "cpp/layout.cpp",
+    "cpp/memory.cpp",
     "cpp/norm/autograd.cpp",
     "cpp/norm/dispatch.cpp",
     "cpp/norm/norm.cpp",

@@ -9,6 +9,9 @@ unsafe extern "C" {
     #[cfg(test)]
     pub(crate) fn torch_ext_throw(kind: i32) -> *mut c_char;
 
+    /// Whether it was done; no text, unlike the others.
+    pub(crate) fn torch_ext_keep_freed_memory() -> bool;
+
     pub(crate) fn torch_ext_set_deterministic(on: bool) -> *mut c_char;
     pub(crate) fn torch_ext_deterministic(on: *mut bool) -> *mut c_char;
 

@@ -9,6 +9,7 @@ mod error;
 mod ffi;
 mod group_norm;
 mod layout;
+mod memory;
 
 pub use cpu::{cpu_features, cpu_has_bf16};
 pub use cuda::{CudaError, CudaPart, load_cuda_part};
@@ -16,3 +17,4 @@ pub use determinism::{deterministic, set_deterministic};
 pub use error::TorchExtError;
 pub use group_norm::{GroupNorm, Modulation, Vectors, group_norm, group_norm_with};
 pub use layout::{channels_last, is_channels_last};
+pub use memory::keep_freed_memory;
