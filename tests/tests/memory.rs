@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use tests::{Output, Place, Running, program};
 
-/// Two steps of 2048 images of 16x16, for which these networks want more than a gigabyte.
+/// Two steps of 1024 images of 16x16, for which the network wants twice of what it gets here.
 const TRAIN: &str = "train --preset tiny-16 --set data.limit=100 --set train.steps=2 --set train.log_every=1 --set sample.count=2 \
                      --set sample.steps=2 --set precision=f32";
 /// KiB of data that the program may have.
@@ -39,10 +39,10 @@ fn micro_batch(place: &Place, run: &str) -> anyhow::Result<u64> {
 #[test]
 fn a_batch_that_is_too_large_is_an_error_of_one_line() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let output = limited(&place, &format!("{TRAIN} --run large --batch 2048"))?.expect_code(6);
+    let output = limited(&place, &format!("{TRAIN} --run large --batch 1024"))?.expect_code(6);
     let errors = output.errors();
     ensure!(errors.len() == 1, "{errors:?}");
-    for part in ["not enough memory for 2048 images of 16x16x1 at the same time", "--batch auto"] {
+    for part in ["not enough memory for 1024 images of 16x16x1 at the same time", "--batch auto"] {
         ensure!(errors[0].contains(part), "{part}: {}", errors[0]);
     }
     ensure!(place.names("large/checkpoints").is_empty(), "{:?}", place.names("large/checkpoints"));
@@ -52,12 +52,12 @@ fn a_batch_that_is_too_large_is_an_error_of_one_line() -> anyhow::Result<()> {
 #[test]
 fn the_same_batch_fits_in_parts_and_goes_on_in_the_same_parts() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let line = format!("{TRAIN} --set train.batch=2048 --batch auto --run parts");
+    let line = format!("{TRAIN} --set train.batch=1024 --batch auto --run parts");
     let output = limited(&place, &line)?.ok();
     let found = micro_batch(&place, "parts")?;
-    ensure!((1..2048).contains(&found), "{found}");
+    ensure!((1..1024).contains(&found), "{found}");
     ensure!(
-        output.stderr.contains(&format!("2048 images goes through the network {found} at a time")),
+        output.stderr.contains(&format!("1024 images goes through the network {found} at a time")),
         "{}",
         output.stderr
     );
@@ -69,7 +69,7 @@ fn the_same_batch_fits_in_parts_and_goes_on_in_the_same_parts() -> anyhow::Resul
     ensure!(output.stderr.contains("train.steps is 2 there and 3 here"), "{}", output.stderr);
     ensure!(!output.stderr.contains("micro_batch"), "{}", output.stderr);
     let _ = place.ddpm("train --resume --run parts --set train.steps=3")?.ok();
-    let said = format!("{TRAIN} --set train.batch=2048 --set train.micro_batch={found} --run said");
+    let said = format!("{TRAIN} --set train.batch=1024 --set train.micro_batch={found} --run said");
     let _ = place.ddpm(&said.replace("train.steps=2", "train.steps=3"))?.ok();
     let weights = |run: &str| place.sha256(&format!("{run}/checkpoints/step-00000003/model.safetensors"));
     ensure!(weights("parts")? == weights("said")?);

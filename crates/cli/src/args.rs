@@ -6,6 +6,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 use crate::flags::Global;
+use crate::memory;
 
 /// Train, sample, understand and exchange denoising diffusion models.
 #[derive(Debug, Parser)]
@@ -21,7 +22,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Train a network on images (Algorithm 1)
     Train(commands::train::Train),
-    /// Try one training step, to see whether it fits into memory
+    /// Try training steps, to see whether they fit into memory
     #[command(hide = true)]
     TryStep(commands::try_step::TryStep),
     /// Draw images from a trained network (Algorithm 2 and shorter ways)
@@ -60,6 +61,10 @@ impl Cli {
     /// Runs the command; the exit code of an error is not decided here.
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
         let global = &self.global;
+        // Training decides when it knows how much of the memory it takes.
+        if !matches!(self.command, Command::Train(_) | Command::TryStep(_)) {
+            memory::keep_freed();
+        }
         match &self.command {
             Command::Train(args) => return args.run(global),
             Command::TryStep(args) => args.run(global)?,

@@ -24,8 +24,5 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = args::parse();
     logging::start(&cli.global);
-    // Every step of training and sampling allocates the same large blocks.
-    let kept = torch_ext::keep_freed_memory();
-    tracing::debug!(kept, "freed memory is kept by the allocator");
     failure::guard(cli.global.verbose > 0, || cli.run())
 }

@@ -31,6 +31,13 @@ impl Available {
     }
 }
 
+/// Has freed memory kept for the next allocation, since every step of training and sampling allocates the same large
+/// blocks. Not for who is short of memory: what is kept cannot be used for everything.
+pub(crate) fn keep_freed() {
+    let kept = torch_ext::keep_freed_memory();
+    debug!(kept, "freed memory is kept by the allocator");
+}
+
 /// A limit on this process, taken back when dropped.
 pub(crate) struct Limit {
     before: Option<Rlimit>,

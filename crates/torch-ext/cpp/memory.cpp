@@ -3,7 +3,7 @@
 #include <malloc.h>
 #endif
 
-// Whether glibc took all the settings. Called without a lock: before other threads allocate.
+// Whether glibc took all the settings. It locks them itself.
 extern "C" bool torch_ext_keep_freed_memory() noexcept {
 #if defined(__GLIBC__)
   constexpr int top_pad = 64 << 20;

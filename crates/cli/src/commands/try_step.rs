@@ -1,4 +1,4 @@
-//! `ddpm try-step`, which `ddpm train --batch auto` runs: one training step, to see whether there is memory for it.
+//! `ddpm try-step`, which `ddpm train --batch auto` runs: training steps, to see whether there is memory for them.
 //!
 //! In a process of its own, since one that has run out of memory does not get back what libtorch's libraries hold, and
 //! since it may be killed.
@@ -14,13 +14,15 @@ use unet::{Pass, UNet};
 use crate::config::{Config, from_toml};
 use crate::device;
 use crate::flags::Global;
-use crate::memory::{Available, Limit};
+use crate::memory::{self, Available, Limit};
 
-/// The share of the memory that is there which a step may take: the rest is for images that wait for their step, the
-/// average's network, and what differs between steps.
+/// The share of the memory that is there which a step may take: the rest is for what the allocator cannot use, and what
+/// differs between steps.
 const SHARE: f64 = 0.8;
+/// Bytes for what a run has beside its steps: threads, images that wait, the average's network.
+const BESIDE: u64 = 64 << 20;
 
-/// Takes one step of the configuration on standard input; the exit code is 6 when memory is short.
+/// Takes two steps of the configuration on standard input; the exit code is 6 when memory is short.
 #[derive(Debug, Args)]
 pub(crate) struct TryStep {
     /// Images at the same time
@@ -36,7 +38,10 @@ impl TryStep {
         let config = from_toml(&text)?;
         config.validate()?;
         let kind = device::precision(&config.precision, device)?;
-        let bytes = |now: Available| (now.bytes as f64 * SHARE) as u64;
+        if self.images == config.train.batch {
+            memory::keep_freed();
+        }
+        let bytes = |now: Available| ((now.bytes as f64 * SHARE) as u64).saturating_sub(BESIDE);
         let _limit = Available::now().filter(|_| device == Device::Cpu).map(bytes).map(Limit::to);
         match self.step(&config, device, kind) {
             // Black images teach nothing, and such a step need not be finite: the memory was there.
@@ -45,14 +50,14 @@ impl TryStep {
         }
     }
 
-    /// So many images, and as many again of the batch, so that there are gradients to add to.
+    /// Two steps of three parts each: the second of everything finds memory in the state that it is going to be in.
     fn step(&self, config: &Config, device: Device, kind: Kind) -> Result<(), TrainerError> {
         let model = &config.model;
         let schedule = config.schedule.build()?;
         let net = UNet::new(model, schedule.steps(), device, config.seed).map_err(caller)?;
         let numbers = TrainConfig { micro_batch: self.images, ..config.train.clone() };
         let mut trainer = Trainer::new(net.params(), &schedule, &numbers, config.seed, device)?;
-        let count = numbers.batch.min(self.images.saturating_mul(2)) as i64;
+        let count = numbers.batch.min(self.images.saturating_mul(3)) as i64;
         let square = (model.image_size, model.image_size);
         let (height, width) = config.images.as_ref().map_or(square, |images| (images.height, images.width));
         let size = [count, model.in_channels as i64, height as i64, width as i64];
@@ -63,7 +68,10 @@ impl TryStep {
         let run = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(net.forward(x_t, t, labels, &pass)?)
         };
-        let _ = trainer.train_step(&Batch { images, labels }, &run)?;
+        let batch = Batch { images, labels };
+        for _ in 0..2 {
+            let _ = trainer.train_step(&batch, &run)?;
+        }
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ use crate::config::{self, Config, Layers, Override, UserFile, parse_set};
 use crate::device;
 use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
+use crate::memory;
 use crate::model::RUNS;
 use crate::output;
 use crate::signals::Signals;
@@ -210,6 +211,9 @@ impl Plan {
     ) -> anyhow::Result<ExitCode> {
         let config = &self.config;
         let _limit = batch::limit(device);
+        if config.train.micro_batch == 0 {
+            memory::keep_freed();
+        }
         let schedule = config.schedule.build()?;
         let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
         let mut trainer = Trainer::new(net.params(), &schedule, &config.train, config.seed, device)?;
