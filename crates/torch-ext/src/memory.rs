@@ -9,8 +9,8 @@ use crate::ffi;
 /// the process stays as large as it ever was. It holds for allocations of the first thread; blocks of 64 MiB and more
 /// of other threads are mapped as before.
 ///
-/// It is for programs that do little else, before they allocate much. Returns whether it was done: not with another C library, and not where the user has set the allocator up by `GLIBC_TUNABLES` or a
-/// `MALLOC_...` variable.
+/// It is for programs that do little else, before they allocate much. Returns whether it was done: not with another C
+/// library, and not where the user has set the allocator up by `GLIBC_TUNABLES` or a `MALLOC_...` variable.
 #[must_use]
 pub fn keep_freed_memory() -> bool {
     let tuned = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
