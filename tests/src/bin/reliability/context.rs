@@ -58,3 +58,19 @@ impl Context {
         cargo
     }
 }
+
+#[cfg(test)]
+impl Context {
+    /// Of paths that are not there.
+    pub(crate) fn example() -> Self {
+        Self {
+            ddpm: "/p".into(),
+            faulty: None,
+            workspace: "/w".into(),
+            bad_input: None,
+            full: true,
+            seed: 7,
+            jobs: 1,
+        }
+    }
+}

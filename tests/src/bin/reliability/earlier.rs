@@ -78,15 +78,7 @@ mod tests {
 
     #[test]
     fn rows_are_added_in_order_and_say_another_commit() {
-        let context = Context {
-            ddpm: "/p".into(),
-            faulty: None,
-            workspace: "/w".into(),
-            bad_input: None,
-            full: true,
-            seed: 7,
-            jobs: 1,
-        };
+        let context = Context::example();
         let row = |index: usize, tried| Row {
             check: CHECKS[index],
             outcome: Outcome { tried, survived: tried, figure: "f".into(), ..Outcome::default() },

@@ -121,15 +121,7 @@ mod tests {
             commit: "abc".into(),
             versions: vec!["ddpm 0.1.0".into()],
         };
-        let context = Context {
-            ddpm: "/p".into(),
-            faulty: None,
-            workspace: "/w".into(),
-            bad_input: None,
-            full: true,
-            seed: 7,
-            jobs: 1,
-        };
+        let context = Context::example();
         let text = markdown(&rows(), &machine, &context);
         for part in ["--full --seed 7", "2026-11-25", "a CPU", "| a \\| b | 3 |", "two lines", "All of it."] {
             assert!(text.contains(part), "{part}: {text}");
