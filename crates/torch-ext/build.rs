@@ -22,9 +22,10 @@ const WRAPPERS: &[&str] = &[
 /// The inner loops, without any header of libtorch, once for each of these: name, floats in a vector, flags.
 /// The program picks one when it runs, so it runs on machines that have less than this one.
 const BASE: (&str, &str, &[&str]) = ("base", "4", &[]);
-const X86: [(&str, &str, &[&str]); 2] = [
+const X86: [(&str, &str, &[&str]); 3] = [
     ("avx2", "8", &["-mavx2", "-mfma"]),
     ("avx512", "16", &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"]),
+    ("avx512_bf16", "16", &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"]),
 ];
 
 fn main() {

@@ -56,11 +56,12 @@ impl Conditioning {
         images: Range<usize>,
     ) -> anyhow::Result<Box<Model<'a>>> {
         if self.classes.is_empty() {
-            return Ok(Box::new(model::predictor(net, kind)));
+            return Ok(Box::new(model::predictor(net, kind)?));
         }
         let pass = Pass::eval().with_kind(kind);
+        let prepared = net.prepared(&pass)?;
         let network = move |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
-            Ok(net.forward(x_t, t, labels, &pass)?)
+            Ok(prepared.forward(x_t, t, labels, &pass)?)
         };
         let labels = net.labels(&self.labels(images))?;
         Ok(Box::new(self.guidance.apply(network, &labels, timesteps)?))

@@ -64,7 +64,9 @@ impl Loaded {
     }
 
     /// The network as a sampler calls it; its output stands for [`Loaded::prediction`].
-    pub(crate) fn predictor(&self) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + '_ {
+    pub(crate) fn predictor(
+        &self,
+    ) -> anyhow::Result<impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + use<>> {
         predictor(&self.net, self.kind)
     }
 
@@ -80,13 +82,14 @@ impl Loaded {
     }
 }
 
-/// A network as a sampler calls it.
+/// A network as a sampler calls it, again and again: with its weights prepared for that, as they are now.
 pub(crate) fn predictor(
     net: &UNet,
     kind: Kind,
-) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + '_ {
+) -> anyhow::Result<impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + use<>> {
     let pass = Pass::eval().with_kind(kind);
-    move |x_t, t| Ok(net.forward(x_t, t, None, &pass)?)
+    let net = net.prepared(&pass)?;
+    Ok(move |x_t: &Tensor, t: &Tensor| Ok(net.forward(x_t, t, None, &pass)?))
 }
 
 fn open_model(folder: &Path) -> anyhow::Result<Checkpoint> {

@@ -36,8 +36,10 @@ pub struct GroupNorm<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Vectors {
-    /// The widest there are.
+    /// The widest there are, with the instructions made for bf16.
     Best,
+    /// At most 16 floats, as AVX-512 has, without those instructions.
+    UpTo16,
     /// At most 8 floats, as AVX2 has.
     UpTo8,
     /// At most 4 floats, which every processor of the architecture has.
@@ -75,7 +77,8 @@ pub fn group_norm_with(
     vectors: Vectors,
 ) -> Result<Tensor, TorchExtError> {
     let lanes = match vectors {
-        Vectors::Best => 16,
+        Vectors::Best => i64::MAX,
+        Vectors::UpTo16 => 16,
         Vectors::UpTo8 => 8,
         Vectors::UpTo4 => 4,
     };

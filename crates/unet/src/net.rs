@@ -18,6 +18,7 @@ use config::{TimeInjection, UNetConfig};
 /// A U-Net on one device.
 pub struct UNet {
     config: UNetConfig,
+    timesteps: usize,
     device: Device,
     time: TimeNet,
     conv_in: Conv2d,
@@ -39,7 +40,34 @@ impl UNet {
     /// [`UNetError::Config`] when the configuration makes no network; those of libtorch (memory).
     pub fn new(config: &UNetConfig, timesteps: usize, device: Device, seed: u64) -> Result<Self, UNetError> {
         config.validate()?;
-        let mut params = ParamStore::new(device, seed);
+        Self::build(config, timesteps, ParamStore::new(device, seed))
+    }
+
+    /// A copy for many passes like this one that learn nothing: the weights of its convolutions are in the type and
+    /// layout of the pass, where [`UNet::forward`] would convert them in every call. What it predicts is the same.
+    ///
+    /// Its parameters are its own and need no gradients; in a bf16 pass the converted ones are bf16, so such a copy is
+    /// not for saving, training or passes of another type.
+    ///
+    /// # Errors
+    /// Those of libtorch (memory).
+    pub fn prepared(&self, pass: &Pass) -> Result<Self, UNetError> {
+        let _no_grad = tch::no_grad_guard();
+        let copy = |(name, param): &Named| {
+            let is_convolution = param.dim() == 4;
+            let param = param.f_detach()?;
+            let param = if is_convolution { pass.layout(&param) } else { param };
+            // The conversion may have been none.
+            let mut own = param.f_empty_like()?;
+            own.f_copy_(&param)?;
+            Ok((name.clone(), own))
+        };
+        let params = self.params.iter().map(copy).collect::<Result<_, UNetError>>()?;
+        Self::build(&self.config, self.timesteps, ParamStore::given(self.device, params))
+    }
+
+    fn build(config: &UNetConfig, timesteps: usize, mut params: ParamStore) -> Result<Self, UNetError> {
+        let device = params.device();
         let store = &mut params;
         let time = TimeNet::new(store, config, timesteps)?;
         let base = config.base_channels;
@@ -72,6 +100,7 @@ impl UNet {
             Conv2d::new(store, "conv_out", (channels, config.out_channels), Kernel::THREE, Init::Zero)?;
         Ok(Self {
             config: config.clone(),
+            timesteps,
             device,
             time,
             conv_in,

@@ -13,12 +13,25 @@ use crate::error::UNetError;
 pub(crate) struct ParamStore {
     named: Vec<Named>,
     device: Device,
-    seed: u64,
+    origin: Origin,
+}
+
+/// Where parameters come from.
+enum Origin {
+    /// Drawn from a seed; they are for training.
+    Seed(u64),
+    /// Another network's, in the order of building.
+    Given(std::vec::IntoIter<Named>),
 }
 
 impl ParamStore {
     pub(crate) fn new(device: Device, seed: u64) -> Self {
-        Self { named: Vec::new(), device, seed }
+        Self { named: Vec::new(), device, origin: Origin::Seed(seed) }
+    }
+
+    /// The parameters of another network of the same configuration, as they are.
+    pub(crate) fn given(device: Device, params: Vec<Named>) -> Self {
+        Self { named: Vec::new(), device, origin: Origin::Given(params.into_iter()) }
     }
 
     pub(crate) fn device(&self) -> Device {
@@ -32,19 +45,37 @@ impl ParamStore {
     /// Uniform in `[-bound, bound]`. The numbers depend on the seed and the parameter's position only, so
     /// every device starts from the same network.
     pub(crate) fn uniform(&mut self, name: String, shape: &[i64], bound: f64) -> Result<Tensor, UNetError> {
-        let mut stream = Stream::new(self.seed, Purpose::Init, self.named.len() as u64, 0);
-        let count = shape.iter().product::<i64>() as usize;
-        let values: Vec<f32> = (0..count).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32).collect();
-        self.register(name, tensor_io::from_slice(&values, shape)?)
+        let position = self.named.len() as u64;
+        self.register(name, shape, |seed| {
+            let mut stream = Stream::new(seed, Purpose::Init, position, 0);
+            let count = shape.iter().product::<i64>() as usize;
+            let values: Vec<f32> =
+                (0..count).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32).collect();
+            Ok(tensor_io::from_slice(&values, shape)?)
+        })
     }
 
     pub(crate) fn constant(&mut self, name: String, shape: &[i64], value: f64) -> Result<Tensor, UNetError> {
-        let tensor = Tensor::f_full(shape, value, (tch::Kind::Float, Device::Cpu))?;
-        self.register(name, tensor)
+        self.register(name, shape, |_| Ok(Tensor::f_full(shape, value, (tch::Kind::Float, Device::Cpu))?))
     }
 
-    fn register(&mut self, name: String, value: Tensor) -> Result<Tensor, UNetError> {
-        let param = value.f_to_device(self.device)?.f_set_requires_grad(true)?;
+    fn register(
+        &mut self,
+        name: String,
+        shape: &[i64],
+        draw: impl FnOnce(u64) -> Result<Tensor, UNetError>,
+    ) -> Result<Tensor, UNetError> {
+        let param = match &mut self.origin {
+            Origin::Seed(seed) => draw(*seed)?.f_to_device(self.device)?.f_set_requires_grad(true)?,
+            Origin::Given(params) => match params.next() {
+                Some((given, param)) if given == name && param.size() == shape => param,
+                other => {
+                    let got = other.map(|(_, param)| param.size()).unwrap_or_default();
+                    let expected = format!("{shape:?}, that of {name}");
+                    return Err(UNetError::Shape { what: "a parameter", got, expected });
+                }
+            },
+        };
         self.named.push((name, param.shallow_clone()));
         Ok(param)
     }

@@ -102,6 +102,32 @@ fn bf16_is_no_further_from_f32_than_the_plain_path() {
     }
 }
 
+#[test]
+fn a_prepared_network_predicts_the_same_and_does_not_follow_the_first() {
+    for (config, size) in networks() {
+        let net = network(&config);
+        let x = normals(&size, 0);
+        let t = Tensor::arange(size[0], (Kind::Int64, Device::Cpu)) * 300;
+        for pass in [Pass::eval(), Pass::eval().with_kind(Kind::BFloat16), Pass::eval().with_plain(true)] {
+            let predict = |net: &UNet| net.forward(&x, &t, None, &pass).unwrap().detach();
+            let prepared = net.prepared(&pass).unwrap();
+            let expected = predict(&net);
+            assert_eq!(predict(&prepared), expected, "{config:?} {pass:?}");
+            assert!(prepared.params().iter().all(|(_, param)| !param.requires_grad()));
+            let weight = &prepared.params().iter().find(|(name, _)| name == "conv_in.weight").unwrap().1;
+            assert_eq!(weight.kind(), pass.kind);
+
+            // Another step of training would change the first network only.
+            let _no_grad = tch::no_grad_guard();
+            for (_, param) in net.params() {
+                let _ = param.shallow_clone().f_add_scalar_(0.01).unwrap();
+            }
+            assert_ne!(predict(&net), expected);
+            assert_eq!(predict(&prepared), expected);
+        }
+    }
+}
+
 /// Dropout draws its masks in the order of memory, so only the rate is the same on both paths.
 #[test]
 fn dropout_is_a_function_of_libtorchs_seed() {

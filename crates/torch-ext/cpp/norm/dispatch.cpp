@@ -7,7 +7,7 @@ const KernelTable& kernels([[maybe_unused]] int64_t lanes) {
   __builtin_cpu_init();
   if (lanes >= 16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    return avx512::table;
+    return lanes > 16 && __builtin_cpu_supports("avx512bf16") ? avx512_bf16::table : avx512::table;
   }
   if (lanes >= 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     return avx2::table;

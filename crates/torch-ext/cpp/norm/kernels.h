@@ -56,9 +56,13 @@ extern const KernelTable table;
 namespace avx512 {
 extern const KernelTable table;
 }
+namespace avx512_bf16 {
+extern const KernelTable table;
+}
 #endif
 
-// The best table that the processor at hand can run and that has at most `lanes` floats in a vector.
+// The best table that the processor at hand can run and that has at most `lanes` floats in a vector; up to
+// 16 without the instructions made for bfloat16.
 const KernelTable& kernels(int64_t lanes);
 
 }  // namespace torch_ext

@@ -35,7 +35,7 @@ fn f32_is_libtorchs_within_1e_5() {
     for case in cases() {
         let exact = run(&case, Kind::Double, Path::Plain);
         let plain = run(&case, Kind::Float, Path::Plain);
-        for vectors in [Vectors::Best, Vectors::UpTo8, Vectors::UpTo4] {
+        for vectors in [Vectors::Best, Vectors::UpTo16, Vectors::UpTo8, Vectors::UpTo4] {
             let fused = run(&case, Kind::Float, Path::Fused(vectors));
             for (((name, got), (_, exact)), (_, plain)) in fused.0.iter().zip(&exact.0).zip(&plain.0) {
                 let size = f64::try_from(exact.norm()).unwrap();
@@ -62,7 +62,7 @@ fn bf16_is_no_worse_than_libtorchs() {
         let case = Case { x: round(&case.x), dz: round(&case.dz), ..case };
         let exact = run(&case, Kind::Double, Path::Plain);
         let plain = run(&case, Kind::BFloat16, Path::Plain);
-        for vectors in [Vectors::Best, Vectors::UpTo8, Vectors::UpTo4] {
+        for vectors in [Vectors::Best, Vectors::UpTo16, Vectors::UpTo8, Vectors::UpTo4] {
             let fused = run(&case, Kind::BFloat16, Path::Fused(vectors));
             for (((name, fused), (_, plain)), (_, exact)) in fused.0.iter().zip(&plain.0).zip(&exact.0) {
                 let (ours, theirs) = (distance(fused, exact), distance(plain, exact));

@@ -15,6 +15,7 @@ use crate::commands::inspect::network;
 use crate::config::Config;
 use crate::device;
 use crate::failure::usage;
+use crate::model;
 
 /// What is timed.
 pub(in crate::commands) struct Subject {
@@ -101,10 +102,7 @@ impl Subject {
         let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) };
         config.validate(&self.schedule).map_err(|e| usage(anyhow!("--warmup and --steps together: {e}")))?;
         let sampler = Sampler::new(&self.schedule, &config)?;
-        let pass = Pass::eval().with_kind(self.kind);
-        let model = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
-            Ok(self.net.forward(x_t, t, None, &pass)?)
-        };
+        let model = model::predictor(&self.net, self.kind)?;
         let [channels, height, width] = self.image;
         let noise = Noise { seed: self.config.seed, first_index: 0 };
         let x_start = noise.start([batch as i64, channels, height, width], self.net.device())?;

@@ -65,7 +65,7 @@ impl<'a> Edits<'a> {
         let heun = self.there_and_back();
         let encoder = Encoder::new(&self.loaded.schedule, &heun)?;
         let decoder = Sampler::new(&self.loaded.schedule, &heun)?;
-        let model = self.loaded.predictor();
+        let model = self.loaded.predictor()?;
         let (mut mixed, mut encoded) = (Vec::new(), Vec::new());
         for pair in 0..PAIRS {
             let ends = self.pair(pair)?;
@@ -124,7 +124,7 @@ impl<'a> Edits<'a> {
 
     /// Figure 18.
     pub(super) fn encoding(&self) -> anyhow::Result<Figure> {
-        let model = self.loaded.predictor();
+        let model = self.loaded.predictor()?;
         let images = self.originals.f_narrow(0, 0, (2 * IMAGES) as i64)?;
         let (mut groups, mut errors) = (Vec::new(), Vec::new());
         let ddim = SamplerConfig { method: Method::Ddim { eta: 0.0 }, ..self.there_and_back() };
@@ -190,7 +190,7 @@ impl<'a> Edits<'a> {
         let x_start = self.noise.start([FILLS as i64, channels, height, width], self.loaded.device)?;
         let bar = progress::bar(self.global, resampling.reverse_steps(sampler.steps())? as u64, "filling");
         bar.set_prefix(name.to_owned());
-        let model = self.loaded.predictor();
+        let model = self.loaded.predictor()?;
         let mut tick = |_: &sampler::Step<'_>| {
             bar.inc(1);
             Ok(())

@@ -130,7 +130,7 @@ impl<'a> Sampling<'a> {
         on_step: &mut dyn FnMut(&Step<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Array4<u8>> {
         let sampler = Sampler::new(&self.loaded.schedule, &self.config(method, steps))?;
-        let predictor = self.loaded.predictor();
+        let predictor = self.loaded.predictor()?;
         in_batches(self.loaded, &self.noise, count, steps, self.global, |range, noise, bar| {
             bar.set_prefix(format!("{method}, {steps} steps"));
             let x_start = noise.start(self.loaded.shape(range.len()), self.loaded.device)?;

@@ -30,7 +30,7 @@ pub(super) fn variations(
     let count = originals.len_of(Axis(0));
     let x_0 = output::to_tensor(&originals)?.to_device(loaded.device);
 
-    let (timesteps, predictor) = (loaded.schedule.steps(), loaded.predictor());
+    let (timesteps, predictor) = (loaded.schedule.steps(), loaded.predictor()?);
     let method = Method::Ddpm { variance: Variance::FixedSmall };
     let prediction = loaded.prediction();
     let config = SamplerConfig { steps: Some(plan.steps), prediction, ..SamplerConfig::new(method) };
