@@ -56,7 +56,7 @@ impl UNet {
         let copy = |(name, param): &Named| {
             let is_convolution = param.dim() == 4;
             let param = param.f_detach()?;
-            let param = if is_convolution { pass.layout(&param) } else { param };
+            let param = if is_convolution { pass.layout(&param)? } else { param };
             // The conversion may have been none.
             let mut own = param.f_empty_like()?;
             own.f_copy_(&param)?;
