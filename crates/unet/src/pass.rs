@@ -57,6 +57,13 @@ impl Pass {
         if fused { Path::Fused } else { Path::Plain }
     }
 
+    /// Element type of the time vector. A product of matrices rounds differently for one image and for many; in f64 that
+    /// is below what f32 keeps, so that an image does not depend on the others of its batch. Training, which has no use
+    /// for that, and GPUs, which are slow at it, do with f32.
+    pub(crate) fn time_kind(&self, device: Device) -> Kind {
+        if !self.train && device == Device::Cpu { Kind::Double } else { Kind::Float }
+    }
+
     /// A feature map or the weight of a convolution `[.., .., h, w]` in type and layout of this pass.
     pub(crate) fn layout(&self, x: &Tensor) -> Result<Tensor, UNetError> {
         Ok(match self.path_on(x.device()) {

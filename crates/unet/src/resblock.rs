@@ -1,6 +1,6 @@
 //! The residual block (Ho et al. 2020, App. B): norm, SiLU, convolution, twice; the time enters between.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use torch_ext::Modulation;
 
 use crate::error::UNetError;
@@ -60,6 +60,7 @@ impl ResBlock {
         let h = self.conv1.forward(&h, pass)?; // [b, c_out, h, w]
         // The time is added before the second normalisation, or scales and shifts after it.
         let projected = self.time.as_ref().map(|(linear, _)| linear.forward(temb)).transpose()?;
+        let projected = projected.map(|time| time.f_to_kind(Kind::Float)).transpose()?;
         let time = match (&projected, &self.time) {
             (Some(shift), Some((_, TimeForm::Additive))) => Modulation::Shift(shift),
             (Some(both), Some((_, TimeForm::ScaleShift))) => Modulation::ScaleShift(both),

@@ -7,6 +7,7 @@ use crate::error::UNetError;
 use crate::labels::NO_LABEL;
 use crate::layers::{Init, Linear};
 use crate::params::ParamStore;
+use crate::pass::Pass;
 use config::{EmbeddingConfig, UNetConfig};
 
 pub(crate) struct TimeNet {
@@ -47,9 +48,15 @@ impl TimeNet {
         })
     }
 
-    /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to `[b, d]` in f32.
-    pub(crate) fn forward(&self, t: &Tensor, class: Option<&Tensor>) -> Result<Tensor, UNetError> {
-        let hidden = self.linear_1.forward(&self.encode(t)?)?.f_silu()?;
+    /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to `[b, d]` of [`Pass::time_kind`].
+    pub(crate) fn forward(
+        &self,
+        t: &Tensor,
+        class: Option<&Tensor>,
+        pass: &Pass,
+    ) -> Result<Tensor, UNetError> {
+        let encoded = self.encode(t)?.f_to_kind(pass.time_kind(t.device()))?;
+        let hidden = self.linear_1.forward(&encoded)?.f_silu()?;
         let time = self.linear_2.forward(&hidden)?; // [b, d]
         match (&self.class_embedding, class) {
             (Some(table), Some(labels)) => Ok(time.f_add(&embed(table, labels)?)?),

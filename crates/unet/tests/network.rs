@@ -94,6 +94,26 @@ fn images_of_a_batch_do_not_see_each_other() {
     }
 }
 
+/// A sampling in bf16 is the same whatever part of it is done at the same time: the time vector is exact enough to be
+/// rounded alike, and what is rounded to bf16 after it is alike as well.
+#[test]
+fn a_bf16_image_is_the_same_bits_alone() {
+    tch::set_num_threads(1);
+    let net = build(&UNetConfig { classes: Some(10), ..tiny() });
+    wake(&net);
+    let pass = Pass::eval().with_kind(Kind::BFloat16);
+    let (x, t) = (images([16, 1, 16, 16], Device::Cpu), Tensor::arange(16, (Kind::Int64, Device::Cpu)) * 66);
+    let labels = net.labels(&(0..16).map(|image| image % 10).collect::<Vec<_>>()).unwrap();
+    let part = |first, count| {
+        let of = |whole: &Tensor| whole.narrow(0, first, count);
+        net.forward(&of(&x), &of(&t), Some(&of(&labels)), &pass).unwrap()
+    };
+    let together = part(0, 16);
+    for (first, count) in [(0, 1), (5, 1), (3, 2), (9, 7), (8, 8)] {
+        assert_eq!(part(first, count), together.narrow(0, first, count), "{count} images from {first}");
+    }
+}
+
 #[test]
 fn any_size_that_divides_runs_and_others_are_refused() {
     let net = build(&UNetConfig { downsample_padding: DownsamplePadding::BottomRight, ..tiny() });
