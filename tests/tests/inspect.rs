@@ -154,8 +154,12 @@ fn the_bench_counts_in_images_a_second() -> anyhow::Result<()> {
         let line = format!("bench {what} --preset tiny-16 --batch 2 --steps 2 --warmup 1 --json");
         let said = place().ddpm(&line)?.json();
         ensure!(said["what"] == what && said["batch"] == 2 && said["steps"] == 2, "{said}");
-        let (speed, median) = (said["images_per_s"].as_f64(), said["median_s"].as_f64());
-        ensure!(speed.is_some_and(|x| x > 0.0) && median.is_some_and(|x| x > 0.0), "{said}");
+        let numbers =
+            ["images_per_s", "median_s", "first_step_after_s", "gflop", "peak_gflop_per_s", "share_of_peak"];
+        for key in numbers {
+            ensure!(said[key].as_f64().is_some_and(|x| x > 0.0), "{key}: {said}");
+        }
+        ensure!(said["parts"]["forward"].as_f64().is_some_and(|x| x > 0.0), "{said}");
     }
     Ok(())
 }

@@ -1,9 +1,13 @@
 //! Runs the `ddpm` program: setup where needed, an optimised build, then the command with its arguments.
 
+use std::env;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::workspace::Workspace;
+use anyhow::ensure;
+
+use crate::workspace::{Workspace, target_folder};
 use crate::{process, setup};
 
 /// `ddpm COMMAND ARGS` in the caller's folder, so that relative paths mean what they say. The program
@@ -13,4 +17,14 @@ pub(crate) fn run(workspace: &Workspace, command: &str, args: &[OsString]) -> an
     let mut cargo = process::cargo(workspace);
     cargo.args(["run", "--release", "--package", "cli", "--bin", "ddpm", "--", command]).args(args);
     Ok(process::code_of(process::run_to_its_end(&mut cargo)?))
+}
+
+/// The optimised program, built now: for commands that start it many times, or need the file.
+pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    setup::ensure(workspace)?;
+    let mut cargo = process::cargo(workspace);
+    cargo.args(["build", "--quiet", "--release", "--package", "cli"]).current_dir(workspace.root());
+    let status = process::run(&mut cargo)?;
+    ensure!(status.success(), "`{}`: expected exit code 0, found {status}", process::line_of(&cargo));
+    Ok(target_folder()?.join("release").join(format!("ddpm{}", env::consts::EXE_SUFFIX)))
 }

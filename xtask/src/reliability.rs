@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use anyhow::{Context, ensure};
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, target_folder};
 use crate::{process, setup};
 
 #[derive(Debug, Default, clap::Args)]
@@ -134,14 +134,6 @@ fn harness(workspace: &Workspace, args: &Args, programs: &Programs, bad_input: O
     command
 }
 
-/// Where cargo builds: this program lies in a profile's folder in it.
-fn target_folder() -> anyhow::Result<PathBuf> {
-    let program = env::current_exe().context("the place of xtask is not known")?;
-    // A test lies one folder deeper, in deps.
-    let mut folders = program.ancestors().filter(|folder| !folder.ends_with("deps"));
-    folders.nth(2).map(Path::to_owned).context("xtask lies in no build folder")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,13 +170,6 @@ mod tests {
         let build = cargo_build(&workspace, &full, &["--features", "faults"]);
         assert_eq!(words(&build)[1..], ["--quiet", "--package", "cli", "--features", "faults", "--release"]);
         assert!(!words(&cargo_build(&workspace, &Args::default(), &[])).contains(&"--release".to_owned()));
-    }
-
-    #[test]
-    fn the_build_folder_holds_this_test() {
-        let target = target_folder().unwrap();
-        assert!(env::current_exe().unwrap().starts_with(&target));
-        assert!(target.join("debug").is_dir() || target.join("release").is_dir(), "{}", target.display());
     }
 
     #[test]

@@ -68,6 +68,14 @@ impl Workspace {
     }
 }
 
+/// Where cargo builds: this program lies in a profile's folder in it.
+pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
+    let program = env::current_exe().context("the place of xtask is not known")?;
+    // A test lies one folder deeper, in deps.
+    let mut folders = program.ancestors().filter(|folder| !folder.ends_with("deps"));
+    folders.nth(2).map(Path::to_owned).context("xtask lies in no build folder")
+}
+
 fn is_root(folder: &Path) -> bool {
     folder.join("Cargo.toml").is_file() && folder.join("xtask/Cargo.toml").is_file()
 }
@@ -154,5 +162,12 @@ mod tests {
         let position = |name| crates.iter().position(|c| c == name).unwrap();
         assert!(position("schedule") < position("sampler"));
         assert!(position("unet") < position("cli"));
+    }
+
+    #[test]
+    fn the_build_folder_holds_this_test() {
+        let target = target_folder().unwrap();
+        assert!(env::current_exe().unwrap().starts_with(&target));
+        assert!(target.join("debug").is_dir() || target.join("release").is_dir(), "{}", target.display());
     }
 }

@@ -15,6 +15,7 @@ use crate::labels::drop_labels;
 use crate::lr::learning_rate;
 use crate::memory::out_of_memory;
 use crate::parts::{Noised, parts};
+use crate::phase::Phase;
 use crate::recovery::Recovery;
 use config::TrainConfig;
 
@@ -95,8 +96,22 @@ impl Trainer {
     /// [`TrainerError::NonFinite`] when loss or gradients are not finite, [`TrainerError::OutOfMemory`] when the batch or
     /// its parts are too large; parameters, optimiser and average are then those before the step.
     /// [`TrainerError::Caller`] when the network fails.
-    #[instrument(level = "debug", skip_all, fields(step = self.step))]
     pub fn train_step(&mut self, batch: &Batch, model: &Model<'_>) -> Result<StepReport, TrainerError> {
+        self.train_step_watched(batch, model, &mut |_| ())
+    }
+
+    /// [`Trainer::train_step`], which calls `on_end` at the end of each of its phases. On a GPU the work of a phase may still
+    /// be under way then: whoever takes the time has to wait for it.
+    ///
+    /// # Errors
+    /// As [`Trainer::train_step`].
+    #[instrument(level = "debug", skip_all, fields(step = self.step))]
+    pub fn train_step_watched(
+        &mut self,
+        batch: &Batch,
+        model: &Model<'_>,
+        on_end: &mut dyn FnMut(Phase),
+    ) -> Result<StepReport, TrainerError> {
         let lr = self.lr();
         // Dropout is the one draw that is libtorch's own.
         tch::manual_seed(self.dropout_seed());
@@ -118,11 +133,12 @@ impl Trainer {
         let x_t = self.tables.q_sample(&x_0, &t, &eps)?;
         let whole = Noised { x_t, t, eps, labels };
         self.adam.zero_grad()?;
+        on_end(Phase::Draws);
         let (mut loss, mut losses) = (0.0, Vec::with_capacity(count));
         for (first, images) in parts(count, self.config.micro_batch) {
             let of_part = whole.part(first, images)?;
             let told = |error| out_of_memory(error, images, &size);
-            let (part_loss, part_losses) = self.backward(&of_part, count, model, lr).map_err(told)?;
+            let (part_loss, part_losses) = self.backward(&of_part, count, model, lr, on_end).map_err(told)?;
             loss += part_loss * images as f64 / count as f64;
             losses.extend(part_losses);
         }
@@ -133,7 +149,9 @@ impl Trainer {
         self.check_finite("the gradient norm", grad_norm, lr)?;
 
         self.adam.step(lr, &self.config)?;
+        on_end(Phase::Optimizer);
         self.ema.update(Ema::decay_at(&self.config, self.step))?;
+        on_end(Phase::Average);
         self.step += 1;
         self.recovery.in_a_row = 0;
         Ok(StepReport { loss, grad_norm, lr, t: draw.t, losses })
@@ -147,9 +165,11 @@ impl Trainer {
         count: usize,
         model: &Model<'_>,
         lr: f64,
+        on_end: &mut dyn FnMut(Phase),
     ) -> Result<(f64, Vec<f32>), TrainerError> {
         let Noised { x_t, t, eps, labels } = part;
         let output = model(x_t, t, labels.as_ref()).map_err(TrainerError::Caller)?;
+        on_end(Phase::Network);
         if output.size() != x_t.size() {
             return Err(TrainerError::Output { expected: x_t.size(), got: output.size() });
         }
@@ -167,7 +187,9 @@ impl Trainer {
         // The whole batch keeps the bits it has without a factor.
         let loss =
             if images as usize == count { loss } else { loss.f_mul_scalar(images as f64 / count as f64)? };
+        on_end(Phase::Loss);
         loss.f_backward()?;
+        on_end(Phase::Backward);
         Ok((value, tensor_io::to_vec(&losses.detach())?))
     }
 

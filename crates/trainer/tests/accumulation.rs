@@ -6,7 +6,7 @@ mod support;
 use support::{conditional_net, config, model, ring, tiny_net, trainer};
 use tch::{Kind, Tensor};
 use tensor_io::Named;
-use trainer::{Batch, BoxError, StepReport, TrainConfig, TrainerError};
+use trainer::{Batch, BoxError, Phase, StepReport, TrainConfig, TrainerError};
 use unet::Pass;
 
 /// Three steps of 16 images, in parts of `micro_batch`; the reports and the weights after them.
@@ -58,6 +58,19 @@ fn one_part_is_the_whole_batch_bit_for_bit() {
     let (reports, in_parts) = steps(16);
     assert_eq!(reports, whole);
     assert_eq!(apart(&in_parts, &weights), 0.0);
+}
+
+/// Each phase of a step is told once for the batch or for each part of it, and a watched step is the same step.
+#[test]
+fn the_phases_of_a_step_come_in_order() {
+    use Phase::{Average, Backward, Draws, Loss, Network, Optimizer};
+    let (unwatched, _) = steps(8);
+    let net = tiny_net(0.0, 1);
+    let mut trainer = trainer(&net, &TrainConfig { micro_batch: 8, ..config(10) }, 1);
+    let mut told = Vec::new();
+    let report = trainer.train_step_watched(&ring(16), &model(&net), &mut |phase| told.push(phase)).unwrap();
+    let want = [Draws, Network, Loss, Backward, Network, Loss, Backward, Optimizer, Average];
+    assert_eq!((told, report), (want.to_vec(), unwatched[0].clone()));
 }
 
 #[test]

@@ -1,8 +1,10 @@
-//! The `[model]` group: the shape of a network, its presets and its checks.
+//! The `[model]` group: the shape of a network, its presets, its checks and its cost.
 
 mod presets;
 mod shape;
 mod validate;
+mod work;
 
 pub use presets::NETWORK_PRESETS;
 pub use shape::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
+pub use work::{Flop, Work};

@@ -1,5 +1,8 @@
 //! `ddpm bench`: how long a training step and a sampling step take on this machine.
 
+mod parts;
+mod peak;
+mod report;
 mod solvers;
 mod subject;
 mod timing;
@@ -7,12 +10,10 @@ mod timing;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
-use crate::commands::inspect::table::{Table, grouped};
 use crate::failure::bail_usage;
 use crate::flags::Global;
-use crate::{device, output, progress};
+use crate::{device, progress};
 
 pub(in crate::commands) use subject::Subject;
 pub(in crate::commands) use timing::Timings;
@@ -30,9 +31,16 @@ pub(crate) enum Bench {
 /// Images are synthetic and nothing is read from disk in between. The first steps, which allocate memory and
 /// choose kernels, are left out of the median.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "gflop counts 2 for each multiply-add of convolutions and linear layers, as PyTorch's counter does;
+the products of the attention are in attention_gflop. share_of_peak is gflop / median_s over
+peak_gflop_per_s, the fastest 3x3 convolution of the network's sizes, timed right after the steps.
+parts are means of a few more steps. small32 and cifar10 stand for small-32 and ddpm-cifar10.
+
+Examples:
   ddpm bench train --batch 64 --precision f32
-  ddpm bench sample --preset ddpm-cifar10 --batch 16 --steps 5 --json")]
+  ddpm bench sample --preset ddpm-cifar10 --batch 16 --steps 5 --json"
+)]
 pub(crate) struct BenchArgs {
     /// Configuration: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16
     #[arg(long, value_name = "NAME", default_value = "fashion-28", visible_alias = "config")]
@@ -52,6 +60,23 @@ pub(crate) struct BenchArgs {
     /// Steps before them that are not
     #[arg(long, value_name = "N", default_value_t = 3)]
     warmup: usize,
+}
+
+/// What was found.
+pub(in crate::commands) struct Measured {
+    pub(in crate::commands) timings: Timings,
+    /// The most memory of the process until the timed steps were over, in MiB.
+    peak_mib: Option<f64>,
+    parts: parts::Parts,
+}
+
+/// The preset behind a name: the two networks that peers are timed with have short ones as well.
+fn canonical(name: &str) -> &str {
+    match name {
+        "small32" => "small-32",
+        "cifar10" => "ddpm-cifar10",
+        _ => name,
+    }
 }
 
 /// What is timed.
@@ -89,62 +114,12 @@ impl BenchArgs {
             bail_usage!("--batch {batch}: expected 1 to 65536");
         }
         let bar = progress::bar(global, (self.warmup + self.steps) as u64, "timing");
-        let timings = subject.time(task, batch, (self.warmup, self.steps), begun, &mut || bar.inc(1))?;
+        let measured = subject.time(task, batch, (self.warmup, self.steps), begun, &mut || bar.inc(1))?;
         bar.finish_and_clear();
-        self.report(task, &subject, batch, &timings, global)
-    }
-
-    fn report(
-        &self,
-        task: Task,
-        subject: &Subject,
-        batch: usize,
-        timings: &Timings,
-        global: &Global,
-    ) -> anyhow::Result<()> {
-        let what = match task {
-            Task::Train => "train",
-            Task::Sample => "sample",
-        };
-        let (median, min, mean) = (timings.median(), timings.min(), timings.mean());
-        let images_per_s = batch as f64 / median;
-        let peak = timing::peak_mib();
-        let params = subject.net.param_count();
-        let precision = device::precision_name(subject.kind);
-        let (threads, device) = (tch::get_num_threads(), device::name(subject.net.device()));
-        let [channels, height, width] = subject.image;
-        let summary = json!({
-            "what": what, "preset": self.preset, "batch": batch, "image": subject.image, "params": params,
-            "precision": precision, "threads": threads, "device": device, "warmup": self.warmup,
-            "steps": self.steps, "median_s": median, "min_s": min, "mean_s": mean,
-            "images_per_s": images_per_s, "peak_mib": peak, "first_step_after_s": timings.first_after,
-        });
-        output::finish(global, &summary, || {
-            let unit = match task {
-                Task::Train => "images/s",
-                Task::Sample => "images/s a step; an image takes as many steps as its chain has",
-            };
-            let milliseconds = |seconds: f64| format!("{:.1} ms", seconds * 1e3);
-            let mut facts = vec![
-                (
-                    "step",
-                    format!(
-                        "{} median, {} fastest, of {}",
-                        milliseconds(median),
-                        milliseconds(min),
-                        self.steps
-                    ),
-                ),
-                ("speed", format!("{images_per_s:.1} {unit}")),
-                ("first step", format!("done {:.2} s after the start", timings.first_after)),
-                ("network", format!("{}, {} parameters", self.preset, grouped(params))),
-                ("batch", format!("{batch} of {height}x{width}x{channels}")),
-                ("computed", format!("{precision} on {device}, {threads} threads")),
-            ];
-            if let Some(peak) = peak {
-                facts.push(("memory", format!("{peak:.0} MiB at the peak, of the whole program")));
-            }
-            format!("ddpm bench {what}\n\n{}", Table::facts(facts))
-        })
+        let computed = (subject.kind, subject.net.device());
+        let peak = peak::flop_per_s(&subject.config.model, batch, subject.image, computed)?;
+        let preset = canonical(&self.preset);
+        report::Report { task, preset, subject: &subject, batch, warmup: self.warmup, measured, peak }
+            .finish(global)
     }
 }

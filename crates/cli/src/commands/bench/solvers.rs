@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use sampler::{Method, Noise, Sampler, SamplerConfig};
 use serde_json::json;
-use tch::{Device, Tensor};
+use tch::Tensor;
 use trainer::BoxError;
 use unet::Pass;
 
-use crate::commands::bench::Subject;
+use crate::commands::bench::parts::finish;
+use crate::commands::bench::{Subject, canonical};
 use crate::commands::inspect::table::Table;
 use crate::failure::bail_usage;
 use crate::flags::Global;
@@ -136,7 +137,7 @@ impl BenchSolvers {
             })
             .collect();
         let summary = json!({
-            "what": "solvers", "preset": self.preset, "batch": self.batch, "precision": precision,
+            "what": "solvers", "preset": canonical(&self.preset), "batch": self.batch, "precision": precision,
             "threads": threads, "device": device, "timed_steps": self.steps, "solvers": solvers,
         });
         output::finish(global, &summary, || {
@@ -162,12 +163,5 @@ impl BenchSolvers {
                 format!("{}, batch {}, {precision} on {device}, {threads} threads", self.preset, self.batch);
             format!("ddpm bench solvers: {about}\n\n{table}")
         })
-    }
-}
-
-/// Kernels of a GPU run behind the program.
-fn finish(device: Device) {
-    if let Device::Cuda(index) = device {
-        tch::Cuda::synchronize(index as i64);
     }
 }

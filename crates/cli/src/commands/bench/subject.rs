@@ -1,6 +1,7 @@
 //! A fresh network of a preset, and the two loops that are timed on it.
 
-use std::time::Instant;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use random::{Purpose, Stream};
@@ -10,12 +11,16 @@ use tch::{Device, Kind, Tensor};
 use trainer::{Batch, BoxError, Trainer};
 use unet::{Pass, UNet};
 
-use crate::commands::bench::{Task, Timings};
+use crate::commands::bench::parts::{Part, Parts, finish};
+use crate::commands::bench::{Measured, Task, Timings, canonical, timing};
 use crate::commands::inspect::network;
 use crate::config::Config;
 use crate::device;
 use crate::failure::usage;
 use crate::model;
+
+/// Steps that tell the parts of a step, at most.
+const PARTS_STEPS: usize = 5;
 
 /// What is timed.
 pub(in crate::commands) struct Subject {
@@ -35,7 +40,7 @@ impl Subject {
         device: Device,
         precision: Option<&str>,
     ) -> anyhow::Result<Self> {
-        let config = network::preset_config(preset, None, set)?;
+        let config = network::preset_config(canonical(preset), None, set)?;
         let kind = device::precision(precision.unwrap_or(&config.precision), device)?;
         let schedule = config.schedule.build()?;
         let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
@@ -46,7 +51,7 @@ impl Subject {
         Ok(Self { config, net, kind, image, schedule })
     }
 
-    /// Times `steps` steps after `warmup` others; `tick` is called after each.
+    /// Times `steps` steps after `warmup` others; `tick` is called after each. Then some more tell the parts of a step.
     pub(in crate::commands) fn time(
         &self,
         task: Task,
@@ -54,27 +59,34 @@ impl Subject {
         (warmup, steps): (usize, usize),
         begun: Instant,
         tick: &mut dyn FnMut(),
-    ) -> anyhow::Result<Timings> {
-        let mut clock =
-            Clock { begun, last: begun, ends: Vec::with_capacity(warmup + steps), device: self.net.device() };
+    ) -> anyhow::Result<Measured> {
+        let age = timing::process_age().unwrap_or_default();
+        let mut clock = Clock {
+            begun,
+            age_at_begin: age.saturating_sub(begun.elapsed()),
+            last: begun,
+            ends: Vec::with_capacity(warmup + steps),
+            device: self.net.device(),
+        };
         let mut on_step = |clock: &mut Clock| {
             clock.step();
             tick();
         };
-        match task {
-            Task::Train => self.train(batch, warmup + steps, &mut clock, &mut on_step)?,
-            Task::Sample => self.sample(batch, warmup + steps, &mut clock, &mut on_step)?,
-        }
-        Ok(clock.timings(warmup))
+        let counts = (warmup + steps, steps.min(PARTS_STEPS));
+        let (peak_mib, parts) = match task {
+            Task::Train => self.train(batch, counts, &mut clock, &mut on_step)?,
+            Task::Sample => self.sample(batch, counts, &mut clock, &mut on_step)?,
+        };
+        Ok(Measured { timings: clock.timings(warmup), peak_mib, parts })
     }
 
     fn train(
         &self,
         batch: usize,
-        steps: usize,
+        (steps, more): (usize, usize),
         clock: &mut Clock,
         on_step: &mut dyn FnMut(&mut Clock),
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<(Option<f64>, Parts)> {
         let config = &self.config;
         let params = self.net.params();
         let mut trainer = Trainer::new(params, &self.schedule, &config.train, config.seed, self.net.device())
@@ -89,16 +101,22 @@ impl Subject {
             trainer.train_step(&images, &model)?;
             on_step(clock);
         }
-        Ok(())
+        let peak_mib = timing::peak_mib();
+        let mut parts = Parts::of_training(self.net.device());
+        for _ in 0..more {
+            trainer.train_step_watched(&images, &model, &mut |phase| parts.ended(Part::of(phase)))?;
+            parts.step();
+        }
+        Ok((peak_mib, parts))
     }
 
     fn sample(
         &self,
         batch: usize,
-        steps: usize,
+        (steps, more): (usize, usize),
         clock: &mut Clock,
         on_step: &mut dyn FnMut(&mut Clock),
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<(Option<f64>, Parts)> {
         let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) };
         config.validate(&self.schedule).map_err(|e| usage(anyhow!("--warmup and --steps together: {e}")))?;
         let sampler = Sampler::new(&self.schedule, &config)?;
@@ -111,7 +129,20 @@ impl Subject {
             on_step(clock);
             Ok(())
         })?;
-        Ok(())
+        let peak_mib = timing::peak_mib();
+        let sampler = Sampler::new(&self.schedule, &SamplerConfig { steps: Some(more), ..config })?;
+        let parts = RefCell::new(Parts::of_sampling(self.net.device()));
+        let watched = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
+            parts.borrow_mut().ended(Part::Other);
+            let output = self.net.forward(x_t, t, None, &pass)?;
+            parts.borrow_mut().ended(Part::Forward);
+            Ok(output)
+        };
+        let _drawn = sampler.sample(&watched, &x_start, &noise, &mut |_| {
+            parts.borrow_mut().step();
+            Ok(())
+        })?;
+        Ok((peak_mib, parts.into_inner()))
     }
 
     /// Noise in [-1, 1], as many numbers as a batch of images has.
@@ -128,6 +159,8 @@ impl Subject {
 /// Durations between calls of [`Clock::step`].
 struct Clock {
     begun: Instant,
+    /// Of the process, when the command began.
+    age_at_begin: Duration,
     last: Instant,
     /// Duration of each step, and when it ended.
     ends: Vec<(f64, Instant)>,
@@ -136,10 +169,8 @@ struct Clock {
 
 impl Clock {
     fn step(&mut self) {
-        // Kernels of a GPU run behind the program; the step ends when they do.
-        if let Device::Cuda(index) = self.device {
-            tch::Cuda::synchronize(index as i64);
-        }
+        // The step ends when the kernels of a GPU do.
+        finish(self.device);
         let now = Instant::now();
         self.ends.push(((now - self.last).as_secs_f64(), now));
         self.last = now;
@@ -147,13 +178,18 @@ impl Clock {
 
     fn timings(&self, warmup: usize) -> Timings {
         let first_after = self.ends.first().map_or(f64::NAN, |(_, end)| (*end - self.begun).as_secs_f64());
-        Timings { first_after, seconds: self.ends.iter().skip(warmup).map(|(seconds, _)| *seconds).collect() }
+        let before = self.age_at_begin.as_secs_f64();
+        Timings {
+            first_after: before + first_after,
+            seconds: self.ends.iter().skip(warmup).map(|(seconds, _)| *seconds).collect(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unet::UNetConfig;
 
     /// The warm-up counts as steps, and is left out of the durations.
     #[test]
@@ -163,11 +199,26 @@ mod tests {
         assert_eq!(subject.image, [1, 16, 16]);
         for task in [Task::Train, Task::Sample] {
             let mut ticks = 0;
-            let timings = subject.time(task, 2, (1, 2), Instant::now(), &mut || ticks += 1).unwrap();
+            let measured = subject.time(task, 2, (1, 2), Instant::now(), &mut || ticks += 1).unwrap();
+            let timings = &measured.timings;
             assert_eq!((timings.seconds.len(), ticks), (2, 3), "{task:?}");
             assert!(timings.seconds.iter().all(|seconds| *seconds > 0.0) && timings.first_after > 0.0);
+            let parts = measured.parts.means();
+            assert!(parts.iter().all(|(_, seconds)| *seconds > 0.0), "{task:?}: {parts:?}");
         }
         let too_long = subject.time(Task::Sample, 2, (1, 1000), Instant::now(), &mut || ());
-        assert!(too_long.unwrap_err().to_string().contains("expected 1 to 1000"));
+        assert!(too_long.err().unwrap().to_string().contains("expected 1 to 1000"));
+    }
+
+    /// The names that the benchmarks of peers have for them.
+    #[test]
+    fn the_networks_of_the_peers_have_names() {
+        let config = |name| network::preset_config(canonical(name), None, &[]).unwrap();
+        assert_eq!(config("cifar10").model, UNetConfig::ddpm_cifar10());
+        let small = Subject::new("small32", &[], Device::Cpu, Some("f32")).unwrap();
+        // As many as UNet2DModel of diffusers has; the other one's 35,746,307 are a test of `unet`.
+        assert_eq!(small.net.param_count(), 1_623_169);
+        let gflop = small.config.model.work(32, 32).training(64).layers / 1e9;
+        assert!((gflop - 138.0).abs() <= 0.05, "{gflop}");
     }
 }

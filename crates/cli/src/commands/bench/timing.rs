@@ -1,11 +1,12 @@
-//! Durations of equal steps, and the memory of the process.
+//! Durations of equal steps, the age of the process and its memory.
 
 use std::fs;
+use std::time::Duration;
 
 /// Wall-clock seconds of steps that do the same work.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::commands) struct Timings {
-    /// From the start of the command to the end of the very first step.
+    /// From the start of the process, or of the command where that is not known, to the end of the very first step.
     pub(in crate::commands) first_after: f64,
     /// Of the steps after the warm-up, in order; at least one.
     pub(in crate::commands) seconds: Vec<f64>,
@@ -33,6 +34,27 @@ impl Timings {
         self.seconds.iter().sum::<f64>() / self.seconds.len() as f64
     }
 }
+
+/// Since the system started this process, to a hundredth of a second; known on Linux only.
+pub(in crate::commands) fn process_age() -> Option<Duration> {
+    let read = |path| fs::read_to_string(path).ok();
+    parse_age(&read("/proc/self/stat")?, &read("/proc/uptime")?)
+}
+
+/// The 22nd field of `stat` is when it was started, in ticks since the system was; `uptime` begins with how long that is
+/// ago, in seconds. The second field is the program's name in brackets and may hold anything.
+fn parse_age(stat: &str, uptime: &str) -> Option<Duration> {
+    /// Of the kernel's interface, whatever the machine's clock.
+    const TICKS_PER_S: f64 = 100.0;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let started: f64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
+    let now: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    // A container may have a clock of its own for one of the two.
+    Duration::try_from_secs_f64(now - started / TICKS_PER_S).ok().filter(|age| *age < MOST_AGE)
+}
+
+/// Nobody waits longer for this program to come to its first line.
+const MOST_AGE: Duration = Duration::from_secs(600);
 
 /// The most memory this process has had so far, in MiB; known on Linux only.
 pub(in crate::commands) fn peak_mib() -> Option<f64> {
@@ -63,5 +85,22 @@ mod tests {
         assert_eq!(parse_peak("Name:\tddpm\nVmHWM:\t  2048 kB\nVmRSS:\t 1 kB\n"), Some(2.0));
         assert_eq!(parse_peak("VmHWM: many kB"), None);
         assert_eq!(parse_peak(""), None);
+    }
+
+    #[test]
+    fn the_age_is_counted_in_ticks_from_the_start_of_the_system() {
+        let fields: Vec<String> =
+            (3..=52).map(|n| if n == 22 { "12300".into() } else { n.to_string() }).collect();
+        let stat = format!("77 (a) b (c) {}", fields.join(" "));
+        assert_eq!(parse_age(&stat, "125.5 300.00\n"), Some(Duration::from_millis(2500)));
+        assert_eq!(parse_age(&stat, "122.0 300.00\n"), None);
+        assert_eq!(parse_age(&stat, "9000.0 300.00\n"), None);
+        assert_eq!(parse_age("77 (a) S 1", "125.5"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_has_an_age() {
+        assert!(process_age().is_some());
     }
 }

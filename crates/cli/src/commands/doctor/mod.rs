@@ -84,7 +84,7 @@ impl Doctor {
 fn timed(name: &'static str, task: Task, device: Device) -> anyhow::Result<(Check, f64)> {
     let subject = Subject::new(PRESET, &[], device, None)?;
     let batch = subject.config.train.batch;
-    let timings = subject.time(task, batch, (1, TRIES), Instant::now(), &mut || ())?;
+    let timings = subject.time(task, batch, (1, TRIES), Instant::now(), &mut || ())?.timings;
     let fastest = timings.min();
     let precision = device::precision_name(subject.kind);
     let found = format!(

@@ -1,12 +1,27 @@
 //! `cargo xtask bench`: times training steps, sampling steps and solvers, optimised build; all three without arguments.
+//! With `--peers` the Python libraries beside them.
+
+mod peers;
+mod programs;
+mod rounds;
+mod rows;
+mod table;
+mod venv;
+mod whole;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+
+use clap::Parser;
 
 use crate::ddpm;
 use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
+    if args.iter().any(|arg| arg == "--peers") {
+        let name = OsString::from("cargo xtask bench");
+        return peers::run(workspace, &peers::Args::parse_from(std::iter::once(&name).chain(args)));
+    }
     if !args.is_empty() {
         return ddpm::run(workspace, "bench", args);
     }

@@ -1,0 +1,132 @@
+//! A Python with the peers in it: a virtual environment of our own, or one that the user names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::setup::tools::in_path;
+use crate::workspace::Workspace;
+
+/// In this order: the ones before it would move torch to another version.
+const PINNED: [&str; 4] =
+    ["diffusers==0.42.1", "denoising-diffusion-pytorch==2.3.4", "torch==2.11.0", "torchvision==0.26.0"];
+
+/// Written last, with what is installed.
+const STAMP: &str = "peers.txt";
+
+/// The Python to run peers with: `--python`, else that of `out/peers-venv`, which is made where needed.
+///
+/// # Errors
+/// When a package is not there or cannot be installed: one line that says which and why.
+pub(super) fn python(workspace: &Workspace, named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(python) = named {
+        check(python)?;
+        return Ok(python.to_owned());
+    }
+    let venv = workspace.root().join("out/peers-venv");
+    let python = venv.join("bin/python");
+    if fs::read_to_string(venv.join(STAMP)).is_ok_and(|text| text == stamp()) && python.is_file() {
+        return Ok(python);
+    }
+    let Some(system) = in_path("python3") else {
+        bail!(
+            "python3: expected it in PATH to run the peers with, found none; --python names one that has them"
+        );
+    };
+    eprintln!("installing {} into {} (5 GB)", PINNED.join(" "), venv.display());
+    succeed(Command::new(&system).args(["-m", "venv"]).arg(&venv), "a virtual environment")?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]).args(PINNED);
+    succeed(&mut pip, "the peers, by pip")?;
+    check(&python)?;
+    fs::write(venv.join(STAMP), stamp()).with_context(|| format!("{} cannot be written", venv.display()))?;
+    Ok(python)
+}
+
+fn stamp() -> String {
+    PINNED.join("\n") + "\n"
+}
+
+/// Looks for the packages without importing them, which takes seconds.
+fn check(python: &Path) -> anyhow::Result<()> {
+    let names: Vec<&str> = PINNED.iter().filter_map(|pin| pin.split("==").next()).collect();
+    let code = "import sys, importlib.metadata as m\nfor name in sys.argv[1:]: m.version(name)";
+    let output = Command::new(python)
+        .args(["-c", code])
+        .args(names)
+        .output()
+        .with_context(|| format!("{} cannot be started", python.display()))?;
+    ensure!(
+        output.status.success(),
+        "{}: expected {} in it, found \"{}\"",
+        python.display(),
+        PINNED.join(", "),
+        reason(&output.stderr)
+    );
+    Ok(())
+}
+
+/// Runs a command to its end; the error is one line, however much it printed.
+fn succeed(command: &mut Command, what: &str) -> anyhow::Result<()> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{} cannot be started", command.get_program().to_string_lossy()))?;
+    ensure!(
+        output.status.success(),
+        "{what}: expected it to be installed, found \"{}\"; check network and disk space, or name a Python that has {} \
+         with --python",
+        reason(&output.stderr),
+        PINNED.join(", ")
+    );
+    Ok(())
+}
+
+/// The last line of an error text that says something, those that pip marks as errors first.
+pub(super) fn reason(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let marked = lines.iter().rev().find_map(|line| line.strip_prefix("ERROR: "));
+    marked.or(lines.last().copied()).unwrap_or("nothing").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_one_line() {
+        let pip = b"WARNING: Retrying\nERROR: Could not find a version\nERROR: No matching distribution found for x==1\n\nhint: y\n";
+        assert_eq!(reason(pip), "No matching distribution found for x==1");
+        assert_eq!(
+            reason(b"Traceback\nModuleNotFoundError: No module named 'x'\n"),
+            "ModuleNotFoundError: No module named 'x'"
+        );
+        assert_eq!(reason(b""), "nothing");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_python_without_the_peers_is_refused_in_one_line() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python");
+        fs::write(&python, "#!/bin/sh\necho 'PackageNotFoundError: diffusers' >&2\nexit 1\n").unwrap();
+        fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+        let workspace = Workspace::find().unwrap();
+        let error = format!("{:#}", super::python(&workspace, Some(&python)).unwrap_err());
+        assert!(error.contains("PackageNotFoundError: diffusers") && error.lines().count() == 1, "{error}");
+        let none = super::python(&workspace, Some(Path::new("/no/such/python"))).unwrap_err();
+        assert!(none.to_string().contains("/no/such/python"), "{none}");
+    }
+
+    #[test]
+    fn torch_comes_after_what_would_move_it() {
+        let place = |name: &str| PINNED.iter().position(|pin| pin.starts_with(name)).unwrap();
+        assert!(place("torch==") > place("diffusers") && place("torch==") > place("denoising"));
+        let script = include_str!("../../../scripts/bench_peers.py");
+        assert!(script.contains(&PINNED.join(" ")), "the script names other versions");
+    }
+}
