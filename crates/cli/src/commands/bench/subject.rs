@@ -134,7 +134,7 @@ impl Subject {
         let parts = RefCell::new(Parts::of_sampling(self.net.device()));
         let watched = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
             parts.borrow_mut().ended(Part::Other);
-            let output = self.net.forward(x_t, t, None, &pass)?;
+            let output = model(x_t, t)?;
             parts.borrow_mut().ended(Part::Forward);
             Ok(output)
         };
