@@ -9,6 +9,7 @@ mod check;
 mod ci;
 mod ddpm;
 mod figures;
+mod package;
 mod parity;
 mod process;
 mod reliability;
@@ -46,9 +47,11 @@ enum Command {
     /// Sets up, builds and redraws the report; every argument goes to `ddpm figures`.
     #[command(disable_help_flag = true)]
     Figures(Passed),
-    /// Sets up, builds and times steps; every argument goes to `ddpm bench`.
+    /// Sets up, builds and times steps; every argument goes to `ddpm bench`. With --peers: beside Python libraries.
     #[command(disable_help_flag = true)]
     Bench(Passed),
+    /// A folder with program, model and licences that runs on machines without Rust.
+    Package(package::Args),
     /// Replays diffusers' schedulers with our samplers and prints how far the samples are apart.
     Parity,
     /// Kills, signals, faults, damage, absurd values: what the program survives, as a table.
@@ -85,6 +88,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sample(passed) => sample::run(&workspace, &passed.args),
         Command::Figures(passed) => figures::run(&workspace, &passed.args),
         Command::Bench(passed) => bench::run(&workspace, &passed.args),
+        Command::Package(args) => package::run(&workspace, &args),
         Command::Parity => parity::run(&workspace),
         Command::Reliability(args) => reliability::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Starts bin/ddpm with the libtorch 2.11 of this machine. The first of these that has one is taken:
+#   1. a folder in LD_LIBRARY_PATH
+#   2. lib/ beside this file
+#   3. PyTorch 2.11 of python3 or python
+set -uf
+
+# The folder of this file, also when it is called through a link.
+me=$0
+while [ -L "$me" ]; do
+    target=$(readlink "$me")
+    case $target in
+        /*) me=$target ;;
+        *) me=$(dirname "$me")/$target ;;
+    esac
+done
+here=$(CDPATH='' cd "$(dirname "$me")" && pwd -P) || exit 1
+
+has_libtorch() {
+    [ -n "$1" ] && [ -f "$1/libtorch_cpu.so" ]
+}
+
+in_search_path() {
+    before=$IFS
+    IFS=:
+    for folder in ${LD_LIBRARY_PATH-}; do
+        if has_libtorch "$folder"; then
+            IFS=$before
+            return 0
+        fi
+    done
+    IFS=$before
+    return 1
+}
+
+# The folder of libtorch in a Python, without importing torch, which takes seconds.
+in_python() {
+    "$1" -c '
+import importlib.metadata, importlib.util, os, sys
+try:
+    release = importlib.metadata.version("torch").split(".")[:2]
+    folder = importlib.util.find_spec("torch").submodule_search_locations[0]
+except Exception:
+    sys.exit(1)
+print(os.path.join(folder, "lib"))
+sys.exit(0 if release == ["2", "11"] else 1)
+' 2>/dev/null
+}
+
+search() {
+    LD_LIBRARY_PATH=$1${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH
+}
+
+if in_search_path; then
+    :
+elif has_libtorch "$here/lib"; then
+    search "$here/lib"
+elif folder=$(in_python python3) && has_libtorch "$folder"; then
+    search "$folder"
+elif folder=$(in_python python) && has_libtorch "$folder"; then
+    search "$folder"
+else
+    echo "ddpm: expected libtorch 2.11 (libtorch_cpu.so) in LD_LIBRARY_PATH, in $here/lib or as PyTorch 2.11 of python3," \
+        "found none; see README.txt" >&2
+    exit 1
+fi
+exec "$here/bin/ddpm" "$@"

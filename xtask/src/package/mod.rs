@@ -1,0 +1,271 @@
+//! `cargo xtask package`: a folder that runs on machines without Rust, wherever it lies.
+//!
+//! ```text
+//! ddpm          finds libtorch and starts the program (launcher.sh)
+//! bin/ddpm      the program, optimised
+//! model/        the newest sound checkpoint of a run, where there is one
+//! lib/          with --with-libtorch: the CPU part of libtorch and what it needs
+//! licences/     ours, the data's, and those of all crates in the program
+//! README.txt
+//! ```
+
+mod libtorch;
+mod licences;
+mod model;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+
+use crate::ddpm;
+use crate::workspace::Workspace;
+
+const LAUNCHER: &str = include_str!("launcher.sh");
+const README: &str = include_str!("readme.txt");
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The folder to make; an older package there is replaced.
+    #[arg(long, value_name = "DIR", default_value = "out/ddpm")]
+    out: PathBuf,
+    /// The run whose newest sound checkpoint becomes the model [default: the newest in runs/ that has one].
+    #[arg(long, value_name = "DIR", conflicts_with = "no_model")]
+    run: Option<PathBuf>,
+    /// Without a model.
+    #[arg(long)]
+    no_model: bool,
+    /// With the CPU part of libtorch beside the program (450 MB).
+    #[arg(long)]
+    with_libtorch: bool,
+}
+
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
+    ensure!(cfg!(target_os = "linux"), "package: expected Linux, where libtorch is found by LD_LIBRARY_PATH");
+    let libraries = args.with_libtorch.then(|| libtorch::files(workspace)).transpose()?;
+    let program = ddpm::build(workspace)?;
+    let checkpoint = match (&args.run, args.no_model) {
+        (_, true) => None,
+        (Some(run), _) => Some(model::newest_of(&program, run)?),
+        (None, _) => model::newest(&program, Path::new("runs")),
+    };
+
+    // Built beside its place, then renamed: what is there is whole.
+    let partial = beside(&args.out)?;
+    remove(&partial)?;
+    make(&partial.join("bin"))?;
+    copy(&program, &partial.join("bin/ddpm"))?;
+    write(&partial.join("ddpm"), LAUNCHER)?;
+    make_executable(&partial.join("ddpm"))?;
+    write(&partial.join("README.txt"), &readme(checkpoint.is_some()))?;
+    licences::collect(workspace, &partial.join("licences"))?;
+    if let Some(checkpoint) = &checkpoint {
+        copy_files(checkpoint, &partial.join("model"))?;
+    }
+    if let Some(libraries) = libraries {
+        libtorch::copy_to(&libraries, &partial)?;
+    }
+    replace(&args.out, &partial)?;
+
+    println!("package: {}", args.out.display());
+    match checkpoint {
+        Some(checkpoint) => println!("model:   {}", checkpoint.display()),
+        None if args.no_model => (),
+        None => println!(
+            "model:   none: no run in runs/ has a checkpoint; `cargo xtask train` makes one, --run names one"
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn readme(has_model: bool) -> String {
+    let line = "    ./ddpm sample --model model --count 16 --sampler dpmpp-2m --steps 15 --out out/\n";
+    README.replace("VERSION", env!("CARGO_PKG_VERSION")).replace("MODEL", if has_model { line } else { "" })
+}
+
+/// The hidden name under which a package grows.
+fn beside(out: &Path) -> anyhow::Result<PathBuf> {
+    let Some(name) = out.file_name().and_then(|name| name.to_str()) else {
+        bail!("--out {}: expected the name of a folder to make", out.display());
+    };
+    Ok(out.with_file_name(format!(".{name}.partial")))
+}
+
+/// Puts the new package in the place of an older one; anything else that is there stays.
+fn replace(out: &Path, partial: &Path) -> anyhow::Result<()> {
+    if out.exists() {
+        ensure!(
+            out.join("bin/ddpm").is_file() && out.join("ddpm").is_file(),
+            "--out {}: expected a new name or an older package, found something else",
+            out.display()
+        );
+        remove(out)?;
+    }
+    fs::rename(partial, out).with_context(|| format!("{} cannot be made", out.display()))
+}
+
+fn remove(folder: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn make(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// With its permissions.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let copied = fs::copy(from, to).map(|_| ());
+    copied.with_context(|| format!("{} cannot be copied to {}", from.display(), to.display()))
+}
+
+/// The files of a folder, not those below.
+fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+    make(to)?;
+    let entries = fs::read_dir(from).with_context(|| format!("{} cannot be read", from.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if let (true, Some(name)) = (path.is_file(), path.file_name()) {
+            copy(&path, &to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn make_executable(path: &Path) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let permissions = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(path, permissions)
+            .with_context(|| format!("{} cannot be made executable", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Output};
+
+    /// A package whose program says which libraries it was given.
+    fn package() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        make(&at("bin")).unwrap();
+        write(&at("bin/ddpm"), "#!/bin/sh\necho \"${LD_LIBRARY_PATH-}|$*\"\n").unwrap();
+        write(&at("ddpm"), LAUNCHER).unwrap();
+        make_executable(&at("bin/ddpm")).unwrap();
+        make_executable(&at("ddpm")).unwrap();
+        folder
+    }
+
+    fn libtorch(folder: &Path) -> PathBuf {
+        make(folder).unwrap();
+        write(&folder.join("libtorch_cpu.so"), "").unwrap();
+        folder.to_owned()
+    }
+
+    /// A folder to put in PATH, with a python3 that has PyTorch of a version.
+    fn python(folder: &Path, version: &str) -> PathBuf {
+        make(&folder.join("path")).unwrap();
+        let lib = libtorch(&folder.join("torch/lib"));
+        // It answers as the launcher's own lines would: the folder, and whether the version will do.
+        let code = if version.starts_with("2.11.") { 0 } else { 1 };
+        write(&folder.join("path/python3"), &format!("#!/bin/sh\necho {}\nexit {code}\n", lib.display()))
+            .unwrap();
+        make_executable(&folder.join("path/python3")).unwrap();
+        folder.join("path")
+    }
+
+    /// Runs the launcher with a PATH that begins with `path` and has no other Python.
+    fn launch(program: &Path, path: &Path, libraries: &str) -> Output {
+        let tools = tempfile::tempdir().unwrap();
+        for tool in ["dirname", "readlink", "sh"] {
+            let found = crate::setup::tools::in_path(tool).unwrap();
+            std::os::unix::fs::symlink(found, tools.path().join(tool)).unwrap();
+        }
+        let mut command = Command::new(program);
+        command.args(["a b", "--c"]).env("PATH", std::env::join_paths([path, tools.path()]).unwrap());
+        command.env("LD_LIBRARY_PATH", libraries).output().unwrap()
+    }
+
+    fn said(output: &Output) -> String {
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    #[test]
+    fn the_launcher_is_posix_shell() {
+        let folder = package();
+        let checked = Command::new("sh").arg("-n").arg(folder.path().join("ddpm")).status().unwrap();
+        assert!(checked.success());
+    }
+
+    #[test]
+    fn libtorch_is_looked_for_in_order() {
+        let (folder, elsewhere) = (package(), tempfile::tempdir().unwrap());
+        let program = folder.path().join("ddpm");
+        let none = Path::new("/no/such/folder");
+        // Nowhere: one line, and the program is not started.
+        let output = launch(&program, none, "");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{error}");
+        assert!(error.contains("libtorch 2.11") && error.lines().count() == 1, "{error}");
+        // In Python, if it is 2.11.
+        let path = python(&elsewhere.path().join("new"), "2.13.0");
+        assert_eq!(launch(&program, &path, "").status.code(), Some(1));
+        let path = python(&elsewhere.path().join("py thon"), "2.11.0+cpu");
+        // Written by a shell script, so the space needs no quoting there.
+        let of_python = elsewhere.path().join("py thon/torch/lib").display().to_string();
+        assert_eq!(said(&launch(&program, &path, "/x")), format!("{of_python}:/x|a b --c"));
+        // Beside the launcher.
+        let lib = libtorch(&folder.path().canonicalize().unwrap().join("lib")).display().to_string();
+        assert_eq!(said(&launch(&program, &path, "")), format!("{lib}|a b --c"));
+        // In the search path, which then stays as it is.
+        let given = libtorch(&elsewhere.path().join("given")).display().to_string();
+        assert_eq!(said(&launch(&program, &path, &format!("/x::{given}"))), format!("/x::{given}|a b --c"));
+    }
+
+    #[test]
+    fn a_link_to_the_launcher_works() {
+        let folder = package();
+        let lib = libtorch(&folder.path().canonicalize().unwrap().join("lib")).display().to_string();
+        let links = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(folder.path().join("ddpm"), links.path().join("one")).unwrap();
+        std::os::unix::fs::symlink("one", links.path().join("two")).unwrap();
+        let output = launch(&links.path().join("two"), Path::new("/no/such/folder"), "");
+        assert_eq!(said(&output), format!("{lib}|a b --c"));
+    }
+
+    #[test]
+    fn only_a_package_is_replaced() {
+        let (home, old) = (tempfile::tempdir().unwrap(), package());
+        let out = home.path().join("out");
+        let partial = beside(&out).unwrap();
+        make(&partial).unwrap();
+        make(&out).unwrap();
+        write(&out.join("photo.png"), "").unwrap();
+        assert!(replace(&out, &partial).unwrap_err().to_string().contains("found something else"));
+        assert!(out.join("photo.png").exists());
+        replace(old.path(), &partial).unwrap();
+        assert!(!old.path().join("bin").exists() && !partial.exists());
+        assert!(beside(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn the_readme_names_the_model_only_where_there_is_one() {
+        assert!(readme(true).contains("--model model") && !readme(false).contains("--model"));
+        assert!(!readme(false).contains("MODEL") && !readme(false).contains("VERSION"));
+    }
+}
