@@ -33,9 +33,9 @@ pub(crate) struct Args {
     /// Write the rows as JSON.
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
-    /// Rows of an earlier run, as --json wrote them: for a table made in parts.
-    #[arg(long, value_name = "FILE.json")]
-    with: Option<PathBuf>,
+    /// Rows of earlier runs, as --json wrote them: for a table made in parts.
+    #[arg(long, value_name = "FILE.json,...", value_delimiter = ',')]
+    with: Vec<PathBuf>,
     /// Refuses to change Cargo.lock.
     #[arg(long)]
     locked: bool,
@@ -122,10 +122,13 @@ fn harness(workspace: &Workspace, args: &Args, programs: &Programs, bad_input: O
     for (flag, number) in [("--seed", args.seed), ("--jobs", args.jobs.map(|jobs| jobs as u64))] {
         command.args(number.map(|number| format!("{flag}={number}")));
     }
-    for (flag, path) in [("--out", &args.out), ("--json", &args.json), ("--with", &args.with)] {
+    for (flag, path) in [("--out", &args.out), ("--json", &args.json)] {
         if let Some(path) = path {
             command.arg(flag).arg(path);
         }
+    }
+    for path in &args.with {
+        command.arg("--with").arg(path);
     }
     if let Some(folder) = bad_input {
         command.arg("--bad-input").arg(folder);

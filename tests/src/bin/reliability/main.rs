@@ -66,9 +66,9 @@ struct Args {
     /// Write the rows as JSON
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
-    /// Rows of an earlier run, for a table made in parts
-    #[arg(long, value_name = "FILE.json")]
-    with: Option<PathBuf>,
+    /// Rows of earlier runs, for a table made in parts
+    #[arg(long, value_name = "FILE.json,...", value_delimiter = ',')]
+    with: Vec<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -106,7 +106,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         rows.push(row);
     }
     let machine = Machine::this(&context)?;
-    if let Some(path) = &args.with {
+    for path in &args.with {
         rows = earlier::add(path, rows, &machine, &context)?;
     }
     println!("\n{}", report::table(&rows));
