@@ -17,6 +17,8 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
@@ -84,6 +86,10 @@ fn main() -> ExitCode {
 
 /// Whether all checks passed.
 fn run(args: &Args) -> anyhow::Result<bool> {
+    // What a shell starts in the background ignores SIGINT, and so would all that is started here. With a handler, which
+    // nothing inherits, they begin as usual.
+    let always = Arc::new(AtomicBool::new(true));
+    let _ = signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 130, always)?;
     let chosen = chosen(&args.only)?;
     let context = Context {
         ddpm: absolute("--ddpm", &args.ddpm)?,
