@@ -5,8 +5,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::ensure;
-
 use crate::workspace::{Workspace, target_folder};
 use crate::{process, setup};
 
@@ -24,7 +22,6 @@ pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     setup::ensure(workspace)?;
     let mut cargo = process::cargo(workspace);
     cargo.args(["build", "--quiet", "--release", "--package", "cli"]).current_dir(workspace.root());
-    let status = process::run(&mut cargo)?;
-    ensure!(status.success(), "`{}`: expected exit code 0, found {status}", process::line_of(&cargo));
+    process::run_to_success(&mut cargo)?;
     Ok(target_folder()?.join("release").join(format!("ddpm{}", env::consts::EXE_SUFFIX)))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::{env, fmt};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::setup;
 use crate::workspace::Workspace;
@@ -64,6 +64,21 @@ fn set_by_cargo_run(name: &str) -> bool {
 /// Runs `command`. Ctrl-C ends it and us.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
     command.status().with_context(|| format!("`{}` cannot be started", line_of(command)))
+}
+
+/// Runs `command`, which has to succeed.
+pub(crate) fn run_to_success(command: &mut Command) -> anyhow::Result<()> {
+    let status = run(command)?;
+    ensure!(status.success(), "`{}`: expected exit code 0, found {status}", line_of(command));
+    Ok(())
+}
+
+/// The last line of an error text that says something, those that pip marks as errors first.
+pub(crate) fn last_error(stderr: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(stderr);
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty()).rev();
+    let line = lines().find(|line| line.starts_with("ERROR")).or_else(|| lines().next());
+    line.map(|line| line.trim_start_matches("ERROR: ").to_owned())
 }
 
 /// Runs `command`, which decides itself how to stop when Ctrl-C reaches it as well as us (a training run

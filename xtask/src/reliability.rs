@@ -77,24 +77,18 @@ fn build(workspace: &Workspace, args: &Args) -> anyhow::Result<Programs> {
     };
     let faulty = |name: &String| name == "faults" || name == "nan";
     if args.only.is_empty() || args.only.iter().any(faulty) {
-        run_to_success(&mut cargo_build(workspace, args, &["--features", "faults"]))?;
+        process::run_to_success(&mut cargo_build(workspace, args, &["--features", "faults"]))?;
         fs::copy(&programs.ddpm, &programs.faulty)
             .with_context(|| format!("{} cannot be copied", programs.ddpm.display()))?;
     } else {
         // No check of this run asks for a fault.
         programs.faulty.clone_from(&programs.ddpm);
     }
-    run_to_success(&mut cargo_build(workspace, args, &[]))?;
+    process::run_to_success(&mut cargo_build(workspace, args, &[]))?;
     let mut harness = process::cargo(workspace);
     harness.args(["build", "--quiet", "--package", "tests", "--bin", "reliability"]);
-    run_to_success(harness.args(locked(args)).current_dir(workspace.root()))?;
+    process::run_to_success(harness.args(locked(args)).current_dir(workspace.root()))?;
     Ok(programs)
-}
-
-fn run_to_success(command: &mut Command) -> anyhow::Result<()> {
-    let status = process::run(command)?;
-    ensure!(status.success(), "`{}`: expected exit code 0, found {status}", process::line_of(command));
-    Ok(())
 }
 
 fn cargo_build(workspace: &Workspace, args: &Args, features: &[&str]) -> Command {

@@ -70,10 +70,21 @@ fn code_of(error: &anyhow::Error) -> u8 {
         return USAGE;
     }
     // A full disk is a full disk, whatever was being written.
-    if is_out_of_memory(&chain_text(error)) || error.chain().any(is_full_disk) {
+    if is_out_of_memory(&chain_text(error)) || error.chain().flat_map(unboxed).any(is_full_disk) {
         return RESOURCES;
     }
-    error.chain().find_map(code_of_cause).unwrap_or(FAILED)
+    error.chain().flat_map(unboxed).find_map(code_of_cause).unwrap_or(FAILED)
+}
+
+/// A link of the chain, and what is in it without being a link itself.
+fn unboxed<'a>(
+    link: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(link), |&link| match link.downcast_ref()? {
+        TrainerError::Caller(inner) => Some(&**inner as &'a (dyn std::error::Error + 'static)),
+        TrainerError::Tensors(inner) => Some(inner),
+        _ => None,
+    })
 }
 
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
@@ -87,9 +98,6 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         (Some(TrainerError::NonFinite { .. } | TrainerError::NonFiniteWeights { .. }), _) => Some(DIVERGED),
         (Some(TrainerError::InUse { .. }), _) => Some(RESOURCES),
         (Some(TrainerError::Checkpoint(_)), _) => Some(CHECKPOINT),
-        // An error in a box is no link of the chain.
-        (Some(TrainerError::Caller(inner)), _) => code_of_cause(&**inner),
-        (Some(TrainerError::Tensors(inner)), _) => code_of_cause(inner),
         (_, Some(TensorIoError::Read(_) | TensorIoError::Mismatch { .. })) => Some(CHECKPOINT),
         _ => None,
     }
@@ -97,10 +105,6 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 
 fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    // An error in a box is no link of the chain.
-    if let Some(TrainerError::Caller(inner)) = cause.downcast_ref() {
-        return is_full_disk(&**inner);
-    }
     let full = |e: &io::Error| matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge);
     cause.downcast_ref().is_some_and(full)
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::process;
 use crate::setup::tools::in_path;
 use crate::workspace::Workspace;
 
@@ -86,10 +87,7 @@ fn succeed(command: &mut Command, what: &str) -> anyhow::Result<()> {
 
 /// The last line of an error text that says something, those that pip marks as errors first.
 pub(super) fn reason(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let marked = lines.iter().rev().find_map(|line| line.strip_prefix("ERROR: "));
-    marked.or(lines.last().copied()).unwrap_or("nothing").to_owned()
+    process::last_error(stderr).unwrap_or_else(|| "nothing".to_owned())
 }
 
 #[cfg(test)]

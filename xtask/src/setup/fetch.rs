@@ -11,6 +11,7 @@ use super::platform::Platform;
 use super::tools::in_path;
 use super::wheels::{Build, Wheel};
 use super::{MANUAL, hash};
+use crate::process;
 
 /// A pip that works.
 #[derive(Debug)]
@@ -150,10 +151,7 @@ fn check(wheel: &Wheel, build: &Build, file: &Path) -> anyhow::Result<()> {
 
 /// pip's last error, else its last word.
 fn reason(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty()).rev();
-    let line = lines().find(|line| line.starts_with("ERROR")).or_else(|| lines().next());
-    line.unwrap_or("no message").trim_start_matches("ERROR: ").to_owned()
+    process::last_error(stderr).unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]
