@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// Wrappers around libtorch. Each takes seconds to compile, for its headers.
 const WRAPPERS: &[&str] = &[
     "cpp/error.cpp",
+    "cpp/adam.cpp",
     "cpp/determinism.cpp",
     "cpp/layout.cpp",
     "cpp/memory.cpp",

@@ -4,6 +4,8 @@ use std::ffi::c_char;
 
 use torch_sys::C_tensor;
 
+use crate::adam::AdamStep;
+
 unsafe extern "C" {
     pub(crate) fn torch_ext_free_text(text: *mut c_char);
     #[cfg(test)]
@@ -11,6 +13,15 @@ unsafe extern "C" {
 
     /// Whether it was done; no text, unlike the others.
     pub(crate) fn torch_ext_keep_freed_memory() -> bool;
+
+    pub(crate) fn torch_ext_adam_step(
+        param: *const C_tensor,
+        gradient: *const C_tensor,
+        first: *const C_tensor,
+        second: *const C_tensor,
+        step: *const AdamStep,
+    ) -> *mut c_char;
+    pub(crate) fn torch_ext_forget_gradient(param: *const C_tensor) -> *mut c_char;
 
     pub(crate) fn torch_ext_set_deterministic(on: bool) -> *mut c_char;
     pub(crate) fn torch_ext_deterministic(on: *mut bool) -> *mut c_char;
@@ -23,7 +34,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     pub(crate) fn torch_ext_is_channels_last(x: *const C_tensor, yes: *mut bool) -> *mut c_char;
 
-    /// `shift` and `scale_shift` may be null; the caller owns `*out`.
+    /// `shift`, `scale_shift` and `branch` may be null; the caller owns `*out` and `*branch`.
     pub(crate) fn torch_ext_group_norm(
         x: *const C_tensor,
         weight: *const C_tensor,
@@ -35,5 +46,6 @@ unsafe extern "C" {
         silu: bool,
         lanes: i64,
         out: *mut *mut C_tensor,
+        branch: *mut *mut C_tensor,
     ) -> *mut c_char;
 }

@@ -3,6 +3,7 @@
 
 use tch::{Tensor, no_grad_guard};
 use tensor_io::Named;
+use torch_ext::AdamStep;
 
 use crate::error::TrainerError;
 use config::TrainConfig;
@@ -26,32 +27,35 @@ impl Adam {
         Ok(Self { params: copy_handles(params), first: zeros()?, second: zeros()?, steps: 0 })
     }
 
-    /// One update from the gradients the parameters hold; a parameter without one stays.
+    /// One update from the gradients the parameters hold, times `gradient_scale`; a parameter without one stays.
     ///
     /// # Errors
     /// Those of libtorch.
-    pub fn step(&mut self, lr: f64, config: &TrainConfig) -> Result<(), TrainerError> {
+    pub fn step(&mut self, lr: f64, gradient_scale: f64, config: &TrainConfig) -> Result<(), TrainerError> {
         let _no_grad = no_grad_guard();
         self.steps += 1;
         let (beta1, beta2) = (config.beta1, config.beta2);
         let exponent = self.steps.min(i32::MAX as u64) as i32;
-        let step_size = lr / (1.0 - beta1.powi(exponent));
-        let second_scale = 1.0 / (1.0 - beta2.powi(exponent)).sqrt();
+        let step = AdamStep {
+            keep: 1.0 - lr * config.weight_decay,
+            gradient_scale,
+            beta1,
+            beta2,
+            // The moments are corrected for their start at 0.
+            step_size: lr / (1.0 - beta1.powi(exponent)),
+            second_scale: 1.0 / (1.0 - beta2.powi(exponent)).sqrt(),
+            eps: config.adam_eps,
+        };
         for ((_, param), (m, v)) in self.params.iter().zip(self.first.iter_mut().zip(&mut self.second)) {
             let gradient = param.f_grad()?;
             if !gradient.defined() {
                 continue;
             }
-            let mut param = param.shallow_clone();
-            if config.weight_decay > 0.0 {
-                let _ = param.f_mul_scalar_(1.0 - lr * config.weight_decay)?;
+            if torch_ext::adam_step_takes([param, &gradient, m, v]) {
+                torch_ext::adam_step(param, &gradient, (m, v), &step)?;
+            } else {
+                update(param, &gradient, (m, v), &step)?;
             }
-            // m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2.
-            let _ = m.f_lerp_(&gradient, 1.0 - beta1)?;
-            let _ = v.f_mul_scalar_(beta2)?.f_addcmul_(&(&gradient * (1.0 - beta2)), &gradient)?;
-            // theta -= lr m^ / (sqrt(v^) + eps), with m^ and v^ corrected for their start at 0.
-            let denominator = v.f_sqrt()?.f_mul_scalar_(second_scale)?.f_add_scalar_(config.adam_eps)?;
-            let _ = param.f_sub_(&m.f_div(&denominator)?.f_mul_scalar_(step_size)?)?;
         }
         Ok(())
     }
@@ -60,11 +64,8 @@ impl Adam {
     ///
     /// # Errors
     /// Those of libtorch.
-    pub fn zero_grad(&self) -> Result<(), TrainerError> {
-        for (_, param) in &self.params {
-            param.shallow_clone().zero_grad();
-        }
-        Ok(())
+    pub fn forget_gradients(&self) -> Result<(), TrainerError> {
+        Ok(self.params.iter().try_for_each(|(_, param)| torch_ext::forget_gradient(param))?)
     }
 
     /// The state by name, for a file: `m.NAME`, `v.NAME` and `step`.
@@ -97,6 +98,26 @@ impl Adam {
     }
 }
 
+/// What [`torch_ext::adam_step`] does, by libtorch's operations: for devices that it does not know.
+fn update(
+    param: &Tensor,
+    gradient: &Tensor,
+    (m, v): (&mut Tensor, &mut Tensor),
+    step: &AdamStep,
+) -> Result<(), TrainerError> {
+    let mut param = param.shallow_clone();
+    if step.keep != 1.0 {
+        let _ = param.f_mul_scalar_(step.keep)?;
+    }
+    let gradient = gradient.f_mul_scalar(step.gradient_scale)?;
+    let _ = m.f_lerp_(&gradient, 1.0 - step.beta1)?;
+    let square = gradient.f_mul(&gradient)?.f_mul_scalar_(1.0 - step.beta2)?;
+    let _ = v.f_mul_scalar_(step.beta2)?.f_add_(&square)?;
+    let denominator = v.f_sqrt()?.f_mul_scalar_(step.second_scale)?.f_add_scalar_(step.eps)?;
+    let _ = param.f_sub_(&m.f_div(&denominator)?.f_mul_scalar_(step.step_size)?)?;
+    Ok(())
+}
+
 /// The same tensors under the same names: libtorch's handles are counted references.
 pub(crate) fn copy_handles(params: &[Named]) -> Vec<Named> {
     params.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
@@ -114,10 +135,10 @@ mod tests {
 
     fn descend(params: &[Named], adam: &mut Adam, steps: usize, config: &TrainConfig) {
         for _ in 0..steps {
-            adam.zero_grad().unwrap();
+            adam.forget_gradients().unwrap();
             // Loss (w - 3)^2 summed.
             (&params[0].1 - 3.0).square().sum(tch::Kind::Double).backward();
-            adam.step(0.1, config).unwrap();
+            adam.step(0.1, 1.0, config).unwrap();
         }
     }
 
@@ -138,6 +159,21 @@ mod tests {
             }
             assert!((f64::try_from(&params[0].1.get(0)).unwrap() - w).abs() < 1e-12);
         }
+    }
+
+    /// The two ways to the same numbers: a layout with gaps takes the second.
+    #[test]
+    fn libtorchs_operations_do_the_same() {
+        let config = TrainConfig { weight_decay: 0.3, ..example() };
+        let dense = parameter(&[1.0, -2.0, 0.5]);
+        let wide = Tensor::from_slice(&[1.0, 9.0, -2.0, 9.0, 0.5, 9.0]).view([3, 2]);
+        let gaps = vec![("w".to_owned(), wide.select(1, 0).set_requires_grad(true))];
+        let (mut a, mut b) = (Adam::new(&dense).unwrap(), Adam::new(&gaps).unwrap());
+        descend(&dense, &mut a, 5, &config);
+        descend(&gaps, &mut b, 5, &config);
+        let gradient = gaps[0].1.grad();
+        assert!(!torch_ext::adam_step_takes([&gaps[0].1, &gradient, &b.first[0], &b.second[0]]));
+        assert!(f64::try_from((&dense[0].1 - &gaps[0].1).abs().max()).unwrap() < 1e-14);
     }
 
     #[test]

@@ -101,6 +101,9 @@ pub enum TrainerError {
     /// libtorch refused.
     #[error(transparent)]
     Torch(#[from] tch::TchError),
+    /// The optimiser's own operations refused.
+    #[error(transparent)]
+    Fused(#[from] torch_ext::TorchExtError),
 }
 
 impl TrainerError {

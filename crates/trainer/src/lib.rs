@@ -29,7 +29,7 @@ pub use checkpoints::{CheckpointError, Manifest, ManifestEntry};
 
 pub use adam::Adam;
 pub use checkpoint::{Checkpoint, Standing, State, latest_checkpoint, list_checkpoints};
-pub use clip::clip_grad_norm;
+pub use clip::{clip_factor, grad_norm};
 pub use config::{LrDecay, OnNan, TimeSampling, TrainConfig};
 pub use diffuse::{Draw, EpsTables, ForwardTables};
 pub use ema::Ema;

@@ -7,7 +7,7 @@ use tensor_io::Named;
 use tracing::instrument;
 
 use crate::adam::{Adam, copy_handles};
-use crate::clip::clip_grad_norm;
+use crate::clip::{clip_factor, grad_norm};
 use crate::diffuse::{Draw, EpsTables, ForwardTables};
 use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
@@ -132,7 +132,7 @@ impl Trainer {
         // Line 5: the gradient of the squared error of eps.
         let x_t = self.tables.q_sample(&x_0, &t, &eps)?;
         let whole = Noised { x_t, t, eps, labels };
-        self.adam.zero_grad()?;
+        self.adam.forget_gradients()?;
         on_end(Phase::Draws);
         let (mut loss, mut losses) = (0.0, Vec::with_capacity(count));
         for (first, images) in parts(count, self.config.micro_batch) {
@@ -145,10 +145,10 @@ impl Trainer {
         if faults::is_due("nan-gradient", self.step) {
             let _ = self.params[0].1.f_grad()?.f_fill_(f64::NAN)?;
         }
-        let grad_norm = clip_grad_norm(&self.params, self.config.grad_clip)?;
+        let grad_norm = grad_norm(&self.params)?;
         self.check_finite("the gradient norm", grad_norm, lr)?;
 
-        self.adam.step(lr, &self.config)?;
+        self.adam.step(lr, clip_factor(grad_norm, self.config.grad_clip), &self.config)?;
         on_end(Phase::Optimizer);
         self.ema.update(Ema::decay_at(&self.config, self.step))?;
         on_end(Phase::Average);

@@ -1,7 +1,6 @@
 //! Self-attention over the pixels of a feature map, with a residual connection (Ho et al. 2020, App. B).
 
 use tch::Tensor;
-use torch_ext::Modulation;
 
 use crate::error::UNetError;
 use crate::layers::{GroupNorm, Init, Linear};
@@ -45,16 +44,15 @@ impl Attention {
         let (b, c, h, w) = (size[0], size[1], size[2], size[3]);
         let pixels = h * w;
         // With the channels innermost, neither this nor the way back is a copy.
-        let tokens = self.norm.forward(x, Modulation::None, false, pass)?;
+        let (tokens, x) = self.norm.branch(x, false, pass)?;
         let tokens = tokens.f_permute([0, 2, 3, 1])?.f_reshape([b, pixels, c])?; // [b, hw, c]
-        let split = |linear: &Linear| -> Result<Tensor, UNetError> {
-            let heads = [b, pixels, self.heads, c / self.heads];
-            Ok(linear.forward(&tokens)?.f_view(heads)?.f_transpose(1, 2)?)
-        };
-        let (q, k, v) = (split(&self.to_q)?, split(&self.to_k)?, split(&self.to_v)?); // [b, heads, hw, c / heads]
+        let all = Linear::side_by_side(&[&self.to_q, &self.to_k, &self.to_v], &tokens)?; // [b, hw, 3c]
+        let all = all.f_view([b, pixels, 3, self.heads, c / self.heads])?.f_permute([2, 0, 3, 1, 4])?;
+        let parts = all.f_unbind(0)?;
+        let (q, k, v) = (&parts[0], &parts[1], &parts[2]); // [b, heads, hw, c / heads]
         // softmax(q k^T / sqrt(c / heads)) v
         let mixed =
-            Tensor::f_scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, false, None, false)?;
+            Tensor::f_scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false)?;
         let mixed = mixed.f_transpose(1, 2)?.f_reshape([b, pixels, c])?;
         let out = self.to_out.forward(&mixed)?.f_view([b, h, w, c])?.f_permute([0, 3, 1, 2])?; // [b, c, h, w]
         Ok(x.f_add(&out)?)

@@ -95,6 +95,17 @@ impl Linear {
         let kind = x.f_kind()?;
         Ok(x.f_linear(&cast(&self.weight, kind)?, Some(&cast(&self.bias, kind)?))?)
     }
+
+    /// Several layers of one input `[.., from]` side by side, `[.., to of all]`: one product of matrices, and one gradient
+    /// of the input where each alone would have its own.
+    pub(crate) fn side_by_side(layers: &[&Self], x: &Tensor) -> Result<Tensor, UNetError> {
+        let kind = x.f_kind()?;
+        let joined = |part: fn(&Self) -> &Tensor| -> Result<Tensor, UNetError> {
+            let parts: Vec<&Tensor> = layers.iter().map(|layer| part(layer)).collect();
+            cast(&Tensor::f_cat(&parts, 0)?, kind)
+        };
+        Ok(x.f_linear(&joined(|layer| &layer.weight)?, Some(&joined(|layer| &layer.bias)?))?)
+    }
 }
 
 pub(crate) struct GroupNorm {
@@ -122,7 +133,7 @@ impl GroupNorm {
 
     /// The norm of `x` `[b, c, h, w]`, modulated by the time, and its SiLU when `silu`; in the type of `x`.
     ///
-    /// The one place that chooses between the fused operation of `torch-ext` and libtorch's own.
+    /// This and [`GroupNorm::branch`] choose between the fused operation of `torch-ext` and libtorch's own.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
@@ -130,28 +141,40 @@ impl GroupNorm {
         silu: bool,
         pass: &Pass,
     ) -> Result<Tensor, UNetError> {
-        if pass.path_on(x.device()) == Path::Fused {
-            let Self { weight, bias, groups, eps } = self;
-            let norm = torch_ext::GroupNorm { weight, bias, groups: *groups, eps: *eps };
-            return Ok(torch_ext::group_norm(x, &norm, time, silu)?);
+        match pass.path_on(x.device()) {
+            Path::Fused => Ok(torch_ext::group_norm(x, &self.fused(), time, silu)?),
+            Path::Plain => self.plain(x, time, silu),
         }
-        let y = self.plain(x, time)?;
-        Ok(if silu { y.f_silu()? } else { y })
     }
 
-    fn plain(&self, x: &Tensor, time: Modulation<'_>) -> Result<Tensor, UNetError> {
+    /// [`GroupNorm::forward`] without a time, and `x` for the branch around it: with the fused operation its gradient
+    /// costs no pass of its own.
+    pub(crate) fn branch(&self, x: &Tensor, silu: bool, pass: &Pass) -> Result<(Tensor, Tensor), UNetError> {
+        match pass.path_on(x.device()) {
+            Path::Fused => Ok(torch_ext::group_norm_branch(x, &self.fused(), Modulation::None, silu)?),
+            Path::Plain => Ok((self.plain(x, Modulation::None, silu)?, x.shallow_clone())),
+        }
+    }
+
+    fn fused(&self) -> torch_ext::GroupNorm<'_> {
+        let Self { weight, bias, groups, eps } = self;
+        torch_ext::GroupNorm { weight, bias, groups: *groups, eps: *eps }
+    }
+
+    fn plain(&self, x: &Tensor, time: Modulation<'_>, silu: bool) -> Result<Tensor, UNetError> {
         let kind = x.f_kind()?;
         let (weight, bias) = (cast(&self.weight, kind)?, cast(&self.bias, kind)?);
         let norm = |x: &Tensor| x.f_group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true);
         let per_channel = |time: &Tensor| time.f_to_kind(kind)?.f_unsqueeze(-1)?.f_unsqueeze(-1);
-        Ok(match time {
+        let y = match time {
             Modulation::Shift(shift) => norm(&x.f_add(&per_channel(shift)?)?)?,
             Modulation::ScaleShift(both) => {
                 let halves = per_channel(both)?.f_chunk(2, 1)?; // two of [b, c, 1, 1]
                 norm(x)?.f_mul(&halves[0].f_add_scalar(1.0)?)?.f_add(&halves[1])?
             }
             _ => norm(x)?,
-        })
+        };
+        Ok(if silu { y.f_silu()? } else { y })
     }
 }
 

@@ -56,7 +56,7 @@ impl ResBlock {
 
     /// `x` `[b, c_in, h, w]` and `temb` `[b, d]` (after its SiLU) to `[b, c_out, h, w]`.
     pub(crate) fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
-        let h = self.norm1.forward(x, Modulation::None, true, pass)?;
+        let (h, x) = self.norm1.branch(x, true, pass)?;
         let h = self.conv1.forward(&h, pass)?; // [b, c_out, h, w]
         // The time is added before the second normalisation, or scales and shifts after it.
         let projected = self.time.as_ref().map(|(linear, _)| linear.forward(temb)).transpose()?;
@@ -70,7 +70,7 @@ impl ResBlock {
         let h = self.conv2.forward(&h, pass)?;
         // conv2 starts at zero, so a fresh block is exactly its skip path.
         Ok(match &self.skip {
-            Some(skip) => skip.forward(x, pass)?.f_add(&h)?,
+            Some(skip) => skip.forward(&x, pass)?.f_add(&h)?,
             None => x.f_add(&h)?,
         })
     }

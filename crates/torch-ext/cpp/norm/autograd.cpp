@@ -9,6 +9,8 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <memory>
+
 namespace torch_ext {
 namespace {
 
@@ -71,11 +73,29 @@ bool has_pixel_rows(const Tensor& dz) {
   return dz.stride(1) == 1 && dz.stride(2) == dz.size(3) * dz.stride(3);
 }
 
+// A gradient in the type of x, with such pixels; undefined stays so.
+Tensor as_pixel_rows(const Tensor& gradient, at::ScalarType kind) {
+  if (!gradient.defined()) {
+    return gradient;
+  }
+  const Tensor dz = gradient.to(kind);
+  return has_pixel_rows(dz) ? dz : dz.contiguous(kLayout);
+}
+
+template <class T>
+PixelRows<T> pixel_rows(const Tensor& dz) {
+  return dz.defined() ? PixelRows<T>{data<T>(dz), dz.stride(0), dz.stride(3)} : PixelRows<T>{nullptr, 0, 0};
+}
+
+// Returns z and, for `branches`, x: what is done with that one has its gradient added in the same loop that writes
+// the gradient of x, where autograd would add the two in a loop of its own.
 struct GroupNorm : public torch::autograd::Function<GroupNorm> {
-  static Tensor forward(
+  static torch::autograd::variable_list forward(
       torch::autograd::AutogradContext* ctx, const Tensor& input, const Tensor& weight, const Tensor& bias,
       const std::optional<Tensor>& shift, const std::optional<Tensor>& scale_shift, int64_t groups, double eps, bool silu,
-      int64_t lanes) {
+      int64_t lanes, bool branches) {
+    // A result that nobody uses has no gradient, rather than one of zeros.
+    ctx->set_materialize_grads(false);
     const Tensor x = input.contiguous(kLayout);
     const ModulationTensors m{dense(weight), dense(bias), dense(shift), dense(scale_shift)};
     const Shape shape = shape_of(x, groups);
@@ -94,7 +114,7 @@ struct GroupNorm : public torch::autograd::Function<GroupNorm> {
     ctx->saved_data["groups"] = groups;
     ctx->saved_data["silu"] = silu;
     ctx->saved_data["lanes"] = lanes;
-    return z;
+    return branches ? torch::autograd::variable_list{z, input} : torch::autograd::variable_list{z};
   }
 
   static torch::autograd::variable_list backward(
@@ -108,10 +128,11 @@ struct GroupNorm : public torch::autograd::Function<GroupNorm> {
     const bool silu = ctx->saved_data["silu"].toBool();
     const int64_t lanes = ctx->saved_data["lanes"].toInt();
     const Shape shape = shape_of(x, ctx->saved_data["groups"].toInt());
-    Tensor dz = outputs[0].to(x.scalar_type());
-    if (!has_pixel_rows(dz)) {
-      dz = dz.contiguous(kLayout);
+    const Tensor beside = as_pixel_rows(outputs.size() > 1 ? outputs[1] : Tensor(), x.scalar_type());
+    if (!outputs[0].defined()) {
+      return {beside, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
     }
+    const Tensor dz = as_pixel_rows(outputs[0], x.scalar_type());
     const Tensor dx = at::empty_like(x, x.options(), kLayout);
     // Inputs are counted without those that are not there; of the last two there is one at most.
     const auto gradient_of = [&](size_t input, const Tensor& tensor) {
@@ -123,27 +144,33 @@ struct GroupNorm : public torch::autograd::Function<GroupNorm> {
       typedef std::remove_pointer_t<decltype(t)> T;
       typedef std::remove_pointer_t<decltype(a)> A;
       norm_backward<T, A>(
-          kernels_for(t, lanes), shape, data<T>(x), data<T>(dz), dz.stride(0), dz.stride(3), m.pointers<A>(), silu,
+          kernels_for(t, lanes), shape, data<T>(x), pixel_rows<T>(dz), pixel_rows<T>(beside), m.pointers<A>(), silu,
           {data<A>(mean), data<A>(rstd), data<A>(mean_xhat)}, data<T>(dx),
           {data<A>(dweight), data<A>(dbias), data<A>(dshift), data<A>(dscale)});
     });
-    return {dx, dweight, dbias, dshift, dscale, Tensor(), Tensor(), Tensor(), Tensor()};
+    return {dx, dweight, dbias, dshift, dscale, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
 }  // namespace
 }  // namespace torch_ext
 
-// `shift` or `scale_shift`, or both, are null. The caller owns `*out`.
+// `shift` or `scale_shift`, or both, are null; so is `branch` when x is not wanted beside. The caller owns `*out` and
+// `*branch`.
 extern "C" char* torch_ext_group_norm(
     const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias, const at::Tensor* shift,
     const at::Tensor* scale_shift, int64_t groups, double eps, bool silu, int64_t lanes,
-    at::Tensor** out) noexcept {
+    at::Tensor** out, at::Tensor** branch) noexcept {
   return torch_ext::guarded([&] {
     const auto optional = [](const at::Tensor* tensor) {
       return tensor ? std::optional<at::Tensor>(*tensor) : std::nullopt;
     };
-    *out = new at::Tensor(torch_ext::GroupNorm::apply(
-        *x, *weight, *bias, optional(shift), optional(scale_shift), groups, eps, silu, lanes));
+    const auto results = torch_ext::GroupNorm::apply(
+        *x, *weight, *bias, optional(shift), optional(scale_shift), groups, eps, silu, lanes, branch != nullptr);
+    auto z = std::make_unique<at::Tensor>(results[0]);
+    if (branch) {
+      *branch = new at::Tensor(results[1]);
+    }
+    *out = z.release();
   });
 }

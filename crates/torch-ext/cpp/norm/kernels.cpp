@@ -9,6 +9,12 @@
 namespace torch_ext {
 namespace {
 
+// A choice made when the code is compiled.
+template <bool b>
+struct Is {
+  static constexpr bool yes = b;
+};
+
 // Channels taken together: `n` vectors of L.
 template <int L, int n>
 struct Block {
@@ -107,16 +113,14 @@ struct Loops {
   }
 
   static void backward_sums(
-      const T* x, const T* dz, int64_t dz_stride, int64_t pixels, int64_t channels, const Affine<A>& affine,
-      A* first, A* second) {
-    affine.silu ? backward_sums_as<true>(x, dz, dz_stride, pixels, channels, affine, first, second)
-                : backward_sums_as<false>(x, dz, dz_stride, pixels, channels, affine, first, second);
+      const T* x, Rows<T> dz, int64_t pixels, int64_t channels, const Affine<A>& affine, A* first, A* second) {
+    affine.silu ? backward_sums_as<true>(x, dz, pixels, channels, affine, first, second)
+                : backward_sums_as<false>(x, dz, pixels, channels, affine, first, second);
   }
 
   template <bool activated>
   static void backward_sums_as(
-      const T* x, const T* dz, int64_t dz_stride, int64_t pixels, int64_t channels, const Affine<A>& affine,
-      A* first, A* second) {
+      const T* x, Rows<T> dz, int64_t pixels, int64_t channels, const Affine<A>& affine, A* first, A* second) {
     over_channels<L>(channels, [=](auto block, int64_t c) {
       typedef decltype(block) B;
       typedef Memory<T, A, B::lanes> In;
@@ -128,7 +132,7 @@ struct Loops {
         for (int v = 0; v < B::vectors; ++v) {
           const int64_t at = c + v * B::lanes;
           const auto centred = In::load(x + i * channels + at) - pivot.at[v];
-          auto dy = In::load(dz + i * dz_stride + at);
+          auto dy = In::load(dz.at + i * dz.stride + at);
           if constexpr (activated) {
             dy *= silu_slope<A, B::lanes>(centred * scale.at[v] + offset.at[v]);
           }
@@ -142,16 +146,20 @@ struct Loops {
   }
 
   static void backward(
-      const T* x, const T* dz, int64_t dz_stride, T* dx, int64_t pixels, int64_t channels,
-      const Affine<A>& affine, const A* constant, const A* slope) {
-    affine.silu ? backward_as<true>(x, dz, dz_stride, dx, pixels, channels, affine, constant, slope)
-                : backward_as<false>(x, dz, dz_stride, dx, pixels, channels, affine, constant, slope);
+      const T* x, Rows<T> dz, Rows<T> beside, T* dx, int64_t pixels, int64_t channels, const Affine<A>& affine,
+      const A* constant, const A* slope) {
+    const auto run = [&](auto activated, auto adds) {
+      backward_as<decltype(activated)::yes, decltype(adds)::yes>(
+          x, dz, beside, dx, pixels, channels, affine, constant, slope);
+    };
+    const auto choose = [&](auto activated) { beside.at ? run(activated, Is<true>{}) : run(activated, Is<false>{}); };
+    affine.silu ? choose(Is<true>{}) : choose(Is<false>{});
   }
 
-  template <bool activated>
+  template <bool activated, bool adds>
   static void backward_as(
-      const T* x, const T* dz, int64_t dz_stride, T* dx, int64_t pixels, int64_t channels,
-      const Affine<A>& affine, const A* constant, const A* slope) {
+      const T* x, Rows<T> dz, Rows<T> beside, T* dx, int64_t pixels, int64_t channels, const Affine<A>& affine,
+      const A* constant, const A* slope) {
     over_channels<L>(channels, [=](auto block, int64_t c) {
       typedef decltype(block) B;
       typedef Memory<T, A, B::lanes> Tensor;
@@ -164,11 +172,15 @@ struct Loops {
         for (int v = 0; v < B::vectors; ++v) {
           const int64_t at = c + v * B::lanes;
           const auto centred = Tensor::load(x + i * channels + at) - pivot.at[v];
-          auto dy = Tensor::load(dz + i * dz_stride + at);
+          auto dy = Tensor::load(dz.at + i * dz.stride + at);
           if constexpr (activated) {
             dy *= silu_slope<A, B::lanes>(centred * scale.at[v] + offset.at[v]);
           }
-          Tensor::store(dx + i * channels + at, dy * scale.at[v] + (k_0.at[v] + centred * k_1.at[v]));
+          auto sum = dy * scale.at[v] + (k_0.at[v] + centred * k_1.at[v]);
+          if constexpr (adds) {
+            sum += Tensor::load(beside.at + i * beside.stride + at);
+          }
+          Tensor::store(dx + i * channels + at, sum);
         }
       }
     });

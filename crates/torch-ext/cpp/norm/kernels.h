@@ -20,6 +20,13 @@ struct Affine {
   bool silu;
 };
 
+// Pixels that lie `stride` numbers apart, each with its channels side by side.
+template <class T>
+struct Rows {
+  const T* at;
+  int64_t stride;
+};
+
 // T: the numbers in memory; A: those computed with.
 template <class T, class A>
 struct Kernels {
@@ -29,15 +36,14 @@ struct Kernels {
   // z of x.
   void (*forward)(const T* x, T* z, int64_t pixels, int64_t channels, const Affine<A>& affine);
 
-  // From dz, whose pixels are `dz_stride` numbers apart: first = sum of dy, second = sum of dy (x - pivot).
+  // first = sum of dy, second = sum of dy (x - pivot).
   void (*backward_sums)(
-      const T* x, const T* dz, int64_t dz_stride, int64_t pixels, int64_t channels, const Affine<A>& affine,
-      A* first, A* second);
+      const T* x, Rows<T> dz, int64_t pixels, int64_t channels, const Affine<A>& affine, A* first, A* second);
 
-  // dx = dy * scale + constant + (x - pivot) * slope.
+  // dx = dy * scale + constant + (x - pivot) * slope + beside. `beside` is null or read like dz.
   void (*backward)(
-      const T* x, const T* dz, int64_t dz_stride, T* dx, int64_t pixels, int64_t channels,
-      const Affine<A>& affine, const A* constant, const A* slope);
+      const T* x, Rows<T> dz, Rows<T> beside, T* dx, int64_t pixels, int64_t channels, const Affine<A>& affine,
+      const A* constant, const A* slope);
 };
 
 struct KernelTable {

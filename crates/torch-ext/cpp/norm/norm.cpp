@@ -171,8 +171,8 @@ void norm_forward(
 
 template <class T, class A>
 void norm_backward(
-    const Kernels<T, A>& kernels, const Shape& shape, const T* x, const T* dz, int64_t dz_image,
-    int64_t dz_pixel, const Modulation<A>& modulation, bool silu, const Statistics<A>& statistics, T* dx,
+    const Kernels<T, A>& kernels, const Shape& shape, const T* x, const PixelRows<T>& dz,
+    const PixelRows<T>& beside, const Modulation<A>& modulation, bool silu, const Statistics<A>& statistics, T* dx,
     const Gradients<A>& gradients) {
   const int64_t channels = shape.channels, size = shape.group_channels();
   const double pixels = static_cast<double>(shape.pixels);
@@ -184,9 +184,6 @@ void norm_backward(
   }
   const auto start = [&](int64_t n, int64_t chunk) {
     return n * shape.image_size() + chunk * shape.chunk() * channels;
-  };
-  const auto dz_start = [&](int64_t n, int64_t chunk) {
-    return n * dz_image + chunk * shape.chunk() * dz_pixel;
   };
 
   const auto finish_image = [&](int64_t n) {
@@ -231,14 +228,14 @@ void norm_backward(
       shape,
       [&](int64_t n, int64_t chunk) {
         kernels.backward_sums(
-            x + start(n, chunk), dz + dz_start(n, chunk), dz_pixel, pixels_of(shape, chunk), channels,
+            x + start(n, chunk), dz.from(n, chunk * shape.chunk()), pixels_of(shape, chunk), channels,
             numbers.affine(n, silu), sums.first(n, chunk), sums.second(n, chunk));
       },
       finish_image,
       [&](int64_t n, int64_t chunk) {
         kernels.backward(
-            x + start(n, chunk), dz + dz_start(n, chunk), dz_pixel, dx + start(n, chunk),
-            pixels_of(shape, chunk), channels, numbers.affine(n, silu), numbers.row(n, 3), numbers.row(n, 4));
+            x + start(n, chunk), dz.from(n, chunk * shape.chunk()), beside.from(n, chunk * shape.chunk()),
+            dx + start(n, chunk), pixels_of(shape, chunk), channels, numbers.affine(n, silu), numbers.row(n, 3), numbers.row(n, 4));
       });
   parameter_gradients(a, b, modulation, shape, gradients);
 }
@@ -248,8 +245,8 @@ void norm_backward(
       const Kernels<T, A>&, const Shape&, const T*, const Modulation<A>&, double, bool,                 \
       const Statistics<A>&, T*);                                                                        \
   template void norm_backward<T, A>(                                                                    \
-      const Kernels<T, A>&, const Shape&, const T*, const T*, int64_t, int64_t, const Modulation<A>&,   \
-      bool, const Statistics<A>&, T*, const Gradients<A>&)
+      const Kernels<T, A>&, const Shape&, const T*, const PixelRows<T>&, const PixelRows<T>&,           \
+      const Modulation<A>&, bool, const Statistics<A>&, T*, const Gradients<A>&)
 TORCH_EXT_NORM(float, float);
 TORCH_EXT_NORM(BFloat16, float);
 TORCH_EXT_NORM(double, double);

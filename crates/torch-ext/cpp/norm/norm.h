@@ -42,11 +42,22 @@ void norm_forward(
     const Kernels<T, A>& kernels, const Shape& shape, const T* x, const Modulation<A>& modulation, double eps,
     bool silu, const Statistics<A>& statistics, T* z);
 
-// `dz`: images lie `dz_image` numbers apart, pixels `dz_pixel`.
+// A tensor whose images lie `image` numbers apart and whose pixels `pixel`, or none.
+template <class T>
+struct PixelRows {
+  const T* at;
+  int64_t image, pixel;
+
+  Rows<T> from(int64_t n, int64_t first_pixel) const {
+    return {at ? at + n * image + first_pixel * pixel : nullptr, pixel};
+  }
+};
+
+// `beside` is added to dx: the gradient of whatever else is done with x.
 template <class T, class A>
 void norm_backward(
-    const Kernels<T, A>& kernels, const Shape& shape, const T* x, const T* dz, int64_t dz_image,
-    int64_t dz_pixel, const Modulation<A>& modulation, bool silu, const Statistics<A>& statistics, T* dx,
+    const Kernels<T, A>& kernels, const Shape& shape, const T* x, const PixelRows<T>& dz,
+    const PixelRows<T>& beside, const Modulation<A>& modulation, bool silu, const Statistics<A>& statistics, T* dx,
     const Gradients<A>& gradients);
 
 }  // namespace torch_ext
