@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// Only these checks.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<String>,
+    /// Of the fuzzing of a full run only these targets, such as those that an earlier run failed.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    targets: Vec<String>,
     /// Of everything that is drawn [default: 0].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -110,8 +113,10 @@ fn harness(workspace: &Workspace, args: &Args, programs: &Programs, bad_input: O
     let mut command = process::cleaned(Command::new(&programs.harness), workspace);
     command.arg("--ddpm").arg(&programs.ddpm).arg("--faulty").arg(&programs.faulty);
     command.arg("--workspace").arg(workspace.root()).arg(if args.full { "--full" } else { "--quick" });
-    if !args.only.is_empty() {
-        command.arg("--only").arg(args.only.join(","));
+    for (flag, names) in [("--only", &args.only), ("--targets", &args.targets)] {
+        if !names.is_empty() {
+            command.arg(flag).arg(names.join(","));
+        }
     }
     for (flag, number) in [("--seed", args.seed), ("--jobs", args.jobs.map(|jobs| jobs as u64))] {
         command.args(number.map(|number| format!("{flag}={number}")));

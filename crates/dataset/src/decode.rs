@@ -4,9 +4,11 @@
 //! white, as a browser would show it; of an animation the first frame is taken.
 
 use std::io::Cursor;
+use std::panic::{self, UnwindSafe};
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+use crate::jpeg;
 use crate::pixels::Pixels;
 
 /// Largest width and height, in pixels.
@@ -29,15 +31,26 @@ pub(crate) fn looks_like_image(start: &[u8]) -> bool {
 
 /// Width and height as shown (after orientation), from the header alone; the error says why not.
 pub(crate) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
-    let mut decoder = open(bytes)?;
-    let orientation = decoder.orientation().map_err(|e| e.to_string())?;
-    let (width, height) = decoder.dimensions();
-    // EXIF 5 to 8 are the ones with a quarter turn.
-    Ok(if orientation.to_exif() >= 5 { (height, width) } else { (width, height) })
+    guarded(|| {
+        let mut decoder = open(bytes)?;
+        let orientation = decoder.orientation().map_err(|e| e.to_string())?;
+        let (width, height) = decoder.dimensions();
+        // EXIF 5 to 8 are the ones with a quarter turn.
+        Ok(if orientation.to_exif() >= 5 { (height, width) } else { (width, height) })
+    })
 }
 
 /// Decodes an image; 1 channel when every pixel is grey, else 3. The error says why not.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Pixels, String> {
+    guarded(|| decode_unguarded(bytes))
+}
+
+/// Decoders are large, and some input may make one panic: for the user that is one more damaged file.
+fn guarded<T>(read: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Result<T, String> {
+    panic::catch_unwind(read).unwrap_or_else(|_| Err("the decoder lost its way in it".to_owned()))
+}
+
+fn decode_unguarded(bytes: &[u8]) -> Result<Pixels, String> {
     let mut decoder = open(bytes)?;
     let orientation = decoder.orientation().map_err(|e| e.to_string())?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
@@ -60,6 +73,9 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, String> {
     })?;
     if !FORMATS.contains(&format) {
         return Err(format!("expected PNG, JPEG, WebP or BMP, found {format:?}"));
+    }
+    if format == ImageFormat::Jpeg {
+        jpeg::check(bytes)?;
     }
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
@@ -254,6 +270,23 @@ mod tests {
         // Flat images are small files, and are read.
         let flat = encode(GrayImage::from_pixel(4096, 4000, Luma([9])), ImageFormat::Png);
         assert_eq!(decode(&flat).unwrap().width, 4096);
+    }
+
+    /// Chroma finer than brightness, which the decoder has no room for.
+    #[test]
+    fn a_jpeg_of_odd_sampling_is_refused() {
+        let mut bytes = encode(rgb(), ImageFormat::Jpeg);
+        let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        bytes[frame + 17] = 0x23;
+        assert!(decode(&bytes).unwrap_err().ends_with("found 2x3"), "{:?}", decode(&bytes));
+        assert!(dimensions(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        let lost = guarded(|| -> Result<(), String> { panic!("on purpose") });
+        assert_eq!(lost, Err("the decoder lost its way in it".to_owned()));
+        assert_eq!(guarded(|| Ok(1)), Ok(1));
     }
 
     proptest! {

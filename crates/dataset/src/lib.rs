@@ -26,6 +26,7 @@ mod folder;
 mod idx;
 mod image_file;
 mod items;
+mod jpeg;
 mod kind_of_file;
 mod limits;
 mod mask;

@@ -23,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) full: bool,
     /// Of everything drawn.
     pub(crate) seed: u64,
+    /// The fuzz targets of a full run; all without.
+    pub(crate) targets: Vec<String>,
     /// Trials at the same time.
     pub(crate) jobs: usize,
 }
@@ -70,6 +72,7 @@ impl Context {
             bad_input: None,
             full: true,
             seed: 7,
+            targets: Vec::new(),
             jobs: 1,
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use crate::checks::CHECKS;
+use crate::checks::{CHECKS, fuzz};
 use crate::context::Context;
 use crate::machine::Machine;
 use crate::outcome::{Outcome, Row};
@@ -35,12 +35,17 @@ pub(crate) fn add(
         let check = CHECKS.iter().find(|check| found["name"] == check.name);
         let check =
             check.with_context(|| format!("--with {}: no such check: {}", path.display(), found["name"]))?;
-        if rows.iter().all(|row| row.check.name != check.name) {
-            let mut outcome = outcome(found).with_context(told)?;
-            if commit != machine.commit && !outcome.figure.contains("(at commit") {
-                outcome.figure += &format!(" (at commit {commit}, {date})");
+        let mut outcome = outcome(found).with_context(told)?;
+        if commit != machine.commit && !outcome.figure.contains("(at commit") {
+            outcome.figure += &format!(" (at commit {commit}, {date})");
+        }
+        match rows.iter_mut().find(|row| row.check.name == check.name) {
+            None => rows.push(Row { check, outcome }),
+            // This run had some targets only.
+            Some(row) if check.name == fuzz::CHECK.name && !context.targets.is_empty() => {
+                row.outcome = fuzz::mended(outcome, &row.outcome, &context.targets);
             }
-            rows.push(Row { check, outcome });
+            Some(_) => {}
         }
     }
     let place = |row: &Row| CHECKS.iter().position(|check| check.name == row.check.name);

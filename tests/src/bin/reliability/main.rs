@@ -56,6 +56,9 @@ struct Args {
     /// Only these checks
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<String>,
+    /// Of the fuzzing of a full run only these targets, such as those that an earlier run failed
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    targets: Vec<String>,
     /// Of everything that is drawn: moments, places, signals
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -98,6 +101,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         bad_input: args.bad_input.as_deref().map(|path| absolute("--bad-input", path)).transpose()?,
         full: args.full,
         seed: args.seed,
+        targets: args.targets.clone(),
         jobs: args.jobs.unwrap_or_else(machine::cores).max(1),
     };
     let mut rows = Vec::new();

@@ -4,7 +4,7 @@ mod bombs;
 mod damage;
 mod disk;
 mod faults;
-mod fuzz;
+pub(crate) mod fuzz;
 mod images;
 mod kills;
 mod memory;
