@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 /// Wrappers around libtorch. Each takes seconds to compile, for its headers.
 const WRAPPERS: &[&str] = &[
     "cpp/error.cpp",
+    "cpp/checkpoint.cpp",
     "cpp/determinism.cpp",
+    "cpp/generator.cpp",
     "cpp/layout.cpp",
     "cpp/memory.cpp",
     "cpp/norm/autograd.cpp",
