@@ -72,6 +72,21 @@ class Piece {
   TorchExtDrop drop_;
 };
 
+// Where the graph of a second run ends. It takes the gradients of the inputs as they come; a leaf would copy those of
+// another layout in memory than its own, and what is computed from such a copy may differ in the last bits.
+struct Sink : public torch::autograd::Node {
+  variable_list apply(variable_list&& gradients) override {
+    gradients_ = std::move(gradients);
+    return {};
+  }
+
+  std::string name() const override {
+    return "TorchExtCheckpointSink";
+  }
+
+  variable_list gradients_;  // of the inputs that require them
+};
+
 struct Rerun : public torch::autograd::Node {
   Rerun(Piece piece, const variable_list& inputs, torch::autograd::edge_list&& edges)
       : Node(std::move(edges)), piece_(std::make_shared<Piece>(std::move(piece))) {
@@ -90,14 +105,16 @@ struct Rerun : public torch::autograd::Node {
         "checkpoint: only a backward pass for all parameters at once is possible, not one for chosen inputs");
     std::shared_ptr<Piece> piece;
     variable_list inputs;
+    const std::shared_ptr<Sink> sink(new Sink(), torch::autograd::deleteNode);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       TORCH_CHECK(piece_, torch::autograd::ERR_BACKWARD_TWICE);
       piece = piece_;
       for (size_t i = 0; i < inputs_.size(); ++i) {
-        // A graph of its own, which ends here.
-        inputs.push_back(inputs_[i].unpack().detach());
-        inputs[i].set_requires_grad(task_should_compute_output(i));
+        inputs.push_back(inputs_[i].unpack().tensor_data());
+        if (task_should_compute_output(i)) {
+          torch::autograd::set_history(inputs[i], sink);
+        }
       }
     }
     variable_list roots, of_roots;
@@ -115,9 +132,10 @@ struct Rerun : public torch::autograd::Node {
       torch::autograd::backward(roots, of_roots);
     }
     variable_list results(inputs.size());
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      if (inputs[i].requires_grad()) {
-        results[i] = std::move(inputs[i].mutable_grad());
+    auto gradient = sink->gradients_.begin();
+    for (size_t i = 0; i < inputs.size() && gradient != sink->gradients_.end(); ++i) {
+      if (task_should_compute_output(i)) {
+        results[i] = std::move(*gradient++);
       }
     }
     return results;
