@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 const WRAPPERS: &[&str] = &[
     "cpp/error.cpp",
     "cpp/adam.cpp",
+    "cpp/checkpoint.cpp",
     "cpp/determinism.cpp",
+    "cpp/generator.cpp",
     "cpp/layout.cpp",
     "cpp/memory.cpp",
     "cpp/norm/autograd.cpp",

@@ -152,3 +152,34 @@ fn deterministic_runs_are_the_same_whether_interrupted_or_not() -> anyhow::Resul
     let _ = place.ddpm(&format!("{TRAIN} --run chosen --deterministic"))?.ok();
     assert_same_end(&place, "chosen", "plain")
 }
+
+/// Activation checkpointing is a matter of memory: a run may begin with it and go on without, or the other way round,
+/// and is the run that it was, dropout included.
+#[test]
+fn checkpointing_activations_changes_no_bit_and_may_change_on_resume() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let short = TRAIN
+        .replace("train.steps=120", "train.steps=4")
+        .replace("checkpoint_every=40", "checkpoint_every=4");
+    let _ = place.run(&format!("{short} --run without"))?.ok();
+    let _ = place.run(&format!("{short} --run with --checkpoint-activations"))?.ok();
+    let said = |run: &str| -> anyhow::Result<bool> {
+        Ok(String::from_utf8(place.read(&format!("{run}/config.toml"))?)?
+            .contains("checkpoint_activations = true"))
+    };
+    ensure!(said("with")? && !said("without")?);
+    let same = |step: u64| -> anyhow::Result<()> {
+        for name in ["model", "ema", "optimizer"] {
+            let sha =
+                |run: &str| place.sha256(&format!("{run}/checkpoints/step-{step:08}/{name}.safetensors"));
+            ensure!(sha("with")? == sha("without")?, "{name} of step {step} differs");
+        }
+        Ok(())
+    };
+    same(4)?;
+    let more = "train --resume --set train.steps=8";
+    let _ = place.run(&format!("{more} --run without --checkpoint-activations"))?.ok();
+    let _ = place.run(&format!("{more} --run with --set train.checkpoint_activations=false"))?.ok();
+    ensure!(!said("with")? && said("without")?);
+    same(8)
+}

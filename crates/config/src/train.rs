@@ -17,6 +17,10 @@ pub struct TrainConfig {
     /// batch are added up, so that the step is that of the whole batch. 0 is all of them.
     #[serde(default)]
     pub micro_batch: usize,
+    /// Activation checkpointing, where memory is short: a residual block keeps its inputs only and runs a second time in
+    /// the backward pass. A third more work for the same numbers, bit for bit.
+    #[serde(default)]
+    pub checkpoint_activations: bool,
     /// Learning rate after the warm-up.
     pub lr: f64,
     /// Steps over which the learning rate rises linearly from nearly 0.
@@ -174,6 +178,7 @@ mod tests {
             steps: 20,
             batch: 8,
             micro_batch: 0,
+            checkpoint_activations: false,
             lr: 0.05,
             warmup_steps: 2,
             lr_decay: LrDecay::Cosine,

@@ -49,6 +49,20 @@ pub enum TorchExtError {
         /// Where it is.
         got: Device,
     },
+    /// A tensor, or what was asked for, is on a device that this crate does not know.
+    #[error("{call}: {got:?} is neither Cpu nor Cuda")]
+    UnknownDevice {
+        /// The function of this crate.
+        call: &'static str,
+        /// The device.
+        got: Device,
+    },
+    /// A tensor that is none: libtorch's undefined one.
+    #[error("{what} is undefined")]
+    Undefined {
+        /// Which tensor.
+        what: &'static str,
+    },
     /// Channels that do not make that many groups.
     #[error("{channels} channels do not make {groups} groups")]
     Groups {

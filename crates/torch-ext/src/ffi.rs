@@ -1,13 +1,27 @@
 //! The functions of `cpp/`. Each returns null, or a text that [`crate::error::checked`] takes.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use torch_sys::C_tensor;
 
 use crate::adam::AdamStep;
+/// Runs a piece on `n` borrowed inputs and writes `m` outputs, which the caller owns; or returns a text made by
+/// [`torch_ext_copy_text`] and writes none. C++ calls it from any thread, and from several.
+pub(crate) type RunPiece = unsafe extern "C" fn(
+    data: *mut c_void,
+    inputs: *const *const C_tensor,
+    n: usize,
+    outputs: *mut *mut C_tensor,
+    m: usize,
+) -> *mut c_char;
+
+/// Ends a piece: the last that C++ does with it, from any thread.
+pub(crate) type DropPiece = unsafe extern "C" fn(data: *mut c_void);
 
 unsafe extern "C" {
     pub(crate) fn torch_ext_free_text(text: *mut c_char);
+    /// A copy that C++ owns, the other way round.
+    pub(crate) fn torch_ext_copy_text(text: *const c_char) -> *mut c_char;
     #[cfg(test)]
     pub(crate) fn torch_ext_throw(kind: i32) -> *mut c_char;
 
@@ -25,6 +39,22 @@ unsafe extern "C" {
 
     pub(crate) fn torch_ext_set_deterministic(on: bool) -> *mut c_char;
     pub(crate) fn torch_ext_deterministic(on: *mut bool) -> *mut c_char;
+
+    /// `cuda` is -1 for the CPU; the caller owns `*out`.
+    pub(crate) fn torch_ext_generator_state(cuda: i32, out: *mut *mut C_tensor) -> *mut c_char;
+    pub(crate) fn torch_ext_set_generator_state(cuda: i32, state: *const C_tensor) -> *mut c_char;
+
+    /// Reads `n` inputs and `m` outputs, writes `m` tensors to `out`, which the caller owns; takes `data` in any case.
+    pub(crate) fn torch_ext_checkpoint(
+        inputs: *const *const C_tensor,
+        n: usize,
+        outputs: *const *const C_tensor,
+        m: usize,
+        data: *mut c_void,
+        run: RunPiece,
+        drop: DropPiece,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
 
     /// The caller owns `*out`.
     pub(crate) fn torch_ext_channels_last(

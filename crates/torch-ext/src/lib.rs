@@ -3,20 +3,24 @@
 //! The C++ is in `cpp/`. A tch tensor's pointer is a `torch::Tensor*`, which is how tensors get there.
 
 mod adam;
+mod checkpoint;
 mod cpu;
 mod cuda;
 mod determinism;
 mod error;
 mod ffi;
+mod generator;
 mod group_norm;
 mod layout;
 mod memory;
 
 pub use adam::{AdamStep, adam_step, adam_step_takes, forget_gradient};
+pub use checkpoint::checkpoint;
 pub use cpu::{cpu_features, cpu_has_bf16};
 pub use cuda::{CudaError, CudaPart, load_cuda_part};
 pub use determinism::{deterministic, set_deterministic};
 pub use error::TorchExtError;
 pub use group_norm::{GroupNorm, Modulation, Vectors, group_norm, group_norm_branch, group_norm_with};
+pub use generator::{generator_state, set_generator_state};
 pub use layout::{channels_last, is_channels_last};
 pub use memory::keep_freed_memory;

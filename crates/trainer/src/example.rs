@@ -8,6 +8,7 @@ pub(crate) fn example() -> TrainConfig {
         steps: 20,
         batch: 8,
         micro_batch: 0,
+        checkpoint_activations: false,
         lr: 0.05,
         warmup_steps: 2,
         lr_decay: LrDecay::Cosine,

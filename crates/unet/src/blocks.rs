@@ -2,44 +2,12 @@
 
 use tch::Tensor;
 
-use crate::attention::Attention;
 use crate::error::UNetError;
 use crate::params::ParamStore;
 use crate::pass::Pass;
 use crate::resample::{Downsample, Upsample};
-use crate::resblock::ResBlock;
+use crate::stage::Stage;
 use config::UNetConfig;
-
-/// A residual block and the attention that follows it, if any.
-struct Stage {
-    block: ResBlock,
-    attention: Option<Attention>,
-}
-
-impl Stage {
-    fn new(
-        store: &mut ParamStore,
-        prefix: &str,
-        index: usize,
-        channels: (usize, usize),
-        attends: bool,
-        config: &UNetConfig,
-    ) -> Result<Self, UNetError> {
-        let block = ResBlock::new(store, &format!("{prefix}.resnets.{index}"), channels, config)?;
-        let attention = attends
-            .then(|| Attention::new(store, &format!("{prefix}.attentions.{index}"), channels.1, config))
-            .transpose()?;
-        Ok(Self { block, attention })
-    }
-
-    fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
-        let h = self.block.forward(x, temb, pass)?;
-        match &self.attention {
-            Some(attention) => attention.forward(&h, pass),
-            None => Ok(h),
-        }
-    }
-}
 
 /// Encoder level: its stages, then half the resolution but at the lowest level.
 pub(crate) struct DownLevel {
@@ -82,7 +50,7 @@ impl DownLevel {
         pass: &Pass,
     ) -> Result<Tensor, UNetError> {
         for stage in &self.stages {
-            h = stage.forward(&h, temb, pass)?;
+            h = stage.forward(&h, None, temb, pass)?;
             skips.push(h.shallow_clone());
         }
         if let Some(downsample) = &self.downsample {
@@ -96,7 +64,7 @@ impl DownLevel {
 /// The lowest level: block, attention, block.
 pub(crate) struct Bottom {
     first: Stage,
-    second: ResBlock,
+    second: Stage,
 }
 
 impl Bottom {
@@ -107,12 +75,12 @@ impl Bottom {
     ) -> Result<Self, UNetError> {
         let same = (channels, channels);
         let first = Stage::new(store, "mid_block", 0, same, config.mid_attention, config)?;
-        let second = ResBlock::new(store, "mid_block.resnets.1", same, config)?;
+        let second = Stage::new(store, "mid_block", 1, same, false, config)?;
         Ok(Self { first, second })
     }
 
     pub(crate) fn forward(&self, h: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
-        self.second.forward(&self.first.forward(h, temb, pass)?, temb, pass)
+        self.second.forward(&self.first.forward(h, None, temb, pass)?, None, temb, pass)
     }
 }
 
@@ -155,10 +123,8 @@ impl UpLevel {
         pass: &Pass,
     ) -> Result<Tensor, UNetError> {
         for stage in &self.stages {
-            if let Some(skip) = skips.pop() {
-                h = Tensor::f_cat(&[h, skip], 1)?;
-            }
-            h = stage.forward(&h, temb, pass)?;
+            let skip = skips.pop();
+            h = stage.forward(&h, skip.as_ref(), temb, pass)?;
         }
         match &self.upsample {
             Some(upsample) => upsample.forward(&h, pass),

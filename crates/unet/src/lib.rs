@@ -26,6 +26,7 @@ mod params;
 mod pass;
 mod resample;
 mod resblock;
+mod stage;
 mod time;
 
 pub use config::NETWORK_PRESETS as PRESETS;

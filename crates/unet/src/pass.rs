@@ -14,6 +14,9 @@ pub struct Pass {
     pub kind: Kind,
     /// Only libtorch's own operations, in its default layout: the reference that the fast ones are compared with.
     pub plain: bool,
+    /// In training, each residual block keeps its inputs only and runs again in the backward pass (Chen et al. 2016): less
+    /// memory, a third more work, the same bits.
+    pub checkpoint: bool,
 }
 
 /// What does the work on some device.
@@ -29,7 +32,7 @@ impl Pass {
     /// Without dropout, in f32.
     #[must_use]
     pub fn eval() -> Self {
-        Self { train: false, kind: Kind::Float, plain: false }
+        Self { train: false, kind: Kind::Float, plain: false, checkpoint: false }
     }
 
     /// With dropout, in f32.
@@ -48,6 +51,12 @@ impl Pass {
     #[must_use]
     pub fn with_plain(self, plain: bool) -> Self {
         Self { plain, ..self }
+    }
+
+    /// The same pass with or without activation checkpointing, which only training takes.
+    #[must_use]
+    pub fn with_checkpoints(self, checkpoint: bool) -> Self {
+        Self { checkpoint, ..self }
     }
 
     /// The fused operation is for the CPU. The two belong together: libtorch's own normalisation is slow on channels

@@ -36,6 +36,7 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("train.steps", &["1.5", "nan", "1e9", "18446744073709551616", "true"]),
     ("train.batch", &["-1", "1.5", "nan", "9223372036854775807", "9223372036854775808"]),
     ("train.micro_batch", &["-1", "1.5", "nan", "9223372036854775807"]),
+    ("train.checkpoint_activations", &["1", "yes", "nan"]),
     ("train.lr", &["1.5", "-inf", "1e999", "x", "[1e-3]"]),
     ("train.warmup_steps", &["-1", "1.5", "nan", "x"]),
     ("train.lr_decay", &["linear", "0", "Cosine"]),

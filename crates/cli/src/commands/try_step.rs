@@ -64,7 +64,7 @@ impl TryStep {
         let images = Tensor::f_full(size, -1.0, (Kind::Float, Device::Cpu))?;
         let labels =
             model.classes.map(|_| Tensor::f_zeros([count], (Kind::Int64, Device::Cpu))).transpose()?;
-        let pass = Pass::train().with_kind(kind);
+        let pass = Pass::train().with_kind(kind).with_checkpoints(numbers.checkpoint_activations);
         let run = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(net.forward(x_t, t, labels, &pass)?)
         };

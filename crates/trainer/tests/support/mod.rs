@@ -35,6 +35,7 @@ pub(crate) fn config(steps: u64) -> TrainConfig {
         steps,
         batch: 16,
         micro_batch: 0,
+        checkpoint_activations: false,
         lr: 3e-3,
         warmup_steps: 5,
         lr_decay: LrDecay::Constant,

@@ -91,7 +91,7 @@ impl Subject {
         let params = self.net.params();
         let mut trainer = Trainer::new(params, &self.schedule, &config.train, config.seed, self.net.device())
             .map_err(usage)?;
-        let pass = Pass::train().with_kind(self.kind);
+        let pass = Pass::train().with_kind(self.kind).with_checkpoints(config.train.checkpoint_activations);
         let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(self.net.forward(x_t, t, labels, &pass)?)
         };

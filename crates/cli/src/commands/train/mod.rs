@@ -60,6 +60,9 @@ pub(crate) struct Train {
     /// the preset]
     #[arg(long, value_name = "N|auto")]
     batch: Option<BatchSize>,
+    /// Keep less of the network in memory and compute it a second time: a third more work, the same numbers
+    #[arg(long)]
+    checkpoint_activations: bool,
     /// Run folder [default: runs/PRESET]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
@@ -127,6 +130,9 @@ impl Train {
         if let Some(BatchSize::Images(images)) = self.batch {
             set.push(parse_set(&format!("train.batch={images}"))?);
         }
+        if self.checkpoint_activations {
+            set.push(parse_set("train.checkpoint_activations=true")?);
+        }
         Ok(set)
     }
 
@@ -138,7 +144,9 @@ impl Train {
             return Ok(None);
         }
         let before = config::read_run(&path)?.train;
-        Ok((before.batch == config.train.batch).then_some(before.micro_batch))
+        let same = before.batch == config.train.batch
+            && before.checkpoint_activations == config.train.checkpoint_activations;
+        Ok(same.then_some(before.micro_batch))
     }
 
     /// The configuration of the run folder.
@@ -245,7 +253,8 @@ impl Plan {
         let plan =
             BatchPlan::new(self.dataset.len(), config.train.batch, config.seed)?.with_flip(config.train.flip);
         let mut feed = Feed::new(&self.dataset, plan, config.model.classes.is_some(), first)?;
-        let pass = Pass::train().with_kind(device::precision(&config.precision, device)?);
+        let kind = device::precision(&config.precision, device)?;
+        let pass = Pass::train().with_kind(kind).with_checkpoints(config.train.checkpoint_activations);
         let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(net.forward(x_t, t, labels, &pass)?)
         };

@@ -40,6 +40,7 @@ fn config() -> TrainConfig {
         steps: NEWEST_STEP,
         batch: 2,
         micro_batch: 0,
+        checkpoint_activations: false,
         lr: 0.01,
         warmup_steps: 0,
         lr_decay: LrDecay::Constant,

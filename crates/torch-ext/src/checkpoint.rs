@@ -1,0 +1,201 @@
+//! Activation checkpointing: memory for time (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+
+use std::any::Any;
+use std::ffi::{CString, c_char, c_void};
+use std::fmt::Display;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::{Mutex, PoisonError};
+
+use tch::{Kind, Tensor};
+use torch_sys::C_tensor;
+
+use crate::error::{TorchExtError, checked};
+use crate::ffi;
+use crate::generator::Generators;
+
+const CALL: &str = "checkpoint";
+
+/// `piece(inputs)`, of which nothing is kept for the backward pass but the inputs: there the piece runs a second time,
+/// with gradients, and those are the gradients of the inputs and of the parameters that the piece holds. Both are the
+/// same bits as without, if the piece is a function of its inputs, its parameters and libtorch's random numbers: for
+/// those the second run starts from where the first did, and the generators then go on as if it had not been.
+///
+/// - Inputs may be of any type and shape, on CPU and CUDA; outputs are of a floating type.
+/// - A tensor that the piece holds and that gets a gradient has to be a leaf of the graph, as parameters are; anything
+///   computed belongs to the inputs.
+/// - The outputs require gradients whether or not an input does. Where gradients are off the piece just runs.
+/// - The backward pass is one for all parameters: `backward`, not gradients of chosen tensors, and no gradient of a
+///   gradient. Both are refused when they are asked for.
+/// - Pieces may contain pieces.
+/// - The gradients of an input that a piece uses several times are added up before those of its uses elsewhere. Floating
+///   numbers depend on the order, so without checkpointing such an input has to go through a node of its own
+///   (`Tensor::alias`) for the same bits.
+///
+/// The second run is on the thread of the backward pass: the caller's on the CPU, one of libtorch's on a GPU.
+///
+/// # Errors
+/// Whatever the piece returns in its first run. [`TorchExtError::Undefined`], [`TorchExtError::UnknownDevice`] and
+/// [`TorchExtError::Kind`] for inputs and outputs; [`TorchExtError::Torch`] when libtorch refuses (memory). An error or a
+/// panic of the second run is an error of `backward`, with its text.
+pub fn checkpoint<E, F>(inputs: &[&Tensor], piece: F) -> Result<Vec<Tensor>, E>
+where
+    E: Display + From<TorchExtError>,
+    F: Fn(&[&Tensor]) -> Result<Vec<Tensor>, E> + Send + 'static,
+{
+    if inputs.iter().any(|input| !input.defined()) {
+        return Err(TorchExtError::Undefined { what: "an input" }.into());
+    }
+    let generators = Generators::of(inputs)?;
+    let outputs = {
+        let _no_grad = tch::no_grad_guard();
+        piece(inputs)?
+    };
+    check(&outputs)?;
+    let made = outputs.iter().map(|output| (output.size(), output.kind())).collect();
+    Ok(with_node(inputs, &outputs, Piece { held: Mutex::new((piece, generators)), made })?)
+}
+
+fn check(outputs: &[Tensor]) -> Result<(), TorchExtError> {
+    for output in outputs {
+        if !output.defined() {
+            return Err(TorchExtError::Undefined { what: "an output" });
+        }
+        if !output.is_floating_point() {
+            let (what, expected) = ("an output", "a floating type");
+            return Err(TorchExtError::Kind { what, got: output.kind(), expected });
+        }
+    }
+    Ok(())
+}
+
+/// What the graph keeps of a piece. Closure and states hold tensors, which may go to another thread but not be used by
+/// two at once: the lock makes that so.
+struct Piece<F> {
+    held: Mutex<(F, Generators)>,
+    /// Shape and type of each output of the first run.
+    made: Vec<(Vec<i64>, Kind)>,
+}
+
+/// The outputs as results of a node that owns the piece.
+fn with_node<E, F>(
+    inputs: &[&Tensor],
+    outputs: &[Tensor],
+    piece: Piece<F>,
+) -> Result<Vec<Tensor>, TorchExtError>
+where
+    E: Display + From<TorchExtError>,
+    F: Fn(&[&Tensor]) -> Result<Vec<Tensor>, E> + Send + 'static,
+{
+    let inputs: Vec<_> = inputs.iter().map(|input| input.as_ptr()).collect();
+    let outputs: Vec<_> = outputs.iter().map(Tensor::as_ptr).collect();
+    let mut out = vec![ptr::null_mut(); outputs.len()];
+    // Without this bound the pointer below could not be given away.
+    fn shared_by_threads<T: Send + Sync + 'static>(value: T) -> *mut c_void {
+        Box::into_raw(Box::new(value)).cast()
+    }
+    // SAFETY: the pointers are those of tensors borrowed until the call is over, and the lengths are theirs; `out` has
+    // room for as many as there are outputs and is written when there is no error. `data` is a `Piece<F>`, which is what
+    // the two functions take; C++ calls `drop_piece` once, after its last `run_piece`, on whichever threads: the piece
+    // may be sent and shared, and borrows nothing.
+    let text = unsafe {
+        ffi::torch_ext_checkpoint(
+            inputs.as_ptr().cast(),
+            inputs.len(),
+            outputs.as_ptr().cast(),
+            outputs.len(),
+            shared_by_threads(piece),
+            run_piece::<E, F>,
+            drop_piece::<F>,
+            out.as_mut_ptr(),
+        )
+    };
+    checked(CALL, text)?;
+    // SAFETY: without an error these are new tensors that nobody else owns.
+    Ok(out.into_iter().map(|pointer| unsafe { Tensor::from_ptr(pointer) }).collect())
+}
+
+/// The second run, called from C++.
+///
+/// # Safety
+/// That of [`ffi::RunPiece`]; `data` is a `Piece<F>`.
+unsafe extern "C" fn run_piece<E, F>(
+    data: *mut c_void,
+    inputs: *const *const C_tensor,
+    n: usize,
+    outputs: *mut *mut C_tensor,
+    _m: usize,
+) -> *mut c_char
+where
+    E: Display + From<TorchExtError>,
+    F: Fn(&[&Tensor]) -> Result<Vec<Tensor>, E>,
+{
+    // Nothing may unwind into C++. The piece is not used again by anybody who could see it half changed: it is `Fn`, and
+    // whatever it changes inside is its own concern.
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: `data` is a `Piece<F>` that lives until `drop_piece`.
+        let piece = unsafe { &*data.cast::<Piece<F>>() };
+        let own = |index| {
+            // SAFETY: C++ lends `n` pointers to tensors for the length of the call, no array at all when `n` is 0. A
+            // shallow copy is taken; the cast only adds `mut`, which that copying does not use.
+            unsafe { Tensor::clone_from_ptr((*inputs.add(index)).cast_mut()) }
+        };
+        let inputs: Vec<Tensor> = (0..n).map(own).collect();
+        piece.run(&inputs).map_err(|error| error.to_string())
+    }));
+    match result.unwrap_or_else(|panic| Err(said(panic))) {
+        Ok(tensors) => {
+            for (index, tensor) in tensors.into_iter().enumerate() {
+                // SAFETY: there are as many as in the first run, for which C++ has room. The tensor is not dropped here,
+                // so C++ owns it.
+                unsafe { *outputs.add(index) = ManuallyDrop::new(tensor).as_mut_ptr() };
+            }
+            ptr::null_mut()
+        }
+        Err(text) => {
+            let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
+            // SAFETY: a C string, which is copied.
+            unsafe { ffi::torch_ext_copy_text(text.as_ptr()) }
+        }
+    }
+}
+
+impl<F> Piece<F> {
+    /// Outputs like those of the first run.
+    fn run<E>(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, E>
+    where
+        E: Display + From<TorchExtError>,
+        F: Fn(&[&Tensor]) -> Result<Vec<Tensor>, E>,
+    {
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (piece, generators) = &*held;
+        let outputs = generators.replay(|| piece(&inputs))??;
+        check(&outputs)?;
+        let made: Vec<_> = outputs.iter().map(|output| (output.size(), output.kind())).collect();
+        if made != self.made {
+            // libtorch would add a gradient up where a shape differs but fits.
+            let text = format!("outputs of {made:?}, of {:?} in the first run", self.made);
+            return Err(TorchExtError::Torch { call: CALL, text }.into());
+        }
+        Ok(outputs)
+    }
+}
+
+/// What a panic said.
+fn said(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("panic: {}", text.unwrap_or("no text"))
+}
+
+/// # Safety
+/// That of [`ffi::DropPiece`]; `data` is a `Piece<F>` that nobody uses any more.
+unsafe extern "C" fn drop_piece<F>(data: *mut c_void) {
+    // What a panicking closure has left undropped is leaked.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the pointer came from `Box::into_raw` of this type and is given back this once.
+        drop(unsafe { Box::from_raw(data.cast::<Piece<F>>()) });
+    }));
+}

@@ -1,0 +1,96 @@
+//! libtorch's random numbers: states, and what a failed second run leaves.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tch::{Device, Kind, Tensor};
+use torch_ext::{TorchExtError, checkpoint, generator_state, set_generator_state};
+
+use crate::piece::{alone_with_the_generator, normals};
+
+fn draw() -> Tensor {
+    Tensor::randn([5], (Kind::Float, Device::Cpu))
+}
+
+#[test]
+fn a_state_gives_the_same_numbers_again() {
+    let _turn = alone_with_the_generator();
+    tch::manual_seed(1);
+    let _ = draw();
+    let state = generator_state(Device::Cpu).unwrap();
+    let (first, second) = (draw(), draw());
+    set_generator_state(Device::Cpu, &state).unwrap();
+    assert_eq!((draw(), draw()), (first.shallow_clone(), second));
+    // The state is a copy, which drawing does not change.
+    set_generator_state(Device::Cpu, &state).unwrap();
+    assert_eq!(draw(), first);
+}
+
+#[test]
+fn what_is_no_state_is_refused_and_changes_nothing() {
+    let _turn = alone_with_the_generator();
+    tch::manual_seed(2);
+    let before = generator_state(Device::Cpu).unwrap();
+    for wrong in
+        [Tensor::new(), normals(&[4], 0), Tensor::zeros([16], (Kind::Uint8, Device::Cpu)), before.get(0)]
+    {
+        assert!(set_generator_state(Device::Cpu, &wrong).is_err(), "{wrong:?}");
+    }
+    assert_eq!(generator_state(Device::Cpu).unwrap(), before);
+    for device in [Device::Mps, Device::Vulkan, Device::Cuda(1000)] {
+        let error = generator_state(device).unwrap_err();
+        assert!(matches!(error, TorchExtError::UnknownDevice { .. }), "{error}");
+    }
+    if !tch::Cuda::is_available() {
+        assert!(matches!(generator_state(Device::Cuda(0)), Err(TorchExtError::Torch { .. })));
+    }
+}
+
+/// The second run draws what the first did, wherever the generator is by then; a failed one moves it no more than a
+/// good one.
+#[test]
+fn the_generator_goes_on_as_if_there_were_one_run() {
+    let _turn = alone_with_the_generator();
+    let x = normals(&[5], 0).set_requires_grad(true);
+    for fails in [false, true] {
+        let runs = AtomicUsize::new(0);
+        let piece = move |inputs: &[&Tensor]| {
+            let noise = draw();
+            if fails && runs.fetch_add(1, Ordering::Relaxed) == 1 {
+                return Err(TorchExtError::Undefined { what: "the luck" });
+            }
+            Ok(vec![inputs[0] * noise])
+        };
+        tch::manual_seed(3);
+        let expected = (draw(), draw(), draw());
+        tch::manual_seed(3);
+        let loss = checkpoint(&[&x], piece).unwrap()[0].sum(Kind::Float);
+        let between = draw();
+        assert_eq!(loss.f_backward().is_err(), fails);
+        assert_eq!((between, draw()), (expected.1, expected.2));
+        if !fails {
+            assert_eq!(x.grad(), expected.0);
+        }
+    }
+}
+
+/// On a GPU as on the CPU, where there is one.
+#[test]
+fn a_gpu_draws_again_as_well() {
+    let _turn = alone_with_the_generator();
+    if !tch::Cuda::is_available() {
+        return;
+    }
+    let device = Device::Cuda(0);
+    let x = normals(&[1000], 0).to_device(device).set_requires_grad(true);
+    tch::manual_seed(4);
+    let outputs =
+        checkpoint(&[&x], |inputs| Ok::<_, TorchExtError>(vec![inputs[0].dropout(0.5, true)])).unwrap();
+    let between = Tensor::randn([5], (Kind::Float, device));
+    outputs[0].sum(Kind::Float).backward();
+    let after = Tensor::randn([5], (Kind::Float, device));
+    assert_eq!(x.grad() * &x, outputs[0].detach());
+    tch::manual_seed(4);
+    let _ = x.detach().dropout(0.5, true);
+    let expected = [(); 2].map(|()| Tensor::randn([5], (Kind::Float, device)));
+    assert_eq!([between, after], expected);
+}

@@ -1,0 +1,80 @@
+//! A residual block with its attention: the piece of the network that activation checkpointing runs a second time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tch::Tensor;
+
+use crate::attention::Attention;
+use crate::error::UNetError;
+use crate::params::ParamStore;
+use crate::pass::Pass;
+use crate::resblock::ResBlock;
+use config::UNetConfig;
+
+/// A residual block and the attention that follows it, if any.
+///
+/// With [`Pass::checkpoint`] the graph shares the layers until the backward pass, which may be on another thread. Tensors
+/// may go to other threads, but not be used by two at once: hence the lock, which nobody ever waits for.
+pub(crate) struct Stage(Arc<Mutex<Layers>>);
+
+struct Layers {
+    block: ResBlock,
+    attention: Option<Attention>,
+}
+
+impl Stage {
+    pub(crate) fn new(
+        store: &mut ParamStore,
+        prefix: &str,
+        index: usize,
+        channels: (usize, usize),
+        attends: bool,
+        config: &UNetConfig,
+    ) -> Result<Self, UNetError> {
+        let block = ResBlock::new(store, &format!("{prefix}.resnets.{index}"), channels, config)?;
+        let attention = attends
+            .then(|| Attention::new(store, &format!("{prefix}.attentions.{index}"), channels.1, config))
+            .transpose()?;
+        Ok(Self(Arc::new(Mutex::new(Layers { block, attention }))))
+    }
+
+    /// `x` `[b, c, h, w]`, with the channels of a skip connection behind its own if there is one, and `temb` `[b, d]` to
+    /// `[b, c_out, h, w]`. Results and gradients are the same bits with checkpointing and without.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        skip: Option<&Tensor>,
+        temb: &Tensor,
+        pass: &Pass,
+    ) -> Result<Tensor, UNetError> {
+        let inputs: Vec<&Tensor> = [temb, x].into_iter().chain(skip).collect();
+        if !pass.train {
+            return run(&self.0, &inputs, pass);
+        }
+        if !pass.checkpoint {
+            // The gradients of a feature map are added up in the order in which they come. A checkpoint returns the sum
+            // of those of its stage; through a node of its own, x gets that sum here as well.
+            let x = x.f_alias()?;
+            let inputs: Vec<&Tensor> = [temb, &x].into_iter().chain(skip).collect();
+            return run(&self.0, &inputs, pass);
+        }
+        let (layers, pass) = (Arc::clone(&self.0), *pass);
+        let outputs: Result<_, UNetError> =
+            torch_ext::checkpoint(&inputs, move |inputs| Ok(vec![run(&layers, inputs, &pass)?]));
+        // One output, as the piece has.
+        Ok(outputs?.swap_remove(0))
+    }
+}
+
+/// `inputs` are `temb` and one feature map, or more whose channels are put one behind the other.
+fn run(layers: &Mutex<Layers>, inputs: &[&Tensor], pass: &Pass) -> Result<Tensor, UNetError> {
+    // A panic leaves nothing half done: running changes no layer.
+    let layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
+    let (temb, maps) = (inputs[0], &inputs[1..]);
+    let x = if maps.len() == 1 { maps[0].shallow_clone() } else { Tensor::f_cat(maps, 1)? };
+    let h = layers.block.forward(&x, temb, pass)?;
+    match &layers.attention {
+        Some(attention) => attention.forward(&h, pass),
+        None => Ok(h),
+    }
+}

@@ -1,0 +1,114 @@
+//! Activation checkpointing in whole networks: the same bits, in less memory.
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tch::{Device, Kind, Tensor};
+use unet::{DownsamplePadding, Pass, TimeForm, TimeInjection, UNet, UNetConfig};
+
+/// Dropout draws from the process's generator: tests take turns.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn normals(size: &[i64], stream: u64) -> Tensor {
+    let count = size.iter().product::<i64>() as usize;
+    let numbers = random::Stream::new(5, random::Purpose::Figure, stream, 0).normals(count);
+    tensor_io::from_slice(&numbers, size).unwrap()
+}
+
+/// A network whose last convolutions have left their zeros, so that everything before them counts.
+fn network(config: &UNetConfig) -> UNet {
+    let net = UNet::new(config, 1000, Device::Cpu, 0).unwrap();
+    let _no_grad = tch::no_grad_guard();
+    for (index, (_, param)) in net.params().iter().enumerate() {
+        let noise = normals(&param.size(), 100 + index as u64) * 0.05;
+        let _ = param.shallow_clone().f_add_(&noise).unwrap();
+    }
+    net
+}
+
+/// The losses of three steps of gradient descent, the gradients of the last and the weights after it.
+fn three_steps(config: &UNetConfig, size: [i64; 4], pass: &Pass) -> Vec<Tensor> {
+    let net = network(config);
+    let mut seen = Vec::new();
+    for step in 0..3 {
+        tch::manual_seed(step);
+        let x = normals(&size, 10 + step as u64);
+        let t = Tensor::arange(size[0], (Kind::Int64, Device::Cpu)) * 300;
+        for (_, param) in net.params() {
+            param.shallow_clone().zero_grad();
+        }
+        let loss = (net.forward(&x, &t, None, pass).unwrap() - normals(&size, 20)).square().mean(Kind::Float);
+        loss.backward();
+        let _no_grad = tch::no_grad_guard();
+        for (_, param) in net.params() {
+            let _ = param.shallow_clone().f_sub_(&(param.grad() * 0.05)).unwrap();
+        }
+        seen.push(loss.detach());
+    }
+    seen.extend(net.params().iter().map(|(_, param)| param.grad()));
+    seen.extend(net.params().iter().map(|(_, param)| param.detach()));
+    seen
+}
+
+#[test]
+fn a_training_is_the_same_bits_with_and_without() {
+    let _turn = alone();
+    let tiny = UNetConfig { dropout: 0.2, ..UNetConfig::preset("tiny-16").unwrap() };
+    let small = UNetConfig { dropout: 0.1, ..UNetConfig::preset("small-32").unwrap() };
+    let networks = [
+        (tiny.clone(), [3, 1, 16, 16]),
+        (UNetConfig { time_form: TimeForm::ScaleShift, ..tiny.clone() }, [2, 1, 16, 8]),
+        (UNetConfig { time_injection: TimeInjection::Input, ..tiny.clone() }, [2, 1, 8, 24]),
+        (UNetConfig { downsample_padding: DownsamplePadding::BottomRight, heads: 2, ..tiny }, [1, 1, 12, 8]),
+        (small, [2, 1, 32, 32]),
+    ];
+    for (config, size) in networks {
+        for pass in [Pass::train(), Pass::train().with_kind(Kind::BFloat16), Pass::train().with_plain(true)] {
+            let without = three_steps(&config, size, &pass);
+            let with = three_steps(&config, size, &pass.with_checkpoints(true));
+            assert_eq!(with.len(), without.len());
+            for (index, (got, expected)) in with.iter().zip(&without).enumerate() {
+                assert_eq!(got, expected, "{config:?} {pass:?}: tensor {index}");
+            }
+            // It learns, and dropout is active.
+            assert_ne!(without[0], without[1]);
+            assert_ne!(
+                three_steps(&UNetConfig { dropout: 0.0, ..config.clone() }, size, &pass)[0],
+                without[0]
+            );
+        }
+    }
+}
+
+/// Gradients can be asked for without training; then nothing is checkpointed.
+#[test]
+fn only_training_has_checkpoints() {
+    let _turn = alone();
+    let net = network(&UNetConfig::preset("tiny-16").unwrap());
+    let (x, t) = (normals(&[1, 1, 16, 16], 0).set_requires_grad(true), Tensor::from_slice(&[5_i64]));
+    let chosen = |pass: &Pass| {
+        let eps = net.forward(&x, &t, None, pass).unwrap().sum(Kind::Float);
+        Tensor::f_run_backward(&[eps], &[&x], false, false)
+    };
+    let eval = Pass::eval().with_checkpoints(true);
+    assert_eq!(chosen(&eval).unwrap(), chosen(&Pass::eval()).unwrap());
+    let refused = chosen(&Pass::train().with_checkpoints(true)).unwrap_err().to_string();
+    assert!(refused.contains("all parameters at once"), "{refused}");
+}
+
+/// A network has its parameters only from its graphs and itself: none is left when both are gone, and the graph lives
+/// without the network.
+#[test]
+fn a_graph_outlives_its_network() {
+    let _turn = alone();
+    let net = network(&UNetConfig::preset("tiny-16").unwrap());
+    let weight = net.params()[0].1.shallow_clone();
+    let pass = Pass::train().with_checkpoints(true);
+    let loss = net.forward(&normals(&[1, 1, 16, 16], 0), &Tensor::from_slice(&[5_i64]), None, &pass).unwrap();
+    drop(net);
+    loss.square().sum(Kind::Float).backward();
+    assert!(f64::try_from(weight.grad().abs().max()).unwrap() > 0.0);
+}
