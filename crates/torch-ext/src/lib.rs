@@ -2,6 +2,7 @@
 //!
 //! The C++ is in `cpp/`. A tch tensor's pointer is a `torch::Tensor*`, which is how tensors get there.
 
+mod conv;
 mod cpu;
 mod cuda;
 mod determinism;
@@ -11,6 +12,7 @@ mod group_norm;
 mod layout;
 mod memory;
 
+pub use conv::{WeightGradient, conv2d, conv2d_is_fast, conv2d_with};
 pub use cpu::{cpu_features, cpu_has_bf16};
 pub use cuda::{CudaError, CudaPart, load_cuda_part};
 pub use determinism::{deterministic, set_deterministic};
