@@ -17,6 +17,9 @@ const WRAPPERS: &[&str] = &[
     "cpp/generator.cpp",
     "cpp/layout.cpp",
     "cpp/memory.cpp",
+    "cpp/conv/autograd.cpp",
+    "cpp/conv/dispatch.cpp",
+    "cpp/conv/wgrad.cpp",
     "cpp/norm/autograd.cpp",
     "cpp/norm/dispatch.cpp",
     "cpp/norm/norm.cpp",
@@ -31,13 +34,23 @@ const X86: [(&str, &str, &[&str]); 3] = [
     ("avx512_bf16", "16", &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"]),
 ];
 
+/// The convolution's loops, where the compiler knows these instructions. Linux alone lets a program ask for them.
+const AMX: &[&str] = &["-mamx-tile", "-mamx-bf16", "-mavx512f", "-mavx512bw", "-mavx512vl"];
+
 fn main() {
     rpath::main();
     println!("cargo:rerun-if-changed=cpp");
 
     let x86 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
     let include = include_folder();
+    let amx = x86 && env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") && {
+        let build = compiler(x86);
+        AMX.iter().all(|flag| build.is_flag_supported(flag).unwrap_or(false))
+    };
     let mut build = compiler(x86);
+    if amx {
+        build.define("TORCH_EXT_AMX", None);
+    }
     build
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
@@ -50,6 +63,9 @@ fn main() {
         let mut build = compiler(x86);
         build.define("TORCH_EXT_ISA", *name).define("TORCH_EXT_LANES", *lanes).flag("-fno-math-errno");
         build.flags(flags.iter()).file("cpp/norm/kernels.cpp").compile(&format!("torch_ext_{name}"));
+    }
+    if amx {
+        compiler(x86).flags(AMX.iter()).file("cpp/conv/amx.cpp").compile("torch_ext_amx");
     }
 }
 

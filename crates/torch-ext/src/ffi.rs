@@ -78,4 +78,15 @@ unsafe extern "C" {
         out: *mut *mut C_tensor,
         branch: *mut *mut C_tensor,
     ) -> *mut c_char;
+
+    /// Whether `own` of the next one has an effect; no text, unlike the others.
+    pub(crate) fn torch_ext_conv2d_is_own() -> bool;
+    /// The caller owns `*out`.
+    pub(crate) fn torch_ext_conv2d(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        own: bool,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
 }

@@ -4,6 +4,7 @@
 
 mod adam;
 mod checkpoint;
+mod conv;
 mod cpu;
 mod cuda;
 mod determinism;
@@ -16,6 +17,7 @@ mod memory;
 
 pub use adam::{AdamStep, adam_step, adam_step_takes, forget_gradient};
 pub use checkpoint::checkpoint;
+pub use conv::{WeightGradient, conv2d, conv2d_is_fast, conv2d_with};
 pub use cpu::{cpu_features, cpu_has_bf16};
 pub use cuda::{CudaError, CudaPart, load_cuda_part};
 pub use determinism::{deterministic, set_deterministic};

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::{Kind, Tensor};
-use torch_ext::{GroupNorm, Modulation, group_norm};
+use torch_ext::{GroupNorm, Modulation, conv2d, group_norm};
 
 fn normals(size: &[i64], stream: u64) -> Tensor {
     let count = size.iter().product::<i64>() as usize;
@@ -47,5 +47,31 @@ fn images_of_a_batch_do_not_see_each_other() {
     for n in 0..3 {
         let alone = group_norm(&x.narrow(0, n, 1), &norm, Modulation::None, true).unwrap();
         assert_eq!(alone, together.narrow(0, n, 1));
+    }
+}
+
+/// Gradients of a convolution's weight and bias; there is more than one group of rows and range of channels.
+#[test]
+fn weight_gradients_are_the_same_bits_for_any_number_of_threads() {
+    let gradients = |size: [i64; 4], c_out: i64, kernel: i64| {
+        let x = normals(&size, 0).to_kind(Kind::BFloat16);
+        let weight = normals(&[c_out, size[1], kernel, kernel], 1).set_requires_grad(true);
+        let bias = normals(&[c_out], 2).set_requires_grad(true);
+        let y = conv2d(&x, &weight, &bias).unwrap();
+        (&y * normals(&y.size(), 3).to_kind(Kind::BFloat16)).sum(Kind::Float).backward();
+        [weight.grad(), bias.grad()]
+    };
+    for (size, c_out, kernel) in [
+        ([17, 32, 16, 16], 32, 3),
+        ([3, 160, 9, 9], 96, 3),
+        ([1, 8, 40, 50], 24, 3),
+        ([9, 96, 14, 14], 32, 1),
+    ] {
+        tch::set_num_threads(1);
+        let expected = gradients(size, c_out, kernel);
+        for threads in [1, 2, 3, 8] {
+            tch::set_num_threads(threads);
+            assert_eq!(gradients(size, c_out, kernel), expected, "{size:?} {c_out} with {threads} threads");
+        }
     }
 }

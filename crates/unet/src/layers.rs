@@ -22,6 +22,7 @@ pub(crate) enum Init {
 pub(crate) struct Conv2d {
     weight: Tensor,
     bias: Tensor,
+    size: i64,
     stride: i64,
     padding: i64,
 }
@@ -57,17 +58,30 @@ impl Conv2d {
                 bound,
             )?,
             bias: store.constant(format!("{name}.bias"), &[c_out], 0.0)?,
+            size: kernel.size,
             stride: kernel.stride,
             padding: kernel.padding,
         })
     }
 
     /// `[b, c_in, h, w]` to `[b, c_out, h / stride, w / stride]`.
+    ///
+    /// The one place that chooses between libtorch's gradient of the weight and that of `torch-ext`.
     pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+        if self.has_fast_gradient(x, pass)? {
+            return Ok(torch_ext::conv2d(x, &self.weight, &self.bias)?);
+        }
         let bias = cast(&self.bias, pass.kind)?;
         // libtorch takes the layout of the result from input and weight.
         let weight = pass.layout(&self.weight)?;
         Ok(x.f_conv2d(&weight, Some(&bias), self.stride, self.padding, 1, 1)?)
+    }
+
+    /// A pass in bf16 with f32 weights, which those of a network prepared for sampling are not.
+    fn has_fast_gradient(&self, x: &Tensor, pass: &Pass) -> Result<bool, UNetError> {
+        let mixed = pass.kind == Kind::BFloat16 && self.weight.f_kind()? == Kind::Float;
+        let keeps_size = self.stride == 1 && matches!((self.size, self.padding), (1, 0) | (3, 1));
+        Ok(mixed && keeps_size && pass.path_on(x.device()) == Path::Fused && torch_ext::conv2d_is_fast())
     }
 }
 
