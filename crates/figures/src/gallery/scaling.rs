@@ -55,7 +55,6 @@ pub fn scaling(panels: &[ScalingPanel]) -> Result<Figure, FiguresError> {
             x_range: around(panel, |point| point.0),
             y_range: around(panel, |point| point.1),
             marks,
-            ..Panel::default()
         }
         .draw(THIRD.0, THIRD.1)
     };
