@@ -118,9 +118,11 @@ fn law(
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     let what = || format!("{} against {}: too few points for a law", quantity.unit(), axis.name());
     let held_out = points.pop().with_context(what)?;
-    let (fitted, left_out): (Vec<_>, Vec<_>) = points.into_iter().partition(|&point| holds(point));
-    // As many points as numbers would all be met.
-    anyhow::ensure!(fitted.len() > numbers, what());
+    // As many points as numbers would all be met, so that one more is kept even where it is small.
+    let most = points.len().checked_sub(numbers + 1).with_context(what)?;
+    let small = points.iter().take(most).take_while(|&&point| !holds(point)).count();
+    let fitted = points.split_off(small);
+    let left_out = points;
     let shape = fit(&fitted).with_context(what)?;
     let quality = quality(&fitted, |x| shape.at(x));
     Ok(Law { axis, quantity, shape, fitted, left_out, held_out, quality })
@@ -283,6 +285,14 @@ mod tests {
         let laws = laws(&machine(slow)).unwrap();
         assert!(laws[..3].iter().all(|law| (law.error() + 0.5).abs() < 0.02), "{laws:?}");
         assert!(laws[4..].iter().all(|law| law.error().abs() < 1e-9));
+    }
+
+    /// A slow start of every step, on a busy machine, must not leave a law without points.
+    #[test]
+    fn as_many_points_as_a_law_needs_are_kept() {
+        let slow = |point: Point| (ideal(point).0 + 1e4, ideal(point).1);
+        let laws = laws(&machine(slow)).unwrap();
+        assert_eq!(laws[1].fitted.iter().map(|p| p.0).collect::<Vec<_>>(), [48.0, 64.0, 96.0]);
     }
 
     #[test]
