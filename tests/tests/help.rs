@@ -24,6 +24,7 @@ const COMMANDS: &[&str] = &[
     "inspect schedule",
     "inspect embedding",
     "inspect model",
+    "inspect work",
     "inspect checkpoint",
     "inspect data",
     "bench",

@@ -47,7 +47,8 @@ enum Command {
     /// Sets up, builds and redraws the report; every argument goes to `ddpm figures`.
     #[command(disable_help_flag = true)]
     Figures(Passed),
-    /// Sets up, builds and times steps; every argument goes to `ddpm bench`. With --peers: beside Python libraries.
+    /// Sets up, builds and times steps; every argument goes to `ddpm bench`. With --peers: beside Python
+    /// libraries. With --scaling: against batch size, image side and width.
     #[command(disable_help_flag = true)]
     Bench(Passed),
     /// A folder with program, model and licences that runs on machines without Rust.

@@ -32,6 +32,9 @@ pub(crate) enum Command {
     Edit(commands::edit::Edit),
     /// Draw the figures of the report, and the report
     Figures(commands::figures::Figures),
+    /// Draw how time and memory of a training step grow
+    #[command(hide = true)]
+    DrawScaling(commands::figures::DrawScaling),
     /// Apply a network to arrays: eps for given x_t and t
     Predict(commands::predict::Predict),
     /// Look at a schedule, an embedding, a network, a checkpoint or data
@@ -71,6 +74,7 @@ impl Cli {
             Command::Sample(args) => args.run(global)?,
             Command::Edit(args) => args.run(global)?,
             Command::Figures(args) => args.run(global)?,
+            Command::DrawScaling(args) => args.run(global)?,
             Command::Predict(args) => args.run(global)?,
             Command::Inspect(args) => args.run(global)?,
             Command::Bench(args) => args.run(global)?,

@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: times training steps, sampling steps and solvers, optimised build; all three without arguments.
-//! With `--peers` the Python libraries beside them.
+//! With `--peers` the Python libraries beside them; with `--scaling` how a training step grows.
 
 mod peers;
 mod programs;
 mod rounds;
 mod rows;
+mod scaling;
 mod table;
 mod venv;
 mod whole;
@@ -21,6 +22,10 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     if args.iter().any(|arg| arg == "--peers") {
         let name = OsString::from("cargo xtask bench");
         return peers::run(workspace, &peers::Args::parse_from(std::iter::once(&name).chain(args)));
+    }
+    if args.iter().any(|arg| arg == "--scaling") {
+        let name = OsString::from("cargo xtask bench");
+        return scaling::run(workspace, &scaling::Args::parse_from(std::iter::once(&name).chain(args)));
     }
     if !args.is_empty() {
         return ddpm::run(workspace, "bench", args);

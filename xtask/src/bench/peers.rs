@@ -148,7 +148,7 @@ fn images(ddpm: &Path, run: Option<&Path>, tries: usize) -> Result<Vec<f64>, Str
 }
 
 /// What was run, where and how often.
-fn head(workspace: &Workspace, probe: &Value, rounds: usize, quick: bool, seconds: u64) -> Value {
+pub(super) fn head(workspace: &Workspace, probe: &Value, rounds: usize, quick: bool, seconds: u64) -> Value {
     let mut git = Command::new("git");
     git.args(["rev-parse", "--short", "HEAD"]).current_dir(workspace.root());
     let commit = git.output().ok().filter(|output| output.status.success());
@@ -176,7 +176,7 @@ fn markdown_head(head: &Value) -> String {
     )
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }

@@ -8,6 +8,7 @@ mod one_step;
 mod only;
 mod plan;
 mod sampling;
+mod scaling;
 mod solvers;
 mod subject;
 mod summary;
@@ -32,6 +33,8 @@ use edits::Edits;
 use plan::{Plan, Wishes};
 use sampling::Sampling;
 use subject::Subject;
+
+pub(crate) use scaling::DrawScaling;
 
 /// Draws the figures of a run and binds them into report.html. Without a trained run the first five, of the
 /// embedded images.

@@ -7,6 +7,7 @@ mod model;
 pub(in crate::commands) mod network;
 mod schedule;
 pub(in crate::commands) mod table;
+mod work;
 
 use clap::Subcommand;
 
@@ -17,6 +18,7 @@ pub(crate) enum Inspect {
     Schedule(schedule::InspectSchedule),
     Embedding(embedding::InspectEmbedding),
     Model(model::InspectModel),
+    Work(work::InspectWork),
     Checkpoint(checkpoint::InspectCheckpoint),
     Data(data::InspectData),
 }
@@ -27,6 +29,7 @@ impl Inspect {
             Self::Schedule(args) => args.run(global),
             Self::Embedding(args) => args.run(global),
             Self::Model(args) => args.run(global),
+            Self::Work(args) => args.run(global),
             Self::Checkpoint(args) => args.run(global),
             Self::Data(args) => args.run(global),
         }

@@ -1,0 +1,77 @@
+//! `ddpm draw-scaling`, which `cargo xtask bench --scaling` runs: its picture, beside the other figures since xtask draws
+//! nothing itself.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use figures::ScalingPanel;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::failure::usage;
+use crate::flags::Global;
+use crate::output;
+
+/// Draws the panels on standard input, an array of JSON objects, as scaling.png.
+#[derive(Debug, Args)]
+pub(crate) struct DrawScaling {
+    /// Folder for it
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// A panel as it is said.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    heading: String,
+    x_label: String,
+    y_label: String,
+    fitted: Vec<(f64, f64)>,
+    held_out: Vec<(f64, f64)>,
+    law: Vec<(f64, f64)>,
+}
+
+impl DrawScaling {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        let mut text = String::new();
+        let _ = std::io::stdin().read_to_string(&mut text).context("standard input")?;
+        let figure = figures::scaling(&read(&text)?)?;
+        fs::create_dir_all(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
+        let path = figure.save(&self.out)?;
+        output::finish(global, &json!({ "picture": path }), || path.display().to_string())
+    }
+}
+
+fn read(text: &str) -> anyhow::Result<Vec<ScalingPanel>> {
+    let said: Vec<Said> =
+        serde_json::from_str(text).map_err(|error| usage(anyhow!("standard input: {error}")))?;
+    let panel = |Said { heading, x_label, y_label, fitted, held_out, law }: Said| ScalingPanel {
+        heading,
+        x_label,
+        y_label,
+        fitted,
+        held_out,
+        law,
+    };
+    Ok(said.into_iter().map(panel).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_are_read() {
+        let text = r#"[{"heading": "h", "x_label": "x", "y_label": "y", "fitted": [[1, 2]], "held_out": [],
+                       "law": [[1, 2.5], [2, 5]]}]"#;
+        let panels = read(text).unwrap();
+        assert_eq!((panels[0].fitted[0], panels[0].law[1]), ((1.0, 2.0), (2.0, 5.0)));
+        let error = read(&text.replace("heading", "header")).unwrap_err().to_string();
+        assert!(error.starts_with("standard input: unknown field `header`"), "{error}");
+        assert!(read("").is_err());
+    }
+}

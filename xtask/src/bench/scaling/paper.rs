@@ -1,0 +1,246 @@
+//! On paper: what published trainings ask for in operations, and the days they would take.
+//!
+//! `ddpm inspect work` counts our own network of a published shape, so that what is counted is what we would train.
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+/// A training as it was published.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Published {
+    pub(super) name: &'static str,
+    pub(super) source: &'static str,
+    pub(super) shape: &'static str,
+    /// Changes to the preset `ddpm-cifar10` that give its shape.
+    set: &'static [&'static str],
+    pub(super) steps: f64,
+    pub(super) batch: f64,
+    /// What the publication says about its own speed, if it does.
+    speed: Option<Speed>,
+}
+
+/// How long it took there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Speed {
+    /// Steps a second on a TPU v3-8.
+    TpuSteps(f64),
+    /// Days of one V100, all together.
+    V100Days(f64),
+}
+
+const HO: &str = "Ho et al. 2020, App. B";
+const ADM: &str = "Dhariwal & Nichol 2021";
+
+pub(super) const PUBLISHED: [Published; 6] = [
+    Published {
+        name: "CIFAR-10, 32 px",
+        source: HO,
+        shape: "128 channels x (1, 2, 2, 2), 2 blocks, attention at 16",
+        set: &[],
+        steps: 800e3,
+        batch: 128.0,
+        speed: Some(Speed::TpuSteps(21.0)),
+    },
+    Published {
+        name: "ImageNet, 64 px",
+        source: ADM,
+        shape: "192 channels x (1, 2, 3, 4), 3 blocks, attention at 32, 16, 8",
+        set: &[
+            "model.image_size=64",
+            "model.base_channels=192",
+            "model.channel_mults=[1,2,3,4]",
+            "model.blocks_per_level=3",
+            "model.attention_resolutions=[32,16,8]",
+            "model.time_channels=768",
+            "model.time_form=scale-shift",
+        ],
+        steps: 540e3,
+        batch: 2048.0,
+        speed: None,
+    },
+    Published {
+        name: "CelebA-HQ, 256 px",
+        source: HO,
+        shape: "128 channels x (1, 1, 2, 2, 4, 4), 2 blocks, attention at 16",
+        set: HO_256,
+        steps: 500e3,
+        batch: 64.0,
+        speed: Some(Speed::TpuSteps(2.2)),
+    },
+    Published {
+        name: "LSUN Bedroom, 256 px",
+        source: HO,
+        shape: "the same",
+        set: HO_256,
+        steps: 2.4e6,
+        batch: 64.0,
+        // The speed of the same network is above.
+        speed: None,
+    },
+    Published {
+        name: "ImageNet, 256 px",
+        source: ADM,
+        shape: "256 channels x (1, 1, 2, 2, 4, 4), 2 blocks, attention at 32, 16, 8",
+        set: &[
+            "model.image_size=256",
+            "model.base_channels=256",
+            "model.channel_mults=[1,1,2,2,4,4]",
+            "model.attention_resolutions=[32,16,8]",
+            "model.time_channels=1024",
+            "model.time_form=scale-shift",
+        ],
+        steps: 1.98e6,
+        batch: 256.0,
+        speed: None,
+    },
+    Published {
+        name: "ImageNet, 512 px",
+        source: ADM,
+        shape: "256 channels x (1/2, 1, 1, 2, 2, 4, 4), 2 blocks, attention at 32, 16, 8",
+        // Half of 256 channels, and factors twice as large.
+        set: &[
+            "model.image_size=512",
+            "model.base_channels=128",
+            "model.channel_mults=[1,2,2,4,4,8,8]",
+            "model.attention_resolutions=[32,16,8]",
+            "model.time_channels=1024",
+            "model.time_form=scale-shift",
+        ],
+        steps: 1.94e6,
+        batch: 256.0,
+        speed: Some(Speed::V100Days(1914.0)),
+    },
+];
+
+const HO_256: &[&str] =
+    &["model.image_size=256", "model.channel_mults=[1,1,2,2,4,4]", "model.attention_resolutions=[16]"];
+
+/// The dense bf16 peak of an H100 SXM, operations a second, from its data sheet.
+pub(super) const H100_PEAK: f64 = 989e12;
+/// Shares of it that are assumed, not measured: of a plain training and of a well tuned one.
+pub(super) const UTILISATION: [f64; 2] = [0.3, 0.5];
+/// In which a number of GPUs is asked for.
+pub(super) const WEEK_DAYS: f64 = 7.0;
+const DAY_S: f64 = 86_400.0;
+
+/// A published training with its operations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Counted {
+    pub(super) published: Published,
+    /// Forward and backward of one image, the attention's products included.
+    pub(super) flop_of_image: f64,
+}
+
+impl Published {
+    /// The arguments of `ddpm` that count it.
+    pub(super) fn args(&self) -> Vec<String> {
+        let mut args = ["inspect", "work", "--preset", "ddpm-cifar10", "--json"].map(str::to_owned).to_vec();
+        args.extend(self.set.iter().flat_map(|set| ["--set", set]).map(str::to_owned));
+        args
+    }
+}
+
+/// # Errors
+/// Those of `count`, which runs `ddpm` with the arguments, and an answer without the numbers.
+pub(super) fn counted(
+    count: &mut dyn FnMut(&[String]) -> anyhow::Result<Value>,
+) -> anyhow::Result<Vec<Counted>> {
+    let one = |published: Published| {
+        let said = count(&published.args())?;
+        let number = |key: &str| said[key].as_f64().with_context(|| format!("no {key} in {said}"));
+        let gflop = number("training_gflop")? + number("training_attention_gflop")?;
+        Ok(Counted { published, flop_of_image: 1e9 * gflop })
+    };
+    PUBLISHED.into_iter().map(one).collect()
+}
+
+impl Counted {
+    /// Images seen in the whole training.
+    pub(super) fn images(&self) -> f64 {
+        self.published.steps * self.published.batch
+    }
+
+    /// Operations of the whole training.
+    pub(super) fn flop(&self) -> f64 {
+        self.images() * self.flop_of_image
+    }
+
+    /// Days at so many operations a second.
+    pub(super) fn days(&self, flop_per_s: f64) -> f64 {
+        self.flop() / flop_per_s / DAY_S
+    }
+
+    /// Days on so many H100, for each share of the peak; spread over them without loss.
+    pub(super) fn h100_days(&self, gpus: f64) -> [f64; 2] {
+        UTILISATION.map(|share| self.days(gpus * share * H100_PEAK))
+    }
+
+    /// H100 that are done within a week, for each share of the peak.
+    pub(super) fn h100_for_a_week(&self) -> [f64; 2] {
+        self.h100_days(1.0).map(|days| (days / WEEK_DAYS).ceil())
+    }
+
+    /// What the published speed comes to: operations a second of what, or `None` where none was said.
+    pub(super) fn published_rate(&self) -> Option<(f64, &'static str)> {
+        Some(match self.published.speed? {
+            Speed::TpuSteps(steps) => (steps * self.published.batch * self.flop_of_image, "TPU v3-8"),
+            Speed::V100Days(days) => (self.flop() / days / DAY_S, "V100"),
+        })
+    }
+
+    /// For the file.
+    pub(super) fn json(&self, machine_flop_per_s: f64) -> Value {
+        json!({
+            "name": self.published.name, "source": self.published.source, "images": self.images(),
+            "training_gflop_of_image": self.flop_of_image / 1e9, "flop": self.flop(),
+            "days_on_this_machine": self.days(machine_flop_per_s), "h100_utilisation_assumed": UTILISATION,
+            "days_on_one_h100": self.h100_days(1.0), "days_on_8_h100": self.h100_days(8.0),
+            "h100_for_a_week": self.h100_for_a_week(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gflop(training: f64) -> Value {
+        json!({ "training_gflop": training, "training_attention_gflop": 1.0 })
+    }
+
+    /// 800,000 steps of 128 images at 37.3 GFLOP, by hand: 3.8 x 10^18 operations, 1.07 hours at the whole of the peak.
+    #[test]
+    fn days_follow_from_operations() {
+        let mut asked = Vec::new();
+        let counted = counted(&mut |args| {
+            asked.push(args.join(" "));
+            Ok(gflop(36.3))
+        })
+        .unwrap();
+        assert_eq!(asked[0], "inspect work --preset ddpm-cifar10 --json");
+        assert!(
+            asked[5].contains("--set model.image_size=512 --set model.base_channels=128"),
+            "{}",
+            asked[5]
+        );
+        let cifar = counted[0];
+        assert_eq!(cifar.images(), 102.4e6);
+        assert!((cifar.flop() / 3.819_52e18 - 1.0).abs() < 1e-12);
+        assert!((cifar.days(H100_PEAK) * 24.0 - 1.0728).abs() < 1e-3, "{}", cifar.days(H100_PEAK) * 24.0);
+        let [plain, tuned] = cifar.h100_days(8.0);
+        assert!((plain / tuned - 5.0 / 3.0).abs() < 1e-12);
+        assert!((8.0 * plain / cifar.h100_days(1.0)[0] - 1.0).abs() < 1e-12);
+        assert_eq!(cifar.h100_for_a_week(), [1.0, 1.0]);
+        let long = Counted { flop_of_image: 100.0 * cifar.flop_of_image, ..cifar };
+        assert_eq!(long.h100_for_a_week(), [(long.h100_days(1.0)[0] / 7.0).ceil(), 2.0]);
+        // 21 steps a second of 128 images.
+        let (rate, device) = cifar.published_rate().unwrap();
+        assert!((rate / 100.2624e12 - 1.0).abs() < 1e-12 && device == "TPU v3-8", "{rate}");
+    }
+
+    #[test]
+    fn an_answer_without_numbers_is_refused() {
+        let error = counted(&mut |_| Ok(json!({}))).unwrap_err().to_string();
+        assert!(error.starts_with("no training_gflop"), "{error}");
+    }
+}
