@@ -16,10 +16,10 @@ const SHORTER: u32 = 20;
 
 /// The default run: steps, steps of the chain of a grid, steps between grids, between checkpoints.
 const DEFAULT_RUN: [(&str, u32); 4] = [
-    ("train.steps", 1600),
+    ("train.steps", 3000),
     ("sample.steps", 100),
-    ("train.sample_every", 800),
-    ("train.checkpoint_every", 400),
+    ("train.sample_every", 1000),
+    ("train.checkpoint_every", 500),
 ];
 
 /// A whole run beside bare steps of the same network.
