@@ -304,7 +304,6 @@ pub(crate) const CALLS: &[Call<'static>] = &[
     usage("inspect model --preset ddpm-cifar"),
     usage("inspect model"),
     usage("inspect work --preset ddpm-cifar"),
-    usage("inspect work"),
     usage("inspect checkpoint nowhere"),
     checkpoint("inspect checkpoint one.png"),
     checkpoint("inspect checkpoint lying.safetensors"),

@@ -21,7 +21,7 @@ Examples:
 )]
 pub(crate) struct InspectWork {
     /// By name: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16, small-28
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", default_value = "fashion-28")]
     preset: String,
     /// Images that decide the size where the preset leaves it open
     #[arg(long, value_name = "SRC")]
