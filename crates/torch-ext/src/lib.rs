@@ -22,7 +22,7 @@ pub use cpu::{cpu_features, cpu_has_bf16};
 pub use cuda::{CudaError, CudaPart, load_cuda_part};
 pub use determinism::{deterministic, set_deterministic};
 pub use error::TorchExtError;
-pub use group_norm::{GroupNorm, Modulation, Vectors, group_norm, group_norm_branch, group_norm_with};
 pub use generator::{generator_state, set_generator_state};
+pub use group_norm::{GroupNorm, Modulation, Vectors, group_norm, group_norm_branch, group_norm_with};
 pub use layout::{channels_last, is_channels_last};
 pub use memory::keep_freed_memory;
