@@ -20,7 +20,7 @@ fn redacted(text: &str, place: &Place) -> String {
     text.replace(&place.path().display().to_string(), "[dir]")
 }
 
-/// Everything below a folder, with sizes.
+/// Everything below a folder, with sizes; that of a lock is the length of a process id, which grows by itself.
 fn listing(folder: &Path) -> anyhow::Result<String> {
     let mut lines = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -30,7 +30,8 @@ fn listing(folder: &Path) -> anyhow::Result<String> {
                 let entry = entry?;
                 (entry.path(), entry.metadata()?)
             };
-            lines.push(format!("{} {}", path.display(), if meta.is_dir() { 0 } else { meta.len() }));
+            let has_size = !meta.is_dir() && !path.ends_with("run.lock");
+            lines.push(format!("{} {}", path.display(), if has_size { meta.len() } else { 0 }));
             if meta.is_dir() {
                 folders.push(path);
             }
