@@ -55,6 +55,8 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
+        // Or a square root is a call, and the loop around it takes one number at a time.
+        .flag("-fno-math-errno")
         .files(WRAPPERS);
     build.compile("torch_ext");
 

@@ -53,6 +53,30 @@ pub fn adam_step(
     checked("adam_step", text)
 }
 
+/// The L2 norm of all numbers of all tensors together, in f64; `None` where one is not f32 or f64 in the host's memory
+/// without gaps. It does not depend on the number of threads.
+///
+/// # Errors
+/// [`TorchExtError::Torch`] when there is not enough memory.
+pub fn joint_norm(tensors: &[Tensor]) -> Result<Option<f64>, TorchExtError> {
+    let takes = |tensor: &Tensor| {
+        tensor.defined()
+            && tensor.device() == Device::Cpu
+            && matches!(tensor.kind(), Kind::Float | Kind::Double)
+            && tensor.is_contiguous()
+    };
+    if !tensors.iter().all(takes) {
+        return Ok(None);
+    }
+    let pointers: Vec<*const torch_sys::C_tensor> = tensors.iter().map(|tensor| tensor.as_ptr()).collect();
+    let mut norm = 0.0;
+    // SAFETY: the pointers are those of tensors borrowed until the call is over, as many as are told, on the CPU and of types
+    // that C++ reads; one number is written where it is told to.
+    let text = unsafe { ffi::torch_ext_joint_norm(pointers.as_ptr(), pointers.len(), &raw mut norm) };
+    checked("joint_norm", text)?;
+    Ok(Some(norm))
+}
+
 /// Leaves `param` without a gradient. The next backward pass then puts its own there as it is, where it would add it to
 /// zeros otherwise.
 ///
@@ -146,6 +170,28 @@ mod tests {
         assert!(adam_step(&half, &half, (&half, &half), &STEP).is_err());
         assert!(!adam_step_takes([&param, &Tensor::new(), &m, &v]));
         assert_eq!(param, before);
+    }
+
+    #[test]
+    fn the_norm_is_that_of_all_numbers() {
+        for (sizes, kind) in
+            [(vec![3, 1, 100_003], Kind::Float), (vec![7, 40_000], Kind::Double), (vec![], Kind::Float)]
+        {
+            let tensors: Vec<Tensor> =
+                sizes.iter().map(|&size| four(kind, &[size])[1].shallow_clone()).collect();
+            let squares: f64 = tensors
+                .iter()
+                .map(|tensor| f64::try_from(tensor.to_kind(Kind::Double).square().sum(Kind::Double)).unwrap())
+                .sum();
+            let norm = joint_norm(&tensors).unwrap().unwrap();
+            assert!((norm - squares.sqrt()).abs() <= 1e-12 * norm, "{norm}, expected {}", squares.sqrt());
+        }
+        let nan = Tensor::from_slice(&[1.0_f32, f32::NAN]);
+        assert!(joint_norm(&[nan]).unwrap().unwrap().is_nan());
+        let gaps = Tensor::from_slice(&[1.0_f32, 2.0, 3.0, 4.0]).view([2, 2]).select(1, 0);
+        for other in [gaps, Tensor::new(), Tensor::from_slice(&[1_i64])] {
+            assert_eq!(joint_norm(&[other]).unwrap(), None);
+        }
     }
 
     #[test]

@@ -35,6 +35,11 @@ unsafe extern "C" {
         second: *const C_tensor,
         step: *const AdamStep,
     ) -> *mut c_char;
+    pub(crate) fn torch_ext_joint_norm(
+        tensors: *const *const C_tensor,
+        count: usize,
+        norm: *mut f64,
+    ) -> *mut c_char;
     pub(crate) fn torch_ext_forget_gradient(param: *const C_tensor) -> *mut c_char;
 
     pub(crate) fn torch_ext_set_deterministic(on: bool) -> *mut c_char;

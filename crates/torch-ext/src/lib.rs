@@ -15,7 +15,7 @@ mod group_norm;
 mod layout;
 mod memory;
 
-pub use adam::{AdamStep, adam_step, adam_step_takes, forget_gradient};
+pub use adam::{AdamStep, adam_step, adam_step_takes, forget_gradient, joint_norm};
 pub use checkpoint::checkpoint;
 pub use conv::{WeightGradient, conv2d, conv2d_is_fast, conv2d_with};
 pub use cpu::{cpu_features, cpu_has_bf16};

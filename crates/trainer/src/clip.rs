@@ -12,17 +12,18 @@ use crate::error::TrainerError;
 /// Those of libtorch.
 pub fn grad_norm(params: &[Named]) -> Result<f64, TrainerError> {
     let _no_grad = no_grad_guard();
-    let mut norms = Vec::with_capacity(params.len());
+    let mut gradients = Vec::with_capacity(params.len());
     for (_, param) in params {
         let gradient = param.f_grad()?;
         if gradient.defined() {
-            norms.push(gradient.f_norm()?);
+            gradients.push(gradient);
         }
     }
-    if norms.is_empty() {
-        return Ok(0.0);
+    if let Some(norm) = torch_ext::joint_norm(&gradients)? {
+        return Ok(norm);
     }
-    // One number a gradient, one transfer for all.
+    // On other devices: one number a gradient, one transfer for all.
+    let norms = gradients.iter().map(|gradient| gradient.f_norm()).collect::<Result<Vec<_>, _>>()?;
     Ok(f64::try_from(&Tensor::f_stack(&norms, 0)?.f_to_kind(Kind::Double)?.f_norm()?)?)
 }
 
