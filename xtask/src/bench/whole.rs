@@ -18,7 +18,7 @@ const SHORTER: u32 = 20;
 const DEFAULT_RUN: [(&str, u32); 4] = [
     ("train.steps", 3000),
     ("sample.steps", 100),
-    ("train.sample_every", 1000),
+    ("train.sample_every", 1500),
     ("train.checkpoint_every", 500),
 ];
 
