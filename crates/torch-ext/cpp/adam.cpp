@@ -1,5 +1,5 @@
-// The joint norm of gradients, and one update of Adam (Kingma & Ba 2015, Algorithm 1) in one pass over the numbers. libtorch's single operations take
-// ten, and of a network of many parameters none stays in the cache.
+// The joint norm of gradients, and one update of Adam (Kingma & Ba 2015, Algorithm 1) in one pass over the numbers.
+// libtorch's single operations take ten, and of a network of many parameters none stays in the cache.
 #include "error.h"
 
 #include <ATen/Parallel.h>

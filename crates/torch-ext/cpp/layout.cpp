@@ -2,8 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
-// The same numbers as the type of index `kind` in the table below, channels innermost in memory. What is so already is not copied. The caller owns
-// `*out`.
+// The same numbers as the type of index `kind` in the table below, channels innermost in memory. What is so already is
+// not copied. The caller owns `*out`.
 extern "C" char* torch_ext_channels_last(const at::Tensor* x, int kind, at::Tensor** out) noexcept {
   return torch_ext::guarded([&] {
     constexpr at::ScalarType kinds[] = {at::kFloat, at::kBFloat16, at::kHalf, at::kDouble};

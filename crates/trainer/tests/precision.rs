@@ -24,8 +24,7 @@ fn losses(kind: Kind, seed: u64) -> (f64, f64) {
     // The ring and its negative.
     let Batch { images, .. } = ring(8);
     let images = Batch { images: Tensor::cat(&[&images, &-&images], 0), labels: None };
-    let losses: Vec<f64> =
-        (0..STEPS).map(|_| trainer.train_step(&images, &model).unwrap().loss).collect();
+    let losses: Vec<f64> = (0..STEPS).map(|_| trainer.train_step(&images, &model).unwrap().loss).collect();
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     (mean(&losses[..10]), mean(&losses[losses.len() - LAST..]))
 }
@@ -45,6 +44,5 @@ fn bf16_reaches_the_loss_of_f32_within_the_noise_of_seeds() {
     let most = plain.iter().copied().fold(f64::MIN, f64::max);
     let least = plain.iter().copied().fold(f64::MAX, f64::min);
     let apart = (mean(&half) - mean(&plain)).abs();
-    println!("f32 {plain:?}, bf16 {half:?}, means {apart} apart");
     assert!(apart <= most - least, "f32 {plain:?}, bf16 {half:?}");
 }

@@ -135,7 +135,7 @@ mod tests {
             assert!(of_group.contains(&format!("{name} = {value}\n")), "{key} = {value}");
             assert_eq!(value % SHORTER, 0, "{key}");
         }
-        assert_eq!(run_settings(true)[0], "train.steps=80");
+        assert_eq!(run_settings(true)[0], "train.steps=150");
     }
 
     #[test]
