@@ -1,32 +1,18 @@
 //! Activation checkpointing in whole networks: the same bits, in less memory.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
+mod support;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use support::{network, normals};
 use tch::{Device, Kind, Tensor};
-use unet::{DownsamplePadding, Pass, TimeForm, TimeInjection, UNet, UNetConfig};
+use unet::{DownsamplePadding, Pass, TimeForm, TimeInjection, UNetConfig};
 
 /// Dropout draws from the process's generator: tests take turns.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn normals(size: &[i64], stream: u64) -> Tensor {
-    let count = size.iter().product::<i64>() as usize;
-    let numbers = random::Stream::new(5, random::Purpose::Figure, stream, 0).normals(count);
-    tensor_io::from_slice(&numbers, size).unwrap()
-}
-
-/// A network whose last convolutions have left their zeros, so that everything before them counts.
-fn network(config: &UNetConfig) -> UNet {
-    let net = UNet::new(config, 1000, Device::Cpu, 0).unwrap();
-    let _no_grad = tch::no_grad_guard();
-    for (index, (_, param)) in net.params().iter().enumerate() {
-        let noise = normals(&param.size(), 100 + index as u64) * 0.05;
-        let _ = param.shallow_clone().f_add_(&noise).unwrap();
-    }
-    net
 }
 
 /// The losses of three steps of gradient descent, the gradients of the last and the weights after it.

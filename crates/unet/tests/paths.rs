@@ -1,25 +1,11 @@
 //! The fast path of the CPU against libtorch's own operations, through whole networks.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
+mod support;
+
+use support::{network, normals};
 use tch::{Device, Kind, Tensor};
 use unet::{DownsamplePadding, Pass, TimeForm, TimeInjection, UNet, UNetConfig};
-
-/// A network whose last convolutions have left their zeros, so that everything before them counts.
-fn network(config: &UNetConfig) -> UNet {
-    let net = UNet::new(config, 1000, Device::Cpu, 0).unwrap();
-    let _no_grad = tch::no_grad_guard();
-    for (index, (_, param)) in net.params().iter().enumerate() {
-        let noise = normals(&param.size(), 100 + index as u64) * 0.05;
-        let _ = param.shallow_clone().f_add_(&noise).unwrap();
-    }
-    net
-}
-
-fn normals(size: &[i64], stream: u64) -> Tensor {
-    let count = size.iter().product::<i64>() as usize;
-    let numbers = random::Stream::new(5, random::Purpose::Figure, stream, 0).normals(count);
-    tensor_io::from_slice(&numbers, size).unwrap()
-}
 
 /// The output and the gradient of every parameter, all in one list.
 fn everything(net: &UNet, size: [i64; 4], pass: &Pass) -> Vec<(String, Tensor)> {
