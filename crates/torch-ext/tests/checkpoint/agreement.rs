@@ -40,6 +40,7 @@ fn parameters_learn_when_no_input_requires_gradients() {
 /// Of the inputs those that require gradients get them; of the outputs those that are used give them.
 #[test]
 fn some_inputs_and_some_outputs_count() {
+    let _turn = alone_with_the_generator();
     let x = normals(&[3], 0).set_requires_grad(true);
     let index = Tensor::from_slice(&[2_i64, 0]);
     let constant = normals(&[3], 1);
@@ -55,6 +56,7 @@ fn some_inputs_and_some_outputs_count() {
 
 #[test]
 fn inputs_may_be_returned_as_they_are_and_there_need_be_none() {
+    let _turn = alone_with_the_generator();
     let x = normals(&[3], 0).set_requires_grad(true);
     let same = checkpoint(&[&x], |inputs| Ok::<_, TorchExtError>(vec![inputs[0].shallow_clone()])).unwrap();
     assert!(!same[0].is_leaf());
@@ -73,6 +75,7 @@ fn inputs_may_be_returned_as_they_are_and_there_need_be_none() {
 /// Nothing learns: the second run has no graph to go back through, and the gradient of the input is none.
 #[test]
 fn a_piece_that_cannot_learn_has_no_gradients() {
+    let _turn = alone_with_the_generator();
     let (x, y) = (normals(&[3], 0).set_requires_grad(true), normals(&[3], 1).set_requires_grad(true));
     let outputs = checkpoint(&[&x], |inputs| Ok::<_, TorchExtError>(vec![inputs[0].detach() * 2.0])).unwrap();
     (&outputs[0] * &y).sum(Kind::Float).backward();
@@ -82,6 +85,7 @@ fn a_piece_that_cannot_learn_has_no_gradients() {
 
 #[test]
 fn where_gradients_are_off_the_piece_just_runs() {
+    let _turn = alone_with_the_generator();
     let x = normals(&[3], 0).set_requires_grad(true);
     let outputs = {
         let _no_grad = tch::no_grad_guard();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::{Kind, Tensor};
 use torch_ext::{TorchExtError, checkpoint};
 
-use crate::piece::normals;
+use crate::piece::{alone_with_the_generator, normals};
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 enum Own {
@@ -53,6 +53,7 @@ fn refused(second: impl Fn(&Tensor) -> Result<Vec<Tensor>, Own> + Send + 'static
 
 #[test]
 fn an_error_of_the_first_run_comes_back_as_it_is() {
+    let _turn = alone_with_the_generator();
     let x = input();
     let error = checkpoint(&[&x], |_| Err(Own::NoLuck(1))).unwrap_err();
     assert_eq!(error, Own::NoLuck(1));
@@ -61,6 +62,7 @@ fn an_error_of_the_first_run_comes_back_as_it_is() {
 
 #[test]
 fn an_error_or_a_panic_of_the_second_run_is_an_error_of_backward() {
+    let _turn = alone_with_the_generator();
     let error = refused(|_| Err(Own::NoLuck(2)));
     assert!(error.contains("no luck in run 2"), "{error}");
     let panic = refused(|_| panic!("on purpose, {}", 5));
@@ -73,6 +75,7 @@ fn an_error_or_a_panic_of_the_second_run_is_an_error_of_backward() {
 
 #[test]
 fn a_second_run_with_other_outputs_is_refused() {
+    let _turn = alone_with_the_generator();
     let made = |second: &str| format!("outputs of {second}, of [([4], Float)] in the first run");
     type Second = fn(&Tensor) -> Vec<Tensor>;
     let other: [(&str, Second); 4] = [
@@ -91,6 +94,7 @@ fn a_second_run_with_other_outputs_is_refused() {
 
 #[test]
 fn what_is_no_tensor_for_gradients_is_refused() {
+    let _turn = alone_with_the_generator();
     let undefined = Tensor::new();
     let error = checkpoint(&[&input(), &undefined], |_| Ok::<_, TorchExtError>(Vec::new())).unwrap_err();
     assert!(matches!(error, TorchExtError::Undefined { what: "an input" }), "{error}");
@@ -102,6 +106,7 @@ fn what_is_no_tensor_for_gradients_is_refused() {
 
 #[test]
 fn gradients_of_chosen_inputs_and_second_gradients_are_refused() {
+    let _turn = alone_with_the_generator();
     let x = input();
     let loss = || doubled(&x, |x| Ok(vec![x * 2.0])).unwrap()[0].square().sum(Kind::Float);
     let chosen = Tensor::f_run_backward(&[loss()], &[&x], false, false).unwrap_err().to_string();
@@ -112,6 +117,7 @@ fn gradients_of_chosen_inputs_and_second_gradients_are_refused() {
 
 #[test]
 fn a_graph_is_used_once_and_its_inputs_stay() {
+    let _turn = alone_with_the_generator();
     let x = input();
     let twice = || doubled(&x, |x| Ok(vec![x * 2.0])).unwrap();
     let loss = twice()[0].sum(Kind::Float);
@@ -134,6 +140,7 @@ fn a_graph_is_used_once_and_its_inputs_stay() {
 /// A kept graph goes back twice, to twice the gradient.
 #[test]
 fn a_kept_graph_goes_back_again() {
+    let _turn = alone_with_the_generator();
     let x = input();
     let mut loss = doubled(&x, |x| Ok(vec![x * 2.0])).unwrap()[0].sum(Kind::Float);
     for times in 1..=2 {
@@ -147,6 +154,7 @@ fn a_kept_graph_goes_back_again() {
 /// where gradients are off.
 #[test]
 fn pieces_are_dropped() {
+    let _turn = alone_with_the_generator();
     let held = Arc::new(());
     let x = input();
     let make = |fails: bool| {
@@ -179,6 +187,7 @@ fn pieces_are_dropped() {
 /// A backward pass may be another thread's.
 #[test]
 fn a_graph_may_go_to_another_thread() {
+    let _turn = alone_with_the_generator();
     let x = input();
     let loss = doubled(&x, |x| Ok(vec![x * 2.0])).unwrap()[0].sum(Kind::Float);
     std::thread::spawn(move || loss.backward()).join().unwrap();

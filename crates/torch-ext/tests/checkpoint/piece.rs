@@ -13,7 +13,8 @@ pub(crate) fn normals(size: &[i64], stream: u64) -> Tensor {
     Tensor::from_slice(&numbers).view(size)
 }
 
-/// The generator is the process's: tests that draw from it, or compare its states, take turns.
+/// The generator is the process's, and a checkpointed piece sets it back and forth in its backward pass, drawing or not:
+/// every test here takes its turn.
 pub(crate) fn alone_with_the_generator() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
