@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 
 use crate::check::Report;
 use crate::process::{self, Exit};
+use crate::setup::platform::Driver;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
 use crate::{reliability, setup};
 
@@ -15,6 +16,10 @@ use crate::{reliability, setup};
 const END_TO_END: &str = "tests";
 /// The member outside `crates/` that replays the corpora of the fuzz targets.
 const FUZZ_BODIES: &str = "fuzz-bodies";
+
+/// Crates with tests that need a GPU, all in a target of this name: cargo calls them ignored, since most machines have none.
+const ON_GPU: [&str; 3] = ["torch-ext", "unet", "trainer"];
+const GPU_TESTS: &str = "gpu";
 
 /// A folder that does not exist: whatever asks for libtorch with this fails.
 const NOWHERE: &str = "/no-libtorch-on-this-machine";
@@ -70,6 +75,17 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     for name in packages.iter().filter(|name| *name != END_TO_END) {
         let ready = libtorch || is_libtorch_free(name);
         report.command_if(ready, &format!("tests of {name}"), &mut run.tests(name));
+    }
+    let on_gpu: Vec<&str> = ON_GPU.into_iter().filter(|name| packages.iter().any(|p| p == name)).collect();
+    if !on_gpu.is_empty() {
+        if Driver::detect() == Driver::Present {
+            report.command_if(libtorch, "tests on the GPU", &mut run.on_gpu(&on_gpu));
+        } else {
+            println!(
+                "\nno NVIDIA driver for CUDA 13: the tests on a GPU ({}) are not run",
+                on_gpu.join(", ")
+            );
+        }
     }
     if packages.iter().any(|name| name == END_TO_END) && !(whole && args.fast) {
         // They run the built program, which lies beside their own folder: target/debug/ddpm.
@@ -155,6 +171,17 @@ impl Run<'_> {
         if is_libtorch_free(name) {
             cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
         }
+        cargo
+    }
+
+    /// The tests of some crates that need a GPU, and no others.
+    fn on_gpu(&self, names: &[&str]) -> Command {
+        let mut cargo = process::cargo(self.workspace);
+        cargo.arg("test").args(self.locked()).current_dir(self.workspace.root());
+        for name in names {
+            cargo.args(["-p", name]);
+        }
+        cargo.args(["--test", GPU_TESTS, "--", "--ignored"]);
         cargo
     }
 
@@ -255,6 +282,24 @@ mod tests {
         let run = Run { workspace: &workspace, args: &args };
         assert_eq!(env_of(&run.tests("schedule"), "LIBTORCH").as_deref(), Some(NOWHERE));
         assert_eq!(env_of(&run.tests("unet"), "LIBTORCH").as_deref(), None);
+    }
+
+    /// Whatever asks for a GPU is where this looks, and all of it.
+    #[test]
+    fn tests_on_a_gpu_are_those_of_the_targets_of_that_name() {
+        let workspace = Workspace::find().unwrap();
+        let args = Args { locked: true, ..Args::default() };
+        let run = Run { workspace: &workspace, args: &args };
+        let expected = "test --locked -p torch-ext -p unet -p trainer --test gpu -- --ignored";
+        assert_eq!(words(&run.on_gpu(&ON_GPU)), expected);
+        for name in workspace.crates_bottom_up().unwrap() {
+            let path = workspace.root().join("crates").join(&name).join("tests/gpu.rs");
+            assert_eq!(path.is_file(), ON_GPU.contains(&name.as_str()), "{}", path.display());
+            if let Ok(text) = fs::read_to_string(&path) {
+                let (tests, ignored) = (text.matches("#[test]").count(), text.matches("#[ignore =").count());
+                assert!(tests > 0 && tests == ignored, "{}", path.display());
+            }
+        }
     }
 
     #[test]

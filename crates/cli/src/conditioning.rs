@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use sampler::{BoxError, Guidance, Model};
 use tch::{Kind, Tensor};
-use unet::{Pass, UNet};
+use unet::{Pass, Predictor, UNet};
 
 use crate::model;
 
@@ -58,10 +58,9 @@ impl Conditioning {
         if self.classes.is_empty() {
             return Ok(Box::new(model::predictor(net, kind)?));
         }
-        let pass = Pass::eval().with_kind(kind);
-        let prepared = net.prepared(&pass)?;
+        let prepared = Predictor::new(net, &Pass::eval().with_kind(kind))?;
         let network = move |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
-            Ok(prepared.forward(x_t, t, labels, &pass)?)
+            Ok(prepared.predict(x_t, t, labels)?)
         };
         let labels = net.labels(&self.labels(images))?;
         Ok(Box::new(self.guidance.apply(network, &labels, timesteps)?))

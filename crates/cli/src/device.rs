@@ -44,20 +44,48 @@ fn cuda(index: usize, count: usize, name: &str) -> anyhow::Result<Device> {
     Ok(Device::Cuda(index))
 }
 
-/// The element type that `auto`, `f32` or `bf16` stands for on a device.
-pub(crate) fn precision(name: &str, device: Device) -> anyhow::Result<Kind> {
-    match name {
-        "f32" => Ok(Kind::Float),
-        "bf16" => Ok(Kind::BFloat16),
-        "auto" if device.is_cuda() || torch_ext::cpu_has_bf16() => Ok(Kind::BFloat16),
-        "auto" => Ok(Kind::Float),
-        _ => bail_usage!("precision {name:?}: expected auto, f32 or bf16"),
-    }
+/// In what the network computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Precision {
+    F32,
+    /// f32 numbers, multiplied with 10 bits of their fraction by a GPU.
+    Tf32,
+    Bf16,
 }
 
-/// The name of what [`precision`] gave.
-pub(crate) fn precision_name(kind: Kind) -> &'static str {
-    if kind == Kind::BFloat16 { "bf16" } else { "f32" }
+impl Precision {
+    /// What `auto`, `f32`, `tf32` or `bf16` stands for on a device. libtorch is told, for the whole process: left to itself it
+    /// would compute convolutions in tf32 where f32 was asked for.
+    pub(crate) fn settle(name: &str, device: Device) -> anyhow::Result<Self> {
+        let precision = match name {
+            "f32" => Self::F32,
+            "tf32" if device.is_cuda() => Self::Tf32,
+            "tf32" => {
+                warn!("precision tf32 is for GPUs: f32 on the CPU");
+                Self::F32
+            }
+            "bf16" => Self::Bf16,
+            "auto" if device.is_cuda() || torch_ext::cpu_has_bf16() => Self::Bf16,
+            "auto" => Self::F32,
+            _ => bail_usage!("precision {name:?}: expected auto, f32, tf32 or bf16"),
+        };
+        torch_ext::set_tf32(precision == Self::Tf32)?;
+        Ok(precision)
+    }
+
+    /// The element type.
+    pub(crate) fn kind(self) -> Kind {
+        if self == Self::Bf16 { Kind::BFloat16 } else { Kind::Float }
+    }
+
+    /// The name, as the user writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        }
+    }
 }
 
 /// `cpu` or `cuda:0`, as the user writes it.
@@ -65,5 +93,24 @@ pub(crate) fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn precisions_keep_their_names_where_they_are_had() {
+        let on_cpu = |name| Precision::settle(name, Device::Cpu).unwrap();
+        for (name, kind) in [("f32", Kind::Float), ("bf16", Kind::BFloat16)] {
+            assert_eq!((on_cpu(name).name(), on_cpu(name).kind()), (name, kind));
+        }
+        assert_eq!(on_cpu("tf32"), Precision::F32);
+        let gpu = Precision::settle("tf32", Device::Cuda(0)).unwrap();
+        assert_eq!((gpu.name(), gpu.kind()), ("tf32", Kind::Float));
+        assert_eq!(Precision::settle("auto", Device::Cuda(0)).unwrap(), Precision::Bf16);
+        let error = Precision::settle("f16", Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("tf32 or bf16"), "{error}");
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct ModelArgs {
     /// Which of the two sets of weights: their average, or as trained
     #[arg(long, value_enum, default_value_t = Weights::Ema)]
     pub(crate) weights: Weights,
-    /// Precision of the network: auto, f32 or bf16
+    /// Precision of the network: auto, f32, tf32 or bf16
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub(crate) precision: String,
 }

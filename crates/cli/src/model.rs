@@ -9,10 +9,10 @@ use schedule::{Prediction, Schedule};
 use tch::{Device, Kind, Tensor};
 use tracing::{info, warn};
 use trainer::{Checkpoint, EpsTables};
-use unet::{Pass, UNet};
+use unet::{Pass, Predictor, UNet};
 
 use crate::config::{self, Config, ImagesConfig};
-use crate::device;
+use crate::device::{self, Precision};
 use crate::failure::usage;
 use crate::flags::{Global, ModelArgs, Weights};
 
@@ -30,7 +30,7 @@ pub(crate) struct Loaded {
     pub(crate) checkpoint: PathBuf,
     pub(crate) run: Option<PathBuf>,
     pub(crate) device: Device,
-    pub(crate) kind: Kind,
+    pub(crate) precision: Precision,
     /// From the output to eps, for `ddpm predict`.
     pub(crate) eps_tables: EpsTables,
 }
@@ -39,7 +39,7 @@ impl Loaded {
     /// Finds and loads what the flags say.
     pub(crate) fn open(args: &ModelArgs, global: &Global) -> anyhow::Result<Self> {
         let device = device::select(global)?;
-        let kind = device::precision(&args.precision, device)?;
+        let precision = Precision::settle(&args.precision, device)?;
         let (checkpoint, run) = match (&args.model, &args.run) {
             (Some(model), _) => (open_model(model)?, None),
             (None, Some(run)) => (newest_checkpoint(run)?, Some(run.clone())),
@@ -60,14 +60,14 @@ impl Loaded {
         })?;
         let eps_tables = EpsTables::new(&schedule, config.train.prediction, device)?;
         let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
-        Ok(Self { eps_tables, net, config, images, schedule, step, checkpoint, run, device, kind })
+        Ok(Self { eps_tables, net, config, images, schedule, step, checkpoint, run, device, precision })
     }
 
     /// The network as a sampler calls it; its output stands for [`Loaded::prediction`].
     pub(crate) fn predictor(
         &self,
     ) -> anyhow::Result<impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + use<>> {
-        predictor(&self.net, self.kind)
+        predictor(&self.net, self.precision.kind())
     }
 
     /// What the output stands for.
@@ -82,14 +82,13 @@ impl Loaded {
     }
 }
 
-/// A network as a sampler calls it, again and again: with its weights prepared for that, as they are now.
+/// A network as a sampler calls it, with its weights as they are now.
 pub(crate) fn predictor(
     net: &UNet,
     kind: Kind,
 ) -> anyhow::Result<impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + use<>> {
-    let pass = Pass::eval().with_kind(kind);
-    let net = net.prepared(&pass)?;
-    Ok(move |x_t: &Tensor, t: &Tensor| Ok(net.forward(x_t, t, None, &pass)?))
+    let network = Predictor::new(net, &Pass::eval().with_kind(kind))?;
+    Ok(move |x_t: &Tensor, t: &Tensor| Ok(network.predict(x_t, t, None)?))
 }
 
 fn open_model(folder: &Path) -> anyhow::Result<Checkpoint> {

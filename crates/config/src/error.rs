@@ -25,7 +25,7 @@ pub enum ConfigError {
         expected: String,
     },
     /// The name of the element type is none.
-    #[error("precision {got:?}: expected auto, f32 or bf16")]
+    #[error("precision {got:?}: expected auto, f32, tf32 or bf16")]
     Precision {
         /// The name given.
         got: String,

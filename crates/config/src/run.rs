@@ -16,7 +16,7 @@ use crate::train::TrainConfig;
 pub struct Config {
     /// Of weights, data order, t, noise, dropout and samples.
     pub seed: u64,
-    /// auto, f32 or bf16; resolved to one of the latter two.
+    /// auto, f32, tf32 (GPUs only) or bf16; resolved to one of the latter three.
     pub precision: String,
     /// Where the images are.
     pub data: DataConfig,
@@ -90,7 +90,7 @@ impl Config {
             images.validate()?;
         }
         match self.precision.as_str() {
-            "auto" | "f32" | "bf16" => Ok(()),
+            "auto" | "f32" | "tf32" | "bf16" => Ok(()),
             other => Err(ConfigError::Precision { got: other.to_owned() }),
         }
     }

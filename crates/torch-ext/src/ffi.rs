@@ -5,6 +5,26 @@ use std::ffi::{c_char, c_void};
 use torch_sys::C_tensor;
 
 use crate::adam::AdamStep;
+use crate::device::ListedAdam;
+
+/// A stream of a GPU, with the one that a thread was on before.
+#[repr(C)]
+pub(crate) struct Side {
+    _opaque: [u8; 0],
+}
+
+/// A place in a stream.
+#[repr(C)]
+pub(crate) struct Event {
+    _opaque: [u8; 0],
+}
+
+/// A recorded graph, or one being recorded.
+#[repr(C)]
+pub(crate) struct Graph {
+    _opaque: [u8; 0],
+}
+
 /// Runs a piece on `n` borrowed inputs and writes `m` outputs, which the caller owns; or returns a text made by
 /// [`torch_ext_copy_text`] and writes none. C++ calls it from any thread, and from several.
 pub(crate) type RunPiece = unsafe extern "C" fn(
@@ -48,6 +68,57 @@ unsafe extern "C" {
     /// `cuda` is -1 for the CPU; the caller owns `*out`.
     pub(crate) fn torch_ext_generator_state(cuda: i32, out: *mut *mut C_tensor) -> *mut c_char;
     pub(crate) fn torch_ext_set_generator_state(cuda: i32, state: *const C_tensor) -> *mut c_char;
+
+    /// `cuda` is the index of a device, here and below; the caller owns `*out`.
+    pub(crate) fn torch_ext_side_new(cuda: i32, out: *mut *mut Side) -> *mut c_char;
+    pub(crate) fn torch_ext_side_free(side: *mut Side);
+    pub(crate) fn torch_ext_side_enter(side: *mut Side) -> *mut c_char;
+    /// On the thread that entered.
+    pub(crate) fn torch_ext_side_leave(side: *mut Side) -> *mut c_char;
+    pub(crate) fn torch_ext_synchronize(cuda: i32) -> *mut c_char;
+
+    /// The caller owns `*out`.
+    pub(crate) fn torch_ext_event_record(cuda: i32, out: *mut *mut Event) -> *mut c_char;
+    pub(crate) fn torch_ext_event_wait(event: *const Event) -> *mut c_char;
+    pub(crate) fn torch_ext_event_free(event: *mut Event);
+
+    /// The caller owns `*out`.
+    pub(crate) fn torch_ext_graph_begin(out: *mut *mut Graph) -> *mut c_char;
+    pub(crate) fn torch_ext_graph_end(graph: *mut Graph) -> *mut c_char;
+    pub(crate) fn torch_ext_graph_replay(graph: *mut Graph) -> *mut c_char;
+    pub(crate) fn torch_ext_graph_free(graph: *mut Graph);
+
+    /// The caller owns `*out`.
+    pub(crate) fn torch_ext_pinned(x: *const C_tensor, out: *mut *mut C_tensor) -> *mut c_char;
+    pub(crate) fn torch_ext_copy_ahead(to: *const C_tensor, from: *const C_tensor) -> *mut c_char;
+    /// The caller owns `*out`.
+    pub(crate) fn torch_ext_download(x: *const C_tensor, out: *mut *mut C_tensor) -> *mut c_char;
+
+    /// Reads `4 * count` tensors.
+    pub(crate) fn torch_ext_listed_adam(
+        tensors: *const *const C_tensor,
+        count: usize,
+        taken: *const C_tensor,
+        lr: *const C_tensor,
+        divisor: *const C_tensor,
+        skipped: *const C_tensor,
+        numbers: *const ListedAdam,
+    ) -> *mut c_char;
+    /// Reads `2 * count` tensors.
+    pub(crate) fn torch_ext_listed_average(
+        tensors: *const *const C_tensor,
+        count: usize,
+        weight: *const C_tensor,
+    ) -> *mut c_char;
+    /// The caller owns `*out`.
+    pub(crate) fn torch_ext_listed_norm(
+        tensors: *const *const C_tensor,
+        count: usize,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+
+    pub(crate) fn torch_ext_set_tf32(on: bool) -> *mut c_char;
+    pub(crate) fn torch_ext_tf32(on: *mut bool) -> *mut c_char;
 
     /// Reads `n` inputs and `m` outputs, writes `m` tensors to `out`, which the caller owns; takes `data` in any case.
     pub(crate) fn torch_ext_checkpoint(

@@ -39,7 +39,7 @@ pub fn set_generator_state(device: Device, state: &Tensor) -> Result<(), TorchEx
 }
 
 /// -1 for the CPU.
-fn index(call: &'static str, device: Device) -> Result<i32, TorchExtError> {
+pub(crate) fn index(call: &'static str, device: Device) -> Result<i32, TorchExtError> {
     let unknown = TorchExtError::UnknownDevice { call, got: device };
     match device {
         Device::Cpu => Ok(-1),

@@ -8,6 +8,7 @@ mod conv;
 mod cpu;
 mod cuda;
 mod determinism;
+mod device;
 mod error;
 mod ffi;
 mod generator;
@@ -21,6 +22,10 @@ pub use conv::{WeightGradient, conv2d, conv2d_is_fast, conv2d_with};
 pub use cpu::{cpu_features, cpu_has_bf16};
 pub use cuda::{CudaError, CudaPart, load_cuda_part};
 pub use determinism::{deterministic, set_deterministic};
+pub use device::{
+    Download, Function, ListedAdam, Recorder, listed_adam, listed_average, listed_norm, pinned, set_tf32,
+    tf32,
+};
 pub use error::TorchExtError;
 pub use generator::{generator_state, set_generator_state};
 pub use group_norm::{GroupNorm, Modulation, Vectors, group_norm, group_norm_branch, group_norm_with};

@@ -1,9 +1,9 @@
 //! Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019), its state in reach:
 //! tch's optimiser can neither save nor restore it, and a run resumed without it goes another way.
 
-use tch::{Tensor, no_grad_guard};
+use tch::{Device, Kind, Tensor, no_grad_guard};
 use tensor_io::Named;
-use torch_ext::AdamStep;
+use torch_ext::{AdamStep, ListedAdam};
 
 use crate::error::TrainerError;
 use config::TrainConfig;
@@ -15,6 +15,8 @@ pub struct Adam {
     first: Vec<Tensor>,
     second: Vec<Tensor>,
     steps: u64,
+    /// The same number `[1]` where the parameters are, for updates that do not wait for the host to know it.
+    counter: Tensor,
 }
 
 impl Adam {
@@ -24,7 +26,9 @@ impl Adam {
     /// Those of libtorch (memory).
     pub fn new(params: &[Named]) -> Result<Self, TrainerError> {
         let zeros = || params.iter().map(|(_, p)| p.f_zeros_like()).collect::<Result<Vec<_>, _>>();
-        Ok(Self { params: copy_handles(params), first: zeros()?, second: zeros()?, steps: 0 })
+        let device = params.first().map_or(Device::Cpu, |(_, param)| param.device());
+        let counter = Tensor::f_zeros([1], (Kind::Float, device))?;
+        Ok(Self { params: copy_handles(params), first: zeros()?, second: zeros()?, steps: 0, counter })
     }
 
     /// One update from the gradients the parameters hold, times `gradient_scale`; a parameter without one stays.
@@ -57,7 +61,42 @@ impl Adam {
                 update(param, &gradient, (m, v), &step)?;
             }
         }
+        let _ = self.counter.f_fill_(self.steps as f64)?;
         Ok(())
+    }
+
+    /// [`Adam::step`] by numbers on the parameters' device: `lr` `[]`, gradients divided by `divisor` `[1]`, and nothing
+    /// where `kept` `[1]` is 0 instead of 1. [`Adam::took`] tells the host later. In f32 alone.
+    pub(crate) fn step_ahead(
+        &self,
+        lr: &Tensor,
+        (divisor, kept): (&Tensor, &Tensor),
+        config: &TrainConfig,
+    ) -> Result<(), TrainerError> {
+        let _no_grad = no_grad_guard();
+        let _ = self.counter.shallow_clone().f_add_(kept)?;
+        let skipped = kept.f_neg()?.f_add_scalar_(1.0)?;
+        let numbers = ListedAdam {
+            beta1: config.beta1,
+            beta2: config.beta2,
+            weight_decay: config.weight_decay,
+            eps: config.adam_eps,
+        };
+        let gradients = self.params.iter().map(|(_, param)| param.f_grad()).collect::<Result<Vec<_>, _>>()?;
+        let moments = self.first.iter().zip(&self.second);
+        let rows: Vec<[&Tensor; 4]> = self
+            .params
+            .iter()
+            .zip(gradients.iter().zip(moments))
+            .filter(|(_, (gradient, _))| gradient.defined())
+            .map(|((_, param), (gradient, (m, v)))| [param, gradient, m, v])
+            .collect();
+        Ok(torch_ext::listed_adam(&rows, &self.counter, lr, (divisor, &skipped), &numbers)?)
+    }
+
+    /// An update of [`Adam::step_ahead`] was done.
+    pub(crate) fn took(&mut self) {
+        self.steps += 1;
     }
 
     /// Forgets the gradients, so that the next backward pass starts from none.
@@ -94,6 +133,7 @@ impl Adam {
     /// After the tensors of [`Adam::state`] have been written to: their `step` is a copy.
     pub(crate) fn restored(&mut self, state: &[Named]) -> Result<(), TrainerError> {
         self.steps = i64::try_from(&state[0].1.f_view(-1)?.f_get(0)?)?.max(0) as u64;
+        let _ = self.counter.f_fill_(self.steps as f64)?;
         Ok(())
     }
 }

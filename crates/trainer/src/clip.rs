@@ -12,19 +12,24 @@ use crate::error::TrainerError;
 /// Those of libtorch.
 pub fn grad_norm(params: &[Named]) -> Result<f64, TrainerError> {
     let _no_grad = no_grad_guard();
-    let mut gradients = Vec::with_capacity(params.len());
-    for (_, param) in params {
-        let gradient = param.f_grad()?;
-        if gradient.defined() {
-            gradients.push(gradient);
-        }
-    }
+    let gradients = gradients(params)?;
     if let Some(norm) = torch_ext::joint_norm(&gradients)? {
         return Ok(norm);
     }
     // On other devices: one number a gradient, one transfer for all.
     let norms = gradients.iter().map(|gradient| gradient.f_norm()).collect::<Result<Vec<_>, _>>()?;
     Ok(f64::try_from(&Tensor::f_stack(&norms, 0)?.f_to_kind(Kind::Double)?.f_norm()?)?)
+}
+
+/// [`grad_norm`] as a number `[]` where the parameters are, in f32.
+pub(crate) fn grad_norm_ahead(params: &[Named]) -> Result<Tensor, TrainerError> {
+    Ok(torch_ext::listed_norm(&gradients(params)?)?)
+}
+
+/// Those there are.
+fn gradients(params: &[Named]) -> Result<Vec<Tensor>, TrainerError> {
+    let all = params.iter().map(|(_, param)| param.f_grad()).collect::<Result<Vec<_>, _>>()?;
+    Ok(all.into_iter().filter(Tensor::defined).collect())
 }
 
 /// What gradients of this norm are multiplied by so that it is at most `max_norm`. A norm that is not finite gives 1: the

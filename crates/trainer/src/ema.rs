@@ -1,7 +1,7 @@
 //! The exponential moving average of the weights, which is what samples are drawn with (Ho et al. 2020,
 //! App. B: decay 0.9999).
 
-use tch::no_grad_guard;
+use tch::{Tensor, no_grad_guard};
 use tensor_io::Named;
 
 use crate::adam::copy_handles;
@@ -45,6 +45,12 @@ impl Ema {
         Ok(())
     }
 
+    /// [`Ema::update`] with `1 - decay` as a number `[]` on the parameters' device.
+    pub(crate) fn update_ahead(&self, weight: &Tensor) -> Result<(), TrainerError> {
+        let pairs = self.average.iter().zip(&self.params).map(|((_, average), (_, param))| [average, param]);
+        Ok(torch_ext::listed_average(&pairs.collect::<Vec<_>>(), weight)?)
+    }
+
     /// The averaged weights, under the parameters' names.
     pub fn weights(&self) -> &[Named] {
         &self.average
@@ -56,7 +62,6 @@ mod tests {
     use super::*;
     use crate::example::example;
     use proptest::prelude::*;
-    use tch::Tensor;
 
     fn value(named: &[Named]) -> f64 {
         f64::try_from(&named[0].1.get(0)).unwrap()

@@ -9,6 +9,7 @@ use config::OnNan;
 use tensor_io::Named;
 use tracing::{info, warn};
 
+use crate::ahead::Queued;
 use crate::checkpoint::Checkpoint;
 use crate::error::{BoxError, TrainerError};
 use crate::metrics::{Interval, Record};
@@ -131,9 +132,10 @@ impl Fit<'_> {
             self.save(trainer, &interval, observer)?;
         }
         let mut clock = (Instant::now(), 0);
+        let mut queued = None;
         while trainer.steps_done() < config.steps {
             let lr = trainer.lr();
-            let report = match self.step(trainer, &mut interval, &mut batch, model)? {
+            let report = match self.step(trainer, &mut interval, &mut queued, &mut batch, model)? {
                 Step::Done(report) => Some(report),
                 Step::PassedOver => None,
                 Step::WentBack => continue,
@@ -154,7 +156,8 @@ impl Fit<'_> {
                 observer.on_log(&record).map_err(TrainerError::Caller)?;
                 clock = (Instant::now(), 0);
             }
-            let mut stop = self.stop.load(Ordering::Relaxed);
+            // With a step under way the weights are its own already: it is finished first.
+            let mut stop = self.stop.load(Ordering::Relaxed) && queued.is_none();
             let saves = last || stop || done.is_multiple_of(config.checkpoint_every);
             if saves {
                 let begun = Instant::now();
@@ -183,6 +186,7 @@ impl Fit<'_> {
         &self,
         trainer: &mut Trainer,
         interval: &mut Interval,
+        queued: &mut Option<Queued>,
         batch: &mut dyn FnMut(u64) -> Result<Batch, BoxError>,
         model: &Model<'_>,
     ) -> Result<Step, TrainerError> {
@@ -191,8 +195,7 @@ impl Fit<'_> {
             trainer.pass_over();
             return Ok(Step::PassedOver);
         }
-        let images = batch(step).map_err(TrainerError::Caller)?;
-        let error = match trainer.train_step(&images, model) {
+        let error = match self.report(trainer, queued, batch, model) {
             Ok(report) => return Ok(Step::Done(report)),
             Err(error @ TrainerError::NonFinite { .. }) => error,
             Err(error) => return Err(error),
@@ -204,6 +207,7 @@ impl Fit<'_> {
                 Ok(Step::PassedOver)
             }
             OnNan::Rollback if trainer.recovery.rollbacks < MAX_ROLLBACKS => {
+                *queued = None;
                 let recovery = trainer.recovery.after_rollback(step);
                 let (latest, _) = checkpoints::latest(&self.folder.checkpoints())?;
                 // Without any checkpoint, somebody has removed them all.
@@ -219,6 +223,25 @@ impl Fit<'_> {
             }
             _ => Err(error),
         }
+    }
+
+    /// What came of the step that comes next. The one after it may be queued by then, unless something is due between the
+    /// two that looks at the weights.
+    fn report(
+        &self,
+        trainer: &mut Trainer,
+        queued: &mut Option<Queued>,
+        batch: &mut dyn FnMut(u64) -> Result<Batch, BoxError>,
+        model: &Model<'_>,
+    ) -> Result<StepReport, TrainerError> {
+        let next = trainer.steps_done() + 1;
+        let config = trainer.config();
+        let due = |every: u64| every > 0 && next.is_multiple_of(every);
+        let pause = next == config.steps
+            || [config.checkpoint_every, config.sample_every].into_iter().any(due)
+            || trainer.recovery.passed_over.contains(&next)
+            || self.stop.load(Ordering::Relaxed);
+        trainer.train_step_ahead(queued, !pause, batch, model)
     }
 
     fn save(

@@ -6,6 +6,7 @@
 //! this crate can be tested with networks of one number. The paper's t = 1..T is 0..T-1 here.
 
 mod adam;
+mod ahead;
 mod checkpoint;
 mod clip;
 mod diffuse;
@@ -28,6 +29,7 @@ mod tensorboard;
 pub use checkpoints::{CheckpointError, Manifest, ManifestEntry};
 
 pub use adam::Adam;
+pub use ahead::Queued;
 pub use checkpoint::{Checkpoint, Standing, State, latest_checkpoint, list_checkpoints};
 pub use clip::{clip_factor, grad_norm};
 pub use config::{LrDecay, OnNan, TimeSampling, TrainConfig};

@@ -7,6 +7,7 @@ use tensor_io::Named;
 use tracing::instrument;
 
 use crate::adam::{Adam, copy_handles};
+use crate::ahead::Ahead;
 use crate::clip::{clip_factor, grad_norm};
 use crate::diffuse::{Draw, EpsTables, ForwardTables};
 use crate::ema::Ema;
@@ -47,15 +48,29 @@ pub struct StepReport {
     pub losses: Vec<f32>,
 }
 
+/// What a step draws, in the host's memory.
+pub(crate) struct Drawn {
+    /// `[b]`.
+    pub(crate) t: Tensor,
+    /// The same.
+    pub(crate) times: Vec<i64>,
+    /// Like the images.
+    pub(crate) eps: Tensor,
+    /// `[b]`, -1 for those left out.
+    pub(crate) labels: Option<Tensor>,
+}
+
 /// Parameters, optimiser and average of one run, and where it stands.
 pub struct Trainer {
-    config: TrainConfig,
-    params: Vec<Named>,
-    tables: ForwardTables,
+    pub(crate) config: TrainConfig,
+    pub(crate) params: Vec<Named>,
+    pub(crate) tables: ForwardTables,
     eps_tables: EpsTables,
     timesteps: usize,
-    device: Device,
+    pub(crate) device: Device,
     seed: u64,
+    /// Where steps are queued.
+    pub(crate) ahead: Option<Ahead>,
     pub(crate) adam: Adam,
     pub(crate) ema: Ema,
     pub(crate) step: u64,
@@ -83,6 +98,7 @@ impl Trainer {
             timesteps: schedule.steps(),
             device,
             seed,
+            ahead: device.is_cuda().then(|| Ahead::new(device, config.checkpoint_activations)).transpose()?,
             adam: Adam::new(params)?,
             ema: Ema::new(params)?,
             step: 0,
@@ -113,21 +129,13 @@ impl Trainer {
         on_end: &mut dyn FnMut(Phase),
     ) -> Result<StepReport, TrainerError> {
         let lr = self.lr();
-        // Dropout is the one draw that is libtorch's own.
-        tch::manual_seed(self.dropout_seed());
         let x_0 = batch.images.f_to_device(self.device)?;
-
-        // Lines 3 and 4: one t and one eps for each image.
         let size = x_0.size();
-        let (count, numbers) = (size[0] as usize, size[1..].iter().product::<i64>() as usize);
-        let coordinates = (self.seed, self.step, 0);
-        let draw = Draw::new(self.timesteps, (count, numbers), self.config.time_sampling, coordinates);
-        let labels = batch.labels.as_ref().map(|labels| {
-            drop_labels(&labels.f_to_device(self.device)?, self.config.label_dropout, coordinates)
-        });
-        let labels = labels.transpose()?;
-        let t = Tensor::f_from_slice(&draw.t)?.f_to_device(self.device)?;
-        let eps = tensor_io::from_slice(&draw.noise, &size)?.f_to_device(self.device)?;
+        let count = size[0] as usize;
+        let drawn = self.draw(self.step, batch)?;
+        let t = drawn.t.f_to_device(self.device)?;
+        let eps = drawn.eps.f_to_device(self.device)?;
+        let labels = drawn.labels.map(|labels| labels.f_to_device(self.device)).transpose()?;
 
         // Line 5: the gradient of the squared error of eps.
         let x_t = self.tables.q_sample(&x_0, &t, &eps)?;
@@ -154,7 +162,7 @@ impl Trainer {
         on_end(Phase::Average);
         self.step += 1;
         self.recovery.in_a_row = 0;
-        Ok(StepReport { loss, grad_norm, lr, t: draw.t, losses })
+        Ok(StepReport { loss, grad_norm, lr, t: drawn.times, losses })
     }
 
     /// Adds a part's share of the gradient of the mean over `count` images; returns the mean squared error of the part
@@ -167,18 +175,7 @@ impl Trainer {
         lr: f64,
         on_end: &mut dyn FnMut(Phase),
     ) -> Result<(f64, Vec<f32>), TrainerError> {
-        let Noised { x_t, t, eps, labels } = part;
-        let output = model(x_t, t, labels.as_ref()).map_err(TrainerError::Caller)?;
-        on_end(Phase::Network);
-        if output.size() != x_t.size() {
-            return Err(TrainerError::Output { expected: x_t.size(), got: output.size() });
-        }
-        let predicted = self.eps_tables.eps(x_t, t, output)?;
-        let losses = predicted.f_mse_loss(eps, Reduction::None)?.f_flatten(1, -1)?.f_mean_dim(
-            1_i64,
-            false,
-            Kind::Float,
-        )?; // [b]
+        let losses = self.losses(part, model, on_end)?;
         let loss = losses.f_mean(Kind::Float)?;
         let value = f64::try_from(&loss)?;
         let value = if faults::is_due("nan-loss", self.step) { f64::NAN } else { value };
@@ -193,6 +190,43 @@ impl Trainer {
         Ok((value, tensor_io::to_vec(&losses.detach())?))
     }
 
+    /// The mean squared error `[b]` of eps for each image of a part.
+    pub(crate) fn losses(
+        &self,
+        part: &Noised,
+        model: &Model<'_>,
+        on_end: &mut dyn FnMut(Phase),
+    ) -> Result<Tensor, TrainerError> {
+        let Noised { x_t, t, eps, labels } = part;
+        let output = model(x_t, t, labels.as_ref()).map_err(TrainerError::Caller)?;
+        on_end(Phase::Network);
+        if output.size() != x_t.size() {
+            return Err(TrainerError::Output { expected: x_t.size(), got: output.size() });
+        }
+        let predicted = self.eps_tables.eps(x_t, t, output)?;
+        let squares = predicted.f_mse_loss(eps, Reduction::None)?;
+        Ok(squares.f_flatten(1, -1)?.f_mean_dim(1_i64, false, Kind::Float)?)
+    }
+
+    /// What a step draws, in the host's memory: lines 3 and 4, one t and one eps for each image, and labels that are left
+    /// out. It also seeds libtorch's generators for dropout, the one draw that is theirs.
+    pub(crate) fn draw(&self, step: u64, batch: &Batch) -> Result<Drawn, TrainerError> {
+        tch::manual_seed(random::Stream::new(self.seed, random::Purpose::Dropout, step, 0).next_u64() as i64);
+        let size = batch.images.size();
+        let numbers = size[1..].iter().product::<i64>() as usize;
+        let coordinates = (self.seed, step, 0);
+        let draw =
+            Draw::new(self.timesteps, (size[0] as usize, numbers), self.config.time_sampling, coordinates);
+        let labels =
+            batch.labels.as_ref().map(|labels| drop_labels(labels, self.config.label_dropout, coordinates));
+        Ok(Drawn {
+            t: Tensor::f_from_slice(&draw.t)?,
+            eps: tensor_io::from_slice(&draw.noise, &size)?,
+            labels: labels.transpose()?,
+            times: draw.t,
+        })
+    }
+
     /// Goes on to the next step without this one: nothing of it is drawn or learned.
     pub(crate) fn pass_over(&mut self) {
         self.step += 1;
@@ -202,7 +236,11 @@ impl Trainer {
     /// The learning rate of the step that comes next.
     #[must_use]
     pub fn lr(&self) -> f64 {
-        learning_rate(&self.config, self.step) * self.recovery.lr_scale()
+        self.lr_at(self.step)
+    }
+
+    pub(crate) fn lr_at(&self, step: u64) -> f64 {
+        learning_rate(&self.config, step) * self.recovery.lr_scale()
     }
 
     /// What was done about steps that failed.
@@ -245,8 +283,9 @@ impl Trainer {
         self.ema.weights()
     }
 
-    fn dropout_seed(&self) -> i64 {
-        random::Stream::new(self.seed, random::Purpose::Dropout, self.step, 0).next_u64() as i64
+    /// NaN where a test asks for a loss or gradients that are none, 0 otherwise.
+    pub(crate) fn fault_at(step: u64) -> f32 {
+        if faults::is_due("nan-loss", step) || faults::is_due("nan-gradient", step) { f32::NAN } else { 0.0 }
     }
 
     fn check_finite(&self, what: &'static str, value: f64, lr: f64) -> Result<(), TrainerError> {

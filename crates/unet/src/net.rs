@@ -158,7 +158,7 @@ impl UNet {
         Ok(self.conv_out.forward(&h, pass)?.f_to_kind(Kind::Float)?.f_contiguous()?)
     }
 
-    fn check(&self, x_t: &Tensor, t: &Tensor, class: Option<&Tensor>) -> Result<(), UNetError> {
+    pub(crate) fn check(&self, x_t: &Tensor, t: &Tensor, class: Option<&Tensor>) -> Result<(), UNetError> {
         let size = x_t.size();
         let channels = self.config.in_channels as i64;
         let factor = self.config.downsampling_factor() as i64;

@@ -11,7 +11,7 @@ mod configured;
 mod fetch;
 mod hash;
 mod install;
-mod platform;
+pub(crate) mod platform;
 mod stamp;
 pub(crate) mod tools;
 mod unpack;

@@ -57,7 +57,7 @@ impl Predict {
         let (x, t): (Tensor, Tensor) = (tensor_io::from_array(&x.view())?, tensor_io::from_array(&t.view())?);
         let labels = self.class.as_ref().map(|path| read_labels(path, &loaded, &t)).transpose()?;
         let _no_grad = tch::no_grad_guard();
-        let pass = unet::Pass::eval().with_kind(loaded.kind);
+        let pass = unet::Pass::eval().with_kind(loaded.precision.kind());
         let output = loaded.net.forward(&x, &t, labels.as_ref(), &pass);
         let output = output.map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
         let (x, t) = (x.to_device(loaded.device), t.to_device(loaded.device).to_kind(tch::Kind::Int64));

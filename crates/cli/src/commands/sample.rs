@@ -85,8 +85,11 @@ impl Sample {
                 tick(bar, step);
                 Ok(watching.see(range.start, step)?)
             };
-            let model =
-                conditioning.model((&loaded.net, loaded.kind), loaded.schedule.steps(), range.clone())?;
+            let model = conditioning.model(
+                (&loaded.net, loaded.precision.kind()),
+                loaded.schedule.steps(),
+                range.clone(),
+            )?;
             Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })?;
         let seconds = begun.elapsed().as_secs_f64();

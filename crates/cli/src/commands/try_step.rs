@@ -12,7 +12,7 @@ use trainer::{Batch, BoxError, TrainConfig, Trainer, TrainerError};
 use unet::{Pass, UNet};
 
 use crate::config::{Config, from_toml};
-use crate::device;
+use crate::device::{self, Precision};
 use crate::flags::Global;
 use crate::memory::{self, Available, Limit};
 
@@ -37,7 +37,7 @@ impl TryStep {
         let _ = std::io::stdin().read_to_string(&mut text).context("standard input")?;
         let config = from_toml(&text)?;
         config.validate()?;
-        let kind = device::precision(&config.precision, device)?;
+        let kind = Precision::settle(&config.precision, device)?.kind();
         if self.images == config.train.batch {
             memory::keep_freed();
         }

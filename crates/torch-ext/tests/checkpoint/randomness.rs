@@ -72,25 +72,3 @@ fn the_generator_goes_on_as_if_there_were_one_run() {
         }
     }
 }
-
-/// On a GPU as on the CPU, where there is one.
-#[test]
-fn a_gpu_draws_again_as_well() {
-    let _turn = alone_with_the_generator();
-    if !tch::Cuda::is_available() {
-        return;
-    }
-    let device = Device::Cuda(0);
-    let x = normals(&[1000], 0).to_device(device).set_requires_grad(true);
-    tch::manual_seed(4);
-    let outputs =
-        checkpoint(&[&x], |inputs| Ok::<_, TorchExtError>(vec![inputs[0].dropout(0.5, true)])).unwrap();
-    let between = Tensor::randn([5], (Kind::Float, device));
-    outputs[0].sum(Kind::Float).backward();
-    let after = Tensor::randn([5], (Kind::Float, device));
-    assert_eq!(x.grad() * &x, outputs[0].detach());
-    tch::manual_seed(4);
-    let _ = x.detach().dropout(0.5, true);
-    let expected = [(); 2].map(|()| Tensor::randn([5], (Kind::Float, device)));
-    assert_eq!([between, after], expected);
-}

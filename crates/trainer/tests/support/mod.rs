@@ -15,6 +15,11 @@ pub(crate) fn tiny_net(dropout: f64, seed: u64) -> UNet {
 
 /// The same for images of some classes.
 pub(crate) fn conditional_net(classes: Option<usize>, dropout: f64, seed: u64) -> UNet {
+    net_on(Device::Cpu, classes, dropout, seed)
+}
+
+/// The same on a device.
+pub(crate) fn net_on(device: Device, classes: Option<usize>, dropout: f64, seed: u64) -> UNet {
     let config = UNetConfig {
         image_size: 8,
         base_channels: 8,
@@ -26,7 +31,7 @@ pub(crate) fn conditional_net(classes: Option<usize>, dropout: f64, seed: u64) -
         classes,
         ..UNetConfig::preset("tiny-16").unwrap()
     };
-    UNet::new(&config, Schedule::ddpm().steps(), Device::Cpu, seed).unwrap()
+    UNet::new(&config, Schedule::ddpm().steps(), device, seed).unwrap()
 }
 
 /// A run of `steps` steps that says and saves nothing before its end.
@@ -60,7 +65,7 @@ pub(crate) fn config(steps: u64) -> TrainConfig {
 
 /// A trainer of the network's parameters on the paper's schedule.
 pub(crate) fn trainer(net: &UNet, config: &TrainConfig, seed: u64) -> Trainer {
-    Trainer::new(net.params(), &Schedule::ddpm(), config, seed, Device::Cpu).unwrap()
+    Trainer::new(net.params(), &Schedule::ddpm(), config, seed, net.device()).unwrap()
 }
 
 /// The network as the trainer wants it, with dropout on.

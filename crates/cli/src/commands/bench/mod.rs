@@ -51,7 +51,7 @@ pub(crate) struct BenchArgs {
     /// Images at once [default: train.batch for train, sample.count for sample]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// auto, f32 or bf16 [default: the preset's]
+    /// auto, f32, tf32 or bf16 [default: the preset's]
     #[arg(long, value_name = "KIND")]
     precision: Option<String>,
     /// Steps that are timed
@@ -116,7 +116,7 @@ impl BenchArgs {
         let bar = progress::bar(global, (self.warmup + self.steps) as u64, "timing");
         let measured = subject.time(task, batch, (self.warmup, self.steps), begun, &mut || bar.inc(1))?;
         bar.finish_and_clear();
-        let computed = (subject.kind, subject.net.device());
+        let computed = (subject.precision.kind(), subject.net.device());
         let peak = peak::flop_per_s(&subject.config.model, batch, subject.image, computed)?;
         let preset = canonical(&self.preset);
         report::Report { task, preset, subject: &subject, batch, warmup: self.warmup, measured, peak }

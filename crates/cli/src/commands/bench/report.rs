@@ -57,7 +57,7 @@ impl Report<'_> {
         let flop = self.flop();
         json!({
             "what": self.what(), "preset": self.preset, "batch": self.batch, "image": subject.image,
-            "params": subject.net.param_count(), "precision": device::precision_name(subject.kind),
+            "params": subject.net.param_count(), "precision": subject.precision.name(),
             "threads": tch::get_num_threads(), "device": device::name(subject.net.device()),
             "warmup": self.warmup, "steps": timings.seconds.len(), "median_s": timings.median(),
             "min_s": timings.min(), "mean_s": timings.mean(), "images_per_s": self.images_per_s(),
@@ -78,7 +78,7 @@ impl Report<'_> {
         let milliseconds = |seconds: f64| format!("{:.1} ms", seconds * 1e3);
         let gflop = self.flop().layers / 1e9;
         let [channels, height, width] = subject.image;
-        let precision = device::precision_name(subject.kind);
+        let precision = subject.precision.name();
         let (threads, device) = (tch::get_num_threads(), device::name(subject.net.device()));
         let mut facts = vec![
             (

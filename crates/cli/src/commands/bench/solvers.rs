@@ -8,14 +8,13 @@ use sampler::{Method, Noise, Sampler, SamplerConfig};
 use serde_json::json;
 use tch::Tensor;
 use trainer::BoxError;
-use unet::Pass;
 
 use crate::commands::bench::parts::finish;
 use crate::commands::bench::{Subject, canonical};
 use crate::commands::inspect::table::Table;
 use crate::failure::bail_usage;
 use crate::flags::Global;
-use crate::{device, output, progress};
+use crate::{device, model, output, progress};
 
 /// Runs a short chain of every solver on a fresh network and separates the network's time from the rest.
 #[derive(Debug, Args)]
@@ -36,7 +35,7 @@ pub(crate) struct BenchSolvers {
     /// Images at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     batch: usize,
-    /// auto, f32 or bf16 [default: the preset's]
+    /// auto, f32, tf32 or bf16 [default: the preset's]
     #[arg(long, value_name = "KIND")]
     precision: Option<String>,
     /// Steps of the chains that are timed
@@ -98,11 +97,12 @@ impl BenchSolvers {
         let timed = sampler(Some(self.steps))?;
 
         let device = subject.net.device();
-        let (inside, pass) = (Cell::new(Duration::ZERO), Pass::eval().with_kind(subject.kind));
+        let inside = Cell::new(Duration::ZERO);
+        let network = model::predictor(&subject.net, subject.precision.kind())?;
         let model = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
             finish(device);
             let begun = Instant::now();
-            let output = subject.net.forward(x_t, t, None, &pass)?;
+            let output = network(x_t, t)?;
             finish(device);
             inside.set(inside.get() + begun.elapsed());
             Ok(output)
@@ -126,7 +126,7 @@ impl BenchSolvers {
     fn report(&self, subject: &Subject, rows: &[Row], global: &Global) -> anyhow::Result<()> {
         let images_per_s = |row: &Row| self.batch as f64 / (row.per_call * row.calls as f64);
         let (threads, device) = (tch::get_num_threads(), device::name(subject.net.device()));
-        let precision = device::precision_name(subject.kind);
+        let precision = subject.precision.name();
         let solvers: Vec<_> = rows
             .iter()
             .map(|row| {

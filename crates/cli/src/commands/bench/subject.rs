@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use random::{Purpose, Stream};
 use sampler::{Method, Noise, Sampler, SamplerConfig};
 use schedule::Schedule;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 use trainer::{Batch, BoxError, Trainer};
 use unet::{Pass, UNet};
 
@@ -15,7 +15,7 @@ use crate::commands::bench::parts::{Part, Parts, finish};
 use crate::commands::bench::{Measured, Task, Timings, canonical, timing};
 use crate::commands::inspect::network;
 use crate::config::Config;
-use crate::device;
+use crate::device::Precision;
 use crate::failure::usage;
 use crate::model;
 
@@ -26,7 +26,7 @@ const PARTS_STEPS: usize = 5;
 pub(in crate::commands) struct Subject {
     pub(in crate::commands) config: Config,
     pub(in crate::commands) net: UNet,
-    pub(in crate::commands) kind: Kind,
+    pub(in crate::commands) precision: Precision,
     /// `[c, h, w]` of the images.
     pub(in crate::commands) image: [i64; 3],
     pub(in crate::commands) schedule: Schedule,
@@ -41,14 +41,14 @@ impl Subject {
         precision: Option<&str>,
     ) -> anyhow::Result<Self> {
         let config = network::preset_config(canonical(preset), None, set)?;
-        let kind = device::precision(precision.unwrap_or(&config.precision), device)?;
+        let precision = Precision::settle(precision.unwrap_or(&config.precision), device)?;
         let schedule = config.schedule.build()?;
         let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
         let size = config.model.image_size;
         let (height, width) =
             config.images.as_ref().map_or((size, size), |images| (images.height, images.width));
         let image = [config.model.in_channels, height, width].map(|n| n as i64);
-        Ok(Self { config, net, kind, image, schedule })
+        Ok(Self { config, net, precision, image, schedule })
     }
 
     /// Times `steps` steps after `warmup` others; `tick` is called after each. Then some more tell the parts of a step.
@@ -67,6 +67,7 @@ impl Subject {
             last: begun,
             ends: Vec::with_capacity(warmup + steps),
             device: self.net.device(),
+            waits: true,
         };
         let mut on_step = |clock: &mut Clock| {
             clock.step();
@@ -91,14 +92,20 @@ impl Subject {
         let params = self.net.params();
         let mut trainer = Trainer::new(params, &self.schedule, &config.train, config.seed, self.net.device())
             .map_err(usage)?;
-        let pass = Pass::train().with_kind(self.kind).with_checkpoints(config.train.checkpoint_activations);
+        let pass = Pass::train()
+            .with_kind(self.precision.kind())
+            .with_checkpoints(config.train.checkpoint_activations);
         let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(self.net.forward(x_t, t, labels, &pass)?)
         };
         let images = Batch { images: self.images(batch)?, labels: None };
+        let mut batches = |_| Ok(Batch { images: images.images.shallow_clone(), labels: None });
+        let mut queued = None;
+        // A step that is queued ends when its numbers are there; the one after it is under way then.
+        clock.waits &= !trainer.works_ahead();
         clock.last = Instant::now();
-        for _ in 0..steps {
-            trainer.train_step(&images, &model)?;
+        for left in (0..steps).rev() {
+            trainer.train_step_ahead(&mut queued, left > 0, &mut batches, &model)?;
             on_step(clock);
         }
         let peak_mib = timing::peak_mib();
@@ -120,7 +127,7 @@ impl Subject {
         let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) };
         config.validate(&self.schedule).map_err(|e| usage(anyhow!("--warmup and --steps together: {e}")))?;
         let sampler = Sampler::new(&self.schedule, &config)?;
-        let model = model::predictor(&self.net, self.kind)?;
+        let model = model::predictor(&self.net, self.precision.kind())?;
         let [channels, height, width] = self.image;
         let noise = Noise { seed: self.config.seed, first_index: 0 };
         let x_start = noise.start([batch as i64, channels, height, width], self.net.device())?;
@@ -165,12 +172,15 @@ struct Clock {
     /// Duration of each step, and when it ended.
     ends: Vec<(f64, Instant)>,
     device: Device,
+    /// Whether a step ends when the kernels of a GPU do.
+    waits: bool,
 }
 
 impl Clock {
     fn step(&mut self) {
-        // The step ends when the kernels of a GPU do.
-        finish(self.device);
+        if self.waits {
+            finish(self.device);
+        }
         let now = Instant::now();
         self.ends.push(((now - self.last).as_secs_f64(), now));
         self.last = now;

@@ -7,7 +7,7 @@ use tch::Device;
 use torch_ext::{CudaError, CudaPart};
 
 use super::report::Check;
-use crate::device;
+use crate::device::{self, Precision};
 
 /// The libtorch this program is written for; the last number may differ.
 const LIBTORCH: &str = "2.11.0";
@@ -101,11 +101,8 @@ pub(super) fn threads() -> Check {
 
 pub(super) fn precision(device: Device) -> Check {
     Check::attempt("precision", || {
-        let kind = device::precision("auto", device)?;
-        Ok(Check::ok(
-            "precision",
-            format!("auto is {} on {}", device::precision_name(kind), device::name(device)),
-        ))
+        let auto = Precision::settle("auto", device)?;
+        Ok(Check::ok("precision", format!("auto is {} on {}", auto.name(), device::name(device))))
     })
 }
 

@@ -86,7 +86,7 @@ fn timed(name: &'static str, task: Task, device: Device) -> anyhow::Result<(Chec
     let batch = subject.config.train.batch;
     let timings = subject.time(task, batch, (1, TRIES), Instant::now(), &mut || ())?.timings;
     let fastest = timings.min();
-    let precision = device::precision_name(subject.kind);
+    let precision = subject.precision.name();
     let found = format!(
         "{:.0} ms for {batch} images of {PRESET} in {precision}, {:.0} images/s, the fastest of {TRIES}",
         fastest * 1e3,

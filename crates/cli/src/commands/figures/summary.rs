@@ -32,7 +32,7 @@ pub(super) fn summary(subject: &Subject, seed: u64) -> Vec<(String, String)> {
         }
         rows.push(("seed of the run", loaded.config.seed.to_string()));
         rows.push(("precision of training", loaded.config.precision.clone()));
-        let drawn = format!("{} on {}", device::precision_name(loaded.kind), device::name(loaded.device));
+        let drawn = format!("{} on {}", loaded.precision.name(), device::name(loaded.device));
         rows.push(("precision of sampling", drawn));
         rows.push(("checkpoint", name_of(&loaded.checkpoint)));
     }

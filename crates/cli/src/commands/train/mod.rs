@@ -18,7 +18,7 @@ use trainer::{BoxError, Fit, Outcome, RunFolder, Trainer};
 use unet::{Pass, UNet};
 
 use crate::config::{self, Config, Layers, Override, UserFile, parse_set};
-use crate::device;
+use crate::device::{self, Precision};
 use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::memory;
@@ -89,8 +89,8 @@ impl Train {
         let signals = Signals::install()?;
         let device = device::select(global)?;
         let mut plan = if self.resume { self.resumed()? } else { self.fresh()? };
-        let kind = device::precision(&plan.config.precision, device)?;
-        device::precision_name(kind).clone_into(&mut plan.config.precision);
+        let precision = Precision::settle(&plan.config.precision, device)?;
+        precision.name().clone_into(&mut plan.config.precision);
         if self.dump_config {
             output::print(config::to_toml(&plan.config)?.trim_end())?;
             return Ok(ExitCode::SUCCESS);
@@ -253,7 +253,7 @@ impl Plan {
         let plan =
             BatchPlan::new(self.dataset.len(), config.train.batch, config.seed)?.with_flip(config.train.flip);
         let mut feed = Feed::new(&self.dataset, plan, config.model.classes.is_some(), first)?;
-        let kind = device::precision(&config.precision, device)?;
+        let kind = Precision::settle(&config.precision, device)?.kind();
         let pass = Pass::train().with_kind(kind).with_checkpoints(config.train.checkpoint_activations);
         let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(net.forward(x_t, t, labels, &pass)?)

@@ -17,9 +17,10 @@ use unet::UNet;
 
 use crate::conditioning::Conditioning;
 use crate::config::Config;
+use crate::device::Precision;
 use crate::flags::Global;
 use crate::sampler_flags::SamplerArgs;
-use crate::{device, output, progress};
+use crate::{output, progress};
 
 /// Samples are drawn in parts of so many images, or of what training takes at the same time, to bound the memory.
 const SAMPLE_BATCH: usize = 64;
@@ -65,7 +66,7 @@ impl Watch {
             stop: Arc::clone(stop),
             sampler: Sampler::new(&schedule, &flags.config(config.train.prediction)?)?,
             net: UNet::new(&config.model, schedule.steps(), device, config.seed)?,
-            kind: device::precision(&config.precision, device)?,
+            kind: Precision::settle(&config.precision, device)?.kind(),
             config: config.clone(),
             begun: Instant::now(),
             first,

@@ -1,0 +1,87 @@
+// CUDA graphs: work that is recorded once and then given to the device as a whole.
+//
+// Recording takes at::cuda::CUDAGraph, which also tells the allocator and the generators. Its header needs those of
+// CUDA, which a machine without a GPU does not have, and the program is not linked to the library that defines it: it is
+// loaded where there is a driver. So its functions are looked up by their names when they are wanted, and the object
+// lies in memory that is larger than it is.
+#include "../error.h"
+
+#include <dlfcn.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace {
+
+using Pool = std::pair<unsigned long long, unsigned long long>;
+
+// As the Itanium ABI, which all compilers here follow, encodes them; a member function takes the object first.
+struct Functions {
+  void (*construct)(void*, bool);
+  void (*destroy)(void*);
+  void (*begin)(void*, Pool, int);
+  void (*end)(void*);
+  void (*replay)(void*);
+};
+
+template <class Function>
+void look_up(Function& function, const char* name) {
+  function = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+  TORCH_CHECK(function != nullptr, "libtorch's CUDA part is not there, or has no ", name);
+}
+
+Functions look_up_all() {
+  Functions found{};
+  look_up(found.construct, "_ZN2at4cuda9CUDAGraphC1Eb");
+  look_up(found.destroy, "_ZN2at4cuda9CUDAGraphD1Ev");
+  look_up(found.begin, "_ZN2at4cuda9CUDAGraph13capture_beginESt4pairIyyE21cudaStreamCaptureMode");
+  look_up(found.end, "_ZN2at4cuda9CUDAGraph11capture_endEv");
+  look_up(found.replay, "_ZN2at4cuda9CUDAGraph6replayEv");
+  return found;
+}
+
+class Graph {
+ public:
+  Graph() : functions_(look_up_all()) { functions_.construct(object_, /*keep_graph=*/false); }
+  ~Graph() { functions_.destroy(object_); }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  void begin() {
+    // A pool of its own; and what would break a recording is an error in whichever thread does it.
+    constexpr int capture_mode_global = 0;
+    functions_.begin(object_, Pool{0, 0}, capture_mode_global);
+  }
+  void end() { functions_.end(object_); }
+  void replay() { functions_.replay(object_); }
+
+ private:
+  // Some 200 bytes in libtorch 2.11.
+  static constexpr std::size_t room = 4096;
+  Functions functions_;
+  alignas(64) unsigned char object_[room];
+};
+
+}  // namespace
+
+extern "C" char* torch_ext_graph_begin(Graph** out) noexcept {
+  return torch_ext::guarded([&] {
+    auto graph = std::make_unique<Graph>();
+    graph->begin();
+    *out = graph.release();
+  });
+}
+
+extern "C" char* torch_ext_graph_end(Graph* graph) noexcept {
+  return torch_ext::guarded([&] { graph->end(); });
+}
+
+extern "C" char* torch_ext_graph_replay(Graph* graph) noexcept {
+  return torch_ext::guarded([&] { graph->replay(); });
+}
+
+extern "C" void torch_ext_graph_free(Graph* graph) noexcept {
+  delete graph;
+}

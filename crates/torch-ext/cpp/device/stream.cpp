@@ -1,0 +1,89 @@
+// Streams and events of a CUDA device through c10's interface for any device, which needs no header of CUDA: the
+// implementation registers itself when libtorch's CUDA part is loaded.
+#include "../error.h"
+
+#include <c10/core/Event.h>
+#include <c10/core/Stream.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <optional>
+
+namespace {
+
+c10::Device device_of(int cuda) {
+  return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(cuda));
+}
+
+// What comes later in `later` waits for what is in `earlier` by now.
+void order(const c10::Stream& earlier, const c10::Stream& later) {
+  c10::Event event(c10::kCUDA);
+  event.record(earlier);
+  event.block(later);
+}
+
+struct Side {
+  c10::Stream stream;
+  // Where the thread was before it entered.
+  std::optional<c10::Stream> outer;
+  std::optional<c10::Device> outer_device;
+};
+
+}  // namespace
+
+extern "C" char* torch_ext_side_new(int cuda, Side** out) noexcept {
+  return torch_ext::guarded([&] {
+    const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
+    *out = new Side{guard.getStreamFromGlobalPool(device_of(cuda)), std::nullopt, std::nullopt};
+  });
+}
+
+extern "C" void torch_ext_side_free(Side* side) noexcept {
+  delete side;
+}
+
+extern "C" char* torch_ext_side_enter(Side* side) noexcept {
+  return torch_ext::guarded([&] {
+    const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
+    const c10::Device device = side->stream.device();
+    const c10::Stream outer = guard.getStream(device);
+    order(outer, side->stream);
+    // A recording begins on the stream of the current device.
+    side->outer_device = guard.exchangeDevice(device);
+    side->outer = guard.exchangeStream(side->stream);
+  });
+}
+
+extern "C" char* torch_ext_side_leave(Side* side) noexcept {
+  return torch_ext::guarded([&] {
+    const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
+    const c10::Stream outer = side->outer.value();
+    guard.exchangeStream(outer);
+    guard.setDevice(side->outer_device.value());
+    order(side->stream, outer);
+  });
+}
+
+extern "C" char* torch_ext_synchronize(int cuda) noexcept {
+  return torch_ext::guarded([&] {
+    const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
+    guard.synchronizeDevice(device_of(cuda).index());
+  });
+}
+
+// The end of what the current stream has to do by now.
+extern "C" char* torch_ext_event_record(int cuda, c10::Event** out) noexcept {
+  return torch_ext::guarded([&] {
+    const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
+    auto event = std::make_unique<c10::Event>(c10::kCUDA);
+    event->record(guard.getStream(device_of(cuda)));
+    *out = event.release();
+  });
+}
+
+extern "C" char* torch_ext_event_wait(const c10::Event* event) noexcept {
+  return torch_ext::guarded([&] { event->synchronize(); });
+}
+
+extern "C" void torch_ext_event_free(c10::Event* event) noexcept {
+  delete event;
+}

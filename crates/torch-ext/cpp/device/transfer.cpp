@@ -1,0 +1,29 @@
+// Between the host's memory and a device's, without waiting.
+#include "../error.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
+
+// A copy in memory that the device reads by itself. The caller owns `*out`.
+extern "C" char* torch_ext_pinned(const at::Tensor* x, at::Tensor** out) noexcept {
+  return torch_ext::guarded([&] { *out = new at::Tensor(x->pin_memory()); });
+}
+
+// From memory that is not pinned, or to it, the host waits all the same.
+extern "C" char* torch_ext_copy_ahead(const at::Tensor* to, const at::Tensor* from) noexcept {
+  return torch_ext::guarded([&] {
+    const at::NoGradGuard no_grad;
+    to->copy_(*from, /*non_blocking=*/true);
+  });
+}
+
+// The numbers are there when the stream has got so far. The caller owns `*out`.
+extern "C" char* torch_ext_download(const at::Tensor* x, at::Tensor** out) noexcept {
+  return torch_ext::guarded([&] {
+    const at::NoGradGuard no_grad;
+    at::Tensor host = at::empty(x->sizes(), x->options().device(at::kCPU).pinned_memory(true));
+    host.copy_(*x, /*non_blocking=*/true);
+    *out = new at::Tensor(std::move(host));
+  });
+}

@@ -1,0 +1,15 @@
+//! Work that a GPU does while the host goes on: streams, recordings, transfers, and updates without a number that the host
+//! would have to know. On the CPU all of it does the same at once.
+
+mod event;
+mod graph;
+mod recorder;
+mod stream;
+mod tf32;
+mod transfer;
+mod update;
+
+pub use recorder::{Function, Recorder};
+pub use tf32::{set_tf32, tf32};
+pub use transfer::{Download, pinned};
+pub use update::{ListedAdam, listed_adam, listed_average, listed_norm};

@@ -1,0 +1,192 @@
+//! Steps that the device works on while the host goes on to the next: the step of [`crate::Trainer::train_step`] without a
+//! number that the host would have to wait for.
+
+use tch::{Device, Kind, Tensor};
+use torch_ext::{Download, Recorder, pinned};
+use tracing::{debug, instrument};
+
+use crate::clip::grad_norm_ahead;
+use crate::ema::Ema;
+use crate::error::{BoxError, TrainerError};
+use crate::memory::out_of_memory;
+use crate::parts::{Noised, parts};
+use crate::step::{Batch, Model, StepReport, Trainer};
+
+/// Numbers of a step that change from one to the next, in the order in which the device gets them.
+const NUMBERS: usize = 3;
+
+/// A step that was given to the device. [`Trainer::finish_step`] tells what came of it.
+pub struct Queued {
+    step: u64,
+    lr: f64,
+    t: Vec<i64>,
+    /// The mean squared error of each image, of all of them, and the norm of the gradients: `[b + 2]`.
+    numbers: Download,
+}
+
+/// What a trainer needs for it.
+pub(crate) struct Ahead {
+    recorder: Recorder,
+    /// Why there is no recording, said once.
+    told: bool,
+}
+
+impl Ahead {
+    /// Checkpointed pieces set the generator back in the backward pass, which no recording can hold.
+    pub(crate) fn new(device: Device, checkpointed: bool) -> Result<Self, TrainerError> {
+        let recorder = if checkpointed { Recorder::without_recording(device) } else { Recorder::new(device) };
+        Ok(Self { recorder: recorder?, told: checkpointed })
+    }
+}
+
+impl Trainer {
+    /// Whether steps are to be queued: on a GPU they are, so that it never waits for the host.
+    #[must_use]
+    pub fn works_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// Says whether steps are to be queued. On the CPU a queued step is done at once, to nearly the same numbers.
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn work_ahead(&mut self, on: bool) -> Result<(), TrainerError> {
+        let checkpointed = self.config.checkpoint_activations;
+        self.ahead = on.then(|| Ahead::new(self.device, checkpointed)).transpose()?;
+        Ok(())
+    }
+
+    /// [`Trainer::train_step`], on the images that `batch` has for the step's number. Where steps are queued, this one is in
+    /// `queued` already if it was not the first, and if there is `another` that one is queued before this one is waited
+    /// for: between the two the weights are not to be had.
+    ///
+    /// # Errors
+    /// As [`Trainer::train_step`], with the state of [`Trainer::finish_step`].
+    pub fn train_step_ahead(
+        &mut self,
+        queued: &mut Option<Queued>,
+        another: bool,
+        batch: &mut dyn FnMut(u64) -> Result<Batch, BoxError>,
+        model: &Model<'_>,
+    ) -> Result<StepReport, TrainerError> {
+        let step = self.step;
+        let mut images = |step| batch(step).map_err(TrainerError::Caller);
+        if !self.works_ahead() {
+            return self.train_step(&images(step)?, model);
+        }
+        let this = match queued.take() {
+            Some(this) => this,
+            None => self.queue_step(step, &images(step)?, model)?,
+        };
+        if another {
+            *queued = Some(self.queue_step(step + 1, &images(step + 1)?, model)?);
+        }
+        self.finish_step(this)
+    }
+
+    /// Gives the device the step after the last that was finished or queued, number `step` from 0, and does not wait for
+    /// it. After some steps the work is recorded, and `model` is not called any more: it has to do the same for every
+    /// batch, and its weights have to be the trainer's.
+    ///
+    /// A step whose loss or gradients are not finite changes nothing on the device: the steps queued after it start where
+    /// it did.
+    ///
+    /// # Errors
+    /// [`TrainerError::Caller`] when the network fails, [`TrainerError::OutOfMemory`], and those of libtorch.
+    #[instrument(level = "debug", skip_all, fields(step))]
+    pub fn queue_step(
+        &mut self,
+        step: u64,
+        batch: &Batch,
+        model: &Model<'_>,
+    ) -> Result<Queued, TrainerError> {
+        let mut ahead = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => Ahead::new(self.device, self.config.checkpoint_activations)?,
+        };
+        let queued = self.queue(&mut ahead.recorder, step, batch, model);
+        if let Some(why) = ahead.recorder.given_up().filter(|_| !ahead.told) {
+            debug!("steps are not recorded: {why}");
+            ahead.told = true;
+        }
+        self.ahead = Some(ahead);
+        queued
+    }
+
+    fn queue(
+        &self,
+        recorder: &mut Recorder,
+        step: u64,
+        batch: &Batch,
+        model: &Model<'_>,
+    ) -> Result<Queued, TrainerError> {
+        let lr = self.lr_at(step);
+        let drawn = self.draw(step, batch)?;
+        let numbers: [f32; NUMBERS] =
+            [lr as f32, (1.0 - Ema::decay_at(&self.config, step)) as f32, Self::fault_at(step)];
+        let numbers = Tensor::f_from_slice(&numbers)?;
+        let host = [&batch.images, &drawn.t, &drawn.eps, &numbers].into_iter().chain(&drawn.labels);
+        let inputs = host.map(|x| pinned(x, self.device)).collect::<Result<Vec<_>, _>>()?;
+        let mut work = |inputs: &[&Tensor]| self.on_device(inputs, model);
+        let outputs = recorder.call(&inputs.iter().collect::<Vec<_>>(), &mut work)?;
+        Ok(Queued { step, lr, t: drawn.times, numbers: Download::new(&outputs[0])? })
+    }
+
+    /// A whole step on tensors of the device; its one result is what [`Queued::numbers`] says.
+    fn on_device(&self, inputs: &[&Tensor], model: &Model<'_>) -> Result<Vec<Tensor>, TrainerError> {
+        let [x_0, t, eps, numbers, labels @ ..] = inputs else {
+            return Err(TrainerError::Caller("a step takes four tensors".into()));
+        };
+        let number = |index: i64| numbers.f_select(0, index);
+        let (lr, weight, fault) = (number(0)?, number(1)?, number(2)?);
+        let size = x_0.size();
+        let count = size[0] as usize;
+        let whole = Noised {
+            x_t: self.tables.q_sample(x_0, t, eps)?,
+            t: t.shallow_clone(),
+            eps: eps.shallow_clone(),
+            labels: labels.first().map(|labels| labels.shallow_clone()),
+        };
+        self.adam.forget_gradients()?;
+        let mut losses = Vec::new();
+        for (first, images) in parts(count, self.config.micro_batch) {
+            let part = whole.part(first, images)?;
+            let told = |error| out_of_memory(error, images, &size);
+            let of_part = self.losses(&part, model, &mut |_| ()).map_err(told)?;
+            let share = images as f64 / count as f64;
+            // A fault of tests is no number; otherwise this adds 0.
+            let loss = of_part.f_mean(Kind::Float)?.f_mul_scalar(share)?.f_add(&fault)?;
+            loss.f_backward().map_err(|error| told(error.into()))?;
+            losses.push(of_part.f_detach()?);
+        }
+        let losses = Tensor::f_cat(&losses, 0)?;
+        let loss = losses.f_mean(Kind::Float)?.f_add(&fault)?;
+        let norm = grad_norm_ahead(&self.params)?;
+        let kept = loss.f_isfinite()?.f_logical_and(&norm.f_isfinite()?)?.f_to_kind(Kind::Float)?;
+        let divisor = norm.f_div_scalar(self.config.grad_clip)?.f_clamp_min(1.0)?;
+        self.adam.step_ahead(&lr, (&divisor.f_view(1)?, &kept.f_view(1)?), &self.config)?;
+        self.ema.update_ahead(&weight.f_mul(&kept)?)?;
+        Ok(vec![Tensor::f_cat(&[losses, loss.f_view(1)?, norm.f_view(1)?], 0)?])
+    }
+
+    /// Waits for the oldest queued step, and tells what came of it. The trainer has done one more step then.
+    ///
+    /// # Errors
+    /// [`TrainerError::NonFinite`] when loss or gradients were not finite: the trainer then has done no more steps than
+    /// before, and its tensors are those that later queued steps made of them. Those of libtorch when the device failed.
+    pub fn finish_step(&mut self, queued: Queued) -> Result<StepReport, TrainerError> {
+        let Queued { step, lr, t, numbers } = queued;
+        let mut losses = tensor_io::to_vec(&numbers.wait()?)?;
+        let (grad_norm, loss) = (losses.pop(), losses.pop());
+        let (grad_norm, loss) = (grad_norm.map_or(f64::NAN, f64::from), loss.map_or(f64::NAN, f64::from));
+        for (what, value) in [("the loss", loss), ("the gradient norm", grad_norm)] {
+            if !value.is_finite() {
+                return Err(TrainerError::NonFinite { what, value, step, lr });
+            }
+        }
+        self.adam.took();
+        self.step = step + 1;
+        self.recovery.in_a_row = 0;
+        Ok(StepReport { loss, grad_norm, lr, t, losses })
+    }
+}

@@ -1,0 +1,54 @@
+//! A network that is only asked, again and again, as samplers do.
+
+use std::cell::RefCell;
+
+use tch::{Kind, Tensor, no_grad_guard};
+use torch_ext::Recorder;
+
+use crate::NO_LABEL;
+use crate::error::UNetError;
+use crate::net::UNet;
+use crate::pass::Pass;
+
+/// A network with its weights as they are now, prepared for a pass ([`UNet::prepared`]), and on a GPU recorded: after some
+/// calls the device is told of all kernels at once.
+pub struct Predictor {
+    net: UNet,
+    pass: Pass,
+    recorder: RefCell<Recorder>,
+}
+
+impl Predictor {
+    /// Later changes of the network's weights do not matter.
+    ///
+    /// # Errors
+    /// Those of libtorch (memory).
+    pub fn new(net: &UNet, pass: &Pass) -> Result<Self, UNetError> {
+        let recorder = RefCell::new(Recorder::new(net.device())?);
+        Ok(Self { net: net.prepared(pass)?, pass: *pass, recorder })
+    }
+
+    /// [`UNet::forward`], without gradients.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn predict(&self, x_t: &Tensor, t: &Tensor, class: Option<&Tensor>) -> Result<Tensor, UNetError> {
+        self.net.check(x_t, t, class)?;
+        // Without a label and with the label for none are the same: the number of inputs does not change.
+        let none = match (class, self.net.config().classes) {
+            (None, Some(_)) => {
+                Some(Tensor::f_full([x_t.size()[0]], NO_LABEL, (Kind::Int64, self.net.device()))?)
+            }
+            _ => None,
+        };
+        let inputs: Vec<&Tensor> = [x_t, t].into_iter().chain(class).chain(&none).collect();
+        let mut forward = |inputs: &[&Tensor]| -> Result<Vec<Tensor>, UNetError> {
+            Ok(vec![self.net.forward(inputs[0], inputs[1], inputs.get(2).copied(), &self.pass)?])
+        };
+        let mut recorder = self.recorder.borrow_mut();
+        let _no_grad = no_grad_guard();
+        let outputs = recorder.call(&inputs, &mut forward)?;
+        // The next replay writes to the same tensor, and solvers remember predictions.
+        Ok(if recorder.is_recorded() { outputs[0].f_detach_copy()? } else { outputs[0].shallow_clone() })
+    }
+}
