@@ -10,7 +10,7 @@ use crate::blocks::{Bottom, DownLevel, UpLevel};
 use crate::error::UNetError;
 use crate::labels;
 use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear};
-use crate::params::ParamStore;
+use crate::params::{Layer, ParamStore};
 use crate::pass::Pass;
 use crate::time::TimeNet;
 use config::{TimeInjection, UNetConfig};
@@ -43,20 +43,25 @@ impl UNet {
         Self::build(config, timesteps, ParamStore::new(device, seed))
     }
 
-    /// A copy for many passes like this one that learn nothing: the weights of its convolutions are in the type and
-    /// layout of the pass, where [`UNet::forward`] would convert them in every call. What it predicts is the same.
+    /// A copy for many passes like this one that learn nothing: its weights are in the type and layout in which the pass
+    /// computes, where [`UNet::forward`] would convert them in every call. What it predicts is the same.
     ///
-    /// Its parameters are its own and need no gradients; in a bf16 pass the converted ones are bf16, so such a copy is
-    /// not for saving, training or passes of another type.
+    /// Its parameters are its own and need no gradients. They are of several types, so such a copy is not for saving,
+    /// training or passes of another type.
     ///
     /// # Errors
     /// Those of libtorch (memory).
     pub fn prepared(&self, pass: &Pass) -> Result<Self, UNetError> {
         let _no_grad = tch::no_grad_guard();
         let copy = |(name, param): &Named| {
-            let is_convolution = param.dim() == 4;
+            let layer = Layer::of(name, param);
             let param = param.f_detach()?;
-            let param = if is_convolution { pass.layout(&param)? } else { param };
+            let param = match layer {
+                Layer::Convolution => pass.layout(&param)?,
+                Layer::Time => param.f_to_kind(pass.time_kind(self.device))?,
+                Layer::Attention => param.f_to_kind(pass.kind)?,
+                Layer::Other => param,
+            };
             // The conversion may have been none.
             let mut own = param.f_empty_like()?;
             own.f_copy_(&param)?;

@@ -9,6 +9,31 @@ use tensor_io::Named;
 
 use crate::error::UNetError;
 
+/// The layer that a parameter belongs to, as far as it decides in what type it is computed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// The weight of a convolution.
+    Convolution,
+    /// A linear layer of the time vector.
+    Time,
+    /// A linear layer of an attention.
+    Attention,
+    /// Norms, the table of classes, and biases of convolutions.
+    Other,
+}
+
+impl Layer {
+    pub(crate) fn of(name: &str, param: &Tensor) -> Self {
+        let has = |part: &str| name.split('.').any(|word| word == part);
+        match param.dim() {
+            4 => Self::Convolution,
+            _ if ["time_embedding", "time_emb_proj", "time_in"].into_iter().any(has) => Self::Time,
+            _ if ["to_q", "to_k", "to_v", "to_out"].into_iter().any(has) => Self::Attention,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Collects the parameters while a network is built.
 pub(crate) struct ParamStore {
     named: Vec<Named>,
