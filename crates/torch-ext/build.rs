@@ -25,6 +25,7 @@ const WRAPPERS: &[&str] = &[
     "cpp/conv/autograd.cpp",
     "cpp/conv/dispatch.cpp",
     "cpp/conv/wgrad.cpp",
+    "cpp/dropout/dropout.cpp",
     "cpp/norm/autograd.cpp",
     "cpp/norm/dispatch.cpp",
     "cpp/norm/norm.cpp",
@@ -32,11 +33,12 @@ const WRAPPERS: &[&str] = &[
 
 /// The inner loops, without any header of libtorch, once for each of these: name, floats in a vector, flags.
 /// The program picks one when it runs, so it runs on machines that have less than this one.
+const BF16: &str = "avx512_bf16";
 const BASE: (&str, &str, &[&str]) = ("base", "4", &[]);
 const X86: [(&str, &str, &[&str]); 3] = [
     ("avx2", "8", &["-mavx2", "-mfma"]),
     ("avx512", "16", &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"]),
-    ("avx512_bf16", "16", &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"]),
+    (BF16, "16", &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"]),
 ];
 
 /// The convolution's loops, where the compiler knows these instructions. Linux alone lets a program ask for them.
@@ -69,7 +71,12 @@ fn main() {
     for (name, lanes, flags) in sets {
         let mut build = compiler(x86);
         build.define("TORCH_EXT_ISA", *name).define("TORCH_EXT_LANES", *lanes).flag("-fno-math-errno");
-        build.flags(flags.iter()).file("cpp/norm/kernels.cpp").compile(&format!("torch_ext_{name}"));
+        build.flags(flags.iter()).file("cpp/norm/kernels.cpp");
+        // It has no use for the instructions made for bf16.
+        if *name != BF16 {
+            build.file("cpp/dropout/kernels.cpp");
+        }
+        build.compile(&format!("torch_ext_{name}"));
     }
     if amx {
         compiler(x86).flags(AMX.iter()).file("cpp/conv/amx.cpp").compile("torch_ext_amx");

@@ -63,6 +63,12 @@ pub enum TorchExtError {
         /// Which tensor.
         what: &'static str,
     },
+    /// No share.
+    #[error("a rate of {got}, expected 0 to 1")]
+    Rate {
+        /// What it was.
+        got: f64,
+    },
     /// Channels that do not make that many groups.
     #[error("{channels} channels do not make {groups} groups")]
     Groups {

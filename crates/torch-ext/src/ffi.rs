@@ -155,6 +155,16 @@ unsafe extern "C" {
         branch: *mut *mut C_tensor,
     ) -> *mut c_char;
 
+    pub(crate) fn torch_ext_draw_key(key: *mut u64) -> *mut c_char;
+    /// The caller owns `*out`.
+    pub(crate) fn torch_ext_dropout(
+        x: *const C_tensor,
+        key: u64,
+        dropped: i64,
+        lanes: i64,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+
     /// Whether `own` of the next one has an effect; no text, unlike the others.
     pub(crate) fn torch_ext_conv2d_is_own() -> bool;
     /// The caller owns `*out`.

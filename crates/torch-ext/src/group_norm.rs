@@ -47,6 +47,17 @@ pub enum Vectors {
     UpTo4,
 }
 
+impl Vectors {
+    pub(crate) fn lanes(self) -> i64 {
+        match self {
+            Self::Best => i64::MAX,
+            Self::UpTo16 => 16,
+            Self::UpTo8 => 8,
+            Self::UpTo4 => 4,
+        }
+    }
+}
+
 /// `norm(x)`, modulated, and its SiLU when asked for, in one pass for the statistics and one for the result;
 /// the gradient likewise. Statistics and sums are f32 within a few hundred numbers and f64 beyond.
 ///
@@ -106,12 +117,6 @@ fn call(
     silu: bool,
     (vectors, branch): (Vectors, *mut *mut C_tensor),
 ) -> Result<Tensor, TorchExtError> {
-    let lanes = match vectors {
-        Vectors::Best => i64::MAX,
-        Vectors::UpTo16 => 16,
-        Vectors::UpTo8 => 8,
-        Vectors::UpTo4 => 4,
-    };
     check(x, norm, modulation)?;
     let (shift, scale_shift) = match modulation {
         Modulation::None => (ptr::null(), ptr::null()),
@@ -133,7 +138,7 @@ fn call(
             norm.groups,
             norm.eps,
             silu,
-            lanes,
+            vectors.lanes(),
             &raw mut out,
             branch,
         )

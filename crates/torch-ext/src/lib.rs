@@ -9,6 +9,7 @@ mod cpu;
 mod cuda;
 mod determinism;
 mod device;
+mod dropout;
 mod error;
 mod ffi;
 mod generator;
@@ -26,6 +27,7 @@ pub use device::{
     Download, Function, ListedAdam, Recorder, listed_adam, listed_average, listed_norm, pinned, set_tf32,
     tf32,
 };
+pub use dropout::{dropout, dropout_with};
 pub use error::TorchExtError;
 pub use generator::{generator_state, set_generator_state};
 pub use group_norm::{GroupNorm, Modulation, Vectors, group_norm, group_norm_branch, group_norm_with};

@@ -192,6 +192,18 @@ impl GroupNorm {
     }
 }
 
+/// Dropout in training; the one place that chooses between libtorch's and that of `torch-ext`, which draw other masks from the
+/// same seed.
+pub(crate) fn dropout(x: Tensor, rate: f64, pass: &Pass) -> Result<Tensor, UNetError> {
+    if !pass.train || rate == 0.0 {
+        return Ok(x);
+    }
+    match pass.path_on(x.device()) {
+        Path::Fused => Ok(torch_ext::dropout(&x, rate)?),
+        Path::Plain => Ok(x.f_dropout(rate, true)?),
+    }
+}
+
 /// Uniform numbers in `[-a, a]` have variance a^2 / 3.
 fn bound(init: Init, fan_in: i64, fan_out: i64) -> f64 {
     match init {

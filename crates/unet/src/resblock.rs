@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 use torch_ext::Modulation;
 
 use crate::error::UNetError;
-use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear};
+use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, dropout};
 use crate::params::ParamStore;
 use crate::pass::Pass;
 use config::{TimeForm, TimeInjection, UNetConfig};
@@ -66,7 +66,7 @@ impl ResBlock {
             (Some(both), Some((_, TimeForm::ScaleShift))) => Modulation::ScaleShift(both),
             _ => Modulation::None,
         };
-        let h = self.norm2.forward(&h, time, true, pass)?.f_dropout(self.dropout, pass.train)?;
+        let h = dropout(self.norm2.forward(&h, time, true, pass)?, self.dropout, pass)?;
         let h = self.conv2.forward(&h, pass)?;
         // conv2 starts at zero, so a fresh block is exactly its skip path.
         Ok(match &self.skip {

@@ -17,7 +17,7 @@ const SHORTER: u32 = 20;
 /// The default run: steps, steps of the chain of a grid, steps between grids, between checkpoints.
 const DEFAULT_RUN: [(&str, u32); 4] = [
     ("train.steps", 3000),
-    ("sample.steps", 100),
+    ("sample.steps", 60),
     ("train.sample_every", 1500),
     ("train.checkpoint_every", 500),
 ];

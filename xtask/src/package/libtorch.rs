@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 
-use super::{copy, make};
+use super::{copy, copy_files, make};
 use crate::setup;
+use crate::setup::unpack::LICENCES;
 use crate::workspace::Workspace;
 
 /// Beside `lib/`, for `ddpm doctor`.
@@ -18,6 +19,8 @@ const VERSION: &str = "build-version";
 pub(super) struct Files {
     libraries: Vec<PathBuf>,
     version: PathBuf,
+    /// Of those libraries: a folder for each package that they came in.
+    licences: Vec<PathBuf>,
 }
 
 /// The libraries, once they are known to be those of `cargo xtask setup`.
@@ -53,7 +56,26 @@ fn of(home: &Path) -> anyhow::Result<Files> {
         };
         libraries.extend(shared_objects(&toolkit.path().join("lib"))?.into_iter().filter(needed));
     }
-    Ok(Files { libraries, version: home.join("torch").join(VERSION) })
+    let licences = licences(&home.join(LICENCES))?;
+    Ok(Files { libraries, version: home.join("torch").join(VERSION), licences })
+}
+
+/// One folder for each of the packages with those libraries; all have to be there.
+fn licences(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
+        found.push(entry?.path());
+    }
+    found.sort();
+    let has = |package: &str| {
+        let begins =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(package));
+        found.iter().any(begins)
+    };
+    for package in ["torch-", "nvidia_cuda_runtime-", "nvidia_cuda_cupti-"] {
+        ensure!(has(package), "{}: expected the licences of {package}..., found none", folder.display());
+    }
+    Ok(found)
 }
 
 fn shared_objects(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
@@ -76,6 +98,9 @@ pub(super) fn copy_to(files: &Files, package: &Path) -> anyhow::Result<()> {
     make(&lib)?;
     for path in &files.libraries {
         copy(path, &lib.join(path.file_name().unwrap_or_default()))?;
+    }
+    for folder in &files.licences {
+        copy_files(folder, &package.join("licences/libtorch").join(folder.file_name().unwrap_or_default()))?;
     }
     copy(&files.version, &package.join(VERSION))
 }
@@ -106,7 +131,14 @@ mod tests {
         for name in ["nvidia/cu13/lib/libcudart.so.13", "nvidia/cu13/lib/libcublas.so.13"] {
             file(name);
         }
+        for name in ["torch-2.11.0/NOTICE", "nvidia_cuda_runtime-13.0.96/License.txt"] {
+            file(&format!("licences/{name}"));
+        }
+        let error = of(home.path()).unwrap_err().to_string();
+        assert!(error.contains("the licences of nvidia_cuda_cupti-"), "{error}");
+        file("licences/nvidia_cuda_cupti-13.0.85/License.txt");
         copy_to(&of(home.path()).unwrap(), package.path()).unwrap();
+        assert!(package.path().join("licences/libtorch/torch-2.11.0/NOTICE").is_file());
         let mut names: Vec<_> = fs::read_dir(package.path().join("lib"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name())

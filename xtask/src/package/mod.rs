@@ -5,7 +5,7 @@
 //! bin/ddpm      the program, optimised
 //! model/        the newest sound checkpoint of a run, where there is one
 //! lib/          with --with-libtorch: the CPU part of libtorch and what it needs
-//! licences/     ours, the data's, and those of all crates in the program
+//! licences/     ours, the data's, those of all crates in the program, and of libtorch where it is beside it
 //! README.txt
 //! ```
 

@@ -20,7 +20,7 @@ const WHEELS: &str = "wheels";
 const PARTIAL: &str = "partial";
 
 /// The folders of the layout, which are put in place together.
-const FOLDERS: [&str; 2] = ["torch", "nvidia"];
+const FOLDERS: [&str; 3] = ["torch", "nvidia", unpack::LICENCES];
 
 /// Fetches what `parts` needs and unpacks it. The folders in place are exchanged last.
 pub(crate) fn wheels(home: &Path, parts: Parts) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@
 //! .libtorch/torch/{include,lib}  headers and the CPU part; LIBTORCH in .cargo/config.toml points here
 //! .libtorch/torch/lib-cuda       the CUDA part, loaded at start, never linked
 //! .libtorch/nvidia/*/lib         what both need of CUDA; libtorch finds it by its rpath
+//! .libtorch/licences             of what may be passed on in a package
 //! ```
 
 mod configured;
@@ -14,7 +15,7 @@ mod install;
 pub(crate) mod platform;
 mod stamp;
 pub(crate) mod tools;
-mod unpack;
+pub(crate) mod unpack;
 mod wheels;
 
 use std::fs::{self, File};

@@ -12,6 +12,9 @@ use zip::ZipArchive;
 /// is loaded at start where there is a driver. `$ORIGIN/../../nvidia` means the same from both folders.
 const CUDA_FOLDER: &str = "torch/lib-cuda";
 
+/// Where the licences go, by package and version.
+pub(crate) const LICENCES: &str = "licences";
+
 /// These two are opened by name from code in libtorch_cpu.so, on first use, so they are looked for
 /// beside that one.
 const OPENED_BY_CPU_PART: [&str; 2] = ["libtorch_cuda_linalg.so", "libcaffe2_nvrtc.so"];
@@ -64,6 +67,9 @@ fn place(name: &str) -> anyhow::Result<PathBuf> {
     let is_plain =
         |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':', '\0']);
     ensure!(name.split('/').all(is_plain), "expected a relative path in the wheel, found {name:?}");
+    if let Some((package, text)) = name.split_once(".dist-info/licenses/") {
+        return Ok(Path::new(LICENCES).join(package).join(text));
+    }
     let Some(library) = name.strip_prefix("torch/lib/") else { return Ok(PathBuf::from(name)) };
     let is_cuda = library.contains("cuda") || library.contains("nvshmem");
     if is_cuda && !OPENED_BY_CPU_PART.contains(&library) {
@@ -136,6 +142,7 @@ mod tests {
     #[test]
     fn the_cuda_part_goes_apart_but_for_what_the_cpu_part_opens() {
         let placed = |name: &str| place(name).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(placed("torch-2.11.0.dist-info/licenses/a/NOTICE"), "licences/torch-2.11.0/a/NOTICE");
         assert_eq!(placed("torch/lib/libtorch_cuda.so"), "torch/lib-cuda/libtorch_cuda.so");
         assert_eq!(placed("torch/lib/libc10_cuda.so"), "torch/lib-cuda/libc10_cuda.so");
         assert_eq!(placed("torch/lib/libtorch_nvshmem.so"), "torch/lib-cuda/libtorch_nvshmem.so");

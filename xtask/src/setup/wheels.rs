@@ -51,6 +51,9 @@ const fn build(platform: Platform, megabytes: u32, sha256: &'static str) -> Buil
 /// The headers, in which `torch-sys` and our own C++ find every declaration.
 const INCLUDE: &str = "torch/include/";
 
+/// What comes with whatever is passed on.
+const TORCH_LICENCES: &str = "torch-2.11.0.dist-info/licenses/";
+
 /// The CUDA part of libtorch itself; `unpack::place` says where it goes.
 const TORCH_CUDA: &[&str] = &[
     "torch/lib/libtorch_cuda.so",
@@ -67,7 +70,13 @@ pub(crate) const WHEELS: &[Wheel] = &[
         name: "torch",
         version: LIBTORCH_VERSION,
         builds: &[build(LinuxX64, 531, "0f68f4ac6d95d12e896c3b7a912b5871619542ec54d3649cf48cc1edd4dd2756")],
-        cpu: &[INCLUDE, "torch/lib/libc10.so", "torch/lib/libtorch_cpu.so", "torch/lib/libgomp.so.1"],
+        cpu: &[
+            INCLUDE,
+            TORCH_LICENCES,
+            "torch/lib/libc10.so",
+            "torch/lib/libtorch_cpu.so",
+            "torch/lib/libgomp.so.1",
+        ],
         cuda: TORCH_CUDA,
     },
     Wheel {
@@ -76,6 +85,7 @@ pub(crate) const WHEELS: &[Wheel] = &[
         builds: &[build(LinuxArm64, 420, "f99924682ef0aa6a4ab3b1b76f40dc6e273fca09f367d15a524266db100a723f")],
         cpu: &[
             INCLUDE,
+            TORCH_LICENCES,
             "torch/lib/libc10.so",
             "torch/lib/libtorch_cpu.so",
             "torch/lib/libgomp.so.1",
@@ -91,6 +101,7 @@ pub(crate) const WHEELS: &[Wheel] = &[
         builds: &[build(MacArm64, 81, "4b5866312ee6e52ea625cd211dcb97d6a2cdc1131a5f15cc0d87eec948f6dd34")],
         cpu: &[
             INCLUDE,
+            TORCH_LICENCES,
             "torch/lib/libc10.dylib",
             "torch/lib/libtorch_cpu.dylib",
             "torch/lib/libtorch.dylib",
@@ -105,7 +116,7 @@ pub(crate) const WHEELS: &[Wheel] = &[
             build(LinuxX64, 3, "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548"),
             build(LinuxArm64, 3, "ef9bcbe90493a2b9d810e43d249adb3d02e98dd30200d86607d8d02687c43f55"),
         ],
-        cpu: &["nvidia/cu13/lib/libcudart.so.13"],
+        cpu: &["nvidia/cu13/lib/libcudart.so.13", "nvidia_cuda_runtime-13.0.96.dist-info/licenses/"],
         cuda: &[],
     },
     Wheel {
@@ -115,7 +126,7 @@ pub(crate) const WHEELS: &[Wheel] = &[
             build(LinuxX64, 11, "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8"),
             build(LinuxArm64, 11, "796bd679890ee55fb14a94629b698b6db54bcfd833d391d5e94017dd9d7d3151"),
         ],
-        cpu: &["nvidia/cu13/lib/libcupti.so.13"],
+        cpu: &["nvidia/cu13/lib/libcupti.so.13", "nvidia_cuda_cupti-13.0.85.dist-info/licenses/"],
         cuda: &[],
     },
     Wheel {
@@ -294,11 +305,15 @@ mod tests {
     }
 
     #[test]
-    fn members_stay_in_the_two_folders_of_the_layout() {
+    fn members_stay_in_the_folders_of_the_layout() {
         for wheel in WHEELS {
             assert!(!wheel.builds.is_empty(), "{}", wheel.name);
             for member in wheel.members(Parts::CpuAndCuda) {
-                assert!(member.starts_with("torch/") || member.starts_with("nvidia/"), "{member}");
+                let licences =
+                    format!("{}-{}.dist-info/licenses/", wheel.name.replace('-', "_"), wheel.version);
+                let known =
+                    member.starts_with("torch/") || member.starts_with("nvidia/") || member == licences;
+                assert!(known, "{member}");
             }
         }
     }

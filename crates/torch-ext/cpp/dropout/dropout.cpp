@@ -1,0 +1,109 @@
+// Dropout on libtorch's tensors, with its gradient. libtorch draws its masks one number after the other, on one thread, and
+// keeps them for the gradient; here they are drawn side by side, and again for the gradient.
+#include "kernels.h"
+
+#include "../error.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/empty_strided.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <mutex>
+
+namespace torch_ext {
+
+const DropoutTable& dropout_kernels([[maybe_unused]] int64_t lanes) {
+#ifdef TORCH_EXT_X86
+  __builtin_cpu_init();
+  if (lanes >= 16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+    return avx512::dropout;
+  }
+  if (lanes >= 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    return avx2::dropout;
+  }
+#endif
+  return base::dropout;
+}
+
+namespace {
+
+using at::Tensor;
+
+// Numbers below which a thread is not worth waking: chunks.
+constexpr int64_t kGrain = 256;
+
+// A tensor without gaps, in the order of its memory.
+Tensor masked(const Tensor& x, Mask mask, int64_t lanes) {
+  Tensor y = at::empty_like(x);
+  const int64_t count = x.numel(), chunks = (count + kMaskChunk - 1) / kMaskChunk;
+  const float scale = mask.dropped < 65536 ? 65536.0f / static_cast<float>(65536 - mask.dropped) : 0.0f;
+  const DropoutTable& table = dropout_kernels(lanes);
+  at::parallel_for(0, chunks, kGrain, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * kMaskChunk, numbers = std::min(end * kMaskChunk, count) - first;
+    if (x.scalar_type() == at::kFloat) {
+      table.f32(x.const_data_ptr<float>() + first, y.mutable_data_ptr<float>() + first, begin, numbers, mask, scale);
+    } else {
+      table.bf16(
+          static_cast<const uint16_t*>(x.const_data_ptr()) + first, static_cast<uint16_t*>(y.mutable_data_ptr()) + first,
+          begin, numbers, mask, scale);
+    }
+  });
+  return y;
+}
+
+struct Dropout : public torch::autograd::Function<Dropout> {
+  static Tensor forward(
+      torch::autograd::AutogradContext* ctx, const Tensor& input, int64_t key, int64_t dropped, int64_t lanes) {
+    const Tensor x = input.is_non_overlapping_and_dense() ? input : input.contiguous();
+    ctx->saved_data["key"] = key;
+    ctx->saved_data["dropped"] = dropped;
+    ctx->saved_data["lanes"] = lanes;
+    ctx->saved_data["strides"] = x.strides();
+    return masked(x, mask_of(key, dropped), lanes);
+  }
+
+  static torch::autograd::variable_list backward(
+      torch::autograd::AutogradContext* ctx, torch::autograd::variable_list outputs) {
+    const auto strides = ctx->saved_data["strides"].toIntVector();
+    Tensor dy = outputs[0];
+    if (dy.strides() != at::IntArrayRef(strides)) {
+      // The mask goes by memory, so the gradient has to lie as the numbers did.
+      const Tensor same = at::empty_strided(dy.sizes(), strides, dy.options());
+      dy = same.copy_(dy);
+    }
+    // It is linear: its gradient is itself, and so is that one's.
+    return {
+        apply(dy, ctx->saved_data["key"].toInt(), ctx->saved_data["dropped"].toInt(), ctx->saved_data["lanes"].toInt()),
+        Tensor(), Tensor(), Tensor()};
+  }
+
+  static Mask mask_of(int64_t key, int64_t dropped) {
+    const auto bits = static_cast<uint64_t>(key);
+    return {{static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32)}, static_cast<uint32_t>(dropped)};
+  }
+};
+
+}  // namespace
+}  // namespace torch_ext
+
+// One number of libtorch's generator.
+extern "C" char* torch_ext_draw_key(uint64_t* key) noexcept {
+  return torch_ext::guarded([&] {
+    at::Generator generator = at::detail::getDefaultCPUGenerator();
+    const std::lock_guard<std::mutex> lock(generator.mutex());
+    *key = generator.get<at::CPUGeneratorImpl>()->random64();
+  });
+}
+
+// The caller owns `*out`.
+extern "C" char* torch_ext_dropout(
+    const at::Tensor* x, uint64_t key, int64_t dropped, int64_t lanes, at::Tensor** out) noexcept {
+  return torch_ext::guarded([&] {
+    *out = new at::Tensor(torch_ext::Dropout::apply(*x, static_cast<int64_t>(key), dropped, lanes));
+  });
+}

@@ -1,0 +1,39 @@
+// Dropout's inner loop, for each instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace torch_ext {
+
+// What is drawn: a key of Philox, and of 65536 equally likely numbers how many drop.
+struct Mask {
+  uint32_t key[2];
+  uint32_t dropped;
+};
+
+// Numbers that are drawn for together; a piece that a thread takes begins at a multiple of it.
+constexpr int64_t kMaskChunk = 128;
+
+struct DropoutTable {
+  // y = x times 0 or `scale`, for `count` numbers from the start of chunk `chunk` on.
+  void (*f32)(const float* x, float* y, int64_t chunk, int64_t count, Mask mask, float scale);
+  // The same on the upper halves of floats.
+  void (*bf16)(const uint16_t* x, uint16_t* y, int64_t chunk, int64_t count, Mask mask, float scale);
+};
+
+namespace base {
+extern const DropoutTable dropout;
+}
+#ifdef TORCH_EXT_X86
+namespace avx2 {
+extern const DropoutTable dropout;
+}
+namespace avx512 {
+extern const DropoutTable dropout;
+}
+#endif
+
+// The best table that the processor at hand can run and that has at most `lanes` numbers in a vector.
+const DropoutTable& dropout_kernels(int64_t lanes);
+
+}  // namespace torch_ext
