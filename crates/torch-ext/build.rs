@@ -20,6 +20,7 @@ const WRAPPERS: &[&str] = &[
     "cpp/device/transfer.cpp",
     "cpp/device/update.cpp",
     "cpp/generator.cpp",
+    "cpp/join.cpp",
     "cpp/layout.cpp",
     "cpp/memory.cpp",
     "cpp/conv/autograd.cpp",

@@ -140,6 +140,13 @@ unsafe extern "C" {
     ) -> *mut c_char;
     pub(crate) fn torch_ext_is_channels_last(x: *const C_tensor, yes: *mut bool) -> *mut c_char;
 
+    /// The caller owns `*out`.
+    pub(crate) fn torch_ext_join_channels(
+        a: *const C_tensor,
+        b: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+
     /// `shift`, `scale_shift` and `branch` may be null; the caller owns `*out` and `*branch`.
     pub(crate) fn torch_ext_group_norm(
         x: *const C_tensor,

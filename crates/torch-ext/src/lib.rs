@@ -14,6 +14,7 @@ mod error;
 mod ffi;
 mod generator;
 mod group_norm;
+mod join;
 mod layout;
 mod memory;
 
@@ -31,5 +32,6 @@ pub use dropout::{dropout, dropout_with};
 pub use error::TorchExtError;
 pub use generator::{generator_state, set_generator_state};
 pub use group_norm::{GroupNorm, Modulation, Vectors, group_norm, group_norm_branch, group_norm_with};
+pub use join::join_channels;
 pub use layout::{channels_last, is_channels_last};
 pub use memory::keep_freed_memory;

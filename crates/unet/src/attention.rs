@@ -1,12 +1,15 @@
 //! Self-attention over the pixels of a feature map, with a residual connection (Ho et al. 2020, App. B).
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::error::UNetError;
 use crate::layers::{GroupNorm, Init, Linear};
 use crate::params::ParamStore;
-use crate::pass::Pass;
+use crate::pass::{Pass, Path};
 use config::UNetConfig;
+
+/// Numbers of an image's head, `pixels * c / heads`, up to which [`attend`] trains in f32.
+const SMALL_HEAD: i64 = 64 * 192;
 
 pub(crate) struct Attention {
     norm: GroupNorm,
@@ -50,11 +53,28 @@ impl Attention {
         let all = all.f_view([b, pixels, 3, self.heads, c / self.heads])?.f_permute([2, 0, 3, 1, 4])?;
         let parts = all.f_unbind(0)?;
         let (q, k, v) = (&parts[0], &parts[1], &parts[2]); // [b, heads, hw, c / heads]
-        // softmax(q k^T / sqrt(c / heads)) v
-        let mixed =
-            Tensor::f_scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false)?;
-        let mixed = mixed.f_transpose(1, 2)?.f_reshape([b, pixels, c])?;
+        let mixed = attend(q, k, v, pass)?.f_transpose(1, 2)?.f_reshape([b, pixels, c])?;
         let out = self.to_out.forward(&mixed)?.f_view([b, h, w, c])?.f_permute([0, 3, 1, 2])?; // [b, c, h, w]
         Ok(x.f_add(&out)?)
     }
+}
+
+/// `softmax(q k^T / sqrt(d)) v`, all `[b, heads, hw, d]`.
+///
+/// In bf16 on the CPU, libtorch's gradient is made of many small products, a few for each image, and the setup of one takes
+/// longer than itself. In f32 it has another library for them, which is faster up to some size, and closer.
+fn attend(q: &Tensor, k: &Tensor, v: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+    let attention = |q: &Tensor, k: &Tensor, v: &Tensor| {
+        Tensor::f_scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false)
+    };
+    let size = q.size();
+    let in_f32 = pass.train
+        && pass.kind == Kind::BFloat16
+        && pass.path_on(q.device()) == Path::Fused
+        && size[2] * size[3] <= SMALL_HEAD;
+    if !in_f32 {
+        return Ok(attention(q, k, v)?);
+    }
+    let [q, k, v] = [q.f_to_kind(Kind::Float)?, k.f_to_kind(Kind::Float)?, v.f_to_kind(Kind::Float)?];
+    Ok(attention(&q, &k, &v)?.f_to_kind(pass.kind)?)
 }

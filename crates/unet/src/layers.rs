@@ -192,6 +192,16 @@ impl GroupNorm {
     }
 }
 
+/// Feature maps one after the other in their channels; the one place that chooses between libtorch's concatenation and that of
+/// `torch-ext`.
+pub(crate) fn join(maps: &[&Tensor], pass: &Pass) -> Result<Tensor, UNetError> {
+    match maps {
+        [one] => Ok(one.shallow_clone()),
+        [a, b] if pass.path_on(a.device()) == Path::Fused => Ok(torch_ext::join_channels(a, b)?),
+        _ => Ok(Tensor::f_cat(maps, 1)?),
+    }
+}
+
 /// Dropout in training; the one place that chooses between libtorch's and that of `torch-ext`, which draw other masks from the
 /// same seed.
 pub(crate) fn dropout(x: Tensor, rate: f64, pass: &Pass) -> Result<Tensor, UNetError> {

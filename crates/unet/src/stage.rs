@@ -6,6 +6,7 @@ use tch::Tensor;
 
 use crate::attention::Attention;
 use crate::error::UNetError;
+use crate::layers::join;
 use crate::params::ParamStore;
 use crate::pass::Pass;
 use crate::resblock::ResBlock;
@@ -71,7 +72,7 @@ fn run(layers: &Mutex<Layers>, inputs: &[&Tensor], pass: &Pass) -> Result<Tensor
     // A panic leaves nothing half done: running changes no layer.
     let layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
     let (temb, maps) = (inputs[0], &inputs[1..]);
-    let x = if maps.len() == 1 { maps[0].shallow_clone() } else { Tensor::f_cat(maps, 1)? };
+    let x = join(maps, pass)?;
     let h = layers.block.forward(&x, temb, pass)?;
     match &layers.attention {
         Some(attention) => attention.forward(&h, pass),
