@@ -20,6 +20,7 @@ const WRAPPERS: &[&str] = &[
     "cpp/device/transfer.cpp",
     "cpp/device/update.cpp",
     "cpp/generator.cpp",
+    "cpp/inference.cpp",
     "cpp/join.cpp",
     "cpp/layout.cpp",
     "cpp/memory.cpp",

@@ -9,6 +9,7 @@ mod check;
 mod ci;
 mod ddpm;
 mod figures;
+mod isolation;
 mod package;
 mod parity;
 mod process;

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use crate::check::Report;
 use crate::process::{self, Exit};
 use crate::setup::platform::Driver;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
-use crate::{reliability, setup};
+use crate::{isolation, reliability, setup};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
@@ -70,7 +70,7 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     report.command_if(libtorch, "lints", &mut run.lints());
     report.command_if(libtorch, "docs", &mut run.docs());
     for name in packages.iter().filter(|name| LIBTORCH_FREE.contains(&name.as_str())) {
-        report.step(&format!("{name} without libtorch"), || run.isolation(name));
+        report.step(&format!("{name} without libtorch"), || isolation::check(workspace, name, run.locked()));
     }
     for name in packages.iter().filter(|name| *name != END_TO_END) {
         let ready = libtorch || is_libtorch_free(name);
@@ -202,31 +202,6 @@ impl Run<'_> {
         cargo.arg("build").args(self.locked()).args(["-p", "cli"]).current_dir(self.workspace.root());
         cargo
     }
-
-    /// Fails when libtorch is among the dependencies of a crate that promises to do without.
-    fn isolation(&self, name: &str) -> anyhow::Result<()> {
-        let mut cargo = process::cargo(self.workspace);
-        cargo.args(["tree", "-p", name, "-e", "normal", "--prefix", "none", "--format", "{p}"]);
-        let output = cargo.args(self.locked()).current_dir(self.workspace.root()).output()?;
-        ensure!(
-            output.status.success(),
-            "`{}`: expected a dependency tree, found {}",
-            process::line_of(&cargo),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        let tree = String::from_utf8_lossy(&output.stdout);
-        match of_libtorch(&tree) {
-            None => Ok(()),
-            Some(found) => {
-                anyhow::bail!("{name}: expected no libtorch among its dependencies, found {found}")
-            }
-        }
-    }
-}
-
-/// The first line of a dependency tree that is a binding of libtorch.
-fn of_libtorch(tree: &str) -> Option<&str> {
-    tree.lines().find(|line| matches!(line.split_whitespace().next(), Some("tch" | "torch-sys")))
 }
 
 #[cfg(test)]
@@ -312,13 +287,5 @@ mod tests {
         for name in packages(&workspace, &Args::default()).unwrap() {
             assert!(name == END_TO_END || listed.contains(&name.as_str()), "{name} is not in {listed:?}");
         }
-    }
-
-    #[test]
-    fn a_binding_in_the_tree_is_found() {
-        let clean = "schedule v0.1.0 (crates/schedule)\nndarray v0.16.1\ntorch-stub v1.0.0\n";
-        assert_eq!(of_libtorch(clean), None);
-        assert_eq!(of_libtorch(&format!("{clean}torch-sys v0.24.0\n")), Some("torch-sys v0.24.0"));
-        assert_eq!(of_libtorch("tch v0.24.0 (*)"), Some("tch v0.24.0 (*)"));
     }
 }

@@ -13,6 +13,12 @@ pub(crate) struct Side {
     _opaque: [u8; 0],
 }
 
+/// A thread that records nothing for gradients.
+#[repr(C)]
+pub(crate) struct InferenceMode {
+    _opaque: [u8; 0],
+}
+
 /// A place in a stream.
 #[repr(C)]
 pub(crate) struct Event {
@@ -68,6 +74,10 @@ unsafe extern "C" {
     /// `cuda` is -1 for the CPU; the caller owns `*out`.
     pub(crate) fn torch_ext_generator_state(cuda: i32, out: *mut *mut C_tensor) -> *mut c_char;
     pub(crate) fn torch_ext_set_generator_state(cuda: i32, state: *const C_tensor) -> *mut c_char;
+
+    /// The caller owns `*out`, on its thread.
+    pub(crate) fn torch_ext_inference_begin(out: *mut *mut InferenceMode) -> *mut c_char;
+    pub(crate) fn torch_ext_inference_end(mode: *mut InferenceMode);
 
     /// `cuda` is the index of a device, here and below; the caller owns `*out`.
     pub(crate) fn torch_ext_side_new(cuda: i32, out: *mut *mut Side) -> *mut c_char;

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use tch::{Kind, Tensor, no_grad_guard};
-use torch_ext::Recorder;
+use tch::{Kind, Tensor};
+use torch_ext::{InferenceMode, Recorder};
 
 use crate::NO_LABEL;
 use crate::error::UNetError;
@@ -45,10 +45,11 @@ impl Predictor {
         let mut forward = |inputs: &[&Tensor]| -> Result<Vec<Tensor>, UNetError> {
             Ok(vec![self.net.forward(inputs[0], inputs[1], inputs.get(2).copied(), &self.pass)?])
         };
-        let mut recorder = self.recorder.borrow_mut();
-        let _no_grad = no_grad_guard();
-        let outputs = recorder.call(&inputs, &mut forward)?;
-        // The next replay writes to the same tensor, and solvers remember predictions.
-        Ok(if recorder.is_recorded() { outputs[0].f_detach_copy()? } else { outputs[0].shallow_clone() })
+        let outputs = {
+            let _inference = InferenceMode::begin()?;
+            self.recorder.borrow_mut().call(&inputs, &mut forward)?
+        };
+        // A copy, free of that mode; and the next replay writes to the same tensor, while solvers remember predictions.
+        Ok(outputs[0].f_detach_copy()?)
     }
 }
