@@ -21,6 +21,7 @@ const WRAPPERS: &[&str] = &[
     "cpp/device/update.cpp",
     "cpp/generator.cpp",
     "cpp/inference.cpp",
+    "cpp/isa.cpp",
     "cpp/join.cpp",
     "cpp/layout.cpp",
     "cpp/memory.cpp",

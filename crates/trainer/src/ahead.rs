@@ -10,7 +10,7 @@ use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
 use crate::memory::out_of_memory;
 use crate::parts::{Noised, parts};
-use crate::step::{Batch, Model, StepReport, Trainer};
+use crate::step::{Batch, Model, StepReport, Trainer, check_finite};
 
 /// Numbers of a step that change from one to the next, in the order in which the device gets them.
 const NUMBERS: usize = 3;
@@ -179,11 +179,8 @@ impl Trainer {
         let mut losses = tensor_io::to_vec(&numbers.wait()?)?;
         let (grad_norm, loss) = (losses.pop(), losses.pop());
         let (grad_norm, loss) = (grad_norm.map_or(f64::NAN, f64::from), loss.map_or(f64::NAN, f64::from));
-        for (what, value) in [("the loss", loss), ("the gradient norm", grad_norm)] {
-            if !value.is_finite() {
-                return Err(TrainerError::NonFinite { what, value, step, lr });
-            }
-        }
+        check_finite("the loss", loss, (step, lr))?;
+        check_finite("the gradient norm", grad_norm, (step, lr))?;
         self.adam.took();
         self.step = step + 1;
         self.recovery.in_a_row = 0;

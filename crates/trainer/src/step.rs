@@ -154,7 +154,7 @@ impl Trainer {
             let _ = self.params[0].1.f_grad()?.f_fill_(f64::NAN)?;
         }
         let grad_norm = grad_norm(&self.params)?;
-        self.check_finite("the gradient norm", grad_norm, lr)?;
+        check_finite("the gradient norm", grad_norm, (self.step, lr))?;
 
         self.adam.step(lr, clip_factor(grad_norm, self.config.grad_clip), &self.config)?;
         on_end(Phase::Optimizer);
@@ -179,7 +179,7 @@ impl Trainer {
         let loss = losses.f_mean(Kind::Float)?;
         let value = f64::try_from(&loss)?;
         let value = if faults::is_due("nan-loss", self.step) { f64::NAN } else { value };
-        self.check_finite("the loss", value, lr)?;
+        check_finite("the loss", value, (self.step, lr))?;
         let images = losses.size1()?;
         // The whole batch keeps the bits it has without a factor.
         let loss =
@@ -287,9 +287,13 @@ impl Trainer {
     pub(crate) fn fault_at(step: u64) -> f32 {
         if faults::is_due("nan-loss", step) || faults::is_due("nan-gradient", step) { f32::NAN } else { 0.0 }
     }
+}
 
-    fn check_finite(&self, what: &'static str, value: f64, lr: f64) -> Result<(), TrainerError> {
-        let error = TrainerError::NonFinite { what, value, step: self.step, lr };
-        if value.is_finite() { Ok(()) } else { Err(error) }
-    }
+/// An error for a loss or a norm of step `step` that is none.
+pub(crate) fn check_finite(
+    what: &'static str,
+    value: f64,
+    (step, lr): (u64, f64),
+) -> Result<(), TrainerError> {
+    if value.is_finite() { Ok(()) } else { Err(TrainerError::NonFinite { what, value, step, lr }) }
 }

@@ -3,6 +3,7 @@
 #include "kernels.h"
 
 #include "../error.h"
+#include "../isa.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
@@ -16,18 +17,19 @@
 
 namespace torch_ext {
 
-const DropoutTable& dropout_kernels([[maybe_unused]] int64_t lanes) {
+const DropoutTable& dropout_kernels(int64_t lanes) {
+  switch (isa(lanes)) {
 #ifdef TORCH_EXT_X86
-  __builtin_cpu_init();
-  if (lanes >= 16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    return avx512::dropout;
-  }
-  if (lanes >= 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return avx2::dropout;
-  }
+    // It has no use for the instructions made for bfloat16.
+    case Isa::avx512_bf16:
+    case Isa::avx512:
+      return avx512::dropout;
+    case Isa::avx2:
+      return avx2::dropout;
 #endif
-  return base::dropout;
+    default:
+      return base::dropout;
+  }
 }
 
 namespace {
@@ -49,7 +51,7 @@ Tensor masked(const Tensor& x, Mask mask, int64_t lanes) {
       table.f32(x.const_data_ptr<float>() + first, y.mutable_data_ptr<float>() + first, begin, numbers, mask, scale);
     } else {
       table.bf16(
-          static_cast<const uint16_t*>(x.const_data_ptr()) + first, static_cast<uint16_t*>(y.mutable_data_ptr()) + first,
+          static_cast<const BFloat16*>(x.const_data_ptr()) + first, static_cast<BFloat16*>(y.mutable_data_ptr()) + first,
           begin, numbers, mask, scale);
     }
   });

@@ -6,9 +6,7 @@
 // a vector of counters gives vectors of neighbours, and the mask is the same for vectors of any length.
 #include "kernels.h"
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
+#include "../norm/simd.h"
 
 namespace torch_ext {
 namespace {
@@ -18,15 +16,7 @@ constexpr int kLanes = TORCH_EXT_LANES;
 constexpr int kCounters = 16;
 static_assert(kCounters % kLanes == 0, "a chunk is a number of vectors");
 
-typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
-
-template <class To, class From>
-inline To bits_as(From from) {
-  static_assert(sizeof(To) == sizeof(From), "sizes differ");
-  To to;
-  __builtin_memcpy(&to, &from, sizeof(to));
-  return to;
-}
+typedef typename Vector<float, kLanes>::Bits Words;
 
 // The upper halves of the products of each number with `by`.
 inline Words upper_product(Words a, uint32_t by) {
@@ -73,23 +63,6 @@ inline Four philox(uint64_t counter, const uint32_t key[2]) {
   return {{c0, c1, c2, c3}};
 }
 
-inline float widen(uint16_t half) {
-  return bits_as<float>(static_cast<uint32_t>(half) << 16);
-}
-inline float widen(float number) {
-  return number;
-}
-
-// To the nearest, ties to even; NaN stays NaN.
-inline void narrow(float number, uint16_t* to) {
-  const uint32_t bits = bits_as<uint32_t>(number);
-  const uint32_t rounded = (bits + (0x7fffu + ((bits >> 16) & 1u))) >> 16;
-  *to = static_cast<uint16_t>(number == number ? rounded : ((bits >> 16) | 0x40u));
-}
-inline void narrow(float number, float* to) {
-  *to = number;
-}
-
 // The factors of a chunk: 0 or `scale`.
 inline void factors(int64_t chunk, const Mask& mask, float scale, float* out) {
   for (int first = 0; first < kCounters; first += kLanes) {
@@ -104,20 +77,24 @@ inline void factors(int64_t chunk, const Mask& mask, float scale, float* out) {
   }
 }
 
+// A product, so that a NaN goes on to where it is seen.
+template <class T, int L>
+inline void times(const T* x, const float* factor, T* y) {
+  Memory<T, float, L>::store(y, Memory<T, float, L>::load(x) * Memory<float, float, L>::load(factor));
+}
+
 template <class T>
-void drop(const T* __restrict__ x, T* __restrict__ y, int64_t chunk, int64_t count, Mask mask, float scale) {
+void drop(const T* x, T* y, int64_t chunk, int64_t count, Mask mask, float scale) {
   float factor[kMaskChunk];
   for (int64_t begin = 0; begin < count; begin += kMaskChunk, ++chunk) {
     factors(chunk, mask, scale, factor);
-    if (count - begin >= kMaskChunk) {
-      // A product, so that a NaN goes on to where it is seen.
-      for (int64_t i = 0; i < kMaskChunk; ++i) {
-        narrow(widen(x[begin + i]) * factor[i], y + begin + i);
-      }
-    } else {
-      for (int64_t i = 0; i < count - begin; ++i) {
-        narrow(widen(x[begin + i]) * factor[i], y + begin + i);
-      }
+    const int64_t numbers = count - begin < kMaskChunk ? count - begin : kMaskChunk;
+    int64_t i = 0;
+    for (; i + kLanes <= numbers; i += kLanes) {
+      times<T, kLanes>(x + begin + i, factor + i, y + begin + i);
+    }
+    for (; i < numbers; ++i) {
+      times<T, 1>(x + begin + i, factor + i, y + begin + i);
     }
   }
 }
@@ -125,7 +102,7 @@ void drop(const T* __restrict__ x, T* __restrict__ y, int64_t chunk, int64_t cou
 }  // namespace
 
 namespace TORCH_EXT_ISA {
-const DropoutTable dropout = {drop<float>, drop<uint16_t>};
+const DropoutTable dropout = {drop<float>, drop<BFloat16>};
 }
 
 }  // namespace torch_ext

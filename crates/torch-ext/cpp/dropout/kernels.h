@@ -1,6 +1,8 @@
 // Dropout's inner loop, for each instruction set.
 #pragma once
 
+#include "../norm/kernels.h"
+
 #include <cstdint>
 
 namespace torch_ext {
@@ -17,8 +19,7 @@ constexpr int64_t kMaskChunk = 128;
 struct DropoutTable {
   // y = x times 0 or `scale`, for `count` numbers from the start of chunk `chunk` on.
   void (*f32)(const float* x, float* y, int64_t chunk, int64_t count, Mask mask, float scale);
-  // The same on the upper halves of floats.
-  void (*bf16)(const uint16_t* x, uint16_t* y, int64_t chunk, int64_t count, Mask mask, float scale);
+  void (*bf16)(const BFloat16* x, BFloat16* y, int64_t chunk, int64_t count, Mask mask, float scale);
 };
 
 namespace base {

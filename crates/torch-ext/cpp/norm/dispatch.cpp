@@ -1,19 +1,22 @@
 #include "kernels.h"
 
+#include "../isa.h"
+
 namespace torch_ext {
 
-const KernelTable& kernels([[maybe_unused]] int64_t lanes) {
+const KernelTable& kernels(int64_t lanes) {
+  switch (isa(lanes)) {
 #ifdef TORCH_EXT_X86
-  __builtin_cpu_init();
-  if (lanes >= 16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    return lanes > 16 && __builtin_cpu_supports("avx512bf16") ? avx512_bf16::table : avx512::table;
-  }
-  if (lanes >= 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return avx2::table;
-  }
+    case Isa::avx512_bf16:
+      return avx512_bf16::table;
+    case Isa::avx512:
+      return avx512::table;
+    case Isa::avx2:
+      return avx2::table;
 #endif
-  return base::table;
+    default:
+      return base::table;
+  }
 }
 
 }  // namespace torch_ext

@@ -102,7 +102,7 @@ impl Subject {
         let mut batches = |_| Ok(Batch { images: images.images.shallow_clone(), labels: None });
         let mut queued = None;
         // A step that is queued ends when its numbers are there; the one after it is under way then.
-        clock.waits &= !trainer.works_ahead();
+        clock.waits = !trainer.works_ahead();
         clock.last = Instant::now();
         for left in (0..steps).rev() {
             trainer.train_step_ahead(&mut queued, left > 0, &mut batches, &model)?;
