@@ -95,7 +95,8 @@ pub enum ConfigError {
     /// The data has more classes than the network.
     #[error(
         "model.classes = {classes}: the data ({data}) has {of_data} classes; pass --set model.classes={of_data}, or \
-         0, the default, to train without labels"
+         0, the default, to train without labels{}",
+        remarks(notes)
     )]
     TooFewClasses {
         /// `model.classes`.
@@ -104,6 +105,8 @@ pub enum ConfigError {
         data: String,
         /// Classes of the data.
         of_data: usize,
+        /// What reading the data has to say.
+        notes: Vec<String>,
     },
     /// Labels are to be dropped where none are used.
     #[error(
@@ -241,10 +244,12 @@ pub enum ConfigError {
         reasons: Vec<String>,
     },
     /// The data cannot be read.
-    #[error("--data: {error}")]
+    #[error("--data: {error}{advice}")]
     Data {
         /// Which file, and why.
         error: DatasetError,
+        /// What helps, with the mark in front of it; or nothing.
+        advice: String,
     },
     /// The place of the data cannot be told.
     #[error("--data {data}: {error}")]
@@ -309,6 +314,10 @@ fn without_classes(of_data: usize) -> String {
         0 => "leave it out".to_owned(),
         n => format!("pass --set model.classes={n} as well, or leave it out"),
     }
+}
+
+fn remarks(notes: &[String]) -> String {
+    notes.iter().map(|note| format!(" ({note})")).collect()
 }
 
 /// The first of several, as an example.
