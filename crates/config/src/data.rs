@@ -120,8 +120,7 @@ pub(crate) fn explain(error: DatasetError) -> ConfigError {
         }
         DatasetError::NoPart { .. } => ConfigError::DataSource { error, advice: String::new() },
         DatasetError::Inflates { needed, .. } => {
-            let advice = format!(": --set data.unpacked_limit={}", needed.div_ceil(1 << 20));
-            ConfigError::Data { error, advice }
+            ConfigError::Unpacks { mib: needed.div_ceil(1 << 20), error: Box::new(error) }
         }
         DatasetError::MixedSizes { .. } => {
             ConfigError::DataSource { error, advice: ": --set data.size=32".to_owned() }
@@ -129,6 +128,6 @@ pub(crate) fn explain(error: DatasetError) -> ConfigError {
         DatasetError::BadImages { folder, total, reasons } => {
             ConfigError::BadImages { folder, total, reasons }
         }
-        error => ConfigError::Data { error, advice: String::new() },
+        error => ConfigError::Data { error },
     }
 }

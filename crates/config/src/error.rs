@@ -244,12 +244,18 @@ pub enum ConfigError {
         reasons: Vec<String>,
     },
     /// The data cannot be read.
-    #[error("--data: {error}{advice}")]
+    #[error("--data: {error}")]
     Data {
         /// Which file, and why.
         error: DatasetError,
-        /// What helps, with the mark in front of it; or nothing.
-        advice: String,
+    },
+    /// A compressed file unpacks to more than is granted.
+    #[error("--data: {error}: --set data.unpacked_limit={mib}")]
+    Unpacks {
+        /// Which file, and how much; in a box because it is large.
+        error: Box<DatasetError>,
+        /// What would do, in MiB.
+        mib: u64,
     },
     /// The place of the data cannot be told.
     #[error("--data {data}: {error}")]
@@ -276,6 +282,7 @@ impl ConfigError {
             Self::InRun { .. }
                 | Self::BadImages { .. }
                 | Self::Data { .. }
+                | Self::Unpacks { .. }
                 | Self::DataPath { .. }
                 | Self::Write { .. }
         )
@@ -284,7 +291,10 @@ impl ConfigError {
     /// Whether the images are at fault, as opposed to what was said about them.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        matches!(self, Self::BadImages { .. } | Self::Data { .. } | Self::DataPath { .. })
+        matches!(
+            self,
+            Self::BadImages { .. } | Self::Data { .. } | Self::Unpacks { .. } | Self::DataPath { .. }
+        )
     }
 
     /// A value out of its range.

@@ -198,7 +198,10 @@ mod tests {
             needed: (10 << 30) + 1,
             limit: 1,
         });
-        assert!(error.is_data() && error.to_string().ends_with(": --set data.unpacked_limit=10241"), "{error}");
+        assert!(
+            error.is_data() && error.to_string().ends_with(": --set data.unpacked_limit=10241"),
+            "{error}"
+        );
     }
 
     #[test]

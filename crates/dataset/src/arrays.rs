@@ -247,7 +247,9 @@ mod tests {
             let options = OpenOptions { labels_required, ..OpenOptions::default() };
             load_numpy(&path, None, &options)
         };
-        for labels in [array![[1_u8, 1], [0, 1]].into(), array![0.5, 1.0].into(), AnyArray::from(array![1_u8])] {
+        for labels in
+            [array![[1_u8, 1], [0, 1]].into(), array![0.5, 1.0].into(), AnyArray::from(array![1_u8])]
+        {
             write_npz(&path, &[images(), ("labels", labels)]).unwrap();
             assert!(load(true).is_err());
             let loaded = load(false).unwrap();

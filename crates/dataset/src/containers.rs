@@ -66,7 +66,14 @@ mod tests {
 
     #[test]
     fn what_is_read_is_none_of_them() {
-        for start in [&b"\x93NUMPY\x01\0"[..], b"PK\x03\x04", &[0, 0, 8, 3], &[0x1f, 0x8b, 8], b"\x89PNG\r\n\x1a\n", b""] {
+        for start in [
+            &b"\x93NUMPY\x01\0"[..],
+            b"PK\x03\x04",
+            &[0, 0, 8, 3],
+            &[0x1f, 0x8b, 8],
+            b"\x89PNG\r\n\x1a\n",
+            b"",
+        ] {
             assert_eq!(container(start), None);
         }
     }

@@ -14,8 +14,8 @@ use crate::options::{OnBad, OpenOptions};
 use crate::parts::take;
 use crate::pixels::Pixels;
 use crate::scan::{Entry, Listing, scan};
-use crate::spool::{Refuge, Sink, SpoolError};
 use crate::split::Split;
+use crate::spool::{Refuge, Sink, SpoolError};
 use crate::store::Store;
 
 /// Images decoded at a time: enough for every core, few enough to bound the memory.
@@ -91,25 +91,26 @@ fn load(
             entries
         }
     };
-    decode_all(&entries, items, key, bad, options)
+    let channels = options.channels.unwrap_or(3);
+    let expected = [entries.len(), items.height, items.width, channels].map(|n| n as u64);
+    let expected = expected.into_iter().fold(1, u64::saturating_mul);
+    decode_all(&entries, &items, &key, &bad, options, Refuge::all(cache, &key, expected))
 }
 
 /// Decodes into the first place that takes the pixels: a cache that cannot be written is no reason to stop.
 fn decode_all(
     entries: &[Entry],
-    items: Items,
-    key: [u8; 32],
-    bad: Bad<'_>,
+    items: &Items,
+    key: &[u8; 32],
+    bad: &Bad<'_>,
     options: &OpenOptions,
+    refuges: Vec<Refuge>,
 ) -> Result<Items, DatasetError> {
-    let channels = options.channels.unwrap_or(3);
-    let expected = [entries.len(), items.height, items.width, channels].map(|n| n as u64);
-    let expected = expected.into_iter().fold(1, u64::saturating_mul);
     let mut refused = None;
-    for refuge in Refuge::all(options.cache_dir.as_deref(), &key, expected) {
+    for refuge in refuges {
         let mut sink =
             Sink::new(refuge.clone(), options.memory_limit, items.height * items.width, options.channels);
-        match decode_into(&mut sink, entries, &items, &bad, options) {
+        match decode_into(&mut sink, entries, items, bad, options) {
             Ok(decoded) => {
                 let skipped = decoded.bad.reasons.len();
                 decoded.bad.judge(options.on_bad, decoded.entries.len())?;
@@ -121,9 +122,9 @@ fn decode_all(
                     class_names: items.class_names.clone(),
                     skipped,
                     notes: items.notes.clone(),
-                    ..items
+                    ..*items
                 };
-                match sink.finish(items, &key, decoded.entries, options) {
+                match sink.finish(items, key, decoded.entries, options) {
                     Ok(items) => {
                         if let Some(reason) = refused {
                             tracing::warn!("{reason}; the decoded images {}", refuge.told());
@@ -177,11 +178,7 @@ fn decode_into<'a>(
 }
 
 /// Reads and decodes one file, and brings it to the size and channels asked for.
-pub(crate) fn prepare(
-    entry: &Entry,
-    shape: (usize, usize),
-    options: &OpenOptions,
-) -> Result<Pixels, String> {
+pub(crate) fn prepare(entry: &Entry, shape: (usize, usize), options: &OpenOptions) -> Result<Pixels, String> {
     let image = decode(&entry.read()?)?;
     let image = match options.size {
         Some(size) => image.fit(size, options.fit),
@@ -278,4 +275,58 @@ fn cache_key(entries: &[Entry], class_names: &[String], options: &OpenOptions) -
         text(&format!("{} {} {:?}", entry.length, entry.modified, entry.label));
     }
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array3;
+
+    /// Wherever the pixels are kept, also where a place takes none, they are the same.
+    #[test]
+    fn every_refuge_gives_the_same_items() {
+        let folder = tempfile::tempdir().unwrap();
+        for n in 0..5 {
+            let channels = if n < 3 { 1 } else { 3 };
+            let image =
+                Array3::from_shape_fn((4, 6, channels), |(y, x, c)| (n * 40 + y * 7 + x * 3 + c) as u8);
+            crate::save_png(&folder.path().join(format!("{n}.png")), image.view()).unwrap();
+        }
+        let entries = scan(folder.path()).unwrap().entries;
+        let items = Items {
+            store: Store::Memory(Vec::new()),
+            count: 0,
+            height: 4,
+            width: 6,
+            channels: 1,
+            labels: None,
+            class_names: Vec::new(),
+            skipped: 0,
+            notes: Vec::new(),
+        };
+        let bad = Bad { root: folder.path(), total: 5, reasons: Vec::new() };
+        let pixels = |memory_limit, refuges: &[Refuge]| {
+            let options = OpenOptions { memory_limit, ..OpenOptions::default() };
+            let refuges = refuges.to_vec();
+            let items = decode_all(&entries, &items, &[3; 32], &bad, &options, refuges).unwrap();
+            assert_eq!((items.count, items.channels), (5, 3));
+            let mut all = vec![0; 5 * 72];
+            for (index, item) in all.chunks_mut(72).enumerate() {
+                items.store.read(index, item).unwrap();
+            }
+            let mut beyond = [0; 72];
+            assert!(items.store.read(5, &mut beyond).is_err());
+            all
+        };
+        let want = pixels(u64::MAX, &[Refuge::Memory]);
+        let nowhere = Refuge::Cache(folder.path().join("0.png/cache/a.bin"));
+        let file = Refuge::Temporary(folder.path().join("pixels"));
+        for memory_limit in [0, 30, 100, 250] {
+            for last in [Refuge::Memory, Refuge::Images, file.clone()] {
+                assert_eq!(pixels(memory_limit, &[nowhere.clone(), last.clone()]), want, "{last:?}");
+            }
+        }
+        // A temporary file has no name while it is used, so nothing is left whatever ends the process.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
+    }
 }

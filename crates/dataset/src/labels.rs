@@ -38,7 +38,9 @@ impl Labels {
                 Ok(Self { labels: Some(labels), class_names, note })
             }
             Err(error) if required => Err(error),
-            Err(error) => Ok(Self { note: Some(format!("the labels are not used: {error}")), ..Self::default() }),
+            Err(error) => {
+                Ok(Self { note: Some(format!("the labels are not used: {error}")), ..Self::default() })
+            }
         }
     }
 }
@@ -83,7 +85,11 @@ fn one_hot(name: &str, array: AnyArray, classes: usize) -> Result<Vec<u32>, Data
     for (index, row) in values.axis_iter(Axis(0)).enumerate() {
         let ones = row.iter().filter(|&&v| v == 1.0).count();
         if let Some(other) = row.iter().find(|&&v| v != 0.0 && v != 1.0) {
-            return Err(DatasetError::unsuitable(name, expected, format!("the value {other} in row {index}")));
+            return Err(DatasetError::unsuitable(
+                name,
+                expected,
+                format!("the value {other} in row {index}"),
+            ));
         }
         match row.iter().position(|&v| v == 1.0) {
             Some(class) if ones == 1 => labels.push(class as u32),

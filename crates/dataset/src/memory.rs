@@ -8,7 +8,9 @@ pub(crate) fn available() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok()?;
     let machine = of_machine(&machine)?;
     let number = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse().ok();
-    let group = number("memory.max").zip(number("memory.current")).map(|(most, now): (u64, u64)| most.saturating_sub(now));
+    let group = number("memory.max")
+        .zip(number("memory.current"))
+        .map(|(most, now): (u64, u64)| most.saturating_sub(now));
     Some(group.map_or(machine, |group| machine.min(group)))
 }
 

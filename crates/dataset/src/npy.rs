@@ -255,7 +255,8 @@ mod tests {
                 "at most 32 dimensions",
             ),
             (file(&dict("|O", "False", "(2,)"), &[0; 8]), "found \"|O\""),
-            (file(&dict("<f2", "False", "(2,)"), &[0; 4]), "found \"<f2\""),
+            (file(&dict("<c8", "False", "(2,)"), &[0; 16]), "found \"<c8\""),
+            (file(&dict("<U1", "False", "(2,)"), &[0; 8]), "number strings"),
             (file(&dict("|f4", "False", "(2,)"), &[0; 8]), "found \"|f4\""),
             (file(&dict("<f4", "Maybe", "(2,)"), &[0; 8]), "True or False"),
             (

@@ -76,7 +76,7 @@ fn floats(name: &str, values: ArrayD<f64>) -> Result<(ArrayD<u8>, Option<String>
 }
 
 fn two_values(name: &str, black: i64) -> String {
-    format!("{name}: no value but {black} to 1, so {black} is taken as black and 1 as white")
+    format!("{name}: the only values are {black} to 1, so {black} is taken as black and 1 as white")
 }
 
 fn dark(name: &str, bytes: &ArrayD<u8>) -> Option<String> {

@@ -127,14 +127,12 @@ impl Source {
     /// IDX or CIFAR files of one part under their usual names.
     fn known_files(path: &Path, part: Split) -> Option<Self> {
         let (idx, cifar) = match part {
-            Split::Train => (
-                ["train-images-idx3-ubyte", "train-images.idx3-ubyte"],
-                ["data_batch_1.bin", "train.bin"],
-            ),
-            Split::Test => (
-                ["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"],
-                ["test_batch.bin", "test.bin"],
-            ),
+            Split::Train => {
+                (["train-images-idx3-ubyte", "train-images.idx3-ubyte"], ["data_batch_1.bin", "train.bin"])
+            }
+            Split::Test => {
+                (["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"], ["test_batch.bin", "test.bin"])
+            }
             Split::Validation => return None,
         };
         for folder in [path, &path.join("cifar-10-batches-bin"), &path.join("cifar-100-binary")] {
@@ -213,7 +211,9 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, split) = match self {
-            Self::Embedded { split } => (Path::new("fashion-mnist"), Some(*split).filter(|s| *s != Split::Train)),
+            Self::Embedded { split } => {
+                (Path::new("fashion-mnist"), Some(*split).filter(|s| *s != Split::Train))
+            }
             Self::Idx { images, .. } => (images.as_path(), None),
             Self::Cifar { path } => (path.as_path(), None),
             Self::Folder { path, split } | Self::Zip { path, split } | Self::Npz { path, split } => {
@@ -318,7 +318,8 @@ mod tests {
         let dir = folder(&[("a-idx3-ubyte", IDX3), ("x.bin", &[0; 3073])]);
         for name in ["a-idx3-ubyte", "x.bin"] {
             for part in Split::ALL {
-                let error = Source::detect(&format!("{}:{part}", dir.path().join(name).display())).unwrap_err();
+                let error =
+                    Source::detect(&format!("{}:{part}", dir.path().join(name).display())).unwrap_err();
                 assert!(matches!(error, DatasetError::NoPart { .. }), "{error}");
             }
         }

@@ -49,7 +49,8 @@ impl Split {
         let separator = |c: char| !c.is_ascii_alphabetic();
         let mut word = name.to_ascii_lowercase();
         word.truncate(word.trim_end_matches(separator).len());
-        let plain = ADDED.iter().find_map(|added| word.strip_suffix(added)).map(|w| w.trim_end_matches(separator));
+        let plain =
+            ADDED.iter().find_map(|added| word.strip_suffix(added)).map(|w| w.trim_end_matches(separator));
         Self::named(&word).or_else(|| plain.and_then(Self::named))
     }
 

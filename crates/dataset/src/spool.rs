@@ -131,13 +131,8 @@ impl Sink {
 
     /// Repeats every grey value so far three times.
     pub(crate) fn turn_to_colour(&mut self) -> Result<(), SpoolError> {
-        let colour = Self {
-            channels: 3,
-            pixels: Vec::new(),
-            spool: None,
-            refuge: self.refuge.clone(),
-            ..*self
-        };
+        let colour =
+            Self { channels: 3, pixels: Vec::new(), spool: None, refuge: self.refuge.clone(), ..*self };
         let grey = std::mem::replace(self, colour);
         let mut push = |item: &[u8]| self.push(&item.iter().flat_map(|&v| [v; 3]).collect::<Vec<_>>());
         for item in grey.pixels.chunks(grey.area) {

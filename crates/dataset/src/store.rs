@@ -93,7 +93,12 @@ impl Store {
                 }
                 let found = format!("others in image {index}; start again, and it is made anew");
                 let file = store.path.display().to_string();
-                Err(DatasetError::malformed(&file, "as a cache of pixels", "the pixels that were written", found))
+                Err(DatasetError::malformed(
+                    &file,
+                    "as a cache of pixels",
+                    "the pixels that were written",
+                    found,
+                ))
             }
             Self::Images(decoder) => decoder.read(index, out),
         }

@@ -204,7 +204,16 @@ fn a_damaged_cache_file_is_made_anew() {
     bad_count[48..56].copy_from_slice(&u64::MAX.to_le_bytes());
     let mut bad_key = good.clone();
     bad_key[20] ^= 1;
-    for damaged in [&good[..good.len() - 1], &good[..50], &[], &bad_label, &bad_count, &bad_key, &bad_pixel, &bad_checksum] {
+    for damaged in [
+        &good[..good.len() - 1],
+        &good[..50],
+        &[],
+        &bad_label,
+        &bad_count,
+        &bad_key,
+        &bad_pixel,
+        &bad_checksum,
+    ] {
         fs::write(&file, damaged).unwrap();
         assert_eq!(open(folder.path(), &options).unwrap().fingerprint().unwrap(), fingerprint);
         assert_eq!(fs::read(&file).unwrap(), good);
@@ -274,8 +283,7 @@ fn a_broken_first_image_is_like_any_other() {
     fs::write(folder.path().join("cat/02.png"), "x").unwrap();
     let error = fail(folder.path(), &OpenOptions::default());
     assert!(error.contains("2 of 6 images") && error.contains("cat/02.png"), "{error}");
-    let set =
-        open(folder.path(), &OpenOptions { on_bad: OnBad::Skip, ..OpenOptions::default() }).unwrap();
+    let set = open(folder.path(), &OpenOptions { on_bad: OnBad::Skip, ..OpenOptions::default() }).unwrap();
     assert_eq!((set.len(), set.skipped(), set.label(0)), (4, 2, Some(0)));
 }
 
