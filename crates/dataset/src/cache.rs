@@ -7,6 +7,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use files::PendingFile;
 use sha2::{Digest, Sha256};
@@ -18,6 +19,8 @@ use crate::store::{Store, StoreFile, checksum};
 const MAGIC: &[u8; 16] = b"ddpm pixels v2\r\n";
 pub(crate) const HEADER: usize = 128;
 const NUMBERS: usize = 5;
+/// How long pixels are kept that nobody uses: those of images that have changed since, mostly.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Where the pixels of a key are kept.
 pub(crate) fn cache_path(folder: &Path, key: &[u8; 32]) -> PathBuf {
@@ -52,17 +55,22 @@ fn has_name(_: &File) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Removes what killed processes have left under construction in a cache folder. A file that a living process writes is
-/// locked and stays. What cannot be removed is left for the next time.
+/// Removes from a cache folder what killed processes have left under construction, and pixels that no set has used for
+/// [`KEPT`]. A file that a living process writes is locked and stays. What cannot be removed is left for the next time.
 pub(crate) fn remove_abandoned(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let ours = name.starts_with(".pixels-") && name.ends_with(".tmp");
-        if !ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        let pending = name.starts_with(".pixels-") && name.ends_with(".tmp");
+        let finished = name.starts_with("pixels-") && name.ends_with(".bin");
+        if !(pending || finished) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
         let Ok(file) = File::open(entry.path()) else { continue };
+        let age = || file.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if finished && age().is_none_or(|age| age < KEPT) {
+            continue;
+        }
         if file.try_lock().is_ok() && fs::remove_file(entry.path()).is_ok() {
             tracing::debug!(file = %entry.path().display(), "an abandoned file of the cache is removed");
         }
@@ -115,6 +123,8 @@ pub(crate) fn open_cached(cache: &Path, key: &[u8; 32], like: &Items) -> Option<
         tracing::warn!("{}: damaged, so the images are decoded again", path.display());
         return None;
     }
+    // Its last use, for `remove_abandoned`. Without that it is only made anew some day.
+    let _ = File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
     let offset = HEADER as u64;
     Some(Items { store: Store::File(StoreFile { file, path, offset, checksums, _unkept: None }), ..items })
 }
@@ -185,5 +195,13 @@ mod tests {
         remove_abandoned(folder.path());
         assert_eq!(names().len(), kept.len());
         remove_abandoned(&folder.path().join("nowhere"));
+        // Pixels that were not used for long go, too.
+        let old = File::options().write(true).open(folder.path().join("pixels-00.bin")).unwrap();
+        old.set_modified(SystemTime::now() - KEPT + Duration::from_secs(100)).unwrap();
+        remove_abandoned(folder.path());
+        assert_eq!(names().len(), kept.len());
+        old.set_modified(SystemTime::now() - KEPT - Duration::from_secs(100)).unwrap();
+        remove_abandoned(folder.path());
+        assert_eq!(names(), [".other.77-0.tmp"]);
     }
 }

@@ -148,8 +148,11 @@ mod tests {
         entries
     }
 
-    /// Paths and labels of what is taken, and the classes.
-    fn taken(paths: &[&str], part: Option<Split>) -> (Vec<(String, Option<u32>)>, Vec<String>, String) {
+    /// Paths and labels.
+    type Labelled = Vec<(String, Option<u32>)>;
+
+    /// What is taken, the classes, and what is said about it.
+    fn taken(paths: &[&str], part: Option<Split>) -> (Labelled, Vec<String>, String) {
         let taken = take("photos", listed(paths), part).unwrap();
         let entries = taken.entries.iter().map(|e| (e.relative.display().to_string(), e.label)).collect();
         (entries, taken.class_names, taken.notes.join("\n"))
