@@ -137,8 +137,9 @@ fn decode_all(
             Err(error) => refused = refused.or(Some(error)),
         }
     }
-    // The last refuge writes nothing, so this is not reached.
-    Err(refused.map_or(DatasetError::PrefetchEnded, SpoolError::into_error))
+    // The last of them writes nothing, so it is only without any that this is reached.
+    let none = || DatasetError::option("places for decoded images", "at least one", 0);
+    Err(refused.map_or_else(none, SpoolError::into_error))
 }
 
 /// What came of decoding once.
