@@ -7,17 +7,23 @@
 //! ```
 
 pub mod faults;
+mod identity;
 mod leftovers;
 mod pending;
+mod printable;
 mod regular;
+mod support;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+pub use identity::Identity;
 pub use leftovers::remove_leftovers;
 pub use pending::PendingFile;
-pub use regular::open_regular;
+pub use printable::{printable, printable_line};
+pub use regular::{is_irregular, open_own, open_regular, read_regular};
+pub use support::{Support, is_unsupported, try_lock, try_sync_dir};
 
 /// Replaces `path` by `bytes`; a reader sees the old content or the new, never a part.
 ///
@@ -51,13 +57,13 @@ where
     pending.commit()
 }
 
-/// Makes the entries of a folder (created, renamed, removed) survive a power loss.
+/// Makes the entries of a folder (created, renamed, removed) survive a power loss, where the file system can;
+/// [`try_sync_dir`] says whether it can.
 ///
 /// # Errors
 /// Any error of opening or syncing the folder.
 pub fn sync_dir(folder: &Path) -> io::Result<()> {
-    // Only Unix lets a folder be opened as a file; elsewhere the rename itself is all there is.
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    try_sync_dir(folder).map(|_| ())
 }
 
 /// The folder that holds `path`: `.` for a bare file name.

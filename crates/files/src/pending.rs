@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::faults;
+use crate::support::sync_file;
 
 /// A file beside its final place, hidden, removed when dropped unless it was committed.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl PendingFile {
     /// Those of the file system; what was at the final name before is then still there.
     pub fn commit(mut self) -> io::Result<()> {
         faults::pass("written", &self.path)?;
-        self.file.sync_all()?;
+        sync_file(&self.file, &self.path)?;
         faults::pass("synced", &self.path)?;
         fs::rename(&self.temporary, &self.path)?;
         self.committed = true;
