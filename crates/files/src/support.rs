@@ -58,7 +58,7 @@ pub fn try_sync_dir(folder: &Path) -> io::Result<Support> {
         return Ok(Support::Given);
     }
     let opened = File::open(folder)?;
-    support(faults::pass("folder-sync", folder).and_then(|()| opened.sync_all()))
+    support(faults::pass("dir-sync", folder).and_then(|()| opened.sync_all()))
 }
 
 /// Makes the content of a file survive a power loss, where the file system can.
