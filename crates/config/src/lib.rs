@@ -36,7 +36,7 @@ pub use error::ConfigError;
 pub use file::{UserFile, from_toml, read_run, to_toml};
 pub use layers::Layers;
 pub use network::{
-    DownsamplePadding, EmbeddingConfig, Flop, NETWORK_PRESETS, SinusoidOrder, TimeForm, TimeInjection,
+    DownsamplePadding, EmbeddingConfig, Flop, NETWORK_PRESETS, Parameter, SinusoidOrder, TimeForm, TimeInjection,
     UNetConfig, Work,
 };
 pub use overrides::{Override, parse_set};
