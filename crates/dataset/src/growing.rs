@@ -109,7 +109,7 @@ impl GrowingNpy {
 mod tests {
     use super::*;
     use crate::{Npz, read_npy, write_npz};
-    use ndarray::{Array4, array, s};
+    use ndarray::{Array4, Axis, array};
 
     fn images(count: usize) -> Array4<u8> {
         Array4::from_shape_fn((count, 2, 3, 1), |(n, y, x, _)| (n * 7 + y * 3 + x) as u8)
@@ -122,10 +122,10 @@ mod tests {
         std::fs::write(&path, "of an earlier run").unwrap();
         let (all, mut growing) = (images(12), GrowingNpy::create(&path, [2, 3, 1]).unwrap());
         for end in [0, 5, 10, 11] {
-            let part = all.slice(s![growing.count()..end, .., .., ..]);
+            let part = all.slice_axis(Axis(0), (growing.count()..end).into());
             growing.append(part).unwrap();
             let read = read_npy(&path).unwrap();
-            assert_eq!(read, AnyArray::U8(all.slice(s![..end, .., .., ..]).to_owned().into_dyn()), "{end}");
+            assert_eq!(read, AnyArray::U8(all.slice_axis(Axis(0), (..end).into()).to_owned().into_dyn()), "{end}");
         }
         assert!(matches!(
             growing.append(Array4::zeros((1, 3, 2, 1)).view()),

@@ -148,7 +148,6 @@ pub(crate) fn plain(pixels: &Array4<u8>, conditioning: &Conditioning) -> anyhow:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::s;
     use sampler::Guidance;
 
     const ALL: [Form; 3] = [Form::Grid, Form::Png, Form::Npz];
@@ -166,7 +165,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let mut results = Results::new(folder.path(), &ALL, &conditioning, 3);
             for start in (0..7).step_by(batch) {
-                let part = images().slice(s![start..(start + batch).min(7), .., .., ..]).to_owned();
+                let part = images().slice_axis(Axis(0), (start..(start + batch).min(7)).into()).to_owned();
                 results.add(part).unwrap();
             }
             let written = results.finish(Vec::new(), plain).unwrap();
