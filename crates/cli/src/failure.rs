@@ -2,7 +2,7 @@
 //! no backtrace does.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
@@ -11,10 +11,12 @@ use dataset::DatasetError;
 use tensor_io::TensorIoError;
 use trainer::{TrainerError, is_out_of_memory};
 
+use crate::diagnostics::Diagnostics;
+
 /// What failed has no code of its own.
 const FAILED: u8 = 1;
 /// Flags or configuration are wrong.
-const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 /// Training diverged.
 const DIVERGED: u8 = 3;
 /// The data is not what it should be.
@@ -56,7 +58,6 @@ pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode
     }
     let (message, code) = match panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(code)) => return code,
-        Ok(Err(error)) if is_closed_pipe(&error) => return ExitCode::SUCCESS,
         Ok(Err(error)) => (chain_text(&error), code_of(&error)),
         Err(payload) => (format!("unexpected: {}", panic_text(&*payload)), FAILED),
     };
@@ -103,7 +104,7 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
 }
 
-fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let full = |e: &io::Error| matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge);
     cause.downcast_ref().is_some_and(full)
@@ -126,13 +127,10 @@ fn chain_text(error: &anyhow::Error) -> String {
     text
 }
 
-#[expect(clippy::print_stderr, reason = "the last line of a failed program")]
+/// The last line of a failed program.
 fn report(message: &str, verbose: bool) {
-    if verbose {
-        eprintln!("error: {message}");
-    } else {
-        eprintln!("error: {}", one_line(message));
-    }
+    let message = if verbose { message.to_owned() } else { one_line(message) };
+    let _ = writeln!(Diagnostics, "error: {message}");
 }
 
 /// libtorch's messages go on with frames of C++, and out-of-memory deserves advice.
@@ -144,12 +142,6 @@ fn one_line(message: &str) -> String {
         );
     }
     line.to_owned()
-}
-
-/// `ddpm inspect ... | head` is no failure.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let closed = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(closed))
 }
 
 fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {

@@ -8,6 +8,7 @@ mod commands;
 mod conditioning;
 mod config;
 mod device;
+mod diagnostics;
 mod failure;
 mod flags;
 mod guidance_flags;
@@ -15,6 +16,7 @@ mod logging;
 mod memory;
 mod model;
 mod output;
+mod paths;
 mod progress;
 mod sampler_flags;
 mod signals;
@@ -22,7 +24,10 @@ mod signals;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = args::parse();
+    let cli = match args::parse() {
+        Ok(cli) => cli,
+        Err(told) => return failure::guard(false, || told),
+    };
     logging::start(&cli.global);
     failure::guard(cli.global.verbose > 0, || cli.run())
 }

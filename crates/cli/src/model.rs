@@ -42,7 +42,7 @@ impl Loaded {
         let precision = Precision::settle(&args.precision, device)?;
         let (checkpoint, run) = match (&args.model, &args.run) {
             (Some(model), _) => (open_model(model)?, None),
-            (None, Some(run)) => (newest_checkpoint(run)?, Some(run.clone())),
+            (None, Some(run)) => (newest_checkpoint(run)?, Some(run.to_path_buf())),
             (None, None) => {
                 let run = newest_run(Path::new(RUNS))?;
                 info!("using {}", run.display());

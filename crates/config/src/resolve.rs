@@ -68,6 +68,7 @@ fn data_group(preset: &str, user: &Table) -> Result<DataConfig, ConfigError> {
 /// The data by its whole path: a run resumed from another folder must find it, also where it is a part such as
 /// `photos:test`.
 fn located(mut data: DataConfig) -> Result<DataConfig, ConfigError> {
+    data.source = data.at_home()?;
     let whole = Path::new(&data.source).exists().then_some((data.source.as_str(), ""));
     let of_part = |part| data.source.strip_suffix(part).map(|path| (path, part));
     if let Some((path, part)) = whole.or_else(|| of_part(":test")).or_else(|| of_part(":train"))
@@ -75,7 +76,12 @@ fn located(mut data: DataConfig) -> Result<DataConfig, ConfigError> {
     {
         let absolute = fs::canonicalize(path)
             .map_err(|error| ConfigError::DataPath { data: data.source.clone(), error })?;
-        data.source = format!("{}{part}", absolute.to_string_lossy());
+        // A folder on the way may have a name that is not UTF-8, which no configuration can hold. Then what the user wrote
+        // has to do: from this folder it is found.
+        let texts = [Some(absolute), std::path::absolute(path).ok()];
+        if let Some(text) = texts.iter().flatten().find_map(|path| path.to_str()) {
+            data.source = format!("{text}{part}");
+        }
     }
     Ok(data)
 }
@@ -123,6 +129,29 @@ mod tests {
         assert_eq!((images.height, images.width, images.channels, images.count), (28, 28, 1, 20));
         let pure = layers.settle(&ImageShape { height: 28, width: 28, channels: 1, classes: 10 }).unwrap();
         assert_eq!(pure, Config { images: None, ..resolved.config });
+    }
+
+    #[test]
+    fn the_home_folder_is_found_in_any_layer() {
+        let home = std::env::home_dir().unwrap();
+        let named =
+            data_group("images", &toml::from_str("[data]\nsource = \"~/no such photos:test\"").unwrap());
+        let text = located(named.unwrap()).unwrap().source;
+        assert_eq!(text, format!("{}:test", home.join("no such photos").display()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn data_behind_a_name_that_is_not_utf_8_is_kept_as_written() {
+        use std::os::unix::ffi::OsStringExt;
+        let folder = tempfile::tempdir().unwrap();
+        let strange = folder.path().join(std::ffi::OsString::from_vec(b"a\xff".to_vec()));
+        fs::create_dir(&strange).unwrap();
+        let link = folder.path().canonicalize().unwrap().join("link");
+        std::os::unix::fs::symlink(&strange, &link).unwrap();
+        let mut data = data_group("images", &Table::new()).unwrap();
+        data.source = link.display().to_string();
+        assert_eq!(located(data.clone()).unwrap().source, data.source);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The image that an edit starts from: a file of any kind and size, or one of the data.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use clap::Args;
@@ -11,13 +11,14 @@ use tracing::warn;
 use crate::config;
 use crate::failure::bail_usage;
 use crate::model::Loaded;
+use crate::paths::InputPath;
 
 /// Where the image is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ImageArgs {
     /// The image: PNG, JPEG, WebP or BMP
     #[arg(long, value_name = "FILE", required_unless_present = "index")]
-    image: Option<PathBuf>,
+    image: Option<InputPath>,
     /// Take this image of the training data instead, counted from 0
     #[arg(long, value_name = "N", conflicts_with = "image")]
     index: Option<usize>,

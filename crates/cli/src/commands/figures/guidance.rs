@@ -38,7 +38,7 @@ pub(super) fn guidance(
         return Ok(Err(how.to_owned()));
     };
     let args = ModelArgs {
-        run: Some(run.clone()),
+        run: Some(run.clone().into()),
         model: None,
         weights: Weights::Ema,
         precision: "auto".to_owned(),

@@ -111,7 +111,7 @@ fn choose(args: &ModelArgs) -> Option<ModelArgs> {
     match model::newest_checkpoint(&run) {
         Ok(_) => {
             info!("using {}", run.display());
-            Some(ModelArgs { run: Some(run), ..args.clone() })
+            Some(ModelArgs { run: Some(run.into()), ..args.clone() })
         }
         Err(error) => {
             warn!("{error:#}: drawing what needs no trained network");

@@ -24,6 +24,7 @@ use crate::flags::Global;
 use crate::memory;
 use crate::model::RUNS;
 use crate::output;
+use crate::paths::{self, DataSource, InputPath, OutputFolder};
 use crate::signals::Signals;
 use batch::BatchSize;
 use feed::Feed;
@@ -45,10 +46,10 @@ pub(crate) struct Train {
     preset: Option<String>,
     /// Configuration file; what it leaves out comes from the preset
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Option<InputPath>,
     /// Images: a folder, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC")]
-    data: Option<String>,
+    data: Option<DataSource>,
     /// What to do about images that cannot be read: fail, after all were looked at, or skip [default: fail]
     #[arg(long, value_name = "WHAT")]
     on_bad: Option<String>,
@@ -65,7 +66,7 @@ pub(crate) struct Train {
     checkpoint_activations: bool,
     /// Run folder [default: runs/PRESET]
     #[arg(long, value_name = "DIR")]
-    run: Option<PathBuf>,
+    run: Option<OutputFolder>,
     /// Go on with the run in --run by its own configuration; --set may change train.* and sample.*
     #[arg(long)]
     resume: bool,
@@ -88,6 +89,10 @@ impl Train {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let signals = Signals::install()?;
         let device = device::select(global)?;
+        // Before the data, which may take minutes to open.
+        if let Some(run) = self.run.as_deref().filter(|_| !self.dump_config) {
+            output::try_folder("--run", run, &[])?;
+        }
         let mut plan = if self.resume { self.resumed()? } else { self.fresh()? };
         let precision = Precision::settle(&plan.config.precision, device)?;
         precision.name().clone_into(&mut plan.config.precision);
@@ -95,7 +100,7 @@ impl Train {
             output::print(config::to_toml(&plan.config)?.trim_end())?;
             return Ok(ExitCode::SUCCESS);
         }
-        output::check_folder("--run", &plan.run)?;
+        output::try_folder("--run", &plan.run, &[])?;
         let folder = RunFolder::open(&plan.run)?;
         if self.batch == Some(BatchSize::Auto) {
             plan.config.train.micro_batch = match self.found_before(&folder, &plan.config)? {
@@ -119,7 +124,7 @@ impl Train {
             set: &set,
         };
         let resolved = config::resolve(&layers)?;
-        let run = self.run.clone().unwrap_or_else(|| Path::new(RUNS).join(&resolved.preset));
+        let run = self.run.as_deref().map_or_else(|| Path::new(RUNS).join(&resolved.preset), Path::to_owned);
         Ok(Plan { config: resolved.config, dataset: resolved.dataset, run })
     }
 
@@ -157,7 +162,7 @@ impl Train {
             );
         }
         let run = match &self.run {
-            Some(run) => run.clone(),
+            Some(run) => run.to_path_buf(),
             None => crate::model::newest_run(Path::new(RUNS))?,
         };
         let path = run.join("config.toml");
@@ -265,17 +270,18 @@ impl Plan {
         let seconds = begun.elapsed().as_secs_f64();
         let done = trainer.steps_done();
         let summary = json!({
-            "run": folder.path(), "steps": done, "seconds": seconds, "loss": watch.last_loss(),
-            "finished": outcome == Outcome::Finished, "samples": watch.last_grid(),
+            "run": paths::text(folder.path()), "steps": done, "seconds": seconds, "loss": watch.last_loss(),
+            "finished": outcome == Outcome::Finished, "samples": watch.last_grid().map(paths::text),
         });
-        output::finish(global, &summary, || {
+        let told = output::finish(global, &summary, || {
             let minutes = seconds / 60.0;
             format!("{done} steps, {minutes:.1} minutes of training: {}", folder.path().display())
-        })?;
+        });
+        // Whether anybody has read it or not.
         if outcome == Outcome::Stopped {
             warn!("stopped after step {done} and saved; the same command goes on from there");
             return Ok(ExitCode::from(signals.exit_code()));
         }
-        Ok(ExitCode::SUCCESS)
+        told.map(|()| ExitCode::SUCCESS)
     }
 }
