@@ -181,7 +181,10 @@ mod tests {
         let raw = [5, 116, 40].map(|code| io::Error::from_raw_os_error(code).kind());
         for kind in raw.into_iter().chain([PermissionDenied, InvalidInput]) {
             let error = of(kind);
-            assert!(!error.is_damage() && error.to_string().contains("step-00000001/a: cannot be read"), "{error}");
+            assert!(
+                !error.is_damage() && error.to_string().contains("step-00000001/a: cannot be read"),
+                "{error}"
+            );
             let path = PathBuf::from("step-00000001/a");
             let error = CheckpointError::from(TensorFileError::File { path, source: kind.into() });
             assert!(matches!(error, CheckpointError::Unreadable { .. }), "{error}");

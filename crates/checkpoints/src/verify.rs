@@ -67,7 +67,12 @@ fn check_size(folder: &Path, entry: &ManifestEntry) -> Result<(), CheckpointErro
     let found = metadata.map_err(|source| CheckpointError::of_read(&path, source))?.len();
     let most = if FILES.contains(&entry.name.as_str()) { MAX_FILE_BYTES } else { MAX_OTHER_BYTES };
     if found > most {
-        return Err(CheckpointError::altered(&path, "size", format!("at most {most} bytes"), format!("{found} bytes")));
+        return Err(CheckpointError::altered(
+            &path,
+            "size",
+            format!("at most {most} bytes"),
+            format!("{found} bytes"),
+        ));
     }
     if found == entry.bytes {
         return Ok(());

@@ -6,8 +6,8 @@ mod support;
 use std::fs;
 
 use checkpoints::{
-    CONFIG, Checkpoint, CheckpointError, EMA, FILES, MANIFEST, MODEL, Manifest, ManifestEntry, OPTIMIZER, STATE, State,
-    Writer,
+    CONFIG, Checkpoint, CheckpointError, EMA, FILES, MANIFEST, MODEL, Manifest, ManifestEntry, OPTIMIZER,
+    STATE, State, Writer,
 };
 use proptest::prelude::*;
 use support::{Run, folder, latest, names, optimizer, path_of, replace, state_text, tensors, write};
@@ -199,7 +199,10 @@ fn what_cannot_be_read_is_an_error_and_no_damage() {
             fs::remove_file(&path).unwrap();
             way(&path);
             let error = checkpoints::latest::<Run>(folder.path()).unwrap_err();
-            assert!(matches!(&error, CheckpointError::Unreadable { .. }) && !error.is_damage(), "{name}: {error}");
+            assert!(
+                matches!(&error, CheckpointError::Unreadable { .. }) && !error.is_damage(),
+                "{name}: {error}"
+            );
             assert!(error.to_string().contains(&format!("step-00000004/{name}: cannot be read")), "{error}");
             assert_eq!(names(folder.path()), ["step-00000002", "step-00000004"]);
         }

@@ -157,6 +157,9 @@ mod tests {
         assert!(error.to_string().contains("found a link"), "{error}");
         assert_eq!(fs::read(&target).unwrap(), b"kept");
         let new = folder.path().join("new");
-        assert_eq!(open_own(&new, File::options().create(true).append(true)).unwrap().metadata().unwrap().len(), 0);
+        assert_eq!(
+            open_own(&new, File::options().create(true).append(true)).unwrap().metadata().unwrap().len(),
+            0
+        );
     }
 }

@@ -62,7 +62,8 @@ impl UNetConfig {
     /// How many numbers are learned; `u64::MAX` for more than that.
     #[must_use]
     pub fn parameter_count(&self) -> u64 {
-        let numbers = |(_, shape): &Parameter| shape.iter().fold(1_u64, |n, &size| n.saturating_mul(size as u64));
+        let numbers =
+            |(_, shape): &Parameter| shape.iter().fold(1_u64, |n, &size| n.saturating_mul(size as u64));
         self.parameters().iter().fold(0, |sum, parameter| sum.saturating_add(numbers(parameter)))
     }
 }
