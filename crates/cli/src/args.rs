@@ -1,11 +1,14 @@
 //! The command line: sub-commands, and which code each of them runs.
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
+use crate::diagnostics::Diagnostics;
 use crate::failure;
 use crate::flags::Global;
 use crate::memory;
@@ -60,13 +63,21 @@ pub(crate) enum Command {
 pub(crate) fn parse() -> Result<Cli, anyhow::Result<ExitCode>> {
     let matches = with_negative_numbers(Cli::command()).try_get_matches();
     matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
-        let printed = error.print();
+        // A value of the user's goes into the explanation as it is. clap's own colours are lost with it.
+        let printed = match std::env::args_os().any(|arg| is_unprintable(&arg)) {
+            true => write!(Diagnostics, "{}", files::printable(&error.render().to_string())),
+            false => error.print(),
+        };
         if error.use_stderr() {
             return Ok(ExitCode::from(failure::USAGE));
         }
         // Help, and the version, are results.
         output::printed(printed.and_then(|()| std::io::stdout().flush())).map(|()| ExitCode::SUCCESS)
     })
+}
+
+fn is_unprintable(arg: &OsStr) -> bool {
+    matches!(files::printable_line(&arg.to_string_lossy()), Cow::Owned(_))
 }
 
 /// Takes `--count -1` for a wrong number and not for an unknown flag.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use config::ConfigError;
 use dataset::DatasetError;
 use tensor_io::TensorIoError;
-use trainer::{TrainerError, is_out_of_memory};
+use trainer::{CheckpointError, TrainerError, is_out_of_memory};
 
 use crate::diagnostics::Diagnostics;
 
@@ -23,7 +23,7 @@ const DIVERGED: u8 = 3;
 const DATA: u8 = 4;
 /// A checkpoint, or a file of weights, is not sound.
 const CHECKPOINT: u8 = 5;
-/// Disk or memory is full, or the run is in use by another process.
+/// Disk or memory is full, the run is in use by another process, or its files cannot be read.
 pub(crate) const RESOURCES: u8 = 6;
 
 /// A mistake in flags or configuration, as opposed to something that failed.
@@ -88,6 +88,14 @@ fn unboxed<'a>(
     })
 }
 
+/// One that cannot be read may be sound: what is in the way is outside of it.
+fn code_of_checkpoint(error: &CheckpointError) -> u8 {
+    match error {
+        CheckpointError::Unreadable { .. } | CheckpointError::File { .. } => RESOURCES,
+        _ => CHECKPOINT,
+    }
+}
+
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     // The same crate writes results, which are no data.
     let writing = matches!(cause.downcast_ref(), Some(DatasetError::Io { action: "write", .. }));
@@ -98,7 +106,8 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(TrainerError::NonFinite { .. } | TrainerError::NonFiniteWeights { .. }), _) => Some(DIVERGED),
         (Some(TrainerError::InUse { .. }), _) => Some(RESOURCES),
-        (Some(TrainerError::Checkpoint(_)), _) => Some(CHECKPOINT),
+        (Some(TrainerError::Checkpoint(error)), _) => Some(code_of_checkpoint(error)),
+        (Some(TrainerError::Replaced { .. }), _) => Some(RESOURCES),
         (_, Some(TensorIoError::Read(_) | TensorIoError::Mismatch { .. })) => Some(CHECKPOINT),
         _ => None,
     }
@@ -129,7 +138,8 @@ fn chain_text(error: &anyhow::Error) -> String {
 
 /// The last line of a failed program.
 fn report(message: &str, verbose: bool) {
-    let message = if verbose { message.to_owned() } else { one_line(message) };
+    // A name in it may hold anything.
+    let message = if verbose { files::printable(message).into_owned() } else { one_line(message) };
     let _ = writeln!(Diagnostics, "error: {message}");
 }
 
@@ -141,7 +151,7 @@ fn one_line(message: &str) -> String {
             "{line}; train --batch auto finds how many images fit; else fewer images at once, or a smaller model"
         );
     }
-    line.to_owned()
+    files::printable_line(line).into_owned()
 }
 
 fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
@@ -152,7 +162,6 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trainer::CheckpointError;
 
     #[test]
     fn exit_codes_tell_usage_from_failure() {
@@ -168,6 +177,12 @@ mod tests {
         let path = std::path::PathBuf::from("a");
         let hurt = TrainerError::from(CheckpointError::altered(&path, "size", 8, 4));
         assert_eq!(code(Err(hurt.into())), format!("{:?}", ExitCode::from(5)));
+        let unreadable = CheckpointError::Unreadable {
+            path: path.clone(),
+            source: io::ErrorKind::PermissionDenied.into(),
+        };
+        let unreadable = TrainerError::from(unreadable);
+        assert_eq!(code(Err(unreadable.into())), format!("{:?}", ExitCode::from(6)));
         let full = TrainerError::File { path, source: io::ErrorKind::StorageFull.into() };
         assert_eq!(code(Err(full.into())), format!("{:?}", ExitCode::from(6)));
         let boxed = TrainerError::Caller(Box::new(io::Error::from(io::ErrorKind::StorageFull)));
@@ -186,6 +201,7 @@ mod tests {
 
     #[test]
     fn frames_are_cut_and_memory_gets_advice() {
+        assert_eq!(one_line("a\u{1b}]52;c;eA==\u{7}.png"), "a\\u001b]52;c;eA==\\u0007.png");
         assert_eq!(one_line("\n shape mismatch \nframe #0: c10::Error"), "shape mismatch");
         assert!(one_line("CUDA out of memory. Tried to allocate").contains("--batch auto"));
     }

@@ -42,6 +42,9 @@ pub(crate) struct ModelArgs {
     /// Precision of the network: auto, f32, tf32 or bf16
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub(crate) precision: String,
+    /// Take a run whose images are larger than its weights let expect
+    #[arg(long)]
+    pub(crate) any_size: bool,
 }
 
 /// A checkpoint holds two networks.

@@ -1,7 +1,7 @@
 //! The `ddpm` program: flags and configuration in, the library crates at work, one-line errors out.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 training diverged, 4 wrong data, 5 a checkpoint that is
-//! not sound, 6 disk or memory full or the run in use, 130 and 143 stopped by SIGINT and SIGTERM after saving.
+//! not sound, 6 disk or memory full, the run in use or its files unreadable, 130 and 143 stopped by SIGINT and SIGTERM after saving.
 
 mod args;
 mod commands;
@@ -18,6 +18,7 @@ mod model;
 mod output;
 mod paths;
 mod progress;
+mod run_data;
 mod sampler_flags;
 mod signals;
 

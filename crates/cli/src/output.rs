@@ -155,10 +155,10 @@ pub(crate) fn answer(
     }
 }
 
-/// Writes lines to standard output.
+/// Writes lines to standard output. What a terminal would obey is escaped, which leaves JSON what it is.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    printed(writeln!(out, "{text}").and_then(|()| out.flush()))
+    printed(writeln!(out, "{}", files::printable(text)).and_then(|()| out.flush()))
 }
 
 /// What has come of writing to standard output. A reader that has gone, as after `| head`, wants no more: that is no

@@ -25,6 +25,7 @@ mod presets;
 mod resolve;
 mod run;
 mod schedule;
+mod sizes;
 mod suggest;
 mod text;
 mod train;

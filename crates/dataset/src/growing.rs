@@ -125,7 +125,11 @@ mod tests {
             let part = all.slice_axis(Axis(0), (growing.count()..end).into());
             growing.append(part).unwrap();
             let read = read_npy(&path).unwrap();
-            assert_eq!(read, AnyArray::U8(all.slice_axis(Axis(0), (..end).into()).to_owned().into_dyn()), "{end}");
+            assert_eq!(
+                read,
+                AnyArray::U8(all.slice_axis(Axis(0), (..end).into()).to_owned().into_dyn()),
+                "{end}"
+            );
         }
         assert!(matches!(
             growing.append(Array4::zeros((1, 3, 2, 1)).view()),

@@ -70,8 +70,10 @@ impl Interpolate {
         setup.one_class()?;
         let (loaded, size) = (&setup.loaded, frame::size(&setup.loaded));
         let rows = self.rows(&setup)?;
-        let to = Source { file: self.to.as_deref(), index: self.to_index, flags: ("--to", "--to-index") };
-        let (from, to) = (self.image.source().read_as(loaded, size)?, to.read_as(loaded, size)?);
+        let from = self.image.source();
+        let to =
+            Source { file: self.to.as_deref(), index: self.to_index, flags: ("--to", "--to-index"), ..from };
+        let (from, to) = (from.read_as(loaded, size)?, to.read_as(loaded, size)?);
         let pair = (frame::x_0(&from, loaded)?, frame::x_0(&to, loaded)?);
 
         let begun = Instant::now();

@@ -30,7 +30,7 @@ use tracing::{info, warn};
 use crate::flags::{Global, ModelArgs};
 use crate::output;
 use crate::paths;
-use crate::paths::OutputFolder;
+use crate::paths::{DataSource, OutputFolder};
 use edits::Edits;
 use plan::{Plan, Wishes};
 use sampling::Sampling;
@@ -60,6 +60,9 @@ Examples:
 pub(crate) struct Figures {
     #[command(flatten)]
     model: ModelArgs,
+    /// The images of the run, where they are not at the recorded place [default: there, if the hash agrees]
+    #[arg(long, value_name = "SRC")]
+    data: Option<DataSource>,
     /// Draw these figures only: numbers and ranges such as 1,2,7-9
     #[arg(long, value_name = "LIST")]
     only: Option<String>,
@@ -90,7 +93,7 @@ impl Figures {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let wanted = only::parse(self.only.as_deref())?;
         output::try_folder("--out", &self.out, &["report.html".to_owned()])?;
-        let subject = Subject::open(&self.model, global)?;
+        let subject = Subject::open(&self.model, self.data.as_deref(), global)?;
         let on_gpu = subject.loaded.as_ref().is_some_and(|loaded| loaded.device.is_cuda());
         let wishes = Wishes { samples: self.samples, steps: self.steps, quick: self.quick };
         let plan = Plan::new(subject.schedule.steps(), on_gpu, wishes)?;

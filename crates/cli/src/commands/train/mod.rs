@@ -25,6 +25,7 @@ use crate::memory;
 use crate::model::RUNS;
 use crate::output;
 use crate::paths::{self, DataSource, InputPath, OutputFolder};
+use crate::run_data;
 use crate::signals::Signals;
 use batch::BatchSize;
 use feed::Feed;
@@ -145,7 +146,7 @@ impl Train {
     /// `--resume` asks anew, as memory may have become short.
     fn found_before(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<Option<usize>> {
         let path = folder.config_path();
-        if self.resume || !path.exists() {
+        if self.resume || path.symlink_metadata().is_err() {
             return Ok(None);
         }
         let before = config::read_run(&path)?.train;
@@ -166,8 +167,8 @@ impl Train {
             None => crate::model::newest_run(Path::new(RUNS))?,
         };
         let path = run.join("config.toml");
-        if !path.is_file() {
-            bail_usage!("--resume: {} is no run folder (it has no config.toml)", run.display());
+        if !trainer::is_run(&run)? {
+            bail_usage!("--resume: {} is no run folder (config.toml and checkpoints)", run.display());
         }
         let mut config = config::read_run(&path)?;
         for change in self.changes()? {
@@ -177,6 +178,9 @@ impl Train {
             config = config.with(&change)?;
         }
         config::validate(&config)?;
+        config.check_images()?;
+        // The folder may be somebody else's, and name `/`.
+        run_data::check_extent(&config)?;
         let dataset = config::open(&config.data)?;
         config.settle_classes(dataset.classes())?;
         let known = config.images.as_ref().map(|images| images.sha256.as_str());
@@ -193,7 +197,8 @@ impl Train {
     /// Writes the configuration of a new run, or checks it against the one that is there.
     fn settle_config(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<()> {
         let path = folder.config_path();
-        if path.exists() && !self.resume {
+        // One that is there and cannot be read is not replaced.
+        if !self.resume && path.symlink_metadata().is_ok() {
             let mut differing = config::differences(&config::read_run(&path)?, config)?;
             // Other data has other counts and hashes; what the user has changed tells more.
             if differing.iter().any(|line| !line.starts_with("images.")) {
@@ -228,11 +233,16 @@ impl Plan {
             memory::keep_freed();
         }
         let schedule = config.schedule.build()?;
-        let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
-        let mut trainer = Trainer::new(net.params(), &schedule, &config.train, config.seed, device)?;
         let text = config::to_toml(config)?;
         let fit = Fit { folder, config: &text, stop: &signals.stop };
-        let resumed = fit.resume(&mut trainer)?;
+        let newest = fit.newest()?;
+        if let Some(checkpoint) = &newest {
+            // Before a network is built, which takes as much memory as the configuration likes.
+            unet::check_weights(&config.model, &checkpoint.model_path())?;
+        }
+        let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
+        let mut trainer = Trainer::new(net.params(), &schedule, &config.train, config.seed, device)?;
+        let resumed = fit.restore(&mut trainer, newest.as_ref())?;
         // From here on there is something to save.
         signals.hold();
         let first = trainer.steps_done();
