@@ -4,11 +4,14 @@ use std::path::Path;
 
 use tensor_file::{MAX_FILE_BYTES, read_header};
 
-use crate::layout::{EMA, FILES, MODEL, OPTIMIZER, STATE, step_of};
+use crate::layout::{EMA, MODEL, OPTIMIZER, STATE, step_of};
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::{CheckpointError, agreement, read, state};
 
-/// Bytes of a file of another name than [`FILES`], which nothing reads: 64 MiB.
+/// What may be large.
+const TENSOR_FILES: [&str; 3] = [MODEL, EMA, OPTIMIZER];
+
+/// Bytes of any other file: 64 MiB, more than any of them is read of.
 const MAX_OTHER_BYTES: u64 = 64 << 20;
 
 /// Checks that a folder is a whole checkpoint as it was written: every file of the manifest has its size and
@@ -28,7 +31,7 @@ pub(crate) fn verified_state(folder: &Path) -> Result<Vec<u8>, CheckpointError> 
     for entry in &manifest.files {
         check_size(folder, entry)?;
     }
-    for name in [MODEL, EMA, OPTIMIZER] {
+    for name in TENSOR_FILES {
         read_header(&folder.join(name))?;
     }
     let mut text = Vec::new();
@@ -65,7 +68,8 @@ fn check_size(folder: &Path, entry: &ManifestEntry) -> Result<(), CheckpointErro
     let path = folder.join(&entry.name);
     let metadata = read::open(&path)?.metadata();
     let found = metadata.map_err(|source| CheckpointError::of_read(&path, source))?.len();
-    let most = if FILES.contains(&entry.name.as_str()) { MAX_FILE_BYTES } else { MAX_OTHER_BYTES };
+    let holds_tensors = TENSOR_FILES.contains(&entry.name.as_str());
+    let most = if holds_tensors { MAX_FILE_BYTES } else { MAX_OTHER_BYTES };
     if found > most {
         return Err(CheckpointError::altered(
             &path,

@@ -222,7 +222,7 @@ fn a_checkpoint_of_a_newer_program_is_not_passed_over() {
 /// Terabytes that take no room on a disk: they are refused by header and size, not hashed.
 #[test]
 fn sparse_files_are_refused_before_they_are_hashed() {
-    for name in [MODEL, "notes.bin"] {
+    for name in [MODEL, CONFIG, "notes.bin"] {
         let folder = folder(&[2, 4]);
         let path = path_of(folder.path(), 4);
         fs::File::create(path.join(name)).unwrap().set_len(63 << 30).unwrap();

@@ -40,14 +40,14 @@ pub(super) fn guidance(
         return Ok(Err(how.to_owned()));
     };
     let args = ModelArgs {
-        run: Some(run.path.clone().into()),
+        run: Some(run.clone().into()),
         model: None,
         weights: Weights::Ema,
         precision: "auto".to_owned(),
         any_size: false,
     };
     let mut figure = draw(&Loaded::open(&args, global)?, plan, seed, global)?;
-    let name = run.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = run.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     figure
         .caption
         .push_str(&format!(" From another run, {name}: the one of the other figures has no classes."));

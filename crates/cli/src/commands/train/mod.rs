@@ -183,6 +183,16 @@ impl Train {
         run_data::check_extent(&config)?;
         let dataset = config::open(&config.data)?;
         config.settle_classes(dataset.classes())?;
+        let shape = config.images.as_ref().map(|images| (images.height, images.width, images.channels));
+        if shape != Some(dataset.shape()) {
+            bail!(
+                "the images of {} are {:?} (height, width, channels), the configuration of the run in {} says {:?}",
+                config.data.source,
+                dataset.shape(),
+                run.display(),
+                shape.unwrap_or_default()
+            );
+        }
         let known = config.images.as_ref().map(|images| images.sha256.as_str());
         if known != Some(dataset.fingerprint()?.as_str()) {
             bail!(

@@ -47,7 +47,7 @@ const TRAIN: &str = "train --preset tiny-16 --run run --set train.steps=6 --set 
 const COMMANDS: [&str; 17] = [
     "sample --run run --count 2 --sampler ddim --steps 2 --out out",
     "sample --model run/checkpoints/step-00000006 --count 2 --sampler ddim --steps 2 --out out",
-    "edit vary --run run --index 0 --count 1 --steps 2 --sampler ddim --out out",
+    "edit vary --run run --index 0 --t-start 5 --count 1 --sampler ddim --out out",
     "edit interpolate --run run --index 0 --to-index 1 --count 3 --t-start 10 --out out",
     "edit inpaint --run run --index 0 --box 4,4,4,4 --steps 2 --jump 1 --resample 1 --count 1 --out out",
     "edit outpaint --run run --index 0 --right 8 --steps 2 --jump 1 --resample 1 --count 1 --out out",
