@@ -1,5 +1,6 @@
 //! The `[data]` group: from what the user names to images.
 
+use std::io;
 use std::path::Path;
 
 use dataset::{Dataset, DatasetError, Fit, OnBad, OpenOptions, Source};
@@ -73,8 +74,17 @@ impl DataConfig {
             unpacked_limit: self.unpacked_limit()?.map(|mib| mib << 20),
             ..OpenOptions::default()
         };
-        let source = Source::detect(&self.source).map_err(explain)?;
+        let source = Source::detect(&self.at_home()?).map_err(explain)?;
         Dataset::open(&source, &options).map_err(explain)
+    }
+
+    /// The source with the home folder in place of a leading `~`.
+    pub(crate) fn at_home(&self) -> Result<String, ConfigError> {
+        let wrong = |error| ConfigError::DataPath { data: self.source.clone(), error };
+        let path = files::expand_home(Path::new(&self.source)).map_err(wrong)?;
+        path.to_str().map(ToOwned::to_owned).ok_or_else(|| {
+            wrong(io::Error::new(io::ErrorKind::InvalidData, "the name of the home folder is not UTF-8"))
+        })
     }
 
     /// How other aspect ratios become square.

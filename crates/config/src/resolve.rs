@@ -75,12 +75,18 @@ const ANY: ImageShape = ImageShape { height: 32, width: 32, channels: 1, classes
 /// The data by its whole path: a run resumed from another folder must find it, also where it is a part such as
 /// `photos:test`.
 fn located(mut data: DataConfig) -> Result<DataConfig, ConfigError> {
+    data.source = data.at_home()?;
     let (path, part) = Split::of_spec(&data.source);
     if Path::new(path).exists() {
         let absolute = fs::canonicalize(path)
             .map_err(|error| ConfigError::DataPath { data: data.source.clone(), error })?;
-        let part = part.map(|part| format!(":{part}")).unwrap_or_default();
-        data.source = format!("{}{part}", absolute.to_string_lossy());
+        // A folder on the way may have a name that is not UTF-8, which no configuration can hold. Then what the user wrote
+        // has to do: from this folder it is found.
+        let texts = [Some(absolute), std::path::absolute(path).ok()];
+        if let Some(text) = texts.iter().flatten().find_map(|path| path.to_str()) {
+            let part = part.map(|part| format!(":{part}")).unwrap_or_default();
+            data.source = format!("{text}{part}");
+        }
     }
     Ok(data)
 }
@@ -202,6 +208,29 @@ mod tests {
             error.is_data() && error.to_string().ends_with(": --set data.unpacked_limit=10241"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_home_folder_is_found_in_any_layer() {
+        let home = std::env::home_dir().unwrap();
+        let named =
+            data_group("images", &toml::from_str("[data]\nsource = \"~/no such photos:test\"").unwrap());
+        let text = located(named.unwrap()).unwrap().source;
+        assert_eq!(text, format!("{}:test", home.join("no such photos").display()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn data_behind_a_name_that_is_not_utf_8_is_kept_as_written() {
+        use std::os::unix::ffi::OsStringExt;
+        let folder = tempfile::tempdir().unwrap();
+        let strange = folder.path().join(std::ffi::OsString::from_vec(b"a\xff".to_vec()));
+        fs::create_dir(&strange).unwrap();
+        let link = folder.path().canonicalize().unwrap().join("link");
+        std::os::unix::fs::symlink(&strange, &link).unwrap();
+        let mut data = data_group("images", &Table::new()).unwrap();
+        data.source = link.display().to_string();
+        assert_eq!(located(data.clone()).unwrap().source, data.source);
     }
 
     #[test]

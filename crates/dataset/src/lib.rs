@@ -26,6 +26,7 @@ mod decode;
 mod embedded;
 mod error;
 mod folder;
+mod growing;
 mod idx;
 mod image_archive;
 mod image_file;
@@ -60,6 +61,7 @@ pub use cifar::{CIFAR10_CLASSES, CifarBatch, CifarKind, parse_cifar, recognise_c
 pub use convert::{from_model, to_model};
 pub use embedded::FASHION_MNIST_CLASSES;
 pub use error::DatasetError;
+pub use growing::GrowingNpy;
 pub use idx::parse_idx;
 pub use image_file::{encode_png, image_size, parse_image, read_image, resize, save_png};
 pub use kind_of_file::FileKind;

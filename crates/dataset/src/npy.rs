@@ -151,7 +151,7 @@ where
     S: Data<Elem = T>,
     D: Dimension,
 {
-    files::write_atomic_with(path, |writer| encode_npy(writer, array))
+    files::write_output_with(path, |writer| encode_npy(writer, array))
         .map_err(|e| DatasetError::io(path, "write", e))
 }
 
@@ -169,6 +169,19 @@ where
     let mut npy = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(writer).begin_nd()?;
     npy.extend(array.iter().copied())?;
     npy.finish()
+}
+
+/// [`encode_npy`] of u8 numbers that are read while they are written.
+pub(crate) fn encode_bytes(writer: &mut impl Write, shape: &[usize], from: &mut dyn Read) -> io::Result<()> {
+    let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+    let mut npy = npyz::WriteOptions::<u8>::new().default_dtype().shape(&shape).writer(writer).begin_nd()?;
+    let mut part = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut part)? {
+            0 => return npy.finish(),
+            n => npy.extend(part[..n].iter().copied())?,
+        }
+    }
 }
 
 #[cfg(test)]

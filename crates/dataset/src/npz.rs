@@ -11,7 +11,7 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 use crate::array::AnyArray;
 use crate::error::DatasetError;
 use crate::limits::{Inflation, open_regular};
-use crate::npy::{encode_npy, parse_data};
+use crate::npy::{encode_bytes, encode_npy, parse_data};
 use crate::npy_header::read_header;
 
 const FORMAT: &str = "npz";
@@ -165,7 +165,24 @@ pub(crate) fn refuse_zip64<R: Read + Seek>(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write_npz(path: &Path, arrays: &[(&str, AnyArray)]) -> Result<(), DatasetError> {
-    files::write_atomic_with(path, |writer| encode_npz(writer, arrays))
+    write_npz_with(path, None, arrays)
+}
+
+/// Images that are read while they are written.
+pub(crate) struct Images<'a> {
+    /// `[n, h, w, c]`.
+    pub(crate) shape: [usize; 4],
+    /// As many bytes as the shape says.
+    pub(crate) from: &'a mut dyn Read,
+}
+
+/// [`write_npz`] with an array `images` before the others.
+pub(crate) fn write_npz_with(
+    path: &Path,
+    images: Option<Images<'_>>,
+    arrays: &[(&str, AnyArray)],
+) -> Result<(), DatasetError> {
+    files::write_output_with(path, |writer| encode(writer, images, arrays))
         .map_err(|e| DatasetError::io(path, "write", e))
 }
 
@@ -174,17 +191,22 @@ pub fn write_npz(path: &Path, arrays: &[(&str, AnyArray)]) -> Result<(), Dataset
 /// # Errors
 /// Those of the stream; also for a name that comes twice.
 pub fn encode_npz(writer: impl Write + Seek, arrays: &[(&str, AnyArray)]) -> io::Result<()> {
+    encode(writer, None, arrays)
+}
+
+fn encode(
+    writer: impl Write + Seek,
+    images: Option<Images<'_>>,
+    arrays: &[(&str, AnyArray)],
+) -> io::Result<()> {
     let mut zip = ZipWriter::new(writer);
-    for (index, (name, array)) in arrays.iter().enumerate() {
-        if arrays[..index].iter().any(|(other, _)| other == name) {
-            return Err(io::Error::other(format!("the array name {name:?} comes twice")));
-        }
-        let options = FileOptions::default()
-            .compression_method(CompressionMethod::Stored)
-            .last_modified_time(DateTime::default())
-            .unix_permissions(0o644)
-            .large_file(true);
-        zip.start_file(format!("{name}.npy"), options)?;
+    let mut names: Vec<&str> = Vec::new();
+    if let Some(Images { shape, from }) = images {
+        start(&mut zip, "images", &mut names)?;
+        encode_bytes(&mut zip, &shape, from)?;
+    }
+    for (name, array) in arrays {
+        start(&mut zip, name, &mut names)?;
         match array {
             AnyArray::U8(a) => encode_npy(&mut zip, a)?,
             AnyArray::I64(a) => encode_npy(&mut zip, a)?,
@@ -193,6 +215,24 @@ pub fn encode_npz(writer: impl Write + Seek, arrays: &[(&str, AnyArray)]) -> io:
         }
     }
     zip.finish()?.flush()
+}
+
+/// Begins the entry of an array.
+fn start<'a, W: Write + Seek>(
+    zip: &mut ZipWriter<W>,
+    name: &'a str,
+    names: &mut Vec<&'a str>,
+) -> io::Result<()> {
+    if names.contains(&name) {
+        return Err(io::Error::other(format!("the array name {name:?} comes twice")));
+    }
+    names.push(name);
+    let options = FileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644)
+        .large_file(true);
+    Ok(zip.start_file(format!("{name}.npy"), options)?)
 }
 
 #[cfg(test)]

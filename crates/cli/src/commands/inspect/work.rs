@@ -35,7 +35,7 @@ impl InspectWork {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let (model, _) = network::named(&self.preset, self.data.as_deref(), &self.set)?;
         model.validate()?;
-        output::finish(global, &counted(&model), || facts(&model).to_string())
+        output::answer(global, &counted(&model), || facts(&model).to_string())
     }
 }
 

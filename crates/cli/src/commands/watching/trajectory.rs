@@ -124,7 +124,7 @@ impl<'a> Trajectory<'a> {
         };
         let write = |(name, bytes): (&str, Vec<u8>)| {
             let path = folder.join(name);
-            files::write_atomic(&path, &bytes).with_context(|| path.display().to_string())?;
+            files::write_output(&path, &bytes).with_context(|| path.display().to_string())?;
             Ok(path)
         };
         [("trajectory.png", strip), (name, animation)].into_iter().map(write).collect()

@@ -5,6 +5,8 @@ mod damage;
 mod disk;
 mod faults;
 pub(crate) mod fuzz;
+#[cfg(unix)]
+mod hostile;
 mod images;
 mod kills;
 mod memory;
@@ -26,6 +28,8 @@ pub(crate) const CHECKS: &[&Check] = &[
     &disk::CHECK,
     &fuzz::CHECK,
     &bombs::CHECK,
+    #[cfg(unix)]
+    &hostile::CHECK,
     &values::CHECK,
     &images::CHECK,
     &pairs::CHECK,
