@@ -124,14 +124,15 @@ fn ended(place: &Place, output: &tests::Output, code: i32) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Runs the program in a shell with its streams led elsewhere; its exit code is in the file `code`.
+/// Runs the program in a shell with its streams led elsewhere; its exit code is in the file `code`, and what it says in
+/// `said`, because it may be more than a pipe holds.
 fn redirected(place: &Place, line: &str, how: &str) -> anyhow::Result<tests::Output> {
     let program = place.command(line)?;
     let how = how.replace("{}", "full");
     let (streams, pipe) = how.split_once('|').map_or((how.as_str(), ""), |(streams, pipe)| (streams, pipe));
     let pipe = if pipe.is_empty() { String::new() } else { format!("|{pipe}") };
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("{{ \"$0\" \"$@\" {streams}; echo $? > code; }} {pipe}")]);
+    shell.args(["-c", &format!("exec > said; {{ \"$0\" \"$@\" {streams}; echo $? > code; }} {pipe}")]);
     shell.arg(program.get_program()).args(program.get_args()).current_dir(place.path()).env_clear();
     shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
     Running::start(line, &mut shell)?.wait_within(PATIENCE)
