@@ -1,5 +1,6 @@
 //! What is left of a sampling that was ended early, and paths of all kinds.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test, and its helpers")]
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
