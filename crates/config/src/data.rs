@@ -31,20 +31,37 @@ pub struct DataConfig {
     pub limit: Option<usize>,
     /// What to do about images that cannot be read: fail or skip.
     pub on_bad: String,
+    /// MiB that one array or image of a compressed file may unpack to; absent for 16 MiB, or 200 times its compressed
+    /// size if that is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked_limit: Option<u64>,
 }
 
+/// Most MiB of [`DataConfig::unpacked_limit`].
+const MAX_UNPACKED: u64 = 16 << 10;
+
 impl DataConfig {
-    /// The same images without a border.
+    /// The same images without a border of their own.
     #[must_use]
     pub fn unpadded(&self) -> Self {
         Self { pad_to_multiple: None, ..self.clone() }
     }
 
-    /// Opens the images. `cache_dir` is where decoded images are kept for the next start.
+    /// Opens the images. `cache_dir` is where decoded images are kept for the next start. Labels that cannot be used
+    /// are left out.
     ///
     /// # Errors
     /// [`ConfigError::Value`], [`ConfigError::DataSource`], [`ConfigError::BadImages`], [`ConfigError::Data`].
     pub fn open(&self, cache_dir: Option<&Path>) -> Result<Dataset, ConfigError> {
+        self.open_with(cache_dir, false)
+    }
+
+    /// As [`DataConfig::open`]; labels that cannot be used are an error where they are required.
+    pub(crate) fn open_with(
+        &self,
+        cache_dir: Option<&Path>,
+        labels_required: bool,
+    ) -> Result<Dataset, ConfigError> {
         let options = OpenOptions {
             size: self.size,
             channels: self.channels,
@@ -53,6 +70,8 @@ impl DataConfig {
             limit: self.limit,
             on_bad: self.on_bad()?,
             cache_dir: cache_dir.map(Path::to_owned),
+            labels_required,
+            unpacked_limit: self.unpacked_limit()?.map(|mib| mib << 20),
             ..OpenOptions::default()
         };
         let source = Source::detect(&self.at_home()?).map_err(explain)?;
@@ -78,6 +97,16 @@ impl DataConfig {
         }
     }
 
+    /// MiB that are granted to compressed files.
+    pub(crate) fn unpacked_limit(&self) -> Result<Option<u64>, ConfigError> {
+        match self.unpacked_limit {
+            Some(mib) if !(1..=MAX_UNPACKED).contains(&mib) => {
+                Err(ConfigError::value("data", "unpacked_limit", mib, format!("1 to {MAX_UNPACKED} MiB")))
+            }
+            mib => Ok(mib),
+        }
+    }
+
     /// What to do about images that cannot be read.
     pub(crate) fn on_bad(&self) -> Result<OnBad, ConfigError> {
         match self.on_bad.as_str() {
@@ -98,6 +127,10 @@ pub(crate) fn explain(error: DatasetError) -> ConfigError {
             let near = nearest(spec, ["fashion-mnist"]).filter(|near| near != spec);
             let advice = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             ConfigError::DataSource { error, advice }
+        }
+        DatasetError::NoPart { .. } => ConfigError::DataSource { error, advice: String::new() },
+        DatasetError::Inflates { needed, .. } => {
+            ConfigError::Unpacks { mib: needed.div_ceil(1 << 20), error: Box::new(error) }
         }
         DatasetError::MixedSizes { .. } => {
             ConfigError::DataSource { error, advice: ": --set data.size=32".to_owned() }

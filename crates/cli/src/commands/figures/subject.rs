@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use dataset::Dataset;
+use dataset::{Dataset, Split};
 use ndarray::{Array4, Axis, stack};
 use schedule::Schedule;
 use tracing::{info, warn};
@@ -81,7 +81,10 @@ impl Subject {
     pub(super) fn held_out(&self) -> Option<Dataset> {
         let loaded = self.loaded.as_ref()?;
         let source = &self.data_config.source;
-        let bare = source.strip_suffix(":train").unwrap_or(source);
+        let (bare, part) = Split::of_spec(source);
+        if part.is_some_and(|part| part != Split::Train) {
+            return None;
+        }
         let held_out = DataConfig { source: format!("{bare}:test"), ..self.data_config.clone() };
         let data = config::open(&held_out).ok()?;
         check_shape(&data, loaded).ok().map(|()| data)

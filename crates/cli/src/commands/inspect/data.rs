@@ -23,7 +23,7 @@ const CLASSES: usize = 20;
   ddpm inspect data --data fashion-mnist:test --out grid.png
   ddpm inspect data --data photos/ --set data.size=64")]
 pub(crate) struct InspectData {
-    /// Images: a folder, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC", default_value = "fashion-mnist")]
     data: DataSource,
     /// Configuration whose network the border is for [default: by the data]
@@ -73,7 +73,7 @@ impl InspectData {
             "std": moments.iter().map(|m| m.std).collect::<Vec<_>>(),
             "min": moments.iter().map(|m| m.min).collect::<Vec<_>>(),
             "max": moments.iter().map(|m| m.max).collect::<Vec<_>>(),
-            "preset": preset, "padding": border, "padded": [height, width], "sha256": sha256, "out": self.out,
+            "notes": dataset.notes(), "flip": config.train.flip, "preset": preset, "padding": border, "padded": [height, width], "sha256": sha256, "out": self.out,
         });
         output::answer(global, &summary, || {
             let colour = if channels == 1 { "grey" } else { "colour" };
@@ -86,17 +86,27 @@ impl InspectData {
                 ("mean", format!("{} in [-1, 1]", each(|m| m.mean))),
                 ("std", each(|m| m.std)),
                 ("range", format!("{} to {}", each(|m| m.min), each(|m| m.max))),
+                ("flip", flip_text(config.train.flip).to_owned()),
                 ("network", format!("preset {preset}: {}", border_text(border, height, width))),
                 ("sha256", sha256.clone()),
             ];
             if dataset.skipped() > 0 {
                 facts.push(("skipped", format!("{} that cannot be read", grouped(dataset.skipped()))));
             }
+            facts.extend(dataset.notes().iter().map(|note| ("note", note.clone())));
             if let Some(path) = &self.out {
                 facts.push(("grid", path.display().to_string()));
             }
             format!("{}\n\n{}", Table::facts(facts), class_table(names, &counts))
         })
+    }
+}
+
+fn flip_text(flip: bool) -> &'static str {
+    if flip {
+        "half of the images are mirrored in training (train.flip = true)"
+    } else {
+        "no image is mirrored in training (train.flip = false)"
     }
 }
 

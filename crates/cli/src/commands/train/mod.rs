@@ -38,7 +38,11 @@ use watch::Watch;
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
-  ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda"
+  ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
+
+Of a set in parts (train, validation, test) the training part is used; --data photos:test takes another one.
+Half of the images are mirrored left to right where train.flip = true: by default for the embedded set and by the preset
+ddpm-cifar10, not for other data. --set train.flip=true turns it on for images without a left and a right."
 )]
 pub(crate) struct Train {
     /// Configuration by name: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16 [default: by the data]
@@ -47,7 +51,7 @@ pub(crate) struct Train {
     /// Configuration file; what it leaves out comes from the preset
     #[arg(long, value_name = "FILE")]
     config: Option<InputPath>,
-    /// Images: a folder, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC")]
     data: Option<DataSource>,
     /// What to do about images that cannot be read: fail, after all were looked at, or skip [default: fail]
@@ -178,7 +182,7 @@ impl Train {
         }
         config::validate(&config)?;
         let dataset = config::open(&config.data)?;
-        config.settle_classes(dataset.classes())?;
+        config.settle_labels(&dataset)?;
         let known = config.images.as_ref().map(|images| images.sha256.as_str());
         if known != Some(dataset.fingerprint()?.as_str()) {
             bail!(
@@ -236,6 +240,13 @@ impl Plan {
         // From here on there is something to save.
         signals.hold();
         let first = trainer.steps_done();
+        self.dataset.notes().iter().for_each(|note| info!("--data: {note}"));
+        if config.train.flip {
+            info!(
+                "half of the images are mirrored left to right (train.flip = true); --set train.flip=false for letters, \
+                 digits and other images that must not be"
+            );
+        }
         let (height, width, channels) = self.dataset.shape();
         let classes = config.model.classes.map(|n| format!(" of {n} classes")).unwrap_or_default();
         info!(
