@@ -137,17 +137,20 @@ mod tests {
     use super::*;
 
     fn wrong<T: TryFrom<OsString, Error = String>>(value: &str) -> String {
-        T::try_from(value.into()).err().unwrap()
+        T::try_from(OsString::from(value)).err().unwrap()
     }
 
     #[test]
     fn a_tilde_is_the_home_folder_in_every_flag() {
         let home = std::env::home_dir().unwrap();
-        assert_eq!(*OutputFolder::try_from("~/x".into()).unwrap(), *home.join("x"));
-        assert_eq!(*OutputFile::try_from("~/x".into()).unwrap(), *home.join("x"));
-        assert_eq!(*InputPath::try_from("~".into()).unwrap(), *home);
-        assert_eq!(DataSource::try_from("~/x:test".into()).unwrap().deref(), text(&home.join("x:test")));
-        assert_eq!(DataSource::try_from("fashion-mnist".into()).unwrap().deref(), "fashion-mnist");
+        assert_eq!(*OutputFolder::try_from(OsString::from("~/x")).unwrap(), *home.join("x"));
+        assert_eq!(*OutputFile::try_from(OsString::from("~/x")).unwrap(), *home.join("x"));
+        assert_eq!(*InputPath::try_from(OsString::from("~")).unwrap(), *home);
+        assert_eq!(
+            DataSource::try_from(OsString::from("~/x:test")).unwrap().deref(),
+            text(&home.join("x:test"))
+        );
+        assert_eq!(DataSource::try_from(OsString::from("fashion-mnist")).unwrap().deref(), "fashion-mnist");
     }
 
     #[test]

@@ -80,11 +80,11 @@ fn located(mut data: DataConfig) -> Result<DataConfig, ConfigError> {
     if Path::new(path).exists() {
         let absolute = fs::canonicalize(path)
             .map_err(|error| ConfigError::DataPath { data: data.source.clone(), error })?;
+        let part = part.map(|part| format!(":{part}")).unwrap_or_default();
         // A folder on the way may have a name that is not UTF-8, which no configuration can hold. Then what the user wrote
         // has to do: from this folder it is found.
         let texts = [Some(absolute), std::path::absolute(path).ok()];
         if let Some(text) = texts.iter().flatten().find_map(|path| path.to_str()) {
-            let part = part.map(|part| format!(":{part}")).unwrap_or_default();
             data.source = format!("{text}{part}");
         }
     }

@@ -32,8 +32,9 @@ impl GrowingNpy {
     /// [`DatasetError::Io`].
     pub fn create(path: &Path, item: [usize; 3]) -> Result<Self, DatasetError> {
         let wrong = |e| DatasetError::io(path, "write", e);
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(wrong(error)),
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_file() => fs::remove_file(path).map_err(wrong)?,
+            // Below, what is there and no file is an error.
             _ => {}
         }
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(wrong)?;
@@ -136,6 +137,17 @@ mod tests {
             Err(DatasetError::Shape { .. })
         ));
         assert_eq!(growing.count(), 11);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        let error = GrowingNpy::create(&path, [2, 3, 1]).unwrap_err();
+        assert!(matches!(error, DatasetError::Io { action: "write", .. }), "{error}");
+        assert!(path.is_symlink() && !folder.path().join("elsewhere").exists());
     }
 
     #[test]

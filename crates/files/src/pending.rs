@@ -17,7 +17,9 @@ const NAME_CHARS: usize = 48;
 pub struct PendingFile {
     file: File,
     temporary: PathBuf,
-    target: Target,
+    path: PathBuf,
+    /// What is at `path` is written to and not replaced.
+    into_stream: bool,
     committed: bool,
 }
 
@@ -46,21 +48,23 @@ impl PendingFile {
     }
 
     fn of(target: Target) -> io::Result<Self> {
-        let (file, temporary) = match &target {
-            Target::File { path, before } => temporary(path, before.as_ref())?,
-            Target::Stream(_) => temporary(&env::temp_dir().join("ddpm-output"), None)?,
-        };
-        let mut pending = Self { file, temporary, target, committed: false };
-        match &pending.target {
+        match target {
             Target::File { path, before } => {
-                if let Some(before) = before {
+                let (file, temporary) = temporary(&path, before.as_ref())?;
+                let pending = Self { file, temporary, path, into_stream: false, committed: false };
+                if let Some(before) = &before {
                     keep(&pending.file, before)?;
                 }
-                faults::pass("created", path)?;
+                faults::pass("created", &pending.path)?;
+                Ok(pending)
             }
-            Target::Stream(_) => pending.forget_name(),
+            Target::Stream(path) => {
+                let (file, temporary) = temporary(&env::temp_dir().join("ddpm-output"), None)?;
+                let mut pending = Self { file, temporary, path, into_stream: true, committed: false };
+                pending.forget_name();
+                Ok(pending)
+            }
         }
-        Ok(pending)
     }
 
     /// A second handle that shares the position.
@@ -84,13 +88,11 @@ impl PendingFile {
     /// # Errors
     /// Those of the file system; what was at the final name before is then still there.
     pub fn commit(mut self) -> io::Result<()> {
-        let path = match &self.target {
-            Target::File { path, .. } => path,
-            Target::Stream(path) => {
-                self.file.rewind()?;
-                return io::copy(&mut self.file, &mut open_stream(path)?).map(drop);
-            }
-        };
+        if self.into_stream {
+            self.file.rewind()?;
+            return io::copy(&mut self.file, &mut open_stream(&self.path)?).map(drop);
+        }
+        let path = &self.path;
         faults::pass("written", path)?;
         sync_file(&self.file, path)?;
         faults::pass("synced", path)?;

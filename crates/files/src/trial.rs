@@ -13,6 +13,10 @@ use crate::target::{Target, is_pipe, open_stream};
 /// # Errors
 /// What would keep the file from being written; a disk that fills up later cannot be known.
 pub fn try_output(path: &Path) -> io::Result<()> {
+    output(path).map_err(|error| explained(path, error))
+}
+
+fn output(path: &Path) -> io::Result<()> {
     match Target::output(path)? {
         Target::Stream(path) if is_pipe(&path) => Ok(()),
         Target::Stream(path) => open_stream(&path).map(drop),
@@ -28,8 +32,24 @@ pub fn try_output(path: &Path) -> io::Result<()> {
 /// # Errors
 /// What would keep a file from being written.
 pub fn try_folder(path: &Path) -> io::Result<()> {
+    folder(path).map_err(|error| explained(path, error))
+}
+
+fn folder(path: &Path) -> io::Result<()> {
     let _made = Made::folder(path)?;
     remove(temporary(&path.join("trial"), None)?.1)
+}
+
+/// The system does not say which of the names on the way is a file.
+fn explained(path: &Path, error: io::Error) -> io::Error {
+    let is_file = |path: &&Path| path.exists() && !path.is_dir();
+    match path.ancestors().skip(1).find(is_file) {
+        Some(file) if error.kind() == io::ErrorKind::NotADirectory => {
+            let text = format!("{} is a file, expected a folder", file.display());
+            io::Error::new(error.kind(), text)
+        }
+        _ => error,
+    }
 }
 
 fn remove(temporary: PathBuf) -> io::Result<()> {
@@ -98,7 +118,9 @@ mod tests {
         fs::write(at("file"), "mine").unwrap();
         fs::create_dir(at("folder")).unwrap();
         for below in ["file/out", "file/out/deeper"] {
-            assert!(try_folder(&at(below)).is_err() && try_output(&at(below)).is_err(), "{below}");
+            for error in [try_folder(&at(below)).unwrap_err(), try_output(&at(below)).unwrap_err()] {
+                assert!(error.to_string().ends_with("file is a file, expected a folder"), "{below}: {error}");
+            }
         }
         assert_eq!(try_folder(&at("file")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
         assert_eq!(try_output(&at("folder")).unwrap_err().kind(), io::ErrorKind::IsADirectory);

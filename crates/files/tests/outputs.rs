@@ -1,5 +1,6 @@
 //! What is at the name of an output: links, modes, pipes, devices, folders.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test, and its helpers")]
 
 use std::fs;
 use std::io::{self, Read, Write};

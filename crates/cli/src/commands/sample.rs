@@ -105,8 +105,8 @@ impl Sample {
             Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })?;
         let (seconds, done) = (begun.elapsed().as_secs_f64(), results.count());
-        // A trajectory that a signal has cut shows noise for samples.
-        let trajectory = watching.into_trajectory().filter(|_| done > 0);
+        // After a signal some of the images that it follows may be missing.
+        let trajectory = watching.into_trajectory().filter(|kept| kept.followed() <= done);
         // The samples are saved whatever comes of the drawing.
         let drawn = trajectory.as_ref().map(|kept| kept.save(&self.out)).transpose();
         let arrays = trajectory.map_or_else(Vec::new, Trajectory::arrays);

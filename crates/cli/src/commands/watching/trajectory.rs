@@ -103,6 +103,11 @@ impl<'a> Trajectory<'a> {
         Ok(())
     }
 
+    /// How many images it follows.
+    pub(crate) fn followed(&self) -> usize {
+        self.x_t.len_of(Axis(1))
+    }
+
     /// Draws the strip and the animation; returns their files.
     pub(crate) fn save(&self, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let (x_t, x_0) = (self.pixels(&self.x_t)?, self.pixels(&self.x_0)?);

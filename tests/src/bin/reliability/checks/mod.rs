@@ -2,6 +2,7 @@
 
 mod bombs;
 mod damage;
+mod diagnostics;
 mod disk;
 mod faults;
 pub(crate) mod fuzz;
@@ -12,6 +13,7 @@ mod kills;
 mod memory;
 mod nan;
 mod order;
+mod outputs;
 mod pairs;
 mod resume;
 mod signals;
@@ -36,4 +38,6 @@ pub(crate) const CHECKS: &[&Check] = &[
     &signals::CHECK,
     &nan::CHECK,
     &memory::CHECK,
+    &diagnostics::CHECK,
+    &outputs::CHECK,
 ];
