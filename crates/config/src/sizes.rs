@@ -94,14 +94,14 @@ mod tests {
     #[test]
     fn images_are_those_of_the_network() {
         config().check_images().unwrap();
-        let changes: [(&str, fn(&mut ImagesConfig)); 3] = [
-            ("height", |i| i.height = 4096),
-            ("width", |i| i.width = 4096),
-            ("channels", |i| i.channels = 3),
-        ];
-        for (field, change) in changes {
+        for field in ["height", "width", "channels"] {
             let mut config = config();
-            change(config.images.as_mut().unwrap());
+            let images = config.images.as_mut().unwrap();
+            match field {
+                "height" => images.height = 4096,
+                "width" => images.width = 4096,
+                _ => images.channels = 3,
+            }
             let message = config.check_images().unwrap_err().to_string();
             assert!(message.starts_with(&format!("images.{field} = ")), "{message}");
         }
