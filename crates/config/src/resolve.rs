@@ -8,6 +8,7 @@ use toml::Table;
 
 use crate::data::DataConfig;
 use crate::draft::{ImageShape, border_multiple};
+use crate::effects;
 use crate::error::ConfigError;
 use crate::layers::{Layers, Merged};
 use crate::overrides::merge;
@@ -39,7 +40,7 @@ impl Layers<'_> {
         let one = DataConfig { limit: Some(1), ..data.unpadded() };
         let images = shape(&one.open(cache_dir)?);
         let preset = preset.unwrap_or_else(|| images.preset().to_owned());
-        let mut config = self.draft(&preset, table, &images)?;
+        let mut config = self.draft(&preset, table.clone(), &images)?;
         config.data = data;
 
         let multiple = border_multiple(&config.model, &images);
@@ -47,8 +48,10 @@ impl Layers<'_> {
         let dataset = config.data.open(cache_dir)?;
         config.settle_classes(dataset.classes())?;
         config.settle_model(&shape(&dataset))?;
+        config.schedule.settle()?;
         config.images = Some(described(&config, &dataset)?);
         config.validate()?;
+        effects::check(&config, &table, &preset)?;
         Ok(Resolved { config, preset, dataset })
     }
 }
@@ -67,7 +70,7 @@ fn data_group(preset: &str, user: &Table) -> Result<DataConfig, ConfigError> {
 
 /// The data by its whole path: a run resumed from another folder must find it, also where it is a part such as
 /// `photos:test`.
-fn located(mut data: DataConfig) -> Result<DataConfig, ConfigError> {
+pub(crate) fn located(mut data: DataConfig) -> Result<DataConfig, ConfigError> {
     let whole = Path::new(&data.source).exists().then_some((data.source.as_str(), ""));
     let of_part = |part| data.source.strip_suffix(part).map(|path| (path, part));
     if let Some((path, part)) = whole.or_else(|| of_part(":test")).or_else(|| of_part(":train"))

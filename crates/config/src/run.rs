@@ -3,6 +3,7 @@
 
 use ::embedding::TimeEmbedding;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::data::DataConfig;
 use crate::error::ConfigError;
@@ -18,6 +19,9 @@ pub struct Config {
     pub seed: u64,
     /// auto, f32, tf32 (GPUs only) or bf16; resolved to one of the latter three.
     pub precision: String,
+    /// Which run this is, see [`Config::fingerprint`]; not for the user to set. Runs of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Where the images are.
     pub data: DataConfig,
     /// How much noise each t has.
@@ -93,6 +97,21 @@ impl Config {
             "auto" | "f32" | "tf32" | "bf16" => Ok(()),
             other => Err(ConfigError::Precision { got: other.to_owned() }),
         }
+    }
+}
+
+impl Config {
+    /// The id of a run that begins with this configuration: 16 hexadecimal digits of the SHA-256 of all that decides its
+    /// numbers, so of everything but the place of the images. A run keeps the id it began with.
+    ///
+    /// Runs that begin alike have one id. Their checkpoints are the same, so nothing is lost when they are mixed up.
+    ///
+    /// # Errors
+    /// [`ConfigError::Write`].
+    pub fn fingerprint(&self) -> Result<String, ConfigError> {
+        let data = DataConfig { source: String::new(), ..self.data.clone() };
+        let text = crate::file::to_toml(&Self { id: None, data, ..self.clone() })?;
+        Ok(Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
