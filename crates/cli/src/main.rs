@@ -14,6 +14,7 @@ mod guidance_flags;
 mod logging;
 mod memory;
 mod model;
+mod noise_end;
 mod output;
 mod progress;
 mod sampler_flags;

@@ -15,6 +15,7 @@ use crate::config::{self, Config, ImagesConfig};
 use crate::device::{self, Precision};
 use crate::failure::usage;
 use crate::flags::{Global, ModelArgs, Weights};
+use crate::noise_end;
 
 /// Where runs go unless told otherwise.
 pub(crate) const RUNS: &str = "runs";
@@ -53,6 +54,7 @@ impl Loaded {
         let images = config.images.clone();
         let images = images.with_context(|| format!("{}: no [images] group", checkpoint.path.display()))?;
         let schedule = config.schedule.build()?;
+        noise_end::check_schedule(&schedule);
         let net = UNet::new(&config.model, config.schedule.steps, device, config.seed)?;
         net.load(&match args.weights {
             Weights::Ema => checkpoint.ema_path(),

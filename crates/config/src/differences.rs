@@ -60,7 +60,7 @@ fn walk(prefix: &str, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<Ch
 }
 
 /// On one line: TOML would break a text with a line break over several.
-fn show(value: Option<&Value>) -> String {
+pub(crate) fn show(value: Option<&Value>) -> String {
     match value {
         None => "unset".to_owned(),
         Some(Value::String(text)) => format!("{text:?}"),

@@ -1,5 +1,6 @@
 //! From layers to a complete [`Config`] and the images it is about.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -70,7 +71,7 @@ fn data_group(preset: &str, user: &Table) -> Result<DataConfig, ConfigError> {
 
 /// The data by its whole path: a run resumed from another folder must find it, also where it is a part such as
 /// `photos:test`.
-pub(crate) fn located(mut data: DataConfig) -> Result<DataConfig, ConfigError> {
+fn located(mut data: DataConfig) -> Result<DataConfig, ConfigError> {
     let whole = Path::new(&data.source).exists().then_some((data.source.as_str(), ""));
     let of_part = |part| data.source.strip_suffix(part).map(|path| (path, part));
     if let Some((path, part)) = whole.or_else(|| of_part(":test")).or_else(|| of_part(":train"))
@@ -88,6 +89,16 @@ fn shape(data: &Dataset) -> ImageShape {
     ImageShape { height, width, channels, classes: data.classes() }
 }
 
+impl DataConfig {
+    /// The same options for images in another place, by its whole path.
+    ///
+    /// # Errors
+    /// [`ConfigError::DataPath`] for a place whose path cannot be told.
+    pub fn moved_to(&self, source: &str) -> Result<Self, ConfigError> {
+        located(Self { source: source.to_owned(), ..self.clone() })
+    }
+}
+
 /// What the data turned out to be.
 fn described(config: &Config, data: &Dataset) -> Result<ImagesConfig, ConfigError> {
     let (height, width, channels) = data.shape();
@@ -100,7 +111,20 @@ fn described(config: &Config, data: &Dataset) -> Result<ImagesConfig, ConfigErro
         count: data.len(),
         sha256: data.fingerprint().map_err(|error| ConfigError::Data { error })?,
         class_names: config.model.classes.map_or(Vec::new(), |_| data.class_names().to_vec()),
+        absent_classes: config.model.classes.map_or(Vec::new(), |classes| absent(classes, data)),
     })
+}
+
+/// The classes below `classes` that no image has.
+fn absent(classes: usize, data: &Dataset) -> Vec<usize> {
+    let mut missing: BTreeSet<usize> = (0..classes).collect();
+    for label in (0..data.len()).filter_map(|index| data.label(index)) {
+        missing.remove(&(label as usize));
+        if missing.is_empty() {
+            break;
+        }
+    }
+    missing.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -126,6 +150,19 @@ mod tests {
         assert_eq!((images.height, images.width, images.channels, images.count), (28, 28, 1, 20));
         let pure = layers.settle(&ImageShape { height: 28, width: 28, channels: 1, classes: 10 }).unwrap();
         assert_eq!(pure, Config { images: None, ..resolved.config });
+    }
+
+    #[test]
+    fn classes_without_images_are_noted() {
+        let set = ["data.limit=60", "model.classes=12"].map(|text| parse_set(text).unwrap());
+        let layers = Layers { preset: Some("tiny-16"), set: &set, ..Layers::default() };
+        let images = layers.resolve(None).unwrap().config.images.unwrap();
+        assert_eq!(images.absent_classes, [10, 11]);
+        assert_eq!(images.learned_classes(12), (0..10).collect::<Vec<i64>>());
+        // A file of an earlier version does not say.
+        let earlier = ImagesConfig { absent_classes: Vec::new(), ..images };
+        assert_eq!(earlier.learned_classes(12), (0..10).collect::<Vec<i64>>());
+        assert_eq!(ImagesConfig::square(8, 1).learned_classes(3), [0, 1, 2]);
     }
 
     #[test]

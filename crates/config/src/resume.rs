@@ -1,7 +1,10 @@
 //! What may change about a run when it goes on, and what may not.
 
-use crate::differences::changes;
+use toml::Value;
+
+use crate::differences::{changes, show};
 use crate::error::ConfigError;
+use crate::overrides::Override;
 use crate::run::Config;
 
 /// The keys that may change when a run goes on: how long it is, how fast it learns, what it costs and what it shows. All
@@ -40,6 +43,22 @@ pub fn check_resume(was: &Config, is: &Config) -> Result<(), ConfigError> {
     match changes(was, is)?.into_iter().find(|change| stays(&change.key)) {
         Some(change) => Err(ConfigError::Resume { key: change.key, was: change.was, is: change.is }),
         None => Ok(()),
+    }
+}
+
+impl Override {
+    /// The refusal of a change that a run cannot take on, where its key is one that has to stay: it says more than what is
+    /// wrong with the new value.
+    #[must_use]
+    pub fn refused_on_resume(&self, run: &Config) -> Option<ConfigError> {
+        let key = self.key();
+        if matches!(self.group(), "images" | "id") {
+            return Some(ConfigError::NotSettable { key });
+        }
+        let whole = Value::try_from(run).ok()?;
+        let was = key.split('.').try_fold(&whole, |value, part| value.get(part))?;
+        let stays = !MAY_CHANGE.contains(&key.as_str());
+        stays.then(|| ConfigError::Resume { was: show(Some(was)), is: show(Some(self.value())), key })
     }
 }
 
@@ -92,6 +111,15 @@ mod tests {
             assert!(message.contains(&format!("{key} is {was}")), "{change}: {message}");
             assert!(message.contains(is.trim_matches(['[', ']', '-'])) && !message.contains('\n'), "{message}");
         }
+    }
+
+    #[test]
+    fn a_change_that_makes_no_configuration_is_refused_for_its_key() {
+        let refusal = |text: &str| parse_set(text).unwrap().refused_on_resume(&with(&[]));
+        let kind = refusal("model.embedding.kind=fourier").unwrap().to_string();
+        assert!(kind.contains("model.embedding.kind is \"normalized\" in this run and \"fourier\" here"), "{kind}");
+        assert!(refusal("train.lr=x").is_none() && refusal("train.no_such=1").is_none());
+        assert!(matches!(refusal("images.height=3"), Some(ConfigError::NotSettable { .. })));
     }
 
     #[test]

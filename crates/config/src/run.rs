@@ -68,6 +68,9 @@ pub struct ImagesConfig {
     /// Names of the classes in label order; none for an unconditional network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
+    /// Classes of the network that no image has, of which it learned nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent_classes: Vec<usize>,
 }
 
 /// Rows or columns of the largest image, as of the largest network.
@@ -148,6 +151,15 @@ impl ImagesConfig {
             count: 1,
             sha256: String::new(),
             class_names: Vec::new(),
+            absent_classes: Vec::new(),
         }
+    }
+
+    /// The labels that a network of so many classes has learned from these images, rising.
+    #[must_use]
+    pub fn learned_classes(&self, classes: usize) -> Vec<i64> {
+        // Files of earlier versions say by the names alone how many the data had.
+        let named = if self.class_names.is_empty() { classes } else { self.class_names.len().min(classes) };
+        (0..named).filter(|label| !self.absent_classes.contains(label)).map(|label| label as i64).collect()
     }
 }

@@ -46,7 +46,7 @@ impl ScheduleConfig {
     ///
     /// # Errors
     /// Those of [`ScheduleConfig::kind`]; [`ConfigError::Schedule`] for a length that no chain has.
-    pub(crate) fn settle(&mut self) -> Result<(), ConfigError> {
+    pub fn settle(&mut self) -> Result<(), ConfigError> {
         self.kind()?;
         let usual = BetaSchedule::usual(&self.kind, self.steps);
         let kind = self.over(usual.map_err(|error| ConfigError::Schedule { error })?)?;

@@ -89,10 +89,11 @@ impl Grid {
     /// A method that mixes slopes from both ends in `sigma / alpha` goes wrong there. The step is as long as its start is
     /// high, so a small difference of the slopes, of the network or of the image, is multiplied by the quotient of the two
     /// ends: from a ratio of 20000 to one of 15 by 1300, and the pixels saturate. The slope at the start alone points at the
-    /// predicted image, whatever the length. A cosine schedule ends with such a step, and zero terminal SNR with an infinite one.
+    /// predicted image, whatever the length. A cosine schedule ends with such a step, zero terminal SNR with an
+    /// infinite one, and a chain of one or two steps may leap to the data itself.
     pub(crate) fn leaps(&self, i: usize) -> bool {
         let (from, to) = (self.levels[i].ratio(), self.levels[i + 1].ratio());
-        to > 0.0 && from > NOISE && from > LEAP * to
+        from > NOISE && from > LEAP * to
     }
 
     /// The same levels upwards: from the end, which must hold some noise, to the start.
@@ -140,9 +141,11 @@ mod tests {
         let falling = [999.0, 959.0, 919.0, 500.0, 100.0];
         assert_eq!(leaps(&grid(&cosine, &falling, Level::DATA)), [true, false, false, false, false]);
         let zero_snr = Schedule::ddpm().with_zero_terminal_snr().unwrap();
-        assert_eq!(leaps(&grid(&zero_snr, &falling, Level::DATA)), [true, false, false, false, false]);
+        let few = [999.0, 799.0, 599.0, 399.0, 199.0];
+        assert_eq!(leaps(&grid(&zero_snr, &few, Level::DATA)), [true, false, false, false, false]);
         let first = Schedule::ddpm().level_at(0.0).unwrap();
-        assert_eq!(leaps(&grid(&Schedule::ddpm(), &[999.0, 799.0, 500.0, 100.0], first)), [false; 4]);
+        assert_eq!(leaps(&grid(&Schedule::ddpm(), &few, first)), [false; 5]);
+        assert_eq!(leaps(&grid(&cosine, &[999.0], Level::DATA)), [true]);
         // Upwards nothing is multiplied.
         let up = grid(&cosine, &falling, cosine.level_at(0.0).unwrap()).rising().unwrap();
         assert_eq!(leaps(&up), [false; 5]);

@@ -11,7 +11,7 @@ use tch::{Device, Tensor};
 use crate::world::{Mixture, Part};
 
 /// Pixels of one sampling.
-const PIXELS: i64 = 4096;
+const PIXELS: i64 = 1024;
 
 /// Data in [-1, 1] but for one pixel in a thousand.
 fn world(schedule: Schedule) -> Mixture {
@@ -63,22 +63,56 @@ fn every_default_is_right_for_every_schedule() {
             let world = world(Schedule::new(&betas, timesteps).unwrap());
             let (mean, variance) = world.moments();
             for name in Method::NAMES.iter().filter(|name| **name != "ddpm-learned") {
-                for steps in [2, 5, 10, 25, 100] {
+                for steps in [2, 5, 25] {
                     if steps > timesteps {
                         continue;
                     }
-                    for (prediction, error) in
-                        [(Prediction::Eps, 0.0), (Prediction::Eps, 1e-2), (Prediction::V, 1e-2)]
-                    {
+                    for (prediction, error) in [(Prediction::Eps, 1e-2), (Prediction::V, 1e-2)] {
                         let method: Method = name.parse().unwrap();
                         let config =
                             SamplerConfig { steps: Some(steps), prediction, ..SamplerConfig::new(method) };
                         let found = sample(&world, &config, error);
                         let what = format!("{kind} T={timesteps} {name} n={steps} {prediction} {error}");
-                        println!("ROW {what}: {:.3} {:.3} {:.4}", found.mean - mean, found.deviation / variance.sqrt(), found.saturated);
+                        // Few steps blur, above all those that add noise; they never saturate.
+                        let (narrow, wide, saturated) = match steps {
+                            2 => (0.0, 1.5, 0.2),
+                            5 => (0.1, 1.3, 0.12),
+                            _ => (0.45, 1.1, 0.005),
+                        };
+                        let spread = found.deviation / variance.sqrt();
+                        assert!((found.mean - mean).abs() < 0.06, "{what}: {found:?}");
+                        assert!((narrow..wide).contains(&spread), "{what}: {found:?}");
+                        assert!(found.saturated <= saturated, "{what}: {found:?}");
                     }
                 }
             }
         }
+    }
+}
+
+/// Without a signal at its end a chain starts from noise alone, which a network that predicts v can.
+#[test]
+fn chains_without_signal_at_their_end_are_sampled_or_refused() {
+    let world = world(Schedule::ddpm().with_zero_terminal_snr().unwrap());
+    let (mean, variance) = world.moments();
+    let mut sampled = Vec::new();
+    for name in Method::NAMES.iter().filter(|name| **name != "ddpm-learned") {
+        let config = SamplerConfig {
+            steps: Some(25),
+            prediction: Prediction::V,
+            ..SamplerConfig::new(name.parse().unwrap())
+        };
+        if Sampler::new(&world.schedule, &config).is_err() {
+            continue;
+        }
+        let found = sample(&world, &config, 1e-2);
+        let spread = found.deviation / variance.sqrt();
+        assert!((found.mean - mean).abs() < 0.06 && (0.45..1.1).contains(&spread), "{name}: {found:?}");
+        assert!(found.saturated <= 0.005, "{name}: {found:?}");
+        sampled.push(*name);
+    }
+    // The others think in x / alpha, and say so.
+    for name in ["ddpm", "ddim", "dpmpp-2m", "unipc", "heun", "euler"] {
+        assert!(sampled.contains(&name), "{name} is not among {sampled:?}");
     }
 }

@@ -3,13 +3,17 @@
 use std::time::Instant;
 
 use clap::Args;
-use ndarray::ArrayView3;
+use ndarray::{Array4, ArrayView3};
 use sampler::{Known, Resampling, Sampler};
 use serde_json::json;
 
 use crate::commands::edit::setup::{Setup, check_count, grid_after, in_flags};
 use crate::commands::sampling::{in_batches, tick};
-use crate::output;
+use crate::failure::bail_usage;
+use crate::{noise_end, output};
+
+/// Steps of a jump back up the chain.
+const JUMP: usize = 5;
 
 /// How many images, and how thoroughly.
 #[derive(Debug, Clone, Args)]
@@ -18,8 +22,9 @@ pub(crate) struct FillArgs {
     #[arg(long, value_name = "N", default_value_t = 8)]
     count: usize,
     /// Steps of each jump back up the chain, after which they are drawn again to fit the known part
-    #[arg(long, value_name = "J", default_value_t = 5)]
-    jump: usize,
+    /// [default: 5]
+    #[arg(long, value_name = "J")]
+    jump: Option<usize>,
     /// How often such a stretch is drawn: 1 is fast and fits badly
     #[arg(long, value_name = "R", default_value_t = 10)]
     resample: usize,
@@ -29,23 +34,28 @@ impl FillArgs {
     /// What can be said before a network is loaded.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         check_count(self.count, 1..=65_536)?;
+        if let (Some(jump), 1) = (self.jump, self.resample) {
+            bail_usage!("--jump {jump}: has no effect with --resample 1, which draws every stretch once; leave it out");
+        }
         // In a chain that is long enough for any jump.
         self.resampling().reverse_steps(usize::MAX).map(drop).map_err(in_flags)
     }
 
     fn resampling(&self) -> Resampling {
-        Resampling { jump: self.jump, repeats: self.resample }
+        Resampling { jump: self.jump.unwrap_or(JUMP), repeats: self.resample }
     }
 
-    /// Draws, saves and tells; `before` is what the grid shows first.
+    /// Draws, saves and tells; `before` is what the grid shows first, `settle` has the last word on the pixels.
     pub(crate) fn run(
         &self,
         setup: &Setup<'_>,
         known: &Known,
         before: &[ArrayView3<'_, u8>],
+        settle: impl Fn(&mut Array4<u8>),
     ) -> anyhow::Result<()> {
         let (loaded, resampling) = (&setup.loaded, self.resampling());
         let sampler = Sampler::new(&loaded.schedule, &setup.config).map_err(in_flags)?;
+        noise_end::check_start(&sampler, &loaded.schedule);
         let steps = resampling.reverse_steps(sampler.steps()).map_err(in_flags)?;
         let begun = Instant::now();
         let draw = |range: std::ops::Range<usize>, noise: &sampler::Noise, bar: &indicatif::ProgressBar| {
@@ -57,7 +67,8 @@ impl FillArgs {
             let model = setup.model(range)?;
             sampler.inpaint(&*model, &x_t, known, &resampling, noise, &mut on_step).map_err(in_flags)
         };
-        let pixels = in_batches(loaded, setup.noise, self.count, steps, setup.global, draw)?;
+        let mut pixels = in_batches(loaded, setup.noise, self.count, steps, setup.global, draw)?;
+        settle(&mut pixels);
         let seconds = begun.elapsed().as_secs_f64();
         let written = setup.save(&pixels, &grid_after(before, &pixels)?)?;
         let summary = json!({

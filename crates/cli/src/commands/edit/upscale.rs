@@ -1,7 +1,7 @@
 //! `ddpm edit upscale`: a larger image of a small one.
 
 use clap::Args;
-use ndarray::Array3;
+use ndarray::{Array3, Array4};
 use sampler::Known;
 
 use crate::commands::edit::fill::FillArgs;
@@ -53,7 +53,7 @@ impl Upscale {
         let means = framed.f_avg_pool2d([factor; 2], [factor; 2], [0; 2], false, true, None::<i64>)?;
         let known = Known::means(&means, self.factor)?;
         let before: Vec<_> = original.iter().chain([&enlarged]).map(Array3::view).collect();
-        self.fill.run(&setup, &known, &before)
+        self.fill.run(&setup, &known, &before, |pixels| keep_means(pixels, &small, self.factor))
     }
 
     /// Blocks must lie within the image, and within the border.
@@ -86,6 +86,39 @@ fn shrunk(image: &Array3<u8>, factor: usize) -> Array3<u8> {
     })
 }
 
+/// Gives every block of the images the mean that the small image has there, exactly: rounding to whole greys, pixel by
+/// pixel, has moved it by a part of one. The pixels that move are spread over the block, most of them by 1.
+fn keep_means(pixels: &mut Array4<u8>, small: &Array3<u8>, factor: usize) {
+    let count = pixels.dim().0;
+    for image in 0..count {
+        for ((y, x, c), &mean) in small.indexed_iter() {
+            let mut places = (0..factor * factor)
+                .map(|k| [image, y * factor + k / factor, x * factor + k % factor, c])
+                .collect::<Vec<_>>();
+            let sum: i64 = places.iter().map(|&at| i64::from(pixels[at])).sum();
+            let mut missing = i64::from(mean) * places.len() as i64 - sum;
+            while missing != 0 {
+                let end = if missing > 0 { 255 } else { 0 };
+                // Some are left: a mean of 0..=255 lies between the two ends.
+                places.retain(|&at| pixels[at] != end);
+                let (open, total) = (places.len() as i64, missing.abs());
+                // Each by the same, or every so many by 1.
+                let each = (total / open).max(1);
+                let moved = total.min(open);
+                for (k, &at) in (0..).zip(&places) {
+                    if (k + 1) * moved / open > k * moved / open {
+                        let by = each.min((i64::from(pixels[at]) - i64::from(end)).abs()) * missing.signum();
+                        pixels[at] = (i64::from(pixels[at]) + by) as u8;
+                    }
+                }
+                let sum: i64 = places.iter().map(|&at| i64::from(pixels[at])).sum();
+                let fixed = factor * factor - places.len();
+                missing = i64::from(mean) * (factor * factor) as i64 - sum - fixed as i64 * i64::from(end);
+            }
+        }
+    }
+}
+
 /// Every pixel as a block.
 fn enlarged(image: &Array3<u8>, factor: usize) -> Array3<u8> {
     let (height, width, channels) = image.dim();
@@ -97,6 +130,36 @@ fn enlarged(image: &Array3<u8>, factor: usize) -> Array3<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_get_their_means_to_the_grey() {
+        let small = Array3::from_shape_fn((4, 4, 3), |(y, x, c)| match (y * 4 + x + c) % 5 {
+            0 => 0,
+            1 => 255,
+            k => (k * 61 + y) as u8,
+        });
+        for factor in [1, 2, 3, 4, 7] {
+            // Noise of all greys, many of them at an end.
+            let noise = |k: usize| (k.wrapping_mul(2_654_435_761) >> 7) % 512;
+            let shape = (2, 4 * factor, 4 * factor, 3);
+            let mut pixels = Array4::from_shape_fn(shape, |(n, y, x, c)| {
+                noise(((n * 64 + y) * 64 + x) * 3 + c).saturating_sub(128).min(255) as u8
+            });
+            keep_means(&mut pixels, &small, factor);
+            for image in pixels.outer_iter() {
+                for ((y, x, c), &mean) in small.indexed_iter() {
+                    let block = (0..factor * factor).map(|k| [y * factor + k / factor, x * factor + k % factor, c]);
+                    let sum: usize = block.map(|at| usize::from(image[at])).sum();
+                    assert_eq!(sum, usize::from(mean) * factor * factor, "{factor}: {y}, {x}, {c}");
+                }
+            }
+        }
+        // What is right stays.
+        let mut right = enlarged(&small, 2).insert_axis(ndarray::Axis(0));
+        let before = right.clone();
+        keep_means(&mut right, &small, 2);
+        assert_eq!(right, before);
+    }
 
     #[test]
     fn shrinking_an_enlarged_image_gives_it_back() {

@@ -6,6 +6,7 @@ mod disk;
 mod faults;
 pub(crate) mod fuzz;
 mod images;
+mod keys;
 mod kills;
 mod memory;
 mod nan;
@@ -27,6 +28,7 @@ pub(crate) const CHECKS: &[&Check] = &[
     &fuzz::CHECK,
     &bombs::CHECK,
     &values::CHECK,
+    &keys::CHECK,
     &images::CHECK,
     &pairs::CHECK,
     &signals::CHECK,
