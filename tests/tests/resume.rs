@@ -189,7 +189,9 @@ fn checkpointing_activations_changes_no_bit_and_may_change_on_resume() -> anyhow
 #[test]
 fn a_run_goes_on_as_itself_or_not_at_all() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let short = TRAIN.replace("train.steps=120", "train.steps=8").replace("checkpoint_every=40", "checkpoint_every=4");
+    let short = TRAIN
+        .replace("train.steps=120", "train.steps=8")
+        .replace("checkpoint_every=40", "checkpoint_every=4");
     let _ = place.run(&format!("{short} --run run"))?.ok();
     let _ = place.run(&format!("{short} --run other --set train.lr=1e-4"))?.ok();
     let manifest = place.sha256("run/checkpoints/step-00000008/manifest.json")?;
@@ -201,7 +203,11 @@ fn a_run_goes_on_as_itself_or_not_at_all() -> anyhow::Result<()> {
         ("data.source=nowhere", "nowhere"),
     ] {
         let refused = place.run(&format!("train --resume --run run --set {change}"))?.expect_code(2);
-        ensure!(refused.errors().len() == 1 && refused.stderr.contains(words), "{change}: {}", refused.stderr);
+        ensure!(
+            refused.errors().len() == 1 && refused.stderr.contains(words),
+            "{change}: {}",
+            refused.stderr
+        );
     }
     // Edited by hand, the configuration is not that of the checkpoint.
     let config = String::from_utf8(place.read("run/config.toml")?)?;
@@ -236,7 +242,10 @@ fn images_that_moved_are_named_and_the_run_ends_as_it_would_have() -> anyhow::Re
     let place = Place::new()?;
     for (folder, first) in [("photos", 0), ("others", 50)] {
         for n in 0..6 {
-            place.write(&format!("{folder}/{n}.png"), data::grey_file(first + n, (16, 16), ImageFormat::Png)?)?;
+            place.write(
+                &format!("{folder}/{n}.png"),
+                data::grey_file(first + n, (16, 16), ImageFormat::Png)?,
+            )?;
         }
     }
     let train = "train --preset tiny-16 --data photos --set train.batch=3 --set train.checkpoint_every=4 --set model.dropout=0.1 \
@@ -250,9 +259,14 @@ fn images_that_moved_are_named_and_the_run_ends_as_it_would_have() -> anyhow::Re
     ensure!(gone.code != Some(0) && gone.errors().join(" ").contains("pass --data"), "{}", gone.stderr);
     let other = place.run("train --resume --run moved --data others")?;
     ensure!(other.code != Some(0) && other.errors().len() == 1, "{}", other.stderr);
-    ensure!(other.stderr.contains("are not the images that the run in moved was started with"), "{}", other.stderr);
+    ensure!(
+        other.stderr.contains("are not the images that the run in moved was started with"),
+        "{}",
+        other.stderr
+    );
     let _ = place.run("train --resume --run moved --data pictures")?.ok();
-    let sha = |run: &str, name: &str| place.sha256(&format!("{run}/checkpoints/step-00000008/{name}.safetensors"));
+    let sha =
+        |run: &str, name: &str| place.sha256(&format!("{run}/checkpoints/step-00000008/{name}.safetensors"));
     for name in ["model", "ema", "optimizer"] {
         ensure!(sha("moved", name)? == sha("whole", name)?, "{name} differs");
     }

@@ -7,8 +7,9 @@ use std::str::FromStr;
 
 use anyhow::anyhow;
 pub(crate) use config::{
-    Config, ConfigError, DataConfig, ImagesConfig, Layers, Override, PRESETS, Resolved, ScheduleConfig,
-    Change, UserFile, changes, check_resume, from_toml, nearest, parse_set, preset_table, read_run, to_toml,
+    Change, Config, ConfigError, DataConfig, ImagesConfig, Layers, Override, PRESETS, Resolved,
+    ScheduleConfig, UserFile, changes, check_resume, from_toml, nearest, parse_set, preset_table, read_run,
+    to_toml,
 };
 use dataset::Dataset;
 use sampler::Method;
@@ -47,7 +48,9 @@ fn list_bad_images(error: &ConfigError) {
 fn check_sampler(config: &Config) -> anyhow::Result<()> {
     Method::from_str(&config.sample.sampler).map_err(|e| usage(anyhow!("sample.sampler: {e}")))?;
     if config.sample.sampler == Method::DdpmLearned.name() {
-        bail_usage!("sample.sampler = ddpm-learned: the networks of this program predict no variance; ddpm has a fixed one");
+        bail_usage!(
+            "sample.sampler = ddpm-learned: the networks of this program predict no variance; ddpm has a fixed one"
+        );
     }
     let flags = SamplerArgs::named(&config.sample.sampler, config.sample.steps);
     let sampler = flags.config(config.train.prediction)?;

@@ -73,10 +73,13 @@ impl GuidanceArgs {
         // Guidance of 1 asks the network once, for the class; there is nothing to mix.
         let mixes = knows_none && guidance.scale != 1.0;
         if let Some(flag) = self.mixing_flag().filter(|_| !mixes) {
-            bail_usage!("{flag}: has no effect at a guidance scale of 1, {}", match knows_none {
-                true => "--guidance 1; leave one of them out",
-                false => "the only one of a network trained with train.label_dropout = 0; leave it out",
-            });
+            bail_usage!(
+                "{flag}: has no effect at a guidance scale of 1, {}",
+                match knows_none {
+                    true => "--guidance 1; leave one of them out",
+                    false => "the only one of a network trained with train.label_dropout = 0; leave it out",
+                }
+            );
         }
         let guidance = match guidance {
             guidance if knows_none => guidance,
@@ -138,7 +141,9 @@ fn wanted(list: &[String], classes: usize, images: &ImagesConfig) -> anyhow::Res
     for word in list {
         match label(word, classes, names)? {
             Some(label) if !learned.contains(&label) => {
-                bail_usage!("--class {word}: no image of the data has this class, so the network has not learned it")
+                bail_usage!(
+                    "--class {word}: no image of the data has this class, so the network has not learned it"
+                )
             }
             Some(label) => labels.push(label),
             None if word == "all" => labels.extend(&learned),

@@ -82,7 +82,11 @@ mod tests {
     fn values_without_effect_are_refused_by_name() {
         let no_attention = ["model.attention_resolutions=[]", "model.mid_attention=false"];
         let cases: &[(&[&str], &str, &[&str])] = &[
-            (&["model.time_injection=input"], "model.time_form=scale-shift", &["model.time_injection = input"]),
+            (
+                &["model.time_injection=input"],
+                "model.time_form=scale-shift",
+                &["model.time_injection = input"],
+            ),
             (&no_attention, "model.heads=2", &["no level has attention"]),
             (
                 &["model.channel_mults=[2]", "model.attention_resolutions=[16]"],
@@ -131,14 +135,17 @@ mod tests {
     /// The file of a run says everything, the idle too, and what its images were: `--config` takes it as it is.
     #[test]
     fn a_file_of_a_run_is_taken_as_it_is() {
-        for idle in [&["model.time_injection=input"][..], &["model.channel_mults=[2]", "model.attention_resolutions=[16]"]]
-        {
+        for idle in [
+            &["model.time_injection=input"][..],
+            &["model.channel_mults=[2]", "model.attention_resolutions=[16]"],
+        ] {
             let mut config = settled(idle).unwrap();
             let want = config.clone();
             config.images = Some(crate::ImagesConfig::square(16, 1));
             config.id = Some("0123".to_owned());
             let file = UserFile { name: "a".to_owned(), text: to_toml(&config).unwrap() };
-            let again = Layers { preset: Some("tiny-16"), file: Some(&file), ..Layers::default() }.settle(&GREY);
+            let again =
+                Layers { preset: Some("tiny-16"), file: Some(&file), ..Layers::default() }.settle(&GREY);
             assert_eq!(again.unwrap(), want);
         }
     }

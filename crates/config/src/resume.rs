@@ -109,7 +109,10 @@ mod tests {
             let message = check_resume(&with(&[]), &with(&[change])).unwrap_err().to_string();
             let (key, is) = change.split_once('=').unwrap();
             assert!(message.contains(&format!("{key} is {was}")), "{change}: {message}");
-            assert!(message.contains(is.trim_matches(['[', ']', '-'])) && !message.contains('\n'), "{message}");
+            assert!(
+                message.contains(is.trim_matches(['[', ']', '-'])) && !message.contains('\n'),
+                "{message}"
+            );
         }
     }
 
@@ -117,7 +120,10 @@ mod tests {
     fn a_change_that_makes_no_configuration_is_refused_for_its_key() {
         let refusal = |text: &str| parse_set(text).unwrap().refused_on_resume(&with(&[]));
         let kind = refusal("model.embedding.kind=fourier").unwrap().to_string();
-        assert!(kind.contains("model.embedding.kind is \"normalized\" in this run and \"fourier\" here"), "{kind}");
+        assert!(
+            kind.contains("model.embedding.kind is \"normalized\" in this run and \"fourier\" here"),
+            "{kind}"
+        );
         assert!(refusal("train.lr=x").is_none() && refusal("train.no_such=1").is_none());
         assert!(matches!(refusal("images.height=3"), Some(ConfigError::NotSettable { .. })));
     }

@@ -68,7 +68,9 @@ pub(crate) const CALLS: &[Call<'static>] = &[
     usage(train!("--set model.out_channels=2")),
     usage(train!("--set model.time_injection=input --set model.time_form=scale-shift")),
     usage(train!("--set model.mid_attention=false --set model.attention_resolutions=[] --set model.heads=2")),
-    usage(train!("--set model.channel_mults=[2] --set model.attention_resolutions=[16] --set model.downsample_padding=bottom-right")),
+    usage(train!(
+        "--set model.channel_mults=[2] --set model.attention_resolutions=[16] --set model.downsample_padding=bottom-right"
+    )),
     usage("train --preset fashion-28 --run new --set data.fit=pad"),
     usage(train!("--set images.height=16")),
     usage(train!("--set id=abc")),

@@ -35,7 +35,9 @@ impl FillArgs {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         check_count(self.count, 1..=65_536)?;
         if let (Some(jump), 1) = (self.jump, self.resample) {
-            bail_usage!("--jump {jump}: has no effect with --resample 1, which draws every stretch once; leave it out");
+            bail_usage!(
+                "--jump {jump}: has no effect with --resample 1, which draws every stretch once; leave it out"
+            );
         }
         // In a chain that is long enough for any jump.
         self.resampling().reverse_steps(usize::MAX).map(drop).map_err(in_flags)

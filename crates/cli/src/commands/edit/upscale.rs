@@ -148,7 +148,8 @@ mod tests {
             keep_means(&mut pixels, &small, factor);
             for image in pixels.outer_iter() {
                 for ((y, x, c), &mean) in small.indexed_iter() {
-                    let block = (0..factor * factor).map(|k| [y * factor + k / factor, x * factor + k % factor, c]);
+                    let block =
+                        (0..factor * factor).map(|k| [y * factor + k / factor, x * factor + k % factor, c]);
                     let sum: usize = block.map(|at| usize::from(image[at])).sum();
                     assert_eq!(sum, usize::from(mean) * factor * factor, "{factor}: {y}, {x}, {c}");
                 }

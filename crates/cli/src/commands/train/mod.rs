@@ -24,8 +24,8 @@ use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::memory;
 use crate::model::RUNS;
-use crate::{noise_end, output};
 use crate::signals::Signals;
+use crate::{noise_end, output};
 use batch::BatchSize;
 use feed::Feed;
 use watch::Watch;
@@ -115,12 +115,7 @@ impl Train {
     fn fresh(&self) -> anyhow::Result<Plan> {
         let set = self.changes()?;
         let file = self.config.as_deref().map(UserFile::read).transpose()?;
-        let layers = Layers {
-            preset: self.preset.as_deref(),
-            file: file.as_ref(),
-            data: None,
-            set: &set,
-        };
+        let layers = Layers { preset: self.preset.as_deref(), file: file.as_ref(), data: None, set: &set };
         let resolved = config::resolve(&layers)?;
         let run = self.run.clone().unwrap_or_else(|| Path::new(RUNS).join(&resolved.preset));
         Ok(Plan { config: resolved.config, dataset: resolved.dataset, run })
@@ -147,7 +142,10 @@ impl Train {
         ];
         for (flag, change) in flags.into_iter().filter_map(|(flag, change)| Some((flag, change?))) {
             if set.iter().any(|other| other.key() == change.key() && *other != change) {
-                bail_usage!("{flag} and --set {}: say different things; leave one of the two out", change.key());
+                bail_usage!(
+                    "{flag} and --set {}: say different things; leave one of the two out",
+                    change.key()
+                );
             }
             set.push(change);
         }

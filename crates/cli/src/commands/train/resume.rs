@@ -15,7 +15,9 @@ impl Train {
     /// The run of the run folder, with what the flags change. Nothing is written.
     pub(super) fn resumed(&self) -> anyhow::Result<Plan> {
         if self.preset.is_some() || self.config.is_some() || self.on_bad.is_some() {
-            bail_usage!("--resume takes the configuration of the run; leave out --preset, --config and --on-bad");
+            bail_usage!(
+                "--resume takes the configuration of the run; leave out --preset, --config and --on-bad"
+            );
         }
         let run = match &self.run {
             Some(run) => run.clone(),
@@ -97,7 +99,9 @@ pub(super) fn check(run: &Path, config: &Config) -> anyhow::Result<Option<(Check
     let Some(latest) = latest else { return Ok(None) };
     let was = config::read_run(&latest.path.join("config.toml"))?;
     config::check_resume(&was, config).map_err(|error| match error {
-        other @ ConfigError::OtherRun { .. } => anyhow::Error::new(other).context(latest.path.display().to_string()),
+        other @ ConfigError::OtherRun { .. } => {
+            anyhow::Error::new(other).context(latest.path.display().to_string())
+        }
         error => error.into(),
     })?;
     Ok(Some((latest, was)))
@@ -111,7 +115,10 @@ fn tell_learning_rate(was: &Config, is: &Config, done: u64) {
         return;
     }
     let why = match longer {
-        true => format!("train.steps is {} instead of {}, and train.lr_decay = cosine ends with it", is.train.steps, was.train.steps),
+        true => format!(
+            "train.steps is {} instead of {}, and train.lr_decay = cosine ends with it",
+            is.train.steps, was.train.steps
+        ),
         false => format!("train.lr is {} instead of {}", is.train.lr, was.train.lr),
     };
     let fate = match now > before {

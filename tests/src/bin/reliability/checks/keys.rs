@@ -124,8 +124,12 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     for (key, value) in MAY {
         count(key, goes_on(context, key, value));
     }
-    outcome.figure =
-        format!("{} keys refused, {} changed, of {} that the program knows", STAY.len(), MAY.len(), known.len());
+    outcome.figure = format!(
+        "{} keys refused, {} changed, of {} that the program knows",
+        STAY.len(),
+        MAY.len(),
+        known.len()
+    );
     Ok(outcome)
 }
 
@@ -176,9 +180,12 @@ fn known(place: &Place) -> anyhow::Result<BTreeSet<String>> {
     }
     ensure!(keys.len() > 30 && groups.len() > 5, "config.toml was not understood: {keys:?}");
     for name in groups.iter().filter(|name| *name != "images" && !name.contains('.')) {
-        let output = place.run(&format!("train --resume --run run --device cpu --set {}=1", joined(name, "no_such_key")))?;
+        let output = place
+            .run(&format!("train --resume --run run --device cpu --set {}=1", joined(name, "no_such_key")))?;
         let said = output.errors().join(" ");
-        let Some((_, list)) = said.split_once("expected one of ") else { bail!("no list of keys in: {said}") };
+        let Some((_, list)) = said.split_once("expected one of ") else {
+            bail!("no list of keys in: {said}")
+        };
         let list = list.split('`').skip(1).step_by(2).map(|key| joined(name, key));
         keys.extend(list.filter(|key| !groups.contains(key) || key == "model.embedding"));
     }
