@@ -60,7 +60,8 @@ fn decode_unguarded(bytes: &[u8]) -> Result<Pixels, String> {
     if !color.has_color() && !color.has_alpha() {
         return Ok(Pixels { height, width, channels: 1, pixels: image.into_luma8().into_raw() });
     }
-    let pixels = if color.has_alpha() { over_white(&image) } else { image.into_rgb8().into_raw() };
+    let transparent = color.has_alpha() && !has_no_alpha(bytes, &image);
+    let pixels = if transparent { over_white(&image) } else { image.into_rgb8().into_raw() };
     let grey = pixels.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
     let image = Pixels { height, width, channels: 3, pixels };
     Ok(if grey { image.with_channels(1) } else { image })
@@ -101,6 +102,13 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, String> {
         ));
     }
     Ok(decoder)
+}
+
+/// Whether the alpha of an image is none: many programs leave the fourth byte of BMP pixels 0, and browsers show such a
+/// file opaque. In PNG and WebP 0 is meant: an empty image is as white as the page.
+fn has_no_alpha(bytes: &[u8], image: &DynamicImage) -> bool {
+    image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::Bmp)
+        && image.to_rgba8().pixels().all(|pixel| pixel[3] == 0)
 }
 
 /// RGB of an image with alpha laid over white, rounded.
@@ -178,6 +186,33 @@ mod tests {
         let grey = ImageBuffer::from_fn(2, 1, |x, _| LumaA([0_u8, x as u8 * 255]));
         let image = decode(&encode(DynamicImage::ImageLumaA8(grey), ImageFormat::Png)).unwrap();
         assert_eq!((image.channels, image.pixels), (1, vec![255, 0]));
+    }
+
+    /// A BMP with a V4 header and four bytes a pixel: blue, green, red, alpha.
+    fn bmp_v4(width: i32, rows: &[u8]) -> Vec<u8> {
+        let mut header = vec![0; 108];
+        let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &108_u32.to_le_bytes());
+        put(4, &width.to_le_bytes());
+        put(8, &1_i32.to_le_bytes());
+        // One plane, 32 bits, compression 3: masks.
+        put(12, &[1, 0, 32, 0, 3]);
+        put(40, &[0, 0, 0xff, 0, 0, 0xff, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0xff]);
+        let size = 14 + header.len() + rows.len();
+        let start = [&b"BM"[..], &(size as u32).to_le_bytes(), &[0; 4], &122_u32.to_le_bytes()].concat();
+        [start, header, rows.to_vec()].concat()
+    }
+
+    #[test]
+    fn a_bmp_whose_alpha_is_wholly_0_is_opaque() {
+        let image = decode(&bmp_v4(2, &[30, 20, 10, 0, 3, 2, 1, 0])).unwrap();
+        assert_eq!(image.pixels, [10, 20, 30, 1, 2, 3]);
+        // One pixel with alpha: then it is meant.
+        let image = decode(&bmp_v4(2, &[30, 20, 10, 0, 3, 2, 1, 255])).unwrap();
+        assert_eq!(image.pixels, [255, 255, 255, 1, 2, 3]);
+        // An empty PNG is white.
+        let empty = RgbaImage::from_pixel(2, 1, Rgba([10, 20, 30, 0]));
+        assert_eq!(decode(&encode(empty, ImageFormat::Png)).unwrap().pixels, [255, 255]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `ddpm edit outpaint`: what lies around an image.
 
+use std::process::ExitCode;
+
 use clap::Args;
 use ndarray::Array3;
 use sampler::Known;
@@ -45,7 +47,7 @@ pub(crate) struct Outpaint {
 }
 
 impl Outpaint {
-    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         self.fill.check()?;
         let setup = self.common.open("outpaint", global)?;
         let loaded = &setup.loaded;
@@ -65,7 +67,7 @@ impl Outpaint {
             whole[[y + keep.y, x + keep.x, c]] = *value;
         }
         let known = Known::outside(&frame::x_0(&whole, loaded)?, &frame::mask(&fill, loaded)?)?;
-        self.fill.run(&setup, &known, &[frame::with_hole(&whole, &fill).view()], |_| ())
+        self.fill.run(&setup, &known, &[frame::with_hole(&whole, &fill).view()], Ok)
     }
 
     /// What the margins leave of an image of some rows and columns.

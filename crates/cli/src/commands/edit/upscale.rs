@@ -1,5 +1,7 @@
 //! `ddpm edit upscale`: a larger image of a small one.
 
+use std::process::ExitCode;
+
 use clap::Args;
 use ndarray::{Array3, Array4};
 use sampler::Known;
@@ -11,6 +13,7 @@ use crate::commands::edit::source::ImageArgs;
 use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::model::Loaded;
+use crate::output;
 
 /// Draws larger images that shrink to a small one.
 #[derive(Debug, Args)]
@@ -33,7 +36,7 @@ pub(crate) struct Upscale {
 }
 
 impl Upscale {
-    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         self.fill.check()?;
         let setup = self.common.open("upscale", global)?;
         let (loaded, source) = (&setup.loaded, self.image.source());
@@ -52,8 +55,25 @@ impl Upscale {
         let factor = self.factor as i64;
         let means = framed.f_avg_pool2d([factor; 2], [factor; 2], [0; 2], false, true, None::<i64>)?;
         let known = Known::means(&means, self.factor)?;
+        let framed_small = self.framed(&small, loaded);
         let before: Vec<_> = original.iter().chain([&enlarged]).map(Array3::view).collect();
-        self.fill.run(&setup, &known, &before, |pixels| keep_means(pixels, &small, self.factor))
+        self.fill.run(&setup, &known, &before, |images| {
+            let mut pixels = dataset::from_model(tensor_io::to_array(&images)?.into_dimensionality()?.view());
+            keep_means(&mut pixels, &framed_small, self.factor);
+            Ok(output::to_tensor(&pixels)?.to_device(images.device()))
+        })
+    }
+
+    /// The small image with the network's black border, in blocks.
+    fn framed(&self, small: &Array3<u8>, loaded: &Loaded) -> Array3<u8> {
+        let images = &loaded.images;
+        let [top, _, left, _] = images.padding.map(|side| side / self.factor);
+        let size = (images.height / self.factor, images.width / self.factor, images.channels);
+        let mut framed = Array3::zeros(size);
+        for ((y, x, c), value) in small.indexed_iter() {
+            framed[[y + top, x + left, c]] = *value;
+        }
+        framed
     }
 
     /// Blocks must lie within the image, and within the border.

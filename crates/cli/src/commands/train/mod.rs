@@ -24,6 +24,7 @@ use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::memory;
 use crate::model::RUNS;
+use crate::paths::{self, DataSource, InputPath, OutputFolder};
 use crate::signals::Signals;
 use crate::{noise_end, output};
 use batch::BatchSize;
@@ -41,7 +42,11 @@ checkpoint_every and keep_checkpoints, sample.* and precision. --data names the 
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
-  ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda"
+  ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
+
+Of a set in parts (train, validation, test) the training part is used; --data photos:test takes another one.
+Half of the images are mirrored left to right where train.flip = true: by default for the embedded set and by the preset
+ddpm-cifar10, not for other data. --set train.flip=true turns it on for images without a left and a right."
 )]
 pub(crate) struct Train {
     /// Configuration by name: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16 [default: by the data]
@@ -49,10 +54,10 @@ pub(crate) struct Train {
     preset: Option<String>,
     /// Configuration file; what it leaves out comes from the preset
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Images: a folder, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    config: Option<InputPath>,
+    /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC")]
-    data: Option<String>,
+    data: Option<DataSource>,
     /// What to do about images that cannot be read: fail, after all were looked at, or skip [default: fail]
     #[arg(long, value_name = "WHAT")]
     on_bad: Option<String>,
@@ -69,7 +74,7 @@ pub(crate) struct Train {
     checkpoint_activations: bool,
     /// Run folder [default: runs/PRESET]
     #[arg(long, value_name = "DIR")]
-    run: Option<PathBuf>,
+    run: Option<OutputFolder>,
     /// Go on with the run in --run by its own configuration, in which few values may change: see below
     #[arg(long)]
     resume: bool,
@@ -92,6 +97,10 @@ impl Train {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let signals = Signals::install()?;
         let device = device::select(global)?;
+        // Before the data, which may take minutes to open.
+        if let Some(run) = self.run.as_deref().filter(|_| !self.dump_config) {
+            output::try_folder("--run", run, &[])?;
+        }
         let mut plan = if self.resume { self.resumed()? } else { self.fresh()? };
         let precision = Precision::settle(&plan.config.precision, device)?;
         precision.name().clone_into(&mut plan.config.precision);
@@ -99,7 +108,7 @@ impl Train {
             output::print(config::to_toml(&plan.config)?.trim_end())?;
             return Ok(ExitCode::SUCCESS);
         }
-        output::check_folder("--run", &plan.run)?;
+        output::try_folder("--run", &plan.run, &[])?;
         let folder = RunFolder::open(&plan.run)?;
         if self.batch == Some(BatchSize::Auto) {
             plan.config.train.micro_batch = match self.found_before(&folder, &plan.config)? {
@@ -117,7 +126,7 @@ impl Train {
         let file = self.config.as_deref().map(UserFile::read).transpose()?;
         let layers = Layers { preset: self.preset.as_deref(), file: file.as_ref(), data: None, set: &set };
         let resolved = config::resolve(&layers)?;
-        let run = self.run.clone().unwrap_or_else(|| Path::new(RUNS).join(&resolved.preset));
+        let run = self.run.as_deref().map_or_else(|| Path::new(RUNS).join(&resolved.preset), Path::to_owned);
         Ok(Plan { config: resolved.config, dataset: resolved.dataset, run })
     }
 
@@ -134,7 +143,7 @@ impl Train {
         };
         let again = self.checkpoint_activations.then(|| parse_set("train.checkpoint_activations=true"));
         let flags = [
-            ("--data", text("data.source", &self.data)),
+            ("--data", self.data.as_deref().map(|data| Override::text("data.source", data))),
             ("--on-bad", text("data.on_bad", &self.on_bad)),
             ("--on-nan", text("train.on_nan", &self.on_nan)),
             ("--batch", images),
@@ -156,7 +165,7 @@ impl Train {
     /// `--resume` asks anew, as memory may have become short.
     fn found_before(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<Option<usize>> {
         let path = folder.config_path();
-        if self.resume || !path.exists() {
+        if self.resume || path.symlink_metadata().is_err() {
             return Ok(None);
         }
         let before = config::read_run(&path)?.train;
@@ -169,7 +178,8 @@ impl Train {
     fn settle_config(&self, folder: &RunFolder, config: &mut Config) -> anyhow::Result<()> {
         let path = folder.config_path();
         if !self.resume {
-            if path.exists() {
+            // One that is there and cannot be read is not replaced.
+            if path.symlink_metadata().is_ok() {
                 let before = config::read_run(&path)?;
                 config.id.clone_from(&before.id);
                 let changes = config::changes(&before, config)?;
@@ -220,14 +230,26 @@ impl Plan {
         }
         let schedule = config.schedule.build()?;
         noise_end::check_schedule(&schedule);
-        let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
-        let mut trainer = Trainer::new(net.params(), &schedule, &config.train, config.seed, device)?;
         let text = config::to_toml(config)?;
         let fit = Fit { folder, config: &text, stop: &signals.stop };
-        let resumed = fit.resume(&mut trainer)?;
+        let newest = fit.newest()?;
+        if let Some(checkpoint) = &newest {
+            // Before a network is built, which takes as much memory as the configuration likes.
+            unet::check_weights(&config.model, &checkpoint.model_path())?;
+        }
+        let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
+        let mut trainer = Trainer::new(net.params(), &schedule, &config.train, config.seed, device)?;
+        let resumed = fit.restore(&mut trainer, newest.as_ref())?;
         // From here on there is something to save.
         signals.hold();
         let first = trainer.steps_done();
+        self.dataset.notes().iter().for_each(|note| info!("--data: {note}"));
+        if config.train.flip {
+            info!(
+                "half of the images are mirrored left to right (train.flip = true); --set train.flip=false for letters, \
+                 digits and other images that must not be"
+            );
+        }
         let (height, width, channels) = self.dataset.shape();
         let classes = config.model.classes.map(|n| format!(" of {n} classes")).unwrap_or_default();
         info!(
@@ -262,17 +284,18 @@ impl Plan {
         let seconds = begun.elapsed().as_secs_f64();
         let done = trainer.steps_done();
         let summary = json!({
-            "run": folder.path(), "steps": done, "seconds": seconds, "loss": watch.last_loss(),
-            "finished": outcome == Outcome::Finished, "samples": watch.last_grid(),
+            "run": paths::text(folder.path()), "steps": done, "seconds": seconds, "loss": watch.last_loss(),
+            "finished": outcome == Outcome::Finished, "samples": watch.last_grid().map(paths::text),
         });
-        output::finish(global, &summary, || {
+        let told = output::finish(global, &summary, || {
             let minutes = seconds / 60.0;
             format!("{done} steps, {minutes:.1} minutes of training: {}", folder.path().display())
-        })?;
+        });
+        // Whether anybody has read it or not.
         if outcome == Outcome::Stopped {
             warn!("stopped after step {done} and saved; the same command goes on from there");
             return Ok(ExitCode::from(signals.exit_code()));
         }
-        Ok(ExitCode::SUCCESS)
+        told.map(|()| ExitCode::SUCCESS)
     }
 }

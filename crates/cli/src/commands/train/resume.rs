@@ -10,6 +10,7 @@ use crate::commands::train::{Plan, Train};
 use crate::config::{self, Config, ConfigError};
 use crate::failure::bail_usage;
 use crate::model::RUNS;
+use crate::run_data;
 
 impl Train {
     /// The run of the run folder, with what the flags change. Nothing is written.
@@ -20,12 +21,12 @@ impl Train {
             );
         }
         let run = match &self.run {
-            Some(run) => run.clone(),
+            Some(run) => run.to_path_buf(),
             None => crate::model::newest_run(Path::new(RUNS))?,
         };
         let path = run.join("config.toml");
-        if !path.is_file() {
-            bail_usage!("--resume: {} is no run folder (it has no config.toml)", run.display());
+        if !trainer::is_run(&run)? {
+            bail_usage!("--resume: {} is no run folder (config.toml and checkpoints)", run.display());
         }
         let before = config::read_run(&path)?;
         let changes = self.changes()?;
@@ -42,6 +43,9 @@ impl Train {
         // A key that stays is named as such, whatever else may be wrong with its new value.
         config::check_resume(&before, &config)?;
         config::validate(&config)?;
+        config.check_images()?;
+        // The folder may be somebody else's, and name `/`.
+        run_data::check_extent(&config)?;
         let checkpoint = check(&run, &config)?;
         let done = checkpoint.as_ref().map_or(0, |(checkpoint, _)| checkpoint.state.step);
         if config.train.steps < done && config.train.steps != before.train.steps {
@@ -50,7 +54,7 @@ impl Train {
                 config.train.steps
             );
         }
-        let dataset = self.same_images(&before, &config, &run)?;
+        let dataset = self.same_images(&before, &mut config, &run)?;
         if let Some((_, was)) = &checkpoint {
             tell_learning_rate(was, &config, done);
         }
@@ -58,8 +62,8 @@ impl Train {
     }
 
     /// Opens the images, which must be those that the run was started with, wherever they are now.
-    fn same_images(&self, before: &Config, config: &Config, run: &Path) -> anyhow::Result<dataset::Dataset> {
-        let source = &config.data.source;
+    fn same_images(&self, before: &Config, config: &mut Config, run: &Path) -> anyhow::Result<dataset::Dataset> {
+        let source = &config.data.source.clone();
         let moved = *source != before.data.source;
         let dataset = config::open(&config.data).map_err(|error| match moved {
             true => error,
@@ -67,6 +71,7 @@ impl Train {
                 "--resume: the images of this run cannot be opened ({source}); if they have moved, pass --data with their new place"
             )),
         })?;
+        config.settle_labels(&dataset)?;
         let images = config.images.as_ref();
         let known = images.map(|images| images.sha256.as_str()).unwrap_or_default();
         let found = dataset.fingerprint()?;

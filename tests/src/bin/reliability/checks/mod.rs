@@ -2,15 +2,19 @@
 
 mod bombs;
 mod damage;
+mod diagnostics;
 mod disk;
 mod faults;
 pub(crate) mod fuzz;
+#[cfg(unix)]
+mod hostile;
 mod images;
 mod keys;
 mod kills;
 mod memory;
 mod nan;
 mod order;
+mod outputs;
 mod pairs;
 mod resume;
 mod signals;
@@ -27,6 +31,8 @@ pub(crate) const CHECKS: &[&Check] = &[
     &disk::CHECK,
     &fuzz::CHECK,
     &bombs::CHECK,
+    #[cfg(unix)]
+    &hostile::CHECK,
     &values::CHECK,
     &keys::CHECK,
     &images::CHECK,
@@ -34,4 +40,6 @@ pub(crate) const CHECKS: &[&Check] = &[
     &signals::CHECK,
     &nan::CHECK,
     &memory::CHECK,
+    &diagnostics::CHECK,
+    &outputs::CHECK,
 ];
