@@ -2,7 +2,8 @@
 #![cfg(unix)]
 
 use anyhow::{Context, ensure};
-use tests::{Place, Running};
+use image::ImageFormat;
+use tests::{Place, Running, data};
 
 /// Some seconds of training at most, so that a signal meets it at work.
 const TRAIN: &str = "train --preset tiny-16 --set train.steps=120 --set train.batch=4 --set data.limit=30 \
@@ -105,7 +106,7 @@ fn one_process_at_a_time_and_one_configuration_a_run() -> anyhow::Result<()> {
     let other = place.ddpm(&format!("{line} --set train.lr=1e-4"))?.expect_code(2);
     ensure!(other.stderr.contains("train.lr") && other.stderr.contains("--resume"), "{}", other.stderr);
     let frozen = place.ddpm("train --resume --run run --set model.heads=2")?.expect_code(2);
-    ensure!(frozen.stderr.contains("train.*"), "{}", frozen.stderr);
+    ensure!(frozen.stderr.contains("model.heads is 1 in this run and 2 here"), "{}", frozen.stderr);
     ensure!(place.read("run/config.toml")? == config);
     let _ = place.ddpm("train --resume --run run --set train.steps=121 --set train.lr=1e-4")?.ok();
     ensure!(steps_saved(&place, "run").last() == Some(&121));
@@ -182,4 +183,99 @@ fn checkpointing_activations_changes_no_bit_and_may_change_on_resume() -> anyhow
     let _ = place.run(&format!("{more} --run with --set train.checkpoint_activations=false"))?.ok();
     ensure!(!said("with")? && said("without")?);
     same(8)
+}
+
+/// What a run is resumed with has to go with what it has done; nothing of a refusal touches its folder.
+#[test]
+fn a_run_goes_on_as_itself_or_not_at_all() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let short = TRAIN
+        .replace("train.steps=120", "train.steps=8")
+        .replace("checkpoint_every=40", "checkpoint_every=4");
+    let _ = place.run(&format!("{short} --run run"))?.ok();
+    let _ = place.run(&format!("{short} --run other --set train.lr=1e-4"))?.ok();
+    let manifest = place.sha256("run/checkpoints/step-00000008/manifest.json")?;
+    for (change, words) in [
+        ("train.prediction=eps", "train.prediction is \"v\" in this run and \"eps\" here"),
+        ("schedule.kind=cosine", "schedule.kind is \"linear\" in this run and \"cosine\" here"),
+        ("model.norm_eps=0.001", "model.norm_eps is 0.000001 in this run and 0.001 here"),
+        ("train.steps=5", "this run has done 8 steps"),
+        ("data.source=nowhere", "nowhere"),
+    ] {
+        let refused = place.run(&format!("train --resume --run run --set {change}"))?.expect_code(2);
+        ensure!(
+            refused.errors().len() == 1 && refused.stderr.contains(words),
+            "{change}: {}",
+            refused.stderr
+        );
+    }
+    // Edited by hand, the configuration is not that of the checkpoint.
+    let config = String::from_utf8(place.read("run/config.toml")?)?;
+    place.write("run/config.toml", config.replace("groups = 8", "groups = 4"))?;
+    let edited = place.run("train --resume --run run")?.expect_code(2);
+    ensure!(edited.stderr.contains("model.groups is 8 in this run and 4 here"), "{}", edited.stderr);
+    place.write("run/config.toml", &config)?;
+    ensure!(place.sha256("run/checkpoints/step-00000008/manifest.json")? == manifest);
+
+    // A longer run under a cosine says what becomes of the learning rate.
+    let longer = place.run("train --resume --run run --set train.steps=16")?.ok();
+    ensure!(longer.stderr.contains("the learning rate rises from"), "{}", longer.stderr);
+
+    // A checkpoint of a run with the same shapes is not this run's.
+    let (from, to) = (place.at("other/checkpoints/step-00000008"), place.at("run/checkpoints/step-00000099"));
+    std::fs::create_dir(&to)?;
+    for file in std::fs::read_dir(&from)? {
+        let file = file?;
+        std::fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    for line in ["train --resume --run run", &format!("{short} --run run --set train.steps=16")] {
+        let foreign = place.run(line)?;
+        let said = foreign.errors().join(" ");
+        ensure!(foreign.code != Some(0) && said.contains("step-000000"), "{line}: {}", foreign.stderr);
+    }
+    Ok(())
+}
+
+/// The images are known by their hash: where they lie may change.
+#[test]
+fn images_that_moved_are_named_and_the_run_ends_as_it_would_have() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for (folder, first) in [("photos", 0), ("others", 50)] {
+        for n in 0..6 {
+            place.write(
+                &format!("{folder}/{n}.png"),
+                data::grey_file(first + n, (16, 16), ImageFormat::Png)?,
+            )?;
+        }
+    }
+    let train = "train --preset tiny-16 --data photos --set train.batch=3 --set train.checkpoint_every=4 --set model.dropout=0.1 \
+                 --set sample.count=2 --set sample.steps=2 --set train.log_every=1 --set precision=f32";
+    let _ = place.run(&format!("{train} --set train.steps=8 --run whole"))?.ok();
+    let _ = place.run(&format!("{train} --set train.steps=8 --run moved"))?.ok();
+    std::fs::remove_dir_all(place.at("moved/checkpoints/step-00000008"))?;
+    std::fs::rename(place.at("photos"), place.at("pictures"))?;
+
+    let gone = place.run("train --resume --run moved")?;
+    ensure!(gone.code != Some(0) && gone.errors().join(" ").contains("pass --data"), "{}", gone.stderr);
+    let other = place.run("train --resume --run moved --data others")?;
+    ensure!(other.code != Some(0) && other.errors().len() == 1, "{}", other.stderr);
+    ensure!(
+        other.stderr.contains("are not the images that the run in moved was started with"),
+        "{}",
+        other.stderr
+    );
+    let _ = place.run("train --resume --run moved --data pictures")?.ok();
+    let sha =
+        |run: &str, name: &str| place.sha256(&format!("{run}/checkpoints/step-00000008/{name}.safetensors"));
+    for name in ["model", "ema", "optimizer"] {
+        ensure!(sha("moved", name)? == sha("whole", name)?, "{name} differs");
+    }
+    ensure!(records(&place, "moved")? == records(&place, "whole")?);
+    // Once named, the place is known; --set says the same, and so does the whole command.
+    let _ = place.run("train --resume --run moved")?.ok();
+    let _ = place.run("train --resume --run whole --set data.source=pictures")?.ok();
+    std::fs::rename(place.at("pictures"), place.at("photos-2"))?;
+    let again = train.replace("--data photos", "--data photos-2");
+    let _ = place.run(&format!("{again} --set train.steps=8 --run whole"))?.ok();
+    Ok(())
 }

@@ -6,6 +6,7 @@ use sampler::{BoxError, Guidance, Model};
 use tch::{Kind, Tensor};
 use unet::{Pass, Predictor, UNet};
 
+use crate::config::ImagesConfig;
 use crate::model;
 
 /// The classes of a set of images, which go round: image i shows class i modulo their number, whatever the batch
@@ -27,10 +28,9 @@ impl Conditioning {
         Self { classes, guidance }
     }
 
-    /// Every class of a network in turn, as it learned them; of an unconditional one, none.
-    pub(crate) fn every_class_of(net: &UNet) -> Self {
-        let classes = (0..net.config().classes.unwrap_or(0) as i64).collect();
-        Self::new(classes, Guidance::new(1.0))
+    /// Every class that a network learned from these images in turn, unguided; of an unconditional one, none.
+    pub(crate) fn every_class_of(net: &UNet, images: &ImagesConfig) -> Self {
+        Self::new(images.learned_classes(net.config().classes.unwrap_or(0)), Guidance::new(1.0))
     }
 
     /// The classes that go round; none for unconditional images.

@@ -7,14 +7,15 @@ use std::str::FromStr;
 
 use anyhow::anyhow;
 pub(crate) use config::{
-    Config, ConfigError, DataConfig, ImagesConfig, Layers, Override, PRESETS, Resolved, ScheduleConfig,
-    UserFile, differences, from_toml, nearest, parse_set, preset_table, read_run, to_toml,
+    Change, Config, ConfigError, DataConfig, ImagesConfig, Layers, Override, PRESETS, Resolved,
+    ScheduleConfig, UserFile, changes, check_resume, from_toml, nearest, parse_set, preset_table, read_run,
+    to_toml,
 };
 use dataset::Dataset;
 use sampler::Method;
 use tracing::warn;
 
-use crate::failure::usage;
+use crate::failure::{bail_usage, usage};
 use crate::sampler_flags::SamplerArgs;
 
 /// Merges the layers, opens the data, and checks all that follows.
@@ -54,6 +55,11 @@ fn list_bad_images(error: &ConfigError) {
 /// The crate `config` does not know what samplers there are.
 fn check_sampler(config: &Config) -> anyhow::Result<()> {
     Method::from_str(&config.sample.sampler).map_err(|e| usage(anyhow!("sample.sampler: {e}")))?;
+    if config.sample.sampler == Method::DdpmLearned.name() {
+        bail_usage!(
+            "sample.sampler = ddpm-learned: the networks of this program predict no variance; ddpm has a fixed one"
+        );
+    }
     let flags = SamplerArgs::named(&config.sample.sampler, config.sample.steps);
     let sampler = flags.config(config.train.prediction)?;
     sampler.validate(&config.schedule.build()?).map_err(|e| usage(anyhow!("sample.{e}")))

@@ -100,6 +100,9 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     // The same crate writes results, which are no data.
     let writing = matches!(cause.downcast_ref(), Some(DatasetError::Io { action: "write", .. }));
     let config = cause.downcast_ref::<ConfigError>();
+    if matches!(config, Some(ConfigError::OtherRun { .. })) {
+        return Some(CHECKPOINT);
+    }
     if config.is_some_and(ConfigError::is_data) || (cause.is::<DatasetError>() && !writing) {
         return Some(DATA);
     }

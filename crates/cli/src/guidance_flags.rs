@@ -5,7 +5,7 @@ use clap::Args;
 use sampler::{Guidance, GuidanceError};
 
 use crate::conditioning::Conditioning;
-use crate::config::nearest;
+use crate::config::{ImagesConfig, nearest};
 use crate::failure::{bail_usage, usage};
 use crate::model::Loaded;
 
@@ -54,7 +54,6 @@ impl GuidanceArgs {
         };
         // Without label dropout in training, nothing is known about images of no class.
         let knows_none = loaded.config.train.label_dropout > 0.0;
-        let names = &loaded.images.class_names;
         if self.class.is_empty() {
             if let Some(flag) = self.first_flag() {
                 bail_usage!(
@@ -71,6 +70,17 @@ impl GuidanceArgs {
             }
             return Ok(Conditioning::none());
         }
+        // Guidance of 1 asks the network once, for the class; there is nothing to mix.
+        let mixes = knows_none && guidance.scale != 1.0;
+        if let Some(flag) = self.mixing_flag().filter(|_| !mixes) {
+            bail_usage!(
+                "{flag}: has no effect at a guidance scale of 1, {}",
+                match knows_none {
+                    true => "--guidance 1; leave one of them out",
+                    false => "the only one of a network trained with train.label_dropout = 0; leave it out",
+                }
+            );
+        }
         let guidance = match guidance {
             guidance if knows_none => guidance,
             guidance if self.guidance.is_none_or(|scale| scale == 1.0) => Guidance { scale: 1.0, ..guidance },
@@ -80,7 +90,14 @@ impl GuidanceArgs {
                 guidance.scale
             ),
         };
-        Ok(Conditioning::new(wanted(&self.class, classes, names)?, guidance))
+        Ok(Conditioning::new(wanted(&self.class, classes, &loaded.images)?, guidance))
+    }
+
+    /// The first flag that says how guidance is mixed in, as it was given.
+    fn mixing_flag(&self) -> Option<String> {
+        let interval = self.guidance_interval.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+        let interval = (!interval.is_empty()).then(|| format!("--guidance-interval {interval}"));
+        interval.or_else(|| self.guidance_rescale.map(|value| format!("--guidance-rescale {value}")))
     }
 
     fn numbers(&self) -> anyhow::Result<Guidance> {
@@ -117,13 +134,19 @@ fn in_flags(error: GuidanceError) -> anyhow::Error {
     usage(anyhow!("{}", text.replacen("guidance rescale = ", "--guidance-rescale ", 1)))
 }
 
-/// The labels of a list of classes.
-fn wanted(list: &[String], classes: usize, names: &[String]) -> anyhow::Result<Vec<i64>> {
+/// The labels of a list of classes, all of them learned.
+fn wanted(list: &[String], classes: usize, images: &ImagesConfig) -> anyhow::Result<Vec<i64>> {
+    let (names, learned) = (&images.class_names, images.learned_classes(classes));
     let mut labels = Vec::new();
     for word in list {
-        match label(word, classes, names) {
+        match label(word, classes, names)? {
+            Some(label) if !learned.contains(&label) => {
+                bail_usage!(
+                    "--class {word}: no image of the data has this class, so the network has not learned it"
+                )
+            }
             Some(label) => labels.push(label),
-            None if word == "all" => labels.extend(0..classes as i64),
+            None if word == "all" => labels.extend(&learned),
             None => {
                 let listed: Vec<&str> = names.iter().take(LISTED).map(String::as_str).collect();
                 let more = if names.len() > LISTED { ", ..." } else { "" };
@@ -140,13 +163,26 @@ fn wanted(list: &[String], classes: usize, names: &[String]) -> anyhow::Result<V
     Ok(labels)
 }
 
-/// A name, in any case if there is one of it only, or else a number. Names come first: classes may be called by
-/// numbers that are not their labels, as folders 3 and 7 are.
-fn label(word: &str, classes: usize, names: &[String]) -> Option<i64> {
-    let exact = names.iter().position(|name| name == word);
-    let folded = || names.iter().position(|name| name.to_lowercase() == word.to_lowercase());
+/// A name as it is written, or in another case if it is the only one of it, or else a number. Names come first: classes may
+/// be called by numbers that are not their labels, as folders 3 and 7 are. `all` in another case than a class is no name.
+fn label(word: &str, classes: usize, names: &[String]) -> anyhow::Result<Option<i64>> {
+    let places = |matches: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        (0..names.len()).filter(|&label| matches(&names[label])).collect()
+    };
+    let exact = places(&|name| name == word);
+    let found = match exact.is_empty() && word != "all" {
+        true => places(&|name| name.to_lowercase() == word.to_lowercase()),
+        false => exact,
+    };
+    if let [first, second, ..] = found[..] {
+        bail_usage!(
+            "--class {word}: {} and {} are both meant (classes {first} and {second}); write one of them as it is, or its number",
+            names[first],
+            names[second]
+        );
+    }
     let number = || word.parse().ok().filter(|&label| label < classes);
-    exact.or_else(folded).or_else(number).map(|label| label as i64)
+    Ok(found.first().copied().or_else(number).map(|label| label as i64))
 }
 
 fn range(classes: usize) -> String {
@@ -159,6 +195,35 @@ mod tests {
 
     fn names(list: &[&str]) -> Vec<String> {
         list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn wanted(list: &[String], classes: usize, names: &[String]) -> anyhow::Result<Vec<i64>> {
+        let images = ImagesConfig { class_names: names.to_vec(), ..ImagesConfig::square(8, 1) };
+        super::wanted(list, classes, &images)
+    }
+
+    #[test]
+    fn the_exact_name_wins_and_an_ambiguous_one_is_refused() {
+        let pets = names(&["Cat", "CAT", "dog", "All"]);
+        let labels = |word: &str| wanted(&names(&[word]), 4, &pets);
+        assert_eq!(labels("Cat").unwrap(), [0]);
+        assert_eq!(labels("CAT").unwrap(), [1]);
+        assert_eq!(labels("DOG").unwrap(), [2]);
+        assert_eq!(labels("All").unwrap(), [3]);
+        assert_eq!(labels("all").unwrap(), [0, 1, 2, 3]);
+        let both = labels("cat").unwrap_err().to_string();
+        assert!(both.contains("Cat and CAT") && both.contains("classes 0 and 1"), "{both}");
+    }
+
+    #[test]
+    fn a_class_without_images_is_not_drawn() {
+        let images = ImagesConfig { absent_classes: vec![1, 4], ..ImagesConfig::square(8, 1) };
+        let labels = |word: &str| super::wanted(&names(&[word]), 5, &images);
+        assert_eq!(labels("all").unwrap(), [0, 2, 3]);
+        assert_eq!(labels("2").unwrap(), [2]);
+        assert!(labels("4").unwrap_err().to_string().contains("--class 4: no image"));
+        // Of an earlier version, with fewer names than classes.
+        assert!(wanted(&names(&["2"]), 3, &names(&["a", "b"])).unwrap_err().to_string().contains("no image"));
     }
 
     #[test]

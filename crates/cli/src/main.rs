@@ -15,6 +15,7 @@ mod guidance_flags;
 mod logging;
 mod memory;
 mod model;
+mod noise_end;
 mod output;
 mod paths;
 mod progress;

@@ -14,6 +14,7 @@ use crate::config::{self, Config, ConfigError, ImagesConfig};
 use crate::device::{self, Precision};
 use crate::failure::usage;
 use crate::flags::{Global, ModelArgs, Weights};
+use crate::noise_end;
 
 /// Damaged checkpoints that are named when they are passed over.
 const REFUSED_SHOWN: usize = 3;
@@ -57,6 +58,7 @@ impl Loaded {
         let images = config.images.clone();
         let images = images.with_context(|| format!("{}: no [images] group", checkpoint.path.display()))?;
         let schedule = config.schedule.build()?;
+        noise_end::check_schedule(&schedule);
         let weights = match args.weights {
             Weights::Ema => checkpoint.ema_path(),
             Weights::Raw => checkpoint.model_path(),

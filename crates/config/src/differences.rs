@@ -1,17 +1,35 @@
 //! What differs between two configurations.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use toml::Value;
 
 use crate::error::ConfigError;
 use crate::run::Config;
 
-/// The keys in which two configurations differ, with both values.
+/// A key that has another value in one configuration than in another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// `train.lr`, for example.
+    pub key: String,
+    /// Its value in the first, on one line; `unset` where it has none.
+    pub was: String,
+    /// Its value in the second.
+    pub is: String,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {} there and {} here", self.key, self.was, self.is)
+    }
+}
+
+/// The keys in which two configurations differ, in alphabetical order.
 ///
 /// # Errors
 /// [`ConfigError::Write`] for numbers above 2^63 - 1.
-pub fn differences(old: &Config, new: &Config) -> Result<Vec<String>, ConfigError> {
+pub fn changes(old: &Config, new: &Config) -> Result<Vec<Change>, ConfigError> {
     let value = |config| Value::try_from(config).map_err(|error| ConfigError::Write { error });
     let (old, new) = (value(old)?, value(new)?);
     let mut out = Vec::new();
@@ -19,7 +37,15 @@ pub fn differences(old: &Config, new: &Config) -> Result<Vec<String>, ConfigErro
     Ok(out)
 }
 
-fn walk(prefix: &str, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<String>) {
+/// The keys in which two configurations differ, with both values, in words.
+///
+/// # Errors
+/// As [`changes`].
+pub fn differences(old: &Config, new: &Config) -> Result<Vec<String>, ConfigError> {
+    Ok(changes(old, new)?.iter().map(Change::to_string).collect())
+}
+
+fn walk(prefix: &str, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<Change>) {
     match (old, new) {
         (Some(Value::Table(a)), Some(Value::Table(b))) => {
             let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
@@ -28,10 +54,16 @@ fn walk(prefix: &str, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<St
                 walk(&name, a.get(key), b.get(key), out);
             }
         }
-        (a, b) if a != b => {
-            let show = |v: Option<&Value>| v.map_or("unset".to_owned(), Value::to_string);
-            out.push(format!("{prefix} is {} there and {} here", show(a), show(b)));
-        }
+        (a, b) if a != b => out.push(Change { key: prefix.to_owned(), was: show(a), is: show(b) }),
         _ => {}
+    }
+}
+
+/// On one line: TOML would break a text with a line break over several.
+pub(crate) fn show(value: Option<&Value>) -> String {
+    match value {
+        None => "unset".to_owned(),
+        Some(Value::String(text)) => format!("{text:?}"),
+        Some(value) => value.to_string().replace('\n', " "),
     }
 }

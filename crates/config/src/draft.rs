@@ -93,8 +93,10 @@ impl Config {
         }
         // The file of a run says what is used, not what stands for it.
         model.time_channels = model.time_width();
-        if model.in_channels == 0 {
-            (model.in_channels, model.out_channels) = (channels, channels);
+        for stands_for in [&mut model.in_channels, &mut model.out_channels] {
+            if *stands_for == 0 {
+                *stands_for = channels;
+            }
         }
         let (size, in_channels) = (model.image_size, model.in_channels);
         if size != padded.side() || in_channels != channels {

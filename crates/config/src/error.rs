@@ -120,6 +120,43 @@ pub enum ConfigError {
         /// Classes of the data.
         of_data: usize,
     },
+    /// A value changes nothing beside the others.
+    #[error("{key} = {got}: has no effect, {reason}; leave it out")]
+    NoEffect {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        got: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A key that the program fills in.
+    #[error("--set {key}: cannot be set; it says what the run and its images turned out to be")]
+    NotSettable {
+        /// The key.
+        key: String,
+    },
+    /// A run goes on with another value of a key that has to stay.
+    #[error(
+        "--resume: {key} is {was} in this run and {is} here, and has to stay: leave it as it was, or start a new run with \
+         another --run"
+    )]
+    Resume {
+        /// The key.
+        key: String,
+        /// Its value in the run.
+        was: String,
+        /// The value that it was to go on with.
+        is: String,
+    },
+    /// A checkpoint is of another run than its folder.
+    #[error("it is of the run {found}, expected the run {expected} of this folder; remove it from there")]
+    OtherRun {
+        /// The id in the folder's configuration.
+        expected: String,
+        /// The id in the checkpoint's.
+        found: String,
+    },
     /// No preset of this name.
     #[error("no preset {name:?}; there are: {known}{}", question(hint))]
     UnknownPreset {
@@ -280,6 +317,7 @@ impl ConfigError {
         !matches!(
             self,
             Self::InRun { .. }
+                | Self::OtherRun { .. }
                 | Self::BadImages { .. }
                 | Self::Data { .. }
                 | Self::Unpacks { .. }

@@ -39,7 +39,8 @@ impl UserFile {
 /// [`ConfigError::Syntax`] with the line, also for unknown and missing keys; [`ConfigError::TooLong`] above
 /// 2 MiB, [`ConfigError::TooDeep`]; [`ConfigError::Value`] for a size in `[images]` that no image has.
 pub fn from_toml(text: &str) -> Result<Config, ConfigError> {
-    let config: Config = read_as(text, MAX_RUN_TEXT)?;
+    let mut config: Config = read_as(text, MAX_RUN_TEXT)?;
+    config.schedule.settle_as_read();
     if let Some(images) = &config.images {
         images.validate()?;
     }

@@ -4,6 +4,7 @@ use dataset::Split;
 use toml::{Table, Value};
 
 use crate::draft::{ImageShape, border_multiple, complete_model};
+use crate::effects;
 use crate::error::ConfigError;
 use crate::file::UserFile;
 use crate::overrides::{Override, merge};
@@ -43,13 +44,14 @@ impl Layers<'_> {
     pub fn settle(&self, images: &ImageShape) -> Result<Config, ConfigError> {
         let Merged { preset, table } = self.merged()?;
         let preset = preset.unwrap_or_else(|| images.preset().to_owned());
-        let mut config = self.draft(&preset, table, images)?;
-        config.images = None;
+        let mut config = self.draft(&preset, table.clone(), images)?;
         let multiple = border_multiple(&config.model, images);
         let padded = images.padded(*config.data.pad_to_multiple.get_or_insert(multiple))?;
         config.settle_classes(images.classes)?;
         config.settle_model(&padded)?;
+        config.schedule.settle()?;
         config.validate()?;
+        effects::check(&config, &table, &preset)?;
         Ok(config)
     }
 
@@ -65,7 +67,14 @@ impl Layers<'_> {
             let data = Table::from_iter([("source".to_owned(), Value::String(source.to_owned()))]);
             merge(&mut table, Table::from_iter([("data".to_owned(), Value::Table(data))]));
         }
+        // A run's own file also says what its images turned out to be, and which run it was: that is found out anew.
+        for described in ["images", "id"] {
+            table.remove(described);
+        }
         for entry in self.set {
+            if matches!(entry.group(), "images" | "id") {
+                return Err(ConfigError::NotSettable { key: entry.key() });
+            }
             entry.apply(&mut table)?;
         }
         Ok(Merged { preset: self.preset.map(str::to_owned).or(named), table })
@@ -88,7 +97,8 @@ impl Layers<'_> {
             complete_model(&mut table, images)?;
             deserialize(table)
         };
-        let config: Config = over_preset(user).map_err(|error| {
+        let says_steps = user.get("sample").and_then(|sample| sample.get("steps")).is_some();
+        let mut config: Config = over_preset(user).map_err(|error| {
             // The mistake is in the file when the file by itself has it too.
             let Some(file) = self.file else { return error };
             let alone = file.table().and_then(|mut table| {
@@ -101,6 +111,10 @@ impl Layers<'_> {
             }
         })?;
         config.model.validate_level_count()?;
+        if !says_steps {
+            // The preset's number is for its own T; no solver takes more steps than the chain has.
+            config.sample.steps = config.sample.steps.min(config.schedule.steps);
+        }
         Ok(config)
     }
 }

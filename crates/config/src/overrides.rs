@@ -64,6 +64,10 @@ impl Override {
         self.path.join(".")
     }
 
+    pub(crate) fn value(&self) -> &Value {
+        &self.value
+    }
+
     /// Writes the value into a table, making the tables on the way.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! From layers to a complete [`Config`] and the images it is about.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use toml::Table;
 
 use crate::data::{DataConfig, explain};
 use crate::draft::{ImageShape, border_multiple};
+use crate::effects;
 use crate::error::ConfigError;
 use crate::layers::{Layers, Merged};
 use crate::overrides::merge;
@@ -44,15 +46,17 @@ impl Layers<'_> {
         let dataset = data.unpadded().open_with(cache_dir, labels_required)?;
         let images = shape(&dataset);
         let preset = preset.unwrap_or_else(|| images.preset().to_owned());
-        let mut config = self.draft(&preset, table, &images)?;
+        let mut config = self.draft(&preset, table.clone(), &images)?;
         config.data = data;
 
         let multiple = *config.data.pad_to_multiple.get_or_insert(border_multiple(&config.model, &images));
         let dataset = dataset.with_border(multiple).map_err(explain)?;
         config.settle_labels(&dataset)?;
         config.settle_model(&shape(&dataset))?;
+        config.schedule.settle()?;
         config.images = Some(described(&config, &dataset)?);
         config.validate()?;
+        effects::check(&config, &table, &preset)?;
         Ok(Resolved { config, preset, dataset })
     }
 }
@@ -96,6 +100,16 @@ fn shape(data: &Dataset) -> ImageShape {
     ImageShape { height, width, channels, classes: data.classes() }
 }
 
+impl DataConfig {
+    /// The same options for images in another place, by its whole path.
+    ///
+    /// # Errors
+    /// [`ConfigError::DataPath`] for a place whose path cannot be told.
+    pub fn moved_to(&self, source: &str) -> Result<Self, ConfigError> {
+        located(Self { source: source.to_owned(), ..self.clone() })
+    }
+}
+
 /// What the data turned out to be.
 fn described(config: &Config, data: &Dataset) -> Result<ImagesConfig, ConfigError> {
     let (height, width, channels) = data.shape();
@@ -108,7 +122,20 @@ fn described(config: &Config, data: &Dataset) -> Result<ImagesConfig, ConfigErro
         count: data.len(),
         sha256: data.fingerprint().map_err(explain)?,
         class_names: config.model.classes.map_or(Vec::new(), |_| data.class_names().to_vec()),
+        absent_classes: config.model.classes.map_or(Vec::new(), |classes| absent(classes, data)),
     })
+}
+
+/// The classes below `classes` that no image has.
+fn absent(classes: usize, data: &Dataset) -> Vec<usize> {
+    let mut missing: BTreeSet<usize> = (0..classes).collect();
+    for label in (0..data.len()).filter_map(|index| data.label(index)) {
+        missing.remove(&(label as usize));
+        if missing.is_empty() {
+            break;
+        }
+    }
+    missing.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -231,6 +258,19 @@ mod tests {
         let mut data = data_group("images", &Table::new()).unwrap();
         data.source = link.display().to_string();
         assert_eq!(located(data.clone()).unwrap().source, data.source);
+    }
+
+    #[test]
+    fn classes_without_images_are_noted() {
+        let set = ["data.limit=60", "model.classes=12"].map(|text| parse_set(text).unwrap());
+        let layers = Layers { preset: Some("tiny-16"), set: &set, ..Layers::default() };
+        let images = layers.resolve(None).unwrap().config.images.unwrap();
+        assert_eq!(images.absent_classes, [10, 11]);
+        assert_eq!(images.learned_classes(12), (0..10).collect::<Vec<i64>>());
+        // A file of an earlier version does not say.
+        let earlier = ImagesConfig { absent_classes: Vec::new(), ..images };
+        assert_eq!(earlier.learned_classes(12), (0..10).collect::<Vec<i64>>());
+        assert_eq!(ImagesConfig::square(8, 1).learned_classes(3), [0, 1, 2]);
     }
 
     #[test]

@@ -4,6 +4,13 @@ use schedule::{Level, Schedule, ScheduleError};
 
 use crate::error::SamplerError;
 
+/// `sigma / alpha` from which on `x_t` counts as noise: 1% of its variance is signal.
+const NOISE: f64 = 10.0;
+/// How many times a step out of noise may lower `sigma / alpha` before it is a leap. The usual schedules of this program
+/// come to 7 in five trailing steps of the linear one, and in cosine ones to 8 between their last steps but one; with the
+/// last step, whose beta is cut at 0.999, to 30 and, in few steps, to 10000.
+const LEAP: f64 = 16.0;
+
 /// The levels of a chain of steps: `level(0)` is where it starts, each step goes from `level(i)` to
 /// `level(i + 1)`, and `level(steps)` is its end, where the network is not asked any more.
 ///
@@ -77,6 +84,18 @@ impl Grid {
         self.levels[i]
     }
 
+    /// Whether step i leaps out of noise: it starts where next to no signal is left and ends where there is much more.
+    ///
+    /// A method that mixes slopes from both ends in `sigma / alpha` goes wrong there. The step is as long as its start is
+    /// high, so a small difference of the slopes, of the network or of the image, is multiplied by the quotient of the two
+    /// ends: from a ratio of 20000 to one of 15 by 1300, and the pixels saturate. The slope at the start alone points at the
+    /// predicted image, whatever the length. A cosine schedule ends with such a step, zero terminal SNR with an
+    /// infinite one, and a chain of one or two steps may leap to the data itself.
+    pub(crate) fn leaps(&self, i: usize) -> bool {
+        let (from, to) = (self.levels[i].ratio(), self.levels[i + 1].ratio());
+        from > NOISE && from > LEAP * to
+    }
+
     /// The same levels upwards: from the end, which must hold some noise, to the start.
     pub(crate) fn rising(&self) -> Result<Self, SamplerError> {
         let mut levels: Vec<Level> = self.levels.iter().rev().copied().collect();
@@ -111,6 +130,25 @@ mod tests {
         assert_eq!(grid.steps(), 3);
         assert!(grid.h(0) > 0.0 && grid.h(1) > 0.0);
         assert_eq!(grid.h(2), f64::INFINITY);
+    }
+
+    #[test]
+    fn leaps_are_found_where_a_chain_leaves_the_noise() {
+        let cosine = schedule::BetaSchedule::from_name("cosine").unwrap();
+        let cosine = Schedule::new(&cosine, 1000).unwrap();
+        let grid = |schedule: &Schedule, times: &[f64], end| Grid::at_times(schedule, times, end).unwrap();
+        let leaps = |grid: &Grid| (0..grid.steps()).map(|i| grid.leaps(i)).collect::<Vec<_>>();
+        let falling = [999.0, 959.0, 919.0, 500.0, 100.0];
+        assert_eq!(leaps(&grid(&cosine, &falling, Level::DATA)), [true, false, false, false, false]);
+        let zero_snr = Schedule::ddpm().with_zero_terminal_snr().unwrap();
+        let few = [999.0, 799.0, 599.0, 399.0, 199.0];
+        assert_eq!(leaps(&grid(&zero_snr, &few, Level::DATA)), [true, false, false, false, false]);
+        let first = Schedule::ddpm().level_at(0.0).unwrap();
+        assert_eq!(leaps(&grid(&Schedule::ddpm(), &few, first)), [false; 5]);
+        assert_eq!(leaps(&grid(&cosine, &[999.0], Level::DATA)), [true]);
+        // Upwards nothing is multiplied.
+        let up = grid(&cosine, &falling, cosine.level_at(0.0).unwrap()).rising().unwrap();
+        assert_eq!(leaps(&up), [false; 5]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{MAX_STEPS, MIN_STEPS, ScheduleError};
 /// 0.02 over 1000 steps).
 ///
 /// The end points do not depend on `steps`: a chain much shorter than 1000 steps leaves much of the
-/// signal in `x_T` unless they are raised.
+/// signal in `x_T` unless they are raised, as [`BetaSchedule::usual`](crate::BetaSchedule::usual) does.
 ///
 /// # Errors
 /// [`ScheduleError::Steps`]; [`ScheduleError::Parameter`] for a beta outside (0, 1);

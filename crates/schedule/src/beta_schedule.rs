@@ -7,6 +7,9 @@ use ndarray::Array1;
 
 use crate::{ScheduleError, beta};
 
+/// The length of chain that the parameters of [`BetaSchedule::from_name`] are for.
+const USUAL_STEPS: usize = 1000;
+
 /// How the betas run over the chain. The parameters are those of the function of the same name in
 /// [`beta`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,6 +88,46 @@ impl BetaSchedule {
         }
     }
 
+    /// The schedule of a name with its usual parameters for a chain of `steps` steps: those of
+    /// [`BetaSchedule::from_name`] for 1000, to the bit, and otherwise scaled with the length.
+    ///
+    /// A step of such a chain is worth `1000 / steps` steps of the usual one. It keeps as much of the signal as these keep
+    /// together, `1 - beta' = (1 - beta)^(1000 / steps)`. For small betas that is Ho et al.'s range in proportion to
+    /// `1000 / steps`; for short chains, where a proportion exceeds 1, it stays below 1. Every chain ends in noise then, see
+    /// [`Schedule::ends_in_noise`](crate::Schedule::ends_in_noise). The cosine is a function of `t / T` and needs no scaling.
+    ///
+    /// # Errors
+    /// [`ScheduleError::UnknownName`]; [`ScheduleError::Steps`] for a length that no chain has.
+    ///
+    /// ```
+    /// use schedule::{BetaSchedule, Schedule};
+    /// let short = BetaSchedule::usual("linear", 100)?;
+    /// assert!(matches!(short, BetaSchedule::Linear { beta_end, .. } if (beta_end - 0.183).abs() < 1e-3));
+    /// assert!(Schedule::new(&short, 100)?.ends_in_noise());
+    /// # Ok::<(), schedule::ScheduleError>(())
+    /// ```
+    pub fn usual(name: &str, steps: usize) -> Result<Self, ScheduleError> {
+        let mut kind = Self::from_name(name)?;
+        beta::check_steps(steps)?;
+        if steps == USUAL_STEPS {
+            return Ok(kind);
+        }
+        let exponent = USUAL_STEPS as f64 / steps as f64;
+        // 1 - (1 - beta)^exponent, without the cancellation that would swallow the small betas of long chains.
+        let scale = |beta: &mut f64| *beta = -(exponent * (-*beta).ln_1p()).exp_m1();
+        match &mut kind {
+            Self::Linear { beta_start, beta_end }
+            | Self::ScaledLinear { beta_start, beta_end }
+            | Self::Sigmoid { beta_start, beta_end } => {
+                scale(beta_start);
+                scale(beta_end);
+            }
+            Self::Constant { beta } => scale(beta),
+            Self::Cosine { .. } => {}
+        }
+        Ok(kind)
+    }
+
     /// The kind's name, whatever its parameters.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -141,6 +184,46 @@ mod tests {
             let last = Schedule::new(&kind, 1000).unwrap().snr()[999];
             assert!(last < 0.005, "{name}: {last}");
         }
+    }
+
+    #[test]
+    fn usual_parameters_end_in_noise_at_any_length() {
+        for name in BetaSchedule::NAMES {
+            assert_eq!(BetaSchedule::usual(name, 1000), BetaSchedule::from_name(name));
+            for steps in [2, 3, 4, 5, 7, 10, 20, 37, 50, 100, 250, 500, 999, 1001, 4000, 100_000, 1_000_000] {
+                let schedule = Schedule::new(&BetaSchedule::usual(name, steps).unwrap(), steps).unwrap();
+                let left = schedule.terminal_signal();
+                assert!(schedule.ends_in_noise() && left > 0.0, "{name}, T = {steps}: {left}");
+                // No more noise than f32 can carry either.
+                assert!(left > 1e-12, "{name}, T = {steps}: {left}");
+            }
+            assert!(matches!(BetaSchedule::usual(name, 1), Err(ScheduleError::Steps { got: 1 })));
+        }
+        assert!(BetaSchedule::usual("linaer", 100).is_err());
+    }
+
+    /// Long chains approach a limit, so that of 4000 steps is that of 1000 seen more finely.
+    #[test]
+    fn a_chain_of_another_length_is_the_same_process() {
+        for name in BetaSchedule::NAMES {
+            let chain = |steps| Schedule::new(&BetaSchedule::usual(name, steps).unwrap(), steps).unwrap();
+            let (usual, long) = (chain(1000), chain(4000));
+            for t in [0, 10, 100, 500, 900, 990] {
+                let (a, b) = (usual.alpha_bars()[t].ln(), long.alpha_bars()[4 * t + 3].ln());
+                assert!((a - b).abs() < 0.01 * a.abs() + 2e-3, "{name}, t = {t}: {a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_chain_with_the_betas_of_a_long_one_does_not_end_in_noise() {
+        let schedule = Schedule::new(&BetaSchedule::from_name("linear").unwrap(), 100).unwrap();
+        assert!((schedule.terminal_signal() - 0.364).abs() < 1e-3 && !schedule.ends_in_noise());
+        assert!(Schedule::ddpm().ends_in_noise());
+        assert!(Schedule::ddpm().with_zero_terminal_snr().unwrap().ends_in_noise());
+        // A shorter chain that leaves out the end of a whole one.
+        let short = Schedule::ddpm().respace(&[0, 200, 400]).unwrap().schedule;
+        assert!(!short.ends_in_noise());
     }
 
     #[test]

@@ -64,3 +64,6 @@ pub use variance::Variance;
 pub const MIN_STEPS: usize = 2;
 /// The most steps of a chain, a thousand times the paper's; a table of that many stays small (8 MB).
 pub const MAX_STEPS: usize = 1_000_000;
+/// The most of the data's variance that may be left where sampling starts, for `x_t` to count as pure noise: twice what
+/// `scaled-linear` leaves at T = 1000, the most of the usual schedules.
+pub const MAX_TERMINAL_SIGNAL: f64 = 0.01;

@@ -191,6 +191,20 @@ impl Schedule {
         &self.posterior_mean_x_t
     }
 
+    /// `alpha_bar_{T-1}`, the part of the data's variance left at the noisy end, in [0, 1).
+    #[must_use]
+    pub fn terminal_signal(&self) -> f64 {
+        self.alpha_bars()[self.steps() - 1]
+    }
+
+    /// Whether the chain ends in noise, with at most [`MAX_TERMINAL_SIGNAL`](crate::MAX_TERMINAL_SIGNAL) of the data's
+    /// variance left. Sampling starts from pure noise. Where more is left, training never showed the network such a start, and
+    /// the samples come out with the wrong brightness (Lin et al. 2024, Sec. 3.1).
+    #[must_use]
+    pub fn ends_in_noise(&self) -> bool {
+        self.terminal_signal() <= crate::MAX_TERMINAL_SIGNAL
+    }
+
     /// Signal-to-noise ratio `alpha_bar_t / (1 - alpha_bar_t)` (Kingma et al. 2021), strictly falling.
     #[must_use]
     pub fn snr(&self) -> Array1<f64> {

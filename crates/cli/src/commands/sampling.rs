@@ -16,6 +16,7 @@ use crate::commands::results::Results;
 use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::model::Loaded;
+use crate::noise_end;
 use crate::sampler_flags::SamplerArgs;
 use crate::signals::Signals;
 use crate::{output, progress};
@@ -44,7 +45,10 @@ impl SamplerArgs {
     /// The sampler of the flags for a network.
     pub(crate) fn build(&self, loaded: &Loaded) -> anyhow::Result<Sampler> {
         let config = self.config_for(loaded)?;
-        Sampler::new(&loaded.schedule, &config).map_err(|e| usage(anyhow!("--sampler {}: {e}", self.sampler)))
+        let sampler = Sampler::new(&loaded.schedule, &config);
+        let sampler = sampler.map_err(|e| usage(anyhow!("--sampler {}: {e}", self.sampler)))?;
+        noise_end::check_start(&sampler, &loaded.schedule);
+        Ok(sampler)
     }
 
     /// The configuration of the flags for a network, its values checked.

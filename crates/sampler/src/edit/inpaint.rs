@@ -22,6 +22,7 @@ use crate::run::Run;
 use crate::sampler::{Model, Observer, Sampler, Step, check_finite, check_images};
 use crate::stage::Stage;
 use crate::sum::weighted_sum;
+use crate::threshold::Threshold;
 
 /// The solvers whose steps stand alone.
 const ALONE: &str = "ddpm, ddpm-learned, ddim, dpmpp-1, euler or euler-ancestral";
@@ -93,7 +94,10 @@ impl Sampler {
             }
         }
         // Where the chain ends before the data, its last known part still holds noise.
-        let images = known.impose(&image, run.x())?;
+        let mut images = known.impose(&image, run.x())?;
+        if self.threshold != Threshold::Off {
+            images = known.within_range(&images)?;
+        }
         check_finite(&images)?;
         Ok(images)
     }

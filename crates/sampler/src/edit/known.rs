@@ -96,7 +96,38 @@ impl Known {
             }
         })
     }
+
+    /// The nearest images to `x`, which has the known part already, that have it and lie in [-1, 1].
+    ///
+    /// Known pixels lie there. A block of known mean m is moved as a whole and cut, `min(max(x + c, -1), 1)`, by the one c that
+    /// gives the mean m: the projection onto both conditions. Cutting alone would change the mean. A block in range stays as it
+    /// is, to the bit.
+    pub(crate) fn within_range(&self, x: &Tensor) -> Result<Tensor, SamplerError> {
+        let Part::Means(factor) = self.part else { return Ok(x.shallow_clone()) };
+        let mean = |x: &Tensor| x.f_avg_pool2d([factor; 2], [factor; 2], [0; 2], false, true, None::<i64>);
+        let exact = x.f_to_kind(Kind::Double)?;
+        let wanted = mean(&self.image_for(&exact)?)?;
+        let mut low = wanted.f_zeros_like()?.f_sub_scalar(REACH)?;
+        let mut high = wanted.f_zeros_like()?.f_add_scalar(REACH)?;
+        // The mean rises with c. The bounds are the same for all blocks, so that no image depends on its batch.
+        for _ in 0..BISECTIONS {
+            let middle = low.f_add(&high)?.f_mul_scalar(0.5)?;
+            let found = mean(&exact.f_add(&enlarged(&middle, factor)?)?.f_clamp(-1.0, 1.0)?)?;
+            let too_low = found.f_lt_tensor(&wanted)?;
+            low = middle.f_where_self(&too_low, &low)?;
+            high = high.f_where_self(&too_low, &middle)?;
+        }
+        let moved = exact.f_add(&enlarged(&low, factor)?)?.f_clamp(-1.0, 1.0)?.f_to_kind(x.f_kind()?)?;
+        let outside = x.f_abs()?.f_gt(1.0)?.f_to_kind(Kind::Double)?;
+        let touched = enlarged(&mean(&outside)?, factor)?.f_gt(0.0)?;
+        Ok(moved.f_where_self(&touched, x)?)
+    }
 }
+
+/// Farther than any c: the images are in [-1, 1], a step's result before its known part as well, but for noise.
+const REACH: f64 = 32.0;
+/// Halvings of an interval of twice the reach, down to the last bits of an f64.
+const BISECTIONS: usize = 60;
 
 /// Every pixel becomes a block.
 fn enlarged(x: &Tensor, factor: i64) -> Result<Tensor, tch::TchError> {
@@ -155,6 +186,27 @@ mod tests {
         assert!(close(&project(&project(&x)), &project(&x)));
         let dot = |a: &Tensor, b: &Tensor| f64::try_from((a * b).sum(Kind::Double)).unwrap();
         assert!((dot(&project(&x), &y) - dot(&x, &project(&y))).abs() < 1e-4);
+    }
+
+    #[test]
+    fn means_are_kept_within_the_range() {
+        // Means from one end of the range to the other, and pixels far outside.
+        let small = Tensor::linspace(-1.0, 1.0, 24, (Kind::Float, Device::Cpu)).view([1, 2, 3, 4]);
+        let known = Known::means(&small, 4).unwrap();
+        let x = draw(1, [2, 2, 12, 16]) * 1.5;
+        let x = known.impose(&known.image_for(&x).unwrap(), &x).unwrap();
+        let out = known.within_range(&x).unwrap();
+        assert!(f64::try_from(out.abs().max()).unwrap() <= 1.0);
+        let means = out.avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None::<i64>);
+        let off = f64::try_from((&means - &small).abs().max()).unwrap();
+        assert!(off < 1e-6, "{off}");
+        // Cutting alone is far off: what this is for.
+        let cut = x.clamp(-1.0, 1.0).avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None::<i64>);
+        assert!(f64::try_from((&cut - &small).abs().max()).unwrap() > 0.05);
+        // An image alone is the image in its batch, and what is in range stays to the bit.
+        assert_eq!(known.within_range(&x.narrow(0, 1, 1)).unwrap(), out.narrow(0, 1, 1));
+        let inside = known.impose(&known.image_for(&x).unwrap(), &(&x * 0.0)).unwrap();
+        assert_eq!(known.within_range(&inside).unwrap(), inside);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Heun's method on the probability flow, with churn (Karras et al. 2022, Algorithms 1 and 2): an Euler step, a second
 //! look at its end, and the mean of both slopes `d = (x^ - x_0) / sigma^` in `x^ = x / alpha`, `sigma^ = sigma / alpha`.
-//! Two network calls a step; the step to the data itself is Euler's, one call. Second order.
+//! Two network calls a step; the step to the data itself is Euler's, one call, and so is a leap out of noise
+//! ([`Grid::leaps`]). Second order.
 
 use schedule::{Schedule, ScheduleError};
 
@@ -19,7 +20,7 @@ pub fn heun(grid: &Grid, schedule: &Schedule, churn: &ChurnSettings) -> Result<V
         let to = grid.level(i + 1);
         let (x, x_0) = transfer(at, to);
         let first = Stage { churn, ..Stage::new(at, Sum::of_x(x, &[x_0])) };
-        if to.is_data() {
+        if to.is_data() || grid.leaps(i) {
             stages.push(first);
             continue;
         }
@@ -45,17 +46,30 @@ mod tests {
     #[test]
     fn two_calls_a_step_and_one_for_the_last() {
         let schedule = Schedule::ddpm();
-        let grid = Grid::at_times(&schedule, &[999.0, 500.0, 100.0], Level::DATA).unwrap();
+        let grid = Grid::at_times(&schedule, &[800.0, 500.0, 100.0], Level::DATA).unwrap();
         let stages = heun(&grid, &schedule, &ChurnSettings::NONE).unwrap();
         let seen: Vec<(f64, bool)> = stages.iter().map(|stage| (stage.at.t, stage.completes)).collect();
-        assert_eq!(seen, [(999.0, false), (500.0, true), (500.0, false), (100.0, true), (100.0, true)]);
+        assert_eq!(seen, [(800.0, false), (500.0, true), (500.0, false), (100.0, true), (100.0, true)]);
+    }
+
+    #[test]
+    fn a_leap_out_of_noise_is_one_call() {
+        let cosine = schedule::BetaSchedule::from_name("cosine").unwrap();
+        let cosine = Schedule::new(&cosine, 1000).unwrap();
+        for schedule in [cosine, Schedule::ddpm().with_zero_terminal_snr().unwrap()] {
+            let grid = Grid::at_times(&schedule, &[999.0, 800.0, 500.0], Level::DATA).unwrap();
+            let stages = heun(&grid, &schedule, &ChurnSettings::NONE).unwrap();
+            let seen: Vec<f64> = stages.iter().map(|stage| stage.at.t).collect();
+            assert_eq!(seen, [999.0, 800.0, 500.0, 500.0]);
+            assert!(stages.iter().all(|stage| stage.is_finite() && stage.next.past[0].abs() < 10.0));
+        }
     }
 
     /// For data that is one grey the flow is a straight line in sigma^: the second look changes nothing.
     #[test]
     fn a_straight_flow_is_followed_exactly() {
         let schedule = Schedule::ddpm();
-        let grid = Grid::at_times(&schedule, &[999.0, 500.0], Level::DATA).unwrap();
+        let grid = Grid::at_times(&schedule, &[800.0, 500.0], Level::DATA).unwrap();
         let stages = heun(&grid, &schedule, &ChurnSettings::NONE).unwrap();
         let (from, to) = (grid.level(0), grid.level(1));
         let (grey, eps) = (0.3, 1.7);

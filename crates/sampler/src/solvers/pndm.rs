@@ -3,7 +3,8 @@
 //! of along a straight line.
 //!
 //! The first three steps have no history. PNDM proper takes them by a Runge-Kutta method with four calls each;
-//! PLMS takes two calls for the first step and lower orders for the next two.
+//! PLMS takes two calls for the first step and lower orders for the next two. A leap out of noise ([`Grid::leaps`]) is a
+//! step of first order, one call, in both.
 
 use schedule::{Level, Schedule, ScheduleError};
 
@@ -27,7 +28,9 @@ pub fn pndm(grid: &Grid, schedule: &Schedule, runge_kutta: bool) -> Result<Vec<S
     let mut stages = Vec::new();
     for i in 0..steps {
         let (from, to) = (grid.level(i), grid.level(i + 1));
-        if i < 3 && runge_kutta && !to.is_data() {
+        if grid.leaps(i) {
+            stages.push(call(from, |eps| Sum::of_x(eps.0, &[eps.1]), to));
+        } else if i < 3 && runge_kutta && !to.is_data() {
             let middle = middle(from, to, schedule)?;
             stages.extend(runge_kutta_step(from, middle, to));
         } else if i == 0 && !runge_kutta && steps > 1 {

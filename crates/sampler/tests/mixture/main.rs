@@ -5,5 +5,6 @@
 
 mod encode;
 mod orders;
+mod schedules;
 mod stochastic;
 mod world;

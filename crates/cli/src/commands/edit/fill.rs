@@ -7,9 +7,14 @@ use clap::Args;
 use ndarray::ArrayView3;
 use sampler::{Known, Resampling, Sampler};
 use serde_json::json;
+use tch::Tensor;
 
 use crate::commands::edit::setup::{Setup, check_count, grid_after, in_flags};
-use crate::{output, paths};
+use crate::failure::bail_usage;
+use crate::{noise_end, output, paths};
+
+/// Steps of a jump back up the chain.
+const JUMP: usize = 5;
 
 /// How many images, and how thoroughly.
 #[derive(Debug, Clone, Args)]
@@ -18,8 +23,9 @@ pub(crate) struct FillArgs {
     #[arg(long, value_name = "N", default_value_t = 8)]
     count: usize,
     /// Steps of each jump back up the chain, after which they are drawn again to fit the known part
-    #[arg(long, value_name = "J", default_value_t = 5)]
-    jump: usize,
+    /// [default: 5]
+    #[arg(long, value_name = "J")]
+    jump: Option<usize>,
     /// How often such a stretch is drawn: 1 is fast and fits badly
     #[arg(long, value_name = "R", default_value_t = 10)]
     resample: usize,
@@ -29,23 +35,30 @@ impl FillArgs {
     /// What can be said before a network is loaded.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         check_count(self.count, 1..=65_536)?;
+        if let (Some(jump), 1) = (self.jump, self.resample) {
+            bail_usage!(
+                "--jump {jump}: has no effect with --resample 1, which draws every stretch once; leave it out"
+            );
+        }
         // In a chain that is long enough for any jump.
         self.resampling().reverse_steps(usize::MAX).map(drop).map_err(in_flags)
     }
 
     fn resampling(&self) -> Resampling {
-        Resampling { jump: self.jump, repeats: self.resample }
+        Resampling { jump: self.jump.unwrap_or(JUMP), repeats: self.resample }
     }
 
-    /// Draws, saves and tells; `before` is what the grid shows first.
+    /// Draws, saves and tells; `before` is what the grid shows first, `settle` has the last word on the images.
     pub(crate) fn run(
         &self,
         setup: &Setup<'_>,
         known: &Known,
         before: &[ArrayView3<'_, u8>],
+        settle: impl Fn(Tensor) -> anyhow::Result<Tensor>,
     ) -> anyhow::Result<ExitCode> {
         let (loaded, resampling) = (&setup.loaded, self.resampling());
         let sampler = Sampler::new(&loaded.schedule, &setup.config).map_err(in_flags)?;
+        noise_end::check_start(&sampler, &loaded.schedule);
         let steps = resampling.reverse_steps(sampler.steps()).map_err(in_flags)?;
         let begun = Instant::now();
         let (mut results, sampling) = (setup.results(), setup.sampling(self.count, steps));
@@ -53,7 +66,8 @@ impl FillArgs {
             let x_t = noise.start(loaded.shape(range.len()), loaded.device)?;
             let mut on_step = |step: &sampler::Step<'_>| progress.step(step);
             let model = setup.model(range)?;
-            sampler.inpaint(&*model, &x_t, known, &resampling, noise, &mut on_step).map_err(in_flags)
+            let images = sampler.inpaint(&*model, &x_t, known, &resampling, noise, &mut on_step);
+            settle(images.map_err(in_flags)?)
         })?;
         let (seconds, done) = (begun.elapsed().as_secs_f64(), results.count());
         let written = results.finish(Vec::new(), |pixels, _| grid_after(before, pixels))?;

@@ -56,6 +56,6 @@ impl Inpaint {
         mask::check(&flag, &fill, "what is white, or transparent, is filled")?;
         let image = source.resized(read, size)?;
         let known = Known::outside(&frame::x_0(&image, loaded)?, &frame::mask(&fill, loaded)?)?;
-        self.fill.run(&setup, &known, &[image.view(), frame::with_hole(&image, &fill).view()])
+        self.fill.run(&setup, &known, &[image.view(), frame::with_hole(&image, &fill).view()], Ok)
     }
 }

@@ -67,7 +67,7 @@ impl Outpaint {
             whole[[y + keep.y, x + keep.x, c]] = *value;
         }
         let known = Known::outside(&frame::x_0(&whole, loaded)?, &frame::mask(&fill, loaded)?)?;
-        self.fill.run(&setup, &known, &[frame::with_hole(&whole, &fill).view()])
+        self.fill.run(&setup, &known, &[frame::with_hole(&whole, &fill).view()], Ok)
     }
 
     /// What the margins leave of an image of some rows and columns.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use ndarray::Array3;
+use ndarray::{Array3, Array4};
 use sampler::Known;
 
 use crate::commands::edit::fill::FillArgs;
@@ -13,6 +13,7 @@ use crate::commands::edit::source::ImageArgs;
 use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::model::Loaded;
+use crate::output;
 
 /// Draws larger images that shrink to a small one.
 #[derive(Debug, Args)]
@@ -54,8 +55,25 @@ impl Upscale {
         let factor = self.factor as i64;
         let means = framed.f_avg_pool2d([factor; 2], [factor; 2], [0; 2], false, true, None::<i64>)?;
         let known = Known::means(&means, self.factor)?;
+        let framed_small = self.framed(&small, loaded);
         let before: Vec<_> = original.iter().chain([&enlarged]).map(Array3::view).collect();
-        self.fill.run(&setup, &known, &before)
+        self.fill.run(&setup, &known, &before, |images| {
+            let mut pixels = dataset::from_model(tensor_io::to_array(&images)?.into_dimensionality()?.view());
+            keep_means(&mut pixels, &framed_small, self.factor);
+            Ok(output::to_tensor(&pixels)?.to_device(images.device()))
+        })
+    }
+
+    /// The small image with the network's black border, in blocks.
+    fn framed(&self, small: &Array3<u8>, loaded: &Loaded) -> Array3<u8> {
+        let images = &loaded.images;
+        let [top, _, left, _] = images.padding.map(|side| side / self.factor);
+        let size = (images.height / self.factor, images.width / self.factor, images.channels);
+        let mut framed = Array3::zeros(size);
+        for ((y, x, c), value) in small.indexed_iter() {
+            framed[[y + top, x + left, c]] = *value;
+        }
+        framed
     }
 
     /// Blocks must lie within the image, and within the border.
@@ -88,6 +106,39 @@ fn shrunk(image: &Array3<u8>, factor: usize) -> Array3<u8> {
     })
 }
 
+/// Gives every block of the images the mean that the small image has there, exactly: rounding to whole greys, pixel by
+/// pixel, has moved it by a part of one. The pixels that move are spread over the block, most of them by 1.
+fn keep_means(pixels: &mut Array4<u8>, small: &Array3<u8>, factor: usize) {
+    let count = pixels.dim().0;
+    for image in 0..count {
+        for ((y, x, c), &mean) in small.indexed_iter() {
+            let mut places = (0..factor * factor)
+                .map(|k| [image, y * factor + k / factor, x * factor + k % factor, c])
+                .collect::<Vec<_>>();
+            let sum: i64 = places.iter().map(|&at| i64::from(pixels[at])).sum();
+            let mut missing = i64::from(mean) * places.len() as i64 - sum;
+            while missing != 0 {
+                let end = if missing > 0 { 255 } else { 0 };
+                // Some are left: a mean of 0..=255 lies between the two ends.
+                places.retain(|&at| pixels[at] != end);
+                let (open, total) = (places.len() as i64, missing.abs());
+                // Each by the same, or every so many by 1.
+                let each = (total / open).max(1);
+                let moved = total.min(open);
+                for (k, &at) in (0..).zip(&places) {
+                    if (k + 1) * moved / open > k * moved / open {
+                        let by = each.min((i64::from(pixels[at]) - i64::from(end)).abs()) * missing.signum();
+                        pixels[at] = (i64::from(pixels[at]) + by) as u8;
+                    }
+                }
+                let sum: i64 = places.iter().map(|&at| i64::from(pixels[at])).sum();
+                let fixed = factor * factor - places.len();
+                missing = i64::from(mean) * (factor * factor) as i64 - sum - fixed as i64 * i64::from(end);
+            }
+        }
+    }
+}
+
 /// Every pixel as a block.
 fn enlarged(image: &Array3<u8>, factor: usize) -> Array3<u8> {
     let (height, width, channels) = image.dim();
@@ -99,6 +150,37 @@ fn enlarged(image: &Array3<u8>, factor: usize) -> Array3<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_get_their_means_to_the_grey() {
+        let small = Array3::from_shape_fn((4, 4, 3), |(y, x, c)| match (y * 4 + x + c) % 5 {
+            0 => 0,
+            1 => 255,
+            k => (k * 61 + y) as u8,
+        });
+        for factor in [1, 2, 3, 4, 7] {
+            // Noise of all greys, many of them at an end.
+            let noise = |k: usize| (k.wrapping_mul(2_654_435_761) >> 7) % 512;
+            let shape = (2, 4 * factor, 4 * factor, 3);
+            let mut pixels = Array4::from_shape_fn(shape, |(n, y, x, c)| {
+                noise(((n * 64 + y) * 64 + x) * 3 + c).saturating_sub(128).min(255) as u8
+            });
+            keep_means(&mut pixels, &small, factor);
+            for image in pixels.outer_iter() {
+                for ((y, x, c), &mean) in small.indexed_iter() {
+                    let block =
+                        (0..factor * factor).map(|k| [y * factor + k / factor, x * factor + k % factor, c]);
+                    let sum: usize = block.map(|at| usize::from(image[at])).sum();
+                    assert_eq!(sum, usize::from(mean) * factor * factor, "{factor}: {y}, {x}, {c}");
+                }
+            }
+        }
+        // What is right stays.
+        let mut right = enlarged(&small, 2).insert_axis(ndarray::Axis(0));
+        let before = right.clone();
+        keep_means(&mut right, &small, 2);
+        assert_eq!(right, before);
+    }
 
     #[test]
     fn shrinking_an_enlarged_image_gives_it_back() {

@@ -60,7 +60,9 @@ fn guides(config: &Config) -> bool {
 }
 
 fn draw(loaded: &Loaded, plan: &Plan, seed: u64, global: &Global) -> anyhow::Result<Figure> {
-    let classes = loaded.config.model.classes.unwrap_or(1).min(MAX_CLASSES);
+    let mut labels = loaded.images.learned_classes(loaded.config.model.classes.unwrap_or(1));
+    labels.truncate(MAX_CLASSES);
+    let classes = labels.len();
     let prediction = loaded.prediction();
     let config = SamplerConfig {
         steps: Some(plan.guided_steps),
@@ -72,8 +74,7 @@ fn draw(loaded: &Loaded, plan: &Plan, seed: u64, global: &Global) -> anyhow::Res
     let drawn = GUIDANCE_SCALES
         .iter()
         .map(|&scale| {
-            let labels = (0..classes as i64).collect();
-            let conditioning = Conditioning::new(labels, Guidance::new(scale));
+            let conditioning = Conditioning::new(labels.clone(), Guidance::new(scale));
             in_batches(loaded, &noise, count, sampler.steps(), global, |range, noise, bar| {
                 bar.set_prefix(format!("guidance {scale}"));
                 let x_start = noise.start(loaded.shape(range.len()), loaded.device)?;
@@ -94,8 +95,10 @@ fn draw(loaded: &Loaded, plan: &Plan, seed: u64, global: &Global) -> anyhow::Res
     };
     let blocks: Vec<Vec<Array4<u8>>> =
         (0..classes).map(|class| drawn.iter().map(|images| of_class(images, class)).collect()).collect();
-    let numbers: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
-    let name = |class: usize| loaded.images.class_names.get(class).unwrap_or(&numbers[class]).as_str();
+    let numbers: Vec<String> = labels.iter().map(ToString::to_string).collect();
+    let name = |class: usize| {
+        loaded.images.class_names.get(labels[class] as usize).unwrap_or(&numbers[class]).as_str()
+    };
     let rows: Vec<ClassBlocks<'_>> = blocks
         .iter()
         .enumerate()

@@ -11,9 +11,10 @@ use crate::commands::figures::subject::Subject;
 /// Figure 1: every kind of schedule with its usual parameters, and the run's own where it differs.
 pub(super) fn schedules(subject: &Subject) -> anyhow::Result<Figure> {
     let steps = subject.schedule.steps();
-    // A kind that cannot be had with so many steps is left out.
-    let usual =
-        |&name: &&'static str| Some((name, Schedule::new(&BetaSchedule::from_name(name).ok()?, steps).ok()?));
+    // A kind that is not defined for so many steps is left out.
+    let usual = |&name: &&'static str| {
+        Some((name, Schedule::new(&BetaSchedule::usual(name, steps).ok()?, steps).ok()?))
+    };
     let mut shown: Vec<(&str, Schedule)> = BetaSchedule::NAMES.iter().filter_map(usual).collect();
     let own = &subject.schedule;
     let same = |other: &Schedule| own.betas().iter().zip(other.betas()).all(|(a, b)| (a - b).abs() < 1e-12);

@@ -11,6 +11,7 @@ use crate::commands::inspect::table::{Table, significant, spread};
 use crate::config::ScheduleConfig;
 use crate::failure::usage;
 use crate::flags::Global;
+use crate::noise_end;
 use crate::output;
 use crate::paths::OutputFile;
 
@@ -29,7 +30,7 @@ pub(crate) struct InspectSchedule {
     /// T
     #[arg(long, value_name = "T", default_value_t = 1000)]
     steps: usize,
-    /// First beta of linear, scaled-linear and sigmoid [default: the kind's usual one]
+    /// First beta of linear, scaled-linear and sigmoid [default: the kind's usual one, scaled with T]
     #[arg(long, value_name = "X")]
     beta_start: Option<f64>,
     /// Last beta of the same
@@ -68,6 +69,7 @@ impl InspectSchedule {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let chain = self.chain()?;
         self.out.as_deref().map_or(Ok(()), |path| output::try_file("--out", path))?;
+        noise_end::check_schedule(&chain.schedule);
         let tables = chain.tables();
         if let Some(path) = &self.out {
             write(path, &chain, &tables).with_context(|| format!("--out {}", path.display()))?;
@@ -88,7 +90,7 @@ impl InspectSchedule {
     }
 
     fn chain(&self) -> anyhow::Result<Chain> {
-        let config = ScheduleConfig {
+        let mut config = ScheduleConfig {
             kind: self.kind.clone(),
             steps: self.steps,
             beta_start: self.beta_start,
@@ -97,6 +99,7 @@ impl InspectSchedule {
             s: self.s,
             max_beta: self.max_beta,
         };
+        config.settle()?;
         let mut schedule = config.build()?;
         if self.zero_terminal_snr {
             schedule = schedule.with_zero_terminal_snr().map_err(usage)?;

@@ -2,13 +2,14 @@
 
 mod batch;
 mod feed;
+mod resume;
 mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
 use dataset::{BatchPlan, Dataset};
 use serde_json::json;
@@ -17,16 +18,15 @@ use tracing::{info, warn};
 use trainer::{BoxError, Fit, Outcome, RunFolder, Trainer};
 use unet::{Pass, UNet};
 
-use crate::config::{self, Config, Layers, Override, UserFile, parse_set};
+use crate::config::{self, Change, Config, Layers, Override, UserFile, parse_set};
 use crate::device::{self, Precision};
 use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::memory;
 use crate::model::RUNS;
-use crate::output;
 use crate::paths::{self, DataSource, InputPath, OutputFolder};
-use crate::run_data;
 use crate::signals::Signals;
+use crate::{noise_end, output};
 use batch::BatchSize;
 use feed::Feed;
 use watch::Watch;
@@ -35,6 +35,9 @@ use watch::Watch;
 #[derive(Debug, Args)]
 #[command(
     after_help = "A run that was interrupted goes on where it stopped when the same command is given again.
+
+With --resume, --set may change train.steps, lr, micro_batch, checkpoint_activations, on_nan, log_every, sample_every,
+checkpoint_every and keep_checkpoints, sample.* and precision. --data names the same images where they are now.
 
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
@@ -72,10 +75,10 @@ pub(crate) struct Train {
     /// Run folder [default: runs/PRESET]
     #[arg(long, value_name = "DIR")]
     run: Option<OutputFolder>,
-    /// Go on with the run in --run by its own configuration; --set may change train.* and sample.*
+    /// Go on with the run in --run by its own configuration, in which few values may change: see below
     #[arg(long)]
     resume: bool,
-    /// Change one value of the configuration, such as train.lr=1e-4; may be repeated
+    /// Change one value of the configuration, such as train.lr=1e-4; may be repeated, the last one counts
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Show the complete configuration and stop
@@ -113,35 +116,47 @@ impl Train {
                 None => batch::fitting(&plan.config, global)?,
             };
         }
-        self.settle_config(&folder, &plan.config)?;
+        self.settle_config(&folder, &mut plan.config)?;
         plan.train(&folder, &signals, device, global)
     }
 
     /// The configuration of the flags.
     fn fresh(&self) -> anyhow::Result<Plan> {
-        let mut set = self.changes()?;
-        set.extend(self.on_bad.as_ref().map(|what| Override::text("data.on_bad", what)));
+        let set = self.changes()?;
         let file = self.config.as_deref().map(UserFile::read).transpose()?;
-        let layers = Layers {
-            preset: self.preset.as_deref(),
-            file: file.as_ref(),
-            data: self.data.as_deref(),
-            set: &set,
-        };
+        let layers = Layers { preset: self.preset.as_deref(), file: file.as_ref(), data: None, set: &set };
         let resolved = config::resolve(&layers)?;
         let run = self.run.as_deref().map_or_else(|| Path::new(RUNS).join(&resolved.preset), Path::to_owned);
         Ok(Plan { config: resolved.config, dataset: resolved.dataset, run })
     }
 
-    /// What `--set` and flags of the same meaning say; a flag wins.
+    /// What `--set` and flags of the same meaning say; they must not say different things.
     fn changes(&self) -> anyhow::Result<Vec<Override>> {
         let mut set = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
-        set.extend(self.on_nan.as_ref().map(|what| Override::text("train.on_nan", what)));
-        if let Some(BatchSize::Images(images)) = self.batch {
-            set.push(parse_set(&format!("train.batch={images}"))?);
-        }
-        if self.checkpoint_activations {
-            set.push(parse_set("train.checkpoint_activations=true")?);
+        let text = |key: &str, text: &Option<String>| text.as_ref().map(|text| Override::text(key, text));
+        let images = match self.batch {
+            Some(BatchSize::Images(images)) => Some(parse_set(&format!("train.batch={images}"))?),
+            Some(BatchSize::Auto) if set.iter().any(|change| change.key() == "train.micro_batch") => {
+                bail_usage!("--batch auto finds train.micro_batch by itself; leave one of the two out")
+            }
+            _ => None,
+        };
+        let again = self.checkpoint_activations.then(|| parse_set("train.checkpoint_activations=true"));
+        let flags = [
+            ("--data", self.data.as_deref().map(|data| Override::text("data.source", data))),
+            ("--on-bad", text("data.on_bad", &self.on_bad)),
+            ("--on-nan", text("train.on_nan", &self.on_nan)),
+            ("--batch", images),
+            ("--checkpoint-activations", again.transpose()?),
+        ];
+        for (flag, change) in flags.into_iter().filter_map(|(flag, change)| Some((flag, change?))) {
+            if set.iter().any(|other| other.key() == change.key() && *other != change) {
+                bail_usage!(
+                    "{flag} and --set {}: say different things; leave one of the two out",
+                    change.key()
+                );
+            }
+            set.push(change);
         }
         Ok(set)
     }
@@ -159,78 +174,45 @@ impl Train {
         Ok(same.then_some(before.micro_batch))
     }
 
-    /// The configuration of the run folder.
-    fn resumed(&self) -> anyhow::Result<Plan> {
-        if self.preset.is_some() || self.config.is_some() || self.data.is_some() || self.on_bad.is_some() {
-            bail_usage!(
-                "--resume takes the configuration of the run; leave out --preset, --config, --data and --on-bad"
-            );
-        }
-        let run = match &self.run {
-            Some(run) => run.to_path_buf(),
-            None => crate::model::newest_run(Path::new(RUNS))?,
-        };
-        let path = run.join("config.toml");
-        if !trainer::is_run(&run)? {
-            bail_usage!("--resume: {} is no run folder (config.toml and checkpoints)", run.display());
-        }
-        let mut config = config::read_run(&path)?;
-        for change in self.changes()? {
-            if !matches!(change.group(), "train" | "sample") {
-                bail_usage!("--set {}: a resumed run may change train.* and sample.* only", change.key());
-            }
-            config = config.with(&change)?;
-        }
-        config::validate(&config)?;
-        config.check_images()?;
-        // The folder may be somebody else's, and name `/`.
-        run_data::check_extent(&config)?;
-        let dataset = config::open(&config.data)?;
-        config.settle_labels(&dataset)?;
-        let shape = config.images.as_ref().map(|images| (images.height, images.width, images.channels));
-        if shape != Some(dataset.shape()) {
-            bail!(
-                "the images of {} are {:?} (height, width, channels), the configuration of the run in {} says {:?}",
-                config.data.source,
-                dataset.shape(),
-                run.display(),
-                shape.unwrap_or_default()
-            );
-        }
-        let known = config.images.as_ref().map(|images| images.sha256.as_str());
-        if known != Some(dataset.fingerprint()?.as_str()) {
-            bail!(
-                "the images of {} are not those the run in {} was started with",
-                config.data.source,
-                run.display()
-            );
-        }
-        Ok(Plan { config, dataset, run })
-    }
-
     /// Writes the configuration of a new run, or checks it against the one that is there.
-    fn settle_config(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<()> {
+    fn settle_config(&self, folder: &RunFolder, config: &mut Config) -> anyhow::Result<()> {
         let path = folder.config_path();
-        // One that is there and cannot be read is not replaced.
-        if !self.resume && path.symlink_metadata().is_ok() {
-            let mut differing = config::differences(&config::read_run(&path)?, config)?;
-            // Other data has other counts and hashes; what the user has changed tells more.
-            if differing.iter().any(|line| !line.starts_with("images.")) {
-                differing.retain(|line| !line.starts_with("images."));
+        if !self.resume {
+            // One that is there and cannot be read is not replaced.
+            if path.symlink_metadata().is_ok() {
+                let before = config::read_run(&path)?;
+                config.id.clone_from(&before.id);
+                let changes = config::changes(&before, config)?;
+                // The images themselves are compared by their hash, so they may have moved.
+                let moved = matches!(&changes[..], [only] if only.key == "data.source");
+                if !(changes.is_empty() || moved) {
+                    return Err(other_configuration(folder, changes));
+                }
+            } else {
+                config.id = Some(config.fingerprint()?);
             }
-            if !differing.is_empty() {
-                let shown = differing.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
-                return Err(usage(anyhow!(
-                    "--run {} holds a run of another configuration ({shown}): continue that one with --resume, or choose \
-                     another --run",
-                    folder.path().display()
-                )));
-            }
-            return Ok(());
+            resume::check(folder.path(), config)?;
         }
         let text = config::to_toml(config)?;
+        if std::fs::read(&path).is_ok_and(|before| before == text.as_bytes()) {
+            return Ok(());
+        }
         files::write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())
     }
+}
+
+/// A run folder in use by a run of another configuration.
+fn other_configuration(folder: &RunFolder, mut changes: Vec<Change>) -> anyhow::Error {
+    // Other data has other counts and hashes; what the user has changed tells more.
+    if changes.iter().any(|change| !change.key.starts_with("images.")) {
+        changes.retain(|change| !change.key.starts_with("images."));
+    }
+    let shown = changes.iter().take(3).map(Change::to_string).collect::<Vec<_>>().join("; ");
+    usage(anyhow!(
+        "--run {} holds a run of another configuration ({shown}): continue that one with --resume, or choose \
+         another --run",
+        folder.path().display()
+    ))
 }
 
 impl Plan {
@@ -247,6 +229,7 @@ impl Plan {
             memory::keep_freed();
         }
         let schedule = config.schedule.build()?;
+        noise_end::check_schedule(&schedule);
         let text = config::to_toml(config)?;
         let fit = Fit { folder, config: &text, stop: &signals.stop };
         let newest = fit.newest()?;

@@ -97,9 +97,9 @@ impl Watch {
     fn draw(&mut self, done: u64, ema: &[Named]) -> anyhow::Result<()> {
         self.net.copy_weights(ema)?;
         // Of a conditional network: image i shows class i modulo their number, unguided.
-        let conditioning = Conditioning::every_class_of(&self.net);
-        let timesteps = self.config.schedule.steps;
         let Some(images) = &self.config.images else { return Ok(()) };
+        let conditioning = Conditioning::every_class_of(&self.net, images);
+        let timesteps = self.config.schedule.steps;
         let mut parts = Vec::new();
         let most = match self.config.train.micro_batch {
             0 => SAMPLE_BATCH,

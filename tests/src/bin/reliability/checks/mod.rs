@@ -9,6 +9,7 @@ pub(crate) mod fuzz;
 #[cfg(unix)]
 mod hostile;
 mod images;
+mod keys;
 mod kills;
 mod memory;
 mod nan;
@@ -33,6 +34,7 @@ pub(crate) const CHECKS: &[&Check] = &[
     #[cfg(unix)]
     &hostile::CHECK,
     &values::CHECK,
+    &keys::CHECK,
     &images::CHECK,
     &pairs::CHECK,
     &signals::CHECK,

@@ -1,0 +1,138 @@
+//! `--resume`: the configuration of a run folder, what may change about it, and images that have moved.
+
+use std::path::Path;
+
+use anyhow::bail;
+use tracing::{info, warn};
+use trainer::{Checkpoint, learning_rate};
+
+use crate::commands::train::{Plan, Train};
+use crate::config::{self, Config, ConfigError};
+use crate::failure::bail_usage;
+use crate::model::RUNS;
+use crate::run_data;
+
+impl Train {
+    /// The run of the run folder, with what the flags change. Nothing is written.
+    pub(super) fn resumed(&self) -> anyhow::Result<Plan> {
+        if self.preset.is_some() || self.config.is_some() || self.on_bad.is_some() {
+            bail_usage!(
+                "--resume takes the configuration of the run; leave out --preset, --config and --on-bad"
+            );
+        }
+        let run = match &self.run {
+            Some(run) => run.to_path_buf(),
+            None => crate::model::newest_run(Path::new(RUNS))?,
+        };
+        let path = run.join("config.toml");
+        if !trainer::is_run(&run)? {
+            bail_usage!("--resume: {} is no run folder (config.toml and checkpoints)", run.display());
+        }
+        let before = config::read_run(&path)?;
+        let changes = self.changes()?;
+        let mut config = before.clone();
+        for change in &changes {
+            config = match change.refused_on_resume(&before) {
+                Some(refusal @ ConfigError::NotSettable { .. }) => return Err(refusal.into()),
+                refusal => config.with(change).map_err(|error| refusal.unwrap_or(error))?,
+            };
+        }
+        if config.data.source != before.data.source {
+            config.data = before.data.moved_to(&config.data.source)?;
+        }
+        // A key that stays is named as such, whatever else may be wrong with its new value.
+        config::check_resume(&before, &config)?;
+        config::validate(&config)?;
+        config.check_images()?;
+        // The folder may be somebody else's, and name `/`.
+        run_data::check_extent(&config)?;
+        let checkpoint = check(&run, &config)?;
+        let done = checkpoint.as_ref().map_or(0, |(checkpoint, _)| checkpoint.state.step);
+        if config.train.steps < done && config.train.steps != before.train.steps {
+            bail_usage!(
+                "train.steps = {}: this run has done {done} steps; pass {done} or more, or start a new run with another --run",
+                config.train.steps
+            );
+        }
+        let dataset = self.same_images(&before, &mut config, &run)?;
+        if let Some((_, was)) = &checkpoint {
+            tell_learning_rate(was, &config, done);
+        }
+        Ok(Plan { config, dataset, run })
+    }
+
+    /// Opens the images, which must be those that the run was started with, wherever they are now.
+    fn same_images(&self, before: &Config, config: &mut Config, run: &Path) -> anyhow::Result<dataset::Dataset> {
+        let source = &config.data.source.clone();
+        let moved = *source != before.data.source;
+        let dataset = config::open(&config.data).map_err(|error| match moved {
+            true => error,
+            false => error.context(format!(
+                "--resume: the images of this run cannot be opened ({source}); if they have moved, pass --data with their new place"
+            )),
+        })?;
+        config.settle_labels(&dataset)?;
+        let images = config.images.as_ref();
+        let known = images.map(|images| images.sha256.as_str()).unwrap_or_default();
+        let found = dataset.fingerprint()?;
+        if known != found {
+            bail!(
+                "--data {source}: these are not the images that the run in {} was started with ({} images with SHA-256 {}, here \
+                 {} with {}); pass --data with the place of the same images, or start a new run with another --run",
+                run.display(),
+                images.map_or(0, |images| images.count),
+                short(known),
+                dataset.len(),
+                short(&found)
+            );
+        }
+        if moved {
+            info!("the images of this run are now {source}");
+        }
+        Ok(dataset)
+    }
+}
+
+/// Checks a configuration against that in the newest sound checkpoint of a run folder, if there is one, and returns both.
+pub(super) fn check(run: &Path, config: &Config) -> anyhow::Result<Option<(Checkpoint, Config)>> {
+    let checkpoints = run.join("checkpoints");
+    if !checkpoints.is_dir() {
+        return Ok(None);
+    }
+    // What is not sound is told when the run goes on.
+    let (latest, _) = trainer::latest_checkpoint(&checkpoints)?;
+    let Some(latest) = latest else { return Ok(None) };
+    let was = config::read_run(&latest.path.join("config.toml"))?;
+    config::check_resume(&was, config).map_err(|error| match error {
+        other @ ConfigError::OtherRun { .. } => {
+            anyhow::Error::new(other).context(latest.path.display().to_string())
+        }
+        error => error.into(),
+    })?;
+    Ok(Some((latest, was)))
+}
+
+/// Says what becomes of the learning rate when the length of the run, or the rate itself, is another than before.
+fn tell_learning_rate(was: &Config, is: &Config, done: u64) {
+    let (before, now) = (learning_rate(&was.train, done), learning_rate(&is.train, done));
+    let longer = was.train.steps != is.train.steps;
+    if !(longer || was.train.lr != is.train.lr) || before == now {
+        return;
+    }
+    let why = match longer {
+        true => format!(
+            "train.steps is {} instead of {}, and train.lr_decay = cosine ends with it",
+            is.train.steps, was.train.steps
+        ),
+        false => format!("train.lr is {} instead of {}", is.train.lr, was.train.lr),
+    };
+    let fate = match now > before {
+        true => "rises",
+        false => "falls",
+    };
+    warn!("the learning rate {fate} from {before:.1e} to {now:.1e} at step {done}: {why}");
+}
+
+fn short(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}

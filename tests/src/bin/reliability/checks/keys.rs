@@ -1,0 +1,215 @@
+//! Every key of a configuration changed before a run goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, bail, ensure};
+use tests::Place;
+
+use crate::context::Context;
+use crate::outcome::{Check, Outcome};
+use crate::training::{last_line, last_logged, records};
+
+pub(crate) const CHECK: Check = Check {
+    name: "keys",
+    goal: "each config key changed before --resume",
+    meaning: "A short run is to go on with one key of its configuration changed, each key in turn, taken from its `config.toml` \
+              and from what the program says it knows. A key that may change lets it go on to its new end with finite losses. \
+              Any other is refused in one line with the key, its value in the run and the new one, and no file of the run \
+              folder changes. A key without a line in this check's tables fails it.",
+    run,
+};
+
+const TRAIN: &str = "train --run run --preset tiny-16 --set data.limit=12 --set sample.count=2 --set sample.steps=2 \
+                     --set precision=f32 --set train.steps=4 --set train.batch=3 --set train.log_every=1";
+
+/// Keys that may change, and another value.
+const MAY: &[(&str, &str)] = &[
+    ("precision", "bf16"),
+    ("train.steps", "7"),
+    ("train.lr", "0.0005"),
+    ("train.micro_batch", "2"),
+    ("train.checkpoint_activations", "true"),
+    ("train.on_nan", "skip"),
+    ("train.log_every", "2"),
+    ("train.sample_every", "2"),
+    ("train.checkpoint_every", "1"),
+    ("train.keep_checkpoints", "5"),
+    ("sample.count", "3"),
+    ("sample.sampler", "heun"),
+    ("sample.steps", "3"),
+];
+
+/// Keys that stay, and another value.
+const STAY: &[(&str, &str)] = &[
+    ("seed", "1"),
+    ("id", "0123456789abcdef"),
+    ("data.source", "fashion-mnist:test"),
+    ("data.size", "8"),
+    ("data.channels", "3"),
+    ("data.fit", "pad"),
+    ("data.pad_to_multiple", "16"),
+    ("data.limit", "13"),
+    ("data.on_bad", "skip"),
+    ("schedule.kind", "cosine"),
+    ("schedule.steps", "100"),
+    ("schedule.beta_start", "0.001"),
+    ("schedule.beta_end", "0.03"),
+    ("schedule.beta", "0.01"),
+    ("schedule.s", "0.01"),
+    ("schedule.max_beta", "0.9"),
+    ("model.image_size", "32"),
+    ("model.in_channels", "3"),
+    ("model.out_channels", "3"),
+    ("model.base_channels", "24"),
+    ("model.channel_mults", "[1,1]"),
+    ("model.blocks_per_level", "2"),
+    ("model.attention_resolutions", "[]"),
+    ("model.mid_attention", "false"),
+    ("model.heads", "2"),
+    ("model.groups", "4"),
+    ("model.norm_eps", "0.001"),
+    ("model.dropout", "0.5"),
+    ("model.embedding", "x"),
+    ("model.embedding.kind", "fourier"),
+    ("model.embedding.frequencies", "8"),
+    ("model.time_channels", "32"),
+    ("model.time_injection", "input"),
+    ("model.time_form", "scale-shift"),
+    ("model.downsample_padding", "bottom-right"),
+    ("model.classes", "10"),
+    ("train.batch", "4"),
+    ("train.warmup_steps", "0"),
+    ("train.lr_decay", "constant"),
+    ("train.beta1", "0.5"),
+    ("train.beta2", "0.9"),
+    ("train.adam_eps", "0.001"),
+    ("train.weight_decay", "0.1"),
+    ("train.grad_clip", "9.0"),
+    ("train.ema_decay", "0.5"),
+    ("train.ema_warmup", "false"),
+    ("train.prediction", "eps"),
+    ("train.time_sampling", "uniform"),
+    ("train.flip", "x"),
+    ("train.label_dropout", "0.5"),
+    ("images.height", "8"),
+    ("images.width", "8"),
+    ("images.channels", "3"),
+    ("images.padding", "[1,1,1,1]"),
+    ("images.count", "3"),
+    ("images.sha256", "x"),
+    ("images.class_names", "[]"),
+    ("images.absent_classes", "[1]"),
+];
+
+fn run(context: &Context) -> anyhow::Result<Outcome> {
+    let place = context.place()?;
+    let _ = place.run(&format!("{TRAIN} --device cpu"))?.ok();
+    let mut outcome = Outcome::default();
+    let known = known(&place)?;
+    let listed: BTreeSet<&str> = MAY.iter().chain(STAY).map(|(key, _)| *key).collect();
+    for key in known.iter().filter(|key| !listed.contains(key.as_str())) {
+        outcome.complaints.push(format!("{key}: no line says whether it may change when a run goes on"));
+    }
+    let before = files(&place)?;
+    let mut count = |key: &str, result: anyhow::Result<()>| {
+        outcome.tried += 1;
+        match result {
+            Ok(()) => outcome.survived += 1,
+            Err(error) => outcome.complaints.push(format!("{key}: {error:#}")),
+        }
+    };
+    for (key, value) in STAY {
+        count(key, refused(&place, key, value, &before));
+    }
+    for (key, value) in MAY {
+        count(key, goes_on(context, key, value));
+    }
+    outcome.figure = format!(
+        "{} keys refused, {} changed, of {} that the program knows",
+        STAY.len(),
+        MAY.len(),
+        known.len()
+    );
+    Ok(outcome)
+}
+
+/// Refused in one line, with nothing changed.
+fn refused(place: &Place, key: &str, value: &str, before: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    let output = place.run(&format!("train --resume --run run --device cpu --set {key}={value}"))?;
+    let errors = output.errors();
+    ensure!(output.code.is_some_and(|code| code != 0), "exit code {:?}: {}", output.code, last_line(&output));
+    ensure!(errors.len() == 1 && errors[0].starts_with("error: "), "expected one line of error: {errors:?}");
+    let by_hash = key == "data.source" && errors[0].contains("not the images") && errors[0].contains(value);
+    let by_value = errors[0].contains(&format!("{key} is ")) && errors[0].contains(" in this run and ");
+    let not_settable = errors[0].contains(key) && errors[0].contains("cannot be set");
+    let of_type = errors[0].contains("invalid type");
+    ensure!(by_hash || by_value || not_settable || of_type, "{}", errors[0]);
+    ensure!(&files(place)? == before, "the refusal changed the run folder");
+    Ok(())
+}
+
+/// Goes on to its new end, sanely.
+fn goes_on(context: &Context, key: &str, value: &str) -> anyhow::Result<()> {
+    let place = context.place()?;
+    let _ = place.run(&format!("{TRAIN} --device cpu"))?.ok();
+    let steps = if key == "train.steps" { "" } else { "--set train.steps=7" };
+    let line = format!("train --resume --run run --device cpu --set {key}={value} {steps}");
+    let output = place.run(&line)?;
+    ensure!(output.code == Some(0), "exit code {:?}: {}", output.code, last_line(&output));
+    ensure!(last_logged(&place)? == 7, "it ended at step {}", last_logged(&place)?);
+    for record in records(&place)? {
+        let loss = record["loss"].as_f64().context("no loss")?;
+        ensure!(loss.is_finite() && loss < 10.0, "a loss of {loss}");
+    }
+    let config = String::from_utf8(place.read("run/config.toml")?)?;
+    ensure!(config.contains(value), "config.toml does not say {value}");
+    Ok(())
+}
+
+/// The keys in the run's file, and those that the program lists when it does not know one.
+fn known(place: &Place) -> anyhow::Result<BTreeSet<String>> {
+    let mut keys = BTreeSet::new();
+    let (mut group, mut groups) = (String::new(), vec![String::new()]);
+    for line in String::from_utf8(place.read("run/config.toml")?)?.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            name.clone_into(&mut group);
+            groups.push(group.clone());
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            keys.insert(joined(&group, key));
+        }
+    }
+    ensure!(keys.len() > 30 && groups.len() > 5, "config.toml was not understood: {keys:?}");
+    for name in groups.iter().filter(|name| *name != "images" && !name.contains('.')) {
+        let output = place
+            .run(&format!("train --resume --run run --device cpu --set {}=1", joined(name, "no_such_key")))?;
+        let said = output.errors().join(" ");
+        let Some((_, list)) = said.split_once("expected one of ") else {
+            bail!("no list of keys in: {said}")
+        };
+        let list = list.split('`').skip(1).step_by(2).map(|key| joined(name, key));
+        keys.extend(list.filter(|key| !groups.contains(key) || key == "model.embedding"));
+    }
+    Ok(keys)
+}
+
+fn joined(group: &str, key: &str) -> String {
+    if group.is_empty() { key.to_owned() } else { format!("{group}.{key}") }
+}
+
+/// SHA-256 of every file of the run, by name.
+fn files(place: &Place) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![String::from("run")];
+    while let Some(folder) = folders.pop() {
+        for name in place.names(&folder) {
+            let path = format!("{folder}/{name}");
+            if place.at(&path).is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.clone(), place.sha256(&path)?);
+            }
+        }
+    }
+    ensure!(found.len() > 5, "the run folder has too few files: {found:?}");
+    Ok(found)
+}
