@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
+use crate::plain::strided;
 
 /// Who computes the gradients of weight and bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +34,8 @@ pub fn conv2d_is_fast() -> bool {
 /// gradient is refused when it is asked for.
 ///
 /// # Errors
-/// [`TorchExtError::Device`], [`TorchExtError::Kind`] and [`TorchExtError::Shape`] for tensors that do not fit;
-/// [`TorchExtError::Torch`] when libtorch refuses (memory).
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and
+/// [`TorchExtError::Shape`] for tensors that do not fit; [`TorchExtError::Torch`] when libtorch refuses (memory).
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TorchExtError> {
     conv2d_with(x, weight, bias, WeightGradient::Best)
 }
@@ -65,6 +66,9 @@ fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<(), TorchExtError
     let shape = |what, got: Vec<i64>, expected: &str| {
         Err(TorchExtError::Shape { what, got, expected: expected.to_owned() })
     };
+    for (what, tensor) in [("x", x), ("weight", weight), ("bias", bias)] {
+        strided(what, tensor)?;
+    }
     let (size, kernel) = (x.size(), weight.size());
     let &[_, c_in, _, _] = &size[..] else { return shape("x", size, "[b, c, h, w]") };
     if size.contains(&0) {
@@ -90,7 +94,8 @@ fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<(), TorchExtError
             return Err(TorchExtError::Kind { what, got: tensor.kind(), expected });
         }
         if tensor.device() != Device::Cpu {
-            return Err(TorchExtError::Device { call: "conv2d", what, got: tensor.device() });
+            let (got, expected) = (tensor.device(), Device::Cpu);
+            return Err(TorchExtError::Device { call: "conv2d", what, got, expected });
         }
     }
     Ok(())
