@@ -29,9 +29,10 @@ pub fn conv2d_is_fast() -> bool {
 /// The convolution of `x` `[b, c_in, h, w]`, bf16, with `weight` `[c_out, c_in, k, k]`, f32, k 1 or 3, stride 1 and as
 /// much padding as keeps the size, plus `bias` `[c_out]`, f32: `[b, c_out, h, w]`, bf16, channels_last.
 ///
-/// Forward it is libtorch's, with the weight rounded to bf16. The gradients of weight and bias are sums of products of
-/// bf16 numbers in f32, never rounded to bf16, and do not depend on the number of threads. The gradient of the
-/// gradient is refused when it is asked for.
+/// Forward it is libtorch's, with the weight rounded to bf16. Where [`conv2d_is_fast`], the gradients of weight and bias are
+/// sums of products of bf16 numbers in f32, never rounded to bf16, and the same bits for any number of threads. Elsewhere
+/// libtorch computes them: rounded to bf16, and another number of threads may change their last bits. The gradient of
+/// the gradient is refused when it is asked for.
 ///
 /// # Errors
 /// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and

@@ -130,9 +130,13 @@ mod tests {
     #[test]
     fn a_limit_takes_away_what_is_beyond_it() {
         let all = || vec!["avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16"];
-        for (limit, left) in
-            [(CpuIsa::Base, 0), (CpuIsa::Avx2, 2), (CpuIsa::Avx512, 3), (CpuIsa::Avx512Bf16, 4), (CpuIsa::Amx, 5)]
-        {
+        for (limit, left) in [
+            (CpuIsa::Base, 0),
+            (CpuIsa::Avx2, 2),
+            (CpuIsa::Avx512, 3),
+            (CpuIsa::Avx512Bf16, 4),
+            (CpuIsa::Amx, 5),
+        ] {
             assert_eq!(within(limit, all()), all()[..left], "{}", limit.name());
         }
         // What is no set of x86-64 is not the variable's.

@@ -137,7 +137,9 @@ impl Linear {
     /// [`Linear::forward`] of vectors `[b, from]` that belong to an image each; in sampling one after the other, since the
     /// last bits of a product of matrices depend on the number of its rows.
     pub(crate) fn of_images(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
-        image_by_image(x.size()[0], x.device(), pass, |first, count| self.forward(&x.f_narrow(0, first, count)?))
+        image_by_image(x.size()[0], x.device(), pass, |first, count| {
+            self.forward(&x.f_narrow(0, first, count)?)
+        })
     }
 
     /// [`Linear::forward`] of the pixels `[b, pixels, from]` of images.

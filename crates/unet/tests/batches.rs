@@ -5,7 +5,7 @@
 use tch::{Device, Kind, Tensor};
 use unet::{Pass, Predictor, TimeForm, TimeInjection, UNet, UNetConfig};
 
-const IMAGES: i64 = 17;
+const IMAGES: i64 = 9;
 
 fn wake(net: &UNet) {
     let _no_grad = tch::no_grad_guard();
@@ -51,11 +51,11 @@ fn an_image_is_the_same_bits_in_any_batch() {
                 let of = |whole: &Tensor| whole.narrow(0, first, n);
                 predictor.predict(&of(&x), &of(&t), labels.as_ref().map(of).as_ref()).unwrap()
             };
-            for threads in [1, 2, 3] {
+            for threads in [1, 3] {
                 tch::set_num_threads(threads);
                 let whole = part(0, IMAGES);
                 // Alone, two, a batch and what remains of it, one that remains.
-                for (first, n) in [(0, 1), (16, 1), (0, 2), (3, 3), (0, 8), (8, 9), (0, 16)] {
+                for (first, n) in [(0, 1), (8, 1), (0, 2), (3, 3), (0, 8)] {
                     assert_eq!(
                         part(first, n),
                         whole.narrow(0, first, n),
