@@ -3,7 +3,7 @@
 //! Parameters stay f32; in a bf16 pass the convolutions and linear layers cast them for the product, and
 //! their gradients come back as f32.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use torch_ext::Modulation;
 
 use crate::error::UNetError;
@@ -137,9 +137,7 @@ impl Linear {
     /// [`Linear::forward`] of vectors `[b, from]` that belong to an image each; in sampling one after the other, since the
     /// last bits of a product of matrices depend on the number of its rows.
     pub(crate) fn of_images(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
-        image_by_image(x.size()[0], x.device(), pass, |first, count| {
-            self.forward(&x.f_narrow(0, first, count)?)
-        })
+        image_by_image(&[x], pass, |rows| self.forward(rows[0]))
     }
 
     /// [`Linear::forward`] of the pixels `[b, pixels, from]` of images.
@@ -166,18 +164,21 @@ impl Linear {
     }
 }
 
-/// What `body` makes of images from one on, so many of them, put one behind the other: in sampling on the CPU for each by
-/// itself, so that it does not depend on the others of its batch, else of all at once.
+/// What `body` makes of tensors of a row an image: in sampling on the CPU of each row by itself, so that it does not depend
+/// on the others of its batch, else of all at once.
 pub(crate) fn image_by_image(
-    images: i64,
-    device: Device,
+    rows: &[&Tensor],
     pass: &Pass,
-    body: impl Fn(i64, i64) -> Result<Tensor, UNetError>,
+    body: impl Fn(&[&Tensor]) -> Result<Tensor, UNetError>,
 ) -> Result<Tensor, UNetError> {
-    if pass.time_kind(device) != Kind::Double {
-        return body(0, images);
+    if pass.time_kind(rows[0].device()) != Kind::Double {
+        return body(rows);
     }
-    let each = (0..images).map(|image| body(image, 1)).collect::<Result<Vec<_>, _>>()?;
+    let of_image = |image| -> Result<Tensor, UNetError> {
+        let own = rows.iter().map(|whole| whole.f_narrow(0, image, 1)).collect::<Result<Vec<_>, _>>()?;
+        body(&own.iter().collect::<Vec<_>>())
+    };
+    let each = (0..rows[0].size()[0]).map(of_image).collect::<Result<Vec<_>, _>>()?;
     Ok(Tensor::f_cat(&each, 0)?)
 }
 

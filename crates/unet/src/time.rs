@@ -56,10 +56,8 @@ impl TimeNet {
         class: Option<&Tensor>,
         pass: &Pass,
     ) -> Result<Tensor, UNetError> {
-        image_by_image(t.size()[0], t.device(), pass, |first, count| {
-            let class = class.map(|labels| labels.f_narrow(0, first, count)).transpose()?;
-            Ok(self.vector(&t.f_narrow(0, first, count)?, class.as_ref(), pass)?.f_silu()?)
-        })
+        let rows: Vec<&Tensor> = std::iter::once(t).chain(class).collect();
+        image_by_image(&rows, pass, |rows| Ok(self.vector(rows[0], rows.get(1).copied(), pass)?.f_silu()?))
     }
 
     fn vector(&self, t: &Tensor, class: Option<&Tensor>, pass: &Pass) -> Result<Tensor, UNetError> {
