@@ -62,9 +62,18 @@ pub fn npy<T: AutoSerialize + Copy, D: Dimension>(array: &Array<T, D>) -> anyhow
 /// # Errors
 /// When it cannot be written to memory.
 pub fn npz(arrays: &[(&str, Vec<u8>)]) -> anyhow::Result<Vec<u8>> {
+    let files: Vec<_> = arrays.iter().map(|(name, bytes)| (format!("{name}.npy"), bytes.clone())).collect();
+    zip(&files)
+}
+
+/// A zip archive of files.
+///
+/// # Errors
+/// When it cannot be written to memory.
+pub fn zip(files: &[(String, Vec<u8>)]) -> anyhow::Result<Vec<u8>> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, bytes) in arrays {
-        archive.start_file(format!("{name}.npy"), FileOptions::default())?;
+    for (name, bytes) in files {
+        archive.start_file(name.as_str(), FileOptions::default())?;
         archive.write_all(bytes)?;
     }
     Ok(archive.finish()?.into_inner())

@@ -6,6 +6,7 @@
 pub mod animations;
 pub mod arrays;
 pub mod data;
+pub mod nodes;
 mod output;
 mod place;
 mod running;

@@ -134,3 +134,70 @@ fn a_border_is_added_for_the_network_and_taken_off_again() -> anyhow::Result<()>
     ensure!(original.into_raw() == data::square(2, 28).into_raw_vec_and_offset().0);
     Ok(())
 }
+
+/// The broken image comes first: it is listed with the others, or left out like any other.
+#[test]
+fn a_broken_first_image_is_listed_or_left_out() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for n in 1..6 {
+        place.write(&format!("photos/{n}.png"), data::grey_file(n, (16, 16), ImageFormat::Png)?)?;
+    }
+    place.write("photos/0.png", "")?;
+    place.write("photos/9.png", "no image")?;
+    let said = place.ddpm("inspect data --data photos")?;
+    ensure!(said.code == Some(4), "{said:?}");
+    ensure!(said.stderr.contains("2 of 7 images") && said.stderr.contains("9.png"), "{}", said.stderr);
+    let (_, images) = train_and_sample(&place, "--data photos --on-bad skip")?;
+    ensure!(images["count"] == 5, "{images}");
+    Ok(())
+}
+
+#[test]
+fn a_set_in_parts_as_a_folder_and_as_an_archive() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let mut files = Vec::new();
+    for (n, part) in ["Train", "Train", "Train", "val", "TEST", "TEST"].into_iter().enumerate() {
+        let name = format!("{part}/{}/{n}.png", ["cat", "dog"][n % 2]);
+        let bytes = data::grey_file(n, (16, 16), ImageFormat::Png)?;
+        place.write(&format!("pets/{name}"), &bytes)?;
+        files.push((name, bytes));
+    }
+    place.write("pets.zip", arrays::zip(&files)?)?;
+    let counts = |source: &str| -> anyhow::Result<Value> {
+        let said = place.run(&format!("inspect data --data {source} --json"))?.json();
+        Ok(serde_json::json!([said["count"], said["classes"].as_array().map(Vec::len), said["sha256"]]))
+    };
+    for part in ["", ":train", ":validation", ":test"] {
+        let folder = counts(&format!("pets{part}"))?;
+        ensure!(folder == counts(&format!("pets.zip{part}"))?, "{part}");
+        let want = match part {
+            ":validation" => 1,
+            ":test" => 2,
+            _ => 3,
+        };
+        ensure!(folder[0] == want && folder[1] == 2, "{part}: {folder}");
+    }
+    let said = place.ddpm(&format!("{TRAIN} --data pets --run run"))?.ok();
+    ensure!(
+        said.stderr.contains("left out: 1 of the validation part, 2 of the test part"),
+        "{}",
+        said.stderr
+    );
+    Ok(())
+}
+
+/// Letters and digits must not come out mirrored: flips are for the embedded set, or asked for and told.
+#[test]
+fn images_of_ones_own_are_mirrored_only_on_request() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    place.write("train-images-idx3-ubyte", data::idx_images(5, 16))?;
+    for (flags, flips) in [
+        ("--data train-images-idx3-ubyte", false),
+        ("--data train-images-idx3-ubyte --set train.flip=true", true),
+        ("--set data.limit=5", true),
+    ] {
+        let said = place.ddpm(&format!("{TRAIN} {flags} --run run-{flips}-{}", flags.len()))?.ok();
+        ensure!(said.stderr.contains("mirrored left to right") == flips, "{flags}: {}", said.stderr);
+    }
+    Ok(())
+}

@@ -14,6 +14,7 @@ mod package;
 mod parity;
 mod process;
 mod reliability;
+mod runs;
 mod sample;
 mod setup;
 mod test;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use crate::ddpm;
+use crate::runs;
 use crate::workspace::Workspace;
 
 /// Where runs are unless `--run` names another folder, relative to the caller's folder.
@@ -18,7 +19,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     if code == ExitCode::SUCCESS
         && let Some(run) = run_folder(args, Path::new(RUNS))
         // `ddpm train --help` and the like touch no run.
-        && changed(&run).is_some_and(|time| time >= start)
+        && runs::changed(&run).is_some_and(|time| time >= start)
     {
         println!("run:     {}", run.display());
         if let Some(grid) = newest_grid(&run.join("samples")) {
@@ -39,12 +40,7 @@ fn run_folder(args: &[OsString], runs: &Path) -> Option<PathBuf> {
             named = Some(PathBuf::from(folder));
         }
     }
-    named.or_else(|| children(runs).into_iter().filter(|run| run.is_dir()).max_by_key(|run| changed(run)))
-}
-
-/// When a run last logged a step.
-fn changed(run: &Path) -> Option<SystemTime> {
-    fs::metadata(run.join("metrics.jsonl")).ok()?.modified().ok()
+    named.or_else(|| runs::newest_first(runs).into_iter().next())
 }
 
 /// The newest picture of samples, of the averaged weights where a file's name says so.
@@ -65,6 +61,7 @@ fn children(folder: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runs::tests::run_of_age;
 
     fn words(line: &str) -> Vec<OsString> {
         line.split_whitespace().map(OsString::from).collect()
@@ -79,14 +76,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_it_is_the_run_with_the_newest_log() {
+    fn without_a_name_it_is_the_run_that_was_written_to_last() {
         let runs = tempfile::tempdir().unwrap();
         for (name, age) in [("old", 60), ("new", 5), ("middle", 30)] {
-            fs::create_dir(runs.path().join(name)).unwrap();
-            let log = fs::File::create(runs.path().join(name).join("metrics.jsonl")).unwrap();
-            log.set_modified(SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+            run_of_age(&runs.path().join(name), age);
         }
-        fs::create_dir(runs.path().join("without-a-log")).unwrap();
+        fs::create_dir(runs.path().join("no-run")).unwrap();
         assert_eq!(run_folder(&[], runs.path()), Some(runs.path().join("new")));
     }
 

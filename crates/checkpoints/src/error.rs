@@ -18,6 +18,18 @@ pub enum CheckpointError {
         /// What the system says.
         source: io::Error,
     },
+    /// A file of a checkpoint is there and cannot be read. That says nothing about what is in it.
+    #[error(
+        "{}: cannot be read: {source}; nothing was changed: make it readable (permissions, disk, mount), or move its \
+         checkpoint's folder away to use the one before",
+        path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A file is not what was written, or belongs to something else.
     #[error("{}: {what}: expected {expected}, found {found}", path.display())]
     Altered {
@@ -44,7 +56,7 @@ pub enum CheckpointError {
     },
     /// A file of tensors is none.
     #[error(transparent)]
-    TensorFile(#[from] TensorFileError),
+    TensorFile(TensorFileError),
     /// The checkpoint is of a later program.
     #[error(
         "{}: format version: expected at most {expected}, found {found}; it was written by a newer version of \
@@ -92,10 +104,46 @@ impl CheckpointError {
         move |source| Self::File { path, source }
     }
 
+    /// A file that could not be opened or read. One that is not there, or ends early, is damage; anything else is in the
+    /// way of reading it. A link to nothing is there: what it leads to may be on a disk that is not mounted.
+    pub(crate) fn of_read(path: &Path, source: io::Error) -> Self {
+        use io::ErrorKind::{NotADirectory, NotFound, UnexpectedEof};
+        let is_link = || path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+        match source.kind() {
+            NotFound | NotADirectory if !is_link() => Self::altered(path, "file", "one", "none"),
+            UnexpectedEof => Self::altered(path, "size", "the bytes of its header", "fewer"),
+            _ => Self::Unreadable { path: path.to_owned(), source },
+        }
+    }
+
+    /// Whether the checkpoint itself is at fault: a file is missing, or is not what was written. A file that cannot be
+    /// read, or that a newer program wrote, may be sound.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Altered { .. } | Self::Tensor { .. } => true,
+            Self::TensorFile(error) => !matches!(error, TensorFileError::File { .. }),
+            Self::File { .. }
+            | Self::Unreadable { .. }
+            | Self::Version { .. }
+            | Self::Write { .. }
+            | Self::NoneSound { .. } => false,
+        }
+    }
+
     /// Something in the checkpoint, or of it, is not the expected thing.
     pub fn altered(path: &Path, what: &'static str, expected: impl ToString, found: impl ToString) -> Self {
         let (expected, found) = (expected.to_string(), found.to_string());
         Self::Altered { path: path.to_owned(), what, expected, found }
+    }
+}
+
+impl From<TensorFileError> for CheckpointError {
+    fn from(error: TensorFileError) -> Self {
+        match error {
+            TensorFileError::File { path, source } => Self::of_read(&path, source),
+            error => Self::TensorFile(error),
+        }
     }
 }
 
@@ -115,5 +163,31 @@ fn survivor(newest: Option<&Path>) -> String {
     match newest {
         Some(path) => format!("the newest sound one is {}; make room and resume from it", path.display()),
         None => "there is no sound one before it".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_no_damage() {
+        use io::ErrorKind::{InvalidInput, NotADirectory, NotFound, PermissionDenied, UnexpectedEof};
+        let of = |kind: io::ErrorKind| CheckpointError::of_read(Path::new("step-00000001/a"), kind.into());
+        for kind in [NotFound, NotADirectory, UnexpectedEof] {
+            assert!(of(kind).is_damage(), "{kind}");
+        }
+        // EIO, ESTALE and ELOOP have no stable kind.
+        let raw = [5, 116, 40].map(|code| io::Error::from_raw_os_error(code).kind());
+        for kind in raw.into_iter().chain([PermissionDenied, InvalidInput]) {
+            let error = of(kind);
+            assert!(
+                !error.is_damage() && error.to_string().contains("step-00000001/a: cannot be read"),
+                "{error}"
+            );
+            let path = PathBuf::from("step-00000001/a");
+            let error = CheckpointError::from(TensorFileError::File { path, source: kind.into() });
+            assert!(matches!(error, CheckpointError::Unreadable { .. }), "{error}");
+        }
     }
 }

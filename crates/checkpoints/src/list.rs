@@ -25,10 +25,12 @@ pub fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> 
     Ok(found)
 }
 
-/// The newest checkpoint that verifies, if there is any, and why newer ones were passed over.
+/// The newest checkpoint that verifies, if there is any, and why newer ones were passed over: they are damaged.
 ///
 /// # Errors
-/// [`CheckpointError::File`] when the folder cannot be read.
+/// [`CheckpointError::File`] when the folder cannot be read, [`CheckpointError::Unreadable`] when a file of a checkpoint
+/// that comes before any sound one cannot be, and [`CheckpointError::Version`] for one of a newer program: going on from an
+/// older checkpoint would lose work that is there.
 pub fn latest<I: DeserializeOwned>(
     checkpoints: &Path,
 ) -> Result<(Option<Checkpoint<I>>, Vec<CheckpointError>), CheckpointError> {
@@ -36,7 +38,8 @@ pub fn latest<I: DeserializeOwned>(
     for (_, path) in list(checkpoints)?.into_iter().rev() {
         match Checkpoint::open(&path) {
             Ok(checkpoint) => return Ok((Some(checkpoint), refused)),
-            Err(error) => refused.push(error),
+            Err(error) if error.is_damage() => refused.push(error),
+            Err(error) => return Err(error),
         }
     }
     Ok((None, refused))

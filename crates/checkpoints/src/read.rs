@@ -17,12 +17,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// Opens a file that has to be there.
 pub(crate) fn open(path: &Path) -> Result<File, CheckpointError> {
-    files::open_regular(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            CheckpointError::altered(path, "file", "one", "none")
-        }
-        _ => CheckpointError::file(path)(source),
-    })
+    files::open_regular(path).map_err(|source| CheckpointError::of_read(path, source))
 }
 
 /// A small file, whole.
@@ -30,7 +25,8 @@ pub(crate) fn small_file(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     let file = open(path)?;
     let mut bytes = Vec::new();
     // One byte more than may be there: the file may grow while it is read.
-    file.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes).map_err(CheckpointError::file(path))?;
+    let read = file.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|source| CheckpointError::of_read(path, source))?;
     if bytes.len() as u64 > MAX_JSON_BYTES {
         let expected = format!("at most {MAX_JSON_BYTES} bytes");
         return Err(CheckpointError::altered(path, "size", expected, "more"));

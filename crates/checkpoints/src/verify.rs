@@ -2,9 +2,17 @@
 
 use std::path::Path;
 
-use crate::layout::{STATE, step_of};
+use tensor_file::{MAX_FILE_BYTES, read_header};
+
+use crate::layout::{EMA, MODEL, OPTIMIZER, STATE, step_of};
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::{CheckpointError, agreement, read, state};
+
+/// What may be large.
+const TENSOR_FILES: [&str; 3] = [MODEL, EMA, OPTIMIZER];
+
+/// Bytes of any other file: 64 MiB, more than any of them is read of.
+const MAX_OTHER_BYTES: u64 = 64 << 20;
 
 /// Checks that a folder is a whole checkpoint as it was written: every file of the manifest has its size and
 /// its hash, the state is of a known version and of the step in the folder's name, and the files of tensors
@@ -19,9 +27,12 @@ pub fn verify(folder: &Path) -> Result<(), CheckpointError> {
 /// The same; returns the text of the state.
 pub(crate) fn verified_state(folder: &Path) -> Result<Vec<u8>, CheckpointError> {
     let manifest = Manifest::read(folder)?;
-    // Sizes first: they cost nothing.
+    // Sizes and headers first: they cost nothing, where hashing a sparse file of terabytes takes hours.
     for entry in &manifest.files {
         check_size(folder, entry)?;
+    }
+    for name in TENSOR_FILES {
+        read_header(&folder.join(name))?;
     }
     let mut text = Vec::new();
     for entry in &manifest.files {
@@ -30,7 +41,7 @@ pub(crate) fn verified_state(folder: &Path) -> Result<Vec<u8>, CheckpointError> 
             text = read::small_file(&path)?;
             read::sha256(&text)
         } else {
-            read::sha256_of(read::open(&path)?).map_err(CheckpointError::file(&path))?
+            read::sha256_of(read::open(&path)?).map_err(|source| CheckpointError::of_read(&path, source))?
         };
         if found != entry.sha256 {
             let expected = entry.sha256.chars().take(64).collect::<String>();
@@ -55,7 +66,18 @@ pub(crate) fn verified_state(folder: &Path) -> Result<Vec<u8>, CheckpointError> 
 
 fn check_size(folder: &Path, entry: &ManifestEntry) -> Result<(), CheckpointError> {
     let path = folder.join(&entry.name);
-    let found = read::open(&path)?.metadata().map_err(CheckpointError::file(&path))?.len();
+    let metadata = read::open(&path)?.metadata();
+    let found = metadata.map_err(|source| CheckpointError::of_read(&path, source))?.len();
+    let holds_tensors = TENSOR_FILES.contains(&entry.name.as_str());
+    let most = if holds_tensors { MAX_FILE_BYTES } else { MAX_OTHER_BYTES };
+    if found > most {
+        return Err(CheckpointError::altered(
+            &path,
+            "size",
+            format!("at most {most} bytes"),
+            format!("{found} bytes"),
+        ));
+    }
     if found == entry.bytes {
         return Ok(());
     }

@@ -5,7 +5,10 @@ mod support;
 
 use std::fs;
 
-use checkpoints::{CONFIG, Checkpoint, EMA, FILES, MANIFEST, MODEL, OPTIMIZER, STATE, State, Writer};
+use checkpoints::{
+    CONFIG, Checkpoint, CheckpointError, EMA, FILES, MANIFEST, MODEL, Manifest, ManifestEntry, OPTIMIZER,
+    STATE, State, Writer,
+};
 use proptest::prelude::*;
 use support::{Run, folder, latest, names, optimizer, path_of, replace, state_text, tensors, write};
 
@@ -173,8 +176,63 @@ fn links_lead_to_what_they_name_and_loops_nowhere() {
     assert_eq!(latest(folder.path()).0, Some(4));
     fs::remove_file(path.join(EMA)).unwrap();
     std::os::unix::fs::symlink(EMA, path.join(EMA)).unwrap();
-    let (step, refused) = latest(folder.path());
-    assert!(step == Some(2) && refused[0].contains("ema.safetensors"), "{refused:?}");
+    let error = checkpoints::latest::<Run>(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("ema.safetensors: cannot be read"), "{error}");
+}
+
+/// Each file in turn is there and cannot be read, also by root: the older checkpoint is no substitute for it.
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_is_an_error_and_no_damage() {
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    let ways: [fn(&Path); 4] = [
+        |path| fs::create_dir(path).unwrap(),
+        |path| symlink(path, path).unwrap(),
+        |path| symlink("/not-mounted/file", path).unwrap(),
+        |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success()),
+    ];
+    for name in FILES.iter().copied().chain([MANIFEST]) {
+        for way in ways {
+            let folder = folder(&[2, 4]);
+            let path = path_of(folder.path(), 4).join(name);
+            fs::remove_file(&path).unwrap();
+            way(&path);
+            let error = checkpoints::latest::<Run>(folder.path()).unwrap_err();
+            assert!(
+                matches!(&error, CheckpointError::Unreadable { .. }) && !error.is_damage(),
+                "{name}: {error}"
+            );
+            assert!(error.to_string().contains(&format!("step-00000004/{name}: cannot be read")), "{error}");
+            assert_eq!(names(folder.path()), ["step-00000002", "step-00000004"]);
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_of_a_newer_program_is_not_passed_over() {
+    let folder = folder(&[2, 4]);
+    let path = path_of(folder.path(), 4);
+    let text = state_text(&path).replace("\"format_version\": 1", "\"format_version\": 57");
+    replace(&path, STATE, text.as_bytes());
+    let error = checkpoints::latest::<Run>(folder.path()).unwrap_err();
+    assert!(matches!(error, CheckpointError::Version { found: 57, .. }), "{error}");
+}
+
+/// Terabytes that take no room on a disk: they are refused by header and size, not hashed.
+#[test]
+fn sparse_files_are_refused_before_they_are_hashed() {
+    for name in [MODEL, CONFIG, "notes.bin"] {
+        let folder = folder(&[2, 4]);
+        let path = path_of(folder.path(), 4);
+        fs::File::create(path.join(name)).unwrap().set_len(63 << 30).unwrap();
+        let mut manifest = Manifest::read(&path).unwrap();
+        manifest.files.retain(|entry| entry.name != name);
+        manifest.files.push(ManifestEntry { bytes: 63 << 30, ..ManifestEntry::of(name, b"") });
+        fs::write(path.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        let (step, refused) = latest(folder.path());
+        assert!(step == Some(2) && refused[0].contains(name), "{refused:?}");
+    }
 }
 
 #[test]

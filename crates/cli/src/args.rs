@@ -1,12 +1,18 @@
 //! The command line: sub-commands, and which code each of them runs.
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
+use crate::diagnostics::Diagnostics;
+use crate::failure;
 use crate::flags::Global;
 use crate::memory;
+use crate::output;
 
 /// Train, sample, understand and exchange denoising diffusion models.
 #[derive(Debug, Parser)]
@@ -45,14 +51,33 @@ pub(crate) enum Command {
     Bench(commands::bench::Bench),
     /// Say what was found: libtorch, CUDA, precision, and whether it computes right
     Doctor(commands::doctor::Doctor),
+    /// List the flags that take a path, and whether it is read or written
+    #[command(hide = true)]
+    Flags(commands::flags::Flags),
     /// Print a completion script for a shell
     Completions(commands::completions::Completions),
 }
 
-/// The command line of this process; a mistake in it ends the process with its explanation.
-pub(crate) fn parse() -> Cli {
-    let matches = with_negative_numbers(Cli::command()).get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+/// The command line of this process. After a mistake in it, or a call for help, how the process ends: the explanation has
+/// been printed by then.
+pub(crate) fn parse() -> Result<Cli, anyhow::Result<ExitCode>> {
+    let matches = with_negative_numbers(Cli::command()).try_get_matches();
+    matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
+        // A value of the user's goes into the explanation as it is. clap's own colours are lost with it.
+        let printed = match std::env::args_os().any(|arg| is_unprintable(&arg)) {
+            true => write!(Diagnostics, "{}", files::printable(&error.render().to_string())),
+            false => error.print(),
+        };
+        if error.use_stderr() {
+            return Ok(ExitCode::from(failure::USAGE));
+        }
+        // Help, and the version, are results.
+        output::printed(printed.and_then(|()| std::io::stdout().flush())).map(|()| ExitCode::SUCCESS)
+    })
+}
+
+fn is_unprintable(arg: &OsStr) -> bool {
+    matches!(files::printable_line(&arg.to_string_lossy()), Cow::Owned(_))
 }
 
 /// Takes `--count -1` for a wrong number and not for an unknown flag.
@@ -71,8 +96,8 @@ impl Cli {
         match &self.command {
             Command::Train(args) => return args.run(global),
             Command::TryStep(args) => args.run(global)?,
-            Command::Sample(args) => args.run(global)?,
-            Command::Edit(args) => args.run(global)?,
+            Command::Sample(args) => return args.run(global),
+            Command::Edit(args) => return args.run(global),
             Command::Figures(args) => args.run(global)?,
             Command::DrawScaling(args) => args.run(global)?,
             Command::Predict(args) => args.run(global)?,
@@ -80,6 +105,7 @@ impl Cli {
             Command::Bench(args) => args.run(global)?,
             Command::Doctor(args) => args.run(global)?,
             Command::Completions(args) => args.run(Self::command())?,
+            Command::Flags(args) => args.run(Self::command())?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -12,6 +12,7 @@ pub(crate) use config::{
 };
 use dataset::Dataset;
 use sampler::Method;
+use tracing::warn;
 
 use crate::failure::usage;
 use crate::sampler_flags::SamplerArgs;
@@ -20,6 +21,13 @@ use crate::sampler_flags::SamplerArgs;
 pub(crate) fn resolve(layers: &Layers<'_>) -> anyhow::Result<Resolved> {
     let resolved = layers.resolve(cache_dir().as_deref()).inspect_err(list_bad_images)?;
     check_sampler(&resolved.config)?;
+    let source = Path::new(&resolved.config.data.source);
+    if source.is_relative() && source.exists() {
+        warn!(
+            "{}: the path to it is not UTF-8, so this run can be resumed from this folder only",
+            source.display()
+        );
+    }
     Ok(resolved)
 }
 
@@ -39,7 +47,7 @@ fn list_bad_images(error: &ConfigError) {
     if let ConfigError::BadImages { reasons, .. } = error
         && reasons.len() > 1
     {
-        reasons.iter().for_each(|reason| tracing::warn!("cannot be read: {reason}"));
+        reasons.iter().for_each(|reason| warn!("cannot be read: {reason}"));
     }
 }
 

@@ -2,26 +2,28 @@
 //! no backtrace does.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use config::ConfigError;
 use dataset::DatasetError;
 use tensor_io::TensorIoError;
-use trainer::{TrainerError, is_out_of_memory};
+use trainer::{CheckpointError, TrainerError, is_out_of_memory};
+
+use crate::diagnostics::Diagnostics;
 
 /// What failed has no code of its own.
 const FAILED: u8 = 1;
 /// Flags or configuration are wrong.
-const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 /// Training diverged.
 const DIVERGED: u8 = 3;
 /// The data is not what it should be.
 const DATA: u8 = 4;
 /// A checkpoint, or a file of weights, is not sound.
 const CHECKPOINT: u8 = 5;
-/// Disk or memory is full, or the run is in use by another process.
+/// Disk or memory is full, the run is in use by another process, or its files cannot be read.
 pub(crate) const RESOURCES: u8 = 6;
 
 /// A mistake in flags or configuration, as opposed to something that failed.
@@ -56,7 +58,6 @@ pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode
     }
     let (message, code) = match panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(code)) => return code,
-        Ok(Err(error)) if is_closed_pipe(&error) => return ExitCode::SUCCESS,
         Ok(Err(error)) => (chain_text(&error), code_of(&error)),
         Err(payload) => (format!("unexpected: {}", panic_text(&*payload)), FAILED),
     };
@@ -87,6 +88,14 @@ fn unboxed<'a>(
     })
 }
 
+/// One that cannot be read may be sound: what is in the way is outside of it.
+fn code_of_checkpoint(error: &CheckpointError) -> u8 {
+    match error {
+        CheckpointError::Unreadable { .. } | CheckpointError::File { .. } => RESOURCES,
+        _ => CHECKPOINT,
+    }
+}
+
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     // The same crate writes results, which are no data.
     let writing = matches!(cause.downcast_ref(), Some(DatasetError::Io { action: "write", .. }));
@@ -97,13 +106,14 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(TrainerError::NonFinite { .. } | TrainerError::NonFiniteWeights { .. }), _) => Some(DIVERGED),
         (Some(TrainerError::InUse { .. }), _) => Some(RESOURCES),
-        (Some(TrainerError::Checkpoint(_)), _) => Some(CHECKPOINT),
+        (Some(TrainerError::Checkpoint(error)), _) => Some(code_of_checkpoint(error)),
+        (Some(TrainerError::Replaced { .. }), _) => Some(RESOURCES),
         (_, Some(TensorIoError::Read(_) | TensorIoError::Mismatch { .. })) => Some(CHECKPOINT),
         _ => None,
     }
 }
 
-fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let full = |e: &io::Error| matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge);
     cause.downcast_ref().is_some_and(full)
@@ -126,13 +136,11 @@ fn chain_text(error: &anyhow::Error) -> String {
     text
 }
 
-#[expect(clippy::print_stderr, reason = "the last line of a failed program")]
+/// The last line of a failed program.
 fn report(message: &str, verbose: bool) {
-    if verbose {
-        eprintln!("error: {message}");
-    } else {
-        eprintln!("error: {}", one_line(message));
-    }
+    // A name in it may hold anything.
+    let message = if verbose { files::printable(message).into_owned() } else { one_line(message) };
+    let _ = writeln!(Diagnostics, "error: {message}");
 }
 
 /// libtorch's messages go on with frames of C++, and out-of-memory deserves advice.
@@ -143,13 +151,7 @@ fn one_line(message: &str) -> String {
             "{line}; train --batch auto finds how many images fit; else fewer images at once, or a smaller model"
         );
     }
-    line.to_owned()
-}
-
-/// `ddpm inspect ... | head` is no failure.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let closed = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(closed))
+    files::printable_line(line).into_owned()
 }
 
 fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
@@ -160,7 +162,6 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trainer::CheckpointError;
 
     #[test]
     fn exit_codes_tell_usage_from_failure() {
@@ -176,6 +177,12 @@ mod tests {
         let path = std::path::PathBuf::from("a");
         let hurt = TrainerError::from(CheckpointError::altered(&path, "size", 8, 4));
         assert_eq!(code(Err(hurt.into())), format!("{:?}", ExitCode::from(5)));
+        let unreadable = CheckpointError::Unreadable {
+            path: path.clone(),
+            source: io::ErrorKind::PermissionDenied.into(),
+        };
+        let unreadable = TrainerError::from(unreadable);
+        assert_eq!(code(Err(unreadable.into())), format!("{:?}", ExitCode::from(6)));
         let full = TrainerError::File { path, source: io::ErrorKind::StorageFull.into() };
         assert_eq!(code(Err(full.into())), format!("{:?}", ExitCode::from(6)));
         let boxed = TrainerError::Caller(Box::new(io::Error::from(io::ErrorKind::StorageFull)));
@@ -194,6 +201,7 @@ mod tests {
 
     #[test]
     fn frames_are_cut_and_memory_gets_advice() {
+        assert_eq!(one_line("a\u{1b}]52;c;eA==\u{7}.png"), "a\\u001b]52;c;eA==\\u0007.png");
         assert_eq!(one_line("\n shape mismatch \nframe #0: c10::Error"), "shape mismatch");
         assert!(one_line("CUDA out of memory. Tried to allocate").contains("--batch auto"));
     }

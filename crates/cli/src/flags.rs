@@ -1,7 +1,6 @@
 //! Groups of flags that several commands share.
 
-use std::path::PathBuf;
-
+use crate::paths::InputPath;
 use clap::{Args, ValueEnum};
 
 /// Flags of every command.
@@ -33,16 +32,19 @@ pub(crate) struct Global {
 pub(crate) struct ModelArgs {
     /// Run folder of `ddpm train`: its newest sound checkpoint is used [default: the newest in runs/]
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
-    pub(crate) run: Option<PathBuf>,
+    pub(crate) run: Option<InputPath>,
     /// Folder of one model: a checkpoint, for example
     #[arg(long, value_name = "DIR")]
-    pub(crate) model: Option<PathBuf>,
+    pub(crate) model: Option<InputPath>,
     /// Which of the two sets of weights: their average, or as trained
     #[arg(long, value_enum, default_value_t = Weights::Ema)]
     pub(crate) weights: Weights,
     /// Precision of the network: auto, f32, tf32 or bf16
     #[arg(long, value_name = "KIND", default_value = "auto")]
     pub(crate) precision: String,
+    /// Take a run whose images are larger than its weights let expect
+    #[arg(long)]
+    pub(crate) any_size: bool,
 }
 
 /// A checkpoint holds two networks.

@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::{FormatFields, format};
 
 use crate::flags::Global;
 use crate::progress;
@@ -20,13 +21,24 @@ pub(crate) fn start(global: &Global) {
     };
     let filter =
         EnvFilter::builder().with_default_directive(level.into()).with_env_var("DDPM_LOG").from_env_lossy();
-    let subscriber = fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(progress::log_writer)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(global.verbose > 0)
         .without_time()
+        .fmt_fields(printable_fields())
         .finish();
     // A second call would be a mistake in this program; there is one.
     let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// An event is one line, and nothing in it is for the terminal to obey: messages quote names of files, and files.
+fn printable_fields() -> impl for<'a> FormatFields<'a> + 'static {
+    let write = |out: &mut format::Writer<'_>, field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+        let text = format!("{value:?}");
+        let text = files::printable_line(&text);
+        if field.name() == "message" { write!(out, "{text}") } else { write!(out, "{}={text}", field.name()) }
+    };
+    format::debug_fn(write).delimited(" ")
 }

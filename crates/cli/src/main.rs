@@ -1,13 +1,14 @@
 //! The `ddpm` program: flags and configuration in, the library crates at work, one-line errors out.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 training diverged, 4 wrong data, 5 a checkpoint that is
-//! not sound, 6 disk or memory full or the run in use, 130 and 143 stopped by SIGINT and SIGTERM after saving.
+//! not sound, 6 disk or memory full, the run in use or its files unreadable, 130 and 143 stopped by SIGINT and SIGTERM after saving.
 
 mod args;
 mod commands;
 mod conditioning;
 mod config;
 mod device;
+mod diagnostics;
 mod failure;
 mod flags;
 mod guidance_flags;
@@ -15,14 +16,19 @@ mod logging;
 mod memory;
 mod model;
 mod output;
+mod paths;
 mod progress;
+mod run_data;
 mod sampler_flags;
 mod signals;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = args::parse();
+    let cli = match args::parse() {
+        Ok(cli) => cli,
+        Err(told) => return failure::guard(false, || told),
+    };
     logging::start(&cli.global);
     failure::guard(cli.global.verbose > 0, || cli.run())
 }

@@ -1,6 +1,5 @@
 //! A trained network from a run folder or a model folder.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -8,13 +7,16 @@ use sampler::BoxError;
 use schedule::{Prediction, Schedule};
 use tch::{Device, Kind, Tensor};
 use tracing::{info, warn};
-use trainer::{Checkpoint, EpsTables};
+use trainer::{Checkpoint, EpsTables, runs_newest_first};
 use unet::{Pass, Predictor, UNet};
 
-use crate::config::{self, Config, ImagesConfig};
+use crate::config::{self, Config, ConfigError, ImagesConfig};
 use crate::device::{self, Precision};
 use crate::failure::usage;
 use crate::flags::{Global, ModelArgs, Weights};
+
+/// Damaged checkpoints that are named when they are passed over.
+const REFUSED_SHOWN: usize = 3;
 
 /// Where runs go unless told otherwise.
 pub(crate) const RUNS: &str = "runs";
@@ -42,22 +44,27 @@ impl Loaded {
         let precision = Precision::settle(&args.precision, device)?;
         let (checkpoint, run) = match (&args.model, &args.run) {
             (Some(model), _) => (open_model(model)?, None),
-            (None, Some(run)) => (newest_checkpoint(run)?, Some(run.clone())),
+            (None, Some(run)) => (newest_checkpoint(run)?, Some(run.to_path_buf())),
             (None, None) => {
-                let run = newest_run(Path::new(RUNS))?;
+                let run = newest_with_checkpoint(Path::new(RUNS))?;
                 info!("using {}", run.display());
                 (newest_checkpoint(&run)?, Some(run))
             }
         };
-        let config = config::read_run(&checkpoint.path.join("config.toml"))?;
+        let config_path = checkpoint.path.join("config.toml");
+        let config = config::read_run(&config_path)?;
+        check(&config, &config_path, args.any_size)?;
         let images = config.images.clone();
         let images = images.with_context(|| format!("{}: no [images] group", checkpoint.path.display()))?;
         let schedule = config.schedule.build()?;
-        let net = UNet::new(&config.model, config.schedule.steps, device, config.seed)?;
-        net.load(&match args.weights {
+        let weights = match args.weights {
             Weights::Ema => checkpoint.ema_path(),
             Weights::Raw => checkpoint.model_path(),
-        })?;
+        };
+        // Before a network is built, which takes as much memory as the configuration likes.
+        unet::check_weights(&config.model, &weights)?;
+        let net = UNet::new(&config.model, config.schedule.steps, device, config.seed)?;
+        net.load(&weights)?;
         let eps_tables = EpsTables::new(&schedule, config.train.prediction, device)?;
         let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
         Ok(Self { eps_tables, net, config, images, schedule, step, checkpoint, run, device, precision })
@@ -91,8 +98,19 @@ pub(crate) fn predictor(
     Ok(move |x_t: &Tensor, t: &Tensor| Ok(network.predict(x_t, t, None)?))
 }
 
+/// Refuses a configuration that asks for more than a run of these weights has.
+fn check(config: &Config, path: &Path, any_size: bool) -> anyhow::Result<()> {
+    config.model.validate()?;
+    let sizes = if any_size { Ok(()) } else { config.check_sizes() };
+    config
+        .check_images()
+        .and(sizes)
+        .map_err(|error| ConfigError::InRun { path: path.to_owned(), error: Box::new(error) }.into())
+}
+
 fn open_model(folder: &Path) -> anyhow::Result<Checkpoint> {
-    if !folder.join("manifest.json").is_file() {
+    // One that is there and cannot be read is no wrong folder.
+    if folder.join("manifest.json").symlink_metadata().is_err() {
         return Err(usage(anyhow!(
             "--model {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000, found no manifest.json \
              in it; a run folder goes with --run",
@@ -112,8 +130,11 @@ pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
         )));
     }
     let (latest, refused) = trainer::latest_checkpoint(&checkpoints)?;
-    for error in &refused {
+    for error in refused.iter().take(REFUSED_SHOWN) {
         warn!("passing over a damaged checkpoint: {error}");
+    }
+    if refused.len() > REFUSED_SHOWN {
+        warn!("passing over {} more damaged checkpoints", refused.len() - REFUSED_SHOWN);
     }
     latest.ok_or_else(|| match refused.into_iter().next() {
         Some(first) => {
@@ -123,23 +144,20 @@ pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
     })
 }
 
-/// The run in which something was logged last.
+/// The run that was written to last.
 pub(crate) fn newest_run(runs: &Path) -> anyhow::Result<PathBuf> {
     match runs_newest_first(runs).into_iter().next() {
-        Some(path) => Ok(path),
+        Some(run) => Ok(run.path),
         None => bail!("no run in {}: train one with `ddpm train`, or name one with --run", runs.display()),
     }
 }
 
-/// All runs, the one in which something was logged last first.
-pub(crate) fn runs_newest_first(runs: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(runs).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if let Ok(modified) = fs::metadata(path.join("metrics.jsonl")).and_then(|meta| meta.modified()) {
-            found.push((modified, path));
-        }
+/// The run that was written to last, of those that have saved something.
+pub(crate) fn newest_with_checkpoint(runs: &Path) -> anyhow::Result<PathBuf> {
+    let found = runs_newest_first(runs);
+    let Some(saved) = found.iter().position(|run| run.has_checkpoint) else { return newest_run(runs) };
+    if let Some(newer) = found[..saved].first() {
+        warn!("passing over {}, which has no checkpoint yet", newer.path.display());
     }
-    found.sort_unstable_by(|a, b| b.cmp(a));
-    found.into_iter().map(|(_, path)| path).collect()
+    Ok(found[saved].path.clone())
 }

@@ -1,17 +1,17 @@
 //! Images out: grids, single PNGs, arrays.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, ensure};
-use dataset::{AnyArray, Padding};
-use ndarray::{Array1, Array4, ArrayView4, Axis, Ix4};
+use dataset::Padding;
+use ndarray::{Array4, ArrayView4, Axis, Ix4};
 use tch::Tensor;
+use tracing::warn;
 
-use crate::conditioning::Conditioning;
 use crate::config::ImagesConfig;
-use crate::failure::bail_usage;
+use crate::failure::{bail_usage, is_full_disk};
 
 /// A form in which images are saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,64 +96,52 @@ pub(crate) fn grid_png(pixels: &Array4<u8>) -> anyhow::Result<Vec<u8>> {
     Ok(grid(pixels)?.png()?)
 }
 
-/// Refuses a file where a folder is going to be, before any work is done for it.
-pub(crate) fn check_folder(flag: &str, path: &Path) -> anyhow::Result<()> {
-    if path.exists() && !path.is_dir() {
-        bail_usage!("{flag} {}: expected a folder or a new name, found a file", path.display());
+/// Refuses a folder in which these files cannot be written, before any work is done for them.
+pub(crate) fn try_folder(flag: &str, folder: &Path, names: &[String]) -> anyhow::Result<()> {
+    tried(flag, folder, files::try_folder(folder))?;
+    for path in names.iter().map(|name| folder.join(name)).filter(|path| path.symlink_metadata().is_ok()) {
+        tried(flag, &path, files::try_output(&path))?;
     }
     Ok(())
 }
 
-/// Saves images in every wanted form, and with the arrays the labels of conditional ones; returns the files, the
-/// grid first.
-pub(crate) fn save(
-    pixels: &Array4<u8>,
-    forms: &[Form],
-    folder: &Path,
-    conditioning: &Conditioning,
-) -> anyhow::Result<Vec<PathBuf>> {
-    save_with(pixels, forms, folder, conditioning, Vec::new())
+/// Refuses a file that cannot be written, before any work is done for it.
+pub(crate) fn try_file(flag: &str, path: &Path) -> anyhow::Result<()> {
+    tried(flag, path, files::try_output(path))
 }
 
-/// [`save`], with more arrays beside the images in the archive.
-pub(crate) fn save_with(
-    pixels: &Array4<u8>,
-    forms: &[Form],
-    folder: &Path,
-    conditioning: &Conditioning,
-    mut arrays: Vec<(&str, AnyArray)>,
-) -> anyhow::Result<Vec<PathBuf>> {
-    fs::create_dir_all(folder).with_context(|| format!("--out {}", folder.display()))?;
-    let classes = conditioning.classes().len();
-    let mut written = Vec::new();
-    if forms.contains(&Form::Grid) {
-        let path = folder.join("grid.png");
-        files::write_atomic(&path, &class_grid(pixels, classes)?.png()?)
-            .with_context(|| path.display().to_string())?;
-        written.push(path);
+fn tried(flag: &str, path: &Path, result: io::Result<()>) -> anyhow::Result<()> {
+    let Err(error) = result else { return Ok(()) };
+    let place = format!("{flag} {}", path.display());
+    if is_full_disk(&error) {
+        return Err(anyhow::Error::new(error).context(place));
     }
-    if forms.contains(&Form::Npz) {
-        let path = folder.join("samples.npz");
-        if classes > 0 {
-            let labels = Array1::from(conditioning.labels(0..pixels.len_of(Axis(0))));
-            arrays.insert(0, ("labels", AnyArray::from(labels)));
-        }
-        arrays.insert(0, ("images", AnyArray::U8(pixels.clone().into_dyn())));
-        dataset::write_npz(&path, &arrays)?;
-        written.push(path);
+    // What the system says is about a step of the way, so it needs words around it.
+    match error.raw_os_error() {
+        Some(_) => bail_usage!("{place}: cannot be written ({error}); choose another place"),
+        None => bail_usage!("{place}: {error}"),
     }
-    if forms.contains(&Form::Png) {
-        for (index, image) in pixels.axis_iter(Axis(0)).enumerate() {
-            let path = folder.join(format!("{index:05}.png"));
-            dataset::save_png(&path, image)?;
-            written.push(path);
-        }
-    }
-    Ok(written)
 }
 
-/// The result of a command on standard output: JSON with `--json`, else a line for people.
+/// The end of a work that has its results in files: JSON on standard output with `--json`, else a line for people. That
+/// the line cannot be written is a warning, because the work is done.
 pub(crate) fn finish(
+    global: &crate::flags::Global,
+    summary: &serde_json::Value,
+    line: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    let told = answer(global, summary, line);
+    match told {
+        Err(error) if !global.json => {
+            warn!("{error:#}");
+            Ok(())
+        }
+        told => told,
+    }
+}
+
+/// The result of a command on standard output: JSON with `--json`, else text for people.
+pub(crate) fn answer(
     global: &crate::flags::Global,
     summary: &serde_json::Value,
     line: impl FnOnce() -> String,
@@ -167,12 +155,19 @@ pub(crate) fn finish(
     }
 }
 
-/// Writes lines to standard output; a closed pipe is an error, not a panic.
+/// Writes lines to standard output. What a terminal would obey is escaped, which leaves JSON what it is.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush())?;
-    Ok(())
+    let mut out = io::stdout().lock();
+    printed(writeln!(out, "{}", files::printable(text)).and_then(|()| out.flush()))
+}
+
+/// What has come of writing to standard output. A reader that has gone, as after `| head`, wants no more: that is no
+/// failure. A full disk is.
+pub(crate) fn printed(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("standard output cannot be written"),
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,20 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::diagnostics::Diagnostics;
 use crate::flags::Global;
 
 /// All bars of the process: log lines must go above them.
 fn bars() -> &'static MultiProgress {
     static BARS: OnceLock<MultiProgress> = OnceLock::new();
-    BARS.get_or_init(MultiProgress::new)
+    BARS.get_or_init(|| {
+        MultiProgress::with_draw_target(match io::stderr().is_terminal() {
+            true => ProgressDrawTarget::term_like(Box::new(Diagnostics)),
+            false => ProgressDrawTarget::hidden(),
+        })
+    })
 }
 
 /// A bar over `length` steps with rate and time left; hidden off a terminal or with `--quiet`.
@@ -40,11 +46,10 @@ struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        bars().suspend(|| io::stderr().write_all(bytes))?;
-        Ok(bytes.len())
+        bars().suspend(|| Diagnostics.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Diagnostics.flush()
     }
 }

@@ -1,5 +1,7 @@
 //! `model.classes`: whether the labels of the data reach the network.
 
+use dataset::Dataset;
+
 use crate::error::ConfigError;
 use crate::run::Config;
 
@@ -20,13 +22,29 @@ impl Config {
             }
             Some(classes) if of_data == 0 => Err(ConfigError::NoLabels { classes, data: data() }),
             Some(classes) if classes < of_data => {
-                Err(ConfigError::TooFewClasses { classes, data: data(), of_data })
+                Err(ConfigError::TooFewClasses { classes, data: data(), of_data, notes: Vec::new() })
             }
             None if self.train.label_dropout > 0.0 => {
                 Err(ConfigError::NothingToDrop { label_dropout: self.train.label_dropout, of_data })
             }
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+impl Config {
+    /// As [`Config::settle_classes`], for images that were opened: an error also tells what reading them had to say,
+    /// such as which labels have no images.
+    ///
+    /// # Errors
+    /// As [`Config::settle_classes`].
+    pub fn settle_labels(&mut self, dataset: &Dataset) -> Result<(), ConfigError> {
+        self.settle_classes(dataset.classes()).map_err(|error| match error {
+            ConfigError::TooFewClasses { classes, data, of_data, .. } => {
+                ConfigError::TooFewClasses { classes, data, of_data, notes: dataset.notes().to_vec() }
+            }
+            other => other,
+        })
     }
 }
 

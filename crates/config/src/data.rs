@@ -1,5 +1,6 @@
 //! The `[data]` group: from what the user names to images.
 
+use std::io;
 use std::path::Path;
 
 use dataset::{Dataset, DatasetError, Fit, OnBad, OpenOptions, Source};
@@ -30,20 +31,37 @@ pub struct DataConfig {
     pub limit: Option<usize>,
     /// What to do about images that cannot be read: fail or skip.
     pub on_bad: String,
+    /// MiB that one array or image of a compressed file may unpack to; absent for 16 MiB, or 200 times its compressed
+    /// size if that is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked_limit: Option<u64>,
 }
 
+/// Most MiB of [`DataConfig::unpacked_limit`].
+const MAX_UNPACKED: u64 = 16 << 10;
+
 impl DataConfig {
-    /// The same images without a border.
+    /// The same images without a border of their own.
     #[must_use]
     pub fn unpadded(&self) -> Self {
         Self { pad_to_multiple: None, ..self.clone() }
     }
 
-    /// Opens the images. `cache_dir` is where decoded images are kept for the next start.
+    /// Opens the images. `cache_dir` is where decoded images are kept for the next start. Labels that cannot be used
+    /// are left out.
     ///
     /// # Errors
     /// [`ConfigError::Value`], [`ConfigError::DataSource`], [`ConfigError::BadImages`], [`ConfigError::Data`].
     pub fn open(&self, cache_dir: Option<&Path>) -> Result<Dataset, ConfigError> {
+        self.open_with(cache_dir, false)
+    }
+
+    /// As [`DataConfig::open`]; labels that cannot be used are an error where they are required.
+    pub(crate) fn open_with(
+        &self,
+        cache_dir: Option<&Path>,
+        labels_required: bool,
+    ) -> Result<Dataset, ConfigError> {
         let options = OpenOptions {
             size: self.size,
             channels: self.channels,
@@ -52,10 +70,21 @@ impl DataConfig {
             limit: self.limit,
             on_bad: self.on_bad()?,
             cache_dir: cache_dir.map(Path::to_owned),
+            labels_required,
+            unpacked_limit: self.unpacked_limit()?.map(|mib| mib << 20),
             ..OpenOptions::default()
         };
-        let source = Source::detect(&self.source).map_err(explain)?;
+        let source = Source::detect(&self.at_home()?).map_err(explain)?;
         Dataset::open(&source, &options).map_err(explain)
+    }
+
+    /// The source with the home folder in place of a leading `~`.
+    pub(crate) fn at_home(&self) -> Result<String, ConfigError> {
+        let wrong = |error| ConfigError::DataPath { data: self.source.clone(), error };
+        let path = files::expand_home(Path::new(&self.source)).map_err(wrong)?;
+        path.to_str().map(ToOwned::to_owned).ok_or_else(|| {
+            wrong(io::Error::new(io::ErrorKind::InvalidData, "the name of the home folder is not UTF-8"))
+        })
     }
 
     /// How other aspect ratios become square.
@@ -65,6 +94,16 @@ impl DataConfig {
             "stretch" => Ok(Fit::Stretch),
             "pad" => Ok(Fit::Pad),
             other => Err(ConfigError::value("data", "fit", format!("{other:?}"), "crop, stretch or pad")),
+        }
+    }
+
+    /// MiB that are granted to compressed files.
+    pub(crate) fn unpacked_limit(&self) -> Result<Option<u64>, ConfigError> {
+        match self.unpacked_limit {
+            Some(mib) if !(1..=MAX_UNPACKED).contains(&mib) => {
+                Err(ConfigError::value("data", "unpacked_limit", mib, format!("1 to {MAX_UNPACKED} MiB")))
+            }
+            mib => Ok(mib),
         }
     }
 
@@ -88,6 +127,10 @@ pub(crate) fn explain(error: DatasetError) -> ConfigError {
             let near = nearest(spec, ["fashion-mnist"]).filter(|near| near != spec);
             let advice = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             ConfigError::DataSource { error, advice }
+        }
+        DatasetError::NoPart { .. } => ConfigError::DataSource { error, advice: String::new() },
+        DatasetError::Inflates { needed, .. } => {
+            ConfigError::Unpacks { mib: needed.div_ceil(1 << 20), error: Box::new(error) }
         }
         DatasetError::MixedSizes { .. } => {
             ConfigError::DataSource { error, advice: ": --set data.size=32".to_owned() }

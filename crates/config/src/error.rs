@@ -95,7 +95,8 @@ pub enum ConfigError {
     /// The data has more classes than the network.
     #[error(
         "model.classes = {classes}: the data ({data}) has {of_data} classes; pass --set model.classes={of_data}, or \
-         0, the default, to train without labels"
+         0, the default, to train without labels{}",
+        remarks(notes)
     )]
     TooFewClasses {
         /// `model.classes`.
@@ -104,6 +105,8 @@ pub enum ConfigError {
         data: String,
         /// Classes of the data.
         of_data: usize,
+        /// What reading the data has to say.
+        notes: Vec<String>,
     },
     /// Labels are to be dropped where none are used.
     #[error(
@@ -246,6 +249,14 @@ pub enum ConfigError {
         /// Which file, and why.
         error: DatasetError,
     },
+    /// A compressed file unpacks to more than is granted.
+    #[error("--data: {error}: --set data.unpacked_limit={mib}")]
+    Unpacks {
+        /// Which file, and how much; in a box because it is large.
+        error: Box<DatasetError>,
+        /// What would do, in MiB.
+        mib: u64,
+    },
     /// The place of the data cannot be told.
     #[error("--data {data}: {error}")]
     DataPath {
@@ -271,6 +282,7 @@ impl ConfigError {
             Self::InRun { .. }
                 | Self::BadImages { .. }
                 | Self::Data { .. }
+                | Self::Unpacks { .. }
                 | Self::DataPath { .. }
                 | Self::Write { .. }
         )
@@ -279,7 +291,10 @@ impl ConfigError {
     /// Whether the images are at fault, as opposed to what was said about them.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        matches!(self, Self::BadImages { .. } | Self::Data { .. } | Self::DataPath { .. })
+        matches!(
+            self,
+            Self::BadImages { .. } | Self::Data { .. } | Self::Unpacks { .. } | Self::DataPath { .. }
+        )
     }
 
     /// A value out of its range.
@@ -309,6 +324,10 @@ fn without_classes(of_data: usize) -> String {
         0 => "leave it out".to_owned(),
         n => format!("pass --set model.classes={n} as well, or leave it out"),
     }
+}
+
+fn remarks(notes: &[String]) -> String {
+    notes.iter().map(|note| format!(" ({note})")).collect()
 }
 
 /// The first of several, as an example.

@@ -1,5 +1,6 @@
 //! From presets, files and flags to one complete [`Config`], without a look at the disk.
 
+use dataset::Split;
 use toml::{Table, Value};
 
 use crate::draft::{ImageShape, border_multiple, complete_model};
@@ -22,6 +23,9 @@ pub struct Layers<'a> {
     /// `--set`.
     pub set: &'a [Override],
 }
+
+/// The source inside the program.
+const EMBEDDED: &str = "fashion-mnist";
 
 /// The layers above the preset as one table, and the preset that they name.
 pub(crate) struct Merged {
@@ -76,7 +80,11 @@ impl Layers<'_> {
     ) -> Result<Config, ConfigError> {
         let over_preset = |user| {
             let mut table = preset_table(preset)?;
+            let own_data = own_data(&table, &user);
             merge(&mut table, user);
+            if own_data && let Some(train) = table.get_mut("train").and_then(Value::as_table_mut) {
+                train.insert("flip".to_owned(), Value::Boolean(false));
+            }
             complete_model(&mut table, images)?;
             deserialize(table)
         };
@@ -95,6 +103,17 @@ impl Layers<'_> {
         config.model.validate_level_count()?;
         Ok(config)
     }
+}
+
+/// Whether a preset for the embedded garments gets other images, and nobody said whether to mirror them: letters and
+/// digits must not be, so that is left to the user.
+fn own_data(preset: &Table, user: &Table) -> bool {
+    let get = |table: &'_ Table, group: &str, key: &str| table.get(group).and_then(|g| g.get(key)).cloned();
+    let embedded = |source: &Value| source.as_str().is_some_and(|s| Split::of_spec(s).0 == EMBEDDED);
+    get(preset, "data", "source").is_some_and(|source| embedded(&source))
+        && get(user, "data", "source").is_some_and(|source| !embedded(&source))
+        && user.get("train").is_none_or(|train| train.is_table())
+        && get(user, "train", "flip").is_none()
 }
 
 impl UserFile {

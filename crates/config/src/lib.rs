@@ -25,6 +25,7 @@ mod presets;
 mod resolve;
 mod run;
 mod schedule;
+mod sizes;
 mod suggest;
 mod text;
 mod train;
@@ -36,8 +37,8 @@ pub use error::ConfigError;
 pub use file::{UserFile, from_toml, read_run, to_toml};
 pub use layers::Layers;
 pub use network::{
-    DownsamplePadding, EmbeddingConfig, Flop, NETWORK_PRESETS, SinusoidOrder, TimeForm, TimeInjection,
-    UNetConfig, Work,
+    DownsamplePadding, EmbeddingConfig, Flop, NETWORK_PRESETS, Parameter, SinusoidOrder, TimeForm,
+    TimeInjection, UNetConfig, Work,
 };
 pub use overrides::{Override, parse_set};
 pub use presets::{PRESETS, preset_table};

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use dataset::Dataset;
+use dataset::{Dataset, Split};
 use toml::Table;
 
-use crate::data::DataConfig;
+use crate::data::{DataConfig, explain};
 use crate::draft::{ImageShape, border_multiple};
 use crate::error::ConfigError;
 use crate::layers::{Layers, Merged};
@@ -33,19 +33,23 @@ impl Layers<'_> {
     /// The first mistake, or what keeps the data from being read; [`ConfigError::is_usage`] tells which.
     pub fn resolve(&self, cache_dir: Option<&Path>) -> Result<Resolved, ConfigError> {
         let Merged { preset, table } = self.merged()?;
-        // One image tells size and channels without decoding the rest. Data nobody chose a preset for is looked
-        // at by the [data] of `images`, which is that of the other candidate as well.
-        let data = located(data_group(preset.as_deref().unwrap_or("images"), &table)?)?;
-        let one = DataConfig { limit: Some(1), ..data.unpadded() };
-        let images = shape(&one.open(cache_dir)?);
+        // Data nobody chose a preset for is looked at by the [data] of `images`, which is that of the other candidate
+        // as well.
+        let candidate = preset.as_deref().unwrap_or("images");
+        let data = located(data_group(candidate, &table)?)?;
+        // A slip in a key is told before all images are decoded. Nothing else of this draft is used but whether
+        // classes are asked for.
+        let labels_required =
+            self.draft(candidate, table.clone(), &ANY)?.model.classes.is_some_and(|classes| classes > 0);
+        let dataset = data.unpadded().open_with(cache_dir, labels_required)?;
+        let images = shape(&dataset);
         let preset = preset.unwrap_or_else(|| images.preset().to_owned());
         let mut config = self.draft(&preset, table, &images)?;
         config.data = data;
 
-        let multiple = border_multiple(&config.model, &images);
-        config.data.pad_to_multiple.get_or_insert(multiple);
-        let dataset = config.data.open(cache_dir)?;
-        config.settle_classes(dataset.classes())?;
+        let multiple = *config.data.pad_to_multiple.get_or_insert(border_multiple(&config.model, &images));
+        let dataset = dataset.with_border(multiple).map_err(explain)?;
+        config.settle_labels(&dataset)?;
         config.settle_model(&shape(&dataset))?;
         config.images = Some(described(&config, &dataset)?);
         config.validate()?;
@@ -65,17 +69,24 @@ fn data_group(preset: &str, user: &Table) -> Result<DataConfig, ConfigError> {
     Ok(deserialize::<Part>(table)?.data)
 }
 
+/// Images before they are known.
+const ANY: ImageShape = ImageShape { height: 32, width: 32, channels: 1, classes: 0 };
+
 /// The data by its whole path: a run resumed from another folder must find it, also where it is a part such as
 /// `photos:test`.
 fn located(mut data: DataConfig) -> Result<DataConfig, ConfigError> {
-    let whole = Path::new(&data.source).exists().then_some((data.source.as_str(), ""));
-    let of_part = |part| data.source.strip_suffix(part).map(|path| (path, part));
-    if let Some((path, part)) = whole.or_else(|| of_part(":test")).or_else(|| of_part(":train"))
-        && Path::new(path).exists()
-    {
+    data.source = data.at_home()?;
+    let (path, part) = Split::of_spec(&data.source);
+    if Path::new(path).exists() {
         let absolute = fs::canonicalize(path)
             .map_err(|error| ConfigError::DataPath { data: data.source.clone(), error })?;
-        data.source = format!("{}{part}", absolute.to_string_lossy());
+        let part = part.map(|part| format!(":{part}")).unwrap_or_default();
+        // A folder on the way may have a name that is not UTF-8, which no configuration can hold. Then what the user wrote
+        // has to do: from this folder it is found.
+        let texts = [Some(absolute), std::path::absolute(path).ok()];
+        if let Some(text) = texts.iter().flatten().find_map(|path| path.to_str()) {
+            data.source = format!("{text}{part}");
+        }
     }
     Ok(data)
 }
@@ -95,7 +106,7 @@ fn described(config: &Config, data: &Dataset) -> Result<ImagesConfig, ConfigErro
         channels,
         padding: [padding.top, padding.bottom, padding.left, padding.right],
         count: data.len(),
-        sha256: data.fingerprint().map_err(|error| ConfigError::Data { error })?,
+        sha256: data.fingerprint().map_err(explain)?,
         class_names: config.model.classes.map_or(Vec::new(), |_| data.class_names().to_vec()),
     })
 }
@@ -123,6 +134,103 @@ mod tests {
         assert_eq!((images.height, images.width, images.channels, images.count), (28, 28, 1, 20));
         let pure = layers.settle(&ImageShape { height: 28, width: 28, channels: 1, classes: 10 }).unwrap();
         assert_eq!(pure, Config { images: None, ..resolved.config });
+    }
+
+    fn source(layers: Layers<'_>) -> String {
+        layers.resolve(None).unwrap().config.data.source
+    }
+
+    #[test]
+    fn images_of_ones_own_are_not_mirrored_unless_asked_for() {
+        let set = ["data.limit=20", "precision=f32"].map(|text| parse_set(text).unwrap());
+        let flips = |layers: Layers<'_>| layers.resolve(None).unwrap().config.train.flip;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("digits.npy");
+        let digits = ndarray::Array3::from_shape_fn((20, 28, 28), |(n, y, x)| (n + y * 3 + x * 5) as u8);
+        dataset::write_npy(&path, &digits).unwrap();
+        let data = path.to_str();
+        for preset in [None, Some("fashion-28"), Some("tiny-16"), Some("images"), Some("small-32")] {
+            let layers = Layers { preset, data, set: &set, ..Layers::default() };
+            assert!(!flips(layers), "{preset:?}");
+            let asked = [set.to_vec(), vec![parse_set("train.flip=true").unwrap()]].concat();
+            assert!(flips(Layers { set: &asked, ..layers }), "{preset:?}");
+        }
+        for data in [None, Some("fashion-mnist"), Some("fashion-mnist:test")] {
+            assert!(flips(Layers { data, set: &set, ..Layers::default() }), "{data:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_stays_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        for (n, name) in ["train/1.png", "val/2.png"].into_iter().enumerate() {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let image = ndarray::Array3::from_elem((16, 16, 1), n as u8);
+            dataset::save_png(&path, image.view()).unwrap();
+        }
+        let data = format!("{}:Val", folder.path().display());
+        let whole = format!("{}:validation", folder.path().canonicalize().unwrap().display());
+        assert_eq!(source(Layers { data: Some(&data), ..Layers::default() }), whole);
+    }
+
+    #[test]
+    fn labels_are_strict_only_where_classes_are_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        let data = path.to_str();
+        let images = || ("images", ndarray::Array3::<u8>::zeros((6, 16, 16)).into());
+        let resolve = |set: &[&str]| {
+            let set: Vec<_> = set.iter().map(|text| parse_set(text).unwrap()).collect();
+            Layers { data, set: &set, ..Layers::default() }.resolve(None).map_err(|e| e.to_string())
+        };
+        let many = ndarray::Array2::<u8>::ones((6, 14));
+        dataset::write_npz(&path, &[images(), ("labels", many.into())]).unwrap();
+        assert_eq!(resolve(&[]).unwrap().dataset.classes(), 0);
+        let error = resolve(&["model.classes=14"]).map(|_| ()).unwrap_err();
+        assert!(error.contains("one class an image"), "{error}");
+        // Counted from 1: the error says why there is one class more.
+        let from_one = ndarray::Array1::from_shape_fn(6, |n| 1 + n as i64 % 5);
+        dataset::write_npz(&path, &[images(), ("labels", from_one.into())]).unwrap();
+        let error = resolve(&["model.classes=5"]).map(|_| ()).unwrap_err();
+        assert!(error.contains("model.classes=6") && error.contains("class 0 has no images"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_unpacks_to_much_is_told_the_key() {
+        let error = explain(dataset::DatasetError::Inflates {
+            file: "a.npz".to_owned(),
+            what: "the array".to_owned(),
+            needed: (10 << 30) + 1,
+            limit: 1,
+        });
+        assert!(
+            error.is_data() && error.to_string().ends_with(": --set data.unpacked_limit=10241"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_home_folder_is_found_in_any_layer() {
+        let home = std::env::home_dir().unwrap();
+        let named =
+            data_group("images", &toml::from_str("[data]\nsource = \"~/no such photos:test\"").unwrap());
+        let text = located(named.unwrap()).unwrap().source;
+        assert_eq!(text, format!("{}:test", home.join("no such photos").display()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn data_behind_a_name_that_is_not_utf_8_is_kept_as_written() {
+        use std::os::unix::ffi::OsStringExt;
+        let folder = tempfile::tempdir().unwrap();
+        let strange = folder.path().join(std::ffi::OsString::from_vec(b"a\xff".to_vec()));
+        fs::create_dir(&strange).unwrap();
+        let link = folder.path().canonicalize().unwrap().join("link");
+        std::os::unix::fs::symlink(&strange, &link).unwrap();
+        let mut data = data_group("images", &Table::new()).unwrap();
+        data.source = link.display().to_string();
+        assert_eq!(located(data.clone()).unwrap().source, data.source);
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Config {
         }
         self.data.fit()?;
         self.data.on_bad()?;
+        self.data.unpacked_limit()?;
         if let Some(images) = &self.images {
             images.validate()?;
         }

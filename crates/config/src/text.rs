@@ -1,7 +1,7 @@
 //! TOML in: text to tables, tables to what they stand for, and both kinds of errors in the user's words.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use toml::{Table, Value};
@@ -52,6 +52,17 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, ConfigError> 
     let file = File::open(path).map_err(|error| ConfigError::Read { error })?;
     file.take(limit + 1).read_to_string(&mut text).map_err(|error| ConfigError::Read { error })?;
     if text.len() as u64 > limit { Err(ConfigError::TooLong { limit }) } else { Ok(text) }
+}
+
+/// The text of a regular file of at most `limit` bytes, for a folder that may come from elsewhere. A user's own file may be
+/// a pipe, see [`read_text`].
+pub(crate) fn read_run_text(path: &Path, limit: u64) -> Result<String, ConfigError> {
+    let bytes = files::read_regular(path, limit).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => ConfigError::TooLong { limit },
+        _ => ConfigError::Read { error },
+    })?;
+    let invalid = |error| ConfigError::Read { error: io::Error::new(io::ErrorKind::InvalidData, error) };
+    String::from_utf8(bytes).map_err(invalid)
 }
 
 /// A configuration, or a part of one, from its tables.

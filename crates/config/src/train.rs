@@ -48,7 +48,8 @@ pub struct TrainConfig {
     pub prediction: Prediction,
     /// How the timesteps of a batch are drawn.
     pub time_sampling: TimeSampling,
-    /// Horizontally flip half of the images.
+    /// Mirror half of the images left to right. Not for letters, digits and whatever else has a left and a right. A preset
+    /// for the embedded images has it on for those only.
     pub flip: bool,
     /// Share of the labels that a step takes away, 0 to 1, so that a conditional network learns to do without
     /// as well (Ho & Salimans 2022, Algorithm 1, their p_uncond); guidance needs it above 0. Nothing to an

@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "data.pad_to_multiple",
     "data.limit",
     "data.on_bad",
+    "data.unpacked_limit",
     "schedule",
     "schedule.kind",
     "schedule.steps",

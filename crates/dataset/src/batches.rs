@@ -84,7 +84,8 @@ impl BatchPlan {
         Ok(Self { rank, world, memo: Arc::default(), ..self })
     }
 
-    /// Mirrors each image left to right with probability 1/2, decided anew at every position.
+    /// Mirrors each image left to right with probability 1/2, decided anew at every position. The border stays where it
+    /// is: only the image inside it is mirrored.
     #[must_use]
     pub fn with_flip(self, flip: bool) -> Self {
         Self { flip, ..self }
@@ -133,10 +134,7 @@ impl BatchPlan {
             let index = self.index(position);
             // A slice of a fresh array along its first axis is contiguous.
             if let Some(out) = item.as_slice_mut() {
-                dataset.read_into(index, out)?;
-                if self.flip && self.flips(position) {
-                    mirror(out, width, channels);
-                }
+                dataset.read_item(index, self.flip && self.flips(position), out)?;
             }
             indices.push(index);
         }
@@ -169,18 +167,6 @@ impl BatchPlan {
                 let order = Arc::new(Stream::new(self.seed, Purpose::Order, epoch, 0).permutation(self.len));
                 *memo = Some(EpochOrder { epoch, order: Arc::clone(&order) });
                 order
-            }
-        }
-    }
-}
-
-/// Mirrors `[h, w, c]` left to right in place.
-fn mirror(item: &mut [u8], width: usize, channels: usize) {
-    for row in item.chunks_exact_mut(width * channels) {
-        for x in 0..width / 2 {
-            let other = width - 1 - x;
-            for c in 0..channels {
-                row.swap(x * channels + c, other * channels + c);
             }
         }
     }
@@ -230,6 +216,18 @@ mod tests {
         assert_eq!(small.images, batch.images.slice_axis(Axis(0), Slice::from(500..)));
     }
 
+    /// A border that is one pixel wider on the right stays on the right.
+    #[test]
+    fn white_images_of_odd_width_have_no_black_column_inside() {
+        let white = Dataset::from_array(Array4::from_elem((1, 15, 15, 1), 255), None).unwrap();
+        let white = white.with_border(16).unwrap();
+        let batch = BatchPlan::new(1, 64, 3).unwrap().with_flip(true).batch(&white, 0).unwrap();
+        assert_eq!(batch.images.dim(), (64, 1, 16, 16));
+        let inner = batch.images.slice_axis(Axis(2), Slice::from(..15));
+        assert!(inner.slice_axis(Axis(3), Slice::from(..15)).iter().all(|&v| v == 1.0));
+        assert!(batch.images.index_axis(Axis(3), 15).iter().all(|&v| v == -1.0));
+    }
+
     #[test]
     fn impossible_plans_are_refused() {
         assert!(BatchPlan::new(0, 1, 0).is_err());
@@ -258,6 +256,26 @@ mod tests {
             }
             if len > 20 {
                 prop_assert_ne!(&sequence[..len], &sequence[len..2 * len]);
+            }
+        }
+
+        /// Whatever the size and the border, a flipped batch is the batch of flipped images.
+        #[test]
+        fn flipping_and_padding_change_places(
+            h in 1_usize..6, w in 1_usize..20, colour: bool, multiple in 1_usize..9, seed: u64,
+        ) {
+            let c = if colour { 3 } else { 1 };
+            let images = Array4::from_shape_fn((1, h, w, c), |(_, y, x, k)| (1 + (y * 97 + x * 7 + k) % 255) as u8);
+            let mirrored = images.slice_axis(Axis(2), Slice::from(..).step_by(-1)).to_owned();
+            let first = |images: Array4<u8>, flip| {
+                let set = Dataset::from_array(images, None).unwrap().with_border(multiple).unwrap();
+                BatchPlan::new(1, 8, seed).unwrap().with_flip(flip).batch(&set, 0).unwrap().images
+            };
+            let (plain, other) = (first(images.clone(), false), first(mirrored, false));
+            for (place, image) in first(images, true).outer_iter().enumerate() {
+                let flips = BatchPlan::new(1, 8, seed).unwrap().flips(place as u128);
+                let want = if flips { &other } else { &plain };
+                prop_assert_eq!(image, want.index_axis(Axis(0), place));
             }
         }
 

@@ -15,8 +15,10 @@ use crate::pixels::Pixels;
 const MAX_SIDE: u32 = 1 << 14;
 /// Most memory for one image while it is decoded, in bytes; a photo of 100 megapixels fits.
 const MAX_ALLOC: u64 = 512 << 20;
-/// Pixels that are granted however small the file is, in bytes. A progressive JPEG takes three times as much.
+/// Pixels that are granted however small the file is, in bytes.
 const PIXELS_FREE: u64 = 16 << 20;
+/// A progressive JPEG is granted fewer: its coefficients take two bytes each while the pixels are made of them.
+const PROGRESSIVE_WORK: u64 = 2;
 /// Above that, bytes of pixels for each byte of the file. A mask of few shapes reaches 1000; a header that lies has no
 /// bound, and some decoders fill up what the file lacks.
 const PIXELS_RATIO: u64 = 4096;
@@ -32,9 +34,16 @@ pub(crate) fn looks_like_image(start: &[u8]) -> bool {
 /// Width and height as shown (after orientation), from the header alone; the error says why not.
 pub(crate) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
     guarded(|| {
-        let mut decoder = open(bytes)?;
-        let orientation = decoder.orientation().map_err(|e| e.to_string())?;
-        let (width, height) = decoder.dimensions();
+        let (width, height, orientation) = match open(bytes)? {
+            Opened::Jpeg(header) => {
+                (header.frame.width.into(), header.frame.height.into(), header.orientation)
+            }
+            Opened::Other(mut decoder) => {
+                let orientation = decoder.orientation().map_err(|e| e.to_string())?;
+                let (width, height) = decoder.dimensions();
+                (width, height, orientation)
+            }
+        };
         // EXIF 5 to 8 are the ones with a quarter turn.
         Ok(if orientation.to_exif() >= 5 { (height, width) } else { (width, height) })
     })
@@ -51,22 +60,33 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Result<T
 }
 
 fn decode_unguarded(bytes: &[u8]) -> Result<Pixels, String> {
-    let mut decoder = open(bytes)?;
-    let orientation = decoder.orientation().map_err(|e| e.to_string())?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    let (mut image, orientation) = match open(bytes)? {
+        Opened::Jpeg(header) => (jpeg::decode(bytes, &header)?, header.orientation),
+        Opened::Other(mut decoder) => {
+            let orientation = decoder.orientation().map_err(|e| e.to_string())?;
+            (DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?, orientation)
+        }
+    };
     image.apply_orientation(orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
     let color = image.color();
     if !color.has_color() && !color.has_alpha() {
         return Ok(Pixels { height, width, channels: 1, pixels: image.into_luma8().into_raw() });
     }
-    let pixels = if color.has_alpha() { over_white(&image) } else { image.into_rgb8().into_raw() };
+    let transparent = color.has_alpha() && !has_no_alpha(bytes, &image);
+    let pixels = if transparent { over_white(&image) } else { image.into_rgb8().into_raw() };
     let grey = pixels.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]);
     let image = Pixels { height, width, channels: 3, pixels };
     Ok(if grey { image.with_channels(1) } else { image })
 }
 
-fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, String> {
+/// An image whose header has been read and asks for no more than is granted.
+enum Opened<'a> {
+    Jpeg(jpeg::Header),
+    Other(Box<dyn ImageDecoder + 'a>),
+}
+
+fn open(bytes: &[u8]) -> Result<Opened<'_>, String> {
     let format = image::guess_format(bytes).map_err(|_| match bytes.len() {
         0 => "the file is empty".to_owned(),
         _ => format!("expected PNG, JPEG, WebP or BMP, found {:02x?}", &bytes[..bytes.len().min(8)]),
@@ -75,7 +95,11 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, String> {
         return Err(format!("expected PNG, JPEG, WebP or BMP, found {format:?}"));
     }
     if format == ImageFormat::Jpeg {
-        jpeg::check(bytes)?;
+        let header = jpeg::header(bytes)?;
+        let size = (header.frame.width.into(), header.frame.height.into());
+        let work = if header.frame.is_progressive() { PROGRESSIVE_WORK } else { 1 };
+        check_size(bytes, size, header.frame.pixel_bytes(), work)?;
+        return Ok(Opened::Jpeg(header));
     }
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
@@ -85,22 +109,33 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, String> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
-    let (width, height) = decoder.dimensions();
     // Some decoders heed these limits late or not at all.
-    let needed = decoder.total_bytes();
-    if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || needed > MAX_ALLOC {
+    check_size(bytes, decoder.dimensions(), decoder.total_bytes(), 1)?;
+    Ok(Opened::Other(Box::new(decoder)))
+}
+
+/// Whether an image of this size and these bytes of pixels is granted; `work` is how many times as much it takes.
+fn check_size(bytes: &[u8], (width, height): (u32, u32), pixels: u64, work: u64) -> Result<(), String> {
+    if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_ALLOC {
         return Err(format!(
             "expected 1x1 to {MAX_SIDE}x{MAX_SIDE} pixels within 512 MiB, found {width}x{height}"
         ));
     }
     let length = bytes.len() as u64;
-    let granted = length.saturating_mul(PIXELS_RATIO).max(PIXELS_FREE);
-    if needed > granted {
+    let granted = length.saturating_mul(PIXELS_RATIO).max(PIXELS_FREE / work);
+    if pixels > granted {
         return Err(format!(
             "expected at most {granted} bytes of pixels in a file of {length} bytes, found {width}x{height}"
         ));
     }
-    Ok(decoder)
+    Ok(())
+}
+
+/// Whether the alpha of an image is none: many programs leave the fourth byte of BMP pixels 0, and browsers show such a
+/// file opaque. In PNG and WebP 0 is meant: an empty image is as white as the page.
+fn has_no_alpha(bytes: &[u8], image: &DynamicImage) -> bool {
+    image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::Bmp)
+        && image.to_rgba8().pixels().all(|pixel| pixel[3] == 0)
 }
 
 /// RGB of an image with alpha laid over white, rounded.
@@ -178,6 +213,33 @@ mod tests {
         let grey = ImageBuffer::from_fn(2, 1, |x, _| LumaA([0_u8, x as u8 * 255]));
         let image = decode(&encode(DynamicImage::ImageLumaA8(grey), ImageFormat::Png)).unwrap();
         assert_eq!((image.channels, image.pixels), (1, vec![255, 0]));
+    }
+
+    /// A BMP with a V4 header and four bytes a pixel: blue, green, red, alpha.
+    fn bmp_v4(width: i32, rows: &[u8]) -> Vec<u8> {
+        let mut header = vec![0; 108];
+        let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &108_u32.to_le_bytes());
+        put(4, &width.to_le_bytes());
+        put(8, &1_i32.to_le_bytes());
+        // One plane, 32 bits, compression 3: masks.
+        put(12, &[1, 0, 32, 0, 3]);
+        put(40, &[0, 0, 0xff, 0, 0, 0xff, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0xff]);
+        let size = 14 + header.len() + rows.len();
+        let start = [&b"BM"[..], &(size as u32).to_le_bytes(), &[0; 4], &122_u32.to_le_bytes()].concat();
+        [start, header, rows.to_vec()].concat()
+    }
+
+    #[test]
+    fn a_bmp_whose_alpha_is_wholly_0_is_opaque() {
+        let image = decode(&bmp_v4(2, &[30, 20, 10, 0, 3, 2, 1, 0])).unwrap();
+        assert_eq!(image.pixels, [10, 20, 30, 1, 2, 3]);
+        // One pixel with alpha: then it is meant.
+        let image = decode(&bmp_v4(2, &[30, 20, 10, 0, 3, 2, 1, 255])).unwrap();
+        assert_eq!(image.pixels, [255, 255, 255, 1, 2, 3]);
+        // An empty PNG is white.
+        let empty = RgbaImage::from_pixel(2, 1, Rgba([10, 20, 30, 0]));
+        assert_eq!(decode(&encode(empty, ImageFormat::Png)).unwrap().pixels, [255, 255]);
     }
 
     #[test]
@@ -272,13 +334,13 @@ mod tests {
         assert_eq!(decode(&flat).unwrap().width, 4096);
     }
 
-    /// Chroma finer than brightness, which the decoder has no room for.
+    /// Factors that T.81 does not have.
     #[test]
     fn a_jpeg_of_odd_sampling_is_refused() {
         let mut bytes = encode(rgb(), ImageFormat::Jpeg);
         let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
-        bytes[frame + 17] = 0x23;
-        assert!(decode(&bytes).unwrap_err().ends_with("found 2x3"), "{:?}", decode(&bytes));
+        bytes[frame + 17] = 0x53;
+        assert!(decode(&bytes).unwrap_err().ends_with("found 5x3"), "{:?}", decode(&bytes));
         assert!(dimensions(&bytes).is_err());
     }
 

@@ -7,6 +7,7 @@ use ndarray::{Array4, Axis, Ix1, Ix3};
 
 use crate::error::DatasetError;
 use crate::npz::Npz;
+use crate::split::Split;
 
 /// Made by `scripts/make_embedded_set.py`; MIT licence, see `assets/fashion-mnist.LICENSE`.
 const ARCHIVE: &[u8] = include_bytes!("../../../assets/fashion-mnist-12k.npz");
@@ -26,21 +27,14 @@ pub const FASHION_MNIST_CLASSES: [&str; 10] = [
     "Ankle boot",
 ];
 
-/// Which part of a set that comes in two.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Split {
-    /// For training.
-    #[default]
-    Train,
-    /// Held out.
-    Test,
-}
-
 /// Images `[n, 28, 28, 1]` and labels of one split.
 pub(crate) fn load(split: Split) -> Result<(Array4<u8>, Vec<u32>), DatasetError> {
     let prefix = match split {
-        Split::Train => "train",
-        Split::Test => "test",
+        Split::Train | Split::Test => split.to_string(),
+        asked @ Split::Validation => {
+            let found = vec![Split::Train, Split::Test];
+            return Err(DatasetError::NoPart { file: NAME.to_owned(), asked, found });
+        }
     };
     let mut npz = Npz::new(NAME, Cursor::new(ARCHIVE))?;
     let images = npz.array(&format!("{prefix}_images"))?.into_u8(NAME)?;

@@ -3,10 +3,12 @@
 use std::io;
 use std::path::Path;
 
+use crate::split::Split;
+
 /// What a specification may be; part of an error's text.
 const ACCEPTED: &str = "\"fashion-mnist\" (embedded), an IDX file or a folder with train-images-idx3-ubyte[.gz], a \
-     CIFAR-10/100 binary file or folder, a .npy or .npz file, or a folder of images (one sub-folder a class, or \
-     flat); \":test\" behind it takes the test part";
+     CIFAR-10/100 binary file or folder, a .npy or .npz file, or a folder or .zip archive of images (one sub-folder \
+     a class, or flat); \":test\" or \":validation\" behind it takes that part";
 
 /// What can go wrong with data from outside, or with what is asked of it.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,31 @@ pub enum DatasetError {
         needed: u64,
         /// Bytes granted.
         limit: u64,
+    },
+    /// A compressed file would grow to more than is granted to one of its size; nothing of it was allocated.
+    #[error(
+        "{file}: {what} unpacks to {needed} bytes, the limit for a file of this size is {limit}; raise the limit if you \
+         trust the file"
+    )]
+    Inflates {
+        /// The file.
+        file: String,
+        /// The part that is too large.
+        what: String,
+        /// Bytes that it would grow to.
+        needed: u64,
+        /// Bytes granted.
+        limit: u64,
+    },
+    /// A part of a set is not there.
+    #[error("{file}: expected a {asked} part, found {}", found_parts(found))]
+    NoPart {
+        /// The file or folder.
+        file: String,
+        /// The part that was asked for, or that is taken by default.
+        asked: Split,
+        /// The parts that are there.
+        found: Vec<Split>,
     },
     /// A specification that names no data.
     #[error("unknown data {spec:?} ({reason}); expected {accepted}", accepted = ACCEPTED)]
@@ -169,6 +196,15 @@ impl DatasetError {
     pub(crate) fn option(option: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::BadOption { option, expected: expected.into(), got: got.to_string() }
     }
+}
+
+/// The parts there are, and how to take one.
+fn found_parts(found: &[Split]) -> String {
+    let Some(first) = found.first() else {
+        return "no parts (leave out the part to take everything)".to_owned();
+    };
+    let names: Vec<String> = found.iter().map(Split::to_string).collect();
+    format!("{}; put :{first} behind it to take that", names.join(" and "))
 }
 
 /// A person reads the first ten; a program has them all.

@@ -1,35 +1,63 @@
-//! A folder of images: listed, decoded once, kept as pixels.
+//! A folder or archive of images: listed, decoded once, kept as pixels.
 
 use std::path::Path;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::cache::{open_cached, remove_abandoned};
 use crate::decode::{decode, dimensions};
 use crate::error::DatasetError;
+use crate::image_archive::list;
 use crate::items::Items;
-use crate::limits::{MAX_ENCODED_IMAGE, read_file};
 use crate::options::{OnBad, OpenOptions};
+use crate::parts::take;
 use crate::pixels::Pixels;
-use crate::scan::{Entry, scan};
-use crate::spool::{Sink, open_cached};
+use crate::scan::{Entry, Listing, scan};
+use crate::split::Split;
+use crate::spool::{Refuge, Sink, SpoolError};
 use crate::store::Store;
 
 /// Images decoded at a time: enough for every core, few enough to bound the memory.
 const CHUNK: usize = 256;
 
 /// Opens a folder; see [`crate::Dataset::open`].
-pub(crate) fn load_folder(root: &Path, options: &OpenOptions) -> Result<Items, DatasetError> {
-    let listing = scan(root)?;
+pub(crate) fn load_folder(
+    root: &Path,
+    part: Option<Split>,
+    options: &OpenOptions,
+) -> Result<Items, DatasetError> {
+    load(root, scan(root)?, "", part, options)
+}
+
+/// Opens a zip archive of images; see [`crate::Dataset::open`].
+pub(crate) fn load_archive(
+    path: &Path,
+    part: Option<Split>,
+    options: &OpenOptions,
+) -> Result<Items, DatasetError> {
+    let advice = "; unpack the archive if they are data";
+    load(path, list(path, options.inflation())?, advice, part, options)
+}
+
+fn load(
+    root: &Path,
+    listing: Listing,
+    advice: &str,
+    part: Option<Split>,
+    options: &OpenOptions,
+) -> Result<Items, DatasetError> {
+    let name = root.display().to_string();
     if listing.entries.is_empty() {
         let hint = match listing.ignored {
             0 => String::new(),
-            n => format!(" ({n} other files)"),
+            n => format!(" ({n} other files{advice})"),
         };
-        return Err(DatasetError::Empty { file: root.display().to_string(), hint });
+        return Err(DatasetError::Empty { file: name, hint });
     }
-    let chosen = options.chosen(listing.entries.len());
-    let entries: Vec<Entry> = chosen.into_iter().map(|index| listing.entries[index].clone()).collect();
+    let taken = take(&name, listing.entries, part)?;
+    let chosen = options.chosen(taken.entries.len());
+    let entries: Vec<Entry> = chosen.into_iter().map(|index| taken.entries[index].clone()).collect();
     let mut items = Items {
         store: Store::Memory(Vec::new()),
         count: 0,
@@ -37,14 +65,18 @@ pub(crate) fn load_folder(root: &Path, options: &OpenOptions) -> Result<Items, D
         width: 0,
         channels: 1,
         labels: None,
-        class_names: listing.class_names,
+        class_names: taken.class_names,
         skipped: 0,
+        notes: taken.notes,
     };
     let key = cache_key(&entries, &items.class_names, options);
     let cache = options.cache_dir.as_deref();
-    if let Some(cached) = cache.and_then(|cache| open_cached(cache, &key, &items)) {
-        tracing::debug!(count = cached.count, "decoded images found in the cache");
-        return Ok(cached);
+    if let Some(cache) = cache {
+        remove_abandoned(cache);
+        if let Some(cached) = open_cached(cache, &key, &items) {
+            tracing::debug!(count = cached.count, "decoded images found in the cache");
+            return Ok(cached);
+        }
     }
 
     let mut bad = Bad { root, total: entries.len(), reasons: Vec::new() };
@@ -59,8 +91,72 @@ pub(crate) fn load_folder(root: &Path, options: &OpenOptions) -> Result<Items, D
             entries
         }
     };
-    let mut sink = Sink::new(key, cache, options.memory_limit, options.channels);
-    let mut labels = Vec::with_capacity(entries.len());
+    let channels = options.channels.unwrap_or(3);
+    let expected = [entries.len(), items.height, items.width, channels].map(|n| n as u64);
+    let expected = expected.into_iter().fold(1, u64::saturating_mul);
+    decode_all(&entries, &items, &key, &bad, options, Refuge::all(cache, &key, expected))
+}
+
+/// Decodes into the first place that takes the pixels: a cache that cannot be written is no reason to stop.
+fn decode_all(
+    entries: &[Entry],
+    items: &Items,
+    key: &[u8; 32],
+    bad: &Bad<'_>,
+    options: &OpenOptions,
+    refuges: Vec<Refuge>,
+) -> Result<Items, DatasetError> {
+    let mut refused = None;
+    for refuge in refuges {
+        let mut sink =
+            Sink::new(refuge.clone(), options.memory_limit, items.height * items.width, options.channels);
+        match decode_into(&mut sink, entries, items, bad, options) {
+            Ok(decoded) => {
+                let skipped = decoded.bad.reasons.len();
+                decoded.bad.judge(options.on_bad, decoded.entries.len())?;
+                let labels = || decoded.entries.iter().filter_map(|entry| entry.label).collect();
+                let items = Items {
+                    store: Store::Memory(Vec::new()),
+                    count: decoded.entries.len(),
+                    labels: (!items.class_names.is_empty()).then(labels),
+                    class_names: items.class_names.clone(),
+                    skipped,
+                    notes: items.notes.clone(),
+                    ..*items
+                };
+                match sink.finish(items, key, decoded.entries, options) {
+                    Ok(items) => {
+                        if let Some(reason) = refused {
+                            tracing::warn!("{reason}; the decoded images {}", refuge.told());
+                        }
+                        return Ok(items);
+                    }
+                    Err(error) => refused = refused.or(Some(error)),
+                }
+            }
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    // The last of them writes nothing, so it is only without any that this is reached.
+    let none = || DatasetError::option("places for decoded images", "at least one", 0);
+    Err(refused.map_or_else(none, SpoolError::into_error))
+}
+
+/// What came of decoding once.
+struct Decoded<'a> {
+    entries: Vec<Entry>,
+    bad: Bad<'a>,
+}
+
+fn decode_into<'a>(
+    sink: &mut Sink,
+    entries: &[Entry],
+    items: &Items,
+    bad: &Bad<'a>,
+    options: &OpenOptions,
+) -> Result<Decoded<'a>, SpoolError> {
+    let mut bad = bad.clone();
+    let mut good = Vec::with_capacity(entries.len());
     for chunk in entries.chunks(CHUNK) {
         let decoded: Vec<Result<Pixels, String>> =
             chunk.par_iter().map(|entry| prepare(entry, (items.height, items.width), options)).collect();
@@ -74,21 +170,17 @@ pub(crate) fn load_folder(root: &Path, options: &OpenOptions) -> Result<Items, D
                         sink.turn_to_colour()?;
                     }
                     sink.push(&image.with_channels(sink.channels()).pixels)?;
-                    labels.extend(entry.label);
-                    items.count += 1;
+                    good.push(entry.clone());
                 }
             }
         }
     }
-    bad.judge(options.on_bad, items.count)?;
-    items.skipped = bad.reasons.len();
-    items.labels = (!items.class_names.is_empty()).then_some(labels);
-    sink.finish(items)
+    Ok(Decoded { entries: good, bad })
 }
 
 /// Reads and decodes one file, and brings it to the size and channels asked for.
-fn prepare(entry: &Entry, shape: (usize, usize), options: &OpenOptions) -> Result<Pixels, String> {
-    let image = decode(&read(entry)?)?;
+pub(crate) fn prepare(entry: &Entry, shape: (usize, usize), options: &OpenOptions) -> Result<Pixels, String> {
+    let image = decode(&entry.read()?)?;
     let image = match options.size {
         Some(size) => image.fit(size, options.fit),
         // The file may have been replaced since its header was read.
@@ -104,13 +196,9 @@ fn prepare(entry: &Entry, shape: (usize, usize), options: &OpenOptions) -> Resul
     })
 }
 
-fn read(entry: &Entry) -> Result<Vec<u8>, String> {
-    read_file(&entry.path, MAX_ENCODED_IMAGE).map_err(|e| e.to_string())
-}
-
 /// The size that all images have, by their headers, and the images whose header can be read.
 fn same_size(entries: Vec<Entry>, bad: &mut Bad<'_>) -> Result<(Vec<Entry>, (u32, u32)), DatasetError> {
-    let sizes: Vec<Result<(u32, u32), String>> = entries.par_iter().map(|e| dimensions(&read(e)?)).collect();
+    let sizes: Vec<Result<(u32, u32), String>> = entries.par_iter().map(|e| dimensions(&e.read()?)).collect();
     let (mut good, mut first) = (Vec::new(), None);
     for (entry, size) in entries.into_iter().zip(sizes) {
         match size {
@@ -139,6 +227,7 @@ fn same_size(entries: Vec<Entry>, bad: &mut Bad<'_>) -> Result<(Vec<Entry>, (u32
 }
 
 /// The images that cannot be read.
+#[derive(Clone)]
 struct Bad<'a> {
     root: &'a Path,
     total: usize,
@@ -147,7 +236,7 @@ struct Bad<'a> {
 
 impl Bad<'_> {
     fn push(&mut self, entry: &Entry, reason: &str) {
-        tracing::debug!(file = %entry.path.display(), reason, "unreadable image");
+        tracing::debug!(file = entry.whole_name(), reason, "unreadable image");
         self.reasons.push(format!("{}: {reason}", entry.relative.display()));
     }
 
@@ -180,11 +269,65 @@ fn cache_key(entries: &[Entry], class_names: &[String], options: &OpenOptions) -
         hash.update(text);
     };
     let OpenOptions { size, channels, fit, on_bad, .. } = options;
-    text(&format!("1 {size:?} {channels:?} {fit:?} {on_bad:?} {}", class_names.len()));
+    text(&format!("2 {size:?} {channels:?} {fit:?} {on_bad:?} {}", class_names.len()));
     class_names.iter().for_each(|name| text(name));
     for entry in entries {
-        text(&entry.path.to_string_lossy());
+        text(&entry.whole_name());
         text(&format!("{} {} {:?}", entry.length, entry.modified, entry.label));
     }
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array3;
+
+    /// Wherever the pixels are kept, also where a place takes none, they are the same.
+    #[test]
+    fn every_refuge_gives_the_same_items() {
+        let folder = tempfile::tempdir().unwrap();
+        for n in 0..5 {
+            let channels = if n < 3 { 1 } else { 3 };
+            let image =
+                Array3::from_shape_fn((4, 6, channels), |(y, x, c)| (n * 40 + y * 7 + x * 3 + c) as u8);
+            crate::save_png(&folder.path().join(format!("{n}.png")), image.view()).unwrap();
+        }
+        let entries = scan(folder.path()).unwrap().entries;
+        let items = Items {
+            store: Store::Memory(Vec::new()),
+            count: 0,
+            height: 4,
+            width: 6,
+            channels: 1,
+            labels: None,
+            class_names: Vec::new(),
+            skipped: 0,
+            notes: Vec::new(),
+        };
+        let bad = Bad { root: folder.path(), total: 5, reasons: Vec::new() };
+        let pixels = |memory_limit, refuges: &[Refuge]| {
+            let options = OpenOptions { memory_limit, ..OpenOptions::default() };
+            let refuges = refuges.to_vec();
+            let items = decode_all(&entries, &items, &[3; 32], &bad, &options, refuges).unwrap();
+            assert_eq!((items.count, items.channels), (5, 3));
+            let mut all = vec![0; 5 * 72];
+            for (index, item) in all.chunks_mut(72).enumerate() {
+                items.store.read(index, item).unwrap();
+            }
+            let mut beyond = [0; 72];
+            assert!(items.store.read(5, &mut beyond).is_err());
+            all
+        };
+        let want = pixels(u64::MAX, &[Refuge::Memory]);
+        let nowhere = Refuge::Cache(folder.path().join("0.png/cache/a.bin"));
+        let file = Refuge::Temporary(folder.path().join("pixels"));
+        for memory_limit in [0, 30, 100, 250] {
+            for last in [Refuge::Memory, Refuge::Images, file.clone()] {
+                assert_eq!(pixels(memory_limit, &[nowhere.clone(), last.clone()]), want, "{last:?}");
+            }
+        }
+        // A temporary file has no name while it is used, so nothing is left whatever ends the process.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
+    }
 }

@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 use ndarray::{ArrayD, IxDyn};
 
 use crate::error::DatasetError;
-use crate::limits::{MAX_FILE, check_size, checked_product, inflate_limit};
+use crate::limits::{Inflation, MAX_FILE, check_size, checked_product};
 
 const FORMAT: &str = "IDX";
 /// Element type u8, the only one that images and labels use.
@@ -23,7 +23,7 @@ pub(crate) fn looks_like_idx(start: &[u8]) -> bool {
 /// Parses an IDX file of u8 with 1 to 4 dimensions; gzip is recognised by its magic. `name` is for the errors.
 ///
 /// # Errors
-/// [`DatasetError::Malformed`]; [`DatasetError::TooLarge`] when it would inflate to more than 16 MiB and 200
+/// [`DatasetError::Malformed`]; [`DatasetError::Inflates`] when it would inflate to more than 16 MiB and 200
 /// times its compressed size. Both come before anything of the claimed size is allocated.
 ///
 /// ```
@@ -32,13 +32,28 @@ pub(crate) fn looks_like_idx(start: &[u8]) -> bool {
 /// # Ok::<(), dataset::DatasetError>(())
 /// ```
 pub fn parse_idx(name: &str, bytes: &[u8]) -> Result<ArrayD<u8>, DatasetError> {
-    if bytes.starts_with(&GZIP_MAGIC) {
-        return parse(name, MultiGzDecoder::new(bytes), inflate_limit(bytes.len() as u64));
-    }
-    parse(name, Cursor::new(bytes), MAX_FILE)
+    parse_within(name, bytes, Inflation::default())
 }
 
-fn parse(name: &str, mut reader: impl Read, limit: u64) -> Result<ArrayD<u8>, DatasetError> {
+/// As [`parse_idx`]; `inflation` says what a gzipped file may grow to.
+pub(crate) fn parse_within(
+    name: &str,
+    bytes: &[u8],
+    inflation: Inflation,
+) -> Result<ArrayD<u8>, DatasetError> {
+    if bytes.starts_with(&GZIP_MAGIC) {
+        let compressed = bytes.len() as u64;
+        let check = |what: &str, size| inflation.check(name, what, size, compressed);
+        return parse(name, MultiGzDecoder::new(bytes), check);
+    }
+    parse(name, Cursor::new(bytes), |what, size| check_size(name, what, size, MAX_FILE))
+}
+
+fn parse(
+    name: &str,
+    mut reader: impl Read,
+    check: impl Fn(&str, u64) -> Result<(), DatasetError>,
+) -> Result<ArrayD<u8>, DatasetError> {
     let magic = take(name, &mut reader, 4, "the magic")?;
     let dimensions = match magic[..] {
         [0, 0, TYPE_U8, d @ 1..=4] => usize::from(d),
@@ -55,7 +70,7 @@ fn parse(name: &str, mut reader: impl Read, limit: u64) -> Result<ArrayD<u8>, Da
         return Err(DatasetError::malformed(name, FORMAT, "a size below 2^63", format!("shape {shape:?}")));
     };
     let what = format!("shape {shape:?}");
-    check_size(name, &what, size as u64, limit)?;
+    check(&what, size as u64)?;
     let data = take(name, &mut reader, size, &what)?;
     if !take_up_to(name, &mut reader, 1)?.is_empty() {
         let expected = format!("the end after {size} bytes of {what}");
@@ -145,7 +160,7 @@ mod tests {
         let bomb = gz(&idx(&[20 << 20], &vec![0; 20 << 20]));
         assert!(bomb.len() < 1 << 20);
         let error = parse_idx("a", &bomb).unwrap_err();
-        assert!(matches!(error, DatasetError::TooLarge { needed: 20_971_520, .. }), "{error}");
+        assert!(matches!(error, DatasetError::Inflates { needed: 20_971_520, .. }), "{error}");
         // A small claim with a long rest stops at the claim.
         let long = gz(&idx(&[4], &vec![0; 20 << 20]));
         assert!(parse_idx("a", &long).unwrap_err().to_string().contains("more bytes"));

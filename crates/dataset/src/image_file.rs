@@ -108,7 +108,7 @@ pub fn resize(image: ArrayView3<'_, u8>, height: usize, width: usize) -> Result<
 /// ```
 pub fn save_png(path: &Path, image: ArrayView3<'_, u8>) -> Result<(), DatasetError> {
     let bytes = encode_png(image)?;
-    files::write_atomic(path, &bytes).map_err(|e| DatasetError::io(path, "write", e))
+    files::write_output(path, &bytes).map_err(|e| DatasetError::io(path, "write", e))
 }
 
 /// The bytes that [`save_png`] writes.

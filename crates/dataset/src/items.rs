@@ -19,6 +19,8 @@ pub(crate) struct Items {
     pub(crate) labels: Option<Vec<u32>>,
     pub(crate) class_names: Vec<String>,
     pub(crate) skipped: usize,
+    /// What a user should know, one sentence each.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Items {
@@ -57,6 +59,7 @@ impl Items {
             labels: source.labels.map(|labels| chosen.iter().map(|&index| labels[index]).collect()),
             class_names: source.class_names,
             skipped: 0,
+            notes: source.notes,
         }
     }
 }

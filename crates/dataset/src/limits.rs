@@ -16,9 +16,41 @@ const INFLATE_FREE: u64 = 16 << 20;
 /// Above that, inflated bytes for each compressed one. Images stay below 50; deflate can reach 1032.
 const INFLATE_RATIO: u64 = 200;
 
-/// Bytes that `compressed` bytes may inflate to.
-pub(crate) fn inflate_limit(compressed: u64) -> u64 {
-    compressed.saturating_mul(INFLATE_RATIO).clamp(INFLATE_FREE, MAX_FILE)
+/// How much compressed data may grow to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Inflation {
+    /// Bytes that the user grants in place of what follows from the compressed size.
+    granted: Option<u64>,
+}
+
+impl Inflation {
+    pub(crate) fn granted(bytes: Option<u64>) -> Self {
+        Self { granted: bytes.map(|bytes| bytes.min(MAX_FILE)) }
+    }
+
+    /// Bytes that `compressed` bytes may inflate to.
+    pub(crate) fn limit(self, compressed: u64) -> u64 {
+        let by_size = compressed.saturating_mul(INFLATE_RATIO).clamp(INFLATE_FREE, MAX_FILE);
+        self.granted.map_or(by_size, |granted| granted.max(by_size))
+    }
+
+    /// [`DatasetError::Inflates`] when `needed` exceeds what `compressed` bytes may grow to.
+    pub(crate) fn check(
+        self,
+        file: &str,
+        what: &str,
+        needed: u64,
+        compressed: u64,
+    ) -> Result<(), DatasetError> {
+        let limit = self.limit(compressed);
+        // Beyond the largest file nothing can be granted.
+        check_size(file, what, needed, MAX_FILE)?;
+        if needed > limit {
+            let (file, what) = (file.to_owned(), what.to_owned());
+            return Err(DatasetError::Inflates { file, what, needed, limit });
+        }
+        Ok(())
+    }
 }
 
 /// Opens a regular file and tells its length. A pipe or a device is refused: it could last for ever.
@@ -75,9 +107,18 @@ mod tests {
 
     #[test]
     fn inflation_is_limited() {
-        assert_eq!(inflate_limit(0), INFLATE_FREE);
-        assert_eq!(inflate_limit(1 << 20), 200 << 20);
-        assert_eq!(inflate_limit(u64::MAX), MAX_FILE);
+        let limit = |compressed| Inflation::default().limit(compressed);
+        assert_eq!(limit(0), INFLATE_FREE);
+        assert_eq!(limit(1 << 20), 200 << 20);
+        assert_eq!(limit(u64::MAX), MAX_FILE);
+        // A user grants more, never less, and nothing beyond the largest file.
+        assert_eq!(Inflation::granted(Some(1)).limit(0), INFLATE_FREE);
+        assert_eq!(Inflation::granted(Some(1 << 30)).limit(0), 1 << 30);
+        assert_eq!(Inflation::granted(Some(u64::MAX)).limit(0), MAX_FILE);
+        let error = Inflation::default().check("a", "b", INFLATE_FREE + 1, 9).unwrap_err();
+        assert!(matches!(error, DatasetError::Inflates { limit: INFLATE_FREE, .. }));
+        let error = Inflation::granted(Some(u64::MAX)).check("a", "b", MAX_FILE + 1, 9).unwrap_err();
+        assert!(matches!(error, DatasetError::TooLarge { limit: MAX_FILE, .. }));
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Element for i64 {}
 impl Element for f32 {}
 impl Element for f64 {}
 
-/// Reads a `.npy` file: bool, integers of 8-64 bits, floats of 32 and 64 bits, either byte order, C or
+/// Reads a `.npy` file: bool, integers of 8-64 bits, floats of 16, 32 and 64 bits, either byte order, C or
 /// Fortran order. Pickled objects and structures are refused.
 ///
 /// # Errors
@@ -87,6 +87,7 @@ pub(crate) fn parse_data(
             AnyArray::I64(wide.mapv(|v| v as i64))
         }
         "i8" => AnyArray::I64(elements(name, &header, reader)?),
+        "f2" => AnyArray::F32(elements::<u16>(name, &as_u16(header.clone()), reader)?.mapv(half)),
         "f4" => AnyArray::F32(elements(name, &header, reader)?),
         _ => AnyArray::F64(elements(name, &header, reader)?),
     };
@@ -100,6 +101,27 @@ pub(crate) fn parse_data(
         }
         Err(error) => Err(DatasetError::malformed(name, FORMAT, "sound data", error.to_string())),
     }
+}
+
+/// The header of the same elements as 16-bit integers.
+fn as_u16(mut header: NpyHeader) -> NpyHeader {
+    // The letters come once: the header was read strictly.
+    if let Some(at) = header.bytes.windows(2).position(|pair| pair == b"f2") {
+        header.bytes[at] = b'u';
+    }
+    header
+}
+
+/// The value of a 16-bit float (IEEE 754 binary16), which f32 holds exactly.
+fn half(bits: u16) -> f32 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
+    let size = match exponent {
+        0 => fraction * 2.0_f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (1024.0 + fraction) * 2.0_f32.powi(exponent - 25),
+    };
+    if bits >> 15 == 1 { -size } else { size }
 }
 
 fn elements<T: npyz::Deserialize + Clone>(
@@ -129,7 +151,7 @@ where
     S: Data<Elem = T>,
     D: Dimension,
 {
-    files::write_atomic_with(path, |writer| encode_npy(writer, array))
+    files::write_output_with(path, |writer| encode_npy(writer, array))
         .map_err(|e| DatasetError::io(path, "write", e))
 }
 
@@ -147,6 +169,19 @@ where
     let mut npy = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(writer).begin_nd()?;
     npy.extend(array.iter().copied())?;
     npy.finish()
+}
+
+/// [`encode_npy`] of u8 numbers that are read while they are written.
+pub(crate) fn encode_bytes(writer: &mut impl Write, shape: &[usize], from: &mut dyn Read) -> io::Result<()> {
+    let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+    let mut npy = npyz::WriteOptions::<u8>::new().default_dtype().shape(&shape).writer(writer).begin_nd()?;
+    let mut part = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut part)? {
+            0 => return npy.finish(),
+            n => npy.extend(part[..n].iter().copied())?,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +209,7 @@ mod tests {
 
     #[test]
     fn every_scalar_type_and_byte_order() {
-        let cases: [(&str, &[u8], AnyArray); 12] = [
+        let cases: [(&str, &[u8], AnyArray); 14] = [
             ("|b1", &[1, 0], array![1_u8, 0].into()),
             ("|u1", &[7, 255], array![7_u8, 255].into()),
             ("|i1", &[7, 255], array![7_i64, -1].into()),
@@ -188,6 +223,8 @@ mod tests {
                 &[0, 0, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255],
                 array![1_i64, -1].into(),
             ),
+            ("<f2", &[0x00, 0x3c, 0x01, 0x00], array![1.0_f32, 5.960_464_5e-8].into()),
+            (">f2", &[0xc0, 0x00, 0x7b, 0xff], array![-2.0_f32, 65504.0].into()),
             (">f4", &[0x3f, 0x80, 0, 0, 0xc0, 0, 0, 0], array![1.0_f32, -2.0].into()),
             ("<f4", &[0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0], array![1.0_f32, -2.0].into()),
             ("<f8", &[0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0xc0], array![1.0, -2.0].into()),
@@ -231,7 +268,8 @@ mod tests {
                 "at most 32 dimensions",
             ),
             (file(&dict("|O", "False", "(2,)"), &[0; 8]), "found \"|O\""),
-            (file(&dict("<f2", "False", "(2,)"), &[0; 4]), "found \"<f2\""),
+            (file(&dict("<c8", "False", "(2,)"), &[0; 16]), "found \"<c8\""),
+            (file(&dict("<U1", "False", "(2,)"), &[0; 8]), "number strings"),
             (file(&dict("|f4", "False", "(2,)"), &[0; 8]), "found \"|f4\""),
             (file(&dict("<f4", "Maybe", "(2,)"), &[0; 8]), "True or False"),
             (

@@ -28,18 +28,19 @@ pub(crate) struct NpyHeader {
 }
 
 impl NpyHeader {
-    /// Bytes of the array once it is read: integers other than bytes become `i64`.
+    /// Bytes of the array once it is read: integers other than bytes become `i64`, halves `f32`.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let elements: u64 = self.shape.iter().map(|&n| n as u64).product();
         match self.scalar {
             "b1" | "u1" | "f4" => self.data_bytes,
+            "f2" => elements.saturating_mul(4),
             _ => elements.saturating_mul(8),
         }
     }
 }
 
 /// Scalar types that are read: name and bytes of one element.
-const SCALARS: [(&str, u64); 11] = [
+const SCALARS: [(&str, u64); 12] = [
     ("b1", 1),
     ("u1", 1),
     ("i1", 1),
@@ -49,6 +50,7 @@ const SCALARS: [(&str, u64); 11] = [
     ("i4", 4),
     ("u8", 8),
     ("i8", 8),
+    ("f2", 2),
     ("f4", 4),
     ("f8", 8),
 ];
@@ -145,7 +147,7 @@ impl Dictionary<'_> {
     }
 
     fn scalar(&mut self) -> Result<(&'static str, u64), DatasetError> {
-        let expected = "a bool, integer or 32/64-bit float type such as '<f4'";
+        let expected = "a bool, integer or float type such as '<f4' (number strings and objects first)";
         if self.peek() != Some(b'\'') && self.peek() != Some(b'"') {
             return Err(self.error(expected));
         }

@@ -10,8 +10,8 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::array::AnyArray;
 use crate::error::DatasetError;
-use crate::limits::{check_size, inflate_limit, open_regular};
-use crate::npy::{encode_npy, parse_data};
+use crate::limits::{Inflation, open_regular};
+use crate::npy::{encode_bytes, encode_npy, parse_data};
 use crate::npy_header::read_header;
 
 const FORMAT: &str = "npz";
@@ -22,6 +22,7 @@ const END_RECORD: u64 = 22;
 pub struct Npz<R: Read + Seek> {
     name: String,
     length: u64,
+    inflation: Inflation,
     archive: ZipArchive<R>,
     /// Position in the archive by array name.
     entries: BTreeMap<String, usize>,
@@ -47,7 +48,7 @@ impl<R: Read + Seek> Npz<R> {
         let wrong =
             |e: &dyn std::fmt::Display| DatasetError::malformed(name, FORMAT, "a zip archive", e.to_string());
         let length = reader.seek(SeekFrom::End(0)).map_err(|e| wrong(&e))?;
-        refuse_zip64(name, &mut reader, length)?;
+        refuse_zip64(name, &mut reader, length, "save each array as .npy instead")?;
         let mut archive = ZipArchive::new(reader).map_err(|e| wrong(&e))?;
         let mut entries = BTreeMap::new();
         for index in 0..archive.len() {
@@ -59,7 +60,14 @@ impl<R: Read + Seek> Npz<R> {
                 return Err(DatasetError::malformed(name, FORMAT, "each array once", found));
             }
         }
-        Ok(Self { name: name.to_owned(), length, archive, entries })
+        Ok(Self { name: name.to_owned(), length, inflation: Inflation::default(), archive, entries })
+    }
+
+    /// Grants an array `bytes` of memory, however few compressed bytes it comes from; see
+    /// [`crate::OpenOptions::unpacked_limit`].
+    #[must_use]
+    pub fn with_unpacked_limit(self, bytes: Option<u64>) -> Self {
+        Self { inflation: Inflation::granted(bytes), ..self }
     }
 
     /// Names of the arrays, sorted, without `.npy`.
@@ -77,7 +85,7 @@ impl<R: Read + Seek> Npz<R> {
     ///
     /// # Errors
     /// [`DatasetError::Unsuitable`] when it is not there, naming those that are; [`DatasetError::Malformed`];
-    /// [`DatasetError::TooLarge`] when it would take more than 16 MiB and 200 times its compressed size in memory.
+    /// [`DatasetError::Inflates`] when it would take more than 16 MiB and 200 times its compressed size in memory.
     pub fn array(&mut self, array: &str) -> Result<AnyArray, DatasetError> {
         let Some(&index) = self.entries.get(array) else {
             let names: Vec<_> = self.names().collect();
@@ -89,10 +97,10 @@ impl<R: Read + Seek> Npz<R> {
         let mut entry =
             entry.map_err(|e| DatasetError::malformed(&file, FORMAT, "a zip entry", e.to_string()))?;
         // Only what the file really holds counts as compressed data.
-        let limit = inflate_limit(entry.compressed_size().min(self.length));
+        let compressed = entry.compressed_size().min(self.length);
         let declared = entry.size();
         let header = read_header(&file, &mut entry)?;
-        check_size(&file, "the array", header.memory_bytes(), limit)?;
+        self.inflation.check(&file, "the array", header.memory_bytes(), compressed)?;
         let needed = header.bytes.len() as u64 + header.data_bytes;
         if needed != declared {
             let expected = format!("{needed} bytes for shape {:?}", header.shape);
@@ -104,7 +112,12 @@ impl<R: Read + Seek> Npz<R> {
 
 /// A zip64 directory can claim 2^64 entries, and room for them would be reserved at once. Numpy writes one
 /// only for archives above 4 GiB.
-fn refuse_zip64<R: Read + Seek>(name: &str, reader: &mut R, length: u64) -> Result<(), DatasetError> {
+pub(crate) fn refuse_zip64<R: Read + Seek>(
+    name: &str,
+    reader: &mut R,
+    length: u64,
+    advice: &str,
+) -> Result<(), DatasetError> {
     let wrong = |e: io::Error| DatasetError::malformed(name, FORMAT, "a zip archive", e.to_string());
     let start = length.saturating_sub(END_RECORD + u64::from(u16::MAX) + 20);
     reader.seek(SeekFrom::Start(start)).map_err(wrong)?;
@@ -130,7 +143,7 @@ fn refuse_zip64<R: Read + Seek>(name: &str, reader: &mut R, length: u64) -> Resu
         ));
     }
     if end >= 20 && tail[end - 20..].starts_with(b"PK\x06\x07") {
-        let found = "a zip64 directory; save each array as .npy instead";
+        let found = format!("a zip64 directory; {advice}");
         return Err(DatasetError::malformed(name, FORMAT, "an archive below 4 GiB", found));
     }
     Ok(())
@@ -152,7 +165,24 @@ fn refuse_zip64<R: Read + Seek>(name: &str, reader: &mut R, length: u64) -> Resu
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write_npz(path: &Path, arrays: &[(&str, AnyArray)]) -> Result<(), DatasetError> {
-    files::write_atomic_with(path, |writer| encode_npz(writer, arrays))
+    write_npz_with(path, None, arrays)
+}
+
+/// Images that are read while they are written.
+pub(crate) struct Images<'a> {
+    /// `[n, h, w, c]`.
+    pub(crate) shape: [usize; 4],
+    /// As many bytes as the shape says.
+    pub(crate) from: &'a mut dyn Read,
+}
+
+/// [`write_npz`] with an array `images` before the others.
+pub(crate) fn write_npz_with(
+    path: &Path,
+    images: Option<Images<'_>>,
+    arrays: &[(&str, AnyArray)],
+) -> Result<(), DatasetError> {
+    files::write_output_with(path, |writer| encode(writer, images, arrays))
         .map_err(|e| DatasetError::io(path, "write", e))
 }
 
@@ -161,17 +191,22 @@ pub fn write_npz(path: &Path, arrays: &[(&str, AnyArray)]) -> Result<(), Dataset
 /// # Errors
 /// Those of the stream; also for a name that comes twice.
 pub fn encode_npz(writer: impl Write + Seek, arrays: &[(&str, AnyArray)]) -> io::Result<()> {
+    encode(writer, None, arrays)
+}
+
+fn encode(
+    writer: impl Write + Seek,
+    images: Option<Images<'_>>,
+    arrays: &[(&str, AnyArray)],
+) -> io::Result<()> {
     let mut zip = ZipWriter::new(writer);
-    for (index, (name, array)) in arrays.iter().enumerate() {
-        if arrays[..index].iter().any(|(other, _)| other == name) {
-            return Err(io::Error::other(format!("the array name {name:?} comes twice")));
-        }
-        let options = FileOptions::default()
-            .compression_method(CompressionMethod::Stored)
-            .last_modified_time(DateTime::default())
-            .unix_permissions(0o644)
-            .large_file(true);
-        zip.start_file(format!("{name}.npy"), options)?;
+    let mut names: Vec<&str> = Vec::new();
+    if let Some(Images { shape, from }) = images {
+        start(&mut zip, "images", &mut names)?;
+        encode_bytes(&mut zip, &shape, from)?;
+    }
+    for (name, array) in arrays {
+        start(&mut zip, name, &mut names)?;
         match array {
             AnyArray::U8(a) => encode_npy(&mut zip, a)?,
             AnyArray::I64(a) => encode_npy(&mut zip, a)?,
@@ -180,6 +215,24 @@ pub fn encode_npz(writer: impl Write + Seek, arrays: &[(&str, AnyArray)]) -> io:
         }
     }
     zip.finish()?.flush()
+}
+
+/// Begins the entry of an array.
+fn start<'a, W: Write + Seek>(
+    zip: &mut ZipWriter<W>,
+    name: &'a str,
+    names: &mut Vec<&'a str>,
+) -> io::Result<()> {
+    if names.contains(&name) {
+        return Err(io::Error::other(format!("the array name {name:?} comes twice")));
+    }
+    names.push(name);
+    let options = FileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644)
+        .large_file(true);
+    Ok(zip.start_file(format!("{name}.npy"), options)?)
 }
 
 #[cfg(test)]
@@ -245,11 +298,17 @@ mod tests {
         let data = npy(&Array1::<u8>::zeros(20 << 20).into());
         let bytes = archive(&[("x.npy", &data)], CompressionMethod::Deflated);
         assert!(bytes.len() < 1 << 20);
-        let error = Npz::new("x.npz", Cursor::new(bytes)).unwrap().array("x").unwrap_err();
+        let error = Npz::new("x.npz", Cursor::new(bytes.clone())).unwrap().array("x").unwrap_err();
         assert!(
-            matches!(error, DatasetError::TooLarge { needed: 20_971_520, limit: 16_777_216, .. }),
+            matches!(error, DatasetError::Inflates { needed: 20_971_520, limit: 16_777_216, .. }),
             "{error}"
         );
+        let granted = |limit| {
+            let npz = Npz::new("x.npz", Cursor::new(bytes.clone())).unwrap();
+            npz.with_unpacked_limit(Some(limit)).array("x")
+        };
+        assert_eq!(granted(20 << 20).unwrap().shape(), [20 << 20]);
+        assert!(matches!(granted((20 << 20) - 1), Err(DatasetError::Inflates { .. })));
     }
 
     #[test]
@@ -260,7 +319,7 @@ mod tests {
         let data = [start, vec![0; 3 << 20]].concat();
         let bytes = archive(&[("x.npy", &data)], CompressionMethod::Deflated);
         let error = Npz::new("x.npz", Cursor::new(bytes)).unwrap().array("x").unwrap_err();
-        assert!(matches!(error, DatasetError::TooLarge { needed: 25_165_824, .. }), "{error}");
+        assert!(matches!(error, DatasetError::Inflates { needed: 25_165_824, .. }), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::DatasetError;
+use crate::limits::Inflation;
 use crate::padding::Padding;
 use crate::pixels::Fit;
 
@@ -35,6 +36,12 @@ pub struct OpenOptions {
     pub cache_dir: Option<PathBuf>,
     /// What to do with an image that cannot be read.
     pub on_bad: OnBad,
+    /// Whether labels are needed. When they are not, labels that cannot be used leave the set without labels, and
+    /// [`crate::Dataset::notes`] says why; when they are, they are an error.
+    pub labels_required: bool,
+    /// Bytes that one array or image of a compressed file may grow to, where that is more than what a file of its size
+    /// gets (16 MiB, or 200 times its compressed bytes). For files from a source that you trust.
+    pub unpacked_limit: Option<u64>,
     /// A decoded folder above this many bytes goes to a file instead of memory.
     pub memory_limit: u64,
 }
@@ -49,12 +56,18 @@ impl Default for OpenOptions {
             limit: None,
             cache_dir: None,
             on_bad: OnBad::default(),
+            labels_required: false,
+            unpacked_limit: None,
             memory_limit: 256 << 20,
         }
     }
 }
 
 impl OpenOptions {
+    pub(crate) fn inflation(&self) -> Inflation {
+        Inflation::granted(self.unpacked_limit)
+    }
+
     pub(crate) fn validate(&self) -> Result<(), DatasetError> {
         if let Some(size) = self.size.filter(|size| !(1..=4096).contains(size)) {
             return Err(DatasetError::option("size", "1..=4096 pixels", size));

@@ -38,7 +38,12 @@ impl Pixels {
             Fit::Crop => self.cover(size, size),
             Fit::Pad => {
                 let longer = self.height.max(self.width);
-                let scaled = |n: usize| ((n * size + longer / 2) / longer).max(1);
+                // The border is as wide on one side as on the other, so that a mirrored image lies where it was: the
+                // side that does not fill the square is rounded to a number as even, or odd, as the square's.
+                let scaled = |n: usize| {
+                    let border = ((longer - n) * size + longer - 1) / (2 * longer);
+                    (size - 2 * border).max(2 - size % 2)
+                };
                 let (height, width, channels) = (scaled(self.height), scaled(self.width), self.channels);
                 let inner = self.resize(height, width);
                 let (top, left) = ((size - height) / 2, (size - width) / 2);
@@ -149,6 +154,18 @@ mod tests {
         let rows: Vec<bool> = padded.pixels.chunks(12).map(|r| r.iter().all(|&v| v == 200)).collect();
         assert_eq!(rows, [false, true, true, false]);
         assert_eq!(padded.pixels.iter().filter(|&&v| v == 0).count(), 24);
+    }
+
+    #[test]
+    fn pad_has_the_same_border_on_both_sides() {
+        for (size, width) in (1..40).flat_map(|size| (1..40).map(move |width| (size, width))) {
+            let image = Pixels { height: 40, width, channels: 1, pixels: vec![200; 40 * width] };
+            let padded = image.fit(size, Fit::Pad);
+            let row = &padded.pixels[..size];
+            assert!(row.iter().eq(row.iter().rev()), "{size} {width}: {row:?}");
+            let inside = row.iter().filter(|&&v| v > 0).count();
+            assert!(inside.abs_diff(width * size / 40) <= 2 && inside > 0, "{size} {width}: {inside}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Listing a folder of images: which files, in which order, of which class.
+//! Listing a folder of images: which files, in which order; and the classes that their paths name.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -8,6 +8,8 @@ use std::time::UNIX_EPOCH;
 
 use crate::decode::looks_like_image;
 use crate::error::DatasetError;
+use crate::image_archive::Packed;
+use crate::limits::{MAX_ENCODED_IMAGE, read_file};
 
 /// Files with these endings are meant as images: when one cannot be read, that is reported.
 const IMAGE_ENDINGS: [&str; 13] =
@@ -18,11 +20,20 @@ const MAX_DEPTH: usize = 32;
 /// walked.
 const MAX_LINKS: u32 = 16;
 
-/// One file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where the bytes of an image are.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// In a file of their own.
+    File(PathBuf),
+    /// In an archive.
+    Packed(Packed),
+}
+
+/// One image.
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) path: PathBuf,
-    /// Path below the folder.
+    pub(crate) place: Place,
+    /// Path below the folder, or in the archive.
     pub(crate) relative: PathBuf,
     pub(crate) label: Option<u32>,
     /// Bytes and nanoseconds of the last change, to notice that the file is another one.
@@ -30,20 +41,40 @@ pub(crate) struct Entry {
     pub(crate) modified: u128,
 }
 
-/// The images of a folder, sorted by path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Entry {
+    /// The encoded image; the error says why not.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, String> {
+        match &self.place {
+            Place::File(path) => read_file(path, MAX_ENCODED_IMAGE).map_err(|e| e.to_string()),
+            Place::Packed(packed) => packed.read(),
+        }
+    }
+
+    /// Where it is, for a message or a hash.
+    pub(crate) fn whole_name(&self) -> String {
+        match &self.place {
+            Place::File(path) => path.to_string_lossy().into_owned(),
+            Place::Packed(packed) => format!("{packed}[{}]", self.relative.to_string_lossy()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn example(relative: &str) -> Self {
+        let (relative, place) = (PathBuf::from(relative), Place::File(PathBuf::from(relative)));
+        Self { place, relative, label: None, length: 0, modified: 0 }
+    }
+}
+
+/// The images of a folder or an archive, sorted by path.
+#[derive(Debug, Clone)]
 pub(crate) struct Listing {
     pub(crate) entries: Vec<Entry>,
-    pub(crate) class_names: Vec<String>,
     /// Visible files that are no images.
     pub(crate) ignored: usize,
 }
 
 /// Lists the images below `root`: files that begin as one, whatever their name, and files named as one.
 /// Hidden files and folders are left out.
-///
-/// With images in sub-folders alone, each sub-folder is a class, its own sub-folders included. With images
-/// in the folder itself there are no labels.
 pub(crate) fn scan(root: &Path) -> Result<Listing, DatasetError> {
     let mut walk =
         Walk { root, entries: Vec::new(), ignored: 0, open: HashSet::new(), links: HashMap::new() };
@@ -51,15 +82,7 @@ pub(crate) fn scan(root: &Path) -> Result<Listing, DatasetError> {
     let Walk { mut entries, ignored, .. } = walk;
     // Component by component: the order does not depend on how the system lists a folder.
     entries.sort_by(|a, b| a.relative.cmp(&b.relative));
-    let (class_names, labels) = class_labels(entries.iter().map(|entry| entry.relative.as_path()));
-    if class_names.is_empty() && entries.iter().any(|entry| entry.relative.components().nth(1).is_some()) {
-        let root = root.display();
-        tracing::warn!(%root, "images beside sub-folders with images: the set has no labels");
-    }
-    for (entry, label) in entries.iter_mut().zip(labels) {
-        entry.label = Some(label);
-    }
-    Ok(Listing { entries, class_names, ignored })
+    Ok(Listing { entries, ignored })
 }
 
 /// Classes of the images of a folder by their paths below it, which are sorted: the first component of each is its
@@ -149,12 +172,12 @@ impl Walk<'_> {
             label: None,
             length: metadata.map_or(0, |m| m.len()),
             modified: modified.map_or(0, |d| d.as_nanos()),
-            path,
+            place: Place::File(path),
         }
     }
 }
 
-fn named_as_image(path: &Path) -> bool {
+pub(crate) fn named_as_image(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     IMAGE_ENDINGS.contains(&ending.as_str())
 }
@@ -172,6 +195,7 @@ fn begins_as_image(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::take;
 
     fn folder(files: &[impl AsRef<Path>]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -195,9 +219,10 @@ mod tests {
         fs::create_dir(dir.path().join("empty")).unwrap();
         let listing = scan(dir.path()).unwrap();
         assert_eq!(names(&listing), ["bird/9.png", "cat/1.png", "cat/2", "cat/deep/3.png"]);
-        assert_eq!(listing.class_names, ["bird", "cat"]);
-        assert!(listing.entries.iter().map(|e| e.label.unwrap()).eq([0, 1, 1, 1]));
         assert_eq!(listing.ignored, 1);
+        let taken = take("", listing.entries, None).unwrap();
+        assert_eq!(taken.class_names, ["bird", "cat"]);
+        assert!(taken.entries.iter().map(|e| e.label.unwrap()).eq([0, 1, 1, 1]));
     }
 
     #[test]
@@ -205,7 +230,8 @@ mod tests {
         for files in [&["b.png", "a.png"][..], &["a.png", "sub/b.png"]] {
             let listing = scan(folder(files).path()).unwrap();
             assert_eq!(listing.entries.len(), 2);
-            assert!(listing.class_names.is_empty() && listing.entries.iter().all(|e| e.label.is_none()));
+            let taken = take("", listing.entries, None).unwrap();
+            assert!(taken.class_names.is_empty() && taken.entries.iter().all(|e| e.label.is_none()));
         }
     }
 

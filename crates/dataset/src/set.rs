@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use ndarray::{Array3, Array4};
 use sha2::{Digest, Sha256};
 
-use crate::arrays::{ArrayImages, check_labels, load_cifar, load_idx, load_numpy, numbered};
+use crate::arrays::{ArrayImages, arrange, load_cifar, load_idx, load_numpy};
 use crate::embedded::{self, FASHION_MNIST_CLASSES};
 use crate::error::DatasetError;
-use crate::folder::load_folder;
+use crate::folder::{load_archive, load_folder};
 use crate::items::Items;
+use crate::labels::{check_labels, numbered};
 use crate::options::OpenOptions;
 use crate::padding::Padding;
 use crate::source::Source;
@@ -43,14 +44,16 @@ impl Dataset {
             Source::Embedded { split } => {
                 let (images, labels) = embedded::load(*split)?;
                 let class_names = FASHION_MNIST_CLASSES.map(str::to_owned).to_vec();
-                Items::from_arrays(ArrayImages { images, labels: Some(labels), class_names }, options)
+                let notes = Vec::new();
+                Items::from_arrays(ArrayImages { images, labels: Some(labels), class_names, notes }, options)
             }
             Source::Idx { images, labels } => {
-                Items::from_arrays(load_idx(images, labels.as_deref())?, options)
+                Items::from_arrays(load_idx(images, labels.as_deref(), options)?, options)
             }
             Source::Cifar { path } => Items::from_arrays(load_cifar(path)?, options),
-            Source::Npz { path, split } => Items::from_arrays(load_numpy(path, *split)?, options),
-            Source::Folder { path } => load_folder(path, options)?,
+            Source::Npz { path, split } => Items::from_arrays(load_numpy(path, *split, options)?, options),
+            Source::Folder { path, split } => load_folder(path, *split, options)?,
+            Source::Zip { path, split } => load_archive(path, *split, options)?,
         };
         let padding = match options.pad_to_multiple {
             Some(multiple) => Padding::to_multiple(items.height, items.width, multiple)?,
@@ -60,12 +63,12 @@ impl Dataset {
         Ok(Self { range: 0..items.count, items: Arc::new(items), padding, fingerprint: OnceLock::new() })
     }
 
-    /// A data set of images `[n, h, w, c]` in memory, with `c` 1 or 3.
+    /// A data set of images `[n, h, w, c]` in memory, with `c` 1 or 3 and pixels in 0..=255.
     ///
     /// # Errors
     /// [`DatasetError::Unsuitable`], [`DatasetError::Empty`], [`DatasetError::LabelCount`].
     pub fn from_array(images: Array4<u8>, labels: Option<Vec<u32>>) -> Result<Self, DatasetError> {
-        let images = crate::arrays::to_images("images in memory", images.into())?;
+        let images = arrange("images in memory", images.into_dyn())?;
         let count = images.dim().0;
         if let Some(got) = labels.as_ref().map(Vec::len).filter(|&n| n != count) {
             return Err(DatasetError::LabelCount {
@@ -79,8 +82,8 @@ impl Dataset {
             None => None,
         };
         let class_names = numbered(labels.as_deref());
-        let items = Items::from_arrays(ArrayImages { images, labels, class_names }, &OpenOptions::default());
-        let items = Arc::new(items);
+        let source = ArrayImages { images, labels, class_names, notes: Vec::new() };
+        let items = Arc::new(Items::from_arrays(source, &OpenOptions::default()));
         Ok(Self { items, range: 0..count, padding: Padding::default(), fingerprint: OnceLock::new() })
     }
 
@@ -101,6 +104,23 @@ impl Dataset {
     pub fn shape(&self) -> (usize, usize, usize) {
         let Padding { top, bottom, left, right } = self.padding;
         (top + self.items.height + bottom, left + self.items.width + right, self.items.channels)
+    }
+
+    /// The same images in a border of 0 (black) to multiples of `multiple` pixels, 1..=1024, in place of the border they
+    /// have; see [`Dataset::padding`].
+    ///
+    /// # Errors
+    /// [`DatasetError::BadOption`].
+    pub fn with_border(self, multiple: usize) -> Result<Self, DatasetError> {
+        let padding = Padding::to_multiple(self.items.height, self.items.width, multiple)?;
+        Ok(Self { padding, fingerprint: OnceLock::new(), ..self })
+    }
+
+    /// What a user should know about how the data was read, one sentence each: which part of it was taken and what was
+    /// left, values that were scaled, labels that are not used and why.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.items.notes
     }
 
     /// What was added around every image, to be taken off the output.
@@ -143,8 +163,13 @@ impl Dataset {
     ///
     /// # Errors
     /// [`DatasetError::OutOfRange`], [`DatasetError::Shape`] for a buffer of another length,
-    /// [`DatasetError::Io`] when the cache file cannot be read.
+    /// [`DatasetError::Io`] when the cache file cannot be read, [`DatasetError::Malformed`] when it is damaged.
     pub fn read_into(&self, index: usize, out: &mut [u8]) -> Result<(), DatasetError> {
+        self.read_item(index, false, out)
+    }
+
+    /// As [`Dataset::read_into`]; the image is mirrored left to right when `flip` says so, its border is not.
+    pub(crate) fn read_item(&self, index: usize, flip: bool, out: &mut [u8]) -> Result<(), DatasetError> {
         if index >= self.len() {
             return Err(DatasetError::OutOfRange { what: "image", len: self.len(), got: index });
         }
@@ -154,12 +179,21 @@ impl Dataset {
             return Err(DatasetError::Shape { what: "image buffer", expected, got: vec![out.len()] });
         }
         let bytes = self.items.item_bytes();
-        let start = (self.range.start + index) * bytes;
+        let place = self.range.start + index;
+        let turn = |item: &mut [u8]| {
+            if flip {
+                mirror(item, self.items.width, channels);
+            }
+        };
         if self.padding.is_none() {
-            return self.items.store.read(start, out);
+            self.items.store.read(place, out)?;
+            turn(out);
+            return Ok(());
         }
+        // Mirrored before the border goes round it: an odd border is wider on one side.
         let mut item = vec![0; bytes];
-        self.items.store.read(start, &mut item)?;
+        self.items.store.read(place, &mut item)?;
+        turn(&mut item);
         self.padding.place(&item, self.items.width, channels, out);
         Ok(())
     }
@@ -214,7 +248,19 @@ impl Dataset {
             self.read_into(index, &mut item)?;
             hash.update(&item);
         }
-        let digest = crate::spool::hex(&hash.finalize());
+        let digest = crate::cache::hex(&hash.finalize());
         Ok(self.fingerprint.get_or_init(|| digest).clone())
+    }
+}
+
+/// Mirrors `[h, w, c]` left to right in place.
+fn mirror(item: &mut [u8], width: usize, channels: usize) {
+    for row in item.chunks_exact_mut(width * channels) {
+        for x in 0..width / 2 {
+            let other = width - 1 - x;
+            for c in 0..channels {
+                row.swap(x * channels + c, other * channels + c);
+            }
+        }
     }
 }

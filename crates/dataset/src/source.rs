@@ -4,10 +4,12 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::embedded::Split;
+use crate::containers::{CONTAINER_START, container};
 use crate::error::DatasetError;
 use crate::kind_of_file::FileKind;
 use crate::limits::open_regular;
+use crate::npz::Npz;
+use crate::split::Split;
 
 /// Where images come from.
 ///
@@ -33,27 +35,37 @@ pub enum Source {
     },
     /// PNG, JPEG, WebP and BMP files, recognised by content.
     Folder {
-        /// The folder: a sub-folder for each class, or flat.
+        /// The folder: a sub-folder for each class, or flat; or such folders as the parts of a set.
         path: PathBuf,
+        /// The part to take. `None` takes the training part where there are parts, else everything.
+        split: Option<Split>,
+    },
+    /// The same in a zip archive, recognised by their names.
+    Zip {
+        /// The archive.
+        path: PathBuf,
+        /// As of a folder.
+        split: Option<Split>,
     },
     /// Numpy arrays.
     Npz {
         /// A `.npz` archive, or a `.npy` file of images only.
         path: PathBuf,
-        /// Of an archive that holds `x_train` and `x_test`, say.
-        split: Split,
+        /// Of an archive that holds `x_train` and `x_test`, say. `None` takes the training part, or arrays such as
+        /// `images` that name no part.
+        split: Option<Split>,
     },
 }
 
 impl Source {
-    /// Recognises `fashion-mnist`, or a file or folder by its content; `:test` or `:train` behind it chooses
-    /// the part (`train` when there is none).
+    /// Recognises `fashion-mnist`, or a file or folder by its content; `:train`, `:validation` or `:test` behind it
+    /// chooses the part, see [`Split::of_spec`].
     ///
-    /// A folder with sub-folders `train` and `test` counts as two parts, not as two classes. A folder of one's own
-    /// named `fashion-mnist` is given as `./fashion-mnist`.
+    /// Without one the training part of a set in parts is taken. Whether a folder, an archive or a `.npz` has the part
+    /// is told when it is opened. A folder of one's own named `fashion-mnist` is given as `./fashion-mnist`.
     ///
     /// # Errors
-    /// [`DatasetError::UnknownSource`] with what is accepted; [`DatasetError::Io`].
+    /// [`DatasetError::UnknownSource`] with what is accepted; [`DatasetError::NoPart`]; [`DatasetError::Io`].
     ///
     /// ```
     /// use dataset::{Source, Split};
@@ -62,58 +74,41 @@ impl Source {
     /// # Ok::<(), dataset::DatasetError>(())
     /// ```
     pub fn detect(spec: &str) -> Result<Self, DatasetError> {
-        let (bare, split) = match spec.rsplit_once(':') {
-            // A path may itself end in ":test".
-            Some((bare, "test")) if !Path::new(spec).exists() => (bare, Split::Test),
-            Some((bare, "train")) if !Path::new(spec).exists() => (bare, Split::Train),
-            _ => (spec, Split::Train),
-        };
+        let (bare, split) = Split::of_spec(spec);
         if bare == "fashion-mnist" {
-            return Ok(Self::Embedded { split });
+            return Ok(Self::Embedded { split: split.unwrap_or_default() });
         }
         let unknown =
             |reason: &str| DatasetError::UnknownSource { spec: spec.to_owned(), reason: reason.to_owned() };
         let path = Path::new(bare);
         if path.is_dir() {
-            return Self::detect_folder(path, split, bare != spec, &unknown);
+            return Self::detect_folder(path, split, &unknown);
         }
         if !path.exists() {
-            return Err(unknown("there is no such file or folder"));
+            return Err(match bare.rsplit_once(':') {
+                Some((before, word)) if Path::new(before).exists() => {
+                    unknown(&format!("no part is called {word:?}; there may be train, validation and test"))
+                }
+                _ => unknown("there is no such file or folder"),
+            });
         }
         let source = Self::detect_file(path, split, &unknown)?;
-        if bare != spec && split == Split::Test && !matches!(source, Self::Npz { .. }) {
-            return Err(unknown("a single file has no parts; name the file of the test part"));
+        match (&source, split) {
+            (Self::Idx { .. } | Self::Cifar { .. }, Some(asked)) => {
+                Err(DatasetError::NoPart { file: bare.to_owned(), asked, found: Vec::new() })
+            }
+            _ => Ok(source),
         }
-        Ok(source)
     }
 
     fn detect_folder(
         path: &Path,
-        split: Split,
-        asked: bool,
+        split: Option<Split>,
         unknown: &dyn Fn(&str) -> DatasetError,
     ) -> Result<Self, DatasetError> {
-        let idx = match split {
-            Split::Train => ["train-images-idx3-ubyte", "train-images.idx3-ubyte"],
-            Split::Test => ["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"],
-        };
-        let cifar: &[&str] = match split {
-            Split::Train => &["data_batch_1.bin", "train.bin"],
-            Split::Test => &["test_batch.bin", "test.bin"],
-        };
-        for folder in [path, &path.join("cifar-10-batches-bin"), &path.join("cifar-100-binary")] {
-            if let Some(file) = cifar.iter().map(|name| folder.join(name)).find(|file| file.is_file()) {
-                let whole = split == Split::Train && cifar[0] == file.file_name().unwrap_or_default();
-                return Ok(Self::Cifar { path: if whole { folder.to_owned() } else { file } });
-            }
-        }
-        // The first is where the files lie; the others are how torchvision unpacks them.
-        for folder in ["", "raw", "MNIST/raw", "FashionMNIST/raw"].map(|inner| path.join(inner)) {
-            let with_gz = |name: &str| [folder.join(name), folder.join(format!("{name}.gz"))];
-            if let Some(images) = idx.iter().flat_map(|name| with_gz(name)).find(|file| file.is_file()) {
-                let labels = labels_beside(&images);
-                return Ok(Self::Idx { images, labels });
-            }
+        let asked = split.unwrap_or_default();
+        if let Some(source) = Self::known_files(path, asked) {
+            return Ok(source);
         }
         if path.join("data_batch_1").is_file() || path.join("cifar-10-batches-py").is_dir() {
             return Err(unknown(
@@ -121,38 +116,61 @@ impl Source {
             ));
         }
         // The names of the files that were looked for are those of one part only.
-        if split == Split::Train
-            && let Ok(Self::Idx { .. } | Self::Cifar { .. }) =
-                Self::detect_folder(path, Split::Test, true, unknown)
-        {
-            return Err(unknown("the folder holds the test part only; put :test behind it to take that"));
+        let found: Vec<Split> =
+            Split::ALL.into_iter().filter(|part| Self::known_files(path, *part).is_some()).collect();
+        if !found.is_empty() {
+            return Err(DatasetError::NoPart { file: path.display().to_string(), asked, found });
         }
-        match (parts(path), asked) {
-            (Some(parts), _) => {
-                let part = match split {
-                    Split::Train => "train",
-                    Split::Test => "test",
-                };
-                let part = parts.into_iter().find(|p| p.ends_with(part));
-                part.map(|path| Self::Folder { path }).ok_or_else(|| unknown("the folder has no such part"))
+        Ok(Self::Folder { path: path.to_owned(), split })
+    }
+
+    /// IDX or CIFAR files of one part under their usual names.
+    fn known_files(path: &Path, part: Split) -> Option<Self> {
+        let (idx, cifar) = match part {
+            Split::Train => {
+                (["train-images-idx3-ubyte", "train-images.idx3-ubyte"], ["data_batch_1.bin", "train.bin"])
             }
-            (None, true) if split == Split::Test => Err(unknown("the folder has no test part")),
-            (None, _) => Ok(Self::Folder { path: path.to_owned() }),
+            Split::Test => {
+                (["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"], ["test_batch.bin", "test.bin"])
+            }
+            Split::Validation => return None,
+        };
+        for folder in [path, &path.join("cifar-10-batches-bin"), &path.join("cifar-100-binary")] {
+            if let Some(file) = cifar.iter().map(|name| folder.join(name)).find(|file| file.is_file()) {
+                let whole = part == Split::Train && cifar[0] == file.file_name().unwrap_or_default();
+                return Some(Self::Cifar { path: if whole { folder.to_owned() } else { file } });
+            }
         }
+        // The first is where the files lie; the others are how torchvision unpacks them.
+        for folder in ["", "raw", "MNIST/raw", "FashionMNIST/raw"].map(|inner| path.join(inner)) {
+            let with_gz = |name: &str| [folder.join(name), folder.join(format!("{name}.gz"))];
+            if let Some(images) = idx.iter().flat_map(|name| with_gz(name)).find(|file| file.is_file()) {
+                let labels = labels_beside(&images);
+                return Some(Self::Idx { images, labels });
+            }
+        }
+        None
     }
 
     fn detect_file(
         path: &Path,
-        split: Split,
+        split: Option<Split>,
         unknown: &dyn Fn(&str) -> DatasetError,
     ) -> Result<Self, DatasetError> {
         let (file, length) = open_regular(path)?;
         let mut start = Vec::new();
-        file.take(FileKind::START as u64)
+        file.take(CONTAINER_START as u64)
             .read_to_end(&mut start)
             .map_err(|e| DatasetError::io(path, "read", e))?;
+        if let Some(container) = container(&start) {
+            return Err(unknown(&format!("this is {container}")));
+        }
+        start.truncate(FileKind::START);
         let path = path.to_owned();
         match FileKind::recognise(&start, length) {
+            Some(FileKind::Numpy) if start.starts_with(b"PK") && !holds_arrays(&path) => {
+                return Ok(Self::Zip { path, split });
+            }
             Some(FileKind::Numpy) => return Ok(Self::Npz { path, split }),
             Some(FileKind::Idx) => {
                 let labels = labels_beside(&path);
@@ -171,6 +189,11 @@ impl Source {
     }
 }
 
+/// Whether a zip archive is one of arrays; one that cannot be read is left to the reader of arrays to explain.
+fn holds_arrays(path: &Path) -> bool {
+    Npz::open(path).map_or(true, |npz| npz.names().next().is_some())
+}
+
 /// `train-images-idx3-ubyte.gz` -> `train-labels-idx1-ubyte.gz`, with or without `.gz`.
 fn labels_beside(images: &Path) -> Option<PathBuf> {
     let name = images.file_name()?.to_str()?;
@@ -185,27 +208,20 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
     [labels, other].into_iter().map(|name| images.with_file_name(name)).find(|path| path.is_file())
 }
 
-/// The sub-folders of a folder that holds nothing but the parts of a set, `train` among them.
-fn parts(path: &Path) -> Option<Vec<PathBuf>> {
-    let visible = |entry: &PathBuf| !entry.file_name().unwrap_or_default().to_string_lossy().starts_with('.');
-    let entries = std::fs::read_dir(path).ok()?.filter_map(|e| Some(e.ok()?.path())).filter(visible);
-    let folders: Vec<PathBuf> = entries.filter(|p| p.is_dir()).collect();
-    let is_part = |p: &PathBuf| ["train", "test", "val", "valid"].iter().any(|name| p.ends_with(name));
-    let all =
-        folders.len() > 1 && folders.iter().all(is_part) && folders.iter().any(|p| p.ends_with("train"));
-    all.then_some(folders)
-}
-
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, split) = match self {
-            Self::Embedded { split } => ("fashion-mnist".into(), *split),
-            Self::Idx { images, .. } => (images.display().to_string(), Split::Train),
-            Self::Cifar { path } | Self::Folder { path } => (path.display().to_string(), Split::Train),
-            Self::Npz { path, split } => (path.display().to_string(), *split),
+        let (path, split) = match self {
+            Self::Embedded { split } => {
+                (Path::new("fashion-mnist"), Some(*split).filter(|s| *s != Split::Train))
+            }
+            Self::Idx { images, .. } => (images.as_path(), None),
+            Self::Cifar { path } => (path.as_path(), None),
+            Self::Folder { path, split } | Self::Zip { path, split } | Self::Npz { path, split } => {
+                (path.as_path(), *split)
+            }
         };
-        let part = if split == Split::Test { ":test" } else { "" };
-        write!(f, "{name}{part}")
+        write!(f, "{}", path.display())?;
+        split.map_or(Ok(()), |split| write!(f, ":{split}"))
     }
 }
 
@@ -277,21 +293,45 @@ mod tests {
         let dir = folder(&[("a.dat", b"\x93NUMPY\x01\x00"), ("b", b"PK\x03\x04")]);
         for name in ["a.dat", "b"] {
             let path = dir.path().join(name);
-            assert_eq!(detect(&path).unwrap(), Source::Npz { path: path.clone(), split: Split::Train });
-            let spec = format!("{}:test", path.display());
-            assert_eq!(Source::detect(&spec).unwrap().to_string(), spec);
+            assert_eq!(detect(&path).unwrap(), Source::Npz { path: path.clone(), split: None });
+            for part in Split::ALL {
+                let spec = format!("{}:{part}", path.display());
+                assert_eq!(Source::detect(&spec).unwrap().to_string(), spec);
+            }
         }
     }
 
     #[test]
-    fn folders_of_images_and_their_parts() {
-        let dir = folder(&[("train/a/1.png", b"x"), ("test/a/1.png", b"x"), (".hidden/x", b"x")]);
-        assert_eq!(detect(dir.path()).unwrap(), Source::Folder { path: dir.path().join("train") });
-        let test = Source::detect(&format!("{}:test", dir.path().display())).unwrap();
-        assert_eq!(test, Source::Folder { path: dir.path().join("test") });
-        let classes = folder(&[("cat/1.png", b"x"), ("train/1.png", b"x")]);
-        assert_eq!(detect(classes.path()).unwrap(), Source::Folder { path: classes.path().to_owned() });
-        assert!(Source::detect(&format!("{}:test", classes.path().display())).is_err());
+    fn folders_of_images_with_any_part() {
+        let dir = folder(&[("train/a/1.png", b"x"), ("test/a/1.png", b"x")]);
+        let path = dir.path().to_owned();
+        assert_eq!(detect(&path).unwrap(), Source::Folder { path: path.clone(), split: None });
+        let test = Source::detect(&format!("{}:Testing", path.display())).unwrap();
+        assert_eq!(test, Source::Folder { path: path.clone(), split: Some(Split::Test) });
+        assert_eq!(Source::detect(&test.to_string()).unwrap(), test);
+        let error = Source::detect(&format!("{}:tset", path.display())).unwrap_err().to_string();
+        assert!(error.contains("no part is called \"tset\""), "{error}");
+    }
+
+    #[test]
+    fn what_has_no_parts_says_so() {
+        let dir = folder(&[("a-idx3-ubyte", IDX3), ("x.bin", &[0; 3073])]);
+        for name in ["a-idx3-ubyte", "x.bin"] {
+            for part in Split::ALL {
+                let error =
+                    Source::detect(&format!("{}:{part}", dir.path().join(name).display())).unwrap_err();
+                assert!(matches!(error, DatasetError::NoPart { .. }), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_containers_say_what_to_do() {
+        let dir = folder(&[("a.7z", b"7z\xbc\xaf\x27\x1c\0\x04"), ("a.h5", b"\x89HDF\r\n\x1a\n")]);
+        for (name, reason) in [("a.7z", "a 7z archive; unpack it"), ("a.h5", "HDF5")] {
+            let error = detect(&dir.path().join(name)).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
     #[test]

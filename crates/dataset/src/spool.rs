@@ -1,50 +1,98 @@
-//! Where decoded images are collected: memory up to a limit, then a cache file that the next start can use.
+//! Where decoded images are collected: memory up to a limit, then a file that the next start can use.
 //!
-//! The file is a header of 128 bytes, the pixels of all items, then one u32 label an item when there are
-//! labels. Its key is the SHA-256 of everything that decides the content.
+//! No place to write is no reason to stop: without a cache folder a temporary file takes the pixels, without that
+//! memory, and when they do not fit there they are decoded again whenever they are needed.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::DatasetError;
-use crate::items::Items;
-use crate::store::{Store, StoreFile};
 use files::PendingFile;
 
-const MAGIC: &[u8; 16] = b"ddpm pixels v1\r\n";
-const HEADER: usize = 128;
+use crate::cache::{self, HEADER, cache_path};
+use crate::error::DatasetError;
+use crate::items::Items;
+use crate::memory;
+use crate::options::OpenOptions;
+use crate::scan::Entry;
+use crate::store::{Decoder, Store, StoreFile, checksum};
+
+/// Where pixels beyond the limit of memory go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refuge {
+    /// A file that stays for the next start.
+    Cache(PathBuf),
+    /// A file without a name, for this set only.
+    Temporary(PathBuf),
+    /// Memory after all.
+    Memory,
+    /// Nowhere: the images are decoded again.
+    Images,
+}
+
+impl Refuge {
+    /// All there are for `expected` bytes, in the order to try them. The last one writes nothing.
+    pub(crate) fn all(cache: Option<&Path>, key: &[u8; 32], expected: u64) -> Vec<Self> {
+        let cache = cache.map(|folder| Self::Cache(cache_path(folder, key)));
+        let last = match memory::available() {
+            // Training needs memory, too.
+            Some(available) if expected <= available / 2 => Self::Memory,
+            _ => Self::Images,
+        };
+        let temporary = Self::Temporary(std::env::temp_dir().join("ddpm-pixels"));
+        cache.into_iter().chain([temporary, last]).collect()
+    }
+
+    /// What happens to the decoded images there.
+    pub(crate) fn told(&self) -> &'static str {
+        match self {
+            Self::Cache(_) => "go to the cache",
+            Self::Temporary(_) => "go to a temporary file instead, and are decoded anew at the next start",
+            Self::Memory => "stay in memory instead, and are decoded anew at the next start",
+            Self::Images => "are not kept: each is decoded whenever it is needed, which is slower",
+        }
+    }
+}
+
+/// A file of pixels that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {source}", path.display())]
+pub(crate) struct SpoolError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl SpoolError {
+    fn at(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        |source| Self { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn into_error(self) -> DatasetError {
+        DatasetError::io(&self.path, "write", self.source)
+    }
+}
 
 /// Collects items of one height and width. Starts with one channel, and turns to three at the first item
 /// that has colour, unless the number is fixed.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    key: [u8; 32],
-    cache: Option<PathBuf>,
+    refuge: Refuge,
     memory_limit: u64,
+    /// Height times width.
+    area: usize,
     channels: usize,
+    /// Pixels in memory; empty once there is a file.
     pixels: Vec<u8>,
     spool: Option<Spool>,
-}
-
-/// The file that took over from memory.
-#[derive(Debug)]
-struct Spool {
-    pending: PendingFile,
-    path: PathBuf,
-    writer: BufWriter<File>,
+    /// Whether the pixels were more than the memory takes, and are not kept.
+    dropped: bool,
 }
 
 impl Sink {
-    /// `cache` is where a file may stay under its key.
-    pub(crate) fn new(
-        key: [u8; 32],
-        cache: Option<&Path>,
-        memory_limit: u64,
-        channels: Option<usize>,
-    ) -> Self {
-        let cache = cache.map(|folder| cache_path(folder, &key));
-        Self { key, cache, memory_limit, channels: channels.unwrap_or(1), pixels: Vec::new(), spool: None }
+    /// For items of `area` pixels.
+    pub(crate) fn new(refuge: Refuge, memory_limit: u64, area: usize, channels: Option<usize>) -> Self {
+        let channels = channels.unwrap_or(1);
+        Self { refuge, memory_limit, area, channels, pixels: Vec::new(), spool: None, dropped: false }
     }
 
     pub(crate) fn channels(&self) -> usize {
@@ -52,175 +100,146 @@ impl Sink {
     }
 
     /// Appends an item of [`Sink::channels`] channels.
-    pub(crate) fn push(&mut self, item: &[u8]) -> Result<(), DatasetError> {
+    pub(crate) fn push(&mut self, item: &[u8]) -> Result<(), SpoolError> {
         if let Some(spool) = &mut self.spool {
-            return spool.write(item);
+            return spool.push(item);
         }
-        if (self.pixels.len() + item.len()) as u64 > self.memory_limit {
-            let mut spool = Spool::create(self.cache.as_deref())?;
-            spool.write(&std::mem::take(&mut self.pixels))?;
-            spool.write(item)?;
-            self.spool = Some(spool);
-        } else {
+        if self.dropped {
+            return Ok(());
+        }
+        if (self.pixels.len() + item.len()) as u64 <= self.memory_limit || self.refuge == Refuge::Memory {
             self.pixels.extend_from_slice(item);
+            return Ok(());
         }
+        let pixels = std::mem::take(&mut self.pixels);
+        let (path, kept) = match &self.refuge {
+            Refuge::Cache(path) => (path, true),
+            Refuge::Temporary(path) => (path, false),
+            Refuge::Memory | Refuge::Images => {
+                self.dropped = true;
+                return Ok(());
+            }
+        };
+        let mut spool = Spool::create(path, kept)?;
+        for earlier in pixels.chunks(self.area * self.channels) {
+            spool.push(earlier)?;
+        }
+        spool.push(item)?;
+        self.spool = Some(spool);
         Ok(())
     }
 
     /// Repeats every grey value so far three times.
-    pub(crate) fn turn_to_colour(&mut self) -> Result<(), DatasetError> {
-        let grey = Self { channels: 3, pixels: Vec::new(), spool: None, cache: self.cache.clone(), ..*self };
-        let grey = std::mem::replace(self, grey);
-        for part in grey.pixels.chunks(1 << 16) {
-            self.push(&part.iter().flat_map(|&v| [v; 3]).collect::<Vec<_>>())?;
+    pub(crate) fn turn_to_colour(&mut self) -> Result<(), SpoolError> {
+        let colour =
+            Self { channels: 3, pixels: Vec::new(), spool: None, refuge: self.refuge.clone(), ..*self };
+        let grey = std::mem::replace(self, colour);
+        let mut push = |item: &[u8]| self.push(&item.iter().flat_map(|&v| [v; 3]).collect::<Vec<_>>());
+        for item in grey.pixels.chunks(grey.area) {
+            push(item)?;
         }
         if let Some(spool) = grey.spool {
-            let (mut file, path) = spool.into_reader()?;
-            let mut part = vec![0; 1 << 16];
-            loop {
-                match file.read(&mut part).map_err(|e| DatasetError::io(&path, "read", e))? {
-                    0 => break,
-                    n => self.push(&part[..n].iter().flat_map(|&v| [v; 3]).collect::<Vec<_>>())?,
-                }
+            let mut item = vec![0; grey.area];
+            let path = spool.path.clone();
+            let (mut file, count) = spool.into_reader()?;
+            for _ in 0..count {
+                file.read_exact(&mut item).map_err(SpoolError::at(&path))?;
+                push(&item)?;
             }
         }
         Ok(())
     }
 
-    /// The items, with what only the caller knows about them; a file is kept when there is a cache folder.
-    pub(crate) fn finish(mut self, mut items: Items) -> Result<Items, DatasetError> {
+    /// The items, with what only the caller knows about them; `entries` are the images they were decoded from.
+    pub(crate) fn finish(
+        mut self,
+        mut items: Items,
+        key: &[u8; 32],
+        entries: Vec<Entry>,
+        options: &OpenOptions,
+    ) -> Result<Items, SpoolError> {
         items.channels = self.channels;
         items.store = match self.spool.take() {
+            Some(spool) => Store::File(spool.finish(key, &items)?),
+            None if self.dropped => {
+                Store::Images(Decoder::new(entries, (items.height, items.width, items.channels), options))
+            }
             None => Store::Memory(self.pixels),
-            Some(spool) => Store::File(spool.finish(&self.key, &items, self.cache.is_some())?),
         };
         Ok(items)
     }
 }
 
+/// The file that took over from memory.
+#[derive(Debug)]
+struct Spool {
+    pending: PendingFile,
+    path: PathBuf,
+    kept: bool,
+    writer: BufWriter<File>,
+    checksums: Vec<u32>,
+}
+
 impl Spool {
-    fn create(cache: Option<&Path>) -> Result<Self, DatasetError> {
-        let path = match cache {
-            Some(path) => {
-                let folder = path.parent().unwrap_or(Path::new("."));
-                std::fs::create_dir_all(folder).map_err(|e| DatasetError::io(folder, "create", e))?;
-                path.to_owned()
-            }
-            None => std::env::temp_dir().join("ddpm-pixels"),
-        };
+    fn create(path: &Path, kept: bool) -> Result<Self, SpoolError> {
+        let wrong = SpoolError::at(path);
         tracing::info!(path = %path.display(), "decoded images go to a file");
-        let wrong = |e| DatasetError::io(&path, "write", e);
-        let pending = PendingFile::create(&path).map_err(wrong)?;
-        let writer = BufWriter::with_capacity(1 << 20, pending.reopen().map_err(wrong)?);
-        let mut spool = Self { writer, pending, path };
-        spool.write(&[0; HEADER])?;
-        Ok(spool)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), DatasetError> {
-        self.writer.write_all(bytes).map_err(|e| DatasetError::io(&self.path, "write", e))
-    }
-
-    fn into_reader(mut self) -> Result<(impl Read, PathBuf), DatasetError> {
-        let at_pixels = self.writer.flush().and_then(|()| self.writer.seek(SeekFrom::Start(HEADER as u64)));
-        at_pixels.map_err(|e| DatasetError::io(&self.path, "write", e))?;
-        let file = self.pending.reopen().map_err(|e| DatasetError::io(&self.path, "write", e))?;
-        Ok((KeptAlive { file, _pending: self.pending }, self.path))
-    }
-
-    fn finish(mut self, key: &[u8; 32], items: &Items, keep: bool) -> Result<StoreFile, DatasetError> {
-        for label in items.labels.iter().flatten() {
-            self.write(&label.to_le_bytes())?;
-        }
-        let header = header(key, items);
-        let written = self.writer.seek(SeekFrom::Start(0)).and_then(|_| self.writer.write_all(&header));
-        written.and_then(|()| self.writer.flush()).map_err(|e| DatasetError::io(&self.path, "write", e))?;
-        let wrong = |e| DatasetError::io(&self.path, "write", e);
-        let file = self.pending.reopen().map_err(wrong)?;
-        let unkept = if keep {
-            self.pending.commit().map_err(wrong)?;
-            None
+        let pending = if kept {
+            std::fs::create_dir_all(files::parent(path)).map_err(&wrong)?;
+            cache::create_locked(path).map_err(&wrong)?
         } else {
-            self.pending.forget_name();
-            Some(self.pending)
+            let mut pending = PendingFile::create(path).map_err(&wrong)?;
+            // Whatever ends this process, nothing is left of it.
+            pending.forget_name();
+            pending
         };
-        Ok(StoreFile { file, path: self.path, offset: HEADER as u64, _unkept: unkept })
+        let mut writer = BufWriter::with_capacity(1 << 20, pending.reopen().map_err(&wrong)?);
+        writer.write_all(&[0; HEADER]).map_err(&wrong)?;
+        Ok(Self { writer, pending, path: path.to_owned(), kept, checksums: Vec::new() })
+    }
+
+    /// Appends one item.
+    fn push(&mut self, item: &[u8]) -> Result<(), SpoolError> {
+        self.checksums.push(checksum(item));
+        self.writer.write_all(item).map_err(SpoolError::at(&self.path))
+    }
+
+    /// The items from the first on, and how many there are.
+    fn into_reader(mut self) -> Result<(impl Read, usize), SpoolError> {
+        let at_pixels = self.writer.flush().and_then(|()| self.writer.seek(SeekFrom::Start(HEADER as u64)));
+        let file = at_pixels.and_then(|_| self.pending.reopen()).map_err(SpoolError::at(&self.path))?;
+        let reader = KeptAlive { file: io::BufReader::with_capacity(1 << 20, file), _pending: self.pending };
+        Ok((reader, self.checksums.len()))
+    }
+
+    fn finish(mut self, key: &[u8; 32], items: &Items) -> Result<StoreFile, SpoolError> {
+        let wrong = SpoolError::at(&self.path);
+        let tail = cache::tail(items.labels.as_deref(), &self.checksums);
+        let header = cache::header(key, items, &tail);
+        let written = self.writer.write_all(&tail).and_then(|()| self.writer.seek(SeekFrom::Start(0)));
+        let written = written.and_then(|_| self.writer.write_all(&header)).and_then(|()| self.writer.flush());
+        written.map_err(&wrong)?;
+        let file = self.pending.reopen().map_err(&wrong)?;
+        let mut unkept = None;
+        if !self.kept {
+            unkept = Some(self.pending);
+        } else if let Err(error) = self.pending.commit() {
+            // The pixels are there, and the open file reads them; only the next start has to decode again.
+            tracing::warn!("{}: the decoded images are not kept for the next start", wrong(error));
+        }
+        let checksums = self.checksums;
+        Ok(StoreFile { file, path: self.path.clone(), offset: HEADER as u64, checksums, _unkept: unkept })
     }
 }
 
 /// Reads from a file that lives as long as this.
 struct KeptAlive {
-    file: File,
+    file: io::BufReader<File>,
     _pending: PendingFile,
 }
 
 impl Read for KeptAlive {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.file.read(out)
     }
-}
-
-/// The items of an earlier start, when the cache has them whole under this key; `like` tells what the folder
-/// says about them.
-pub(crate) fn open_cached(cache: &Path, key: &[u8; 32], like: &Items) -> Option<Items> {
-    let path = cache_path(cache, key);
-    let mut file = File::open(&path).ok()?;
-    let length = file.metadata().ok()?.len();
-    let mut found = [0; HEADER];
-    file.read_exact(&mut found).ok()?;
-    let number = |place: usize| {
-        let at = 48 + 8 * place;
-        found[at..at + 8].try_into().ok().map(u64::from_le_bytes).and_then(|n| usize::try_from(n).ok())
-    };
-    let (count, height, width, channels) = (number(0)?, number(1)?, number(2)?, number(3)?);
-    let skipped = number(4)?;
-    let pixels =
-        crate::limits::checked_product(&[count as u64, height as u64, width as u64, channels as u64])?;
-    let labelled = !like.class_names.is_empty();
-    let label_bytes = if labelled { count.checked_mul(4)? } else { 0 };
-    let expected = HEADER.checked_add(pixels)?.checked_add(label_bytes)?;
-    if count == 0
-        || height == 0
-        || width == 0
-        || !(channels == 1 || channels == 3)
-        || length != expected as u64
-    {
-        return None;
-    }
-    let labels = if labelled {
-        file.seek(SeekFrom::Start((HEADER + pixels) as u64)).ok()?;
-        let mut bytes = vec![0; label_bytes];
-        file.read_exact(&mut bytes).ok()?;
-        let labels: Vec<u32> =
-            bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        let in_range = labels.iter().all(|&label| (label as usize) < like.class_names.len());
-        in_range.then_some(labels).map(Some)?
-    } else {
-        None
-    };
-    let store = Store::File(StoreFile { file, path, offset: HEADER as u64, _unkept: None });
-    let class_names = like.class_names.clone();
-    let items = Items { store, count, height, width, channels, labels, class_names, skipped };
-    // The magic and the key come last in the check because they cover every number above.
-    (found == header(key, &items)).then_some(items)
-}
-
-fn header(key: &[u8; 32], items: &Items) -> [u8; HEADER] {
-    let mut header = [0; HEADER];
-    header[..16].copy_from_slice(MAGIC);
-    header[16..48].copy_from_slice(key);
-    let numbers = [items.count, items.height, items.width, items.channels, items.skipped];
-    for (place, number) in header[48..].chunks_exact_mut(8).zip(numbers) {
-        place.copy_from_slice(&(number as u64).to_le_bytes());
-    }
-    header
-}
-
-fn cache_path(folder: &Path, key: &[u8; 32]) -> PathBuf {
-    folder.join(format!("pixels-{}.bin", hex(&key[..16])))
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

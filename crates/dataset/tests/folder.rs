@@ -29,7 +29,7 @@ fn classes(count: usize, channels: usize) -> TempDir {
 }
 
 fn open(folder: &Path, options: &OpenOptions) -> Result<Dataset, DatasetError> {
-    Dataset::open(&Source::Folder { path: folder.to_owned() }, options)
+    Dataset::open(&Source::Folder { path: folder.to_owned(), split: None }, options)
 }
 
 fn fail(folder: &Path, options: &OpenOptions) -> String {
@@ -193,17 +193,133 @@ fn a_damaged_cache_file_is_made_anew() {
     let fingerprint = open(folder.path(), &options).unwrap().fingerprint().unwrap();
     let file = fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
     let good = fs::read(&file).unwrap();
+    // Labels and checksums are at the end, six each.
     let mut bad_label = good.clone();
-    *bad_label.last_mut().unwrap() = 9;
+    bad_label[good.len() - 25] = 9;
+    let mut bad_pixel = good.clone();
+    bad_pixel[128 + 48 + 7] ^= 1;
+    let mut bad_checksum = good.clone();
+    bad_checksum[good.len() - 1] ^= 1;
     let mut bad_count = good.clone();
     bad_count[48..56].copy_from_slice(&u64::MAX.to_le_bytes());
     let mut bad_key = good.clone();
     bad_key[20] ^= 1;
-    for damaged in [&good[..good.len() - 1], &good[..50], &[], &bad_label, &bad_count, &bad_key] {
+    for damaged in [
+        &good[..good.len() - 1],
+        &good[..50],
+        &[],
+        &bad_label,
+        &bad_count,
+        &bad_key,
+        &bad_pixel,
+        &bad_checksum,
+    ] {
         fs::write(&file, damaged).unwrap();
         assert_eq!(open(folder.path(), &options).unwrap().fingerprint().unwrap(), fingerprint);
         assert_eq!(fs::read(&file).unwrap(), good);
     }
+}
+
+/// A byte that changes while a set is in use is an error of the image it belongs to, and of no other.
+#[test]
+fn a_changed_byte_of_an_open_cache_is_not_trained_on() {
+    let folder = classes(3, 1);
+    let cache = tempfile::tempdir().unwrap();
+    let cache_dir = Some(cache.path().to_owned());
+    let options = OpenOptions { memory_limit: 0, cache_dir, ..OpenOptions::default() };
+    let set = open(folder.path(), &options).unwrap();
+    let file = fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[128 + 2 * 48] ^= 4;
+    // In place: the set reads the same file.
+    std::io::Write::write_all(&mut File::options().write(true).open(&file).unwrap(), &bytes).unwrap();
+    for index in 0..6 {
+        match set.image(index) {
+            Ok(pixels) => assert_eq!(pixels, image(8, 6, 1, index)),
+            Err(error) => {
+                assert!(index == 2 && error.to_string().contains("others in image 2"), "{index}: {error}");
+            }
+        }
+    }
+    assert!(set.image(2).is_err() && set.fingerprint().is_err());
+    assert_eq!(open(folder.path(), &options).unwrap().image(2).unwrap(), image(8, 6, 1, 2));
+}
+
+/// A cache folder that is a file cannot be written by anyone.
+#[test]
+fn a_cache_that_cannot_be_written_is_done_without() {
+    let folder = classes(3, 3);
+    let file = folder.path().join("bird/00.png");
+    let in_memory = open(folder.path(), &OpenOptions::default()).unwrap();
+    for cache_dir in [file.join("cache"), file.clone()] {
+        for memory_limit in [0, 200] {
+            let cache_dir = Some(cache_dir.clone());
+            let options = OpenOptions { memory_limit, cache_dir, ..OpenOptions::default() };
+            let set = open(folder.path(), &options).unwrap();
+            assert_eq!(set.fingerprint().unwrap(), in_memory.fingerprint().unwrap());
+            assert_eq!((set.label(5), set.class_names()), (Some(1), in_memory.class_names()));
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_in_the_cache_is_removed() {
+    let folder = classes(2, 1);
+    let cache = tempfile::tempdir().unwrap();
+    let left = cache.path().join(".pixels-0123.bin.4711-0.tmp");
+    fs::write(&left, vec![0; 1000]).unwrap();
+    let cache_dir = Some(cache.path().to_owned());
+    let options = OpenOptions { memory_limit: 0, cache_dir, ..OpenOptions::default() };
+    open(folder.path(), &options).unwrap();
+    assert!(!left.exists());
+    assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 1);
+}
+
+/// The first one is the broken one: every broken image is listed, or every sound one is taken.
+#[test]
+fn a_broken_first_image_is_like_any_other() {
+    let folder = classes(3, 1);
+    fs::write(folder.path().join("bird/00.png"), "").unwrap();
+    fs::write(folder.path().join("cat/02.png"), "x").unwrap();
+    let error = fail(folder.path(), &OpenOptions::default());
+    assert!(error.contains("2 of 6 images") && error.contains("cat/02.png"), "{error}");
+    let set = open(folder.path(), &OpenOptions { on_bad: OnBad::Skip, ..OpenOptions::default() }).unwrap();
+    assert_eq!((set.len(), set.skipped(), set.label(0)), (4, 2, Some(0)));
+}
+
+#[test]
+fn an_archive_is_read_as_the_folder_it_holds() {
+    use zip::write::FileOptions;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, root) = (folder.path().join("photos.zip"), folder.path().join("photos"));
+    let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
+    for (n, name) in ["train/cat/1.png", "train/dog/2.png", "val/dog/3.png"].into_iter().enumerate() {
+        fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+        save_png(&root.join(name), image(8, 6, 3, n).view()).unwrap();
+        zip.start_file(name, FileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, &fs::read(root.join(name)).unwrap()).unwrap();
+    }
+    zip.start_file("notes.txt", FileOptions::default()).unwrap();
+    zip.finish().unwrap();
+    for part in ["", ":train", ":val"] {
+        let [packed, plain] = [&path, &root].map(|path| {
+            let source = Source::detect(&format!("{}{part}", path.display())).unwrap();
+            Dataset::open(&source, &OpenOptions::default()).unwrap()
+        });
+        assert_eq!(packed.fingerprint().unwrap(), plain.fingerprint().unwrap(), "{part}");
+        assert_eq!((packed.class_names(), packed.notes()), (plain.class_names(), plain.notes()));
+        assert_eq!(packed.len(), if part == ":val" { 1 } else { 2 });
+    }
+    let source = Source::detect(&format!("{}:test", path.display())).unwrap();
+    assert!(matches!(Dataset::open(&source, &OpenOptions::default()), Err(DatasetError::NoPart { .. })));
+
+    let text = folder.path().join("text.zip");
+    let mut zip = zip::ZipWriter::new(File::create(&text).unwrap());
+    zip.start_file("a.txt", FileOptions::default()).unwrap();
+    zip.finish().unwrap();
+    let source = Source::detect(text.to_str().unwrap()).unwrap();
+    let error = Dataset::open(&source, &OpenOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("1 other files; unpack the archive"), "{error}");
 }
 
 #[test]

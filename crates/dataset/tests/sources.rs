@@ -66,8 +66,13 @@ fn mnist_folder_with_gzipped_files() {
     assert_eq!((0..4).map(|i| set.label(i)).collect::<Vec<_>>(), [Some(4), Some(0), Some(2), None]);
 
     gz("train-labels-idx1-ubyte.gz", &idx(&[2], &[4, 0]));
-    let error = open(folder.path().to_str().unwrap(), &OpenOptions::default()).unwrap_err();
+    let required = OpenOptions { labels_required: true, ..OpenOptions::default() };
+    let error = open(folder.path().to_str().unwrap(), &required).unwrap_err();
     assert!(matches!(error, DatasetError::LabelCount { expected: 3, got: 2, .. }), "{error}");
+    let without = open(folder.path().to_str().unwrap(), &OpenOptions::default()).unwrap();
+    assert_eq!((without.len(), without.classes(), without.label(0)), (3, 0, None));
+    let told = without.notes().iter().any(|note| note.contains("labels are not used"));
+    assert!(told, "{:?}", without.notes());
 }
 
 #[test]
@@ -103,6 +108,33 @@ fn numpy_files_with_and_without_labels() {
     let set = open(path.to_str().unwrap(), &OpenOptions::default()).unwrap();
     assert_eq!((set.shape(), set.classes(), set.label(0)), ((4, 4, 1), 0, None));
     assert!(set.image(1).unwrap().iter().all(|&v| v == 128));
+}
+
+#[test]
+fn ones_and_zeros_are_black_and_white_from_every_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mask-idx3-ubyte");
+    fs::write(&path, idx(&[2, 2, 2], &[0, 1, 1, 0, 1, 1, 0, 0])).unwrap();
+    let set = open(path.to_str().unwrap(), &OpenOptions::default()).unwrap();
+    assert_eq!(set.image(0).unwrap(), array![[[0_u8], [255]], [[255], [0]]]);
+    assert!(set.notes()[0].contains("1 as white"), "{:?}", set.notes());
+    // Pixels that the caller made are pixels.
+    let set = Dataset::from_array(Array4::from_elem((1, 1, 2, 1), 1), None).unwrap();
+    assert_eq!(set.image(0).unwrap(), array![[[1_u8], [1]]]);
+}
+
+#[test]
+fn a_trusted_file_may_unpack_to_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flat-idx3-ubyte.gz");
+    let mut encoder =
+        flate2::write::GzEncoder::new(fs::File::create(&path).unwrap(), flate2::Compression::fast());
+    encoder.write_all(&idx(&[320, 256, 256], &vec![7; 320 << 16])).unwrap();
+    encoder.finish().unwrap();
+    let error = open(path.to_str().unwrap(), &OpenOptions::default()).unwrap_err();
+    assert!(matches!(error, DatasetError::Inflates { needed: 20_971_520, .. }), "{error}");
+    let options = OpenOptions { unpacked_limit: Some(20 << 20), limit: Some(1), ..OpenOptions::default() };
+    assert_eq!(open(path.to_str().unwrap(), &options).unwrap().shape(), (256, 256, 1));
 }
 
 #[test]

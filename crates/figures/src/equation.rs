@@ -57,6 +57,10 @@ pub(crate) fn escape(text: &str) -> String {
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#39;"),
+            // What a terminal would obey, when the page is looked at there. HTML has no such characters.
+            other if other.is_control() && other != '\n' => {
+                html.push_str(&files::printable(&other.to_string()))
+            }
             other => html.push(other),
         }
     }

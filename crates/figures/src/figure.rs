@@ -75,7 +75,7 @@ impl Figure {
     /// [`FiguresError::Write`].
     pub fn save(&self, dir: &Path) -> Result<PathBuf, FiguresError> {
         let path = dir.join(self.name).with_extension("png");
-        FiguresError::writing(&path, files::write_atomic(&path, &self.png))?;
+        FiguresError::writing(&path, files::write_output(&path, &self.png))?;
         Ok(path)
     }
 }

@@ -70,7 +70,7 @@ impl Report<'_> {
     /// # Errors
     /// [`FiguresError::Write`].
     pub fn save(&self, path: &Path) -> Result<(), FiguresError> {
-        FiguresError::writing(path, files::write_atomic(path, self.html().as_bytes()))
+        FiguresError::writing(path, files::write_output(path, self.html().as_bytes()))
     }
 }
 

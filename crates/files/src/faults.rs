@@ -2,7 +2,8 @@
 //! passes can be made to abort it, or to find the disk full from there on. Without the feature a point is nothing.
 //!
 //! `DDPM_FAULT=POINT:N` aborts at the N-th passage of a point, from 1; `POINT:N:full` lets that passage and every later one
-//! of any point fail as a full disk does. `DDPM_FAULT=NAME:STEP` is for faults that are no point of writing, which the
+//! of any point fail as a full disk does; `POINT:N:unsupported` lets that passage and every later one of this point fail as
+//! on a file system that has no such operation. `DDPM_FAULT=NAME:STEP` is for faults that are no point of writing, which the
 //! program asks for by [`is_due`]. `DDPM_FAULT_LOG` names a file that gets a line a passage: the point, and the path.
 
 use std::io;
@@ -11,7 +12,7 @@ use std::path::Path;
 /// A passage of a point.
 ///
 /// # Errors
-/// `StorageFull` where that is asked for; never without the feature.
+/// `StorageFull` or `Unsupported` where that is asked for; never without the feature.
 pub fn pass(point: &str, path: &Path) -> io::Result<()> {
     on_demand::pass(point, path)
 }
@@ -49,7 +50,15 @@ mod on_demand {
     struct Asked {
         name: String,
         number: u64,
-        full: bool,
+        way: Way,
+    }
+
+    /// How a point fails.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Way {
+        Abort,
+        Full,
+        Unsupported,
     }
 
     static ASKED: LazyLock<Option<Asked>> = LazyLock::new(|| asked(&std::env::var("DDPM_FAULT").ok()?));
@@ -60,7 +69,12 @@ mod on_demand {
     fn asked(text: &str) -> Option<Asked> {
         let mut parts = text.split(':');
         let (name, number) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
-        Some(Asked { name, number, full: parts.next() == Some("full") })
+        let way = match parts.next() {
+            Some("full") => Way::Full,
+            Some("unsupported") => Way::Unsupported,
+            _ => Way::Abort,
+        };
+        Some(Asked { name, number, way })
     }
 
     pub(super) fn pass(point: &str, path: &Path) -> io::Result<()> {
@@ -73,11 +87,13 @@ mod on_demand {
         let (passages, full) = &mut *seen;
         let passage = passages.entry(point.to_owned()).or_insert(0);
         *passage += 1;
-        if let Some(asked) = ASKED.as_ref().filter(|asked| asked.name == point && asked.number == *passage) {
-            if !asked.full {
-                std::process::abort();
+        if let Some(asked) = ASKED.as_ref().filter(|asked| asked.name == point && asked.number <= *passage) {
+            match asked.way {
+                Way::Unsupported => return Err(io::ErrorKind::Unsupported.into()),
+                Way::Full => *full = true,
+                Way::Abort if asked.number == *passage => std::process::abort(),
+                Way::Abort => {}
             }
-            *full = true;
         }
         if *full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
@@ -92,10 +108,11 @@ mod on_demand {
 
         #[test]
         fn what_is_asked_for_is_read() {
-            let read = |text| asked(text).map(|a| (a.name, a.number, a.full));
-            assert_eq!(read("renamed:3"), Some(("renamed".to_owned(), 3, false)));
-            assert_eq!(read("renamed:3:full"), Some(("renamed".to_owned(), 3, true)));
-            assert_eq!(read("nan-loss:0"), Some(("nan-loss".to_owned(), 0, false)));
+            let read = |text| asked(text).map(|a| (a.name, a.number, a.way));
+            assert_eq!(read("renamed:3"), Some(("renamed".to_owned(), 3, Way::Abort)));
+            assert_eq!(read("renamed:3:full"), Some(("renamed".to_owned(), 3, Way::Full)));
+            assert_eq!(read("lock:1:unsupported"), Some(("lock".to_owned(), 1, Way::Unsupported)));
+            assert_eq!(read("nan-loss:0"), Some(("nan-loss".to_owned(), 0, Way::Abort)));
             assert_eq!(read("list"), None);
         }
 

@@ -1,38 +1,64 @@
 //! Files that are either the old one or the new one, whatever happens in between: everything is written
 //! to a temporary name in the same folder, synced, renamed, and the folder synced.
 //!
+//! A regular file is replaced and keeps its mode. What else has its name depends on whose folder it is.
+//! [`write_atomic`] is for folders of the program's own: it replaces a link and refuses pipes and devices.
+//! [`write_output`] is for what a user names: it follows links and writes to pipes and devices.
+//!
 //! ```no_run
 //! files::write_atomic("report.html".as_ref(), b"<html></html>")?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
 pub mod faults;
+mod home;
+mod identity;
 mod leftovers;
 mod pending;
+mod printable;
 mod regular;
+mod support;
+mod target;
+mod trial;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+pub use home::expand_home;
+pub use identity::Identity;
 pub use leftovers::remove_leftovers;
 pub use pending::PendingFile;
-pub use regular::open_regular;
+pub use printable::{printable, printable_line};
+pub use regular::{is_irregular, open_own, open_regular, read_regular};
+pub use support::{Support, is_unsupported, try_lock, try_sync_dir};
+pub use trial::{try_folder, try_output};
 
-/// Replaces `path` by `bytes`; a reader sees the old content or the new, never a part.
+/// Replaces `path` by `bytes`, in a folder of the program's own; a reader sees the old content or the new, never a part.
 ///
 /// # Errors
 /// Any error of the file system; the old file is then still there and no temporary file is left.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomic_with(path, |out| halves(out, path, bytes))
+}
+
+/// Writes an output to where a user wants it. A regular file is replaced as by [`write_atomic`], also behind a link; a
+/// pipe or a character device is written to. Missing folders are made.
+///
+/// # Errors
+/// Any error of the file system; an old file is then still there and no temporary file is left.
+pub fn write_output(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_output_with(path, |out| halves(out, path, bytes))
+}
+
+fn halves(out: &mut BufWriter<File>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (first, second) = bytes.split_at(bytes.len() / 2);
-    write_atomic_with(path, |out| {
-        out.write_all(first)?;
-        if cfg!(feature = "faults") {
-            out.flush()?;
-        }
-        faults::pass("half-written", path)?;
-        out.write_all(second)
-    })
+    out.write_all(first)?;
+    if cfg!(feature = "faults") {
+        out.flush()?;
+    }
+    faults::pass("half-written", path)?;
+    out.write_all(second)
 }
 
 /// [`write_atomic`] for content that is produced piece by piece.
@@ -44,20 +70,37 @@ pub fn write_atomic_with<F>(path: &Path, write: F) -> io::Result<()>
 where
     F: FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 {
-    let pending = PendingFile::create(path)?;
+    fill(PendingFile::create(path)?, write)
+}
+
+/// [`write_output`] for content that is produced piece by piece.
+///
+/// # Errors
+/// Any error of the file system or of `write`; an old file is then still there and no temporary file is left.
+pub fn write_output_with<F>(path: &Path, write: F) -> io::Result<()>
+where
+    F: FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+{
+    fill(PendingFile::create_output(path)?, write)
+}
+
+fn fill<F>(pending: PendingFile, write: F) -> io::Result<()>
+where
+    F: FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+{
     let mut out = BufWriter::new(pending.reopen()?);
     write(&mut out)?;
     out.flush()?;
     pending.commit()
 }
 
-/// Makes the entries of a folder (created, renamed, removed) survive a power loss.
+/// Makes the entries of a folder (created, renamed, removed) survive a power loss, where the file system can;
+/// [`try_sync_dir`] says whether it can.
 ///
 /// # Errors
 /// Any error of opening or syncing the folder.
 pub fn sync_dir(folder: &Path) -> io::Result<()> {
-    // Only Unix lets a folder be opened as a file; elsewhere the rename itself is all there is.
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    try_sync_dir(folder).map(|_| ())
 }
 
 /// The folder that holds `path`: `.` for a bare file name.

@@ -1,10 +1,16 @@
 //! A file under construction: it has its name when it is complete, and is gone when it is given up.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::env;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::faults;
+use crate::support::sync_file;
+use crate::target::{Target, keep, new_file, open_stream};
+
+/// Characters of a file's name in that of its temporary file: with all of them the longest names would be too long.
+const NAME_CHARS: usize = 48;
 
 /// A file beside its final place, hidden, removed when dropped unless it was committed.
 #[derive(Debug)]
@@ -12,33 +18,53 @@ pub struct PendingFile {
     file: File,
     temporary: PathBuf,
     path: PathBuf,
+    /// What is at `path` is written to and not replaced.
+    into_stream: bool,
     committed: bool,
 }
 
 impl PendingFile {
-    /// An empty file in the folder of `path`.
+    /// An empty file in the folder of `path`, for the program's own folders: a link at `path` will be replaced.
     ///
     /// # Errors
-    /// Any error of the file system; `InvalidInput` for a path that names no file.
+    /// Any error of the file system; `InvalidInput` for a path that names no file, or that names a pipe or a device.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let Some(name) = path.file_name() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
-        };
-        let name = name.to_string_lossy();
-        // Another process, or another thread of this one, may be writing the same file.
-        for attempt in 0..1000 {
-            let temporary = path.with_file_name(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
-            match OpenOptions::new().read(true).write(true).create_new(true).open(&temporary) {
-                Ok(file) => {
-                    let pending = Self { file, temporary, path: path.to_owned(), committed: false };
-                    faults::pass("created", path)?;
-                    return Ok(pending);
+        Self::of(Target::own(path)?)
+    }
+
+    /// An empty file for an output that a user has named. Links are followed, missing folders made. The file will keep
+    /// the mode and, where the system allows it, the owner of the one it replaces. A pipe or a character device is
+    /// written to by [`PendingFile::commit`], and the bytes wait in the system's folder for temporary files.
+    ///
+    /// # Errors
+    /// Any error of the file system; `InvalidInput` or `IsADirectory` for what is neither a file nor a pipe nor a
+    /// character device.
+    pub fn create_output(path: &Path) -> io::Result<Self> {
+        let target = Target::output(path)?;
+        if let Target::File { path, .. } = &target {
+            fs::create_dir_all(crate::parent(path))?;
+        }
+        Self::of(target)
+    }
+
+    fn of(target: Target) -> io::Result<Self> {
+        match target {
+            Target::File { path, before } => {
+                let (file, temporary) = temporary(&path, before.as_ref())?;
+                let pending = Self { file, temporary, path, into_stream: false, committed: false };
+                if let Some(before) = &before {
+                    keep(&pending.file, before)?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
+                faults::pass("created", &pending.path)?;
+                Ok(pending)
+            }
+            Target::Stream(path) => {
+                let (file, temporary) = temporary(&env::temp_dir().join("ddpm-output"), None)?;
+                let mut pending = Self { file, temporary, path, into_stream: true, committed: false };
+                pending.forget_name();
+                Ok(pending)
             }
         }
-        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     /// A second handle that shares the position.
@@ -56,18 +82,24 @@ impl PendingFile {
         self.committed = fs::remove_file(&self.temporary).is_ok();
     }
 
-    /// Syncs the content, renames the file to its final name, and syncs the folder.
+    /// Syncs the content, renames the file to its final name, and syncs the folder. Into a pipe or a device it copies
+    /// the content.
     ///
     /// # Errors
     /// Those of the file system; what was at the final name before is then still there.
     pub fn commit(mut self) -> io::Result<()> {
-        faults::pass("written", &self.path)?;
-        self.file.sync_all()?;
-        faults::pass("synced", &self.path)?;
-        fs::rename(&self.temporary, &self.path)?;
+        if self.into_stream {
+            self.file.rewind()?;
+            return io::copy(&mut self.file, &mut open_stream(&self.path)?).map(drop);
+        }
+        let path = &self.path;
+        faults::pass("written", path)?;
+        sync_file(&self.file, path)?;
+        faults::pass("synced", path)?;
+        fs::rename(&self.temporary, path)?;
         self.committed = true;
-        faults::pass("renamed", &self.path)?;
-        crate::sync_dir(crate::parent(&self.path))
+        faults::pass("renamed", path)?;
+        crate::sync_dir(crate::parent(path))
     }
 }
 
@@ -78,4 +110,20 @@ impl Drop for PendingFile {
             let _ = fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// A new file beside `path`, hidden, and its name `.NAME.PROCESS-ATTEMPT.tmp`.
+pub(crate) fn temporary(path: &Path, before: Option<&Metadata>) -> io::Result<(File, PathBuf)> {
+    let name: String =
+        path.file_name().unwrap_or_default().to_string_lossy().chars().take(NAME_CHARS).collect();
+    // Another process, or another thread of this one, may be writing the same file.
+    for attempt in 0..1000 {
+        let temporary = path.with_file_name(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
+        match new_file(before).open(&temporary) {
+            Ok(file) => return Ok((file, temporary)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }

@@ -1,7 +1,7 @@
 //! Safetensors files to tensors. Names, shapes and element types are compared first, all of them; only
 //! when all fit is anything copied, so that a model is never half overwritten.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use tch::{Kind, Tensor, no_grad_guard};
@@ -54,8 +54,22 @@ pub fn read_for(path: &Path, targets: &[Named]) -> Result<Vec<Named>, TensorIoEr
     let file = TensorFile::open(path)?;
     let sources = file.header().tensors.iter();
     let found = sources.map(|(name, info)| Ok((name.as_str(), (shape_of(info), kind_of(info.dtype)?))));
-    compare(path, &found.collect::<Result<_, TensorIoError>>()?, targets)?;
+    compare(path, &found.collect::<Result<_, TensorIoError>>()?, wanted(targets))?;
     tensors(file)
+}
+
+/// Checks that a file holds exactly f32 tensors of these names and shapes. Its header is enough, and the tensors need not
+/// exist: a file is refused before anything is made for it.
+///
+/// # Errors
+/// As [`load_into`].
+pub fn check_header(path: &Path, parameters: &[(String, Vec<usize>)]) -> Result<(), TensorIoError> {
+    let file = TensorFile::open(path)?;
+    let sources = file.header().tensors.iter();
+    let found = sources.map(|(name, info)| Ok((name.as_str(), (shape_of(info), kind_of(info.dtype)?))));
+    let shape = |shape: &Vec<usize>| shape.iter().map(|&n| n as i64).collect();
+    let wanted = parameters.iter().map(|(name, of)| (name.as_str(), shape(of), Kind::Float));
+    compare(path, &found.collect::<Result<_, TensorIoError>>()?, wanted.collect())
 }
 
 /// Copies `sources` into the `targets` of the same names. `path` is for the error message.
@@ -64,7 +78,7 @@ pub fn read_for(path: &Path, targets: &[Named]) -> Result<Vec<Named>, TensorIoEr
 /// [`TensorIoError::Mismatch`] as for [`load_into`]; `targets` are then as they were.
 pub fn copy_into(path: &Path, sources: &[Named], targets: &[Named]) -> Result<(), TensorIoError> {
     let found = sources.iter().map(|(name, source)| (name.as_str(), (source.size(), source.kind())));
-    compare(path, &found.collect(), targets)?;
+    compare(path, &found.collect(), wanted(targets))?;
 
     let by_name: HashMap<&str, &Tensor> =
         sources.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
@@ -78,14 +92,20 @@ pub fn copy_into(path: &Path, sources: &[Named], targets: &[Named]) -> Result<()
 /// Shape and element type of each tensor of a file.
 type Found<'a> = BTreeMap<&'a str, (Vec<i64>, Kind)>;
 
+/// Name, shape and element type of each wanted tensor, in order.
+type Wanted<'a> = Vec<(&'a str, Vec<i64>, Kind)>;
+
+fn wanted(targets: &[Named]) -> Wanted<'_> {
+    targets.iter().map(|(name, tensor)| (name.as_str(), tensor.size(), tensor.kind())).collect()
+}
+
 /// Refuses what is not exactly the wanted tensors, with every difference.
-fn compare(path: &Path, found: &Found<'_>, targets: &[Named]) -> Result<(), TensorIoError> {
-    let wanted: HashMap<&str, &Tensor> =
-        targets.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    let unexpected = found.keys().filter(|name| !wanted.contains_key(*name));
-    let mismatches: Vec<Mismatch> = targets
-        .iter()
-        .filter_map(|(name, target)| difference(name, target, found.get(name.as_str())))
+fn compare(path: &Path, found: &Found<'_>, wanted: Wanted<'_>) -> Result<(), TensorIoError> {
+    let names: HashSet<&str> = wanted.iter().map(|(name, ..)| *name).collect();
+    let unexpected = found.keys().filter(|name| !names.contains(*name));
+    let mismatches: Vec<Mismatch> = wanted
+        .into_iter()
+        .filter_map(|(name, shape, kind)| difference(name, (shape, kind), found.get(name)))
         .chain(unexpected.map(|name| Mismatch::Unexpected { name: (*name).to_owned() }))
         .collect();
     if mismatches.is_empty() {
@@ -95,15 +115,15 @@ fn compare(path: &Path, found: &Found<'_>, targets: &[Named]) -> Result<(), Tens
     }
 }
 
-fn difference(name: &str, target: &Tensor, found: Option<&(Vec<i64>, Kind)>) -> Option<Mismatch> {
-    let name = name.to_owned();
+fn difference(name: &str, wanted: (Vec<i64>, Kind), found: Option<&(Vec<i64>, Kind)>) -> Option<Mismatch> {
+    let (name, (expected, expected_kind)) = (name.to_owned(), wanted);
     let Some((shape, kind)) = found else { return Some(Mismatch::Missing { name }) };
-    if *shape != target.size() {
-        return Some(Mismatch::Shape { name, expected: target.size(), found: shape.clone() });
+    if *shape != expected {
+        return Some(Mismatch::Shape { name, expected, found: shape.clone() });
     }
-    (*kind != target.kind()).then(|| Mismatch::Dtype {
+    (*kind != expected_kind).then(|| Mismatch::Dtype {
         name,
-        expected: format!("{:?}", target.kind()),
+        expected: format!("{expected_kind:?}"),
         found: format!("{kind:?}"),
     })
 }

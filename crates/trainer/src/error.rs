@@ -84,6 +84,26 @@ pub enum TrainerError {
         /// ` (pid 123)`, or empty when unknown.
         holder: String,
     },
+    /// The run folder is not the one that was locked any more.
+    #[error(
+        "{}: the run folder was removed or replaced while this process trained in it; it has written nothing since: start \
+         again with another --run",
+        path.display()
+    )]
+    Replaced {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// Something in the run folder leads out of it.
+    #[error(
+        "{}: expected a file or folder of the run, found a link; put what it leads to in its place, or link the whole run \
+         folder instead",
+        path.display()
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {

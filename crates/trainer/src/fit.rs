@@ -17,6 +17,9 @@ use crate::recovery::{MAX_IN_A_ROW, MAX_ROLLBACKS};
 use crate::run_folder::RunFolder;
 use crate::step::{Batch, Model, StepReport, Trainer};
 
+/// Damaged checkpoints that are named when they are passed over.
+const REFUSED_SHOWN: usize = 3;
+
 /// Follows a run: progress bars, event files, sample grids.
 pub trait Observer {
     /// After every step; `done` counts from 1.
@@ -40,6 +43,13 @@ pub trait Observer {
     /// draws them when it goes on.
     fn has_samples(&self, _done: u64) -> bool {
         true
+    }
+    /// When the trainer has gone back to the checkpoint of a step: what was reported of later steps does not hold.
+    ///
+    /// # Errors
+    /// Whatever stops the run.
+    fn on_rollback(&mut self, _to: u64) -> Result<(), BoxError> {
+        Ok(())
     }
     /// After a checkpoint.
     fn on_checkpoint(&mut self, _path: &Path) {}
@@ -74,35 +84,68 @@ pub struct Fit<'a> {
 }
 
 impl Fit<'_> {
-    /// Puts the trainer at the newest checkpoint that verifies, if there is one; returns the sums of its
-    /// interval. Log lines after it are dropped. Damaged checkpoints are passed over with a warning, and
-    /// renamed to `damaged-step-N`.
+    /// The newest checkpoint that verifies, if there is one. Nothing is changed but the leftovers of killed processes.
     ///
     /// # Errors
-    /// [`TrainerError::Checkpoint`] when there are checkpoints and none verifies: a run is never started over
-    /// on top of them. [`TrainerError`] when the checkpoint does not fit the trainer.
-    pub fn resume(&self, trainer: &mut Trainer) -> Result<Option<Interval>, TrainerError> {
+    /// [`TrainerError::Checkpoint`] when there are checkpoints and none verifies: a run is never started over on top of
+    /// them. The same when one that may be sound cannot be read.
+    pub fn newest(&self) -> Result<Option<Checkpoint>, TrainerError> {
+        self.folder.check()?;
         let checkpoints = self.folder.checkpoints();
         checkpoints::remove_leftovers(&checkpoints)?;
         let (latest, refused) = checkpoints::latest(&checkpoints)?;
         let Some(latest) = latest else {
             let count = refused.len();
-            if let Some(newest) = refused.into_iter().next() {
-                let newest = Box::new(newest);
-                return Err(CheckpointError::NoneSound { path: checkpoints, count, newest }.into());
-            }
-            // It may have died after its first log line and before its first checkpoint.
-            self.folder.drop_records_after(0)?;
-            return Ok(None);
+            return match refused.into_iter().next() {
+                Some(newest) => {
+                    let newest = Box::new(newest);
+                    Err(CheckpointError::NoneSound { path: checkpoints, count, newest }.into())
+                }
+                None => Ok(None),
+            };
         };
-        for error in refused {
+        for error in refused.iter().take(REFUSED_SHOWN) {
             warn!("passing over a damaged checkpoint: {error}");
         }
-        let interval = Checkpoint::from(latest).restore(trainer)?;
-        checkpoints::set_aside_after(&checkpoints, trainer.steps_done())?;
-        self.folder.drop_records_after(trainer.steps_done())?;
-        info!(step = trainer.steps_done(), "resumed");
+        if refused.len() > REFUSED_SHOWN {
+            warn!("passing over {} more damaged checkpoints", refused.len() - REFUSED_SHOWN);
+        }
+        Ok(Some(latest.into()))
+    }
+
+    /// Puts the trainer at a checkpoint that [`Fit::newest`] has found, or leaves it at the beginning; returns the sums of
+    /// the checkpoint's interval. What was logged after it is dropped, and damaged checkpoints after it are renamed to
+    /// `damaged-step-N`.
+    ///
+    /// # Errors
+    /// [`TrainerError`] when the checkpoint does not fit the trainer.
+    pub fn restore(
+        &self,
+        trainer: &mut Trainer,
+        newest: Option<&Checkpoint>,
+    ) -> Result<Option<Interval>, TrainerError> {
+        let Some(newest) = newest else {
+            // It may have died after its first log line and before its first checkpoint.
+            self.folder.drop_records_after(0)?;
+            self.folder.drop_events_after(0)?;
+            return Ok(None);
+        };
+        let interval = newest.restore(trainer)?;
+        let step = trainer.steps_done();
+        checkpoints::set_aside_after(&self.folder.checkpoints(), step)?;
+        self.folder.drop_records_after(step)?;
+        self.folder.drop_events_after(step)?;
+        info!(step, "resumed");
         Ok(Some(interval))
+    }
+
+    /// [`Fit::newest`] and [`Fit::restore`].
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn resume(&self, trainer: &mut Trainer) -> Result<Option<Interval>, TrainerError> {
+        let newest = self.newest()?;
+        self.restore(trainer, newest.as_ref())
     }
 
     /// Trains until all steps are done or a stop is asked for. `batch` gives the images of a step: a
@@ -138,7 +181,10 @@ impl Fit<'_> {
             let report = match self.step(trainer, &mut interval, &mut queued, &mut batch, model)? {
                 Step::Done(report) => Some(report),
                 Step::PassedOver => None,
-                Step::WentBack => continue,
+                Step::WentBack => {
+                    observer.on_rollback(trainer.steps_done()).map_err(TrainerError::Caller)?;
+                    continue;
+                }
             };
             let done = trainer.steps_done();
             if let Some(report) = &report {
@@ -250,6 +296,7 @@ impl Fit<'_> {
         interval: &Interval,
         observer: &mut dyn Observer,
     ) -> Result<(), TrainerError> {
+        self.folder.check()?;
         let checkpoints = self.folder.checkpoints();
         let saved = Checkpoint::write(&checkpoints, trainer, interval, self.config)?;
         checkpoints::rotate(&checkpoints, trainer.config().keep_checkpoints, Some(saved.state.step))?;

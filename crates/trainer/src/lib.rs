@@ -23,6 +23,7 @@ mod parts;
 mod phase;
 mod recovery;
 mod run_folder;
+mod runs;
 mod step;
 mod tensorboard;
 
@@ -43,6 +44,7 @@ pub use memory::is_out_of_memory;
 pub use metrics::{Interval, LOSS_BUCKETS, Record};
 pub use phase::Phase;
 pub use recovery::Recovery;
-pub use run_folder::RunFolder;
+pub use run_folder::{Claim, RunFolder};
+pub use runs::{FoundRun, is_run, runs_newest_first};
 pub use step::{Batch, Model, StepReport, Trainer};
 pub use tensorboard::EventFile;

@@ -1,7 +1,7 @@
 //! What a run reports: one JSON object a logged step in `metrics.jsonl`.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -74,11 +74,17 @@ impl Interval {
     }
 }
 
+/// Bytes of a line: some hundred times what one has.
+const MAX_LINE: u64 = 64 << 10;
+
+/// Parts of the chain in a line: some times what one has, so that no line takes much more memory than it has bytes.
+const MAX_BUCKETS: usize = 64;
+
 /// Appends a line.
 pub(crate) fn append(path: &Path, record: &Record) -> Result<(), TrainerError> {
     let line = serde_json::to_string(record).map_err(|e| TrainerError::Caller(e.into()))? + "\n";
-    let mut file =
-        OpenOptions::new().create(true).append(true).open(path).map_err(TrainerError::file(path))?;
+    let opened = files::open_own(path, OpenOptions::new().create(true).append(true));
+    let mut file = opened.map_err(TrainerError::file(path))?;
     let (first, second) = line.as_bytes().split_at(line.len() / 2);
     let written = file
         .write_all(first)
@@ -89,39 +95,71 @@ pub(crate) fn append(path: &Path, record: &Record) -> Result<(), TrainerError> {
 
 /// Reads the lines of a file that may not exist yet. A last line cut off by a crash is left out.
 pub(crate) fn read(path: &Path) -> Result<Vec<Record>, TrainerError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(TrainerError::file(path)(e)),
-    };
-    let whole_lines = text.rfind('\n').map_or("", |end| &text[..end]);
-    let parse = |(number, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|e| TrainerError::Metrics {
-            path: path.to_owned(),
-            line: number + 1,
-            found: e.to_string(),
-        })
-    };
-    whole_lines.lines().enumerate().map(parse).collect()
+    let mut records = Vec::new();
+    each_line(path, |_, record| {
+        records.push(record);
+        Ok(())
+    })?;
+    Ok(records)
 }
 
 /// Drops the lines after `step`: the run goes on from there and will write them again.
 pub(crate) fn truncate_after(path: &Path, step: u64) -> Result<(), TrainerError> {
-    if !path.exists() {
+    // Refused before anything is written.
+    if !each_line(path, |_, _| Ok(()))? {
         return Ok(());
     }
-    let records = read(path)?;
-    let mut text = String::new();
-    for record in records.iter().filter(|record| record.step <= step) {
-        text += &serde_json::to_string(record).map_err(|e| TrainerError::Caller(e.into()))?;
-        text.push('\n');
+    let mut failed = None;
+    let written = files::write_atomic_with(path, |out| {
+        let copied =
+            each_line(path, |line, record| if record.step <= step { out.write_all(line) } else { Ok(()) });
+        failed = copied.err();
+        Ok(())
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => written.map_err(TrainerError::file(path)),
     }
-    files::write_atomic(path, text.as_bytes()).map_err(TrainerError::file(path))
+}
+
+/// Passes on every whole line, with its line break, one at a time; says whether there is such a file.
+fn each_line(
+    path: &Path,
+    mut visit: impl FnMut(&[u8], Record) -> io::Result<()>,
+) -> Result<bool, TrainerError> {
+    let file = match files::open_regular(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !path.is_symlink() => return Ok(false),
+        Err(e) => return Err(TrainerError::file(path)(e)),
+    };
+    let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+    for number in 1.. {
+        line.clear();
+        let read = reader.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut line);
+        read.map_err(TrainerError::file(path))?;
+        let refuse = |found: String| TrainerError::Metrics { path: path.to_owned(), line: number, found };
+        if line.len() as u64 > MAX_LINE {
+            return Err(refuse(format!("more than {MAX_LINE} bytes")));
+        }
+        if line.last() != Some(&b'\n') {
+            break;
+        }
+        let record: Record = serde_json::from_slice(&line).map_err(|e| refuse(e.to_string()))?;
+        if record.loss_by_t.len() > MAX_BUCKETS {
+            return Err(refuse(format!(
+                "{} parts of the chain, more than {MAX_BUCKETS}",
+                record.loss_by_t.len()
+            )));
+        }
+        visit(&line, record).map_err(TrainerError::file(path))?;
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{self, File};
 
     fn report(loss: f64, t: Vec<i64>) -> StepReport {
         StepReport { loss, grad_norm: 2.0 * loss, lr: 0.1, losses: vec![loss as f32; t.len()], t }
@@ -158,5 +196,28 @@ mod tests {
         assert_eq!(read(&path).unwrap(), records[..2]);
         fs::write(&path, "garbage\n").unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("line 1"));
+        assert!(truncate_after(&path, 2).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"garbage\n");
+    }
+
+    /// A line of a gigabyte takes no memory, an endless file no time.
+    #[test]
+    fn what_is_no_log_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        for result in [read(&path).map(|_| ()), truncate_after(&path, 0)] {
+            assert!(result.unwrap_err().to_string().contains("line 1: expected a record"));
+        }
+        let mut record = Interval::default().finish(1, 0.1, 1.0);
+        record.loss_by_t = vec![None; MAX_BUCKETS + 1];
+        fs::write(&path, serde_json::to_string(&record).unwrap() + "\n").unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("65 parts"));
+        #[cfg(unix)]
+        for target in ["/dev/zero", "metrics.jsonl", "none"] {
+            fs::remove_file(&path).unwrap();
+            std::os::unix::fs::symlink(target, &path).unwrap();
+            assert!(matches!(read(&path), Err(TrainerError::File { .. })), "{target}");
+        }
     }
 }

@@ -2,13 +2,20 @@
 //! lock that lets one process at a time train in it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use files::{Identity, Support};
+use tracing::warn;
+
 use crate::error::TrainerError;
 use crate::metrics::{self, Record};
+use crate::tensorboard;
+
+/// What a run writes in its folder. A link in place of one of these would lead the writing elsewhere.
+const OWN: [&str; 5] = ["config.toml", "metrics.jsonl", "run.lock", "checkpoints", "samples"];
 
 /// How often the holder's note is read at most, and how far apart: a machine may be busy, but the note is all that the
 /// holder does in between.
@@ -20,36 +27,101 @@ const HOLDER_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    identity: Identity,
     _lock: File,
 }
 
-impl RunFolder {
-    /// Makes the folder if it is not there, and locks it.
+/// Says whether a run folder is still the one that was locked.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl Claim {
+    /// Checks it. The lock is on a file: once the folder was removed and made again, another process may hold a lock there.
     ///
     /// # Errors
-    /// [`TrainerError::InUse`] when another process holds it, [`TrainerError::File`] when it cannot be made.
+    /// [`TrainerError::Replaced`]; [`TrainerError::File`] when the folder cannot be looked at.
+    pub fn check(&self) -> Result<(), TrainerError> {
+        let lock = self.path.join("run.lock");
+        match self.identity.is_at(&lock) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(TrainerError::Replaced { path: self.path.clone() }),
+            Err(error) => Err(TrainerError::file(&lock)(error)),
+        }
+    }
+}
+
+impl RunFolder {
+    /// Makes the folder if it is not there, and locks it. What its file system lacks of locks and syncing is a warning.
+    ///
+    /// # Errors
+    /// [`TrainerError::InUse`] when another process holds it, [`TrainerError::Link`] when it has a link where a run writes,
+    /// [`TrainerError::File`] when it cannot be made.
     pub fn open(path: &Path) -> Result<Self, TrainerError> {
-        for folder in [path.to_owned(), path.join("checkpoints"), path.join("samples")] {
+        Self::open_with(path, files::try_lock, files::try_sync_dir)
+    }
+
+    fn open_with(
+        path: &Path,
+        try_lock: impl Fn(&File, &Path) -> Result<Support, TryLockError>,
+        try_sync_dir: impl Fn(&Path) -> io::Result<Support>,
+    ) -> Result<Self, TrainerError> {
+        fs::create_dir_all(path).map_err(TrainerError::file(path))?;
+        let own = OWN.map(|name| path.join(name));
+        if let Some(link) = own.into_iter().find(|own| own.is_symlink()) {
+            return Err(TrainerError::Link { path: link });
+        }
+        for folder in [path.join("checkpoints"), path.join("samples")] {
             fs::create_dir_all(&folder).map_err(TrainerError::file(&folder))?;
         }
         let lock_path = path.join("run.lock");
-        let mut options = OpenOptions::new();
-        let opened = options.create(true).truncate(false).read(true).write(true).open(&lock_path);
+        let opened = files::open_own(&lock_path, OpenOptions::new().create(true).read(true).write(true));
         let mut lock = opened.map_err(TrainerError::file(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
+        match try_lock(&lock, &lock_path) {
+            Ok(Support::Given) => {}
+            Ok(Support::Missing(error)) => warn!(
+                "{}: this file system has no locks ({error}): take care that no other process trains here",
+                path.display()
+            ),
             Err(TryLockError::WouldBlock) => {
                 let holder = holder(&mut lock).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
                 return Err(TrainerError::InUse { path: path.to_owned(), holder });
             }
             Err(TryLockError::Error(e)) => return Err(TrainerError::file(&lock_path)(e)),
         }
+        let identity = Identity::of(&lock).map_err(TrainerError::file(&lock_path))?;
+        let folder = Self { path: path.to_owned(), identity, _lock: lock };
+        // It may have been removed between the opening and the lock.
+        folder.check()?;
+        let mut lock = &folder._lock;
         let note_holder = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
         note_holder.map_err(TrainerError::file(&lock_path))?;
+        if let Support::Missing(error) = try_sync_dir(path).map_err(TrainerError::file(path))? {
+            warn!(
+                "{}: this file system cannot sync a folder ({error}): a power loss may cost the newest checkpoint",
+                path.display()
+            );
+        }
         for folder in [path.to_owned(), path.join("samples")] {
             files::remove_leftovers(&folder).map_err(TrainerError::file(&folder))?;
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(folder)
+    }
+
+    /// What says later whether this is still the folder that was locked.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        Claim { path: self.path.clone(), identity: self.identity }
+    }
+
+    /// Checks that this is still the folder that was locked: before every write in it.
+    ///
+    /// # Errors
+    /// Those of [`Claim::check`].
+    pub fn check(&self) -> Result<(), TrainerError> {
+        self.claim().check()
     }
 
     /// The folder.
@@ -85,11 +157,23 @@ impl RunFolder {
     }
 
     pub(crate) fn append_record(&self, record: &Record) -> Result<(), TrainerError> {
+        self.check()?;
         metrics::append(&self.path.join("metrics.jsonl"), record)
     }
 
     pub(crate) fn drop_records_after(&self, step: u64) -> Result<(), TrainerError> {
+        self.check()?;
         metrics::truncate_after(&self.path.join("metrics.jsonl"), step)
+    }
+
+    /// Cuts what earlier processes have told TensorBoard of later steps. It is for looking at, so a file that cannot be cut
+    /// is a warning.
+    pub(crate) fn drop_events_after(&self, step: u64) -> Result<(), TrainerError> {
+        self.check()?;
+        if let Err(error) = tensorboard::cut_after(&self.path, step) {
+            warn!("TensorBoard will show some steps twice: {error}");
+        }
+        Ok(())
     }
 }
 
@@ -150,6 +234,67 @@ mod tests {
         assert_eq!(settles(&["", "42"]).as_deref(), Some("42"));
         assert_eq!(settles(&["41", "", "42"]).as_deref(), Some("42"));
         assert_eq!(settles(&[""]), None);
+    }
+
+    /// As on a file system without flock or without fsync of folders.
+    #[test]
+    fn what_a_file_system_lacks_does_not_stop_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = || Support::Missing(io::ErrorKind::Unsupported.into());
+        let held = RunFolder::open_with(folder.path(), |_, _| Ok(missing()), |_| Ok(missing())).unwrap();
+        held.append_record(&crate::Interval::default().finish(1, 0.1, 1.0)).unwrap();
+        assert_eq!(RunFolder::read_metrics(folder.path()).unwrap().len(), 1);
+        let failing = || io::Error::other("broken");
+        let lock = RunFolder::open_with(
+            folder.path(),
+            |_, _| Err(TryLockError::Error(failing())),
+            |_| Ok(missing()),
+        );
+        let sync = RunFolder::open_with(folder.path(), |_, _| Ok(missing()), |_| Err(failing()));
+        assert!(
+            lock.unwrap_err().to_string().contains("broken")
+                && sync.unwrap_err().to_string().contains("broken")
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_made_anew_is_not_written_by_the_old_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let old = RunFolder::open(&run).unwrap();
+        fs::remove_dir_all(&run).unwrap();
+        assert!(matches!(old.check(), Err(TrainerError::Replaced { .. })));
+        let new = RunFolder::open(&run).unwrap();
+        let record = crate::Interval::default().finish(1, 0.1, 1.0);
+        assert!(matches!(old.append_record(&record), Err(TrainerError::Replaced { .. })));
+        assert!(matches!(old.drop_records_after(0), Err(TrainerError::Replaced { .. })));
+        assert!(!run.join("metrics.jsonl").exists());
+        new.append_record(&record).unwrap();
+        // Only the lock was replaced, by somebody who took it for a leftover.
+        fs::remove_file(run.join("run.lock")).unwrap();
+        assert!(new.check().is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = folder.path().join("outside");
+        for name in OWN {
+            let run = folder.path().join(format!("run-{name}"));
+            fs::create_dir(&run).unwrap();
+            fs::write(&outside, "kept").unwrap();
+            std::os::unix::fs::symlink(&outside, run.join(name)).unwrap();
+            let error = RunFolder::open(&run).unwrap_err();
+            assert!(matches!(&error, TrainerError::Link { path } if path.ends_with(name)), "{error}");
+            assert_eq!(fs::read(&outside).unwrap(), b"kept");
+        }
+        // The run folder itself may be reached through one.
+        let run = folder.path().join("run");
+        fs::create_dir(&run).unwrap();
+        std::os::unix::fs::symlink(&run, folder.path().join("link")).unwrap();
+        RunFolder::open(&folder.path().join("link")).unwrap();
     }
 
     #[test]

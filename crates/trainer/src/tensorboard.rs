@@ -2,14 +2,26 @@
 //! crate does it.
 //!
 //! A record is: length (u64), masked CRC-32C of the length, the bytes, masked CRC-32C of the bytes. The
-//! bytes are an `Event` with `wall_time` (1), `step` (2), `file_version` (3) or `summary` (5).
+//! bytes are an `Event` with `wall_time` (1), `step` (2), `file_version` (3), `summary` (5) or `session_log` (7).
+
+mod cut;
+mod wire;
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::TrainerError;
+pub(crate) use cut::cut_after;
+use wire::{Message, frame};
+
+/// How the names of all event files begin.
+const PREFIX: &str = "events.out.tfevents.";
+/// What those of this program have in them.
+const MARK: &str = ".ddpm.";
+/// Sessions that may begin within a second.
+const ATTEMPTS: u32 = 1000;
 
 /// An event file, open for appending.
 #[derive(Debug)]
@@ -19,20 +31,45 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// A new file in `folder`, named after the time and the process, so that a resumed run adds one.
+    /// A new file in `folder`, named after the time and the process, so that a resumed run adds one. `step` steps are
+    /// done; a reader drops what it has of later ones.
     ///
     /// # Errors
     /// [`TrainerError::File`], those of the file system.
-    pub fn create(folder: &Path) -> Result<Self, TrainerError> {
+    pub fn create(folder: &Path, step: u64) -> Result<Self, TrainerError> {
         let (seconds, pid) = (now() as u64, std::process::id());
-        let path = folder.join(format!("events.out.tfevents.{seconds}.ddpm.{pid}"));
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        let file = file.map_err(TrainerError::file(&path))?;
+        let mut attempt = 0;
+        let (file, path) = loop {
+            // In containers, processes that follow each other may have one number.
+            let end = if attempt == 0 { String::new() } else { format!(".{attempt}") };
+            let path = folder.join(format!("{PREFIX}{seconds}{MARK}{pid}{end}"));
+            match OpenOptions::new().create_new(true).append(true).open(&path) {
+                Ok(file) => break (file, path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < ATTEMPTS => {
+                    attempt += 1
+                }
+                Err(error) => return Err(TrainerError::file(&path)(error)),
+            }
+        };
         let mut events = Self { file, path };
         let mut event = Message::default();
         event.double(1, now()).bytes(3, b"brain.Event:2");
         events.append(&event.0)?;
+        events.restart(step)?;
         Ok(events)
+    }
+
+    /// Says that training goes on behind `step` steps: a reader drops what it has of later ones, in all files of the folder.
+    ///
+    /// # Errors
+    /// [`TrainerError::File`], those of the file system.
+    pub fn restart(&mut self, step: u64) -> Result<(), TrainerError> {
+        // SessionLog { status: START }. The first step that is dropped is that of the event.
+        let mut log = Message::default();
+        log.varint(1, 1);
+        let mut event = Message::default();
+        event.double(1, now()).varint(2, step.saturating_add(1)).bytes(7, &log.0);
+        self.append(&event.0)
     }
 
     /// Where it is.
@@ -89,83 +126,9 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
 
-fn frame(event: &[u8]) -> Vec<u8> {
-    let length = (event.len() as u64).to_le_bytes();
-    let mut record = length.to_vec();
-    record.extend(masked_crc32c(&length).to_le_bytes());
-    record.extend(event);
-    record.extend(masked_crc32c(event).to_le_bytes());
-    record
-}
-
-/// Rotated and offset, so that the CRC of data that holds CRCs is not degenerate.
-fn masked_crc32c(bytes: &[u8]) -> u32 {
-    crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-/// CRC-32C (Castagnoli), reflected polynomial 0x82F63B78.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let update = |crc: u32, &byte: &u8| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg()))
-    };
-    !bytes.iter().fold(u32::MAX, update)
-}
-
-/// A protocol buffer message under construction.
-#[derive(Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn varint(&mut self, field: u32, value: u64) -> &mut Self {
-        self.key(field, 0).raw_varint(value)
-    }
-
-    fn double(&mut self, field: u32, value: f64) -> &mut Self {
-        self.key(field, 1).0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn float(&mut self, field: u32, value: f32) -> &mut Self {
-        self.key(field, 5).0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn bytes(&mut self, field: u32, value: &[u8]) -> &mut Self {
-        self.key(field, 2).raw_varint(value.len() as u64).0.extend(value);
-        self
-    }
-
-    fn key(&mut self, field: u32, wire_type: u32) -> &mut Self {
-        self.raw_varint(u64::from(field << 3 | wire_type))
-    }
-
-    fn raw_varint(&mut self, mut value: u64) -> &mut Self {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn crc_has_the_published_check_value() {
-        // RFC 3720, B.4: 32 zeros; and the usual check string.
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-    }
-
-    #[test]
-    fn messages_have_the_wire_form() {
-        let mut message = Message::default();
-        message.varint(2, 300).bytes(1, b"ab").float(2, 1.0);
-        assert_eq!(message.0, [0x10, 0xac, 0x02, 0x0a, 2, b'a', b'b', 0x15, 0, 0, 0x80, 0x3f]);
-    }
 
     #[test]
     #[cfg(target_os = "linux")]
@@ -179,7 +142,7 @@ mod tests {
     #[test]
     fn files_are_a_sequence_of_sound_records() {
         let folder = tempfile::tempdir().unwrap();
-        let mut events = EventFile::create(folder.path()).unwrap();
+        let mut events = EventFile::create(folder.path(), 6).unwrap();
         events.scalar("train/loss", 7, 0.5).unwrap();
         events.png("samples", 7, (2, 1), 1, b"PNG").unwrap();
         let bytes = std::fs::read(events.path()).unwrap();
@@ -191,8 +154,10 @@ mod tests {
             records.push(rest[12..12 + length].to_vec());
             rest = &rest[16 + length..];
         }
-        assert_eq!(records.len(), 3);
+        assert_eq!(records.len(), 4);
         assert!(records[0].ends_with(b"brain.Event:2"));
+        // Step 7 as the first that does not hold, then session_log { status: START }.
+        assert!(records[1].ends_with(&[0x10, 7, 0x3a, 2, 0x08, 1]));
         // Step 7, then summary { value { tag "train/loss", simple_value 0.5 } }.
         let mut entry = Message::default();
         entry.bytes(1, b"train/loss").float(2, 0.5);
@@ -200,6 +165,6 @@ mod tests {
         let mut summary = Message::default();
         summary.bytes(1, &entry.0);
         tail.varint(2, 7).bytes(5, &summary.0);
-        assert!(records[1].ends_with(&tail.0));
+        assert!(records[2].ends_with(&tail.0));
     }
 }

@@ -34,6 +34,6 @@ pub use config::NETWORK_PRESETS as PRESETS;
 pub use config::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
 pub use error::UNetError;
 pub use labels::NO_LABEL;
-pub use net::UNet;
+pub use net::{UNet, check_weights};
 pub use pass::Pass;
 pub use predictor::Predictor;

@@ -32,6 +32,15 @@ pub struct UNet {
     params: Vec<Named>,
 }
 
+/// Checks by its header that a file holds the weights of such a network, without building one.
+///
+/// # Errors
+/// [`UNetError::Config`] when the configuration makes no network, [`UNetError::Weights`] naming what differs.
+pub fn check_weights(config: &UNetConfig, path: &Path) -> Result<(), UNetError> {
+    config.validate()?;
+    Ok(tensor_io::check_header(path, &config.parameters())?)
+}
+
 impl UNet {
     /// A fresh network for a process of `timesteps` steps. The same seed gives the same network on every
     /// device.

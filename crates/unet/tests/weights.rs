@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::Device;
-use unet::{UNet, UNetConfig, UNetError};
+use unet::{EmbeddingConfig, TimeForm, TimeInjection, UNet, UNetConfig, UNetError, check_weights};
 
 fn build(config: &UNetConfig, seed: u64) -> UNet {
     UNet::new(config, 1000, Device::Cpu, seed).unwrap()
@@ -36,6 +36,8 @@ fn another_networks_weights_are_refused_whole() {
         UNetConfig { attention_resolutions: vec![], ..config.clone() },
     ];
     for other in others {
+        let refused = check_weights(&other, &path);
+        assert!(matches!(refused, Err(UNetError::Weights(_))), "{refused:?}");
         let net = build(&other, 2);
         match net.load(&path) {
             Err(UNetError::Weights(error)) => {
@@ -44,5 +46,35 @@ fn another_networks_weights_are_refused_whole() {
             result => panic!("{result:?}"),
         }
         assert_eq!(net.params(), build(&other, 2).params(), "a refused file changed the network");
+    }
+}
+
+/// `UNetConfig::parameters` says without a network what the network has, in the same order.
+#[test]
+fn the_parameters_are_known_before_a_network_is_built() {
+    let tiny = UNetConfig::preset("tiny-16").unwrap();
+    let small = UNetConfig { base_channels: 8, ..UNetConfig::ddpm_cifar10() };
+    let configs = [
+        UNetConfig { classes: Some(7), ..tiny.clone() },
+        UNetConfig { time_injection: TimeInjection::Input, ..tiny.clone() },
+        UNetConfig { time_form: TimeForm::ScaleShift, time_channels: 24, ..tiny.clone() },
+        UNetConfig { mid_attention: false, attention_resolutions: vec![16, 8], ..tiny.clone() },
+        UNetConfig { channel_mults: vec![1], attention_resolutions: vec![], ..tiny.clone() },
+        UNetConfig { blocks_per_level: 3, channel_mults: vec![1, 3, 2], ..tiny.clone() },
+        UNetConfig { embedding: EmbeddingConfig::Normalized { frequencies: 5 }, ..tiny.clone() },
+        UNetConfig { groups: 8, ..small },
+        tiny,
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    for config in configs {
+        let net = build(&config, 1);
+        let shape = |size: Vec<i64>| size.into_iter().map(|n| n as usize).collect::<Vec<_>>();
+        let built: Vec<_> =
+            net.params().iter().map(|(name, param)| (name.clone(), shape(param.size()))).collect();
+        assert_eq!(config.parameters(), built);
+        assert_eq!(config.parameter_count(), net.param_count() as u64);
+        net.save(&path).unwrap();
+        check_weights(&config, &path).unwrap();
     }
 }

@@ -11,6 +11,7 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("data.pad_to_multiple", &["0", "-1", "9223372036854775807", "x"]),
     ("data.fit", &["0", "Crop", "[]"]),
     ("data.on_bad", &["0", "Skip", "true"]),
+    ("data.unpacked_limit", &["0", "-1", "1.5", "16385", "x"]),
     ("schedule.kind", &["0", "Linear", "[]"]),
     ("schedule.steps", &["-1", "1.5", "nan", "9223372036854775807", "x"]),
     ("schedule.beta_start", &["-1e-4", "1.0", "0.5", "nan", "inf", "-inf", "x"]),

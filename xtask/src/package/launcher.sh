@@ -17,7 +17,10 @@ done
 here=$(CDPATH='' cd "$(dirname "$me")" && pwd -P) || exit 1
 
 has_libtorch() {
-    [ -n "$1" ] && [ -f "$1/libtorch_cpu.so" ]
+    case $1 in
+        /*) [ -f "$1/libtorch_cpu.so" ] ;;
+        *) return 1 ;;
+    esac
 }
 
 in_search_path() {
@@ -35,7 +38,8 @@ in_search_path() {
 
 # The folder of libtorch in a Python, without importing torch, which takes seconds.
 in_python() {
-    "$1" -c '
+    # Isolated: without the current folder, the user's packages and PYTHONPATH.
+    "$1" -I -c '
 import importlib.metadata, importlib.util, os, sys
 try:
     release = importlib.metadata.version("torch").split(".")[:2]

@@ -3,18 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 
-/// The newest sound checkpoint of the run in `runs` that logged last, of those that have one.
-pub(super) fn newest(program: &Path, runs: &Path) -> Option<PathBuf> {
-    let logged = |run: &PathBuf| -> Option<SystemTime> {
-        fs::metadata(run.join("metrics.jsonl")).ok()?.modified().ok()
-    };
-    let mut all: Vec<_> = children(runs).into_iter().filter_map(|run| Some((logged(&run)?, run))).collect();
-    all.sort();
-    all.into_iter().rev().find_map(|(_, run)| newest_of(program, &run).ok())
+use crate::runs;
+
+/// The newest sound checkpoint of the run in `runs` that was written to last, of those that have one.
+pub(super) fn newest(program: &Path, folder: &Path) -> Option<PathBuf> {
+    runs::newest_first(folder).into_iter().find_map(|run| newest_of(program, &run).ok())
 }
 
 /// The newest checkpoint of a run that the program finds sound.
@@ -32,11 +28,18 @@ pub(super) fn newest_of(program: &Path, run: &Path) -> anyhow::Result<PathBuf> {
     bail!("--run {}: expected a run with a sound checkpoint, found {} that are not", run.display(), all.len())
 }
 
+/// The program's exit code for a file that cannot be read, which may be sound.
+const UNREADABLE: i32 = 6;
+
 /// Reads and hashes all of it.
 fn is_sound(program: &Path, checkpoint: &Path) -> anyhow::Result<bool> {
     let mut inspect = Command::new(program);
     inspect.args(["inspect", "checkpoint", "--quiet"]).arg(checkpoint).stdin(Stdio::null());
     let output = inspect.output().with_context(|| format!("{} cannot be started", program.display()))?;
+    if output.status.code() == Some(UNREADABLE) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{}", said.trim().trim_start_matches("error: "));
+    }
     Ok(output.status.success())
 }
 
@@ -48,8 +51,8 @@ fn children(folder: &Path) -> Vec<PathBuf> {
 #[cfg(unix)]
 mod tests {
     use super::*;
+    use crate::runs::tests::run_of_age;
     use std::os::unix::fs::PermissionsExt;
-    use std::time::Duration;
 
     /// A program that finds a checkpoint sound when it holds a file of that name.
     fn program(folder: &Path) -> PathBuf {
@@ -68,11 +71,6 @@ mod tests {
         path
     }
 
-    fn log(run: &Path, age: u64) {
-        let file = fs::File::create(run.join("metrics.jsonl")).unwrap();
-        file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
-    }
-
     #[test]
     fn the_newest_sound_checkpoint_of_the_newest_run_that_has_one() {
         let home = tempfile::tempdir().unwrap();
@@ -87,7 +85,7 @@ mod tests {
         checkpoint(&new, ".tmp-1-step-00000012", true);
         fs::create_dir_all(&empty).unwrap();
         for (run, age) in [(&old, 60), (&new, 5), (&empty, 1)] {
-            log(run, age);
+            run_of_age(run, age);
         }
         assert_eq!(newest(&program, &runs), Some(want));
         let error = newest_of(&program, &empty).unwrap_err().to_string();

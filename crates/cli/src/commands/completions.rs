@@ -1,7 +1,11 @@
 //! `ddpm completions`: a script for the shell.
 
+use std::io::Write;
+
 use clap::{Args, Command};
 use clap_complete::Shell;
+
+use crate::output;
 
 /// A completion script.
 #[derive(Debug, Args)]
@@ -17,7 +21,6 @@ impl Completions {
     pub(crate) fn run(&self, mut program: Command) -> anyhow::Result<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut program, "ddpm", &mut script);
-        std::io::Write::write_all(&mut std::io::stdout(), &script)?;
-        Ok(())
+        output::printed(std::io::stdout().write_all(&script).and_then(|()| std::io::stdout().flush()))
     }
 }

@@ -1,6 +1,6 @@
 //! `ddpm predict`: the network on arrays, so that any result can be checked from outside.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -12,6 +12,7 @@ use crate::failure::usage;
 use crate::flags::{Global, ModelArgs};
 use crate::model::Loaded;
 use crate::output;
+use crate::paths::{InputPath, OutputFile};
 
 /// The network's answer for arrays of the user.
 #[derive(Debug, Args)]
@@ -22,20 +23,21 @@ pub(crate) struct Predict {
     model: ModelArgs,
     /// x_t, .npy f32 of shape n, c, h, w
     #[arg(long, value_name = "FILE")]
-    x: PathBuf,
+    x: InputPath,
     /// t of each image, .npy of shape n, 0 to T - 1; fractions allowed
     #[arg(long, value_name = "FILE")]
-    t: PathBuf,
+    t: InputPath,
     /// Class of each image, .npy of whole numbers of shape n, -1 for none [default: none]
     #[arg(long, value_name = "FILE")]
-    class: Option<PathBuf>,
+    class: Option<InputPath>,
     /// Where eps goes, .npy f32 of shape n, c, h, w
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    out: OutputFile,
 }
 
 impl Predict {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        output::try_file("--out", &self.out)?;
         let read = |path: &Path, flag: &str| dataset::read_npy(path).with_context(|| format!("--{flag}"));
         let x = read(&self.x, "x")?.into_f32();
         let t = read(&self.t, "t")?.into_f64();

@@ -1,7 +1,6 @@
 //! `ddpm sample`: images from noise.
 
-use std::fs;
-use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -9,14 +8,18 @@ use clap::Args;
 use serde_json::json;
 use tch::{Kind, Tensor};
 
-use crate::commands::sampling::{NoiseArgs, in_batches, tick};
+use crate::commands::results::{self, Results};
+use crate::commands::sampling::{LongSampling, NoiseArgs};
 use crate::commands::watching::{Trajectory, WatchingArgs};
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, ModelArgs};
 use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
 use crate::output::{self, Form};
+use crate::paths;
+use crate::paths::{InputPath, OutputFolder};
 use crate::sampler_flags::SamplerArgs;
+use crate::signals::Signals;
 
 /// Draws images.
 #[derive(Debug, Args)]
@@ -35,11 +38,14 @@ pub(crate) struct Sample {
     /// How many images
     #[arg(long, value_name = "N", default_value_t = 64)]
     count: usize,
+    /// Number of the first image: with --count 10 --start 20 images 20 to 29 of the seed
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "init_noise")]
+    start: usize,
     #[command(flatten)]
     noise: NoiseArgs,
     /// Start from these arrays instead of from seeded noise: x_T as .npy, f32 [n, c, h, w]
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
-    init_noise: Option<PathBuf>,
+    init_noise: Option<InputPath>,
     /// What to write: any of grid (grid.png), png (00000.png ...), npz (samples.npz, see below)
     #[arg(long, value_name = "FORMS", value_delimiter = ',', default_value = "grid")]
     save: Vec<String>,
@@ -47,7 +53,7 @@ pub(crate) struct Sample {
     watching: WatchingArgs,
     /// Folder for the images
     #[arg(long, value_name = "DIR", default_value = "out/samples")]
-    out: PathBuf,
+    out: OutputFolder,
     // Groups with a heading come last: what follows one is listed under it.
     #[command(flatten)]
     sampler: SamplerArgs,
@@ -56,16 +62,21 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let forms = self.save.iter().map(|name| name.parse()).collect::<anyhow::Result<Vec<Form>>>()?;
-        if !(1..=1_000_000).contains(&self.count) {
-            bail_usage!("--count {}: expected 1 to 1000000", self.count);
+        for (flag, value, least) in [("count", self.count, 1), ("start", self.start, 0)] {
+            if !(least..=1_000_000).contains(&value) {
+                bail_usage!("--{flag} {value}: expected {least} to 1000000");
+            }
         }
         self.noise.validate()?;
         self.watching.validate()?;
-        output::check_folder("--out", &self.out)?;
         self.sampler.check()?;
         self.guidance.check()?;
+        let mut names = results::names(&forms, self.start);
+        names.extend(self.watching.names());
+        output::try_folder("--out", &self.out, &names)?;
+        let signals = Signals::install()?;
         let loaded = Loaded::open(&self.model, global)?;
         let sampler = self.sampler.build(&loaded)?;
         let conditioning = self.guidance.conditioning(&loaded)?;
@@ -75,42 +86,44 @@ impl Sample {
         let mut watching = self.watching.build(&loaded, sampler.steps(), count)?;
 
         let begun = Instant::now();
-        let steps = sampler.steps();
-        let pixels = in_batches(&loaded, &self.noise, count, steps, global, |range, noise, bar| {
+        let (first, steps) = (self.start, sampler.steps());
+        let mut results = Results::new(&self.out, &forms, &conditioning, first);
+        let noise = &self.noise;
+        let sampling =
+            LongSampling { loaded: &loaded, noise, first, count, steps, global, signals: &signals };
+        sampling.run(&mut results, |range, noise, progress| {
             let x_start = match &init {
                 Some(x) => x.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device),
                 None => noise.start(loaded.shape(range.len()), loaded.device)?,
             };
             let mut on_step = |step: &sampler::Step<'_>| {
-                tick(bar, step);
-                Ok(watching.see(range.start, step)?)
+                watching.see(range.start - first, step)?;
+                progress.step(step)
             };
-            let model = conditioning.model(
-                (&loaded.net, loaded.precision.kind()),
-                loaded.schedule.steps(),
-                range.clone(),
-            )?;
+            let network = (&loaded.net, loaded.precision.kind());
+            let model = conditioning.model(network, loaded.schedule.steps(), range.clone())?;
             Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })?;
-        let seconds = begun.elapsed().as_secs_f64();
-        let trajectory = watching.into_trajectory();
-        fs::create_dir_all(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
+        let (seconds, done) = (begun.elapsed().as_secs_f64(), results.count());
+        // After a signal some of the images that it follows may be missing.
+        let trajectory = watching.into_trajectory().filter(|kept| kept.followed() <= done);
         // The samples are saved whatever comes of the drawing.
         let drawn = trajectory.as_ref().map(|kept| kept.save(&self.out)).transpose();
         let arrays = trajectory.map_or_else(Vec::new, Trajectory::arrays);
-        let written = output::save_with(&pixels, &forms, &self.out, &conditioning, arrays)?;
-        let drawn = drawn?.unwrap_or_default();
-        let named = |path: &PathBuf| path.display().to_string();
-        let shown: Vec<String> = written.first().into_iter().chain(&drawn).map(named).collect();
+        let written = results.finish(arrays, results::plain)?;
+        let drawn: Vec<String> = drawn?.unwrap_or_default().iter().map(|path| paths::text(path)).collect();
+        let shown: Vec<String> = written.shown().into_iter().chain(drawn.iter().cloned()).collect();
         let summary = json!({
-            "images": count, "steps": steps, "seconds": seconds,
-            "images_per_s": count as f64 / seconds, "checkpoint": loaded.checkpoint, "files": written.len() + drawn.len(),
-            "first_file": written.first(), "trajectory": drawn, "classes": conditioning.classes(),
-            "guidance": conditioning.guidance().map(|guidance| guidance.scale),
+            "images": done, "finished": done == count, "start": first, "steps": steps, "seconds": seconds,
+            "images_per_s": done as f64 / seconds, "checkpoint": paths::text(&loaded.checkpoint),
+            "files": written.files + drawn.len(), "first_file": written.shown(), "trajectory": drawn,
+            "classes": conditioning.classes(), "guidance": conditioning.guidance().map(|guidance| guidance.scale),
         });
-        output::finish(global, &summary, || {
-            format!("{count} images in {seconds:.1} s ({steps} steps each): {}", shown.join(", "))
-        })
+        let told = output::finish(global, &summary, || {
+            let of = if done == count { String::new() } else { format!(" of {count}") };
+            format!("{done}{of} images in {seconds:.1} s ({steps} steps each): {}", shown.join(", "))
+        });
+        sampling.end(done, told)
     }
 }
 

@@ -1,16 +1,23 @@
 //! What all commands that sample share: flags to a sampler, noise, batches, progress.
 
+use std::ops::Range;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::anyhow;
 use clap::Args;
 use indicatif::ProgressBar;
 use ndarray::{Array4, Axis, concatenate};
-use sampler::{Method, Noise, Sampler, SamplerConfig, Step};
+use sampler::{BoxError, Method, Noise, Sampler, SamplerConfig, Step};
 use tch::Tensor;
+use tracing::warn;
 
+use crate::commands::results::Results;
 use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::model::Loaded;
 use crate::sampler_flags::SamplerArgs;
+use crate::signals::Signals;
 use crate::{output, progress};
 
 /// What and how many, for every command that draws images.
@@ -83,6 +90,81 @@ pub(crate) fn in_batches(
     bar.finish_and_clear();
     let views: Vec<_> = parts.iter().map(Array4::view).collect();
     Ok(concatenate(Axis(0), &views)?)
+}
+
+/// A sampling that may take hours: its images are saved batch by batch, and a signal ends it after any step.
+pub(crate) struct LongSampling<'a> {
+    pub(crate) loaded: &'a Loaded,
+    pub(crate) noise: &'a NoiseArgs,
+    /// The number of the first image.
+    pub(crate) first: usize,
+    pub(crate) count: usize,
+    /// Of each image.
+    pub(crate) steps: usize,
+    pub(crate) global: &'a Global,
+    pub(crate) signals: &'a Signals,
+}
+
+/// How far a sampling is, and whether it is to end.
+pub(crate) struct Progress<'a> {
+    bar: ProgressBar,
+    stop: &'a AtomicBool,
+}
+
+impl Progress<'_> {
+    /// Takes note of a step.
+    ///
+    /// # Errors
+    /// When the sampling is to end.
+    pub(crate) fn step(&self, step: &Step<'_>) -> Result<(), BoxError> {
+        tick(&self.bar, step);
+        if self.stop.load(Ordering::Relaxed) { Err("stopped by a signal".into()) } else { Ok(()) }
+    }
+}
+
+impl LongSampling<'_> {
+    /// Runs `draw` on batches and gives their pixels to `results`, until all are there or a signal comes. The first is a
+    /// number of an image, from [`LongSampling::first`] on.
+    pub(crate) fn run(
+        &self,
+        results: &mut Results<'_>,
+        mut draw: impl FnMut(Range<usize>, &Noise, &Progress<'_>) -> anyhow::Result<Tensor>,
+    ) -> anyhow::Result<()> {
+        let calls = self.count.div_ceil(self.noise.batch) * self.steps;
+        let bar = progress::bar(self.global, calls as u64, "sampling");
+        let progress = Progress { bar, stop: &self.signals.stop };
+        let end = self.first + self.count;
+        for first in (self.first..end).step_by(self.noise.batch) {
+            let range = first..(first + self.noise.batch).min(end);
+            let source = Noise { seed: self.noise.seed, first_index: first as u64 };
+            match draw(range, &source, &progress) {
+                Err(_) if self.is_stopped() => break,
+                drawn => results.add(output::to_pixels(&drawn?, &self.loaded.images)?)?,
+            }
+            // From here on there is something that a signal must not cut.
+            self.signals.hold();
+            if self.is_stopped() {
+                break;
+            }
+        }
+        progress.bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Whether a signal has asked for the end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.signals.stop.load(Ordering::Relaxed)
+    }
+
+    /// How the program ends with `done` images saved: after a signal by its exit code, whatever has come of `told`, the
+    /// summary.
+    pub(crate) fn end(&self, done: usize, told: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+        if done == self.count {
+            return told.map(|()| ExitCode::SUCCESS);
+        }
+        warn!("stopped after {done} of {} images, which are saved", self.count);
+        Ok(ExitCode::from(self.signals.exit_code()))
+    }
 }
 
 /// Moves the bar on by a step and shows the t that it reached.

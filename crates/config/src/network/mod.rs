@@ -1,10 +1,12 @@
 //! The `[model]` group: the shape of a network, its presets, its checks and its cost.
 
+mod params;
 mod presets;
 mod shape;
 mod validate;
 mod work;
 
+pub use params::Parameter;
 pub use presets::NETWORK_PRESETS;
 pub use shape::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
 pub use work::{Flop, Work};

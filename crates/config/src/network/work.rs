@@ -119,7 +119,7 @@ impl UNetConfig {
 
 impl EmbeddingConfig {
     /// Numbers that t becomes.
-    fn dim(&self) -> usize {
+    pub(super) fn dim(&self) -> usize {
         match *self {
             Self::Normalized { frequencies } | Self::Fourier { frequencies, .. } => 2 * frequencies,
             Self::Transformer { dim, .. } => dim,

@@ -22,7 +22,7 @@ pub(super) struct Report<'a> {
 
 impl Report<'_> {
     pub(super) fn finish(&self, global: &Global) -> anyhow::Result<()> {
-        output::finish(global, &self.json(), || {
+        output::answer(global, &self.json(), || {
             format!("ddpm bench {}\n\n{}", self.what(), Table::facts(self.facts()))
         })
     }

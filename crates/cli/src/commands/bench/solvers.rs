@@ -140,7 +140,7 @@ impl BenchSolvers {
             "what": "solvers", "preset": canonical(&self.preset), "batch": self.batch, "precision": precision,
             "threads": threads, "device": device, "timed_steps": self.steps, "solvers": solvers,
         });
-        output::finish(global, &summary, || {
+        output::answer(global, &summary, || {
             let mut table = Table::new(&[
                 "solver",
                 ">steps",

@@ -75,7 +75,7 @@ impl Doctor {
             "ok": failed.is_empty(), "version": env!("CARGO_PKG_VERSION"), "device": device::name(device),
             "checks": report.json(), "train_step_s": seconds[0], "sampling_call_s": seconds[1],
         });
-        output::finish(global, &summary, || report.text())?;
+        output::answer(global, &summary, || report.text())?;
         if failed.is_empty() { Ok(()) } else { Err(anyhow!("doctor: failed: {}", failed.join(", "))) }
     }
 }

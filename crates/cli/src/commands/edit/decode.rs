@@ -1,6 +1,7 @@
 //! `ddpm edit decode`: images of encoded noise.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -11,11 +12,11 @@ use tch::{Kind, Tensor};
 
 use crate::commands::edit::latent;
 use crate::commands::edit::setup::Common;
-use crate::commands::sampling::in_batches;
 use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::model::Loaded;
-use crate::output;
+use crate::paths::InputPath;
+use crate::{output, paths};
 
 /// Decodes latents.
 #[derive(Debug, Args)]
@@ -27,31 +28,33 @@ Any deterministic solver; the one that encoded, in as many steps, leads back wit
 pub(crate) struct Decode {
     /// Latents as .npy: x_T, f32 [n, c, h, w]
     #[arg(long, value_name = "FILE")]
-    latent: PathBuf,
+    latent: InputPath,
     #[command(flatten)]
     common: Common,
 }
 
 impl Decode {
-    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let setup = self.common.open("decode", global)?;
         let loaded = &setup.loaded;
         let decoder = latent::decoder(&setup, End::FirstStep)?;
         let x_t = read(&self.latent, loaded)?;
         let (count, begun) = (x_t.size()[0] as usize, Instant::now());
-        let pixels = in_batches(loaded, setup.noise, count, decoder.steps(), global, |range, _, bar| {
+        let (mut results, sampling) = (setup.results(), setup.sampling(count, decoder.steps()));
+        sampling.run(&mut results, |range, _, progress| {
             let part = x_t.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device);
-            latent::decode(&setup, &decoder, &part, range, bar)
+            latent::decode(&setup, &decoder, &part, range, &mut |step| progress.step(step))
         })?;
-        let seconds = begun.elapsed().as_secs_f64();
-        let written = setup.save(&pixels, &output::grid(&pixels)?)?;
+        let (seconds, done) = (begun.elapsed().as_secs_f64(), results.count());
+        let written = results.finish(Vec::new(), |pixels, _| output::grid(pixels))?;
         let summary = json!({
-            "images": count, "steps": decoder.steps(), "seconds": seconds, "checkpoint": loaded.checkpoint,
-            "files": written.len(), "folder": setup.out,
+            "images": done, "finished": done == count, "steps": decoder.steps(), "seconds": seconds,
+            "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),
         });
-        output::finish(global, &summary, || {
-            format!("{count} images in {seconds:.1} s: {}", setup.out.display())
-        })
+        let told = output::finish(global, &summary, || {
+            format!("{done} images in {seconds:.1} s: {}", setup.out.display())
+        });
+        sampling.end(done, told)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::commands::edit::latent::Codec;
 use crate::commands::edit::setup::{Common, batch_of_one};
 use crate::commands::edit::source::ImageArgs;
 use crate::flags::Global;
-use crate::{output, progress};
+use crate::{output, paths, progress};
 
 /// How much the shown difference is enlarged.
 const CONTRAST: i32 = 8;
@@ -60,16 +60,17 @@ impl Encode {
         let original = batch_of_one(image);
         let pixels = output::to_pixels(&decoded, &loaded.images)?;
         let noise = output::to_pixels(&(&x_t / 3.0), &loaded.images)?;
-        let mut written = setup.save(&pixels, &picture(&original, &noise, &pixels)?)?;
+        let grid = picture(&original, &noise, &pixels)?;
+        let written = setup.save(pixels, grid)?;
         let latent = setup.out.join("latent.npy");
         dataset::write_npy(&latent, &tensor_io::to_array(&x_t.to_kind(Kind::Float))?).context("--out")?;
-        written.push(latent.clone());
         // From [-1, 1] to 0..=255.
         let grey_levels = mse.sqrt() * 127.5;
         let summary = json!({
-            "latent": latent, "mean_squared_error": mse, "grey_levels": grey_levels,
+            "latent": paths::text(&latent), "mean_squared_error": mse, "grey_levels": grey_levels,
             "latent_mean": mean, "latent_deviation": deviation, "steps": codec.encoding_steps(), "calls": codec.calls(),
-            "seconds": seconds, "checkpoint": loaded.checkpoint, "files": written.len(),
+            "seconds": seconds, "checkpoint": paths::text(&loaded.checkpoint),
+            "files": written.files + 1,
         });
         output::finish(global, &summary, || {
             format!(

@@ -1,5 +1,6 @@
 //! Drawing what is not known of an image, for the verbs that differ in what is.
 
+use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
@@ -8,8 +9,7 @@ use sampler::{Known, Resampling, Sampler};
 use serde_json::json;
 
 use crate::commands::edit::setup::{Setup, check_count, grid_after, in_flags};
-use crate::commands::sampling::{in_batches, tick};
-use crate::output;
+use crate::{output, paths};
 
 /// How many images, and how thoroughly.
 #[derive(Debug, Clone, Args)]
@@ -43,30 +43,28 @@ impl FillArgs {
         setup: &Setup<'_>,
         known: &Known,
         before: &[ArrayView3<'_, u8>],
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<ExitCode> {
         let (loaded, resampling) = (&setup.loaded, self.resampling());
         let sampler = Sampler::new(&loaded.schedule, &setup.config).map_err(in_flags)?;
         let steps = resampling.reverse_steps(sampler.steps()).map_err(in_flags)?;
         let begun = Instant::now();
-        let draw = |range: std::ops::Range<usize>, noise: &sampler::Noise, bar: &indicatif::ProgressBar| {
+        let (mut results, sampling) = (setup.results(), setup.sampling(self.count, steps));
+        sampling.run(&mut results, |range, noise, progress| {
             let x_t = noise.start(loaded.shape(range.len()), loaded.device)?;
-            let mut on_step = |step: &sampler::Step<'_>| {
-                tick(bar, step);
-                Ok(())
-            };
+            let mut on_step = |step: &sampler::Step<'_>| progress.step(step);
             let model = setup.model(range)?;
             sampler.inpaint(&*model, &x_t, known, &resampling, noise, &mut on_step).map_err(in_flags)
-        };
-        let pixels = in_batches(loaded, setup.noise, self.count, steps, setup.global, draw)?;
-        let seconds = begun.elapsed().as_secs_f64();
-        let written = setup.save(&pixels, &grid_after(before, &pixels)?)?;
+        })?;
+        let (seconds, done) = (begun.elapsed().as_secs_f64(), results.count());
+        let written = results.finish(Vec::new(), |pixels, _| grid_after(before, pixels))?;
         let summary = json!({
-            "images": self.count, "steps": steps, "seconds": seconds, "checkpoint": loaded.checkpoint,
-            "files": written.len(), "folder": setup.out,
+            "images": done, "finished": done == self.count, "steps": steps, "seconds": seconds,
+            "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),
         });
-        output::finish(setup.global, &summary, || {
+        let told = output::finish(setup.global, &summary, || {
             let out = setup.out.display();
-            format!("{} images in {seconds:.1} s ({steps} steps each): {out}", self.count)
-        })
+            format!("{done} images in {seconds:.1} s ({steps} steps each): {out}")
+        });
+        sampling.end(done, told)
     }
 }

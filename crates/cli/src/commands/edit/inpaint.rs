@@ -1,6 +1,6 @@
 //! `ddpm edit inpaint`: a part of an image drawn anew.
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Args;
 use sampler::Known;
@@ -12,6 +12,7 @@ use crate::commands::edit::source::ImageArgs;
 use crate::commands::edit::{frame, mask};
 use crate::failure::bail_usage;
 use crate::flags::Global;
+use crate::paths::InputPath;
 
 /// Fills a part of an image.
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub(crate) struct Inpaint {
     image: ImageArgs,
     /// What to fill: an image of the same size, white or transparent there
     #[arg(long, value_name = "FILE", required_unless_present = "region")]
-    mask: Option<PathBuf>,
+    mask: Option<InputPath>,
     /// Fill this rectangle instead, in pixels of the network's images
     #[arg(long = "box", id = "region", value_name = "X,Y,W,H", conflicts_with = "mask")]
     region: Option<Region>,
@@ -36,7 +37,7 @@ pub(crate) struct Inpaint {
 }
 
 impl Inpaint {
-    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         self.fill.check()?;
         let setup = self.common.open("inpaint", global)?;
         let (loaded, source) = (&setup.loaded, self.image.source());

@@ -1,6 +1,5 @@
 //! `ddpm edit interpolate`: images between two.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
@@ -17,7 +16,8 @@ use crate::commands::edit::source::{ImageArgs, Source};
 use crate::commands::sampling::{in_batches, tick};
 use crate::failure::bail_usage;
 use crate::flags::Global;
-use crate::{output, progress};
+use crate::paths::InputPath;
+use crate::{output, paths, progress};
 
 /// Reverse steps that make one image of a double exposure and still leave both ends recognisable, as a share of T.
 const T_START: f64 = 0.3;
@@ -34,7 +34,7 @@ pub(crate) struct Interpolate {
     image: ImageArgs,
     /// The image to go to
     #[arg(long, value_name = "FILE", required_unless_present = "to_index")]
-    to: Option<PathBuf>,
+    to: Option<InputPath>,
     /// Take this image of the training data instead, counted from 0
     #[arg(long, value_name = "N", conflicts_with = "to")]
     to_index: Option<usize>,
@@ -70,8 +70,10 @@ impl Interpolate {
         setup.one_class()?;
         let (loaded, size) = (&setup.loaded, frame::size(&setup.loaded));
         let rows = self.rows(&setup)?;
-        let to = Source { file: self.to.as_deref(), index: self.to_index, flags: ("--to", "--to-index") };
-        let (from, to) = (self.image.source().read_as(loaded, size)?, to.read_as(loaded, size)?);
+        let from = self.image.source();
+        let to =
+            Source { file: self.to.as_deref(), index: self.to_index, flags: ("--to", "--to-index"), ..from };
+        let (from, to) = (from.read_as(loaded, size)?, to.read_as(loaded, size)?);
         let pair = (frame::x_0(&from, loaded)?, frame::x_0(&to, loaded)?);
 
         let begun = Instant::now();
@@ -85,14 +87,15 @@ impl Interpolate {
         let seconds = begun.elapsed().as_secs_f64();
         let views: Vec<_> = drawn.iter().map(Array4::view).collect();
         let pixels = concatenate(Axis(0), &views)?;
+        let count = pixels.len_of(Axis(0));
         let labels: Vec<String> = rows.iter().map(Row::label).collect();
-        let written = setup.save(&pixels, &self.picture((&from, &to), &drawn, &labels)?)?;
+        let written = setup.save(pixels, self.picture((&from, &to), &drawn, &labels)?)?;
         let summary = json!({
-            "images": pixels.len_of(Axis(0)), "rows": labels, "shares": shares(self.count), "seconds": seconds,
-            "checkpoint": loaded.checkpoint, "files": written.len(), "folder": setup.out,
+            "images": count, "rows": labels, "shares": shares(self.count), "seconds": seconds,
+            "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),
         });
         output::finish(global, &summary, || {
-            format!("{} images in {seconds:.1} s: {}", pixels.len_of(Axis(0)), setup.out.display())
+            format!("{count} images in {seconds:.1} s: {}", setup.out.display())
         })
     }
 

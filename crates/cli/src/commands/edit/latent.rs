@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use indicatif::ProgressBar;
-use sampler::{Encoder, End, Noise, Sampler, SamplerConfig, Step};
+use sampler::{BoxError, Encoder, End, Noise, Sampler, SamplerConfig, Step};
 use tch::Tensor;
 
 use crate::commands::edit::setup::{Setup, in_flags};
@@ -66,7 +66,11 @@ impl Codec {
         x_t: &Tensor,
         bar: &ProgressBar,
     ) -> anyhow::Result<Tensor> {
-        decode(setup, &self.decoder, x_t, 0..x_t.size()[0] as usize, bar)
+        let mut on_step = |step: &Step<'_>| {
+            tick(bar, step);
+            Ok(())
+        };
+        decode(setup, &self.decoder, x_t, 0..x_t.size()[0] as usize, &mut on_step)
     }
 }
 
@@ -90,14 +94,10 @@ pub(crate) fn decode(
     decoder: &Sampler,
     x_t: &Tensor,
     images: Range<usize>,
-    bar: &ProgressBar,
+    on_step: &mut dyn FnMut(&Step<'_>) -> Result<(), BoxError>,
 ) -> anyhow::Result<Tensor> {
     let model = setup.model(images)?;
-    let mut on_step = |step: &Step<'_>| {
-        tick(bar, step);
-        Ok(())
-    };
     // A deterministic solver draws none.
     let noise = Noise { seed: 0, first_index: 0 };
-    Ok(decoder.sample(&*model, x_t, &noise, &mut on_step)?)
+    Ok(decoder.sample(&*model, x_t, &noise, on_step)?)
 }

@@ -15,6 +15,8 @@ mod source;
 mod upscale;
 mod vary;
 
+use std::process::ExitCode;
+
 use clap::{Arg, Subcommand};
 
 use crate::flags::Global;
@@ -77,14 +79,14 @@ fn usual(solvers: &'static str, defaults: &'static [(&str, &str)]) -> impl Fn(Ar
 }
 
 impl Edit {
-    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         match self {
             Self::Vary(args) => args.run(global),
-            Self::Interpolate(args) => args.run(global),
+            Self::Interpolate(args) => args.run(global).map(|()| ExitCode::SUCCESS),
             Self::Inpaint(args) => args.run(global),
             Self::Outpaint(args) => args.run(global),
             Self::Upscale(args) => args.run(global),
-            Self::Encode(args) => args.run(global),
+            Self::Encode(args) => args.run(global).map(|()| ExitCode::SUCCESS),
             Self::Decode(args) => args.run(global),
         }
     }

@@ -1,5 +1,7 @@
 //! `ddpm edit outpaint`: what lies around an image.
 
+use std::process::ExitCode;
+
 use clap::Args;
 use ndarray::Array3;
 use sampler::Known;
@@ -45,7 +47,7 @@ pub(crate) struct Outpaint {
 }
 
 impl Outpaint {
-    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         self.fill.check()?;
         let setup = self.common.open("outpaint", global)?;
         let loaded = &setup.loaded;

@@ -1,23 +1,25 @@
 //! What every edit shares: its flags, the network they lead to, and how results are saved.
 
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use figures::Canvas;
 use ndarray::{Array3, Array4, ArrayView3, Axis, concatenate, stack};
 use sampler::{Model, SamplerConfig, SamplerError};
 
-use crate::commands::sampling::NoiseArgs;
+use crate::commands::results::{self, Results, Written};
+use crate::commands::sampling::{LongSampling, NoiseArgs};
 use crate::conditioning::Conditioning;
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, ModelArgs};
 use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
 use crate::output::{self, Form};
+use crate::paths::OutputFolder;
 use crate::sampler_flags::SamplerArgs;
+use crate::signals::Signals;
 
 /// The flags of every edit, after its own.
 #[derive(Debug, Clone, Args)]
@@ -31,7 +33,7 @@ pub(crate) struct Common {
     save: Vec<String>,
     /// Folder for the results [default: out/ and the name of the command]
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    out: Option<OutputFolder>,
     // Groups with a heading come last: what follows one is listed under it.
     #[command(flatten)]
     sampler: SamplerArgs,
@@ -48,6 +50,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) forms: Vec<Form>,
     pub(crate) out: PathBuf,
     pub(crate) conditioning: Conditioning,
+    pub(crate) signals: Signals,
 }
 
 impl Common {
@@ -55,14 +58,17 @@ impl Common {
     pub(crate) fn open<'a>(&'a self, verb: &str, global: &'a Global) -> anyhow::Result<Setup<'a>> {
         let forms = self.save.iter().map(|name| name.parse()).collect::<anyhow::Result<Vec<Form>>>()?;
         self.noise.validate()?;
-        let out = self.out.clone().unwrap_or_else(|| Path::new("out").join(verb));
-        output::check_folder("--out", &out)?;
+        let out = self.out.as_deref().map_or_else(|| Path::new("out").join(verb), Path::to_owned);
         self.sampler.check()?;
         self.guidance.check()?;
+        let mut names = results::names(&forms, 0);
+        names.extend(["latent.npy", "original.png"].map(ToOwned::to_owned));
+        output::try_folder("--out", &out, &names)?;
+        let signals = Signals::install()?;
         let loaded = Loaded::open(&self.model, global)?;
         let config = self.sampler.config_for(&loaded)?;
         let conditioning = self.guidance.conditioning(&loaded)?;
-        Ok(Setup { global, noise: &self.noise, loaded, config, forms, out, conditioning })
+        Ok(Setup { global, noise: &self.noise, loaded, config, forms, out, conditioning, signals })
     }
 }
 
@@ -81,18 +87,22 @@ impl Setup<'_> {
         Ok(())
     }
 
-    /// Saves results in the wanted forms, the grid as given; returns the files, the grid first.
-    pub(crate) fn save(&self, pixels: &Array4<u8>, grid: &Canvas) -> anyhow::Result<Vec<PathBuf>> {
-        fs::create_dir_all(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
-        let mut written = Vec::new();
-        if self.forms.contains(&Form::Grid) {
-            let path = self.out.join("grid.png");
-            files::write_atomic(&path, &grid.png()?).with_context(|| path.display().to_string())?;
-            written.push(path);
-        }
-        let others: Vec<Form> = self.forms.iter().copied().filter(|form| *form != Form::Grid).collect();
-        written.extend(output::save(pixels, &others, &self.out, &self.conditioning)?);
-        Ok(written)
+    /// Results in the folder of this edit.
+    pub(crate) fn results(&self) -> Results<'_> {
+        Results::new(&self.out, &self.forms, &self.conditioning, 0)
+    }
+
+    /// A sampling of so many images.
+    pub(crate) fn sampling(&self, count: usize, steps: usize) -> LongSampling<'_> {
+        let Self { global, noise, loaded, signals, .. } = self;
+        LongSampling { loaded, noise, first: 0, count, steps, global, signals }
+    }
+
+    /// Saves results that were drawn together, the grid as given.
+    pub(crate) fn save(&self, pixels: Array4<u8>, grid: Canvas) -> anyhow::Result<Written> {
+        let mut results = self.results();
+        results.add(pixels)?;
+        results.finish(Vec::new(), |_, _| Ok(grid))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The image that an edit starts from: a file of any kind and size, or one of the data.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use clap::Args;
@@ -11,21 +11,27 @@ use tracing::warn;
 use crate::config;
 use crate::failure::bail_usage;
 use crate::model::Loaded;
+use crate::paths::{DataSource, InputPath};
+use crate::run_data;
 
 /// Where the image is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ImageArgs {
     /// The image: PNG, JPEG, WebP or BMP
     #[arg(long, value_name = "FILE", required_unless_present = "index")]
-    image: Option<PathBuf>,
+    image: Option<InputPath>,
     /// Take this image of the training data instead, counted from 0
     #[arg(long, value_name = "N", conflicts_with = "image")]
     index: Option<usize>,
+    /// The training data, where it is not at the recorded place [default: there, if the hash agrees]
+    #[arg(long, value_name = "SRC", conflicts_with = "image")]
+    data: Option<DataSource>,
 }
 
 impl ImageArgs {
     pub(crate) fn source(&self) -> Source<'_> {
-        Source { file: self.image.as_deref(), index: self.index, flags: ("--image", "--index") }
+        let (file, data) = (self.image.as_deref(), self.data.as_deref());
+        Source { file, index: self.index, data, flags: ("--image", "--index") }
     }
 }
 
@@ -34,6 +40,8 @@ impl ImageArgs {
 pub(crate) struct Source<'a> {
     pub(crate) file: Option<&'a Path>,
     pub(crate) index: Option<usize>,
+    /// Where the data is, for an index.
+    pub(crate) data: Option<&'a str>,
     pub(crate) flags: (&'static str, &'static str),
 }
 
@@ -46,7 +54,8 @@ impl Source<'_> {
             return image.context(image_flag);
         }
         let index = self.index.unwrap_or(0);
-        let data = config::open(&loaded.config.data.unpadded())?;
+        let data = run_data::locate(&loaded.config, self.data).context(index_flag)?;
+        let data = config::open(&data.unpadded())?;
         if index >= data.len() {
             bail_usage!("{index_flag} {index}: the data has {} images, 0 to {}", data.len(), data.len() - 1);
         }

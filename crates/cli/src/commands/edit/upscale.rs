@@ -1,5 +1,7 @@
 //! `ddpm edit upscale`: a larger image of a small one.
 
+use std::process::ExitCode;
+
 use clap::Args;
 use ndarray::Array3;
 use sampler::Known;
@@ -33,7 +35,7 @@ pub(crate) struct Upscale {
 }
 
 impl Upscale {
-    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         self.fill.check()?;
         let setup = self.common.open("upscale", global)?;
         let (loaded, source) = (&setup.loaded, self.image.source());

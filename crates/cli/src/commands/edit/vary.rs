@@ -1,5 +1,6 @@
 //! `ddpm edit vary`: images that look like an image.
 
+use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
@@ -9,9 +10,9 @@ use serde_json::json;
 use crate::commands::edit::frame;
 use crate::commands::edit::setup::{Common, check_count, in_flags};
 use crate::commands::edit::source::ImageArgs;
-use crate::commands::sampling::{in_batches, tick};
+use crate::commands::results::{self, Results};
 use crate::flags::Global;
-use crate::output;
+use crate::{output, paths};
 
 /// Variations of one image.
 #[derive(Debug, Args)]
@@ -32,7 +33,7 @@ pub(crate) struct Vary {
 }
 
 impl Vary {
-    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         check_count(self.count, 1..=65_536)?;
         let setup = self.common.open("vary", global)?;
         let loaded = &setup.loaded;
@@ -45,25 +46,32 @@ impl Vary {
         let x_0 = frame::x_0(&original, loaded)?;
 
         let begun = Instant::now();
-        let mut rows = Vec::new();
+        let (mut rows, mut done) = (Vec::new(), 0);
         for (sampler, t_start) in samplers.iter().zip(&self.t_start) {
             let steps = sampler.steps();
-            let pixels = in_batches(loaded, setup.noise, self.count, steps, global, |range, noise, bar| {
-                let mut on_step = |step: &Step<'_>| {
-                    tick(bar, step);
-                    Ok(())
-                };
+            let folder = setup.out.join(format!("t-{t_start:04}"));
+            let sampling = setup.sampling(self.count, steps);
+            let mut results = Results::new(&folder, &setup.forms, &setup.conditioning, 0);
+            sampling.run(&mut results, |range, noise, progress| {
+                let mut on_step = |step: &Step<'_>| progress.step(step);
                 let copies = x_0.repeat([range.len() as i64, 1, 1, 1]);
                 Ok(sampler.vary(&*setup.model(range)?, &copies, noise, &mut on_step)?)
             })?;
-            let folder = setup.out.join(format!("t-{t_start:04}"));
-            output::save(&pixels, &setup.forms, &folder, &setup.conditioning)?;
-            rows.push(json!({ "t_start": t_start, "steps": steps, "folder": folder }));
+            done += results.count();
+            let finished = results.count() == self.count;
+            results.finish(Vec::new(), results::plain)?;
+            rows.push(json!({
+                "t_start": t_start, "steps": steps, "folder": paths::text(&folder), "finished": finished,
+            }));
+            if !finished || sampling.is_stopped() {
+                break;
+            }
         }
         let seconds = begun.elapsed().as_secs_f64();
         dataset::save_png(&setup.out.join("original.png"), original.view())?;
-        output::finish(global, &json!({ "seconds": seconds, "starts": rows }), || {
-            format!("{} variations in {seconds:.1} s: {}", self.count * rows.len(), setup.out.display())
-        })
+        let told = output::finish(global, &json!({ "seconds": seconds, "starts": rows }), || {
+            format!("{done} variations in {seconds:.1} s: {}", setup.out.display())
+        });
+        setup.sampling(self.count * samplers.len(), 0).end(done, told)
     }
 }

@@ -33,15 +33,18 @@ pub(super) fn guidance(
         let config = config::read_run(&checkpoint.path.join("config.toml")).ok()?;
         guides(&config).then(|| run.to_owned())
     };
-    let Some(run) = model::runs_newest_first(Path::new(RUNS)).iter().find_map(|run| with_classes(run)) else {
+    let Some(run) =
+        trainer::runs_newest_first(Path::new(RUNS)).iter().find_map(|run| with_classes(&run.path))
+    else {
         let how = "there is no run of a network with classes; train one with `ddpm train --preset fashion-28-classes`";
         return Ok(Err(how.to_owned()));
     };
     let args = ModelArgs {
-        run: Some(run.clone()),
+        run: Some(run.clone().into()),
         model: None,
         weights: Weights::Ema,
         precision: "auto".to_owned(),
+        any_size: false,
     };
     let mut figure = draw(&Loaded::open(&args, global)?, plan, seed, global)?;
     let name = run.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

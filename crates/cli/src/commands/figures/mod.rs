@@ -19,7 +19,7 @@ mod variations;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -29,6 +29,8 @@ use tracing::{info, warn};
 
 use crate::flags::{Global, ModelArgs};
 use crate::output;
+use crate::paths;
+use crate::paths::{DataSource, OutputFolder};
 use edits::Edits;
 use plan::{Plan, Wishes};
 use sampling::Sampling;
@@ -58,6 +60,9 @@ Examples:
 pub(crate) struct Figures {
     #[command(flatten)]
     model: ModelArgs,
+    /// The images of the run, where they are not at the recorded place [default: there, if the hash agrees]
+    #[arg(long, value_name = "SRC")]
+    data: Option<DataSource>,
     /// Draw these figures only: numbers and ranges such as 1,2,7-9
     #[arg(long, value_name = "LIST")]
     only: Option<String>,
@@ -75,7 +80,7 @@ pub(crate) struct Figures {
     quick: bool,
     /// Folder for the pictures and report.html
     #[arg(long, value_name = "DIR", default_value = "out/figures")]
-    out: PathBuf,
+    out: OutputFolder,
 }
 
 /// A figure that could not be drawn, and why.
@@ -87,13 +92,13 @@ struct Skipped {
 impl Figures {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let wanted = only::parse(self.only.as_deref())?;
-        let subject = Subject::open(&self.model, global)?;
+        output::try_folder("--out", &self.out, &["report.html".to_owned()])?;
+        let subject = Subject::open(&self.model, self.data.as_deref(), global)?;
         let on_gpu = subject.loaded.as_ref().is_some_and(|loaded| loaded.device.is_cuda());
         let wishes = Wishes { samples: self.samples, steps: self.steps, quick: self.quick };
         let plan = Plan::new(subject.schedule.steps(), on_gpu, wishes)?;
-        output::check_folder("--out", &self.out)?;
         let is_new = !self.out.exists();
-        prepare(&self.out)?;
+        fs::create_dir_all(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
 
         let (drawn, skipped) = self.draw_all(&subject, &plan, &wanted, global)?;
         if let (true, Some(first)) = (drawn.is_empty(), skipped.first()) {
@@ -108,7 +113,7 @@ impl Figures {
         }
         let report = self.report(&subject, &drawn, &skipped)?;
         let summary = json!({
-            "out": self.out, "report": report,
+            "out": self.out, "report": paths::text(&report),
             "figures": drawn.iter().map(|figure| format!("{}.png", figure.name)).collect::<Vec<_>>(),
             "skipped": skipped.iter().map(|s| json!({ "figure": s.figure, "reason": s.reason })).collect::<Vec<_>>(),
         });
@@ -217,13 +222,6 @@ impl Figures {
     }
 }
 
-/// Makes the folder and tries whether it can be written to, before minutes go into what has no place.
-fn prepare(out: &Path) -> anyhow::Result<()> {
-    let name = || format!("--out {}", out.display());
-    fs::create_dir_all(out).with_context(name)?;
-    files::PendingFile::create(&out.join("report.html")).map(drop).with_context(name)
-}
-
 /// Neighbouring figures left out for one reason, as "figures 6, 7" and the reason.
 fn grouped(skipped: &[Skipped]) -> Vec<(String, &str)> {
     let same = |a: &Skipped, b: &Skipped| a.reason == b.reason;
@@ -243,16 +241,5 @@ mod tests {
         let skipped = |figure, reason: &str| Skipped { figure, reason: reason.to_owned() };
         let all = [skipped(2, "a"), skipped(6, "b"), skipped(7, "b")];
         assert_eq!(grouped(&all), [("figure 2".to_owned(), "a"), ("figures 6, 7".to_owned(), "b")]);
-    }
-
-    #[test]
-    fn a_folder_that_cannot_be_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        fs::write(&file, "in the way").unwrap();
-        assert!(format!("{:#}", prepare(&file.join("out")).unwrap_err()).contains("--out"));
-        let new = folder.path().join("a/b");
-        prepare(&new).unwrap();
-        assert_eq!(fs::read_dir(&new).unwrap().count(), 0);
     }
 }

@@ -1,9 +1,7 @@
 //! `ddpm draw-scaling`, which `cargo xtask bench --scaling` runs: its picture, beside the other figures since xtask draws
 //! nothing itself.
 
-use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -14,13 +12,15 @@ use serde_json::json;
 use crate::failure::usage;
 use crate::flags::Global;
 use crate::output;
+use crate::paths;
+use crate::paths::OutputFolder;
 
 /// Draws the panels on standard input, an array of JSON objects, as scaling.png.
 #[derive(Debug, Args)]
 pub(crate) struct DrawScaling {
     /// Folder for it
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    out: OutputFolder,
 }
 
 /// A panel as it is said.
@@ -37,12 +37,12 @@ struct Said {
 
 impl DrawScaling {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        output::try_folder("--out", &self.out, &["scaling.png".to_owned()])?;
         let mut text = String::new();
         let _ = std::io::stdin().read_to_string(&mut text).context("standard input")?;
         let figure = figures::scaling(&read(&text)?)?;
-        fs::create_dir_all(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
         let path = figure.save(&self.out)?;
-        output::finish(global, &json!({ "picture": path }), || path.display().to_string())
+        output::finish(global, &json!({ "picture": paths::text(&path) }), || path.display().to_string())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use dataset::Dataset;
+use dataset::{Dataset, Split};
 use ndarray::{Array4, Axis, stack};
 use schedule::Schedule;
 use tracing::{info, warn};
@@ -15,6 +15,7 @@ use crate::commands::figures::times;
 use crate::config::{self, DataConfig, ScheduleConfig};
 use crate::flags::{Global, ModelArgs};
 use crate::model::{self, Loaded, RUNS};
+use crate::run_data;
 
 /// A schedule, an embedding, images, and perhaps a trained network.
 pub(super) struct Subject {
@@ -31,20 +32,22 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// The run or model of the flags; without flags the newest run; without runs the embedded images.
-    pub(super) fn open(args: &ModelArgs, global: &Global) -> anyhow::Result<Self> {
+    /// The run or model of the flags, and the images that `data` names; without flags the newest run; without runs the embedded images.
+    pub(super) fn open(args: &ModelArgs, data: Option<&str>, global: &Global) -> anyhow::Result<Self> {
         match choose(args) {
-            Some(args) => Self::trained(Loaded::open(&args, global)?),
+            Some(args) => Self::trained(Loaded::open(&args, global)?, data),
             None => Self::untrained(),
         }
     }
 
-    fn trained(loaded: Loaded) -> anyhow::Result<Self> {
+    fn trained(loaded: Loaded, named: Option<&str>) -> anyhow::Result<Self> {
         let config = &loaded.config;
-        let data = config::open(&config.data.unpadded()).map_err(|error| {
+        let located = run_data::locate(config, named);
+        let data_config = located.as_ref().map_or_else(|_| config.data.clone(), DataConfig::clone);
+        let data = located.and_then(|data| config::open(&data.unpadded())).map_err(|error| {
             // The report says less: it names no folder of this machine.
-            warn!("the images of the run cannot be read: {error:#}");
-            "the images of the run cannot be read".to_owned()
+            warn!("the images of the run cannot be used: {error:#}");
+            "the images of the run cannot be used".to_owned()
         });
         let records = match &loaded.run {
             Some(run) => RunFolder::read_metrics(run)?,
@@ -54,7 +57,7 @@ impl Subject {
             schedule: loaded.schedule.clone(),
             schedule_config: config.schedule.clone(),
             embedding: config.model.embedding.clone(),
-            data_config: config.data.clone(),
+            data_config,
             data,
             records: records.into_iter().filter(|record| record.step <= loaded.step).collect(),
             loaded: Some(loaded),
@@ -81,7 +84,10 @@ impl Subject {
     pub(super) fn held_out(&self) -> Option<Dataset> {
         let loaded = self.loaded.as_ref()?;
         let source = &self.data_config.source;
-        let bare = source.strip_suffix(":train").unwrap_or(source);
+        let (bare, part) = Split::of_spec(source);
+        if part.is_some_and(|part| part != Split::Train) {
+            return None;
+        }
         let held_out = DataConfig { source: format!("{bare}:test"), ..self.data_config.clone() };
         let data = config::open(&held_out).ok()?;
         check_shape(&data, loaded).ok().map(|()| data)
@@ -107,11 +113,11 @@ fn choose(args: &ModelArgs) -> Option<ModelArgs> {
     if args.run.is_some() || args.model.is_some() {
         return Some(args.clone());
     }
-    let run = model::newest_run(Path::new(RUNS)).ok()?;
+    let run = model::newest_with_checkpoint(Path::new(RUNS)).ok()?;
     match model::newest_checkpoint(&run) {
         Ok(_) => {
             info!("using {}", run.display());
-            Some(ModelArgs { run: Some(run), ..args.clone() })
+            Some(ModelArgs { run: Some(run.into()), ..args.clone() })
         }
         Err(error) => {
             warn!("{error:#}: drawing what needs no trained network");

@@ -1,6 +1,6 @@
 //! `ddpm inspect checkpoint`: what a checkpoint holds, and whether it is as it was written.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::output;
+use crate::paths::{self, InputPath};
 
 /// The files of tensors in a checkpoint.
 const TENSOR_FILES: [&str; 3] = ["model.safetensors", "ema.safetensors", "optimizer.safetensors"];
@@ -26,7 +27,7 @@ const TENSOR_FILES: [&str; 3] = ["model.safetensors", "ema.safetensors", "optimi
   ddpm inspect checkpoint model.safetensors")]
 pub(crate) struct InspectCheckpoint {
     /// A checkpoint folder, a run folder, or a safetensors file
-    path: PathBuf,
+    path: InputPath,
     /// List every tensor
     #[arg(long)]
     all: bool,
@@ -58,7 +59,7 @@ impl InspectCheckpoint {
         if self.all {
             summary["list"] = list_json(&header);
         }
-        output::finish(global, &summary, || {
+        output::answer(global, &summary, || {
             let mut facts = vec![("tensors".to_owned(), header_text(&header))];
             facts.extend(
                 header.metadata.iter().map(|(key, value)| (format!("metadata {key}"), value.clone())),
@@ -76,7 +77,7 @@ impl InspectCheckpoint {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let state = &checkpoint.state;
         let mut summary = json!({
-            "path": checkpoint.path, "verified": true, "step": state.step, "seed": state.seed,
+            "path": paths::text(&checkpoint.path), "verified": true, "step": state.step, "seed": state.seed,
             "format_version": state.format_version, "config": config,
         });
         for (name, header) in &headers {
@@ -86,7 +87,7 @@ impl InspectCheckpoint {
         if self.all {
             summary["list"] = list_json(weights);
         }
-        output::finish(global, &summary, || {
+        output::answer(global, &summary, || {
             let mut facts = vec![
                 ("verified".to_owned(), "every file is as the manifest says".to_owned()),
                 ("step".to_owned(), format!("{} of {}", state.step, config.train.steps)),
@@ -116,19 +117,23 @@ fn run_folder(run: &Path, global: &Global) -> anyhow::Result<()> {
         .iter()
         .map(|(step, result, path)| {
             let reason = result.as_ref().err().map(ToString::to_string);
-            json!({ "step": step, "path": path, "verified": result.is_ok(), "reason": reason })
+            json!({ "step": step, "path": paths::text(path), "verified": result.is_ok(), "reason": reason })
         })
         .collect();
-    output::finish(global, &json!({ "run": run, "checkpoints": rows, "config": config }), || {
-        let mut table = Table::new(&[">step", "state", "folder"]);
-        for (step, result, path) in &results {
-            let state = if result.is_ok() { "verified" } else { "DAMAGED" };
-            table.row([step.to_string(), state.to_owned(), path.display().to_string()]);
-        }
-        let seed = ("seed".to_owned(), config.seed.to_string());
-        let steps = ("steps".to_owned(), config.train.steps.to_string());
-        format!("{}\n\n{table}", Table::facts([steps, seed].into_iter().chain(config_facts(&config))))
-    })?;
+    output::answer(
+        global,
+        &json!({ "run": paths::text(run), "checkpoints": rows, "config": config }),
+        || {
+            let mut table = Table::new(&[">step", "state", "folder"]);
+            for (step, result, path) in &results {
+                let state = if result.is_ok() { "verified" } else { "DAMAGED" };
+                table.row([step.to_string(), state.to_owned(), path.display().to_string()]);
+            }
+            let seed = ("seed".to_owned(), config.seed.to_string());
+            let steps = ("steps".to_owned(), config.train.steps.to_string());
+            format!("{}\n\n{table}", Table::facts([steps, seed].into_iter().chain(config_facts(&config))))
+        },
+    )?;
     let damaged: Vec<_> = results.iter().filter_map(|(_, result, _)| result.as_ref().err()).collect();
     match damaged.first() {
         Some(first) => Err(anyhow!("{} of {} checkpoints damaged: {first}", damaged.len(), results.len())),

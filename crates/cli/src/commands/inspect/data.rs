@@ -1,7 +1,5 @@
 //! `ddpm inspect data`: what images a source holds.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
 use clap::Args;
 use dataset::{Dataset, Padding};
@@ -12,6 +10,7 @@ use crate::commands::inspect::table::{Table, grouped};
 use crate::config::{self, Layers, Resolved, parse_set};
 use crate::flags::Global;
 use crate::output;
+use crate::paths::{DataSource, OutputFile};
 
 /// Images of the grid.
 const GRID: usize = 64;
@@ -24,9 +23,9 @@ const CLASSES: usize = 20;
   ddpm inspect data --data fashion-mnist:test --out grid.png
   ddpm inspect data --data photos/ --set data.size=64")]
 pub(crate) struct InspectData {
-    /// Images: a folder, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC", default_value = "fashion-mnist")]
-    data: String,
+    data: DataSource,
     /// Configuration whose network the border is for [default: by the data]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
@@ -35,7 +34,7 @@ pub(crate) struct InspectData {
     set: Vec<String>,
     /// Write the first 64 images to this PNG file
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    out: Option<OutputFile>,
 }
 
 /// Mean and standard deviation of one channel, and the extremes, all in [-1, 1].
@@ -50,6 +49,7 @@ struct Moments {
 impl InspectData {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let set = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
+        self.out.as_deref().map_or(Ok(()), |path| output::try_file("--out", path))?;
         let layers = Layers { preset: self.preset.as_deref(), file: None, data: Some(&self.data), set: &set };
         let Resolved { config, preset, dataset } = config::resolve(&layers)?;
         let padding = dataset.padding();
@@ -60,7 +60,7 @@ impl InspectData {
         let counts = class_counts(&dataset);
         if let Some(path) = &self.out {
             let png = output::grid_png(&first_images(&dataset, padding)?)?;
-            files::write_atomic(path, &png).with_context(|| format!("--out {}", path.display()))?;
+            files::write_output(path, &png).with_context(|| format!("--out {}", path.display()))?;
         }
         let sha256 = dataset.fingerprint()?;
         let border = [padding.top, padding.bottom, padding.left, padding.right];
@@ -73,9 +73,9 @@ impl InspectData {
             "std": moments.iter().map(|m| m.std).collect::<Vec<_>>(),
             "min": moments.iter().map(|m| m.min).collect::<Vec<_>>(),
             "max": moments.iter().map(|m| m.max).collect::<Vec<_>>(),
-            "preset": preset, "padding": border, "padded": [height, width], "sha256": sha256, "out": self.out,
+            "notes": dataset.notes(), "flip": config.train.flip, "preset": preset, "padding": border, "padded": [height, width], "sha256": sha256, "out": self.out,
         });
-        output::finish(global, &summary, || {
+        output::answer(global, &summary, || {
             let colour = if channels == 1 { "grey" } else { "colour" };
             let each = |number: fn(&Moments) -> f64| {
                 moments.iter().map(|m| format!("{:.4}", number(m))).collect::<Vec<_>>().join(", ")
@@ -86,17 +86,27 @@ impl InspectData {
                 ("mean", format!("{} in [-1, 1]", each(|m| m.mean))),
                 ("std", each(|m| m.std)),
                 ("range", format!("{} to {}", each(|m| m.min), each(|m| m.max))),
+                ("flip", flip_text(config.train.flip).to_owned()),
                 ("network", format!("preset {preset}: {}", border_text(border, height, width))),
                 ("sha256", sha256.clone()),
             ];
             if dataset.skipped() > 0 {
                 facts.push(("skipped", format!("{} that cannot be read", grouped(dataset.skipped()))));
             }
+            facts.extend(dataset.notes().iter().map(|note| ("note", note.clone())));
             if let Some(path) = &self.out {
                 facts.push(("grid", path.display().to_string()));
             }
             format!("{}\n\n{}", Table::facts(facts), class_table(names, &counts))
         })
+    }
+}
+
+fn flip_text(flip: bool) -> &'static str {
+    if flip {
+        "half of the images are mirrored in training (train.flip = true)"
+    } else {
+        "no image is mirrored in training (train.flip = false)"
     }
 }
 

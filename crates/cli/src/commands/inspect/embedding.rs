@@ -1,7 +1,6 @@
 //! `ddpm inspect embedding`: encodings `[sin(omega_k t) | cos(omega_k t)]` of given t.
 
 use std::f64::consts::TAU;
-use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -14,6 +13,7 @@ use crate::config::nearest;
 use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::output;
+use crate::paths::OutputFile;
 
 /// Frequencies and times of the table for people; the file has all of them.
 const ROWS: usize = 16;
@@ -66,13 +66,14 @@ pub(crate) struct InspectEmbedding {
     seed: Option<u64>,
     /// Write the encodings to this .npy file, f64 [times, 2K]
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    out: Option<OutputFile>,
 }
 
 impl InspectEmbedding {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let kind = self.kind()?;
         let embedding = TimeEmbedding::new(&kind).map_err(usage)?;
+        self.out.as_deref().map_or(Ok(()), |path| output::try_file("--out", path))?;
         let last = self.steps as f64 - 1.0;
         if let Some(wrong) = self.t.iter().find(|t| !(**t >= 0.0 && **t <= last)) {
             bail_usage!("--t {wrong}: expected 0 to {last}, T - 1 of --steps {}", self.steps);
@@ -87,7 +88,7 @@ impl InspectEmbedding {
             "order": embedding.order().to_string(),
             "encodings": encoded.outer_iter().map(|row| row.to_vec()).collect::<Vec<_>>(), "out": self.out,
         });
-        output::finish(global, &summary, || self.text(&kind, &embedding, &encoded))
+        output::answer(global, &summary, || self.text(&kind, &embedding, &encoded))
     }
 
     /// The kind of the flags; flags that belong to another kind are refused.

@@ -1,7 +1,5 @@
 //! `ddpm inspect model`: parameters and sizes of a network.
 
-use std::path::PathBuf;
-
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use unet::{UNet, UNetConfig};
@@ -11,6 +9,7 @@ use crate::commands::inspect::table::{Table, bytes, grouped};
 use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::output;
+use crate::paths::{DataSource, InputPath};
 
 /// Bytes of an f32.
 const FLOAT: usize = 4;
@@ -27,16 +26,16 @@ pub(crate) struct InspectModel {
     preset: Option<String>,
     /// Of a configuration file
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Option<InputPath>,
     /// Of a run folder
     #[arg(long, value_name = "DIR")]
-    run: Option<PathBuf>,
+    run: Option<InputPath>,
     /// Of a checkpoint folder
     #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
+    model: Option<InputPath>,
     /// Images that decide the size where the configuration leaves it open
     #[arg(long, value_name = "SRC", conflicts_with_all = ["run", "model"])]
-    data: Option<String>,
+    data: Option<DataSource>,
     /// Change one value, such as model.base_channels=64; may be repeated
     #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["run", "model"])]
     set: Vec<String>,
@@ -64,7 +63,7 @@ impl InspectModel {
             let all = shapes.iter().map(|(name, shape)| json!({ "name": name, "shape": shape }));
             summary["parameters"] = all.collect();
         }
-        output::finish(global, &summary, || {
+        output::answer(global, &summary, || {
             let parameters = if self.all { every_parameter(&shapes) } else { block_table(&blocks, count) };
             format!("{}\n\n{parameters}", facts(&net, steps))
         })

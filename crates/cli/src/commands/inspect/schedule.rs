@@ -1,7 +1,5 @@
 //! `ddpm inspect schedule`: the tables of a noise schedule (Ho et al. 2020, Eq. 4 to 7).
 
-use std::path::PathBuf;
-
 use anyhow::{Context, anyhow};
 use clap::Args;
 use dataset::AnyArray;
@@ -14,6 +12,7 @@ use crate::config::ScheduleConfig;
 use crate::failure::usage;
 use crate::flags::Global;
 use crate::output;
+use crate::paths::OutputFile;
 
 /// Rows of the table for people.
 const ROWS: usize = 11;
@@ -56,7 +55,7 @@ pub(crate) struct InspectSchedule {
     spacing: String,
     /// Write every table to this .npz file, f64, T numbers each
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    out: Option<OutputFile>,
 }
 
 /// The tables, and the t that each entry has in the whole chain.
@@ -68,6 +67,7 @@ struct Chain {
 impl InspectSchedule {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let chain = self.chain()?;
+        self.out.as_deref().map_or(Ok(()), |path| output::try_file("--out", path))?;
         let tables = chain.tables();
         if let Some(path) = &self.out {
             write(path, &chain, &tables).with_context(|| format!("--out {}", path.display()))?;
@@ -84,7 +84,7 @@ impl InspectSchedule {
             "kind": self.kind, "steps": self.steps, "entries": chain.timesteps.len(), "rows": rows,
             "arrays": tables.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "out": self.out,
         });
-        output::finish(global, &summary, || self.text(&chain))
+        output::answer(global, &summary, || self.text(&chain))
     }
 
     fn chain(&self) -> anyhow::Result<Chain> {

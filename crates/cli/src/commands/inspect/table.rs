@@ -1,5 +1,6 @@
 //! Plain-text tables for people, and the spelling of numbers in them.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 /// On which side of its column a cell stands.
@@ -34,13 +35,22 @@ impl Table {
         Self {
             sides: vec![Side::Left; 2],
             header: None,
-            rows: facts.into_iter().map(|(name, value)| vec![name.into(), value.into()]).collect(),
+            rows: facts.into_iter().map(|(name, value)| vec![cell(name), cell(value)]).collect(),
         }
     }
 
     /// Adds a row; cells that are missing at its end stay empty.
     pub(crate) fn row<C: Into<String>>(&mut self, cells: impl IntoIterator<Item = C>) {
-        self.rows.push(cells.into_iter().map(Into::into).collect());
+        self.rows.push(cells.into_iter().map(cell).collect());
+    }
+}
+
+/// A cell is on one line, whatever is in it.
+fn cell(text: impl Into<String>) -> String {
+    let text = text.into();
+    match files::printable_line(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(escaped) => escaped,
     }
 }
 
@@ -135,6 +145,12 @@ mod tests {
         table.row(["total", "1"]);
         table.row(["", "22"]);
         assert_eq!(table.to_string(), "        n\ntotal   1\n       22");
+    }
+
+    #[test]
+    fn a_cell_stays_on_its_line() {
+        let facts = Table::facts([("data", "a\n\u{1b}[2Jb")]);
+        assert_eq!(facts.to_string(), "data  a\\u000a\\u001b[2Jb");
     }
 
     #[test]

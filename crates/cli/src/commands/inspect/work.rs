@@ -8,6 +8,7 @@ use crate::commands::inspect::network;
 use crate::commands::inspect::table::Table;
 use crate::flags::Global;
 use crate::output;
+use crate::paths::DataSource;
 
 /// Show how much arithmetic a network asks for, without building it: operations of one image
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ pub(crate) struct InspectWork {
     preset: String,
     /// Images that decide the size where the preset leaves it open
     #[arg(long, value_name = "SRC")]
-    data: Option<String>,
+    data: Option<DataSource>,
     /// Change one value, such as model.image_size=64; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -35,7 +36,7 @@ impl InspectWork {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let (model, _) = network::named(&self.preset, self.data.as_deref(), &self.set)?;
         model.validate()?;
-        output::finish(global, &counted(&model), || facts(&model).to_string())
+        output::answer(global, &counted(&model), || facts(&model).to_string())
     }
 }
 

@@ -24,6 +24,8 @@ use crate::flags::Global;
 use crate::memory;
 use crate::model::RUNS;
 use crate::output;
+use crate::paths::{self, DataSource, InputPath, OutputFolder};
+use crate::run_data;
 use crate::signals::Signals;
 use batch::BatchSize;
 use feed::Feed;
@@ -37,7 +39,11 @@ use watch::Watch;
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
-  ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda"
+  ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
+
+Of a set in parts (train, validation, test) the training part is used; --data photos:test takes another one.
+Half of the images are mirrored left to right where train.flip = true: by default for the embedded set and by the preset
+ddpm-cifar10, not for other data. --set train.flip=true turns it on for images without a left and a right."
 )]
 pub(crate) struct Train {
     /// Configuration by name: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16 [default: by the data]
@@ -45,10 +51,10 @@ pub(crate) struct Train {
     preset: Option<String>,
     /// Configuration file; what it leaves out comes from the preset
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Images: a folder, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    config: Option<InputPath>,
+    /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC")]
-    data: Option<String>,
+    data: Option<DataSource>,
     /// What to do about images that cannot be read: fail, after all were looked at, or skip [default: fail]
     #[arg(long, value_name = "WHAT")]
     on_bad: Option<String>,
@@ -65,7 +71,7 @@ pub(crate) struct Train {
     checkpoint_activations: bool,
     /// Run folder [default: runs/PRESET]
     #[arg(long, value_name = "DIR")]
-    run: Option<PathBuf>,
+    run: Option<OutputFolder>,
     /// Go on with the run in --run by its own configuration; --set may change train.* and sample.*
     #[arg(long)]
     resume: bool,
@@ -88,6 +94,10 @@ impl Train {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let signals = Signals::install()?;
         let device = device::select(global)?;
+        // Before the data, which may take minutes to open.
+        if let Some(run) = self.run.as_deref().filter(|_| !self.dump_config) {
+            output::try_folder("--run", run, &[])?;
+        }
         let mut plan = if self.resume { self.resumed()? } else { self.fresh()? };
         let precision = Precision::settle(&plan.config.precision, device)?;
         precision.name().clone_into(&mut plan.config.precision);
@@ -95,7 +105,7 @@ impl Train {
             output::print(config::to_toml(&plan.config)?.trim_end())?;
             return Ok(ExitCode::SUCCESS);
         }
-        output::check_folder("--run", &plan.run)?;
+        output::try_folder("--run", &plan.run, &[])?;
         let folder = RunFolder::open(&plan.run)?;
         if self.batch == Some(BatchSize::Auto) {
             plan.config.train.micro_batch = match self.found_before(&folder, &plan.config)? {
@@ -119,7 +129,7 @@ impl Train {
             set: &set,
         };
         let resolved = config::resolve(&layers)?;
-        let run = self.run.clone().unwrap_or_else(|| Path::new(RUNS).join(&resolved.preset));
+        let run = self.run.as_deref().map_or_else(|| Path::new(RUNS).join(&resolved.preset), Path::to_owned);
         Ok(Plan { config: resolved.config, dataset: resolved.dataset, run })
     }
 
@@ -140,7 +150,7 @@ impl Train {
     /// `--resume` asks anew, as memory may have become short.
     fn found_before(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<Option<usize>> {
         let path = folder.config_path();
-        if self.resume || !path.exists() {
+        if self.resume || path.symlink_metadata().is_err() {
             return Ok(None);
         }
         let before = config::read_run(&path)?.train;
@@ -157,12 +167,12 @@ impl Train {
             );
         }
         let run = match &self.run {
-            Some(run) => run.clone(),
+            Some(run) => run.to_path_buf(),
             None => crate::model::newest_run(Path::new(RUNS))?,
         };
         let path = run.join("config.toml");
-        if !path.is_file() {
-            bail_usage!("--resume: {} is no run folder (it has no config.toml)", run.display());
+        if !trainer::is_run(&run)? {
+            bail_usage!("--resume: {} is no run folder (config.toml and checkpoints)", run.display());
         }
         let mut config = config::read_run(&path)?;
         for change in self.changes()? {
@@ -172,8 +182,21 @@ impl Train {
             config = config.with(&change)?;
         }
         config::validate(&config)?;
+        config.check_images()?;
+        // The folder may be somebody else's, and name `/`.
+        run_data::check_extent(&config)?;
         let dataset = config::open(&config.data)?;
-        config.settle_classes(dataset.classes())?;
+        config.settle_labels(&dataset)?;
+        let shape = config.images.as_ref().map(|images| (images.height, images.width, images.channels));
+        if shape != Some(dataset.shape()) {
+            bail!(
+                "the images of {} are {:?} (height, width, channels), the configuration of the run in {} says {:?}",
+                config.data.source,
+                dataset.shape(),
+                run.display(),
+                shape.unwrap_or_default()
+            );
+        }
         let known = config.images.as_ref().map(|images| images.sha256.as_str());
         if known != Some(dataset.fingerprint()?.as_str()) {
             bail!(
@@ -188,7 +211,8 @@ impl Train {
     /// Writes the configuration of a new run, or checks it against the one that is there.
     fn settle_config(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<()> {
         let path = folder.config_path();
-        if path.exists() && !self.resume {
+        // One that is there and cannot be read is not replaced.
+        if !self.resume && path.symlink_metadata().is_ok() {
             let mut differing = config::differences(&config::read_run(&path)?, config)?;
             // Other data has other counts and hashes; what the user has changed tells more.
             if differing.iter().any(|line| !line.starts_with("images.")) {
@@ -223,14 +247,26 @@ impl Plan {
             memory::keep_freed();
         }
         let schedule = config.schedule.build()?;
-        let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
-        let mut trainer = Trainer::new(net.params(), &schedule, &config.train, config.seed, device)?;
         let text = config::to_toml(config)?;
         let fit = Fit { folder, config: &text, stop: &signals.stop };
-        let resumed = fit.resume(&mut trainer)?;
+        let newest = fit.newest()?;
+        if let Some(checkpoint) = &newest {
+            // Before a network is built, which takes as much memory as the configuration likes.
+            unet::check_weights(&config.model, &checkpoint.model_path())?;
+        }
+        let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
+        let mut trainer = Trainer::new(net.params(), &schedule, &config.train, config.seed, device)?;
+        let resumed = fit.restore(&mut trainer, newest.as_ref())?;
         // From here on there is something to save.
         signals.hold();
         let first = trainer.steps_done();
+        self.dataset.notes().iter().for_each(|note| info!("--data: {note}"));
+        if config.train.flip {
+            info!(
+                "half of the images are mirrored left to right (train.flip = true); --set train.flip=false for letters, \
+                 digits and other images that must not be"
+            );
+        }
         let (height, width, channels) = self.dataset.shape();
         let classes = config.model.classes.map(|n| format!(" of {n} classes")).unwrap_or_default();
         info!(
@@ -265,17 +301,18 @@ impl Plan {
         let seconds = begun.elapsed().as_secs_f64();
         let done = trainer.steps_done();
         let summary = json!({
-            "run": folder.path(), "steps": done, "seconds": seconds, "loss": watch.last_loss(),
-            "finished": outcome == Outcome::Finished, "samples": watch.last_grid(),
+            "run": paths::text(folder.path()), "steps": done, "seconds": seconds, "loss": watch.last_loss(),
+            "finished": outcome == Outcome::Finished, "samples": watch.last_grid().map(paths::text),
         });
-        output::finish(global, &summary, || {
+        let told = output::finish(global, &summary, || {
             let minutes = seconds / 60.0;
             format!("{done} steps, {minutes:.1} minutes of training: {}", folder.path().display())
-        })?;
+        });
+        // Whether anybody has read it or not.
         if outcome == Outcome::Stopped {
             warn!("stopped after step {done} and saved; the same command goes on from there");
             return Ok(ExitCode::from(signals.exit_code()));
         }
-        Ok(ExitCode::SUCCESS)
+        told.map(|()| ExitCode::SUCCESS)
     }
 }

@@ -12,7 +12,7 @@ use sampler::{Noise, Sampler, Step};
 use tch::{Device, Kind};
 use tensor_io::Named;
 use tracing::info;
-use trainer::{BoxError, EventFile, Observer, Record, RunFolder, StepReport};
+use trainer::{BoxError, Claim, EventFile, Observer, Record, RunFolder, StepReport};
 use unet::UNet;
 
 use crate::conditioning::Conditioning;
@@ -30,6 +30,7 @@ pub(crate) struct Watch {
     bar: ProgressBar,
     lines: bool,
     events: EventFile,
+    claim: Claim,
     samples: PathBuf,
     /// Set when the run is to end: the grid in progress is given up then.
     stop: Arc<AtomicBool>,
@@ -61,7 +62,8 @@ impl Watch {
         Ok(Self {
             bar,
             lines: !progress::shows_bars(global),
-            events: EventFile::create(folder.path())?,
+            events: EventFile::create(folder.path(), first)?,
+            claim: folder.claim(),
             samples: folder.samples(),
             stop: Arc::clone(stop),
             sampler: Sampler::new(&schedule, &flags.config(config.train.prediction)?)?,
@@ -125,6 +127,8 @@ impl Watch {
         let grid = output::class_grid(&pixels, conditioning.classes().len())?;
         let png = grid.png()?;
         let path = self.grid_path(done);
+        // Drawing takes a while.
+        self.claim.check()?;
         files::write_atomic(&path, &png).with_context(|| path.display().to_string())?;
         self.events.png("samples/ema", done, (grid.width() as u32, grid.height() as u32), 3, &png)?;
         self.last_grid = Some(path);
@@ -180,6 +184,10 @@ impl Observer for Watch {
 
     fn on_sample(&mut self, done: u64, ema: &[Named]) -> Result<(), BoxError> {
         Ok(self.draw(done, ema)?)
+    }
+
+    fn on_rollback(&mut self, to: u64) -> Result<(), BoxError> {
+        Ok(self.events.restart(to)?)
     }
 
     fn has_samples(&self, done: u64) -> bool {

@@ -5,8 +5,6 @@ mod moments;
 mod preview;
 mod trajectory;
 
-use std::path::PathBuf;
-
 use anyhow::anyhow;
 use clap::Args;
 use sampler::Step;
@@ -17,6 +15,7 @@ pub(crate) use crate::commands::watching::trajectory::Trajectory;
 use crate::commands::watching::trajectory::{Animated, Frame};
 use crate::failure::{bail_usage, usage};
 use crate::model::Loaded;
+use crate::paths::OutputFile;
 
 /// Moments of a preview, where no trajectory says how many.
 const PREVIEWS: usize = 20;
@@ -34,7 +33,7 @@ pub(crate) struct WatchingArgs {
     /// While sampling, keep this picture at what the batch at work is going to be (its predicted x_0):
     /// for an image viewer
     #[arg(long, value_name = "FILE.png")]
-    preview: Option<PathBuf>,
+    preview: Option<OutputFile>,
 }
 
 impl WatchingArgs {
@@ -48,6 +47,12 @@ impl WatchingArgs {
         }
         self.animated()?;
         self.preview.as_deref().map_or(Ok(()), preview::check)
+    }
+
+    /// The files that a trajectory is saved in.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let animation = format!("trajectory.{}", self.animation.as_deref().unwrap_or("gif"));
+        self.trajectory.map_or_else(Vec::new, |_| vec!["trajectory.png".to_owned(), animation])
     }
 
     /// What to do at a chain of so many steps that makes `count` images.
@@ -68,7 +73,7 @@ impl WatchingArgs {
             }
             _ => None,
         };
-        let preview = self.preview.clone().map(|path| Preview::new(path, &loaded.images));
+        let preview = self.preview.as_deref().map(|path| Preview::new(path.to_owned(), &loaded.images));
         Ok(Watching { moments, trajectory, preview })
     }
 

@@ -1,6 +1,5 @@
 //! A picture that is drawn anew while the sampling goes on, for an image viewer that looks again by itself.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -34,8 +33,7 @@ impl<'a> Preview<'a> {
     pub(super) fn show(&mut self, x_0: &Tensor) -> anyhow::Result<()> {
         let shown = x_0.f_narrow(0, 0, x_0.size()[0].min(MOST))?;
         let png = output::grid_png(&output::to_pixels(&shown, self.images)?)?;
-        let result = fs::create_dir_all(files::parent(&self.path))
-            .and_then(|()| files::write_atomic(&self.path, &png))
+        let result = files::write_output(&self.path, &png)
             .with_context(|| format!("--preview {}", self.path.display()));
         match result {
             Err(error) if self.written => warn!("{error:#}"),
@@ -46,26 +44,19 @@ impl<'a> Preview<'a> {
     }
 }
 
-/// Refuses what is no name of a PNG.
+/// Refuses what is no name of a PNG, or cannot be written.
 pub(super) fn check(path: &Path) -> anyhow::Result<()> {
     let is_png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
     if !is_png {
         bail_usage!("--preview {}: expected a name that ends in .png", path.display());
     }
-    if path.is_dir() {
-        bail_usage!("--preview {}: expected a file or a new name, found a folder", path.display());
-    }
-    // Folders that are not there yet are made.
-    match path.ancestors().skip(1).find(|folder| folder.exists()) {
-        Some(file) if !file.is_dir() => {
-            bail_usage!("--preview {}: {} is a file, expected a folder", path.display(), file.display())
-        }
-        _ => Ok(()),
-    }
+    output::try_file("--preview", path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use tch::{Device, Kind};
 

@@ -103,6 +103,11 @@ impl<'a> Trajectory<'a> {
         Ok(())
     }
 
+    /// How many images it follows.
+    pub(crate) fn followed(&self) -> usize {
+        self.x_t.len_of(Axis(1))
+    }
+
     /// Draws the strip and the animation; returns their files.
     pub(crate) fn save(&self, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let (x_t, x_0) = (self.pixels(&self.x_t)?, self.pixels(&self.x_0)?);
@@ -124,7 +129,7 @@ impl<'a> Trajectory<'a> {
         };
         let write = |(name, bytes): (&str, Vec<u8>)| {
             let path = folder.join(name);
-            files::write_atomic(&path, &bytes).with_context(|| path.display().to_string())?;
+            files::write_output(&path, &bytes).with_context(|| path.display().to_string())?;
             Ok(path)
         };
         [("trajectory.png", strip), (name, animation)].into_iter().map(write).collect()

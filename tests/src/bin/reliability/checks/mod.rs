@@ -2,14 +2,18 @@
 
 mod bombs;
 mod damage;
+mod diagnostics;
 mod disk;
 mod faults;
 pub(crate) mod fuzz;
+#[cfg(unix)]
+mod hostile;
 mod images;
 mod kills;
 mod memory;
 mod nan;
 mod order;
+mod outputs;
 mod pairs;
 mod resume;
 mod signals;
@@ -26,10 +30,14 @@ pub(crate) const CHECKS: &[&Check] = &[
     &disk::CHECK,
     &fuzz::CHECK,
     &bombs::CHECK,
+    #[cfg(unix)]
+    &hostile::CHECK,
     &values::CHECK,
     &images::CHECK,
     &pairs::CHECK,
     &signals::CHECK,
     &nan::CHECK,
     &memory::CHECK,
+    &diagnostics::CHECK,
+    &outputs::CHECK,
 ];

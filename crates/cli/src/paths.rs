@@ -1,0 +1,181 @@
+//! Paths on the command line: what is read, and which files and folders are written. The type of a flag says which of
+//! these it is, so that [`crate::commands::flags`] can list all outputs.
+
+use std::ffi::OsString;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{OsStringValueParser, TryMapValueParser, TypedValueParser, ValueParserFactory};
+use serde::{Serialize, Serializer};
+
+/// A file or folder that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InputPath(PathBuf);
+
+/// A file that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OutputFile(PathBuf);
+
+/// A folder in which files are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OutputFolder(PathBuf);
+
+/// Images by their name, or where they are. A configuration keeps it, so it has to be text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DataSource(String);
+
+/// A path as text, for JSON and messages. What is not UTF-8 in it is replaced.
+pub(crate) fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// A path of the user: not empty, and with the home folder in place of a leading `~`.
+fn path(value: OsString) -> Result<PathBuf, String> {
+    if value.is_empty() {
+        return Err("expected a path, found an empty text".to_owned());
+    }
+    let path = PathBuf::from(value);
+    files::expand_home(&path).map(Into::into).map_err(|error| error.to_string())
+}
+
+impl From<PathBuf> for InputPath {
+    fn from(path: PathBuf) -> Self {
+        Self(path)
+    }
+}
+
+impl TryFrom<OsString> for InputPath {
+    type Error = String;
+
+    fn try_from(value: OsString) -> Result<Self, String> {
+        path(value).map(Self)
+    }
+}
+
+impl TryFrom<OsString> for OutputFile {
+    type Error = String;
+
+    fn try_from(value: OsString) -> Result<Self, String> {
+        let is_folder = value.as_encoded_bytes().ends_with(b"/");
+        let path = path(value)?;
+        if is_folder || path.file_name().is_none() {
+            return Err("expected a file, found the name of a folder".to_owned());
+        }
+        Ok(Self(path))
+    }
+}
+
+impl TryFrom<OsString> for OutputFolder {
+    type Error = String;
+
+    fn try_from(value: OsString) -> Result<Self, String> {
+        path(value).map(Self)
+    }
+}
+
+impl TryFrom<OsString> for DataSource {
+    type Error = String;
+
+    fn try_from(value: OsString) -> Result<Self, String> {
+        let text = path(value)?.into_os_string().into_string();
+        let advice = "expected UTF-8, because the configuration of a run keeps it; rename the folder, or use a link to it";
+        text.map(Self).map_err(|_| advice.to_owned())
+    }
+}
+
+impl Deref for DataSource {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Reads a flag as one of the types here.
+type Parser<T> = TryMapValueParser<OsStringValueParser, fn(OsString) -> Result<T, String>>;
+
+macro_rules! flags {
+    ($($kind:ident),*) => {$(
+        impl ValueParserFactory for $kind {
+            type Parser = Parser<Self>;
+
+            fn value_parser() -> Self::Parser {
+                OsStringValueParser::new().try_map(|value| Self::try_from(value))
+            }
+        }
+    )*};
+}
+flags!(InputPath, OutputFile, OutputFolder, DataSource);
+
+macro_rules! paths {
+    ($($kind:ident),*) => {$(
+        impl Deref for $kind {
+            type Target = Path;
+
+            fn deref(&self) -> &Path {
+                &self.0
+            }
+        }
+
+        impl AsRef<Path> for $kind {
+            fn as_ref(&self) -> &Path {
+                &self.0
+            }
+        }
+
+        impl Serialize for $kind {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&text(self))
+            }
+        }
+    )*};
+}
+paths!(InputPath, OutputFile, OutputFolder);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong<T: TryFrom<OsString, Error = String>>(value: &str) -> String {
+        T::try_from(OsString::from(value)).err().unwrap()
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder_in_every_flag() {
+        let home = std::env::home_dir().unwrap();
+        assert_eq!(*OutputFolder::try_from(OsString::from("~/x")).unwrap(), *home.join("x"));
+        assert_eq!(*OutputFile::try_from(OsString::from("~/x")).unwrap(), *home.join("x"));
+        assert_eq!(*InputPath::try_from(OsString::from("~")).unwrap(), *home);
+        assert_eq!(
+            DataSource::try_from(OsString::from("~/x:test")).unwrap().deref(),
+            text(&home.join("x:test"))
+        );
+        assert_eq!(DataSource::try_from(OsString::from("fashion-mnist")).unwrap().deref(), "fashion-mnist");
+    }
+
+    #[test]
+    fn what_is_no_path_is_refused() {
+        for error in [
+            wrong::<InputPath>(""),
+            wrong::<OutputFile>(""),
+            wrong::<OutputFolder>(""),
+            wrong::<DataSource>(""),
+        ] {
+            assert_eq!(error, "expected a path, found an empty text");
+        }
+        for folder in ["a/", "..", "/", "a/.."] {
+            assert!(wrong::<OutputFile>(folder).contains("the name of a folder"), "{folder}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_that_are_not_utf_8_are_a_path_and_no_data() {
+        use std::os::unix::ffi::OsStringExt;
+        let strange = || OsString::from_vec(b"a\xff".to_vec());
+        let out = OutputFile::try_from(strange()).unwrap();
+        assert_eq!(out.as_os_str(), strange());
+        assert_eq!(serde_json::json!(out), "a\u{fffd}");
+        assert!(DataSource::try_from(strange()).unwrap_err().starts_with("expected UTF-8"));
+    }
+}

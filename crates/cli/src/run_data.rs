@@ -1,0 +1,100 @@
+//! The images of a run that may be somebody else's. Its configuration names a place on the machine it was trained on; here,
+//! that place may hold private images, which must not end up in a report that its reader gives away.
+//!
+//! So a recorded place is used only when the images there have the hash that the run recorded. Whoever wrote that hash had
+//! these images. Anything else is asked for by `--data`.
+
+use std::path::Path;
+
+use anyhow::{anyhow, bail};
+
+use crate::config::{self, Config, DataConfig};
+
+/// Files and folders that are looked at before the hash is known, for each image of the run and besides.
+const ENTRIES_PER_IMAGE: usize = 10;
+const FREE_ENTRIES: usize = 10_000;
+
+/// Where the images of a run are: what the user names, or the recorded place once its images have been recognised.
+pub(crate) fn locate(config: &Config, named: Option<&str>) -> anyhow::Result<DataConfig> {
+    if let Some(source) = named {
+        return Ok(DataConfig { source: source.to_owned(), ..config.data.clone() });
+    }
+    let source = &config.data.source;
+    // The embedded images are everybody's.
+    if source.split(':').next() == Some("fashion-mnist") {
+        return Ok(config.data.clone());
+    }
+    let known = config.images.as_ref().map(|images| images.sha256.as_str());
+    let advice = "name them with --data";
+    check_extent(config).map_err(|error| anyhow!("{error}; {advice}"))?;
+    let data = config::open(&config.data).map_err(|error| anyhow!("{error:#}; {advice}"))?;
+    if known != Some(data.fingerprint()?.as_str()) {
+        bail!("the images of {source} are not those that the run was trained on; {advice}");
+    }
+    Ok(config.data.clone())
+}
+
+/// Refuses a folder that holds far more than the images of the run: `/` would be searched for minutes.
+pub(crate) fn check_extent(config: &Config) -> anyhow::Result<()> {
+    let source = &config.data.source;
+    let count = config.images.as_ref().map_or(0, |images| images.count);
+    let most = count.saturating_mul(ENTRIES_PER_IMAGE).saturating_add(FREE_ENTRIES);
+    let bare = [":train", ":test"].iter().find_map(|part| source.strip_suffix(part)).unwrap_or(source);
+    let mut folders = vec![Path::new(bare).to_owned()];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().into_iter().flatten().flatten() {
+            seen += 1;
+            if seen > most {
+                bail!("{source} holds more than {most} files, and the run was trained on {count} images");
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ImagesConfig;
+
+    fn config(source: &Path, sha256: &str, count: usize) -> Config {
+        let mut config = config::preset_table("tiny-16")
+            .unwrap()
+            .try_into::<Config>()
+            .unwrap_or_else(|error| panic!("{error}"));
+        source.to_str().unwrap().clone_into(&mut config.data.source);
+        config.data.size = Some(2);
+        let images = ImagesConfig { sha256: sha256.to_owned(), count, ..ImagesConfig::square(2, 1) };
+        config.images = Some(images);
+        config
+    }
+
+    #[test]
+    fn a_recorded_place_is_used_when_its_images_are_those_of_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = ndarray::Array3::from_elem((2, 2, 1), 7_u8);
+        dataset::save_png(&folder.path().join("private.png"), image.view()).unwrap();
+        let sha256 = config::open(&config(folder.path(), "", 1).data).unwrap().fingerprint().unwrap();
+        let own = config(folder.path(), &sha256, 1);
+        assert_eq!(locate(&own, None).unwrap(), own.data);
+        let foreign = config(folder.path(), &"0".repeat(64), 1);
+        assert!(locate(&foreign, None).unwrap_err().to_string().contains("--data"));
+        // What the user names needs no proof.
+        assert_eq!(locate(&foreign, Some("mine")).unwrap().source, "mine");
+    }
+
+    #[test]
+    fn a_folder_of_everything_is_not_searched() {
+        let folder = tempfile::tempdir().unwrap();
+        (0..=FREE_ENTRIES)
+            .for_each(|n| drop(std::fs::File::create(folder.path().join(n.to_string())).unwrap()));
+        assert!(
+            check_extent(&config(folder.path(), "", 0)).unwrap_err().to_string().contains("more than 10000")
+        );
+        check_extent(&config(folder.path(), "", 1)).unwrap();
+    }
+}

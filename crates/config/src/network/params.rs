@@ -1,0 +1,140 @@
+//! The parameters of a network, by name and shape, without building it: what a file of weights has to hold.
+//!
+//! `unet` makes the same in the same order; its test `tests/weights.rs` compares the two.
+
+use super::shape::{TimeForm, TimeInjection, UNetConfig};
+
+/// A parameter's name, `conv_in.weight` for example, and its shape. All are f32.
+pub type Parameter = (String, Vec<usize>);
+
+impl UNetConfig {
+    /// The parameters of a valid network, in the order of building.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut list = List { config: self, parameters: Vec::new() };
+        let (levels, base) = (self.channel_mults.len(), self.base_channels);
+        let width = self.time_width();
+        list.linear("time_embedding.linear_1", self.embedding.dim(), width);
+        list.linear("time_embedding.linear_2", width, width);
+        if let Some(classes) = self.classes {
+            list.add("class_embedding.weight".to_owned(), &[classes, width]);
+        }
+        list.conv("conv_in", (self.in_channels, base), 3);
+        if self.time_injection == TimeInjection::Input {
+            list.linear("time_in", width, base);
+        }
+
+        // The encoder, and the channels of what it hands to the decoder.
+        let (mut skips, mut channels) = (vec![base], base);
+        for level in 0..levels {
+            let (prefix, c_out) = (format!("down_blocks.{level}"), self.level_channels(level));
+            for index in 0..self.blocks_per_level {
+                list.stage(&prefix, index, (channels, c_out), self.has_attention(level));
+                channels = c_out;
+                skips.push(c_out);
+            }
+            if level + 1 < levels {
+                list.conv(&format!("{prefix}.downsamplers.0.conv"), (c_out, c_out), 3);
+                skips.push(c_out);
+            }
+        }
+
+        list.stage("mid_block", 0, (channels, channels), self.mid_attention);
+        list.stage("mid_block", 1, (channels, channels), false);
+
+        for level in (0..levels).rev() {
+            let prefix = format!("up_blocks.{}", levels - 1 - level);
+            let c_out = self.level_channels(level);
+            for index in 0..=self.blocks_per_level {
+                let c_in = channels.saturating_add(skips.pop().unwrap_or(0));
+                list.stage(&prefix, index, (c_in, c_out), self.has_attention(level));
+                channels = c_out;
+            }
+            if level > 0 {
+                list.conv(&format!("{prefix}.upsamplers.0.conv"), (c_out, c_out), 3);
+            }
+        }
+        list.norm("conv_norm_out", channels);
+        list.conv("conv_out", (channels, self.out_channels), 3);
+        list.parameters
+    }
+
+    /// How many numbers are learned; `u64::MAX` for more than that.
+    #[must_use]
+    pub fn parameter_count(&self) -> u64 {
+        let numbers =
+            |(_, shape): &Parameter| shape.iter().fold(1_u64, |n, &size| n.saturating_mul(size as u64));
+        self.parameters().iter().fold(0, |sum, parameter| sum.saturating_add(numbers(parameter)))
+    }
+}
+
+/// Parameters so far.
+struct List<'a> {
+    config: &'a UNetConfig,
+    parameters: Vec<Parameter>,
+}
+
+impl List<'_> {
+    fn add(&mut self, name: String, shape: &[usize]) {
+        self.parameters.push((name, shape.to_vec()));
+    }
+
+    fn conv(&mut self, name: &str, (c_in, c_out): (usize, usize), kernel: usize) {
+        self.add(format!("{name}.weight"), &[c_out, c_in, kernel, kernel]);
+        self.add(format!("{name}.bias"), &[c_out]);
+    }
+
+    fn linear(&mut self, name: &str, from: usize, to: usize) {
+        self.add(format!("{name}.weight"), &[to, from]);
+        self.add(format!("{name}.bias"), &[to]);
+    }
+
+    fn norm(&mut self, name: &str, channels: usize) {
+        self.add(format!("{name}.weight"), &[channels]);
+        self.add(format!("{name}.bias"), &[channels]);
+    }
+
+    /// A residual block and the attention that may follow it.
+    fn stage(&mut self, prefix: &str, index: usize, (c_in, c_out): (usize, usize), attends: bool) {
+        let block = format!("{prefix}.resnets.{index}");
+        self.norm(&format!("{block}.norm1"), c_in);
+        self.conv(&format!("{block}.conv1"), (c_in, c_out), 3);
+        if self.config.time_injection == TimeInjection::PerBlock {
+            let width = match self.config.time_form {
+                TimeForm::Additive => c_out,
+                TimeForm::ScaleShift => c_out.saturating_mul(2),
+            };
+            self.linear(&format!("{block}.time_emb_proj"), self.config.time_width(), width);
+        }
+        self.norm(&format!("{block}.norm2"), c_out);
+        self.conv(&format!("{block}.conv2"), (c_out, c_out), 3);
+        if c_in != c_out {
+            self.conv(&format!("{block}.conv_shortcut"), (c_in, c_out), 1);
+        }
+        if attends {
+            let attention = format!("{prefix}.attentions.{index}");
+            self.norm(&format!("{attention}.group_norm"), c_out);
+            for part in ["to_q", "to_k", "to_v", "to_out.0"] {
+                self.linear(&format!("{attention}.{part}"), c_out, c_out);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As diffusers counts its own network of these shapes.
+    #[test]
+    fn the_network_of_the_paper_has_its_published_number() {
+        assert_eq!(UNetConfig::ddpm_cifar10().parameter_count(), 35_746_307);
+    }
+
+    #[test]
+    fn the_largest_network_is_counted_without_overflow() {
+        let mut config = UNetConfig::ddpm_cifar10();
+        (config.base_channels, config.channel_mults, config.blocks_per_level) = (65_536, vec![1; 8], 64);
+        assert!(config.parameter_count() > 1 << 40 && config.parameters().len() < 100_000);
+    }
+}

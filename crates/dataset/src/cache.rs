@@ -1,0 +1,207 @@
+//! The file that keeps decoded images for the next start.
+//!
+//! A header of 128 bytes, the pixels of all items, one u32 label an item when there are labels, and one CRC-32 an item.
+//! The header has the key, which is the SHA-256 of everything that decides the content; five numbers; and the SHA-256 of
+//! what comes after the pixels. So no changed byte passes unnoticed, and one item is checked without reading the others.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use files::PendingFile;
+use sha2::{Digest, Sha256};
+
+use crate::items::Items;
+use crate::limits::checked_product;
+use crate::store::{Store, StoreFile, checksum};
+
+const MAGIC: &[u8; 16] = b"ddpm pixels v2\r\n";
+pub(crate) const HEADER: usize = 128;
+const NUMBERS: usize = 5;
+/// How long pixels are kept that nobody uses: those of images that have changed since, mostly.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Where the pixels of a key are kept.
+pub(crate) fn cache_path(folder: &Path, key: &[u8; 32]) -> PathBuf {
+    folder.join(format!("pixels-{}.bin", hex(&key[..16])))
+}
+
+/// A file under construction for `path`, locked as long as it is open, so that [`remove_abandoned`] can tell it from one
+/// that a killed process has left.
+pub(crate) fn create_locked(path: &Path) -> io::Result<PendingFile> {
+    for _ in 0..10 {
+        let pending = PendingFile::create(path)?;
+        let file = pending.reopen()?;
+        match file.try_lock() {
+            // Between its creation and the lock it may have looked abandoned.
+            Ok(()) if has_name(&file)? => return Ok(pending),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            // Nobody can lock here, so nobody can take it for abandoned.
+            Err(TryLockError::Error(_)) => return Ok(pending),
+        }
+    }
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+#[cfg(unix)]
+fn has_name(file: &File) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) > 0)
+}
+
+#[cfg(not(unix))]
+fn has_name(_: &File) -> io::Result<bool> {
+    // An open file keeps its name there.
+    Ok(true)
+}
+
+/// Removes from a cache folder what killed processes have left under construction, and pixels that no set has used for
+/// [`KEPT`]. A file that a living process writes is locked and stays. What cannot be removed is left for the next time.
+pub(crate) fn remove_abandoned(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let pending = name.starts_with(".pixels-") && name.ends_with(".tmp");
+        let finished = name.starts_with("pixels-") && name.ends_with(".bin");
+        if !(pending || finished) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else { continue };
+        let age = || file.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if finished && age().is_none_or(|age| age < KEPT) {
+            continue;
+        }
+        if file.try_lock().is_ok() && fs::remove_file(entry.path()).is_ok() {
+            tracing::debug!(file = %entry.path().display(), "an abandoned file of the cache is removed");
+        }
+    }
+}
+
+/// The items of an earlier start, when the cache has them whole under this key; `like` tells what the folder
+/// says about them. A file with a changed byte is not taken.
+pub(crate) fn open_cached(cache: &Path, key: &[u8; 32], like: &Items) -> Option<Items> {
+    let path = cache_path(cache, key);
+    let mut file = files::open_regular(&path).ok()?;
+    let length = file.metadata().ok()?.len();
+    let mut found = [0; HEADER];
+    file.read_exact(&mut found).ok()?;
+    let number = |place: usize| {
+        let at = 48 + 8 * place;
+        found[at..at + 8].try_into().ok().map(u64::from_le_bytes).and_then(|n| usize::try_from(n).ok())
+    };
+    let (count, height, width, channels) = (number(0)?, number(1)?, number(2)?, number(3)?);
+    let skipped = number(4)?;
+    let pixels = checked_product(&[count as u64, height as u64, width as u64, channels as u64])?;
+    let labelled = !like.class_names.is_empty();
+    let tail_bytes = count.checked_mul(if labelled { 8 } else { 4 })?;
+    let expected = HEADER.checked_add(pixels)?.checked_add(tail_bytes)?;
+    if count == 0 || pixels == 0 || !(channels == 1 || channels == 3) || length != expected as u64 {
+        return None;
+    }
+    file.seek(SeekFrom::Start((HEADER + pixels) as u64)).ok()?;
+    let mut tail = vec![0; tail_bytes];
+    file.read_exact(&mut tail).ok()?;
+    let mut numbers = tail.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let labels: Option<Vec<u32>> = labelled.then(|| numbers.by_ref().take(count).collect());
+    let checksums: Vec<u32> = numbers.collect();
+    let in_range = |label: &u32| (*label as usize) < like.class_names.len();
+    let items = Items {
+        store: Store::Memory(Vec::new()),
+        count,
+        height,
+        width,
+        channels,
+        labels,
+        class_names: like.class_names.clone(),
+        skipped,
+        notes: like.notes.clone(),
+    };
+    let whole = found == header(key, &items, &tail)
+        && items.labels.iter().flatten().all(in_range)
+        && sound(&mut file, &checksums, pixels / count).unwrap_or(false);
+    if !whole {
+        tracing::warn!("{}: damaged, so the images are decoded again", path.display());
+        return None;
+    }
+    // Its last use, for `remove_abandoned`. Without that it is only made anew some day.
+    let _ = File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+    let offset = HEADER as u64;
+    Some(Items { store: Store::File(StoreFile { file, path, offset, checksums, _unkept: None }), ..items })
+}
+
+/// Whether all items have their checksums.
+fn sound(file: &mut File, checksums: &[u32], item_bytes: usize) -> io::Result<bool> {
+    file.seek(SeekFrom::Start(HEADER as u64))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut item = vec![0; item_bytes];
+    for &known in checksums {
+        reader.read_exact(&mut item)?;
+        if checksum(&item) != known {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What comes after the pixels.
+pub(crate) fn tail(labels: Option<&[u32]>, checksums: &[u32]) -> Vec<u8> {
+    labels.unwrap_or_default().iter().chain(checksums).flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// The header of these items, whose pixels `tail` comes after.
+pub(crate) fn header(key: &[u8; 32], items: &Items, tail: &[u8]) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..16].copy_from_slice(MAGIC);
+    header[16..48].copy_from_slice(key);
+    let numbers: [usize; NUMBERS] = [items.count, items.height, items.width, items.channels, items.skipped];
+    for (place, number) in header[48..].chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&(number as u64).to_le_bytes());
+    }
+    header[48 + 8 * NUMBERS..][..32].copy_from_slice(&Sha256::digest(tail));
+    header
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_writes_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = cache_path(folder.path(), &[7; 32]);
+        let names = || {
+            let mut names: Vec<_> =
+                fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let alive = create_locked(&path).unwrap();
+        let living = names();
+        // As an interrupted process leaves it, of this version and of one that did not lock.
+        fs::write(folder.path().join(".pixels-00.bin.77-0.tmp"), "half").unwrap();
+        let kept = ["pixels-00.bin", ".other.77-0.tmp"];
+        kept.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
+        remove_abandoned(folder.path());
+        assert_eq!(names().len(), living.len() + kept.len());
+        assert!(names().contains(&living[0]));
+        // A process that ends lets go of its lock, even when it removes nothing.
+        std::mem::forget(alive.reopen().unwrap().unlock());
+        std::mem::forget(alive);
+        remove_abandoned(folder.path());
+        assert_eq!(names().len(), kept.len());
+        remove_abandoned(&folder.path().join("nowhere"));
+        // Pixels that were not used for long go, too.
+        let old = File::options().write(true).open(folder.path().join("pixels-00.bin")).unwrap();
+        old.set_modified(SystemTime::now() - KEPT + Duration::from_secs(100)).unwrap();
+        remove_abandoned(folder.path());
+        assert_eq!(names().len(), kept.len());
+        old.set_modified(SystemTime::now() - KEPT - Duration::from_secs(100)).unwrap();
+        remove_abandoned(folder.path());
+        assert_eq!(names(), [".other.77-0.tmp"]);
+    }
+}

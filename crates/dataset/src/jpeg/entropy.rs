@@ -1,0 +1,158 @@
+//! Huffman codes and the bits they are made of (ITU-T T.81, Annexes C and F.2.2).
+
+/// The tables that have been defined so far: for DC and for AC, four places each.
+#[derive(Default)]
+pub(super) struct Tables {
+    pub(super) dc: [Option<Table>; 4],
+    pub(super) ac: [Option<Table>; 4],
+}
+
+impl Tables {
+    /// Takes the tables of a DHT segment (T.81, B.2.4.2).
+    pub(super) fn define(&mut self, mut body: &[u8]) -> Result<(), String> {
+        while let [place, rest @ ..] = body {
+            let (counts, rest) = rest.split_first_chunk::<16>().ok_or_else(malformed)?;
+            let count = counts.iter().map(|&count| usize::from(count)).sum();
+            let (symbols, rest) = rest.split_at_checked(count).ok_or_else(malformed)?;
+            let class = match place >> 4 {
+                0 => &mut self.dc,
+                1 => &mut self.ac,
+                _ => return Err(malformed()),
+            };
+            *class.get_mut(usize::from(place & 15)).ok_or_else(malformed)? =
+                Some(Table::new(counts, symbols)?);
+            body = rest;
+        }
+        Ok(())
+    }
+}
+
+fn malformed() -> String {
+    "the JPEG is damaged: a Huffman table is malformed".to_owned()
+}
+
+/// Codes of up to this many bits are looked up at once.
+const SHORT: u32 = 9;
+
+/// A Huffman table.
+pub(super) struct Table {
+    /// By the next bits: length of the code, 0 for a longer one, and its symbol.
+    short: Box<[(u8, u8); 1 << SHORT]>,
+    /// By length: the first 16-bit value above all codes up to that length, and what leads from a code to its symbol.
+    limits: [(u32, i32); 17],
+    symbols: Vec<u8>,
+}
+
+impl Table {
+    fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, String> {
+        let mut short = Box::new([(0, 0); 1 << SHORT]);
+        let mut limits = [(0, 0); 17];
+        let (mut code, mut next) = (0_u32, 0_usize);
+        for (length, &count) in (1_u32..).zip(counts) {
+            let first = code;
+            for &symbol in &symbols[next..next + usize::from(count)] {
+                if code >> length != 0 {
+                    return Err(malformed());
+                }
+                if length <= SHORT {
+                    let start = (code << (SHORT - length)) as usize;
+                    short[start..start + (1 << (SHORT - length))].fill((length as u8, symbol));
+                }
+                code += 1;
+            }
+            limits[length as usize] = (code << (16 - length), next as i32 - first as i32);
+            next += usize::from(count);
+            code <<= 1;
+        }
+        Ok(Self { short, limits, symbols: symbols.to_vec() })
+    }
+}
+
+/// Bits of coded data, up to a marker.
+pub(super) struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// The next bits, from the highest on; zeros below.
+    held: u64,
+    count: u32,
+}
+
+impl<'a> Bits<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, held: 0, count: 0 }
+    }
+
+    fn fill(&mut self) {
+        while self.count <= 56 {
+            let byte = match self.bytes[self.at..] {
+                // Followed by a zero, it is data; by anything else, a marker, or a fill byte before one.
+                [0xff, 0x00, ..] => {
+                    self.at += 2;
+                    0xff
+                }
+                [0xff, ..] | [] => return,
+                [byte, ..] => {
+                    self.at += 1;
+                    byte
+                }
+            };
+            self.held |= u64::from(byte) << (56 - self.count);
+            self.count += 8;
+        }
+    }
+
+    /// The next `count` bits, at most 16.
+    pub(super) fn take(&mut self, count: u32) -> Result<u32, String> {
+        if self.count < count {
+            self.fill();
+            if self.count < count {
+                return Err("the JPEG is damaged: coded pixels are missing".to_owned());
+            }
+        }
+        let bits = (self.held >> 32) as u32;
+        self.held <<= count;
+        self.count -= count;
+        Ok(if count == 0 { 0 } else { bits >> (32 - count) })
+    }
+
+    /// The symbol of the next code.
+    pub(super) fn symbol(&mut self, table: &Table) -> Result<u8, String> {
+        if self.count < 16 {
+            self.fill();
+        }
+        let (length, symbol) = table.short[(self.held >> (64 - SHORT)) as usize];
+        if length > 0 {
+            self.take(length.into())?;
+            return Ok(symbol);
+        }
+        let next = (self.held >> 48) as u32;
+        let longer = (SHORT + 1..=16).find(|&length| next < table.limits[length as usize].0);
+        let length = longer.ok_or("the JPEG is damaged: its pixels have a code that no table has")?;
+        let code = self.take(length)?;
+        let index = code as i32 + table.limits[length as usize].1;
+        usize::try_from(index).ok().and_then(|index| table.symbols.get(index)).copied().ok_or_else(malformed)
+    }
+
+    /// Passes over the bits that fill up the last byte and says where the coded data ends.
+    pub(super) fn finish(&mut self) -> Result<usize, String> {
+        self.fill();
+        if self.count >= 8 {
+            return Err("the JPEG is damaged: coded pixels are left over".to_owned());
+        }
+        (self.held, self.count) = (0, 0);
+        Ok(self.at)
+    }
+
+    /// Passes over restart marker `number`.
+    pub(super) fn restart(&mut self, number: u8) -> Result<(), String> {
+        self.finish()?;
+        while let [0xff, 0xff, ..] = self.bytes[self.at..] {
+            self.at += 1;
+        }
+        match self.bytes[self.at..] {
+            [0xff, marker, ..] if marker == 0xd0 + number => self.at += 2,
+            _ => return Err(format!("the JPEG is damaged: restart marker {number} is missing")),
+        }
+        Ok(())
+    }
+}

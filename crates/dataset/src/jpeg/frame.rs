@@ -1,0 +1,86 @@
+//! The frame header of a JPEG: size, components and their sampling (ITU-T T.81, B.2.2).
+
+/// A frame header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// 0xc0 baseline, 0xc1 extended, 0xc2 progressive.
+    pub(super) marker: u8,
+    pub(crate) width: u16,
+    pub(crate) height: u16,
+    pub(super) components: Vec<Component>,
+}
+
+/// A component: its identifier, and its samples in each direction for those of the coarsest one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Component {
+    pub(super) id: u8,
+    pub(super) across: u8,
+    pub(super) down: u8,
+}
+
+impl Frame {
+    pub(super) fn parse(marker: u8, body: &[u8]) -> Result<Self, String> {
+        let &[precision, h1, h0, w1, w0, count, ref components @ ..] = body else {
+            return Err("the JPEG's frame header is too short".to_owned());
+        };
+        let (height, width) = (u16::from_be_bytes([h1, h0]), u16::from_be_bytes([w1, w0]));
+        if precision != 8 {
+            return Err(format!("expected a JPEG of 8 bits a sample, found {precision}"));
+        }
+        if !matches!(count, 1 | 3 | 4) || components.len() != 3 * usize::from(count) {
+            return Err(format!(
+                "expected 1, 3 or 4 components of 3 bytes in a JPEG's frame header, found {count} in {} bytes",
+                components.len()
+            ));
+        }
+        let components: Vec<_> = components
+            .chunks_exact(3)
+            .map(|c| Component { id: c[0], across: c[1] >> 4, down: c[1] & 15 })
+            .collect();
+        let frame = Self { marker, width, height, components };
+        let (across, down) = frame.finest();
+        let fits = |c: &&Component| {
+            matches!((c.across, c.down), (1..=4, 1..=4))
+                && across.is_multiple_of(c.across)
+                && down.is_multiple_of(c.down)
+        };
+        match frame.components.iter().find(|component| !fits(component)) {
+            None => Ok(frame),
+            Some(odd) => Err(format!(
+                "expected JPEG sampling factors 1 to 4 that divide {across}x{down}, the finest, found {}x{}",
+                odd.across, odd.down
+            )),
+        }
+    }
+
+    pub(crate) fn is_progressive(&self) -> bool {
+        self.marker == 0xc2
+    }
+
+    /// Bytes of decoded pixels: one a component.
+    pub(crate) fn pixel_bytes(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height) * self.components.len() as u64
+    }
+
+    fn finest(&self) -> (u8, u8) {
+        let most = |factor: fn(&Component) -> u8| self.components.iter().map(factor).max().unwrap_or(1);
+        (most(|c| c.across), most(|c| c.down))
+    }
+
+    /// Minimum coded units across and down, where components take turns (T.81, A.2.4).
+    pub(super) fn units(&self) -> (usize, usize) {
+        let (across, down) = self.finest();
+        let units = |side: u16, factor: u8| usize::from(side).div_ceil(8 * usize::from(factor));
+        (units(self.width, across), units(self.height, down))
+    }
+
+    /// Blocks of a component across and down in a scan of its own (T.81, A.1.1 and A.2.2): without those that only fill up
+    /// the last units.
+    pub(super) fn blocks(&self, component: &Component) -> (usize, usize) {
+        let (across, down) = self.finest();
+        let blocks = |side: u16, factor: u8, finest: u8| {
+            (usize::from(side) * usize::from(factor)).div_ceil(usize::from(finest)).div_ceil(8)
+        };
+        (blocks(self.width, component.across, across), blocks(self.height, component.down, down))
+    }
+}

@@ -1,0 +1,133 @@
+//! JPEG: the pixels that libjpeg-turbo gives, or a refusal.
+//!
+//! `jpeg-decoder` makes the pixels. `image` uses zune-jpeg instead, which in 0.5.15 decodes files with one scan per
+//! component to green stripes (etemesi254/zune-image issues 419, 422, 448) and fills what a cut file lacks with grey
+//! (pull requests 312 and 354), both without an error. `jpeg-decoder` refuses a cut file, but takes zeros for data that is
+//! missing before a marker. So [`verify`] first reads all coded data and refuses a file in which any is missing or left over.
+
+mod entropy;
+mod frame;
+mod scan;
+mod segments;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, RgbImage};
+use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
+
+pub(crate) use frame::Frame;
+use segments::{Segment, Segments};
+
+/// What is known before any pixel is decoded.
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(crate) frame: Frame,
+    pub(crate) orientation: Orientation,
+    transform: ColorTransform,
+}
+
+/// Reads the segments up to the first scan; the error says what is wrong or not supported.
+pub(crate) fn header(bytes: &[u8]) -> Result<Header, String> {
+    let (mut frame, mut orientation, mut is_jfif, mut adobe) = (None, None, false, None);
+    let mut segments = Segments::new(bytes)?;
+    loop {
+        match segments.next()? {
+            Segment { marker: 0xc0..=0xc2, body } if frame.is_some() => {
+                return Err(format!("expected one frame in a JPEG, found another of {} bytes", body.len()));
+            }
+            Segment { marker: marker @ 0xc0..=0xc2, body } => frame = Some(Frame::parse(marker, body)?),
+            Segment { marker: 0xe0, body } => is_jfif |= body.starts_with(b"JFIF\0"),
+            Segment { marker: 0xe1, body } => {
+                let exif = body.strip_prefix(b"Exif\0\0");
+                orientation = orientation.or_else(|| Orientation::from_exif_chunk(exif?));
+            }
+            // Identifier, version, two flags, then the transform.
+            Segment { marker: 0xee, body } if body.starts_with(b"Adobe") => {
+                adobe = body.get(11).copied().or(adobe);
+            }
+            Segment { marker: segments::SCAN, .. } => break,
+            Segment { marker: segments::END, .. } => return Err("the JPEG ends before its pixels".to_owned()),
+            _ => {}
+        }
+    }
+    let frame = frame.ok_or("the JPEG has no frame header before its pixels")?;
+    let transform = transform(&frame, is_jfif, adobe)?;
+    Ok(Header { frame, orientation: orientation.unwrap_or(Orientation::NoTransforms), transform })
+}
+
+/// How the components become colours, by the rules of libjpeg.
+fn transform(frame: &Frame, is_jfif: bool, adobe: Option<u8>) -> Result<ColorTransform, String> {
+    let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
+    match (ids.as_slice(), adobe) {
+        ([_], _) => Ok(ColorTransform::Grayscale),
+        ([_, _, _], _) if is_jfif => Ok(ColorTransform::YCbCr),
+        ([_, _, _], Some(0)) => Ok(ColorTransform::RGB),
+        ([_, _, _], Some(_)) => Ok(ColorTransform::YCbCr),
+        (b"RGB", None) => Ok(ColorTransform::RGB),
+        // The wide-gamut kinds of JFIF's extensions.
+        ([1, 34, 35] | b"rgb", None) => {
+            Err("the JPEG has wide-gamut colours, which are not supported".to_owned())
+        }
+        ([_, _, _], None) => Ok(ColorTransform::YCbCr),
+        ([_, _, _, _], Some(2)) => Ok(ColorTransform::YCCK),
+        ([_, _, _, _], _) => Ok(ColorTransform::CMYK),
+        _ => Err(format!("expected 1, 3 or 4 components in a JPEG, found {}", ids.len())),
+    }
+}
+
+/// Reads all coded data up to the end of the image, without making pixels of it.
+///
+/// A cut file has no end-of-image marker, and damaged data nearly always ends before or after its blocks do: codes are
+/// of different lengths, so what follows a wrong one is read at the wrong bit.
+fn verify(bytes: &[u8], frame: &Frame) -> Result<(), String> {
+    let mut segments = Segments::new(bytes)?;
+    let mut state = scan::State::new(frame);
+    loop {
+        match segments.next()? {
+            Segment { marker: 0xc4, body } => state.tables.define(body)?,
+            Segment { marker: 0xdd, body: &[high, low] } => state.restart = u16::from_be_bytes([high, low]),
+            Segment { marker: 0xdd, .. } => return Err("the JPEG's restart interval is malformed".to_owned()),
+            Segment { marker: 0xc0..=0xc2, body } if Frame::parse(frame.marker, body)? != *frame => {
+                return Err("expected one frame in a JPEG, found another".to_owned());
+            }
+            Segment { marker: segments::SCAN, body } => {
+                let end = state.scan(body, segments.rest())?;
+                segments.skip(end);
+            }
+            Segment { marker: segments::END, .. } => return state.finish(),
+            _ => {}
+        }
+    }
+}
+
+/// Verifies and decodes a file whose header has been read and found acceptable. Not turned yet.
+pub(crate) fn decode(bytes: &[u8], header: &Header) -> Result<DynamicImage, String> {
+    verify(bytes, &header.frame)?;
+    let mut decoder = Decoder::new(bytes);
+    decoder.set_color_transform(header.transform);
+    let pixels = decoder.decode().map_err(|e| e.to_string())?;
+    let format = decoder.info().map(|info| info.pixel_format);
+    let (width, height) = (header.frame.width.into(), header.frame.height.into());
+    let image = match format {
+        Some(PixelFormat::L8) => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        Some(PixelFormat::RGB24) => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        Some(PixelFormat::CMYK32) => {
+            RgbImage::from_raw(width, height, inks_to_rgb(pixels)).map(DynamicImage::from)
+        }
+        _ => None,
+    };
+    image.ok_or_else(|| "the decoder gave pixels of another size".to_owned())
+}
+
+/// Cyan, magenta, yellow and black as amounts of ink to RGB, as programs without a colour profile do it.
+fn inks_to_rgb(mut pixels: Vec<u8>) -> Vec<u8> {
+    let count = pixels.len() / 4;
+    for at in 0..count {
+        let paper = 255 - u32::from(pixels[4 * at + 3]);
+        for channel in 0..3 {
+            let light = 255 - u32::from(pixels[4 * at + channel]);
+            pixels[3 * at + channel] = ((light * paper + 127) / 255) as u8;
+        }
+    }
+    pixels.truncate(3 * count);
+    pixels
+}

@@ -1,0 +1,216 @@
+//! What of a listing is taken: one part of a set that comes in parts, and the classes of its images.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::error::DatasetError;
+use crate::scan::{Entry, class_labels};
+use crate::split::Split;
+
+/// The images of one part, or all, with their labels set.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) class_names: Vec<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Takes `part` of `entries`, the training part when there are parts and none was asked for. `name` is for errors.
+///
+/// The folders of one level are parts when all have names of parts, or when there is one for training and one for
+/// something else; whatever lies beside those is left out. That level may be below folders that all images share
+/// (`photos/train/cat/1.png`), or inside the classes (`cat/train/1.png`).
+pub(crate) fn take(name: &str, entries: Vec<Entry>, part: Option<Split>) -> Result<Taken, DatasetError> {
+    let paths: Vec<Folders> = entries.iter().map(|entry| folders(&entry.relative)).collect();
+    let Some(level) = level(&paths) else {
+        return match part {
+            Some(asked) => Err(DatasetError::NoPart { file: name.to_owned(), asked, found: Vec::new() }),
+            None => Ok(all(entries)),
+        };
+    };
+    let of = |folders: &Folders| folders.get(level.at).and_then(|name| Split::of_folder(name));
+    let mut counts: BTreeMap<Option<Split>, usize> = BTreeMap::new();
+    paths.iter().for_each(|folders| *counts.entry(of(folders)).or_default() += 1);
+    let wanted = part.unwrap_or_default();
+    if !counts.contains_key(&Some(wanted)) {
+        let found = counts.into_keys().flatten().collect();
+        return Err(DatasetError::NoPart { file: name.to_owned(), asked: wanted, found });
+    }
+
+    // Without the folder of the part, and without what all images share, a path begins with the class.
+    let mut training: Vec<PathBuf> = Vec::new();
+    let mut chosen: Vec<(PathBuf, Entry)> = Vec::new();
+    for (entry, folders) in entries.into_iter().zip(&paths) {
+        let part = of(folders);
+        let kept = |(at, _): &(usize, _)| *at >= level.shared && *at != level.at;
+        let path: PathBuf = entry.relative.components().enumerate().filter(kept).map(|(_, c)| c).collect();
+        if part == Some(Split::Train) {
+            training.push(path.clone());
+        }
+        if part == Some(wanted) {
+            chosen.push((path, entry));
+        }
+    }
+    training.sort();
+    chosen.sort_by(|a, b| a.0.cmp(&b.0));
+    let (names, labels) = class_labels(chosen.iter().map(|(path, _)| path.as_path()));
+    // A class has the label that it has in training, also where a part lacks a class.
+    let mut class_names = class_labels(training.iter().map(PathBuf::as_path)).0;
+    if names.is_empty() {
+        class_names.clear();
+    }
+    let numbers: Vec<u32> = names.iter().map(|name| number(&mut class_names, name)).collect();
+    let mut entries: Vec<Entry> = chosen.into_iter().map(|(_, entry)| entry).collect();
+    for (entry, label) in entries.iter_mut().zip(labels) {
+        entry.label = numbers.get(label as usize).copied();
+    }
+    Ok(Taken { entries, class_names, notes: vec![note(wanted, &counts)] })
+}
+
+/// All images, the first folder of each as its class.
+fn all(mut entries: Vec<Entry>) -> Taken {
+    let mut notes = Vec::new();
+    let (class_names, labels) = class_labels(entries.iter().map(|entry| entry.relative.as_path()));
+    if class_names.is_empty() && entries.iter().any(|entry| entry.relative.components().nth(1).is_some()) {
+        notes.push("images lie beside sub-folders with images: all are taken, without labels".to_owned());
+    }
+    for (entry, label) in entries.iter_mut().zip(labels) {
+        entry.label = Some(label);
+    }
+    Taken { entries, class_names, notes }
+}
+
+/// The place of a class in the list, at its end when it is new.
+fn number(class_names: &mut Vec<String>, name: &str) -> u32 {
+    let place = class_names.iter().position(|known| known == name).unwrap_or_else(|| {
+        class_names.push(name.to_owned());
+        class_names.len() - 1
+    });
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+fn note(taken: Split, counts: &BTreeMap<Option<Split>, usize>) -> String {
+    let left = counts.iter().filter(|(part, _)| **part != Some(taken)).map(|(part, count)| match part {
+        Some(part) => format!("{count} of the {part} part"),
+        None => format!("{count} outside of the parts"),
+    });
+    let left: Vec<String> = left.collect();
+    let count = counts.get(&Some(taken)).copied().unwrap_or(0);
+    let rest = if left.is_empty() { String::new() } else { format!("; left out: {}", left.join(", ")) };
+    format!("the {taken} part is taken, {count} images{rest}")
+}
+
+/// Names of the folders that an image lies in, outermost first.
+type Folders = Vec<String>;
+
+fn folders(relative: &Path) -> Folders {
+    let parent = relative.parent().unwrap_or(Path::new(""));
+    parent.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect()
+}
+
+/// Where the parts are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Level {
+    /// Which folder of a path names the part, from 0.
+    at: usize,
+    /// So many folders before it are the same for all images.
+    shared: usize,
+}
+
+fn level(paths: &[Folders]) -> Option<Level> {
+    let first = paths.first()?;
+    let shared = (0..first.len())
+        .take_while(|&at| paths.iter().all(|folders| folders.get(at) == Some(&first[at])))
+        .count();
+    let names = |at: usize| -> BTreeSet<Option<&String>> { paths.iter().map(|f| f.get(at)).collect() };
+    let parts = |at: usize| -> (BTreeSet<Split>, bool) {
+        let found: Vec<_> = names(at).into_iter().map(|name| Split::of_folder(name?)).collect();
+        (found.iter().flatten().copied().collect(), found.iter().all(Option::is_some))
+    };
+    for at in 0..=shared {
+        let (found, all) = parts(at);
+        if all || (found.len() > 1 && found.contains(&Split::Train)) {
+            return Some(Level { at, shared: at });
+        }
+    }
+    // Below the classes: all of them have to come in parts.
+    let (found, all) = parts(shared + 1);
+    (all && found.len() > 1 && found.contains(&Split::Train)).then_some(Level { at: shared + 1, shared })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(paths: &[&str]) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = paths.iter().map(|path| Entry::example(path)).collect();
+        entries.sort_by(|a, b| a.relative.cmp(&b.relative));
+        entries
+    }
+
+    /// Paths and labels.
+    type Labelled = Vec<(String, Option<u32>)>;
+
+    /// What is taken, the classes, and what is said about it.
+    fn taken(paths: &[&str], part: Option<Split>) -> (Labelled, Vec<String>, String) {
+        let taken = take("photos", listed(paths), part).unwrap();
+        let entries = taken.entries.iter().map(|e| (e.relative.display().to_string(), e.label)).collect();
+        (entries, taken.class_names, taken.notes.join("\n"))
+    }
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_training_part_is_the_default_and_any_can_be_asked_for() {
+        let paths = ["Train/cat/1", "Train/dog/2", "validation/dog/3", "TEST/dog/4", "TEST/owl/5"];
+        let (entries, classes, note) = taken(&paths, None);
+        assert_eq!(entries, [("Train/cat/1".to_owned(), Some(0)), ("Train/dog/2".to_owned(), Some(1))]);
+        assert_eq!(classes, names(&["cat", "dog"]));
+        assert_eq!(
+            note,
+            "the train part is taken, 2 images; left out: 1 of the validation part, 2 of the test part"
+        );
+        assert_eq!(taken(&paths, Some(Split::Train)).0, entries);
+        // Labels are those of training; a class of the test part alone comes last.
+        let (entries, classes, _) = taken(&paths, Some(Split::Test));
+        assert_eq!(entries, [("TEST/dog/4".to_owned(), Some(1)), ("TEST/owl/5".to_owned(), Some(2))]);
+        assert_eq!(classes, names(&["cat", "dog", "owl"]));
+    }
+
+    #[test]
+    fn parts_may_be_flat_below_other_folders_or_inside_the_classes() {
+        let (entries, classes, _) = taken(&["train/1", "test/2"], None);
+        assert_eq!((entries, classes.len()), (vec![("train/1".to_owned(), None)], 0));
+        let (entries, classes, _) = taken(&["a/b/train/cat/1", "a/b/test/cat/2"], None);
+        assert_eq!((entries.len(), classes), (1, names(&["cat"])));
+        let (entries, classes, _) = taken(&["cat/train/1", "cat/val/2", "dog/train/3"], None);
+        assert_eq!(entries, [("cat/train/1".to_owned(), Some(0)), ("dog/train/3".to_owned(), Some(1))]);
+        assert_eq!(classes, names(&["cat", "dog"]));
+        let (entries, _, note) = taken(&["train/1", "val/2", "docs/3", "4"], None);
+        assert_eq!(entries.len(), 1);
+        assert!(note.contains("2 outside of the parts"), "{note}");
+    }
+
+    #[test]
+    fn classes_with_the_name_of_a_part_stay_classes() {
+        let (entries, classes, _) = taken(&["train/1", "bus/2"], None);
+        assert_eq!((entries.len(), classes), (2, names(&["bus", "train"])));
+        let (_, classes, _) = taken(&["car/test/1", "car/other/2", "bus/3"], None);
+        assert_eq!(classes, names(&["bus", "car"]));
+    }
+
+    #[test]
+    fn a_part_that_is_not_there_is_an_error_with_those_that_are() {
+        let error = |paths: &[&str], part| take("photos", listed(paths), part).unwrap_err().to_string();
+        let text = error(&["train/1", "val/2"], Some(Split::Test));
+        assert!(text.contains("expected a test part, found train and validation"), "{text}");
+        let text = error(&["test/1", "val/2"], None);
+        assert!(text.contains("put :validation behind it to take that"), "{text}");
+        for part in Split::ALL {
+            let text = error(&["cat/1", "dog/2"], Some(part));
+            assert!(text.contains("found no parts"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Where a file goes: to a new name, into the place of a regular file, or into a pipe or a device.
+
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Links followed before they count as a circle, as on Linux.
+const MOST_LINKS: usize = 40;
+
+/// Where the bytes end up.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// A file of this name. It gets the mode and the owner of the file it replaces.
+    File { path: PathBuf, before: Option<Metadata> },
+    /// A pipe or a character device. The bytes are written to it.
+    Stream(PathBuf),
+}
+
+impl Target {
+    /// In a folder of the program's own. A link is replaced and not followed: a stranger's folder must not reach files
+    /// outside it.
+    pub(crate) fn own(path: &Path) -> io::Result<Self> {
+        named(path)?;
+        let before = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_file() => Some(found),
+            Ok(found) if !found.is_symlink() => return Err(no_file(found.file_type())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => None,
+        };
+        Ok(Self::File { path: path.to_owned(), before })
+    }
+
+    /// What a user names. Links are followed, also one to a file that is not there yet.
+    pub(crate) fn output(path: &Path) -> io::Result<Self> {
+        named(path)?;
+        match fs::metadata(path) {
+            Ok(found) if is_stream(found.file_type()) => return Ok(Self::Stream(path.to_owned())),
+            Ok(found) if !found.is_file() => return Err(no_file(found.file_type())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut end = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            let Ok(link) = fs::read_link(&end) else {
+                let before = fs::metadata(&end).ok();
+                return Ok(Self::File { path: end, before });
+            };
+            // /dev/stdout: the file is open already, and its name may be another's by now.
+            if ["/proc", "/dev/fd"].iter().any(|folder| end.starts_with(folder)) {
+                return Ok(Self::Stream(path.to_owned()));
+            }
+            end = crate::parent(&end).join(link);
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "the link leads through too many others"))
+    }
+}
+
+/// Opens what is written to as it is.
+pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+        // A second handle of the same opening, so that both write one after the other.
+        let is = |names: [&str; 3]| names.iter().any(|name| path == Path::new(name));
+        if is(["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]) {
+            return io::stdout().as_fd().try_clone_to_owned().map(File::from);
+        }
+        if is(["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"]) {
+            return io::stderr().as_fd().try_clone_to_owned().map(File::from);
+        }
+    }
+    OpenOptions::new().append(true).open(path)
+}
+
+/// Whether opening it waits until somebody reads.
+pub(crate) fn is_pipe(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+/// Gives a new file the mode of the one it replaces, and where the system allows it the owner.
+#[cfg(unix)]
+pub(crate) fn keep(file: &File, before: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let now = file.metadata()?;
+    if (now.uid(), now.gid()) != (before.uid(), before.gid()) {
+        // Only root may give files away; of a group's file the group may remain.
+        let _ = fchown(file, Some(before.uid()), Some(before.gid()))
+            .or_else(|_| fchown(file, None, Some(before.gid())));
+    }
+    // After the owner, whose change takes bits away.
+    file.set_permissions(fs::Permissions::from_mode(mode(before)))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn keep(file: &File, before: &Metadata) -> io::Result<()> {
+    file.set_permissions(before.permissions())
+}
+
+/// Options for a new file that nobody may read who may not read the one it replaces.
+pub(crate) fn new_file(before: Option<&Metadata>) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    if let Some(before) = before {
+        use std::os::unix::fs::OpenOptionsExt;
+        // The owner has to be able to write it now.
+        options.mode(mode(before) | 0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = before;
+    options
+}
+
+#[cfg(unix)]
+fn mode(before: &Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::mode(before) & 0o777
+}
+
+#[cfg(unix)]
+fn is_stream(kind: FileType) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    kind.is_fifo() || kind.is_char_device()
+}
+
+#[cfg(not(unix))]
+fn is_stream(_: FileType) -> bool {
+    false
+}
+
+fn named(path: &Path) -> io::Result<()> {
+    if path.file_name().is_some() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))
+}
+
+fn no_file(kind: FileType) -> io::Error {
+    let (kind, found) = match kind.is_dir() {
+        true => (io::ErrorKind::IsADirectory, "a folder"),
+        // Nobody means to overwrite a disk.
+        false => (io::ErrorKind::InvalidInput, "a socket, a pipe or a device"),
+    };
+    io::Error::new(kind, format!("expected a file or a new name, found {found}"))
+}

@@ -1,0 +1,146 @@
+//! Whether an output can be written, tried before the work for it begins. A trial leaves nothing behind.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::pending::temporary;
+use crate::target::{Target, is_pipe, open_stream};
+
+/// Whether [`crate::write_output`] could write this file now. Makes missing folders and a temporary file, and removes
+/// them again. A pipe is not opened, because its reader would take the end of the trial for the end of the data.
+///
+/// # Errors
+/// What would keep the file from being written; a disk that fills up later cannot be known.
+pub fn try_output(path: &Path) -> io::Result<()> {
+    output(path).map_err(|error| explained(path, error))
+}
+
+fn output(path: &Path) -> io::Result<()> {
+    match Target::output(path)? {
+        Target::Stream(path) if is_pipe(&path) => Ok(()),
+        Target::Stream(path) => open_stream(&path).map(drop),
+        Target::File { path, .. } => {
+            let _made = Made::folder(crate::parent(&path))?;
+            remove(temporary(&path, None)?.1)
+        }
+    }
+}
+
+/// Whether files could be written into this folder now, which need not be there.
+///
+/// # Errors
+/// What would keep a file from being written.
+pub fn try_folder(path: &Path) -> io::Result<()> {
+    folder(path).map_err(|error| explained(path, error))
+}
+
+fn folder(path: &Path) -> io::Result<()> {
+    let _made = Made::folder(path)?;
+    remove(temporary(&path.join("trial"), None)?.1)
+}
+
+/// The system does not say which of the names on the way is a file.
+fn explained(path: &Path, error: io::Error) -> io::Error {
+    let is_file = |path: &&Path| path.exists() && !path.is_dir();
+    match path.ancestors().skip(1).find(is_file) {
+        Some(file) if error.kind() == io::ErrorKind::NotADirectory => {
+            let text = format!("{} is a file, expected a folder", file.display());
+            io::Error::new(error.kind(), text)
+        }
+        _ => error,
+    }
+}
+
+fn remove(temporary: PathBuf) -> io::Result<()> {
+    match fs::remove_file(temporary) {
+        // A run that starts in the same folder clears away such files.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// The folders that were made, from the outermost; empty ones go when it is dropped.
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    fn folder(path: &Path) -> io::Result<Self> {
+        let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+        let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        if let Some(link) = missing.iter().find(|path| path.is_symlink()) {
+            let found = format!("{} is a link to a folder that does not exist", link.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, found));
+        }
+        if missing.is_empty() && !path.is_dir() && !path.as_os_str().is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotADirectory,
+                "expected a folder or a new name, found a file",
+            ));
+        }
+        missing.reverse();
+        let made = Self(missing);
+        fs::create_dir_all(path)?;
+        Ok(made)
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for folder in self.0.iter().rev() {
+            // One that is not empty is in use by now.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        try_output(&at("a/b/c.npy")).unwrap();
+        try_folder(&at("a/b")).unwrap();
+        try_folder(&at("new/../other")).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        fs::create_dir(at("kept")).unwrap();
+        try_folder(&at("kept")).unwrap();
+        try_folder(&at("kept/new")).unwrap();
+        assert_eq!(fs::read_dir(at("kept")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "mine").unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        for below in ["file/out", "file/out/deeper"] {
+            for error in [try_folder(&at(below)).unwrap_err(), try_output(&at(below)).unwrap_err()] {
+                assert!(error.to_string().ends_with("file is a file, expected a folder"), "{below}: {error}");
+            }
+        }
+        assert_eq!(try_folder(&at("file")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(try_output(&at("folder")).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert!(try_output(&at("..")).is_err() && try_output(&at(&"x".repeat(300))).is_err());
+        assert!(try_folder(&at(&"x/".repeat(3000))).is_err());
+        assert_eq!(fs::read(at("file")).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_is_no_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        for path in [link.clone(), link.join("below")] {
+            let error = try_folder(&path).unwrap_err().to_string();
+            assert!(error.ends_with("is a link to a folder that does not exist"), "{error}");
+        }
+        // As a file it is one.
+        try_output(&link).unwrap();
+    }
+}

@@ -1,0 +1,211 @@
+//! Run folders from a stranger, through every command that takes one.
+
+mod kinds;
+mod measure;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use image::GrayImage;
+use ndarray::{Array1, Array4};
+use tests::{Place, arrays};
+
+use crate::context::Context;
+use crate::outcome::{Check, Outcome};
+use crate::trials;
+use kinds::{KINDS, Kind, NEWEST};
+use measure::{Cost, watch};
+
+pub(crate) const CHECK: Check = Check {
+    name: "hostile",
+    goal: "a stranger's run folder does no harm",
+    meaning: "A sound run folder is changed in one way: links, pipes and devices in place of its files, files of gigabytes \
+              that take no room on the disk, configurations that ask for huge networks and images or for the reader's own \
+              data, names that a terminal obeys. Every command that takes a run or a checkpoint may take 1 s of CPU time \
+              above what it takes of the sound run, and 300 MB above an idle process. Nothing outside of the folder may \
+              change, and no control character may be printed.",
+    run,
+};
+
+/// Seconds of CPU time above those of the same command on the sound run.
+const CPU_SECONDS: f64 = 1.0;
+/// MB above an idle process.
+const MEMORY_MB: f64 = 300.0;
+/// A process that waits for a pipe takes no CPU time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const TRAIN: &str = "train --preset tiny-16 --run run --set train.steps=6 --set train.batch=8 --set data.limit=40 \
+                     --set sample.count=4 --set sample.steps=4 --set train.log_every=2 \
+                     --set train.checkpoint_every=3 --set precision=f32";
+
+/// What is done with each folder. `train` comes last, since it writes there.
+const COMMANDS: [&str; 17] = [
+    "sample --run run --count 2 --sampler ddim --steps 2 --out out",
+    "sample --model run/checkpoints/step-00000006 --count 2 --sampler ddim --steps 2 --out out",
+    "edit vary --run run --index 0 --t-start 5 --count 1 --sampler ddim --out out",
+    "edit interpolate --run run --index 0 --to-index 1 --count 3 --t-start 10 --out out",
+    "edit inpaint --run run --index 0 --box 4,4,4,4 --steps 2 --jump 1 --resample 1 --count 1 --out out",
+    "edit outpaint --run run --index 0 --right 8 --steps 2 --jump 1 --resample 1 --count 1 --out out",
+    "edit upscale --run run --index 0 --factor 2 --steps 2 --jump 1 --resample 1 --count 1 --out out",
+    "edit encode --run run --index 0 --steps 2 --out out",
+    "edit decode --run run --latent latent.npy --steps 2 --out out",
+    "figures --run run --only 2,6,10 --quick --steps 2 --out out",
+    "predict --run run --x x.npy --t t.npy --out eps.npy",
+    "inspect checkpoint run",
+    "inspect checkpoint run/checkpoints/step-00000006 --all",
+    "inspect model --run run",
+    "inspect model --model run/checkpoints/step-00000006",
+    "train --resume --run run --dump-config",
+    "train --resume --run run --set train.steps=7",
+];
+
+fn run(context: &Context) -> anyhow::Result<Outcome> {
+    let sound = sound(context)?;
+    let idle = call(&sound, "inspect schedule", f64::INFINITY)?.0;
+    // All of them succeed on the sound run, or they would prove nothing on others.
+    let before = COMMANDS.iter().map(|line| {
+        let place = copied(context, &sound)?;
+        let (cost, code, said) = call(&place, line, f64::INFINITY)?;
+        ensure!(code == Some(0), "{line}: exit code {code:?} on the sound run: {said}");
+        Ok(cost)
+    });
+    let before = before.collect::<anyhow::Result<Vec<Cost>>>()?;
+    // A quick run takes a few commands for each kind, by the number of the kind, and `train --resume` for all.
+    let some = |kind: usize, command: usize| {
+        context.full || command + 1 == COMMANDS.len() || (command + 4 * kind) % COMMANDS.len() < 3
+    };
+    let pairs: Vec<(usize, usize)> = (0..KINDS.len())
+        .flat_map(|kind| (0..COMMANDS.len()).map(move |command| (kind, command)))
+        .filter(|&(kind, command)| some(kind, command))
+        .collect();
+    let tried = trials::run(context.jobs, pairs.len() as u64, |trial| {
+        let (kind, command) = pairs[trial as usize];
+        let place = copied(context, &sound)?;
+        harmless(&place, &KINDS[kind], COMMANDS[command], (idle, before[command]))
+            .with_context(|| format!("{}: {}", KINDS[kind].name, COMMANDS[command]))
+    });
+    let most = |of: fn(&Cost) -> f64| tried.held.iter().map(of).fold(0.0, f64::max);
+    Ok(Outcome {
+        tried: tried.count(),
+        survived: tried.held.len() as u64,
+        figure: format!(
+            "{} kinds, {} commands; at most {:.0} MB above idle and {:.2} s of CPU time",
+            KINDS.len(),
+            COMMANDS.len(),
+            most(|cost| cost.peak_mb) - idle.peak_mb,
+            most(|cost| cost.cpu)
+        ),
+        complaints: tried.complaints,
+    })
+}
+
+/// One command on one folder; what it cost when it did no harm.
+fn harmless(place: &Place, kind: &Kind, line: &str, (idle, sound): (Cost, Cost)) -> anyhow::Result<Cost> {
+    (kind.plant)(place)?;
+    let outside = snapshot(&place.at("outside"))?;
+    let (cost, code, said) = call(place, line, idle.peak_mb + MEMORY_MB)?;
+    ensure!(code.is_some(), "a signal ended it: {said}");
+    ensure!(!said.contains("panicked") && !said.contains("unexpected: "), "it panicked: {said}");
+    ensure!(
+        cost.cpu < sound.cpu + CPU_SECONDS,
+        "{:.2} s of CPU time, {:.2} s of the sound run",
+        cost.cpu,
+        sound.cpu
+    );
+    let printed = said.chars().find(|c| c.is_control() && *c != '\n');
+    ensure!(printed.is_none(), "it printed {printed:?}: {said:?}");
+    ensure!(
+        snapshot(&place.at("outside"))? == outside,
+        "something outside of the folder has changed: {said}"
+    );
+    if kind.name == "data of the reader" && line.contains("--index") {
+        ensure!(code != Some(0) && said.contains("--data"), "it used the reader's images: {code:?}: {said}");
+    }
+    Ok(cost)
+}
+
+/// A run, and things beside it that nothing may touch.
+fn sound(context: &Context) -> anyhow::Result<Place> {
+    let place = context.place()?;
+    let output = place.ddpm(TRAIN)?;
+    ensure!(output.code == Some(0), "exit code {:?}: {}", output.shell_code(), output.stderr);
+    ensure!(place.at(NEWEST).is_dir(), "no checkpoint of step 6");
+    place.write("outside/file", "kept")?;
+    place.write("outside/folder/file", "kept")?;
+    for n in 0..40 {
+        let path = place.write(&format!("outside/private/{n}.png"), "")?;
+        GrayImage::from_pixel(16, 16, image::Luma([n])).save(path)?;
+    }
+    place.write("x.npy", arrays::npy(&Array4::<f32>::zeros((1, 1, 16, 16)))?)?;
+    place.write("latent.npy", arrays::npy(&Array4::<f32>::zeros((1, 1, 16, 16)))?)?;
+    place.write("t.npy", arrays::npy(&Array1::<i64>::zeros(1))?)?;
+    Ok(place)
+}
+
+fn copied(context: &Context, sound: &Place) -> anyhow::Result<Place> {
+    let place = context.place()?;
+    let mut folders = vec![sound.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let to = place.path().join(path.strip_prefix(sound.path())?);
+            if path.is_dir() {
+                fs::create_dir_all(to)?;
+                folders.push(path);
+            } else {
+                fs::create_dir_all(to.parent().unwrap_or(place.path()))?;
+                fs::copy(&path, to)?;
+            }
+        }
+    }
+    Ok(place)
+}
+
+/// Everything below a folder: what files hold, where links lead.
+fn snapshot(folder: &Path) -> anyhow::Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let (mut found, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            let content = match () {
+                () if kind.is_dir() => {
+                    folders.push(path.clone());
+                    b"a folder".to_vec()
+                }
+                () if kind.is_symlink() => fs::read_link(&path)?.into_os_string().into_encoded_bytes(),
+                () => fs::read(&path)?,
+            };
+            found.insert(path, content);
+        }
+    }
+    Ok(found)
+}
+
+/// Runs a command to its end; what it cost, its exit code, and all it said.
+fn call(place: &Place, line: &str, most_mb: f64) -> anyhow::Result<(Cost, Option<i32>, String)> {
+    let mut command = place.command(&format!("{line} --device cpu --threads 1"))?;
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    // On threads, or a process with much to say would wait for its reader.
+    std::thread::scope(|scope| {
+        let out = scope.spawn(move || all(stdout));
+        let err = scope.spawn(move || all(stderr));
+        let cost = watch(&mut child, most_mb, PATIENCE);
+        let said = [out.join().unwrap_or_default(), err.join().unwrap_or_default()].concat();
+        let cost = cost.with_context(|| said.clone())?;
+        Ok((cost, child.wait()?.code(), said))
+    })
+}
+
+fn all(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    // A pipe that breaks has said all it will.
+    let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
+}

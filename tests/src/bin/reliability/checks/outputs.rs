@@ -1,0 +1,415 @@
+//! What is at the name of an output before it is written.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use tests::nodes::{self, Reader};
+use tests::{Output, Place, Running};
+
+use crate::context::Context;
+use crate::outcome::{Check, Outcome};
+use crate::training::{PATIENCE, last_line};
+use crate::trials;
+
+pub(crate) const CHECK: Check = Check {
+    name: "outputs",
+    goal: "every output is tried before the work, and only files are replaced",
+    meaning: "Each flag of each command that names an output (the program lists them) is given a new name in a new folder, a \
+              device, a full device, a link to a file, a link to nothing, a file of mode 0600, a named pipe with a reader, a \
+              folder, a name below a file and one in a place that cannot be written. Files are replaced and keep their \
+              mode, links are followed and stay, pipes and devices are written to and stay. What cannot be written is \
+              refused with exit code 2 and one line, before a network or data are opened.",
+    run,
+};
+
+/// A flag, and the commands to try it with. `{}` is its value, `RUN` a trained run.
+struct Flag {
+    command: &'static str,
+    flag: &'static str,
+    /// A call that works.
+    works: &'static str,
+    /// A call that fails as soon as it opens its network or its data; none where there is nothing to open.
+    hopeless: Option<&'static str>,
+    /// Files that a folder gets; none for a flag that names a file.
+    files: &'static [&'static str],
+}
+
+const fn flag(
+    (command, flag): (&'static str, &'static str),
+    works: &'static str,
+    hopeless: Option<&'static str>,
+    files: &'static [&'static str],
+) -> Flag {
+    Flag { command, flag, works, hopeless, files }
+}
+
+const IMAGES: &[&str] = &["grid.png", "samples.npz", "00000.png"];
+
+const FLAGS: &[Flag] = &[
+    flag(
+        ("train", "--run"),
+        "train --preset tiny-16 --set data.limit=30 --set train.steps=1 --set train.batch=2 --set sample.count=1 \
+         --set sample.steps=1 --run {}",
+        Some("train --data nowhere --run {}"),
+        &[],
+    ),
+    flag(
+        ("sample", "--out"),
+        "sample --run RUN --count 3 --batch 2 --sampler ddim --steps 2 --save grid,png,npz --out {}",
+        Some("sample --run nowhere --save grid,png,npz --out {}"),
+        IMAGES,
+    ),
+    flag(
+        ("sample", "--preview"),
+        "sample --run RUN --count 1 --sampler ddim --steps 2 --preview {}",
+        Some("sample --run nowhere --preview {}"),
+        &[],
+    ),
+    flag(
+        ("edit vary", "--out"),
+        "edit vary --run RUN --index 0 --t-start 2 --steps 2 --count 1 --out {}",
+        Some("edit vary --run nowhere --index 0 --t-start 2 --out {}"),
+        &["original.png"],
+    ),
+    flag(
+        ("edit interpolate", "--out"),
+        "edit interpolate --run RUN --index 0 --to-index 1 --steps 2 --count 2 --save grid,png,npz --out {}",
+        Some("edit interpolate --run nowhere --index 0 --to-index 1 --save grid,png,npz --out {}"),
+        IMAGES,
+    ),
+    flag(
+        ("edit inpaint", "--out"),
+        "edit inpaint --run RUN --index 0 --box 0,0,4,4 --steps 2 --jump 1 --resample 1 --count 1 --save grid,png,npz --out {}",
+        Some("edit inpaint --run nowhere --index 0 --box 0,0,4,4 --save grid,png,npz --out {}"),
+        IMAGES,
+    ),
+    flag(
+        ("edit outpaint", "--out"),
+        "edit outpaint --run RUN --index 0 --left 4 --steps 2 --jump 1 --resample 1 --count 1 --save grid,png,npz --out {}",
+        Some("edit outpaint --run nowhere --index 0 --left 4 --save grid,png,npz --out {}"),
+        IMAGES,
+    ),
+    flag(
+        ("edit upscale", "--out"),
+        "edit upscale --run RUN --index 0 --factor 2 --steps 2 --jump 1 --resample 1 --count 1 --save grid,png,npz --out {}",
+        Some("edit upscale --run nowhere --index 0 --factor 2 --save grid,png,npz --out {}"),
+        IMAGES,
+    ),
+    flag(
+        ("edit encode", "--out"),
+        "edit encode --run RUN --index 0 --steps 2 --out {}",
+        Some("edit encode --run nowhere --index 0 --out {}"),
+        &["grid.png", "latent.npy"],
+    ),
+    flag(
+        ("edit decode", "--out"),
+        "edit decode --run RUN --latent RUN/latent.npy --steps 2 --save grid,png,npz --out {}",
+        Some("edit decode --run nowhere --latent nowhere.npy --save grid,png,npz --out {}"),
+        IMAGES,
+    ),
+    flag(
+        ("figures", "--out"),
+        "figures --run RUN --only 1 --out {}",
+        Some("figures --run nowhere --only 1 --out {}"),
+        &["report.html"],
+    ),
+    flag(
+        ("draw-scaling", "--out"),
+        "draw-scaling --out {}",
+        // It gets nothing to read then.
+        Some("draw-scaling --out {}"),
+        &["scaling.png"],
+    ),
+    flag(
+        ("predict", "--out"),
+        "predict --run RUN --x RUN/latent.npy --t RUN/t.npy --out {}",
+        Some("predict --run nowhere --x nowhere.npy --t nowhere.npy --out {}"),
+        &[],
+    ),
+    flag(("inspect schedule", "--out"), "inspect schedule --out {}", None, &[]),
+    flag(("inspect embedding", "--out"), "inspect embedding --out {}", None, &[]),
+    flag(
+        ("inspect data", "--out"),
+        "inspect data --set data.limit=3 --out {}",
+        Some("inspect data --data nowhere --out {}"),
+        &[],
+    ),
+];
+
+/// Panels for `ddpm draw-scaling`.
+const PANELS: &str = r#"[{"heading": "h", "x_label": "x", "y_label": "y", "fitted": [[1, 2], [2, 4.1]], "held_out": [],
+                          "law": [[1, 2.5], [2, 5]]}]"#;
+
+/// What is at the name of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Nothing, and no folder either.
+    Nothing,
+    Null,
+    Full,
+    Link,
+    Dangling,
+    Private,
+    Pipe,
+    // From here on it is refused.
+    Folder,
+    BelowFile,
+    ReadOnly,
+}
+
+use At::{BelowFile, Dangling, Folder, Full, Link, Nothing, Null, Pipe, Private, ReadOnly};
+
+const FOR_FILES: [At; 10] = [Nothing, Null, Full, Link, Dangling, Private, Pipe, Folder, BelowFile, ReadOnly];
+/// Each file in the folder has one of these, in turn; then the folder itself.
+const WITHIN: [At; 4] = [Null, Link, Private, Pipe];
+
+/// What is tried with a flag.
+#[derive(Debug, Clone, Copy)]
+enum Trial {
+    File(At),
+    /// The files in a folder are `WITHIN`, from this one on.
+    Files(usize),
+    Refused(At),
+}
+
+fn run(context: &Context) -> anyhow::Result<Outcome> {
+    let place = trained(context)?;
+    let mut complaints = unlisted(&place)?;
+    let devices =
+        nodes::device(&place.at("null"), nodes::NULL) && nodes::device(&place.at("full"), nodes::FULL);
+    let mut all: Vec<(&Flag, Trial)> = Vec::new();
+    for flag in FLAGS {
+        let is_folder = !flag.files.is_empty() || flag.flag == "--run";
+        if is_folder {
+            all.extend([Nothing, Link].map(|at| (flag, Trial::File(at))));
+            let turns =
+                if flag.files.is_empty() { 0 } else { context.count(1, WITHIN.len() as u64) as usize };
+            all.extend((0..turns).map(|turn| (flag, Trial::Files(turn))));
+            all.extend([Private, Null, Dangling, BelowFile, ReadOnly].map(|at| (flag, Trial::Refused(at))));
+        } else {
+            let refused = |at| [Folder, BelowFile, ReadOnly].contains(&at);
+            let trial = |at| (flag, if refused(at) { Trial::Refused(at) } else { Trial::File(at) });
+            all.extend(FOR_FILES.map(trial));
+        }
+    }
+    all.retain(|(_, trial)| devices || !matches!(trial, Trial::File(Null | Full) | Trial::Refused(Null)));
+    let tried = trials::run(context.jobs, all.len() as u64, |number| {
+        let (flag, trial) = &all[number as usize];
+        tried(context, &place, flag, *trial, devices)
+            .with_context(|| format!("{} {}: {trial:?}", flag.command, flag.flag))
+    });
+    complaints.extend(tried.complaints.iter().cloned());
+    let skipped = if devices { "" } else { ", no devices: this user may make none" };
+    Ok(Outcome {
+        tried: tried.count(),
+        survived: tried.held.len() as u64,
+        figure: format!("{} flags of {} calls{skipped}", FLAGS.len(), all.len()),
+        complaints,
+    })
+}
+
+/// A place with what the calls need.
+fn trained(context: &Context) -> anyhow::Result<Place> {
+    let place = context.place()?;
+    let train = FLAGS[0].works.replace("{}", "run");
+    for line in [train.as_str(), "edit encode --run run --index 0 --steps 2 --out latent"] {
+        let output = place.ddpm(line)?;
+        ensure!(output.code == Some(0), "ddpm {line}: {}", last_line(&output));
+    }
+    fs::rename(place.at("latent/latent.npy"), place.at("run/latent.npy"))?;
+    let header = format!("{:<117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }");
+    place.write("run/t.npy", [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes(), &[0; 4]].concat())?;
+    Ok(place)
+}
+
+/// Flags that the program has and the table has not, and the other way round.
+fn unlisted(place: &Place) -> anyhow::Result<Vec<String>> {
+    let said: Value = serde_json::from_str(&place.run("flags")?.stdout).context("ddpm flags")?;
+    let of =
+        |entry: &Value| Some((entry["command"].as_str()?.to_owned(), entry["flag"].as_str()?.to_owned()));
+    let is_output = |entry: &&Value| entry["kind"].as_str().is_some_and(|kind| kind.starts_with("output"));
+    let all = said.as_array().context("no array")?;
+    let outputs: Vec<(String, String)> = all.iter().filter(is_output).filter_map(of).collect();
+    ensure!(!outputs.is_empty(), "the program lists no output");
+    let mine =
+        |(command, name): &(String, String)| FLAGS.iter().any(|f| f.command == command && f.flag == name);
+    let missing = outputs.iter().filter(|output| !mine(output));
+    let mut complaints: Vec<String> =
+        missing.map(|(command, flag)| format!("ddpm {command} {flag}: there is no trial of it")).collect();
+    for Flag { command, flag, .. } in FLAGS {
+        if !outputs.iter().any(|(c, f)| c == command && f == flag) {
+            complaints.push(format!("ddpm {command} {flag}: the program has no such output"));
+        }
+    }
+    Ok(complaints)
+}
+
+fn tried(context: &Context, trained: &Place, flag: &Flag, trial: Trial, devices: bool) -> anyhow::Result<()> {
+    let place = context.place()?;
+    match trial {
+        Trial::File(at) => {
+            let is_folder = !flag.files.is_empty() || flag.flag == "--run";
+            let path = if is_folder { folder(&place, at)? } else { prepared(&place, "x.png", at)? };
+            let reader = (at == Pipe).then(|| Reader::of(&path)).transpose()?;
+            let output = call(&place, trained, flag.works, &path, flag)?;
+            let code = if at == Full { 6 } else { 0 };
+            ensure!(output.code == Some(code), "exit code {:?}: {}", output.shell_code(), last_line(&output));
+            if is_folder {
+                ensure!(fs::read_dir(&path)?.count() > 0, "nothing in {}", path.display());
+                ensure!(at != Link || path.is_symlink(), "the link is gone");
+                return Ok(());
+            }
+            written(&place, "x.png", at, reader)
+        }
+        Trial::Files(turn) => {
+            fs::create_dir(place.at("folder"))?;
+            let at = |index: usize| match WITHIN[(index + turn) % WITHIN.len()] {
+                Null if !devices => Private,
+                at => at,
+            };
+            let mut readers = Vec::new();
+            for (index, file) in flag.files.iter().enumerate() {
+                let path = prepared(&place, &format!("folder/{file}"), at(index))?;
+                readers.push((at(index) == Pipe).then(|| Reader::of(&path)).transpose()?);
+            }
+            let output = call(&place, trained, flag.works, &place.at("folder"), flag)?;
+            ensure!(output.code == Some(0), "exit code {:?}: {}", output.shell_code(), last_line(&output));
+            for ((index, file), reader) in flag.files.iter().enumerate().zip(readers) {
+                written(&place, &format!("folder/{file}"), at(index), reader).context(*file)?;
+            }
+            Ok(())
+        }
+        Trial::Refused(at) => {
+            let path = prepared(&place, "x.png", at)?;
+            let before = all_names(&place)?;
+            // Whatever comes first, a network or data, would be the one that is complained about.
+            let output = call(
+                &place,
+                trained,
+                flag.hopeless.unwrap_or(flag.works),
+                &path,
+                &Flag { files: &[], ..*flag },
+            )?;
+            let errors = output.errors();
+            ensure!(output.code == Some(2), "exit code {:?}: {}", output.shell_code(), last_line(&output));
+            ensure!(
+                errors.len() == 1 && errors[0].contains(flag.flag),
+                "expected one line about it: {errors:?}"
+            );
+            ensure!(all_names(&place)? == before, "something was written: {:?}", all_names(&place)?);
+            ensure!(at != Private || fs::read(&path)? == b"old", "the file has changed");
+            Ok(())
+        }
+    }
+}
+
+/// A name for a folder.
+fn folder(place: &Place, at: At) -> anyhow::Result<PathBuf> {
+    if at == Link {
+        fs::create_dir(place.at("elsewhere"))?;
+        symlink("elsewhere", place.at("x"))?;
+        return Ok(place.at("x"));
+    }
+    Ok(place.at("new/deeper/x"))
+}
+
+/// Puts something at a name, which it returns as the flag has it.
+fn prepared(place: &Place, name: &str, at: At) -> anyhow::Result<PathBuf> {
+    let path = place.at(name);
+    match at {
+        Nothing => return Ok(place.at(&format!("new/deeper/{name}"))),
+        Null | Full => {
+            let minor = if at == Null { nodes::NULL } else { nodes::FULL };
+            ensure!(nodes::device(&path, minor), "the device cannot be made");
+        }
+        Link => {
+            let target = place.write(&format!("elsewhere/{name}"), "old")?;
+            fs::set_permissions(&target, fs::Permissions::from_mode(0o640))?;
+            symlink(target, &path)?;
+        }
+        Dangling => symlink(place.at(&format!("elsewhere/{name}")), &path)?,
+        Private => {
+            place.write(name, "old")?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        }
+        Pipe => nodes::pipe(&path)?,
+        Folder => fs::create_dir(&path)?,
+        BelowFile => return Ok(place.write("file", "old")?.join(name)),
+        // Nobody makes files there, root neither.
+        ReadOnly => return Ok(Path::new("/proc/self").join(name)),
+    }
+    Ok(path)
+}
+
+/// Fails unless the output is where it should be, and what was there is still of its kind.
+fn written(place: &Place, name: &str, at: At, reader: Option<Reader>) -> anyhow::Result<()> {
+    let path = place.at(name);
+    let kind = || Ok::<_, anyhow::Error>(fs::symlink_metadata(&path)?.file_type());
+    let (real, mode) = match at {
+        Null | Full => {
+            ensure!(kind()?.is_char_device(), "the device is gone");
+            return tidy(place);
+        }
+        Pipe => {
+            let read = reader.context("no reader")?.finish()?;
+            ensure!(kind()?.is_fifo(), "the pipe is gone");
+            ensure!(read.len() > 20, "{} bytes came through the pipe", read.len());
+            return tidy(place);
+        }
+        Nothing => (place.at(&format!("new/deeper/{name}")), None),
+        Link | Dangling => {
+            ensure!(kind()?.is_symlink(), "the link is gone");
+            (place.at(&format!("elsewhere/{name}")), (at == Link).then_some(0o640))
+        }
+        _ => (path.clone(), Some(0o600)),
+    };
+    let found = fs::metadata(&real).with_context(|| real.display().to_string())?;
+    ensure!(found.is_file() && found.len() > 20, "{} bytes in {}", found.len(), real.display());
+    ensure!(mode.is_none_or(|mode| found.mode() & 0o7777 == mode), "mode {:o}", found.mode());
+    tidy(place)
+}
+
+fn tidy(place: &Place) -> anyhow::Result<()> {
+    let left = all_names(place)?.into_iter().find(|name| name.contains("/.") || name.contains("partial"));
+    ensure!(left.is_none(), "left behind: {left:?}");
+    Ok(())
+}
+
+/// Everything in the folder and below it.
+fn all_names(place: &Place) -> anyhow::Result<Vec<String>> {
+    let (mut names, mut folders) = (Vec::new(), vec![place.path().to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+            names.push(entry.path().display().to_string().replacen(
+                &place.path().display().to_string(),
+                "",
+                1,
+            ));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Runs a call of the table.
+fn call(place: &Place, trained: &Place, line: &str, path: &Path, flag: &Flag) -> anyhow::Result<Output> {
+    let run = trained.at("run").display().to_string();
+    let line = line.replace("RUN", &run).replace("{}", &path.display().to_string());
+    let line = format!("{line} --device cpu --threads 1");
+    let mut command = place.command(&line)?;
+    if flag.command == "draw-scaling" && !flag.files.is_empty() {
+        command.stdin(Stdio::from(fs::File::open(place.write(".panels/all.json", PANELS)?)?));
+        let output = Running::start(&line, &mut command)?.wait_within(PATIENCE)?;
+        fs::remove_dir_all(place.at(".panels"))?;
+        return Ok(output);
+    }
+    Running::start(&line, &mut command)?.wait_within(PATIENCE)
+}
