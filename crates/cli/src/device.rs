@@ -14,6 +14,9 @@ pub(crate) fn select(global: &Global) -> anyhow::Result<Device> {
         }
         tch::set_num_threads(threads as i32);
     }
+    if let Some(limit) = torch_ext::cpu_isa_limit()? {
+        debug!(limit = limit.name(), "instruction sets are limited by DDPM_MAX_CPU_ISA");
+    }
     if global.deterministic {
         torch_ext::set_deterministic(true)?;
     }

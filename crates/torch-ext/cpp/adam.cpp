@@ -102,19 +102,19 @@ void update_tensors(
 }  // namespace
 }  // namespace torch_ext
 
-// All four are on the CPU, contiguous, of one shape, and all f32 or all f64.
+// All four are on the CPU, contiguous, of one shape, and all f32 or all f64; no two share memory.
 extern "C" char* torch_ext_adam_step(
     const at::Tensor* param, const at::Tensor* gradient, const at::Tensor* first, const at::Tensor* second,
     const torch_ext::AdamStep* step) noexcept {
   return torch_ext::guarded([&] {
+    // Whoever kept them for a backward pass finds them changed. A tensor of inference mode refuses that: before anything is.
+    for (const at::Tensor* changed : {param, first, second}) {
+      changed->unsafeGetTensorImpl()->bump_version();
+    }
     if (param->scalar_type() == at::kDouble) {
       torch_ext::update_tensors<double>(*param, *gradient, *first, *second, *step);
     } else {
       torch_ext::update_tensors<float>(*param, *gradient, *first, *second, *step);
-    }
-    // Whoever kept them for a backward pass finds them changed.
-    for (const at::Tensor* changed : {param, first, second}) {
-      changed->unsafeGetTensorImpl()->bump_version();
     }
   });
 }

@@ -2,6 +2,7 @@
 // apart for the gradient. libtorch gives slices of the gradient there, of which whoever needs them dense makes copies, and
 // copies a row of a few channels as a tensor of its own.
 #include "error.h"
+#include "plain.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -9,6 +10,7 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace torch_ext {
@@ -47,7 +49,10 @@ void over_pixels(const Tensor& tensor, const Body& body) {
 }
 
 void copy(char* to, const char* from, int64_t bytes) {
-  std::memcpy(to, from, static_cast<size_t>(bytes));
+  // No channels have no address either, and memcpy wants one.
+  if (bytes > 0) {
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  }
 }
 
 Tensor map_like(const Tensor& tensor, int64_t channels) {
@@ -56,7 +61,7 @@ Tensor map_like(const Tensor& tensor, int64_t channels) {
 
 struct Join : public torch::autograd::Function<Join> {
   static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& a, const Tensor& b) {
-    const Tensor left = a.contiguous(kLayout), right = b.contiguous(kLayout);
+    const Tensor left = resolved(a).contiguous(kLayout), right = resolved(b).contiguous(kLayout);
     ctx->saved_data["channels"] = left.size(1);
     Tensor whole = map_like(left, left.size(1) + right.size(1));
     const Rows from_left(left), from_right(right), to(whole);
@@ -74,7 +79,7 @@ struct Join : public torch::autograd::Function<Join> {
       // Slices have gradients of their own.
       return {outputs[0].narrow(1, 0, channels), outputs[0].narrow(1, channels, outputs[0].size(1) - channels)};
     }
-    const Tensor dz = outputs[0].contiguous(kLayout);
+    const Tensor dz = resolved(outputs[0]).contiguous(kLayout);
     Tensor left = map_like(dz, channels), right = map_like(dz, dz.size(1) - channels);
     const Rows from(dz), to_left(left), to_right(right);
     over_pixels(dz, [&](int64_t pixel) {

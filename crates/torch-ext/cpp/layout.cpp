@@ -1,4 +1,5 @@
 #include "error.h"
+#include "plain.h"
 
 #include <ATen/core/Tensor.h>
 
@@ -19,4 +20,9 @@ extern "C" char* torch_ext_channels_last(const at::Tensor* x, int kind, at::Tens
 
 extern "C" char* torch_ext_is_channels_last(const at::Tensor* x, bool* yes) noexcept {
   return torch_ext::guarded([&] { *yes = x->is_contiguous(at::MemoryFormat::ChannelsLast); });
+}
+
+// How a tensor keeps its numbers; no text, unlike the others.
+extern "C" int torch_ext_numbers_of(const at::Tensor* x) noexcept {
+  return static_cast<int>(torch_ext::numbers_of(*x));
 }

@@ -4,6 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
+use crate::plain::{apart, in_memory};
 
 /// The numbers of one update.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,10 +26,11 @@ pub struct AdamStep {
     pub eps: f64,
 }
 
-/// Whether [`adam_step`] takes them: f32 or f64 in the host's memory, all of one type, shape and layout without gaps.
+/// Whether [`adam_step`] takes them: f32 or f64 in the host's memory, all of one type, shape and layout without gaps, and
+/// none in the memory of another.
 #[must_use]
 pub fn adam_step_takes(tensors: [&Tensor; 4]) -> bool {
-    refusal(tensors).is_none()
+    check(tensors).is_ok()
 }
 
 /// `g = gradient * gradient_scale`, `m += (1 - beta1) (g - m)`, `v = beta2 v + (1 - beta2) g^2`,
@@ -36,18 +38,18 @@ pub fn adam_step_takes(tensors: [&Tensor; 4]) -> bool {
 /// without a record for gradients. The result does not depend on the number of threads.
 ///
 /// # Errors
-/// [`TorchExtError::Device`], [`TorchExtError::Kind`] and [`TorchExtError::Shape`] for tensors that do not fit.
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and
+/// [`TorchExtError::Shape`] for tensors that do not fit; [`TorchExtError::Overlap`] where two share memory;
+/// [`TorchExtError::Torch`] for tensors made in [`crate::inference_mode`]. Nothing is changed then.
 pub fn adam_step(
     param: &Tensor,
     gradient: &Tensor,
     (m, v): (&Tensor, &Tensor),
     step: &AdamStep,
 ) -> Result<(), TorchExtError> {
-    if let Some(error) = refusal([param, gradient, m, v]) {
-        return Err(error);
-    }
-    // SAFETY: the tensors are borrowed until the call is over, lie in the host's memory without gaps, and have one type
-    // and as many numbers each; the numbers of the step have the layout that C++ expects.
+    check([param, gradient, m, v])?;
+    // SAFETY: the tensors are borrowed until the call is over, lie in the host's memory without gaps and apart from each
+    // other, and have one type and as many numbers each; the numbers of the step have the layout that C++ expects.
     let text =
         unsafe { ffi::torch_ext_adam_step(param.as_ptr(), gradient.as_ptr(), m.as_ptr(), v.as_ptr(), step) };
     checked("adam_step", text)
@@ -60,7 +62,7 @@ pub fn adam_step(
 /// [`TorchExtError::Torch`] when there is not enough memory.
 pub fn joint_norm(tensors: &[Tensor]) -> Result<Option<f64>, TorchExtError> {
     let takes = |tensor: &Tensor| {
-        tensor.defined()
+        in_memory("a tensor", tensor).is_ok()
             && tensor.device() == Device::Cpu
             && matches!(tensor.kind(), Kind::Float | Kind::Double)
             && tensor.is_contiguous()
@@ -81,36 +83,43 @@ pub fn joint_norm(tensors: &[Tensor]) -> Result<Option<f64>, TorchExtError> {
 /// zeros otherwise.
 ///
 /// # Errors
-/// [`TorchExtError::Torch`] for a tensor that can have none.
+/// [`TorchExtError::Undefined`] for no tensor; [`TorchExtError::Torch`] for one that can have none.
 pub fn forget_gradient(param: &Tensor) -> Result<(), TorchExtError> {
+    // libtorch keeps one object for all undefined tensors, which must not be given anything.
+    if !param.defined() {
+        return Err(TorchExtError::Undefined { what: "the parameter" });
+    }
     // SAFETY: the tensor is borrowed until the call is over.
     checked("forget_gradient", unsafe { ffi::torch_ext_forget_gradient(param.as_ptr()) })
 }
 
-fn refusal(tensors: [&Tensor; 4]) -> Option<TorchExtError> {
+fn check(tensors: [&Tensor; 4]) -> Result<(), TorchExtError> {
     const CALL: &str = "adam_step";
+    const NAMES: [&str; 4] = ["the parameter", "the gradient", "the first moment", "the second moment"];
+    let named: [(&str, &Tensor); 4] = std::array::from_fn(|index| (NAMES[index], tensors[index]));
+    for (what, tensor) in named {
+        in_memory(what, tensor)?;
+    }
     let [param, ..] = tensors;
     let (size, kind) = (param.size(), param.kind());
     if !matches!(kind, Kind::Float | Kind::Double) {
-        return Some(TorchExtError::Kind { what: "the parameter", got: kind, expected: "Float or Double" });
+        return Err(TorchExtError::Kind { what: NAMES[0], got: kind, expected: "Float or Double" });
     }
-    for (what, tensor) in
-        ["the parameter", "the gradient", "the first moment", "the second moment"].into_iter().zip(tensors)
-    {
-        if !tensor.defined() || tensor.device() != Device::Cpu {
-            let got = if tensor.defined() { tensor.device() } else { Device::Cpu };
-            return Some(TorchExtError::Device { call: CALL, what, got });
+    for (what, tensor) in named {
+        if tensor.device() != Device::Cpu {
+            let (got, expected) = (tensor.device(), Device::Cpu);
+            return Err(TorchExtError::Device { call: CALL, what, got, expected });
         }
         if tensor.kind() != kind {
             let expected = if kind == Kind::Float { "Float" } else { "Double" };
-            return Some(TorchExtError::Kind { what, got: tensor.kind(), expected });
+            return Err(TorchExtError::Kind { what, got: tensor.kind(), expected });
         }
         if tensor.size() != size || !tensor.is_contiguous() {
             let expected = format!("{size:?}, contiguous");
-            return Some(TorchExtError::Shape { what, got: tensor.size(), expected });
+            return Err(TorchExtError::Shape { what, got: tensor.size(), expected });
         }
     }
-    None
+    apart(&named)
 }
 
 #[cfg(test)]
@@ -169,7 +178,54 @@ mod tests {
         let half = param.to_kind(Kind::Half);
         assert!(adam_step(&half, &half, (&half, &half), &STEP).is_err());
         assert!(!adam_step_takes([&param, &Tensor::new(), &m, &v]));
+        assert!(matches!(
+            adam_step(&Tensor::new(), &gradient, (&m, &v), &STEP),
+            Err(TorchExtError::Undefined { what: "the parameter" })
+        ));
+        assert!(matches!(
+            adam_step(&param, &gradient.to_sparse(None, None::<i64>, None), (&m, &v), &STEP),
+            Err(TorchExtError::Layout { what: "the gradient" })
+        ));
+        assert!(matches!(
+            adam_step(&param, &gradient.internal_neg_view(), (&m, &v), &STEP),
+            Err(TorchExtError::Layout { what: "the gradient" })
+        ));
         assert_eq!(param, before);
+    }
+
+    #[test]
+    fn tensors_that_share_memory_are_refused_untouched() {
+        let [param, gradient, m, v] = four(Kind::Float, &[4, 6]);
+        let flat = Tensor::cat(&[m.flatten(0, -1), v.flatten(0, -1)], 0);
+        let before = [&param, &m, &v, &flat].map(Tensor::copy);
+        let part = |first| flat.narrow(0, first, 24).view([4, 6]);
+        for (four, expected) in [
+            ([&param, &param, &m, &v], ("the parameter", "the gradient")),
+            ([&param, &gradient, &m, &m], ("the first moment", "the second moment")),
+            ([&param, &gradient, &part(0), &part(23)], ("the first moment", "the second moment")),
+        ] {
+            let error = adam_step(four[0], four[1], (four[2], four[3]), &STEP).unwrap_err();
+            assert!(
+                matches!(error, TorchExtError::Overlap { what, with } if (what, with) == expected),
+                "{error}, expected {expected:?}"
+            );
+            assert!(!adam_step_takes(four));
+        }
+        assert_eq!([&param, &m, &v, &flat].map(Tensor::copy), before);
+        // Neighbours in one block of memory are tensors of their own.
+        adam_step(&param, &gradient, (&part(0), &part(24)), &STEP).unwrap();
+        assert_ne!(flat, before[3]);
+    }
+
+    /// Such a tensor may not be changed outside of that mode, and is not half changed.
+    #[test]
+    fn a_tensor_of_inference_mode_is_refused_untouched() {
+        let [param, gradient, m, v] = four(Kind::Float, &[4, 6]);
+        let frozen = crate::inference_mode(|| v.copy()).unwrap();
+        let before = param.copy();
+        let error = adam_step(&param, &gradient, (&m, &frozen), &STEP).unwrap_err();
+        assert!(matches!(error, TorchExtError::Torch { .. }), "{error}");
+        assert_eq!((param, frozen), (before, v));
     }
 
     #[test]
@@ -189,7 +245,9 @@ mod tests {
         let nan = Tensor::from_slice(&[1.0_f32, f32::NAN]);
         assert!(joint_norm(&[nan]).unwrap().unwrap().is_nan());
         let gaps = Tensor::from_slice(&[1.0_f32, 2.0, 3.0, 4.0]).view([2, 2]).select(1, 0);
-        for other in [gaps, Tensor::new(), Tensor::from_slice(&[1_i64])] {
+        let zeros = Tensor::internal_efficientzerotensor([3], (Kind::Float, Device::Cpu));
+        let sparse = Tensor::from_slice(&[1.0_f32, 0.0]).to_sparse(None, None::<i64>, None);
+        for other in [gaps, Tensor::new(), Tensor::from_slice(&[1_i64]), zeros, sparse] {
             assert_eq!(joint_norm(&[other]).unwrap(), None);
         }
     }
@@ -203,5 +261,6 @@ mod tests {
             (&x * 3.0).sum(Kind::Float).backward();
             assert_eq!(x.grad(), Tensor::from_slice(&[3.0_f32, 3.0]));
         }
+        assert!(matches!(forget_gradient(&Tensor::new()), Err(TorchExtError::Undefined { .. })));
     }
 }

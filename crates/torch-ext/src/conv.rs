@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
+use crate::plain::strided;
 
 /// Who computes the gradients of weight and bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +29,14 @@ pub fn conv2d_is_fast() -> bool {
 /// The convolution of `x` `[b, c_in, h, w]`, bf16, with `weight` `[c_out, c_in, k, k]`, f32, k 1 or 3, stride 1 and as
 /// much padding as keeps the size, plus `bias` `[c_out]`, f32: `[b, c_out, h, w]`, bf16, channels_last.
 ///
-/// Forward it is libtorch's, with the weight rounded to bf16. The gradients of weight and bias are sums of products of
-/// bf16 numbers in f32, never rounded to bf16, and do not depend on the number of threads. The gradient of the
-/// gradient is refused when it is asked for.
+/// Forward it is libtorch's, with the weight rounded to bf16. Where [`conv2d_is_fast`], the gradients of weight and bias are
+/// sums of products of bf16 numbers in f32, never rounded to bf16, and the same bits for any number of threads. Elsewhere
+/// libtorch computes them: rounded to bf16, and another number of threads may change their last bits. The gradient of
+/// the gradient is refused when it is asked for.
 ///
 /// # Errors
-/// [`TorchExtError::Device`], [`TorchExtError::Kind`] and [`TorchExtError::Shape`] for tensors that do not fit;
-/// [`TorchExtError::Torch`] when libtorch refuses (memory).
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and
+/// [`TorchExtError::Shape`] for tensors that do not fit; [`TorchExtError::Torch`] when libtorch refuses (memory).
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TorchExtError> {
     conv2d_with(x, weight, bias, WeightGradient::Best)
 }
@@ -65,6 +67,9 @@ fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<(), TorchExtError
     let shape = |what, got: Vec<i64>, expected: &str| {
         Err(TorchExtError::Shape { what, got, expected: expected.to_owned() })
     };
+    for (what, tensor) in [("x", x), ("weight", weight), ("bias", bias)] {
+        strided(what, tensor)?;
+    }
     let (size, kernel) = (x.size(), weight.size());
     let &[_, c_in, _, _] = &size[..] else { return shape("x", size, "[b, c, h, w]") };
     if size.contains(&0) {
@@ -90,7 +95,8 @@ fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<(), TorchExtError
             return Err(TorchExtError::Kind { what, got: tensor.kind(), expected });
         }
         if tensor.device() != Device::Cpu {
-            return Err(TorchExtError::Device { call: "conv2d", what, got: tensor.device() });
+            let (got, expected) = (tensor.device(), Device::Cpu);
+            return Err(TorchExtError::Device { call: "conv2d", what, got, expected });
         }
     }
     Ok(())

@@ -1,4 +1,58 @@
-//! What the processor can do that matters for the choice of precision.
+//! What the processor can do that matters for the choice of precision, and what limits it.
+
+use crate::error::TorchExtError;
+use crate::ffi;
+
+/// The instruction sets of x86-64 that this crate has loops for, each with what those before it have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum CpuIsa {
+    /// What every processor of the architecture has.
+    Base,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 (F, BW, VL, DQ).
+    Avx512,
+    /// AVX-512 with instructions for bf16.
+    Avx512Bf16,
+    /// Tiles of bf16.
+    Amx,
+}
+
+impl CpuIsa {
+    /// The name in `DDPM_MAX_CPU_ISA`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512-bf16",
+            Self::Amx => "amx",
+        }
+    }
+}
+
+/// The most that the environment variable `DDPM_MAX_CPU_ISA` allows, none where it is not set. It is read once. It is
+/// for tests: this crate then computes, and takes the processor, as if it had no more. libtorch's own kernels have
+/// variables of their own, `ATEN_CPU_CAPABILITY`, `ONEDNN_MAX_CPU_ISA` and `MKL_ENABLE_INSTRUCTIONS`. On other architectures it
+/// changes nothing.
+///
+/// # Errors
+/// [`TorchExtError::IsaLimit`] when it names no set; the other functions then take no limit.
+pub fn cpu_isa_limit() -> Result<Option<CpuIsa>, TorchExtError> {
+    // SAFETY: the function takes nothing; it reads the environment once, through the lock of C++'s first call.
+    let place = unsafe { ffi::torch_ext_isa_limit() };
+    let known = [CpuIsa::Base, CpuIsa::Avx2, CpuIsa::Avx512, CpuIsa::Avx512Bf16, CpuIsa::Amx];
+    match usize::try_from(place).ok().and_then(|place| known.get(place)) {
+        Some(&limit) => Ok(Some(limit)),
+        None if place == -1 => Ok(None),
+        None => {
+            let got = std::env::var_os("DDPM_MAX_CPU_ISA").unwrap_or_default();
+            Err(TorchExtError::IsaLimit { got: got.to_string_lossy().into_owned() })
+        }
+    }
+}
 
 /// Whether the processor multiplies bf16 matrices in hardware. Without that, bf16 on the CPU is emulated
 /// and slower than f32.
@@ -8,10 +62,25 @@ pub fn cpu_has_bf16() -> bool {
     ["amx_bf16", "avx512_bf16", "bf16"].iter().any(|&name| features.contains(&name))
 }
 
-/// The vector and matrix extensions found, of those libtorch's kernels are written for.
+/// The vector and matrix extensions found, of those libtorch's kernels are written for and [`cpu_isa_limit`] allows.
 #[must_use]
 pub fn cpu_features() -> Vec<&'static str> {
-    detect()
+    match cpu_isa_limit() {
+        Ok(Some(limit)) => within(limit, detect()),
+        _ => detect(),
+    }
+}
+
+/// Those that belong to a set or to one before it.
+fn within(limit: CpuIsa, features: Vec<&'static str>) -> Vec<&'static str> {
+    let belongs = |name: &str| match name {
+        "avx2" | "fma" => CpuIsa::Avx2,
+        "avx512f" => CpuIsa::Avx512,
+        "avx512_bf16" => CpuIsa::Avx512Bf16,
+        "amx_bf16" => CpuIsa::Amx,
+        _ => CpuIsa::Base,
+    };
+    features.into_iter().filter(|name| belongs(name) <= limit).collect()
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -56,5 +125,33 @@ mod tests {
     #[test]
     fn bf16_is_claimed_only_with_a_feature_that_has_it() {
         assert_eq!(cpu_has_bf16(), cpu_features().iter().any(|name| name.contains("bf16")));
+    }
+
+    #[test]
+    fn a_limit_takes_away_what_is_beyond_it() {
+        let all = || vec!["avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16"];
+        for (limit, left) in [
+            (CpuIsa::Base, 0),
+            (CpuIsa::Avx2, 2),
+            (CpuIsa::Avx512, 3),
+            (CpuIsa::Avx512Bf16, 4),
+            (CpuIsa::Amx, 5),
+        ] {
+            assert_eq!(within(limit, all()), all()[..left], "{}", limit.name());
+        }
+        // What is no set of x86-64 is not the variable's.
+        assert_eq!(within(CpuIsa::Base, vec!["neon", "bf16"]), ["neon", "bf16"]);
+    }
+
+    /// Whatever the tests run under, kernels and claims keep to it.
+    #[test]
+    fn the_limit_of_the_environment_holds() {
+        let set = std::env::var("DDPM_MAX_CPU_ISA").ok().filter(|value| !value.is_empty());
+        let limit = cpu_isa_limit().unwrap();
+        assert_eq!(limit.map(CpuIsa::name), set.as_deref());
+        let Some(limit) = limit else { return };
+        let features = cpu_features();
+        assert!(limit >= CpuIsa::Avx512Bf16 || !cpu_has_bf16(), "{features:?}");
+        assert!(limit >= CpuIsa::Amx || !crate::conv2d_is_fast());
     }
 }

@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
 use crate::group_norm::Vectors;
+use crate::plain::strided;
 
 /// Numbers of 16 bits decide.
 const LEVELS: f64 = 65536.0;
@@ -18,8 +19,8 @@ const LEVELS: f64 = 65536.0;
 /// seed, another layout has another mask, another number of threads has the same. The gradient draws it again.
 ///
 /// # Errors
-/// [`TorchExtError::Rate`] for a rate outside of `[0, 1]`; [`TorchExtError::Undefined`], [`TorchExtError::Device`] and
-/// [`TorchExtError::Kind`] for a tensor that it does not take; [`TorchExtError::Torch`] when there is no memory.
+/// [`TorchExtError::Rate`] for a rate outside of `[0, 1]`; [`TorchExtError::Undefined`], [`TorchExtError::Layout`],
+/// [`TorchExtError::Device`] and [`TorchExtError::Kind`] for a tensor that it does not take; [`TorchExtError::Torch`] when there is no memory.
 pub fn dropout(x: &Tensor, rate: f64) -> Result<Tensor, TorchExtError> {
     check(x, rate)?;
     let mut key = 0;
@@ -47,11 +48,10 @@ fn check(x: &Tensor, rate: f64) -> Result<(), TorchExtError> {
     if !(0.0..=1.0).contains(&rate) {
         return Err(TorchExtError::Rate { got: rate });
     }
-    if !x.defined() {
-        return Err(TorchExtError::Undefined { what: "x" });
-    }
+    strided("x", x)?;
     if x.device() != Device::Cpu {
-        return Err(TorchExtError::Device { call: "dropout", what: "x", got: x.device() });
+        let (got, expected) = (x.device(), Device::Cpu);
+        return Err(TorchExtError::Device { call: "dropout", what: "x", got, expected });
     }
     if !matches!(x.kind(), Kind::Float | Kind::BFloat16) {
         return Err(TorchExtError::Kind { what: "x", got: x.kind(), expected: "Float or BFloat16" });

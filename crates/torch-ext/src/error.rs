@@ -39,8 +39,8 @@ pub enum TorchExtError {
         /// The wanted types.
         expected: &'static str,
     },
-    /// A tensor that is not in the host's memory.
-    #[error("{call}: {what} is on {got:?}, expected Cpu")]
+    /// A tensor on another device than the call works on.
+    #[error("{call}: {what} is on {got:?}, expected {expected:?}")]
     Device {
         /// The function of this crate.
         call: &'static str,
@@ -48,6 +48,28 @@ pub enum TorchExtError {
         what: &'static str,
         /// Where it is.
         got: Device,
+        /// Where the call works.
+        expected: Device,
+    },
+    /// A tensor whose numbers are not in memory one by one: sparse, packed, or only marked as negated or zero.
+    #[error("{what} is not plain numbers in memory, expected a dense tensor (for example a copy)")]
+    Layout {
+        /// Which tensor.
+        what: &'static str,
+    },
+    /// Two tensors share memory in a call that writes to one of them.
+    #[error("{what} and {with} share memory, expected tensors of their own")]
+    Overlap {
+        /// One tensor.
+        what: &'static str,
+        /// The other.
+        with: &'static str,
+    },
+    /// The environment variable that limits the instruction sets does not name one.
+    #[error("DDPM_MAX_CPU_ISA={got:?}: expected base, avx2, avx512, avx512-bf16 or amx")]
+    IsaLimit {
+        /// What it is set to.
+        got: String,
     },
     /// A tensor, or what was asked for, is on a device that this crate does not know.
     #[error("{call}: {got:?} is neither Cpu nor Cuda")]

@@ -54,6 +54,12 @@ unsafe extern "C" {
     /// Whether it was done; no text, unlike the others.
     pub(crate) fn torch_ext_keep_freed_memory() -> bool;
 
+    /// One of `Numbers` in `cpp/plain.h`; no text.
+    pub(crate) fn torch_ext_numbers_of(x: *const C_tensor) -> i32;
+
+    /// The limit's place in `Isa` of `cpp/isa.h`, -1 without one, -2 where it is none; no text.
+    pub(crate) fn torch_ext_isa_limit() -> i32;
+
     pub(crate) fn torch_ext_adam_step(
         param: *const C_tensor,
         gradient: *const C_tensor,

@@ -7,6 +7,7 @@ use torch_sys::C_tensor;
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
+use crate::plain::strided;
 
 /// What the time does to a feature map around its normalisation. The tensors may require gradients.
 #[derive(Debug, Clone, Copy)]
@@ -66,8 +67,8 @@ impl Vectors {
 /// number of threads. The gradient of the gradient is refused when it is asked for.
 ///
 /// # Errors
-/// [`TorchExtError::Device`], [`TorchExtError::Kind`], [`TorchExtError::Shape`] and [`TorchExtError::Groups`]
-/// for tensors that do not fit; [`TorchExtError::Torch`] when libtorch refuses (memory).
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`],
+/// [`TorchExtError::Shape`] and [`TorchExtError::Groups`] for tensors that do not fit; [`TorchExtError::Torch`] when libtorch refuses (memory).
 pub fn group_norm(
     x: &Tensor,
     norm: &GroupNorm<'_>,
@@ -150,6 +151,9 @@ fn call(
 
 fn check(x: &Tensor, norm: &GroupNorm<'_>, modulation: Modulation<'_>) -> Result<(), TorchExtError> {
     const CALL: &str = "group_norm";
+    for (what, tensor) in [("x", x), ("weight", norm.weight), ("bias", norm.bias)] {
+        strided(what, tensor)?;
+    }
     let size = x.size();
     let &[b, c, h, w] = &size[..] else {
         return Err(TorchExtError::Shape { what: "x", got: size, expected: "[b, c, h, w]".to_owned() });
@@ -173,6 +177,7 @@ fn check(x: &Tensor, norm: &GroupNorm<'_>, modulation: Modulation<'_>) -> Result
         Modulation::ScaleShift(both) => Some(("the scale and shift", both, vec![b, 2 * c])),
     };
     for (what, tensor, expected) in parts.into_iter().chain(modulation) {
+        strided(what, tensor)?;
         if tensor.size() != expected {
             return Err(TorchExtError::Shape { what, got: tensor.size(), expected: format!("{expected:?}") });
         }
@@ -187,5 +192,6 @@ fn check(x: &Tensor, norm: &GroupNorm<'_>, modulation: Modulation<'_>) -> Result
 
 fn on_cpu(call: &'static str, what: &'static str, tensor: &Tensor) -> Result<(), TorchExtError> {
     let got = tensor.device();
-    if got == Device::Cpu { Ok(()) } else { Err(TorchExtError::Device { call, what, got }) }
+    let expected = Device::Cpu;
+    if got == expected { Ok(()) } else { Err(TorchExtError::Device { call, what, got, expected }) }
 }

@@ -6,21 +6,21 @@ use tch::{Device, Tensor};
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
+use crate::plain::strided;
 
 /// `a` `[b, c, h, w]` and `b` `[b, d, h, w]`, of one type and in the host's memory, as `[b, c + d, h, w]`, channels_last. The
 /// gradients are dense, where those of libtorch's concatenation are slices.
 ///
 /// # Errors
-/// [`TorchExtError::Undefined`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and [`TorchExtError::Shape`] for tensors
-/// that do not fit; [`TorchExtError::Torch`] when there is no memory.
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and
+/// [`TorchExtError::Shape`] for tensors that do not fit; [`TorchExtError::Torch`] when there is no memory.
 pub fn join_channels(a: &Tensor, b: &Tensor) -> Result<Tensor, TorchExtError> {
     const CALL: &str = "join_channels";
     for (what, tensor) in [("a", a), ("b", b)] {
-        if !tensor.defined() {
-            return Err(TorchExtError::Undefined { what });
-        }
+        strided(what, tensor)?;
         if tensor.device() != Device::Cpu {
-            return Err(TorchExtError::Device { call: CALL, what, got: tensor.device() });
+            let (got, expected) = (tensor.device(), Device::Cpu);
+            return Err(TorchExtError::Device { call: CALL, what, got, expected });
         }
     }
     if a.kind() != b.kind() {

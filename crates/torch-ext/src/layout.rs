@@ -6,12 +6,14 @@ use tch::{Kind, Tensor};
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
+use crate::plain::strided;
 
 /// `x` `[b, c, h, w]` in the layout channels_last, as `kind`, with its gradient; without a copy when it is
 /// so already. The shape stays `[b, c, h, w]`: only the strides differ.
 ///
 /// # Errors
-/// [`TorchExtError::Shape`] without four dimensions; [`TorchExtError::Kind`] for other types than f32, bf16, f16 and
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], and [`TorchExtError::Shape`] without four dimensions;
+/// [`TorchExtError::Kind`] for other types than f32, bf16, f16 and
 /// f64; [`TorchExtError::Torch`] when libtorch refuses (memory).
 pub fn channels_last(x: &Tensor, kind: Kind) -> Result<Tensor, TorchExtError> {
     four_dimensions(x)?;
@@ -32,7 +34,7 @@ pub fn channels_last(x: &Tensor, kind: Kind) -> Result<Tensor, TorchExtError> {
 /// Whether the channels of `x` `[b, c, h, w]` are innermost, with no gaps.
 ///
 /// # Errors
-/// [`TorchExtError::Shape`] without four dimensions.
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], and [`TorchExtError::Shape`] without four dimensions.
 pub fn is_channels_last(x: &Tensor) -> Result<bool, TorchExtError> {
     four_dimensions(x)?;
     let mut yes = false;
@@ -42,6 +44,7 @@ pub fn is_channels_last(x: &Tensor) -> Result<bool, TorchExtError> {
 }
 
 fn four_dimensions(x: &Tensor) -> Result<(), TorchExtError> {
+    strided("x", x)?;
     let got = x.size();
     let expected = || "[b, c, h, w]".to_owned();
     if got.len() == 4 { Ok(()) } else { Err(TorchExtError::Shape { what: "x", got, expected: expected() }) }

@@ -18,11 +18,12 @@ mod inference;
 mod join;
 mod layout;
 mod memory;
+mod plain;
 
 pub use adam::{AdamStep, adam_step, adam_step_takes, forget_gradient, joint_norm};
 pub use checkpoint::checkpoint;
 pub use conv::{WeightGradient, conv2d, conv2d_is_fast, conv2d_with};
-pub use cpu::{cpu_features, cpu_has_bf16};
+pub use cpu::{CpuIsa, cpu_features, cpu_has_bf16, cpu_isa_limit};
 pub use cuda::{CudaError, CudaPart, load_cuda_part};
 pub use determinism::{deterministic, set_deterministic};
 pub use device::{
@@ -33,7 +34,7 @@ pub use dropout::{dropout, dropout_with};
 pub use error::TorchExtError;
 pub use generator::{generator_state, set_generator_state};
 pub use group_norm::{GroupNorm, Modulation, Vectors, group_norm, group_norm_branch, group_norm_with};
-pub use inference::InferenceMode;
+pub use inference::inference_mode;
 pub use join::join_channels;
 pub use layout::{channels_last, is_channels_last};
 pub use memory::keep_freed_memory;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::{Kind, Tensor};
-use torch_ext::{GroupNorm, Modulation, conv2d, group_norm};
+use torch_ext::{GroupNorm, Modulation, conv2d, conv2d_is_fast, group_norm};
 
 fn normals(size: &[i64], stream: u64) -> Tensor {
     let count = size.iter().product::<i64>() as usize;
@@ -50,9 +50,10 @@ fn images_of_a_batch_do_not_see_each_other() {
     }
 }
 
-/// Gradients of a convolution's weight and bias; there is more than one group of rows and range of channels.
+/// Gradients of a convolution's weight and bias; there is more than one group of rows and range of channels. Those that this
+/// crate computes are the same bits; libtorch's, which stand in on processors without AMX, differ by their rounding to bf16.
 #[test]
-fn weight_gradients_are_the_same_bits_for_any_number_of_threads() {
+fn weight_gradients_do_not_depend_on_the_number_of_threads() {
     let gradients = |size: [i64; 4], c_out: i64, kernel: i64| {
         let x = normals(&size, 0).to_kind(Kind::BFloat16);
         let weight = normals(&[c_out, size[1], kernel, kernel], 1).set_requires_grad(true);
@@ -71,7 +72,15 @@ fn weight_gradients_are_the_same_bits_for_any_number_of_threads() {
         let expected = gradients(size, c_out, kernel);
         for threads in [1, 2, 3, 8] {
             tch::set_num_threads(threads);
-            assert_eq!(gradients(size, c_out, kernel), expected, "{size:?} {c_out} with {threads} threads");
+            let got = gradients(size, c_out, kernel);
+            if conv2d_is_fast() {
+                assert_eq!(got, expected, "{size:?} {c_out} with {threads} threads");
+            }
+            for (got, expected) in got.iter().zip(&expected) {
+                let apart = f64::try_from((got - expected).norm() / expected.norm()).unwrap();
+                // Half a unit of bf16's 8 bits, twice.
+                assert!(apart <= 1.0 / 256.0, "{size:?} {c_out} with {threads} threads: {apart:e}");
+            }
         }
     }
 }

@@ -49,12 +49,12 @@ impl Attention {
         // With the channels innermost, neither this nor the way back is a copy.
         let (tokens, x) = self.norm.branch(x, false, pass)?;
         let tokens = tokens.f_permute([0, 2, 3, 1])?.f_reshape([b, pixels, c])?; // [b, hw, c]
-        let all = Linear::side_by_side(&[&self.to_q, &self.to_k, &self.to_v], &tokens)?; // [b, hw, 3c]
+        let all = Linear::side_by_side(&[&self.to_q, &self.to_k, &self.to_v], &tokens, pass)?; // [b, hw, 3c]
         let all = all.f_view([b, pixels, 3, self.heads, c / self.heads])?.f_permute([2, 0, 3, 1, 4])?;
         let parts = all.f_unbind(0)?;
         let (q, k, v) = (&parts[0], &parts[1], &parts[2]); // [b, heads, hw, c / heads]
         let mixed = attend(q, k, v, pass)?.f_transpose(1, 2)?.f_reshape([b, pixels, c])?;
-        let out = self.to_out.forward(&mixed)?.f_view([b, h, w, c])?.f_permute([0, 3, 1, 2])?; // [b, c, h, w]
+        let out = self.to_out.of_pixels(&mixed, pass)?.f_view([b, h, w, c])?.f_permute([0, 3, 1, 2])?; // [b, c, h, w]
         Ok(x.f_add(&out)?)
     }
 }
@@ -72,6 +72,14 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, pass: &Pass) -> Result<Tensor, UNe
         && pass.kind == Kind::BFloat16
         && pass.path_on(q.device()) == Path::Fused
         && size[2] * size[3] <= SMALL_HEAD;
+    if pass.is_for_any_batch(q.device()) {
+        // How its products are cut depends on what else there is to do; the sums of each follow.
+        let parts = (0..size[0]).map(|image| -> Result<Tensor, UNetError> {
+            let of = |x: &Tensor| x.f_narrow(0, image, 1);
+            Ok(attention(&of(q)?, &of(k)?, &of(v)?)?)
+        });
+        return Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>, _>>()?, 0)?);
+    }
     if !in_f32 {
         return Ok(attention(q, k, v)?);
     }

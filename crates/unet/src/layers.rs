@@ -74,6 +74,9 @@ impl Conv2d {
         let bias = cast(&self.bias, pass.kind)?;
         // libtorch takes the layout of the result from input and weight.
         let weight = pass.layout(&self.weight)?;
+        if pass.is_for_any_batch(x.device()) {
+            return any_batch(x, &weight, &bias, self.stride, self.padding);
+        }
         Ok(x.f_conv2d(&weight, Some(&bias), self.stride, self.padding, 1, 1)?)
     }
 
@@ -83,6 +86,27 @@ impl Conv2d {
         let keeps_size = self.stride == 1 && matches!((self.size, self.padding), (1, 0) | (3, 1));
         Ok(mixed && keeps_size && pass.path_on(x.device()) == Path::Fused && torch_ext::conv2d_is_fast())
     }
+}
+
+/// A convolution in f32 by oneDNN, whose sums do not depend on the number of images. Left to itself, libtorch computes one
+/// image, or few with a kernel of 1, by another library than more, with other last bits.
+///
+/// The strides of dimensions of size 1 may be any numbers, and libtorch chooses the kernel by them: so they are set.
+fn any_batch(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    stride: i64,
+    padding: i64,
+) -> Result<Tensor, UNetError> {
+    let innermost = |x: &Tensor| -> Result<Tensor, UNetError> {
+        let x = torch_ext::channels_last(x, Kind::Float)?;
+        let size = x.size();
+        let (c, h, w) = (size[1], size[2], size[3]);
+        Ok(x.f_as_strided(&size, [c * h * w, 1, w * c, c], None)?)
+    };
+    let (x, weight) = (innermost(x)?, innermost(weight)?);
+    Ok(x.f_mkldnn_convolution(&weight, Some(bias), [padding; 2], [stride; 2], [1, 1], 1)?)
 }
 
 pub(crate) struct Linear {
@@ -110,16 +134,52 @@ impl Linear {
         Ok(x.f_linear(&cast(&self.weight, kind)?, Some(&cast(&self.bias, kind)?))?)
     }
 
-    /// Several layers of one input `[.., from]` side by side, `[.., to of all]`: one product of matrices, and one gradient
-    /// of the input where each alone would have its own.
-    pub(crate) fn side_by_side(layers: &[&Self], x: &Tensor) -> Result<Tensor, UNetError> {
+    /// [`Linear::forward`] of vectors `[b, from]` that belong to an image each; in sampling one after the other, since the
+    /// last bits of a product of matrices depend on the number of its rows.
+    pub(crate) fn of_images(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+        image_by_image(&[x], pass, |rows| self.forward(rows[0]))
+    }
+
+    /// [`Linear::forward`] of the pixels `[b, pixels, from]` of images.
+    pub(crate) fn of_pixels(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+        Self::side_by_side(&[self], x, pass)
+    }
+
+    /// Several layers of one input `[b, pixels, from]` side by side, `[b, pixels, to of all]`: one product of matrices, and
+    /// one gradient of the input where each alone would have its own.
+    pub(crate) fn side_by_side(layers: &[&Self], x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
         let kind = x.f_kind()?;
         let joined = |part: fn(&Self) -> &Tensor| -> Result<Tensor, UNetError> {
             let parts: Vec<&Tensor> = layers.iter().map(|layer| part(layer)).collect();
             cast(&Tensor::f_cat(&parts, 0)?, kind)
         };
-        Ok(x.f_linear(&joined(|layer| &layer.weight)?, Some(&joined(|layer| &layer.bias)?))?)
+        let (weight, bias) = (joined(|layer| &layer.weight)?, joined(|layer| &layer.bias)?);
+        if !pass.is_for_any_batch(x.device()) {
+            return Ok(x.f_linear(&weight, Some(&bias))?);
+        }
+        // As a convolution of a map that is one pixel wide.
+        let map = x.f_transpose(1, 2)?.f_unsqueeze(-1)?; // [b, from, pixels, 1]
+        let weight = weight.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
+        Ok(any_batch(&map, &weight, &bias, 1, 0)?.f_squeeze_dim(-1)?.f_transpose(1, 2)?.f_contiguous()?)
     }
+}
+
+/// What `body` makes of tensors of a row an image: in sampling on the CPU of each row by itself, so that it does not depend
+/// on the others of its batch, else of all at once.
+pub(crate) fn image_by_image(
+    rows: &[&Tensor],
+    pass: &Pass,
+    body: impl Fn(&[&Tensor]) -> Result<Tensor, UNetError>,
+) -> Result<Tensor, UNetError> {
+    if pass.time_kind(rows[0].device()) != Kind::Double {
+        return body(rows);
+    }
+    let of_image = |image| -> Result<Tensor, UNetError> {
+        let own = rows.iter().map(|whole| whole.f_narrow(0, image, 1)).collect::<Result<Vec<_>, _>>()?;
+        body(&own.iter().collect::<Vec<_>>())
+    };
+    let each = (0..rows[0].size()[0]).map(of_image).collect::<Result<Vec<_>, _>>()?;
+    Ok(Tensor::f_cat(&each, 0)?)
 }
 
 pub(crate) struct GroupNorm {

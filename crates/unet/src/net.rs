@@ -154,10 +154,10 @@ impl UNet {
         let class = class.map(|labels| labels.f_to_device(self.device)).transpose()?;
 
         // The SiLU in front of every block's projection is the same one: taken once.
-        let temb = self.time.forward(&t, class.as_ref(), pass)?.f_silu()?; // [b, d]
+        let temb = self.time.forward(&t, class.as_ref(), pass)?; // [b, d]
         let mut h = self.conv_in.forward(&x, pass)?; // [b, base, h, w]
         if let Some(linear) = &self.input_time {
-            let of_time = linear.forward(&temb)?.f_to_kind(pass.kind)?;
+            let of_time = linear.of_images(&temb, pass)?.f_to_kind(pass.kind)?;
             h = h.f_add_(&of_time.f_unsqueeze(-1)?.f_unsqueeze(-1)?)?;
         }
         let mut skips = vec![h.shallow_clone()];

@@ -1,5 +1,6 @@
 //! How the network is run: precision, dropout, and which operations do the work.
 
+use tch::utils::has_mkldnn;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::UNetError;
@@ -66,11 +67,17 @@ impl Pass {
         if fused { Path::Fused } else { Path::Plain }
     }
 
-    /// Element type of the time vector. A product of matrices rounds differently for one image and for many; in f64 that
-    /// is below what f32 keeps, so that an image does not depend on the others of its batch. Training, which has no use
-    /// for that, and GPUs, which are slow at it, do with f32.
+    /// Element type of the time vector: f64 in sampling on the CPU, where it is also computed for each image by itself, so
+    /// that it does not depend on the others of its batch. Training, which has no use for that, and GPUs, which are slow
+    /// at it, do with f32.
     pub(crate) fn time_kind(&self, device: Device) -> Kind {
         if !self.train && device == Device::Cpu { Kind::Double } else { Kind::Float }
+    }
+
+    /// Whether f32 convolutions and products of pixels go to the one library whose sums do not depend on the number of
+    /// images: in sampling on the CPU, where libtorch has it. In bf16 they do anyway.
+    pub(crate) fn is_for_any_batch(&self, device: Device) -> bool {
+        !self.train && self.kind == Kind::Float && self.path_on(device) == Path::Fused && has_mkldnn()
     }
 
     /// A feature map or the weight of a convolution `[.., .., h, w]` in type and layout of this pass.

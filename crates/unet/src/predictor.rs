@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use tch::{Kind, Tensor};
-use torch_ext::{InferenceMode, Recorder};
+use torch_ext::{Recorder, inference_mode};
 
 use crate::NO_LABEL;
 use crate::error::UNetError;
@@ -45,10 +45,7 @@ impl Predictor {
         let mut forward = |inputs: &[&Tensor]| -> Result<Vec<Tensor>, UNetError> {
             Ok(vec![self.net.forward(inputs[0], inputs[1], inputs.get(2).copied(), &self.pass)?])
         };
-        let outputs = {
-            let _inference = InferenceMode::begin()?;
-            self.recorder.borrow_mut().call(&inputs, &mut forward)?
-        };
+        let outputs = inference_mode(|| self.recorder.borrow_mut().call(&inputs, &mut forward))??;
         // A copy, free of that mode; and the next replay writes to the same tensor, while solvers remember predictions.
         Ok(outputs[0].f_detach_copy()?)
     }

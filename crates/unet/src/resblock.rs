@@ -59,7 +59,7 @@ impl ResBlock {
         let (h, x) = self.norm1.branch(x, true, pass)?;
         let h = self.conv1.forward(&h, pass)?; // [b, c_out, h, w]
         // The time is added before the second normalisation, or scales and shifts after it.
-        let projected = self.time.as_ref().map(|(linear, _)| linear.forward(temb)).transpose()?;
+        let projected = self.time.as_ref().map(|(linear, _)| linear.of_images(temb, pass)).transpose()?;
         let projected = projected.map(|time| time.f_to_kind(Kind::Float)).transpose()?;
         let time = match (&projected, &self.time) {
             (Some(shift), Some((_, TimeForm::Additive))) => Modulation::Shift(shift),

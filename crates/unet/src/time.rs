@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::UNetError;
 use crate::labels::NO_LABEL;
-use crate::layers::{Init, Linear};
+use crate::layers::{Init, Linear, image_by_image};
 use crate::params::ParamStore;
 use crate::pass::Pass;
 use config::{EmbeddingConfig, UNetConfig};
@@ -48,13 +48,19 @@ impl TimeNet {
         })
     }
 
-    /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to `[b, d]` of [`Pass::time_kind`].
+    /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to the SiLU of the time vector, `[b, d]` of
+    /// [`Pass::time_kind`].
     pub(crate) fn forward(
         &self,
         t: &Tensor,
         class: Option<&Tensor>,
         pass: &Pass,
     ) -> Result<Tensor, UNetError> {
+        let rows: Vec<&Tensor> = std::iter::once(t).chain(class).collect();
+        image_by_image(&rows, pass, |rows| Ok(self.vector(rows[0], rows.get(1).copied(), pass)?.f_silu()?))
+    }
+
+    fn vector(&self, t: &Tensor, class: Option<&Tensor>, pass: &Pass) -> Result<Tensor, UNetError> {
         let encoded = self.encode(t)?.f_to_kind(pass.time_kind(t.device()))?;
         let hidden = self.linear_1.forward(&encoded)?.f_silu()?;
         let time = self.linear_2.forward(&hidden)?; // [b, d]

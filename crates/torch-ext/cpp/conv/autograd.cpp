@@ -2,6 +2,7 @@
 #include "wgrad.h"
 
 #include "../error.h"
+#include "../plain.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/conv2d.h>
@@ -18,18 +19,20 @@ using at::Tensor;
 
 constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
 
+// The strides of dimensions of size 1 mean nothing, and are only multiplied with 0.
 FeatureMap map_of(const Tensor& tensor) {
+  TORCH_CHECK(tensor.size(1) == 1 || tensor.stride(1) == 1, "conv2d: a tensor with strides ", tensor.strides());
   return {static_cast<const BFloat16*>(tensor.data_ptr()), tensor.stride(0), tensor.stride(2), tensor.stride(3)};
 }
 
 struct Conv2d : public torch::autograd::Function<Conv2d> {
   static Tensor forward(
       torch::autograd::AutogradContext* ctx, const Tensor& input, const Tensor& weight, const Tensor& bias, bool own) {
-    const Tensor x = input.contiguous(kLayout);
+    const Tensor x = resolved(input).contiguous(kLayout);
     // In one pass over the numbers.
     const Tensor w = weight.to(at::kBFloat16, /*non_blocking=*/false, /*copy=*/false, kLayout);
     const int64_t padding = weight.size(2) / 2;
-    ctx->save_for_backward({x, w});
+    ctx->save_for_backward({kept(x), w});
     ctx->saved_data["own"] = own;
     return at::conv2d(x, w, bias.to(at::kBFloat16), {1, 1}, {padding, padding});
   }
@@ -45,7 +48,9 @@ struct Conv2d : public torch::autograd::Function<Conv2d> {
     const bool need_weight = ctx->needs_input_grad(1), need_bias = ctx->needs_input_grad(2);
     const AmxKernels* kernels = ctx->saved_data["own"].toBool() ? amx_kernels() : nullptr;
     const int64_t kernel = w.size(2);
-    Tensor dy = outputs[0].to(at::kBFloat16), dx, dweight, dbias;
+    Tensor dy = resolved(outputs[0]).to(at::kBFloat16), dx, dweight, dbias;
+    const std::vector<int64_t> of_result{x.size(0), w.size(0), x.size(2), x.size(3)};
+    TORCH_CHECK(dy.sizes() == of_result, "conv2d: a gradient of shape ", dy.sizes(), " for ", at::IntArrayRef(of_result));
     if (need_x || !kernels) {
       // Nothing is asked of libtorch that is computed here.
       const std::array<bool, 3> mask{need_x, need_weight && !kernels, need_bias && !kernels};
@@ -59,7 +64,7 @@ struct Conv2d : public torch::autograd::Function<Conv2d> {
       dbias = dbias.defined() ? dbias.to(parameter) : dbias;
     } else if (need_weight || need_bias) {
       // Slices of channels, which is what the gradient of a concatenation is, are read where they are.
-      if (dy.stride(1) != 1) {
+      if (dy.size(1) > 1 && dy.stride(1) != 1) {
         dy = dy.contiguous(kLayout);
       }
       dweight = at::empty(w.sizes(), parameter);

@@ -1,5 +1,7 @@
 #include "amx.h"
 
+#include "../isa.h"
+
 #if defined(TORCH_EXT_AMX)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -34,7 +36,7 @@ bool system_grants_tiles() {
 }  // namespace
 
 const AmxKernels* amx_kernels() {
-  static const bool there = processor_has_amx() && system_grants_tiles();
+  static const bool there = isa_limit() >= Isa::amx && processor_has_amx() && system_grants_tiles();
   return there ? &amx::table : nullptr;
 }
 

@@ -3,13 +3,18 @@
 // Recording takes at::cuda::CUDAGraph, which also tells the allocator and the generators. Its header needs those of
 // CUDA, which a machine without a GPU does not have, and the program is not linked to the library that defines it: it is
 // loaded where there is a driver. So its functions are looked up by their names when they are wanted, and the object
-// lies in memory that is larger than it is.
+// lies in memory that is larger than it is, which is checked: by the version of libtorch, and by what its construction
+// has left untouched.
 #include "../error.h"
 
 #include <dlfcn.h>
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -42,9 +47,29 @@ Functions look_up_all() {
   return found;
 }
 
+// The names above and the size below are those of this version.
+static_assert(
+    TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 11,
+    "another libtorch: compare at::cuda::CUDAGraph in ATen/cuda/CUDAGraph.h with this file");
+
+void check_version() {
+  const uint64_t loaded = aoti_torch_abi_version();
+  TORCH_CHECK(
+      loaded == TORCH_ABI_VERSION, "recordings need the libtorch that this was built with, ", TORCH_VERSION, "; loaded is ",
+      loaded >> 56, ".", loaded >> 48 & 0xff, ".", loaded >> 40 & 0xff);
+}
+
 class Graph {
  public:
-  Graph() : functions_(look_up_all()) { functions_.construct(object_, /*keep_graph=*/false); }
+  Graph() : functions_((check_version(), look_up_all())) {
+    std::fill(std::begin(object_), std::end(object_), canary);
+    functions_.construct(object_, /*keep_graph=*/false);
+    const auto untouched = [](unsigned char byte) { return byte == canary; };
+    if (!std::all_of(object_ + largest, object_ + room, untouched)) {
+      functions_.destroy(object_);
+      TORCH_CHECK(false, "recordings: at::cuda::CUDAGraph takes more than ", largest, " bytes");
+    }
+  }
   ~Graph() { functions_.destroy(object_); }
   Graph(const Graph&) = delete;
   Graph& operator=(const Graph&) = delete;
@@ -58,8 +83,10 @@ class Graph {
   void replay() { functions_.replay(object_); }
 
  private:
-  // Some 200 bytes in libtorch 2.11.
-  static constexpr std::size_t room = 4096;
+  // Some 200 bytes in libtorch 2.11. Its header cannot be included, so that there is no sizeof; but a constructor gives
+  // every member a value, and none lies beyond what it left as it was.
+  static constexpr std::size_t largest = 1024, room = 4096;
+  static constexpr unsigned char canary = 0xa5;
   Functions functions_;
   alignas(64) unsigned char object_[room];
 };

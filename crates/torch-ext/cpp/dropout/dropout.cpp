@@ -4,6 +4,7 @@
 
 #include "../error.h"
 #include "../isa.h"
+#include "../plain.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
@@ -42,6 +43,8 @@ constexpr int64_t kGrain = 256;
 // A tensor without gaps, in the order of its memory.
 Tensor masked(const Tensor& x, Mask mask, int64_t lanes) {
   Tensor y = at::empty_like(x);
+  // Place by place, so that the two have to lie alike.
+  TORCH_CHECK(y.strides() == x.strides(), "dropout: strides ", y.strides(), " for ", x.strides());
   const int64_t count = x.numel(), chunks = (count + kMaskChunk - 1) / kMaskChunk;
   const float scale = mask.dropped < 65536 ? 65536.0f / static_cast<float>(65536 - mask.dropped) : 0.0f;
   const DropoutTable& table = dropout_kernels(lanes);
@@ -61,7 +64,8 @@ Tensor masked(const Tensor& x, Mask mask, int64_t lanes) {
 struct Dropout : public torch::autograd::Function<Dropout> {
   static Tensor forward(
       torch::autograd::AutogradContext* ctx, const Tensor& input, int64_t key, int64_t dropped, int64_t lanes) {
-    const Tensor x = input.is_non_overlapping_and_dense() ? input : input.contiguous();
+    const Tensor numbers = resolved(input);
+    const Tensor x = numbers.is_non_overlapping_and_dense() ? numbers : numbers.contiguous();
     ctx->saved_data["key"] = key;
     ctx->saved_data["dropped"] = dropped;
     ctx->saved_data["lanes"] = lanes;
@@ -72,7 +76,7 @@ struct Dropout : public torch::autograd::Function<Dropout> {
   static torch::autograd::variable_list backward(
       torch::autograd::AutogradContext* ctx, torch::autograd::variable_list outputs) {
     const auto strides = ctx->saved_data["strides"].toIntVector();
-    Tensor dy = outputs[0];
+    Tensor dy = resolved(outputs[0]);
     if (dy.strides() != at::IntArrayRef(strides)) {
       // The mask goes by memory, so the gradient has to lie as the numbers did.
       const Tensor same = at::empty_strided(dy.sizes(), strides, dy.options());

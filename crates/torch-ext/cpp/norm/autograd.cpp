@@ -2,6 +2,7 @@
 #include "norm.h"
 
 #include "../error.h"
+#include "../plain.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -63,28 +64,32 @@ struct ModulationTensors {
   }
 };
 
+Tensor dense(const Tensor& tensor) {
+  return resolved(tensor).contiguous();
+}
+
 Tensor dense(const std::optional<Tensor>& tensor) {
-  return tensor ? tensor->contiguous() : Tensor();
+  return tensor ? dense(*tensor) : Tensor();
 }
 
-// Whether the pixels of a tensor [n, c, h, w] lie at one distance, channels innermost: channels_last, or a
-// slice of its channels, which is what the gradient of a concatenation is.
-bool has_pixel_rows(const Tensor& dz) {
-  return dz.stride(1) == 1 && dz.stride(2) == dz.size(3) * dz.stride(3);
-}
-
-// A gradient in the type of x, with such pixels; undefined stays so.
-Tensor as_pixel_rows(const Tensor& gradient, at::ScalarType kind) {
+// A gradient of x's type and size, with pixels at one distance; undefined stays so.
+Tensor as_pixel_rows(const Tensor& gradient, const Tensor& x) {
   if (!gradient.defined()) {
     return gradient;
   }
-  const Tensor dz = gradient.to(kind);
-  return has_pixel_rows(dz) ? dz : dz.contiguous(kLayout);
+  TORCH_CHECK(gradient.sizes() == x.sizes(), "group_norm: a gradient of shape ", gradient.sizes(), " for ", x.sizes());
+  const Tensor dz = resolved(gradient).to(x.scalar_type());
+  return pixel_strides(dz) ? dz : dz.contiguous(kLayout);
 }
 
 template <class T>
 PixelRows<T> pixel_rows(const Tensor& dz) {
-  return dz.defined() ? PixelRows<T>{data<T>(dz), dz.stride(0), dz.stride(3)} : PixelRows<T>{nullptr, 0, 0};
+  if (!dz.defined()) {
+    return {nullptr, 0, 0};
+  }
+  const auto strides = pixel_strides(dz);
+  TORCH_CHECK(strides, "group_norm: a gradient with strides ", dz.strides());
+  return {data<T>(dz), strides->image, strides->pixel};
 }
 
 // Returns z and, for `branches`, x: what is done with that one has its gradient added in the same loop that writes
@@ -96,7 +101,7 @@ struct GroupNorm : public torch::autograd::Function<GroupNorm> {
       int64_t lanes, bool branches) {
     // A result that nobody uses has no gradient, rather than one of zeros.
     ctx->set_materialize_grads(false);
-    const Tensor x = input.contiguous(kLayout);
+    const Tensor x = resolved(input).contiguous(kLayout);
     const ModulationTensors m{dense(weight), dense(bias), dense(shift), dense(scale_shift)};
     const Shape shape = shape_of(x, groups);
     const auto options = m.weight.options();
@@ -110,7 +115,8 @@ struct GroupNorm : public torch::autograd::Function<GroupNorm> {
           kernels_for(t, lanes), shape, data<T>(x), m.pointers<A>(), eps, silu,
           {data<A>(mean), data<A>(rstd), data<A>(mean_xhat)}, data<T>(z));
     });
-    ctx->save_for_backward({x, m.weight, m.bias, m.shift, m.scale_shift, mean, rstd, mean_xhat});
+    ctx->save_for_backward(
+        {kept(x), kept(m.weight), kept(m.bias), kept(m.shift), kept(m.scale_shift), mean, rstd, mean_xhat});
     ctx->saved_data["groups"] = groups;
     ctx->saved_data["silu"] = silu;
     ctx->saved_data["lanes"] = lanes;
@@ -128,11 +134,11 @@ struct GroupNorm : public torch::autograd::Function<GroupNorm> {
     const bool silu = ctx->saved_data["silu"].toBool();
     const int64_t lanes = ctx->saved_data["lanes"].toInt();
     const Shape shape = shape_of(x, ctx->saved_data["groups"].toInt());
-    const Tensor beside = as_pixel_rows(outputs.size() > 1 ? outputs[1] : Tensor(), x.scalar_type());
+    const Tensor beside = as_pixel_rows(outputs.size() > 1 ? outputs[1] : Tensor(), x);
     if (!outputs[0].defined()) {
       return {beside, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
     }
-    const Tensor dz = as_pixel_rows(outputs[0], x.scalar_type());
+    const Tensor dz = as_pixel_rows(outputs[0], x);
     const Tensor dx = at::empty_like(x, x.options(), kLayout);
     // Inputs are counted without those that are not there; of the last two there is one at most.
     const auto gradient_of = [&](size_t input, const Tensor& tensor) {

@@ -8,17 +8,16 @@ use super::event::Event;
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
 use crate::generator::index;
+use crate::plain::strided;
 
 /// The same numbers in memory from which the device fetches them by itself; `x` itself where the device is the CPU.
 ///
 /// # Errors
-/// [`TorchExtError::Undefined`] and [`TorchExtError::UnknownDevice`]; [`TorchExtError::Torch`] when there is no such
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`] and [`TorchExtError::UnknownDevice`]; [`TorchExtError::Torch`] when there is no such
 /// device or not enough of such memory.
 pub fn pinned(x: &Tensor, device: Device) -> Result<Tensor, TorchExtError> {
     const CALL: &str = "pinned";
-    if !x.defined() {
-        return Err(TorchExtError::Undefined { what: "x" });
-    }
+    strided("x", x)?;
     if index(CALL, device)? < 0 || x.device() != Device::Cpu {
         return Ok(x.shallow_clone());
     }
@@ -49,9 +48,7 @@ impl Download {
     /// As [`pinned`].
     pub fn new(x: &Tensor) -> Result<Self, TorchExtError> {
         const CALL: &str = "download";
-        if !x.defined() {
-            return Err(TorchExtError::Undefined { what: "x" });
-        }
+        strided("x", x)?;
         let cuda = index(CALL, x.device())?;
         if cuda < 0 {
             // The caller may write to it before these numbers are asked for.

@@ -2,11 +2,12 @@
 
 use std::ptr;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
+use crate::plain::{apart, in_memory, strided};
 
 /// The numbers of Adam that stay the same in a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,8 +29,9 @@ pub struct ListedAdam {
 /// tensors' device.
 ///
 /// # Errors
-/// [`TorchExtError::Undefined`], [`TorchExtError::Kind`] and [`TorchExtError::Shape`] for tensors that do not fit;
-/// [`TorchExtError::Torch`] for devices that libtorch has no such update for, or different ones.
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and
+/// [`TorchExtError::Shape`] for tensors that do not fit; [`TorchExtError::Overlap`] where two share memory;
+/// [`TorchExtError::Torch`] for devices that libtorch has no such update for.
 pub fn listed_adam(
     params: &[[&Tensor; 4]],
     taken: &Tensor,
@@ -37,14 +39,11 @@ pub fn listed_adam(
     (divisor, skipped): (&Tensor, &Tensor),
     numbers: &ListedAdam,
 ) -> Result<(), TorchExtError> {
-    for four in params {
-        fit(four, true)?;
-    }
+    const CALL: &str = "listed_adam";
+    let Some(device) = fit(CALL, params)? else { return Ok(()) };
+    dense(params)?;
     for number in [taken, lr, divisor, skipped] {
-        one(number)?;
-    }
-    if params.is_empty() {
-        return Ok(());
+        one(CALL, number, device)?;
     }
     let lists = lists(params);
     // SAFETY: `4 * count` pointers to tensors, which are borrowed with the others until the call is over, of one type and,
@@ -66,15 +65,11 @@ pub fn listed_adam(
 /// `average += weight (value - average)` for `[average, value]` each, in place; `weight` `[]` is f32 on their device.
 ///
 /// # Errors
-/// As [`listed_adam`].
+/// As [`listed_adam`], but for the memory: a value may be part of another tensor.
 pub fn listed_average(pairs: &[[&Tensor; 2]], weight: &Tensor) -> Result<(), TorchExtError> {
-    for pair in pairs {
-        fit(pair, false)?;
-    }
-    one(weight)?;
-    if pairs.is_empty() {
-        return Ok(());
-    }
+    const CALL: &str = "listed_average";
+    let Some(device) = fit(CALL, pairs)? else { return Ok(()) };
+    one(CALL, weight, device)?;
     let lists = lists(pairs);
     // SAFETY: `2 * count` pointers to tensors, which are borrowed with the weight until the call is over.
     let text = unsafe { ffi::torch_ext_listed_average(lists.as_ptr(), pairs.len(), weight.as_ptr()) };
@@ -84,11 +79,12 @@ pub fn listed_average(pairs: &[[&Tensor; 2]], weight: &Tensor) -> Result<(), Tor
 /// The L2 norm `[]` of all numbers of all tensors together, on their device.
 ///
 /// # Errors
-/// [`TorchExtError::Undefined`], also for no tensors at all; [`TorchExtError::Torch`] for different devices.
+/// [`TorchExtError::Undefined`], also for no tensors at all; [`TorchExtError::Layout`]; [`TorchExtError::Torch`] for different devices.
 pub fn listed_norm(tensors: &[Tensor]) -> Result<Tensor, TorchExtError> {
-    if tensors.is_empty() || tensors.iter().any(|tensor| !tensor.defined()) {
+    if tensors.is_empty() {
         return Err(TorchExtError::Undefined { what: "a tensor" });
     }
+    tensors.iter().try_for_each(|tensor| strided("a tensor", tensor))?;
     let pointers: Vec<*const C_tensor> = tensors.iter().map(|tensor| tensor.as_ptr()).collect();
     let mut out = ptr::null_mut();
     // SAFETY: as many pointers as are told to tensors borrowed until the call is over; one pointer is written.
@@ -103,46 +99,57 @@ fn lists<const N: usize>(rows: &[[&Tensor; N]]) -> Vec<*const C_tensor> {
     (0..N).flat_map(|column| rows.iter().map(move |row| row[column].as_ptr())).collect()
 }
 
-/// f32 on one device, of one shape, and if asked for without gaps.
-fn fit(tensors: &[&Tensor], dense: bool) -> Result<(), TorchExtError> {
-    if tensors.iter().any(|tensor| !tensor.defined()) {
-        return Err(TorchExtError::Undefined { what: "a tensor of the list" });
+/// The device of all of them: f32, in each row of one shape. None without rows.
+fn fit<const N: usize>(call: &'static str, rows: &[[&Tensor; N]]) -> Result<Option<Device>, TorchExtError> {
+    const WHAT: &str = "a tensor of the list";
+    rows.iter().flatten().try_for_each(|tensor| in_memory(WHAT, tensor))?;
+    let Some(device) = rows.first().map(|row| row[0].device()) else { return Ok(None) };
+    for row in rows {
+        let size = row[0].size();
+        for tensor in row {
+            on(call, WHAT, tensor, device)?;
+            if tensor.size() != size {
+                let expected = format!("{size:?}");
+                return Err(TorchExtError::Shape { what: WHAT, got: tensor.size(), expected });
+            }
+        }
     }
-    let size = tensors[0].size();
-    for tensor in tensors {
-        if tensor.kind() != Kind::Float {
-            return Err(TorchExtError::Kind {
-                what: "a tensor of the list",
-                got: tensor.kind(),
-                expected: "Float",
-            });
-        }
-        if tensor.size() != size || (dense && !tensor.is_contiguous()) {
-            let expected = format!("{size:?}, contiguous");
-            return Err(TorchExtError::Shape { what: "a tensor of the list", got: tensor.size(), expected });
-        }
+    Ok(Some(device))
+}
+
+/// Adam's are walked through number by number, and written while the others are read: without gaps, each in memory of its own.
+fn dense(rows: &[[&Tensor; 4]]) -> Result<(), TorchExtError> {
+    let names = ["a parameter", "a gradient", "a first moment", "a second moment"];
+    let named: Vec<_> = rows.iter().flat_map(|row| names.into_iter().zip(row.iter().copied())).collect();
+    if let Some((what, tensor)) = named.iter().find(|(_, tensor)| !tensor.is_contiguous()) {
+        let expected = "contiguous".to_owned();
+        return Err(TorchExtError::Shape { what, got: tensor.size(), expected });
+    }
+    apart(&named)
+}
+
+fn one(call: &'static str, number: &Tensor, device: Device) -> Result<(), TorchExtError> {
+    const WHAT: &str = "a number";
+    in_memory(WHAT, number)?;
+    on(call, WHAT, number, device)?;
+    if number.numel() != 1 {
+        return Err(TorchExtError::Shape { what: WHAT, got: number.size(), expected: "[]".to_owned() });
     }
     Ok(())
 }
 
-fn one(number: &Tensor) -> Result<(), TorchExtError> {
-    if !number.defined() {
-        return Err(TorchExtError::Undefined { what: "a number" });
+fn on(call: &'static str, what: &'static str, tensor: &Tensor, device: Device) -> Result<(), TorchExtError> {
+    if tensor.kind() != Kind::Float {
+        return Err(TorchExtError::Kind { what, got: tensor.kind(), expected: "Float" });
     }
-    if number.kind() != Kind::Float {
-        return Err(TorchExtError::Kind { what: "a number", got: number.kind(), expected: "Float" });
-    }
-    if number.numel() != 1 {
-        return Err(TorchExtError::Shape { what: "a number", got: number.size(), expected: "[]".to_owned() });
-    }
-    Ok(())
+    let (got, expected) = (tensor.device(), device);
+    if got == expected { Ok(()) } else { Err(TorchExtError::Device { call, what, got, expected }) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::adam::{AdamStep, adam_step};
-    use tch::Device;
 
     const NUMBERS: ListedAdam = ListedAdam { beta1: 0.9, beta2: 0.99, weight_decay: 0.3, eps: 1e-6 };
 
@@ -229,6 +236,7 @@ mod tests {
         assert!(matches!(adam([&p, &g, &m, &v], &g), TorchExtError::Shape { .. }));
         assert!(matches!(listed_average(&[[&p, &g.get(0)]], &one), Err(TorchExtError::Shape { .. })));
         assert!(matches!(listed_average(&[[&p, &g]], &Tensor::new()), Err(TorchExtError::Undefined { .. })));
+        assert!(matches!(adam([&p, &g, &m, &m], &one), TorchExtError::Overlap { .. }));
         assert!(listed_norm(&[]).is_err() && listed_norm(&[p, Tensor::new()]).is_err());
         // Nothing to do is done.
         listed_adam(&[], &one, &one, (&one, &one), &NUMBERS).unwrap();

@@ -175,3 +175,53 @@ fn a_mean_far_from_zero_does_not_drown_the_variance() {
         assert!(distance(a, b) < 2e-4, "{name}: {:e}", distance(a, b));
     }
 }
+
+/// The stride of a dimension of size 1 is any number, in gradients too: maps of one column, one row, one image, one channel.
+#[test]
+fn gradients_with_free_strides_are_read_right() {
+    for size in [[2, 12, 6, 1], [2, 12, 1, 5], [1, 12, 1, 1], [1, 3, 4, 1], [3, 1, 5, 1], [1, 12, 6, 4]] {
+        let groups = if size[1] == 1 { 1 } else { 3 };
+        let case = Case::new(size, groups, Time::Shift, true);
+        let expected = run(&case, Kind::Float, Path::Plain);
+        let k = |size: &[i64]| case.dz.to_kind(Kind::Float).permute([3, 0, 2, 1]).contiguous().view(size);
+        let x = case.x.to_kind(Kind::Float);
+        let (weight, bias) = (case.weight.to_kind(Kind::Float), case.bias.to_kind(Kind::Float));
+        let time = case.time.to_kind(Kind::Float);
+        let norm = torch_ext::GroupNorm { weight: &weight, bias: &bias, groups, eps: crate::case::EPS };
+        let losses: [&dyn Fn(&Tensor) -> Tensor; 3] = [
+            // The gradient comes back through a dimension that was taken away.
+            &|z| {
+                let moved = z.permute([3, 0, 2, 1]);
+                if size[3] == 1 {
+                    let flat = moved.squeeze_dim(0);
+                    let k = k(&flat.size());
+                    (flat * k).sum(Kind::Float)
+                } else {
+                    (moved * k(&[size[3], size[0], size[2], size[1]])).sum(Kind::Float)
+                }
+            },
+            &|z| {
+                let dz = case.dz.to_kind(Kind::Float);
+                if size[3] == 1 {
+                    (z.squeeze_dim(3) * dz.squeeze_dim(3)).sum(Kind::Float)
+                } else {
+                    (z * dz).sum(Kind::Float)
+                }
+            },
+            // As one that is marked as negated.
+            &|z| {
+                let dz = case.dz.to_kind(Kind::Float);
+                (Tensor::complex(&z.zeros_like(), z).conj().imag() * -dz).sum(Kind::Float)
+            },
+        ];
+        for loss in losses {
+            let leaf = x.copy().set_requires_grad(true);
+            let z = torch_ext::group_norm(&leaf, &norm, torch_ext::Modulation::Shift(&time), true).unwrap();
+            loss(&z).backward();
+            let expected = &expected.0.iter().find(|(name, _)| *name == "dx").unwrap().1;
+            let got = leaf.grad().to_kind(Kind::Double);
+            let off = f64::try_from((got - expected).abs().max()).unwrap();
+            assert!(off < 1e-4, "{}: off by {off:e}", case.describe());
+        }
+    }
+}

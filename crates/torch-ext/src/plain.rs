@@ -1,0 +1,104 @@
+//! What has to be known of a tensor before C++ reads or writes its memory.
+
+use std::ops::Range;
+
+use tch::Tensor;
+
+use crate::error::TorchExtError;
+use crate::ffi;
+
+/// How a tensor keeps its numbers. The order is that of `Numbers` in `cpp/plain.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    Undefined,
+    /// Sparse or packed: not at one address each.
+    Elsewhere,
+    /// In memory, but negated, conjugated or all zero by a mark on the tensor.
+    Marked,
+    /// In memory as they are.
+    Plain,
+}
+
+fn numbers(tensor: &Tensor) -> Numbers {
+    // SAFETY: the tensor is borrowed until the call is over.
+    match unsafe { ffi::torch_ext_numbers_of(tensor.as_ptr()) } {
+        0 => Numbers::Undefined,
+        2 => Numbers::Marked,
+        3 => Numbers::Plain,
+        _ => Numbers::Elsewhere,
+    }
+}
+
+/// Refuses what has no strides; what is only marked is resolved in C++. Most questions to another tensor than such a one
+/// are a panic of tch, so this one comes first.
+pub(crate) fn strided(what: &'static str, tensor: &Tensor) -> Result<(), TorchExtError> {
+    match numbers(tensor) {
+        Numbers::Undefined => Err(TorchExtError::Undefined { what }),
+        Numbers::Elsewhere => Err(TorchExtError::Layout { what }),
+        Numbers::Marked | Numbers::Plain => Ok(()),
+    }
+}
+
+/// Refuses what is not in memory as it is: for tensors that are written in place.
+pub(crate) fn in_memory(what: &'static str, tensor: &Tensor) -> Result<(), TorchExtError> {
+    strided(what, tensor)?;
+    if numbers(tensor) == Numbers::Plain { Ok(()) } else { Err(TorchExtError::Layout { what }) }
+}
+
+/// Refuses tensors of which two share memory. All are contiguous.
+pub(crate) fn apart(tensors: &[(&'static str, &Tensor)]) -> Result<(), TorchExtError> {
+    let mut taken: Vec<(&'static str, Range<usize>)> = tensors
+        .iter()
+        .filter(|(_, tensor)| tensor.numel() > 0)
+        .map(|(what, tensor)| {
+            let start = tensor.data_ptr() as usize;
+            (*what, start..start + tensor.numel() * tensor.kind().elt_size_in_bytes())
+        })
+        .collect();
+    taken.sort_by_key(|(_, range)| range.start);
+    match taken.windows(2).find(|pair| pair[1].1.start < pair[0].1.end) {
+        Some(pair) => Err(TorchExtError::Overlap { what: pair[0].0, with: pair[1].0 }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    fn numbers_to(count: i64) -> Tensor {
+        Tensor::arange(count, (Kind::Float, Device::Cpu))
+    }
+
+    #[test]
+    fn every_way_of_keeping_numbers_is_known() {
+        let x = numbers_to(6).view([2, 3]);
+        let zeros = Tensor::internal_efficientzerotensor([2], (Kind::Float, Device::Cpu));
+        for (tensor, expected) in [
+            (x.shallow_clone(), Numbers::Plain),
+            (x.tr().narrow(0, 1, 2), Numbers::Plain),
+            (x.to_sparse(None, None::<i64>, None), Numbers::Elsewhere),
+            (x.to_mkldnn(), Numbers::Elsewhere),
+            (x.internal_neg_view(), Numbers::Marked),
+            (Tensor::complex(&x, &x).conj(), Numbers::Marked),
+            (zeros, Numbers::Marked),
+            (Tensor::new(), Numbers::Undefined),
+        ] {
+            assert_eq!(numbers(&tensor), expected);
+            assert_eq!(strided("x", &tensor).is_ok(), matches!(expected, Numbers::Plain | Numbers::Marked));
+            assert_eq!(in_memory("x", &tensor).is_ok(), expected == Numbers::Plain);
+        }
+    }
+
+    #[test]
+    fn shared_memory_is_found_and_neighbours_are_not() {
+        let whole = numbers_to(10);
+        let part = |first, count| whole.narrow(0, first, count);
+        let (a, b, c) = (part(0, 4), part(4, 6), part(3, 2));
+        apart(&[("b", &b), ("a", &a), ("none", &part(2, 0))]).unwrap();
+        for pair in [[("a", &a), ("c", &c)], [("c", &c), ("b", &b)], [("a", &a), ("a too", &a)]] {
+            assert!(matches!(apart(&pair), Err(TorchExtError::Overlap { .. })), "{pair:?}");
+        }
+    }
+}
