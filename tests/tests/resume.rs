@@ -191,7 +191,8 @@ fn a_run_goes_on_as_itself_or_not_at_all() -> anyhow::Result<()> {
     let place = Place::new()?;
     let short = TRAIN
         .replace("train.steps=120", "train.steps=8")
-        .replace("checkpoint_every=40", "checkpoint_every=4");
+        .replace("checkpoint_every=40", "checkpoint_every=4")
+        + " --set train.warmup_steps=2";
     let _ = place.run(&format!("{short} --run run"))?.ok();
     let _ = place.run(&format!("{short} --run other --set train.lr=1e-4"))?.ok();
     let manifest = place.sha256("run/checkpoints/step-00000008/manifest.json")?;
