@@ -25,11 +25,20 @@ fn limited(place: &Place, blocks: u32, line: &str, after: &str) -> Output {
 #[test]
 fn every_command_names_the_file_and_the_limit() {
     let run = TRAINED.at("run").display().to_string();
-    let train = "train --preset tiny-16 --run new --set data.limit=60 --set train.steps=2 --set sample.steps=2";
+    let train =
+        "train --preset tiny-16 --run new --set data.limit=60 --set train.steps=2 --set sample.steps=2";
     for (blocks, line, file) in [
         (8, train.to_owned(), "new/checkpoints/"),
-        (8, format!("sample --run {run} --out out --save npz --count 64 --steps 2 --sampler ddim"), "samples"),
-        (1, format!("sample --run {run} --out out --save grid --count 64 --steps 2 --sampler ddim"), "grid.png"),
+        (
+            8,
+            format!("sample --run {run} --out out --save npz --count 64 --steps 2 --sampler ddim"),
+            "samples",
+        ),
+        (
+            1,
+            format!("sample --run {run} --out out --save grid --count 64 --steps 2 --sampler ddim"),
+            "grid.png",
+        ),
         (2, "inspect schedule --out schedule.npz".to_owned(), "schedule.npz"),
         (2, format!("figures --run {run} --only schedule --out figures"), "figures/"),
     ] {

@@ -133,7 +133,9 @@ fn told(error: &anyhow::Error) -> String {
     };
     let text = chain_text(error);
     if error.chain().flat_map(unboxed).any(too_large) {
-        return format!("{text}; raise the limit on the size of files (`ulimit -f`), or write to another file system");
+        return format!(
+            "{text}; raise the limit on the size of files (`ulimit -f`), or write to another file system"
+        );
     }
     text
 }

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn ignored_signals_are_told() {
-        let status = "Name:\tddpm\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000001001001\nSigCgt:\t0000000000000000\n";
+        let status =
+            "Name:\tddpm\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000001001001\nSigCgt:\t0000000000000000\n";
         assert_eq!([1, 13, 25].map(|signal| is_ignored(status, signal)), [Some(true); 3]);
         assert_eq!([2, 12, 15].map(|signal| is_ignored(status, signal)), [Some(false); 3]);
         assert_eq!(is_ignored("Name:\tddpm\n", 1), None);

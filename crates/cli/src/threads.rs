@@ -18,7 +18,11 @@ pub(crate) fn check(flag: Option<usize>) -> anyhow::Result<()> {
     check_of(flag, cores, |name| std::env::var(name).ok())
 }
 
-fn check_of(flag: Option<usize>, cores: usize, variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<()> {
+fn check_of(
+    flag: Option<usize>,
+    cores: usize,
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<()> {
     let limit = limit(cores);
     match flag {
         Some(0) => bail_usage!("--threads 0: expected at least 1; leave it out for one thread per core"),

@@ -18,7 +18,8 @@ use crate::zip_entry;
 
 const FORMAT: &str = "zip";
 /// What to do about an image that is not read.
-const REPACK: &str = "pack the images again with plain zip (deflate, no password), or unpack them and give the folder";
+const REPACK: &str =
+    "pack the images again with plain zip (deflate, no password), or unpack them and give the folder";
 /// What the archives of macOS hold beside the files.
 const RESOURCE_FORKS: &str = "__MACOSX";
 

@@ -241,8 +241,8 @@ fn start<'a, W: Write + Seek>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{Array1, array};
     use crate::zip_entry::tests::{FLAGS, METHOD, with_field};
+    use ndarray::{Array1, array};
     use std::io::Cursor;
 
     fn archive(entries: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
