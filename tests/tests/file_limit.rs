@@ -40,7 +40,7 @@ fn every_command_names_the_file_and_the_limit() {
             "grid.png",
         ),
         (2, "inspect schedule --out schedule.npz".to_owned(), "schedule.npz"),
-        (2, format!("figures --run {run} --only schedule --out figures"), "figures/"),
+        (2, format!("figures --run {run} --only 1 --out figures"), "figures/"),
     ] {
         let place = Place::new().unwrap();
         let output = limited(&place, blocks, &line, "").expect_code(6);
