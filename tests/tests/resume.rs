@@ -46,9 +46,10 @@ fn interrupted_runs_end_as_the_whole_one() -> anyhow::Result<()> {
     let place = Place::new()?;
     let _ = place.ddpm(&format!("{TRAIN} --run whole"))?.ok();
 
-    // Two interruptions by a user, one at a time.
+    // Interruptions by a user, one at a time. With a handler here, the child ignores no hangup, even under `nohup`.
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, std::sync::Arc::default())?;
     let line = format!("{TRAIN} --run stopped");
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let before = steps_saved(&place, "stopped").last().copied().unwrap_or(0);
         let mut running = place.start(&line)?;
         running.wait_for_more(&place.at("stopped/metrics.jsonl"))?;

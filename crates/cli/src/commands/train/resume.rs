@@ -26,7 +26,10 @@ impl Train {
         };
         let path = run.join("config.toml");
         if !trainer::is_run(&run)? {
-            bail_usage!("--resume: {} is no run folder (config.toml and checkpoints)", run.display());
+            bail_usage!(
+                "--resume: {} is not a run folder; expected config.toml and checkpoints in it",
+                run.display()
+            );
         }
         let before = config::read_run(&path)?;
         let changes = self.changes()?;
