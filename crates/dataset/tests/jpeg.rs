@@ -64,8 +64,8 @@ fn whole_files_have_the_pixels_of_libjpeg_turbo() {
 fn kinds_that_are_not_read_are_named() {
     let reasons = [
         ("12-bits", "found 12"),
-        ("arithmetic", "found arithmetic coding"),
         ("arithmetic-progressive", "found arithmetic coding"),
+        ("arithmetic", "found arithmetic coding"),
         ("lossless", "found lossless coding"),
         ("one-scan-each-4x1-2x1-1x1", "found 2x1 in a scan of its own"),
         ("wide-gamut", "the JPEG has wide-gamut colours"),
