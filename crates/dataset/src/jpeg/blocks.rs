@@ -3,9 +3,10 @@
 use super::entropy::{Bits, Table};
 use super::scan::Band;
 
-/// Coefficients in a row, none of them zero, each the most negative of its size. A picture has so many by a chance of one
-/// in 2^32; a part of the file that was lost and filled with zeros is read as nothing else by the usual tables.
-const ZEROED: u32 = 32;
+/// Coefficients in a row, none of them zero, each the most negative of its size. That is how the usual tables read a part
+/// of the file that was lost and filled with zeros. Noise has so many by a chance of one in 2^48, and no dot or edge has
+/// coefficients so alike.
+const ZEROED: u32 = 48;
 
 /// Looks for stretches of zeros.
 #[derive(Default)]
