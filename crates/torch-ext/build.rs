@@ -47,9 +47,20 @@ const X86: [(&str, &str, &[&str]); 3] = [
 /// The convolution's loops, where the compiler knows these instructions. Linux alone lets a program ask for them.
 const AMX: &[&str] = &["-mamx-tile", "-mamx-bf16", "-mavx512f", "-mavx512bw", "-mavx512vl"];
 
+/// `address` builds the C++ with AddressSanitizer, as `cargo xtask test --sanitize` wants it.
+const SANITIZE: &str = "TORCH_EXT_SANITIZE";
+
+fn sanitized() -> bool {
+    env::var(SANITIZE).is_ok_and(|value| value == "address")
+}
+
 fn main() {
     rpath::main();
     println!("cargo:rerun-if-changed=cpp");
+    println!("cargo:rerun-if-env-changed={SANITIZE}");
+    if sanitized() {
+        println!("cargo:rustc-link-lib=dylib=asan");
+    }
 
     let x86 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64");
     let include = include_folder();
@@ -90,6 +101,9 @@ fn main() {
 fn compiler(x86: bool) -> cc::Build {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").pic(true).opt_level(3).debug(false);
+    if sanitized() {
+        build.opt_level(1).debug(true).flag("-fsanitize=address").flag("-fno-omit-frame-pointer");
+    }
     // libtorch's headers warn about themselves.
     build.warnings(false);
     // at::parallel_for is made of OpenMP pragmas; the GNU runtime is the one libtorch has loaded already.

@@ -188,14 +188,14 @@ fn upscaled_images_shrink_to_the_small_one() -> anyhow::Result<()> {
         let _ = place.ddpm(&format!("{line} {way} --out large-{n}"))?.ok();
     }
     let small = grey("seed.png")?;
-    for n in 0..ways.len() {
+    for (n, way) in ways.iter().enumerate() {
         let large = grey(&format!("large-{n}/00000.png"))?;
         for (block, want) in small.iter().enumerate() {
             let pixels =
                 (0..16).map(|k| usize::from(large[(block / 4 * 4 + k / 4) * 16 + block % 4 * 4 + k % 4]));
             // To the grey, also where pixels are black or white.
             let sum: usize = pixels.sum();
-            ensure!(sum == 16 * usize::from(*want), "{}: block {block}: {sum} / 16, not {want}", ways[n]);
+            ensure!(sum == 16 * usize::from(*want), "{way}: block {block}: {sum} / 16, not {want}");
         }
     }
     Ok(())

@@ -12,6 +12,8 @@ pub(crate) enum Outcome {
     Failed,
     /// Not run, because a step that it builds on has failed: counts as failed.
     NotRun,
+    /// Not possible on this machine: counts neither as passed nor as failed.
+    Skipped,
 }
 
 #[derive(Debug)]
@@ -71,12 +73,18 @@ impl Report {
         }
     }
 
+    /// Notes a step that this machine cannot run.
+    pub(crate) fn skip(&mut self, name: &str, why: &str) {
+        println!("\n==> {name}: not run, {why}");
+        self.rows.push(Row { step: name.to_owned(), outcome: Outcome::Skipped, time: Duration::ZERO });
+    }
+
     fn not_run(&mut self, name: &str) {
         self.rows.push(Row { step: name.to_owned(), outcome: Outcome::NotRun, time: Duration::ZERO });
     }
 
     pub(crate) fn all_passed(&self) -> bool {
-        self.rows.iter().all(|row| row.outcome == Outcome::Passed)
+        self.rows.iter().all(|row| matches!(row.outcome, Outcome::Passed | Outcome::Skipped))
     }
 
     /// The table, and the line that sums it up.
@@ -88,11 +96,17 @@ impl Report {
                 Outcome::Passed => "ok",
                 Outcome::Failed => "FAILED",
                 Outcome::NotRun => "not run",
+                Outcome::Skipped => "skipped",
             };
             text += &format!("{step:width$}  {word:7}  {:7.1}\n", time.as_secs_f64());
         }
-        let passed = self.rows.iter().filter(|row| row.outcome == Outcome::Passed).count();
-        text + &format!("{passed} passed, {} failed\n", self.rows.len() - passed)
+        let count = |outcome| self.rows.iter().filter(|row| row.outcome == outcome).count();
+        let (passed, skipped) = (count(Outcome::Passed), count(Outcome::Skipped));
+        text += &format!("{passed} passed, {} failed", self.rows.len() - passed - skipped);
+        if skipped > 0 {
+            text += &format!(", {skipped} skipped");
+        }
+        text + "\n"
     }
 }
 
@@ -114,6 +128,17 @@ mod tests {
             summary.contains("\nthe second  FAILED ") && summary.contains("\nfourth      not run"),
             "{summary}"
         );
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_told_and_counts_as_neither() {
+        let mut report = Report::default();
+        report.step("first", || Ok(()));
+        report.skip("second", "this processor has no amx_bf16");
+        assert!(report.all_passed());
+        let summary = report.summary();
+        assert!(summary.contains("\nsecond  skipped"), "{summary}");
+        assert_eq!(summary.lines().last(), Some("1 passed, 0 failed, 1 skipped"));
     }
 
     #[test]

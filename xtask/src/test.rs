@@ -10,7 +10,7 @@ use crate::check::Report;
 use crate::process::{self, Exit};
 use crate::setup::platform::Driver;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
-use crate::{isolation, reliability, setup};
+use crate::{isa, isolation, reliability, sanitize, setup};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
@@ -29,9 +29,15 @@ pub(crate) struct Args {
     /// Only this crate: its formatting, lints, docs and tests. May be given more than once.
     #[arg(short, long = "package", value_name = "CRATE")]
     package: Vec<String>,
-    /// Leaves out the end-to-end tests.
+    /// Leaves out the end-to-end tests and those with fewer instructions.
     #[arg(long)]
     fast: bool,
+    /// Also tests torch-ext, unet, trainer and sampler with no more than these instructions of the processor.
+    #[arg(long, value_enum, default_value_t)]
+    isa: isa::Choice,
+    /// Tests the C++ of torch-ext under AddressSanitizer, and nothing else.
+    #[arg(long, conflicts_with_all = ["package", "fast", "isa"])]
+    sanitize: bool,
     /// Refuses to change Cargo.lock.
     #[arg(long)]
     locked: bool,
@@ -60,6 +66,11 @@ pub(crate) fn finish(report: &Report) -> ExitCode {
 pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let packages = packages(workspace, args)?;
     let run = Run { workspace, args };
+    if args.sanitize {
+        let ready = report.step("setup", || setup::ensure(workspace));
+        report.step_if(ready, "torch-ext under AddressSanitizer", || sanitize::run(workspace, run.locked()));
+        return Ok(());
+    }
     let whole = args.package.is_empty();
 
     // A machine without libtorch can test the crates that do without it.
@@ -75,6 +86,9 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     for name in packages.iter().filter(|name| *name != END_TO_END) {
         let ready = libtorch || is_libtorch_free(name);
         report.command_if(ready, &format!("tests of {name}"), &mut run.tests(name));
+    }
+    if !args.fast {
+        run.limited(&packages, libtorch, report);
     }
     let on_gpu: Vec<&str> = ON_GPU.into_iter().filter(|name| packages.iter().any(|p| p == name)).collect();
     if !on_gpu.is_empty() {
@@ -172,6 +186,25 @@ impl Run<'_> {
             cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
         }
         cargo
+    }
+
+    /// The suites of the numeric crates again, with fewer instructions. Nothing is built for it.
+    fn limited(&self, packages: &[String], libtorch: bool, report: &mut Report) {
+        let crates: Vec<&String> =
+            packages.iter().filter(|name| isa::CRATES.contains(&name.as_str())).collect();
+        for set in self.args.isa.sets() {
+            for name in &crates {
+                let step = format!("{name} up to {}", set.name());
+                if let Some(missing) = set.lacking() {
+                    report.skip(&step, &format!("this processor has no {missing}"));
+                    continue;
+                }
+                let mut tests = self.tests(name);
+                tests.arg("--tests");
+                set.limit(&mut tests);
+                report.command_if(libtorch, &step, &mut tests);
+            }
+        }
     }
 
     /// The tests of some crates that need a GPU, and no others.

@@ -62,7 +62,12 @@ impl Train {
     }
 
     /// Opens the images, which must be those that the run was started with, wherever they are now.
-    fn same_images(&self, before: &Config, config: &mut Config, run: &Path) -> anyhow::Result<dataset::Dataset> {
+    fn same_images(
+        &self,
+        before: &Config,
+        config: &mut Config,
+        run: &Path,
+    ) -> anyhow::Result<dataset::Dataset> {
         let source = &config.data.source.clone();
         let moved = *source != before.data.source;
         let dataset = config::open(&config.data).map_err(|error| match moved {
