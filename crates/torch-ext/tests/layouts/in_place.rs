@@ -107,7 +107,9 @@ fn an_average_is_right_or_refused() {
             let want = &before * 0.75 + value.contiguous() * 0.25;
             let done = listed_average(&[[&average, &value]], &weight);
             // Written where several numbers share a place, or read through a mark: refused.
-            let shared = index == 0 && (name.starts_with("expanded") || name.starts_with("one number"));
+            let shared = index == 0
+                && average.numel() > 0
+                && (name.starts_with("expanded") || name.starts_with("one number"));
             let one_each = average.stride().iter().zip(size).all(|(&stride, &size)| stride != 0 || size == 1);
             let fits = !(shared && !one_each) && !(index < 2 && name == "marked as negated");
             assert_eq!(done.is_ok(), fits, "{what}: {done:?}");

@@ -6,23 +6,13 @@ use torch_ext::{
     conv2d_with, dropout_with, group_norm, group_norm_branch, is_channels_last, join_channels, pinned,
 };
 
-use crate::arrange::{Layout, apart, layouts, losses, numbers};
+use crate::arrange::{Layout, Loss, apart, layouts, losses, numbers};
 
 const EPS: f64 = 0.01;
 
 /// Several channels and one; one image, row, column, pixel; enough channels for the widest vectors.
-const SIZES: [[i64; 4]; 10] = [
-    [2, 4, 3, 5],
-    [1, 4, 3, 5],
-    [2, 1, 3, 5],
-    [2, 4, 1, 5],
-    [2, 4, 3, 1],
-    [2, 4, 1, 1],
-    [1, 32, 2, 1],
-    [1, 1, 1, 3],
-    [1, 1, 1, 1],
-    [2, 34, 2, 2],
-];
+const SIZES: [[i64; 4]; 7] =
+    [[2, 4, 3, 5], [1, 4, 3, 5], [2, 1, 3, 5], [2, 4, 1, 5], [2, 34, 2, 1], [2, 4, 1, 1], [1, 1, 1, 1]];
 
 /// Each dimension without any numbers.
 const EMPTY: [[i64; 4]; 4] = [[0, 4, 3, 5], [2, 0, 3, 5], [2, 4, 0, 5], [2, 4, 3, 0]];
@@ -180,6 +170,12 @@ fn scaled(x: &Tensor, scale: &Tensor) -> Vec<Tensor> {
     vec![x * scale.view([1, -1, 1, 1].as_slice()), x.square()]
 }
 
+/// The results of a function have different sizes, and so different numbers of losses.
+fn of_number(size: &[i64], loss: usize) -> Loss {
+    let mut all = losses(size);
+    all.swap_remove(loss % all.len())
+}
+
 /// Results and gradients of the leaves.
 struct Run {
     outputs: Vec<Tensor>,
@@ -211,7 +207,7 @@ impl Function {
                 None => (self.ours)(&inputs).unwrap(),
                 Some(ours) => (self.theirs)(&inputs.iter().map(Tensor::contiguous).collect::<Vec<_>>(), ours),
             };
-            let parts = outputs.iter().map(|output| (losses(&output.size())[loss].of)(output));
+            let parts = outputs.iter().map(|output| (of_number(&output.size(), loss).of)(output));
             parts.reduce(|sum, part| sum + part).unwrap().backward();
             let gradients = leaves.iter().map(|leaf| leaf.grad().copy()).collect();
             Run { outputs: outputs.iter().map(|output| output.detach().copy()).collect(), gradients }
@@ -223,9 +219,10 @@ impl Function {
 
     fn agrees(&self, size: [i64; 4], kind: Kind, arranged: (usize, &Layout), loss: usize) {
         let (ours, theirs) = self.both(size, kind, arranged, loss);
-        // A number in bf16 has 8 bits, and is rounded a few times on the way.
-        let bound = if kind == Kind::BFloat16 { 1e-2 } else { 1e-5 };
-        let name = &losses(&ours.outputs[0].size())[loss].name;
+        // A number in bf16 has 8 bits. Where the input is one number for all, its gradient is the sum of as many that were
+        // rounded to them and would add up to 0; what is read from the wrong place is off by about 1.
+        let bound = if kind == Kind::BFloat16 { 5e-2 } else { 1e-5 };
+        let name = of_number(&ours.outputs[0].size(), loss).name;
         for (what, ours, theirs) in
             [("result", ours.outputs, theirs.outputs), ("gradient", ours.gradients, theirs.gradients)]
         {
@@ -245,6 +242,7 @@ impl Function {
 
 #[test]
 fn inputs_of_any_layout() {
+    tch::set_num_threads(1); // There is too little in each for several.
     for function in &FUNCTIONS {
         let empty = EMPTY.iter().filter(|_| function.takes_empty);
         for &size in SIZES.iter().chain(empty) {
@@ -261,6 +259,7 @@ fn inputs_of_any_layout() {
 
 #[test]
 fn gradients_of_any_layout() {
+    tch::set_num_threads(1); // There is too little in each for several.
     for function in &FUNCTIONS {
         let empty = EMPTY.iter().filter(|_| function.takes_empty);
         for &size in SIZES.iter().chain(empty) {
@@ -301,14 +300,14 @@ fn no_numbers_are_refused_or_give_none() {
 
 #[test]
 fn channels_are_innermost_where_the_strides_that_count_say_so() {
-    for size in SIZES.into_iter().chain(EMPTY) {
+    for size in SIZES {
         for layout in layouts(&size) {
             let x = (layout.of)(&numbers(&size, 0, Kind::Float));
             let [_, c, h, w] = size;
             let expected = [(0, h * w * c), (3, c), (2, w * c), (1, 1)];
-            let innermost = expected.iter().all(|&(dim, stride)| size[dim] <= 1 || x.stride()[dim] == stride);
+            let innermost = expected.iter().all(|&(dim, stride)| size[dim] == 1 || x.stride()[dim] == stride);
             let got = is_channels_last(&x).unwrap();
-            assert_eq!(got, size.contains(&0) || innermost, "{size:?}, {}", layout.name);
+            assert_eq!(got, innermost, "{size:?}, {}", layout.name);
         }
     }
 }
