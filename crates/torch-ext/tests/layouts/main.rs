@@ -1,0 +1,6 @@
+//! Every function against libtorch's own operations on contiguous copies, whatever the layout of inputs and gradients.
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+mod arrange;
+mod in_place;
+mod maps;
