@@ -87,7 +87,7 @@ impl Running {
         Ok(())
     }
 
-    /// Sends a signal by its name: INT, TERM, STOP, CONT or KILL.
+    /// Sends a signal by its name: INT, TERM, HUP, STOP, CONT or KILL.
     ///
     /// # Errors
     /// When it cannot be sent.

@@ -73,11 +73,13 @@ pub(crate) fn run_to_success(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The last line of an error text that says something, those that pip marks as errors first.
+/// The last line of an error text that says something, those that pip marks as errors first. Of an exception it is the
+/// line below its traceback.
 pub(crate) fn last_error(stderr: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(stderr);
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty()).rev();
-    let line = lines().find(|line| line.starts_with("ERROR")).or_else(|| lines().next());
+    let marked = lines().find(|line| line.starts_with("ERROR") && *line != "ERROR: Exception:");
+    let line = marked.or_else(|| lines().next());
     line.map(|line| line.trim_start_matches("ERROR: ").to_owned())
 }
 

@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{self, Diagnostics};
 use crate::failure;
 use crate::flags::Global;
 use crate::memory;
 use crate::output;
+use crate::threads;
 
 /// Train, sample, understand and exchange denoising diffusion models.
 #[derive(Debug, Parser)]
@@ -61,7 +62,8 @@ pub(crate) enum Command {
 /// The command line of this process. After a mistake in it, or a call for help, how the process ends: the explanation has
 /// been printed by then.
 pub(crate) fn parse() -> Result<Cli, anyhow::Result<ExitCode>> {
-    let matches = with_negative_numbers(Cli::command()).try_get_matches();
+    let command = with_negative_numbers(Cli::command()).color(diagnostics::clap_colours());
+    let matches = command.try_get_matches();
     matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
         // A value of the user's goes into the explanation as it is. clap's own colours are lost with it.
         let printed = match std::env::args_os().any(|arg| is_unprintable(&arg)) {
@@ -89,6 +91,7 @@ impl Cli {
     /// Runs the command; the exit code of an error is not decided here.
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
         let global = &self.global;
+        threads::check(global.threads)?;
         // Training decides when it knows how much of the memory it takes.
         if !matches!(self.command, Command::Train(_) | Command::TryStep(_)) {
             memory::keep_freed();

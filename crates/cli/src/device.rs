@@ -9,9 +9,7 @@ use crate::flags::Global;
 /// Sets the threads and the kind of algorithms, loads libtorch's CUDA part where there is a driver, picks the device.
 pub(crate) fn select(global: &Global) -> anyhow::Result<Device> {
     if let Some(threads) = global.threads {
-        if !(1..=4096).contains(&threads) {
-            bail_usage!("--threads {threads}: expected 1 to 4096");
-        }
+        // `threads::check` has bounded it.
         tch::set_num_threads(threads as i32);
     }
     if let Some(limit) = torch_ext::cpu_isa_limit()? {

@@ -1,9 +1,49 @@
 //! Standard error, to which the program says what happens. Nothing said may cost work: where it cannot be written, as on
-//! a full disk or into a pipe that nobody reads any more, it is lost and the work goes on.
+//! a full disk or into a pipe that nobody reads any more, it is lost and the work goes on. What it can show, colours and
+//! bars, is decided here for the whole program.
 
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
 
+use clap::ColorChoice;
 use indicatif::TermLike;
+
+/// What the environment says about the terminal.
+struct Wishes {
+    no_color: Option<OsString>,
+    term: Option<OsString>,
+}
+
+impl Wishes {
+    fn of_environment() -> Self {
+        Self { no_color: std::env::var_os("NO_COLOR"), term: std::env::var_os("TERM") }
+    }
+
+    /// Whether the terminal obeys escape sequences. One without a name is not known to.
+    fn allow_escapes(&self) -> bool {
+        self.term.as_ref().is_some_and(|term| !term.is_empty() && term != "dumb")
+    }
+
+    /// <https://no-color.org>: any value but an empty one means no colour.
+    fn allow_colours(&self) -> bool {
+        self.allow_escapes() && self.no_color.as_ref().is_none_or(|value| value.is_empty())
+    }
+}
+
+/// Whether what was written to standard error can be drawn over, as bars are.
+pub(crate) fn can_redraw() -> bool {
+    io::stderr().is_terminal() && Wishes::of_environment().allow_escapes()
+}
+
+/// Whether standard error takes colours.
+pub(crate) fn has_colours() -> bool {
+    io::stderr().is_terminal() && Wishes::of_environment().allow_colours()
+}
+
+/// The same for clap, which sees for itself whether its text goes to a terminal: help goes to standard output.
+pub(crate) fn clap_colours() -> ColorChoice {
+    if Wishes::of_environment().allow_colours() { ColorChoice::Auto } else { ColorChoice::Never }
+}
 
 /// Standard error without errors.
 #[derive(Debug, Clone, Copy)]
@@ -74,4 +114,25 @@ fn size() -> (u16, u16) {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
     let size = size.map(|size| (size.ws_col, size.ws_row)).filter(|&(columns, rows)| columns > 0 && rows > 0);
     size.unwrap_or((80, 24))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_color_and_term_are_heeded() {
+        let wishes = |no_color: Option<&str>, term: Option<&str>| {
+            let wishes = Wishes { no_color: no_color.map(OsString::from), term: term.map(OsString::from) };
+            (wishes.allow_escapes(), wishes.allow_colours())
+        };
+        assert_eq!(wishes(None, Some("xterm")), (true, true));
+        assert_eq!(wishes(Some(""), Some("xterm")), (true, true));
+        for value in ["1", "0", "false"] {
+            assert_eq!(wishes(Some(value), Some("xterm")), (true, false));
+        }
+        for term in [None, Some(""), Some("dumb")] {
+            assert_eq!(wishes(None, term), (false, false));
+        }
+    }
 }

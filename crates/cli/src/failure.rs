@@ -58,7 +58,7 @@ pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode
     }
     let (message, code) = match panic::catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(code)) => return code,
-        Ok(Err(error)) => (chain_text(&error), code_of(&error)),
+        Ok(Err(error)) => (told(&error), code_of(&error)),
         Err(payload) => (format!("unexpected: {}", panic_text(&*payload)), FAILED),
     };
     report(&message, verbose);
@@ -124,6 +124,20 @@ pub(crate) fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
 
 fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<Usage>() || cause.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_usage)
+}
+
+/// The text of an error, with advice where the system's own words give none.
+fn told(error: &anyhow::Error) -> String {
+    let too_large = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::FileTooLarge)
+    };
+    let text = chain_text(error);
+    if error.chain().flat_map(unboxed).any(too_large) {
+        return format!(
+            "{text}; raise the limit on the size of files (`ulimit -f`), or write to another file system"
+        );
+    }
+    text
 }
 
 /// The error and its causes, outermost first; a cause that the text before it tells already is left out.
@@ -193,6 +207,15 @@ mod tests {
         let memory = anyhow::anyhow!("CUDA out of memory. Tried to allocate");
         assert_eq!(code(Err(memory)), format!("{:?}", ExitCode::from(6)));
         assert_eq!(format!("{:?}", guard(false, || panic!("boom"))), format!("{:?}", ExitCode::from(1)));
+    }
+
+    #[test]
+    fn a_limit_on_files_gets_advice() {
+        let cause = io::Error::from(io::ErrorKind::FileTooLarge);
+        let error = TrainerError::Caller(Box::new(cause));
+        let text = told(&anyhow::Error::new(error).context("cannot write a"));
+        assert!(text.starts_with("cannot write a: ") && text.contains("`ulimit -f`"), "{text}");
+        assert!(!told(&anyhow::anyhow!("cannot write a")).contains("ulimit"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub(crate) struct Global {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub(crate) device: String,
-    /// CPU threads for the tensor work [default: one for each core]
+    /// CPU threads for the tensor work, at most 4 per core (16 are always allowed) [default: one per core]
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
     /// Take only algorithms that give the same numbers in every run, slower on a GPU; on a CPU all do

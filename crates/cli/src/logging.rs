@@ -1,12 +1,11 @@
 //! Log lines to standard error, so that standard output carries results only.
 
-use std::io::IsTerminal;
-
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::{FormatFields, format};
 
+use crate::diagnostics;
 use crate::flags::Global;
 use crate::progress;
 
@@ -24,7 +23,7 @@ pub(crate) fn start(global: &Global) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(progress::log_writer)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(diagnostics::has_colours())
         .with_target(global.verbose > 0)
         .without_time()
         .fmt_fields(printable_fields())

@@ -1,7 +1,8 @@
 //! The `ddpm` program: flags and configuration in, the library crates at work, one-line errors out.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 training diverged, 4 wrong data, 5 a checkpoint that is
-//! not sound, 6 disk or memory full, the run in use or its files unreadable, 130 and 143 stopped by SIGINT and SIGTERM after saving.
+//! not sound, 6 disk or memory full, the run in use or its files unreadable, 129, 130 and 143 stopped by
+//! SIGHUP, SIGINT and SIGTERM after saving.
 
 mod args;
 mod commands;
@@ -22,10 +23,12 @@ mod progress;
 mod run_data;
 mod sampler_flags;
 mod signals;
+mod threads;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    signals::survive_large_files();
     let cli = match args::parse() {
         Ok(cli) => cli,
         Err(told) => return failure::guard(false, || told),

@@ -1,19 +1,19 @@
-//! Progress bars on a terminal, plain lines elsewhere, nothing with `--quiet`.
+//! Progress bars on a terminal that can redraw them, plain lines elsewhere, nothing with `--quiet`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::diagnostics::Diagnostics;
+use crate::diagnostics::{self, Diagnostics};
 use crate::flags::Global;
 
 /// All bars of the process: log lines must go above them.
 fn bars() -> &'static MultiProgress {
     static BARS: OnceLock<MultiProgress> = OnceLock::new();
     BARS.get_or_init(|| {
-        MultiProgress::with_draw_target(match io::stderr().is_terminal() {
+        MultiProgress::with_draw_target(match diagnostics::can_redraw() {
             true => ProgressDrawTarget::term_like(Box::new(Diagnostics)),
             false => ProgressDrawTarget::hidden(),
         })
@@ -34,7 +34,7 @@ pub(crate) fn bar(global: &Global, length: u64, what: &str) -> ProgressBar {
 
 /// Whether bars are drawn; where they are not, whoever works prints lines.
 pub(crate) fn shows_bars(global: &Global) -> bool {
-    !global.quiet && !global.json && io::stderr().is_terminal()
+    !global.quiet && !global.json && diagnostics::can_redraw()
 }
 
 /// Standard error for the log, above the bars.

@@ -1,19 +1,21 @@
-//! SIGINT and SIGTERM: while there is something to save, the first asks for a clean end and the second ends at once;
-//! before that, the first does.
+//! SIGINT, SIGTERM and SIGHUP: while there is something to save, the first asks for a clean end and a second SIGINT or
+//! SIGTERM ends at once; before that, the first does. SIGXFSZ becomes an error of the write that caused it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::Context;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 /// What the handlers set. They only set flags: saving in a handler could meet a half-written checkpoint.
 pub(crate) struct Signals {
     /// A stop is asked for.
     pub(crate) stop: Arc<AtomicBool>,
-    /// The next signal ends the process.
+    /// The next SIGINT or SIGTERM ends the process.
     at_once: Arc<AtomicBool>,
+    /// There is nothing to save yet.
+    beginning: Arc<AtomicBool>,
     which: Arc<AtomicUsize>,
 }
 
@@ -21,30 +23,80 @@ impl Signals {
     /// Installs the handlers. Until [`Signals::hold`] a signal ends the process at once: opening a large folder of
     /// images takes minutes, and there is nothing to save yet.
     pub(crate) fn install() -> anyhow::Result<Self> {
-        let signals =
-            Self { stop: Arc::default(), at_once: Arc::new(AtomicBool::new(true)), which: Arc::default() };
+        let signals = Self {
+            stop: Arc::default(),
+            at_once: Arc::new(AtomicBool::new(true)),
+            beginning: Arc::new(AtomicBool::new(true)),
+            which: Arc::default(),
+        };
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal after `hold` finds the flag unset and sets it, the second finds it set.
-            flag::register_conditional_shutdown(signal, exit_code(signal), Arc::clone(&signals.at_once))
-                .and_then(|_| flag::register_usize(signal, Arc::clone(&signals.which), signal as usize))
-                .and_then(|_| flag::register(signal, Arc::clone(&signals.at_once)))
-                .and_then(|_| flag::register(signal, Arc::clone(&signals.stop)))
+            signals
+                .take(signal, &signals.at_once)
+                .and_then(|()| flag::register(signal, Arc::clone(&signals.at_once)).map(drop))
                 .context("cannot install the signal handlers")?;
+        }
+        // A closing terminal sends SIGHUP twice, the kernel and the shell once each: the second is no impatience.
+        if may_take_hangup() {
+            signals.take(SIGHUP, &signals.beginning).context("cannot install the signal handlers")?;
         }
         Ok(signals)
     }
 
+    /// The signal ends the process where `at_once` is set, and asks for a stop otherwise.
+    fn take(&self, signal: i32, at_once: &Arc<AtomicBool>) -> std::io::Result<()> {
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(at_once))?;
+        flag::register_usize(signal, Arc::clone(&self.which), signal as usize)?;
+        flag::register(signal, Arc::clone(&self.stop)).map(drop)
+    }
+
     /// From here on the first signal asks for a clean end.
     pub(crate) fn hold(&self) {
+        self.beginning.store(false, Ordering::SeqCst);
         self.at_once.store(false, Ordering::SeqCst);
     }
 
-    /// 130 after SIGINT, 143 after SIGTERM, as a shell would report them.
+    /// 129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM, as a shell would report them.
     pub(crate) fn exit_code(&self) -> u8 {
-        exit_code(self.which.load(Ordering::Relaxed) as i32) as u8
+        match self.which.load(Ordering::Relaxed) {
+            0 => 128 + SIGINT as u8,
+            signal => 128 + signal as u8,
+        }
     }
 }
 
-fn exit_code(signal: i32) -> i32 {
-    128 + if signal == SIGTERM { SIGTERM } else { SIGINT }
+/// Lets a write beyond the size that the system grants a file (`ulimit -f`) fail, as on a full disk, where the signal that
+/// comes with it would end the process.
+pub(crate) fn survive_large_files() {
+    // With any handler the write returns. Where it cannot be installed, all is as it was.
+    let _ = flag::register(SIGXFSZ, Arc::default());
+}
+
+/// Whether a hangup would end this process. `nohup` has it ignored, and that must stay so. Where the system cannot tell,
+/// as without /proc, it is left alone for the same reason.
+fn may_take_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").ok();
+    status.and_then(|status| is_ignored(&status, SIGHUP)) == Some(false)
+}
+
+/// What `/proc/self/status` says about a signal: the mask of ignored ones has a bit for each, signal 1 the lowest.
+fn is_ignored(status: &str, signal: i32) -> Option<bool> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = u128::from_str_radix(mask.trim(), 16).ok()?;
+    Some(mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_told() {
+        let status =
+            "Name:\tddpm\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000001001001\nSigCgt:\t0000000000000000\n";
+        assert_eq!([1, 13, 25].map(|signal| is_ignored(status, signal)), [Some(true); 3]);
+        assert_eq!([2, 12, 15].map(|signal| is_ignored(status, signal)), [Some(false); 3]);
+        assert_eq!(is_ignored("Name:\tddpm\n", 1), None);
+        assert_eq!(is_ignored("SigIgn:\tmany\n", 1), None);
+    }
 }

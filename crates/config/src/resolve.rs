@@ -126,9 +126,9 @@ fn described(config: &Config, data: &Dataset) -> Result<ImagesConfig, ConfigErro
     })
 }
 
-/// The classes below `classes` that no image has.
+/// The classes of the data, of those below `classes`, that no image has.
 fn absent(classes: usize, data: &Dataset) -> Vec<usize> {
-    let mut missing: BTreeSet<usize> = (0..classes).collect();
+    let mut missing: BTreeSet<usize> = (0..classes.min(data.classes())).collect();
     for label in (0..data.len()).filter_map(|index| data.label(index)) {
         missing.remove(&(label as usize));
         if missing.is_empty() {
@@ -265,11 +265,16 @@ mod tests {
         let set = ["data.limit=60", "model.classes=12"].map(|text| parse_set(text).unwrap());
         let layers = Layers { preset: Some("tiny-16"), set: &set, ..Layers::default() };
         let images = layers.resolve(None).unwrap().config.images.unwrap();
-        assert_eq!(images.absent_classes, [10, 11]);
+        // The network has two more than the data.
         assert_eq!(images.learned_classes(12), (0..10).collect::<Vec<i64>>());
-        // A file of an earlier version does not say.
-        let earlier = ImagesConfig { absent_classes: Vec::new(), ..images };
-        assert_eq!(earlier.learned_classes(12), (0..10).collect::<Vec<i64>>());
+        let gap = ImagesConfig { absent_classes: vec![3], ..images };
+        assert_eq!(gap.learned_classes(12), [0, 1, 2, 4, 5, 6, 7, 8, 9]);
+        let set = ["data.limit=2", "model.classes=10"].map(|text| parse_set(text).unwrap());
+        let layers = Layers { preset: Some("tiny-16"), set: &set, ..Layers::default() };
+        let two = layers.resolve(None).unwrap().config.images.unwrap();
+        assert!(
+            two.absent_classes.len() >= 8 && two.learned_classes(10).len() == 10 - two.absent_classes.len()
+        );
         assert_eq!(ImagesConfig::square(8, 1).learned_classes(3), [0, 1, 2]);
     }
 

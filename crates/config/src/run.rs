@@ -68,7 +68,7 @@ pub struct ImagesConfig {
     /// Names of the classes in label order; none for an unconditional network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
-    /// Classes of the network that no image has, of which it learned nothing.
+    /// Classes among those that no image has, so that the network learned nothing of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent_classes: Vec<usize>,
 }
@@ -159,7 +159,7 @@ impl ImagesConfig {
     /// The labels that a network of so many classes has learned from these images, rising.
     #[must_use]
     pub fn learned_classes(&self, classes: usize) -> Vec<i64> {
-        // Files of earlier versions say by the names alone how many the data had.
+        // A network may have more classes than the data, which has a name for each of its own.
         let named = if self.class_names.is_empty() { classes } else { self.class_names.len().min(classes) };
         (0..named).filter(|label| !self.absent_classes.contains(label)).map(|label| label as i64).collect()
     }

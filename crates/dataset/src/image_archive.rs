@@ -14,8 +14,12 @@ use crate::limits::{Inflation, MAX_ENCODED_IMAGE, open_regular};
 use crate::npz::refuse_zip64;
 use crate::scan::{Entry, Listing, Place, named_as_image};
 use crate::store::read_at;
+use crate::zip_entry;
 
 const FORMAT: &str = "zip";
+/// What to do about an image that is not read.
+const REPACK: &str =
+    "pack the images again with plain zip (deflate, no password), or unpack them and give the folder";
 /// What the archives of macOS hold beside the files.
 const RESOURCE_FORKS: &str = "__MACOSX";
 
@@ -39,7 +43,8 @@ impl Packed {
         let Archive { length, inflation, zip, .. } = &*self.archive;
         // A copy has a position of its own and shares the directory.
         let mut zip = zip.clone();
-        let entry = zip.by_index(self.index).map_err(|e| e.to_string())?;
+        let entry = zip_entry::open(&mut zip, self.index, REPACK)
+            .map_err(|found| format!("expected {}, found {found}", zip_entry::EXPECTED))?;
         // Only what the archive really holds counts as compressed data.
         let limit = inflation.limit(entry.compressed_size().min(*length)).min(MAX_ENCODED_IMAGE);
         let needed = entry.size();
@@ -148,6 +153,7 @@ impl Seek for Positioned {
 mod tests {
     use super::*;
     use crate::limits::Inflation;
+    use crate::zip_entry::tests::{FLAGS, METHOD, with_field};
     use std::io::Write;
     use std::path::PathBuf;
     use zip::write::FileOptions;
@@ -189,6 +195,17 @@ mod tests {
             let (_folder, path) = archive(&[(name, b"x")]);
             let error = list(&path, Inflation::default()).unwrap_err().to_string();
             assert!(error.contains("names inside the archive"), "{error}");
+        }
+    }
+
+    #[test]
+    fn methods_that_only_some_builds_read_are_refused() {
+        let (_folder, path) = archive(&[("a.png", b"one")]);
+        let good = std::fs::read(&path).unwrap();
+        for (field, value, name) in [(METHOD, 12, "bzip2"), (METHOD, 93, "zstd"), (FLAGS, 1, "encrypted")] {
+            std::fs::write(&path, with_field(good.clone(), field, value)).unwrap();
+            let error = list(&path, Inflation::default()).unwrap().entries[0].read().unwrap_err();
+            assert!(error.contains(name) && error.contains("pack the images again"), "{error}");
         }
     }
 

@@ -53,6 +53,7 @@ mod source;
 mod split;
 mod spool;
 mod store;
+mod zip_entry;
 
 pub use array::AnyArray;
 pub use arrays::to_images;

@@ -13,8 +13,11 @@ use crate::error::DatasetError;
 use crate::limits::{Inflation, open_regular};
 use crate::npy::{encode_bytes, encode_npy, parse_data};
 use crate::npy_header::read_header;
+use crate::zip_entry;
 
 const FORMAT: &str = "npz";
+/// What to do about an entry that is not read.
+const REWRITE: &str = "rewrite the file with numpy.savez_compressed";
 /// Length of the record that ends a zip file, without its comment.
 const END_RECORD: u64 = 22;
 
@@ -93,9 +96,9 @@ impl<R: Read + Seek> Npz<R> {
             return Err(DatasetError::unsuitable(&self.name, expected, format!("{names:?}")));
         };
         let file = format!("{}[{array}]", self.name);
-        let entry = self.archive.by_index(index);
+        let entry = zip_entry::open(&mut self.archive, index, REWRITE);
         let mut entry =
-            entry.map_err(|e| DatasetError::malformed(&file, FORMAT, "a zip entry", e.to_string()))?;
+            entry.map_err(|found| DatasetError::malformed(&file, FORMAT, zip_entry::EXPECTED, found))?;
         // Only what the file really holds counts as compressed data.
         let compressed = entry.compressed_size().min(self.length);
         let declared = entry.size();
@@ -238,6 +241,7 @@ fn start<'a, W: Write + Seek>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zip_entry::tests::{FLAGS, METHOD, with_field};
     use ndarray::{Array1, array};
     use std::io::Cursor;
 
@@ -344,6 +348,12 @@ mod tests {
         zip64.extend([0xff; 16]);
         zip64.extend([0, 0]);
         assert!(open(&zip64).unwrap_err().to_string().contains("zip64"));
+        // The methods and the encryption that other builds of the zip crate may read.
+        for (field, value, name) in [(METHOD, 12, "bzip2"), (METHOD, 93, "zstd"), (FLAGS, 1, "encrypted")] {
+            let error = open(&with_field(good.clone(), field, value)).unwrap_err().to_string();
+            assert!(error.contains("x.npz[x]") && error.contains(name), "{error}");
+            assert!(error.contains("rewrite the file with numpy.savez_compressed"), "{error}");
+        }
         // More data than the shape says.
         let long = archive(&[("x.npy", &[data.as_slice(), &[0]].concat())], CompressionMethod::Deflated);
         assert!(open(&long).unwrap_err().to_string().contains("for shape [2]"));

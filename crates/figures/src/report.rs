@@ -185,7 +185,8 @@ mod tests {
         let picture = figures[0].save(dir.path()).unwrap();
         assert_eq!(picture, dir.path().join("01-first.png"));
         assert_eq!(std::fs::read(picture).unwrap(), figures[0].png);
-        let missing = report.save(&dir.path().join("no").join("report.html"));
-        assert!(matches!(missing, Err(FiguresError::Write { .. })));
+        // A folder that is missing is made; a file in its place is not replaced.
+        let below_a_file = report.save(&path.join("report.html"));
+        assert!(matches!(below_a_file, Err(FiguresError::Write { .. })));
     }
 }

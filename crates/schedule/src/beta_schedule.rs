@@ -194,8 +194,9 @@ mod tests {
                 let schedule = Schedule::new(&BetaSchedule::usual(name, steps).unwrap(), steps).unwrap();
                 let left = schedule.terminal_signal();
                 assert!(schedule.ends_in_noise() && left > 0.0, "{name}, T = {steps}: {left}");
-                // No more noise than f32 can carry either.
-                assert!(left > 1e-12, "{name}, T = {steps}: {left}");
+                // Nor so little that f32 loses it. The cosine ends at 0 but for its last beta, so its end falls with the length.
+                let least = if *name == "cosine" { 1e-15 } else { 1e-12 };
+                assert!(left > least, "{name}, T = {steps}: {left}");
             }
             assert!(matches!(BetaSchedule::usual(name, 1), Err(ScheduleError::Steps { got: 1 })));
         }

@@ -37,9 +37,10 @@ pub(super) fn python(workspace: &Workspace, named: Option<&Path>) -> anyhow::Res
         );
     };
     eprintln!("installing {} into {} (5 GB)", PINNED.join(" "), venv.display());
-    succeed(Command::new(&system).args(["-m", "venv"]).arg(&venv), "a virtual environment")?;
+    succeed(Command::new(&system).args(["-I", "-m", "venv"]).arg(&venv), "a virtual environment")?;
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]).args(PINNED);
+    pip.args(["-I", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
+        .args(PINNED);
     succeed(&mut pip, "the peers, by pip")?;
     check(&python)?;
     fs::write(venv.join(STAMP), stamp()).with_context(|| format!("{} cannot be written", venv.display()))?;
@@ -55,7 +56,7 @@ fn check(python: &Path) -> anyhow::Result<()> {
     let names: Vec<&str> = PINNED.iter().filter_map(|pin| pin.split("==").next()).collect();
     let code = "import sys, importlib.metadata as m\nfor name in sys.argv[1:]: m.version(name)";
     let output = Command::new(python)
-        .args(["-c", code])
+        .args(["-I", "-c", code])
         .args(names)
         .output()
         .with_context(|| format!("{} cannot be started", python.display()))?;

@@ -17,16 +17,26 @@ done
 here=$(CDPATH='' cd "$(dirname "$me")" && pwd -P) || exit 1
 
 has_libtorch() {
-    case $1 in
-        /*) [ -f "$1/libtorch_cpu.so" ] ;;
-        *) return 1 ;;
-    esac
+    [ -f "$1/libtorch_cpu.so" ]
 }
+
+# Empty and relative entries of LD_LIBRARY_PATH mean the current folder, which may be anybody's: they are left out.
+absolute=
+before=$IFS
+IFS=:
+for folder in ${LD_LIBRARY_PATH-}; do
+    case $folder in
+        /*) absolute=${absolute:+$absolute:}$folder ;;
+    esac
+done
+IFS=$before
+LD_LIBRARY_PATH=$absolute
+export LD_LIBRARY_PATH
 
 in_search_path() {
     before=$IFS
     IFS=:
-    for folder in ${LD_LIBRARY_PATH-}; do
+    for folder in $LD_LIBRARY_PATH; do
         if has_libtorch "$folder"; then
             IFS=$before
             return 0
@@ -38,8 +48,9 @@ in_search_path() {
 
 # The folder of libtorch in a Python, without importing torch, which takes seconds.
 in_python() {
-    # Isolated: without the current folder, the user's packages and PYTHONPATH.
-    "$1" -I -c '
+    # From the root folder: Python takes modules from the current one, PATH and PYTHONPATH may name it, and it may be
+    # anybody's. The user's own packages count.
+    (cd / && exec "$1" -c '
 import importlib.metadata, importlib.util, os, sys
 try:
     release = importlib.metadata.version("torch").split(".")[:2]
@@ -48,12 +59,11 @@ except Exception:
     sys.exit(1)
 print(os.path.join(folder, "lib"))
 sys.exit(0 if release == ["2", "11"] else 1)
-' 2>/dev/null
+') 2>/dev/null
 }
 
 search() {
     LD_LIBRARY_PATH=$1${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-    export LD_LIBRARY_PATH
 }
 
 if in_search_path; then

@@ -232,9 +232,36 @@ mod tests {
         // Beside the launcher.
         let lib = libtorch(&folder.path().canonicalize().unwrap().join("lib")).display().to_string();
         assert_eq!(said(&launch(&program, &path, "")), format!("{lib}|a b --c"));
-        // In the search path, which then stays as it is.
+        // In the search path, of which only whole paths are kept.
         let given = libtorch(&elsewhere.path().join("given")).display().to_string();
-        assert_eq!(said(&launch(&program, &path, &format!("/x::{given}"))), format!("/x::{given}|a b --c"));
+        assert_eq!(said(&launch(&program, &path, &format!("/x::{given}"))), format!("/x:{given}|a b --c"));
+    }
+
+    /// Whoever starts the program in a stranger's folder runs nothing that lies there.
+    #[test]
+    fn nothing_of_the_current_folder_is_run_or_loaded() {
+        let (folder, stranger) = (package(), tempfile::tempdir().unwrap());
+        let path = python(&stranger.path().join("bin"), "2.11.0");
+        make(&stranger.path().join("torch/lib")).unwrap();
+        libtorch(&stranger.path().join("torch/lib"));
+        let trace = stranger.path().join("was-run");
+        let code = format!("open({:?}, 'w')\n", trace.display().to_string());
+        for module in ["csv.py", "importlib.py", "os.py", "torch/__init__.py"] {
+            write(&stranger.path().join(module), &code).unwrap();
+        }
+        // The python3 of this machine, with the stranger's folder as the current one and in every path.
+        let found = crate::setup::tools::in_path("python3").unwrap();
+        let system = found.parent().unwrap();
+        let run = |path: &str| {
+            let mut command = Command::new(folder.path().join("ddpm"));
+            command.current_dir(stranger.path()).env("PATH", path).env("LD_LIBRARY_PATH", "torch/lib::.");
+            command.env("PYTHONPATH", ":.").output().unwrap()
+        };
+        let _ = run(&format!("{}:/usr/bin:/bin", system.display()));
+        assert!(!trace.exists(), "a module of the current folder was run");
+        let relative = path.strip_prefix(stranger.path()).unwrap().display().to_string();
+        let output = run(&format!("{relative}:/usr/bin:/bin"));
+        assert!(!said(&output).contains(&stranger.path().display().to_string()), "{output:?}");
     }
 
     #[test]

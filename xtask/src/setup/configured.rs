@@ -119,6 +119,8 @@ fn version_of_pytorch() -> anyhow::Result<String> {
     let code = "import importlib.metadata as m; print(m.version('torch'))";
     let output = Command::new(&python)
         .args(["-c", code])
+        // Not the current folder, whose modules Python would take; isolated it would miss what torch-sys will find.
+        .current_dir("/")
         .output()
         .with_context(|| format!("{} cannot be started", python.display()))?;
     ensure!(

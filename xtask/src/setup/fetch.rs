@@ -27,7 +27,8 @@ impl Pip {
     /// # Errors
     /// When there is no Python, or it has no pip.
     pub(crate) fn find() -> anyhow::Result<Self> {
-        let of_python: &[&str] = &["-m", "pip"];
+        // Isolated, or Python takes modules from the current folder, which may be anybody's.
+        let of_python: &[&str] = &["-I", "-m", "pip"];
         let candidates = [("python3", of_python), ("python", of_python), ("pip3", &[]), ("pip", &[])];
         let mut python = None;
         for (name, before) in candidates {
@@ -218,6 +219,9 @@ mod tests {
         let text = b"WARNING: Retrying\nERROR: No matching distribution found for a-b\n\n[notice] new pip\n";
         assert_eq!(reason(text), "No matching distribution found for a-b");
         assert_eq!(reason(b"No module named pip\n"), "No module named pip");
+        let full = b"ERROR: Exception:\nTraceback (most recent call last):\n  File \"a.py\", line 1, in b\nOSError: [Errno 28] No \
+                     space left on device\n";
+        assert_eq!(reason(full), "OSError: [Errno 28] No space left on device");
         assert_eq!(reason(b""), "no message");
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! .libtorch/stamp                what is there, written last
+//! .libtorch/contents             its libraries and their sizes
 //! .libtorch/torch/{include,lib}  headers and the CPU part; LIBTORCH in .cargo/config.toml points here
 //! .libtorch/torch/lib-cuda       the CUDA part, loaded at start, never linked
 //! .libtorch/nvidia/*/lib         what both need of CUDA; libtorch finds it by its rpath
@@ -9,6 +10,7 @@
 //! ```
 
 mod configured;
+mod contents;
 mod fetch;
 mod hash;
 mod install;
@@ -79,6 +81,9 @@ fn provide(workspace: &Workspace, home: &Path, chosen: Option<Parts>) -> anyhow:
         return Ok(describe(home, stamp.parts));
     }
 
+    if let Some(what) = Stamp::broken(home) {
+        eprintln!("{}: {what}: libtorch is set up again", home.display());
+    }
     fs::create_dir_all(home).with_context(|| format!("{} cannot be made", home.display()))?;
     let _lock = lock(home)?;
     // Another setup may have finished while this one waited.

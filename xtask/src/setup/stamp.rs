@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use super::contents;
 use super::wheels::{self, Parts};
 
 /// Number of the layout that this code writes; the table's hash covers the wheels, not the layout.
@@ -22,8 +23,19 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp in `home`, if it is of this very table of wheels.
+    /// The stamp in `home`, if it is of this very table of wheels and the libraries are as they were when it was written.
     pub(crate) fn read(home: &Path) -> Option<Self> {
+        let stamp = Self::written(home)?;
+        contents::changed(home).is_none().then_some(stamp)
+    }
+
+    /// What is not as it was when the stamp in `home` was written, if there is one.
+    pub(crate) fn broken(home: &Path) -> Option<String> {
+        Self::written(home).and_then(|_| contents::changed(home))
+    }
+
+    /// The stamp, whatever lies beside it.
+    fn written(home: &Path) -> Option<Self> {
         let text = fs::read_to_string(home.join(FILE)).ok()?;
         // There are four stamps in all.
         [Parts::Cpu, Parts::CpuAndCuda]
@@ -34,6 +46,7 @@ impl Stamp {
 
     /// Writes the stamp and has it on disk before it returns.
     pub(crate) fn write(self, home: &Path) -> anyhow::Result<()> {
+        contents::note(home)?;
         let path = home.join(FILE);
         let write = || {
             let mut file = File::create(&path)?;
@@ -63,9 +76,39 @@ impl Stamp {
 mod tests {
     use super::*;
 
+    /// A folder with the libraries that have to be there.
+    fn home() -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("torch/lib")).unwrap();
+        for name in ["libc10.so", "libtorch_cpu.so", "libgomp.so.1"] {
+            fs::write(home.path().join("torch/lib").join(name), name).unwrap();
+        }
+        home
+    }
+
+    #[test]
+    fn a_stamp_is_not_believed_when_a_library_is_gone_or_cut() {
+        let home = home();
+        let stamp = Stamp { parts: Parts::Cpu, chosen: false };
+        let gomp = home.path().join("torch/lib/libgomp.so.1");
+        stamp.write(home.path()).unwrap();
+        for damage in [|path: &Path| fs::remove_file(path), |path: &Path| fs::write(path, "lib")] {
+            damage(&gomp).unwrap();
+            assert_eq!(Stamp::read(home.path()), None);
+            assert!(Stamp::broken(home.path()).unwrap().contains("libgomp.so.1"));
+            fs::write(&gomp, "libgomp.so.1").unwrap();
+            assert_eq!(Stamp::read(home.path()), Some(stamp));
+        }
+        // Stamps of earlier versions had no list: what every setup has must be there.
+        contents::forget(home.path());
+        assert_eq!(Stamp::read(home.path()), Some(stamp));
+        fs::remove_file(home.path().join("torch/lib/libtorch_cpu.so")).unwrap();
+        assert_eq!(Stamp::read(home.path()), None);
+    }
+
     #[test]
     fn a_stamp_comes_back_as_it_was_written() {
-        let home = tempfile::tempdir().unwrap();
+        let home = home();
         assert_eq!(Stamp::read(home.path()), None);
         for parts in [Parts::Cpu, Parts::CpuAndCuda] {
             for chosen in [false, true] {
@@ -80,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_stamp_of_another_table_does_not_count() {
-        let home = tempfile::tempdir().unwrap();
+        let home = home();
         Stamp { parts: Parts::Cpu, chosen: false }.write(home.path()).unwrap();
         let path = home.path().join(FILE);
         let text = fs::read_to_string(&path).unwrap();

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-/// The program `name` in PATH.
+/// The program `name` in PATH, by whole paths only: others lead into the current folder, which may be anybody's.
 pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
     in_folders(name, &env::var_os("PATH")?)
 }
 
 fn in_folders(name: &str, path: &OsString) -> Option<PathBuf> {
-    env::split_paths(path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    env::split_paths(path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 /// `torch-sys` compiles C++: `$CXX` where set, else `c++`.
@@ -44,5 +47,6 @@ mod tests {
         let path = env::join_paths([a.path(), b.path()]).unwrap();
         assert_eq!(in_folders("tool", &path), Some(b.path().join("tool")));
         assert_eq!(in_folders("other", &path), None);
+        assert_eq!(in_folders("Cargo.toml", &OsString::from(":.:src/..")), None);
     }
 }

@@ -156,3 +156,66 @@ impl<'a> Bits<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(counts: &[(usize, u8)], symbols: &[u8]) -> Result<Table, String> {
+        let mut all = [0; 16];
+        for &(length, count) in counts {
+            all[length - 1] = count;
+        }
+        Table::new(&all, symbols)
+    }
+
+    #[test]
+    fn codes_grow_by_length() {
+        // 0, 10, then eleven ones and a zero: one that is looked up at once, one that is not.
+        let table = table(&[(1, 1), (2, 1), (12, 1)], &[7, 8, 9]).unwrap();
+        let mut bits = Bits::new(&[0b0101_1000, 0b0000_0001]);
+        assert_eq!([bits.symbol(&table), bits.symbol(&table)], [Ok(7), Ok(8)]);
+        assert_eq!(bits.symbol(&table), Ok(9));
+        let error = Bits::new(&[0xfe, 0xff, 0x00]).symbol(&table).unwrap_err();
+        assert!(error.contains("no table has"), "{error}");
+    }
+
+    #[test]
+    fn tables_of_too_many_codes_are_refused() {
+        assert!(table(&[(1, 2)], &[1, 2]).is_ok());
+        assert!(table(&[(1, 3)], &[1, 2, 3]).is_err());
+        assert!(table(&[(1, 2), (9, 1)], &[1, 2, 3]).is_err());
+        let segment = [&[0x00, 1][..], &[0; 15], &[5]].concat();
+        assert!(Tables::default().define(&segment).is_ok());
+        for (place, value) in [(0, 0x04), (0, 0x20), (1, 2)] {
+            let mut bad = segment.clone();
+            bad[place] = value;
+            assert_eq!(Tables::default().define(&bad), Err(malformed()), "{place}: {value}");
+        }
+        assert!((1..segment.len()).all(|cut| Tables::default().define(&segment[..cut]).is_err()));
+    }
+
+    #[test]
+    fn stuffed_bytes_are_data_and_markers_end_it() {
+        let mut bits = Bits::new(&[0xff, 0x00, 0x12, 0xff, 0xd9]);
+        assert_eq!((bits.take(12), bits.take(0), bits.take(4)), (Ok(0xff1), Ok(0), Ok(2)));
+        assert!(bits.take(1).is_err());
+        assert_eq!(bits.finish(), Ok(3));
+        let mut bits = Bits::new(&[0x12, 0x34, 0x56]);
+        bits.take(8).unwrap();
+        assert!(bits.finish().unwrap_err().contains("left over"));
+    }
+
+    #[test]
+    fn restart_markers_come_in_order() {
+        let data = [0xa5, 0xff, 0xff, 0xd3, 0x5a, 0xff, 0xd9];
+        let mut bits = Bits::new(&data);
+        bits.take(5).unwrap();
+        bits.restart(3).unwrap();
+        assert_eq!(bits.take(8), Ok(0x5a));
+        assert!(bits.restart(4).unwrap_err().contains("marker 4 is missing"));
+        let mut bits = Bits::new(&data);
+        bits.take(8).unwrap();
+        assert!(bits.restart(2).is_err());
+    }
+}

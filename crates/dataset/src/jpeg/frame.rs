@@ -84,3 +84,34 @@ impl Frame {
         (blocks(self.width, component.across, across), blocks(self.height, component.down, down))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(width: u8, height: u8, factors: &[u8]) -> Result<Frame, String> {
+        let mut body = vec![8, 0, height, 0, width, factors.len() as u8];
+        factors.iter().zip(1..).for_each(|(&factors, id)| body.extend([id, factors, 0]));
+        Frame::parse(0xc0, &body)
+    }
+
+    #[test]
+    fn blocks_and_units_cover_the_image() {
+        let frame = frame(35, 23, &[0x22, 0x11, 0x12]).unwrap();
+        assert_eq!((frame.units(), frame.pixel_bytes()), ((3, 2), 35 * 23 * 3));
+        let blocks: Vec<_> = frame.components.iter().map(|c| frame.blocks(c)).collect();
+        // 35x23 samples; 18x12; 18x23.
+        assert_eq!(blocks, [(5, 3), (3, 2), (3, 3)]);
+    }
+
+    #[test]
+    fn headers_that_contradict_themselves_are_refused() {
+        assert!(frame(8, 8, &[0x41, 0x21, 0x11]).is_ok());
+        for factors in [&[0x32_u8, 0x21, 0x11][..], &[0x01], &[0x51], &[0x15], &[0x11, 0x11]] {
+            assert!(frame(8, 8, factors).is_err(), "{factors:x?}");
+        }
+        assert!(Frame::parse(0xc0, &[8, 0, 1, 0, 1]).unwrap_err().contains("too short"));
+        assert!(Frame::parse(0xc0, &[8, 0, 1, 0, 1, 1, 1, 0x11]).unwrap_err().contains("1 in 2 bytes"));
+        assert!(Frame::parse(0xc1, &[12, 0, 1, 0, 1, 1, 1, 0x11, 0]).unwrap_err().contains("found 12"));
+    }
+}

@@ -5,6 +5,7 @@
 //! (pull requests 312 and 354), both without an error. `jpeg-decoder` refuses a cut file, but takes zeros for data that is
 //! missing before a marker. So [`verify`] first reads all coded data and refuses a file in which any is missing or left over.
 
+mod blocks;
 mod entropy;
 mod frame;
 mod scan;
@@ -30,7 +31,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, String> {
     let (mut frame, mut orientation, mut is_jfif, mut adobe) = (None, None, false, None);
     let mut segments = Segments::new(bytes)?;
     loop {
-        match segments.next()? {
+        match segments.take()? {
             Segment { marker: 0xc0..=0xc2, body } if frame.is_some() => {
                 return Err(format!("expected one frame in a JPEG, found another of {} bytes", body.len()));
             }
@@ -77,12 +78,14 @@ fn transform(frame: &Frame, is_jfif: bool, adobe: Option<u8>) -> Result<ColorTra
 /// Reads all coded data up to the end of the image, without making pixels of it.
 ///
 /// A cut file has no end-of-image marker, and damaged data nearly always ends before or after its blocks do: codes are
-/// of different lengths, so what follows a wrong one is read at the wrong bit.
+/// of different lengths, so what follows a wrong one is read at the wrong bit. The format has no checksum, though, so some
+/// damage cannot be told from a picture: a changed bit of a value or of a refinement, a code changed to one of the same
+/// length, and data that falls into step again after as many blocks as there were.
 fn verify(bytes: &[u8], frame: &Frame) -> Result<(), String> {
     let mut segments = Segments::new(bytes)?;
     let mut state = scan::State::new(frame);
     loop {
-        match segments.next()? {
+        match segments.take()? {
             Segment { marker: 0xc4, body } => state.tables.define(body)?,
             Segment { marker: 0xdd, body: &[high, low] } => state.restart = u16::from_be_bytes([high, low]),
             Segment { marker: 0xdd, .. } => return Err("the JPEG's restart interval is malformed".to_owned()),
@@ -130,4 +133,95 @@ fn inks_to_rgb(mut pixels: Vec<u8>) -> Vec<u8> {
     }
     pixels.truncate(3 * count);
     pixels
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Small files of every kind; `scripts/make_jpeg_corpus.py` makes them.
+    fn corpus() -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jpeg/read");
+        let mut paths: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let jpegs = paths.iter().filter(|path| path.extension().is_some_and(|e| e == "jpg"));
+        jpegs.map(|path| std::fs::read(path).unwrap()).collect()
+    }
+
+    /// As the caller does, but a panic gets through; images as large as the caller would not grant are left out.
+    fn read(bytes: &[u8]) -> Result<(u32, u32), String> {
+        let header = header(bytes)?;
+        let size = (header.frame.width.into(), header.frame.height.into());
+        if header.frame.pixel_bytes() > 1 << 20 || size.0 == 0 || size.1 == 0 {
+            return Err("too large".to_owned());
+        }
+        let image = decode(bytes, &header)?;
+        assert_eq!((image.width(), image.height()), size);
+        Ok(size)
+    }
+
+    /// Each byte in turn becomes another: a panic would end the test.
+    #[test]
+    fn a_changed_byte_gives_an_image_or_an_error() {
+        let (mut taken, mut refused) = (0, 0);
+        for (seed, bytes) in corpus().into_iter().enumerate() {
+            for at in (seed % 5..bytes.len()).step_by(5) {
+                let mut changed = bytes.clone();
+                changed[at] = changed[at].wrapping_add(1 + (at * 37 + seed) as u8 % 255);
+                match read(&changed) {
+                    Ok(_) => taken += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+        assert!(taken > 1000 && refused > 1000, "{taken} taken, {refused} refused");
+    }
+
+    #[test]
+    fn colours_follow_the_markers() {
+        let frame = |ids: &[u8]| {
+            let components = ids.iter().map(|&id| frame::Component { id, across: 1, down: 1 }).collect();
+            Frame { marker: 0xc0, width: 1, height: 1, components }
+        };
+        let of = |ids: &[u8], is_jfif, adobe| transform(&frame(ids), is_jfif, adobe).ok();
+        assert!(matches!(of(b"RGB", false, None), Some(ColorTransform::RGB)));
+        assert!(matches!(of(b"RGB", true, Some(0)), Some(ColorTransform::YCbCr)));
+        assert!(matches!(of(&[1, 2, 3], false, Some(0)), Some(ColorTransform::RGB)));
+        assert!(matches!(of(&[1, 2, 3], false, Some(1)), Some(ColorTransform::YCbCr)));
+        assert!(matches!(of(&[1, 2, 3, 4], true, Some(2)), Some(ColorTransform::YCCK)));
+        assert!(matches!(of(&[1, 2, 3, 4], true, None), Some(ColorTransform::CMYK)));
+        assert!(of(&[1, 34, 35], false, None).is_none());
+    }
+
+    #[test]
+    fn inks_are_laid_over_each_other() {
+        let inks = vec![0, 0, 0, 0, 255, 0, 128, 0, 0, 0, 255, 51, 9, 9, 9, 255];
+        assert_eq!(inks_to_rgb(inks), [255, 255, 255, 0, 255, 127, 204, 204, 0, 0, 0, 0]);
+    }
+
+    proptest! {
+        /// Any bytes after a frame header, and any damage to a file, give an image or an error.
+        #[test]
+        fn anything_gives_an_image_or_an_error(
+            file: prop::sample::Index,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let files = corpus();
+            let mut bytes = file.get(&files).clone();
+            for (at, value) in &changes {
+                let at = at.index(bytes.len());
+                bytes[at] = *value;
+            }
+            let _ = read(&bytes);
+            let start = changes[0].0.index(bytes.len());
+            bytes.splice(start..(start + noise.len()).min(bytes.len()), noise);
+            let _ = read(&bytes);
+        }
+    }
 }

@@ -1,5 +1,6 @@
-//! Reads the coded data of a scan to its end, to see that it is whole (ITU-T T.81, B.2.3, F.2.2 and G.1.2).
+//! Reads the coded data of a scan to its end, to see that it is whole (ITU-T T.81, B.2.3 and A.2).
 
+use super::blocks::{difference, first, no_run_left, refine, sequential};
 use super::entropy::{Bits, Table, Tables};
 use super::frame::{Component, Frame};
 
@@ -20,11 +21,11 @@ pub(super) struct State<'a> {
 
 /// A scan's part of the coefficients: from..=to in zigzag order, the bit before, the bit now.
 #[derive(Clone, Copy)]
-struct Band {
-    from: u8,
-    to: u8,
-    high: u8,
-    low: u8,
+pub(super) struct Band {
+    pub(super) from: u8,
+    pub(super) to: u8,
+    pub(super) high: u8,
+    pub(super) low: u8,
 }
 
 /// A component of a scan: its place in the frame and its tables.
@@ -141,14 +142,14 @@ fn read(
             let stride = units.0 * usize::from(part.component.across);
             for block in 0..across * down {
                 if !frame.is_progressive() {
-                    sequential(&mut bits, part)?;
+                    sequential(&mut bits, part.dc, part.ac)?;
                     continue;
                 }
                 let at = (row * down + block / across) * stride + column * across + block % across;
                 let mask = nonzero.get_mut(part.index).and_then(|blocks| blocks.get_mut(at));
                 let mask = mask.ok_or("the JPEG is damaged: a block lies outside")?;
                 match (band.from, band.high) {
-                    (0, 0) => difference(&mut bits, part.dc).map(drop)?,
+                    (0, 0) => difference(&mut bits, part.dc)?,
                     (0, _) => bits.take(1).map(drop)?,
                     (_, 0) => first(&mut bits, part.ac, band, &mut run, mask)?,
                     _ => refine(&mut bits, part.ac, band, &mut run, mask)?,
@@ -173,135 +174,4 @@ fn decoder_agrees(frame: &Frame, component: &Component, blocks: (usize, usize)) 
         "expected JPEG components that are sampled as the finest or once a unit, found {}x{} in a scan of its own",
         component.across, component.down
     ))
-}
-
-fn no_run_left(run: u32) -> Result<(), String> {
-    if run == 0 { Ok(()) } else { Err(overfull()) }
-}
-
-fn overfull() -> String {
-    "the JPEG is damaged: its coded pixels reach beyond a block".to_owned()
-}
-
-fn table(table: Option<&Table>) -> Result<&Table, String> {
-    table.ok_or_else(|| "the JPEG is damaged: a Huffman table is missing".to_owned())
-}
-
-/// A difference of DC coefficients (T.81, F.2.2.1).
-fn difference(bits: &mut Bits<'_>, dc: Option<&Table>) -> Result<u32, String> {
-    let size = bits.symbol(table(dc)?)?;
-    if size > 11 {
-        return Err("the JPEG is damaged: a difference is too large".to_owned());
-    }
-    bits.take(size.into())
-}
-
-/// A block with all its coefficients (T.81, F.2.2).
-fn sequential(bits: &mut Bits<'_>, part: &Part<'_>) -> Result<(), String> {
-    difference(bits, part.dc)?;
-    let ac = table(part.ac)?;
-    let mut at = 1;
-    while at < 64 {
-        let symbol = bits.symbol(ac)?;
-        match (symbol >> 4, symbol & 15) {
-            (15, 0) => at += 16,
-            (_, 0) => break,
-            (zeros, size) => {
-                at += u32::from(zeros) + 1;
-                bits.take(size.into())?;
-            }
-        }
-        if at > 64 {
-            return Err(overfull());
-        }
-    }
-    Ok(())
-}
-
-/// The first scan of a band (T.81, G.1.2.2).
-fn first(
-    bits: &mut Bits<'_>,
-    ac: Option<&Table>,
-    band: Band,
-    run: &mut u32,
-    mask: &mut u64,
-) -> Result<(), String> {
-    if *run > 0 {
-        *run -= 1;
-        return Ok(());
-    }
-    let (ac, end) = (table(ac)?, u32::from(band.to) + 1);
-    let mut at = u32::from(band.from);
-    while at < end {
-        let symbol = bits.symbol(ac)?;
-        match (symbol >> 4, symbol & 15) {
-            (15, 0) => at += 16,
-            (power, 0) => {
-                *run = (1 << power) - 1 + bits.take(power.into())?;
-                return Ok(());
-            }
-            (zeros, size) => {
-                at += u32::from(zeros);
-                bits.take(size.into())?;
-                if at < end {
-                    *mask |= 1 << at;
-                }
-                at += 1;
-            }
-        }
-        if at > end {
-            return Err(overfull());
-        }
-    }
-    Ok(())
-}
-
-/// A later scan of a band, one bit finer (T.81, G.1.2.3).
-fn refine(
-    bits: &mut Bits<'_>,
-    ac: Option<&Table>,
-    band: Band,
-    run: &mut u32,
-    mask: &mut u64,
-) -> Result<(), String> {
-    let (ac, end) = (table(ac)?, u32::from(band.to) + 1);
-    let mut at = u32::from(band.from);
-    while at < end && *run == 0 {
-        let symbol = bits.symbol(ac)?;
-        let (mut zeros, size) = (u32::from(symbol >> 4), symbol & 15);
-        match size {
-            0 if zeros < 15 => {
-                *run = (1 << zeros) + bits.take(zeros)?;
-                break;
-            }
-            0 => {}
-            1 => bits.take(1).map(drop)?,
-            _ => return Err("the JPEG is damaged: a refinement of more than one bit".to_owned()),
-        }
-        // Past `zeros` coefficients that stay zero; those that are not get a bit each.
-        loop {
-            if at >= end {
-                return Err(overfull());
-            }
-            if *mask >> at & 1 == 1 {
-                bits.take(1)?;
-            } else if zeros > 0 {
-                zeros -= 1;
-            } else {
-                break;
-            }
-            at += 1;
-        }
-        if size == 1 {
-            *mask |= 1 << at;
-        }
-        at += 1;
-    }
-    if *run > 0 {
-        for later in at..end {
-            bits.take((*mask >> later & 1) as u32)?;
-        }
-        *run -= 1;
-    }
-    Ok(())
 }

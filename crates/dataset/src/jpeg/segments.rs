@@ -34,7 +34,7 @@ impl<'a> Segments<'a> {
     }
 
     /// The next segment; kinds of JPEG that are not supported are an error.
-    pub(super) fn next(&mut self) -> Result<Segment<'a>, String> {
+    pub(super) fn take(&mut self) -> Result<Segment<'a>, String> {
         // Some cameras leave bytes between the segments of the header, and every decoder passes over them.
         let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff);
         let at = self.rest.windows(2).position(is_marker).ok_or_else(cut)?;
@@ -68,4 +68,55 @@ impl<'a> Segments<'a> {
 
 fn cut() -> String {
     "the JPEG is cut: it has no end-of-image marker".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn markers(bytes: &[u8]) -> Result<Vec<(u8, usize)>, String> {
+        let mut segments = Segments::new(bytes)?;
+        let mut found = Vec::new();
+        loop {
+            let segment = segments.take()?;
+            found.push((segment.marker, segment.body.len()));
+            if segment.marker == END {
+                return Ok(found);
+            }
+        }
+    }
+
+    #[test]
+    fn segments_are_passed_by_their_lengths() {
+        // A comment that looks like the end, fill bytes, and a stray byte.
+        let bytes =
+            [0xff, 0xd8, 0xff, 0xfe, 0, 4, 0xff, 0xd9, 0xff, 0xff, 0xdd, 0, 4, 0, 1, 7, 0xff, 0xd9, 1, 2];
+        assert_eq!(markers(&bytes), Ok(vec![(0xfe, 2), (0xdd, 2), (END, 0)]));
+        assert!((0..18).all(|length| markers(&bytes[..length]).is_err()));
+    }
+
+    #[test]
+    fn other_kinds_and_lengths_that_lie_are_refused() {
+        for (marker, reason) in
+            [(0xc3, "lossless"), (0xc5, "hierarchical"), (0xc9, "arithmetic"), (0xdc, "height")]
+        {
+            let error = markers(&[0xff, 0xd8, 0xff, marker, 0, 2, 0xff, 0xd9]).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+        let error = markers(&[0xff, 0xd8, 0xff, 0xfe, 0, 1, 0xff, 0xd9]).unwrap_err();
+        assert!(error.contains("a length of 1"), "{error}");
+        assert_eq!(markers(&[0xff, 0xd8, 0xff, 0xfe, 0, 9, 0xff, 0xd9]), Err(cut()));
+        assert!(markers(b"\x89PNG").unwrap_err().contains("does not start"));
+    }
+
+    #[test]
+    fn nothing_lies_between_coded_data_and_the_next_marker() {
+        for (between, fits) in [(&[][..], true), (&[0xff, 0xff], true), (&[0xff, 0xd0], true), (&[0], false)]
+        {
+            let bytes = [&[0xff, 0xd8, 1, 2], between, &[0xff, END]].concat();
+            let mut segments = Segments::new(&bytes).unwrap();
+            segments.skip(2);
+            assert_eq!(segments.take().is_ok(), fits, "{between:x?}");
+        }
+    }
 }

@@ -87,12 +87,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// As Linux tells it: a mask, SIGHUP its lowest bit.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 /// Whether all checks passed.
 fn run(args: &Args) -> anyhow::Result<bool> {
     // What a shell starts in the background ignores SIGINT, and so would all that is started here. With a handler, which
     // nothing inherits, they begin as usual.
     let always = Arc::new(AtomicBool::new(true));
     let _ = signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 130, always)?;
+    // The same for SIGHUP under `nohup`; the handler does nothing, so that a hangup does not end this program either.
+    if ignores_hangup() {
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default())?;
+    }
     let chosen = chosen(&args.only)?;
     let context = Context {
         ddpm: absolute("--ddpm", &args.ddpm)?,

@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn a_written_configuration_needs_no_data() {
         let folder = tempfile::tempdir().unwrap();
-        let config = preset_config("ddpm-cifar10", None, &[]).unwrap();
+        let mut config = preset_config("ddpm-cifar10", None, &[]).unwrap();
+        config.schedule.settle().unwrap();
         std::fs::write(folder.path().join("config.toml"), config::to_toml(&config).unwrap()).unwrap();
         assert_eq!(folder_config(folder.path()).unwrap(), config);
         let path = folder.path().join("config.toml");

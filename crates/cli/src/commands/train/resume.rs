@@ -26,7 +26,10 @@ impl Train {
         };
         let path = run.join("config.toml");
         if !trainer::is_run(&run)? {
-            bail_usage!("--resume: {} is no run folder (config.toml and checkpoints)", run.display());
+            bail_usage!(
+                "--resume: {} is not a run folder; expected config.toml and checkpoints in it",
+                run.display()
+            );
         }
         let before = config::read_run(&path)?;
         let changes = self.changes()?;
@@ -119,9 +122,11 @@ pub(super) fn check(run: &Path, config: &Config) -> anyhow::Result<Option<(Check
 
 /// Says what becomes of the learning rate when the length of the run, or the rate itself, is another than before.
 fn tell_learning_rate(was: &Config, is: &Config, done: u64) {
-    let (before, now) = (learning_rate(&was.train, done), learning_rate(&is.train, done));
+    // Without the change this step would have had another rate; the user knows that of the last step done.
+    let as_it_was = learning_rate(&was.train, done);
+    let (before, now) = (learning_rate(&was.train, done.saturating_sub(1)), learning_rate(&is.train, done));
     let longer = was.train.steps != is.train.steps;
-    if !(longer || was.train.lr != is.train.lr) || before == now {
+    if !(longer || was.train.lr != is.train.lr) || as_it_was == now {
         return;
     }
     let why = match longer {

@@ -41,7 +41,7 @@ pub(crate) const KINDS: [(&str, Damage); 20] = [
 pub(crate) const TENSOR_FILES: [&str; 3] = [MODEL, EMA, OPTIMIZER];
 
 pub(crate) fn names(file: &'static str) -> Expected {
-    Expected { files: vec![file], tensor: None, foreign: false }
+    Expected { files: vec![file], tensor: None, foreign: false, unreadable: false }
 }
 
 /// Any of the files, the manifest too.
@@ -128,12 +128,12 @@ fn empty(place: &Place, draws: &mut Stream) -> Result<Expected, BoxError> {
 fn folder(place: &Place, draws: &mut Stream) -> Result<Expected, BoxError> {
     let expected = gone(place, draws)?;
     fs::create_dir(place.file(expected.files[0]))?;
-    Ok(expected)
+    Ok(Expected { unreadable: true, ..expected })
 }
 
 fn dangling(place: &Place, draws: &mut Stream) -> Result<Expected, BoxError> {
     let expected = gone(place, draws)?;
     #[cfg(unix)]
     std::os::unix::fs::symlink("nowhere", place.file(expected.files[0]))?;
-    Ok(expected)
+    Ok(Expected { unreadable: true, ..expected })
 }

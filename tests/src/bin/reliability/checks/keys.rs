@@ -50,6 +50,7 @@ const STAY: &[(&str, &str)] = &[
     ("data.pad_to_multiple", "16"),
     ("data.limit", "13"),
     ("data.on_bad", "skip"),
+    ("data.unpacked_limit", "100"),
     ("schedule.kind", "cosine"),
     ("schedule.steps", "100"),
     ("schedule.beta_start", "0.001"),
@@ -122,7 +123,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
         count(key, refused(&place, key, value, &before));
     }
     for (key, value) in MAY {
-        count(key, goes_on(context, key, value));
+        count(key, goes_on(context, &place, before.keys(), key, value));
     }
     outcome.figure = format!(
         "{} keys refused, {} changed, of {} that the program knows",
@@ -148,10 +149,18 @@ fn refused(place: &Place, key: &str, value: &str, before: &BTreeMap<String, Stri
     Ok(())
 }
 
-/// Goes on to its new end, sanely.
-fn goes_on(context: &Context, key: &str, value: &str) -> anyhow::Result<()> {
+/// A copy of the run goes on to its new end, sanely.
+fn goes_on<'a>(
+    context: &Context,
+    from: &Place,
+    files: impl Iterator<Item = &'a String>,
+    key: &str,
+    value: &str,
+) -> anyhow::Result<()> {
     let place = context.place()?;
-    let _ = place.run(&format!("{TRAIN} --device cpu"))?.ok();
+    for file in files {
+        place.write(file, from.read(file)?)?;
+    }
     let steps = if key == "train.steps" { "" } else { "--set train.steps=7" };
     let line = format!("train --resume --run run --device cpu --set {key}={value} {steps}");
     let output = place.run(&line)?;

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM at random moments of the process.
+//! SIGINT, SIGTERM and SIGHUP at random moments of the process.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use crate::trials;
 
 pub(crate) const CHECK: Check = Check {
     name: "signals",
-    goal: "SIGINT and SIGTERM end a run cleanly",
+    goal: "SIGINT, SIGTERM and SIGHUP end a run cleanly",
     meaning: "A run gets a signal at a random moment, while it starts, trains, saves or draws a grid that takes seconds. \
-              It has to end within one step and 5 s, with exit code 130 or 143 (by the signal itself while the \
+              It has to end within one step and 5 s, with exit code 130, 143 or 129 (by the signal itself while the \
               program is still being loaded), everything done saved in a checkpoint that verifies and nothing \
-              half-written left. A second signal ends it within 1 s.",
+              half-written left. A second SIGINT or SIGTERM ends it within 1 s.",
     run,
 };
 
@@ -81,7 +81,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
 fn signalled(context: &Context, recipe: &Recipe, reference: &Reference, trial: u64) -> anyhow::Result<Met> {
     let place = context.place()?;
     let draws = context.draws("signals", trial);
-    let (signal, number) = [("INT", 2), ("TERM", 15)][draws.below("signal", 2) as usize];
+    let (signal, number) = [("INT", 2), ("TERM", 15), ("HUP", 1)][draws.below("signal", 3) as usize];
     let mut running = place.start(&recipe.line())?;
     let moment = reference.seconds(recipe.steps) * draws.unit("moment");
     if running.let_run(Duration::from_secs_f64(moment))? {
@@ -90,8 +90,9 @@ fn signalled(context: &Context, recipe: &Recipe, reference: &Reference, trial: u
     let step = Duration::from_secs_f64(reference.step);
     let (mut sent, mut limit) = (Instant::now(), step + LIMIT);
     running.signal(signal)?;
-    // Every second trial is impatient, if there is still something to be impatient with.
-    let second = (trial / 3).is_multiple_of(2) && still_there(&mut running)?;
+    // Every second trial is impatient, if there is still something to be impatient with. A closing terminal is not: it
+    // sends SIGHUP twice.
+    let second = signal != "HUP" && (trial / 3).is_multiple_of(2) && still_there(&mut running)?;
     if second {
         (sent, limit) = (Instant::now(), SECOND_LIMIT);
         running.signal(signal)?;

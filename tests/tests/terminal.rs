@@ -1,0 +1,113 @@
+//! The program on a terminal: what is drawn there, and what happens when it is closed.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test, and its helpers")]
+
+use std::fs::File;
+use std::io::Read;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use signal_hook::consts::SIGHUP;
+use tests::{Place, Running};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const TRAIN: &str = "train --preset tiny-16 --set data.limit=60 --set train.batch=2 --set train.log_every=1";
+
+/// All that the program writes to a terminal, to which both its outputs go.
+fn on_terminal(place: &Place, line: &str, variables: &[(&str, &str)]) -> String {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let inside = rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut command = place.command(&format!("{line} --device cpu --threads 1")).unwrap();
+    command.envs(variables.iter().copied()).stdout(inside.try_clone().unwrap()).stderr(inside);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let (mut terminal, mut written) = (File::from(terminal), Vec::new());
+    // Linux ends it with an error, when the last process has left the terminal.
+    let _ = terminal.read_to_end(&mut written);
+    child.wait().unwrap();
+    String::from_utf8_lossy(&written).into_owned()
+}
+
+/// Whether there is a sequence that sets colours or weights of letters.
+fn has_colours(text: &str) -> bool {
+    text.split("\x1b[").skip(1).any(|rest| {
+        let end = rest.find(|c: char| c.is_ascii_alphabetic());
+        end.is_some_and(|end| rest[end..].starts_with('m'))
+    })
+}
+
+#[test]
+fn colours_and_bars_are_for_terminals_that_take_them() {
+    let place = Place::new().unwrap();
+    let train = |run| format!("{TRAIN} --run {run} --set train.steps=3 --set sample.steps=2");
+    let term = ("TERM", "xterm-256color");
+    for (line, what) in [("train --help", "Usage"), ("train --count 3", "error: "), (&train("a"), "INFO")] {
+        let plain = |text: &str| text.replace("\x1b[0m", "").replace("\x1b[1m", "");
+        let shown = on_terminal(&place, line, &[term]);
+        assert!(has_colours(&shown), "{line}: {shown:?}");
+        assert!(plain(&shown).contains(what.trim_end_matches(": ")), "{line}: {shown:?}");
+    }
+    for (n, line) in ["train --help", "train --count 3", &train("b")].into_iter().enumerate() {
+        let shown = on_terminal(&place, line, &[term, ("NO_COLOR", "1")]);
+        assert!(!has_colours(&shown) && shown.len() > 30, "{line}: {shown:?}");
+        // The bar of the training stays.
+        assert_eq!(shown.contains('\x1b'), n == 2, "{line}: {shown:?}");
+    }
+    for line in ["train --help", "train --count 3", &train("c")] {
+        let shown = on_terminal(&place, line, &[("TERM", "dumb")]);
+        assert!(!shown.contains('\x1b') && shown.len() > 30, "{line}: {shown:?}");
+    }
+    assert!(has_colours(&on_terminal(&place, "train --count 3", &[term, ("NO_COLOR", "")])));
+}
+
+/// A training that has done a step. The tests may run under `nohup` themselves: with a handler of its own, this process
+/// passes nothing ignored on.
+fn training(place: &Place, command: &mut Command) -> Running {
+    signal_hook::flag::register(SIGHUP, Arc::default()).unwrap();
+    let mut running = Running::start("train", command).unwrap();
+    running.wait_for_more(&place.at("run/metrics.jsonl")).unwrap();
+    running
+}
+
+fn saved(place: &Place) -> Vec<String> {
+    place.names("run/checkpoints").into_iter().filter(|name| name.starts_with("step-")).collect()
+}
+
+#[test]
+fn a_closed_terminal_ends_training_as_a_signal_does() {
+    let place = Place::new().unwrap();
+    let line = format!("{TRAIN} --run run --set train.steps=100000 --device cpu --threads 1");
+    let running = training(&place, &mut place.command(&line).unwrap());
+    // Once from the kernel and once from the shell.
+    running.signal("HUP").unwrap();
+    let _ = running.signal("HUP");
+    let output = running.wait_within(LIMIT).unwrap().expect_code(129);
+    assert!(output.stderr.contains("the same command goes on"), "{}", output.stderr);
+    assert_eq!(saved(&place).len(), 1);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn under_nohup_training_goes_on() {
+    let place = Place::new().unwrap();
+    let line = format!("{TRAIN} --run run --set train.steps=100000 --device cpu --threads 1");
+    let program = place.command(&line).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(program.get_program());
+    shell.args(program.get_args()).current_dir(place.path()).env_clear();
+    shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut running = training(&place, &mut shell);
+    running.signal("HUP").unwrap();
+    for _ in 0..5 {
+        running.wait_for_more(&place.at("run/metrics.jsonl")).unwrap();
+    }
+    assert!(saved(&place).is_empty());
+    running.signal("TERM").unwrap();
+    let _ = running.wait_within(LIMIT).unwrap().expect_code(143);
+}
