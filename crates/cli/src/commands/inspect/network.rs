@@ -62,11 +62,13 @@ pub(in crate::commands) fn preset_config(
         entry.apply(&mut table)?;
     }
     let complete = data.is_none().then(|| complete(table)).flatten();
-    let config = match complete {
+    let mut config = match complete {
         Some(config) => config,
         // Also the way to the error message, when a value is wrong.
         None => config::resolve(&Layers { preset: Some(name), file: None, data, set: &set })?.config,
     };
+    // The betas that follow from T, as a run of the preset writes them down.
+    config.schedule.settle()?;
     config.model.validate()?;
     Ok(config)
 }
