@@ -122,7 +122,7 @@ fn zeroed_stretches_are_refused() {
 #[test]
 fn what_follows_the_image_is_passed_over() {
     let plain =
-        fs::read(&files("read").iter().find(|path| path.ends_with("fill-bytes-7x5.jpg")).unwrap()).unwrap();
+        fs::read(files("read").iter().find(|path| path.ends_with("fill-bytes-7x5.jpg")).unwrap()).unwrap();
     let whole = read(&plain).unwrap();
     for trailer in [&[0_u8][..], &[0xff], &[0xff, 0xd8], &[0xff, 0xd9], &plain, &[0xa5; 5000]] {
         assert_eq!(read(&[&plain, trailer].concat()).unwrap(), whole, "{:x?}", &trailer[..1]);

@@ -19,11 +19,14 @@ const EMPTY: [[i64; 4]; 4] = [[0, 4, 3, 5], [2, 0, 3, 5], [2, 4, 0, 5], [2, 4, 3
 
 type Ours = fn(&[Tensor]) -> Result<Vec<Tensor>, TorchExtError>;
 
+/// The sizes of the inputs of a function, and whether each is a parameter.
+type Shapes = Vec<(Vec<i64>, bool)>;
+
 /// A function and what libtorch makes of the same contiguous numbers in f64. The second also sees the results of the first.
 struct Function {
     name: &'static str,
     /// The inputs' sizes, and whether they are parameters, which are f32 beside bf16.
-    inputs: fn([i64; 4]) -> Vec<(Vec<i64>, bool)>,
+    inputs: fn([i64; 4]) -> Shapes,
     ours: Ours,
     theirs: fn(&[Tensor], &[Tensor]) -> Vec<Tensor>,
     kinds: &'static [Kind],
