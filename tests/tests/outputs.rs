@@ -117,7 +117,7 @@ fn a_full_disk_keeps_what_is_done() {
 fn edits_are_saved_batch_by_batch_too() {
     let place = Place::new().unwrap();
     let run = TRAINED.at("run").display().to_string();
-    for verb in ["vary --t-start 900", "inpaint --box 0,0,8,8 --jump 1 --resample 1"] {
+    for verb in ["vary --t-start 900", "inpaint --box 0,0,8,8 --resample 1"] {
         let line = format!(
             "edit {verb} --run {run} --index 0 --count 600 --batch 3 --sampler ddim --steps 4 --save png,npz --out out --json"
         );
@@ -160,18 +160,20 @@ fn photos(folder: &Path) {
 fn a_tilde_is_the_home_folder() {
     let place = Place::new().unwrap();
     photos(&place.at("home/photos"));
+    photos(&place.at("home/parts/train"));
     place.write("config.toml", "[data]\nsource = \"~/photos\"\n").unwrap();
     let calls = [
         "--config config.toml --run=~/a",
         "--data=~/photos --run=~/b",
         "--set data.source=~/photos --run=~/c",
-        "--data=~/photos:train --run=~/d",
+        "--data=~/parts:train --run=~/d",
     ];
     for call in calls {
         let _ = place.ddpm(&format!("{TRAIN} {call}")).unwrap().ok();
         let run = call.rsplit("~/").next().unwrap();
         let config = String::from_utf8(place.read(&format!("home/{run}/config.toml")).unwrap()).unwrap();
-        let source = place.at("home/photos").display().to_string();
+        let name = if call.contains("parts") { "home/parts" } else { "home/photos" };
+        let source = place.at(name).display().to_string();
         assert!(config.contains(&format!("source = \"{source}")), "{config}");
         let _ = place.ddpm(&format!("inspect checkpoint ~/{run}")).unwrap().ok();
     }

@@ -55,7 +55,15 @@ fn answer(place: &Place, call: &Call<'_>, before: &str) -> anyhow::Result<(Strin
     let first = errors.first().copied().unwrap_or_default();
     // clap's own errors go on with a tip and the usage.
     let by_clap = output.stderr.contains("\nUsage: ddpm") || output.stderr.contains("For more information");
-    let after = listing(place.path())?;
+    // The call beside this one tries whether it can write, and clears that away.
+    let mut after = listing(place.path())?;
+    for _ in 0..50 {
+        if after == before {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        after = listing(place.path())?;
+    }
     let traces = ["panicked", "RUST_BACKTRACE", "stack backtrace", "frame #", "unexpected: "];
     let complaints = [
         (output.code != Some(call.code), format!("exit code {:?}, not {}", output.code, call.code)),
