@@ -83,19 +83,19 @@ const FLAGS: &[Flag] = &[
     ),
     flag(
         ("edit inpaint", "--out"),
-        "edit inpaint --run RUN --index 0 --box 0,0,4,4 --steps 2 --jump 1 --resample 1 --count 1 --save grid,png,npz --out {}",
+        "edit inpaint --run RUN --index 0 --box 0,0,4,4 --steps 2 --resample 1 --count 1 --save grid,png,npz --out {}",
         Some("edit inpaint --run nowhere --index 0 --box 0,0,4,4 --save grid,png,npz --out {}"),
         IMAGES,
     ),
     flag(
         ("edit outpaint", "--out"),
-        "edit outpaint --run RUN --index 0 --left 4 --steps 2 --jump 1 --resample 1 --count 1 --save grid,png,npz --out {}",
+        "edit outpaint --run RUN --index 0 --left 4 --steps 2 --resample 1 --count 1 --save grid,png,npz --out {}",
         Some("edit outpaint --run nowhere --index 0 --left 4 --save grid,png,npz --out {}"),
         IMAGES,
     ),
     flag(
         ("edit upscale", "--out"),
-        "edit upscale --run RUN --index 0 --factor 2 --steps 2 --jump 1 --resample 1 --count 1 --save grid,png,npz --out {}",
+        "edit upscale --run RUN --index 0 --factor 2 --steps 2 --resample 1 --count 1 --save grid,png,npz --out {}",
         Some("edit upscale --run nowhere --index 0 --factor 2 --save grid,png,npz --out {}"),
         IMAGES,
     ),
