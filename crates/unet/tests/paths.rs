@@ -98,7 +98,11 @@ fn a_prepared_network_predicts_the_same_and_does_not_follow_the_first() {
             let predict = |net: &UNet| net.forward(&x, &t, None, &pass).unwrap().detach();
             let prepared = net.prepared(&pass).unwrap();
             let expected = predict(&net);
-            assert_eq!(predict(&prepared), expected, "{config:?} {pass:?}");
+            // MKL's products for AVX2 round by where the memory lies, and the reference takes them as they are.
+            let same = |got: &Tensor| {
+                if pass.plain { got.allclose(&expected, 1e-4, 1e-6, false) } else { *got == expected }
+            };
+            assert!(same(&predict(&prepared)), "{config:?} {pass:?}");
             assert!(prepared.params().iter().all(|(_, param)| !param.requires_grad()));
             let weight = &prepared.params().iter().find(|(name, _)| name == "conv_in.weight").unwrap().1;
             assert_eq!(weight.kind(), pass.kind);
@@ -108,8 +112,8 @@ fn a_prepared_network_predicts_the_same_and_does_not_follow_the_first() {
             for (_, param) in net.params() {
                 let _ = param.shallow_clone().f_add_scalar_(0.01).unwrap();
             }
-            assert_ne!(predict(&net), expected);
-            assert_eq!(predict(&prepared), expected);
+            assert!(!predict(&net).allclose(&expected, 1e-4, 1e-6, false));
+            assert!(same(&predict(&prepared)));
         }
     }
 }
