@@ -57,9 +57,11 @@ fn a_training_is_the_same_bits_with_and_without() {
             let with = three_steps(&config, size, &pass.with_checkpoints(true));
             assert_eq!(with.len(), without.len());
             for (index, (got, expected)) in with.iter().zip(&without).enumerate() {
-                // MKL's products for AVX2 round by where the memory lies, and the reference takes them as they are.
+                // MKL's f32 products for AVX2 round by where the memory lies (2.6e-8 of gradients up to 0.02 was seen), and
+                // a piece that is computed again has other memory. With AVX-512 they do not.
+                let by_memory = pass.kind == Kind::Float && !torch_ext::cpu_features().contains(&"avx512f");
                 let same =
-                    if pass.plain { got.allclose(expected, 1e-4, 1e-6, false) } else { got == expected };
+                    if by_memory { got.allclose(expected, 1e-4, 1e-6, false) } else { got == expected };
                 let off = (got - expected).abs().max();
                 assert!(
                     same,
