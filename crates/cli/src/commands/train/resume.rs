@@ -81,6 +81,20 @@ impl Train {
         })?;
         config.settle_labels(&dataset)?;
         let images = config.images.as_ref();
+        // The hash is of the images alone. What the configuration says of their size decides how large a network is.
+        let shape = images.map(|images| (images.height, images.width, images.channels)).unwrap_or_default();
+        let (height, width, channels) = dataset.shape();
+        if shape != (height, width, channels) {
+            bail!(
+                "--data {source}: expected images of {}x{}x{} (height, width, channels), as the configuration of the run in {} \
+                 says, found {height}x{width}x{channels}; pass --data with the place of the same images, or start a new run \
+                 with another --run",
+                shape.0,
+                shape.1,
+                shape.2,
+                run.display()
+            );
+        }
         let known = images.map(|images| images.sha256.as_str()).unwrap_or_default();
         let found = dataset.fingerprint()?;
         if known != found {
