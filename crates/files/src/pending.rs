@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::faults;
 use crate::support::sync_file;
 use crate::target::{Target, keep, new_file, open_stream};
+use crate::trial::again_when_gone;
 
 /// Characters of a file's name in that of its temporary file: with all of them the longest names would be too long.
 const NAME_CHARS: usize = 48;
@@ -40,11 +41,13 @@ impl PendingFile {
     /// Any error of the file system; `InvalidInput` or `IsADirectory` for what is neither a file nor a pipe nor a
     /// character device.
     pub fn create_output(path: &Path) -> io::Result<Self> {
-        let target = Target::output(path)?;
-        if let Target::File { path, .. } = &target {
-            fs::create_dir_all(crate::parent(path))?;
-        }
-        Self::of(target)
+        again_when_gone(|| {
+            let target = Target::output(path)?;
+            if let Target::File { path, .. } = &target {
+                fs::create_dir_all(crate::parent(path))?;
+            }
+            Self::of(target)
+        })
     }
 
     fn of(target: Target) -> io::Result<Self> {

@@ -20,10 +20,10 @@ fn output(path: &Path) -> io::Result<()> {
     match Target::output(path)? {
         Target::Stream(path) if is_pipe(&path) => Ok(()),
         Target::Stream(path) => open_stream(&path).map(drop),
-        Target::File { path, .. } => {
+        Target::File { path, .. } => again_when_gone(|| {
             let _made = Made::folder(crate::parent(&path))?;
             remove(temporary(&path, None)?.1)
-        }
+        }),
     }
 }
 
@@ -36,8 +36,28 @@ pub fn try_folder(path: &Path) -> io::Result<()> {
 }
 
 fn folder(path: &Path) -> io::Result<()> {
-    let _made = Made::folder(path)?;
-    remove(temporary(&path.join("trial"), None)?.1)
+    again_when_gone(|| {
+        let _made = Made::folder(path)?;
+        remove(temporary(&path.join("trial"), None)?.1)
+    })
+}
+
+/// Tries again what found a folder missing that it had just made: another process tried the same new name and took it
+/// away.
+pub(crate) fn again_when_gone<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    /// Each time, another process has to be trying the same name.
+    const ATTEMPTS: usize = 50;
+    // `AlreadyExists` is what making a folder says when it was there and then was not.
+    let kinds = [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists];
+    let gone = |result: &io::Result<T>| matches!(result, Err(error) if kinds.contains(&error.kind()));
+    let mut result = attempt();
+    for _ in 1..ATTEMPTS {
+        if !gone(&result) {
+            break;
+        }
+        result = attempt();
+    }
+    result
 }
 
 /// The system does not say which of the names on the way is a file.
@@ -71,7 +91,7 @@ impl Made {
             let found = format!("{} is a link to a folder that does not exist", link.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, found));
         }
-        if missing.is_empty() && !path.is_dir() && !path.as_os_str().is_empty() {
+        if fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
             return Err(io::Error::new(
                 io::ErrorKind::NotADirectory,
                 "expected a folder or a new name, found a file",
@@ -109,6 +129,27 @@ mod tests {
         try_folder(&at("kept")).unwrap();
         try_folder(&at("kept/new")).unwrap();
         assert_eq!(fs::read_dir(at("kept")).unwrap().count(), 0);
+    }
+
+    /// Each trial makes the folders and removes them under the others.
+    #[test]
+    fn trials_of_one_new_name_at_once_all_succeed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let (run, file) = (at("run"), at(&format!("run/{number}.npy")));
+                scope.spawn(move || {
+                    for _ in 0..300 {
+                        try_folder(&run).unwrap();
+                        try_output(&file).unwrap();
+                        drop(crate::PendingFile::create_output(&file).unwrap());
+                        let _ = fs::remove_dir(&run);
+                    }
+                });
+            }
+        });
+        assert!(!at("run").exists());
     }
 
     #[test]
