@@ -1,6 +1,6 @@
 //! `cargo xtask`: whole pipelines, from an empty machine to libtorch, a trained model, figures, a tested tree.
 //!
-//! It links none of the workspace's crates, so it builds and starts in seconds; what needs them runs
+//! Of the workspace's crates it links `files` alone, so it builds and starts in seconds; what needs the others runs
 //! through `cargo run -p cli`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A program that talks to people.
 
@@ -11,6 +11,7 @@ mod ddpm;
 mod figures;
 mod isa;
 mod isolation;
+mod outputs;
 mod package;
 mod parity;
 mod process;
@@ -79,7 +80,7 @@ fn main() -> ExitCode {
     match dispatch(command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", files::printable(&format!("{error:#}")));
             ExitCode::from(error.downcast_ref::<Exit>().map_or(1, Exit::code))
         }
     }

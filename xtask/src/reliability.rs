@@ -8,7 +8,7 @@ use std::{env, fs};
 use anyhow::{Context, ensure};
 
 use crate::workspace::{Workspace, target_folder};
-use crate::{process, setup};
+use crate::{outputs, process, setup};
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
@@ -46,6 +46,7 @@ pub(crate) struct Args {
 
 /// The exit code is 1 when a check fails.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
+    outputs::try_all(&[("--out", args.out.as_deref()), ("--json", args.json.as_deref())])?;
     setup::ensure(workspace)?;
     let programs = build(workspace, args)?;
     Ok(process::code_of(process::run(&mut harness(workspace, args, &programs, None))?))

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::programs::{Block, Choice, NAMES, Program, blocks};
 use super::rounds::{Said, object, take_turns};
 use super::rows::{Measured, rows};
 use super::{table, venv, whole};
-use crate::ddpm;
 use crate::process::Exit;
 use crate::workspace::Workspace;
+use crate::{ddpm, outputs};
 
 /// Times training and sampling steps of diffusers and lucidrains beside ours, each program in its turn.
 #[derive(Debug, clap::Parser)]
@@ -55,6 +54,7 @@ pub(super) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     if !(1..=100).contains(&rounds) {
         return Err(Exit::usage(format!("--rounds {rounds}: expected 1 to 100")).into());
     }
+    outputs::try_all(&[("--out", args.out.as_deref()), ("--json", args.json.as_deref())])?;
     let begun = Instant::now();
     let ddpm = ddpm::build(workspace)?;
     // A short run says which precision is chosen here.
@@ -88,10 +88,10 @@ pub(super) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     let rows = rows(&measured);
     let head = head(workspace, &probe, rounds, args.quick, begun.elapsed().as_secs());
     if let Some(path) = &args.out {
-        write(path, &table::markdown(&rows, &markdown_head(&head)))?;
+        outputs::write(path, &table::markdown(&rows, &markdown_head(&head)))?;
     }
     if let Some(path) = &args.json {
-        write(path, &format!("{:#}\n", table::json(&rows, &measured, &head)))?;
+        outputs::write(path, &format!("{:#}\n", table::json(&rows, &measured, &head)))?;
     }
     println!("{}", table::text(&rows));
     Ok(ExitCode::SUCCESS)
@@ -174,13 +174,6 @@ fn markdown_head(head: &Value) -> String {
         said("default_precision"),
         head["rounds"],
     )
-}
-
-pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    }
-    fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ pub(super) fn python(workspace: &Workspace, named: Option<&Path>) -> anyhow::Res
     }
     let venv = workspace.root().join("out/peers-venv");
     let python = venv.join("bin/python");
-    if fs::read_to_string(venv.join(STAMP)).is_ok_and(|text| text == stamp()) && python.is_file() {
+    // The stamp says what was asked for, the check that it is still there.
+    if fs::read_to_string(venv.join(STAMP)).is_ok_and(|text| text == stamp()) && check(&python).is_ok() {
         return Ok(python);
     }
     let Some(system) = in_path("python3") else {
@@ -37,7 +38,7 @@ pub(super) fn python(workspace: &Workspace, named: Option<&Path>) -> anyhow::Res
         );
     };
     eprintln!("installing {} into {} (5 GB)", PINNED.join(" "), venv.display());
-    succeed(Command::new(&system).args(["-I", "-m", "venv"]).arg(&venv), "a virtual environment")?;
+    succeed(Command::new(&system).args(["-I", "-m", "venv", "--clear"]).arg(&venv), "a virtual environment")?;
     let mut pip = Command::new(&python);
     pip.args(["-I", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
         .args(PINNED);

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
@@ -81,7 +82,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", files::printable(&format!("{error:#}")));
             ExitCode::from(2)
         }
     }
@@ -105,6 +106,12 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         let _ = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default())?;
     }
     let chosen = chosen(&args.only)?;
+    // Before hours of work.
+    for (flag, path) in [("--out", &args.out), ("--json", &args.json)] {
+        if let Some(path) = path {
+            files::try_output(path).with_context(|| format!("{flag} {}", path.display()))?;
+        }
+    }
     let context = Context {
         ddpm: absolute("--ddpm", &args.ddpm)?,
         faulty: args.faulty.as_deref().map(|path| absolute("--faulty", path)).transpose()?,
@@ -118,12 +125,13 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     let mut rows = Vec::new();
     for check in chosen {
         println!("\n==> {}: {}", check.name, check.goal);
+        let begun = Instant::now();
         let outcome = (check.run)(&context).unwrap_or_else(|error| Outcome::broken(&format!("{error:#}")));
         let row = Row { check, outcome };
         for complaint in row.outcome.complaints.iter().take(10) {
-            println!("    {complaint}");
+            println!("    {}", files::printable(complaint));
         }
-        println!("    {}", row.line());
+        println!("    {} ({:.0} s)", files::printable(&row.line()), begun.elapsed().as_secs_f64());
         rows.push(row);
     }
     let machine = Machine::this(&context)?;
@@ -132,7 +140,8 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     }
     println!("\n{}", report::table(&rows));
     let write = |path: &Path, text: String| {
-        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+        files::write_output(path, text.as_bytes())
+            .with_context(|| format!("{} cannot be written", path.display()))
     };
     if let Some(path) = &args.out {
         write(path, report::markdown(&rows, &machine, &context))?;

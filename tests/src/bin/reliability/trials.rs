@@ -41,7 +41,7 @@ pub(crate) fn run<T: Send>(
                 Err(error) => {
                     // At once: the end may be hours away.
                     let complaint = format!("trial {number}: {error:#}");
-                    println!("    {complaint}");
+                    println!("    {}", files::printable(&complaint));
                     tried.complaints.push(complaint);
                 }
             }

@@ -17,12 +17,12 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use super::peers::{head, write};
+use super::peers::head;
 use super::rounds::object;
 use super::whole;
-use crate::ddpm;
 use crate::process::{Exit, last_error, line_of};
 use crate::workspace::Workspace;
+use crate::{ddpm, outputs};
 use laws::Law;
 use measure::Measured;
 use page::Page;
@@ -55,6 +55,11 @@ pub(super) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     if !(1..=100).contains(&rounds) {
         return Err(Exit::usage(format!("--rounds {rounds}: expected 1 to 100")).into());
     }
+    let out = args.out.clone().unwrap_or_else(|| workspace.root().join("docs"));
+    let pages = ["scaling.md", "scaling.png"].map(|name| out.join(name));
+    let outputs =
+        [("--json", args.json.as_deref()), ("--out", Some(&*pages[0])), ("--out", Some(&*pages[1]))];
+    outputs::try_all(&outputs)?;
     let begun = Instant::now();
     let ddpm = ddpm::build(workspace)?;
     let (head, measured) = match &args.from {
@@ -73,14 +78,13 @@ pub(super) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         let laws = laws.iter().flatten().map(Law::json).collect::<Vec<_>>();
         let paper = counted.iter().map(|counted| counted.json(rate)).collect::<Vec<_>>();
         let all = json!({ "run": head, "points": measure::to_json(&measured), "laws": laws, "paper": paper });
-        write(path, &format!("{all:#}\n"))?;
+        outputs::write(path, &format!("{all:#}\n"))?;
     }
     let laws = laws?;
     let page = Page { head: &head, measured: &measured, laws: &laws, counted: &counted };
-    let out = args.out.clone().unwrap_or_else(|| workspace.root().join("docs"));
     draw(&ddpm, &laws, &out)?;
-    write(&out.join("scaling.md"), &page.markdown())?;
-    println!("{}\n{}", page.text(), out.join("scaling.md").display());
+    outputs::write(&pages[0], &page.markdown())?;
+    println!("{}\n{}", page.text(), pages[0].display());
     Ok(ExitCode::SUCCESS)
 }
 

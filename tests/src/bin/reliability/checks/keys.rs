@@ -8,6 +8,7 @@ use tests::Place;
 use crate::context::Context;
 use crate::outcome::{Check, Outcome};
 use crate::training::{last_line, last_logged, records};
+use crate::trials;
 
 pub(crate) const CHECK: Check = Check {
     name: "keys",
@@ -112,19 +113,24 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
         outcome.complaints.push(format!("{key}: no line says whether it may change when a run goes on"));
     }
     let before = files(&place)?;
-    let mut count = |key: &str, result: anyhow::Result<()>| {
-        outcome.tried += 1;
-        match result {
-            Ok(()) => outcome.survived += 1,
-            Err(error) => outcome.complaints.push(format!("{key}: {error:#}")),
+    let tried = trials::run(context.jobs, (STAY.len() + MAY.len()) as u64, |number| {
+        let number = usize::try_from(number)?;
+        let copy = context.place()?;
+        for file in before.keys() {
+            copy.write(file, place.read(file)?)?;
         }
-    };
-    for (key, value) in STAY {
-        count(key, refused(&place, key, value, &before));
-    }
-    for (key, value) in MAY {
-        count(key, goes_on(context, &place, before.keys(), key, value));
-    }
+        let (key, result) = match STAY.get(number) {
+            Some((key, value)) => (key, refused(&copy, key, value, &before)),
+            None => {
+                let (key, value) = &MAY[number - STAY.len()];
+                (key, goes_on(&copy, key, value))
+            }
+        };
+        result.with_context(|| (*key).to_owned())
+    });
+    outcome.tried = tried.count();
+    outcome.survived = tried.held.len() as u64;
+    outcome.complaints.extend(tried.complaints);
     outcome.figure = format!(
         "{} keys refused, {} changed, of {} that the program knows",
         STAY.len(),
@@ -149,24 +155,14 @@ fn refused(place: &Place, key: &str, value: &str, before: &BTreeMap<String, Stri
     Ok(())
 }
 
-/// A copy of the run goes on to its new end, sanely.
-fn goes_on<'a>(
-    context: &Context,
-    from: &Place,
-    files: impl Iterator<Item = &'a String>,
-    key: &str,
-    value: &str,
-) -> anyhow::Result<()> {
-    let place = context.place()?;
-    for file in files {
-        place.write(file, from.read(file)?)?;
-    }
+/// The run goes on to its new end, sanely.
+fn goes_on(place: &Place, key: &str, value: &str) -> anyhow::Result<()> {
     let steps = if key == "train.steps" { "" } else { "--set train.steps=7" };
     let line = format!("train --resume --run run --device cpu --set {key}={value} {steps}");
     let output = place.run(&line)?;
     ensure!(output.code == Some(0), "exit code {:?}: {}", output.code, last_line(&output));
-    ensure!(last_logged(&place)? == 7, "it ended at step {}", last_logged(&place)?);
-    for record in records(&place)? {
+    ensure!(last_logged(place)? == 7, "it ended at step {}", last_logged(place)?);
+    for record in records(place)? {
         let loss = record["loss"].as_f64().context("no loss")?;
         ensure!(loss.is_finite() && loss < 10.0, "a loss of {loss}");
     }
