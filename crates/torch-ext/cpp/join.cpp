@@ -18,17 +18,15 @@ namespace {
 
 using at::Tensor;
 
-constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
-
 // Bytes below which a thread is not worth waking.
-constexpr int64_t kGrain = 65536;
+constexpr int64_t kGrainBytes = 65536;
 
 // The channels of all pixels, side by side.
-struct Rows {
+struct ChannelRows {
   char* at;
   int64_t bytes;
 
-  explicit Rows(const Tensor& tensor)
+  explicit ChannelRows(const Tensor& tensor)
       : at(static_cast<char*>(tensor.data_ptr())),
         bytes(tensor.size(1) * static_cast<int64_t>(tensor.element_size())) {}
 
@@ -38,9 +36,9 @@ struct Rows {
 // Calls body(pixel) for all pixels of a tensor.
 template <class Body>
 void over_pixels(const Tensor& tensor, const Body& body) {
-  const int64_t bytes = std::max<int64_t>(1, Rows(tensor).bytes);
+  const int64_t bytes = std::max<int64_t>(1, ChannelRows(tensor).bytes);
   at::parallel_for(
-      0, tensor.size(0) * tensor.size(2) * tensor.size(3), std::max<int64_t>(1, kGrain / bytes),
+      0, tensor.size(0) * tensor.size(2) * tensor.size(3), std::max<int64_t>(1, kGrainBytes / bytes),
       [&](int64_t begin, int64_t end) {
         for (int64_t pixel = begin; pixel < end; ++pixel) {
           body(pixel);
@@ -64,7 +62,7 @@ struct Join : public torch::autograd::Function<Join> {
     const Tensor left = resolved(a).contiguous(kLayout), right = resolved(b).contiguous(kLayout);
     ctx->saved_data["channels"] = left.size(1);
     Tensor whole = map_like(left, left.size(1) + right.size(1));
-    const Rows from_left(left), from_right(right), to(whole);
+    const ChannelRows from_left(left), from_right(right), to(whole);
     over_pixels(whole, [&](int64_t pixel) {
       copy(to.row(pixel), from_left.row(pixel), from_left.bytes);
       copy(to.row(pixel) + from_left.bytes, from_right.row(pixel), from_right.bytes);
@@ -81,7 +79,7 @@ struct Join : public torch::autograd::Function<Join> {
     }
     const Tensor dz = resolved(outputs[0]).contiguous(kLayout);
     Tensor left = map_like(dz, channels), right = map_like(dz, dz.size(1) - channels);
-    const Rows from(dz), to_left(left), to_right(right);
+    const ChannelRows from(dz), to_left(left), to_right(right);
     over_pixels(dz, [&](int64_t pixel) {
       copy(to_left.row(pixel), from.row(pixel), to_left.bytes);
       copy(to_right.row(pixel), from.row(pixel) + to_left.bytes, to_right.bytes);

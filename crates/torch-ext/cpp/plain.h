@@ -7,6 +7,9 @@
 
 namespace torch_ext {
 
+// The channels of a pixel side by side.
+constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
+
 // How a tensor keeps its numbers. Kept in step with `Numbers` in src/plain.rs.
 enum class Numbers : int {
   undefined,  // it has none

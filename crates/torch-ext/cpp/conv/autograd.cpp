@@ -17,8 +17,6 @@ namespace {
 
 using at::Tensor;
 
-constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
-
 // The strides of dimensions of size 1 mean nothing, and are only multiplied with 0.
 FeatureMap map_of(const Tensor& tensor) {
   TORCH_CHECK(tensor.size(1) == 1 || tensor.stride(1) == 1, "conv2d: a tensor with strides ", tensor.strides());

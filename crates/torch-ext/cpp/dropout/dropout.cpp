@@ -38,7 +38,7 @@ namespace {
 using at::Tensor;
 
 // Numbers below which a thread is not worth waking: chunks.
-constexpr int64_t kGrain = 256;
+constexpr int64_t kGrainChunks = 256;
 
 // A tensor without gaps, in the order of its memory.
 Tensor masked(const Tensor& x, Mask mask, int64_t lanes) {
@@ -48,7 +48,7 @@ Tensor masked(const Tensor& x, Mask mask, int64_t lanes) {
   const int64_t count = x.numel(), chunks = (count + kMaskChunk - 1) / kMaskChunk;
   const float scale = mask.dropped < 65536 ? 65536.0f / static_cast<float>(65536 - mask.dropped) : 0.0f;
   const DropoutTable& table = dropout_kernels(lanes);
-  at::parallel_for(0, chunks, kGrain, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, chunks, kGrainChunks, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * kMaskChunk, numbers = std::min(end * kMaskChunk, count) - first;
     if (x.scalar_type() == at::kFloat) {
       table.f32(x.const_data_ptr<float>() + first, y.mutable_data_ptr<float>() + first, begin, numbers, mask, scale);

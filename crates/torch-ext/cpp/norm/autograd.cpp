@@ -17,8 +17,6 @@ namespace {
 
 using at::Tensor;
 
-constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
-
 const Kernels<float, float>& kernels_for(float*, int64_t lanes) {
   return kernels(lanes).f32;
 }

@@ -1,0 +1,11 @@
+// The files that need the larger headers of libtorch, as one for the compiler: those headers take it ten seconds each time.
+#include "checkpoint.cpp"
+#include "conv/autograd.cpp"
+#include "determinism.cpp"
+#include "device/transfer.cpp"
+#include "device/update.cpp"
+#include "dropout/dropout.cpp"
+#include "generator.cpp"
+#include "join.cpp"
+#include "layout.cpp"
+#include "norm/autograd.cpp"
