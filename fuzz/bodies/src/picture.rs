@@ -3,7 +3,7 @@
 use dataset::{FileKind, Fit, encode_png, image_size, parse_image, to_mask};
 
 /// Larger images are left to the bombs: one alone would take as long as a thousand small ones.
-const PIXELS: usize = 64 * 64;
+pub(crate) const PIXELS: usize = 64 * 64;
 
 /// PNG, JPEG, WebP or BMP: the header says the size of the pixels, and PNG keeps them.
 pub(crate) fn image(data: &[u8]) {

@@ -1,6 +1,6 @@
 //! The table of targets.
 
-use crate::{cifar, configuration, idx, manifest, npy, npz, picture, seeds, tensor_file, words};
+use crate::{cifar, configuration, idx, image_zip, manifest, npy, npz, picture, seeds, tensor_file, words};
 
 /// One parser that is fuzzed.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "idx", body: idx::body, seeds: seeds::idx },
     Target { name: "idx_gz", body: idx::gzipped, seeds: seeds::idx_gz },
     Target { name: "image", body: picture::image, seeds: seeds::image },
+    Target { name: "image_zip", body: image_zip::body, seeds: seeds::image_zip },
     Target { name: "manifest", body: manifest::manifest, seeds: seeds::manifest },
     Target { name: "mask", body: picture::mask, seeds: seeds::mask },
     Target { name: "npy", body: npy::body, seeds: seeds::npy },

@@ -38,6 +38,7 @@ pub(super) const BOMBS: &[Bomb] = &[
     }),
     bomb("npz-floats-out-of-range", |path| plant_npz(path, "<f4", 3, 12 * MIB, |claims| claims)),
     bomb("npz-integers-out-of-range", |path| plant_npz(path, ">u4", 1, 4 * MIB, |claims| claims)),
+    bomb("zip-of-an-image-that-unpacks-to-512-mib", plant_image_zip),
     bomb("npz-directory-of-2^64", |path| fs::write(path, zip_end(true))),
     bomb("npz-directory-of-65535", |path| fs::write(path, zip_end(false))),
 ];
@@ -82,6 +83,13 @@ fn plant_npz(
     let (stream, size, crc) = gzip::deflated(header.chain(zeros).chain(&[0x7f; 8][..]))?;
     let claims = Claims { method: 8, flags: 0, compressed: stream.len() as u32, size, crc };
     fs::write(path, of_one("images.npy", &stream, change(claims)))
+}
+
+/// An archive of one image, which is zeros.
+fn plant_image_zip(path: &Path) -> io::Result<()> {
+    let (stream, size, crc) = gzip::deflated(io::repeat(0).take(LARGE))?;
+    let claims = Claims { method: 8, flags: 0, compressed: stream.len() as u32, size, crc };
+    fs::write(path, of_one("a.png", &stream, claims))
 }
 
 /// The end of a directory that claims as many entries as can be.

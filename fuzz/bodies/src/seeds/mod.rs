@@ -9,7 +9,7 @@ mod words;
 pub(crate) use arrays::{cifar, idx, idx_gz, npy, npz};
 pub(crate) use checkpoint::{manifest, state, tensor_file};
 pub(crate) use configuration::{config_toml, overrides};
-pub(crate) use pictures::{image, mask};
+pub(crate) use pictures::{image, image_zip, mask};
 pub(crate) use words::{class_labels, region, source_spec};
 
 type Seeds = Vec<(String, Vec<u8>)>;

@@ -5,6 +5,8 @@ use std::io::Cursor;
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 
 use super::{Seeds, named};
+use crate::archive::{Claims, of_one};
+use crate::npz::{CLAIMS, ENTRY};
 use crate::png::{chunk, png, zlib};
 
 const KINDS: [(&str, ImageFormat); 4] = [
@@ -39,6 +41,28 @@ pub(crate) fn image() -> Seeds {
     }
     seeds.extend(named(by_hand()));
     seeds
+}
+
+pub(crate) fn image_zip() -> Seeds {
+    let image = GrayImage::from_fn(4, 4, |x, y| Luma([(x * 40 + y) as u8]));
+    let Some(png) = encode(&image.into(), ImageFormat::Png) else { return Vec::new() };
+    let [low, high] = (png.len() as u16).to_le_bytes();
+    let claims = |method: u8, flags: u8, size: [u8; 3]| {
+        let fields = [CLAIMS, method, flags, low, high, size[0], size[1], size[2]];
+        [&fields[..], &png].concat()
+    };
+    let honest = Claims::honest(&png);
+    named([
+        ("entry", [&[ENTRY], &png[..]].concat()),
+        ("claims-honest", claims(0, 0, [low, high, 0])),
+        ("claims-16-mib", claims(0, 0, [0xff; 3])),
+        ("claims-deflated", claims(8, 0, [low, high, 0])),
+        ("claims-locked", claims(0, 1, [low, high, 0])),
+        ("archive", of_one("cat/a.png", &png, honest)),
+        ("outside", of_one("../a.png", &png, honest)),
+        ("hidden", of_one(".a.png", &png, honest)),
+        ("text", of_one("a.txt", &png, honest)),
+    ])
 }
 
 pub(crate) fn mask() -> Seeds {
