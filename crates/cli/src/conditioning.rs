@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use sampler::{BoxError, Guidance, Model};
 use tch::{Kind, Tensor};
-use unet::{Pass, Predictor, UNet};
+use tracing::warn;
+use unet::{NO_LABEL, Pass, Predictor, UNet};
 
 use crate::config::ImagesConfig;
 use crate::model;
@@ -48,6 +49,26 @@ impl Conditioning {
         images.filter_map(|image| self.classes.get(image % self.classes.len().max(1)).copied()).collect()
     }
 
+    /// What is written beside the images: a guidance scale of 0 draws none of the classes.
+    pub(crate) fn drawn_labels(&self, images: Range<usize>) -> Vec<i64> {
+        let mut labels = self.labels(images);
+        if self.guidance.scale == 0.0 && self.guidance.interval == (0.0, 1.0) {
+            labels.fill(NO_LABEL);
+        }
+        labels
+    }
+
+    /// Says that some of the classes will not be drawn.
+    pub(crate) fn check_count(&self, images: usize) {
+        let classes = self.classes.len();
+        if classes > images {
+            warn!(
+                "--class names {classes} classes and --count {images} draws the first {images} of them; --count {classes} has one \
+                 image of each"
+            );
+        }
+    }
+
     /// The network as a sampler calls it, for some of the images. `timesteps` is its T.
     pub(crate) fn model<'a>(
         &self,
@@ -79,5 +100,12 @@ mod tests {
             assert_eq!(conditioning.labels(first..first + 1), conditioning.labels(0..7)[first..=first]);
         }
         assert!(Conditioning::none().labels(0..7).is_empty());
+    }
+
+    #[test]
+    fn images_without_a_class_have_no_label() {
+        assert_eq!(Conditioning::new(vec![3], Guidance::new(0.0)).drawn_labels(0..2), [-1, -1]);
+        assert_eq!(Conditioning::new(vec![3], Guidance::new(1.0)).drawn_labels(0..2), [3, 3]);
+        assert!(Conditioning::none().drawn_labels(0..2).is_empty());
     }
 }

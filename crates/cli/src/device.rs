@@ -65,7 +65,10 @@ impl Precision {
                 warn!("precision tf32 is for GPUs: f32 on the CPU");
                 Self::F32
             }
-            "bf16" => Self::Bf16,
+            "bf16" => match torch_ext::bf16_obstacle().filter(|_| !device.is_cuda()) {
+                Some(obstacle) => bail_usage!("precision bf16: {obstacle}; use f32"),
+                None => Self::Bf16,
+            },
             "auto" if device.is_cuda() || torch_ext::cpu_has_bf16() => Self::Bf16,
             "auto" => Self::F32,
             _ => bail_usage!("precision {name:?}: expected auto, f32, tf32 or bf16"),

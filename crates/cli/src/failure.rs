@@ -50,6 +50,23 @@ macro_rules! bail_usage {
 }
 pub(crate) use bail_usage;
 
+/// Images are not those that they should be.
+#[derive(Debug)]
+pub(crate) struct WrongData(String);
+
+impl fmt::Display for WrongData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongData {}
+
+/// An error for images that are not those that they should be.
+pub(crate) fn wrong_data(text: String) -> anyhow::Error {
+    anyhow::Error::new(WrongData(text))
+}
+
 /// Runs the program and turns every end into an exit code; `verbose` shows errors in full.
 pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
     // The default hook prints a location and a backtrace; the text comes back through `catch_unwind`.
@@ -71,7 +88,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         return USAGE;
     }
     // A full disk is a full disk, whatever was being written.
-    if is_out_of_memory(&chain_text(error)) || error.chain().flat_map(unboxed).any(is_full_disk) {
+    if is_out_of_memory(&chain_text(error)) || error.chain().flat_map(unboxed).any(is_out_of_room) {
         return RESOURCES;
     }
     error.chain().flat_map(unboxed).find_map(code_of_cause).unwrap_or(FAILED)
@@ -91,7 +108,9 @@ fn unboxed<'a>(
 /// One that cannot be read may be sound: what is in the way is outside of it.
 fn code_of_checkpoint(error: &CheckpointError) -> u8 {
     match error {
-        CheckpointError::Unreadable { .. } | CheckpointError::File { .. } => RESOURCES,
+        CheckpointError::Unreadable { .. } | CheckpointError::File { .. } | CheckpointError::Write { .. } => {
+            RESOURCES
+        }
         _ => CHECKPOINT,
     }
 }
@@ -103,17 +122,27 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if matches!(config, Some(ConfigError::OtherRun { .. })) {
         return Some(CHECKPOINT);
     }
-    if config.is_some_and(ConfigError::is_data) || (cause.is::<DatasetError>() && !writing) {
+    if config.is_some_and(ConfigError::is_data)
+        || (cause.is::<DatasetError>() && !writing)
+        || cause.is::<WrongData>()
+    {
         return Some(DATA);
     }
     match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(TrainerError::NonFinite { .. } | TrainerError::NonFiniteWeights { .. }), _) => Some(DIVERGED),
-        (Some(TrainerError::InUse { .. }), _) => Some(RESOURCES),
+        (Some(TrainerError::InUse { .. } | TrainerError::File { .. }), _) => Some(RESOURCES),
         (Some(TrainerError::Checkpoint(error)), _) => Some(code_of_checkpoint(error)),
         (Some(TrainerError::Replaced { .. }), _) => Some(RESOURCES),
         (_, Some(TensorIoError::Read(_) | TensorIoError::Mismatch { .. })) => Some(CHECKPOINT),
         _ => None,
     }
+}
+
+/// No room on the disk, or none for another open file.
+fn is_out_of_room(cause: &(dyn std::error::Error + 'static)) -> bool {
+    // ENFILE and EMFILE have no kind of their own.
+    let no_file = |e: &io::Error| cfg!(unix) && matches!(e.raw_os_error(), Some(23 | 24));
+    is_full_disk(cause) || cause.downcast_ref().is_some_and(no_file)
 }
 
 pub(crate) fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
@@ -204,6 +233,9 @@ mod tests {
         assert_eq!(code(Err(full.into())), format!("{:?}", ExitCode::from(6)));
         let boxed = TrainerError::Caller(Box::new(io::Error::from(io::ErrorKind::StorageFull)));
         assert_eq!(code(Err(boxed.into())), format!("{:?}", ExitCode::from(6)));
+        let files = anyhow::Error::new(io::Error::from_raw_os_error(24)).context("a.png");
+        assert_eq!(code(Err(files)), format!("{:?}", ExitCode::from(6)));
+        assert_eq!(code(Err(wrong_data("x".into()).context("--data"))), format!("{:?}", ExitCode::from(4)));
         let memory = anyhow::anyhow!("CUDA out of memory. Tried to allocate");
         assert_eq!(code(Err(memory)), format!("{:?}", ExitCode::from(6)));
         assert_eq!(format!("{:?}", guard(false, || panic!("boom"))), format!("{:?}", ExitCode::from(1)));

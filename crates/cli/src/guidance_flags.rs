@@ -154,6 +154,12 @@ fn wanted(list: &[String], classes: usize, images: &ImagesConfig) -> anyhow::Res
                     true => String::new(),
                     false => format!(", or a name: {}{more}", listed.join(", ")),
                 };
+                if are_numbers(names) {
+                    bail_usage!(
+                        "--class {word}: expected the name of a class, {}{more}, or all",
+                        listed.join(", ")
+                    );
+                }
                 let hint = nearest(word, names.iter().map(String::as_str));
                 let hint = hint.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
                 bail_usage!("--class {word}: expected {}, all{known}{hint}", range(classes));
@@ -163,8 +169,7 @@ fn wanted(list: &[String], classes: usize, images: &ImagesConfig) -> anyhow::Res
     Ok(labels)
 }
 
-/// A name as it is written, or in another case if it is the only one of it, or else a number. Names come first: classes may
-/// be called by numbers that are not their labels, as folders 3 and 7 are. `all` in another case than a class is no name.
+/// A name as it is written, or in another case if it is the only one of it, or else a number. `all` in another case than a class is no name.
 fn label(word: &str, classes: usize, names: &[String]) -> anyhow::Result<Option<i64>> {
     let places = |matches: &dyn Fn(&str) -> bool| -> Vec<usize> {
         (0..names.len()).filter(|&label| matches(&names[label])).collect()
@@ -181,8 +186,13 @@ fn label(word: &str, classes: usize, names: &[String]) -> anyhow::Result<Option<
             names[second]
         );
     }
-    let number = || word.parse().ok().filter(|&label| label < classes);
+    let number = || word.parse().ok().filter(|&label| label < classes && !are_numbers(names));
     Ok(found.first().copied().or_else(number).map(|label| label as i64))
+}
+
+/// Whether the classes are called by numbers, as folders 20, 21 and 30 are: then no number is taken for a label.
+fn are_numbers(names: &[String]) -> bool {
+    !names.is_empty() && names.iter().all(|name| name.parse::<u64>().is_ok())
 }
 
 fn range(classes: usize) -> String {
@@ -246,6 +256,8 @@ mod tests {
     #[test]
     fn names_that_are_numbers_are_names() {
         let digits = names(&["1", "3", "7"]);
-        assert_eq!(wanted(&names(&["7", "1", "2"]), 3, &digits).unwrap(), [2, 0, 2]);
+        assert_eq!(wanted(&names(&["7", "1"]), 3, &digits).unwrap(), [2, 0]);
+        let error = wanted(&names(&["2"]), 3, &digits).unwrap_err().to_string();
+        assert_eq!(error, "--class 2: expected the name of a class, 1, 3, 7, or all");
     }
 }

@@ -7,7 +7,7 @@ use sampler::BoxError;
 use schedule::{Prediction, Schedule};
 use tch::{Device, Kind, Tensor};
 use tracing::{info, warn};
-use trainer::{Checkpoint, EpsTables, runs_newest_first};
+use trainer::{Checkpoint, runs_newest_first};
 use unet::{Pass, Predictor, UNet};
 
 use crate::config::{self, Config, ConfigError, ImagesConfig};
@@ -34,8 +34,6 @@ pub(crate) struct Loaded {
     pub(crate) run: Option<PathBuf>,
     pub(crate) device: Device,
     pub(crate) precision: Precision,
-    /// From the output to eps, for `ddpm predict`.
-    pub(crate) eps_tables: EpsTables,
 }
 
 impl Loaded {
@@ -67,9 +65,8 @@ impl Loaded {
         unet::check_weights(&config.model, &weights)?;
         let net = UNet::new(&config.model, config.schedule.steps, device, config.seed)?;
         net.load(&weights)?;
-        let eps_tables = EpsTables::new(&schedule, config.train.prediction, device)?;
         let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
-        Ok(Self { eps_tables, net, config, images, schedule, step, checkpoint, run, device, precision })
+        Ok(Self { net, config, images, schedule, step, checkpoint, run, device, precision })
     }
 
     /// The network as a sampler calls it; its output stands for [`Loaded::prediction`].

@@ -9,8 +9,8 @@ pub(crate) fn check_schedule(schedule: &Schedule) {
     if !schedule.ends_in_noise() {
         warn!(
             "the noise schedule leaves {} of the images' variance at its last step (at most {} is noise): samples start from \
-             pure noise, which training does not show, and come out too bright or too dark; leave schedule.beta_start and \
-             schedule.beta_end out to have them follow schedule.steps, or raise them",
+             pure noise, which training does not show, and come out too bright or too dark; raise the betas or \
+             schedule.steps, or leave the betas of a linear schedule out, which then follow schedule.steps",
             percent(schedule.terminal_signal()),
             percent(MAX_TERMINAL_SIGNAL),
         );

@@ -6,9 +6,8 @@
 
 use std::path::Path;
 
-use anyhow::{anyhow, bail};
-
 use crate::config::{self, Config, DataConfig};
+use crate::failure::wrong_data;
 
 /// Files and folders that are looked at before the hash is known, for each image of the run and besides.
 const ENTRIES_PER_IMAGE: usize = 10;
@@ -26,10 +25,12 @@ pub(crate) fn locate(config: &Config, named: Option<&str>) -> anyhow::Result<Dat
     }
     let known = config.images.as_ref().map(|images| images.sha256.as_str());
     let advice = "name them with --data";
-    check_extent(config).map_err(|error| anyhow!("{error}; {advice}"))?;
-    let data = config::open(&config.data).map_err(|error| anyhow!("{error:#}; {advice}"))?;
+    let with_advice = |error: anyhow::Error| wrong_data(format!("{error:#}; {advice}"));
+    check_extent(config).map_err(with_advice)?;
+    let data = config::open(&config.data).map_err(with_advice)?;
     if known != Some(data.fingerprint()?.as_str()) {
-        bail!("the images of {source} are not those that the run was trained on; {advice}");
+        let text = format!("the images of {source} are not those that the run was trained on; {advice}");
+        return Err(wrong_data(text));
     }
     Ok(config.data.clone())
 }
@@ -46,7 +47,9 @@ pub(crate) fn check_extent(config: &Config) -> anyhow::Result<()> {
         for entry in folder.read_dir().into_iter().flatten().flatten() {
             seen += 1;
             if seen > most {
-                bail!("{source} holds more than {most} files, and the run was trained on {count} images");
+                return Err(wrong_data(format!(
+                    "{source} holds more than {most} files, and the run was trained on {count} images"
+                )));
             }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(entry.path());

@@ -52,6 +52,18 @@ impl ImageShape {
     }
 }
 
+/// The images with the border that the configuration asks for in words, by `data.pad_to_multiple` or a larger
+/// `model.image_size`. What is wrong with it is said later.
+pub(crate) fn bordered(table: &Table, images: &ImageShape) -> ImageShape {
+    let number = |group: &str, key: &str| {
+        let value = table.get(group).and_then(|group| group.get(key)).and_then(Value::as_integer);
+        value.and_then(|value| usize::try_from(value).ok()).filter(|&value| value > 0)
+    };
+    let larger = number("model", "image_size").filter(|&size| size > images.side());
+    let multiple = number("data", "pad_to_multiple").or(larger);
+    multiple.and_then(|multiple| images.padded(multiple).ok()).unwrap_or(*images)
+}
+
 /// Levels and attention of a network whose preset leaves them to the size of the images.
 pub(crate) fn complete_model(table: &mut Table, images: &ImageShape) -> Result<(), ConfigError> {
     let Some(model) = table.get_mut("model").and_then(Value::as_table_mut) else {
@@ -134,6 +146,20 @@ mod tests {
         assert_eq!(model(256), (vec![1, 2, 2, 2, 2], vec![16]));
         assert_eq!(model(usize::MAX).0, [1, 2, 2, 2, 2]);
         assert!(matches!(complete_model(&mut Table::new(), &square(8)), Err(ConfigError::NoModel)));
+    }
+
+    #[test]
+    fn attention_follows_the_border_that_is_asked_for() {
+        let table = |text: &str| {
+            let mut table = preset_table("images").unwrap();
+            crate::overrides::merge(&mut table, toml::from_str(text).unwrap());
+            let shape = bordered(&table, &ImageShape { height: 13, width: 19, channels: 3, classes: 0 });
+            complete_model(&mut table, &shape).unwrap();
+            table["model"]["attention_resolutions"][0].as_integer().unwrap()
+        };
+        assert_eq!((table(""), table("[data]\npad_to_multiple = 8")), (5, 6));
+        assert_eq!(table("[model]\nimage_size = 32"), 8);
+        assert_eq!(table("[data]\npad_to_multiple = 0"), 5);
     }
 
     #[test]

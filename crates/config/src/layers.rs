@@ -3,7 +3,7 @@
 use dataset::Split;
 use toml::{Table, Value};
 
-use crate::draft::{ImageShape, border_multiple, complete_model};
+use crate::draft::{ImageShape, border_multiple, bordered, complete_model};
 use crate::effects;
 use crate::error::ConfigError;
 use crate::file::UserFile;
@@ -94,7 +94,8 @@ impl Layers<'_> {
             if own_data && let Some(train) = table.get_mut("train").and_then(Value::as_table_mut) {
                 train.insert("flip".to_owned(), Value::Boolean(false));
             }
-            complete_model(&mut table, images)?;
+            let images = bordered(&table, images);
+            complete_model(&mut table, &images)?;
             deserialize(table)
         };
         let says_steps = user.get("sample").and_then(|sample| sample.get("steps")).is_some();

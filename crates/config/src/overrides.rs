@@ -42,6 +42,10 @@ pub fn parse_set(text: &str) -> Result<Override, ConfigError> {
     // Another statement on a second line is no part of a value.
     let as_toml = parse(&format!("v = {value}")).ok().filter(|table| table.len() == 1);
     let as_toml = as_toml.and_then(|mut table| table.remove("v"));
+    let is_digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    if as_toml.is_none() && is_digits && value.parse::<i64>().is_err() {
+        return Err(refuse("expected a whole number of at most 9223372036854775807"));
+    }
     Ok(Override { path, value: as_toml.unwrap_or_else(|| Value::String(value.to_owned())) })
 }
 

@@ -82,11 +82,15 @@ pub(crate) fn load_cifar(path: &Path) -> Result<ArrayImages, DatasetError> {
     let images = ndarray::concatenate(Axis(0), &views).map_err(|e| {
         DatasetError::unsuitable(&path.display().to_string(), "batches of one shape", e.to_string())
     })?;
+    let mut notes = Vec::new();
+    if path.is_dir() && kind == CifarKind::Cifar10 && files.len() < 5 {
+        notes.push(format!("{} of the 5 training batches are there", files.len()));
+    }
     let class_names = match kind {
         CifarKind::Cifar10 => CIFAR10_CLASSES.map(str::to_owned).to_vec(),
         CifarKind::Cifar100 => (0..kind.classes()).map(|i| i.to_string()).collect(),
     };
-    Ok(ArrayImages { images, labels: Some(labels), class_names, notes: Vec::new() })
+    Ok(ArrayImages { images, labels: Some(labels), class_names, notes })
 }
 
 /// A `.npy` file of images, or a `.npz` archive with images and perhaps labels under the usual names.
@@ -140,8 +144,15 @@ pub fn to_images(name: &str, array: AnyArray) -> Result<Array4<u8>, DatasetError
 /// As [`to_images`], with a sentence about it where the values were not plain pixels.
 fn to_pixels(name: &str, array: AnyArray) -> Result<(Array4<u8>, Option<String>), DatasetError> {
     check_shape(name, array.shape())?;
+    let thin = match array.shape() {
+        [count @ (1 | 3), height, width] if *height.min(width) >= 8 => Some(format!(
+            "{name}: shape [{count}, {height}, {width}] is read as {count} grey images of {width}x{height}; one image in colour \
+             has an axis for its number first"
+        )),
+        _ => None,
+    };
     let (bytes, note) = to_bytes(name, array)?;
-    Ok((arrange(name, bytes)?, note))
+    Ok((arrange(name, bytes)?, note.or(thin)))
 }
 
 /// Pixels that are known to be some, as images `[n, h, w, c]`; see [`to_images`].
@@ -160,6 +171,14 @@ fn check_shape(name: &str, shape: &[usize]) -> Result<(), DatasetError> {
     match shape {
         [0, ..] => Err(DatasetError::Empty { file: name.to_owned(), hint: format!(" (shape {shape:?})") }),
         _ if shape.contains(&0) => Err(wrong_shape(name, shape)),
+        // One image, saved without an axis for its number.
+        [height, width, channels @ (1 | 3 | 4)] if *height.min(width) >= 8 => {
+            let expected = format!(
+                "images [n, h, w], [n, h, w, c] or [n, c, h, w] (one image needs an axis for its number first, images {channels} \
+                 pixels wide one for their channel last)"
+            );
+            Err(DatasetError::unsuitable(name, expected, format!("shape {shape:?}")))
+        }
         [_, _, _] | [_, _, _, 1 | 3] | [_, 1 | 3, _, _] => Ok(()),
         _ => Err(wrong_shape(name, shape)),
     }
@@ -189,6 +208,12 @@ mod tests {
         assert_eq!(shape(&[5, 3, 8, 9]).unwrap(), [5, 8, 9, 3]);
         assert_eq!(shape(&[5, 3, 8, 3]).unwrap(), [5, 3, 8, 3]);
         assert!(shape(&[5, 8, 9, 4]).unwrap_err().to_string().contains("alpha"));
+        for one in [&[16, 16, 3][..], &[28, 30, 1], &[8, 8, 4]] {
+            assert!(shape(one).unwrap_err().to_string().contains("one image needs an axis"), "{one:?}");
+        }
+        let note = |dims: &[usize]| to_pixels("a", AnyArray::U8(ArrayD::from_elem(dims, 200))).unwrap().1;
+        assert!(note(&[3, 32, 32]).unwrap().contains("3 grey images of 32x32"));
+        assert_eq!(note(&[5, 8, 9]), None);
         for bad in [&[][..], &[5], &[5, 8], &[5, 8, 9, 4], &[5, 0, 8], &[1, 2, 3, 4, 5]] {
             assert!(matches!(shape(bad), Err(DatasetError::Unsuitable { .. })), "{bad:?}");
         }

@@ -49,13 +49,14 @@ fn load(
 ) -> Result<Items, DatasetError> {
     let name = root.display().to_string();
     if listing.entries.is_empty() {
-        let hint = match listing.ignored {
+        let hint = match listing.others.count {
             0 => String::new(),
             n => format!(" ({n} other files{advice})"),
         };
         return Err(DatasetError::Empty { file: name, hint });
     }
-    let taken = take(&name, listing.entries, part)?;
+    let mut taken = take(&name, listing.entries, part)?;
+    taken.notes.extend(listing.others.note());
     let chosen = options.chosen(taken.entries.len());
     let entries: Vec<Entry> = chosen.into_iter().map(|index| taken.entries[index].clone()).collect();
     let mut items = Items {

@@ -12,7 +12,7 @@ use zip::ZipArchive;
 use crate::error::DatasetError;
 use crate::limits::{Inflation, MAX_ENCODED_IMAGE, open_regular};
 use crate::npz::refuse_zip64;
-use crate::scan::{Entry, Listing, Place, named_as_image};
+use crate::scan::{Entry, Listing, Others, Place, is_hidden, named_as_image};
 use crate::store::read_at;
 use crate::zip_entry;
 
@@ -20,8 +20,6 @@ const FORMAT: &str = "zip";
 /// What to do about an image that is not read.
 const REPACK: &str =
     "pack the images again with plain zip (deflate, no password), or unpack them and give the folder";
-/// What the archives of macOS hold beside the files.
-const RESOURCE_FORKS: &str = "__MACOSX";
 
 /// One file of an archive.
 #[derive(Clone)]
@@ -86,24 +84,21 @@ pub(crate) fn list(path: &Path, inflation: Inflation) -> Result<Listing, Dataset
     refuse_zip64(&name, &mut reader, length, "unpack it and give the folder instead")?;
     let mut zip = ZipArchive::new(reader).map_err(|e| wrong(&e))?;
     let mut found = Vec::new();
-    let mut ignored = 0;
+    let mut others = Others::default();
     for index in 0..zip.len() {
         let entry = zip.by_index_raw(index).map_err(|e| wrong(&e))?;
         let Some(relative) = entry.enclosed_name().map(Path::to_owned) else {
             let found = format!("{:?}", entry.name());
             return Err(DatasetError::malformed(&name, FORMAT, "names inside the archive", found));
         };
-        let hidden = relative.iter().any(|part| {
-            let part = part.to_string_lossy();
-            part.starts_with('.') || part == RESOURCE_FORKS
-        });
+        let hidden = relative.iter().any(|part| is_hidden(&part.to_string_lossy()));
         if hidden || entry.is_dir() {
             continue;
         }
         if named_as_image(&relative) {
             found.push((index, relative, entry.size(), entry.crc32()));
         } else {
-            ignored += 1;
+            others.add(&relative);
         }
     }
     let archive = Arc::new(Archive { name, length, inflation, zip });
@@ -116,7 +111,7 @@ pub(crate) fn list(path: &Path, inflation: Inflation) -> Result<Listing, Dataset
     };
     let mut entries: Vec<Entry> = found.into_iter().map(entry).collect();
     entries.sort_by(|a, b| a.relative.cmp(&b.relative));
-    Ok(Listing { entries, ignored })
+    Ok(Listing { entries, others })
 }
 
 /// A file with a position of its own, so that copies can be read at the same time.
@@ -183,7 +178,7 @@ mod tests {
         ]);
         let listing = list(&path, Inflation::default()).unwrap();
         let names: Vec<_> = listing.entries.iter().map(|e| e.relative.display().to_string()).collect();
-        assert_eq!((names, listing.ignored), (vec!["cat/1.png".to_owned(), "dog/2.PNG".to_owned()], 1));
+        assert_eq!((names, listing.others.count), (vec!["cat/1.png".to_owned(), "dog/2.PNG".to_owned()], 1));
         assert_eq!(listing.entries[1].read().unwrap(), b"two");
         assert_eq!(listing.entries[0].read().unwrap(), b"one");
         assert!(listing.entries[0].whole_name().ends_with("a.zip[cat/1.png]"));

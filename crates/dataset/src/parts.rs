@@ -25,7 +25,7 @@ pub(crate) fn take(name: &str, entries: Vec<Entry>, part: Option<Split>) -> Resu
     let Some(level) = level(&paths) else {
         return match part {
             Some(asked) => Err(DatasetError::NoPart { file: name.to_owned(), asked, found: Vec::new() }),
-            None => Ok(all(entries)),
+            None => Ok(all(entries, &paths)),
         };
     };
     let of = |folders: &Folders| folders.get(level.at).and_then(|name| Split::of_folder(name));
@@ -67,12 +67,31 @@ pub(crate) fn take(name: &str, entries: Vec<Entry>, part: Option<Split>) -> Resu
     Ok(Taken { entries, class_names, notes: vec![note(wanted, &counts)] })
 }
 
-/// All images, the first folder of each as its class.
-fn all(mut entries: Vec<Entry>) -> Taken {
+/// All images, the first folder of each as its class: the first that they do not all share, since an archive often has its
+/// own name around everything.
+fn all(mut entries: Vec<Entry>, paths: &[Folders]) -> Taken {
     let mut notes = Vec::new();
-    let (class_names, labels) = class_labels(entries.iter().map(|entry| entry.relative.as_path()));
-    if class_names.is_empty() && entries.iter().any(|entry| entry.relative.components().nth(1).is_some()) {
+    let shared = shared(paths);
+    // A folder around the images alone is their class.
+    let around = if paths.iter().all(|folders| folders.len() == shared) { 0 } else { shared };
+    let inner = |entry: &Entry| entry.relative.components().skip(around).collect::<PathBuf>();
+    let inner: Vec<PathBuf> = entries.iter().map(inner).collect();
+    let (class_names, labels) = class_labels(inner.iter().map(PathBuf::as_path));
+    if class_names.is_empty() && inner.iter().any(|path| path.components().nth(1).is_some()) {
         notes.push("images lie beside sub-folders with images: all are taken, without labels".to_owned());
+    } else if let (true, [first, ..]) = (around > 0 && !class_names.is_empty(), paths) {
+        notes.push(format!("the classes are the sub-folders of {}", first[..around].join("/")));
+    }
+    if let Some(deep) =
+        inner.iter().find(|path| !class_names.is_empty() && path.components().nth(2).is_some())
+    {
+        notes.push(format!("sub-folders of a class belong to it, such as {}", deep.display()));
+    }
+    for part in class_names.iter().filter(|name| Split::of_folder(name).is_some()) {
+        notes.push(format!(
+            "the folder {part} is taken as a class, because there is no other part beside it; give that folder alone to train \
+             on it"
+        ));
     }
     for (entry, label) in entries.iter_mut().zip(labels) {
         entry.label = Some(label);
@@ -117,11 +136,15 @@ struct Level {
     shared: usize,
 }
 
+/// How many folders all images share, from the outermost on.
+fn shared(paths: &[Folders]) -> usize {
+    let Some(first) = paths.first() else { return 0 };
+    let same = |at: &usize| paths.iter().all(|folders| folders.get(*at) == Some(&first[*at]));
+    (0..first.len()).take_while(same).count()
+}
+
 fn level(paths: &[Folders]) -> Option<Level> {
-    let first = paths.first()?;
-    let shared = (0..first.len())
-        .take_while(|&at| paths.iter().all(|folders| folders.get(at) == Some(&first[at])))
-        .count();
+    let shared = shared(paths);
     let names = |at: usize| -> BTreeSet<Option<&String>> { paths.iter().map(|f| f.get(at)).collect() };
     let parts = |at: usize| -> (BTreeSet<Split>, bool) {
         let found: Vec<_> = names(at).into_iter().map(|name| Split::of_folder(name?)).collect();
@@ -199,6 +222,33 @@ mod tests {
         assert_eq!((entries.len(), classes), (2, names(&["bus", "train"])));
         let (_, classes, _) = taken(&["car/test/1", "car/other/2", "bus/3"], None);
         assert_eq!(classes, names(&["bus", "car"]));
+        let (_, classes, note) = taken(&["train/cat/1", "extra/cat/2"], None);
+        assert_eq!(classes, names(&["extra", "train"]));
+        assert!(
+            note.contains("the folder train is taken as a class") && note.contains("extra/cat/2"),
+            "{note}"
+        );
+    }
+
+    #[test]
+    fn a_folder_around_everything_is_no_class() {
+        let (entries, classes, note) = taken(&["top/cat/1", "top/dog/2"], None);
+        assert_eq!(entries, [("top/cat/1".to_owned(), Some(0)), ("top/dog/2".to_owned(), Some(1))]);
+        assert_eq!(
+            (classes, note.as_str()),
+            (names(&["cat", "dog"]), "the classes are the sub-folders of top")
+        );
+        let (_, classes, note) = taken(&["a/b/cat/1", "a/b/dog/2"], None);
+        assert_eq!(
+            (classes, note.as_str()),
+            (names(&["cat", "dog"]), "the classes are the sub-folders of a/b")
+        );
+        // One class is one.
+        let (_, classes, note) = taken(&["cat/1", "cat/2"], None);
+        assert_eq!((classes, note.as_str()), (names(&["cat"]), ""));
+        let (entries, classes, note) = taken(&["top/1", "top/dog/2"], None);
+        assert_eq!((entries[0].1, classes.len()), (None, 0));
+        assert!(note.contains("without labels"), "{note}");
     }
 
     #[test]

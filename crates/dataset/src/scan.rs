@@ -1,6 +1,6 @@
 //! Listing a folder of images: which files, in which order; and the classes that their paths name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::limits::{MAX_ENCODED_IMAGE, read_file};
 /// Files with these endings are meant as images: when one cannot be read, that is reported.
 const IMAGE_ENDINGS: [&str; 13] =
     ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "avif", "heic"];
-/// Deepest nesting of folders that is followed.
+/// Deepest nesting of folders.
 const MAX_DEPTH: usize = 32;
 /// Links to one folder that are followed: twenty folders that link to each other have more ways through them than can be
 /// walked.
@@ -69,20 +69,59 @@ impl Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct Listing {
     pub(crate) entries: Vec<Entry>,
-    /// Visible files that are no images.
-    pub(crate) ignored: usize,
+    pub(crate) others: Others,
+}
+
+/// Visible files that are not taken for images: how many, and their endings.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Others {
+    pub(crate) count: usize,
+    endings: BTreeSet<String>,
+}
+
+impl Others {
+    /// Endings that are named.
+    const SHOWN: usize = 6;
+
+    pub(crate) fn add(&mut self, path: &Path) {
+        self.count += 1;
+        let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy().to_lowercase()));
+        self.endings.insert(ending.unwrap_or_else(|| "without an ending".to_owned()));
+    }
+
+    /// A sentence about them, if there are any.
+    pub(crate) fn note(&self) -> Option<String> {
+        let shown: Vec<&str> = self.endings.iter().take(Self::SHOWN).map(String::as_str).collect();
+        let more = if self.endings.len() > Self::SHOWN { ", ..." } else { "" };
+        let (count, files) = (self.count, if self.count == 1 { "file is" } else { "files are" });
+        (count > 0)
+            .then(|| format!("left out: {count} {files} not read as images ({}{more})", shown.join(", ")))
+    }
+}
+
+/// Folders that a system or a program has put beside the images.
+const FOREIGN: [&str; 3] = ["__MACOSX", "@eaDir", "lost+found"];
+
+/// Whether a file or folder is none of the user's images by its name.
+pub(crate) fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') || FOREIGN.contains(&name)
 }
 
 /// Lists the images below `root`: files that begin as one, whatever their name, and files named as one.
 /// Hidden files and folders are left out.
 pub(crate) fn scan(root: &Path) -> Result<Listing, DatasetError> {
-    let mut walk =
-        Walk { root, entries: Vec::new(), ignored: 0, open: HashSet::new(), links: HashMap::new() };
+    let mut walk = Walk {
+        root,
+        entries: Vec::new(),
+        others: Others::default(),
+        open: HashSet::new(),
+        links: HashMap::new(),
+    };
     walk.folder(root, 0)?;
-    let Walk { mut entries, ignored, .. } = walk;
+    let Walk { mut entries, others, .. } = walk;
     // Component by component: the order does not depend on how the system lists a folder.
     entries.sort_by(|a, b| a.relative.cmp(&b.relative));
-    Ok(Listing { entries, ignored })
+    Ok(Listing { entries, others })
 }
 
 /// Classes of the images of a folder by their paths below it, which are sorted: the first component of each is its
@@ -114,7 +153,7 @@ pub fn class_labels<'a>(paths: impl IntoIterator<Item = &'a Path>) -> (Vec<Strin
 struct Walk<'a> {
     root: &'a Path,
     entries: Vec<Entry>,
-    ignored: usize,
+    others: Others,
     /// Folders that are being listed, links resolved: a link back to one of them is a loop.
     open: HashSet<PathBuf>,
     /// How often a link led to a folder, by its path with links resolved.
@@ -124,12 +163,16 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn folder(&mut self, folder: &Path, depth: usize) -> Result<(), DatasetError> {
         let real = folder.canonicalize().map_err(|e| DatasetError::io(folder, "list", e))?;
-        if depth > MAX_DEPTH || !self.open.insert(real.clone()) {
+        if !self.open.insert(real.clone()) {
             return Ok(());
+        }
+        if depth > MAX_DEPTH {
+            let expected = format!("folders nested at most {MAX_DEPTH} deep");
+            return Err(DatasetError::unsuitable(&folder.display().to_string(), expected, "one more"));
         }
         for entry in fs::read_dir(folder).map_err(|e| DatasetError::io(folder, "list", e))? {
             let entry = entry.map_err(|e| DatasetError::io(folder, "list", e))?;
-            if entry.file_name().to_string_lossy().starts_with('.') {
+            if is_hidden(&entry.file_name().to_string_lossy()) {
                 continue;
             }
             let path = entry.path();
@@ -141,7 +184,7 @@ impl Walk<'_> {
             } else if named_as_image(&path) || begins_as_image(&path) {
                 self.entries.push(self.entry(path));
             } else {
-                self.ignored += 1;
+                self.others.add(&path);
             }
         }
         self.open.remove(&real);
@@ -219,10 +262,26 @@ mod tests {
         fs::create_dir(dir.path().join("empty")).unwrap();
         let listing = scan(dir.path()).unwrap();
         assert_eq!(names(&listing), ["bird/9.png", "cat/1.png", "cat/2", "cat/deep/3.png"]);
-        assert_eq!(listing.ignored, 1);
+        assert_eq!(listing.others.note().as_deref(), Some("left out: 1 file is not read as images (.txt)"));
         let taken = take("", listing.entries, None).unwrap();
         assert_eq!(taken.class_names, ["bird", "cat"]);
         assert!(taken.entries.iter().map(|e| e.label.unwrap()).eq([0, 1, 1, 1]));
+    }
+
+    #[test]
+    fn folders_of_systems_and_endless_nesting_are_no_data() {
+        let dir = folder(&["a/1.png", "@eaDir/1.png", "lost+found/2.png", "__MACOSX/a/1.png"]);
+        assert_eq!(names(&scan(dir.path()).unwrap()), ["a/1.png"]);
+        let dir = folder(&[PathBuf::from("d/".repeat(MAX_DEPTH + 1)).join("1.png")]);
+        assert!(scan(dir.path()).unwrap_err().to_string().contains("nested at most 32 deep"));
+        let mut others = Others::default();
+        (0..9).for_each(|n| others.add(Path::new(&format!("x.e{n}"))));
+        others.add(Path::new("README"));
+        assert!(
+            others.note().unwrap().ends_with("(.e0, .e1, .e2, .e3, .e4, .e5, ...)"),
+            "{:?}",
+            others.note()
+        );
     }
 
     #[test]

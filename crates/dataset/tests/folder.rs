@@ -300,6 +300,7 @@ fn an_archive_is_read_as_the_folder_it_holds() {
         std::io::Write::write_all(&mut zip, &fs::read(root.join(name)).unwrap()).unwrap();
     }
     zip.start_file("notes.txt", FileOptions::default()).unwrap();
+    fs::write(root.join("notes.txt"), "").unwrap();
     zip.finish().unwrap();
     for part in ["", ":train", ":val"] {
         let [packed, plain] = [&path, &root].map(|path| {

@@ -3,6 +3,8 @@
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 
 /// Links followed before they count as a circle, as on Linux.
 const MOST_LINKS: usize = 40;
@@ -69,6 +71,47 @@ pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
             return io::stderr().as_fd().try_clone_to_owned().map(File::from);
         }
     }
+    if is_pipe(path) {
+        return open_pipe(path);
+    }
+    OpenOptions::new().append(true).open(path)
+}
+
+/// How long a pipe may be without a reader: opening it would wait for ever, and not hear a signal.
+#[cfg(unix)]
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens a named pipe once a process reads it.
+#[cfg(unix)]
+fn open_pipe(path: &Path) -> io::Result<File> {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    use std::os::unix::fs::OpenOptionsExt;
+    let begun = Instant::now();
+    loop {
+        let opened = OpenOptions::new().write(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
+        match opened {
+            Ok(file) => {
+                // Writing may wait: the reader is there.
+                fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+                return Ok(file);
+            }
+            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+                return Err(error);
+            }
+            Err(_) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+            Err(error) => {
+                let text = format!(
+                    "expected a process that reads this pipe, found none in {} s",
+                    PATIENCE.as_secs()
+                );
+                return Err(io::Error::new(error.kind(), text));
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn open_pipe(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).open(path)
 }
 

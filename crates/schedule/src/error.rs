@@ -40,7 +40,7 @@ pub enum ScheduleError {
     },
     /// alpha_bar no longer falls, or underflows to 0, in 64-bit floating point.
     #[error(
-        "alpha_bar must fall at every step and stay above 0: at t = {t} it goes from {previous} to {alpha_bar}; \
+        "alpha_bar must fall at every step and stay above 0: at t = {t} it goes from {previous:e} to {alpha_bar:e}; \
          use larger betas if it stands still, smaller betas or fewer steps if it reaches 0"
     )]
     Degenerate {

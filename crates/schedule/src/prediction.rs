@@ -70,12 +70,19 @@ impl Prediction {
     /// [`ScheduleError::Timestep`].
     pub fn eps_weights(self, schedule: &Schedule, t: usize) -> Result<(f64, f64), ScheduleError> {
         let (signal, noise) = levels(schedule, t)?;
-        Ok(match self {
+        Ok(self.eps_weights_at(&Level { t: t as f64, alpha: signal, sigma: noise }))
+    }
+
+    /// The weights of `x_t` and of the output in `eps` at a noise level, which may lie between steps; not finite for x_0 at
+    /// a level without noise, which no step of a schedule has.
+    #[must_use]
+    pub fn eps_weights_at(self, level: &Level) -> (f64, f64) {
+        let Level { alpha, sigma, .. } = *level;
+        match self {
             Self::Eps => (0.0, 1.0),
-            // beta_0 > 0, so there is noise at every t.
-            Self::X0 => (1.0 / noise, -signal / noise),
-            Self::V => (noise, signal),
-        })
+            Self::X0 => (1.0 / sigma, -alpha / sigma),
+            Self::V => (sigma, alpha),
+        }
     }
 }
 

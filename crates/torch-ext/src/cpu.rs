@@ -59,7 +59,21 @@ pub fn cpu_isa_limit() -> Result<Option<CpuIsa>, TorchExtError> {
 #[must_use]
 pub fn cpu_has_bf16() -> bool {
     let features = cpu_features();
-    ["amx_bf16", "avx512_bf16", "bf16"].iter().any(|&name| features.contains(&name))
+    bf16_obstacle().is_none()
+        && ["amx_bf16", "avx512_bf16", "bf16"].iter().any(|&name| features.contains(&name))
+}
+
+/// What keeps libtorch from computing in bf16 on this CPU, whatever the processor has: some of its kernels ask the processor
+/// what it has, and fail where others were told not to use it.
+#[must_use]
+pub fn bf16_obstacle() -> Option<&'static str> {
+    let limit = std::env::var("ATEN_CPU_CAPABILITY").unwrap_or_default();
+    let wide = std::env::consts::ARCH == "x86_64" && detect().contains(&"avx512f");
+    if wide && ["default", "avx2"].contains(&limit.as_str()) {
+        return Some("ATEN_CPU_CAPABILITY keeps libtorch from using AVX-512");
+    }
+    let unknown = cfg!(target_os = "linux") && !std::path::Path::new("/proc/cpuinfo").exists();
+    unknown.then_some("without /proc libtorch does not find out what the processor has")
 }
 
 /// The vector and matrix extensions found, of those libtorch's kernels are written for and [`cpu_isa_limit`] allows.

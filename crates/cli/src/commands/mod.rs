@@ -7,6 +7,7 @@ pub(crate) mod edit;
 pub(crate) mod figures;
 pub(crate) mod flags;
 pub(crate) mod inspect;
+mod noise_file;
 pub(crate) mod predict;
 mod results;
 pub(crate) mod sample;

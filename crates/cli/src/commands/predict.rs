@@ -8,6 +8,7 @@ use serde_json::json;
 use tch::Tensor;
 use unet::UNetError;
 
+use crate::commands::noise_file;
 use crate::failure::usage;
 use crate::flags::{Global, ModelArgs};
 use crate::model::Loaded;
@@ -39,7 +40,7 @@ impl Predict {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         output::try_file("--out", &self.out)?;
         let read = |path: &Path, flag: &str| dataset::read_npy(path).with_context(|| format!("--{flag}"));
-        let x = read(&self.x, "x")?.into_f32();
+        let x = noise_file::floats(&format!("--x {}", self.x.display()), read(&self.x, "x")?)?;
         let t = read(&self.t, "t")?.into_f64();
         let loaded = Loaded::open(&self.model, global)?;
         let steps = loaded.schedule.steps();
@@ -50,25 +51,33 @@ impl Predict {
                 steps - 1
             )));
         }
-        if let Some(between) = t.iter().find(|t| t.fract() != 0.0 && !loaded.eps_tables.is_identity()) {
-            let prediction = loaded.config.train.prediction;
-            return Err(usage(anyhow!(
-                "--t: holds {between}, expected whole numbers: this network predicts {prediction}"
-            )));
-        }
-        let (x, t): (Tensor, Tensor) = (tensor_io::from_array(&x.view())?, tensor_io::from_array(&t.view())?);
+        let weights = eps_weights(&loaded, t.iter().copied())?;
+        let t = tensor_io::from_array(&t.view())?;
         let labels = self.class.as_ref().map(|path| read_labels(path, &loaded, &t)).transpose()?;
         let _no_grad = tch::no_grad_guard();
         let pass = unet::Pass::eval().with_kind(loaded.precision.kind());
         let output = loaded.net.forward(&x, &t, labels.as_ref(), &pass);
         let output = output.map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
-        let (x, t) = (x.to_device(loaded.device), t.to_device(loaded.device).to_kind(tch::Kind::Int64));
-        let eps = loaded.eps_tables.eps(&x, &t, output)?;
+        let [of_x, of_output] = weights.map(|weights| weights.to_device(loaded.device));
+        let eps = of_x * x.to_device(loaded.device) + of_output * output;
         dataset::write_npy(&self.out, &tensor_io::to_array(&eps)?).context("--out")?;
         output::finish(global, &json!({ "out": self.out, "shape": eps.size() }), || {
             format!("{:?} written to {}", eps.size(), self.out.display())
         })
     }
+}
+
+/// The weights of `x_t` and of the network's output in eps, `[n, 1, 1, 1]` each, f32, at the time of each image.
+fn eps_weights(loaded: &Loaded, times: impl Iterator<Item = f64>) -> anyhow::Result<[Tensor; 2]> {
+    let mut weights = [Vec::new(), Vec::new()];
+    for t in times {
+        let level = loaded.schedule.level_at(t).map_err(|e| usage(anyhow!("--t: {e}")))?;
+        let (of_x, of_output) = loaded.prediction().eps_weights_at(&level);
+        weights[0].push(of_x as f32);
+        weights[1].push(of_output as f32);
+    }
+    let tensor = |values: &Vec<f32>| tensor_io::from_slice(values, &[values.len() as i64, 1, 1, 1]);
+    Ok([tensor(&weights[0])?, tensor(&weights[1])?])
 }
 
 /// The label of each image, one for each t.

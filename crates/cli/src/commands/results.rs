@@ -123,7 +123,7 @@ impl<'a> Results<'a> {
         if let Some(growing) = self.growing {
             let path = self.folder.join(ARCHIVE);
             if !self.conditioning.classes().is_empty() {
-                let labels = self.conditioning.labels(self.first..self.first + self.count);
+                let labels = self.conditioning.drawn_labels(self.first..self.first + self.count);
                 arrays.insert(0, ("labels", AnyArray::from(Array1::from(labels))));
             }
             growing.into_npz(&path, &arrays).with_context(|| {

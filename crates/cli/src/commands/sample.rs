@@ -3,21 +3,19 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
-use tch::{Kind, Tensor};
 
+use crate::commands::noise_file;
 use crate::commands::results::{self, Results};
 use crate::commands::sampling::{LongSampling, NoiseArgs};
 use crate::commands::watching::{Trajectory, WatchingArgs};
-use crate::failure::{bail_usage, usage};
+use crate::failure::bail_usage;
 use crate::flags::{Global, ModelArgs};
 use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
 use crate::output::{self, Form};
-use crate::paths;
-use crate::paths::{InputPath, OutputFolder};
+use crate::paths::{self, InputPath, OutputFolder};
 use crate::sampler_flags::SamplerArgs;
 use crate::signals::Signals;
 
@@ -29,7 +27,7 @@ use crate::signals::Signals;
   ddpm sample --run runs/mine --sampler ddim --steps 50 --seed 7 --save grid,png,npz --out out/
   ddpm sample --sampler ddim --steps 50 --trajectory 24 --preview out/now.png --out out/
 
-In samples.npz: images, u8 [n, h, w, c], and labels, i64 [n], where there are classes. With --trajectory
+In samples.npz: images, u8 [n, h, w, c], and labels, i64 [n], -1 for none, where there are classes. With --trajectory
 also the first images (up to 16) at its K moments, as the network sees them: x_t and x_0, f32
 [K, m, c, h, w], and t, f64 [K], which is -1 for the samples.")]
 pub(crate) struct Sample {
@@ -80,8 +78,14 @@ impl Sample {
         let loaded = Loaded::open(&self.model, global)?;
         let sampler = self.sampler.build(&loaded)?;
         let conditioning = self.guidance.conditioning(&loaded)?;
-        let init = self.init_noise.as_ref().map(|path| read_noise(path, &loaded)).transpose()?;
+        let init = self.init_noise.as_ref();
+        if init.is_some() && !sampler.is_stochastic() {
+            self.noise
+                .refuse_seed("--init-noise is where the images start, and this sampler adds no noise")?;
+        }
+        let init = init.map(|path| noise_file::read("--init-noise", path, &loaded)).transpose()?;
         let count = init.as_ref().map_or(self.count, |x| x.size()[0] as usize);
+        conditioning.check_count(count);
 
         let mut watching = self.watching.build(&loaded, sampler.steps(), count)?;
 
@@ -125,23 +129,4 @@ impl Sample {
         });
         sampling.end(done, told)
     }
-}
-
-/// x_T from a file, checked against the network.
-fn read_noise(path: &std::path::Path, loaded: &Loaded) -> anyhow::Result<Tensor> {
-    let name = || format!("--init-noise {}", path.display());
-    let array = dataset::read_npy(path).context("--init-noise")?.into_f32();
-    let want = loaded.shape(0);
-    let shape = array.shape().to_vec();
-    let fits =
-        shape.len() == 4 && shape[0] > 0 && shape[1..].iter().zip(&want[1..]).all(|(a, b)| *a as i64 == *b);
-    if !fits {
-        let [_, c, h, w] = want;
-        return Err(usage(anyhow!("{}: has shape {shape:?}, expected [n, {c}, {h}, {w}]", name())));
-    }
-    let x = tensor_io::from_array(&array.view())?;
-    if i64::try_from(x.isfinite().all())? == 0 {
-        bail_usage!("{}: holds NaN or infinite numbers", name());
-    }
-    Ok(x.to_kind(Kind::Float))
 }

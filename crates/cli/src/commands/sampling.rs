@@ -24,15 +24,33 @@ use crate::{output, progress};
 /// What and how many, for every command that draws images.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct NoiseArgs {
-    /// Same seed, same images
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) seed: u64,
+    /// Same seed, same images [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Images computed at once; changes the speed and the memory, not the images
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) batch: usize,
 }
 
 impl NoiseArgs {
+    /// As by the flags.
+    pub(crate) fn new(seed: u64, batch: usize) -> Self {
+        Self { seed: Some(seed), batch }
+    }
+
+    /// The seed of all draws.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed.unwrap_or(0)
+    }
+
+    /// Refuses a seed where nothing is drawn.
+    pub(crate) fn refuse_seed(&self, why: &str) -> anyhow::Result<()> {
+        match self.seed {
+            Some(seed) => bail_usage!("--seed {seed}: has no effect: {why}; leave it out"),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn validate(&self) -> anyhow::Result<()> {
         if !(1..=65_536).contains(&self.batch) {
             bail_usage!("--batch {}: expected 1 to 65536", self.batch);
@@ -88,7 +106,7 @@ pub(crate) fn in_batches(
     let mut parts = Vec::new();
     for first in (0..count).step_by(noise.batch) {
         let range = first..(first + noise.batch).min(count);
-        let source = Noise { seed: noise.seed, first_index: first as u64 };
+        let source = Noise { seed: noise.seed(), first_index: first as u64 };
         parts.push(output::to_pixels(&draw(range, &source, &bar)?, &loaded.images)?);
     }
     bar.finish_and_clear();
@@ -140,7 +158,7 @@ impl LongSampling<'_> {
         let end = self.first + self.count;
         for first in (self.first..end).step_by(self.noise.batch) {
             let range = first..(first + self.noise.batch).min(end);
-            let source = Noise { seed: self.noise.seed, first_index: first as u64 };
+            let source = Noise { seed: self.noise.seed(), first_index: first as u64 };
             match draw(range, &source, &progress) {
                 Err(_) if self.is_stopped() => break,
                 drawn => results.add(output::to_pixels(&drawn?, &self.loaded.images)?)?,

@@ -1,20 +1,16 @@
 //! `ddpm edit decode`: images of encoded noise.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Context;
 use clap::Args;
 use sampler::End;
 use serde_json::json;
-use tch::{Kind, Tensor};
 
 use crate::commands::edit::latent;
 use crate::commands::edit::setup::Common;
-use crate::failure::bail_usage;
+use crate::commands::noise_file;
 use crate::flags::Global;
-use crate::model::Loaded;
 use crate::paths::InputPath;
 use crate::{output, paths};
 
@@ -35,10 +31,11 @@ pub(crate) struct Decode {
 
 impl Decode {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        self.common.noise.refuse_seed("decoding draws nothing")?;
         let setup = self.common.open("decode", global)?;
         let loaded = &setup.loaded;
         let decoder = latent::decoder(&setup, End::FirstStep)?;
-        let x_t = read(&self.latent, loaded)?;
+        let x_t = noise_file::read("--latent", &self.latent, loaded)?;
         let (count, begun) = (x_t.size()[0] as usize, Instant::now());
         let (mut results, sampling) = (setup.results(), setup.sampling(count, decoder.steps()));
         sampling.run(&mut results, |range, _, progress| {
@@ -56,21 +53,4 @@ impl Decode {
         });
         sampling.end(done, told)
     }
-}
-
-/// Latents from a file, checked against the network.
-fn read(path: &Path, loaded: &Loaded) -> anyhow::Result<Tensor> {
-    let array = dataset::read_npy(path).context("--latent")?.into_f32();
-    let ([_, c, h, w], shape) = (loaded.shape(0), array.shape());
-    if shape.len() != 4 || shape[0] == 0 || ![c, h, w].iter().zip(&shape[1..]).all(|(a, b)| *a == *b as i64) {
-        bail_usage!(
-            "--latent {}: has shape {shape:?}, expected [n, {c}, {h}, {w}], that of this network",
-            path.display()
-        );
-    }
-    let x_t = tensor_io::from_array(&array.view())?;
-    if i64::try_from(x_t.isfinite().all())? == 0 {
-        bail_usage!("--latent {}: holds NaN or infinite numbers", path.display());
-    }
-    Ok(x_t.to_kind(Kind::Float))
 }

@@ -40,6 +40,9 @@ pub(crate) struct Encode {
 
 impl Encode {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        if !self.diffuse {
+            self.common.noise.refuse_seed("only --diffuse draws something here")?;
+        }
         let setup = self.common.open("encode", global)?;
         setup.one_class()?;
         let loaded = &setup.loaded;

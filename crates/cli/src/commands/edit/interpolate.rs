@@ -66,6 +66,9 @@ impl Interpolate {
         if self.mode == Mode::Ddim && !self.t_start.is_empty() {
             bail_usage!("--t-start belongs to --mode noise; --mode ddim goes all the way to noise");
         }
+        if self.mode == Mode::Noise {
+            self.common.refuse_timesteps()?;
+        }
         let setup = self.common.open("interpolate", global)?;
         setup.one_class()?;
         let (loaded, size) = (&setup.loaded, frame::size(&setup.loaded));
@@ -122,7 +125,7 @@ impl Interpolate {
     ) -> anyhow::Result<Array4<u8>> {
         let shares = shares(self.count);
         // The noise of image 0 for all of them, whatever batch they are in.
-        let noise = Noise { seed: setup.noise.seed, first_index: 0 };
+        let noise = Noise { seed: setup.noise.seed(), first_index: 0 };
         let (loaded, global, steps) = (&setup.loaded, setup.global, sampler.steps());
         in_batches(loaded, setup.noise, self.count, steps, global, |range, _, bar| {
             let mut on_step = |step: &Step<'_>| {

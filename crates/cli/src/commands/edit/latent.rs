@@ -40,7 +40,7 @@ impl Codec {
 
     /// `x_0` `[1, c, h, w]` with the noise of t = 0 in, that of some image of the seed.
     pub(crate) fn diffuse(&self, setup: &Setup<'_>, x_0: &Tensor, index: u64) -> anyhow::Result<Tensor> {
-        let noise = Noise { seed: setup.noise.seed, first_index: index };
+        let noise = Noise { seed: setup.noise.seed(), first_index: index };
         Ok(self.encoder.diffuse(x_0, &noise)?)
     }
 

@@ -54,6 +54,16 @@ pub(crate) struct Setup<'a> {
 }
 
 impl Common {
+    /// Refuses times of the user's where --t-start says from which the image is denoised.
+    pub(crate) fn refuse_timesteps(&self) -> anyhow::Result<()> {
+        if !self.sampler.timesteps.is_empty() {
+            bail_usage!(
+                "--timesteps: the steps begin at --t-start here; choose them by --steps and --spacing"
+            );
+        }
+        Ok(())
+    }
+
     /// Checks the flags, then loads the network. `verb` names the folder of results.
     pub(crate) fn open<'a>(&'a self, verb: &str, global: &'a Global) -> anyhow::Result<Setup<'a>> {
         let forms = self.save.iter().map(|name| name.parse()).collect::<anyhow::Result<Vec<Form>>>()?;

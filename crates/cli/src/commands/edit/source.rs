@@ -17,7 +17,7 @@ use crate::run_data;
 /// Where the image is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ImageArgs {
-    /// The image: PNG, JPEG, WebP or BMP
+    /// The image: PNG, JPEG, WebP or BMP; what is transparent becomes white
     #[arg(long, value_name = "FILE", required_unless_present = "index")]
     image: Option<InputPath>,
     /// Take this image of the training data instead, counted from 0
@@ -50,8 +50,13 @@ impl Source<'_> {
     pub(crate) fn read(&self, loaded: &Loaded) -> anyhow::Result<Array3<u8>> {
         let (image_flag, index_flag) = self.flags;
         if let Some(path) = self.file {
-            let image = dataset::read_image(path, None, Some(loaded.images.channels), Fit::Crop);
-            return image.context(image_flag);
+            let channels = loaded.images.channels;
+            if channels == 1
+                && dataset::read_image(path, None, None, Fit::Crop).context(image_flag)?.dim().2 == 3
+            {
+                warn!("{} is in colour: made grey, as the images of this network are", path.display());
+            }
+            return dataset::read_image(path, None, Some(channels), Fit::Crop).context(image_flag);
         }
         let index = self.index.unwrap_or(0);
         let data = run_data::locate(&loaded.config, self.data).context(index_flag)?;
@@ -75,7 +80,10 @@ impl Source<'_> {
         }
         if let Some(path) = self.file {
             let cut = if from_height * width == from_width * height { "" } else { "cut to its middle and " };
-            warn!("{} is {from_height}x{from_width}: {cut}resized to {height}x{width}", path.display());
+            warn!(
+                "{} is {from_width}x{from_height} pixels: {cut}resized to {width}x{height}",
+                path.display()
+            );
         }
         dataset::resize(image.view(), height, width).context(self.flags.0)
     }

@@ -35,7 +35,9 @@ pub(crate) struct Vary {
 impl Vary {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         check_count(self.count, 1..=65_536)?;
+        self.common.refuse_timesteps()?;
         let setup = self.common.open("vary", global)?;
+        setup.conditioning.check_count(self.count);
         let loaded = &setup.loaded;
         let samplers: Vec<Sampler> = self
             .t_start

@@ -70,7 +70,7 @@ fn draw(loaded: &Loaded, plan: &Plan, seed: u64, global: &Global) -> anyhow::Res
         ..SamplerConfig::new("dpmpp-2m".parse()?)
     };
     let sampler = Sampler::new(&loaded.schedule, &config)?;
-    let (count, noise) = (classes * GUIDED, NoiseArgs { seed, batch: BATCH });
+    let (count, noise) = (classes * GUIDED, NoiseArgs::new(seed, BATCH));
     let drawn = GUIDANCE_SCALES
         .iter()
         .map(|&scale| {

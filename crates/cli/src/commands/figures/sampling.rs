@@ -55,14 +55,7 @@ impl<'a> Sampling<'a> {
         global: &'a Global,
     ) -> Self {
         let long_count = plan.long_count(|figure| wanted.contains(&figure));
-        Self {
-            loaded,
-            plan,
-            noise: NoiseArgs { seed, batch: BATCH },
-            global,
-            long_count,
-            long: OnceCell::new(),
-        }
+        Self { loaded, plan, noise: NoiseArgs::new(seed, BATCH), global, long_count, long: OnceCell::new() }
     }
 
     /// Figure 7: a grid of samples.
@@ -162,7 +155,7 @@ impl<'a> Sampling<'a> {
 
     /// The noise of the first images.
     pub(super) fn first_noise(&self) -> Noise {
-        Noise { seed: self.noise.seed, first_index: 0 }
+        Noise { seed: self.noise.seed(), first_index: 0 }
     }
 
     fn run_long_chain(&self) -> anyhow::Result<LongChain> {

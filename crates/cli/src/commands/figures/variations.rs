@@ -34,7 +34,7 @@ pub(super) fn variations(
     let method = Method::Ddpm { variance: Variance::FixedSmall };
     let prediction = loaded.prediction();
     let config = SamplerConfig { steps: Some(plan.steps), prediction, ..SamplerConfig::new(method) };
-    let noise = NoiseArgs { seed, batch: count };
+    let noise = NoiseArgs::new(seed, count);
     let (mut starts, mut columns) = (Vec::new(), Vec::new());
     for t in times::at_shares(timesteps, &SHARES) {
         // The chain that starts at t has t + 1 of the T steps.

@@ -1,12 +1,12 @@
 //! `ddpm inspect model`: parameters and sizes of a network.
 
+use ::config::{Parameter, UNetConfig};
 use clap::{ArgGroup, Args};
 use serde_json::json;
-use unet::{UNet, UNetConfig};
 
 use crate::commands::inspect::network;
 use crate::commands::inspect::table::{Table, bytes, grouped};
-use crate::failure::bail_usage;
+use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::output;
 use crate::paths::{DataSource, InputPath};
@@ -47,13 +47,13 @@ pub(crate) struct InspectModel {
 impl InspectModel {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let (model, steps) = self.find()?;
-        let net = network::build(&model, steps)?;
-        let shapes: Vec<(String, Vec<i64>)> =
-            net.params().iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
+        // Not built: a configuration may ask for more than any machine has.
+        model.validate().map_err(usage)?;
+        let shapes = model.parameters();
         let blocks = by_block(&shapes);
-        let count = net.param_count();
+        let count = total(&shapes);
         let mut summary = json!({
-            "params": count, "tensors": shapes.len(), "weights_bytes": count * FLOAT,
+            "params": count, "tensors": shapes.len(), "weights_bytes": count.saturating_mul(FLOAT),
             "training_bytes": training_bytes(count), "timesteps": steps, "config": model,
             "blocks": blocks.iter().map(|b| json!({
                 "name": b.name, "params": b.params, "tensors": b.tensors, "shapes": b.shapes,
@@ -65,7 +65,7 @@ impl InspectModel {
         }
         output::answer(global, &summary, || {
             let parameters = if self.all { every_parameter(&shapes) } else { block_table(&blocks, count) };
-            format!("{}\n\n{parameters}", facts(&net, steps))
+            format!("{}\n\n{parameters}", facts(&model, &shapes, steps))
         })
     }
 
@@ -83,12 +83,11 @@ impl InspectModel {
 
 /// Weights, their gradients, two moments of Adam, and the average: all f32.
 fn training_bytes(params: usize) -> usize {
-    5 * params * FLOAT
+    params.saturating_mul(5 * FLOAT)
 }
 
-fn facts(net: &UNet, steps: usize) -> Table {
-    let config = net.config();
-    let count = net.param_count();
+fn facts(config: &UNetConfig, shapes: &[Parameter], steps: usize) -> Table {
+    let count = total(shapes);
     let size = config.image_size;
     let levels: Vec<String> = (0..config.channel_mults.len())
         .map(|level| {
@@ -98,14 +97,14 @@ fn facts(net: &UNet, steps: usize) -> Table {
         .collect();
     let factor = config.downsampling_factor();
     Table::facts([
-        ("parameters", format!("{}, in {} tensors", grouped(count), net.params().len())),
+        ("parameters", format!("{}, in {} tensors", grouped(count), shapes.len())),
         (
             "images",
             format!("{}x{}; height and width multiples of {factor}", square(size), config.in_channels),
         ),
         ("levels", levels.join(", ")),
         ("time", format!("{} channels, T = {steps}", config.time_width())),
-        ("weights", format!("{} in f32", bytes((count * FLOAT) as u64))),
+        ("weights", format!("{} in f32", bytes(count.saturating_mul(FLOAT) as u64))),
         (
             "training",
             format!(
@@ -118,6 +117,11 @@ fn facts(net: &UNet, steps: usize) -> Table {
 
 fn square(size: usize) -> String {
     format!("{size}x{size}")
+}
+
+/// Numbers of all parameters.
+fn total(shapes: &[Parameter]) -> usize {
+    shapes.iter().map(|(_, shape)| numbers(shape)).fold(0, usize::saturating_add)
 }
 
 /// The parameters of one block of the network.
@@ -142,7 +146,7 @@ fn block_name(parameter: &str) -> String {
     parts[..take.min(parts.len())].join(".")
 }
 
-fn by_block(shapes: &[(String, Vec<i64>)]) -> Vec<Block> {
+fn by_block(shapes: &[Parameter]) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for (name, shape) in shapes {
         let block = block_name(name);
@@ -154,7 +158,7 @@ fn by_block(shapes: &[(String, Vec<i64>)]) -> Vec<Block> {
             }
         };
         let entry = &mut blocks[at];
-        entry.params += numbers(shape);
+        entry.params = entry.params.saturating_add(numbers(shape));
         entry.tensors += 1;
         let text = shape_text(shape);
         if shape.len() > 1 && !entry.shapes.contains(&text) {
@@ -164,13 +168,13 @@ fn by_block(shapes: &[(String, Vec<i64>)]) -> Vec<Block> {
     blocks
 }
 
-fn numbers(shape: &[i64]) -> usize {
-    shape.iter().product::<i64>() as usize
+fn numbers(shape: &[usize]) -> usize {
+    shape.iter().copied().fold(1, usize::saturating_mul)
 }
 
 /// `128x64x3x3`.
-fn shape_text(shape: &[i64]) -> String {
-    shape.iter().map(i64::to_string).collect::<Vec<_>>().join("x")
+fn shape_text(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }
 
 fn block_table(blocks: &[Block], count: usize) -> String {
@@ -183,7 +187,7 @@ fn block_table(blocks: &[Block], count: usize) -> String {
     table.to_string()
 }
 
-fn every_parameter(shapes: &[(String, Vec<i64>)]) -> String {
+fn every_parameter(shapes: &[Parameter]) -> String {
     let mut table = Table::new(&["parameter", ">shape", ">numbers"]);
     for (name, shape) in shapes {
         table.row([name.clone(), shape_text(shape), grouped(numbers(shape))]);
@@ -225,19 +229,20 @@ mod tests {
     #[test]
     fn blocks_hold_every_parameter_once() {
         let config = UNetConfig::preset("tiny-16").unwrap();
-        let net = network::build(&config, 1000).unwrap();
-        let shapes: Vec<_> =
-            net.params().iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
+        let net = unet::UNet::new(&config, 1000, tch::Device::Cpu, 0).unwrap();
+        let shapes = config.parameters();
         let blocks = by_block(&shapes);
         assert_eq!(blocks.iter().map(|block| block.params).sum::<usize>(), net.param_count());
         assert_eq!(blocks.iter().map(|block| block.tensors).sum::<usize>(), net.params().len());
-        let text = block_table(&blocks, net.param_count());
+        let text = block_table(&blocks, total(&shapes));
         assert!(
             text.contains("up_blocks.1.resnets.1") && text.lines().last().unwrap().starts_with("total"),
             "{text}"
         );
         assert!(
-            facts(&net, 1000).to_string().contains("16 channels at 16x16, 32 channels at 8x8 with attention")
+            facts(&config, &shapes, 1000)
+                .to_string()
+                .contains("16 channels at 16x16, 32 channels at 8x8 with attention")
         );
     }
 }

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use tch::Device;
 use toml::{Table, Value};
-use unet::{UNet, UNetConfig};
+use unet::UNetConfig;
 
 use crate::config::{self, Config, Layers, PRESETS, UserFile, nearest, parse_set, preset_table};
 use crate::failure::usage;
@@ -111,11 +110,6 @@ pub(in crate::commands) fn folder_config(folder: &Path) -> anyhow::Result<Config
         )));
     }
     Ok(config::read_run(&path)?)
-}
-
-/// The network on the CPU.
-pub(in crate::commands) fn build(model: &UNetConfig, steps: usize) -> anyhow::Result<UNet> {
-    UNet::new(model, steps, Device::Cpu, 0).map_err(usage)
 }
 
 #[cfg(test)]

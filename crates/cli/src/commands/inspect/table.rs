@@ -45,9 +45,16 @@ impl Table {
     }
 }
 
+/// Characters of a cell: what is longer is not read, and Rust pads to at most 65,535.
+const MAX_CELL: usize = 1000;
+
 /// A cell is on one line, whatever is in it.
 fn cell(text: impl Into<String>) -> String {
-    let text = text.into();
+    let mut text = text.into();
+    if let Some((end, _)) = text.char_indices().nth(MAX_CELL) {
+        text.truncate(end);
+        text.push_str(" ...");
+    }
     match files::printable_line(&text) {
         Cow::Borrowed(_) => text,
         Cow::Owned(escaped) => escaped,

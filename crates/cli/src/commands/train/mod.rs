@@ -105,10 +105,19 @@ impl Train {
         let precision = Precision::settle(&plan.config.precision, device)?;
         precision.name().clone_into(&mut plan.config.precision);
         if self.dump_config {
-            output::print(config::to_toml(&plan.config)?.trim_end())?;
+            let text = match global.json {
+                true => serde_json::to_string(&plan.config)?,
+                false => config::to_toml(&plan.config)?,
+            };
+            output::print(text.trim_end())?;
             return Ok(ExitCode::SUCCESS);
         }
         output::try_folder("--run", &plan.run, &[])?;
+        for within in ["checkpoints", "samples"].map(|name| plan.run.join(name)) {
+            if within.exists() {
+                output::try_folder("--run", &within, &[])?;
+            }
+        }
         let folder = RunFolder::open(&plan.run)?;
         if self.batch == Some(BatchSize::Auto) {
             plan.config.train.micro_batch = match self.found_before(&folder, &plan.config)? {
@@ -244,6 +253,12 @@ impl Plan {
         signals.hold();
         let first = trainer.steps_done();
         self.dataset.notes().iter().for_each(|note| info!("--data: {note}"));
+        if config.train.warmup_steps >= config.train.steps {
+            warn!(
+                "train.warmup_steps = {}, and the run has {} steps: the learning rate never reaches {}",
+                config.train.warmup_steps, config.train.steps, config.train.lr
+            );
+        }
         if config.train.flip {
             info!(
                 "half of the images are mirrored left to right (train.flip = true); --set train.flip=false for letters, \

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::bail;
 use tracing::{info, warn};
 use trainer::{Checkpoint, learning_rate};
 
 use crate::commands::train::{Plan, Train};
 use crate::config::{self, Config, ConfigError};
-use crate::failure::bail_usage;
+use crate::failure::{bail_usage, wrong_data};
 use crate::model::RUNS;
 use crate::run_data;
 
@@ -85,7 +84,7 @@ impl Train {
         let shape = images.map(|images| (images.height, images.width, images.channels)).unwrap_or_default();
         let (height, width, channels) = dataset.shape();
         if shape != (height, width, channels) {
-            bail!(
+            return Err(wrong_data(format!(
                 "--data {source}: expected images of {}x{}x{} (height, width, channels), as the configuration of the run in {} \
                  says, found {height}x{width}x{channels}; pass --data with the place of the same images, or start a new run \
                  with another --run",
@@ -93,12 +92,12 @@ impl Train {
                 shape.1,
                 shape.2,
                 run.display()
-            );
+            )));
         }
         let known = images.map(|images| images.sha256.as_str()).unwrap_or_default();
         let found = dataset.fingerprint()?;
         if known != found {
-            bail!(
+            return Err(wrong_data(format!(
                 "--data {source}: these are not the images that the run in {} was started with ({} images with SHA-256 {}, here \
                  {} with {}); pass --data with the place of the same images, or start a new run with another --run",
                 run.display(),
@@ -106,7 +105,7 @@ impl Train {
                 short(known),
                 dataset.len(),
                 short(&found)
-            );
+            )));
         }
         if moved {
             info!("the images of this run are now {source}");
