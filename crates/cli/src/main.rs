@@ -29,11 +29,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     signals::survive_large_files();
-    // MKL ends the program without one, in the middle of the work.
-    if std::env::current_dir().is_err() {
-        let told = anyhow::anyhow!("the current folder is gone: change to one that is there");
-        return failure::guard(false, || Err(failure::usage(told)));
-    }
     let cli = match args::parse() {
         Ok(cli) => cli,
         Err(told) => return failure::guard(false, || told),
