@@ -57,7 +57,7 @@ fn an_image_of_ones_own_is_brought_to_the_size_of_the_network() -> anyhow::Resul
     place.write("mine.jpg", data::colour_file(1, (40, 24), ImageFormat::Jpeg)?)?;
     let line = "edit vary --run run --image mine.jpg --t-start 5 --count 1 --save png --out mine";
     let output = place.ddpm(line)?.ok();
-    ensure!(output.stderr.contains("24x40") && output.stderr.contains("resized"), "{}", output.stderr);
+    ensure!(output.stderr.contains("40x24") && output.stderr.contains("resized"), "{}", output.stderr);
     let variation = image::load_from_memory(&place.read("mine/t-0005/00000.png")?)?;
     ensure!((variation.width(), variation.height()) == (16, 16));
     Ok(())

@@ -1,6 +1,6 @@
 //! The numbers of a training run.
 
-use schedule::Prediction;
+use schedule::{LossWeight, Prediction};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
@@ -46,6 +46,9 @@ pub struct TrainConfig {
     /// guess where nothing is left of the image.
     #[serde(with = "by_name")]
     pub prediction: Prediction,
+    /// How much the loss of a noise level counts: `simple` (the paper), `min-snr` or `p2`.
+    #[serde(default, with = "by_name")]
+    pub loss_weight: LossWeight,
     /// How the timesteps of a batch are drawn.
     pub time_sampling: TimeSampling,
     /// Mirror half of the images left to right. Not for letters, digits and whatever else has a left and a right. A preset
@@ -191,6 +194,7 @@ mod tests {
             ema_decay: 0.9,
             ema_warmup: true,
             prediction: Prediction::Eps,
+            loss_weight: LossWeight::Simple,
             time_sampling: TimeSampling::Uniform,
             flip: false,
             label_dropout: 0.0,

@@ -15,7 +15,8 @@ fn a_run_of_0_1_0_loads() {
     // Keys that came later have the value that was the only one then.
     let later = to_toml(&config).unwrap();
     let later = later.replace("on_nan = \"stop\"\n", "").replace("micro_batch = 0\n", "");
-    let later = later.replace("checkpoint_activations = false\n", "");
+    let later =
+        later.replace("checkpoint_activations = false\n", "").replace("loss_weight = \"simple\"\n", "");
     assert_eq!(later, TINY_16);
 }
 

@@ -72,6 +72,7 @@ const KEYS: &[&str] = &[
     "train.ema_decay",
     "train.ema_warmup",
     "train.prediction",
+    "train.loss_weight",
     "train.time_sampling",
     "train.flip",
     "train.label_dropout",

@@ -42,9 +42,10 @@ impl Grid {
             return bad(0, "there is no level to start from");
         }
         for (i, level) in levels.iter().enumerate() {
-            let unit = |x: f64| (0.0..=1.0).contains(&x);
-            if !(level.t.is_finite() && unit(level.alpha) && unit(level.sigma) && level.ratio() >= 0.0) {
-                return bad(i, "t, alpha and sigma must be numbers, alpha and sigma in [0, 1]");
+            let is_level =
+                (0.0..=1.0).contains(&level.alpha) && level.sigma >= 0.0 && level.sigma.is_finite();
+            if !(level.t.is_finite() && is_level && level.ratio() >= 0.0) {
+                return bad(i, "t, alpha and sigma must be numbers, alpha in [0, 1], sigma 0 or more");
             }
             if i < count && level.is_data() {
                 return bad(i, "a step must start with some noise");

@@ -1,5 +1,5 @@
-//! Noise levels at any time, whole or between two steps: `x_t = alpha x_0 + sigma eps` with
-//! `alpha^2 + sigma^2 = 1` (Kingma et al. 2021, "variance preserving").
+//! Noise levels: `x_t = alpha x_0 + sigma eps`. Those of a [`Schedule`], whole or between two steps, have
+//! `alpha^2 + sigma^2 = 1` (Kingma et al. 2021, "variance preserving"); others need not.
 
 use crate::{Schedule, ScheduleError};
 
@@ -10,11 +10,11 @@ use crate::{Schedule, ScheduleError};
 /// `lambda = ln(alpha / sigma)` of Lu et al. 2022.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Level {
-    /// Time in `0..=T-1`; a fraction lies between two steps.
+    /// The time that a network is told; of a chain in `0..=T-1`, where a fraction lies between two steps.
     pub t: f64,
-    /// `sqrt(alpha_bar_t)`, in [0, 1].
+    /// Weight of the data, in [0, 1]; of a chain `sqrt(alpha_bar_t)`.
     pub alpha: f64,
-    /// `sqrt(1 - alpha_bar_t)`, in [0, 1].
+    /// Weight of the noise, 0 or more; of a chain `sqrt(1 - alpha_bar_t)`.
     pub sigma: f64,
 }
 
@@ -22,7 +22,7 @@ impl Level {
     /// The data itself, which has no index in `0..T`: t = -1, no noise.
     pub const DATA: Self = Self { t: -1.0, alpha: 1.0, sigma: 0.0 };
 
-    /// The level of a noise-to-signal ratio, at a time that the caller knows.
+    /// The level of a noise-to-signal ratio with `alpha^2 + sigma^2 = 1`, at a time that the caller knows.
     #[must_use]
     pub fn of_ratio(t: f64, ratio: f64) -> Self {
         let alpha = 1.0 / ratio.hypot(1.0);

@@ -38,9 +38,11 @@
 mod batch;
 pub mod beta;
 mod beta_schedule;
+mod between;
 mod error;
 mod forward;
 mod level;
+mod loss_weight;
 mod posterior;
 mod prediction;
 mod respace;
@@ -51,8 +53,10 @@ mod variance;
 
 pub use batch::Element;
 pub use beta_schedule::BetaSchedule;
+pub use between::Posterior;
 pub use error::ScheduleError;
 pub use level::Level;
+pub use loss_weight::LossWeight;
 pub use prediction::Prediction;
 pub use respace::Respaced;
 pub use spacing::{Spacing, timesteps};

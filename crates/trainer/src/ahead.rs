@@ -5,11 +5,10 @@ use tch::{Device, Kind, Tensor};
 use torch_ext::{Download, Recorder, pinned};
 use tracing::{debug, instrument};
 
+use crate::algorithm::{Drawn, Watch};
 use crate::clip::grad_norm_ahead;
 use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
-use crate::memory::out_of_memory;
-use crate::parts::{Noised, parts};
 use crate::step::{Batch, Model, StepReport, Trainer, check_finite};
 
 /// Numbers of a step that change from one to the next, in the order in which the device gets them.
@@ -22,6 +21,18 @@ pub struct Queued {
     t: Vec<i64>,
     /// The mean squared error of each image, of all of them, and the norm of the gradients: `[b + 2]`.
     numbers: Download,
+}
+
+/// Nobody reads a loss of a step that is queued.
+struct Unwatched<'a> {
+    /// No number where a test asks for a fault; otherwise 0.
+    fault: &'a Tensor,
+}
+
+impl Watch for Unwatched<'_> {
+    fn on_loss(&mut self, mean: Tensor, share: f64) -> Result<Tensor, TrainerError> {
+        Ok(mean.f_mul_scalar(share)?.f_add(self.fault)?)
+    }
 }
 
 /// What a trainer needs for it.
@@ -139,28 +150,9 @@ impl Trainer {
         };
         let number = |index: i64| numbers.f_select(0, index);
         let (lr, weight, fault) = (number(0)?, number(1)?, number(2)?);
-        let size = x_0.size();
-        let count = size[0] as usize;
-        let whole = Noised {
-            x_t: self.tables.q_sample(x_0, t, eps)?,
-            t: t.shallow_clone(),
-            eps: eps.shallow_clone(),
-            labels: labels.first().map(|labels| labels.shallow_clone()),
-        };
-        self.adam.forget_gradients()?;
-        let mut losses = Vec::new();
-        for (first, images) in parts(count, self.config.micro_batch) {
-            let part = whole.part(first, images)?;
-            let told = |error| out_of_memory(error, images, &size);
-            let of_part = self.losses(&part, model, &mut |_| ()).map_err(told)?;
-            let share = images as f64 / count as f64;
-            // A fault of tests is no number; otherwise this adds 0.
-            let loss = of_part.f_mean(Kind::Float)?.f_mul_scalar(share)?.f_add(&fault)?;
-            loss.f_backward().map_err(|error| told(error.into()))?;
-            losses.push(of_part.f_detach()?);
-        }
-        let losses = Tensor::f_cat(&losses, 0)?;
-        let loss = losses.f_mean(Kind::Float)?.f_add(&fault)?;
+        let drawn = Drawn { x_0, t, eps, labels: labels.first().copied() };
+        let losses = self.gradient(&drawn, model, &mut Unwatched { fault: &fault })?;
+        let loss = self.weights.apply(&losses, t)?.f_mean(Kind::Float)?.f_add(&fault)?;
         let norm = grad_norm_ahead(&self.params)?;
         let kept = loss.f_isfinite()?.f_logical_and(&norm.f_isfinite()?)?.f_to_kind(Kind::Float)?;
         let divisor = norm.f_div_scalar(self.config.grad_clip)?.f_clamp_min(1.0)?;

@@ -1,7 +1,7 @@
 //! A valid configuration for the tests of this crate.
 
 use config::{LrDecay, OnNan, TimeSampling, TrainConfig};
-use schedule::Prediction;
+use schedule::{LossWeight, Prediction};
 
 pub(crate) fn example() -> TrainConfig {
     TrainConfig {
@@ -20,6 +20,7 @@ pub(crate) fn example() -> TrainConfig {
         ema_decay: 0.9,
         ema_warmup: true,
         prediction: Prediction::Eps,
+        loss_weight: LossWeight::Simple,
         time_sampling: TimeSampling::Uniform,
         flip: false,
         label_dropout: 0.0,

@@ -7,6 +7,7 @@
 
 mod adam;
 mod ahead;
+mod algorithm;
 mod checkpoint;
 mod clip;
 mod diffuse;
@@ -26,6 +27,7 @@ mod run_folder;
 mod runs;
 mod step;
 mod tensorboard;
+mod weigh;
 
 pub use checkpoints::{CheckpointError, Manifest, ManifestEntry};
 

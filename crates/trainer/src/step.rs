@@ -1,23 +1,23 @@
-//! One step of Algorithm 1.
+//! A trainer, and a step of it that is waited for. What a step computes is in `algorithm.rs`.
 
 use files::faults;
 use schedule::Schedule;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Tensor};
 use tensor_io::Named;
 use tracing::instrument;
 
 use crate::adam::{Adam, copy_handles};
 use crate::ahead::Ahead;
+use crate::algorithm::{Drawn, Watch};
 use crate::clip::{clip_factor, grad_norm};
 use crate::diffuse::{Draw, EpsTables, ForwardTables};
 use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
 use crate::labels::drop_labels;
 use crate::lr::learning_rate;
-use crate::memory::out_of_memory;
-use crate::parts::{Noised, parts};
 use crate::phase::Phase;
 use crate::recovery::Recovery;
+use crate::weigh::LossWeights;
 use config::TrainConfig;
 
 /// The network: `x_t` `[b, c, h, w]`, `t` `[b]` i64 and labels `[b]` i64, -1 for none, to its output
@@ -36,7 +36,7 @@ pub struct Batch {
 /// What one step did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
-    /// Mean squared error of eps over the batch.
+    /// Mean squared error of eps over the batch, weighted by [`TrainConfig::loss_weight`].
     pub loss: f64,
     /// Norm of the gradients before clipping.
     pub grad_norm: f64,
@@ -44,12 +44,12 @@ pub struct StepReport {
     pub lr: f64,
     /// The timestep of each image.
     pub t: Vec<i64>,
-    /// Mean squared error of each image.
+    /// Mean squared error of each image, unweighted.
     pub losses: Vec<f32>,
 }
 
 /// What a step draws, in the host's memory.
-pub(crate) struct Drawn {
+pub(crate) struct OnHost {
     /// `[b]`.
     pub(crate) t: Tensor,
     /// The same.
@@ -60,12 +60,36 @@ pub(crate) struct Drawn {
     pub(crate) labels: Option<Tensor>,
 }
 
+/// Reads the loss of each part before its gradient is taken.
+struct Waiting<'a> {
+    step: u64,
+    lr: f64,
+    /// The mean over the batch so far.
+    loss: f64,
+    on_end: &'a mut dyn FnMut(Phase),
+}
+
+impl Watch for Waiting<'_> {
+    fn on_end(&mut self, phase: Phase) {
+        (self.on_end)(phase);
+    }
+
+    fn on_loss(&mut self, mean: Tensor, share: f64) -> Result<Tensor, TrainerError> {
+        let value = f64::try_from(&mean)?;
+        let value = if faults::is_due("nan-loss", self.step) { f64::NAN } else { value };
+        check_finite("the loss", value, (self.step, self.lr))?;
+        self.loss += value * share;
+        Ok(mean.f_mul_scalar(share)?)
+    }
+}
+
 /// Parameters, optimiser and average of one run, and where it stands.
 pub struct Trainer {
     pub(crate) config: TrainConfig,
     pub(crate) params: Vec<Named>,
     pub(crate) tables: ForwardTables,
-    eps_tables: EpsTables,
+    pub(crate) eps_tables: EpsTables,
+    pub(crate) weights: LossWeights,
     timesteps: usize,
     pub(crate) device: Device,
     seed: u64,
@@ -95,6 +119,7 @@ impl Trainer {
             params: copy_handles(params),
             tables: ForwardTables::new(schedule, device)?,
             eps_tables: EpsTables::new(schedule, config.prediction, device)?,
+            weights: LossWeights::new(schedule, config.loss_weight, device)?,
             timesteps: schedule.steps(),
             device,
             seed,
@@ -128,89 +153,33 @@ impl Trainer {
         model: &Model<'_>,
         on_end: &mut dyn FnMut(Phase),
     ) -> Result<StepReport, TrainerError> {
-        let lr = self.lr();
-        let x_0 = batch.images.f_to_device(self.device)?;
-        let size = x_0.size();
-        let count = size[0] as usize;
-        let drawn = self.draw(self.step, batch)?;
-        let t = drawn.t.f_to_device(self.device)?;
-        let eps = drawn.eps.f_to_device(self.device)?;
-        let labels = drawn.labels.map(|labels| labels.f_to_device(self.device)).transpose()?;
-
-        // Line 5: the gradient of the squared error of eps.
-        let x_t = self.tables.q_sample(&x_0, &t, &eps)?;
-        let whole = Noised { x_t, t, eps, labels };
-        self.adam.forget_gradients()?;
-        on_end(Phase::Draws);
-        let (mut loss, mut losses) = (0.0, Vec::with_capacity(count));
-        for (first, images) in parts(count, self.config.micro_batch) {
-            let of_part = whole.part(first, images)?;
-            let told = |error| out_of_memory(error, images, &size);
-            let (part_loss, part_losses) = self.backward(&of_part, count, model, lr, on_end).map_err(told)?;
-            loss += part_loss * images as f64 / count as f64;
-            losses.extend(part_losses);
-        }
-        if faults::is_due("nan-gradient", self.step) {
+        let (step, lr) = (self.step, self.lr());
+        let on_host = self.draw(step, batch)?;
+        let device = |x: &Tensor| x.f_to_device(self.device);
+        let (x_0, t, eps) = (device(&batch.images)?, device(&on_host.t)?, device(&on_host.eps)?);
+        let labels = on_host.labels.as_ref().map(device).transpose()?;
+        let drawn = Drawn { x_0: &x_0, t: &t, eps: &eps, labels: labels.as_ref() };
+        let mut waiting = Waiting { step, lr, loss: 0.0, on_end };
+        let losses = self.gradient(&drawn, model, &mut waiting)?;
+        let Waiting { loss, on_end, .. } = waiting;
+        if faults::is_due("nan-gradient", step) {
             let _ = self.params[0].1.f_grad()?.f_fill_(f64::NAN)?;
         }
         let grad_norm = grad_norm(&self.params)?;
-        check_finite("the gradient norm", grad_norm, (self.step, lr))?;
+        check_finite("the gradient norm", grad_norm, (step, lr))?;
 
         self.adam.step(lr, clip_factor(grad_norm, self.config.grad_clip), &self.config)?;
         on_end(Phase::Optimizer);
-        self.ema.update(Ema::decay_at(&self.config, self.step))?;
+        self.ema.update(Ema::decay_at(&self.config, step))?;
         on_end(Phase::Average);
         self.step += 1;
         self.recovery.in_a_row = 0;
-        Ok(StepReport { loss, grad_norm, lr, t: drawn.times, losses })
-    }
-
-    /// Adds a part's share of the gradient of the mean over `count` images; returns the mean squared error of the part
-    /// and of each of its images.
-    fn backward(
-        &self,
-        part: &Noised,
-        count: usize,
-        model: &Model<'_>,
-        lr: f64,
-        on_end: &mut dyn FnMut(Phase),
-    ) -> Result<(f64, Vec<f32>), TrainerError> {
-        let losses = self.losses(part, model, on_end)?;
-        let loss = losses.f_mean(Kind::Float)?;
-        let value = f64::try_from(&loss)?;
-        let value = if faults::is_due("nan-loss", self.step) { f64::NAN } else { value };
-        check_finite("the loss", value, (self.step, lr))?;
-        let images = losses.size1()?;
-        // The whole batch keeps the bits it has without a factor.
-        let loss =
-            if images as usize == count { loss } else { loss.f_mul_scalar(images as f64 / count as f64)? };
-        on_end(Phase::Loss);
-        loss.f_backward()?;
-        on_end(Phase::Backward);
-        Ok((value, tensor_io::to_vec(&losses.detach())?))
-    }
-
-    /// The mean squared error `[b]` of eps for each image of a part.
-    pub(crate) fn losses(
-        &self,
-        part: &Noised,
-        model: &Model<'_>,
-        on_end: &mut dyn FnMut(Phase),
-    ) -> Result<Tensor, TrainerError> {
-        let Noised { x_t, t, eps, labels } = part;
-        let output = model(x_t, t, labels.as_ref()).map_err(TrainerError::Caller)?;
-        on_end(Phase::Network);
-        if output.size() != x_t.size() {
-            return Err(TrainerError::Output { expected: x_t.size(), got: output.size() });
-        }
-        let predicted = self.eps_tables.eps(x_t, t, output)?;
-        let squares = predicted.f_mse_loss(eps, Reduction::None)?;
-        Ok(squares.f_flatten(1, -1)?.f_mean_dim(1_i64, false, Kind::Float)?)
+        Ok(StepReport { loss, grad_norm, lr, t: on_host.times, losses: tensor_io::to_vec(&losses)? })
     }
 
     /// What a step draws, in the host's memory: lines 3 and 4, one t and one eps for each image, and labels that are left
     /// out. It also seeds libtorch's generators for dropout, the one draw that is theirs.
-    pub(crate) fn draw(&self, step: u64, batch: &Batch) -> Result<Drawn, TrainerError> {
+    pub(crate) fn draw(&self, step: u64, batch: &Batch) -> Result<OnHost, TrainerError> {
         tch::manual_seed(random::Stream::new(self.seed, random::Purpose::Dropout, step, 0).next_u64() as i64);
         let size = batch.images.size();
         let numbers = size[1..].iter().product::<i64>() as usize;
@@ -219,7 +188,7 @@ impl Trainer {
             Draw::new(self.timesteps, (size[0] as usize, numbers), self.config.time_sampling, coordinates);
         let labels =
             batch.labels.as_ref().map(|labels| drop_labels(labels, self.config.label_dropout, coordinates));
-        Ok(Drawn {
+        Ok(OnHost {
             t: Tensor::f_from_slice(&draw.t)?,
             eps: tensor_io::from_slice(&draw.noise, &size)?,
             labels: labels.transpose()?,

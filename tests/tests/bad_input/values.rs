@@ -49,6 +49,7 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("train.ema_decay", &["-0.1", "1.5", "nan", "inf"]),
     ("train.ema_warmup", &["1", "yes"]),
     ("train.prediction", &["epsilon", "0", "x0"]),
+    ("train.loss_weight", &["snr", "1"]),
     ("train.time_sampling", &["random", "0"]),
     ("train.flip", &["1", "sometimes"]),
     ("train.log_every", &["0", "-1", "1.5", "nan"]),

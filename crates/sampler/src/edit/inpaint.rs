@@ -107,7 +107,7 @@ impl Sampler {
 /// One jump over several steps is the product of theirs (Ho et al. 2020, Eq. 2 and 4).
 fn forward(from: Level, to: Level) -> (f64, f64) {
     let keep = to.alpha / from.alpha;
-    // 1 - alpha'^2 / alpha^2 without cancellation: both levels have alpha^2 + sigma^2 = 1.
+    // What is missing of the noise of the level; on a chain 1 - alpha'^2 / alpha^2 without cancellation.
     let variance = to.sigma.powi(2) - (keep * from.sigma).powi(2);
     (keep, variance.max(0.0).sqrt())
 }

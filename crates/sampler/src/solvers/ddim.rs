@@ -2,6 +2,8 @@
 //! `x_{t-1} = sqrt(alpha_bar_{t-1}) x_0 + sqrt(1 - alpha_bar_{t-1} - sigma_t^2) eps + sigma_t z`. Their alpha is
 //! the alpha_bar of Ho et al. 2020.
 
+use schedule::Posterior;
+
 use crate::grid::Grid;
 use crate::stage::{Stage, Sum};
 
@@ -18,12 +20,11 @@ pub fn ddim(grid: &Grid, eta: f64) -> Vec<Stage> {
     (0..grid.steps())
         .map(|i| {
             let (from, to) = (grid.level(i), grid.level(i + 1));
-            let beta = 1.0 - (from.alpha / to.alpha).powi(2);
-            let variance = eta * eta * beta * (to.sigma / from.sigma).powi(2);
+            let variance = eta * eta * Posterior::between(&from, &to).variance;
             // Rounding may take the difference just below 0.
             let direction = (to.sigma.powi(2) - variance).max(0.0).sqrt();
             let x = direction / from.sigma;
-            Stage::new(from, Sum::of_x(x, &[to.alpha - from.alpha * x])).with_noise(variance.max(0.0).sqrt())
+            Stage::new(from, Sum::of_x(x, &[to.alpha - from.alpha * x])).with_noise(variance.sqrt())
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! Ancestral sampling (Ho et al. 2020, Algorithm 2): `x_{t-1} = mu~_t(x_t, x_0) + sigma_t z`, with the
 //! posterior mean `mu~_t` of Eq. 7 and `x_0` as the network predicts it (Eq. 15).
 
-use schedule::{Level, Variance};
+use schedule::{Posterior, Variance};
 
 use crate::grid::Grid;
 use crate::stage::{Stage, StageNoise, Sum};
@@ -33,33 +33,6 @@ pub fn ddpm_learned(grid: &Grid) -> Vec<Stage> {
     })
 }
 
-/// Eq. 7 between two levels.
-struct Posterior {
-    /// Weight of `x_t` in the mean.
-    x_t: f64,
-    /// Weight of `x_0`.
-    x_0: f64,
-    /// `beta`, the variance of the noise between the two.
-    beta: f64,
-    /// `beta~`.
-    variance: f64,
-}
-
-impl Posterior {
-    fn between(from: Level, to: Level) -> Self {
-        // sigma^2 is 1 - alpha_bar.
-        let (noise, noise_prev) = (from.sigma.powi(2), to.sigma.powi(2));
-        let alpha = (from.alpha / to.alpha).powi(2);
-        let beta = 1.0 - alpha;
-        Self {
-            x_t: alpha.sqrt() * noise_prev / noise,
-            x_0: to.alpha * beta / noise,
-            beta,
-            variance: beta * noise_prev / noise,
-        }
-    }
-}
-
 fn each(grid: &Grid, noise: impl Fn(&Posterior) -> StageNoise) -> Vec<Stage> {
     (0..grid.steps())
         .map(|i| {
@@ -68,7 +41,7 @@ fn each(grid: &Grid, noise: impl Fn(&Posterior) -> StageNoise) -> Vec<Stage> {
                 // The mean is the predicted image, whatever rounding makes of the weights.
                 return Stage::new(from, Sum::of_x(0.0, &[1.0]));
             }
-            let posterior = Posterior::between(from, to);
+            let posterior = Posterior::between(&from, &to);
             let step = Stage::new(from, Sum::of_x(posterior.x_t, &[posterior.x_0]));
             // A step that stands still has no variance and no logarithm of one.
             if posterior.beta > 0.0 { Stage { noise: noise(&posterior), ..step } } else { step }
@@ -79,7 +52,7 @@ fn each(grid: &Grid, noise: impl Fn(&Posterior) -> StageNoise) -> Vec<Stage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schedule::{BetaSchedule, Prediction, Schedule, Spacing, timesteps};
+    use schedule::{BetaSchedule, Level, Prediction, Schedule, Spacing, timesteps};
 
     fn grid(schedule: &Schedule, spacing: Spacing, steps: usize) -> Grid {
         let mut times: Vec<f64> =

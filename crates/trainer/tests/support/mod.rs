@@ -52,6 +52,7 @@ pub(crate) fn config(steps: u64) -> TrainConfig {
         ema_decay: 0.9,
         ema_warmup: true,
         prediction: schedule::Prediction::Eps,
+        loss_weight: schedule::LossWeight::Simple,
         time_sampling: TimeSampling::Stratified,
         flip: false,
         label_dropout: 0.0,

@@ -52,6 +52,7 @@ fn config() -> TrainConfig {
         ema_decay: 0.9,
         ema_warmup: true,
         prediction: Prediction::Eps,
+        loss_weight: schedule::LossWeight::Simple,
         time_sampling: TimeSampling::Uniform,
         flip: false,
         label_dropout: 0.0,

@@ -90,6 +90,7 @@ const STAY: &[(&str, &str)] = &[
     ("train.ema_decay", "0.5"),
     ("train.ema_warmup", "false"),
     ("train.prediction", "eps"),
+    ("train.loss_weight", "p2"),
     ("train.time_sampling", "uniform"),
     ("train.flip", "x"),
     ("train.label_dropout", "0.5"),
