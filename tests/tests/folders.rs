@@ -84,7 +84,7 @@ fn a_run_of_other_images_asks_for_them() {
     let _ = place.ddpm(vary).unwrap().ok();
     // As on the machine of a reader, where other images are at that place.
     image::GrayImage::from_pixel(16, 16, image::Luma([200])).save(place.at("mine/0.png")).unwrap();
-    let output = place.ddpm(vary).unwrap().expect_code(1);
+    let output = place.ddpm(vary).unwrap().expect_code(4);
     assert!(output.errors()[0].contains("--data"), "{}", output.stderr);
     let _ = place.ddpm(&format!("{vary} --data mine")).unwrap().ok();
     let figures = "figures --run run --only 1,2 --quick --out report";
