@@ -137,6 +137,9 @@ mod tests {
         assert_eq!(value("a.b = 3"), Value::Integer(3));
         assert_eq!(value("a=[1, 2]"), Value::Array(vec![1.into(), 2.into()]));
         assert_eq!(value("a=cosine"), Value::String("cosine".into()));
+        assert_eq!(value("a=007"), Value::String("007".into()));
+        let error = parse_set("seed=9223372036854775808").unwrap_err().to_string();
+        assert!(error.contains("at most 9223372036854775807"), "{error}");
         assert_eq!(value("data.source=/x y/z=1"), Value::String("/x y/z=1".into()));
         assert_eq!(value("a=1\nb=2"), Value::String("1\nb=2".into()));
         assert_eq!(value("a=1 # one"), Value::Integer(1));

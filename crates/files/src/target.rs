@@ -3,8 +3,9 @@
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 #[cfg(unix)]
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Links followed before they count as a circle, as on Linux.
 const MOST_LINKS: usize = 40;
@@ -72,7 +73,7 @@ pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
         }
     }
     if is_pipe(path) {
-        return open_pipe(path);
+        return open_pipe(path, PATIENCE);
     }
     OpenOptions::new().append(true).open(path)
 }
@@ -80,10 +81,12 @@ pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
 /// How long a pipe may be without a reader: opening it would wait for ever, and not hear a signal.
 #[cfg(unix)]
 const PATIENCE: Duration = Duration::from_secs(10);
+#[cfg(not(unix))]
+const PATIENCE: Duration = Duration::ZERO;
 
 /// Opens a named pipe once a process reads it.
 #[cfg(unix)]
-fn open_pipe(path: &Path) -> io::Result<File> {
+fn open_pipe(path: &Path, patience: Duration) -> io::Result<File> {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
     use std::os::unix::fs::OpenOptionsExt;
     let begun = Instant::now();
@@ -98,11 +101,11 @@ fn open_pipe(path: &Path) -> io::Result<File> {
             Err(error) if error.raw_os_error() != Some(rustix::io::Errno::NXIO.raw_os_error()) => {
                 return Err(error);
             }
-            Err(_) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(10)),
+            Err(_) if begun.elapsed() < patience => std::thread::sleep(Duration::from_millis(10)),
             Err(error) => {
                 let text = format!(
                     "expected a process that reads this pipe, found none in {} s",
-                    PATIENCE.as_secs()
+                    patience.as_secs()
                 );
                 return Err(io::Error::new(error.kind(), text));
             }
@@ -111,7 +114,7 @@ fn open_pipe(path: &Path) -> io::Result<File> {
 }
 
 #[cfg(not(unix))]
-fn open_pipe(path: &Path) -> io::Result<File> {
+fn open_pipe(path: &Path, _patience: Duration) -> io::Result<File> {
     OpenOptions::new().append(true).open(path)
 }
 
@@ -193,4 +196,32 @@ fn no_file(kind: FileType) -> io::Error {
         false => (io::ErrorKind::InvalidInput, "a socket, a pipe or a device"),
     };
     io::Error::new(kind, format!("expected a file or a new name, found {found}"))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_pipe_waits_for_its_reader_and_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let error = open_pipe(&path, Duration::from_millis(30)).unwrap_err().to_string();
+        assert!(error.contains("a process that reads this pipe"), "{error}");
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || {
+                let mut text = String::new();
+                File::open(path).unwrap().read_to_string(&mut text).unwrap();
+                text
+            }
+        });
+        // More than a pipe holds: the writer waits for the reader.
+        let text = "x".repeat(1 << 20);
+        open_stream(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        assert_eq!(reader.join().unwrap(), text);
+    }
 }

@@ -253,6 +253,7 @@ pub(crate) const CALLS: &[Call<'static>] = &[
     usage("edit vary --run run --image one.png --t-start 10,x --out out"),
     usage("edit vary --run run --image one.png --t-start 10 --count 0 --out out"),
     usage("edit vary --run run --index 40 --t-start 10 --out out"),
+    usage("edit vary --run run --image one.png --t-start 10 --timesteps 5,2 --out out"),
     data("edit vary --run run --image nowhere.png --t-start 10 --out out"),
     data("edit vary --run run --image text.txt --t-start 10 --out out"),
     data("edit vary --run run --image cut.png --t-start 10 --out out"),
@@ -298,6 +299,8 @@ pub(crate) const CALLS: &[Call<'static>] = &[
     usage("edit decode --run run --latent x-8.npy --out out"),
     usage("edit decode --run run --latent x-nan.npy --out out"),
     usage("edit decode --run run --latent x-16.npy --sampler ddpm --out out"),
+    usage("edit decode --run run --latent x-16.npy --seed 3 --out out"),
+    usage("edit encode --run run --image one.png --seed 3 --out out"),
     // Arrays for the network.
     data("predict --run run --x nowhere.npy --t t.npy --out eps.npy"),
     usage("predict --run run --x x-8.npy --t t-two.npy --out eps.npy"),

@@ -160,6 +160,14 @@ mod tests {
         assert_eq!(facts.to_string(), "data  a\\u000a\\u001b[2Jb");
     }
 
+    /// Rust pads to 65,535 characters, and panics beyond.
+    #[test]
+    fn a_cell_of_a_stranger_is_cut() {
+        let facts = Table::facts([("a", "é".repeat(100_000)), ("b", "short".to_owned())]).to_string();
+        assert_eq!(facts.lines().next().map(|line| line.chars().count()), Some(3 + MAX_CELL + 4));
+        assert!(facts.ends_with("b  short"));
+    }
+
     #[test]
     fn numbers_are_readable() {
         assert_eq!([0, 999, 1000, 35_746_307].map(grouped), ["0", "999", "1,000", "35,746,307"]);
