@@ -169,7 +169,8 @@ fn wanted(list: &[String], classes: usize, images: &ImagesConfig) -> anyhow::Res
     Ok(labels)
 }
 
-/// A name as it is written, or in another case if it is the only one of it, or else a number. `all` in another case than a class is no name.
+/// A name as it is written, or in another case if it is the only one of it, or else a number. `all` in another case than a
+/// class is no name.
 fn label(word: &str, classes: usize, names: &[String]) -> anyhow::Result<Option<i64>> {
     let places = |matches: &dyn Fn(&str) -> bool| -> Vec<usize> {
         (0..names.len()).filter(|&label| matches(&names[label])).collect()

@@ -101,12 +101,6 @@ impl EpsTables {
         Ok(Self { weights: Some((tensor(|pair| pair.0)?, tensor(|pair| pair.1)?)) })
     }
 
-    /// Whether the output is eps already.
-    #[must_use]
-    pub fn is_identity(&self) -> bool {
-        self.weights.is_none()
-    }
-
     /// eps from `x_t` and the output, `[b, c, h, w]` both, at `t` `[b]` i64.
     ///
     /// # Errors

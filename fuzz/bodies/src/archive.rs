@@ -18,6 +18,17 @@ impl Claims {
         let length = data.len() as u32;
         Self { method: 0, flags: 0, compressed: length, size: length, crc: crc(data) }
     }
+
+    /// What seven bytes of a fuzzer say of an entry: method, flags, two bytes of the packed size, three of the size.
+    pub(crate) fn made_up([method, flags, a, b, c, d, e]: [u8; 7], data: &[u8]) -> Self {
+        Self {
+            method: u16::from(method),
+            flags: u16::from(flags),
+            compressed: u32::from_le_bytes([a, b, 0, 0]),
+            size: u32::from_le_bytes([c, d, e, 0]),
+            ..Self::honest(data)
+        }
+    }
 }
 
 /// The archive.

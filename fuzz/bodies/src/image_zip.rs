@@ -29,13 +29,7 @@ pub(crate) fn body(data: &[u8]) {
             if size(entry).is_none() {
                 return;
             }
-            let claims = Claims {
-                method: u16::from(*method),
-                flags: u16::from(*flags),
-                compressed: u32::from_le_bytes([*a, *b, 0, 0]),
-                size: u32::from_le_bytes([*c, *d, *e, 0]),
-                ..Claims::honest(entry)
-            };
+            let claims = Claims::made_up([*method, *flags, *a, *b, *c, *d, *e], entry);
             drop(open(&of_one("a.png", entry, claims)));
         }
         _ => drop(open(data)),

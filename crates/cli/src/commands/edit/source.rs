@@ -50,13 +50,15 @@ impl Source<'_> {
     pub(crate) fn read(&self, loaded: &Loaded) -> anyhow::Result<Array3<u8>> {
         let (image_flag, index_flag) = self.flags;
         if let Some(path) = self.file {
-            let channels = loaded.images.channels;
-            if channels == 1
-                && dataset::read_image(path, None, None, Fit::Crop).context(image_flag)?.dim().2 == 3
-            {
+            let read = |channels| dataset::read_image(path, None, channels, Fit::Crop).context(image_flag);
+            let (image, channels) = (read(None)?, loaded.images.channels);
+            if image.dim().2 == channels {
+                return Ok(image);
+            }
+            if channels == 1 {
                 warn!("{} is in colour: made grey, as the images of this network are", path.display());
             }
-            return dataset::read_image(path, None, Some(channels), Fit::Crop).context(image_flag);
+            return read(Some(channels));
         }
         let index = self.index.unwrap_or(0);
         let data = run_data::locate(&loaded.config, self.data).context(index_flag)?;
