@@ -55,14 +55,15 @@ fn list_bad_images(error: &ConfigError) {
 /// The crate `config` does not know what samplers there are.
 fn check_sampler(config: &Config) -> anyhow::Result<()> {
     Method::from_str(&config.sample.sampler).map_err(|e| usage(anyhow!("sample.sampler: {e}")))?;
-    if config.sample.sampler == Method::DdpmLearned.name() {
+    if config.sample.sampler == Method::DdpmLearned.name() && config.train.outputs_per_channel() == 1 {
         bail_usage!(
-            "sample.sampler = ddpm-learned: the networks of this program predict no variance; ddpm has a fixed one"
+            "sample.sampler = ddpm-learned: expected a network that learns the variance (train.variance = learned); ddpm has a \
+             fixed one"
         );
     }
     let flags = SamplerArgs::named(&config.sample.sampler, config.sample.steps);
-    let sampler = flags.config(config.train.prediction)?;
-    sampler.validate(&config.schedule.build()?).map_err(|e| usage(anyhow!("sample.{e}")))
+    let sampler = flags.config(&config.train)?;
+    sampler.validate(&*config.schedule.path()?).map_err(|e| usage(anyhow!("sample.{e}")))
 }
 
 /// Where decoded images are kept for the next start.

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use sampler::BoxError;
-use schedule::{Prediction, Schedule};
+use sampler::{BoxError, Method, SamplerConfig};
+use schedule::NoisePath;
 use tch::{Device, Kind, Tensor};
 use tracing::{info, warn};
 use trainer::{Checkpoint, runs_newest_first};
@@ -27,7 +27,7 @@ pub(crate) struct Loaded {
     pub(crate) net: UNet,
     pub(crate) config: Config,
     pub(crate) images: ImagesConfig,
-    pub(crate) schedule: Schedule,
+    pub(crate) path: Box<dyn NoisePath>,
     /// Steps it was trained for.
     pub(crate) step: u64,
     pub(crate) checkpoint: PathBuf,
@@ -55,8 +55,8 @@ impl Loaded {
         check(&config, &config_path, args.any_size)?;
         let images = config.images.clone();
         let images = images.with_context(|| format!("{}: no [images] group", checkpoint.path.display()))?;
-        let schedule = config.schedule.build()?;
-        noise_end::check_schedule(&schedule);
+        let path = config.schedule.path()?;
+        noise_end::check_path(&*path);
         let weights = match args.weights {
             Weights::Ema => checkpoint.ema_path(),
             Weights::Raw => checkpoint.model_path(),
@@ -66,19 +66,23 @@ impl Loaded {
         let net = UNet::new(&config.model, config.schedule.steps, device, config.seed)?;
         net.load(&weights)?;
         let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
-        Ok(Self { net, config, images, schedule, step, checkpoint, run, device, precision })
+        Ok(Self { net, config, images, path, step, checkpoint, run, device, precision })
     }
 
-    /// The network as a sampler calls it; its output stands for [`Loaded::prediction`].
+    /// The network as a sampler calls it; its output stands for what the configuration says.
     pub(crate) fn predictor(
         &self,
     ) -> anyhow::Result<impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + use<>> {
         predictor(&self.net, self.precision.kind())
     }
 
-    /// What the output stands for.
-    pub(crate) fn prediction(&self) -> Prediction {
-        self.config.train.prediction
+    /// A sampler for what the network was trained to put out.
+    pub(crate) fn sampler_config(&self, method: Method) -> SamplerConfig {
+        SamplerConfig {
+            prediction: self.config.train.prediction,
+            learned_variance: self.config.train.outputs_per_channel() == 2,
+            ..SamplerConfig::new(method)
+        }
     }
 
     /// `[count, c, h, w]` of the images the network sees.

@@ -1,35 +1,41 @@
 //! Sampling starts from pure noise, so a chain has to end in it. The one place that says so where it does not.
 
 use sampler::Sampler;
-use schedule::{MAX_TERMINAL_SIGNAL, Schedule};
+use schedule::{MAX_TERMINAL_SIGNAL, NoisePath};
 use tracing::warn;
 
-/// Warns of a schedule that leaves some of the image at its noisy end.
-pub(crate) fn check_schedule(schedule: &Schedule) {
-    if !schedule.ends_in_noise() {
+/// Warns of a path that leaves some of the image at its noisy end.
+pub(crate) fn check_path(path: &dyn NoisePath) {
+    let signal = terminal_signal(path);
+    if signal > MAX_TERMINAL_SIGNAL {
         warn!(
             "the noise schedule leaves {} of the images' variance at its last step (at most {} is noise): samples start from \
              pure noise, which training does not show, and come out too bright or too dark; raise the betas or \
              schedule.steps, or leave the betas of a linear schedule out, which then follow schedule.steps",
-            percent(schedule.terminal_signal()),
+            percent(signal),
             percent(MAX_TERMINAL_SIGNAL),
         );
     }
 }
 
 /// Warns of a sampler that takes pure noise for an image of a level that still holds some of it.
-pub(crate) fn check_start(sampler: &Sampler, schedule: &Schedule) {
+pub(crate) fn check_start(sampler: &Sampler, path: &dyn NoisePath) {
     let start = sampler.grid().level(0);
-    let signal = start.alpha.powi(2);
-    if signal > MAX_TERMINAL_SIGNAL && schedule.ends_in_noise() {
+    let signal = start.signal();
+    if signal > MAX_TERMINAL_SIGNAL && terminal_signal(path) <= MAX_TERMINAL_SIGNAL {
         warn!(
             "these steps start at t = {} of {}, where {} of the images' variance is left: samples start from pure noise and \
              come out too bright or too dark; --spacing trailing starts at the last t",
             start.t,
-            schedule.steps() - 1,
+            path.steps() - 1,
             percent(signal),
         );
     }
+}
+
+/// The part of the images' variance at the noisiest level; none where that level cannot be told.
+fn terminal_signal(path: &dyn NoisePath) -> f64 {
+    path.noisiest().map_or(0.0, |level| level.signal())
 }
 
 fn percent(share: f64) -> String {

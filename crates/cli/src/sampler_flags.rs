@@ -5,7 +5,8 @@ use std::str::FromStr;
 use anyhow::anyhow;
 use clap::Args;
 use sampler::{Method, SamplerConfig, Threshold, Times};
-use schedule::{Prediction, Variance};
+use schedule::Variance;
+use trainer::TrainConfig;
 
 use crate::failure::{bail_usage, usage};
 
@@ -68,7 +69,7 @@ impl SamplerArgs {
     }
 
     /// The flags as a configuration for a network with such an output, not yet checked against a schedule.
-    pub(crate) fn config(&self, prediction: Prediction) -> anyhow::Result<SamplerConfig> {
+    pub(crate) fn config(&self, train: &TrainConfig) -> anyhow::Result<SamplerConfig> {
         let method = self.method()?;
         let mut times = Times::from_str(&self.spacing).map_err(|e| usage(anyhow!("--spacing: {e}")))?;
         match (&mut times, self.rho) {
@@ -90,12 +91,14 @@ impl SamplerArgs {
             "dynamic" => Threshold::DYNAMIC,
             other => bail_usage!("--threshold {other}: expected clip, dynamic or off"),
         };
-        Ok(SamplerConfig { steps: self.steps, times, threshold, prediction, ..SamplerConfig::new(method) })
+        let (prediction, learned_variance) = (train.prediction, train.outputs_per_channel() == 2);
+        let usual = SamplerConfig::new(method);
+        Ok(SamplerConfig { steps: self.steps, times, threshold, prediction, learned_variance, ..usual })
     }
 
     /// Whether the flags fit each other; the network may refuse them yet.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        self.config(Prediction::Eps).map(drop)
+        self.config(&TrainConfig::default()).map(drop)
     }
 
     /// The solver with its own parameters, none of them another's.

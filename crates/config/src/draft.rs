@@ -105,10 +105,13 @@ impl Config {
         }
         // The file of a run says what is used, not what stands for it.
         model.time_channels = model.time_width();
-        for stands_for in [&mut model.in_channels, &mut model.out_channels] {
-            if *stands_for == 0 {
-                *stands_for = channels;
-            }
+        if model.in_channels == 0 {
+            model.in_channels = channels;
+        }
+        // A preset that names its channels does not know of a variance.
+        let learned = self.train.outputs_per_channel();
+        if model.out_channels == 0 || model.out_channels == model.in_channels {
+            model.out_channels = model.in_channels.saturating_mul(learned);
         }
         let (size, in_channels) = (model.image_size, model.in_channels);
         if size != padded.side() || in_channels != channels {

@@ -155,7 +155,7 @@ mod tests {
         for steps in [2, 10, 100] {
             let config = settled(&[&format!("schedule.steps={steps}")]);
             let config = config.unwrap_or_else(|error| panic!("T = {steps}: {error}"));
-            assert!(config.schedule.build().unwrap().ends_in_noise(), "T = {steps}");
+            assert!(config.schedule.tables().unwrap().ends_in_noise(), "T = {steps}");
             assert_eq!(config.sample.steps, 20.min(steps));
         }
         let error = settled(&["schedule.steps=100", "schedule.beta_start=0.3"]).unwrap_err().to_string();

@@ -36,19 +36,13 @@ pub enum ConfigError {
         /// With the names there are.
         error: ScheduleError,
     },
-    /// A kind of noise schedule without a place in the configuration.
-    #[error("schedule.kind {kind}: not supported by this program yet")]
-    UnsupportedSchedule {
-        /// The kind.
-        kind: String,
-    },
     /// A parameter of another kind of noise schedule.
     #[error("schedule.{field} = {got}: a {kind} schedule has no such parameter")]
     StrayParameter {
         /// The parameter.
         field: &'static str,
         /// Its value.
-        got: f64,
+        got: String,
         /// The kind of schedule.
         kind: String,
     },

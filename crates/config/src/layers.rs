@@ -50,6 +50,7 @@ impl Layers<'_> {
         config.settle_classes(images.classes)?;
         config.settle_model(&padded)?;
         config.schedule.settle()?;
+        config.train.settle_objective();
         config.validate()?;
         effects::check(&config, &table, &preset)?;
         Ok(config)

@@ -54,6 +54,7 @@ impl Layers<'_> {
         config.settle_labels(&dataset)?;
         config.settle_model(&shape(&dataset))?;
         config.schedule.settle()?;
+        config.train.settle_objective();
         config.images = Some(described(&config, &dataset)?);
         config.validate()?;
         effects::check(&config, &table, &preset)?;

@@ -83,11 +83,22 @@ impl Config {
     /// # Errors
     /// The first mistake: every one is of usage.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.schedule.build()?;
+        let path = self.schedule.path()?;
         self.model.validate()?;
         TimeEmbedding::new(&self.model.embedding.kind(self.schedule.steps))
             .map_err(|error| ConfigError::Embedding { error })?;
         self.train.validate()?;
+        self.train.validate_on(&*path, &self.schedule.kind)?;
+        let outputs = self.model.in_channels * self.train.outputs_per_channel();
+        if self.model.out_channels != outputs {
+            let expected = match self.train.outputs_per_channel() {
+                1 => format!("in_channels, {outputs}"),
+                _ => format!(
+                    "twice in_channels, {outputs}: one half says the variance (train.variance = learned)"
+                ),
+            };
+            return Err(ConfigError::value("model", "out_channels", self.model.out_channels, expected));
+        }
         if self.sample.count == 0 || self.sample.count > 4096 {
             return Err(ConfigError::value("sample", "count", self.sample.count, "1 to 4096"));
         }

@@ -1,7 +1,8 @@
-//! The `[schedule]` group. A new run writes down every number ([`ScheduleConfig::settle`]); files of earlier versions may
-//! lack some, which then are the usual ones of 1000 steps, whatever T is.
+//! The `[schedule]` group: which path leads from data to noise. A new run writes down every number
+//! ([`ScheduleConfig::settle`]); files of earlier versions may lack some, which then are the usual ones of 1000 steps, whatever
+//! T is.
 
-use schedule::{BetaSchedule, Schedule};
+use schedule::{BetaSchedule, Continuous, ContinuousPath, NoisePath, Schedule, ScheduleError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
@@ -10,9 +11,9 @@ use crate::error::ConfigError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleConfig {
-    /// linear, scaled-linear, cosine, sigmoid or constant.
+    /// One of [`ScheduleConfig::KINDS`].
     pub kind: String,
-    /// T.
+    /// T: steps of a chain, or parts that the time of another path is counted in.
     pub steps: usize,
     /// First beta, of linear, scaled-linear and sigmoid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,97 +30,157 @@ pub struct ScheduleConfig {
     /// Largest beta of cosine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_beta: Option<f64>,
+    /// Whether the betas of a chain are rescaled so that its last step has no signal left (Lin et al. 2024, Sec. 3.1), for
+    /// networks that put out v or x_0.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub zero_terminal_snr: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// A path before its length is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Chain(BetaSchedule),
+    Continuous(Continuous),
+}
+
+impl Kind {
+    /// The usual one of a name, for a chain of `steps` steps, or of 1000 where none are given.
+    fn usual(name: &str, steps: Option<usize>) -> Result<Self, ScheduleError> {
+        if let Ok(kind) = name.parse() {
+            return Ok(Self::Continuous(kind));
+        }
+        let chain = match steps {
+            Some(steps) => BetaSchedule::usual(name, steps),
+            None => BetaSchedule::from_name(name),
+        };
+        match chain {
+            Ok(kind) => Ok(Self::Chain(kind)),
+            Err(ScheduleError::UnknownName { what, got, .. }) => {
+                Err(ScheduleError::UnknownName { what, got, expected: ScheduleConfig::KINDS })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Its parameters, by the names that they have in the configuration.
+    fn parameters(&mut self) -> Vec<(&'static str, &mut f64)> {
+        match self {
+            Self::Chain(
+                BetaSchedule::Linear { beta_start, beta_end }
+                | BetaSchedule::ScaledLinear { beta_start, beta_end }
+                | BetaSchedule::Sigmoid { beta_start, beta_end },
+            ) => vec![("beta_start", beta_start), ("beta_end", beta_end)],
+            Self::Chain(BetaSchedule::Cosine { s, max_beta }) => vec![("s", s), ("max_beta", max_beta)],
+            Self::Chain(BetaSchedule::Constant { beta }) => vec![("beta", beta)],
+            Self::Chain(_) | Self::Continuous(_) => Vec::new(),
+        }
+    }
 }
 
 impl ScheduleConfig {
-    /// The kind with its parameters; absent ones are those of [`BetaSchedule::from_name`].
-    ///
-    /// # Errors
-    /// [`ConfigError::ScheduleKind`] for an unknown one, [`ConfigError::StrayParameter`] for a parameter that
-    /// it does not have.
-    pub fn kind(&self) -> Result<BetaSchedule, ConfigError> {
-        let kind = BetaSchedule::from_name(&self.kind);
-        self.over(kind.map_err(|error| ConfigError::ScheduleKind { error })?)
-    }
+    /// The names of paths: chains of betas, and continuous ones.
+    pub const KINDS: &[&str] =
+        &["linear", "scaled-linear", "cosine", "sigmoid", "constant", "cosine-continuous"];
 
     /// Writes down the numbers that the user left out: the kind's usual ones for a chain of this length.
     ///
     /// # Errors
-    /// Those of [`ScheduleConfig::kind`]; [`ConfigError::Schedule`] for a length that no chain has.
+    /// [`ConfigError::ScheduleKind`] for an unknown kind, [`ConfigError::StrayParameter`] for a parameter that it does not
+    /// have; [`ConfigError::Schedule`] for a length that no chain has.
     pub fn settle(&mut self) -> Result<(), ConfigError> {
         self.kind()?;
-        let usual = BetaSchedule::usual(&self.kind, self.steps);
+        let usual = Kind::usual(&self.kind, Some(self.steps));
         let kind = self.over(usual.map_err(|error| ConfigError::Schedule { error })?)?;
-        self.write_down(&kind);
+        self.write_down(kind);
         Ok(())
     }
 
     /// Writes down the numbers that a file of an earlier version left out. A kind that there is not is left to
-    /// [`ScheduleConfig::kind`].
+    /// [`ScheduleConfig::path`].
     pub(crate) fn settle_as_read(&mut self) {
         if let Ok(kind) = self.kind() {
-            self.write_down(&kind);
+            self.write_down(kind);
         }
     }
 
-    fn write_down(&mut self, kind: &BetaSchedule) {
-        match *kind {
-            BetaSchedule::Linear { beta_start, beta_end }
-            | BetaSchedule::ScaledLinear { beta_start, beta_end }
-            | BetaSchedule::Sigmoid { beta_start, beta_end } => {
-                (self.beta_start, self.beta_end) = (Some(beta_start), Some(beta_end));
+    fn kind(&self) -> Result<Kind, ConfigError> {
+        self.over(Kind::usual(&self.kind, None).map_err(|error| ConfigError::ScheduleKind { error })?)
+    }
+
+    fn write_down(&mut self, mut kind: Kind) {
+        for (name, value) in kind.parameters() {
+            if let Some((_, slot)) = self.slots().into_iter().find(|slot| slot.0 == name) {
+                *slot = Some(*value);
             }
-            BetaSchedule::Cosine { s, max_beta } => (self.s, self.max_beta) = (Some(s), Some(max_beta)),
-            BetaSchedule::Constant { beta } => self.beta = Some(beta),
-            // Refused by `over`.
-            _ => {}
         }
+    }
+
+    /// Every parameter that some kind has.
+    fn slots(&mut self) -> [(&'static str, &mut Option<f64>); 5] {
+        [
+            ("beta_start", &mut self.beta_start),
+            ("beta_end", &mut self.beta_end),
+            ("beta", &mut self.beta),
+            ("s", &mut self.s),
+            ("max_beta", &mut self.max_beta),
+        ]
     }
 
     /// A kind with the numbers that are given in place of its own.
-    fn over(&self, mut kind: BetaSchedule) -> Result<BetaSchedule, ConfigError> {
-        let mut unused = [
-            ("beta_start", self.beta_start),
-            ("beta_end", self.beta_end),
-            ("beta", self.beta),
-            ("s", self.s),
-            ("max_beta", self.max_beta),
-        ];
-        let mut take = |name: &str, slot: &mut f64| {
-            if let Some(entry) = unused.iter_mut().find(|entry| entry.0 == name)
-                && let Some(value) = entry.1.take()
-            {
-                *slot = value;
+    fn over(&self, mut kind: Kind) -> Result<Kind, ConfigError> {
+        let stray = |field, got| Err(ConfigError::StrayParameter { field, got, kind: self.kind.clone() });
+        for (field, given) in self.clone().slots() {
+            let Some(got) = *given else { continue };
+            match kind.parameters().into_iter().find(|parameter| parameter.0 == field) {
+                Some((_, slot)) => *slot = got,
+                None => return stray(field, got.to_string()),
             }
-        };
-        match &mut kind {
-            BetaSchedule::Linear { beta_start, beta_end }
-            | BetaSchedule::ScaledLinear { beta_start, beta_end }
-            | BetaSchedule::Sigmoid { beta_start, beta_end } => {
-                take("beta_start", beta_start);
-                take("beta_end", beta_end);
-            }
-            BetaSchedule::Cosine { s, max_beta } => {
-                take("s", s);
-                take("max_beta", max_beta);
-            }
-            BetaSchedule::Constant { beta } => take("beta", beta),
-            other => return Err(ConfigError::UnsupportedSchedule { kind: other.name().to_owned() }),
         }
-        match unused.into_iter().find_map(|(field, value)| Some((field, value?))) {
-            Some((field, got)) => {
-                Err(ConfigError::StrayParameter { field, got, kind: kind.name().to_owned() })
-            }
-            None => Ok(kind),
+        if self.zero_terminal_snr && matches!(kind, Kind::Continuous(_)) {
+            return stray("zero_terminal_snr", "true".to_owned());
+        }
+        Ok(kind)
+    }
+
+    /// The path.
+    ///
+    /// # Errors
+    /// As [`ScheduleConfig::settle`]; [`ConfigError::Schedule`] for numbers that make none.
+    pub fn path(&self) -> Result<Box<dyn NoisePath>, ConfigError> {
+        match self.kind()? {
+            Kind::Chain(kind) => Ok(Box::new(self.chain_of(kind)?)),
+            Kind::Continuous(kind) => match ContinuousPath::new(kind, self.steps) {
+                Ok(path) => Ok(Box::new(path)),
+                Err(error) => Err(ConfigError::Schedule { error }),
+            },
         }
     }
 
-    /// The tables.
+    /// The tables of the chain, or of another path as it looks at its whole t.
     ///
     /// # Errors
-    /// Those of [`ScheduleConfig::kind`], [`ConfigError::Schedule`].
-    pub fn build(&self) -> Result<Schedule, ConfigError> {
-        Schedule::new(&self.kind()?, self.steps).map_err(|error| ConfigError::Schedule { error })
+    /// As [`ScheduleConfig::path`].
+    pub fn tables(&self) -> Result<Schedule, ConfigError> {
+        match self.kind()? {
+            Kind::Chain(kind) => self.chain_of(kind),
+            Kind::Continuous(_) => {
+                Schedule::of_path(&*self.path()?).map_err(|error| ConfigError::Schedule { error })
+            }
+        }
+    }
+
+    fn chain_of(&self, kind: BetaSchedule) -> Result<Schedule, ConfigError> {
+        let chain = Schedule::new(&kind, self.steps);
+        let chain =
+            chain.and_then(
+                |chain| if self.zero_terminal_snr { chain.with_zero_terminal_snr() } else { Ok(chain) },
+            );
+        chain.map_err(|error| ConfigError::Schedule { error })
     }
 }
 
@@ -130,14 +191,14 @@ mod tests {
     #[test]
     fn parameters_reach_their_kind_and_no_other() {
         let config = |text: &str| toml::from_str::<ScheduleConfig>(text).unwrap();
-        let linear = config("kind = 'linear'\nsteps = 10\nbeta_end = 0.5").build().unwrap();
+        let linear = config("kind = 'linear'\nsteps = 10\nbeta_end = 0.5").tables().unwrap();
         assert_eq!((linear.betas()[0], linear.betas()[9]), (1e-4, 0.5));
-        let cosine = config("kind = 'cosine'\nsteps = 10\nmax_beta = 0.9").build().unwrap();
+        let cosine = config("kind = 'cosine'\nsteps = 10\nmax_beta = 0.9").tables().unwrap();
         assert!((cosine.betas()[9] - 0.9).abs() < 1e-12);
-        let stray = config("kind = 'cosine'\nsteps = 10\nbeta_end = 0.9").build().unwrap_err();
+        let stray = config("kind = 'cosine'\nsteps = 10\nbeta_end = 0.9").path().unwrap_err();
         assert!(stray.to_string().contains("schedule.beta_end"), "{stray}");
-        assert!(config("kind = 'lineal'\nsteps = 10").build().is_err());
-        assert!(config("kind = 'linear'\nsteps = 1").build().is_err());
+        assert!(config("kind = 'lineal'\nsteps = 10").path().is_err());
+        assert!(config("kind = 'linear'\nsteps = 1").path().is_err());
     }
 
     #[test]
@@ -148,18 +209,20 @@ mod tests {
         };
         let long = settled("kind = 'linear'\nsteps = 1000").unwrap();
         assert_eq!((long.beta_start, long.beta_end), (Some(1e-4), Some(0.02)));
+        let known: Vec<&str> = BetaSchedule::NAMES.iter().chain(Continuous::NAMES).copied().collect();
+        assert_eq!(known, ScheduleConfig::KINDS);
         for kind in BetaSchedule::NAMES {
             for steps in [2, 10, 100, 1000, 4000] {
                 let config = settled(&format!("kind = '{kind}'\nsteps = {steps}")).unwrap();
-                let schedule = config.build().unwrap();
+                let schedule = config.tables().unwrap();
                 assert!(schedule.ends_in_noise(), "{kind}, T = {steps}: {}", schedule.terminal_signal());
                 // Every number is written down, so that reading it back needs no rule.
                 let text = toml::to_string(&config).unwrap();
-                assert_eq!(toml::from_str::<ScheduleConfig>(&text).unwrap().build().unwrap(), schedule);
+                assert_eq!(toml::from_str::<ScheduleConfig>(&text).unwrap().tables().unwrap(), schedule);
             }
         }
         let given = settled("kind = 'linear'\nsteps = 100\nbeta_start = 1e-4\nbeta_end = 0.02").unwrap();
-        assert!((given.build().unwrap().terminal_signal() - 0.364).abs() < 1e-3);
+        assert!((given.tables().unwrap().terminal_signal() - 0.364).abs() < 1e-3);
         assert!(settled("kind = 'cosine'\nsteps = 100\nbeta = 0.1").is_err());
         assert!(settled("kind = 'linear'\nsteps = 1").is_err());
     }
@@ -168,9 +231,9 @@ mod tests {
     fn files_that_left_numbers_out_mean_what_they_meant() {
         let mut config =
             toml::from_str::<ScheduleConfig>("kind = 'sigmoid'\nsteps = 100\nbeta_end = 0.03").unwrap();
-        let before = config.build().unwrap();
+        let before = config.tables().unwrap();
         config.settle_as_read();
         assert_eq!((config.beta_start, config.beta_end), (Some(1e-4), Some(0.03)));
-        assert_eq!(config.build().unwrap(), before);
+        assert_eq!(config.tables().unwrap(), before);
     }
 }

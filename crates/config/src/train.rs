@@ -27,6 +27,9 @@ pub struct TrainConfig {
     pub warmup_steps: u64,
     /// What the learning rate does after the warm-up.
     pub lr_decay: LrDecay,
+    /// Of `inverse-sqrt`: steps up to which the rate stays, in 1 or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lr_decay_steps: Option<u64>,
     /// Adam's decay of the first moment.
     pub beta1: f64,
     /// Adam's decay of the second moment.
@@ -41,16 +44,37 @@ pub struct TrainConfig {
     pub ema_decay: f64,
     /// Whether the average starts short and grows, see `trainer::Ema::decay_at`.
     pub ema_warmup: bool,
-    /// What the network's output stands for: `eps`, `v` or `x_0`. The loss is that of eps in any case, so `v`
-    /// changes how well the network is conditioned and not what it is asked for: its output of 0 is the best
-    /// guess where nothing is left of the image.
+    /// What the network's output stands for: `eps`, `x_0` or `v`. What counts is said by [`TrainConfig::loss_weight`] in
+    /// terms of eps, so that `v` changes how well the network is conditioned and not what it is asked for: its output of 0 is
+    /// the best guess where nothing is left of the image.
     #[serde(with = "by_name")]
     pub prediction: Prediction,
-    /// How much the loss of a noise level counts: `simple` (the paper), `min-snr` or `p2`.
+    /// How much the loss of a noise level counts, see [`LossWeight`]: `simple` (the paper), `min-snr`, `p2` or `output`.
     #[serde(default, with = "by_name")]
     pub loss_weight: LossWeight,
-    /// How the timesteps of a batch are drawn.
+    /// How an error is measured.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub loss: Loss,
+    /// Of `huber`: errors above this count by their size and not by its square.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub huber_delta: Option<f64>,
+    /// Whether the network learns the variance of the reverse steps as well.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub variance: LearnedVariance,
+    /// Of `learned` variances: weight of the variational bound beside the loss, in bits a number and for the whole chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlb_weight: Option<f64>,
+    /// How the noise levels of a batch are drawn.
     pub time_sampling: TimeSampling,
+    /// Of `log-normal` and `logit-normal`: mean of the normal distribution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_mean: Option<f64>,
+    /// Of the same: its standard deviation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_std: Option<f64>,
+    /// Which noise an image gets.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub pairing: Pairing,
     /// Mirror half of the images left to right. Not for letters, digits and whatever else has a left and a right. A preset
     /// for the embedded images has it on for those only.
     pub flip: bool,
@@ -80,6 +104,9 @@ pub enum LrDecay {
     Constant,
     /// It falls to 0 at the last step along half a cosine.
     Cosine,
+    /// It falls as `1 / sqrt(step)` from [`TrainConfig::lr_decay_steps`] on (Karras et al. 2024, Eq. 67), whatever
+    /// `train.steps` is.
+    InverseSqrt,
 }
 
 /// What to do about a step whose loss or gradients are not finite. Its weights are never kept.
@@ -96,15 +123,66 @@ pub enum OnNan {
     Rollback,
 }
 
-/// How the timesteps of a batch are drawn: always one for each image.
+/// How the noise levels of a batch are drawn: always one for each image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeSampling {
-    /// Independent and uniform (Algorithm 1, line 3).
+    /// Independent and uniform in time (Algorithm 1, line 3).
     Uniform,
-    /// Uniform for each image, but one from each of `batch` equal parts of the chain: the same expected
+    /// Uniform for each image, but one from each of `batch` equal parts of the path: the same expected
     /// loss with less variance from step to step.
     Stratified,
+    /// The logarithm of `sigma / alpha` is normal (Karras et al. 2022, Table 1: mean -1.2, deviation 1.2).
+    LogNormal,
+    /// The share of the way from data to noise is the logistic function of a normal number (Esser et al. 2024, Sec. 3.1: mean
+    /// 0, deviation 1): more of the middle.
+    LogitNormal,
+    /// By the root of the mean squared loss of each hundredth of the path, over the last ten losses seen there, and with the
+    /// loss divided by how much more often that is (Nichol & Dhariwal 2021, Sec. 3.3).
+    ByLoss,
+}
+
+/// How the error of an output is measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Its square.
+    #[default]
+    Squared,
+    /// Its square up to [`TrainConfig::huber_delta`], a straight line beyond (Huber 1964).
+    Huber,
+    /// The variational bound itself (Ho et al. 2020, Eq. 5), for learned variances.
+    Vlb,
+}
+
+/// The variance of the reverse steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LearnedVariance {
+    /// Chosen in sampling (the paper).
+    #[default]
+    Fixed,
+    /// Said by the network, in twice the channels, between the two fixed ones (Nichol & Dhariwal 2021, Sec. 3.1).
+    Learned,
+}
+
+/// Which noise of a step an image gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// Any.
+    #[default]
+    Independent,
+    /// The noises of a batch are given out so that the sum of squared distances to the images is least (minibatch optimal
+    /// transport: Pooladian et al. 2023, Tong et al. 2024); among the images of one class where there are classes.
+    Optimal,
+    /// The nearest of four draws of its own ("immiscible diffusion": Li et al. 2024). Cheaper, and the noise of an
+    /// image is then not quite normal.
+    Nearest,
+}
+
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Types with `Display` and `FromStr` as their names.
@@ -124,6 +202,46 @@ mod by_name {
         D: Deserializer<'a>,
     {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// The training of the paper on CIFAR-10 (Ho et al. 2020, App. B), as the preset `ddpm-cifar10` has it.
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            steps: 800_000,
+            batch: 128,
+            micro_batch: 0,
+            checkpoint_activations: false,
+            lr: 2e-4,
+            warmup_steps: 5000,
+            lr_decay: LrDecay::Constant,
+            lr_decay_steps: None,
+            beta1: 0.9,
+            beta2: 0.999,
+            adam_eps: 1e-8,
+            weight_decay: 0.0,
+            grad_clip: 1.0,
+            ema_decay: 0.9999,
+            ema_warmup: false,
+            prediction: Prediction::Eps,
+            loss_weight: LossWeight::Simple,
+            loss: Loss::Squared,
+            huber_delta: None,
+            variance: LearnedVariance::Fixed,
+            vlb_weight: None,
+            time_sampling: TimeSampling::Uniform,
+            time_mean: None,
+            time_std: None,
+            pairing: Pairing::Independent,
+            flip: true,
+            label_dropout: 0.0,
+            on_nan: OnNan::Stop,
+            log_every: 100,
+            sample_every: 10_000,
+            checkpoint_every: 5000,
+            keep_checkpoints: 3,
+        }
     }
 }
 
@@ -156,20 +274,30 @@ impl TrainConfig {
         number("weight_decay", self.weight_decay, decay, "a number from 0 to 1")?;
         let share = (0.0..=1.0).contains(&self.label_dropout);
         number("label_dropout", self.label_dropout, share, "a number from 0 to 1")?;
+        self.validate_objective()?;
         let clip = self.grad_clip > 0.0 && self.grad_clip.is_finite();
         number("grad_clip", self.grad_clip, clip, "a number above 0")
     }
 }
 
-fn at_least(field: &'static str, got: u64, low: u64) -> Result<(), ConfigError> {
+pub(crate) fn at_least(field: &'static str, got: u64, low: u64) -> Result<(), ConfigError> {
     if got >= low { Ok(()) } else { refuse(field, got, "at least 1") }
 }
 
-fn number(field: &'static str, got: f64, good: bool, expected: &'static str) -> Result<(), ConfigError> {
+pub(crate) fn number(
+    field: &'static str,
+    got: f64,
+    good: bool,
+    expected: &'static str,
+) -> Result<(), ConfigError> {
     if good { Ok(()) } else { refuse(field, got, expected) }
 }
 
-fn refuse(field: &'static str, got: impl ToString, expected: &'static str) -> Result<(), ConfigError> {
+pub(crate) fn refuse(
+    field: &'static str,
+    got: impl ToString,
+    expected: impl Into<String>,
+) -> Result<(), ConfigError> {
     Err(ConfigError::value("train", field, got, expected))
 }
 
@@ -178,32 +306,13 @@ mod tests {
     use super::*;
 
     fn example() -> TrainConfig {
-        TrainConfig {
-            steps: 20,
-            batch: 8,
-            micro_batch: 0,
-            checkpoint_activations: false,
-            lr: 0.05,
-            warmup_steps: 2,
-            lr_decay: LrDecay::Cosine,
-            beta1: 0.9,
-            beta2: 0.999,
-            adam_eps: 1e-8,
-            weight_decay: 0.0,
-            grad_clip: 1.0,
-            ema_decay: 0.9,
-            ema_warmup: true,
-            prediction: Prediction::Eps,
-            loss_weight: LossWeight::Simple,
-            time_sampling: TimeSampling::Uniform,
-            flip: false,
-            label_dropout: 0.0,
-            on_nan: OnNan::Stop,
-            log_every: 3,
-            sample_every: 0,
-            checkpoint_every: 5,
-            keep_checkpoints: 2,
-        }
+        TrainConfig { steps: 20, batch: 8, lr: 0.05, checkpoint_every: 5, ..TrainConfig::default() }
+    }
+
+    #[test]
+    fn the_default_is_the_paper_s_preset() {
+        let preset = crate::preset_table("ddpm-cifar10").unwrap()["train"].clone();
+        assert_eq!(preset.try_into::<TrainConfig>().unwrap(), TrainConfig::default());
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub enum Purpose {
     Known = 15,
     /// Noise put back by the jumps of resampling; the step is the image's index, one sub-stream a level.
     Renoise = 16,
+    /// Further noises that an image of a training batch chooses among.
+    TrainChoice = 17,
 }
 
 /// Numbers of one (seed, purpose, step, rank), in a fixed order.
@@ -86,6 +88,17 @@ impl Stream {
         }
         self.used += 1;
         self.words[self.used - 1]
+    }
+
+    /// Passes over so many times 32 bits, at no cost.
+    pub fn skip(&mut self, words: u64) {
+        let drawn = 4 * u64::from(self.counter[0]) - (4 - self.used as u64) % 4;
+        let target = drawn + words;
+        self.counter[0] = (target / 4) as u32;
+        self.used = 4;
+        for _ in 0..target % 4 {
+            let _ = self.next_u32();
+        }
     }
 
     /// 64 random bits.
@@ -167,6 +180,24 @@ mod tests {
             assert_ne!(base, other.clone().next_u64());
         }
         assert_eq!(base, Stream::new(1, Purpose::Order, 2, 0).sub_stream(0).next_u64());
+    }
+
+    #[test]
+    fn skipping_is_drawing() {
+        for (before, words) in [(0, 0), (0, 1), (0, 4), (3, 1), (3, 2), (4, 3), (5, 11), (8, 1000)] {
+            let mut skips = Stream::new(3, Purpose::TrainNoise, 0, 0);
+            let mut draws = skips.clone();
+            for stream in [&mut skips, &mut draws] {
+                for _ in 0..before {
+                    let _ = stream.next_u32();
+                }
+            }
+            skips.skip(words);
+            for _ in 0..words {
+                let _ = draws.next_u32();
+            }
+            assert_eq!(skips.next_u64(), draws.next_u64(), "{before}, {words}");
+        }
     }
 
     /// The numbers are part of the run format: this test fails when they change.

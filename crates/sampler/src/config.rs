@@ -1,13 +1,13 @@
 //! Which solver, how many steps, and what the network predicts.
 
-use schedule::{Prediction, Schedule, Spacing};
+use schedule::{NoisePath, Prediction, Spacing};
 
 use crate::error::SamplerError;
 use crate::method::Method;
 use crate::threshold::Threshold;
 use crate::times::{End, Times};
 
-/// Everything a [`crate::Sampler`] is made from, besides the schedule.
+/// Everything a [`crate::Sampler`] is made from, besides the path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamplerConfig {
     /// The solver.
@@ -23,6 +23,9 @@ pub struct SamplerConfig {
     pub threshold: Threshold,
     /// What the network was trained to predict.
     pub prediction: Prediction,
+    /// Whether it says the variance of each pixel too, in a second half of channels (Nichol & Dhariwal 2021). Solvers but
+    /// [`Method::DdpmLearned`] leave that half out.
+    pub learned_variance: bool,
 }
 
 impl SamplerConfig {
@@ -37,10 +40,11 @@ impl SamplerConfig {
             end: End::Data,
             threshold: Threshold::Clip,
             prediction: Prediction::Eps,
+            learned_variance: false,
         }
     }
 
-    /// Checks all values against the schedule that the network was trained on.
+    /// Checks all values against the path that the network was trained on.
     ///
     /// # Errors
     /// [`SamplerError::Steps`] and those of the method's own parameters.
@@ -52,8 +56,8 @@ impl SamplerConfig {
     /// let error = config.validate(&schedule::Schedule::ddpm()).unwrap_err();
     /// assert!(error.to_string().starts_with("steps = 0: expected 1 to 1000"));
     /// ```
-    pub fn validate(&self, schedule: &Schedule) -> Result<(), SamplerError> {
-        let timesteps = schedule.steps();
+    pub fn validate(&self, path: &dyn NoisePath) -> Result<(), SamplerError> {
+        let timesteps = path.steps();
         match self.steps {
             Some(got) if !(1..=timesteps).contains(&got) => {
                 return Err(SamplerError::Steps { timesteps, got });
@@ -66,10 +70,10 @@ impl SamplerConfig {
     }
 
     /// The steps of the whole chain.
-    pub(crate) fn whole_steps(&self, schedule: &Schedule) -> usize {
+    pub(crate) fn whole_steps(&self, path: &dyn NoisePath) -> usize {
         match &self.times {
             Times::Given(times) => times.len(),
-            _ => self.steps.unwrap_or(schedule.steps()),
+            _ => self.steps.unwrap_or(path.steps()),
         }
     }
 }
@@ -77,6 +81,7 @@ impl SamplerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schedule::Schedule;
 
     #[test]
     fn values_out_of_range() {

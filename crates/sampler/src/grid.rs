@@ -1,6 +1,6 @@
 //! The noise levels a solver passes through, from noise to data.
 
-use schedule::{Level, Schedule, ScheduleError};
+use schedule::{Level, NoisePath, ScheduleError};
 
 use crate::error::SamplerError;
 
@@ -61,12 +61,12 @@ impl Grid {
         Ok(Self { levels })
     }
 
-    /// The levels of a schedule at falling times in `0..=T-1`, whole or not.
+    /// The levels of a path at falling times in `0..=T-1`, whole or not.
     ///
     /// # Errors
     /// As [`Grid::new`]; [`SamplerError::Schedule`] for times out of range.
-    pub fn at_times(schedule: &Schedule, times: &[f64], end: Level) -> Result<Self, SamplerError> {
-        let levels = times.iter().map(|&t| schedule.level_at(t)).collect::<Result<_, ScheduleError>>()?;
+    pub fn at_times(path: &dyn NoisePath, times: &[f64], end: Level) -> Result<Self, SamplerError> {
+        let levels = times.iter().map(|&t| path.level_at(t)).collect::<Result<_, ScheduleError>>()?;
         Self::new(levels, end)
     }
 
@@ -120,6 +120,7 @@ impl Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schedule::Schedule;
 
     fn at(times: &[f64], end: Level) -> Result<Grid, SamplerError> {
         Grid::at_times(&Schedule::ddpm(), times, end)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schedule::{Schedule, Variance};
+use schedule::{NoisePath, Variance};
 
 use crate::error::SamplerError;
 use crate::grid::Grid;
@@ -120,20 +120,20 @@ impl Method {
         }
     }
 
-    /// The calls and weights on a grid of the schedule's levels.
+    /// The calls and weights on a grid of the path's levels.
     ///
     /// # Errors
-    /// [`SamplerError::Schedule`] for a grid that is not the schedule's.
-    pub fn stages(&self, grid: &Grid, schedule: &Schedule) -> Result<Vec<Stage>, SamplerError> {
+    /// [`SamplerError::Schedule`] for a grid that is not the path's.
+    pub fn stages(&self, grid: &Grid, path: &dyn NoisePath) -> Result<Vec<Stage>, SamplerError> {
         Ok(match self {
             Self::Ddpm { variance } => solvers::ddpm(grid, *variance),
             Self::DdpmLearned => solvers::ddpm_learned(grid),
             Self::Ddim { eta } => solvers::ddim(grid, *eta),
             Self::DpmPp(settings) => solvers::dpmpp(grid, settings),
             Self::UniPc(settings) => solvers::unipc(grid, settings),
-            Self::Pndm { runge_kutta } => solvers::pndm(grid, schedule, *runge_kutta)?,
-            Self::Heun { churn } => solvers::heun(grid, schedule, churn)?,
-            Self::Euler { churn } => solvers::euler(grid, schedule, churn)?,
+            Self::Pndm { runge_kutta } => solvers::pndm(grid, path, *runge_kutta)?,
+            Self::Heun { churn } => solvers::heun(grid, path, churn)?,
+            Self::Euler { churn } => solvers::euler(grid, path, churn)?,
             Self::EulerAncestral { eta } => solvers::euler_ancestral(grid, *eta),
             Self::Deis(settings) => solvers::deis(grid, settings),
         })
@@ -212,6 +212,7 @@ impl fmt::Display for Method {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schedule::Schedule;
 
     #[test]
     fn names_come_back() {

@@ -23,8 +23,6 @@ pub(crate) struct Run<'a> {
     past: VecDeque<Tensor>,
     /// The t of every call, `[calls]`, on the device: so that no call has to send its own.
     times: Tensor,
-    /// Whether the network says the variance too, in twice the channels.
-    learns: bool,
 }
 
 impl<'a> Run<'a> {
@@ -39,8 +37,7 @@ impl<'a> Run<'a> {
             .f_to_kind(x_start.f_kind()?)?
             .f_to_device(x_start.device())?;
         let x = x_start.shallow_clone();
-        let learns = sampler.stages().any(|stage| matches!(stage.noise, StageNoise::Learned { .. }));
-        Ok(Self { sampler, model, noise, x, held: None, past: VecDeque::new(), times, learns })
+        Ok(Self { sampler, model, noise, x, held: None, past: VecDeque::new(), times })
     }
 
     /// What the next call gets, or the sample.
@@ -52,7 +49,7 @@ impl<'a> Run<'a> {
     ///
     /// `visit` counts how often this call was made before, so that a repeated one gets other noise.
     pub(crate) fn advance(&mut self, index: usize, visit: u32) -> Result<(Tensor, Tensor), SamplerError> {
-        let Call { x_0_weights, stage, step } = &self.sampler.calls[index];
+        let Call { form, stage, step } = &self.sampler.calls[index];
         // Noise is keyed by where the step starts: a level raised by churn may be another's level, too.
         let t = self.sampler.grid.level(*step).t;
         if let Some(churn) = &stage.churn {
@@ -62,10 +59,10 @@ impl<'a> Run<'a> {
 
         let batch = self.x.size()[0];
         let times = self.times.f_narrow(0, index as i64, 1)?.f_expand([batch], false)?;
-        let output = (self.model)(&self.x, &times).map_err(SamplerError::Caller)?;
+        let shown = if form.c_in == 1.0 { self.x.shallow_clone() } else { self.x.f_mul_scalar(form.c_in)? };
+        let output = (self.model)(&shown, &times).map_err(SamplerError::Caller)?;
         let (output, learned) = self.split(output, stage.noise)?;
-        let (w_x, w_output) = *x_0_weights;
-        let x_0 = weighted_sum(&[(w_x, &self.x), (w_output, &output)])?;
+        let x_0 = weighted_sum(&[(form.skip, &self.x), (form.out, &output)])?;
         let x_0 = self.sampler.threshold.apply(x_0)?;
 
         self.past.push_front(match stage.memory {
@@ -97,7 +94,7 @@ impl<'a> Run<'a> {
     fn split(&self, output: Tensor, noise: StageNoise) -> Result<(Tensor, Option<Tensor>), SamplerError> {
         let mut expected = self.x.size();
         let channels = expected[1];
-        if self.learns {
+        if self.sampler.learned_variance {
             expected[1] = 2 * channels;
         }
         if output.size() != expected {
@@ -105,7 +102,7 @@ impl<'a> Run<'a> {
         }
         // A network in half precision answers in it; the sums are taken in f32.
         let output = output.f_to_kind(self.x.f_kind()?)?;
-        if !self.learns {
+        if !self.sampler.learned_variance {
             return Ok((output, None));
         }
         let learned = match noise {

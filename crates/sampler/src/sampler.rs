@@ -1,7 +1,7 @@
 //! The reverse process: from noise to an image, with every coefficient computed beforehand (Ho et al. 2020,
 //! Algorithm 2, and what grew from it).
 
-use schedule::{Level, Schedule};
+use schedule::{Form, Level, NoisePath};
 use tch::{Kind, Tensor};
 use tracing::{instrument, trace};
 
@@ -14,7 +14,7 @@ use crate::run::Run;
 use crate::stage::{Stage, StageNoise};
 use crate::threshold::Threshold;
 
-/// The network: `x_t` `[b, c, h, w]` and `t` `[b]`, both of one floating type on one device, to its prediction
+/// The network: `x_t` `[b, c, h, w]` (scaled, where [`Form::c_in`] says so) and `t` `[b]`, both of one floating type on one device, to its prediction
 /// `[b, c, h, w]`. `t` is in `0..=T-1` of the chain it was trained on, the same for the whole batch; a fraction where
 /// the levels were chosen between the chain's steps.
 pub type Model<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + 'a;
@@ -47,6 +47,8 @@ pub struct Sampler {
     pub(crate) method: Method,
     pub(crate) grid: Grid,
     pub(crate) threshold: Threshold,
+    /// Whether the network says the variance too, in twice the channels.
+    pub(crate) learned_variance: bool,
     /// In the order of the calls.
     pub(crate) calls: Vec<Call>,
     /// How many memories to keep: as many as any call asks for, beside those that are soon to be forgotten.
@@ -56,50 +58,51 @@ pub struct Sampler {
 /// All that a call needs to know beforehand.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Call {
-    /// The weights of `x_t` and of the network's output in `x_0`.
-    pub(crate) x_0_weights: (f64, f64),
+    /// From the network's output to `x_0`.
+    pub(crate) form: Form,
     /// Step of the grid, from 0.
     pub(crate) step: usize,
     pub(crate) stage: Stage,
 }
 
 impl Sampler {
-    /// The coefficients of a solver for a schedule.
+    /// The coefficients of a solver for a path.
     ///
     /// # Errors
     /// [`SamplerError::Steps`] and the errors of the method's parameters, see [`SamplerConfig::validate`];
     /// [`SamplerError::Schedule`] where the prediction says nothing about `x_0`: eps at a step without any signal;
     /// [`SamplerError::Unsolvable`] for a solver that cannot start there.
-    pub fn new(schedule: &Schedule, config: &SamplerConfig) -> Result<Self, SamplerError> {
-        config.validate(schedule)?;
-        let steps = config.whole_steps(schedule);
-        let grid = config.times.grid(schedule, schedule.steps(), steps, config.end)?;
-        Self::on_grid(schedule, config, grid)
+    pub fn new(path: &dyn NoisePath, config: &SamplerConfig) -> Result<Self, SamplerError> {
+        config.validate(path)?;
+        let steps = config.whole_steps(path);
+        let grid = config.times.grid(path, path.steps(), steps, config.end)?;
+        Self::on_grid(path, config, grid)
     }
 
     /// The same on levels of the caller's choice, which replace the configuration's `steps`, `times` and `end`.
     ///
     /// # Errors
     /// As [`Sampler::new`].
-    pub fn on_grid(schedule: &Schedule, config: &SamplerConfig, grid: Grid) -> Result<Self, SamplerError> {
-        config.validate(schedule)?;
+    pub fn on_grid(path: &dyn NoisePath, config: &SamplerConfig, grid: Grid) -> Result<Self, SamplerError> {
+        config.validate(path)?;
         let mut step = 0;
         let calls = config
             .method
-            .stages(&grid, schedule)?
+            .stages(&grid, path)?
             .into_iter()
             .map(|stage| {
-                let x_0_weights = config.prediction.x_0_weights_at(&stage.at)?;
+                let form = config.prediction.form(&stage.at)?;
                 if !stage.is_finite() {
                     return Err(SamplerError::Unsolvable { method: config.method.name(), t: stage.at.t });
                 }
-                let call = Call { x_0_weights, step, stage };
+                let call = Call { form, step, stage };
                 step += usize::from(call.stage.completes);
                 Ok(call)
             })
             .collect::<Result<Vec<_>, SamplerError>>()?;
         let depth = calls.iter().map(|call| call.stage.asked() + call.stage.forget).max().unwrap_or(0);
-        Ok(Self { method: config.method, grid, threshold: config.threshold, calls, depth })
+        let learned_variance = config.learned_variance || config.method == Method::DdpmLearned;
+        Ok(Self { method: config.method, grid, threshold: config.threshold, learned_variance, calls, depth })
     }
 
     /// Steps from noise to an image.
@@ -134,6 +137,17 @@ impl Sampler {
     #[must_use]
     pub fn is_stochastic(&self) -> bool {
         self.stages().any(|stage| stage.noise != StageNoise::None || stage.churn.is_some())
+    }
+
+    /// `x_T` from noise of unit variance ([`crate::Noise::start`]): the same, but on a path whose noise has another
+    /// deviation.
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn start_from(&self, noise: Tensor) -> Result<Tensor, SamplerError> {
+        let sigma = self.start().sigma;
+        // A path that keeps the variance ends as near 1 as its schedule left signal.
+        Ok(if sigma > 1.0 { noise.f_mul_scalar(sigma)? } else { noise })
     }
 
     /// The level that [`Sampler::sample`] starts from.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schedule::{Level, Schedule, ScheduleError, Spacing, timesteps};
+use schedule::{Level, NoisePath, ScheduleError, Spacing, timesteps};
 
 use crate::error::SamplerError;
 use crate::grid::Grid;
@@ -69,20 +69,20 @@ impl Times {
     /// [`SamplerError::Schedule`] for times out of range; [`SamplerError::Grid`] for given times that do not fall.
     pub fn grid(
         &self,
-        schedule: &Schedule,
+        path: &dyn NoisePath,
         t_start: usize,
         steps: usize,
         end: End,
     ) -> Result<Grid, SamplerError> {
         let last = match end {
             End::Data => Level::DATA,
-            End::FirstStep => schedule.level_at(0.0)?,
+            End::FirstStep => path.level_at(0.0)?,
         };
         let times = match self {
             Self::Spaced(spacing) => spaced(*spacing, t_start, steps)?,
             Self::Given(times) => times.clone(),
             Self::Karras { whole, .. } | Self::LogSnr { whole } => {
-                let levels = self.between(schedule, t_start, steps, end)?;
+                let levels = self.between(path, t_start, steps, end)?;
                 if !whole {
                     return Grid::new(levels, last);
                 }
@@ -91,18 +91,18 @@ impl Times {
                 snapped(&levels, t_start, lowest)
             }
         };
-        Grid::at_times(schedule, &times, last)
+        Grid::at_times(path, &times, last)
     }
 
     /// Levels evenly spaced in a function of the noise-to-signal ratio.
     fn between(
         &self,
-        schedule: &Schedule,
+        path: &dyn NoisePath,
         t_start: usize,
         steps: usize,
         end: End,
     ) -> Result<Vec<Level>, SamplerError> {
-        let (highest, lowest) = (schedule.level_at((t_start - 1) as f64)?, schedule.level_at(0.0)?);
+        let (highest, lowest) = (path.level_at((t_start - 1) as f64)?, path.level_at(0.0)?);
         // The end itself counts as a level when the chain ends there.
         let gaps = if end == End::FirstStep { steps } else { steps - 1 };
         // The start is the chain's own all the same, and the first step leads to the next level from there.
@@ -113,7 +113,7 @@ impl Times {
                 _ if i == gaps => Ok(lowest),
                 _ => {
                     let warped = high + (low - high) * i as f64 / gaps as f64;
-                    Ok(schedule.level_of_ratio(self.unwarp(warped))?)
+                    Ok(path.level_of_ratio(self.unwarp(warped))?)
                 }
             })
             .collect()
@@ -201,6 +201,7 @@ impl fmt::Display for Times {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schedule::Schedule;
 
     /// Between whole steps.
     fn grid(name: &str, steps: usize, end: End) -> Grid {

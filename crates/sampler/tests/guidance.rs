@@ -158,7 +158,7 @@ fn eps_v_and_x_0_are_guided_alike() {
     for t in [150, 600, 950_usize] {
         let want = guidance.apply(network, &labels, 1000).unwrap()(&x_t, &at(t as i64, 2)).unwrap();
         for prediction in [Prediction::Eps, Prediction::V, Prediction::X0] {
-            let (of_x_t, of_output) = prediction.eps_weights(&schedule, t).unwrap();
+            let (of_x_t, of_output) = prediction.eps_weights(&schedule.level_at(t as f64).unwrap());
             // eps = of_x_t x_t + of_output output, solved for the output.
             let puts_out = |x: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
                 Ok((network(x, t, labels)? - x * of_x_t) / of_output)

@@ -45,6 +45,8 @@ fn samples(path: &str, method: Method, steps: usize, count: i64) -> (Tensor, Ten
     let x_start = all[0].alpha * MEAN + spread(&all[0]) * &z;
     let model = |x: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
         let level = all[t.double_value(&[0]) as usize];
+        // The network is shown less where the noise is strong.
+        let x = x / Prediction::X0.c_in(&level);
         let gain = level.alpha * DEVIATION.powi(2) / spread(&level).powi(2);
         Ok(MEAN + gain * (x - level.alpha * MEAN))
     };

@@ -114,9 +114,9 @@ pub enum ScheduleError {
         got: usize,
     },
     /// x_0 cannot be recovered from the noise where no signal is left.
-    #[error("alpha_bar is 0 at t = {t}: x_t holds no signal, so x_0 does not follow from eps")]
+    #[error("alpha is 0 at t = {t}: x_t holds no signal, so x_0 does not follow from eps")]
     NoSignal {
         /// The t with zero signal-to-noise ratio.
-        t: usize,
+        t: f64,
     },
 }

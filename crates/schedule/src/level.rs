@@ -41,6 +41,14 @@ impl Level {
         (self.alpha / self.sigma).ln()
     }
 
+    /// The part of the variance of `x_t` that is the data's, `alpha^2 / (alpha^2 + sigma^2)`, for data of unit variance; of a
+    /// chain alpha_bar.
+    #[must_use]
+    pub fn signal(&self) -> f64 {
+        let signal = self.alpha.powi(2);
+        signal / (signal + self.sigma.powi(2))
+    }
+
     /// Whether nothing but data is left.
     #[must_use]
     pub fn is_data(&self) -> bool {
@@ -74,7 +82,7 @@ impl Schedule {
         }
         let (low, high) = (-self.level(below).lambda(), -self.level(below + 1).lambda());
         if !high.is_finite() {
-            return Err(ScheduleError::NoSignal { t: below + 1 });
+            return Err(ScheduleError::NoSignal { t: (below + 1) as f64 });
         }
         Ok(Level::of_ratio(t, (low + part * (high - low)).exp()))
     }
@@ -150,7 +158,7 @@ mod tests {
     fn without_signal_at_the_end() {
         let schedule = Schedule::ddpm().with_zero_terminal_snr().unwrap();
         assert_eq!(schedule.level_at(999.0).unwrap().lambda(), f64::NEG_INFINITY);
-        assert_eq!(schedule.level_at(998.5), Err(ScheduleError::NoSignal { t: 999 }));
+        assert_eq!(schedule.level_at(998.5), Err(ScheduleError::NoSignal { t: 999.0 }));
         assert_eq!(schedule.level_of_ratio(1e9).unwrap().t, 998.0);
     }
 

@@ -1,14 +1,13 @@
 //! How much the loss of a noise level counts in training.
 
-use std::fmt;
-use std::str::FromStr;
+use crate::names::named;
+use crate::{Level, Prediction};
 
-use crate::{Level, ScheduleError};
-
-/// The weight of `|eps - eps_theta|^2` at a level, as a function of its signal-to-noise ratio `SNR = alpha^2 / sigma^2`.
+/// The weight of a level, said as that of `|eps - eps_theta|^2`, a function of its signal-to-noise ratio
+/// `SNR = alpha^2 / sigma^2`.
 ///
-/// The squared error of `x_0` is that of eps divided by SNR, and that of v is that of `x_0` times SNR + 1: a weight means the
-/// same whatever the network puts out.
+/// The squared error of `x_0` is that of eps divided by SNR, and so on: a weight means the same whatever the network puts out.
+/// The exception is [`LossWeight::Output`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LossWeight {
@@ -20,79 +19,64 @@ pub enum LossWeight {
     MinSnr,
     /// `1 / (1 + SNR)` (P2, Choi et al. 2022, Eq. 8 with k = 1 and gamma = 1): more weight to levels of much noise.
     P2,
+    /// The squared error of what the network puts out, as it is: the loss of v of Salimans & Ho 2022 (SNR + 1 times that of
+    /// `x_0`). A level without any signal counts as well, where the error of eps says nothing.
+    Output,
 }
+
+named!(LossWeight, "loss weight": "simple" => Simple, "min-snr" => MinSnr, "p2" => P2, "output" => Output);
 
 /// gamma of Min-SNR, which its authors found best.
 const MIN_SNR_GAMMA: f64 = 5.0;
 
 impl LossWeight {
-    /// The names that [`FromStr`] knows.
-    pub const NAMES: &[&str] = &["simple", "min-snr", "p2"];
-
-    /// The weight's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Simple => "simple",
-            Self::MinSnr => "min-snr",
-            Self::P2 => "p2",
-        }
-    }
-
-    /// The weight of the squared error of eps at a level, in (0, 1]; 0 only for the data themselves.
+    /// The weight of the squared error of an output at a level that holds some noise; 0 or more, and finite.
     ///
     /// ```
-    /// use schedule::{LossWeight, Schedule};
+    /// use schedule::{LossWeight, Prediction, Schedule};
     /// let schedule = Schedule::ddpm();
     /// // SNR is 4.04e-5 at the last step, and 9999 at the first.
-    /// assert_eq!(LossWeight::MinSnr.of_eps(&schedule.level_at(999.0)?), 1.0);
-    /// assert!((LossWeight::MinSnr.of_eps(&schedule.level_at(0.0)?) - 5.0 / 9999.0).abs() < 1e-9);
+    /// assert_eq!(LossWeight::MinSnr.of(Prediction::Eps, &schedule.level_at(999.0)?), 1.0);
+    /// let first = LossWeight::MinSnr.of(Prediction::Eps, &schedule.level_at(0.0)?);
+    /// assert!((first - 5.0 / 9999.0).abs() < 1e-9);
     /// # Ok::<(), schedule::ScheduleError>(())
     /// ```
     #[must_use]
-    pub fn of_eps(self, level: &Level) -> f64 {
+    pub fn of(self, prediction: Prediction, level: &Level) -> f64 {
+        match (self, prediction) {
+            (Self::Output, _) => 1.0,
+            (_, Prediction::Eps) => self.of_eps(level),
+            _ => self.of_v(level) * prediction.error_in_v(level).powi(2),
+        }
+    }
+
+    fn of_eps(self, level: &Level) -> f64 {
         let snr = level.ratio().powi(-2);
         match self {
-            Self::Simple => 1.0,
+            Self::Simple | Self::Output => 1.0,
             Self::MinSnr => (MIN_SNR_GAMMA / snr).min(1.0),
             Self::P2 => 1.0 / (1.0 + snr),
         }
     }
-}
 
-impl FromStr for LossWeight {
-    type Err = ScheduleError;
-
-    fn from_str(name: &str) -> Result<Self, ScheduleError> {
-        [Self::Simple, Self::MinSnr, Self::P2].into_iter().find(|weight| weight.name() == name).ok_or_else(
-            || ScheduleError::UnknownName {
-                what: "loss weight",
-                got: name.to_owned(),
-                expected: Self::NAMES,
-            },
-        )
-    }
-}
-
-impl fmt::Display for LossWeight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+    /// That of v, `alpha^2 / (alpha^2 + sigma^2)^2` times that of eps. Without signal the one is 0 and the other may be
+    /// infinite, so the product is written out.
+    fn of_v(self, level: &Level) -> f64 {
+        let (signal, noise) = (level.alpha.powi(2), level.sigma.powi(2));
+        let power = signal + noise;
+        match self {
+            Self::Output => 1.0,
+            Self::Simple => signal / power.powi(2),
+            Self::MinSnr => signal.min(MIN_SNR_GAMMA * noise) / power.powi(2),
+            Self::P2 => signal * noise / power.powi(3),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Prediction, Schedule};
-
-    #[test]
-    fn names_come_back() {
-        for name in LossWeight::NAMES {
-            assert_eq!(name.parse::<LossWeight>().unwrap().to_string(), *name);
-        }
-        let error = "snr".parse::<LossWeight>().unwrap_err().to_string();
-        assert_eq!(error, "unknown loss weight \"snr\", expected one of: simple, min-snr, p2");
-    }
+    use crate::Schedule;
 
     /// The forms that the papers write, for the error of what the network puts out.
     #[test]
@@ -101,29 +85,34 @@ mod tests {
         for t in [0_u32, 100, 400, 700, 999] {
             let level = schedule.level_at(f64::from(t)).unwrap();
             let snr = schedule.snr()[t as usize];
-            for prediction in [Prediction::Eps, Prediction::X0, Prediction::V] {
-                // An error d of the output is one of d times this of eps.
-                let (_, of_output) = prediction.eps_weights_at(&level);
-                let of_output = of_output.powi(2);
-                let min_snr = match prediction {
-                    Prediction::Eps => snr.min(5.0) / snr,
-                    Prediction::X0 => snr.min(5.0),
-                    Prediction::V => snr.min(5.0) / (snr + 1.0),
-                };
-                let got = LossWeight::MinSnr.of_eps(&level) * of_output;
-                assert!((got / min_snr - 1.0).abs() < 1e-9, "{prediction}, t = {t}: {got} is not {min_snr}");
+            for (prediction, simple, min_snr, p2) in [
+                (Prediction::Eps, 1.0, snr.min(5.0) / snr, 1.0 / (1.0 + snr)),
+                (Prediction::X0, snr, snr.min(5.0), snr / (1.0 + snr)),
+                (Prediction::V, snr / (snr + 1.0), snr.min(5.0) / (snr + 1.0), snr / (snr + 1.0).powi(2)),
+            ] {
+                for (weight, want) in
+                    [(LossWeight::Simple, simple), (LossWeight::MinSnr, min_snr), (LossWeight::P2, p2)]
+                {
+                    let got = weight.of(prediction, &level);
+                    assert!(
+                        (got / want - 1.0).abs() < 1e-9,
+                        "{weight} of {prediction}, t = {t}: {got} is not {want}"
+                    );
+                }
+                assert_eq!(LossWeight::Output.of(prediction, &level), 1.0);
             }
-            assert!((LossWeight::P2.of_eps(&level) - 1.0 / (1.0 + snr)).abs() < 1e-12);
-            assert_eq!(LossWeight::Simple.of_eps(&level), 1.0);
         }
     }
 
+    /// Without signal an error of v says nothing about eps; its own loss alone counts there.
     #[test]
-    fn the_ends_have_finite_weights() {
+    fn the_noisiest_level_has_finite_weights() {
         let noise = Level { t: 999.0, alpha: 0.0, sigma: 1.0 };
-        assert!(
-            LossWeight::NAMES.iter().all(|name| name.parse::<LossWeight>().unwrap().of_eps(&noise) == 1.0)
-        );
-        assert_eq!(LossWeight::P2.of_eps(&Level::DATA), 0.0);
+        for name in LossWeight::NAMES {
+            let weight: LossWeight = name.parse().unwrap();
+            assert_eq!(weight.of(Prediction::Eps, &noise), 1.0, "{name}");
+            let of_v = weight.of(Prediction::V, &noise);
+            assert_eq!(of_v, if weight == LossWeight::Output { 1.0 } else { 0.0 }, "{name}");
+        }
     }
 }

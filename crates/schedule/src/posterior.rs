@@ -41,7 +41,7 @@ impl Schedule {
         eps: &ArrayD<A>,
     ) -> Result<ArrayD<A>, ScheduleError> {
         if let Some(&t) = t.iter().find(|&&t| self.alpha_bars().get(t) == Some(&0.0)) {
-            return Err(ScheduleError::NoSignal { t });
+            return Err(ScheduleError::NoSignal { t: t as f64 });
         }
         combine(x_t, ("eps", eps), t, self.steps(), |t| {
             let signal = self.sqrt_alpha_bars()[t];
@@ -131,7 +131,7 @@ mod tests {
     fn x_0_does_not_follow_where_no_signal_is_left() {
         let schedule = Schedule::from_betas(array![0.25, 1.0]).unwrap();
         let got = schedule.predict_x_0_from_eps(&single(1.0), &[1], &single(1.0));
-        assert_eq!(got, Err(ScheduleError::NoSignal { t: 1 }));
+        assert_eq!(got, Err(ScheduleError::NoSignal { t: 1.0 }));
         assert_eq!(schedule.predict_eps_from_x_0(&single(1.5), &[1], &single(1.0)), Ok(single(1.5)));
     }
 

@@ -1,168 +1,179 @@
-//! From what a network puts out to `x_0` and `eps`: weighted sums of `x_t` and the output, with weights that
-//! depend on t alone.
+//! What a network's output stands for, and what follows from it at a level: the form `x_0 = skip x_t + out F(c_in x_t, t)`,
+//! and what F has to be in training. Four numbers a level, in f64, are all that trainer and samplers know of an output.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::{Level, Schedule, ScheduleError};
+use crate::names::named;
+use crate::{Level, ScheduleError};
 
 /// What a network puts out for `x_t` and t.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Prediction {
     /// The noise in `x_t` (Ho et al. 2020, Sec. 3.2).
     Eps,
     /// The data itself.
     X0,
-    /// `v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x_0` (Salimans & Ho 2022).
+    /// `v = alpha eps - sigma x_0` (Salimans & Ho 2022, where `alpha^2 + sigma^2 = 1`).
     V,
 }
 
+named!(Prediction, "prediction": "eps" => Eps, "x_0" => X0, "v" => V);
+
+/// How an output F becomes an image: `x_0 = skip x_t + out F(c_in x_t, t)` (Karras et al. 2022, Eq. 7, whose `c_noise` is t).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Form {
+    /// Scale of what the network is shown.
+    pub c_in: f64,
+    /// Weight of `x_t` in `x_0`.
+    pub skip: f64,
+    /// Weight of the output in `x_0`.
+    pub out: f64,
+}
+
+/// What the output should be: `x_0 weight * x_0 + eps weight * eps`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Target {
+    /// Weight of `x_0`.
+    pub x_0: f64,
+    /// Weight of eps.
+    pub eps: f64,
+}
+
 impl Prediction {
-    /// The names that [`FromStr`] knows.
-    pub const NAMES: &[&str] = &["eps", "x_0", "v"];
-
-    /// The prediction's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Eps => "eps",
-            Self::X0 => "x_0",
-            Self::V => "v",
-        }
-    }
-
-    /// The weights of `x_t` and of the output in `x_0`, at t in `0..T` of the schedule.
-    ///
-    /// eps is Eq. 15 of Ho et al. 2020; x_0 and v also work where no signal is left (`alpha_bar_t = 0`).
+    /// The form of the output at a level.
     ///
     /// # Errors
-    /// [`ScheduleError::NoSignal`] for eps where `alpha_bar_t` is 0, [`ScheduleError::Timestep`].
+    /// [`ScheduleError::NoSignal`] for eps where no signal is left: `x_0` does not follow from noise alone.
     ///
     /// ```
     /// use schedule::{Prediction, Schedule};
-    /// let (from_x_t, from_output) = Prediction::V.x_0_weights(&Schedule::ddpm(), 0)?;
-    /// assert!((from_x_t.powi(2) + from_output.powi(2) - 1.0).abs() < 1e-12);
+    /// let form = Prediction::V.form(&Schedule::ddpm().level_at(0.0)?)?;
+    /// assert!((form.skip.powi(2) + form.out.powi(2) - 1.0).abs() < 1e-12);
     /// # Ok::<(), schedule::ScheduleError>(())
     /// ```
-    pub fn x_0_weights(self, schedule: &Schedule, t: usize) -> Result<(f64, f64), ScheduleError> {
-        let (signal, noise) = levels(schedule, t)?;
-        self.x_0_weights_at(&Level { t: t as f64, alpha: signal, sigma: noise })
-    }
-
-    /// The weights of `x_t` and of the output in `x_0` at a noise level, which may lie between steps.
-    ///
-    /// # Errors
-    /// [`ScheduleError::NoSignal`] for eps where no signal is left.
-    pub fn x_0_weights_at(self, level: &Level) -> Result<(f64, f64), ScheduleError> {
+    pub fn form(self, level: &Level) -> Result<Form, ScheduleError> {
         let Level { t, alpha, sigma } = *level;
+        let c_in = visible(alpha, sigma);
         match self {
-            Self::Eps if alpha == 0.0 => Err(ScheduleError::NoSignal { t: t as usize }),
-            Self::Eps => Ok((1.0 / alpha, -sigma / alpha)),
-            Self::X0 => Ok((0.0, 1.0)),
-            Self::V => Ok((alpha, -sigma)),
+            Self::Eps if alpha == 0.0 => Err(ScheduleError::NoSignal { t }),
+            // Eq. 15 of Ho et al. 2020.
+            Self::Eps => Ok(Form { c_in, skip: 1.0 / alpha, out: -sigma / alpha }),
+            Self::X0 => Ok(Form { c_in, skip: 0.0, out: 1.0 }),
+            Self::V => {
+                let power = power(alpha, sigma);
+                Ok(Form { c_in, skip: alpha / power, out: -sigma / power })
+            }
         }
     }
 
-    /// The weights of `x_t` and of the output in `eps`, at t in `0..T` of the schedule.
-    ///
-    /// # Errors
-    /// [`ScheduleError::Timestep`].
-    pub fn eps_weights(self, schedule: &Schedule, t: usize) -> Result<(f64, f64), ScheduleError> {
-        let (signal, noise) = levels(schedule, t)?;
-        Ok(self.eps_weights_at(&Level { t: t as f64, alpha: signal, sigma: noise }))
+    /// What the output should be at a level.
+    #[must_use]
+    pub fn target(self, level: &Level) -> Target {
+        let Level { alpha, sigma, .. } = *level;
+        match self {
+            Self::Eps => Target { x_0: 0.0, eps: 1.0 },
+            Self::X0 => Target { x_0: 1.0, eps: 0.0 },
+            Self::V => Target { x_0: -sigma, eps: alpha },
+        }
     }
 
-    /// The weights of `x_t` and of the output in `eps` at a noise level, which may lie between steps; not finite for x_0 at
-    /// a level without noise, which no step of a schedule has.
+    /// How the network's input is scaled at a level; the same as [`Form::c_in`].
     #[must_use]
-    pub fn eps_weights_at(self, level: &Level) -> (f64, f64) {
+    pub fn c_in(self, level: &Level) -> f64 {
+        visible(level.alpha, level.sigma)
+    }
+
+    /// The weights of `x_t` and of the output in eps at a level; not finite for `x_0` at a level without noise.
+    #[must_use]
+    pub fn eps_weights(self, level: &Level) -> (f64, f64) {
         let Level { alpha, sigma, .. } = *level;
         match self {
             Self::Eps => (0.0, 1.0),
             Self::X0 => (1.0 / sigma, -alpha / sigma),
-            Self::V => (sigma, alpha),
+            Self::V => {
+                let power = power(alpha, sigma);
+                (sigma / power, alpha / power)
+            }
+        }
+    }
+
+    /// By how much an error of the output changes `v`, which is defined for every level that has either signal or noise.
+    pub(crate) fn error_in_v(self, level: &Level) -> f64 {
+        let Level { alpha, sigma, .. } = *level;
+        let power = power(alpha, sigma);
+        match self {
+            Self::Eps => power / alpha,
+            Self::X0 => power / sigma,
+            Self::V => 1.0,
         }
     }
 }
 
-/// `sqrt(alpha_bar_t)` and `sqrt(1 - alpha_bar_t)`.
-fn levels(schedule: &Schedule, t: usize) -> Result<(f64, f64), ScheduleError> {
-    match (schedule.sqrt_alpha_bars().get(t), schedule.sqrt_one_minus_alpha_bars().get(t)) {
-        (Some(&signal), Some(&noise)) => Ok((signal, noise)),
-        _ => Err(ScheduleError::Timestep { got: t, steps: schedule.steps() }),
-    }
+/// `alpha^2 + sigma^2`, 1 on a chain.
+fn power(alpha: f64, sigma: f64) -> f64 {
+    alpha * alpha + sigma * sigma
 }
 
-impl FromStr for Prediction {
-    type Err = ScheduleError;
-
-    fn from_str(name: &str) -> Result<Self, ScheduleError> {
-        match name {
-            "eps" => Ok(Self::Eps),
-            "x_0" => Ok(Self::X0),
-            "v" => Ok(Self::V),
-            _ => Err(ScheduleError::UnknownName {
-                what: "prediction",
-                got: name.to_owned(),
-                expected: Self::NAMES,
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Prediction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
+/// A scale that keeps what a network sees from growing with the noise: 1 where `alpha^2 + sigma^2` is no more than 1.
+fn visible(alpha: f64, sigma: f64) -> f64 {
+    let deviation = alpha.hypot(sigma);
+    // On a chain it is 1 but for rounding.
+    if deviation > 1.0 + 1e-9 { 1.0 / deviation } else { 1.0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Schedule;
     use proptest::prelude::*;
 
-    #[test]
-    fn names_come_back() {
-        for name in Prediction::NAMES {
-            assert_eq!(name.parse::<Prediction>().unwrap().to_string(), *name);
-        }
-        let error = "noise".parse::<Prediction>().unwrap_err();
-        assert_eq!(error.to_string(), "unknown prediction \"noise\", expected one of: eps, x_0, v");
-    }
+    const ALL: &[Prediction] = &[Prediction::Eps, Prediction::X0, Prediction::V];
 
     #[test]
     fn without_signal_eps_alone_is_refused() {
-        let schedule = Schedule::ddpm().with_zero_terminal_snr().unwrap();
-        let weights = |prediction: Prediction| prediction.x_0_weights(&schedule, 999);
-        assert_eq!(weights(Prediction::Eps), Err(ScheduleError::NoSignal { t: 999 }));
-        assert_eq!(weights(Prediction::X0), Ok((0.0, 1.0)));
-        assert_eq!(weights(Prediction::V), Ok((0.0, -1.0)));
-        assert!(Prediction::Eps.x_0_weights(&schedule, 998).is_ok());
-        assert!(matches!(
-            Prediction::V.eps_weights(&schedule, 1000),
-            Err(ScheduleError::Timestep { got: 1000, .. })
-        ));
+        let noise = Level { t: 999.0, alpha: 0.0, sigma: 1.0 };
+        for prediction in ALL {
+            match prediction.form(&noise) {
+                Err(error) => {
+                    assert_eq!((*prediction, error), (Prediction::Eps, ScheduleError::NoSignal { t: 999.0 }));
+                }
+                Ok(form) => assert!(form.skip.is_finite() && form.out.is_finite(), "{prediction}"),
+            }
+        }
+    }
+
+    #[test]
+    fn on_a_chain_the_network_sees_x_t_itself() {
+        let schedule = Schedule::ddpm();
+        for t in 0..1000 {
+            let level = schedule.level_at(f64::from(t)).unwrap();
+            assert!(ALL.iter().all(|prediction| prediction.c_in(&level) == 1.0), "t = {t}");
+        }
+        // Where the noise has a deviation of 80, it sees as much as 1.
+        let level = Level { t: 0.0, alpha: 1.0, sigma: 80.0 };
+        assert!((Prediction::Eps.c_in(&level) * 80.0 - 1.0).abs() < 1e-4);
     }
 
     proptest! {
-        /// Each prediction of a known pair (x_0, eps) gives that pair back.
+        /// On any path: the output that training asks for gives back the pair that it was made from.
         #[test]
-        fn x_0_and_eps_come_back(x_0 in -1.0_f64..1.0, eps in -4.0_f64..4.0, t in 0_usize..1000) {
-            let schedule = Schedule::ddpm();
-            let (signal, noise) = (schedule.sqrt_alpha_bars()[t], schedule.sqrt_one_minus_alpha_bars()[t]);
-            let x_t = signal * x_0 + noise * eps;
-            for (prediction, output) in [
-                (Prediction::Eps, eps),
-                (Prediction::X0, x_0),
-                (Prediction::V, signal * eps - noise * x_0),
-            ] {
-                let (w_t, w_out) = prediction.x_0_weights(&schedule, t).unwrap();
-                // Eps divides by sqrt(alpha_bar) >= 0.006.
-                prop_assert!((w_t * x_t + w_out * output - x_0).abs() < 1e-12, "{}", prediction);
-                let (w_t, w_out) = prediction.eps_weights(&schedule, t).unwrap();
-                // X0 divides by sqrt(beta_0) = 0.01.
-                prop_assert!((w_t * x_t + w_out * output - eps).abs() < 1e-12, "{}", prediction);
+        fn the_target_leads_to_x_0_and_eps(
+            x_0 in -1.0_f64..1.0, eps in -4.0_f64..4.0, alpha in 0.01_f64..=1.0, sigma in 0.01_f64..80.0,
+        ) {
+            let level = Level { t: 3.0, alpha, sigma };
+            let x_t = alpha * x_0 + sigma * eps;
+            for prediction in ALL {
+                let Target { x_0: of_x_0, eps: of_eps } = prediction.target(&level);
+                let output = of_x_0 * x_0 + of_eps * eps;
+                let form = prediction.form(&level).unwrap();
+                let scale = 1.0 + (form.skip * x_t).abs();
+                prop_assert!((form.skip * x_t + form.out * output - x_0).abs() < 1e-12 * scale, "{prediction}");
+                let (of_x_t, of_output) = prediction.eps_weights(&level);
+                let scale = 1.0 + (of_x_t * x_t).abs();
+                prop_assert!((of_x_t * x_t + of_output * output - eps).abs() < 1e-12 * scale, "{prediction}");
+                prop_assert!(form.c_in == prediction.c_in(&level));
+                // An error of the output is one of v, and of eps.
+                let v = prediction.error_in_v(&level);
+                prop_assert!((v.abs() * alpha / power(alpha, sigma) / of_output.abs() - 1.0).abs() < 1e-9, "{prediction}");
             }
         }
     }

@@ -1,8 +1,6 @@
 //! Which timesteps a shorter chain keeps: `n` of `T`, ascending, each once.
 
-use std::fmt;
-use std::str::FromStr;
-
+use crate::names::named;
 use crate::{ScheduleError, beta};
 
 /// How the kept timesteps lie in `0..T`. They differ most at the ends: whether the chain starts from the
@@ -35,45 +33,7 @@ pub enum Spacing {
     Quadratic,
 }
 
-impl Spacing {
-    /// The names that [`FromStr`] knows.
-    pub const NAMES: &[&str] = &["leading", "trailing", "linspace", "quadratic"];
-
-    /// The spacing's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Leading => "leading",
-            Self::Trailing => "trailing",
-            Self::Linspace => "linspace",
-            Self::Quadratic => "quadratic",
-        }
-    }
-}
-
-impl FromStr for Spacing {
-    type Err = ScheduleError;
-
-    fn from_str(name: &str) -> Result<Self, ScheduleError> {
-        match name {
-            "leading" => Ok(Self::Leading),
-            "trailing" => Ok(Self::Trailing),
-            "linspace" => Ok(Self::Linspace),
-            "quadratic" => Ok(Self::Quadratic),
-            _ => Err(ScheduleError::UnknownName {
-                what: "timestep spacing",
-                got: name.to_owned(),
-                expected: Self::NAMES,
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Spacing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
+named!(Spacing, "spacing": "leading" => Leading, "trailing" => Trailing, "linspace" => Linspace, "quadratic" => Quadratic);
 
 /// `steps` timesteps out of `0..train_steps`: ascending, distinct. A sampler goes through them backwards.
 ///
@@ -182,16 +142,6 @@ mod tests {
             }
             assert_eq!(timesteps(spacing, 1, 1), Err(ScheduleError::Steps { got: 1 }));
         }
-    }
-
-    #[test]
-    fn names_come_back() {
-        for (name, spacing) in Spacing::NAMES.iter().zip(ALL) {
-            assert_eq!(name.parse::<Spacing>().unwrap(), spacing);
-            assert_eq!(spacing.to_string(), *name);
-        }
-        let error = "uniform".parse::<Spacing>().unwrap_err().to_string();
-        assert!(error.ends_with("leading, trailing, linspace, quadratic"), "{error}");
     }
 
     proptest! {

@@ -1,11 +1,9 @@
 //! Which variance the reverse process uses: `p(x_{t-1} | x_t) = N(mu, sigma_t^2 I)` (Ho et al. 2020, Sec. 3.2).
 
-use std::fmt;
-use std::str::FromStr;
-
 use ndarray::Array1;
 
-use crate::{Schedule, ScheduleError};
+use crate::Schedule;
+use crate::names::named;
 
 /// The fixed choices of `sigma_t^2`. They are a lower and an upper bound of the true reverse variance for
 /// data of unit variance, and were found to give similar samples (Ho et al. 2020, Sec. 3.2).
@@ -18,41 +16,7 @@ pub enum Variance {
     FixedLarge,
 }
 
-impl Variance {
-    /// The names that [`FromStr`] knows.
-    pub const NAMES: &[&str] = &["fixed-small", "fixed-large"];
-
-    /// The choice's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::FixedSmall => "fixed-small",
-            Self::FixedLarge => "fixed-large",
-        }
-    }
-}
-
-impl FromStr for Variance {
-    type Err = ScheduleError;
-
-    fn from_str(name: &str) -> Result<Self, ScheduleError> {
-        match name {
-            "fixed-small" => Ok(Self::FixedSmall),
-            "fixed-large" => Ok(Self::FixedLarge),
-            _ => Err(ScheduleError::UnknownName {
-                what: "variance",
-                got: name.to_owned(),
-                expected: Self::NAMES,
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Variance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
+named!(Variance, "variance": "fixed-small" => FixedSmall, "fixed-large" => FixedLarge);
 
 impl Schedule {
     /// Standard deviations `sigma_t` of the reverse process, shape `[T]`: multiply standard normal noise by
@@ -89,17 +53,5 @@ mod tests {
         // The square of the golden posterior variance's root.
         assert!((small[1].powi(2) - 5.4531876613021935e-5).abs() < 1e-16);
         assert!(small.iter().zip(&large).all(|(small, large)| small < large));
-    }
-
-    #[test]
-    fn names_come_back() {
-        for name in Variance::NAMES {
-            assert_eq!(name.parse::<Variance>().unwrap().to_string(), *name);
-        }
-        let error = "small".parse::<Variance>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "unknown variance \"small\", expected one of: fixed-small, fixed-large"
-        );
     }
 }

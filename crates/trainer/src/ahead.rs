@@ -1,26 +1,28 @@
 //! Steps that the device works on while the host goes on to the next: the step of [`crate::Trainer::train_step`] without a
 //! number that the host would have to wait for.
 
+use schedule::Level;
 use tch::{Device, Kind, Tensor};
 use torch_ext::{Download, Recorder, pinned};
 use tracing::{debug, instrument};
 
-use crate::algorithm::{Drawn, Watch};
+use crate::algorithm::{Drawn, Losses, Watch};
 use crate::clip::grad_norm_ahead;
 use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
+use crate::numbers::Numbers;
 use crate::step::{Batch, Model, StepReport, Trainer, check_finite};
 
-/// Numbers of a step that change from one to the next, in the order in which the device gets them.
-const NUMBERS: usize = 3;
+/// Settings of a step that change from one to the next, in the order in which the device gets them.
+const SETTINGS: usize = 3;
 
 /// A step that was given to the device. [`Trainer::finish_step`] tells what came of it.
 pub struct Queued {
     step: u64,
     lr: f64,
-    t: Vec<i64>,
-    /// The mean squared error of each image, of all of them, and the norm of the gradients: `[b + 2]`.
-    numbers: Download,
+    levels: Vec<Level>,
+    /// The loss of each image's output, the same as they count, their mean, and the norm of the gradients: `[2b + 2]`.
+    results: Download,
 }
 
 /// Nobody reads a loss of a step that is queued.
@@ -133,32 +135,34 @@ impl Trainer {
     ) -> Result<Queued, TrainerError> {
         let lr = self.lr_at(step);
         let drawn = self.draw(step, batch)?;
-        let numbers: [f32; NUMBERS] =
+        let settings: [f32; SETTINGS] =
             [lr as f32, (1.0 - Ema::decay_at(&self.config, step)) as f32, Self::fault_at(step)];
-        let numbers = Tensor::f_from_slice(&numbers)?;
-        let host = [&batch.images, &drawn.t, &drawn.eps, &numbers].into_iter().chain(&drawn.labels);
+        let settings = Tensor::f_from_slice(&settings)?;
+        let host = [&batch.images, &drawn.t, &drawn.numbers, &drawn.eps, &settings];
+        let host = host.into_iter().chain(&drawn.labels);
         let inputs = host.map(|x| pinned(x, self.device)).collect::<Result<Vec<_>, _>>()?;
         let mut work = |inputs: &[&Tensor]| self.on_device(inputs, model);
         let outputs = recorder.call(&inputs.iter().collect::<Vec<_>>(), &mut work)?;
-        Ok(Queued { step, lr, t: drawn.times, numbers: Download::new(&outputs[0])? })
+        Ok(Queued { step, lr, levels: drawn.levels, results: Download::new(&outputs[0])? })
     }
 
-    /// A whole step on tensors of the device; its one result is what [`Queued::numbers`] says.
+    /// A whole step on tensors of the device; its one result is what [`Queued::results`] says.
     fn on_device(&self, inputs: &[&Tensor], model: &Model<'_>) -> Result<Vec<Tensor>, TrainerError> {
-        let [x_0, t, eps, numbers, labels @ ..] = inputs else {
-            return Err(TrainerError::Caller("a step takes four tensors".into()));
+        let [x_0, t, numbers, eps, settings, labels @ ..] = inputs else {
+            return Err(TrainerError::Caller("a step takes five tensors".into()));
         };
-        let number = |index: i64| numbers.f_select(0, index);
-        let (lr, weight, fault) = (number(0)?, number(1)?, number(2)?);
-        let drawn = Drawn { x_0, t, eps, labels: labels.first().copied() };
-        let losses = self.gradient(&drawn, model, &mut Unwatched { fault: &fault })?;
-        let loss = self.weights.apply(&losses, t)?.f_mean(Kind::Float)?.f_add(&fault)?;
+        let setting = |index: i64| settings.f_select(0, index);
+        let (lr, weight, fault) = (setting(0)?, setting(1)?, setting(2)?);
+        let numbers = Numbers::new(numbers);
+        let drawn = Drawn { x_0, t, numbers, eps, labels: labels.first().copied() };
+        let Losses { each, weighted } = self.gradient(&drawn, model, &mut Unwatched { fault: &fault })?;
+        let loss = weighted.f_mean(Kind::Float)?.f_add(&fault)?;
         let norm = grad_norm_ahead(&self.params)?;
         let kept = loss.f_isfinite()?.f_logical_and(&norm.f_isfinite()?)?.f_to_kind(Kind::Float)?;
         let divisor = norm.f_div_scalar(self.config.grad_clip)?.f_clamp_min(1.0)?;
         self.adam.step_ahead(&lr, (&divisor.f_view(1)?, &kept.f_view(1)?), &self.config)?;
         self.ema.update_ahead(&weight.f_mul(&kept)?)?;
-        Ok(vec![Tensor::f_cat(&[losses, loss.f_view(1)?, norm.f_view(1)?], 0)?])
+        Ok(vec![Tensor::f_cat(&[each, weighted, loss.f_view(1)?, norm.f_view(1)?], 0)?])
     }
 
     /// Waits for the oldest queued step, and tells what came of it. The trainer has done one more step then.
@@ -167,15 +171,14 @@ impl Trainer {
     /// [`TrainerError::NonFinite`] when loss or gradients were not finite: the trainer then has done no more steps than
     /// before, and its tensors are those that later queued steps made of them. Those of libtorch when the device failed.
     pub fn finish_step(&mut self, queued: Queued) -> Result<StepReport, TrainerError> {
-        let Queued { step, lr, t, numbers } = queued;
-        let mut losses = tensor_io::to_vec(&numbers.wait()?)?;
+        let Queued { step, lr, levels, results } = queued;
+        let mut losses: Vec<f32> = tensor_io::to_vec(&results.wait()?)?;
         let (grad_norm, loss) = (losses.pop(), losses.pop());
         let (grad_norm, loss) = (grad_norm.map_or(f64::NAN, f64::from), loss.map_or(f64::NAN, f64::from));
         check_finite("the loss", loss, (step, lr))?;
         check_finite("the gradient norm", grad_norm, (step, lr))?;
         self.adam.took();
-        self.step = step + 1;
-        self.recovery.in_a_row = 0;
-        Ok(StepReport { loss, grad_norm, lr, t, losses })
+        let weighted = losses.split_off(levels.len().min(losses.len()));
+        Ok(self.done(step, (loss, grad_norm, lr), &levels, (losses, weighted)))
     }
 }

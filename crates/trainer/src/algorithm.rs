@@ -1,10 +1,12 @@
 //! Algorithm 1 of Ho et al. 2020 on a batch, the one body of a step: [`Trainer::train_step`] waits for what comes of it,
 //! [`Trainer::queue_step`] leaves it to the device. `examples/algorithm_1.rs` has the same without the engine.
 
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::TrainerError;
+use crate::loss;
 use crate::memory::out_of_memory;
+use crate::numbers::{Numbers, Row};
 use crate::parts::{Noised, parts};
 use crate::phase::Phase;
 use crate::step::{Model, Trainer};
@@ -13,8 +15,9 @@ use crate::step::{Model, Trainer};
 pub(crate) struct Drawn<'a> {
     /// Line 2: `x_0 ~ q(x_0)`, `[b, c, h, w]`.
     pub(crate) x_0: &'a Tensor,
-    /// Line 3: `t ~ Uniform`, `[b]` i64.
+    /// Line 3: t, `[b]` i64 or f32, and what follows from it.
     pub(crate) t: &'a Tensor,
+    pub(crate) numbers: Numbers,
     /// Line 4: `eps ~ N(0, I)`, like `x_0`.
     pub(crate) eps: &'a Tensor,
     /// `[b]` i64, -1 for those left out.
@@ -34,67 +37,85 @@ pub(crate) trait Watch {
     fn on_loss(&mut self, mean: Tensor, share: f64) -> Result<Tensor, TrainerError>;
 }
 
+/// The losses of a step.
+pub(crate) struct Losses {
+    /// Of each image, unweighted, `[b]`.
+    pub(crate) each: Tensor,
+    /// The same, as they count: their mean is the loss.
+    pub(crate) weighted: Tensor,
+}
+
 impl Trainer {
-    /// Lines 2 to 5 up to the gradient: leaves it in the parameters and returns the loss of each image, `[b]`.
+    /// Lines 2 to 5 up to the gradient, which it leaves in the parameters. Several devices would add up their gradients after
+    /// this and before the norm is taken.
     pub(crate) fn gradient(
         &self,
         drawn: &Drawn<'_>,
         model: &Model<'_>,
         watch: &mut dyn Watch,
-    ) -> Result<Tensor, TrainerError> {
+    ) -> Result<Losses, TrainerError> {
         let size = drawn.x_0.size();
         let whole = self.perturbed(drawn)?;
         self.adam.forget_gradients()?;
         watch.on_end(Phase::Draws);
-        let (count, mut losses) = (size[0] as usize, Vec::new());
+        let (count, mut each, mut weighted) = (size[0] as usize, Vec::new(), Vec::new());
         for (first, images) in parts(count, self.config.micro_batch) {
             let part = whole.part(first, images)?;
             let share = images as f64 / count as f64;
             let of_part = self.descend(&part, share, model, watch);
-            losses.push(of_part.map_err(|error| out_of_memory(error, images, &size))?);
+            let of_part = of_part.map_err(|error| out_of_memory(error, images, &size))?;
+            each.push(of_part.each);
+            weighted.push(of_part.weighted);
         }
-        Ok(Tensor::f_cat(&losses, 0)?)
+        Ok(Losses { each: Tensor::f_cat(&each, 0)?, weighted: Tensor::f_cat(&weighted, 0)? })
     }
 
-    /// `x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps`.
+    /// `x_t = alpha x_0 + sigma eps`, and what the network should make of it.
     fn perturbed(&self, drawn: &Drawn<'_>) -> Result<Noised, TrainerError> {
-        let Drawn { x_0, t, eps, labels } = drawn;
-        let x_t = self.tables.q_sample(x_0, t, eps)?;
-        let labels = labels.map(Tensor::shallow_clone);
-        Ok(Noised { x_t, t: t.shallow_clone(), eps: eps.shallow_clone(), labels })
+        let Drawn { x_0, t, numbers, eps, labels } = drawn;
+        let x_t = numbers.sum((Row::Alpha, x_0), (Row::Sigma, eps))?;
+        let target = loss::target(&self.config, numbers, x_0, eps)?;
+        Ok(Noised {
+            x_t,
+            x_0: x_0.shallow_clone(),
+            t: t.shallow_clone(),
+            numbers: Numbers::clone(numbers),
+            target,
+            labels: labels.map(Tensor::shallow_clone),
+        })
     }
 
-    /// Adds the part's share of the gradient of the mean loss; returns the loss of each of its images.
+    /// Adds the part's share of the gradient of the mean loss.
     fn descend(
         &self,
         part: &Noised,
         share: f64,
         model: &Model<'_>,
         watch: &mut dyn Watch,
-    ) -> Result<Tensor, TrainerError> {
-        let losses = self.losses(part, model, watch)?;
-        let weighted = self.weights.apply(&losses, &part.t)?;
+    ) -> Result<Losses, TrainerError> {
+        let output = self.predict(part, model)?;
+        watch.on_end(Phase::Network);
+        let Losses { each, weighted } = loss::of_part(&self.config, part, &output)?;
         let loss = watch.on_loss(weighted.f_mean(Kind::Float)?, share)?;
         watch.on_end(Phase::Loss);
         loss.f_backward()?;
         watch.on_end(Phase::Backward);
-        Ok(losses.f_detach()?)
+        Ok(Losses { each: each.f_detach()?, weighted: weighted.f_detach()? })
     }
 
-    /// `|eps - eps_theta(x_t, t)|^2`, the mean over each image, `[b]`.
-    fn losses(
-        &self,
-        Noised { x_t, t, eps, labels }: &Noised,
-        model: &Model<'_>,
-        watch: &mut dyn Watch,
-    ) -> Result<Tensor, TrainerError> {
-        let output = model(x_t, t, labels.as_ref()).map_err(TrainerError::Caller)?;
-        watch.on_end(Phase::Network);
-        if output.size() != x_t.size() {
-            return Err(TrainerError::Output { expected: x_t.size(), got: output.size() });
+    /// The network's output for a part, `[b, c, h, w]`, or twice the channels where it says the variance as well.
+    fn predict(&self, part: &Noised, model: &Model<'_>) -> Result<Tensor, TrainerError> {
+        let shown = if self.scales_input {
+            part.numbers.each(Row::CIn)?.f_mul(&part.x_t)?
+        } else {
+            part.x_t.shallow_clone()
+        };
+        let output = model(&shown, &part.t, part.labels.as_ref()).map_err(TrainerError::Caller)?;
+        let mut expected = part.x_t.size();
+        expected[1] *= self.config.outputs_per_channel() as i64;
+        if output.size() != expected {
+            return Err(TrainerError::Output { expected, got: output.size() });
         }
-        let predicted = self.eps_tables.eps(x_t, t, output)?;
-        let squares = predicted.f_mse_loss(eps, Reduction::None)?;
-        Ok(squares.f_flatten(1, -1)?.f_mean_dim(1_i64, false, Kind::Float)?)
+        Ok(output)
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tensor_io::Named;
 
 use crate::error::TrainerError;
+use crate::history::LossHistory;
 use crate::metrics::Interval;
 use crate::recovery::Recovery;
 use crate::step::Trainer;
@@ -23,6 +24,9 @@ pub struct Standing {
     /// What was done about steps that failed.
     #[serde(default)]
     pub recovery: Recovery,
+    /// The last losses, where levels are drawn by them.
+    #[serde(default, skip_serializing_if = "LossHistory::is_empty")]
+    pub history: LossHistory,
 }
 
 /// A checkpoint whose manifest has been verified.
@@ -60,7 +64,11 @@ impl Checkpoint {
             writer.put(file, &tensor_io::serialize(tensors)?)?;
         }
         writer.put(CONFIG, config.as_bytes())?;
-        let run = Standing { interval: interval.clone(), recovery: trainer.recovery.clone() };
+        let run = Standing {
+            interval: interval.clone(),
+            recovery: trainer.recovery.clone(),
+            history: trainer.history.clone(),
+        };
         let state = State::new(trainer.steps_done(), trainer.seed(), run);
         Ok(writer.commit(state)?.into())
     }
@@ -109,6 +117,7 @@ impl Checkpoint {
         trainer.adam.restored(&state)?;
         trainer.step = self.state.step;
         trainer.recovery = self.state.run.recovery.clone();
+        trainer.history = self.state.run.history.clone();
         Ok(self.state.run.interval.clone())
     }
 }

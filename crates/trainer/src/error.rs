@@ -16,6 +16,9 @@ pub enum TrainerError {
     /// A value of the configuration is out of range.
     #[error(transparent)]
     Config(#[from] config::ConfigError),
+    /// The path has no such level.
+    #[error(transparent)]
+    Schedule(#[from] schedule::ScheduleError),
     /// The loss or the gradients are not finite. The parameters are those before the step.
     #[error(
         "training diverged: {what} is {value} at step {step}; lower train.lr (now {lr}) or train.grad_clip, \

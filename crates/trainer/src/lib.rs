@@ -8,18 +8,23 @@
 mod adam;
 mod ahead;
 mod algorithm;
+mod bound;
 mod checkpoint;
 mod clip;
-mod diffuse;
+mod draw;
 mod ema;
 mod error;
 #[cfg(test)]
 mod example;
 mod fit;
+mod history;
 mod labels;
+mod loss;
 mod lr;
 mod memory;
 mod metrics;
+mod numbers;
+mod pairing;
 mod parts;
 mod phase;
 mod recovery;
@@ -27,7 +32,6 @@ mod run_folder;
 mod runs;
 mod step;
 mod tensorboard;
-mod weigh;
 
 pub use checkpoints::{CheckpointError, Manifest, ManifestEntry};
 
@@ -35,11 +39,12 @@ pub use adam::Adam;
 pub use ahead::Queued;
 pub use checkpoint::{Checkpoint, Standing, State, latest_checkpoint, list_checkpoints};
 pub use clip::{clip_factor, grad_norm};
-pub use config::{LrDecay, OnNan, TimeSampling, TrainConfig};
-pub use diffuse::{Draw, EpsTables, ForwardTables};
+pub use config::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling, TrainConfig};
+pub use draw::{Draw, Share};
 pub use ema::Ema;
 pub use error::{BoxError, TrainerError};
 pub use fit::{Fit, Observer, Outcome};
+pub use history::LossHistory;
 pub use labels::drop_labels;
 pub use lr::learning_rate;
 pub use memory::is_out_of_memory;

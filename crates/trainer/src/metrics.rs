@@ -46,7 +46,8 @@ impl Interval {
         self.loss += report.loss;
         self.grad_norm += report.grad_norm;
         for (&t, &loss) in report.t.iter().zip(&report.losses) {
-            let bucket = (t.max(0) as usize * LOSS_BUCKETS / timesteps).min(LOSS_BUCKETS - 1);
+            // Whole steps of a chain, and what lies between those of another path.
+            let bucket = (t.max(0.0) as usize * LOSS_BUCKETS / timesteps).min(LOSS_BUCKETS - 1);
             self.bucket_loss[bucket] += f64::from(loss);
             self.bucket_count[bucket] += 1;
         }
@@ -161,15 +162,21 @@ mod tests {
     use super::*;
     use std::fs::{self, File};
 
-    fn report(loss: f64, t: Vec<i64>) -> StepReport {
-        StepReport { loss, grad_norm: 2.0 * loss, lr: 0.1, losses: vec![loss as f32; t.len()], t }
+    fn report(loss: f64, t: &[u32]) -> StepReport {
+        StepReport {
+            loss,
+            grad_norm: 2.0 * loss,
+            lr: 0.1,
+            losses: vec![loss as f32; t.len()],
+            t: t.iter().copied().map(f64::from).collect(),
+        }
     }
 
     #[test]
     fn an_interval_gives_means_and_starts_anew() {
         let mut interval = Interval::default();
-        interval.add(&report(1.0, vec![0, 999]), 1000);
-        interval.add(&report(3.0, vec![99, 500]), 1000);
+        interval.add(&report(1.0, &[0, 999]), 1000);
+        interval.add(&report(3.0, &[99, 500]), 1000);
         let record = interval.finish(2, 0.1, 50.0);
         assert_eq!((record.loss, record.grad_norm), (2.0, 4.0));
         assert_eq!(record.loss_by_t[0], Some(2.0));

@@ -3,15 +3,20 @@
 use tch::Tensor;
 
 use crate::error::TrainerError;
+use crate::numbers::Numbers;
 
 /// What the network is asked and what it should say, for the images of a batch or of a part of it.
 pub(crate) struct Noised {
     /// `[b, c, h, w]`.
     pub(crate) x_t: Tensor,
+    /// Like `x_t`.
+    pub(crate) x_0: Tensor,
     /// `[b]`.
     pub(crate) t: Tensor,
-    /// Like `x_t`.
-    pub(crate) eps: Tensor,
+    /// Of each image.
+    pub(crate) numbers: Numbers,
+    /// What the output should be, like `x_t`.
+    pub(crate) target: Tensor,
     /// `[b]`.
     pub(crate) labels: Option<Tensor>,
 }
@@ -19,11 +24,14 @@ pub(crate) struct Noised {
 impl Noised {
     /// `images` of them from `first` on, without a copy.
     pub(crate) fn part(&self, first: usize, images: usize) -> Result<Self, TrainerError> {
-        let part = |whole: &Tensor| whole.f_narrow(0, first as i64, images as i64);
+        let (first, images) = (first as i64, images as i64);
+        let part = |whole: &Tensor| whole.f_narrow(0, first, images);
         Ok(Self {
             x_t: part(&self.x_t)?,
+            x_0: part(&self.x_0)?,
             t: part(&self.t)?,
-            eps: part(&self.eps)?,
+            numbers: self.numbers.part(first, images)?,
+            target: part(&self.target)?,
             labels: self.labels.as_ref().map(part).transpose()?,
         })
     }

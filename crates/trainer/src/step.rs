@@ -1,7 +1,7 @@
 //! A trainer, and a step of it that is waited for. What a step computes is in `algorithm.rs`.
 
 use files::faults;
-use schedule::Schedule;
+use schedule::{Level, NoisePath};
 use tch::{Device, Tensor};
 use tensor_io::Named;
 use tracing::instrument;
@@ -10,18 +10,22 @@ use crate::adam::{Adam, copy_handles};
 use crate::ahead::Ahead;
 use crate::algorithm::{Drawn, Watch};
 use crate::clip::{clip_factor, grad_norm};
-use crate::diffuse::{Draw, EpsTables, ForwardTables};
+use crate::draw::{Draw, Share};
 use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
+use crate::history::LossHistory;
 use crate::labels::drop_labels;
+use crate::loss::scales_input;
 use crate::lr::learning_rate;
+use crate::numbers::{Numbers, in_eps, times};
+use crate::pairing::paired;
 use crate::phase::Phase;
 use crate::recovery::Recovery;
-use crate::weigh::LossWeights;
-use config::TrainConfig;
+use config::{TimeSampling, TrainConfig};
 
-/// The network: `x_t` `[b, c, h, w]`, `t` `[b]` i64 and labels `[b]` i64, -1 for none, to its output
-/// `[b, c, h, w]`, which stands for [`TrainConfig::prediction`]; all on the trainer's device.
+/// The network: `x_t` `[b, c, h, w]` (scaled, where [`schedule::Form::c_in`] says so), `t` `[b]`, i64 or on a path without
+/// steps f32, and labels `[b]` i64, -1 for none, to its output `[b, c, h, w]`, which stands for [`TrainConfig::prediction`],
+/// or `[b, 2c, h, w]` with a learned variance; all on the trainer's device.
 pub type Model<'a> = dyn Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, BoxError> + 'a;
 
 /// Images to train on.
@@ -36,15 +40,15 @@ pub struct Batch {
 /// What one step did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
-    /// Mean squared error of eps over the batch, weighted by [`TrainConfig::loss_weight`].
+    /// What the gradient was taken of: the mean loss over the batch, weighted by [`TrainConfig::loss_weight`].
     pub loss: f64,
     /// Norm of the gradients before clipping.
     pub grad_norm: f64,
     /// Learning rate used.
     pub lr: f64,
-    /// The timestep of each image.
-    pub t: Vec<i64>,
-    /// Mean squared error of each image, unweighted.
+    /// The time of each image.
+    pub t: Vec<f64>,
+    /// Mean squared error of each image, unweighted and as one of eps, whatever the network puts out.
     pub losses: Vec<f32>,
 }
 
@@ -52,8 +56,10 @@ pub struct StepReport {
 pub(crate) struct OnHost {
     /// `[b]`.
     pub(crate) t: Tensor,
-    /// The same.
-    pub(crate) times: Vec<i64>,
+    /// The levels of the same images.
+    pub(crate) levels: Vec<Level>,
+    /// See [`Numbers`].
+    pub(crate) numbers: Tensor,
     /// Like the images.
     pub(crate) eps: Tensor,
     /// `[b]`, -1 for those left out.
@@ -87,10 +93,9 @@ impl Watch for Waiting<'_> {
 pub struct Trainer {
     pub(crate) config: TrainConfig,
     pub(crate) params: Vec<Named>,
-    pub(crate) tables: ForwardTables,
-    pub(crate) eps_tables: EpsTables,
-    pub(crate) weights: LossWeights,
-    timesteps: usize,
+    path: Box<dyn NoisePath>,
+    /// Whether the network is shown something else than `x_t`.
+    pub(crate) scales_input: bool,
     pub(crate) device: Device,
     seed: u64,
     /// Where steps are queued.
@@ -99,6 +104,7 @@ pub struct Trainer {
     pub(crate) ema: Ema,
     pub(crate) step: u64,
     pub(crate) recovery: Recovery,
+    pub(crate) history: LossHistory,
 }
 
 impl Trainer {
@@ -108,7 +114,7 @@ impl Trainer {
     /// [`TrainerError::Config`] for numbers out of range.
     pub fn new(
         params: &[Named],
-        schedule: &Schedule,
+        path: &dyn NoisePath,
         config: &TrainConfig,
         seed: u64,
         device: Device,
@@ -117,10 +123,8 @@ impl Trainer {
         Ok(Self {
             config: config.clone(),
             params: copy_handles(params),
-            tables: ForwardTables::new(schedule, device)?,
-            eps_tables: EpsTables::new(schedule, config.prediction, device)?,
-            weights: LossWeights::new(schedule, config.loss_weight, device)?,
-            timesteps: schedule.steps(),
+            path: path.boxed(),
+            scales_input: scales_input(path, config.prediction)?,
             device,
             seed,
             ahead: device.is_cuda().then(|| Ahead::new(device, config.checkpoint_activations)).transpose()?,
@@ -128,6 +132,7 @@ impl Trainer {
             ema: Ema::new(params)?,
             step: 0,
             recovery: Recovery::default(),
+            history: LossHistory::default(),
         })
     }
 
@@ -157,8 +162,9 @@ impl Trainer {
         let on_host = self.draw(step, batch)?;
         let device = |x: &Tensor| x.f_to_device(self.device);
         let (x_0, t, eps) = (device(&batch.images)?, device(&on_host.t)?, device(&on_host.eps)?);
+        let numbers = Numbers::new(&device(&on_host.numbers)?);
         let labels = on_host.labels.as_ref().map(device).transpose()?;
-        let drawn = Drawn { x_0: &x_0, t: &t, eps: &eps, labels: labels.as_ref() };
+        let drawn = Drawn { x_0: &x_0, t: &t, numbers, eps: &eps, labels: labels.as_ref() };
         let mut waiting = Waiting { step, lr, loss: 0.0, on_end };
         let losses = self.gradient(&drawn, model, &mut waiting)?;
         let Waiting { loss, on_end, .. } = waiting;
@@ -172,9 +178,29 @@ impl Trainer {
         on_end(Phase::Optimizer);
         self.ema.update(Ema::decay_at(&self.config, step))?;
         on_end(Phase::Average);
-        self.step += 1;
+        let losses = (tensor_io::to_vec(&losses.each)?, tensor_io::to_vec(&losses.weighted)?);
+        Ok(self.done(step, (loss, grad_norm, lr), &on_host.levels, losses))
+    }
+
+    /// Counts a step that was taken; losses are those of the outputs and the same as they count.
+    pub(crate) fn done(
+        &mut self,
+        step: u64,
+        (loss, grad_norm, lr): (f64, f64, f64),
+        levels: &[Level],
+        (mut losses, weighted): (Vec<f32>, Vec<f32>),
+    ) -> StepReport {
+        if self.config.time_sampling == TimeSampling::ByLoss {
+            let steps = self.path.steps() as f64;
+            let shares = levels.iter().map(|level| (level.t + 1.0) / steps);
+            self.history.record(step, shares.zip(weighted.iter().copied().map(f64::from)));
+        }
+        for (loss, factor) in losses.iter_mut().zip(in_eps(&self.config, levels)) {
+            *loss = (f64::from(*loss) * factor) as f32;
+        }
+        self.step = step + 1;
         self.recovery.in_a_row = 0;
-        Ok(StepReport { loss, grad_norm, lr, t: on_host.times, losses: tensor_io::to_vec(&losses)? })
+        StepReport { loss, grad_norm, lr, t: levels.iter().map(|level| level.t).collect(), losses }
     }
 
     /// What a step draws, in the host's memory: lines 3 and 4, one t and one eps for each image, and labels that are left
@@ -182,17 +208,19 @@ impl Trainer {
     pub(crate) fn draw(&self, step: u64, batch: &Batch) -> Result<OnHost, TrainerError> {
         tch::manual_seed(random::Stream::new(self.seed, random::Purpose::Dropout, step, 0).next_u64() as i64);
         let size = batch.images.size();
-        let numbers = size[1..].iter().product::<i64>() as usize;
-        let coordinates = (self.seed, step, 0);
-        let draw =
-            Draw::new(self.timesteps, (size[0] as usize, numbers), self.config.time_sampling, coordinates);
-        let labels =
-            batch.labels.as_ref().map(|labels| drop_labels(labels, self.config.label_dropout, coordinates));
+        let values = size[1..].iter().product::<i64>() as usize;
+        let share = Share::whole(size[0] as usize);
+        let draw = Draw::new(&*self.path, &self.config, &self.history, (&share, values), (self.seed, step))?;
+        let labels = batch
+            .labels
+            .as_ref()
+            .map(|labels| drop_labels(labels, self.config.label_dropout, &share, (self.seed, step)));
         Ok(OnHost {
-            t: Tensor::f_from_slice(&draw.t)?,
-            eps: tensor_io::from_slice(&draw.noise, &size)?,
+            t: times(&*self.path, &draw.levels)?,
+            numbers: Numbers::on_host(&*self.path, &self.config, &draw)?,
+            eps: paired(&self.config, batch, tensor_io::from_slice(&draw.noise, &size)?, (self.seed, step))?,
             labels: labels.transpose()?,
-            times: draw.t,
+            levels: draw.levels,
         })
     }
 
@@ -230,10 +258,10 @@ impl Trainer {
         &self.config
     }
 
-    /// Steps T of the process.
+    /// T, which the times of a step's report are below.
     #[must_use]
     pub fn timesteps(&self) -> usize {
-        self.timesteps
+        self.path.steps()
     }
 
     /// The seed of the run.

@@ -6,10 +6,10 @@
 mod algorithm_1;
 mod support;
 
-use schedule::{BetaSchedule, LossWeight, Schedule};
+use schedule::{BetaSchedule, LossWeight, NoisePath, Schedule};
 use support::config;
 use tch::{Device, Kind, Tensor};
-use trainer::{Batch, BoxError, Draw, TrainConfig, Trainer};
+use trainer::{Batch, BoxError, Draw, LossHistory, Share, TrainConfig, Trainer};
 
 const SEED: u64 = 11;
 const SHAPE: [i64; 4] = [6, 2, 4, 4];
@@ -20,9 +20,15 @@ fn eps_theta(weight: &Tensor, x_t: &Tensor, t: &Tensor) -> Tensor {
     (x_t * weight + &t).tanh() + x_t.square() * 0.1
 }
 
+/// What the engine draws for a step.
+fn drawn(path: &dyn NoisePath, settings: &TrainConfig, step: u64) -> Draw {
+    let numbers = SHAPE[1..].iter().product::<i64>() as usize;
+    let images = Share::whole(SHAPE[0] as usize);
+    Draw::new(path, settings, &LossHistory::default(), (&images, numbers), (SEED, step)).unwrap()
+}
+
 #[test]
 fn the_engine_has_the_loss_of_the_paper() {
-    let numbers = SHAPE[1..].iter().product::<i64>() as usize;
     for name in ["linear", "cosine"] {
         let schedule = Schedule::new(&BetaSchedule::from_name(name).unwrap(), 1000).unwrap();
         let x_0 = (Tensor::arange(SHAPE.iter().product::<i64>(), (Kind::Float, Device::Cpu)) * 0.7).sin();
@@ -33,8 +39,9 @@ fn the_engine_has_the_loss_of_the_paper() {
         let mut trainer = Trainer::new(&params, &schedule, &settings, SEED, Device::Cpu).unwrap();
         for step in 0..3 {
             let before = weight.detach().copy().to_kind(Kind::Double);
-            let draw = Draw::new(1000, (SHAPE[0] as usize, numbers), settings.time_sampling, (SEED, step, 0));
-            let t = Tensor::from_slice(&draw.t);
+            let draw = drawn(&schedule, &settings, step);
+            let t: Vec<i64> = draw.levels.iter().map(|level| level.t as i64).collect();
+            let t = Tensor::from_slice(&t);
             let eps = tensor_io::from_slice(&draw.noise, &SHAPE).unwrap().to_kind(Kind::Double);
             let network = |x_t: &Tensor, t: &Tensor| eps_theta(&before, x_t, t);
             let want = algorithm_1::loss(&schedule, network, &x_0.to_kind(Kind::Double), &t, &eps);
@@ -45,7 +52,7 @@ fn the_engine_has_the_loss_of_the_paper() {
             };
             let batch = Batch { images: x_0.shallow_clone(), labels: None };
             let report = trainer.train_step(&batch, &model).unwrap();
-            assert_eq!(report.t, draw.t);
+            assert_eq!(report.t, draw.levels.iter().map(|level| level.t).collect::<Vec<_>>());
             // The engine computes in f32.
             assert!((report.loss / want - 1.0).abs() < 1e-6, "{name}, step {step}: {} {want}", report.loss);
         }
@@ -68,11 +75,10 @@ fn weights_are_those_of_each_image() {
             };
             let batch = Batch { images: Tensor::zeros(SHAPE, (Kind::Float, Device::Cpu)), labels: None };
             let report = waits.train_step(&batch, &model).unwrap();
-            let coordinates = (SEED, 0, 0);
-            let draw = Draw::new(1000, (SHAPE[0] as usize, numbers), settings.time_sampling, coordinates);
+            let draw = drawn(&schedule, &settings, 0);
             let (mut want, mut slope) = (0.0, 0.0);
-            for (t, noise) in draw.t.iter().zip(draw.noise.chunks(numbers)) {
-                let weight = settings.loss_weight.of_eps(&schedule.level_at(*t as f64).unwrap());
+            for (level, noise) in draw.levels.iter().zip(draw.noise.chunks(numbers)) {
+                let weight = settings.loss_weight.of(settings.prediction, level);
                 let mean = |f: &dyn Fn(f64) -> f64| {
                     noise.iter().map(|&eps| f(f64::from(0.3_f32) - f64::from(eps))).sum::<f64>()
                         / numbers as f64

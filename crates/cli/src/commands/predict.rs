@@ -43,7 +43,7 @@ impl Predict {
         let x = noise_file::floats(&format!("--x {}", self.x.display()), read(&self.x, "x")?)?;
         let t = read(&self.t, "t")?.into_f64();
         let loaded = Loaded::open(&self.model, global)?;
-        let steps = loaded.schedule.steps();
+        let steps = loaded.path.steps();
         if let Some(wrong) = t.iter().find(|&&t| !(t >= 0.0 && t <= (steps - 1) as f64)) {
             return Err(usage(anyhow!(
                 "--t {}: holds {wrong}, expected 0 to {}",
@@ -51,15 +51,18 @@ impl Predict {
                 steps - 1
             )));
         }
-        let weights = eps_weights(&loaded, t.iter().copied())?;
+        let weights = weights(&loaded, t.iter().copied())?;
         let t = tensor_io::from_array(&t.view())?;
         let labels = self.class.as_ref().map(|path| read_labels(path, &loaded, &t)).transpose()?;
         let _no_grad = tch::no_grad_guard();
         let pass = unet::Pass::eval().with_kind(loaded.precision.kind());
-        let output = loaded.net.forward(&x, &t, labels.as_ref(), &pass);
+        let [c_in, of_x, of_output] = weights.map(|weights| weights.to_device(loaded.device));
+        let x = x.f_to_device(loaded.device)?;
+        let shown = x.f_mul(&c_in).map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
+        let output = loaded.net.forward(&shown, &t, labels.as_ref(), &pass);
         let output = output.map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
-        let [of_x, of_output] = weights.map(|weights| weights.to_device(loaded.device));
-        let eps = of_x * x.to_device(loaded.device) + of_output * output;
+        // A second half of channels says the variance.
+        let eps = of_x * &x + of_output * output.f_narrow(1, 0, x.size()[1])?;
         dataset::write_npy(&self.out, &tensor_io::to_array(&eps)?).context("--out")?;
         output::finish(global, &json!({ "out": self.out, "shape": eps.size() }), || {
             format!("{:?} written to {}", eps.size(), self.out.display())
@@ -67,17 +70,20 @@ impl Predict {
     }
 }
 
-/// The weights of `x_t` and of the network's output in eps, `[n, 1, 1, 1]` each, f32, at the time of each image.
-fn eps_weights(loaded: &Loaded, times: impl Iterator<Item = f64>) -> anyhow::Result<[Tensor; 2]> {
-    let mut weights = [Vec::new(), Vec::new()];
+/// The scale of what the network sees, and the weights of `x_t` and of its output in eps, `[n, 1, 1, 1]` each, f32, at the time
+/// of each image.
+fn weights(loaded: &Loaded, times: impl Iterator<Item = f64>) -> anyhow::Result<[Tensor; 3]> {
+    let prediction = loaded.config.train.prediction;
+    let mut weights = [Vec::new(), Vec::new(), Vec::new()];
     for t in times {
-        let level = loaded.schedule.level_at(t).map_err(|e| usage(anyhow!("--t: {e}")))?;
-        let (of_x, of_output) = loaded.prediction().eps_weights_at(&level);
-        weights[0].push(of_x as f32);
-        weights[1].push(of_output as f32);
+        let level = loaded.path.level_at(t).map_err(|e| usage(anyhow!("--t: {e}")))?;
+        let (of_x, of_output) = prediction.eps_weights(&level);
+        for (list, value) in weights.iter_mut().zip([prediction.c_in(&level), of_x, of_output]) {
+            list.push(value as f32);
+        }
     }
     let tensor = |values: &Vec<f32>| tensor_io::from_slice(values, &[values.len() as i64, 1, 1, 1]);
-    Ok([tensor(&weights[0])?, tensor(&weights[1])?])
+    Ok([tensor(&weights[0])?, tensor(&weights[1])?, tensor(&weights[2])?])
 }
 
 /// The label of each image, one for each t.

@@ -98,14 +98,14 @@ impl Sample {
         sampling.run(&mut results, |range, noise, progress| {
             let x_start = match &init {
                 Some(x) => x.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device),
-                None => noise.start(loaded.shape(range.len()), loaded.device)?,
+                None => sampler.start_from(noise.start(loaded.shape(range.len()), loaded.device)?)?,
             };
             let mut on_step = |step: &sampler::Step<'_>| {
                 watching.see(range.start - first, step)?;
                 progress.step(step)
             };
             let network = (&loaded.net, loaded.precision.kind());
-            let model = conditioning.model(network, loaded.schedule.steps(), range.clone())?;
+            let model = conditioning.model(network, loaded.path.steps(), range.clone())?;
             Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })?;
         let (seconds, done) = (begun.elapsed().as_secs_f64(), results.count());

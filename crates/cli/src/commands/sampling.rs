@@ -63,28 +63,25 @@ impl SamplerArgs {
     /// The sampler of the flags for a network.
     pub(crate) fn build(&self, loaded: &Loaded) -> anyhow::Result<Sampler> {
         let config = self.config_for(loaded)?;
-        let sampler = Sampler::new(&loaded.schedule, &config);
+        let sampler = Sampler::new(&*loaded.path, &config);
         let sampler = sampler.map_err(|e| usage(anyhow!("--sampler {}: {e}", self.sampler)))?;
-        noise_end::check_start(&sampler, &loaded.schedule);
+        noise_end::check_start(&sampler, &*loaded.path);
         Ok(sampler)
     }
 
     /// The configuration of the flags for a network, its values checked.
     pub(crate) fn config_for(&self, loaded: &Loaded) -> anyhow::Result<SamplerConfig> {
-        let mut config = self.config(loaded.prediction())?;
+        let mut config = self.config(&loaded.config.train)?;
         if self.steps.is_none() {
-            config.steps = config.method.recommended_steps().map(|steps| steps.min(loaded.schedule.steps()));
+            config.steps = config.method.recommended_steps().map(|steps| steps.min(loaded.path.steps()));
         }
         config
-            .validate(&loaded.schedule)
+            .validate(&*loaded.path)
             .map_err(|e| usage(anyhow!("--{}", e.to_string().replacen(" = ", " ", 1))))?;
-        let model = &loaded.config.model;
-        if config.method == Method::DdpmLearned && model.out_channels != 2 * model.in_channels {
+        if config.method == Method::DdpmLearned && !config.learned_variance {
             bail_usage!(
-                "--sampler ddpm-learned: this network predicts no variance ({} channels in, {} out, and it takes twice as \
-                 many); --sampler ddpm has fixed ones",
-                model.in_channels,
-                model.out_channels
+                "--sampler ddpm-learned: this network has learned no variance (train.variance = learned does); --sampler ddpm \
+                 has a fixed one"
             );
         }
         Ok(config)

@@ -53,10 +53,10 @@ impl TryStep {
     /// Two steps of three parts each: the second of everything finds memory in the state that it is going to be in.
     fn step(&self, config: &Config, device: Device, kind: Kind) -> Result<(), TrainerError> {
         let model = &config.model;
-        let schedule = config.schedule.build()?;
-        let net = UNet::new(model, schedule.steps(), device, config.seed).map_err(caller)?;
+        let path = config.schedule.path()?;
+        let net = UNet::new(model, path.steps(), device, config.seed).map_err(caller)?;
         let numbers = TrainConfig { micro_batch: self.images, ..config.train.clone() };
-        let mut trainer = Trainer::new(net.params(), &schedule, &numbers, config.seed, device)?;
+        let mut trainer = Trainer::new(net.params(), &*path, &numbers, config.seed, device)?;
         let count = numbers.batch.min(self.images.saturating_mul(3)) as i64;
         let square = (model.image_size, model.image_size);
         let (height, width) = config.images.as_ref().map_or(square, |images| (images.height, images.width));

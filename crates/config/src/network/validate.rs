@@ -22,8 +22,10 @@ impl UNetConfig {
         range("groups", self.groups, 1, MAX_CHANNELS)?;
         range("heads", self.heads, 1, MAX_CHANNELS)?;
         range("time_channels", self.time_width(), 1, MAX_CHANNELS)?;
-        if self.out_channels != self.in_channels {
-            return refuse("out_channels", self.out_channels, format!("in_channels, {}", self.in_channels));
+        if ![self.in_channels, 2 * self.in_channels].contains(&self.out_channels) {
+            let expected =
+                format!("in_channels, {}, or twice that with train.variance = learned", self.in_channels);
+            return refuse("out_channels", self.out_channels, expected);
         }
         self.validate_level_count()?;
         for level in 0..self.channel_mults.len() {
@@ -133,7 +135,7 @@ mod tests {
     fn every_absurd_value_is_refused_by_its_name() {
         let cases: &[(&str, Change)] = &[
             ("in_channels", |c| c.in_channels = 0),
-            ("out_channels", |c| c.out_channels = 2),
+            ("out_channels", |c| c.out_channels = 3),
             ("base_channels", |c| c.base_channels = 0),
             ("base_channels", |c| c.base_channels = usize::MAX),
             ("time_channels", |c| c.time_channels = usize::MAX),

@@ -1,7 +1,7 @@
 //! From an image to the noise it stems from: the deterministic flow, followed from data to noise (Song et al. 2021,
 //! Sec. 4.3 and 5.4). Decoding that noise with a deterministic solver gives the image back, up to the error of both.
 
-use schedule::Schedule;
+use schedule::NoisePath;
 use tch::Tensor;
 
 use crate::config::SamplerConfig;
@@ -30,7 +30,7 @@ impl Encoder {
     /// The names of the solvers that lead both ways.
     pub const METHODS: &str = "ddim with eta = 0, euler or heun";
 
-    /// The inverse of `Sampler::new(schedule, config)` with `config.end = End::FirstStep`: on the same levels, upwards.
+    /// The inverse of `Sampler::new(path, config)` with `config.end = End::FirstStep`: on the same levels, upwards.
     ///
     /// With [`Method::Ddim`] a step takes eps from the lower of its two levels, the way back from the upper one: an error
     /// of first order in the step length. [`Method::Heun`] takes the mean of both, at two calls a step, and its
@@ -38,18 +38,18 @@ impl Encoder {
     ///
     /// # Errors
     /// [`SamplerError::Encode`] for a solver that adds noise, or remembers earlier steps; those of [`Sampler::new`].
-    pub fn new(schedule: &Schedule, config: &SamplerConfig) -> Result<Self, SamplerError> {
+    pub fn new(path: &dyn NoisePath, config: &SamplerConfig) -> Result<Self, SamplerError> {
         let leads_both_ways = match config.method {
             Method::Ddim { eta } => eta == 0.0,
             Method::Euler { churn } | Method::Heun { churn } => churn.amount == ChurnSettings::NONE.amount,
             _ => false,
         };
-        config.validate(schedule)?;
+        config.validate(path)?;
         if !leads_both_ways {
             return Err(SamplerError::Encode { method: config.method.name(), expected: Self::METHODS });
         }
-        let falling = Sampler::new(schedule, &SamplerConfig { end: End::FirstStep, ..config.clone() })?;
-        let rising = Sampler::on_grid(schedule, config, falling.grid().rising()?)?;
+        let falling = Sampler::new(path, &SamplerConfig { end: End::FirstStep, ..config.clone() })?;
+        let rising = Sampler::on_grid(path, config, falling.grid().rising()?)?;
         Ok(Self { rising })
     }
 
@@ -120,6 +120,7 @@ mod tests {
     use super::*;
     use crate::error::BoxError;
     use proptest::prelude::*;
+    use schedule::Schedule;
     use schedule::{Level, Spacing};
     use tch::Kind;
 

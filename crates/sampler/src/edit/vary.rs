@@ -2,7 +2,7 @@
 //! Eq. 4), then run the reverse process from that t instead of from pure noise.
 
 use random::Purpose;
-use schedule::Schedule;
+use schedule::NoisePath;
 use tch::Tensor;
 
 use crate::config::SamplerConfig;
@@ -33,27 +33,27 @@ impl Sampler {
     /// # Ok::<(), sampler::SamplerError>(())
     /// ```
     pub fn from_step(
-        schedule: &Schedule,
+        path: &dyn NoisePath,
         config: &SamplerConfig,
         t_start: usize,
     ) -> Result<Self, SamplerError> {
-        config.validate(schedule)?;
-        let train_steps = schedule.steps();
+        config.validate(path)?;
+        let train_steps = path.steps();
         if !(1..=train_steps).contains(&t_start) {
             return Err(SamplerError::StartStep { timesteps: train_steps, got: t_start });
         }
         if t_start == train_steps {
-            return Self::new(schedule, config);
+            return Self::new(path, config);
         }
         if let Times::Given(times) = &config.times {
             let kept = times.iter().copied().filter(|&t| t < t_start as f64).collect();
             let config = SamplerConfig { times: Times::Given(kept), ..config.clone() };
-            return Self::new(schedule, &config);
+            return Self::new(path, &config);
         }
         // At most 1e12, far from overflow on the 64-bit machines that libtorch runs on.
-        let steps = (config.whole_steps(schedule) * t_start).div_ceil(train_steps);
-        let grid = config.times.grid(schedule, t_start, steps, config.end)?;
-        Self::on_grid(schedule, config, grid)
+        let steps = (config.whole_steps(path) * t_start).div_ceil(train_steps);
+        let grid = config.times.grid(path, t_start, steps, config.end)?;
+        Self::on_grid(path, config, grid)
     }
 
     /// `q(x_t | x_0)` at the t that the first reverse step expects: `x_0` is `[b, c, h, w]` in [-1, 1], the
@@ -94,6 +94,7 @@ mod tests {
     use crate::method::Method;
     use crate::noise::Noise;
     use proptest::prelude::*;
+    use schedule::Schedule;
     use schedule::Spacing;
     use tch::Device;
 

@@ -70,7 +70,8 @@ mod tests {
                 let chain = schedule.respace(&timesteps(Spacing::Trailing, 1000, steps).unwrap()).unwrap();
                 let stages = ddpm(&grid(&schedule, Spacing::Trailing, steps), Variance::FixedLarge);
                 for (stage, t) in stages.iter().zip((1..steps).rev()) {
-                    let (from_x, from_eps) = Prediction::Eps.x_0_weights_at(&stage.at).unwrap();
+                    let (from_x, from_eps) =
+                        Prediction::Eps.form(&stage.at).map(|form| (form.skip, form.out)).unwrap();
                     let chain = &chain.schedule;
                     let (alpha, beta) = (chain.alphas()[t], chain.betas()[t]);
                     let want_x = 1.0 / alpha.sqrt();

@@ -4,7 +4,7 @@
 //! `dx^ / dsigma^ = (x^ - x_0) / sigma^`. A step of Euler's method keeps `x_0` and eps, so without churn it is
 //! DDIM with eta = 0 on the same levels; the two differ in which levels users choose.
 
-use schedule::{Level, Schedule, ScheduleError};
+use schedule::{Level, NoisePath, ScheduleError};
 
 use crate::grid::Grid;
 use crate::stage::{Churn, Stage, Sum, transfer};
@@ -33,19 +33,19 @@ impl ChurnSettings {
         &self,
         grid: &Grid,
         i: usize,
-        schedule: &Schedule,
+        path: &dyn NoisePath,
     ) -> Result<(Level, Option<Churn>), ScheduleError> {
         let from = grid.level(i);
         let ratio = from.ratio();
         let gamma = (self.amount / grid.steps() as f64).min(std::f64::consts::SQRT_2 - 1.0);
-        let highest = schedule.level_at((schedule.steps() - 1) as f64)?.ratio();
+        let highest = path.noisiest()?.ratio();
         let raised = (ratio * (1.0 + gamma)).min(highest);
         let within = self.range.0 <= ratio && ratio <= self.range.1;
         // What is not raised is left bit for bit as it was.
         if !(within && raised > ratio) {
             return Ok((from, None));
         }
-        let level = schedule.level_of_ratio(raised)?;
+        let level = path.level_of_ratio(raised)?;
         let noise = level.alpha * (raised.powi(2) - ratio.powi(2)).sqrt() * self.noise;
         Ok((level, Some(Churn { keep: level.alpha / from.alpha, noise })))
     }
@@ -54,11 +54,11 @@ impl ChurnSettings {
 /// The steps of Euler's method on a grid.
 ///
 /// # Errors
-/// Those of [`Schedule::level_of_ratio`] for a grid that is not the schedule's.
-pub fn euler(grid: &Grid, schedule: &Schedule, churn: &ChurnSettings) -> Result<Vec<Stage>, ScheduleError> {
+/// Those of [`NoisePath::level_of_ratio`] for a grid that is not the path's.
+pub fn euler(grid: &Grid, path: &dyn NoisePath, churn: &ChurnSettings) -> Result<Vec<Stage>, ScheduleError> {
     (0..grid.steps())
         .map(|i| {
-            let (at, churn) = churn.at(grid, i, schedule)?;
+            let (at, churn) = churn.at(grid, i, path)?;
             let (x, x_0) = transfer(at, grid.level(i + 1));
             Ok(Stage { churn, ..Stage::new(at, Sum::of_x(x, &[x_0])) })
         })
@@ -68,6 +68,7 @@ pub fn euler(grid: &Grid, schedule: &Schedule, churn: &ChurnSettings) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schedule::Schedule;
 
     #[test]
     fn churn_keeps_the_variance_and_tells_the_network() {

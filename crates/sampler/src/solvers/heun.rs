@@ -3,7 +3,7 @@
 //! Two network calls a step; the step to the data itself is Euler's, one call, and so is a leap out of noise
 //! ([`Grid::leaps`]). Second order.
 
-use schedule::{Schedule, ScheduleError};
+use schedule::{NoisePath, ScheduleError};
 
 use crate::grid::Grid;
 use crate::solvers::euler::ChurnSettings;
@@ -12,11 +12,11 @@ use crate::stage::{Stage, Sum, transfer};
 /// The calls of Heun's method on a grid.
 ///
 /// # Errors
-/// Those of [`Schedule::level_of_ratio`] for a grid that is not the schedule's.
-pub fn heun(grid: &Grid, schedule: &Schedule, churn: &ChurnSettings) -> Result<Vec<Stage>, ScheduleError> {
+/// Those of [`NoisePath::level_of_ratio`] for a grid that is not the path's.
+pub fn heun(grid: &Grid, path: &dyn NoisePath, churn: &ChurnSettings) -> Result<Vec<Stage>, ScheduleError> {
     let mut stages = Vec::new();
     for i in 0..grid.steps() {
-        let (at, churn) = churn.at(grid, i, schedule)?;
+        let (at, churn) = churn.at(grid, i, path)?;
         let to = grid.level(i + 1);
         let (x, x_0) = transfer(at, to);
         let first = Stage { churn, ..Stage::new(at, Sum::of_x(x, &[x_0])) };
@@ -42,6 +42,7 @@ pub fn heun(grid: &Grid, schedule: &Schedule, churn: &ChurnSettings) -> Result<V
 mod tests {
     use super::*;
     use schedule::Level;
+    use schedule::Schedule;
 
     #[test]
     fn two_calls_a_step_and_one_for_the_last() {

@@ -6,7 +6,7 @@
 //! PLMS takes two calls for the first step and lower orders for the next two. A leap out of noise ([`Grid::leaps`]) is a
 //! step of first order, one call, in both.
 
-use schedule::{Level, Schedule, ScheduleError};
+use schedule::{Level, NoisePath, ScheduleError};
 
 use crate::grid::Grid;
 use crate::stage::{Memory, Stage, Sum, transfer_eps};
@@ -22,8 +22,8 @@ const ADAMS_BASHFORTH: [&[f64]; 4] = [
 /// The calls on a grid whose times are evenly spaced, as the method supposes; `runge_kutta` chooses PNDM over PLMS.
 ///
 /// # Errors
-/// Those of [`Schedule::level_at`] for a grid that is not the schedule's.
-pub fn pndm(grid: &Grid, schedule: &Schedule, runge_kutta: bool) -> Result<Vec<Stage>, ScheduleError> {
+/// Those of [`NoisePath::level_at`] for a grid that is not the path's.
+pub fn pndm(grid: &Grid, path: &dyn NoisePath, runge_kutta: bool) -> Result<Vec<Stage>, ScheduleError> {
     let steps = grid.steps();
     let mut stages = Vec::new();
     for i in 0..steps {
@@ -31,7 +31,7 @@ pub fn pndm(grid: &Grid, schedule: &Schedule, runge_kutta: bool) -> Result<Vec<S
         if grid.leaps(i) {
             stages.push(call(from, |eps| Sum::of_x(eps.0, &[eps.1]), to));
         } else if i < 3 && runge_kutta && !to.is_data() {
-            let middle = middle(from, to, schedule)?;
+            let middle = middle(from, to, path)?;
             stages.extend(runge_kutta_step(from, middle, to));
         } else if i == 0 && !runge_kutta && steps > 1 {
             stages.extend(improved_euler_step(from, to));
@@ -54,10 +54,10 @@ fn scaled(weights: &[f64], by: f64) -> Vec<f64> {
 }
 
 /// Half-way in t, at a whole t when both ends are.
-fn middle(from: Level, to: Level, schedule: &Schedule) -> Result<Level, ScheduleError> {
+fn middle(from: Level, to: Level, path: &dyn NoisePath) -> Result<Level, ScheduleError> {
     let between = (from.t + to.t) / 2.0;
     let whole = from.t.fract() == 0.0 && to.t.fract() == 0.0;
-    schedule.level_at(if whole { between.ceil() } else { between })
+    path.level_at(if whole { between.ceil() } else { between })
 }
 
 /// Liu et al. 2022, Eq. 13: the classical Runge-Kutta method, each try from the start of the step.
@@ -91,6 +91,7 @@ fn improved_euler_step(from: Level, to: Level) -> [Stage; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use schedule::Schedule;
 
     fn grid() -> Grid {
         Grid::at_times(&Schedule::ddpm(), &[900.0, 700.0, 500.0, 300.0, 100.0], Level::DATA).unwrap()

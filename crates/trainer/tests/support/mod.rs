@@ -5,7 +5,7 @@
 use schedule::Schedule;
 use tch::{Device, Tensor};
 use tensor_io::Named;
-use trainer::{Batch, BoxError, LrDecay, Observer, OnNan, TimeSampling, TrainConfig, Trainer};
+use trainer::{Batch, BoxError, Observer, TimeSampling, TrainConfig, Trainer};
 use unet::{EmbeddingConfig, Pass, UNet, UNetConfig};
 
 /// A network for 8x8 grey images, some 12 thousand parameters.
@@ -39,28 +39,17 @@ pub(crate) fn config(steps: u64) -> TrainConfig {
     TrainConfig {
         steps,
         batch: 16,
-        micro_batch: 0,
-        checkpoint_activations: false,
         lr: 3e-3,
         warmup_steps: 5,
-        lr_decay: LrDecay::Constant,
-        beta1: 0.9,
-        beta2: 0.999,
-        adam_eps: 1e-8,
-        weight_decay: 0.0,
-        grad_clip: 1.0,
         ema_decay: 0.9,
         ema_warmup: true,
-        prediction: schedule::Prediction::Eps,
-        loss_weight: schedule::LossWeight::Simple,
         time_sampling: TimeSampling::Stratified,
         flip: false,
-        label_dropout: 0.0,
-        on_nan: OnNan::Stop,
         log_every: steps,
         sample_every: 0,
         checkpoint_every: steps,
         keep_checkpoints: 2,
+        ..TrainConfig::default()
     }
 }
 

@@ -62,7 +62,7 @@ impl BenchSolvers {
         }
         let device = device::select(global)?;
         let subject = Subject::new(&self.preset, &self.set, device, self.precision.as_deref())?;
-        let timesteps = subject.schedule.steps();
+        let timesteps = subject.path.steps();
         if !(2..=timesteps).contains(&self.steps) {
             bail_usage!("--steps {}: expected 2 to {timesteps}", self.steps);
         }
@@ -91,9 +91,9 @@ impl BenchSolvers {
         let sampler = |steps| {
             let prediction = subject.config.train.prediction;
             let config = SamplerConfig { steps, prediction, ..SamplerConfig::new(method) };
-            Sampler::new(&subject.schedule, &config)
+            Sampler::new(&*subject.path, &config)
         };
-        let used = sampler(method.recommended_steps().map(|steps| steps.min(subject.schedule.steps())))?;
+        let used = sampler(method.recommended_steps().map(|steps| steps.min(subject.path.steps())))?;
         let timed = sampler(Some(self.steps))?;
 
         let device = subject.net.device();

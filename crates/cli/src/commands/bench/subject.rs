@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use random::{Purpose, Stream};
 use sampler::{Method, Noise, Sampler, SamplerConfig};
-use schedule::Schedule;
+use schedule::NoisePath;
 use tch::{Device, Tensor};
 use trainer::{Batch, BoxError, Trainer};
 use unet::{Pass, UNet};
@@ -29,7 +29,7 @@ pub(in crate::commands) struct Subject {
     pub(in crate::commands) precision: Precision,
     /// `[c, h, w]` of the images.
     pub(in crate::commands) image: [i64; 3],
-    pub(in crate::commands) schedule: Schedule,
+    pub(in crate::commands) path: Box<dyn NoisePath>,
 }
 
 impl Subject {
@@ -42,13 +42,13 @@ impl Subject {
     ) -> anyhow::Result<Self> {
         let config = network::preset_config(canonical(preset), None, set)?;
         let precision = Precision::settle(precision.unwrap_or(&config.precision), device)?;
-        let schedule = config.schedule.build()?;
-        let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
+        let path = config.schedule.path()?;
+        let net = UNet::new(&config.model, path.steps(), device, config.seed)?;
         let size = config.model.image_size;
         let (height, width) =
             config.images.as_ref().map_or((size, size), |images| (images.height, images.width));
         let image = [config.model.in_channels, height, width].map(|n| n as i64);
-        Ok(Self { config, net, precision, image, schedule })
+        Ok(Self { config, net, precision, image, path })
     }
 
     /// Times `steps` steps after `warmup` others; `tick` is called after each. Then some more tell the parts of a step.
@@ -90,7 +90,7 @@ impl Subject {
     ) -> anyhow::Result<(Option<f64>, Parts)> {
         let config = &self.config;
         let params = self.net.params();
-        let mut trainer = Trainer::new(params, &self.schedule, &config.train, config.seed, self.net.device())
+        let mut trainer = Trainer::new(params, &*self.path, &config.train, config.seed, self.net.device())
             .map_err(usage)?;
         let pass = Pass::train()
             .with_kind(self.precision.kind())
@@ -125,19 +125,20 @@ impl Subject {
         on_step: &mut dyn FnMut(&mut Clock),
     ) -> anyhow::Result<(Option<f64>, Parts)> {
         let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) };
-        config.validate(&self.schedule).map_err(|e| usage(anyhow!("--warmup and --steps together: {e}")))?;
-        let sampler = Sampler::new(&self.schedule, &config)?;
+        config.validate(&*self.path).map_err(|e| usage(anyhow!("--warmup and --steps together: {e}")))?;
+        let sampler = Sampler::new(&*self.path, &config)?;
         let model = model::predictor(&self.net, self.precision.kind())?;
         let [channels, height, width] = self.image;
         let noise = Noise { seed: self.config.seed, first_index: 0 };
-        let x_start = noise.start([batch as i64, channels, height, width], self.net.device())?;
+        let x_start =
+            sampler.start_from(noise.start([batch as i64, channels, height, width], self.net.device())?)?;
         clock.last = Instant::now();
         let _drawn = sampler.sample(&model, &x_start, &noise, &mut |_| {
             on_step(clock);
             Ok(())
         })?;
         let peak_mib = timing::peak_mib();
-        let sampler = Sampler::new(&self.schedule, &SamplerConfig { steps: Some(more), ..config })?;
+        let sampler = Sampler::new(&*self.path, &SamplerConfig { steps: Some(more), ..config })?;
         let parts = RefCell::new(Parts::of_sampling(self.net.device()));
         let watched = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
             parts.borrow_mut().ended(Part::Other);

@@ -57,13 +57,13 @@ impl FillArgs {
         settle: impl Fn(Tensor) -> anyhow::Result<Tensor>,
     ) -> anyhow::Result<ExitCode> {
         let (loaded, resampling) = (&setup.loaded, self.resampling());
-        let sampler = Sampler::new(&loaded.schedule, &setup.config).map_err(in_flags)?;
-        noise_end::check_start(&sampler, &loaded.schedule);
+        let sampler = Sampler::new(&*loaded.path, &setup.config).map_err(in_flags)?;
+        noise_end::check_start(&sampler, &*loaded.path);
         let steps = resampling.reverse_steps(sampler.steps()).map_err(in_flags)?;
         let begun = Instant::now();
         let (mut results, sampling) = (setup.results(), setup.sampling(self.count, steps));
         sampling.run(&mut results, |range, noise, progress| {
-            let x_t = noise.start(loaded.shape(range.len()), loaded.device)?;
+            let x_t = sampler.start_from(noise.start(loaded.shape(range.len()), loaded.device)?)?;
             let mut on_step = |step: &sampler::Step<'_>| progress.step(step);
             let model = setup.model(range)?;
             let images = sampler.inpaint(&*model, &x_t, known, &resampling, noise, &mut on_step);

@@ -107,7 +107,7 @@ impl Interpolate {
         if self.mode == Mode::Ddim {
             return Ok(vec![Row::Ddim(Codec::new(setup, End::Data)?)]);
         }
-        let schedule = &setup.loaded.schedule;
+        let schedule = &*setup.loaded.path;
         let usual = [(T_START * schedule.steps() as f64).ceil() as usize];
         let starts = if self.t_start.is_empty() { &usual[..] } else { &self.t_start };
         let row = |&t_start: &usize| {

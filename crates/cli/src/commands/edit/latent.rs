@@ -19,7 +19,7 @@ pub(crate) struct Codec {
 impl Codec {
     /// The solver of the flags, both ways.
     pub(crate) fn new(setup: &Setup<'_>, end: End) -> anyhow::Result<Self> {
-        let encoder = Encoder::new(&setup.loaded.schedule, &setup.config).map_err(in_flags)?;
+        let encoder = Encoder::new(&*setup.loaded.path, &setup.config).map_err(in_flags)?;
         Ok(Self { encoder, decoder: decoder(setup, end)? })
     }
 
@@ -77,7 +77,7 @@ impl Codec {
 /// The deterministic solver of the flags.
 pub(crate) fn decoder(setup: &Setup<'_>, end: End) -> anyhow::Result<Sampler> {
     let config = SamplerConfig { end, ..setup.config.clone() };
-    let sampler = Sampler::new(&setup.loaded.schedule, &config).map_err(in_flags)?;
+    let sampler = Sampler::new(&*setup.loaded.path, &config).map_err(in_flags)?;
     if sampler.is_stochastic() {
         bail_usage!(
             "--sampler {0}: {0} adds noise, so it does not lead back to an image; use a deterministic solver, such as \

@@ -42,7 +42,7 @@ impl Vary {
         let samplers: Vec<Sampler> = self
             .t_start
             .iter()
-            .map(|&t| Sampler::from_step(&loaded.schedule, &setup.config, t).map_err(in_flags))
+            .map(|&t| Sampler::from_step(&*loaded.path, &setup.config, t).map_err(in_flags))
             .collect::<anyhow::Result<_>>()?;
         let original = self.image.source().read_as(loaded, frame::size(loaded))?;
         let x_0 = frame::x_0(&original, loaded)?;

@@ -6,7 +6,7 @@ use sampler::{
     BoxError, ChurnSettings, Correction, Deis, DpmPp, End, Method, Noise, Prediction, Sampler, SamplerConfig,
     Threshold, Times, UniPc,
 };
-use schedule::Schedule;
+use schedule::NoisePath;
 use tch::{Kind, Tensor};
 
 use crate::commands::figures::plan::CONVERGENCE;
@@ -25,7 +25,7 @@ type Solve<'a> = dyn Fn(Method, usize) -> anyhow::Result<Tensor> + 'a;
 impl Sampling<'_> {
     pub(super) fn convergence(&self) -> anyhow::Result<Figure> {
         let exact = errors(&EXACT_CALLS, EXACT_REFERENCE, &|method, steps| {
-            mixture(&self.loaded.schedule, method, steps)
+            mixture(&*self.loaded.path, method, steps)
         })?;
         let (calls, reference) = (&self.plan.convergence_calls, self.plan.reference);
         let network = errors(calls, reference, &|method, steps| self.along_the_flow(method, steps))?;
@@ -36,16 +36,16 @@ impl Sampling<'_> {
     /// whole: no step is infinitely long, nothing is clipped, and the network sees no t it was not trained on. In f32,
     /// whatever the other figures are drawn in.
     fn along_the_flow(&self, method: Method, steps: usize) -> anyhow::Result<Tensor> {
-        let times = Times::Given(even_times(self.loaded.schedule.steps(), steps));
+        let times = Times::Given(even_times(self.loaded.path.steps(), steps));
         let config = SamplerConfig {
             times,
             end: End::FirstStep,
             threshold: Threshold::Off,
             ..self.config(method, steps)
         };
-        let sampler = Sampler::new(&self.loaded.schedule, &config)?;
+        let sampler = Sampler::new(&*self.loaded.path, &config)?;
         let noise = self.first_noise();
-        let x_start = noise.start(self.loaded.shape(CONVERGENCE), self.loaded.device)?;
+        let x_start = sampler.start_from(noise.start(self.loaded.shape(CONVERGENCE), self.loaded.device)?)?;
         let model = model::predictor(&self.loaded.net, Kind::Float)?;
         Ok(sampler.sample(&model, &x_start, &noise, &mut |_| Ok(()))?)
     }
@@ -78,18 +78,18 @@ fn errors(calls: &[usize], reference: usize, solve: &Solve<'_>) -> anyhow::Resul
 
 /// Where a solver takes 64 values when data are the numbers of two Gaussians, with the exact `E[x_0 | x_t]`, in f64,
 /// on levels evenly spaced in lambda.
-fn mixture(schedule: &Schedule, method: Method, steps: usize) -> anyhow::Result<Tensor> {
+fn mixture(path: &dyn NoisePath, method: Method, steps: usize) -> anyhow::Result<Tensor> {
     let config = SamplerConfig {
-        steps: Some(steps.min(schedule.steps())),
+        steps: Some(steps.min(path.steps())),
         times: Times::LogSnr { whole: false },
         end: End::FirstStep,
         threshold: Threshold::Off,
         prediction: Prediction::X0,
         ..SamplerConfig::new(method)
     };
-    let sampler = Sampler::new(schedule, &config)?;
+    let sampler = Sampler::new(path, &config)?;
     let model = |x: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
-        let level = schedule.level_at(f64::try_from(t.f_get(0)?)?)?;
+        let level = path.level_at(f64::try_from(t.f_get(0)?)?)?;
         // Component k is N(alpha mean, (alpha deviation)^2 + sigma^2) here; each weighs what x says for it.
         let part = |weight: f64, mean: f64, deviation: f64| {
             let width = (level.alpha * deviation).hypot(level.sigma);
@@ -102,7 +102,7 @@ fn mixture(schedule: &Schedule, method: Method, steps: usize) -> anyhow::Result<
         Ok(&share * &a.1 + (share.ones_like() - &share) * &b.1)
     };
     let quantiles: Vec<f64> = (0..VALUES).map(|i| 4.0 * ((i as f64 + 0.5) / VALUES as f64 - 0.5)).collect();
-    let x_start = tensor_io::from_slice(&quantiles, &[1, 1, 1, VALUES as i64])?;
+    let x_start = sampler.start_from(tensor_io::from_slice(&quantiles, &[1, 1, 1, VALUES as i64])?)?;
     let noise = Noise { seed: 0, first_index: 0 };
     Ok(sampler.sample(&model, &x_start, &noise, &mut |_| Ok(()))?)
 }
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_closed_form_shows_the_orders() {
-        let schedule = Schedule::ddpm();
+        let schedule = schedule::Schedule::ddpm();
         let all = errors(&[40, 80], 400, &|method, steps| mixture(&schedule, method, steps)).unwrap();
         let orders: Vec<f64> = all.iter().filter_map(SolverErrors::order).collect();
         for (order, at_least) in orders.iter().zip([0.8, 1.8, 1.8, 2.5, 2.5, 3.2]) {

@@ -59,12 +59,12 @@ impl<'a> Edits<'a> {
     pub(super) fn interpolation(&self) -> anyhow::Result<Figure> {
         // Those at the ends are the originals themselves.
         let inner: Vec<f64> = shares(BETWEEN + 2)[1..=BETWEEN].to_vec();
-        let timesteps = self.loaded.schedule.steps();
+        let timesteps = self.loaded.path.steps();
         let t_start = ((timesteps as f64 * DIFFUSED) as usize).max(1);
         let diffused = self.sampler_from(Method::DpmPp(sampler::DpmPp::multistep(2)), t_start)?;
         let heun = self.there_and_back();
-        let encoder = Encoder::new(&self.loaded.schedule, &heun)?;
-        let decoder = Sampler::new(&self.loaded.schedule, &heun)?;
+        let encoder = Encoder::new(&*self.loaded.path, &heun)?;
+        let decoder = Sampler::new(&*self.loaded.path, &heun)?;
         let model = self.loaded.predictor()?;
         let (mut mixed, mut encoded) = (Vec::new(), Vec::new());
         for pair in 0..PAIRS {
@@ -129,9 +129,9 @@ impl<'a> Edits<'a> {
         let (mut groups, mut errors) = (Vec::new(), Vec::new());
         let ddim = SamplerConfig { method: Method::Ddim { eta: 0.0 }, ..self.there_and_back() };
         for (name, config) in [("DDIM", ddim), ("Heun", self.there_and_back())] {
-            let encoder = Encoder::new(&self.loaded.schedule, &config)?;
+            let encoder = Encoder::new(&*self.loaded.path, &config)?;
             let noise = encoder.encode(&model, &images, &mut |_| Ok(()))?;
-            let decoder = Sampler::new(&self.loaded.schedule, &config)?;
+            let decoder = Sampler::new(&*self.loaded.path, &config)?;
             let decoded = decoder.sample(&model, &noise, &self.noise, &mut |_| Ok(()))?;
             let difference = decoded.f_clamp(-1.0, 1.0)?.f_sub(&images)?;
             errors.push(127.5 * f64::try_from(difference.f_square()?.f_mean(Kind::Double)?)?.sqrt());
@@ -141,7 +141,7 @@ impl<'a> Edits<'a> {
             let views: Vec<_> = columns.iter().map(Array4::view).collect();
             groups.push((name, stack(Axis(1), &views)?));
         }
-        let calls = Encoder::new(&self.loaded.schedule, &self.there_and_back())?.calls();
+        let calls = Encoder::new(&*self.loaded.path, &self.there_and_back())?.calls();
         self.finished(
             figures::encoding(&rows(&groups), &errors)?,
             &format!("Heun calls the network {calls} times a way."),
@@ -181,13 +181,13 @@ impl<'a> Edits<'a> {
         let config = SamplerConfig {
             steps: Some(self.plan.edit_steps),
             times: Times::LogSnr { whole: true },
-            prediction: self.loaded.prediction(),
-            ..SamplerConfig::new(Method::Ddpm { variance: Variance::FixedSmall })
+            ..self.loaded.sampler_config(Method::Ddpm { variance: Variance::FixedSmall })
         };
-        let sampler = Sampler::new(&self.loaded.schedule, &config)?;
+        let sampler = Sampler::new(&*self.loaded.path, &config)?;
         let resampling = if sampler.steps() > RESAMPLING.jump { RESAMPLING } else { Resampling::NONE };
         let [_, channels, height, width] = self.sizes();
-        let x_start = self.noise.start([FILLS as i64, channels, height, width], self.loaded.device)?;
+        let x_start = sampler
+            .start_from(self.noise.start([FILLS as i64, channels, height, width], self.loaded.device)?)?;
         let bar = progress::bar(self.global, resampling.reverse_steps(sampler.steps())? as u64, "filling");
         bar.set_prefix(name.to_owned());
         let model = self.loaded.predictor()?;
@@ -202,16 +202,16 @@ impl<'a> Edits<'a> {
 
     /// A sampler of the last `t_start` steps, in proportion of the plan's.
     fn sampler_from(&self, method: Method, t_start: usize) -> anyhow::Result<Sampler> {
-        let (steps, prediction) = (Some(self.plan.edit_steps), self.loaded.prediction());
-        let config = SamplerConfig { steps, prediction, ..SamplerConfig::new(method) };
-        Ok(Sampler::from_step(&self.loaded.schedule, &config, t_start)?)
+        let steps = Some(self.plan.edit_steps);
+        let config = SamplerConfig { steps, ..self.loaded.sampler_config(method) };
+        Ok(Sampler::from_step(&*self.loaded.path, &config, t_start)?)
     }
 
     /// The flow, both ways, down to t = 0.
     fn there_and_back(&self) -> SamplerConfig {
         let method = Method::Heun { churn: ChurnSettings::NONE };
-        let (steps, prediction) = (Some(self.plan.edit_steps), self.loaded.prediction());
-        SamplerConfig { steps, prediction, end: End::FirstStep, ..SamplerConfig::new(method) }
+        let steps = Some(self.plan.edit_steps);
+        SamplerConfig { steps, end: End::FirstStep, ..self.loaded.sampler_config(method) }
     }
 
     fn sizes(&self) -> [i64; 4] {

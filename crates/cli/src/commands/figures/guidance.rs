@@ -63,13 +63,9 @@ fn draw(loaded: &Loaded, plan: &Plan, seed: u64, global: &Global) -> anyhow::Res
     let mut labels = loaded.images.learned_classes(loaded.config.model.classes.unwrap_or(1));
     labels.truncate(MAX_CLASSES);
     let classes = labels.len();
-    let prediction = loaded.prediction();
-    let config = SamplerConfig {
-        steps: Some(plan.guided_steps),
-        prediction,
-        ..SamplerConfig::new("dpmpp-2m".parse()?)
-    };
-    let sampler = Sampler::new(&loaded.schedule, &config)?;
+    let steps = Some(plan.guided_steps);
+    let config = SamplerConfig { steps, ..loaded.sampler_config("dpmpp-2m".parse()?) };
+    let sampler = Sampler::new(&*loaded.path, &config)?;
     let (count, noise) = (classes * GUIDED, NoiseArgs::new(seed, BATCH));
     let drawn = GUIDANCE_SCALES
         .iter()
@@ -77,9 +73,9 @@ fn draw(loaded: &Loaded, plan: &Plan, seed: u64, global: &Global) -> anyhow::Res
             let conditioning = Conditioning::new(labels.clone(), Guidance::new(scale));
             in_batches(loaded, &noise, count, sampler.steps(), global, |range, noise, bar| {
                 bar.set_prefix(format!("guidance {scale}"));
-                let x_start = noise.start(loaded.shape(range.len()), loaded.device)?;
+                let x_start = sampler.start_from(noise.start(loaded.shape(range.len()), loaded.device)?)?;
                 let network = (&loaded.net, loaded.precision.kind());
-                let model = conditioning.model(network, loaded.schedule.steps(), range)?;
+                let model = conditioning.model(network, loaded.path.steps(), range)?;
                 let mut on_step = |step: &sampler::Step<'_>| {
                     tick(bar, step);
                     Ok(())

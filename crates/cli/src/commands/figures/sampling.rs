@@ -60,7 +60,7 @@ impl<'a> Sampling<'a> {
 
     /// Figure 7: a grid of samples.
     pub(super) fn samples(&self, weights: Weights) -> anyhow::Result<Figure> {
-        let (count, steps, timesteps) = (self.plan.samples, self.plan.steps, self.loaded.schedule.steps());
+        let (count, steps, timesteps) = (self.plan.samples, self.plan.steps, self.loaded.path.steps());
         let pixels = if steps == self.plan.long {
             first(&self.long_chain()?.samples, count)
         } else {
@@ -79,7 +79,7 @@ impl<'a> Sampling<'a> {
     pub(super) fn trajectories(&self) -> anyhow::Result<Figure> {
         let LongChain { times, x_t, x_0, .. } = self.long_chain()?;
         let mut figure = figures::trajectories(times, x_t.view(), x_0.view())?;
-        let words = chain_words(self.plan.long, self.loaded.schedule.steps());
+        let words = chain_words(self.plan.long, self.loaded.path.steps());
         figure.caption.push_str(&format!(" {words}"));
         Ok(figure)
     }
@@ -122,11 +122,12 @@ impl<'a> Sampling<'a> {
         count: usize,
         on_step: &mut dyn FnMut(&Step<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Array4<u8>> {
-        let sampler = Sampler::new(&self.loaded.schedule, &self.config(method, steps))?;
+        let sampler = Sampler::new(&*self.loaded.path, &self.config(method, steps))?;
         let predictor = self.loaded.predictor()?;
         in_batches(self.loaded, &self.noise, count, steps, self.global, |range, noise, bar| {
             bar.set_prefix(format!("{method}, {steps} steps"));
-            let x_start = noise.start(self.loaded.shape(range.len()), self.loaded.device)?;
+            let x_start =
+                sampler.start_from(noise.start(self.loaded.shape(range.len()), self.loaded.device)?)?;
             let mut see = |step: &Step<'_>| {
                 tick(bar, step);
                 if range.start == 0 {
@@ -140,8 +141,7 @@ impl<'a> Sampling<'a> {
 
     /// A solver with so many steps, for this network.
     pub(super) fn config(&self, method: Method, steps: usize) -> SamplerConfig {
-        let prediction = self.loaded.prediction();
-        SamplerConfig { steps: Some(steps), prediction, ..SamplerConfig::new(method) }
+        SamplerConfig { steps: Some(steps), ..self.loaded.sampler_config(method) }
     }
 
     /// The one long DDPM chain, run when it is first asked for.
@@ -159,9 +159,9 @@ impl<'a> Sampling<'a> {
     }
 
     fn run_long_chain(&self) -> anyhow::Result<LongChain> {
-        let (steps, timesteps) = (self.plan.long, self.loaded.schedule.steps());
+        let (steps, timesteps) = (self.plan.long, self.loaded.path.steps());
         let method = Method::Ddpm { variance: VARIANCE };
-        let sampler = Sampler::new(&self.loaded.schedule, &self.config(method, steps))?;
+        let sampler = Sampler::new(&*self.loaded.path, &self.config(method, steps))?;
         let visited: Vec<usize> = sampler.timesteps().map(|t| t as usize).collect();
         let mut wanted = times::every(timesteps, 10);
         // Details appear late: one more look in the last tenth.

@@ -43,7 +43,7 @@ impl Sampling<'_> {
     /// Figure 13: all steps of DDPM, and few of a fast solver.
     pub(super) fn fast_and_slow(&self) -> anyhow::Result<Figure> {
         let slow = first(&self.long_chain()?.samples, FAST);
-        let calls = FAST_CALLS.min(self.loaded.schedule.steps());
+        let calls = FAST_CALLS.min(self.loaded.path.steps());
         let fast = self.draw("dpmpp-2m".parse()?, calls, FAST, &mut |_| Ok(()))?;
         Ok(figures::fast_and_slow((slow.view(), self.plan.long), (fast.view(), calls))?)
     }

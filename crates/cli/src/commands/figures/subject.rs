@@ -54,7 +54,7 @@ impl Subject {
             None => Vec::new(),
         };
         Ok(Self {
-            schedule: loaded.schedule.clone(),
+            schedule: config.schedule.tables()?,
             schedule_config: config.schedule.clone(),
             embedding: config.model.embedding.clone(),
             data_config,
@@ -71,7 +71,7 @@ impl Subject {
             toml::from_str("source = \"fashion-mnist\"\nfit = \"crop\"\non_bad = \"fail\"")?;
         Ok(Self {
             loaded: None,
-            schedule: schedule_config.build()?,
+            schedule: schedule_config.tables()?,
             schedule_config,
             embedding: EmbeddingConfig::Normalized { frequencies: 10 },
             data: Ok(config::open(&data_config)?),

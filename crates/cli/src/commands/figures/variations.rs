@@ -30,15 +30,14 @@ pub(super) fn variations(
     let count = originals.len_of(Axis(0));
     let x_0 = output::to_tensor(&originals)?.to_device(loaded.device);
 
-    let (timesteps, predictor) = (loaded.schedule.steps(), loaded.predictor()?);
+    let (timesteps, predictor) = (loaded.path.steps(), loaded.predictor()?);
     let method = Method::Ddpm { variance: Variance::FixedSmall };
-    let prediction = loaded.prediction();
-    let config = SamplerConfig { steps: Some(plan.steps), prediction, ..SamplerConfig::new(method) };
+    let config = SamplerConfig { steps: Some(plan.steps), ..loaded.sampler_config(method) };
     let noise = NoiseArgs::new(seed, count);
     let (mut starts, mut columns) = (Vec::new(), Vec::new());
     for t in times::at_shares(timesteps, &SHARES) {
         // The chain that starts at t has t + 1 of the T steps.
-        let sampler = Sampler::from_step(&loaded.schedule, &config, t + 1)?;
+        let sampler = Sampler::from_step(&*loaded.path, &config, t + 1)?;
         starts.extend(sampler.timesteps().next().map(|t| t as usize));
         columns.push(in_batches(loaded, &noise, count, sampler.steps(), global, |_, noise, bar| {
             bar.set_prefix(format!("variations from t = {t}"));

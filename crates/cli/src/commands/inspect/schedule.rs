@@ -69,7 +69,7 @@ impl InspectSchedule {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let chain = self.chain()?;
         self.out.as_deref().map_or(Ok(()), |path| output::try_file("--out", path))?;
-        noise_end::check_schedule(&chain.schedule);
+        noise_end::check_path(&chain.schedule);
         let tables = chain.tables();
         if let Some(path) = &self.out {
             write(path, &chain, &tables).with_context(|| format!("--out {}", path.display()))?;
@@ -98,12 +98,10 @@ impl InspectSchedule {
             beta: self.beta,
             s: self.s,
             max_beta: self.max_beta,
+            zero_terminal_snr: self.zero_terminal_snr,
         };
         config.settle()?;
-        let mut schedule = config.build()?;
-        if self.zero_terminal_snr {
-            schedule = schedule.with_zero_terminal_snr().map_err(usage)?;
-        }
+        let schedule = config.tables()?;
         let Some(steps) = self.respace else {
             return Ok(Chain { timesteps: (0..schedule.steps()).collect(), schedule });
         };

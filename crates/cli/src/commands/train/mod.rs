@@ -237,8 +237,8 @@ impl Plan {
         if config.train.micro_batch == 0 {
             memory::keep_freed();
         }
-        let schedule = config.schedule.build()?;
-        noise_end::check_schedule(&schedule);
+        let path = config.schedule.path()?;
+        noise_end::check_path(&*path);
         let text = config::to_toml(config)?;
         let fit = Fit { folder, config: &text, stop: &signals.stop };
         let newest = fit.newest()?;
@@ -246,8 +246,8 @@ impl Plan {
             // Before a network is built, which takes as much memory as the configuration likes.
             unet::check_weights(&config.model, &checkpoint.model_path())?;
         }
-        let net = UNet::new(&config.model, schedule.steps(), device, config.seed)?;
-        let mut trainer = Trainer::new(net.params(), &schedule, &config.train, config.seed, device)?;
+        let net = UNet::new(&config.model, path.steps(), device, config.seed)?;
+        let mut trainer = Trainer::new(net.params(), &*path, &config.train, config.seed, device)?;
         let resumed = fit.restore(&mut trainer, newest.as_ref())?;
         // From here on there is something to save.
         signals.hold();

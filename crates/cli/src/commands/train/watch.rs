@@ -54,7 +54,7 @@ impl Watch {
         first: u64,
         stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
-        let schedule = config.schedule.build()?;
+        let path = config.schedule.path()?;
         let flags = SamplerArgs::named(&config.sample.sampler, config.sample.steps);
         let bar = progress::bar(global, config.train.steps, "training");
         bar.set_position(first);
@@ -66,8 +66,8 @@ impl Watch {
             claim: folder.claim(),
             samples: folder.samples(),
             stop: Arc::clone(stop),
-            sampler: Sampler::new(&schedule, &flags.config(config.train.prediction)?)?,
-            net: UNet::new(&config.model, schedule.steps(), device, config.seed)?,
+            sampler: Sampler::new(&*path, &flags.config(&config.train)?)?,
+            net: UNet::new(&config.model, path.steps(), device, config.seed)?,
             kind: Precision::settle(&config.precision, device)?.kind(),
             config: config.clone(),
             begun: Instant::now(),
@@ -110,7 +110,7 @@ impl Watch {
             let shape = [count, images.channels, images.height, images.width].map(|n| n as i64);
             // The same noise at every step of the run, so that grids can be compared.
             let noise = Noise { seed: self.config.seed, first_index: first as u64 };
-            let x_start = noise.start(shape, self.net.device())?;
+            let x_start = self.sampler.start_from(noise.start(shape, self.net.device())?)?;
             let part = first..first + count;
             let model = conditioning.model((&self.net, self.kind), timesteps, part)?;
             let mut go_on = |_: &Step<'_>| {

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use checkpoints::{FILES, MANIFEST, Manifest, ManifestEntry};
-use schedule::{Prediction, Schedule};
+use schedule::Schedule;
 use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
-use trainer::{Batch, BoxError, Checkpoint, Interval, LrDecay, OnNan, TimeSampling, TrainConfig, Trainer};
+use trainer::{Batch, BoxError, Checkpoint, Interval, TrainConfig, Trainer};
 
 pub(crate) const OLDER_STEP: u64 = 2;
 pub(crate) const NEWEST_STEP: u64 = 4;
@@ -39,28 +39,16 @@ fn config() -> TrainConfig {
     TrainConfig {
         steps: NEWEST_STEP,
         batch: 2,
-        micro_batch: 0,
-        checkpoint_activations: false,
         lr: 0.01,
         warmup_steps: 0,
-        lr_decay: LrDecay::Constant,
-        beta1: 0.9,
-        beta2: 0.999,
-        adam_eps: 1e-8,
-        weight_decay: 0.0,
-        grad_clip: 1.0,
         ema_decay: 0.9,
         ema_warmup: true,
-        prediction: Prediction::Eps,
-        loss_weight: schedule::LossWeight::Simple,
-        time_sampling: TimeSampling::Uniform,
         flip: false,
-        label_dropout: 0.0,
-        on_nan: OnNan::Stop,
         log_every: 1,
         sample_every: 0,
         checkpoint_every: OLDER_STEP,
         keep_checkpoints: 2,
+        ..TrainConfig::default()
     }
 }
 

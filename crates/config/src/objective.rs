@@ -1,0 +1,189 @@
+//! Keys of `[train]` that go together: a number that belongs to a choice gets its usual value with that choice, and is refused
+//! without it.
+
+use schedule::NoisePath;
+
+use crate::error::ConfigError;
+use crate::train::{LearnedVariance, Loss, LrDecay, TimeSampling, TrainConfig, at_least, number, refuse};
+
+/// Mean and deviation of ln sigma in the training of EDM (Karras et al. 2022, Table 1).
+const LOG_NORMAL: (f64, f64) = (-1.2, 1.2);
+const LOGIT_NORMAL: (f64, f64) = (0.0, 1.0);
+const HUBER_DELTA: f64 = 1.0;
+/// lambda of the hybrid loss (Nichol & Dhariwal 2021, Sec. 3.1).
+const VLB_WEIGHT: f64 = 0.001;
+
+impl TrainConfig {
+    /// Writes down the numbers that follow from the choices.
+    pub(crate) fn settle_objective(&mut self) {
+        if let Some((mean, deviation)) = self.usual_times() {
+            self.time_mean.get_or_insert(mean);
+            self.time_std.get_or_insert(deviation);
+        }
+        if self.loss == Loss::Huber {
+            self.huber_delta.get_or_insert(HUBER_DELTA);
+        }
+        if self.is_hybrid() {
+            self.vlb_weight.get_or_insert(VLB_WEIGHT);
+        }
+        if self.lr_decay == LrDecay::InverseSqrt {
+            self.lr_decay_steps.get_or_insert((self.steps / 10).max(1));
+        }
+    }
+
+    /// Whether the variational bound stands beside another loss.
+    fn is_hybrid(&self) -> bool {
+        self.variance == LearnedVariance::Learned && self.loss != Loss::Vlb
+    }
+
+    /// Mean and deviation of the normal numbers that levels are drawn from, where they are.
+    fn usual_times(&self) -> Option<(f64, f64)> {
+        match self.time_sampling {
+            TimeSampling::LogNormal => Some(LOG_NORMAL),
+            TimeSampling::LogitNormal => Some(LOGIT_NORMAL),
+            TimeSampling::Uniform | TimeSampling::Stratified | TimeSampling::ByLoss => None,
+        }
+    }
+
+    /// Mean and deviation of the normal numbers that levels are drawn from.
+    #[must_use]
+    pub fn times(&self) -> (f64, f64) {
+        let (mean, deviation) = self.usual_times().unwrap_or_default();
+        (self.time_mean.unwrap_or(mean), self.time_std.unwrap_or(deviation))
+    }
+
+    /// [`TrainConfig::huber_delta`], or what it usually is.
+    #[must_use]
+    pub fn huber_delta(&self) -> f64 {
+        self.huber_delta.unwrap_or(HUBER_DELTA)
+    }
+
+    /// [`TrainConfig::vlb_weight`], or what it usually is.
+    #[must_use]
+    pub fn vlb_weight(&self) -> f64 {
+        self.vlb_weight.unwrap_or(VLB_WEIGHT)
+    }
+
+    /// Channels of the output for each of the images'.
+    #[must_use]
+    pub fn outputs_per_channel(&self) -> usize {
+        if self.variance == LearnedVariance::Learned { 2 } else { 1 }
+    }
+
+    pub(crate) fn validate_objective(&self) -> Result<(), ConfigError> {
+        let above_0 = |x: f64| x > 0.0 && x <= 1e6;
+        let of_times = "a value with train.time_sampling = log-normal or logit-normal only";
+        let numbers = [
+            ("time_mean", self.time_mean, self.usual_times().is_some(), of_times),
+            ("time_std", self.time_std, self.usual_times().is_some(), of_times),
+            (
+                "huber_delta",
+                self.huber_delta,
+                self.loss == Loss::Huber,
+                "a value with train.loss = huber only",
+            ),
+            (
+                "vlb_weight",
+                self.vlb_weight,
+                self.is_hybrid(),
+                "a value beside another loss only: train.variance = learned",
+            ),
+        ];
+        for (field, value, has_effect, expected) in numbers {
+            let Some(value) = value else { continue };
+            if !has_effect {
+                return refuse(field, value, expected);
+            }
+            let good = if field == "time_mean" { value.abs() <= 20.0 } else { above_0(value) };
+            number(
+                field,
+                value,
+                good,
+                if field == "time_mean" { "a number from -20 to 20" } else { "a number above 0" },
+            )?;
+        }
+        match self.lr_decay_steps {
+            Some(steps) if self.lr_decay != LrDecay::InverseSqrt => {
+                return refuse("lr_decay_steps", steps, "a value with train.lr_decay = inverse-sqrt only");
+            }
+            Some(steps) => at_least("lr_decay_steps", steps, 1)?,
+            None => {}
+        }
+        if self.loss == Loss::Vlb && self.variance == LearnedVariance::Fixed {
+            return refuse("loss", "vlb", "train.variance = learned beside it");
+        }
+        if self.loss == Loss::Vlb && self.loss_weight != schedule::LossWeight::Simple {
+            return refuse(
+                "loss_weight",
+                self.loss_weight,
+                "simple: the bound has its own weights (train.loss = vlb)",
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks the choices against the path that they are made for.
+    pub(crate) fn validate_on(&self, path: &dyn NoisePath, kind: &str) -> Result<(), ConfigError> {
+        if self.variance == LearnedVariance::Learned && !path.is_discrete() {
+            let expected =
+                format!("fixed: schedule.kind = {kind} is no chain of steps with variances to learn");
+            return refuse("variance", "learned", expected);
+        }
+        let noisiest = path.noisiest().map_err(|error| ConfigError::Schedule { error })?;
+        if self.prediction.form(&noisiest).is_err() {
+            let expected = "another output, v for example: the noisiest level of this schedule has no signal, so no image \
+                            follows from its noise";
+            return refuse("prediction", self.prediction, expected);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ImageShape, Layers, parse_set};
+
+    const GREY: ImageShape = ImageShape { height: 16, width: 16, channels: 1, classes: 0 };
+
+    fn settled(set: &[&str]) -> Result<crate::Config, ConfigError> {
+        let set: Vec<_> = set.iter().map(|text| parse_set(text).unwrap()).collect();
+        Layers { preset: Some("tiny-16"), set: &set, ..Layers::default() }.settle(&GREY)
+    }
+
+    #[test]
+    fn a_choice_brings_its_numbers() {
+        let train = |set: &[&str]| settled(set).unwrap().train;
+        let plain = train(&[]);
+        assert_eq!(
+            (plain.time_mean, plain.huber_delta, plain.vlb_weight, plain.lr_decay_steps),
+            (None, None, None, None)
+        );
+        assert_eq!(train(&["train.time_sampling=log-normal"]).times(), (-1.2, 1.2));
+        assert_eq!(train(&["train.time_sampling=logit-normal", "train.time_std=0.5"]).times(), (0.0, 0.5));
+        assert_eq!(train(&["train.loss=huber"]).huber_delta, Some(1.0));
+        assert_eq!(train(&["train.variance=learned"]).vlb_weight, Some(0.001));
+        assert_eq!(train(&["train.variance=learned", "train.loss=vlb"]).vlb_weight, None);
+        assert_eq!(train(&["train.lr_decay=inverse-sqrt", "train.steps=70"]).lr_decay_steps, Some(7));
+    }
+
+    #[test]
+    fn a_number_without_its_choice_is_refused() {
+        for (set, word) in [
+            (&["train.time_mean=1.0"][..], "log-normal"),
+            (&["train.huber_delta=1.0"], "huber"),
+            (&["train.vlb_weight=0.1"], "learned"),
+            (&["train.variance=learned", "train.loss=vlb", "train.vlb_weight=0.1"], "beside another loss"),
+            (&["train.lr_decay_steps=3"], "inverse-sqrt"),
+            (&["train.lr_decay=inverse-sqrt", "train.lr_decay_steps=0"], "at least 1"),
+            (&["train.loss=vlb"], "learned"),
+            (&["train.loss=vlb", "train.variance=learned", "train.loss_weight=p2"], "simple"),
+            (&["train.time_sampling=log-normal", "train.time_std=0.0"], "above 0"),
+            (&["train.time_sampling=log-normal", "train.time_mean=nan"], "-20 to 20"),
+            (&["train.loss=huber", "train.huber_delta=inf"], "above 0"),
+        ] {
+            let error = settled(set).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains(word), "{set:?}: {error}");
+        }
+    }
+}

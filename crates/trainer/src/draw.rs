@@ -1,0 +1,194 @@
+//! What a step draws, in the host's memory (Algorithm 1, lines 3 and 4): a noise level and noise for each image.
+
+use std::ops::Range;
+
+use config::{TimeSampling, TrainConfig};
+use random::{Purpose, Stream};
+use schedule::{Level, NoisePath};
+
+use crate::error::TrainerError;
+use crate::history::LossHistory;
+
+/// Which images of a batch are drawn for: all of them, or those of one of several devices.
+///
+/// An image gets what its place in the whole batch gets, so what is drawn does not depend on who draws it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Images of the whole batch.
+    pub of: usize,
+    /// Those among them.
+    pub images: Range<usize>,
+}
+
+impl Share {
+    /// All of a batch.
+    #[must_use]
+    pub fn whole(images: usize) -> Self {
+        Self { of: images, images: 0..images }
+    }
+}
+
+/// The levels and the noise of some images: a function of the seed, the step and the place in the batch alone, and of earlier
+/// losses where levels are drawn by them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draw {
+    /// A level for each image.
+    pub levels: Vec<Level>,
+    /// What the loss of each image is divided by: how much more often than uniformly its level is drawn. 1, but for
+    /// [`TimeSampling::ByLoss`].
+    pub oversampled: Vec<f64>,
+    /// Standard normal numbers, as many as the images have.
+    pub noise: Vec<f32>,
+}
+
+impl Draw {
+    /// Draws for images of `numbers` values each.
+    ///
+    /// # Errors
+    /// [`TrainerError::Schedule`] for a path that has no level where one is drawn.
+    pub fn new(
+        path: &dyn NoisePath,
+        config: &TrainConfig,
+        history: &LossHistory,
+        (share, numbers): (&Share, usize),
+        (seed, step): (u64, u64),
+    ) -> Result<Self, TrainerError> {
+        let mut stream = Stream::new(seed, Purpose::TrainTime, step, 0);
+        let odds = if config.time_sampling == TimeSampling::ByLoss { history.odds(step) } else { None };
+        let (mut levels, mut oversampled) = (Vec::new(), Vec::new());
+        for place in 0..share.images.end {
+            let (level, more_often) = match &odds {
+                Some(odds) => {
+                    let (share, more_often) = odds.share(stream.uniform(), stream.uniform());
+                    (path.level_of_share(share)?, more_often)
+                }
+                None => (level(path, config, &mut stream, (place, share.of))?, 1.0),
+            };
+            if share.images.contains(&place) {
+                levels.push(level);
+                oversampled.push(more_often);
+            }
+        }
+        Ok(Self { levels, oversampled, noise: noise(share, numbers, (seed, step)) })
+    }
+}
+
+/// The level of the image at a place of the batch.
+fn level(
+    path: &dyn NoisePath,
+    config: &TrainConfig,
+    stream: &mut Stream,
+    (place, of): (usize, usize),
+) -> Result<Level, TrainerError> {
+    let (mean, deviation) = config.times();
+    let normal = |stream: &mut Stream| mean + deviation * f64::from(stream.normals(1)[0]);
+    Ok(match config.time_sampling {
+        // Whole steps, each as likely as the next.
+        TimeSampling::Uniform if path.is_discrete() => {
+            path.level_at(f64::from(stream.below(path.steps() as u32)))?
+        }
+        TimeSampling::Uniform | TimeSampling::ByLoss => path.level_of_share(inside(stream.uniform()))?,
+        TimeSampling::Stratified => {
+            path.level_of_share(inside((place as f64 + stream.uniform()) / of as f64))?
+        }
+        TimeSampling::LogitNormal => path.level_of_share(inside(1.0 / (1.0 + (-normal(stream)).exp())))?,
+        TimeSampling::LogNormal => {
+            let level = path.level_of_ratio(normal(stream).exp())?;
+            if path.is_discrete() { path.level_at(level.t.round())? } else { level }
+        }
+    })
+}
+
+/// No path has a level at its very ends.
+pub(crate) fn inside(share: f64) -> f64 {
+    share.clamp(1e-9, 1.0 - 1e-9)
+}
+
+/// The noise of the images of a share: the part of the whole batch's that is theirs.
+fn noise(share: &Share, numbers: usize, (seed, step): (u64, u64)) -> Vec<f32> {
+    let (first, end) = (share.images.start * numbers, share.images.end * numbers);
+    let mut stream = Stream::new(seed, Purpose::TrainNoise, step, 0);
+    // Normal numbers come in pairs.
+    let aligned = first & !1;
+    stream.skip(aligned as u64);
+    let mut noise = stream.normals(end - aligned);
+    noise.drain(..first - aligned);
+    noise
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::example;
+    use schedule::{Continuous, ContinuousPath, Schedule};
+
+    fn draw(
+        path: &dyn NoisePath,
+        time_sampling: TimeSampling,
+        share: &Share,
+        numbers: usize,
+        step: u64,
+    ) -> Draw {
+        let config = TrainConfig { time_sampling, ..example() };
+        Draw::new(path, &config, &LossHistory::default(), (share, numbers), (7, step)).unwrap()
+    }
+
+    fn chain(steps: usize) -> Schedule {
+        let kind = schedule::BetaSchedule::usual("linear", steps).unwrap();
+        Schedule::new(&kind, steps).unwrap()
+    }
+
+    #[test]
+    fn uniform_times_cover_the_chain_and_stratified_ones_its_parts() {
+        let uniform = draw(&chain(10), TimeSampling::Uniform, &Share::whole(10_000), 0, 0);
+        for t in 0..10 {
+            let count = uniform.levels.iter().filter(|level| level.t == f64::from(t)).count();
+            assert!((850..1150).contains(&count), "t = {t} came {count} times in 10000");
+        }
+        let stratified = draw(&chain(1000), TimeSampling::Stratified, &Share::whole(50), 0, 0);
+        assert!(stratified.levels.iter().enumerate().all(|(i, level)| level.t as usize / 20 == i));
+        assert!(stratified.levels.iter().all(|level| level.t.fract() == 0.0));
+    }
+
+    #[test]
+    fn draws_differ_from_step_to_step_and_not_from_call_to_call() {
+        let at = |step| draw(&chain(1000), TimeSampling::Uniform, &Share::whole(4), 3, step);
+        assert_eq!(at(5), at(5));
+        assert_ne!(at(5).levels, at(6).levels);
+        assert_ne!(at(5).noise, at(6).noise);
+        assert!(at(5).levels.windows(2).any(|pair| pair[0] != pair[1]), "one t for the whole batch");
+    }
+
+    /// However a batch is shared out, and also where an image has an odd number of values.
+    #[test]
+    fn an_image_gets_the_draws_of_its_place_in_the_batch() {
+        for sampling in [TimeSampling::Uniform, TimeSampling::Stratified, TimeSampling::LogNormal] {
+            let whole = draw(&chain(1000), sampling, &Share::whole(7), 5, 3);
+            for images in [0..3, 3..7, 1..2, 4..6] {
+                let part = draw(&chain(1000), sampling, &Share { of: 7, images: images.clone() }, 5, 3);
+                assert_eq!(part.levels, whole.levels[images.clone()]);
+                assert_eq!(part.noise, whole.noise[images.start * 5..images.end * 5]);
+            }
+        }
+    }
+
+    #[test]
+    fn normal_draws_have_their_mean_and_deviation() {
+        let path = ContinuousPath::new(Continuous::Cosine, 1000).unwrap();
+        let count = 20_000_usize;
+        let moments = |sampling, of: &dyn Fn(&Level) -> f64| {
+            let levels = draw(&path, sampling, &Share::whole(count), 0, 0).levels;
+            let mean = levels.iter().map(of).sum::<f64>() / count as f64;
+            let variance = levels.iter().map(|level| (of(level) - mean).powi(2)).sum::<f64>() / count as f64;
+            (mean, variance.sqrt())
+        };
+        let (mean, deviation) = moments(TimeSampling::LogNormal, &|level| level.ratio().ln());
+        assert!((mean + 1.2).abs() < 0.03 && (deviation - 1.2).abs() < 0.02, "{mean} {deviation}");
+        let logit = |level: &Level| {
+            let share = (level.t + 1.0) / 1000.0;
+            (share / (1.0 - share)).ln()
+        };
+        let (mean, deviation) = moments(TimeSampling::LogitNormal, &logit);
+        assert!(mean.abs() < 0.03 && (deviation - 1.0).abs() < 0.02, "{mean} {deviation}");
+    }
+}

@@ -1,0 +1,155 @@
+//! Levels drawn by their losses (Nichol & Dhariwal 2021, Sec. 3.3): where the loss is large, and differs, more is learned from
+//! an image than where it is small.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// Parts of the path that losses are kept of. The paper keeps them for each of 4000 steps; so many parts know theirs after
+/// some tens of steps.
+const PARTS: usize = 100;
+/// Losses that are kept of a part, as in the paper.
+const KEPT: usize = 10;
+/// Share of the draws that stays uniform, so that no part is forgotten.
+const UNIFORM: f64 = 0.001;
+
+/// The last losses of each part of the path.
+///
+/// A step is drawn by the losses up to the step before the last: on a GPU the last one is not known yet. So a run draws the
+/// same levels wherever it was stopped and resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LossHistory {
+    /// Of each part, the newest last.
+    parts: Vec<VecDeque<f64>>,
+    /// Of the last step: its number, and (part, loss) of each image.
+    last: Option<(u64, Vec<(usize, f64)>)>,
+}
+
+impl Default for LossHistory {
+    fn default() -> Self {
+        Self { parts: vec![VecDeque::new(); PARTS], last: None }
+    }
+}
+
+impl LossHistory {
+    /// Whether nothing was recorded, as where levels are drawn otherwise.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Records the losses of a step, at shares in (0, 1] of the way from data to noise.
+    pub(crate) fn record(&mut self, step: u64, losses: impl Iterator<Item = (f64, f64)>) {
+        self.settle();
+        let of_part = |(share, loss): (f64, f64)| (((share * PARTS as f64) as usize).min(PARTS - 1), loss);
+        self.last = Some((step, losses.map(of_part).collect()));
+    }
+
+    fn settle(&mut self) {
+        for (part, loss) in self.last.take().map(|last| last.1).unwrap_or_default() {
+            if let Some(kept) = self.parts.get_mut(part) {
+                kept.push_back(loss);
+                if kept.len() > KEPT {
+                    kept.pop_front();
+                }
+            }
+        }
+    }
+
+    /// How a step is drawn; none while some part is not known well enough, and all are as likely.
+    pub(crate) fn odds(&self, step: u64) -> Option<Odds> {
+        let mut known = self.clone();
+        if known.last.as_ref().is_some_and(|last| last.0 + 2 <= step) {
+            known.settle();
+        }
+        if known.parts.len() != PARTS || known.parts.iter().any(|kept| kept.len() < KEPT) {
+            return None;
+        }
+        let root =
+            |kept: &VecDeque<f64>| (kept.iter().map(|loss| loss * loss).sum::<f64>() / KEPT as f64).sqrt();
+        let roots: Vec<f64> = known.parts.iter().map(root).collect();
+        let total: f64 = roots.iter().sum();
+        let mut sum = 0.0;
+        let cumulative = roots.iter().map(|root| {
+            let by_loss = if total > 0.0 { root / total } else { 1.0 / PARTS as f64 };
+            sum += (1.0 - UNIFORM) * by_loss + UNIFORM / PARTS as f64;
+            sum
+        });
+        Some(Odds { cumulative: cumulative.collect() })
+    }
+}
+
+/// The chance of each part.
+pub(crate) struct Odds {
+    /// Of a part and all before it.
+    cumulative: Vec<f64>,
+}
+
+impl Odds {
+    /// A share of the path from two uniform numbers, and how much more often than uniformly its part is drawn.
+    pub(crate) fn share(&self, part: f64, within: f64) -> (f64, f64) {
+        let total = self.cumulative.last().copied().unwrap_or(1.0);
+        let index = self.cumulative.partition_point(|&sum| sum <= part * total).min(PARTS - 1);
+        let below = if index == 0 { 0.0 } else { self.cumulative[index - 1] };
+        let chance = (self.cumulative[index] - below) / total;
+        (crate::draw::inside((index as f64 + within) / PARTS as f64), chance * PARTS as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every part ten times; the loss of the upper half is three times that of the lower.
+    fn full() -> LossHistory {
+        let mut history = LossHistory::default();
+        for step in 0..10 {
+            let share = |part: usize| (part as f64 + 0.5) / PARTS as f64;
+            history.record(step, (0..PARTS).map(|part| (share(part), if part < 50 { 1.0 } else { 3.0 })));
+        }
+        history
+    }
+
+    #[test]
+    fn uniform_until_every_part_is_known_and_then_by_the_root_of_its_squares() {
+        let history = full();
+        // The tenth record, of step 9, is known to step 11.
+        assert!(history.odds(10).is_none());
+        let odds = history.odds(11).unwrap();
+        for (at, want) in [(0.1, 0.5), (0.9, 1.5)] {
+            let (_, more_often) = odds.share(at, 0.5);
+            assert!((more_often - want).abs() < 2e-3, "{at}: {more_often}");
+        }
+        // A quarter of the chance is below the middle.
+        assert!((odds.share(0.2502, 0.0).0 - 0.5).abs() < 0.011, "{:?}", odds.share(0.25, 0.0));
+    }
+
+    /// The mean over draws of what a loss is divided by makes up for how often it comes: the expected loss stays.
+    #[test]
+    fn the_expected_loss_stays() {
+        let odds = full().odds(11).unwrap();
+        let loss = |share: f64| if share < 0.5 { 1.0 } else { 3.0 };
+        let draws = 100_000;
+        let mean = (0..draws)
+            .map(|k| {
+                let (share, more_often) = odds.share((f64::from(k) + 0.5) / f64::from(draws), 0.5);
+                loss(share) / more_often
+            })
+            .sum::<f64>()
+            / f64::from(draws);
+        assert!((mean - 2.0).abs() < 1e-3, "{mean}");
+    }
+
+    #[test]
+    fn the_newest_ten_are_kept() {
+        let mut history = full();
+        for step in 10..21 {
+            history.record(step, std::iter::once((0.005, 9.0)));
+        }
+        assert_eq!(history.parts[0].len(), KEPT);
+        assert!(
+            history.parts[0].iter().all(|&loss| loss == 9.0)
+                && history.parts[1].iter().all(|&loss| loss == 1.0)
+        );
+    }
+}

@@ -1,0 +1,147 @@
+//! The numbers of a batch: what each image's level makes of it, computed in f64, rounded once, and sent to the device in one
+//! piece with the images. So a step that was recorded on a GPU computes with the numbers of the step that it is replayed for.
+
+use schedule::{Level, NoisePath, Posterior};
+use tch::{Kind, Tensor};
+
+use config::{LearnedVariance, Loss, TrainConfig};
+
+use crate::draw::Draw;
+use crate::error::TrainerError;
+
+/// A row of [`Numbers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Row {
+    /// `x_t = alpha x_0 + sigma eps`.
+    Alpha,
+    Sigma,
+    /// Scale of what the network sees.
+    CIn,
+    /// What the output should be: weights of `x_0` and eps.
+    TargetX0,
+    TargetEps,
+    /// Of the image's loss.
+    Weight,
+    /// From here on for learned variances. `x_0` from the output.
+    Skip,
+    Out,
+    /// Weight of `x_0` in the mean of the posterior.
+    MeanX0,
+    /// Logarithms of variances: of the posterior, which is also the least, and of beta.
+    LogVariance,
+    LogBeta,
+    /// 1 for the first step of the chain, whose term is that of the decoder.
+    IsFirst,
+    /// Of the image's term of the bound.
+    BoundWeight,
+}
+
+impl Row {
+    const PLAIN: usize = Self::Weight as usize + 1;
+    const ALL: usize = Self::BoundWeight as usize + 1;
+}
+
+/// A number for each row and image, `[rows, b]` f32.
+pub(crate) struct Numbers {
+    tensor: Tensor,
+}
+
+impl Numbers {
+    /// Those of a draw, in the host's memory.
+    pub(crate) fn on_host(
+        path: &dyn NoisePath,
+        config: &TrainConfig,
+        draw: &Draw,
+    ) -> Result<Tensor, TrainerError> {
+        let images = draw.levels.len();
+        let learned = config.variance == LearnedVariance::Learned;
+        let rows = if learned { Row::ALL } else { Row::PLAIN };
+        let mut table = vec![0.0_f32; rows * images];
+        let mut set =
+            |row: Row, image: usize, value: f64| table[row as usize * images + image] = value as f32;
+        for (image, (level, more_often)) in draw.levels.iter().zip(&draw.oversampled).enumerate() {
+            let target = config.prediction.target(level);
+            set(Row::Alpha, image, level.alpha);
+            set(Row::Sigma, image, level.sigma);
+            set(Row::CIn, image, config.prediction.c_in(level));
+            set(Row::TargetX0, image, target.x_0);
+            set(Row::TargetEps, image, target.eps);
+            set(Row::Weight, image, config.loss_weight.of(config.prediction, level) / more_often);
+            if learned {
+                bound(path, config, level, *more_often, &mut |row, value| set(row, image, value))?;
+            }
+        }
+        Ok(tensor_io::from_slice(&table, &[rows as i64, images as i64])?)
+    }
+
+    /// The same numbers, not copied.
+    pub(crate) fn clone(&self) -> Self {
+        Self::new(&self.tensor)
+    }
+
+    /// A tensor that [`Numbers::on_host`] made, on any device.
+    pub(crate) fn new(tensor: &Tensor) -> Self {
+        Self { tensor: tensor.shallow_clone() }
+    }
+
+    /// `images` of them from `first` on.
+    pub(crate) fn part(&self, first: i64, images: i64) -> Result<Self, TrainerError> {
+        Ok(Self { tensor: self.tensor.f_narrow(1, first, images)? })
+    }
+
+    /// A row, `[b]`.
+    pub(crate) fn row(&self, row: Row) -> Result<Tensor, TrainerError> {
+        Ok(self.tensor.f_select(0, row as i64)?)
+    }
+
+    /// A row as the weights of images, `[b, 1, 1, 1]`.
+    pub(crate) fn each(&self, row: Row) -> Result<Tensor, TrainerError> {
+        Ok(self.row(row)?.f_view([-1, 1, 1, 1])?)
+    }
+
+    /// `a x + b y` with the weights of each image.
+    pub(crate) fn sum(&self, (a, x): (Row, &Tensor), (b, y): (Row, &Tensor)) -> Result<Tensor, TrainerError> {
+        Ok(self.each(a)?.f_mul(x)?.f_add(&self.each(b)?.f_mul(y)?)?)
+    }
+}
+
+/// The numbers of the variational bound at a step of a chain.
+fn bound(
+    path: &dyn NoisePath,
+    config: &TrainConfig,
+    level: &Level,
+    more_often: f64,
+    set: &mut dyn FnMut(Row, f64),
+) -> Result<(), TrainerError> {
+    let below = |level: &Level| if level.t < 1.0 { Ok(Level::DATA) } else { path.level_at(level.t - 1.0) };
+    let step = Posterior::between(level, &below(level)?);
+    // The first variance is 0 and has no logarithm: that of the second step stands for it (Nichol & Dhariwal 2021, Sec. 3.1).
+    let variance = if step.variance > 0.0 {
+        step.variance
+    } else {
+        let second = path.level_at(1.0)?;
+        Posterior::between(&second, &below(&second)?).variance
+    };
+    let form = config.prediction.form(level)?;
+    set(Row::Skip, form.skip);
+    set(Row::Out, form.out);
+    set(Row::MeanX0, step.x_0);
+    set(Row::LogVariance, variance.ln());
+    set(Row::LogBeta, step.beta.ln());
+    set(Row::IsFirst, f64::from(u8::from(level.t < 1.0)));
+    // A term counts for all T of them; the part of the loss that says nothing of the variance goes by its own weight.
+    let weight = if config.loss == Loss::Vlb { 1.0 } else { config.vlb_weight() };
+    set(Row::BoundWeight, weight * path.steps() as f64 / more_often);
+    Ok(())
+}
+
+/// What the squared error of each image's output is multiplied by to be that of eps.
+pub(crate) fn in_eps(config: &TrainConfig, levels: &[Level]) -> Vec<f64> {
+    levels.iter().map(|level| config.prediction.eps_weights(level).1.powi(2)).collect()
+}
+
+/// The t of each image, `[b]`: i64 where a network is trained on whole t alone, f32 otherwise.
+pub(crate) fn times(path: &dyn NoisePath, levels: &[Level]) -> Result<Tensor, TrainerError> {
+    let t: Vec<f64> = levels.iter().map(|level| level.t).collect();
+    Ok(Tensor::f_from_slice(&t)?.f_to_kind(if path.is_discrete() { Kind::Int64 } else { Kind::Float })?)
+}
