@@ -79,7 +79,7 @@ impl Loaded {
     /// A sampler for what the network was trained to put out.
     pub(crate) fn sampler_config(&self, method: Method) -> SamplerConfig {
         SamplerConfig {
-            prediction: self.config.train.prediction,
+            prediction: self.config.train.output(),
             learned_variance: self.config.train.outputs_per_channel() == 2,
             ..SamplerConfig::new(method)
         }

@@ -91,7 +91,7 @@ impl SamplerArgs {
             "dynamic" => Threshold::DYNAMIC,
             other => bail_usage!("--threshold {other}: expected clip, dynamic or off"),
         };
-        let (prediction, learned_variance) = (train.prediction, train.outputs_per_channel() == 2);
+        let (prediction, learned_variance) = (train.output(), train.outputs_per_channel() == 2);
         let usual = SamplerConfig::new(method);
         Ok(SamplerConfig { steps: self.steps, times, threshold, prediction, learned_variance, ..usual })
     }

@@ -1,7 +1,7 @@
 //! Keys of `[train]` that go together: a number that belongs to a choice gets its usual value with that choice, and is refused
 //! without it.
 
-use schedule::NoisePath;
+use schedule::{LossWeight, NoisePath, Prediction};
 
 use crate::error::ConfigError;
 use crate::train::{LearnedVariance, Loss, LrDecay, TimeSampling, TrainConfig, at_least, number, refuse};
@@ -9,6 +9,8 @@ use crate::train::{LearnedVariance, Loss, LrDecay, TimeSampling, TrainConfig, at
 /// Mean and deviation of ln sigma in the training of EDM (Karras et al. 2022, Table 1).
 const LOG_NORMAL: (f64, f64) = (-1.2, 1.2);
 const LOGIT_NORMAL: (f64, f64) = (0.0, 1.0);
+/// Deviation of the data in the trainings of EDM (Karras et al. 2022, Table 1).
+const SIGMA_DATA: f64 = 0.5;
 const HUBER_DELTA: f64 = 1.0;
 /// lambda of the hybrid loss (Nichol & Dhariwal 2021, Sec. 3.1).
 const VLB_WEIGHT: f64 = 0.001;
@@ -20,6 +22,9 @@ impl TrainConfig {
             self.time_mean.get_or_insert(mean);
             self.time_std.get_or_insert(deviation);
         }
+        if self.knows_sigma_data() {
+            self.sigma_data.get_or_insert(SIGMA_DATA);
+        }
         if self.loss == Loss::Huber {
             self.huber_delta.get_or_insert(HUBER_DELTA);
         }
@@ -28,6 +33,29 @@ impl TrainConfig {
         }
         if self.lr_decay == LrDecay::InverseSqrt {
             self.lr_decay_steps.get_or_insert((self.steps / 10).max(1));
+        }
+    }
+
+    fn knows_sigma_data(&self) -> bool {
+        matches!(self.prediction, Prediction::Edm { .. })
+            || matches!(self.loss_weight, LossWeight::Edm { .. })
+    }
+
+    /// What the network puts out, with its parameter.
+    #[must_use]
+    pub fn output(&self) -> Prediction {
+        match self.prediction {
+            Prediction::Edm { .. } => Prediction::Edm { sigma_data: self.sigma_data.unwrap_or(SIGMA_DATA) },
+            other => other,
+        }
+    }
+
+    /// What the loss of a level counts, with its parameter.
+    #[must_use]
+    pub fn weight(&self) -> LossWeight {
+        match self.loss_weight {
+            LossWeight::Edm { .. } => LossWeight::Edm { sigma_data: self.sigma_data.unwrap_or(SIGMA_DATA) },
+            other => other,
         }
     }
 
@@ -74,6 +102,12 @@ impl TrainConfig {
         let above_0 = |x: f64| x > 0.0 && x <= 1e6;
         let of_times = "a value with train.time_sampling = log-normal or logit-normal only";
         let numbers = [
+            (
+                "sigma_data",
+                self.sigma_data,
+                self.knows_sigma_data(),
+                "a value with train.prediction or train.loss_weight = edm only",
+            ),
             ("time_mean", self.time_mean, self.usual_times().is_some(), of_times),
             ("time_std", self.time_std, self.usual_times().is_some(), of_times),
             (
@@ -130,7 +164,7 @@ impl TrainConfig {
             return refuse("variance", "learned", expected);
         }
         let noisiest = path.noisiest().map_err(|error| ConfigError::Schedule { error })?;
-        if self.prediction.form(&noisiest).is_err() {
+        if self.output().form(&noisiest).is_err() {
             let expected = "another output, v for example: the noisiest level of this schedule has no signal, so no image \
                             follows from its noise";
             return refuse("prediction", self.prediction, expected);
@@ -162,6 +196,9 @@ mod tests {
         assert_eq!(train(&["train.time_sampling=log-normal"]).times(), (-1.2, 1.2));
         assert_eq!(train(&["train.time_sampling=logit-normal", "train.time_std=0.5"]).times(), (0.0, 0.5));
         assert_eq!(train(&["train.loss=huber"]).huber_delta, Some(1.0));
+        assert_eq!(train(&["train.prediction=edm"]).output(), Prediction::Edm { sigma_data: 0.5 });
+        let data = ["train.loss_weight=edm", "train.sigma_data=0.7"];
+        assert_eq!(train(&data).weight(), LossWeight::Edm { sigma_data: 0.7 });
         assert_eq!(train(&["train.variance=learned"]).vlb_weight, Some(0.001));
         assert_eq!(train(&["train.variance=learned", "train.loss=vlb"]).vlb_weight, None);
         assert_eq!(train(&["train.lr_decay=inverse-sqrt", "train.steps=70"]).lr_decay_steps, Some(7));
@@ -171,6 +208,8 @@ mod tests {
     fn a_number_without_its_choice_is_refused() {
         for (set, word) in [
             (&["train.time_mean=1.0"][..], "log-normal"),
+            (&["train.sigma_data=0.7"], "edm"),
+            (&["train.prediction=edm", "train.sigma_data=0.0"], "above 0"),
             (&["train.huber_delta=1.0"], "huber"),
             (&["train.vlb_weight=0.1"], "learned"),
             (&["train.variance=learned", "train.loss=vlb", "train.vlb_weight=0.1"], "beside another loss"),

@@ -30,6 +30,12 @@ pub struct ScheduleConfig {
     /// Largest beta of cosine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_beta: Option<f64>,
+    /// Least sigma of edm, at t = 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma_min: Option<f64>,
+    /// Largest sigma of edm, at t = T - 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma_max: Option<f64>,
     /// Whether the betas of a chain are rescaled so that its last step has no signal left (Lin et al. 2024, Sec. 3.1), for
     /// networks that put out v or x_0.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -77,6 +83,9 @@ impl Kind {
             ) => vec![("beta_start", beta_start), ("beta_end", beta_end)],
             Self::Chain(BetaSchedule::Cosine { s, max_beta }) => vec![("s", s), ("max_beta", max_beta)],
             Self::Chain(BetaSchedule::Constant { beta }) => vec![("beta", beta)],
+            Self::Continuous(Continuous::Edm { sigma_min, sigma_max }) => {
+                vec![("sigma_min", sigma_min), ("sigma_max", sigma_max)]
+            }
             Self::Chain(_) | Self::Continuous(_) => Vec::new(),
         }
     }
@@ -85,7 +94,7 @@ impl Kind {
 impl ScheduleConfig {
     /// The names of paths: chains of betas, and continuous ones.
     pub const KINDS: &[&str] =
-        &["linear", "scaled-linear", "cosine", "sigmoid", "constant", "cosine-continuous"];
+        &["linear", "scaled-linear", "cosine", "sigmoid", "constant", "cosine-continuous", "edm"];
 
     /// Writes down the numbers that the user left out: the kind's usual ones for a chain of this length.
     ///
@@ -121,13 +130,15 @@ impl ScheduleConfig {
     }
 
     /// Every parameter that some kind has.
-    fn slots(&mut self) -> [(&'static str, &mut Option<f64>); 5] {
+    fn slots(&mut self) -> [(&'static str, &mut Option<f64>); 7] {
         [
             ("beta_start", &mut self.beta_start),
             ("beta_end", &mut self.beta_end),
             ("beta", &mut self.beta),
             ("s", &mut self.s),
             ("max_beta", &mut self.max_beta),
+            ("sigma_min", &mut self.sigma_min),
+            ("sigma_max", &mut self.sigma_max),
         ]
     }
 

@@ -44,14 +44,18 @@ pub struct TrainConfig {
     pub ema_decay: f64,
     /// Whether the average starts short and grows, see `trainer::Ema::decay_at`.
     pub ema_warmup: bool,
-    /// What the network's output stands for: `eps`, `x_0` or `v`. What counts is said by [`TrainConfig::loss_weight`] in
+    /// What the network's output stands for: `eps`, `x_0`, `v` or `edm`; see [`TrainConfig::output`]. What counts is said by [`TrainConfig::loss_weight`] in
     /// terms of eps, so that `v` changes how well the network is conditioned and not what it is asked for: its output of 0 is
     /// the best guess where nothing is left of the image.
     #[serde(with = "by_name")]
     pub prediction: Prediction,
-    /// How much the loss of a noise level counts, see [`LossWeight`]: `simple` (the paper), `min-snr`, `p2` or `output`.
+    /// How much the loss of a noise level counts, see [`LossWeight`]: `simple` (the paper), `min-snr`, `p2`, `output` or `edm`;
+    /// see [`TrainConfig::weight`].
     #[serde(default, with = "by_name")]
     pub loss_weight: LossWeight,
+    /// Of `edm`: deviation of the images' values in [-1, 1].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma_data: Option<f64>,
     /// How an error is measured.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub loss: Loss,
@@ -226,6 +230,7 @@ impl Default for TrainConfig {
             ema_warmup: false,
             prediction: Prediction::Eps,
             loss_weight: LossWeight::Simple,
+            sigma_data: None,
             loss: Loss::Squared,
             huber_delta: None,
             variance: LearnedVariance::Fixed,

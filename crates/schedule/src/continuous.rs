@@ -7,6 +7,9 @@ use crate::names::named;
 use crate::path::{NoisePath, check_share};
 use crate::{Level, ScheduleError};
 
+/// No path needs more noise.
+const LARGEST_SIGMA: f64 = 1e6;
+
 /// A path by its formulas. Its time runs from -1, the data, to T - 1; `s = (t + 1) / T` is the share of the way.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -14,9 +17,20 @@ pub enum Continuous {
     /// `alpha = cos(pi s / 2)`, `sigma = sin(pi s / 2)`: the limit of the cosine schedule without its offset (Salimans & Ho
     /// 2022, Sec. 2). It ends in pure noise.
     Cosine,
+    /// `alpha = 1`, and `ln sigma` rises evenly from t = 0 to T - 1 (Karras et al. 2022, "EDM", whose network is told
+    /// `ln(sigma) / 4`).
+    Edm {
+        /// sigma at t = 0, above 0.
+        sigma_min: f64,
+        /// sigma at t = T - 1, above `sigma_min`.
+        sigma_max: f64,
+    },
 }
 
-named!(Continuous, "continuous path": "cosine-continuous" => Cosine);
+named!(Continuous, "continuous path":
+    "cosine-continuous" => Cosine,
+    "edm" => Edm { sigma_min: 0.002, sigma_max: 80.0 },
+);
 
 impl Continuous {
     /// The level at a time, for T parts.
@@ -29,6 +43,10 @@ impl Continuous {
                 let (sigma, alpha) = (FRAC_PI_2 * share).sin_cos();
                 Level { t, alpha, sigma }
             }
+            Self::Edm { sigma_min, sigma_max } => {
+                let sigma = sigma_min * (sigma_max / sigma_min).powf(t / (steps - 1.0));
+                Level { t, alpha: 1.0, sigma }
+            }
         }
     }
 
@@ -36,12 +54,24 @@ impl Continuous {
     fn of_ratio(self, ratio: f64, steps: f64) -> Level {
         match self {
             Self::Cosine => Level::of_ratio(ratio.atan() / FRAC_PI_2 * steps - 1.0, ratio),
+            Self::Edm { sigma_min, sigma_max } => {
+                let place = (ratio / sigma_min).ln() / (sigma_max / sigma_min).ln();
+                Level { t: place.clamp(0.0, 1.0) * (steps - 1.0), alpha: 1.0, sigma: ratio }
+            }
         }
     }
 
     fn validate(self) -> Result<(), ScheduleError> {
         match self {
             Self::Cosine => Ok(()),
+            Self::Edm { sigma_min, sigma_max } => {
+                let check = |name, expected, got: f64, low| {
+                    let good = got > low && got <= LARGEST_SIGMA;
+                    if good { Ok(()) } else { Err(ScheduleError::Parameter { name, expected, got }) }
+                };
+                check("sigma_min", "(0, 1e6]", sigma_min, 0.0)?;
+                check("sigma_max", "(sigma_min, 1e6]", sigma_max, sigma_min)
+            }
         }
     }
 }
@@ -152,6 +182,24 @@ mod tests {
                 (a.alpha - b.alpha).abs() < 1e-9 && (a.sigma - b.sigma).abs() < 1e-9,
                 "t = {t}: {a:?} {b:?}"
             );
+        }
+    }
+
+    /// Karras et al. 2022, Table 1.
+    #[test]
+    fn edm_runs_evenly_in_the_logarithm_of_sigma() {
+        let path = ContinuousPath::new("edm".parse().unwrap(), 1000).unwrap();
+        let sigma = |t: f64| path.level_at(t).unwrap().sigma;
+        assert!((sigma(0.0) - 0.002).abs() < 1e-15 && (sigma(999.0) - 80.0).abs() < 1e-12);
+        assert!((sigma(499.5) - (0.002_f64 * 80.0).sqrt()).abs() < 1e-12);
+        // Beyond its ends a sigma is kept.
+        let beyond = path.level_of_ratio(100.0).unwrap();
+        assert_eq!((beyond.t, beyond.alpha, beyond.sigma), (999.0, 1.0, 100.0));
+        for (sigma_min, sigma_max) in
+            [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (f64::NAN, 1.0), (0.1, f64::INFINITY)]
+        {
+            let wrong = ContinuousPath::new(Continuous::Edm { sigma_min, sigma_max }, 10);
+            assert!(matches!(wrong, Err(ScheduleError::Parameter { .. })), "{sigma_min} {sigma_max}");
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{Level, Prediction};
 ///
 /// The squared error of `x_0` is that of eps divided by SNR, and so on: a weight means the same whatever the network puts out.
 /// The exception is [`LossWeight::Output`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub enum LossWeight {
     /// 1: L_simple (Ho et al. 2020, Eq. 14).
@@ -20,17 +20,25 @@ pub enum LossWeight {
     /// `1 / (1 + SNR)` (P2, Choi et al. 2022, Eq. 8 with k = 1 and gamma = 1): more weight to levels of much noise.
     P2,
     /// The squared error of what the network puts out, as it is: the loss of v of Salimans & Ho 2022 (SNR + 1 times that of
-    /// `x_0`). A level without any signal counts as well, where the error of eps says nothing.
+    /// `x_0`), and of F that of Karras et al. 2022. A level without any signal counts as well, where the error of eps says
+    /// nothing.
     Output,
+    /// `(1 / SNR + sigma_data^2) / sigma_data^2`: lambda of Karras et al. 2022, Table 1, which makes the loss of their F the
+    /// same at all levels.
+    Edm {
+        /// Deviation of the data, above 0.
+        sigma_data: f64,
+    },
 }
 
-named!(LossWeight, "loss weight": "simple" => Simple, "min-snr" => MinSnr, "p2" => P2, "output" => Output);
+named!(LossWeight, "loss weight": "simple" => Simple, "min-snr" => MinSnr, "p2" => P2, "output" => Output,
+    "edm" => Edm { sigma_data: 0.5 });
 
 /// gamma of Min-SNR, which its authors found best.
 const MIN_SNR_GAMMA: f64 = 5.0;
 
 impl LossWeight {
-    /// The weight of the squared error of an output at a level that holds some noise; 0 or more, and finite.
+    /// The weight of the squared error of an output at a level that holds some noise; 0 or more, and finite where the output says something of `x_0`.
     ///
     /// ```
     /// use schedule::{LossWeight, Prediction, Schedule};
@@ -56,6 +64,7 @@ impl LossWeight {
             Self::Simple | Self::Output => 1.0,
             Self::MinSnr => (MIN_SNR_GAMMA / snr).min(1.0),
             Self::P2 => 1.0 / (1.0 + snr),
+            Self::Edm { sigma_data } => 1.0 + (snr * sigma_data * sigma_data).recip(),
         }
     }
 
@@ -69,6 +78,7 @@ impl LossWeight {
             Self::Simple => signal / power.powi(2),
             Self::MinSnr => signal.min(MIN_SNR_GAMMA * noise) / power.powi(2),
             Self::P2 => signal * noise / power.powi(3),
+            Self::Edm { sigma_data } => (signal + noise / sigma_data.powi(2)) / power.powi(2),
         }
     }
 }
@@ -104,15 +114,36 @@ mod tests {
         }
     }
 
+    /// `lambda(sigma) = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2` of the squared error of `x_0`, and 1 of that of F.
+    #[test]
+    fn edm_weighs_its_own_output_by_one() {
+        let sigma_data: f64 = 0.5;
+        let edm = LossWeight::Edm { sigma_data };
+        for sigma in [0.002, 0.5, 80.0_f64] {
+            let level = Level { t: 0.0, alpha: 1.0, sigma };
+            let lambda = (sigma.powi(2) + sigma_data.powi(2)) / (sigma * sigma_data).powi(2);
+            assert!((edm.of(Prediction::X0, &level) / lambda - 1.0).abs() < 1e-12);
+            assert!((edm.of(Prediction::Edm { sigma_data }, &level) - 1.0).abs() < 1e-12);
+            assert!((edm.of(Prediction::Eps, &level) / (lambda * sigma.powi(2)) - 1.0).abs() < 1e-12);
+        }
+    }
+
     /// Without signal an error of v says nothing about eps; its own loss alone counts there.
     #[test]
     fn the_noisiest_level_has_finite_weights() {
         let noise = Level { t: 999.0, alpha: 0.0, sigma: 1.0 };
         for name in LossWeight::NAMES {
             let weight: LossWeight = name.parse().unwrap();
-            assert_eq!(weight.of(Prediction::Eps, &noise), 1.0, "{name}");
-            let of_v = weight.of(Prediction::V, &noise);
-            assert_eq!(of_v, if weight == LossWeight::Output { 1.0 } else { 0.0 }, "{name}");
+            let of_v = match weight {
+                LossWeight::Output => 1.0,
+                // Of the error of x_0, which is that of v there.
+                LossWeight::Edm { .. } => 4.0,
+                _ => 0.0,
+            };
+            assert_eq!(weight.of(Prediction::V, &noise), of_v, "{name}");
+            // As the error of eps, that of x_0 has no finite weight there; nor has a network for eps an x_0.
+            let finite = !matches!(weight, LossWeight::Edm { .. });
+            assert!(!finite || weight.of(Prediction::Eps, &noise) == 1.0, "{name}");
         }
     }
 }

@@ -14,9 +14,15 @@ pub enum Prediction {
     X0,
     /// `v = alpha eps - sigma x_0` (Salimans & Ho 2022, where `alpha^2 + sigma^2 = 1`).
     V,
+    /// F of Karras et al. 2022, Sec. 5 ("EDM"): of a unit variance, as is what the network sees, for data of deviation
+    /// `sigma_data`. On a chain and with `sigma_data = 1` it is -v.
+    Edm {
+        /// Deviation of the data, above 0.
+        sigma_data: f64,
+    },
 }
 
-named!(Prediction, "prediction": "eps" => Eps, "x_0" => X0, "v" => V);
+named!(Prediction, "prediction": "eps" => Eps, "x_0" => X0, "v" => V, "edm" => Edm { sigma_data: 0.5 });
 
 /// How an output F becomes an image: `x_0 = skip x_t + out F(c_in x_t, t)` (Karras et al. 2022, Eq. 7, whose `c_noise` is t).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,7 +58,7 @@ impl Prediction {
     /// ```
     pub fn form(self, level: &Level) -> Result<Form, ScheduleError> {
         let Level { t, alpha, sigma } = *level;
-        let c_in = visible(alpha, sigma);
+        let c_in = self.c_in(level);
         match self {
             Self::Eps if alpha == 0.0 => Err(ScheduleError::NoSignal { t }),
             // Eq. 15 of Ho et al. 2020.
@@ -61,6 +67,12 @@ impl Prediction {
             Self::V => {
                 let power = power(alpha, sigma);
                 Ok(Form { c_in, skip: alpha / power, out: -sigma / power })
+            }
+            // Table 1 there has alpha = 1.
+            Self::Edm { sigma_data } => {
+                let deviation = (alpha * sigma_data).hypot(sigma);
+                let skip = alpha * (sigma_data / deviation).powi(2);
+                Ok(Form { c_in, skip, out: sigma * sigma_data / deviation })
             }
         }
     }
@@ -73,13 +85,21 @@ impl Prediction {
             Self::Eps => Target { x_0: 0.0, eps: 1.0 },
             Self::X0 => Target { x_0: 1.0, eps: 0.0 },
             Self::V => Target { x_0: -sigma, eps: alpha },
+            // (x_0 - skip x_t) / out.
+            Self::Edm { sigma_data } => {
+                let deviation = (alpha * sigma_data).hypot(sigma);
+                Target { x_0: sigma / (sigma_data * deviation), eps: -alpha * sigma_data / deviation }
+            }
         }
     }
 
     /// How the network's input is scaled at a level; the same as [`Form::c_in`].
     #[must_use]
     pub fn c_in(self, level: &Level) -> f64 {
-        visible(level.alpha, level.sigma)
+        match self {
+            Self::Edm { sigma_data } => 1.0 / (level.alpha * sigma_data).hypot(level.sigma),
+            _ => visible(level.alpha, level.sigma),
+        }
     }
 
     /// The weights of `x_t` and of the output in eps at a level; not finite for `x_0` at a level without noise.
@@ -93,6 +113,11 @@ impl Prediction {
                 let power = power(alpha, sigma);
                 (sigma / power, alpha / power)
             }
+            // (x_t - alpha x_0) / sigma.
+            Self::Edm { sigma_data } => {
+                let deviation = (alpha * sigma_data).hypot(sigma);
+                (sigma / deviation.powi(2), -alpha * sigma_data / deviation)
+            }
         }
     }
 
@@ -104,6 +129,7 @@ impl Prediction {
             Self::Eps => power / alpha,
             Self::X0 => power / sigma,
             Self::V => 1.0,
+            Self::Edm { sigma_data } => power * sigma_data / (alpha * sigma_data).hypot(sigma),
         }
     }
 }
@@ -126,7 +152,8 @@ mod tests {
     use crate::Schedule;
     use proptest::prelude::*;
 
-    const ALL: &[Prediction] = &[Prediction::Eps, Prediction::X0, Prediction::V];
+    const ALL: &[Prediction] =
+        &[Prediction::Eps, Prediction::X0, Prediction::V, Prediction::Edm { sigma_data: 0.5 }];
 
     #[test]
     fn without_signal_eps_alone_is_refused() {
@@ -146,11 +173,34 @@ mod tests {
         let schedule = Schedule::ddpm();
         for t in 0..1000 {
             let level = schedule.level_at(f64::from(t)).unwrap();
-            assert!(ALL.iter().all(|prediction| prediction.c_in(&level) == 1.0), "t = {t}");
+            let plain = [Prediction::Eps, Prediction::X0, Prediction::V];
+            assert!(plain.iter().all(|prediction| prediction.c_in(&level) == 1.0), "t = {t}");
         }
         // Where the noise has a deviation of 80, it sees as much as 1.
         let level = Level { t: 0.0, alpha: 1.0, sigma: 80.0 };
         assert!((Prediction::Eps.c_in(&level) * 80.0 - 1.0).abs() < 1e-4);
+    }
+
+    /// Karras et al. 2022, Table 1, and the requirements that it was derived from (App. B.6).
+    #[test]
+    fn edm_is_the_preconditioning_of_the_paper() {
+        let sigma_data: f64 = 0.5;
+        for sigma in [0.002, 0.5, 3.0, 80.0_f64] {
+            let level = Level { t: 0.0, alpha: 1.0, sigma };
+            let edm = Prediction::Edm { sigma_data };
+            let form = edm.form(&level).unwrap();
+            let total = sigma_data.powi(2) + sigma.powi(2);
+            assert!((form.skip - sigma_data.powi(2) / total).abs() < 1e-15);
+            assert!((form.out - sigma * sigma_data / total.sqrt()).abs() < 1e-14);
+            assert!((form.c_in - 1.0 / total.sqrt()).abs() < 1e-13);
+            // What is seen and what is asked for have unit variance.
+            let target = edm.target(&level);
+            let variance = (target.x_0 * sigma_data).powi(2) + target.eps.powi(2);
+            assert!((variance - 1.0).abs() < 1e-12 && (form.c_in.powi(2) * total - 1.0).abs() < 1e-12);
+        }
+        let chain = Schedule::ddpm().level_at(300.0).unwrap();
+        let (f, v) = (Prediction::Edm { sigma_data: 1.0 }.target(&chain), Prediction::V.target(&chain));
+        assert!((f.x_0 + v.x_0).abs() < 1e-12 && (f.eps + v.eps).abs() < 1e-12);
     }
 
     proptest! {

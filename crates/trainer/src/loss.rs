@@ -17,7 +17,7 @@ pub(crate) fn target(
     x_0: &Tensor,
     eps: &Tensor,
 ) -> Result<Tensor, TrainerError> {
-    match config.prediction {
+    match config.output() {
         Prediction::Eps => Ok(eps.shallow_clone()),
         Prediction::X0 => Ok(x_0.shallow_clone()),
         _ => numbers.sum((Row::TargetX0, x_0), (Row::TargetEps, eps)),

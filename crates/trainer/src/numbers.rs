@@ -60,13 +60,13 @@ impl Numbers {
         let mut set =
             |row: Row, image: usize, value: f64| table[row as usize * images + image] = value as f32;
         for (image, (level, more_often)) in draw.levels.iter().zip(&draw.oversampled).enumerate() {
-            let target = config.prediction.target(level);
+            let target = config.output().target(level);
             set(Row::Alpha, image, level.alpha);
             set(Row::Sigma, image, level.sigma);
-            set(Row::CIn, image, config.prediction.c_in(level));
+            set(Row::CIn, image, config.output().c_in(level));
             set(Row::TargetX0, image, target.x_0);
             set(Row::TargetEps, image, target.eps);
-            set(Row::Weight, image, config.loss_weight.of(config.prediction, level) / more_often);
+            set(Row::Weight, image, config.weight().of(config.output(), level) / more_often);
             if learned {
                 bound(path, config, level, *more_often, &mut |row, value| set(row, image, value))?;
             }
@@ -122,7 +122,7 @@ fn bound(
         let second = path.level_at(1.0)?;
         Posterior::between(&second, &below(&second)?).variance
     };
-    let form = config.prediction.form(level)?;
+    let form = config.output().form(level)?;
     set(Row::Skip, form.skip);
     set(Row::Out, form.out);
     set(Row::MeanX0, step.x_0);
@@ -137,7 +137,7 @@ fn bound(
 
 /// What the squared error of each image's output is multiplied by to be that of eps.
 pub(crate) fn in_eps(config: &TrainConfig, levels: &[Level]) -> Vec<f64> {
-    levels.iter().map(|level| config.prediction.eps_weights(level).1.powi(2)).collect()
+    levels.iter().map(|level| config.output().eps_weights(level).1.powi(2)).collect()
 }
 
 /// The t of each image, `[b]`: i64 where a network is trained on whole t alone, f32 otherwise.

@@ -124,7 +124,7 @@ impl Trainer {
             config: config.clone(),
             params: copy_handles(params),
             path: path.boxed(),
-            scales_input: scales_input(path, config.prediction)?,
+            scales_input: scales_input(path, config.output())?,
             device,
             seed,
             ahead: device.is_cuda().then(|| Ahead::new(device, config.checkpoint_activations)).transpose()?,

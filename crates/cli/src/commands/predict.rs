@@ -73,7 +73,7 @@ impl Predict {
 /// The scale of what the network sees, and the weights of `x_t` and of its output in eps, `[n, 1, 1, 1]` each, f32, at the time
 /// of each image.
 fn weights(loaded: &Loaded, times: impl Iterator<Item = f64>) -> anyhow::Result<[Tensor; 3]> {
-    let prediction = loaded.config.train.prediction;
+    let prediction = loaded.config.train.output();
     let mut weights = [Vec::new(), Vec::new(), Vec::new()];
     for t in times {
         let level = loaded.path.level_at(t).map_err(|e| usage(anyhow!("--t: {e}")))?;

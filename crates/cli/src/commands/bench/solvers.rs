@@ -89,7 +89,7 @@ impl BenchSolvers {
 
     fn time(&self, subject: &Subject, method: Method) -> anyhow::Result<Row> {
         let sampler = |steps| {
-            let prediction = subject.config.train.prediction;
+            let prediction = subject.config.train.output();
             let config = SamplerConfig { steps, prediction, ..SamplerConfig::new(method) };
             Sampler::new(&*subject.path, &config)
         };

@@ -24,7 +24,7 @@ const ROWS: usize = 11;
   ddpm inspect schedule --kind linear --steps 1000 --out schedule.npz
   ddpm inspect schedule --kind cosine --respace 50 --spacing trailing")]
 pub(crate) struct InspectSchedule {
-    /// linear, scaled-linear, cosine, sigmoid or constant
+    /// linear, scaled-linear, cosine, sigmoid or constant; or cosine-continuous or edm, as a chain of the same levels
     #[arg(long, value_name = "NAME", default_value = "linear")]
     kind: String,
     /// T
@@ -45,6 +45,12 @@ pub(crate) struct InspectSchedule {
     /// Largest beta of cosine
     #[arg(long, value_name = "X")]
     max_beta: Option<f64>,
+    /// Least sigma of edm
+    #[arg(long, value_name = "X")]
+    sigma_min: Option<f64>,
+    /// Largest sigma of edm
+    #[arg(long, value_name = "X")]
+    sigma_max: Option<f64>,
     /// Rescale so that the last step leaves no signal (Lin et al. 2024)
     #[arg(long)]
     zero_terminal_snr: bool,
@@ -98,6 +104,8 @@ impl InspectSchedule {
             beta: self.beta,
             s: self.s,
             max_beta: self.max_beta,
+            sigma_min: self.sigma_min,
+            sigma_max: self.sigma_max,
             zero_terminal_snr: self.zero_terminal_snr,
         };
         config.settle()?;
