@@ -94,7 +94,7 @@ impl Kind {
 impl ScheduleConfig {
     /// The names of paths: chains of betas, and continuous ones.
     pub const KINDS: &[&str] =
-        &["linear", "scaled-linear", "cosine", "sigmoid", "constant", "cosine-continuous", "edm"];
+        &["linear", "scaled-linear", "cosine", "sigmoid", "constant", "cosine-continuous", "edm", "straight"];
 
     /// Writes down the numbers that the user left out: the kind's usual ones for a chain of this length.
     ///

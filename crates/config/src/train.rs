@@ -44,7 +44,7 @@ pub struct TrainConfig {
     pub ema_decay: f64,
     /// Whether the average starts short and grows, see `trainer::Ema::decay_at`.
     pub ema_warmup: bool,
-    /// What the network's output stands for: `eps`, `x_0`, `v` or `edm`; see [`TrainConfig::output`]. What counts is said by [`TrainConfig::loss_weight`] in
+    /// What the network's output stands for: `eps`, `x_0`, `v`, `edm` or `velocity`; see [`TrainConfig::output`]. What counts is said by [`TrainConfig::loss_weight`] in
     /// terms of eps, so that `v` changes how well the network is conditioned and not what it is asked for: its output of 0 is
     /// the best guess where nothing is left of the image.
     #[serde(with = "by_name")]

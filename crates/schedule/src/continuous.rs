@@ -25,11 +25,15 @@ pub enum Continuous {
         /// sigma at t = T - 1, above `sigma_min`.
         sigma_max: f64,
     },
+    /// `alpha = 1 - s`, `sigma = s`: flow matching with straight conditional paths (Lipman et al. 2023, Liu et al. 2023),
+    /// whose time here runs from data to noise. It ends in pure noise.
+    Straight,
 }
 
 named!(Continuous, "continuous path":
     "cosine-continuous" => Cosine,
     "edm" => Edm { sigma_min: 0.002, sigma_max: 80.0 },
+    "straight" => Straight,
 );
 
 impl Continuous {
@@ -47,6 +51,7 @@ impl Continuous {
                 let sigma = sigma_min * (sigma_max / sigma_min).powf(t / (steps - 1.0));
                 Level { t, alpha: 1.0, sigma }
             }
+            Self::Straight => Level { t, alpha: 1.0 - share, sigma: share },
         }
     }
 
@@ -58,12 +63,16 @@ impl Continuous {
                 let place = (ratio / sigma_min).ln() / (sigma_max / sigma_min).ln();
                 Level { t: place.clamp(0.0, 1.0) * (steps - 1.0), alpha: 1.0, sigma: ratio }
             }
+            Self::Straight => {
+                let share = ratio / (1.0 + ratio);
+                Level { t: share * steps - 1.0, alpha: 1.0 - share, sigma: share }
+            }
         }
     }
 
     fn validate(self) -> Result<(), ScheduleError> {
         match self {
-            Self::Cosine => Ok(()),
+            Self::Cosine | Self::Straight => Ok(()),
             Self::Edm { sigma_min, sigma_max } => {
                 let check = |name, expected, got: f64, low| {
                     let good = got > low && got <= LARGEST_SIGMA;
@@ -201,6 +210,19 @@ mod tests {
             let wrong = ContinuousPath::new(Continuous::Edm { sigma_min, sigma_max }, 10);
             assert!(matches!(wrong, Err(ScheduleError::Parameter { .. })), "{sigma_min} {sigma_max}");
         }
+    }
+
+    #[test]
+    fn the_straight_path_goes_from_the_data_to_noise_at_an_even_pace() {
+        let path = ContinuousPath::new(Continuous::Straight, 1000).unwrap();
+        for (t, sigma) in [(0.0, 0.001), (499.0, 0.5), (999.0, 1.0)] {
+            let level = path.level_at(t).unwrap();
+            assert!(
+                (level.sigma - sigma).abs() < 1e-15 && (level.alpha - (1.0 - sigma)).abs() < 1e-15,
+                "{level:?}"
+            );
+        }
+        assert_eq!(path.noisiest().unwrap().alpha, 0.0);
     }
 
     proptest! {

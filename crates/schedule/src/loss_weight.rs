@@ -20,7 +20,8 @@ pub enum LossWeight {
     /// `1 / (1 + SNR)` (P2, Choi et al. 2022, Eq. 8 with k = 1 and gamma = 1): more weight to levels of much noise.
     P2,
     /// The squared error of what the network puts out, as it is: the loss of v of Salimans & Ho 2022 (SNR + 1 times that of
-    /// `x_0`), and of F that of Karras et al. 2022. A level without any signal counts as well, where the error of eps says
+    /// `x_0`), of F that of Karras et al. 2022, and of the velocity that of
+    /// flow matching. A level without any signal counts as well, where the error of eps says
     /// nothing.
     Output,
     /// `(1 / SNR + sigma_data^2) / sigma_data^2`: lambda of Karras et al. 2022, Table 1, which makes the loss of their F the

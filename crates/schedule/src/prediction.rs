@@ -20,9 +20,12 @@ pub enum Prediction {
         /// Deviation of the data, above 0.
         sigma_data: f64,
     },
+    /// `eps - x_0`: on the straight path the velocity `dx / ds` (Lipman et al. 2023, Liu et al. 2023).
+    Velocity,
 }
 
-named!(Prediction, "prediction": "eps" => Eps, "x_0" => X0, "v" => V, "edm" => Edm { sigma_data: 0.5 });
+named!(Prediction, "prediction": "eps" => Eps, "x_0" => X0, "v" => V, "edm" => Edm { sigma_data: 0.5 },
+    "velocity" => Velocity);
 
 /// How an output F becomes an image: `x_0 = skip x_t + out F(c_in x_t, t)` (Karras et al. 2022, Eq. 7, whose `c_noise` is t).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,6 +77,11 @@ impl Prediction {
                 let skip = alpha * (sigma_data / deviation).powi(2);
                 Ok(Form { c_in, skip, out: sigma * sigma_data / deviation })
             }
+            // x_t = (alpha + sigma) x_0 + sigma (eps - x_0).
+            Self::Velocity => {
+                let sum = alpha + sigma;
+                Ok(Form { c_in, skip: 1.0 / sum, out: -sigma / sum })
+            }
         }
     }
 
@@ -90,6 +98,7 @@ impl Prediction {
                 let deviation = (alpha * sigma_data).hypot(sigma);
                 Target { x_0: sigma / (sigma_data * deviation), eps: -alpha * sigma_data / deviation }
             }
+            Self::Velocity => Target { x_0: -1.0, eps: 1.0 },
         }
     }
 
@@ -118,6 +127,7 @@ impl Prediction {
                 let deviation = (alpha * sigma_data).hypot(sigma);
                 (sigma / deviation.powi(2), -alpha * sigma_data / deviation)
             }
+            Self::Velocity => (1.0 / (alpha + sigma), alpha / (alpha + sigma)),
         }
     }
 
@@ -130,6 +140,7 @@ impl Prediction {
             Self::X0 => power / sigma,
             Self::V => 1.0,
             Self::Edm { sigma_data } => power * sigma_data / (alpha * sigma_data).hypot(sigma),
+            Self::Velocity => power / (alpha + sigma),
         }
     }
 }
@@ -152,8 +163,13 @@ mod tests {
     use crate::Schedule;
     use proptest::prelude::*;
 
-    const ALL: &[Prediction] =
-        &[Prediction::Eps, Prediction::X0, Prediction::V, Prediction::Edm { sigma_data: 0.5 }];
+    const ALL: &[Prediction] = &[
+        Prediction::Eps,
+        Prediction::X0,
+        Prediction::V,
+        Prediction::Edm { sigma_data: 0.5 },
+        Prediction::Velocity,
+    ];
 
     #[test]
     fn without_signal_eps_alone_is_refused() {

@@ -24,7 +24,7 @@ const ROWS: usize = 11;
   ddpm inspect schedule --kind linear --steps 1000 --out schedule.npz
   ddpm inspect schedule --kind cosine --respace 50 --spacing trailing")]
 pub(crate) struct InspectSchedule {
-    /// linear, scaled-linear, cosine, sigmoid or constant; or cosine-continuous or edm, as a chain of the same levels
+    /// linear, scaled-linear, cosine, sigmoid or constant; or cosine-continuous, edm or straight, as a chain of the same levels
     #[arg(long, value_name = "NAME", default_value = "linear")]
     kind: String,
     /// T
