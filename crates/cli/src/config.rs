@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use anyhow::anyhow;
 pub(crate) use config::{
-    Change, Config, ConfigError, DataConfig, ImagesConfig, Layers, Override, PRESETS, Resolved,
+    Change, Config, ConfigError, DataConfig, ImagesConfig, Layers, OBJECTIVES, Override, PRESETS, Resolved,
     ScheduleConfig, UserFile, changes, check_resume, from_toml, nearest, parse_set, preset_table, read_run,
     to_toml,
 };
@@ -17,6 +17,11 @@ use tracing::warn;
 
 use crate::failure::{bail_usage, usage};
 use crate::sampler_flags::SamplerArgs;
+
+/// The names of presets or objectives, for help texts.
+pub(crate) fn names(list: &[(&str, &str, &str)]) -> String {
+    list.iter().map(|entry| entry.0).collect::<Vec<_>>().join(", ")
+}
 
 /// Merges the layers, opens the data, and checks all that follows.
 pub(crate) fn resolve(layers: &Layers<'_>) -> anyhow::Result<Resolved> {

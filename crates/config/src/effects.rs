@@ -5,7 +5,6 @@ use toml::{Table, Value};
 
 use crate::error::ConfigError;
 use crate::network::{TimeInjection, UNetConfig};
-use crate::presets::preset_table;
 use crate::run::Config;
 
 /// A key, when it is idle, and why.
@@ -38,14 +37,13 @@ const IDLE: &[Idle] = &[
     },
 ];
 
-/// Refuses the first value that the user set to something else than the preset and that changes nothing.
-pub(crate) fn check(config: &Config, user: &Table, preset: &str) -> Result<(), ConfigError> {
-    let preset = preset_table(preset)?;
+/// Refuses the first value that the user set to something else than preset and objective and that changes nothing.
+pub(crate) fn check(config: &Config, user: &Table, base: &Table) -> Result<(), ConfigError> {
     for Idle { key, idle, reason } in IDLE {
         let (group, field) = key.split_once('.').unwrap_or((key, ""));
         let of = |table: &Table| table.get(group).and_then(|group| group.get(field)).cloned();
         let Some(given) = of(user) else { continue };
-        if of(&preset).as_ref() != Some(&given) && idle(config) {
+        if of(base).as_ref() != Some(&given) && idle(config) {
             let got = match given {
                 Value::String(text) => text,
                 other => other.to_string(),

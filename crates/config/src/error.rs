@@ -161,6 +161,16 @@ pub enum ConfigError {
         /// The nearest of them, if one is near.
         hint: Option<String>,
     },
+    /// No objective of this name.
+    #[error("no objective {name:?}; there are: {known}{}", question(hint))]
+    UnknownObjective {
+        /// The wanted name.
+        name: String,
+        /// The names there are.
+        known: String,
+        /// The nearest of them, if one is near.
+        hint: Option<String>,
+    },
     /// No network of this name.
     #[error("no model preset {name:?}; there are: {known}")]
     UnknownNetwork {
@@ -169,9 +179,12 @@ pub enum ConfigError {
         /// The names there are.
         known: String,
     },
-    /// The key `preset` of a file is no text.
-    #[error("preset: expected a name in quotes")]
-    PresetName,
+    /// The key `preset` or `objective` of a file is no text.
+    #[error("{what}: expected a name in quotes")]
+    PresetName {
+        /// The key.
+        what: &'static str,
+    },
     /// Nothing says what the network is.
     #[error("the configuration has no [model] group")]
     NoModel,

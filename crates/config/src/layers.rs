@@ -7,8 +7,8 @@ use crate::draft::{ImageShape, border_multiple, bordered, complete_model};
 use crate::effects;
 use crate::error::ConfigError;
 use crate::file::UserFile;
+use crate::objectives::base_table;
 use crate::overrides::{Override, merge};
-use crate::presets::preset_table;
 use crate::run::Config;
 use crate::text::{deserialize, parse};
 
@@ -17,6 +17,8 @@ use crate::text::{deserialize, parse};
 pub struct Layers<'a> {
     /// `--preset`.
     pub preset: Option<&'a str>,
+    /// `--objective`.
+    pub objective: Option<&'a str>,
     /// `--config`.
     pub file: Option<&'a UserFile>,
     /// `--data`.
@@ -28,9 +30,10 @@ pub struct Layers<'a> {
 /// The source inside the program.
 const EMBEDDED: &str = "fashion-mnist";
 
-/// The layers above the preset as one table, and the preset that they name.
+/// The layers above preset and objective as one table, and which of these they name.
 pub(crate) struct Merged {
     pub(crate) preset: Option<String>,
+    pub(crate) objective: Option<String>,
     pub(crate) table: Table,
 }
 
@@ -42,9 +45,10 @@ impl Layers<'_> {
     /// # Errors
     /// The first mistake; every one is of usage.
     pub fn settle(&self, images: &ImageShape) -> Result<Config, ConfigError> {
-        let Merged { preset, table } = self.merged()?;
+        let Merged { preset, objective, table } = self.merged()?;
         let preset = preset.unwrap_or_else(|| images.preset().to_owned());
-        let mut config = self.draft(&preset, table.clone(), images)?;
+        let base = base_table(&preset, objective.as_deref())?;
+        let mut config = self.draft(&base, table.clone(), images)?;
         let multiple = border_multiple(&config.model, images);
         let padded = images.padded(*config.data.pad_to_multiple.get_or_insert(multiple))?;
         config.settle_classes(images.classes)?;
@@ -52,18 +56,19 @@ impl Layers<'_> {
         config.schedule.settle()?;
         config.train.settle_objective();
         config.validate()?;
-        effects::check(&config, &table, &preset)?;
+        effects::check(&config, &table, &base)?;
         Ok(config)
     }
 
     /// Lays file, `--data` and `--set` over each other, and takes the name of the preset out.
     pub(crate) fn merged(&self) -> Result<Merged, ConfigError> {
         let mut table = self.file.map(UserFile::table).transpose()?.unwrap_or_default();
-        let named = match table.remove("preset") {
-            Some(Value::String(name)) => Some(name),
-            Some(_) => return Err(ConfigError::PresetName),
-            None => None,
+        let mut named = |what: &'static str| match table.remove(what) {
+            Some(Value::String(name)) => Ok(Some(name)),
+            Some(_) => Err(ConfigError::PresetName { what }),
+            None => Ok(None),
         };
+        let (preset, objective) = (named("preset")?, named("objective")?);
         if let Some(source) = self.data {
             let data = Table::from_iter([("source".to_owned(), Value::String(source.to_owned()))]);
             merge(&mut table, Table::from_iter([("data".to_owned(), Value::Table(data))]));
@@ -78,18 +83,22 @@ impl Layers<'_> {
             }
             entry.apply(&mut table)?;
         }
-        Ok(Merged { preset: self.preset.map(str::to_owned).or(named), table })
+        Ok(Merged {
+            preset: self.preset.map(str::to_owned).or(preset),
+            objective: self.objective.map(str::to_owned).or(objective),
+            table,
+        })
     }
 
-    /// The layers over a preset, with what the network's shape takes from the images.
+    /// The layers over preset and objective, with what the network's shape takes from the images.
     pub(crate) fn draft(
         &self,
-        preset: &str,
+        base: &Table,
         user: Table,
         images: &ImageShape,
     ) -> Result<Config, ConfigError> {
         let over_preset = |user| {
-            let mut table = preset_table(preset)?;
+            let mut table = base.clone();
             let own_data = own_data(&table, &user);
             merge(&mut table, user);
             if own_data && let Some(train) = table.get_mut("train").and_then(Value::as_table_mut) {
@@ -104,7 +113,9 @@ impl Layers<'_> {
             // The mistake is in the file when the file by itself has it too.
             let Some(file) = self.file else { return error };
             let alone = file.table().and_then(|mut table| {
-                table.remove("preset");
+                for name in ["preset", "objective"] {
+                    table.remove(name);
+                }
                 over_preset(table)
             });
             match alone {

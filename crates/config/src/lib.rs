@@ -22,6 +22,7 @@ mod layers;
 mod nesting;
 mod network;
 mod objective;
+mod objectives;
 mod overrides;
 mod presets;
 mod resolve;
@@ -43,6 +44,7 @@ pub use network::{
     DownsamplePadding, EmbeddingConfig, Flop, NETWORK_PRESETS, Parameter, SinusoidOrder, TimeForm,
     TimeInjection, UNetConfig, Work,
 };
+pub use objectives::OBJECTIVES;
 pub use overrides::{Override, parse_set};
 pub use presets::{PRESETS, preset_table};
 pub use resolve::Resolved;

@@ -12,6 +12,7 @@ use crate::draft::{ImageShape, border_multiple};
 use crate::effects;
 use crate::error::ConfigError;
 use crate::layers::{Layers, Merged};
+use crate::objectives::base_table;
 use crate::overrides::merge;
 use crate::presets::preset_table;
 use crate::run::{Config, ImagesConfig};
@@ -23,6 +24,8 @@ pub struct Resolved {
     pub config: Config,
     /// The preset that it started from.
     pub preset: String,
+    /// The objective over it, where one was named.
+    pub objective: Option<String>,
     /// What `config.data` opens.
     pub dataset: Dataset,
 }
@@ -34,19 +37,23 @@ impl Layers<'_> {
     /// # Errors
     /// The first mistake, or what keeps the data from being read; [`ConfigError::is_usage`] tells which.
     pub fn resolve(&self, cache_dir: Option<&Path>) -> Result<Resolved, ConfigError> {
-        let Merged { preset, table } = self.merged()?;
+        let Merged { preset, objective, table } = self.merged()?;
         // Data nobody chose a preset for is looked at by the [data] of `images`, which is that of the other candidate
         // as well.
         let candidate = preset.as_deref().unwrap_or("images");
         let data = located(data_group(candidate, &table)?)?;
         // A slip in a key is told before all images are decoded. Nothing else of this draft is used but whether
         // classes are asked for.
-        let labels_required =
-            self.draft(candidate, table.clone(), &ANY)?.model.classes.is_some_and(|classes| classes > 0);
+        let labels_required = self
+            .draft(&base_table(candidate, objective.as_deref())?, table.clone(), &ANY)?
+            .model
+            .classes
+            .is_some_and(|classes| classes > 0);
         let dataset = data.unpadded().open_with(cache_dir, labels_required)?;
         let images = shape(&dataset);
         let preset = preset.unwrap_or_else(|| images.preset().to_owned());
-        let mut config = self.draft(&preset, table.clone(), &images)?;
+        let base = base_table(&preset, objective.as_deref())?;
+        let mut config = self.draft(&base, table.clone(), &images)?;
         config.data = data;
 
         let multiple = *config.data.pad_to_multiple.get_or_insert(border_multiple(&config.model, &images));
@@ -57,8 +64,8 @@ impl Layers<'_> {
         config.train.settle_objective();
         config.images = Some(described(&config, &dataset)?);
         config.validate()?;
-        effects::check(&config, &table, &preset)?;
-        Ok(Resolved { config, preset, dataset })
+        effects::check(&config, &table, &base)?;
+        Ok(Resolved { config, preset, objective, dataset })
     }
 }
 

@@ -83,7 +83,8 @@ impl Times {
             Self::Given(times) => times.clone(),
             Self::Karras { whole, .. } | Self::LogSnr { whole } => {
                 let levels = self.between(path, t_start, steps, end)?;
-                if !whole {
+                // What lies between is as good where a network was trained there.
+                if !whole || !path.is_discrete() {
                     return Grid::new(levels, last);
                 }
                 // A chain that ends at t = 0 itself must be above it until then.

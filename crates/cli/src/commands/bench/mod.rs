@@ -42,8 +42,7 @@ Examples:
   ddpm bench sample --preset ddpm-cifar10 --batch 16 --steps 5 --json"
 )]
 pub(crate) struct BenchArgs {
-    /// Configuration: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16
-    #[arg(long, value_name = "NAME", default_value = "fashion-28", visible_alias = "config")]
+    #[arg(help = format!("Configuration: {}", crate::config::names(crate::config::PRESETS)), long, value_name = "NAME", default_value = "fashion-28", visible_alias = "config")]
     preset: String,
     /// Change one value of it, such as model.base_channels=64; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]

@@ -50,8 +50,9 @@ impl InspectData {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let set = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
         self.out.as_deref().map_or(Ok(()), |path| output::try_file("--out", path))?;
-        let layers = Layers { preset: self.preset.as_deref(), file: None, data: Some(&self.data), set: &set };
-        let Resolved { config, preset, dataset } = config::resolve(&layers)?;
+        let layers =
+            Layers { preset: self.preset.as_deref(), data: Some(&self.data), set: &set, ..Layers::default() };
+        let Resolved { config, preset, dataset, .. } = config::resolve(&layers)?;
         let padding = dataset.padding();
         let (height, width, channels) = dataset.shape();
         let (inner_height, inner_width) =

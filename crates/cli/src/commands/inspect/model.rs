@@ -21,8 +21,7 @@ const FLOAT: usize = 4;
   ddpm inspect model --preset images --data photos/ --set data.size=64")]
 #[command(group = ArgGroup::new("which").required(true).args(["preset", "config", "run", "model"]))]
 pub(crate) struct InspectModel {
-    /// By name: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16, small-28
-    #[arg(long, value_name = "NAME")]
+    #[arg(help = format!("By name: {}", network::names().join(", ")), long, value_name = "NAME")]
     preset: Option<String>,
     /// Of a configuration file
     #[arg(long, value_name = "FILE")]

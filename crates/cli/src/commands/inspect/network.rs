@@ -10,7 +10,7 @@ use crate::config::{self, Config, Layers, PRESETS, UserFile, nearest, parse_set,
 use crate::failure::usage;
 
 /// The names of both kinds of presets: of whole configurations, then of networks alone.
-fn names() -> Vec<&'static str> {
+pub(super) fn names() -> Vec<&'static str> {
     let mut names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
     for (name, _) in unet::PRESETS {
         if !names.contains(name) {
@@ -64,7 +64,7 @@ pub(in crate::commands) fn preset_config(
     let mut config = match complete {
         Some(config) => config,
         // Also the way to the error message, when a value is wrong.
-        None => config::resolve(&Layers { preset: Some(name), file: None, data, set: &set })?.config,
+        None => config::resolve(&Layers { preset: Some(name), data, set: &set, ..Layers::default() })?.config,
     };
     // The betas that follow from T, as a run of the preset writes them down.
     config.schedule.settle()?;
@@ -87,7 +87,7 @@ pub(in crate::commands) fn file_config(
     });
     let config = match complete {
         Some(config) => config,
-        None => config::resolve(&Layers { preset: None, file: Some(&file), data, set: &set })?.config,
+        None => config::resolve(&Layers { file: Some(&file), data, set: &set, ..Layers::default() })?.config,
     };
     config.model.validate()?;
     Ok(config)

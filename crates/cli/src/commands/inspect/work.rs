@@ -21,8 +21,7 @@ Examples:
   ddpm inspect work --preset small-28 --set model.base_channels=128 --json"
 )]
 pub(crate) struct InspectWork {
-    /// By name: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16, small-28
-    #[arg(long, value_name = "NAME", default_value = "fashion-28")]
+    #[arg(help = format!("By name: {}", network::names().join(", ")), long, value_name = "NAME", default_value = "fashion-28")]
     preset: String,
     /// Images that decide the size where the preset leaves it open
     #[arg(long, value_name = "SRC")]

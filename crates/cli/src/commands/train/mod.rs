@@ -42,6 +42,7 @@ checkpoint_every and keep_checkpoints, sample.* and precision. --data names the 
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
+  ddpm train --objective flow --run runs/flow   the same images, by flow matching
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
 
 Of a set in parts (train, validation, test) the training part is used; --data photos:test takes another one.
@@ -49,10 +50,19 @@ Half of the images are mirrored left to right where train.flip = true: by defaul
 ddpm-cifar10, not for other data. --set train.flip=true turns it on for images without a left and a right."
 )]
 pub(crate) struct Train {
-    /// Configuration by name: fashion-28, fashion-28-classes, images, ddpm-cifar10, small-32, tiny-16 [default: by the data]
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = format!("Configuration by name: {} [default: by the data]", config::names(config::PRESETS)),
+    )]
     preset: Option<String>,
-    /// Configuration file; what it leaves out comes from the preset
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = format!("What is learned, over the preset: {} [default: the preset's own]", config::names(config::OBJECTIVES)),
+    )]
+    objective: Option<String>,
+    /// Configuration file; what it leaves out comes from preset and objective
     #[arg(long, value_name = "FILE")]
     config: Option<InputPath>,
     /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
@@ -72,7 +82,7 @@ pub(crate) struct Train {
     /// Keep less of the network in memory and compute it a second time: a third more work, the same numbers
     #[arg(long)]
     checkpoint_activations: bool,
-    /// Run folder [default: runs/PRESET]
+    /// Run folder [default: runs/PRESET, or runs/PRESET-OBJECTIVE]
     #[arg(long, value_name = "DIR")]
     run: Option<OutputFolder>,
     /// Go on with the run in --run by its own configuration, in which few values may change: see below
@@ -133,9 +143,19 @@ impl Train {
     fn fresh(&self) -> anyhow::Result<Plan> {
         let set = self.changes()?;
         let file = self.config.as_deref().map(UserFile::read).transpose()?;
-        let layers = Layers { preset: self.preset.as_deref(), file: file.as_ref(), data: None, set: &set };
+        let layers = Layers {
+            preset: self.preset.as_deref(),
+            objective: self.objective.as_deref(),
+            file: file.as_ref(),
+            data: None,
+            set: &set,
+        };
         let resolved = config::resolve(&layers)?;
-        let run = self.run.as_deref().map_or_else(|| Path::new(RUNS).join(&resolved.preset), Path::to_owned);
+        let name = match &resolved.objective {
+            Some(objective) => format!("{}-{objective}", resolved.preset),
+            None => resolved.preset.clone(),
+        };
+        let run = self.run.as_deref().map_or_else(|| Path::new(RUNS).join(name), Path::to_owned);
         Ok(Plan { config: resolved.config, dataset: resolved.dataset, run })
     }
 

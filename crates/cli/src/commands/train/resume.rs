@@ -14,9 +14,11 @@ use crate::run_data;
 impl Train {
     /// The run of the run folder, with what the flags change. Nothing is written.
     pub(super) fn resumed(&self) -> anyhow::Result<Plan> {
-        if self.preset.is_some() || self.config.is_some() || self.on_bad.is_some() {
+        if [&self.preset, &self.objective, &self.on_bad].iter().any(|flag| flag.is_some())
+            || self.config.is_some()
+        {
             bail_usage!(
-                "--resume takes the configuration of the run; leave out --preset, --config and --on-bad"
+                "--resume takes the configuration of the run; leave out --preset, --objective, --config and --on-bad"
             );
         }
         let run = match &self.run {
