@@ -8,6 +8,8 @@ pub const MODEL: &str = "model.safetensors";
 pub const EMA: &str = "ema.safetensors";
 /// Adam's moments, `m.NAME` and `v.NAME` for each weight, and its `step`.
 pub const OPTIMIZER: &str = "optimizer.safetensors";
+/// Further averages, `PROFILE.NAME` for each weight, of runs that keep any.
+pub const AVERAGES: &str = "averages.safetensors";
 /// The resolved configuration of the run.
 pub const CONFIG: &str = "config.toml";
 /// Where the run stands: [`crate::State`].

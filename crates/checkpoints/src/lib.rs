@@ -23,7 +23,7 @@ mod write;
 
 pub use checkpoint::Checkpoint;
 pub use error::CheckpointError;
-pub use layout::{CONFIG, EMA, FILES, MANIFEST, MODEL, OPTIMIZER, STATE, folder_name, step_of};
+pub use layout::{AVERAGES, CONFIG, EMA, FILES, MANIFEST, MODEL, OPTIMIZER, STATE, folder_name, step_of};
 pub use leftovers::{remove_leftovers, set_aside_after};
 pub use list::{latest, list, newest_sound};
 pub use manifest::{MAX_FILES, Manifest, ManifestEntry};

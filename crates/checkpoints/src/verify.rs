@@ -4,12 +4,12 @@ use std::path::Path;
 
 use tensor_file::{MAX_FILE_BYTES, read_header};
 
-use crate::layout::{EMA, MODEL, OPTIMIZER, STATE, step_of};
+use crate::layout::{AVERAGES, EMA, MODEL, OPTIMIZER, STATE, step_of};
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::{CheckpointError, agreement, read, state};
 
 /// What may be large.
-const TENSOR_FILES: [&str; 3] = [MODEL, EMA, OPTIMIZER];
+const TENSOR_FILES: [&str; 4] = [MODEL, EMA, OPTIMIZER, AVERAGES];
 
 /// Bytes of any other file: 64 MiB, more than any of them is read of.
 const MAX_OTHER_BYTES: u64 = 64 << 20;
@@ -31,7 +31,7 @@ pub(crate) fn verified_state(folder: &Path) -> Result<Vec<u8>, CheckpointError> 
     for entry in &manifest.files {
         check_size(folder, entry)?;
     }
-    for name in TENSOR_FILES {
+    for name in TENSOR_FILES.into_iter().filter(|name| manifest.entry(name).is_some()) {
         read_header(&folder.join(name))?;
     }
     let mut text = Vec::new();

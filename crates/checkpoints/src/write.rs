@@ -42,7 +42,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Writes one of [`crate::FILES`] and enters it into the manifest.
+    /// Writes one of [`crate::FILES`], or [`crate::AVERAGES`], and enters it into the manifest.
     ///
     /// # Errors
     /// [`CheckpointError::Write`] when the disk is full, for example.

@@ -42,6 +42,8 @@ pub(crate) enum Command {
     /// Draw how time and memory of a training step grow
     #[command(hide = true)]
     DrawScaling(commands::figures::DrawScaling),
+    /// Make another average of a run's weights than the one it kept
+    Ema(commands::ema::EmaArgs),
     /// Apply a network to arrays: eps for given x_t and t
     Predict(commands::predict::Predict),
     /// Look at a schedule, an embedding, a network, a checkpoint or data
@@ -103,6 +105,7 @@ impl Cli {
             Command::Edit(args) => return args.run(global),
             Command::Figures(args) => args.run(global)?,
             Command::DrawScaling(args) => args.run(global)?,
+            Command::Ema(args) => args.run(global)?,
             Command::Predict(args) => args.run(global)?,
             Command::Inspect(args) => args.run(global)?,
             Command::Bench(args) => args.run(global)?,

@@ -1,6 +1,7 @@
 //! What a conditional network is asked for: a class for each image, and how strongly to lean towards it.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use sampler::{BoxError, Guidance, Model};
 use tch::{Kind, Tensor};
@@ -12,10 +13,12 @@ use crate::model;
 
 /// The classes of a set of images, which go round: image i shows class i modulo their number, whatever the batch
 /// it is drawn in. Without classes the images are unconditional.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub(crate) struct Conditioning {
     classes: Vec<i64>,
     guidance: Guidance,
+    /// A worse network to be led away from, in place of the same one without classes.
+    guide: Option<Rc<UNet>>,
 }
 
 impl Conditioning {
@@ -26,7 +29,12 @@ impl Conditioning {
 
     /// Labels of classes that the network has.
     pub(crate) fn new(classes: Vec<i64>, guidance: Guidance) -> Self {
-        Self { classes, guidance }
+        Self { classes, guidance, guide: None }
+    }
+
+    /// The same, led away from a worse network.
+    pub(crate) fn against(self, guide: Rc<UNet>) -> Self {
+        Self { guide: Some(guide), ..self }
     }
 
     /// Every class that a network learned from these images in turn, unguided; of an unconditional one, none.
@@ -41,7 +49,7 @@ impl Conditioning {
 
     /// How strongly to lean towards them, if there are any.
     pub(crate) fn guidance(&self) -> Option<&Guidance> {
-        (!self.classes.is_empty()).then_some(&self.guidance)
+        (!self.classes.is_empty() || self.guide.is_some()).then_some(&self.guidance)
     }
 
     /// The labels of some of the images.
@@ -52,7 +60,7 @@ impl Conditioning {
     /// What is written beside the images: a guidance scale of 0 draws none of the classes.
     pub(crate) fn drawn_labels(&self, images: Range<usize>) -> Vec<i64> {
         let mut labels = self.labels(images);
-        if self.guidance.scale == 0.0 && self.guidance.interval == (0.0, 1.0) {
+        if self.guidance.scale == 0.0 && self.guidance.interval == (0.0, 1.0) && self.guide.is_none() {
             labels.fill(NO_LABEL);
         }
         labels
@@ -76,6 +84,10 @@ impl Conditioning {
         timesteps: usize,
         images: Range<usize>,
     ) -> anyhow::Result<Box<Model<'a>>> {
+        if let Some(guide) = &self.guide {
+            let (model, guide) = (self.asked(net, kind, &images)?, self.asked(guide, kind, &images)?);
+            return Ok(Box::new(self.guidance.against(guide, model, timesteps)?));
+        }
         if self.classes.is_empty() {
             return Ok(Box::new(model::predictor(net, kind)?));
         }
@@ -85,6 +97,19 @@ impl Conditioning {
         };
         let labels = net.labels(&self.labels(images))?;
         Ok(Box::new(self.guidance.apply(network, &labels, timesteps)?))
+    }
+
+    /// A network asked for the classes as they are, without guidance.
+    fn asked(
+        &self,
+        net: &UNet,
+        kind: Kind,
+        images: &Range<usize>,
+    ) -> anyhow::Result<impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + use<>> {
+        let prepared = Predictor::new(net, &Pass::eval().with_kind(kind))?;
+        let labels = self.labels(images.clone());
+        let labels = if labels.is_empty() { None } else { Some(net.labels(&labels)?) };
+        Ok(move |x_t: &Tensor, t: &Tensor| Ok(prepared.predict(x_t, t, labels.as_ref())?))
     }
 }
 

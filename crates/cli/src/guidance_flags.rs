@@ -7,7 +7,9 @@ use sampler::{Guidance, GuidanceError};
 use crate::conditioning::Conditioning;
 use crate::config::{ImagesConfig, nearest};
 use crate::failure::{bail_usage, usage};
+use crate::guide;
 use crate::model::Loaded;
+use crate::paths::InputPath;
 
 /// Of 1, 1.5, 2, 3 and 5 the largest at which the small network of `fashion-28-classes` keeps the look of the data:
 /// more puts stripes on coats and shirts.
@@ -25,6 +27,9 @@ pub(crate) struct GuidanceArgs {
     /// Lean towards it: 1 as learned, more is clearer [default: 2]
     #[arg(long, value_name = "W")]
     guidance: Option<f64>,
+    /// Lean away from this worse network instead, with classes or without: an earlier checkpoint of the run, for example
+    #[arg(long, value_name = "DIR")]
+    guide_with: Option<InputPath>,
     /// Lean so in a part of the chain, 0 the image's end [default: 0,1]
     #[arg(long, value_name = "LO,HI", value_delimiter = ',')]
     guidance_interval: Vec<f64>,
@@ -43,6 +48,21 @@ impl GuidanceArgs {
     /// learned to.
     pub(crate) fn conditioning(&self, loaded: &Loaded) -> anyhow::Result<Conditioning> {
         let guidance = self.numbers()?;
+        if let Some(guide) = &self.guide_with {
+            let classes = match loaded.config.model.classes {
+                Some(classes) if !self.class.is_empty() => wanted(&self.class, classes, &loaded.images)?,
+                Some(_) if loaded.config.train.label_dropout > 0.0 => Vec::new(),
+                Some(classes) => bail_usage!(
+                    "this network was trained with a class for every image (train.label_dropout = 0): pass --class, {} or all",
+                    range(classes)
+                ),
+                None if self.class.is_empty() => Vec::new(),
+                None => {
+                    bail_usage!("--class {}: this network has no classes; leave it out", self.class.join(","))
+                }
+            };
+            return Ok(Conditioning::new(classes, guidance).against(guide::open(guide, loaded)?));
+        }
         let Some(classes) = loaded.config.model.classes else {
             if let Some(flag) = self.first_flag() {
                 bail_usage!(

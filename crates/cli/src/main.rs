@@ -13,6 +13,7 @@ mod diagnostics;
 mod failure;
 mod flags;
 mod guidance_flags;
+mod guide;
 mod logging;
 mod memory;
 mod model;

@@ -42,7 +42,7 @@ impl Loaded {
         let device = device::select(global)?;
         let precision = Precision::settle(&args.precision, device)?;
         let (checkpoint, run) = match (&args.model, &args.run) {
-            (Some(model), _) => (open_model(model)?, None),
+            (Some(model), _) => (open_model(model, "--model")?, None),
             (None, Some(run)) => (newest_checkpoint(run)?, Some(run.to_path_buf())),
             (None, None) => {
                 let run = newest_with_checkpoint(Path::new(RUNS))?;
@@ -102,7 +102,7 @@ pub(crate) fn predictor(
 }
 
 /// Refuses a configuration that asks for more than a run of these weights has.
-fn check(config: &Config, path: &Path, any_size: bool) -> anyhow::Result<()> {
+pub(crate) fn check(config: &Config, path: &Path, any_size: bool) -> anyhow::Result<()> {
     config.model.validate()?;
     let sizes = if any_size { Ok(()) } else { config.check_sizes() };
     config
@@ -111,16 +111,17 @@ fn check(config: &Config, path: &Path, any_size: bool) -> anyhow::Result<()> {
         .map_err(|error| ConfigError::InRun { path: path.to_owned(), error: Box::new(error) }.into())
 }
 
-fn open_model(folder: &Path) -> anyhow::Result<Checkpoint> {
+/// The checkpoint in a folder that a flag names.
+pub(crate) fn open_model(folder: &Path, flag: &'static str) -> anyhow::Result<Checkpoint> {
     // One that is there and cannot be read is no wrong folder.
     if folder.join("manifest.json").symlink_metadata().is_err() {
         return Err(usage(anyhow!(
-            "--model {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000, found no manifest.json \
+            "{flag} {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000, found no manifest.json \
              in it; a run folder goes with --run",
             folder.display()
         )));
     }
-    Checkpoint::open(folder).context("--model")
+    Checkpoint::open(folder).context(flag)
 }
 
 /// The newest checkpoint of a run that verifies.

@@ -44,6 +44,13 @@ pub struct TrainConfig {
     pub ema_decay: f64,
     /// Whether the average starts short and grows, see `trainer::Ema::decay_at`.
     pub ema_warmup: bool,
+    /// Decays of further averages that every checkpoint keeps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ema_decays: Vec<f64>,
+    /// Power averages (Karras et al. 2024), by their deviation as a share of the time trained, 0.05 and 0.1 for example: kept
+    /// in every checkpoint, and stored with each for good, so that `ddpm ema` can make any average afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ema_sigma_rels: Vec<f64>,
     /// What the network's output stands for: `eps`, `x_0`, `v`, `edm` or `velocity`; see [`TrainConfig::output`]. What counts is said by [`TrainConfig::loss_weight`] in
     /// terms of eps, so that `v` changes how well the network is conditioned and not what it is asked for: its output of 0 is
     /// the best guess where nothing is left of the image.
@@ -228,6 +235,8 @@ impl Default for TrainConfig {
             grad_clip: 1.0,
             ema_decay: 0.9999,
             ema_warmup: false,
+            ema_decays: Vec::new(),
+            ema_sigma_rels: Vec::new(),
             prediction: Prediction::Eps,
             loss_weight: LossWeight::Simple,
             sigma_data: None,
@@ -274,6 +283,19 @@ impl TrainConfig {
         number("beta1", self.beta1, unit(self.beta1), "a number from 0 up to, but not, 1")?;
         number("beta2", self.beta2, unit(self.beta2), "a number from 0 up to, but not, 1")?;
         number("ema_decay", self.ema_decay, unit(self.ema_decay), "a number from 0 up to, but not, 1")?;
+        averages(
+            "ema_decays",
+            &self.ema_decays,
+            unit,
+            "numbers from 0 up to, but not, 1, each once, at most 8",
+        )?;
+        let deviation = |x: f64| (0.01..=0.28).contains(&x);
+        averages(
+            "ema_sigma_rels",
+            &self.ema_sigma_rels,
+            deviation,
+            "numbers from 0.01 to 0.28, each once, at most 8",
+        )?;
         number("adam_eps", self.adam_eps, self.adam_eps > 0.0 && self.adam_eps < 1.0, "a number in (0, 1)")?;
         let decay = (0.0..=1.0).contains(&self.weight_decay);
         number("weight_decay", self.weight_decay, decay, "a number from 0 to 1")?;
@@ -283,6 +305,24 @@ impl TrainConfig {
         let clip = self.grad_clip > 0.0 && self.grad_clip.is_finite();
         number("grad_clip", self.grad_clip, clip, "a number above 0")
     }
+}
+
+/// Each average is as large as the network.
+const MOST_AVERAGES: usize = 8;
+
+/// Few averages, and each once.
+fn averages(
+    field: &'static str,
+    list: &[f64],
+    good: impl Fn(f64) -> bool,
+    expected: &'static str,
+) -> Result<(), ConfigError> {
+    let once = list.iter().enumerate().all(|(i, x)| !list[..i].contains(x));
+    if list.len() <= MOST_AVERAGES && once && list.iter().all(|&x| good(x)) {
+        return Ok(());
+    }
+    let shown: Vec<String> = list.iter().take(MOST_AVERAGES).map(f64::to_string).collect();
+    refuse(field, format!("[{}]", shown.join(", ")), expected)
 }
 
 pub(crate) fn at_least(field: &'static str, got: u64, low: u64) -> Result<(), ConfigError> {
@@ -338,6 +378,10 @@ mod tests {
             ("grad_clip", |c| c.grad_clip = 0.0),
             ("grad_clip", |c| c.grad_clip = f64::INFINITY),
             ("ema_decay", |c| c.ema_decay = 1.0),
+            ("ema_decays", |c| c.ema_decays = vec![0.9, 0.9]),
+            ("ema_decays", |c| c.ema_decays = vec![f64::NAN]),
+            ("ema_decays", |c| c.ema_decays = vec![0.5; 9]),
+            ("ema_sigma_rels", |c| c.ema_sigma_rels = vec![0.3]),
             ("label_dropout", |c| c.label_dropout = -0.1),
             ("label_dropout", |c| c.label_dropout = 1.1),
             ("label_dropout", |c| c.label_dropout = f64::NAN),

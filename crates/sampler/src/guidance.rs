@@ -193,7 +193,7 @@ impl Guidance {
         Ok(if self.scale == 0.0 { Ask::Unconditional } else { Ask::Both })
     }
 
-    fn guides_at(&self, t: &Tensor, timesteps: usize) -> Result<bool, TchError> {
+    pub(crate) fn guides_at(&self, t: &Tensor, timesteps: usize) -> Result<bool, TchError> {
         if self.interval == (0.0, 1.0) {
             return Ok(true);
         }
@@ -202,9 +202,14 @@ impl Guidance {
         Ok(low < share && share <= high)
     }
 
-    /// The guided output from the conditional and the unconditional one, `[b, c, h, w]` or, with a learned
+    /// The guided output from the conditional and the unconditional one, or the better and the worse, `[b, c, h, w]` or, with a learned
     /// variance, `[b, 2c, h, w]` each. The variance stays the conditional one: it is no weighted sum.
-    fn combine(&self, conditional: &Tensor, unconditional: &Tensor, c: i64) -> Result<Tensor, TchError> {
+    pub(crate) fn combine(
+        &self,
+        conditional: &Tensor,
+        unconditional: &Tensor,
+        c: i64,
+    ) -> Result<Tensor, TchError> {
         let all = conditional.size()[1];
         let mean = self.extrapolate(&conditional.f_narrow(1, 0, c)?, &unconditional.f_narrow(1, 0, c)?)?;
         if all == c { Ok(mean) } else { Tensor::f_cat(&[mean, conditional.f_narrow(1, c, all - c)?], 1) }
@@ -228,7 +233,7 @@ impl Guidance {
 }
 
 /// The network's output is of the shape of its input, or has twice the channels when it learned the variance.
-fn check_output(x_t: &Tensor, output: &Tensor) -> Result<(), GuidanceError> {
+pub(crate) fn check_output(x_t: &Tensor, output: &Tensor) -> Result<(), GuidanceError> {
     let (expected, got) = (x_t.size(), output.size());
     let mut with_variance = expected.clone();
     with_variance[1] *= 2;

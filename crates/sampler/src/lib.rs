@@ -29,6 +29,7 @@
 //! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 //! ```
 
+mod autoguidance;
 mod config;
 mod edit;
 mod error;

@@ -13,9 +13,6 @@ use crate::error::{BoxError, TrainerError};
 use crate::numbers::Numbers;
 use crate::step::{Batch, Model, StepReport, Trainer, check_finite};
 
-/// Settings of a step that change from one to the next, in the order in which the device gets them.
-const SETTINGS: usize = 3;
-
 /// A step that was given to the device. [`Trainer::finish_step`] tells what came of it.
 pub struct Queued {
     step: u64,
@@ -135,8 +132,9 @@ impl Trainer {
     ) -> Result<Queued, TrainerError> {
         let lr = self.lr_at(step);
         let drawn = self.draw(step, batch)?;
-        let settings: [f32; SETTINGS] =
-            [lr as f32, (1.0 - Ema::decay_at(&self.config, step)) as f32, Self::fault_at(step)];
+        let mut settings =
+            vec![lr as f32, Self::fault_at(step), (1.0 - Ema::decay_at(&self.config, step)) as f32];
+        settings.extend(self.averages.weights_at(&self.config, step));
         let settings = Tensor::f_from_slice(&settings)?;
         let host = [&batch.images, &drawn.t, &drawn.numbers, &drawn.eps, &settings];
         let host = host.into_iter().chain(&drawn.labels);
@@ -152,7 +150,7 @@ impl Trainer {
             return Err(TrainerError::Caller("a step takes five tensors".into()));
         };
         let setting = |index: i64| settings.f_select(0, index);
-        let (lr, weight, fault) = (setting(0)?, setting(1)?, setting(2)?);
+        let (lr, fault, weight) = (setting(0)?, setting(1)?, setting(2)?);
         let numbers = Numbers::new(numbers);
         let drawn = Drawn { x_0, t, numbers, eps, labels: labels.first().copied() };
         let Losses { each, weighted } = self.gradient(&drawn, model, &mut Unwatched { fault: &fault })?;
@@ -162,6 +160,7 @@ impl Trainer {
         let divisor = norm.f_div_scalar(self.config.grad_clip)?.f_clamp_min(1.0)?;
         self.adam.step_ahead(&lr, (&divisor.f_view(1)?, &kept.f_view(1)?), &self.config)?;
         self.ema.update_ahead(&weight.f_mul(&kept)?)?;
+        self.averages.update_ahead(&settings.f_narrow(0, 3, settings.size()[0] - 3)?, &kept)?;
         Ok(vec![Tensor::f_cat(&[each, weighted, loss.f_view(1)?, norm.f_view(1)?], 0)?])
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use checkpoints::{CONFIG, CheckpointError, EMA, MODEL, OPTIMIZER, Writer};
+use checkpoints::{AVERAGES, CONFIG, CheckpointError, EMA, MODEL, OPTIMIZER, Writer};
 use serde::{Deserialize, Serialize};
 use tensor_io::Named;
 
@@ -52,14 +52,18 @@ impl Checkpoint {
         config: &str,
     ) -> Result<Self, TrainerError> {
         let optimizer = trainer.adam.state()?;
-        let files: [(&str, &[Named]); 3] =
-            [(MODEL, trainer.params()), (EMA, trainer.ema_weights()), (OPTIMIZER, &optimizer)];
-        for (file, tensors) in files {
+        let averages = trainer.averages.named();
+        let mut files: Vec<(&str, &[Named])> =
+            vec![(MODEL, trainer.params()), (EMA, trainer.ema_weights()), (OPTIMIZER, &optimizer)];
+        if !averages.is_empty() {
+            files.push((AVERAGES, &averages));
+        }
+        for &(file, tensors) in &files {
             check_finite(file, tensors, trainer.steps_done())?;
         }
 
         let mut writer = Writer::begin(checkpoints, trainer.steps_done())?;
-        for (file, tensors) in files {
+        for &(file, tensors) in &files {
             // One file in memory at a time.
             writer.put(file, &tensor_io::serialize(tensors)?)?;
         }
@@ -93,6 +97,22 @@ impl Checkpoint {
         self.path.join(MODEL)
     }
 
+    /// The same checkpoint with another average in place of its own, below `folder`.
+    ///
+    /// # Errors
+    /// [`TrainerError::Checkpoint`] when it cannot be written; [`TrainerError::File`] when this one cannot be read;
+    /// [`TrainerError::NonFiniteWeights`].
+    pub fn with_average(&self, folder: &Path, average: &[Named]) -> Result<Self, TrainerError> {
+        check_finite(EMA, average, self.state.step)?;
+        let mut writer = Writer::begin(folder, self.state.step)?;
+        for file in [MODEL, OPTIMIZER, CONFIG] {
+            let path = self.path.join(file);
+            writer.put(file, &std::fs::read(&path).map_err(TrainerError::file(&path))?)?;
+        }
+        writer.put(EMA, &tensor_io::serialize(average)?)?;
+        Ok(writer.commit(self.state.clone())?.into())
+    }
+
     /// Puts a trainer where this checkpoint left off; returns the sums of the interval.
     ///
     /// # Errors
@@ -103,15 +123,21 @@ impl Checkpoint {
             let (expected, found) = (trainer.seed(), self.state.seed);
             return Err(CheckpointError::altered(&self.path, "seed of the run", expected, found).into());
         }
-        // All is read and compared before anything is copied: three files of one trainer, or none.
-        let paths = [self.model_path(), self.ema_path(), self.path.join(OPTIMIZER)];
-        let state = trainer.adam.state()?;
-        let targets = [trainer.params(), trainer.ema_weights(), &state];
+        // All is read and compared before anything is copied: files of one trainer, or none.
+        let (state, averages) = (trainer.adam.state()?, trainer.averages.named());
+        let mut files: Vec<(PathBuf, &[Named])> = vec![
+            (self.model_path(), trainer.params()),
+            (self.ema_path(), trainer.ema_weights()),
+            (self.path.join(OPTIMIZER), &state),
+        ];
+        if !averages.is_empty() {
+            files.push((self.path.join(AVERAGES), &averages));
+        }
         let mut sources = Vec::new();
-        for (path, targets) in paths.iter().zip(targets) {
+        for (path, targets) in &files {
             sources.push(tensor_io::read_for(path, targets)?);
         }
-        for ((path, sources), targets) in paths.iter().zip(&sources).zip(targets) {
+        for ((path, targets), sources) in files.iter().zip(&sources) {
             tensor_io::copy_into(path, sources, targets)?;
         }
         trainer.adam.restored(&state)?;

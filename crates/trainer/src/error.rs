@@ -16,6 +16,15 @@ pub enum TrainerError {
     /// A value of the configuration is out of range.
     #[error(transparent)]
     Config(#[from] config::ConfigError),
+    /// There is nothing to make an average of.
+    #[error(
+        "{}: no snapshots of averages; a run stores them with --set train.ema_sigma_rels=[0.05,0.1]",
+        path.display()
+    )]
+    NoSnapshots {
+        /// Where they would be.
+        path: PathBuf,
+    },
     /// The path has no such level.
     #[error(transparent)]
     Schedule(#[from] schedule::ScheduleError),

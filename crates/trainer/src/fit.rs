@@ -10,6 +10,7 @@ use tensor_io::Named;
 use tracing::{info, warn};
 
 use crate::ahead::Queued;
+use crate::averages::{remove_after, write_snapshot};
 use crate::checkpoint::Checkpoint;
 use crate::error::{BoxError, TrainerError};
 use crate::metrics::{Interval, Record};
@@ -128,6 +129,7 @@ impl Fit<'_> {
             // It may have died after its first log line and before its first checkpoint.
             self.folder.drop_records_after(0)?;
             self.folder.drop_events_after(0)?;
+            remove_after(&self.folder.averages(), 0)?;
             return Ok(None);
         };
         let interval = newest.restore(trainer)?;
@@ -135,6 +137,7 @@ impl Fit<'_> {
         checkpoints::set_aside_after(&self.folder.checkpoints(), step)?;
         self.folder.drop_records_after(step)?;
         self.folder.drop_events_after(step)?;
+        remove_after(&self.folder.averages(), step)?;
         info!(step, "resumed");
         Ok(Some(interval))
     }
@@ -298,6 +301,10 @@ impl Fit<'_> {
     ) -> Result<(), TrainerError> {
         self.folder.check()?;
         let checkpoints = self.folder.checkpoints();
+        let snapshot = trainer.averages.snapshot();
+        if !snapshot.is_empty() {
+            write_snapshot(&self.folder.averages(), trainer.steps_done(), &snapshot)?;
+        }
         let saved = Checkpoint::write(&checkpoints, trainer, interval, self.config)?;
         checkpoints::rotate(&checkpoints, trainer.config().keep_checkpoints, Some(saved.state.step))?;
         observer.on_checkpoint(&saved.path);

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 const PARTS: usize = 100;
 /// Losses that are kept of a part, as in the paper.
 const KEPT: usize = 10;
+/// Losses of a step that count: as many as fill every part.
+const MOST_OF_STEP: usize = 4096;
 /// Share of the draws that stays uniform, so that no part is forgotten.
 const UNIFORM: f64 = 0.001;
 
@@ -42,7 +44,7 @@ impl LossHistory {
     pub(crate) fn record(&mut self, step: u64, losses: impl Iterator<Item = (f64, f64)>) {
         self.settle();
         let of_part = |(share, loss): (f64, f64)| (((share * PARTS as f64) as usize).min(PARTS - 1), loss);
-        self.last = Some((step, losses.map(of_part).collect()));
+        self.last = Some((step, losses.take(MOST_OF_STEP).map(of_part).collect()));
     }
 
     fn settle(&mut self) {

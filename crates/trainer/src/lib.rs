@@ -8,6 +8,7 @@
 mod adam;
 mod ahead;
 mod algorithm;
+mod averages;
 mod bound;
 mod checkpoint;
 mod clip;
@@ -37,6 +38,7 @@ pub use checkpoints::{CheckpointError, Manifest, ManifestEntry};
 
 pub use adam::Adam;
 pub use ahead::Queued;
+pub use averages::{Combination, Profile, Snapshot, Stored, combine, list_snapshots, reconstruct};
 pub use checkpoint::{Checkpoint, Standing, State, latest_checkpoint, list_checkpoints};
 pub use clip::{clip_factor, grad_norm};
 pub use config::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling, TrainConfig};

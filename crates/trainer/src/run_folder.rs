@@ -15,7 +15,7 @@ use crate::metrics::{self, Record};
 use crate::tensorboard;
 
 /// What a run writes in its folder. A link in place of one of these would lead the writing elsewhere.
-const OWN: [&str; 5] = ["config.toml", "metrics.jsonl", "run.lock", "checkpoints", "samples"];
+const OWN: [&str; 6] = ["config.toml", "metrics.jsonl", "run.lock", "checkpoints", "samples", "averages"];
 
 /// How often the holder's note is read at most, and how far apart: a machine may be busy, but the note is all that the
 /// holder does in between.
@@ -134,6 +134,12 @@ impl RunFolder {
     #[must_use]
     pub fn config_path(&self) -> PathBuf {
         self.path.join("config.toml")
+    }
+
+    /// Where averages are stored for good.
+    #[must_use]
+    pub fn averages(&self) -> PathBuf {
+        self.path.join("averages")
     }
 
     /// Where the checkpoints are.

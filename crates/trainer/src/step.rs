@@ -9,6 +9,7 @@ use tracing::instrument;
 use crate::adam::{Adam, copy_handles};
 use crate::ahead::Ahead;
 use crate::algorithm::{Drawn, Watch};
+use crate::averages::Averages;
 use crate::clip::{clip_factor, grad_norm};
 use crate::draw::{Draw, Share};
 use crate::ema::Ema;
@@ -102,6 +103,8 @@ pub struct Trainer {
     pub(crate) ahead: Option<Ahead>,
     pub(crate) adam: Adam,
     pub(crate) ema: Ema,
+    /// Beside the run's own.
+    pub(crate) averages: Averages,
     pub(crate) step: u64,
     pub(crate) recovery: Recovery,
     pub(crate) history: LossHistory,
@@ -130,6 +133,7 @@ impl Trainer {
             ahead: device.is_cuda().then(|| Ahead::new(device, config.checkpoint_activations)).transpose()?,
             adam: Adam::new(params)?,
             ema: Ema::new(params)?,
+            averages: Averages::new(config, params)?,
             step: 0,
             recovery: Recovery::default(),
             history: LossHistory::default(),
@@ -177,6 +181,7 @@ impl Trainer {
         self.adam.step(lr, clip_factor(grad_norm, self.config.grad_clip), &self.config)?;
         on_end(Phase::Optimizer);
         self.ema.update(Ema::decay_at(&self.config, step))?;
+        self.averages.update(&self.config, step)?;
         on_end(Phase::Average);
         let losses = (tensor_io::to_vec(&losses.each)?, tensor_io::to_vec(&losses.weighted)?);
         Ok(self.done(step, (loss, grad_norm, lr), &on_host.levels, losses))

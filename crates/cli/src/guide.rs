@@ -1,0 +1,50 @@
+//! `--guide-with`: a second network that the first is led away from.
+
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context, anyhow};
+use tracing::warn;
+use unet::UNet;
+
+use crate::config::{self, Config};
+use crate::failure::usage;
+use crate::model::{self, Loaded};
+
+/// Opens the averaged weights of a checkpoint that puts out the same as `loaded` does.
+pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<UNet>> {
+    let checkpoint = model::open_model(path, "--guide-with")?;
+    if checkpoint.path == loaded.checkpoint {
+        warn!("--guide-with {}: the network itself, which guidance then does not change", path.display());
+    }
+    let config = config::read_run(&checkpoint.path.join("config.toml"))?;
+    model::check(&config, &checkpoint.path.join("config.toml"), false)?;
+    for (what, is, of) in differences(&config, &loaded.config) {
+        if is != of {
+            return Err(usage(anyhow!(
+                "--guide-with {}: expected a network of the same kind, found {what} {is} where the other has {of}",
+                path.display()
+            )));
+        }
+    }
+    unet::check_weights(&config.model, &checkpoint.ema_path()).context("--guide-with")?;
+    let net = UNet::new(&config.model, config.schedule.steps, loaded.device, config.seed)?;
+    net.load(&checkpoint.ema_path())?;
+    Ok(Rc::new(net))
+}
+
+/// What two networks must have in common, in words.
+fn differences(guide: &Config, other: &Config) -> [(&'static str, String, String); 5] {
+    let both = |of: &dyn Fn(&Config) -> String| (of(guide), of(other));
+    let named = |what, (guide, other): (String, String)| (what, guide, other);
+    [
+        named("the schedule", both(&|config| format!("{:?}", config.schedule))),
+        named("the output", both(&|config| format!("{:?}", config.train.output()))),
+        named(
+            "channels in and out",
+            both(&|config| format!("{:?}", (config.model.in_channels, config.model.out_channels))),
+        ),
+        named("the image size", both(&|config| config.model.image_size.to_string())),
+        named("classes", both(&|config| config.model.classes.unwrap_or(0).to_string())),
+    ]
+}

@@ -1,0 +1,157 @@
+//! Which combination of stored power averages comes nearest to another average: least squares over how much the weights after
+//! each step count (Karras et al. 2024, Sec. 3.2 and App. C.2, where time is continuous).
+
+use config::TrainConfig;
+
+use crate::averages::profile::{Profile, exponent};
+
+/// A stored average: its deviation, and the steps after which it was stored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stored {
+    /// `sigma_rel` of the power average.
+    pub sigma_rel: f64,
+    /// Steps done, 1 or more.
+    pub step: u64,
+}
+
+/// What to make of the stored averages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Combination {
+    /// A weight for each.
+    pub weights: Vec<f64>,
+    /// How far the combination is from what was wanted: the root of the squared difference of what each step counts, as a part
+    /// of what is wanted.
+    pub error: f64,
+}
+
+/// Added to the diagonal, as a part of it: averages that are stored close together are nearly the same, and large weights of
+/// opposite sign would make much of their rounding.
+const RIDGE: f64 = 1e-9;
+
+/// The combination of stored averages that comes nearest to `wanted` after `steps` steps; none of those later than that counts.
+#[must_use]
+pub fn combine(stored: &[Stored], wanted: Profile, config: &TrainConfig, steps: u64) -> Combination {
+    let powers: Vec<f64> = stored.iter().map(|average| exponent(average.sigma_rel)).collect();
+    let target = wanted.response(config, steps);
+    let used: Vec<usize> = (0..stored.len()).filter(|&k| (1..=steps).contains(&stored[k].step)).collect();
+    let gram: Vec<Vec<f64>> = used
+        .iter()
+        .map(|&a| {
+            let of = |&b: &usize| product((powers[a], stored[a].step), (powers[b], stored[b].step));
+            used.iter().map(of).collect()
+        })
+        .collect();
+    let right: Vec<f64> = used.iter().map(|&k| with_target(powers[k], stored[k].step, &target)).collect();
+    let solved = solve(&gram, &right);
+
+    let norm: f64 = target.iter().map(|w| w * w).sum();
+    let mut square = norm;
+    for (k, x) in solved.iter().enumerate() {
+        let fitted: f64 = solved.iter().zip(&gram[k]).map(|(y, product)| y * product).sum();
+        square += x * (fitted - 2.0 * right[k]);
+    }
+    let mut weights = vec![0.0; stored.len()];
+    for (&k, x) in used.iter().zip(solved) {
+        weights[k] = x;
+    }
+    Combination { weights, error: (square.max(0.0) / norm.max(f64::MIN_POSITIVE)).sqrt() }
+}
+
+/// What the weights after step `i`, from 1, count in a power average after `n` steps: `(i^p - (i - 1)^p) / n^p`.
+fn share(i: u64, power: f64, n: u64) -> f64 {
+    let (i, n) = (i as f64, n as f64);
+    // The difference without its cancellation.
+    let ratio = (i / n).powf(power);
+    -ratio * (power * (-1.0 / i).ln_1p()).exp_m1()
+}
+
+/// The sum over steps of what two averages count.
+fn product((a, n): (f64, u64), (b, m): (f64, u64)) -> f64 {
+    let ((a, n), (b, m)) = if n <= m { ((a, n), (b, m)) } else { ((b, m), (a, n)) };
+    // Up to step n; the later average has forgotten as much of that as lies between.
+    let forgotten = (n as f64 / m as f64).powf(b);
+    (1..=n).map(|i| share(i, a, n) * share(i, b, n)).sum::<f64>() * forgotten
+}
+
+fn with_target(power: f64, n: u64, target: &[f64]) -> f64 {
+    (1..=n).zip(target).map(|(i, w)| share(i, power, n) * w).sum()
+}
+
+/// Gauss with pivoting, of a symmetric system with a ridge.
+fn solve(gram: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
+    let size = right.len();
+    let mut rows: Vec<Vec<f64>> = gram
+        .iter()
+        .enumerate()
+        .map(|(k, row)| {
+            let mut row = row.clone();
+            row[k] *= 1.0 + RIDGE;
+            row.push(right[k]);
+            row
+        })
+        .collect();
+    for column in 0..size {
+        let pivot = (column..size)
+            .max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()))
+            .unwrap_or(column);
+        rows.swap(column, pivot);
+        let pivot_row = rows[column].clone();
+        for row in &mut rows[column + 1..] {
+            let factor = row[column] / pivot_row[column];
+            row.iter_mut().zip(&pivot_row).skip(column).for_each(|(a, b)| *a -= factor * b);
+        }
+    }
+    let mut x = vec![0.0; size];
+    for k in (0..size).rev() {
+        let rest: f64 = (k + 1..size).map(|j| rows[k][j] * x[j]).sum();
+        x[k] = (rows[k][size] - rest) / rows[k][k];
+    }
+    x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::example;
+
+    fn stored(every: u64, steps: u64) -> Vec<Stored> {
+        let at = |step| [0.05, 0.1].map(|sigma_rel| Stored { sigma_rel, step });
+        (1..=steps / every).flat_map(|k| at(k * every)).collect()
+    }
+
+    #[test]
+    fn shares_are_those_of_the_recurrence() {
+        let config = example();
+        for sigma_rel in [0.02, 0.1] {
+            let response = Profile::SigmaRel(sigma_rel).response(&config, 300);
+            for i in [1_u64, 2, 150, 300] {
+                let got = share(i, exponent(sigma_rel), 300);
+                assert!((got - response[i as usize - 1]).abs() < 1e-12, "{i}: {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_found_again() {
+        let all = stored(100, 1000);
+        let found = combine(&all, Profile::SigmaRel(0.1), &example(), 1000);
+        assert!(found.error < 1e-3, "{}", found.error);
+        assert!((found.weights[all.len() - 1] - 1.0).abs() < 1e-2, "{:?}", found.weights);
+        // What comes later does not count.
+        let found = combine(&all, Profile::SigmaRel(0.05), &example(), 500);
+        assert!(found.weights[10..].iter().all(|&w| w == 0.0) && found.error < 1e-3);
+    }
+
+    #[test]
+    fn averages_that_were_not_stored_are_near() {
+        let config = example();
+        for (wanted, worst) in
+            [(Profile::SigmaRel(0.15), 2e-2), (Profile::SigmaRel(0.07), 2e-2), (Profile::Decay(0.99), 3e-2)]
+        {
+            let few = combine(&stored(200, 2000), wanted, &config, 2000).error;
+            let many = combine(&stored(50, 2000), wanted, &config, 2000).error;
+            assert!(many < worst && many <= few + 1e-9, "{wanted}: {few} {many}");
+        }
+        assert!(combine(&[], Profile::Decay(0.9), &config, 10).error > 0.99);
+    }
+}

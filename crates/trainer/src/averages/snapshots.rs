@@ -1,0 +1,111 @@
+//! Snapshots of power averages in a run folder, and an average made of them afterwards.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use config::TrainConfig;
+use tch::{Kind, Tensor};
+use tensor_io::Named;
+
+use crate::averages::profile::Profile;
+use crate::averages::reconstruct::{Combination, Stored, combine};
+use crate::error::TrainerError;
+
+/// The file of a step: `step-00001000.safetensors`, beside each other in the run's folder `averages`.
+const ENDING: &str = ".safetensors";
+
+/// A stored file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Steps done.
+    pub step: u64,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// Writes the snapshot of a step.
+pub(crate) fn write_snapshot(folder: &Path, step: u64, averages: &[Named]) -> Result<(), TrainerError> {
+    fs::create_dir_all(folder).map_err(TrainerError::file(folder))?;
+    let path = folder.join(checkpoints::folder_name(step) + ENDING);
+    files::write_atomic(&path, &tensor_io::serialize(averages)?).map_err(TrainerError::file(&path))
+}
+
+/// Removes the snapshots of later steps: the run goes on from `step` and makes them again.
+pub(crate) fn remove_after(folder: &Path, step: u64) -> Result<(), TrainerError> {
+    for snapshot in list_snapshots(folder)?.into_iter().filter(|snapshot| snapshot.step > step) {
+        fs::remove_file(&snapshot.path).map_err(TrainerError::file(&snapshot.path))?;
+    }
+    Ok(())
+}
+
+/// The snapshots in a folder, by step; none where there is no such folder.
+///
+/// # Errors
+/// [`TrainerError::File`] when it cannot be read.
+pub fn list_snapshots(folder: &Path) -> Result<Vec<Snapshot>, TrainerError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(TrainerError::file(folder))? {
+        let entry = entry.map_err(TrainerError::file(folder))?;
+        let name = entry.file_name();
+        let step = name.to_str().and_then(|name| name.strip_suffix(ENDING)).and_then(checkpoints::step_of);
+        if let Some(step) = step {
+            found.push(Snapshot { step, path: entry.path() });
+        }
+    }
+    found.sort_by_key(|snapshot| snapshot.step);
+    Ok(found)
+}
+
+/// The average `wanted` after `steps` steps of a run, from its snapshots, with the names and shapes of `params`; and how near
+/// the combination comes.
+///
+/// # Errors
+/// [`TrainerError::NoSnapshots`]; those of reading them.
+pub fn reconstruct(
+    folder: &Path,
+    config: &TrainConfig,
+    params: &[Named],
+    wanted: Profile,
+    steps: u64,
+) -> Result<(Vec<Named>, Combination), TrainerError> {
+    let mut snapshots = list_snapshots(folder)?;
+    snapshots.retain(|snapshot| snapshot.step <= steps);
+    let sigma_rels = &config.ema_sigma_rels;
+    if snapshots.is_empty() || sigma_rels.is_empty() {
+        return Err(TrainerError::NoSnapshots { path: folder.to_owned() });
+    }
+    let stored: Vec<Stored> = snapshots
+        .iter()
+        .flat_map(|snapshot| sigma_rels.iter().map(|&sigma_rel| Stored { sigma_rel, step: snapshot.step }))
+        .collect();
+    let combination = combine(&stored, wanted, config, steps);
+
+    let _no_grad = tch::no_grad_guard();
+    let mut sums = Vec::new();
+    for (_, param) in params {
+        sums.push(param.f_zeros_like()?.f_to_kind(Kind::Double)?);
+    }
+    for (snapshot, weights) in snapshots.iter().zip(combination.weights.chunks(sigma_rels.len())) {
+        let targets = sigma_rels.iter().flat_map(|&sigma_rel| {
+            let profile = Profile::SigmaRel(sigma_rel);
+            params.iter().map(move |(name, param)| (format!("{profile}.{name}"), param.shallow_clone()))
+        });
+        let targets: Vec<Named> = targets.collect();
+        let found: HashMap<String, Tensor> =
+            tensor_io::read_for(&snapshot.path, &targets)?.into_iter().collect();
+        // All tensors of an average, then those of the next.
+        for (index, (name, _)) in targets.iter().enumerate() {
+            let (weight, sum) = (weights[index / params.len()], &mut sums[index % params.len()]);
+            if let Some(tensor) = found.get(name) {
+                let _ = sum.f_add_(&tensor.f_to_kind(Kind::Double)?.f_mul_scalar(weight)?)?;
+            }
+        }
+    }
+    let average = |((name, _), sum): (&Named, Tensor)| Ok((name.clone(), sum.f_to_kind(Kind::Float)?));
+    let averages = params.iter().zip(sums).map(average).collect::<Result<_, TrainerError>>()?;
+    Ok((averages, combination))
+}
