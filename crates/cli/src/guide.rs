@@ -38,7 +38,7 @@ fn differences(guide: &Config, other: &Config) -> [(&'static str, String, String
     let both = |of: &dyn Fn(&Config) -> String| (of(guide), of(other));
     let named = |what, (guide, other): (String, String)| (what, guide, other);
     [
-        named("the schedule", both(&|config| format!("{:?}", config.schedule))),
+        named("the schedule", both(&|config| serde_json::to_string(&config.schedule).unwrap_or_default())),
         named("the output", both(&|config| format!("{:?}", config.train.output()))),
         named(
             "channels in and out",

@@ -1,66 +1,101 @@
-//! The solvers on noise levels of other paths than a chain with `alpha^2 + sigma^2 = 1`: that of EDM, `x = x_0 + sigma eps`
-//! (Karras et al. 2022), and the straight one, `x = (1 - t) x_0 + t eps` (Lipman et al. 2023, Liu et al. 2023).
+//! The solvers on every path and for every output: the discrete chain, the cosine in continuous time, that of EDM,
+//! `x = x_0 + sigma eps` (Karras et al. 2022), and the straight one, `x = (1 - s) x_0 + s eps` (Lipman et al. 2023, Liu et al.
+//! 2023).
 //!
 //! For data from N(MEAN, DEVIATION^2) the best network is known, and so is the flow: `(x - alpha MEAN) / sqrt(alpha^2
 //! DEVIATION^2 + sigma^2)` stays what it is.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
-use sampler::{BoxError, Grid, Level, Method, Noise, Prediction, Sampler, SamplerConfig, Threshold};
-use schedule::{Schedule, Variance};
+use sampler::{
+    BoxError, End, Grid, Level, Method, Noise, Prediction, Sampler, SamplerConfig, Threshold, Times,
+};
+use schedule::{Continuous, ContinuousPath, NoisePath, Schedule, Variance};
 use tch::{Device, Kind, Tensor};
 
 const MEAN: f64 = 0.4;
 const DEVIATION: f64 = 0.3;
 
-/// Levels from noise to data, each with its place as its time.
-fn levels(path: &str, steps: usize) -> (Vec<Level>, Level) {
-    let at = |share: f64| match path {
-        // Evenly in the logarithm of sigma, from 80 to 0.02.
-        "edm" => (1.0, 80.0 * (0.02_f64 / 80.0).powf(share)),
-        // Evenly in the logarithm of t / (1 - t), from 0.99 to 0.02.
-        _ => {
-            let (high, low) = ((0.99_f64 / 0.01).ln(), (0.02_f64 / 0.98).ln());
-            let t = 1.0 / (1.0 + (-(high + share * (low - high))).exp());
-            (1.0 - t, t)
-        }
-    };
-    let level = |i: usize| {
-        let (alpha, sigma) = at(i as f64 / steps as f64);
-        Level { t: i as f64, alpha, sigma }
-    };
-    ((0..steps).map(level).collect(), level(steps))
+fn paths() -> Vec<(&'static str, Box<dyn NoisePath>)> {
+    let mut paths: Vec<(_, Box<dyn NoisePath>)> = vec![("chain", Box::new(Schedule::ddpm()))];
+    for name in Continuous::NAMES {
+        paths.push((name, Box::new(ContinuousPath::new(name.parse().unwrap(), 1000).unwrap())));
+    }
+    paths
+}
+
+fn outputs() -> impl Iterator<Item = Prediction> {
+    Prediction::NAMES.iter().map(|name| name.parse().unwrap())
 }
 
 fn spread(level: &Level) -> f64 {
     (level.alpha * DEVIATION).hypot(level.sigma)
 }
 
+/// The best network for an output, as it is called: with x_t scaled, and the time alone.
+fn network(
+    path: &dyn NoisePath,
+    prediction: Prediction,
+) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + '_ {
+    move |shown, t| {
+        let level = path.level_at(t.double_value(&[0]))?;
+        let x = shown / prediction.c_in(&level);
+        let noiseless = &x - level.alpha * MEAN;
+        let x_0 = &noiseless * (level.alpha * (DEVIATION / spread(&level)).powi(2)) + MEAN;
+        let eps = noiseless * (level.sigma / spread(&level).powi(2));
+        let target = prediction.target(&level);
+        Ok(x_0 * target.x_0 + eps * target.eps)
+    }
+}
+
 /// Samples of a solver on a path, and the noise that they began with.
-fn samples(path: &str, method: Method, steps: usize, count: i64) -> (Tensor, Tensor, Level) {
-    let (mut all, end) = levels(path, steps);
-    let grid = Grid::new(all.clone(), end).unwrap();
-    all.push(end);
+fn samples(
+    path: &dyn NoisePath,
+    config: &SamplerConfig,
+    grid: Option<Grid>,
+    count: i64,
+) -> (Tensor, Tensor, Level) {
+    let sampler = match grid {
+        Some(grid) => Sampler::on_grid(path, config, grid).unwrap(),
+        None => Sampler::new(path, config).unwrap(),
+    };
+    let (start, end) = (sampler.grid().level(0), sampler.grid().level(sampler.steps()));
     let noise = Noise { seed: 3, first_index: 0 };
     let z = noise.start([count, 1, 1, 1], Device::Cpu).unwrap().to_kind(Kind::Double);
-    let x_start = all[0].alpha * MEAN + spread(&all[0]) * &z;
-    let model = |x: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
-        let level = all[t.double_value(&[0]) as usize];
-        // The network is shown less where the noise is strong.
-        let x = x / Prediction::X0.c_in(&level);
-        let gain = level.alpha * DEVIATION.powi(2) / spread(&level).powi(2);
-        Ok(MEAN + gain * (x - level.alpha * MEAN))
-    };
-    let prediction = Prediction::X0;
-    let config = SamplerConfig { threshold: Threshold::Off, prediction, ..SamplerConfig::new(method) };
-    // The schedule is for churn and for times between the levels, of which there are none here.
-    let sampler = Sampler::on_grid(&Schedule::ddpm(), &config, grid).unwrap();
-    (sampler.sample(&model, &x_start, &noise, &mut |_| Ok(())).unwrap(), z, end)
+    let x_start = start.alpha * MEAN + spread(&start) * &z;
+    let got = sampler.sample(&network(path, config.prediction), &x_start, &noise, &mut |_| Ok(())).unwrap();
+    (got, z, end)
+}
+
+fn config(method: Method, prediction: Prediction, steps: usize) -> SamplerConfig {
+    SamplerConfig {
+        steps: Some(steps),
+        times: Times::LogSnr { whole: false },
+        end: End::FirstStep,
+        threshold: Threshold::Off,
+        prediction,
+        ..SamplerConfig::new(method)
+    }
+}
+
+/// Where the flow from `z` ends.
+fn exact(z: &Tensor, end: &Level) -> Tensor {
+    end.alpha * MEAN + spread(end) * z
+}
+
+fn off(got: &Tensor, want: &Tensor) -> f64 {
+    (got - want).abs().max().double_value(&[])
+}
+
+/// Evenly in the logarithm of the noise-to-signal ratio, between two ratios.
+fn even(path: &dyn NoisePath, (high, low): (f64, f64), steps: usize) -> Grid {
+    let at = |i: usize| path.level_of_ratio(high * (low / high).powf(i as f64 / steps as f64)).unwrap();
+    Grid::new((0..steps).map(at).collect(), at(steps)).unwrap()
 }
 
 /// UniPC takes its last steps at falling order, which is seen where the end is fixed.
 #[test]
 fn deterministic_solvers_follow_the_flow_of_every_path_with_their_order() {
-    for path in ["edm", "straight"] {
+    for (path_name, path) in paths() {
         for (name, order) in [
             ("ddim", 1),
             ("euler", 1),
@@ -72,41 +107,101 @@ fn deterministic_solvers_follow_the_flow_of_every_path_with_their_order() {
             ("deis", 3),
         ] {
             let error = |steps: usize| {
-                let (got, z, end) = samples(path, name.parse().unwrap(), steps, 16);
-                let want = end.alpha * MEAN + spread(&end) * z;
-                (got - want).abs().max().double_value(&[])
+                let config = config(name.parse().unwrap(), Prediction::X0, steps);
+                let (got, z, end) = samples(&*path, &config, Some(even(&*path, (79.0, 0.02), steps)), 16);
+                off(&got, &exact(&z, &end))
             };
             let (coarse, fine) = (error(80), error(160));
             let found = (coarse / fine).log2();
             assert!(
                 found > f64::from(order) - 0.3,
-                "{path}, {name}: order {found:.2} ({coarse:.1e}, {fine:.1e})"
+                "{path_name}, {name}: order {found:.2} ({coarse:.1e}, {fine:.1e})"
             );
-            assert!(fine < 0.02, "{path}, {name}: {fine:.1e}");
+            assert!(fine < 0.02, "{path_name}, {name}: {fine:.1e}");
+        }
+    }
+}
+
+/// From the path's own end, which may be without any signal, by every spacing.
+#[test]
+fn every_output_leads_to_the_same_exact_sample() {
+    for (path_name, path) in paths() {
+        for name in ["ddim", "euler", "heun", "dpmpp-2m", "dpmpp-3m", "unipc", "deis", "plms", "pndm"] {
+            for times in ["log-snr", "karras", "trailing"] {
+                let mut first: Option<Tensor> = None;
+                for prediction in outputs() {
+                    let spaced = SamplerConfig {
+                        times: times.parse().unwrap(),
+                        ..config(name.parse().unwrap(), prediction, 200)
+                    };
+                    if prediction.form(&path.noisiest().unwrap()).is_err() {
+                        assert!(Sampler::new(&*path, &spaced).is_err());
+                        continue;
+                    }
+                    let (got, z, end) = samples(&*path, &spaced, None, 16);
+                    let place = format!("{path_name}, {name}, {times}, {prediction}");
+                    // Evenly in time most steps of EDM lie where there is little to do, and the chain's near its noise.
+                    let most = if times == "trailing" || name.starts_with('p') { 0.1 } else { 0.03 };
+                    assert!(off(&got, &exact(&z, &end)) < most, "{place}: {}", off(&got, &exact(&z, &end)));
+                    match &first {
+                        Some(first) => assert!(off(&got, first) < 1e-6, "{place} by {}", off(&got, first)),
+                        None => first = Some(got),
+                    }
+                }
+            }
         }
     }
 }
 
 #[test]
 fn stochastic_solvers_reach_the_distribution_of_every_path() {
-    let count = 20_000;
-    for path in ["edm", "straight"] {
+    let count = 10_000;
+    let churn = sampler::ChurnSettings { amount: 20.0, ..sampler::ChurnSettings::NONE };
+    for (path_name, path) in paths() {
         for method in [
             Method::Ddpm { variance: Variance::FixedSmall },
             Method::Ddpm { variance: Variance::FixedLarge },
             Method::Ddim { eta: 1.0 },
             Method::EulerAncestral { eta: 1.0 },
+            Method::Heun { churn },
             "dpmpp-2m-sde".parse().unwrap(),
         ] {
-            let (got, _, end) = samples(path, method, 400, count);
+            let config = config(method, Prediction::V, 300);
+            let (got, _, end) = samples(&*path, &config, None, count);
             let (mean, deviation) =
                 (got.mean(Kind::Double).double_value(&[]), got.std(true).double_value(&[]));
             let want = spread(&end);
             assert!(
                 (mean - end.alpha * MEAN).abs() < 5.0 * want / (count as f64).sqrt() + 2e-3,
-                "{path}, {method}: {mean}"
+                "{path_name}, {method}: {mean}"
             );
-            assert!((deviation / want - 1.0).abs() < 0.04, "{path}, {method}: {deviation} is not {want}");
+            assert!(
+                (deviation / want - 1.0).abs() < 0.04,
+                "{path_name}, {method}: {deviation} is not {want}"
+            );
         }
+    }
+}
+
+/// What a user gets: noise of the path's own strength in, an image out.
+#[test]
+fn noise_is_as_strong_as_the_path_ends() {
+    for (path_name, path) in paths() {
+        let config =
+            SamplerConfig { end: End::Data, ..config("dpmpp-2m".parse().unwrap(), Prediction::V, 60) };
+        let sampler = Sampler::new(&*path, &config).unwrap();
+        let noise = Noise { seed: 8, first_index: 0 };
+        let unit = noise.start([20_000, 1, 1, 1], Device::Cpu).unwrap().to_kind(Kind::Double);
+        let x_start = sampler.start_from(unit).unwrap();
+        let want = if path_name == "edm" { 80.0 } else { 1.0 };
+        assert!((x_start.std(true).double_value(&[]) / want - 1.0).abs() < 0.02, "{path_name}");
+        let images =
+            sampler.sample(&network(&*path, config.prediction), &x_start, &noise, &mut |_| Ok(())).unwrap();
+        let (mean, deviation) =
+            (images.mean(Kind::Double).double_value(&[]), images.std(true).double_value(&[]));
+        assert!(
+            (mean - MEAN).abs() < 0.02 && (deviation / DEVIATION - 1.0).abs() < 0.03,
+            "{path_name}: {mean} {deviation}"
+        );
     }
 }

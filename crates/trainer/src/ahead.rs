@@ -18,6 +18,7 @@ pub struct Queued {
     step: u64,
     lr: f64,
     levels: Vec<Level>,
+    oversampled: Vec<f64>,
     /// The loss of each image's output, the same as they count, their mean, and the norm of the gradients: `[2b + 2]`.
     results: Download,
 }
@@ -141,7 +142,8 @@ impl Trainer {
         let inputs = host.map(|x| pinned(x, self.device)).collect::<Result<Vec<_>, _>>()?;
         let mut work = |inputs: &[&Tensor]| self.on_device(inputs, model);
         let outputs = recorder.call(&inputs.iter().collect::<Vec<_>>(), &mut work)?;
-        Ok(Queued { step, lr, levels: drawn.levels, results: Download::new(&outputs[0])? })
+        let (levels, oversampled) = (drawn.levels, drawn.oversampled);
+        Ok(Queued { step, lr, levels, oversampled, results: Download::new(&outputs[0])? })
     }
 
     /// A whole step on tensors of the device; its one result is what [`Queued::results`] says.
@@ -170,7 +172,7 @@ impl Trainer {
     /// [`TrainerError::NonFinite`] when loss or gradients were not finite: the trainer then has done no more steps than
     /// before, and its tensors are those that later queued steps made of them. Those of libtorch when the device failed.
     pub fn finish_step(&mut self, queued: Queued) -> Result<StepReport, TrainerError> {
-        let Queued { step, lr, levels, results } = queued;
+        let Queued { step, lr, levels, oversampled, results } = queued;
         let mut losses: Vec<f32> = tensor_io::to_vec(&results.wait()?)?;
         let (grad_norm, loss) = (losses.pop(), losses.pop());
         let (grad_norm, loss) = (grad_norm.map_or(f64::NAN, f64::from), loss.map_or(f64::NAN, f64::from));
@@ -178,6 +180,6 @@ impl Trainer {
         check_finite("the gradient norm", grad_norm, (step, lr))?;
         self.adam.took();
         let weighted = losses.split_off(levels.len().min(losses.len()));
-        Ok(self.done(step, (loss, grad_norm, lr), &levels, (losses, weighted)))
+        Ok(self.done(step, (loss, grad_norm, lr), (&levels, &oversampled), (losses, weighted)))
     }
 }

@@ -1,7 +1,7 @@
 //! Algorithm 1 of Ho et al. 2020 on a batch, the one body of a step: [`Trainer::train_step`] waits for what comes of it,
 //! [`Trainer::queue_step`] leaves it to the device. `examples/algorithm_1.rs` has the same without the engine.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::error::TrainerError;
 use crate::loss;
@@ -96,7 +96,7 @@ impl Trainer {
         let output = self.predict(part, model)?;
         watch.on_end(Phase::Network);
         let Losses { each, weighted } = loss::of_part(&self.config, part, &output)?;
-        let loss = watch.on_loss(weighted.f_mean(Kind::Float)?, share)?;
+        let loss = watch.on_loss(weighted.f_mean(weighted.f_kind()?)?, share)?;
         watch.on_end(Phase::Loss);
         loss.f_backward()?;
         watch.on_end(Phase::Backward);

@@ -2,7 +2,7 @@
 
 use config::{LearnedVariance, Loss, TrainConfig};
 use schedule::{LossWeight, Prediction};
-use tch::{Kind, Reduction, Tensor};
+use tch::{Reduction, Tensor};
 
 use crate::algorithm::Losses;
 use crate::bound::bound;
@@ -56,7 +56,7 @@ fn each(config: &TrainConfig, output: &Tensor, target: &Tensor) -> Result<Tensor
             output.f_huber_loss(target, Reduction::None, config.huber_delta())?.f_mul_scalar(2.0)?
         }
     };
-    Ok(errors.f_flatten(1, -1)?.f_mean_dim(1_i64, false, Kind::Float)?)
+    Ok(errors.f_flatten(1, -1)?.f_mean_dim(1_i64, false, target.f_kind()?)?)
 }
 
 /// The losses `[b]` as they count.

@@ -41,24 +41,24 @@ impl Row {
     const ALL: usize = Self::BoundWeight as usize + 1;
 }
 
-/// A number for each row and image, `[rows, b]` f32.
+/// A number for each row and image, `[rows, b]`, in the type of the images.
 pub(crate) struct Numbers {
     tensor: Tensor,
 }
 
 impl Numbers {
-    /// Those of a draw, in the host's memory.
+    /// Those of a draw, in the host's memory and in the images' type.
     pub(crate) fn on_host(
         path: &dyn NoisePath,
         config: &TrainConfig,
         draw: &Draw,
+        kind: Kind,
     ) -> Result<Tensor, TrainerError> {
         let images = draw.levels.len();
         let learned = config.variance == LearnedVariance::Learned;
         let rows = if learned { Row::ALL } else { Row::PLAIN };
-        let mut table = vec![0.0_f32; rows * images];
-        let mut set =
-            |row: Row, image: usize, value: f64| table[row as usize * images + image] = value as f32;
+        let mut table = vec![0.0; rows * images];
+        let mut set = |row: Row, image: usize, value: f64| table[row as usize * images + image] = value;
         for (image, (level, more_often)) in draw.levels.iter().zip(&draw.oversampled).enumerate() {
             let target = config.output().target(level);
             set(Row::Alpha, image, level.alpha);
@@ -71,7 +71,7 @@ impl Numbers {
                 bound(path, config, level, *more_often, &mut |row, value| set(row, image, value))?;
             }
         }
-        Ok(tensor_io::from_slice(&table, &[rows as i64, images as i64])?)
+        Ok(tensor_io::from_slice(&table, &[rows as i64, images as i64])?.f_to_kind(kind)?)
     }
 
     /// The same numbers, not copied.

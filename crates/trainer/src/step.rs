@@ -32,7 +32,7 @@ pub type Model<'a> = dyn Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor,
 /// Images to train on.
 #[derive(Debug)]
 pub struct Batch {
-    /// `x_0`, `[b, c, h, w]`, f32 in [-1, 1].
+    /// `x_0`, `[b, c, h, w]`, f32 (or f64) in [-1, 1].
     pub images: Tensor,
     /// Labels `[b]` i64, for a conditional network.
     pub labels: Option<Tensor>,
@@ -57,8 +57,9 @@ pub struct StepReport {
 pub(crate) struct OnHost {
     /// `[b]`.
     pub(crate) t: Tensor,
-    /// The levels of the same images.
+    /// The levels of the same images, and how much more often than uniformly they are drawn.
     pub(crate) levels: Vec<Level>,
+    pub(crate) oversampled: Vec<f64>,
     /// See [`Numbers`].
     pub(crate) numbers: Tensor,
     /// Like the images.
@@ -184,7 +185,7 @@ impl Trainer {
         self.averages.update(&self.config, step)?;
         on_end(Phase::Average);
         let losses = (tensor_io::to_vec(&losses.each)?, tensor_io::to_vec(&losses.weighted)?);
-        Ok(self.done(step, (loss, grad_norm, lr), &on_host.levels, losses))
+        Ok(self.done(step, (loss, grad_norm, lr), (&on_host.levels, &on_host.oversampled), losses))
     }
 
     /// Counts a step that was taken; losses are those of the outputs and the same as they count.
@@ -192,13 +193,16 @@ impl Trainer {
         &mut self,
         step: u64,
         (loss, grad_norm, lr): (f64, f64, f64),
-        levels: &[Level],
+        (levels, oversampled): (&[Level], &[f64]),
         (mut losses, weighted): (Vec<f32>, Vec<f32>),
     ) -> StepReport {
         if self.config.time_sampling == TimeSampling::ByLoss {
             let steps = self.path.steps() as f64;
             let shares = levels.iter().map(|level| (level.t + 1.0) / steps);
-            self.history.record(step, shares.zip(weighted.iter().copied().map(f64::from)));
+            // As they would count if all levels were drawn alike.
+            let losses =
+                weighted.iter().zip(oversampled).map(|(loss, more_often)| f64::from(*loss) * more_often);
+            self.history.record(step, shares.zip(losses));
         }
         for (loss, factor) in losses.iter_mut().zip(in_eps(&self.config, levels)) {
             *loss = (f64::from(*loss) * factor) as f32;
@@ -212,7 +216,7 @@ impl Trainer {
     /// out. It also seeds libtorch's generators for dropout, the one draw that is theirs.
     pub(crate) fn draw(&self, step: u64, batch: &Batch) -> Result<OnHost, TrainerError> {
         tch::manual_seed(random::Stream::new(self.seed, random::Purpose::Dropout, step, 0).next_u64() as i64);
-        let size = batch.images.size();
+        let (size, kind) = (batch.images.size(), batch.images.f_kind()?);
         let values = size[1..].iter().product::<i64>() as usize;
         let share = Share::whole(size[0] as usize);
         let draw = Draw::new(&*self.path, &self.config, &self.history, (&share, values), (self.seed, step))?;
@@ -222,10 +226,16 @@ impl Trainer {
             .map(|labels| drop_labels(labels, self.config.label_dropout, &share, (self.seed, step)));
         Ok(OnHost {
             t: times(&*self.path, &draw.levels)?,
-            numbers: Numbers::on_host(&*self.path, &self.config, &draw)?,
-            eps: paired(&self.config, batch, tensor_io::from_slice(&draw.noise, &size)?, (self.seed, step))?,
+            numbers: Numbers::on_host(&*self.path, &self.config, &draw, kind)?,
+            eps: paired(
+                &self.config,
+                batch,
+                tensor_io::from_slice(&draw.noise, &size)?.f_to_kind(kind)?,
+                (self.seed, step),
+            )?,
             labels: labels.transpose()?,
             levels: draw.levels,
+            oversampled: draw.oversampled,
         })
     }
 

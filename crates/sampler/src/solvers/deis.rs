@@ -3,7 +3,7 @@
 //! through its last values, in `ln rho`, integrated exactly.
 
 use crate::grid::Grid;
-use crate::solvers::multistep_order;
+use crate::solvers::{multistep_order, out_of_nothing};
 use crate::stage::{Memory, Stage, Sum};
 
 /// Which DEIS.
@@ -18,15 +18,16 @@ pub struct Deis {
 /// The steps on a grid. The step to the data itself is of first order, which gives `x_0`.
 #[must_use]
 pub fn deis(grid: &Grid, settings: &Deis) -> Vec<Stage> {
-    (0..grid.steps())
-        .map(|i| {
-            let (from, to) = (grid.level(i), grid.level(i + 1));
-            let order = multistep_order(grid, i, settings.order, settings.lower_order_final);
-            let nodes: Vec<f64> = (0..order).map(|k| grid.level(i - k).ratio().ln()).collect();
-            let past: Vec<f64> = integrals(&nodes, from.ratio(), to.ratio()).map(|w| to.alpha * w).collect();
-            Stage { memory: Memory::Eps, ..Stage::new(from, Sum::of_x(to.alpha / from.alpha, &past)) }
-        })
-        .collect()
+    let first = out_of_nothing(grid);
+    let begin = usize::from(first.is_some());
+    let rest = (begin..grid.steps()).map(|i| {
+        let (from, to) = (grid.level(i), grid.level(i + 1));
+        let order = multistep_order(grid, i, i + 1 - begin, settings.order, settings.lower_order_final);
+        let nodes: Vec<f64> = (0..order).map(|k| grid.level(i - k).ratio().ln()).collect();
+        let past: Vec<f64> = integrals(&nodes, from.ratio(), to.ratio()).map(|w| to.alpha * w).collect();
+        Stage { memory: Memory::Eps, ..Stage::new(from, Sum::of_x(to.alpha / from.alpha, &past)) }
+    });
+    first.into_iter().chain(rest).collect()
 }
 
 /// `int_from^to l_k(ln rho) drho` of each Lagrange polynomial `l_k` through the nodes.

@@ -57,7 +57,12 @@ impl DpmPp {
 pub fn dpmpp(grid: &Grid, settings: &DpmPp) -> Vec<Stage> {
     (0..grid.steps())
         .map(|i| {
-            step(grid, i, multistep_order(grid, i, settings.order, settings.lower_order_final), settings)
+            step(
+                grid,
+                i,
+                multistep_order(grid, i, i + 1, settings.order, settings.lower_order_final),
+                settings,
+            )
         })
         .collect()
 }

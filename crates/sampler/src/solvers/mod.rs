@@ -11,6 +11,7 @@ mod pndm;
 mod unipc;
 
 use crate::grid::Grid;
+use crate::stage::{Stage, Sum, transfer};
 
 pub use ancestral::euler_ancestral;
 pub use ddim::ddim;
@@ -25,10 +26,18 @@ pub use unipc::{BFunction, UniPc, unipc};
 /// Chains shorter than this end with lower orders, where a solver is asked to.
 const SHORT: usize = 15;
 
+/// The first step from a level without any signal, for the solvers that remember eps: the only step that has no form in eps,
+/// from which `x_0` does not follow there. Nothing is remembered of it.
+fn out_of_nothing(grid: &Grid) -> Option<Stage> {
+    let (from, to) = (grid.level(0), grid.level(1));
+    let (x, x_0) = transfer(from, to);
+    (from.alpha == 0.0).then(|| Stage { forget: 1, ..Stage::new(from, Sum::of_x(x, &[x_0])) })
+}
+
 /// The order of step i of a multistep solver: no more than there are values, 1 in the step to the data itself, and falling
-/// to 1 at the end of short chains where that is wanted.
-fn multistep_order(grid: &Grid, i: usize, order: usize, lower_order_final: bool) -> usize {
-    let order = order.min(i + 1);
+/// to 1 at the end of short chains where that is wanted. `known` values are there, that of step i among them.
+fn multistep_order(grid: &Grid, i: usize, known: usize, order: usize, lower_order_final: bool) -> usize {
+    let order = order.min(known);
     if grid.level(i + 1).is_data() {
         1
     } else if lower_order_final && grid.steps() < SHORT {

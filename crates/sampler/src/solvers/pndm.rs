@@ -9,6 +9,7 @@
 use schedule::{Level, NoisePath, ScheduleError};
 
 use crate::grid::Grid;
+use crate::solvers::out_of_nothing;
 use crate::stage::{Memory, Stage, Sum, transfer_eps};
 
 /// Weights of the last values of eps (Adams and Bashforth), the newest first.
@@ -25,18 +26,20 @@ const ADAMS_BASHFORTH: [&[f64]; 4] = [
 /// Those of [`NoisePath::level_at`] for a grid that is not the path's.
 pub fn pndm(grid: &Grid, path: &dyn NoisePath, runge_kutta: bool) -> Result<Vec<Stage>, ScheduleError> {
     let steps = grid.steps();
-    let mut stages = Vec::new();
-    for i in 0..steps {
-        let (from, to) = (grid.level(i), grid.level(i + 1));
-        if grid.leaps(i) {
+    let mut stages = Vec::from_iter(out_of_nothing(grid));
+    let begin = stages.len();
+    for step in begin..steps {
+        let (from, to) = (grid.level(step), grid.level(step + 1));
+        // The steps that have left a value of eps.
+        let i = step - begin;
+        if grid.leaps(step) {
             stages.push(call(from, |eps| Sum::of_x(eps.0, &[eps.1]), to));
         } else if i < 3 && runge_kutta && !to.is_data() {
             let middle = middle(from, to, path)?;
             stages.extend(runge_kutta_step(from, middle, to));
-        } else if i == 0 && !runge_kutta && steps > 1 {
+        } else if i == 0 && !runge_kutta && step + 1 < steps {
             stages.extend(improved_euler_step(from, to));
         } else {
-            // Every step before this one left one value of eps.
             let weights = ADAMS_BASHFORTH[i.min(3)];
             stages.push(call(from, |eps| Sum::of_x(eps.0, &scaled(weights, eps.1)), to));
         }

@@ -40,7 +40,9 @@ impl UniPc {
 pub fn unipc(grid: &Grid, settings: &UniPc) -> Vec<Stage> {
     let steps = grid.steps();
     let order_at = |i: usize| {
-        let order = settings.order.min(i + 1);
+        // A level without signal is infinitely far away: no difference to it says anything.
+        let near = (0..=i).rev().take_while(|&k| k == i || grid.level(k).lambda().is_finite()).count();
+        let order = settings.order.min(near);
         match (grid.level(i + 1).is_data(), settings.lower_order_final) {
             (true, _) => 1,
             (false, true) => order.min(steps - i),

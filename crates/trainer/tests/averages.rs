@@ -1,0 +1,106 @@
+//! Averages beside a run's own: kept in checkpoints, stored for good, and made again from what was stored.
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use support::{Silent, config, one_number, one_trainer};
+use tch::{Device, Kind, Tensor};
+use tensor_io::Named;
+use trainer::{
+    Batch, BoxError, Fit, Interval, Profile, RunFolder, TrainConfig, TrainerError, latest_checkpoint,
+    list_snapshots, reconstruct,
+};
+
+const STEPS: u64 = 240;
+
+fn settings() -> TrainConfig {
+    TrainConfig {
+        ema_decays: vec![0.97],
+        ema_sigma_rels: vec![0.05, 0.1],
+        checkpoint_every: 20,
+        lr: 0.02,
+        warmup_steps: 0,
+        ..config(STEPS)
+    }
+}
+
+/// A run of one number that never comes to rest, up to its end or to a crash.
+fn run(folder: &Path, crash: Option<u64>) -> Result<(), TrainerError> {
+    let params = one_number();
+    let mut trainer = one_trainer(&params, &settings());
+    let weight = params[0].1.shallow_clone();
+    let model = |x: &Tensor, _: &Tensor, _: Option<&Tensor>| -> Result<Tensor, BoxError> { Ok(x * &weight) };
+    let batch = |step: u64| -> Result<Batch, BoxError> {
+        if crash == Some(step) {
+            return Err("crash".into());
+        }
+        Ok(Batch { images: Tensor::ones([4, 1, 2, 2], (Kind::Float, Device::Cpu)), labels: None })
+    };
+    let folder = RunFolder::open(folder).unwrap();
+    let stop = AtomicBool::new(false);
+    let fit = Fit { folder: &folder, config: "", stop: &stop };
+    let interval = fit.resume(&mut trainer)?.unwrap_or_else(Interval::default);
+    fit.run(&mut trainer, interval, batch, &model, &mut Silent).map(drop)
+}
+
+fn value(named: &[Named], name: &str) -> f64 {
+    named.iter().find(|(own, _)| own == name).unwrap().1.double_value(&[0])
+}
+
+#[test]
+fn what_was_kept_is_made_again_from_what_was_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), None).unwrap();
+    let newest = latest_checkpoint(&folder.path().join("checkpoints")).unwrap().0.unwrap();
+    let kept = tensor_io::read(&newest.path.join("averages.safetensors")).unwrap();
+    assert_eq!(kept.len(), 3);
+    let (own, last) =
+        (tensor_io::read(&newest.ema_path()).unwrap(), tensor_io::read(&newest.model_path()).unwrap());
+    let stored = folder.path().join("averages");
+    assert_eq!(list_snapshots(&stored).unwrap().len(), 12);
+    let made = |wanted| reconstruct(&stored, &settings(), &own, wanted, STEPS).unwrap();
+    for (wanted, name, close) in [
+        (Profile::Decay(0.97), "decay-0.97.w", 1e-3),
+        (Profile::SigmaRel(0.05), "sigma-rel-0.05.w", 1e-6),
+        (Profile::SigmaRel(0.1), "sigma-rel-0.1.w", 1e-6),
+    ] {
+        let (average, combination) = made(wanted);
+        let (got, want) = (value(&average, "w"), value(&kept, name));
+        assert!((got - want).abs() < close, "{wanted}: {got} is not {want}, {}", combination.error);
+        // The averages differ by more than that from the weights themselves.
+        assert!((value(&last, "w") - want).abs() > 2.0 * close, "{wanted}: {want} shows nothing");
+    }
+    // The run's own average is one of decay 0.9.
+    assert!((value(&made(Profile::Decay(0.9)).0, "w") - value(&own, "w")).abs() < 2e-3);
+    let copy = newest.with_average(&folder.path().join("made"), &made(Profile::SigmaRel(0.2)).0).unwrap();
+    assert_eq!(trainer::Checkpoint::open(&copy.path).unwrap().state, newest.state);
+}
+
+#[test]
+fn a_resumed_run_stores_what_an_uninterrupted_one_does() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    run(folders[0].path(), None).unwrap();
+    assert!(run(folders[1].path(), Some(111)).is_err());
+    // A snapshot of a step that the run goes back behind.
+    std::fs::write(folders[1].path().join("averages/step-00000107.safetensors"), b"").unwrap();
+    run(folders[1].path(), None).unwrap();
+    let files = folders.each_ref().map(|folder| {
+        let list = list_snapshots(&folder.path().join("averages")).unwrap();
+        list.iter().map(|file| (file.step, std::fs::read(&file.path).unwrap())).collect::<Vec<_>>()
+    });
+    assert_eq!(files[0].len(), 12);
+    assert!(files[0] == files[1]);
+}
+
+#[test]
+fn without_snapshots_there_is_nothing_to_make() {
+    let folder = tempfile::tempdir().unwrap();
+    let params = one_number();
+    let error = reconstruct(folder.path(), &settings(), &params, Profile::Decay(0.9), 10).unwrap_err();
+    assert!(
+        matches!(error, TrainerError::NoSnapshots { .. }) && error.to_string().contains("ema_sigma_rels")
+    );
+}
