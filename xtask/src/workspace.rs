@@ -7,7 +7,7 @@ use std::{env, fs};
 use anyhow::{Context, bail};
 
 /// The crates that must build and test on a machine without libtorch.
-pub(crate) const LIBTORCH_FREE: [&str; 9] = [
+pub(crate) const LIBTORCH_FREE: [&str; 10] = [
     "random",
     "schedule",
     "embedding",
@@ -16,6 +16,7 @@ pub(crate) const LIBTORCH_FREE: [&str; 9] = [
     "checkpoints",
     "dataset",
     "config",
+    "run-images",
     "figures",
 ];
 

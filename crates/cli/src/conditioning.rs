@@ -6,7 +6,7 @@ use std::rc::Rc;
 use sampler::{BoxError, Guidance, Model};
 use tch::{Kind, Tensor};
 use tracing::warn;
-use unet::{NO_LABEL, Pass, Predictor, UNet};
+use unet::{Backbone, NO_LABEL, Pass, Predictor};
 
 use crate::config::ImagesConfig;
 use crate::model;
@@ -18,7 +18,7 @@ pub(crate) struct Conditioning {
     classes: Vec<i64>,
     guidance: Guidance,
     /// A worse network to be led away from, in place of the same one without classes.
-    guide: Option<Rc<UNet>>,
+    guide: Option<Rc<dyn Backbone>>,
 }
 
 impl Conditioning {
@@ -33,13 +33,13 @@ impl Conditioning {
     }
 
     /// The same, led away from a worse network.
-    pub(crate) fn against(self, guide: Rc<UNet>) -> Self {
+    pub(crate) fn against(self, guide: Rc<dyn Backbone>) -> Self {
         Self { guide: Some(guide), ..self }
     }
 
     /// Every class that a network learned from these images in turn, unguided; of an unconditional one, none.
-    pub(crate) fn every_class_of(net: &UNet, images: &ImagesConfig) -> Self {
-        Self::new(images.learned_classes(net.config().classes.unwrap_or(0)), Guidance::new(1.0))
+    pub(crate) fn every_class_of(net: &dyn Backbone, images: &ImagesConfig) -> Self {
+        Self::new(images.learned_classes(net.facts().classes.unwrap_or(0)), Guidance::new(1.0))
     }
 
     /// The classes that go round; none for unconditional images.
@@ -80,12 +80,12 @@ impl Conditioning {
     /// The network as a sampler calls it, for some of the images. `timesteps` is its T.
     pub(crate) fn model<'a>(
         &self,
-        (net, kind): (&'a UNet, Kind),
+        (net, kind): (&'a dyn Backbone, Kind),
         timesteps: usize,
         images: Range<usize>,
     ) -> anyhow::Result<Box<Model<'a>>> {
         if let Some(guide) = &self.guide {
-            let (model, guide) = (self.asked(net, kind, &images)?, self.asked(guide, kind, &images)?);
+            let (model, guide) = (self.asked(net, kind, &images)?, self.asked(&**guide, kind, &images)?);
             return Ok(Box::new(self.guidance.against(guide, model, timesteps)?));
         }
         if self.classes.is_empty() {
@@ -102,7 +102,7 @@ impl Conditioning {
     /// A network asked for the classes as they are, without guidance.
     fn asked(
         &self,
-        net: &UNet,
+        net: &dyn Backbone,
         kind: Kind,
         images: &Range<usize>,
     ) -> anyhow::Result<impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + use<>> {

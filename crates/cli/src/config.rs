@@ -7,11 +7,13 @@ use std::str::FromStr;
 
 use anyhow::anyhow;
 pub(crate) use config::{
-    Change, Config, ConfigError, DataConfig, ImagesConfig, Layers, OBJECTIVES, Override, PRESETS, Resolved,
+    Change, Config, ConfigError, DataConfig, ImagesConfig, Layers, OBJECTIVES, Override, PRESETS,
     ScheduleConfig, UserFile, changes, check_resume, from_toml, nearest, parse_set, preset_table, read_run,
     to_toml,
 };
 use dataset::Dataset;
+use run_images::DataError;
+pub(crate) use run_images::Resolved;
 use sampler::Method;
 use tracing::warn;
 
@@ -25,7 +27,7 @@ pub(crate) fn names(list: &[(&str, &str, &str)]) -> String {
 
 /// Merges the layers, opens the data, and checks all that follows.
 pub(crate) fn resolve(layers: &Layers<'_>) -> anyhow::Result<Resolved> {
-    let resolved = layers.resolve(cache_dir().as_deref()).inspect_err(list_bad_images)?;
+    let resolved = run_images::resolve(layers, cache_dir().as_deref()).inspect_err(list_bad_images)?;
     check_sampler(&resolved.config)?;
     let source = Path::new(&resolved.config.data.source);
     if source.is_relative() && source.exists() {
@@ -45,12 +47,12 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
 
 /// Opens the images.
 pub(crate) fn open(data: &DataConfig) -> anyhow::Result<Dataset> {
-    Ok(data.open(cache_dir().as_deref()).inspect_err(list_bad_images)?)
+    Ok(run_images::open(data, cache_dir().as_deref()).inspect_err(list_bad_images)?)
 }
 
 /// One line says what is wrong; which files they are takes as many lines as there are.
-fn list_bad_images(error: &ConfigError) {
-    if let ConfigError::BadImages { reasons, .. } = error
+fn list_bad_images(error: &DataError) {
+    if let DataError::BadImages { reasons, .. } = error
         && reasons.len() > 1
     {
         reasons.iter().for_each(|reason| warn!("cannot be read: {reason}"));

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use config::ConfigError;
 use dataset::DatasetError;
+use run_images::DataError;
 use tensor_io::TensorIoError;
 use trainer::{CheckpointError, TrainerError, is_out_of_memory};
 
@@ -122,7 +123,8 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if matches!(config, Some(ConfigError::OtherRun { .. })) {
         return Some(CHECKPOINT);
     }
-    if config.is_some_and(ConfigError::is_data)
+    let data = cause.downcast_ref::<DataError>();
+    if data.is_some_and(DataError::is_data)
         || (cause.is::<DatasetError>() && !writing)
         || cause.is::<WrongData>()
     {
@@ -152,7 +154,9 @@ pub(crate) fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.is::<Usage>() || cause.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_usage)
+    cause.is::<Usage>()
+        || cause.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_usage)
+        || cause.downcast_ref::<DataError>().is_some_and(DataError::is_usage)
 }
 
 /// The text of an error, with advice where the system's own words give none.

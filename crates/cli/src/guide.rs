@@ -5,14 +5,15 @@ use std::rc::Rc;
 
 use anyhow::{Context, anyhow};
 use tracing::warn;
-use unet::UNet;
+use unet::Backbone;
 
 use crate::config::{self, Config};
 use crate::failure::usage;
 use crate::model::{self, Loaded};
+use crate::networks;
 
 /// Opens the averaged weights of a checkpoint that puts out the same as `loaded` does.
-pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<UNet>> {
+pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<dyn Backbone>> {
     let checkpoint = model::open_model(path, "--guide-with")?;
     if checkpoint.path == loaded.checkpoint {
         warn!("--guide-with {}: the network itself, which guidance then does not change", path.display());
@@ -27,10 +28,10 @@ pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<UNet>> {
             )));
         }
     }
-    unet::check_weights(&config.model, &checkpoint.ema_path()).context("--guide-with")?;
-    let net = UNet::new(&config.model, config.schedule.steps, loaded.device, config.seed)?;
+    networks::check_weights(&config.model, &checkpoint.ema_path()).context("--guide-with")?;
+    let net = networks::build(&config.model, config.schedule.steps, loaded.device, config.seed)?;
     net.load(&checkpoint.ema_path())?;
-    Ok(Rc::new(net))
+    Ok(Rc::from(net))
 }
 
 /// What two networks must have in common, in words.

@@ -17,6 +17,7 @@ mod guide;
 mod logging;
 mod memory;
 mod model;
+mod networks;
 mod noise_end;
 mod output;
 mod paths;

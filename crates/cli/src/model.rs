@@ -8,13 +8,13 @@ use schedule::NoisePath;
 use tch::{Device, Kind, Tensor};
 use tracing::{info, warn};
 use trainer::{Checkpoint, runs_newest_first};
-use unet::{Pass, Predictor, UNet};
+use unet::{Backbone, Pass, Predictor};
 
 use crate::config::{self, Config, ConfigError, ImagesConfig};
 use crate::device::{self, Precision};
 use crate::failure::usage;
 use crate::flags::{Global, ModelArgs, Weights};
-use crate::noise_end;
+use crate::{networks, noise_end};
 
 /// Damaged checkpoints that are named when they are passed over.
 const REFUSED_SHOWN: usize = 3;
@@ -24,7 +24,7 @@ pub(crate) const RUNS: &str = "runs";
 
 /// A network ready to predict, and what it was trained on.
 pub(crate) struct Loaded {
-    pub(crate) net: UNet,
+    pub(crate) net: Box<dyn Backbone>,
     pub(crate) config: Config,
     pub(crate) images: ImagesConfig,
     pub(crate) path: Box<dyn NoisePath>,
@@ -62,8 +62,8 @@ impl Loaded {
             Weights::Raw => checkpoint.model_path(),
         };
         // Before a network is built, which takes as much memory as the configuration likes.
-        unet::check_weights(&config.model, &weights)?;
-        let net = UNet::new(&config.model, config.schedule.steps, device, config.seed)?;
+        networks::check_weights(&config.model, &weights)?;
+        let net = networks::build(&config.model, config.schedule.steps, device, config.seed)?;
         net.load(&weights)?;
         let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
         Ok(Self { net, config, images, path, step, checkpoint, run, device, precision })
@@ -73,7 +73,7 @@ impl Loaded {
     pub(crate) fn predictor(
         &self,
     ) -> anyhow::Result<impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + use<>> {
-        predictor(&self.net, self.precision.kind())
+        predictor(&*self.net, self.precision.kind())
     }
 
     /// A sampler for what the network was trained to put out.
@@ -94,7 +94,7 @@ impl Loaded {
 
 /// A network as a sampler calls it, with its weights as they are now.
 pub(crate) fn predictor(
-    net: &UNet,
+    net: &dyn Backbone,
     kind: Kind,
 ) -> anyhow::Result<impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + use<>> {
     let network = Predictor::new(net, &Pass::eval().with_kind(kind))?;

@@ -1,7 +1,5 @@
 //! `model.classes`: whether the labels of the data reach the network.
 
-use dataset::Dataset;
-
 use crate::error::ConfigError;
 use crate::run::Config;
 
@@ -29,22 +27,6 @@ impl Config {
             }
             Some(_) | None => Ok(()),
         }
-    }
-}
-
-impl Config {
-    /// As [`Config::settle_classes`], for images that were opened: an error also tells what reading them had to say,
-    /// such as which labels have no images.
-    ///
-    /// # Errors
-    /// As [`Config::settle_classes`].
-    pub fn settle_labels(&mut self, dataset: &Dataset) -> Result<(), ConfigError> {
-        self.settle_classes(dataset.classes()).map_err(|error| match error {
-            ConfigError::TooFewClasses { classes, data, of_data, .. } => {
-                ConfigError::TooFewClasses { classes, data, of_data, notes: dataset.notes().to_vec() }
-            }
-            other => other,
-        })
     }
 }
 

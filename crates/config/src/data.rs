@@ -1,13 +1,8 @@
-//! The `[data]` group: from what the user names to images.
+//! The `[data]` group: what the user says of the images.
 
-use std::io;
-use std::path::Path;
-
-use dataset::{Dataset, DatasetError, Fit, OnBad, OpenOptions, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
-use crate::suggest::nearest;
 
 /// Where the images are and how they are brought to one size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +32,26 @@ pub struct DataConfig {
     pub unpacked_limit: Option<u64>,
 }
 
+/// How images of other aspect ratios become square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageFit {
+    /// The middle of them is taken.
+    Crop,
+    /// Each side is scaled by itself.
+    Stretch,
+    /// They get a border.
+    Pad,
+}
+
+/// What is done about images that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadImages {
+    /// They are an error, told after all were looked at.
+    Fail,
+    /// They are left out.
+    Skip,
+}
+
 /// Most MiB of [`DataConfig::unpacked_limit`].
 const MAX_UNPACKED: u64 = 16 << 10;
 
@@ -47,58 +62,24 @@ impl DataConfig {
         Self { pad_to_multiple: None, ..self.clone() }
     }
 
-    /// Opens the images. `cache_dir` is where decoded images are kept for the next start. Labels that cannot be used
-    /// are left out.
+    /// How other aspect ratios become square.
     ///
     /// # Errors
-    /// [`ConfigError::Value`], [`ConfigError::DataSource`], [`ConfigError::BadImages`], [`ConfigError::Data`].
-    pub fn open(&self, cache_dir: Option<&Path>) -> Result<Dataset, ConfigError> {
-        self.open_with(cache_dir, false)
-    }
-
-    /// As [`DataConfig::open`]; labels that cannot be used are an error where they are required.
-    pub(crate) fn open_with(
-        &self,
-        cache_dir: Option<&Path>,
-        labels_required: bool,
-    ) -> Result<Dataset, ConfigError> {
-        let options = OpenOptions {
-            size: self.size,
-            channels: self.channels,
-            fit: self.fit()?,
-            pad_to_multiple: self.pad_to_multiple,
-            limit: self.limit,
-            on_bad: self.on_bad()?,
-            cache_dir: cache_dir.map(Path::to_owned),
-            labels_required,
-            unpacked_limit: self.unpacked_limit()?.map(|mib| mib << 20),
-            ..OpenOptions::default()
-        };
-        let source = Source::detect(&self.at_home()?).map_err(explain)?;
-        Dataset::open(&source, &options).map_err(explain)
-    }
-
-    /// The source with the home folder in place of a leading `~`.
-    pub(crate) fn at_home(&self) -> Result<String, ConfigError> {
-        let wrong = |error| ConfigError::DataPath { data: self.source.clone(), error };
-        let path = files::expand_home(Path::new(&self.source)).map_err(wrong)?;
-        path.to_str().map(ToOwned::to_owned).ok_or_else(|| {
-            wrong(io::Error::new(io::ErrorKind::InvalidData, "the name of the home folder is not UTF-8"))
-        })
-    }
-
-    /// How other aspect ratios become square.
-    pub(crate) fn fit(&self) -> Result<Fit, ConfigError> {
+    /// [`ConfigError::Value`] for another word.
+    pub fn fit(&self) -> Result<ImageFit, ConfigError> {
         match self.fit.as_str() {
-            "crop" => Ok(Fit::Crop),
-            "stretch" => Ok(Fit::Stretch),
-            "pad" => Ok(Fit::Pad),
+            "crop" => Ok(ImageFit::Crop),
+            "stretch" => Ok(ImageFit::Stretch),
+            "pad" => Ok(ImageFit::Pad),
             other => Err(ConfigError::value("data", "fit", format!("{other:?}"), "crop, stretch or pad")),
         }
     }
 
     /// MiB that are granted to compressed files.
-    pub(crate) fn unpacked_limit(&self) -> Result<Option<u64>, ConfigError> {
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for a number out of range.
+    pub fn unpacked_limit(&self) -> Result<Option<u64>, ConfigError> {
         match self.unpacked_limit {
             Some(mib) if !(1..=MAX_UNPACKED).contains(&mib) => {
                 Err(ConfigError::value("data", "unpacked_limit", mib, format!("1 to {MAX_UNPACKED} MiB")))
@@ -108,36 +89,14 @@ impl DataConfig {
     }
 
     /// What to do about images that cannot be read.
-    pub(crate) fn on_bad(&self) -> Result<OnBad, ConfigError> {
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for another word.
+    pub fn on_bad(&self) -> Result<BadImages, ConfigError> {
         match self.on_bad.as_str() {
-            "fail" => Ok(OnBad::Fail),
-            "skip" => Ok(OnBad::Skip),
+            "fail" => Ok(BadImages::Fail),
+            "skip" => Ok(BadImages::Skip),
             other => Err(ConfigError::value("data", "on_bad", format!("{other:?}"), "fail or skip")),
         }
-    }
-}
-
-/// An error of the data with the flag that it is about, and the one that helps.
-pub(crate) fn explain(error: DatasetError) -> ConfigError {
-    match error {
-        DatasetError::BadOption { option, expected, got } => {
-            ConfigError::value("data", option, got, expected)
-        }
-        DatasetError::UnknownSource { ref spec, .. } => {
-            let near = nearest(spec, ["fashion-mnist"]).filter(|near| near != spec);
-            let advice = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            ConfigError::DataSource { error, advice }
-        }
-        DatasetError::NoPart { .. } => ConfigError::DataSource { error, advice: String::new() },
-        DatasetError::Inflates { needed, .. } => {
-            ConfigError::Unpacks { mib: needed.div_ceil(1 << 20), error: Box::new(error) }
-        }
-        DatasetError::MixedSizes { .. } => {
-            ConfigError::DataSource { error, advice: ": --set data.size=32".to_owned() }
-        }
-        DatasetError::BadImages { folder, total, reasons } => {
-            ConfigError::BadImages { folder, total, reasons }
-        }
-        error => ConfigError::Data { error },
     }
 }

@@ -1,10 +1,8 @@
 //! What follows from the images: the preset nobody chose, levels and attention, and whether network and images
 //! go together.
 
-use dataset::Padding;
 use toml::{Table, Value};
 
-use crate::data::explain;
 use crate::error::ConfigError;
 use crate::network::UNetConfig;
 use crate::run::{Config, MAX_SIDE};
@@ -43,10 +41,12 @@ impl ImageShape {
                 format!("at most {MAX_SIDE} pixels"),
             ));
         }
-        let border = Padding::to_multiple(self.height, self.width, multiple).map_err(explain)?;
+        if !(1..=1024).contains(&multiple) {
+            return Err(ConfigError::value("data", "pad_to_multiple", multiple, "1..=1024"));
+        }
         Ok(Self {
-            height: self.height + border.top + border.bottom,
-            width: self.width + border.left + border.right,
+            height: self.height.next_multiple_of(multiple),
+            width: self.width.next_multiple_of(multiple),
             ..self
         })
     }

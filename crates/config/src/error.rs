@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use dataset::DatasetError;
 use embedding::EmbeddingError;
 use schedule::ScheduleError;
 use thiserror::Error;
@@ -171,14 +170,6 @@ pub enum ConfigError {
         /// The nearest of them, if one is near.
         hint: Option<String>,
     },
-    /// No network of this name.
-    #[error("no model preset {name:?}; there are: {known}")]
-    UnknownNetwork {
-        /// The wanted name.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
     /// The key `preset` or `objective` of a file is no text.
     #[error("{what}: expected a name in quotes")]
     PresetName {
@@ -265,50 +256,6 @@ pub enum ConfigError {
         /// What is wrong with it.
         error: Box<ConfigError>,
     },
-    /// What was named is no data, or its images do not go together.
-    #[error("--data: {error}{advice}")]
-    DataSource {
-        /// Which, and why.
-        error: DatasetError,
-        /// What helps, with the mark in front of it; or nothing.
-        advice: String,
-    },
-    /// Images of a folder cannot be read.
-    #[error(
-        "--data: {folder}: {} of {total} images cannot be read: {}; --on-bad skip leaves them out",
-        reasons.len(),
-        example(reasons)
-    )]
-    BadImages {
-        /// The folder.
-        folder: String,
-        /// How many there are in all.
-        total: usize,
-        /// Each that cannot be read, with its reason.
-        reasons: Vec<String>,
-    },
-    /// The data cannot be read.
-    #[error("--data: {error}")]
-    Data {
-        /// Which file, and why.
-        error: DatasetError,
-    },
-    /// A compressed file unpacks to more than is granted.
-    #[error("--data: {error}: --set data.unpacked_limit={mib}")]
-    Unpacks {
-        /// Which file, and how much; in a box because it is large.
-        error: Box<DatasetError>,
-        /// What would do, in MiB.
-        mib: u64,
-    },
-    /// The place of the data cannot be told.
-    #[error("--data {data}: {error}")]
-    DataPath {
-        /// `data.source`.
-        data: String,
-        /// What the system says.
-        error: io::Error,
-    },
     /// A configuration does not go into TOML: a number beyond 2^63 - 1.
     #[error("the configuration cannot be written: {error}")]
     Write {
@@ -321,25 +268,7 @@ impl ConfigError {
     /// Whether the user can mend it by other words; otherwise a file is damaged or cannot be read.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        !matches!(
-            self,
-            Self::InRun { .. }
-                | Self::OtherRun { .. }
-                | Self::BadImages { .. }
-                | Self::Data { .. }
-                | Self::Unpacks { .. }
-                | Self::DataPath { .. }
-                | Self::Write { .. }
-        )
-    }
-
-    /// Whether the images are at fault, as opposed to what was said about them.
-    #[must_use]
-    pub fn is_data(&self) -> bool {
-        matches!(
-            self,
-            Self::BadImages { .. } | Self::Data { .. } | Self::Unpacks { .. } | Self::DataPath { .. }
-        )
+        !matches!(self, Self::InRun { .. } | Self::OtherRun { .. } | Self::Write { .. })
     }
 
     /// A value out of its range.
@@ -373,10 +302,4 @@ fn without_classes(of_data: usize) -> String {
 
 fn remarks(notes: &[String]) -> String {
     notes.iter().map(|note| format!(" ({note})")).collect()
-}
-
-/// The first of several, as an example.
-fn example(reasons: &[String]) -> String {
-    let first = reasons.first().map(String::as_str).unwrap_or_default();
-    if reasons.len() > 1 { format!("{first}, for example") } else { first.to_owned() }
 }

@@ -1,14 +1,15 @@
 //! From presets, files and flags to one complete [`Config`], without a look at the disk.
 
-use dataset::Split;
 use toml::{Table, Value};
 
+use crate::data::DataConfig;
 use crate::draft::{ImageShape, border_multiple, bordered, complete_model};
 use crate::effects;
 use crate::error::ConfigError;
 use crate::file::UserFile;
 use crate::objectives::base_table;
 use crate::overrides::{Override, merge};
+use crate::presets::preset_table;
 use crate::run::Config;
 use crate::text::{deserialize, parse};
 
@@ -26,6 +27,22 @@ pub struct Layers<'a> {
     /// `--set`.
     pub set: &'a [Override],
 }
+
+/// A configuration that is complete but for what the images are, and what it started from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// Valid, without [`Config::images`].
+    pub config: Config,
+    /// The preset.
+    pub preset: String,
+    /// The objective over it, where one was named.
+    pub objective: Option<String>,
+}
+
+/// The preset of images that are not known yet.
+const CANDIDATE: &str = "images";
+/// Images before they are known.
+const ANY: ImageShape = ImageShape { height: 32, width: 32, channels: 1, classes: 0 };
 
 /// The source inside the program.
 const EMBEDDED: &str = "fashion-mnist";
@@ -45,10 +62,19 @@ impl Layers<'_> {
     /// # Errors
     /// The first mistake; every one is of usage.
     pub fn settle(&self, images: &ImageShape) -> Result<Config, ConfigError> {
+        Ok(self.settle_with(images, None)?.config)
+    }
+
+    /// The same with a `[data]` group in place of the layers' own: with its whole path, say.
+    ///
+    /// # Errors
+    /// As [`Layers::settle`].
+    pub fn settle_with(&self, images: &ImageShape, data: Option<DataConfig>) -> Result<Settled, ConfigError> {
         let Merged { preset, objective, table } = self.merged()?;
         let preset = preset.unwrap_or_else(|| images.preset().to_owned());
         let base = base_table(&preset, objective.as_deref())?;
         let mut config = self.draft(&base, table.clone(), images)?;
+        config.data = data.unwrap_or(config.data);
         let multiple = border_multiple(&config.model, images);
         let padded = images.padded(*config.data.pad_to_multiple.get_or_insert(multiple))?;
         config.settle_classes(images.classes)?;
@@ -57,7 +83,37 @@ impl Layers<'_> {
         config.train.settle_objective();
         config.validate()?;
         effects::check(&config, &table, &base)?;
-        Ok(config)
+        Ok(Settled { config, preset, objective })
+    }
+
+    /// The `[data]` group. Data nobody chose a preset for is looked at by that of the preset `images`, which the other
+    /// candidate has as well.
+    ///
+    /// # Errors
+    /// As [`Layers::settle`].
+    pub fn data_group(&self) -> Result<DataConfig, ConfigError> {
+        #[derive(serde::Deserialize)]
+        struct Part {
+            data: DataConfig,
+        }
+        let Merged { preset, table: user, .. } = self.merged()?;
+        let mut table = preset_table(preset.as_deref().unwrap_or(CANDIDATE))?;
+        table.retain(|key, _| key == "data");
+        merge(
+            &mut table,
+            user.get("data").map(|data| ("data".to_owned(), data.clone())).into_iter().collect(),
+        );
+        Ok(deserialize::<Part>(table)?.data)
+    }
+
+    /// Whether the network is to have classes, before the images are known.
+    ///
+    /// # Errors
+    /// As [`Layers::settle`]: a slip in a key is told here.
+    pub fn wants_labels(&self) -> Result<bool, ConfigError> {
+        let Merged { preset, objective, table } = self.merged()?;
+        let base = base_table(preset.as_deref().unwrap_or(CANDIDATE), objective.as_deref())?;
+        Ok(self.draft(&base, table, &ANY)?.model.classes.is_some_and(|classes| classes > 0))
     }
 
     /// Lays file, `--data` and `--set` over each other, and takes the name of the preset out.
@@ -136,7 +192,8 @@ impl Layers<'_> {
 /// digits must not be, so that is left to the user.
 fn own_data(preset: &Table, user: &Table) -> bool {
     let get = |table: &'_ Table, group: &str, key: &str| table.get(group).and_then(|g| g.get(key)).cloned();
-    let embedded = |source: &Value| source.as_str().is_some_and(|s| Split::of_spec(s).0 == EMBEDDED);
+    // As it is, or a part of it: `fashion-mnist:test`.
+    let embedded = |source: &Value| source.as_str().is_some_and(|s| s.split(':').next() == Some(EMBEDDED));
     get(preset, "data", "source").is_some_and(|source| embedded(&source))
         && get(user, "data", "source").is_some_and(|source| !embedded(&source))
         && user.get("train").is_none_or(|train| train.is_table())

@@ -25,7 +25,6 @@ mod objective;
 mod objectives;
 mod overrides;
 mod presets;
-mod resolve;
 mod resume;
 mod run;
 mod schedule;
@@ -34,20 +33,19 @@ mod suggest;
 mod text;
 mod train;
 
-pub use data::DataConfig;
+pub use data::{BadImages, DataConfig, ImageFit};
 pub use differences::{Change, changes, differences};
 pub use draft::ImageShape;
 pub use error::ConfigError;
 pub use file::{UserFile, from_toml, read_run, to_toml};
-pub use layers::Layers;
+pub use layers::{Layers, Settled};
 pub use network::{
-    DownsamplePadding, EmbeddingConfig, Flop, NETWORK_PRESETS, Parameter, SinusoidOrder, TimeForm,
-    TimeInjection, UNetConfig, Work,
+    DownsamplePadding, EmbeddingConfig, Flop, NetworkKind, Parameter, SinusoidOrder, TimeForm, TimeInjection,
+    UNetConfig, Work,
 };
 pub use objectives::OBJECTIVES;
 pub use overrides::{Override, parse_set};
 pub use presets::{PRESETS, preset_table};
-pub use resolve::Resolved;
 pub use resume::{MAY_CHANGE, check_resume};
 pub use run::{Config, ImagesConfig, SampleConfig};
 pub use schedule::ScheduleConfig;

@@ -108,7 +108,9 @@ pub(crate) fn merge(base: &mut Table, top: Table) {
         match (base.get_mut(&key), value) {
             // A tagged group such as model.embedding is replaced whole when its kind changes.
             (Some(Value::Table(below)), Value::Table(above))
-                if above.get("kind").is_none_or(|kind| below.get("kind") == Some(kind)) =>
+                if above
+                    .get("kind")
+                    .is_none_or(|kind| below.get("kind").is_none_or(|below| below == kind)) =>
             {
                 merge(below, above);
             }

@@ -17,6 +17,7 @@ fn a_run_of_0_1_0_loads() {
     let later = later.replace("on_nan = \"stop\"\n", "").replace("micro_batch = 0\n", "");
     let later =
         later.replace("checkpoint_activations = false\n", "").replace("loss_weight = \"simple\"\n", "");
+    let later = later.replace("kind = \"unet\"\n", "");
     assert_eq!(later, TINY_16);
 }
 

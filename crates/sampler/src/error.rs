@@ -3,8 +3,7 @@
 use schedule::ScheduleError;
 use thiserror::Error;
 
-/// An error of the caller's code: the network, an observer.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub use denoiser::BoxError;
 
 /// An error of this crate.
 #[derive(Debug, Error)]

@@ -1,13 +1,11 @@
 //! Classifier-free guidance (Ho & Salimans 2022): one network's conditional and unconditional predictions,
 //! extrapolated, `u + w (c - u)`.
 
+use denoiser::NO_LABEL;
 use tch::{Kind, TchError, Tensor};
 use thiserror::Error;
 
 use crate::error::BoxError;
-
-/// The label of an image that has none.
-const NO_LABEL: i64 = -1;
 
 /// How much sampling leans towards the labels.
 ///

@@ -14,10 +14,7 @@ use crate::run::Run;
 use crate::stage::{Stage, StageNoise};
 use crate::threshold::Threshold;
 
-/// The network: `x_t` `[b, c, h, w]` (scaled, where [`Form::c_in`] says so) and `t` `[b]`, both of one floating type on one device, to its prediction
-/// `[b, c, h, w]`. `t` is in `0..=T-1` of the chain it was trained on, the same for the whole batch; a fraction where
-/// the levels were chosen between the chain's steps.
-pub type Model<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + 'a;
+pub use denoiser::Denoiser as Model;
 
 /// Called after each step. An error ends the sampling and is passed on.
 pub type Observer<'a> = dyn FnMut(&Step<'_>) -> Result<(), BoxError> + 'a;

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use checkpoints::CheckpointError;
 use thiserror::Error;
 
-/// An error of the caller's code: the network, the data, an observer.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub use denoiser::BoxError;
 
 /// An error of this crate.
 #[derive(Debug, Error)]

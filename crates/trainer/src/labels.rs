@@ -1,14 +1,12 @@
 //! Label dropout (Ho & Salimans 2022, Algorithm 1): one network learns both the conditional and the
 //! unconditional prediction.
 
+use denoiser::NO_LABEL;
 use random::{Purpose, Stream};
 use tch::Tensor;
 
 use crate::draw::Share;
 use crate::error::TrainerError;
-
-/// The label of an image that has none.
-const NO_LABEL: i64 = -1;
 
 /// The labels `[b]` i64 of a step with each replaced by -1, which stands for none, with `probability`
 /// in `[0, 1]`; on the device they are on.

@@ -13,7 +13,7 @@ use crate::averages::Averages;
 use crate::clip::{clip_factor, grad_norm};
 use crate::draw::{Draw, Share};
 use crate::ema::Ema;
-use crate::error::{BoxError, TrainerError};
+use crate::error::TrainerError;
 use crate::history::LossHistory;
 use crate::labels::drop_labels;
 use crate::loss::scales_input;
@@ -24,10 +24,7 @@ use crate::phase::Phase;
 use crate::recovery::Recovery;
 use config::{TimeSampling, TrainConfig};
 
-/// The network: `x_t` `[b, c, h, w]` (scaled, where [`schedule::Form::c_in`] says so), `t` `[b]`, i64 or on a path without
-/// steps f32, and labels `[b]` i64, -1 for none, to its output `[b, c, h, w]`, which stands for [`TrainConfig::prediction`],
-/// or `[b, 2c, h, w]` with a learned variance; all on the trainer's device.
-pub type Model<'a> = dyn Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, BoxError> + 'a;
+pub use denoiser::Conditional as Model;
 
 /// Images to train on.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use support::{conditional_net, config, model, ring, tiny_net, trainer};
 use tch::{Kind, Tensor};
 use tensor_io::Named;
 use trainer::{Batch, BoxError, Phase, StepReport, TrainConfig, TrainerError};
-use unet::Pass;
+use unet::{Backbone, Pass};
 
 /// Three steps of 16 images, in parts of `micro_batch`; the reports and the weights after them.
 fn steps(micro_batch: usize) -> (Vec<StepReport>, Vec<Named>) {

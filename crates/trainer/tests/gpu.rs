@@ -6,6 +6,7 @@ mod support;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use unet::Backbone;
 
 use support::{Silent, config, model, net_on, ring, trainer};
 use tch::{Device, Kind, Tensor};

@@ -113,8 +113,9 @@ fn check(path: &dyn NoisePath, settings: &TrainConfig) {
     let (mut loss, mut gradient, mut losses) = (0.0, [0.0; 2], Vec::new());
     for (image, level) in draw.levels.iter().enumerate() {
         let (mut mean, mut slopes) = (0.0, [0.0; 2]);
-        for pixel in image * PIXELS..(image + 1) * PIXELS {
-            let (target, seen) = wanted(prediction, level, x_0[pixel], f64::from(draw.noise[pixel]));
+        let pixels = x_0.iter().zip(&draw.noise).skip(image * PIXELS).take(PIXELS);
+        for (x_0, eps) in pixels {
+            let (target, seen) = wanted(prediction, level, *x_0, f64::from(*eps));
             let (value, slope) = error(settings.loss, WEIGHTS[0] * seen + WEIGHTS[1] - target);
             mean += value / PIXELS as f64;
             slopes[0] += slope * seen / PIXELS as f64;

@@ -3,6 +3,8 @@
 
 mod support;
 
+use unet::Backbone;
+
 use support::{config, model, ring, tiny_net, trainer};
 
 #[test]

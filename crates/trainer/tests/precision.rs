@@ -6,7 +6,7 @@ mod support;
 use support::{config, ring, tiny_net, trainer};
 use tch::{Kind, Tensor};
 use trainer::{Batch, BoxError};
-use unet::Pass;
+use unet::{Backbone, Pass};
 
 const STEPS: u64 = 200;
 /// Steps at the end whose losses are averaged.

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
-use unet::{Pass, UNet, UNetConfig};
+use unet::{Backbone, Pass, UNet, UNetConfig};
 
 fn main() {
     // As the program does.
@@ -19,7 +19,7 @@ fn main() {
     let x = Tensor::randn(size, (Kind::Float, Device::Cpu));
     let t = Tensor::arange(batch, (Kind::Int64, Device::Cpu)) * (999 / batch);
     let train = |pass: &Pass| net.forward(&x, &t, None, pass).unwrap().square().mean(Kind::Float).backward();
-    let sample = |net: &UNet, pass: &Pass| {
+    let sample = |net: &dyn Backbone, pass: &Pass| {
         let _no_grad = tch::no_grad_guard();
         let _ = net.forward(&x, &t, None, pass).unwrap();
     };
@@ -32,7 +32,7 @@ fn main() {
         let runs: [(&str, &dyn Fn()); 3] = [
             ("plain", &|| sample(&net, &plain)),
             ("fast", &|| sample(&net, &fast)),
-            ("prepared", &|| sample(&prepared, &fast)),
+            ("prepared", &|| sample(&*prepared, &fast)),
         ];
         compare(&format!("{kind:?} forward"), rounds, &runs);
     }

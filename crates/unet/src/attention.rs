@@ -2,10 +2,10 @@
 
 use tch::{Kind, Tensor};
 
-use crate::error::UNetError;
-use crate::layers::{GroupNorm, Init, Linear};
-use crate::params::ParamStore;
-use crate::pass::{Pass, Path};
+use backbone::BackboneError;
+use backbone::layers::{GroupNorm, Init, Linear};
+use backbone::{Ops, Pass};
+use backbone::{ParamStore, Role};
 use config::UNetConfig;
 
 /// Numbers of an image's head, `pixels * c / heads`, up to which [`attend`] trains in f32.
@@ -26,11 +26,13 @@ impl Attention {
         name: &str,
         channels: usize,
         config: &UNetConfig,
-    ) -> Result<Self, UNetError> {
+    ) -> Result<Self, BackboneError> {
         let norm =
             GroupNorm::new(store, &format!("{name}.group_norm"), channels, config.groups, config.norm_eps)?;
-        let mut linear =
-            |part: &str, init| Linear::new(store, &format!("{name}.{part}"), (channels, channels), init);
+        let mut linear = |part: &str, init| {
+            let name = format!("{name}.{part}");
+            Linear::new(store, &name, (channels, channels), init, Role::Tokens)
+        };
         Ok(Self {
             norm,
             to_q: linear("to_q", Init::FanAverage)?,
@@ -42,7 +44,7 @@ impl Attention {
     }
 
     /// `[b, c, h, w]` to the same shape.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         let size = x.size();
         let (b, c, h, w) = (size[0], size[1], size[2], size[3]);
         let pixels = h * w;
@@ -63,18 +65,18 @@ impl Attention {
 ///
 /// In bf16 on the CPU, libtorch's gradient is made of many small products, a few for each image, and the setup of one takes
 /// longer than itself. In f32 it has another library for them, which is faster up to some size, and closer.
-fn attend(q: &Tensor, k: &Tensor, v: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+fn attend(q: &Tensor, k: &Tensor, v: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
     let attention = |q: &Tensor, k: &Tensor, v: &Tensor| {
         Tensor::f_scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false)
     };
     let size = q.size();
     let in_f32 = pass.train
         && pass.kind == Kind::BFloat16
-        && pass.path_on(q.device()) == Path::Fused
+        && pass.ops_on(q.device()) == Ops::Fused
         && size[2] * size[3] <= SMALL_HEAD;
     if pass.is_for_any_batch(q.device()) {
         // How its products are cut depends on what else there is to do; the sums of each follow.
-        let parts = (0..size[0]).map(|image| -> Result<Tensor, UNetError> {
+        let parts = (0..size[0]).map(|image| -> Result<Tensor, BackboneError> {
             let of = |x: &Tensor| x.f_narrow(0, image, 1);
             Ok(attention(&of(q)?, &of(k)?, &of(v)?)?)
         });

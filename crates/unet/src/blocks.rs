@@ -2,11 +2,11 @@
 
 use tch::Tensor;
 
-use crate::error::UNetError;
-use crate::params::ParamStore;
-use crate::pass::Pass;
 use crate::resample::{Downsample, Upsample};
 use crate::stage::Stage;
+use backbone::BackboneError;
+use backbone::ParamStore;
+use backbone::Pass;
 use config::UNetConfig;
 
 /// Encoder level: its stages, then half the resolution but at the lowest level.
@@ -23,7 +23,7 @@ impl DownLevel {
         c_in: usize,
         skips: &mut Vec<usize>,
         config: &UNetConfig,
-    ) -> Result<Self, UNetError> {
+    ) -> Result<Self, BackboneError> {
         let prefix = format!("down_blocks.{level}");
         let c_out = config.level_channels(level);
         let mut stages = Vec::new();
@@ -48,7 +48,7 @@ impl DownLevel {
         temb: &Tensor,
         skips: &mut Vec<Tensor>,
         pass: &Pass,
-    ) -> Result<Tensor, UNetError> {
+    ) -> Result<Tensor, BackboneError> {
         for stage in &self.stages {
             h = stage.forward(&h, None, temb, pass)?;
             skips.push(h.shallow_clone());
@@ -72,14 +72,14 @@ impl Bottom {
         store: &mut ParamStore,
         channels: usize,
         config: &UNetConfig,
-    ) -> Result<Self, UNetError> {
+    ) -> Result<Self, BackboneError> {
         let same = (channels, channels);
         let first = Stage::new(store, "mid_block", 0, same, config.mid_attention, config)?;
         let second = Stage::new(store, "mid_block", 1, same, false, config)?;
         Ok(Self { first, second })
     }
 
-    pub(crate) fn forward(&self, h: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+    pub(crate) fn forward(&self, h: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         self.second.forward(&self.first.forward(h, None, temb, pass)?, None, temb, pass)
     }
 }
@@ -99,7 +99,7 @@ impl UpLevel {
         c_in: usize,
         skips: &mut Vec<usize>,
         config: &UNetConfig,
-    ) -> Result<Self, UNetError> {
+    ) -> Result<Self, BackboneError> {
         // Named from the bottom up.
         let prefix = format!("up_blocks.{}", config.channel_mults.len() - 1 - level);
         let c_out = config.level_channels(level);
@@ -121,7 +121,7 @@ impl UpLevel {
         temb: &Tensor,
         skips: &mut Vec<Tensor>,
         pass: &Pass,
-    ) -> Result<Tensor, UNetError> {
+    ) -> Result<Tensor, BackboneError> {
         for stage in &self.stages {
             let skip = skips.pop();
             h = stage.forward(&h, skip.as_ref(), temb, pass)?;

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
-//! use unet::{Pass, UNet, UNetConfig};
+//! use unet::{Backbone, Pass, UNet, UNetConfig};
 //!
 //! let config = UNetConfig::preset("tiny-16")?;
 //! let net = UNet::new(&config, 1000, Device::Cpu, 0)?;
@@ -13,27 +13,16 @@
 //! let t = Tensor::from_slice(&[0_i64, 999]);
 //! let eps = net.forward(&x_t, &t, None, &Pass::eval())?;
 //! assert_eq!(eps.size(), [2, 1, 16, 16]);
-//! # Ok::<(), unet::UNetError>(())
+//! # Ok::<(), unet::BackboneError>(())
 //! ```
 
 mod attention;
 mod blocks;
-mod error;
-mod labels;
-mod layers;
 mod net;
-mod params;
-mod pass;
-mod predictor;
 mod resample;
 mod resblock;
 mod stage;
-mod time;
 
-pub use config::NETWORK_PRESETS as PRESETS;
+pub use backbone::{Backbone, BackboneError, NO_LABEL, Pass, Predictor};
 pub use config::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
-pub use error::UNetError;
-pub use labels::NO_LABEL;
 pub use net::{UNet, check_weights};
-pub use pass::Pass;
-pub use predictor::Predictor;

@@ -7,19 +7,17 @@ use tensor_io::Named;
 use torch_ext::Modulation;
 
 use crate::blocks::{Bottom, DownLevel, UpLevel};
-use crate::error::UNetError;
-use crate::labels;
-use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear};
-use crate::params::{Layer, ParamStore};
-use crate::pass::Pass;
-use crate::time::TimeNet;
+use backbone::BackboneError;
+use backbone::Pass;
+use backbone::TimeNet;
+use backbone::layers::{Conv2d, GroupNorm, Init, Kernel, Linear};
+use backbone::{Backbone, Facts, ParamStore, Params, Role};
 use config::{TimeInjection, UNetConfig};
 
 /// A U-Net on one device.
 pub struct UNet {
     config: UNetConfig,
     timesteps: usize,
-    device: Device,
     time: TimeNet,
     conv_in: Conv2d,
     /// From the time vector to the first feature map, when the time enters there only.
@@ -29,14 +27,14 @@ pub struct UNet {
     up: Vec<UpLevel>,
     norm_out: GroupNorm,
     conv_out: Conv2d,
-    params: Vec<Named>,
+    params: Params,
 }
 
 /// Checks by its header that a file holds the weights of such a network, without building one.
 ///
 /// # Errors
-/// [`UNetError::Config`] when the configuration makes no network, [`UNetError::Weights`] naming what differs.
-pub fn check_weights(config: &UNetConfig, path: &Path) -> Result<(), UNetError> {
+/// [`BackboneError::Config`] when the configuration makes no network, [`BackboneError::Weights`] naming what differs.
+pub fn check_weights(config: &UNetConfig, path: &Path) -> Result<(), BackboneError> {
     config.validate()?;
     Ok(tensor_io::check_header(path, &config.parameters())?)
 }
@@ -46,51 +44,29 @@ impl UNet {
     /// device.
     ///
     /// # Errors
-    /// [`UNetError::Config`] when the configuration makes no network; those of libtorch (memory).
-    pub fn new(config: &UNetConfig, timesteps: usize, device: Device, seed: u64) -> Result<Self, UNetError> {
+    /// [`BackboneError::Config`] when the configuration makes no network; those of libtorch (memory).
+    pub fn new(
+        config: &UNetConfig,
+        timesteps: usize,
+        device: Device,
+        seed: u64,
+    ) -> Result<Self, BackboneError> {
         config.validate()?;
         Self::build(config, timesteps, ParamStore::new(device, seed))
     }
 
-    /// A copy for many passes like this one that learn nothing: its weights are in the type and layout in which the pass
-    /// computes, where [`UNet::forward`] would convert them in every call. What it predicts is the same.
-    ///
-    /// Its parameters are its own and need no gradients. They are of several types, so such a copy is not for saving,
-    /// training or passes of another type.
-    ///
-    /// # Errors
-    /// Those of libtorch (memory).
-    pub fn prepared(&self, pass: &Pass) -> Result<Self, UNetError> {
-        let _no_grad = tch::no_grad_guard();
-        let copy = |(name, param): &Named| {
-            let layer = Layer::of(name, param);
-            let param = param.f_detach()?;
-            let param = match layer {
-                Layer::Convolution => pass.layout(&param)?,
-                Layer::Time => param.f_to_kind(pass.time_kind(self.device))?,
-                Layer::Attention => param.f_to_kind(pass.kind)?,
-                Layer::Other => param,
-            };
-            // The conversion may have been none.
-            let mut own = param.f_empty_like()?;
-            own.f_copy_(&param)?;
-            Ok((name.clone(), own))
-        };
-        let params = self.params.iter().map(copy).collect::<Result<_, UNetError>>()?;
-        Self::build(&self.config, self.timesteps, ParamStore::given(self.device, params))
-    }
-
-    fn build(config: &UNetConfig, timesteps: usize, mut params: ParamStore) -> Result<Self, UNetError> {
-        let device = params.device();
+    fn build(config: &UNetConfig, timesteps: usize, mut params: ParamStore) -> Result<Self, BackboneError> {
         let store = &mut params;
-        let time = TimeNet::new(store, config, timesteps)?;
+        let vector = (timesteps, config.time_width());
+        let time = TimeNet::new(store, &config.embedding, vector, config.classes)?;
         let base = config.base_channels;
         let conv_in =
             Conv2d::new(store, "conv_in", (config.in_channels, base), Kernel::THREE, Init::FanAverage)?;
         let input_time = match config.time_injection {
             TimeInjection::PerBlock => None,
             TimeInjection::Input => {
-                Some(Linear::new(store, "time_in", (config.time_width(), base), Init::FanAverage)?)
+                let features = (config.time_width(), base);
+                Some(Linear::new(store, "time_in", features, Init::FanAverage, Role::Time)?)
             }
         };
 
@@ -115,7 +91,6 @@ impl UNet {
         Ok(Self {
             config: config.clone(),
             timesteps,
-            device,
             time,
             conv_in,
             input_time,
@@ -124,34 +99,48 @@ impl UNet {
             up,
             norm_out,
             conv_out,
-            params: params.into_named(),
+            params: params.into_params(),
         })
     }
 
-    /// `x_t` `[b, c, h, w]` and `t` `[b]` in `0..T` (i64, or floating for steps between) to the prediction
-    /// `[b, c, h, w]` in f32: eps, or whatever the network was trained for. `class` `[b]` i64 holds the
-    /// labels of a conditional network; [`crate::NO_LABEL`] is the label of an image without, and no labels
-    /// at all are as many of it.
-    ///
-    /// Labels in the host's memory are checked here. Those on a GPU are not, since the host would wait for
-    /// it: make them by [`UNet::labels`], once before the steps, or check them otherwise. An unchecked wrong
-    /// label on a GPU ends the work of the whole process there.
-    ///
-    /// # Errors
-    /// [`UNetError::Shape`] when the inputs do not fit the network or each other;
-    /// [`UNetError::Unconditional`], [`UNetError::Label`] and [`UNetError::LabelKind`] for labels; those of libtorch
-    /// (memory).
-    pub fn forward(
+    /// What the network looks like.
+    #[must_use]
+    pub fn config(&self) -> &UNetConfig {
+        &self.config
+    }
+}
+
+impl Backbone for UNet {
+    fn facts(&self) -> Facts {
+        Facts {
+            in_channels: self.config.in_channels,
+            out_channels: self.config.out_channels,
+            multiple: self.config.downsampling_factor(),
+            classes: self.config.classes,
+            timesteps: self.timesteps,
+        }
+    }
+
+    fn parameters(&self) -> &Params {
+        &self.params
+    }
+
+    fn with_parameters(&self, params: Vec<Named>) -> Result<Box<dyn Backbone>, BackboneError> {
+        let store = ParamStore::given(self.device(), params);
+        Ok(Box::new(Self::build(&self.config, self.timesteps, store)?))
+    }
+
+    fn forward(
         &self,
         x_t: &Tensor,
         t: &Tensor,
         class: Option<&Tensor>,
         pass: &Pass,
-    ) -> Result<Tensor, UNetError> {
+    ) -> Result<Tensor, BackboneError> {
         self.check(x_t, t, class)?;
-        let x = pass.layout(&x_t.f_to_device(self.device)?)?;
-        let t = t.f_to_device(self.device)?;
-        let class = class.map(|labels| labels.f_to_device(self.device)).transpose()?;
+        let x = pass.layout(&x_t.f_to_device(self.device())?)?;
+        let t = t.f_to_device(self.device())?;
+        let class = class.map(|labels| labels.f_to_device(self.device())).transpose()?;
 
         // The SiLU in front of every block's projection is the same one: taken once.
         let temb = self.time.forward(&t, class.as_ref(), pass)?; // [b, d]
@@ -170,85 +159,5 @@ impl UNet {
         }
         let h = self.norm_out.forward(&h, Modulation::None, true, pass)?;
         Ok(self.conv_out.forward(&h, pass)?.f_to_kind(Kind::Float)?.f_contiguous()?)
-    }
-
-    pub(crate) fn check(&self, x_t: &Tensor, t: &Tensor, class: Option<&Tensor>) -> Result<(), UNetError> {
-        let size = x_t.size();
-        let channels = self.config.in_channels as i64;
-        let factor = self.config.downsampling_factor() as i64;
-        let fits = matches!(size[..], [b, c, h, w] if b > 0 && c == channels && h > 0 && w > 0 && h % factor == 0 && w % factor == 0);
-        if !fits {
-            let expected = format!("[b, {channels}, h, w] with h and w multiples of {factor}");
-            return Err(UNetError::Shape { what: "x_t", got: size, expected });
-        }
-        let vectors = [("t", Some(t)), ("class", class)];
-        for (what, vector) in vectors {
-            if let Some(vector) = vector.filter(|vector| vector.size() != [size[0]]) {
-                let expected = format!("[{}], one for each image", size[0]);
-                return Err(UNetError::Shape { what, got: vector.size(), expected });
-            }
-        }
-        match (class, self.config.classes) {
-            (None, _) => Ok(()),
-            (Some(labels), Some(classes)) => labels::check(labels, classes),
-            (Some(_), None) => Err(UNetError::Unconditional),
-        }
-    }
-
-    /// Labels, [`crate::NO_LABEL`] or a class each, as the tensor `[b]` that [`UNet::forward`] takes, on the
-    /// network's device.
-    ///
-    /// # Errors
-    /// [`UNetError::Unconditional`] for a network without classes; [`UNetError::Label`] for a label out of
-    /// range; those of libtorch (memory).
-    pub fn labels(&self, labels: &[i64]) -> Result<Tensor, UNetError> {
-        labels::on_device(labels, self.config.classes.ok_or(UNetError::Unconditional)?, self.device)
-    }
-
-    /// What the network looks like.
-    #[must_use]
-    pub fn config(&self) -> &UNetConfig {
-        &self.config
-    }
-
-    /// Where it computes.
-    #[must_use]
-    pub fn device(&self) -> Device {
-        self.device
-    }
-
-    /// The parameters, in a fixed order; training changes these very tensors.
-    pub fn params(&self) -> &[Named] {
-        &self.params
-    }
-
-    /// How many numbers are learned.
-    #[must_use]
-    pub fn param_count(&self) -> usize {
-        self.params.iter().map(|(_, tensor)| tensor.numel()).sum()
-    }
-
-    /// Copies weights of the same names, shapes and types in, for example an average of training's.
-    ///
-    /// # Errors
-    /// [`UNetError::Weights`] naming every difference; the network is then as it was.
-    pub fn copy_weights(&self, weights: &[Named]) -> Result<(), UNetError> {
-        Ok(tensor_io::copy_into(Path::new("(memory)"), weights, &self.params)?)
-    }
-
-    /// Writes the weights as safetensors, atomically.
-    ///
-    /// # Errors
-    /// [`UNetError::Weights`] when the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), UNetError> {
-        Ok(tensor_io::save(path, &self.params)?)
-    }
-
-    /// Reads weights that [`UNet::save`] wrote.
-    ///
-    /// # Errors
-    /// [`UNetError::Weights`] naming every name, shape or type that differs; the network is then as it was.
-    pub fn load(&self, path: &Path) -> Result<(), UNetError> {
-        Ok(tensor_io::load_into(path, &self.params)?)
     }
 }

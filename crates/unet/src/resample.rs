@@ -3,10 +3,10 @@
 
 use tch::Tensor;
 
-use crate::error::UNetError;
-use crate::layers::{Conv2d, Init, Kernel};
-use crate::params::ParamStore;
-use crate::pass::Pass;
+use backbone::BackboneError;
+use backbone::ParamStore;
+use backbone::Pass;
+use backbone::layers::{Conv2d, Init, Kernel};
 use config::DownsamplePadding;
 
 pub(crate) struct Downsample {
@@ -20,7 +20,7 @@ impl Downsample {
         name: &str,
         channels: usize,
         padding: DownsamplePadding,
-    ) -> Result<Self, UNetError> {
+    ) -> Result<Self, BackboneError> {
         let own = match padding {
             DownsamplePadding::Even => 1,
             DownsamplePadding::BottomRight => 0,
@@ -32,7 +32,7 @@ impl Downsample {
     }
 
     /// `[b, c, h, w]` to `[b, c, h / 2, w / 2]`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         match self.padding {
             DownsamplePadding::Even => self.conv.forward(x, pass),
             DownsamplePadding::BottomRight => self.conv.forward(&x.f_constant_pad_nd([0, 1, 0, 1])?, pass),
@@ -45,7 +45,7 @@ pub(crate) struct Upsample {
 }
 
 impl Upsample {
-    pub(crate) fn new(store: &mut ParamStore, name: &str, channels: usize) -> Result<Self, UNetError> {
+    pub(crate) fn new(store: &mut ParamStore, name: &str, channels: usize) -> Result<Self, BackboneError> {
         let conv = Conv2d::new(
             store,
             &format!("{name}.conv"),
@@ -57,7 +57,7 @@ impl Upsample {
     }
 
     /// `[b, c, h, w]` to `[b, c, 2h, 2w]`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         let size = x.size();
         let doubled = x.f_upsample_nearest2d([2 * size[2], 2 * size[3]], None, None)?;
         self.conv.forward(&doubled, pass)

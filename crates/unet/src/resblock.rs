@@ -3,10 +3,10 @@
 use tch::{Kind, Tensor};
 use torch_ext::Modulation;
 
-use crate::error::UNetError;
-use crate::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, dropout};
-use crate::params::ParamStore;
-use crate::pass::Pass;
+use backbone::BackboneError;
+use backbone::Pass;
+use backbone::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, dropout};
+use backbone::{ParamStore, Role};
 use config::{TimeForm, TimeInjection, UNetConfig};
 
 pub(crate) struct ResBlock {
@@ -26,7 +26,7 @@ impl ResBlock {
         name: &str,
         channels: (usize, usize),
         config: &UNetConfig,
-    ) -> Result<Self, UNetError> {
+    ) -> Result<Self, BackboneError> {
         let (c_in, c_out) = channels;
         let (groups, eps) = (config.groups, config.norm_eps);
         let norm1 = GroupNorm::new(store, &format!("{name}.norm1"), c_in, groups, eps)?;
@@ -39,8 +39,13 @@ impl ResBlock {
             TimeInjection::Input => None,
             TimeInjection::PerBlock => {
                 let projection = (config.time_width(), width);
-                let linear =
-                    Linear::new(store, &format!("{name}.time_emb_proj"), projection, Init::FanAverage)?;
+                let linear = Linear::new(
+                    store,
+                    &format!("{name}.time_emb_proj"),
+                    projection,
+                    Init::FanAverage,
+                    Role::Time,
+                )?;
                 Some((linear, config.time_form))
             }
         };
@@ -55,7 +60,7 @@ impl ResBlock {
     }
 
     /// `x` `[b, c_in, h, w]` and `temb` `[b, d]` (after its SiLU) to `[b, c_out, h, w]`.
-    pub(crate) fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+    pub(crate) fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         let (h, x) = self.norm1.branch(x, true, pass)?;
         let h = self.conv1.forward(&h, pass)?; // [b, c_out, h, w]
         // The time is added before the second normalisation, or scales and shifts after it.

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tch::Tensor;
 
 use crate::attention::Attention;
-use crate::error::UNetError;
-use crate::layers::join;
-use crate::params::ParamStore;
-use crate::pass::Pass;
 use crate::resblock::ResBlock;
+use backbone::BackboneError;
+use backbone::ParamStore;
+use backbone::Pass;
+use backbone::layers::join;
 use config::UNetConfig;
 
 /// A residual block and the attention that follows it, if any.
@@ -31,7 +31,7 @@ impl Stage {
         channels: (usize, usize),
         attends: bool,
         config: &UNetConfig,
-    ) -> Result<Self, UNetError> {
+    ) -> Result<Self, BackboneError> {
         let block = ResBlock::new(store, &format!("{prefix}.resnets.{index}"), channels, config)?;
         let attention = attends
             .then(|| Attention::new(store, &format!("{prefix}.attentions.{index}"), channels.1, config))
@@ -47,7 +47,7 @@ impl Stage {
         skip: Option<&Tensor>,
         temb: &Tensor,
         pass: &Pass,
-    ) -> Result<Tensor, UNetError> {
+    ) -> Result<Tensor, BackboneError> {
         let inputs: Vec<&Tensor> = [temb, x].into_iter().chain(skip).collect();
         if !pass.train {
             return run(&self.0, &inputs, pass);
@@ -60,7 +60,7 @@ impl Stage {
             return run(&self.0, &inputs, pass);
         }
         let (layers, pass) = (Arc::clone(&self.0), *pass);
-        let outputs: Result<_, UNetError> =
+        let outputs: Result<_, BackboneError> =
             torch_ext::checkpoint(&inputs, move |inputs| Ok(vec![run(&layers, inputs, &pass)?]));
         // One output, as the piece has.
         Ok(outputs?.swap_remove(0))
@@ -68,7 +68,7 @@ impl Stage {
 }
 
 /// `inputs` are `temb` and one feature map, or more whose channels are put one behind the other.
-fn run(layers: &Mutex<Layers>, inputs: &[&Tensor], pass: &Pass) -> Result<Tensor, UNetError> {
+fn run(layers: &Mutex<Layers>, inputs: &[&Tensor], pass: &Pass) -> Result<Tensor, BackboneError> {
     // A panic leaves nothing half done: running changes no layer.
     let layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
     let (temb, maps) = (inputs[0], &inputs[1..]);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::{Device, Kind, Tensor};
-use unet::{Pass, Predictor, TimeForm, TimeInjection, UNet, UNetConfig};
+use unet::{Backbone, Pass, Predictor, TimeForm, TimeInjection, UNet, UNetConfig};
 
 const IMAGES: i64 = 9;
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::{network, normals};
 use tch::{Device, Kind, Tensor};
-use unet::{DownsamplePadding, Pass, TimeForm, TimeInjection, UNetConfig};
+use unet::{Backbone, DownsamplePadding, Pass, TimeForm, TimeInjection, UNetConfig};
 
 /// Dropout draws from the process's generator: tests take turns.
 fn alone() -> MutexGuard<'static, ()> {

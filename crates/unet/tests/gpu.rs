@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::{network, normals};
 use tch::{Device, Kind, Tensor};
-use unet::{NO_LABEL, Pass, Predictor, UNet, UNetConfig};
+use unet::{Backbone, NO_LABEL, Pass, Predictor, UNet, UNetConfig};
 
 /// One test at a time has the GPU: a recording breaks when another thread waits for the device.
 fn gpu() -> (MutexGuard<'static, ()>, Device) {

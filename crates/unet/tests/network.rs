@@ -3,7 +3,8 @@
 
 use tch::{Device, Kind, Tensor};
 use unet::{
-    DownsamplePadding, EmbeddingConfig, NO_LABEL, Pass, TimeForm, TimeInjection, UNet, UNetConfig, UNetError,
+    Backbone, BackboneError, DownsamplePadding, EmbeddingConfig, NO_LABEL, Pass, TimeForm, TimeInjection,
+    UNet, UNetConfig,
 };
 
 const T: usize = 1000;
@@ -39,7 +40,7 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
 /// Ho et al. 2020, App. B: "our CIFAR10 model has 35.7 million parameters".
 #[test]
 fn the_papers_cifar10_network_has_its_size() {
-    let net = build(&UNetConfig::ddpm_cifar10());
+    let net = build(&UNetConfig::preset("ddpm-cifar10").unwrap());
     assert_eq!(net.param_count(), 35_746_307);
     let eps = net.forward(
         &images([1, 3, 32, 32], Device::Cpu),
@@ -131,7 +132,7 @@ fn any_size_that_divides_runs_and_others_are_refused() {
     ];
     for (x, t) in cases {
         assert!(
-            matches!(net.forward(&x, &t, None, &Pass::eval()), Err(UNetError::Shape { .. })),
+            matches!(net.forward(&x, &t, None, &Pass::eval()), Err(BackboneError::Shape { .. })),
             "{:?}",
             x.size()
         );
@@ -150,7 +151,7 @@ fn labels_steer_a_conditional_network_and_are_refused_by_another() {
     assert!(net.forward(&x, &t, Some(&Tensor::from_slice(&[1_i64])), &Pass::eval()).is_err());
     let unconditional = build(&tiny());
     let refused = unconditional.forward(&x, &t, Some(&labels(0, 1)), &Pass::eval());
-    assert!(matches!(refused, Err(UNetError::Unconditional)));
+    assert!(matches!(refused, Err(BackboneError::Unconditional)));
 }
 
 #[test]
@@ -193,15 +194,15 @@ fn labels_of_no_class_are_refused() {
     for got in [3, -2, i64::MAX, i64::MIN] {
         let labels = Tensor::from_slice(&[0, got]);
         for refused in [net.forward(&x, &t, Some(&labels), &Pass::eval()), net.labels(&[0, got])] {
-            assert!(matches!(refused, Err(UNetError::Label { got: g, classes: 3 }) if g == got));
+            assert!(matches!(refused, Err(BackboneError::Label { got: g, classes: 3 }) if g == got));
         }
     }
     let error = net.labels(&[3]).unwrap_err().to_string();
     assert_eq!(error, "label 3: expected 0 to 2, or -1 for none");
     let floats = Tensor::from_slice(&[0.5_f32, 1.0]);
     let refused = net.forward(&x, &t, Some(&floats), &Pass::eval());
-    assert!(matches!(refused, Err(UNetError::LabelKind { .. })));
-    assert!(matches!(build(&tiny()).labels(&[0]), Err(UNetError::Unconditional)));
+    assert!(matches!(refused, Err(BackboneError::LabelKind { .. })));
+    assert!(matches!(build(&tiny()).labels(&[0]), Err(BackboneError::Unconditional)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 
 use support::{network, normals};
 use tch::{Device, Kind, Tensor};
-use unet::{DownsamplePadding, Pass, TimeForm, TimeInjection, UNet, UNetConfig};
+use unet::{Backbone, DownsamplePadding, Pass, TimeForm, TimeInjection, UNet, UNetConfig};
 
 /// The output and the gradient of every parameter, all in one list.
 fn everything(net: &UNet, size: [i64; 4], pass: &Pass) -> Vec<(String, Tensor)> {
@@ -95,14 +95,14 @@ fn a_prepared_network_predicts_the_same_and_does_not_follow_the_first() {
         let x = normals(&size, 0);
         let t = Tensor::arange(size[0], (Kind::Int64, Device::Cpu)) * 300;
         for pass in [Pass::eval(), Pass::eval().with_kind(Kind::BFloat16), Pass::eval().with_plain(true)] {
-            let predict = |net: &UNet| net.forward(&x, &t, None, &pass).unwrap().detach();
+            let predict = |net: &dyn Backbone| net.forward(&x, &t, None, &pass).unwrap().detach();
             let prepared = net.prepared(&pass).unwrap();
             let expected = predict(&net);
             // MKL's products for AVX2 round by where the memory lies, and the reference takes them as they are.
             let same = |got: &Tensor| {
                 if pass.plain { got.allclose(&expected, 1e-4, 1e-6, false) } else { *got == expected }
             };
-            assert!(same(&predict(&prepared)), "{config:?} {pass:?}");
+            assert!(same(&predict(&*prepared)), "{config:?} {pass:?}");
             assert!(prepared.params().iter().all(|(_, param)| !param.requires_grad()));
             let weight = &prepared.params().iter().find(|(name, _)| name == "conv_in.weight").unwrap().1;
             assert_eq!(weight.kind(), pass.kind);
@@ -113,7 +113,7 @@ fn a_prepared_network_predicts_the_same_and_does_not_follow_the_first() {
                 let _ = param.shallow_clone().f_add_scalar_(0.01).unwrap();
             }
             assert!(!predict(&net).allclose(&expected, 1e-4, 1e-6, false));
-            assert!(same(&predict(&prepared)));
+            assert!(same(&predict(&*prepared)));
         }
     }
 }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::Device;
-use unet::{EmbeddingConfig, TimeForm, TimeInjection, UNet, UNetConfig, UNetError, check_weights};
+use unet::{
+    Backbone, BackboneError, EmbeddingConfig, TimeForm, TimeInjection, UNet, UNetConfig, check_weights,
+};
 
 fn build(config: &UNetConfig, seed: u64) -> UNet {
     UNet::new(config, 1000, Device::Cpu, seed).unwrap()
@@ -37,10 +39,10 @@ fn another_networks_weights_are_refused_whole() {
     ];
     for other in others {
         let refused = check_weights(&other, &path);
-        assert!(matches!(refused, Err(UNetError::Weights(_))), "{refused:?}");
+        assert!(matches!(refused, Err(BackboneError::Weights(_))), "{refused:?}");
         let net = build(&other, 2);
         match net.load(&path) {
-            Err(UNetError::Weights(error)) => {
+            Err(BackboneError::Weights(error)) => {
                 assert!(error.to_string().contains("do not fit"), "{error}");
             }
             result => panic!("{result:?}"),
@@ -53,7 +55,7 @@ fn another_networks_weights_are_refused_whole() {
 #[test]
 fn the_parameters_are_known_before_a_network_is_built() {
     let tiny = UNetConfig::preset("tiny-16").unwrap();
-    let small = UNetConfig { base_channels: 8, ..UNetConfig::ddpm_cifar10() };
+    let small = UNetConfig { base_channels: 8, ..UNetConfig::preset("ddpm-cifar10").unwrap() };
     let configs = [
         UNetConfig { classes: Some(7), ..tiny.clone() },
         UNetConfig { time_injection: TimeInjection::Input, ..tiny.clone() },

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
 use tch::Tensor;
-use unet::UNetError;
+use unet::BackboneError;
 
 use crate::commands::noise_file;
 use crate::failure::usage;
@@ -96,7 +96,7 @@ fn read_labels(path: &Path, loaded: &Loaded, t: &Tensor) -> anyhow::Result<Tenso
     }
     let labels: Vec<i64> = labels.into_iter().collect();
     loaded.net.labels(&labels).map_err(|error| match error {
-        UNetError::Unconditional => {
+        BackboneError::Unconditional => {
             usage(anyhow!("--class {name}: this network has no classes; leave it out"))
         }
         error => usage(anyhow!("--class {name}: {error}")),

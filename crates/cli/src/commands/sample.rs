@@ -104,7 +104,7 @@ impl Sample {
                 watching.see(range.start - first, step)?;
                 progress.step(step)
             };
-            let network = (&loaded.net, loaded.precision.kind());
+            let network = (&*loaded.net, loaded.precision.kind());
             let model = conditioning.model(network, loaded.path.steps(), range.clone())?;
             Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })?;

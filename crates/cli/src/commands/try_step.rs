@@ -9,12 +9,13 @@ use anyhow::Context;
 use clap::Args;
 use tch::{Device, Kind, Tensor};
 use trainer::{Batch, BoxError, TrainConfig, Trainer, TrainerError};
-use unet::{Pass, UNet};
+use unet::Pass;
 
 use crate::config::{Config, from_toml};
 use crate::device::{self, Precision};
 use crate::flags::Global;
 use crate::memory::{self, Available, Limit};
+use crate::networks;
 
 /// The share of the memory that is there which a step may take: the rest is for what the allocator cannot use, and what
 /// differs between steps.
@@ -54,7 +55,7 @@ impl TryStep {
     fn step(&self, config: &Config, device: Device, kind: Kind) -> Result<(), TrainerError> {
         let model = &config.model;
         let path = config.schedule.path()?;
-        let net = UNet::new(model, path.steps(), device, config.seed).map_err(caller)?;
+        let net = networks::build(model, path.steps(), device, config.seed).map_err(caller)?;
         let numbers = TrainConfig { micro_batch: self.images, ..config.train.clone() };
         let mut trainer = Trainer::new(net.params(), &*path, &numbers, config.seed, device)?;
         let count = numbers.batch.min(self.images.saturating_mul(3)) as i64;

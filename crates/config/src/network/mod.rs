@@ -7,6 +7,7 @@ mod validate;
 mod work;
 
 pub use params::Parameter;
-pub use presets::NETWORK_PRESETS;
-pub use shape::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
+pub use shape::{
+    DownsamplePadding, EmbeddingConfig, NetworkKind, SinusoidOrder, TimeForm, TimeInjection, UNetConfig,
+};
 pub use work::{Flop, Work};

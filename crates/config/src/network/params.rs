@@ -128,12 +128,12 @@ mod tests {
     /// As diffusers counts its own network of these shapes.
     #[test]
     fn the_network_of_the_paper_has_its_published_number() {
-        assert_eq!(UNetConfig::ddpm_cifar10().parameter_count(), 35_746_307);
+        assert_eq!(UNetConfig::preset("ddpm-cifar10").unwrap().parameter_count(), 35_746_307);
     }
 
     #[test]
     fn the_largest_network_is_counted_without_overflow() {
-        let mut config = UNetConfig::ddpm_cifar10();
+        let mut config = UNetConfig::preset("ddpm-cifar10").unwrap();
         (config.base_channels, config.channel_mults, config.blocks_per_level) = (65_536, vec![1; 8], 64);
         assert!(config.parameter_count() > 1 << 40 && config.parameters().len() < 100_000);
     }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UNetConfig {
+    /// Which network it is. Runs of earlier versions do not say.
+    #[serde(default)]
+    pub kind: NetworkKind,
     /// Height and width the network is meant for, in pixels. It decides at which levels
     /// `attention_resolutions` lie; other sizes run too if they divide by the downsampling factor.
     #[serde(default)]
@@ -52,6 +55,15 @@ pub struct UNetConfig {
     /// Number of classes of a conditional network; absent for an unconditional one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
+}
+
+/// The networks there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkKind {
+    /// The U-Net of the crate `unet`.
+    #[default]
+    Unet,
 }
 
 /// How t becomes a vector; see the crate `embedding` for the formulas.

@@ -189,19 +189,23 @@ mod tests {
             |c, n| c.heads = n,
         ];
         for (n, change) in huge.iter().flat_map(|n| change.iter().map(move |change| (n, change))) {
-            let mut config = UNetConfig::ddpm_cifar10();
+            let mut config = UNetConfig::preset("ddpm-cifar10").unwrap();
             change(&mut config, *n);
             let message = config.validate().unwrap_err().to_string();
             assert!(message.starts_with("model."), "{message}");
         }
-        let long = UNetConfig { channel_mults: vec![1; 1_000_000], ..UNetConfig::ddpm_cifar10() };
+        let long =
+            UNetConfig { channel_mults: vec![1; 1_000_000], ..UNetConfig::preset("ddpm-cifar10").unwrap() };
         let message = long.validate().unwrap_err().to_string();
         assert!(message.contains("1, ...] (1000000 numbers)") && message.len() < 300, "{message}");
         assert_eq!(
             (long.downsampling_factor(), long.level_size(70), long.level_channels(1 << 40)),
             (1 << 63, 0, 0)
         );
-        let long = UNetConfig { attention_resolutions: vec![15; 1_000_000], ..UNetConfig::ddpm_cifar10() };
+        let long = UNetConfig {
+            attention_resolutions: vec![15; 1_000_000],
+            ..UNetConfig::preset("ddpm-cifar10").unwrap()
+        };
         assert!(long.validate().unwrap_err().to_string().len() < 300);
     }
 }

@@ -156,7 +156,7 @@ mod tests {
         let rows = [
             (small_32(), 719_208_448.0, 725_499_904.0, 2_157_027_328.0, 2_175_901_696.0),
             (
-                UNetConfig::ddpm_cifar10(),
+                UNetConfig::preset("ddpm-cifar10").unwrap(),
                 12_107_907_072.0,
                 12_443_713_536.0,
                 36_316_512_256.0,
@@ -179,7 +179,7 @@ mod tests {
         };
         close(small_32().work(32, 32).training(64), 138.0);
         close(small_32().work(32, 32).call(16), 11.5);
-        let paper = UNetConfig::ddpm_cifar10().work(32, 32);
+        let paper = UNetConfig::preset("ddpm-cifar10").unwrap().work(32, 32);
         close(paper.training(8), 290.5);
         close(paper.call(8), 96.9);
     }

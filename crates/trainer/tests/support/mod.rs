@@ -6,7 +6,7 @@ use schedule::Schedule;
 use tch::{Device, Tensor};
 use tensor_io::Named;
 use trainer::{Batch, BoxError, Observer, TimeSampling, TrainConfig, Trainer};
-use unet::{EmbeddingConfig, Pass, UNet, UNetConfig};
+use unet::{Backbone, EmbeddingConfig, Pass, UNet, UNetConfig};
 
 /// A network for 8x8 grey images, some 12 thousand parameters.
 pub(crate) fn tiny_net(dropout: f64, seed: u64) -> UNet {

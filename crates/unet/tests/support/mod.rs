@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::{Device, Tensor};
-use unet::{UNet, UNetConfig};
+use unet::{Backbone, UNet, UNetConfig};
 
 /// Standard normal numbers, another `stream` for other ones.
 pub(crate) fn normals(size: &[i64], stream: u64) -> Tensor {

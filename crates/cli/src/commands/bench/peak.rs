@@ -104,7 +104,7 @@ mod tests {
         let want = [shape(32, 32, 32), shape(64, 32, 32), shape(64, 64, 16), shape(128, 64, 16)];
         assert_eq!(shapes(&small, 16, (32, 32)), want);
         assert_eq!(want[0].flop(), 2.0 * 16.0 * 1024.0 * 9.0 * 32.0 * 32.0);
-        let wide = shapes(&UNetConfig::ddpm_cifar10(), 4096, (32, 32));
+        let wide = shapes(&UNetConfig::preset("ddpm-cifar10").unwrap(), 4096, (32, 32));
         assert!(wide.iter().all(|shape| shape.images >= 1 && shape.flop() <= MOST_FLOP), "{wide:?}");
     }
 

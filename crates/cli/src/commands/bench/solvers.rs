@@ -97,7 +97,7 @@ impl BenchSolvers {
 
         let device = subject.net.device();
         let inside = Cell::new(Duration::ZERO);
-        let network = model::predictor(&subject.net, subject.precision.kind())?;
+        let network = model::predictor(&*subject.net, subject.precision.kind())?;
         let model = |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
             finish(device);
             let begun = Instant::now();

@@ -9,7 +9,7 @@ use sampler::{Method, Noise, Sampler, SamplerConfig};
 use schedule::NoisePath;
 use tch::{Device, Tensor};
 use trainer::{Batch, BoxError, Trainer};
-use unet::{Pass, UNet};
+use unet::{Backbone, Pass};
 
 use crate::commands::bench::parts::{Part, Parts, finish};
 use crate::commands::bench::{Measured, Task, Timings, canonical, timing};
@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::device::Precision;
 use crate::failure::usage;
 use crate::model;
+use crate::networks;
 
 /// Steps that tell the parts of a step, at most.
 const PARTS_STEPS: usize = 5;
@@ -25,7 +26,7 @@ const PARTS_STEPS: usize = 5;
 /// What is timed.
 pub(in crate::commands) struct Subject {
     pub(in crate::commands) config: Config,
-    pub(in crate::commands) net: UNet,
+    pub(in crate::commands) net: Box<dyn Backbone>,
     pub(in crate::commands) precision: Precision,
     /// `[c, h, w]` of the images.
     pub(in crate::commands) image: [i64; 3],
@@ -43,7 +44,7 @@ impl Subject {
         let config = network::preset_config(canonical(preset), None, set)?;
         let precision = Precision::settle(precision.unwrap_or(&config.precision), device)?;
         let path = config.schedule.path()?;
-        let net = UNet::new(&config.model, path.steps(), device, config.seed)?;
+        let net = networks::build(&config.model, path.steps(), device, config.seed)?;
         let size = config.model.image_size;
         let (height, width) =
             config.images.as_ref().map_or((size, size), |images| (images.height, images.width));
@@ -127,7 +128,7 @@ impl Subject {
         let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) };
         config.validate(&*self.path).map_err(|e| usage(anyhow!("--warmup and --steps together: {e}")))?;
         let sampler = Sampler::new(&*self.path, &config)?;
-        let model = model::predictor(&self.net, self.precision.kind())?;
+        let model = model::predictor(&*self.net, self.precision.kind())?;
         let [channels, height, width] = self.image;
         let noise = Noise { seed: self.config.seed, first_index: 0 };
         let x_start =
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn the_networks_of_the_peers_have_names() {
         let config = |name| network::preset_config(canonical(name), None, &[]).unwrap();
-        assert_eq!(config("cifar10").model, UNetConfig::ddpm_cifar10());
+        assert_eq!(config("cifar10").model, UNetConfig::preset("ddpm-cifar10").unwrap());
         let small = Subject::new("small32", &[], Device::Cpu, Some("f32")).unwrap();
         // As many as UNet2DModel of diffusers has; the other one's 35,746,307 are a test of `unet`.
         assert_eq!(small.net.param_count(), 1_623_169);

@@ -5,7 +5,9 @@ use ndarray::{Array1, Array3, Array4, ArrayD, Dimension};
 use random::{Purpose, Stream};
 use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
-use unet::{Pass, UNet, UNetConfig};
+use unet::{Backbone, Pass, UNetConfig};
+
+use crate::networks;
 
 use super::reference;
 use super::report::Check;
@@ -114,14 +116,14 @@ fn attention(device: Device) -> anyhow::Result<Check> {
 
 /// A small network whose every weight matters: a fresh one ends in zeros.
 struct Small {
-    net: UNet,
+    net: Box<dyn Backbone>,
     x: Tensor,
     t: Tensor,
 }
 
 impl Small {
     fn new(device: Device) -> anyhow::Result<Self> {
-        let net = UNet::new(&UNetConfig::preset("tiny-16")?, 1000, device, 0)?;
+        let net = networks::build(&UNetConfig::preset("tiny-16")?, 1000, device, 0)?;
         let moved: Vec<Named> = net
             .params()
             .iter()

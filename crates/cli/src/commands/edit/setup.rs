@@ -86,7 +86,7 @@ impl Setup<'_> {
     /// The network as a sampler calls it, for some of the images.
     pub(crate) fn model(&self, images: Range<usize>) -> anyhow::Result<Box<Model<'_>>> {
         let loaded = &self.loaded;
-        self.conditioning.model((&loaded.net, loaded.precision.kind()), loaded.path.steps(), images)
+        self.conditioning.model((&*loaded.net, loaded.precision.kind()), loaded.path.steps(), images)
     }
 
     /// Refuses several classes where one image follows from another.

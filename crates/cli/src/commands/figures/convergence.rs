@@ -46,7 +46,7 @@ impl Sampling<'_> {
         let sampler = Sampler::new(&*self.loaded.path, &config)?;
         let noise = self.first_noise();
         let x_start = sampler.start_from(noise.start(self.loaded.shape(CONVERGENCE), self.loaded.device)?)?;
-        let model = model::predictor(&self.loaded.net, Kind::Float)?;
+        let model = model::predictor(&*self.loaded.net, Kind::Float)?;
         Ok(sampler.sample(&model, &x_start, &noise, &mut |_| Ok(()))?)
     }
 }

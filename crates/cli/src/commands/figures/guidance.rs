@@ -74,7 +74,7 @@ fn draw(loaded: &Loaded, plan: &Plan, seed: u64, global: &Global) -> anyhow::Res
             in_batches(loaded, &noise, count, sampler.steps(), global, |range, noise, bar| {
                 bar.set_prefix(format!("guidance {scale}"));
                 let x_start = sampler.start_from(noise.start(loaded.shape(range.len()), loaded.device)?)?;
-                let network = (&loaded.net, loaded.precision.kind());
+                let network = (&*loaded.net, loaded.precision.kind());
                 let model = conditioning.model(network, loaded.path.steps(), range)?;
                 let mut on_step = |step: &sampler::Step<'_>| {
                     tick(bar, step);

@@ -21,7 +21,7 @@ const FLOAT: usize = 4;
   ddpm inspect model --preset images --data photos/ --set data.size=64")]
 #[command(group = ArgGroup::new("which").required(true).args(["preset", "config", "run", "model"]))]
 pub(crate) struct InspectModel {
-    #[arg(help = format!("By name: {}", network::names().join(", ")), long, value_name = "NAME")]
+    #[arg(help = format!("By name: {}", crate::config::names(crate::config::PRESETS)), long, value_name = "NAME")]
     preset: Option<String>,
     /// Of a configuration file
     #[arg(long, value_name = "FILE")]
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn blocks_hold_every_parameter_once() {
         let config = UNetConfig::preset("tiny-16").unwrap();
-        let net = unet::UNet::new(&config, 1000, tch::Device::Cpu, 0).unwrap();
+        let net = crate::networks::build(&config, 1000, tch::Device::Cpu, 0).unwrap();
         let shapes = config.parameters();
         let blocks = by_block(&shapes);
         assert_eq!(blocks.iter().map(|block| block.params).sum::<usize>(), net.param_count());

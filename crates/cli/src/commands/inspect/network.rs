@@ -2,51 +2,21 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use toml::{Table, Value};
 use unet::UNetConfig;
 
-use crate::config::{self, Config, Layers, PRESETS, UserFile, nearest, parse_set, preset_table};
+use crate::config::{self, Config, Layers, UserFile, parse_set, preset_table};
 use crate::failure::usage;
 
-/// The names of both kinds of presets: of whole configurations, then of networks alone.
-pub(super) fn names() -> Vec<&'static str> {
-    let mut names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
-    for (name, _) in unet::PRESETS {
-        if !names.contains(name) {
-            names.push(name);
-        }
-    }
-    names
-}
-
-/// A network by name, with the steps of the chain it is for.
+/// The network of a preset, with the steps of the path it is for.
 pub(in crate::commands) fn named(
     name: &str,
     data: Option<&str>,
     set: &[String],
 ) -> anyhow::Result<(UNetConfig, usize)> {
-    if PRESETS.iter().any(|preset| preset.0 == name) {
-        let config = preset_config(name, data, set)?;
-        return Ok((config.model, config.schedule.steps));
-    }
-    if !unet::PRESETS.iter().any(|preset| preset.0 == name) {
-        let known = names();
-        let hint = nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near}?"));
-        return Err(usage(anyhow!(
-            "no preset {name:?}; there are: {}{}",
-            known.join(", "),
-            hint.unwrap_or_default()
-        )));
-    }
-    let mut table = Table::from_iter([("model".to_owned(), Value::try_from(UNetConfig::preset(name)?)?)]);
-    for text in set {
-        parse_set(text)?.apply(&mut table)?;
-    }
-    let model = table.remove("model").context("no [model] group")?;
-    let model: UNetConfig =
-        model.try_into().map_err(|e: toml::de::Error| usage(anyhow!("--set: {}", e.message())))?;
-    Ok((model, 1000))
+    let config = preset_config(name, data, set)?;
+    Ok((config.model, config.schedule.steps))
 }
 
 /// The configuration of a preset. Data is opened only when the preset leaves the size of the network to it.
@@ -117,13 +87,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn presets_of_both_kinds_are_found_without_data() {
+    fn presets_are_found_without_data() {
         let (paper, steps) = named("ddpm-cifar10", None, &[]).unwrap();
-        assert_eq!((paper, steps), (UNetConfig::ddpm_cifar10(), 1000));
-        let (small, _) = named("small-28", None, &[]).unwrap();
-        assert_eq!(small.image_size, 28);
+        assert_eq!((paper, steps), (UNetConfig::preset("ddpm-cifar10").unwrap(), 1000));
         let error = named("ddpm-cifar", None, &[]).unwrap_err().to_string();
-        assert!(error.contains("small-28") && error.contains("did you mean ddpm-cifar10?"), "{error}");
+        assert!(error.contains("did you mean ddpm-cifar10?"), "{error}");
     }
 
     #[test]
@@ -135,7 +103,7 @@ mod tests {
             named("ddpm-cifar10", None, &set("model.groups=7")).unwrap_err().to_string().contains("groups")
         );
         assert!(
-            named("small-28", None, &set("model.no_such=7")).unwrap_err().to_string().contains("no_such")
+            named("small-32", None, &set("model.no_such=7")).unwrap_err().to_string().contains("no_such")
         );
     }
 

@@ -18,10 +18,10 @@ A training step is the forward and the backward pass of one image, whatever the 
 
 Examples:
   ddpm inspect work --preset ddpm-cifar10
-  ddpm inspect work --preset small-28 --set model.base_channels=128 --json"
+  ddpm inspect work --preset fashion-28 --set model.base_channels=128 --json"
 )]
 pub(crate) struct InspectWork {
-    #[arg(help = format!("By name: {}", network::names().join(", ")), long, value_name = "NAME", default_value = "fashion-28")]
+    #[arg(help = format!("By name: {}", crate::config::names(crate::config::PRESETS)), long, value_name = "NAME", default_value = "fashion-28")]
     preset: String,
     /// Images that decide the size where the preset leaves it open
     #[arg(long, value_name = "SRC")]
@@ -69,7 +69,7 @@ mod tests {
     /// The paper's network for CIFAR-10, whose count is PyTorch's (a test of `config`).
     #[test]
     fn counts_are_of_one_image() {
-        let paper = UNetConfig::ddpm_cifar10();
+        let paper = UNetConfig::preset("ddpm-cifar10").unwrap();
         let said = counted(&paper);
         assert_eq!((&said["call_gflop"], &said["image_size"]), (&json!(12.107_907_072), &json!(32)));
         assert_eq!(said["training_gflop"], json!(36.316_512_256));

@@ -16,7 +16,7 @@ use serde_json::json;
 use tch::{Device, Tensor};
 use tracing::{info, warn};
 use trainer::{BoxError, Fit, Outcome, RunFolder, Trainer};
-use unet::{Pass, UNet};
+use unet::Pass;
 
 use crate::config::{self, Change, Config, Layers, Override, UserFile, parse_set};
 use crate::device::{self, Precision};
@@ -24,6 +24,7 @@ use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::memory;
 use crate::model::RUNS;
+use crate::networks;
 use crate::paths::{self, DataSource, InputPath, OutputFolder};
 use crate::signals::Signals;
 use crate::{noise_end, output};
@@ -264,9 +265,9 @@ impl Plan {
         let newest = fit.newest()?;
         if let Some(checkpoint) = &newest {
             // Before a network is built, which takes as much memory as the configuration likes.
-            unet::check_weights(&config.model, &checkpoint.model_path())?;
+            networks::check_weights(&config.model, &checkpoint.model_path())?;
         }
-        let net = UNet::new(&config.model, path.steps(), device, config.seed)?;
+        let net = networks::build(&config.model, path.steps(), device, config.seed)?;
         let mut trainer = Trainer::new(net.params(), &*path, &config.train, config.seed, device)?;
         let resumed = fit.restore(&mut trainer, newest.as_ref())?;
         // From here on there is something to save.

@@ -42,7 +42,7 @@ impl Train {
             };
         }
         if config.data.source != before.data.source {
-            config.data = before.data.moved_to(&config.data.source)?;
+            config.data = run_images::moved(&before.data, &config.data.source)?;
         }
         // A key that stays is named as such, whatever else may be wrong with its new value.
         config::check_resume(&before, &config)?;
@@ -80,7 +80,7 @@ impl Train {
                 "--resume: the images of this run cannot be opened ({source}); if they have moved, pass --data with their new place"
             )),
         })?;
-        config.settle_labels(&dataset)?;
+        run_images::settle_labels(config, &dataset)?;
         let images = config.images.as_ref();
         // The hash is of the images alone. What the configuration says of their size decides how large a network is.
         let shape = images.map(|images| (images.height, images.width, images.channels)).unwrap_or_default();

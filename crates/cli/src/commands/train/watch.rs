@@ -13,12 +13,13 @@ use tch::{Device, Kind};
 use tensor_io::Named;
 use tracing::info;
 use trainer::{BoxError, Claim, EventFile, Observer, Record, RunFolder, StepReport};
-use unet::UNet;
+use unet::Backbone;
 
 use crate::conditioning::Conditioning;
 use crate::config::Config;
 use crate::device::Precision;
 use crate::flags::Global;
+use crate::networks;
 use crate::sampler_flags::SamplerArgs;
 use crate::{output, progress};
 
@@ -37,7 +38,7 @@ pub(crate) struct Watch {
     config: Config,
     sampler: Sampler,
     /// A second network, for the averaged weights.
-    net: UNet,
+    net: Box<dyn Backbone>,
     kind: Kind,
     begun: Instant,
     first: u64,
@@ -67,7 +68,7 @@ impl Watch {
             samples: folder.samples(),
             stop: Arc::clone(stop),
             sampler: Sampler::new(&*path, &flags.config(&config.train)?)?,
-            net: UNet::new(&config.model, path.steps(), device, config.seed)?,
+            net: networks::build(&config.model, path.steps(), device, config.seed)?,
             kind: Precision::settle(&config.precision, device)?.kind(),
             config: config.clone(),
             begun: Instant::now(),
@@ -98,7 +99,7 @@ impl Watch {
         self.net.copy_weights(ema)?;
         // Of a conditional network: image i shows class i modulo their number, unguided.
         let Some(images) = &self.config.images else { return Ok(()) };
-        let conditioning = Conditioning::every_class_of(&self.net, images);
+        let conditioning = Conditioning::every_class_of(&*self.net, images);
         let timesteps = self.config.schedule.steps;
         let mut parts = Vec::new();
         let most = match self.config.train.micro_batch {
@@ -112,7 +113,7 @@ impl Watch {
             let noise = Noise { seed: self.config.seed, first_index: first as u64 };
             let x_start = self.sampler.start_from(noise.start(shape, self.net.device())?)?;
             let part = first..first + count;
-            let model = conditioning.model((&self.net, self.kind), timesteps, part)?;
+            let model = conditioning.model((&*self.net, self.kind), timesteps, part)?;
             let mut go_on = |_: &Step<'_>| {
                 if self.stop.load(Ordering::Relaxed) { Err("stopped".into()) } else { Ok(()) }
             };

@@ -3,14 +3,15 @@
 use embedding::{Order, TimeEmbedding};
 use tch::{Device, Kind, Tensor};
 
-use crate::error::UNetError;
+use crate::error::BackboneError;
 use crate::labels::NO_LABEL;
 use crate::layers::{Init, Linear, image_by_image};
-use crate::params::ParamStore;
+use crate::params::{ParamStore, Role};
 use crate::pass::Pass;
-use config::{EmbeddingConfig, UNetConfig};
+use config::EmbeddingConfig;
 
-pub(crate) struct TimeNet {
+/// t, and a label, to the vector that blocks see.
+pub struct TimeNet {
     /// `[k]`, radians per unit of t, f64: at f32, 500 cycles over [0, 1] would lose three digits.
     angular_frequencies: Tensor,
     order: Order,
@@ -21,21 +22,31 @@ pub(crate) struct TimeNet {
 }
 
 impl TimeNet {
-    pub(crate) fn new(
+    /// For t in `0..timesteps`, encoded as `embedding` says, as a vector of `width` numbers; with classes of its own.
+    ///
+    /// # Errors
+    /// [`BackboneError::Embedding`]; those of libtorch (memory).
+    pub fn new(
         store: &mut ParamStore,
-        config: &UNetConfig,
-        timesteps: usize,
-    ) -> Result<Self, UNetError> {
-        let encoding = encoding(&config.embedding, timesteps)?;
+        embedding: &EmbeddingConfig,
+        (timesteps, width): (usize, usize),
+        classes: Option<usize>,
+    ) -> Result<Self, BackboneError> {
+        let encoding = encoding(embedding, timesteps)?;
         let frequencies: Vec<f64> = encoding.angular_frequencies().to_vec();
-        let width = config.time_width();
-        let linear_1 =
-            Linear::new(store, "time_embedding.linear_1", (encoding.dim(), width), Init::FanAverage)?;
-        let linear_2 = Linear::new(store, "time_embedding.linear_2", (width, width), Init::FanAverage)?;
-        let class_embedding = config
-            .classes
+        let linear_1 = Linear::new(
+            store,
+            "time_embedding.linear_1",
+            (encoding.dim(), width),
+            Init::FanAverage,
+            Role::Time,
+        )?;
+        let linear_2 =
+            Linear::new(store, "time_embedding.linear_2", (width, width), Init::FanAverage, Role::Time)?;
+        let class_embedding = classes
             .map(|n| {
-                store.uniform("class_embedding.weight".to_owned(), &[n as i64, width as i64], 3_f64.sqrt())
+                let (name, shape) = ("class_embedding.weight".to_owned(), [n as i64, width as i64]);
+                store.uniform(name, &shape, 3_f64.sqrt(), Role::Other)
             })
             .transpose()?;
         let count = frequencies.len() as i64;
@@ -50,17 +61,15 @@ impl TimeNet {
 
     /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to the SiLU of the time vector, `[b, d]` of
     /// [`Pass::time_kind`].
-    pub(crate) fn forward(
-        &self,
-        t: &Tensor,
-        class: Option<&Tensor>,
-        pass: &Pass,
-    ) -> Result<Tensor, UNetError> {
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn forward(&self, t: &Tensor, class: Option<&Tensor>, pass: &Pass) -> Result<Tensor, BackboneError> {
         let rows: Vec<&Tensor> = std::iter::once(t).chain(class).collect();
         image_by_image(&rows, pass, |rows| Ok(self.vector(rows[0], rows.get(1).copied(), pass)?.f_silu()?))
     }
 
-    fn vector(&self, t: &Tensor, class: Option<&Tensor>, pass: &Pass) -> Result<Tensor, UNetError> {
+    fn vector(&self, t: &Tensor, class: Option<&Tensor>, pass: &Pass) -> Result<Tensor, BackboneError> {
         let encoded = self.encode(t)?.f_to_kind(pass.time_kind(t.device()))?;
         let hidden = self.linear_1.forward(&encoded)?.f_silu()?;
         let time = self.linear_2.forward(&hidden)?; // [b, d]
@@ -71,7 +80,7 @@ impl TimeNet {
     }
 
     /// `[b]` to `[b, 2k]`: what `TimeEmbedding::encode` gives, on the device.
-    fn encode(&self, t: &Tensor) -> Result<Tensor, UNetError> {
+    fn encode(&self, t: &Tensor) -> Result<Tensor, BackboneError> {
         let t = t.f_to_kind(Kind::Double)?.f_unsqueeze(1)?;
         let angle = t.f_mul(&self.angular_frequencies.f_unsqueeze(0)?)?; // [b, k]
         let (sin, cos) = (angle.f_sin()?, angle.f_cos()?);
@@ -84,17 +93,17 @@ impl TimeNet {
 }
 
 /// Rows of `table` `[classes, d]`, zeros where the label is [`NO_LABEL`], which is not in the table.
-fn embed(table: &Tensor, labels: &Tensor) -> Result<Tensor, UNetError> {
+fn embed(table: &Tensor, labels: &Tensor) -> Result<Tensor, BackboneError> {
     let given = labels.f_not_equal(NO_LABEL)?.f_unsqueeze(-1)?; // [b, 1]
     let rows = Tensor::f_embedding(table, &labels.f_clamp_min(0)?, -1, false, false)?; // [b, d]
     Ok(rows.f_mul(&given)?)
 }
 
-fn on_device(values: &[f64], count: i64, device: Device) -> Result<Tensor, UNetError> {
+fn on_device(values: &[f64], count: i64, device: Device) -> Result<Tensor, BackboneError> {
     Ok(tensor_io::from_slice(values, &[count])?.f_to_device(device)?)
 }
 
-fn encoding(config: &EmbeddingConfig, timesteps: usize) -> Result<TimeEmbedding, UNetError> {
+fn encoding(config: &EmbeddingConfig, timesteps: usize) -> Result<TimeEmbedding, BackboneError> {
     Ok(TimeEmbedding::new(&config.kind(timesteps))?)
 }
 
@@ -113,8 +122,7 @@ mod tests {
             transformer(SinusoidOrder::SinFirst),
             transformer(SinusoidOrder::CosFirst),
         ] {
-            let config = UNetConfig { embedding: kind.clone(), ..UNetConfig::preset("tiny-16").unwrap() };
-            let net = TimeNet::new(&mut ParamStore::new(Device::Cpu, 0), &config, 1000).unwrap();
+            let net = TimeNet::new(&mut ParamStore::new(Device::Cpu, 0), &kind, (1000, 16), None).unwrap();
             let t = [0.0, 1.0, 499.5, 999.0];
             let got = tensor_io::to_array(&net.encode(&Tensor::from_slice(&t)).unwrap()).unwrap();
             let want = encoding(&kind, 1000).unwrap().encode(ndarray::aview1(&t));

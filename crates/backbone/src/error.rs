@@ -1,11 +1,11 @@
-//! What can be wrong with a configuration, an input or a file of weights.
+//! What can be wrong with a network's configuration, its input or a file of its weights.
 
 use thiserror::Error;
 
 /// An error of this crate.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum UNetError {
+pub enum BackboneError {
     /// A value of the configuration makes no network, or no preset has the name.
     #[error(transparent)]
     Config(#[from] config::ConfigError),

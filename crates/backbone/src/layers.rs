@@ -6,20 +6,21 @@
 use tch::{Kind, Tensor};
 use torch_ext::Modulation;
 
-use crate::error::UNetError;
-use crate::params::ParamStore;
-use crate::pass::{Pass, Path};
+use crate::error::BackboneError;
+use crate::params::{ParamStore, Role};
+use crate::pass::{Ops, Pass};
 
 /// How a weight starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Init {
+pub enum Init {
     /// Uniform with variance 2 / (fan_in + fan_out), as in Ho et al.'s code.
     FanAverage,
     /// Zero, for the last layer of a residual branch: a fresh block is its skip path.
     Zero,
 }
 
-pub(crate) struct Conv2d {
+/// A convolution with a square kernel.
+pub struct Conv2d {
     weight: Tensor,
     bias: Tensor,
     size: i64,
@@ -29,25 +30,34 @@ pub(crate) struct Conv2d {
 
 /// Shape of a convolution: square kernel, stride, padding on all sides.
 #[derive(Clone, Copy)]
-pub(crate) struct Kernel {
-    pub(crate) size: i64,
-    pub(crate) stride: i64,
-    pub(crate) padding: i64,
+pub struct Kernel {
+    /// Height and width.
+    pub size: i64,
+    /// In both directions.
+    pub stride: i64,
+    /// On all four sides.
+    pub padding: i64,
 }
 
 impl Kernel {
-    pub(crate) const ONE: Self = Self { size: 1, stride: 1, padding: 0 };
-    pub(crate) const THREE: Self = Self { size: 3, stride: 1, padding: 1 };
+    /// A pixel at a time.
+    pub const ONE: Self = Self { size: 1, stride: 1, padding: 0 };
+    /// 3x3, which keeps the size.
+    pub const THREE: Self = Self { size: 3, stride: 1, padding: 1 };
 }
 
 impl Conv2d {
-    pub(crate) fn new(
+    /// With a bias of 0.
+    ///
+    /// # Errors
+    /// Those of libtorch (memory).
+    pub fn new(
         store: &mut ParamStore,
         name: &str,
         channels: (usize, usize),
         kernel: Kernel,
         init: Init,
-    ) -> Result<Self, UNetError> {
+    ) -> Result<Self, BackboneError> {
         let (c_in, c_out) = (channels.0 as i64, channels.1 as i64);
         let area = kernel.size * kernel.size;
         let bound = bound(init, c_in * area, c_out * area);
@@ -56,8 +66,9 @@ impl Conv2d {
                 format!("{name}.weight"),
                 &[c_out, c_in, kernel.size, kernel.size],
                 bound,
+                Role::Convolution,
             )?,
-            bias: store.constant(format!("{name}.bias"), &[c_out], 0.0)?,
+            bias: store.constant(format!("{name}.bias"), &[c_out], 0.0, Role::Other)?,
             size: kernel.size,
             stride: kernel.stride,
             padding: kernel.padding,
@@ -67,7 +78,10 @@ impl Conv2d {
     /// `[b, c_in, h, w]` to `[b, c_out, h / stride, w / stride]`.
     ///
     /// The one place that chooses between libtorch's gradient of the weight and that of `torch-ext`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         if self.has_fast_gradient(x, pass)? {
             return Ok(torch_ext::conv2d(x, &self.weight, &self.bias)?);
         }
@@ -81,10 +95,10 @@ impl Conv2d {
     }
 
     /// A pass in bf16 with f32 weights, which those of a network prepared for sampling are not.
-    fn has_fast_gradient(&self, x: &Tensor, pass: &Pass) -> Result<bool, UNetError> {
+    fn has_fast_gradient(&self, x: &Tensor, pass: &Pass) -> Result<bool, BackboneError> {
         let mixed = pass.kind == Kind::BFloat16 && self.weight.f_kind()? == Kind::Float;
         let keeps_size = self.stride == 1 && matches!((self.size, self.padding), (1, 0) | (3, 1));
-        Ok(mixed && keeps_size && pass.path_on(x.device()) == Path::Fused && torch_ext::conv2d_is_fast())
+        Ok(mixed && keeps_size && pass.ops_on(x.device()) == Ops::Fused && torch_ext::conv2d_is_fast())
     }
 }
 
@@ -98,8 +112,8 @@ fn any_batch(
     bias: &Tensor,
     stride: i64,
     padding: i64,
-) -> Result<Tensor, UNetError> {
-    let innermost = |x: &Tensor| -> Result<Tensor, UNetError> {
+) -> Result<Tensor, BackboneError> {
+    let innermost = |x: &Tensor| -> Result<Tensor, BackboneError> {
         let x = torch_ext::channels_last(x, Kind::Float)?;
         let size = x.size();
         let (c, h, w) = (size[1], size[2], size[3]);
@@ -109,47 +123,65 @@ fn any_batch(
     Ok(x.f_mkldnn_convolution(&weight, Some(bias), [padding; 2], [stride; 2], [1, 1], 1)?)
 }
 
-pub(crate) struct Linear {
+/// A linear layer.
+pub struct Linear {
     weight: Tensor,
     bias: Tensor,
 }
 
 impl Linear {
-    pub(crate) fn new(
+    /// With a bias of 0.
+    ///
+    /// # Errors
+    /// Those of libtorch (memory).
+    pub fn new(
         store: &mut ParamStore,
         name: &str,
         features: (usize, usize),
         init: Init,
-    ) -> Result<Self, UNetError> {
+        role: Role,
+    ) -> Result<Self, BackboneError> {
         let (from, to) = (features.0 as i64, features.1 as i64);
         Ok(Self {
-            weight: store.uniform(format!("{name}.weight"), &[to, from], bound(init, from, to))?,
-            bias: store.constant(format!("{name}.bias"), &[to], 0.0)?,
+            weight: store.uniform(format!("{name}.weight"), &[to, from], bound(init, from, to), role)?,
+            bias: store.constant(format!("{name}.bias"), &[to], 0.0, role)?,
         })
     }
 
     /// `[.., from]` to `[.., to]`, in the element type of `x`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, UNetError> {
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, BackboneError> {
         let kind = x.f_kind()?;
         Ok(x.f_linear(&cast(&self.weight, kind)?, Some(&cast(&self.bias, kind)?))?)
     }
 
     /// [`Linear::forward`] of vectors `[b, from]` that belong to an image each; in sampling one after the other, since the
     /// last bits of a product of matrices depend on the number of its rows.
-    pub(crate) fn of_images(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn of_images(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         image_by_image(&[x], pass, |rows| self.forward(rows[0]))
     }
 
     /// [`Linear::forward`] of the pixels `[b, pixels, from]` of images.
-    pub(crate) fn of_pixels(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn of_pixels(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         Self::side_by_side(&[self], x, pass)
     }
 
     /// Several layers of one input `[b, pixels, from]` side by side, `[b, pixels, to of all]`: one product of matrices, and
     /// one gradient of the input where each alone would have its own.
-    pub(crate) fn side_by_side(layers: &[&Self], x: &Tensor, pass: &Pass) -> Result<Tensor, UNetError> {
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn side_by_side(layers: &[&Self], x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         let kind = x.f_kind()?;
-        let joined = |part: fn(&Self) -> &Tensor| -> Result<Tensor, UNetError> {
+        let joined = |part: fn(&Self) -> &Tensor| -> Result<Tensor, BackboneError> {
             let parts: Vec<&Tensor> = layers.iter().map(|layer| part(layer)).collect();
             cast(&Tensor::f_cat(&parts, 0)?, kind)
         };
@@ -166,15 +198,18 @@ impl Linear {
 
 /// What `body` makes of tensors of a row an image: in sampling on the CPU of each row by itself, so that it does not depend
 /// on the others of its batch, else of all at once.
-pub(crate) fn image_by_image(
+///
+/// # Errors
+/// Those of libtorch.
+pub fn image_by_image(
     rows: &[&Tensor],
     pass: &Pass,
-    body: impl Fn(&[&Tensor]) -> Result<Tensor, UNetError>,
-) -> Result<Tensor, UNetError> {
+    body: impl Fn(&[&Tensor]) -> Result<Tensor, BackboneError>,
+) -> Result<Tensor, BackboneError> {
     if pass.time_kind(rows[0].device()) != Kind::Double {
         return body(rows);
     }
-    let of_image = |image| -> Result<Tensor, UNetError> {
+    let of_image = |image| -> Result<Tensor, BackboneError> {
         let own = rows.iter().map(|whole| whole.f_narrow(0, image, 1)).collect::<Result<Vec<_>, _>>()?;
         body(&own.iter().collect::<Vec<_>>())
     };
@@ -182,7 +217,8 @@ pub(crate) fn image_by_image(
     Ok(Tensor::f_cat(&each, 0)?)
 }
 
-pub(crate) struct GroupNorm {
+/// A group normalisation, with what may follow it in one operation.
+pub struct GroupNorm {
     weight: Tensor,
     bias: Tensor,
     groups: i64,
@@ -190,16 +226,20 @@ pub(crate) struct GroupNorm {
 }
 
 impl GroupNorm {
-    pub(crate) fn new(
+    /// Weights of 1 and a bias of 0.
+    ///
+    /// # Errors
+    /// Those of libtorch (memory).
+    pub fn new(
         store: &mut ParamStore,
         name: &str,
         channels: usize,
         groups: usize,
         eps: f64,
-    ) -> Result<Self, UNetError> {
+    ) -> Result<Self, BackboneError> {
         Ok(Self {
-            weight: store.constant(format!("{name}.weight"), &[channels as i64], 1.0)?,
-            bias: store.constant(format!("{name}.bias"), &[channels as i64], 0.0)?,
+            weight: store.constant(format!("{name}.weight"), &[channels as i64], 1.0, Role::Other)?,
+            bias: store.constant(format!("{name}.bias"), &[channels as i64], 0.0, Role::Other)?,
             groups: groups as i64,
             eps,
         })
@@ -208,25 +248,31 @@ impl GroupNorm {
     /// The norm of `x` `[b, c, h, w]`, modulated by the time, and its SiLU when `silu`; in the type of `x`.
     ///
     /// This and [`GroupNorm::branch`] choose between the fused operation of `torch-ext` and libtorch's own.
-    pub(crate) fn forward(
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn forward(
         &self,
         x: &Tensor,
         time: Modulation<'_>,
         silu: bool,
         pass: &Pass,
-    ) -> Result<Tensor, UNetError> {
-        match pass.path_on(x.device()) {
-            Path::Fused => Ok(torch_ext::group_norm(x, &self.fused(), time, silu)?),
-            Path::Plain => self.plain(x, time, silu),
+    ) -> Result<Tensor, BackboneError> {
+        match pass.ops_on(x.device()) {
+            Ops::Fused => Ok(torch_ext::group_norm(x, &self.fused(), time, silu)?),
+            Ops::Plain => self.plain(x, time, silu),
         }
     }
 
     /// [`GroupNorm::forward`] without a time, and `x` for the branch around it: with the fused operation its gradient
     /// costs no pass of its own.
-    pub(crate) fn branch(&self, x: &Tensor, silu: bool, pass: &Pass) -> Result<(Tensor, Tensor), UNetError> {
-        match pass.path_on(x.device()) {
-            Path::Fused => Ok(torch_ext::group_norm_branch(x, &self.fused(), Modulation::None, silu)?),
-            Path::Plain => Ok((self.plain(x, Modulation::None, silu)?, x.shallow_clone())),
+    ///
+    /// # Errors
+    /// Those of libtorch.
+    pub fn branch(&self, x: &Tensor, silu: bool, pass: &Pass) -> Result<(Tensor, Tensor), BackboneError> {
+        match pass.ops_on(x.device()) {
+            Ops::Fused => Ok(torch_ext::group_norm_branch(x, &self.fused(), Modulation::None, silu)?),
+            Ops::Plain => Ok((self.plain(x, Modulation::None, silu)?, x.shallow_clone())),
         }
     }
 
@@ -235,7 +281,7 @@ impl GroupNorm {
         torch_ext::GroupNorm { weight, bias, groups: *groups, eps: *eps }
     }
 
-    fn plain(&self, x: &Tensor, time: Modulation<'_>, silu: bool) -> Result<Tensor, UNetError> {
+    fn plain(&self, x: &Tensor, time: Modulation<'_>, silu: bool) -> Result<Tensor, BackboneError> {
         let kind = x.f_kind()?;
         let (weight, bias) = (cast(&self.weight, kind)?, cast(&self.bias, kind)?);
         let norm = |x: &Tensor| x.f_group_norm(self.groups, Some(&weight), Some(&bias), self.eps, true);
@@ -254,23 +300,29 @@ impl GroupNorm {
 
 /// Feature maps one after the other in their channels; the one place that chooses between libtorch's concatenation and that of
 /// `torch-ext`.
-pub(crate) fn join(maps: &[&Tensor], pass: &Pass) -> Result<Tensor, UNetError> {
+///
+/// # Errors
+/// Those of libtorch.
+pub fn join(maps: &[&Tensor], pass: &Pass) -> Result<Tensor, BackboneError> {
     match maps {
         [one] => Ok(one.shallow_clone()),
-        [a, b] if pass.path_on(a.device()) == Path::Fused => Ok(torch_ext::join_channels(a, b)?),
+        [a, b] if pass.ops_on(a.device()) == Ops::Fused => Ok(torch_ext::join_channels(a, b)?),
         _ => Ok(Tensor::f_cat(maps, 1)?),
     }
 }
 
 /// Dropout in training; the one place that chooses between libtorch's and that of `torch-ext`, which draw other masks from the
 /// same seed.
-pub(crate) fn dropout(x: Tensor, rate: f64, pass: &Pass) -> Result<Tensor, UNetError> {
+///
+/// # Errors
+/// Those of libtorch.
+pub fn dropout(x: Tensor, rate: f64, pass: &Pass) -> Result<Tensor, BackboneError> {
     if !pass.train || rate == 0.0 {
         return Ok(x);
     }
-    match pass.path_on(x.device()) {
-        Path::Fused => Ok(torch_ext::dropout(&x, rate)?),
-        Path::Plain => Ok(x.f_dropout(rate, true)?),
+    match pass.ops_on(x.device()) {
+        Ops::Fused => Ok(torch_ext::dropout(&x, rate)?),
+        Ops::Plain => Ok(x.f_dropout(rate, true)?),
     }
 }
 
@@ -283,6 +335,6 @@ fn bound(init: Init, fan_in: i64, fan_out: i64) -> f64 {
 }
 
 /// The same tensor, without a copy, when it is of that kind already.
-fn cast(param: &Tensor, kind: Kind) -> Result<Tensor, UNetError> {
+fn cast(param: &Tensor, kind: Kind) -> Result<Tensor, BackboneError> {
     Ok(param.f_to_kind(kind)?)
 }

@@ -3,7 +3,7 @@
 use tch::utils::has_mkldnn;
 use tch::{Device, Kind, Tensor};
 
-use crate::error::UNetError;
+use crate::error::BackboneError;
 
 /// How the network is run this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Pass {
 
 /// What does the work on some device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Path {
+pub enum Ops {
     /// libtorch's operations, in its default layout.
     Plain,
     /// Normalisation, modulation and SiLU in one operation, feature maps with their channels innermost.
@@ -62,29 +62,35 @@ impl Pass {
 
     /// The fused operation is for the CPU. The two belong together: libtorch's own normalisation is slow on channels
     /// that are innermost, so slow that the layout loses.
-    pub(crate) fn path_on(&self, device: Device) -> Path {
+    #[must_use]
+    pub fn ops_on(&self, device: Device) -> Ops {
         let fused = !self.plain && device == Device::Cpu && matches!(self.kind, Kind::Float | Kind::BFloat16);
-        if fused { Path::Fused } else { Path::Plain }
+        if fused { Ops::Fused } else { Ops::Plain }
     }
 
     /// Element type of the time vector: f64 in sampling on the CPU, where it is also computed for each image by itself, so
     /// that it does not depend on the others of its batch. Training, which has no use for that, and GPUs, which are slow
     /// at it, do with f32.
-    pub(crate) fn time_kind(&self, device: Device) -> Kind {
+    #[must_use]
+    pub fn time_kind(&self, device: Device) -> Kind {
         if !self.train && device == Device::Cpu { Kind::Double } else { Kind::Float }
     }
 
     /// Whether f32 convolutions and products of pixels go to the one library whose sums do not depend on the number of
     /// images: in sampling on the CPU, where libtorch has it. In bf16 they do anyway.
-    pub(crate) fn is_for_any_batch(&self, device: Device) -> bool {
-        !self.train && self.kind == Kind::Float && self.path_on(device) == Path::Fused && has_mkldnn()
+    #[must_use]
+    pub fn is_for_any_batch(&self, device: Device) -> bool {
+        !self.train && self.kind == Kind::Float && self.ops_on(device) == Ops::Fused && has_mkldnn()
     }
 
     /// A feature map or the weight of a convolution `[.., .., h, w]` in type and layout of this pass.
-    pub(crate) fn layout(&self, x: &Tensor) -> Result<Tensor, UNetError> {
-        Ok(match self.path_on(x.device()) {
-            Path::Fused => torch_ext::channels_last(x, self.kind)?,
-            Path::Plain => x.f_to_kind(self.kind)?,
+    ///
+    /// # Errors
+    /// Those of libtorch (memory).
+    pub fn layout(&self, x: &Tensor) -> Result<Tensor, BackboneError> {
+        Ok(match self.ops_on(x.device()) {
+            Ops::Fused => torch_ext::channels_last(x, self.kind)?,
+            Ops::Plain => x.f_to_kind(self.kind)?,
         })
     }
 }

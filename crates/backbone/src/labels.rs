@@ -2,22 +2,18 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::error::UNetError;
+pub use denoiser::NO_LABEL;
 
-/// The label of an image that has none: nothing is added to its time vector.
-///
-/// So images with and without a class go through a conditional network in one batch, which both training
-/// with dropped labels and classifier-free guidance need.
-pub const NO_LABEL: i64 = -1;
+use crate::error::BackboneError;
 
 /// Refuses labels that are no i64, or of a class there is none of.
 ///
 /// The values are looked at only where the labels are in the host's memory: reading them from a GPU would
 /// make the host wait for it in every step.
-pub(crate) fn check(labels: &Tensor, classes: usize) -> Result<(), UNetError> {
+pub(crate) fn check(labels: &Tensor, classes: usize) -> Result<(), BackboneError> {
     let kind = labels.f_kind()?;
     if kind != Kind::Int64 {
-        return Err(UNetError::LabelKind { got: format!("{kind:?}") });
+        return Err(BackboneError::LabelKind { got: format!("{kind:?}") });
     }
     if labels.device() != Device::Cpu {
         return Ok(());
@@ -30,15 +26,15 @@ pub(crate) fn check(labels: &Tensor, classes: usize) -> Result<(), UNetError> {
 }
 
 /// Labels on the device, each of them checked.
-pub(crate) fn on_device(labels: &[i64], classes: usize, device: Device) -> Result<Tensor, UNetError> {
+pub(crate) fn on_device(labels: &[i64], classes: usize, device: Device) -> Result<Tensor, BackboneError> {
     labels.iter().try_for_each(|&label| check_value(label, classes))?;
     Ok(Tensor::f_from_slice(labels)?.f_to_device(device)?)
 }
 
-fn check_value(label: i64, classes: usize) -> Result<(), UNetError> {
+fn check_value(label: i64, classes: usize) -> Result<(), BackboneError> {
     if (NO_LABEL..classes as i64).contains(&label) {
         Ok(())
     } else {
-        Err(UNetError::Label { got: label, classes })
+        Err(BackboneError::Label { got: label, classes })
     }
 }

@@ -1,0 +1,163 @@
+//! Parameters with names, made in a fixed order from a seed.
+
+use random::{Purpose, Stream};
+use tch::{Device, Kind, Tensor};
+use tensor_io::Named;
+
+use crate::error::BackboneError;
+use crate::pass::Pass;
+
+/// What a parameter is for, as far as it decides in what type it is computed with. Whoever makes a parameter says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The weight of a convolution.
+    Convolution,
+    /// Of a linear layer of the time vector.
+    Time,
+    /// Of a linear layer on pixels or tokens, in the type of the pass.
+    Tokens,
+    /// Norms, tables of classes, and biases of convolutions: f32.
+    Other,
+}
+
+/// The parameters of a network.
+pub struct Params {
+    named: Vec<Named>,
+    roles: Vec<Role>,
+    device: Device,
+}
+
+impl Params {
+    /// In the order in which they were made.
+    pub fn named(&self) -> &[Named] {
+        &self.named
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Copies in the types and the layout that a pass computes with.
+    pub(crate) fn prepared(&self, pass: &Pass) -> Result<Vec<Named>, BackboneError> {
+        let _no_grad = tch::no_grad_guard();
+        let copy = |((name, param), role): (&Named, &Role)| {
+            let param = param.f_detach()?;
+            let param = match role {
+                Role::Convolution => pass.layout(&param)?,
+                Role::Time => param.f_to_kind(pass.time_kind(self.device))?,
+                Role::Tokens => param.f_to_kind(pass.kind)?,
+                Role::Other => param,
+            };
+            // The conversion may have been none.
+            let mut own = param.f_empty_like()?;
+            own.f_copy_(&param)?;
+            Ok((name.clone(), own))
+        };
+        self.named.iter().zip(&self.roles).map(copy).collect()
+    }
+}
+
+/// Collects the parameters while a network is built.
+pub struct ParamStore {
+    params: Params,
+    origin: Origin,
+}
+
+/// Where parameters come from.
+enum Origin {
+    /// Drawn from a seed; they are for training.
+    Seed(u64),
+    /// Another network's, in the order of building.
+    Given(std::vec::IntoIter<Named>),
+}
+
+impl ParamStore {
+    /// Parameters drawn from a seed, for training.
+    #[must_use]
+    pub fn new(device: Device, seed: u64) -> Self {
+        Self::of(device, Origin::Seed(seed))
+    }
+
+    /// The parameters of another network of the same shape, as they are.
+    #[must_use]
+    pub fn given(device: Device, params: Vec<Named>) -> Self {
+        Self::of(device, Origin::Given(params.into_iter()))
+    }
+
+    fn of(device: Device, origin: Origin) -> Self {
+        Self { params: Params { named: Vec::new(), roles: Vec::new(), device }, origin }
+    }
+
+    /// Where they are going to be.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.params.device
+    }
+
+    /// All that were made.
+    #[must_use]
+    pub fn into_params(self) -> Params {
+        self.params
+    }
+
+    /// Uniform in `[-bound, bound]`. The numbers depend on the seed and the parameter's position only, so
+    /// every device starts from the same network.
+    ///
+    /// # Errors
+    /// [`BackboneError::Shape`] where given parameters are others; those of libtorch (memory).
+    pub fn uniform(
+        &mut self,
+        name: String,
+        shape: &[i64],
+        bound: f64,
+        role: Role,
+    ) -> Result<Tensor, BackboneError> {
+        let position = self.params.named.len() as u64;
+        self.register(name, shape, role, |seed| {
+            let mut stream = Stream::new(seed, Purpose::Init, position, 0);
+            let count = shape.iter().product::<i64>() as usize;
+            let values: Vec<f32> =
+                (0..count).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32).collect();
+            Ok(tensor_io::from_slice(&values, shape)?)
+        })
+    }
+
+    /// The same number everywhere.
+    ///
+    /// # Errors
+    /// As [`ParamStore::uniform`].
+    pub fn constant(
+        &mut self,
+        name: String,
+        shape: &[i64],
+        value: f64,
+        role: Role,
+    ) -> Result<Tensor, BackboneError> {
+        self.register(name, shape, role, |_| Ok(Tensor::f_full(shape, value, (Kind::Float, Device::Cpu))?))
+    }
+
+    fn register(
+        &mut self,
+        name: String,
+        shape: &[i64],
+        role: Role,
+        draw: impl FnOnce(u64) -> Result<Tensor, BackboneError>,
+    ) -> Result<Tensor, BackboneError> {
+        let param = match &mut self.origin {
+            Origin::Seed(seed) => draw(*seed)?.f_to_device(self.params.device)?.f_set_requires_grad(true)?,
+            Origin::Given(params) => match params.next() {
+                Some((given, param)) if given == name && param.size() == shape => param,
+                other => {
+                    let got = other.map(|(_, param)| param.size()).unwrap_or_default();
+                    let expected = format!("{shape:?}, that of {name}");
+                    return Err(BackboneError::Shape { what: "a parameter", got, expected });
+                }
+            },
+        };
+        self.params.named.push((name, param.shallow_clone()));
+        self.params.roles.push(role);
+        Ok(param)
+    }
+}

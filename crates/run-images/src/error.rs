@@ -1,0 +1,131 @@
+//! What keeps a configuration from its images, in the words of the flags.
+
+use std::io;
+
+use config::{ConfigError, nearest};
+use dataset::DatasetError;
+use thiserror::Error;
+
+/// A mistake in a configuration, or data that cannot be used; [`DataError::is_usage`] tells them apart.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The configuration is wrong, or does not go with the images.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What was named is no data, or its images do not go together.
+    #[error("--data: {error}{advice}")]
+    Source {
+        /// Which, and why.
+        error: DatasetError,
+        /// What helps, with the mark in front of it; or nothing.
+        advice: String,
+    },
+    /// Images of a folder cannot be read.
+    #[error(
+        "--data: {folder}: {} of {total} images cannot be read: {}; --on-bad skip leaves them out",
+        reasons.len(),
+        example(reasons)
+    )]
+    BadImages {
+        /// The folder.
+        folder: String,
+        /// How many there are in all.
+        total: usize,
+        /// Each that cannot be read, with its reason.
+        reasons: Vec<String>,
+    },
+    /// The data cannot be read.
+    #[error("--data: {error}")]
+    Data {
+        /// Which file, and why.
+        error: DatasetError,
+    },
+    /// A compressed file unpacks to more than is granted.
+    #[error("--data: {error}: --set data.unpacked_limit={mib}")]
+    Unpacks {
+        /// Which file, and how much; in a box because it is large.
+        error: Box<DatasetError>,
+        /// What would do, in MiB.
+        mib: u64,
+    },
+    /// The place of the data cannot be told.
+    #[error("--data {data}: {error}")]
+    Path {
+        /// `data.source`.
+        data: String,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl DataError {
+    /// Whether the user can mend it by other words; otherwise a file is damaged or cannot be read.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Config(error) => error.is_usage(),
+            Self::Source { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the images are at fault, as opposed to what was said about them.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        !matches!(self, Self::Config(_) | Self::Source { .. })
+    }
+}
+
+/// An error of the data with the flag that it is about, and the one that helps.
+impl From<DatasetError> for DataError {
+    fn from(error: DatasetError) -> Self {
+        match error {
+            DatasetError::BadOption { option, expected, got } => Self::Config(ConfigError::Value {
+                group: "data",
+                field: option,
+                got: got.to_string(),
+                expected: expected.to_string(),
+            }),
+            DatasetError::UnknownSource { ref spec, .. } => {
+                let near = nearest(spec, ["fashion-mnist"]).filter(|near| near != spec);
+                let advice = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                Self::Source { error, advice }
+            }
+            DatasetError::NoPart { .. } => Self::Source { error, advice: String::new() },
+            DatasetError::Inflates { needed, .. } => {
+                Self::Unpacks { mib: needed.div_ceil(1 << 20), error: Box::new(error) }
+            }
+            DatasetError::MixedSizes { .. } => {
+                Self::Source { error, advice: ": --set data.size=32".to_owned() }
+            }
+            DatasetError::BadImages { folder, total, reasons } => Self::BadImages { folder, total, reasons },
+            error => Self::Data { error },
+        }
+    }
+}
+
+/// The first of several, as an example.
+fn example(reasons: &[String]) -> String {
+    let first = reasons.first().map(String::as_str).unwrap_or_default();
+    if reasons.len() > 1 { format!("{first}, for example") } else { first.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_unpacks_to_much_is_told_the_key() {
+        let error = DataError::from(DatasetError::Inflates {
+            file: "a.npz".to_owned(),
+            what: "the array".to_owned(),
+            needed: (10 << 30) + 1,
+            limit: 1,
+        });
+        assert!(
+            error.is_data() && error.to_string().ends_with(": --set data.unpacked_limit=10241"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! From the `[data]` group to images.
+
+use std::path::Path;
+use std::{fs, io};
+
+use config::{BadImages, Config, ConfigError, DataConfig, ImageFit};
+use dataset::{Dataset, Fit, OnBad, OpenOptions, Source, Split};
+
+use crate::error::DataError;
+
+/// Opens the images. `cache_dir` is where decoded images are kept for the next start. Labels that cannot be used
+/// are left out.
+///
+/// # Errors
+/// What is wrong with the words or with the files.
+pub fn open(data: &DataConfig, cache_dir: Option<&Path>) -> Result<Dataset, DataError> {
+    open_with(data, cache_dir, false)
+}
+
+/// As [`open`]; labels that cannot be used are an error where they are required.
+pub(crate) fn open_with(
+    data: &DataConfig,
+    cache_dir: Option<&Path>,
+    labels_required: bool,
+) -> Result<Dataset, DataError> {
+    let options = OpenOptions {
+        size: data.size,
+        channels: data.channels,
+        fit: match data.fit()? {
+            ImageFit::Crop => Fit::Crop,
+            ImageFit::Stretch => Fit::Stretch,
+            ImageFit::Pad => Fit::Pad,
+        },
+        pad_to_multiple: data.pad_to_multiple,
+        limit: data.limit,
+        on_bad: match data.on_bad()? {
+            BadImages::Fail => OnBad::Fail,
+            BadImages::Skip => OnBad::Skip,
+        },
+        cache_dir: cache_dir.map(Path::to_owned),
+        labels_required,
+        unpacked_limit: data.unpacked_limit()?.map(|mib| mib << 20),
+        ..OpenOptions::default()
+    };
+    let source = Source::detect(&at_home(data)?)?;
+    Ok(Dataset::open(&source, &options)?)
+}
+
+/// The source with the home folder in place of a leading `~`.
+fn at_home(data: &DataConfig) -> Result<String, DataError> {
+    let wrong = |error| DataError::Path { data: data.source.clone(), error };
+    let path = files::expand_home(Path::new(&data.source)).map_err(wrong)?;
+    path.to_str().map(ToOwned::to_owned).ok_or_else(|| {
+        wrong(io::Error::new(io::ErrorKind::InvalidData, "the name of the home folder is not UTF-8"))
+    })
+}
+
+/// The same options for images in another place, by its whole path.
+///
+/// # Errors
+/// [`DataError::Path`] for a place whose path cannot be told.
+pub fn moved(data: &DataConfig, source: &str) -> Result<DataConfig, DataError> {
+    located(DataConfig { source: source.to_owned(), ..data.clone() })
+}
+
+/// The data by its whole path: a run resumed from another folder must find it, also where it is a part such as
+/// `photos:test`.
+pub(crate) fn located(mut data: DataConfig) -> Result<DataConfig, DataError> {
+    data.source = at_home(&data)?;
+    let (path, part) = Split::of_spec(&data.source);
+    if Path::new(path).exists() {
+        let absolute =
+            fs::canonicalize(path).map_err(|error| DataError::Path { data: data.source.clone(), error })?;
+        let part = part.map(|part| format!(":{part}")).unwrap_or_default();
+        // A folder on the way may have a name that is not UTF-8, which no configuration can hold. Then what the user wrote
+        // has to do: from this folder it is found.
+        let texts = [Some(absolute), std::path::absolute(path).ok()];
+        if let Some(text) = texts.iter().flatten().find_map(|path| path.to_str()) {
+            data.source = format!("{text}{part}");
+        }
+    }
+    Ok(data)
+}
+
+/// [`Config::settle_classes`] for images that were opened: an error also tells what reading them had to say, such as which
+/// labels have no images.
+///
+/// # Errors
+/// As [`Config::settle_classes`].
+pub fn settle_labels(config: &mut Config, dataset: &Dataset) -> Result<(), ConfigError> {
+    config.settle_classes(dataset.classes()).map_err(|error| with_notes(error, dataset))
+}
+
+pub(crate) fn with_notes(error: ConfigError, dataset: &Dataset) -> ConfigError {
+    match error {
+        ConfigError::TooFewClasses { classes, data, of_data, .. } => {
+            ConfigError::TooFewClasses { classes, data, of_data, notes: dataset.notes().to_vec() }
+        }
+        other => other,
+    }
+}
