@@ -32,6 +32,7 @@ const COMMANDS: &[&str] = &[
     "bench sample",
     "bench solvers",
     "doctor",
+    "ema",
     "completions",
 ];
 

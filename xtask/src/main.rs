@@ -11,6 +11,7 @@ mod ddpm;
 mod figures;
 mod isa;
 mod isolation;
+mod objectives;
 mod outputs;
 mod package;
 mod parity;
@@ -60,6 +61,8 @@ enum Command {
     Package(package::Args),
     /// Replays diffusers' schedulers with our samplers and prints how far the samples are apart.
     Parity,
+    /// Trains every objective alike and writes their samples and losses, for docs/objectives.md.
+    Objectives(objectives::Args),
     /// Kills, signals, faults, damage, absurd values: what the program survives, as a table.
     Reliability(reliability::Args),
     /// Formatting, lints, docs, each crate's tests alone, the program end to end, a quick `reliability`.
@@ -96,6 +99,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(passed) => bench::run(&workspace, &passed.args),
         Command::Package(args) => package::run(&workspace, &args),
         Command::Parity => parity::run(&workspace),
+        Command::Objectives(args) => objectives::run(&workspace, &args),
         Command::Reliability(args) => reliability::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),
         Command::Ci => ci::run(&workspace),

@@ -28,6 +28,7 @@ pub(crate) struct GuidanceArgs {
     #[arg(long, value_name = "W")]
     guidance: Option<f64>,
     /// Lean away from this worse network instead, with classes or without: an earlier checkpoint of the run, for example
+    /// [default: none]
     #[arg(long, value_name = "DIR")]
     guide_with: Option<InputPath>,
     /// Lean so in a part of the chain, 0 the image's end [default: 0,1]

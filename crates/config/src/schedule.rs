@@ -66,9 +66,11 @@ impl Kind {
         };
         match chain {
             Ok(kind) => Ok(Self::Chain(kind)),
-            Err(ScheduleError::UnknownName { what, got, .. }) => {
-                Err(ScheduleError::UnknownName { what, got, expected: ScheduleConfig::KINDS })
-            }
+            Err(ScheduleError::UnknownName { got, .. }) => Err(ScheduleError::UnknownName {
+                what: "noise schedule",
+                got,
+                expected: ScheduleConfig::KINDS,
+            }),
             Err(other) => Err(other),
         }
     }

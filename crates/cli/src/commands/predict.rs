@@ -58,7 +58,8 @@ impl Predict {
         let pass = unet::Pass::eval().with_kind(loaded.precision.kind());
         let [c_in, of_x, of_output] = weights.map(|weights| weights.to_device(loaded.device));
         let x = x.f_to_device(loaded.device)?;
-        let shown = x.f_mul(&c_in).map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
+        loaded.net.check(&x, &t, labels.as_ref()).map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
+        let shown = x.f_mul(&c_in)?;
         let output = loaded.net.forward(&shown, &t, labels.as_ref(), &pass);
         let output = output.map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
         // A second half of channels says the variance.

@@ -45,10 +45,10 @@ pub(crate) struct InspectSchedule {
     /// Largest beta of cosine
     #[arg(long, value_name = "X")]
     max_beta: Option<f64>,
-    /// Least sigma of edm
+    /// Least sigma of edm [default: 0.002]
     #[arg(long, value_name = "X")]
     sigma_min: Option<f64>,
-    /// Largest sigma of edm
+    /// Largest sigma of edm [default: 80]
     #[arg(long, value_name = "X")]
     sigma_max: Option<f64>,
     /// Rescale so that the last step leaves no signal (Lin et al. 2024)

@@ -1,0 +1,127 @@
+//! Every objective from outside: trained, stopped and resumed to the same bits, sampled by every kind of solver, edited,
+//! averaged afterwards, guided.
+
+use anyhow::Context;
+use ndarray::ArrayD;
+use tests::{Output, Place, arrays};
+
+const OBJECTIVES: &[&str] = &["ddpm", "learned", "v", "min-snr", "edm", "flow"];
+const TRAIN: &str = "train --preset tiny-16 --set train.batch=8 --set data.limit=40 --set sample.count=4 --set sample.steps=4 \
+                     --set precision=f32 --set train.warmup_steps=1 --json";
+
+fn images(place: &Place, folder: &str) -> anyhow::Result<ArrayD<f64>> {
+    arrays::read_npz(&place.read(&format!("{folder}/samples.npz"))?)?.remove("images").context("images")
+}
+
+fn weights(place: &Place, run: &str, step: u64) -> anyhow::Result<Vec<u8>> {
+    place.read(&format!("{run}/checkpoints/step-{step:08}/model.safetensors"))
+}
+
+/// A mistake of usage, told in one line.
+fn refused(output: &Output, word: &str) {
+    let errors = output.errors();
+    assert!(
+        output.shell_code() == Some(2) && errors.len() == 1 && errors[0].contains(word),
+        "{word}: {errors:?}"
+    );
+}
+
+#[test]
+fn each_is_trained_resumed_and_sampled() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for objective in OBJECTIVES {
+        let train = |run: &str, steps: u64| {
+            let cut = format!(
+                "--set train.steps={steps} --set train.lr_decay=constant --set train.checkpoint_every=4"
+            );
+            place.ddpm(&format!("{TRAIN} --objective {objective} --run {run} {cut}"))
+        };
+        let (whole, parts) = (format!("{objective}-whole"), format!("{objective}-parts"));
+        assert_eq!(train(&whole, 8)?.json()["finished"], true, "{objective}");
+        let _ = train(&parts, 4)?.ok();
+        let _ = place.ddpm(&format!("train --run {parts} --resume --set train.steps=8"))?.ok();
+        assert!(
+            weights(&place, &whole, 8)? == weights(&place, &parts, 8)?,
+            "{objective}: another run after a stop"
+        );
+
+        for sampler in [
+            "ddpm --steps 6",
+            "ddim --steps 4",
+            "dpmpp-2m --steps 4",
+            "heun --steps 3 --churn 2",
+            "pndm --steps 6",
+        ] {
+            let line = format!("sample --run {whole} --sampler {sampler} --count 2 --save npz --out out");
+            let _ = place.ddpm(&line)?.ok();
+            assert_eq!(images(&place, "out")?.shape(), [2, 16, 16, 1], "{objective}, {sampler}");
+        }
+        let learned = place
+            .ddpm(&format!("sample --run {whole} --sampler ddpm-learned --steps 5 --count 2 --out out"))?;
+        if *objective == "learned" {
+            let _ = learned.ok();
+        } else {
+            refused(&learned, "train.variance");
+        }
+        for edit in ["vary --index 1 --t-start 300 --steps 6", "encode --index 1 --steps 6"] {
+            let _ = place.ddpm(&format!("edit {edit} --run {whole} --out out-edit"))?.ok();
+        }
+        let _ = place.ddpm(&format!("inspect checkpoint {whole}/checkpoints/step-00000008"))?.ok();
+    }
+    Ok(())
+}
+
+#[test]
+fn choices_that_do_not_go_together_are_one_line() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for (flags, word) in [
+        ("--objective flw", "did you mean flow?"),
+        ("--objective flow --set train.prediction=eps", "train.prediction"),
+        ("--objective flow --set train.variance=learned", "train.variance"),
+        ("--objective ddpm --set train.sigma_data=0.5", "train.sigma_data"),
+        ("--objective edm --set schedule.beta_end=0.1", "schedule.beta_end"),
+        ("--objective edm --set schedule.sigma_max=0.001", "sigma_max"),
+        ("--set schedule.zero_terminal_snr=true --set train.prediction=eps", "train.prediction"),
+        ("--objective ddpm --set sample.sampler=ddpm-learned", "train.variance"),
+    ] {
+        refused(&place.ddpm(&format!("{TRAIN} --run none {flags}"))?, word);
+    }
+    Ok(())
+}
+
+#[test]
+fn averages_are_made_afterwards_and_a_worse_network_guides() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let keys = "--set train.steps=12 --set train.checkpoint_every=3 --set train.keep_checkpoints=3 \
+                --set train.ema_decays=[0.8] --set train.ema_sigma_rels=[0.05,0.1]";
+    let _ = place.ddpm(&format!("{TRAIN} --objective flow --run run {keys}"))?.ok();
+    let made = place.ddpm("ema --run run --sigma-rel 0.1 --out made --json")?.json();
+    assert!(made["error"].as_f64().is_some_and(|error| error < 1e-3), "{made}");
+    let _ =
+        place.ddpm("sample --model made/step-00000012 --count 2 --steps 4 --sampler ddim --out out")?.ok();
+    refused(&place.ddpm("ema --run run --sigma-rel 0.5 --out made")?, "--sigma-rel 0.5");
+    refused(&place.ddpm("ema --run run --decay 1.0 --out made")?, "--decay 1");
+
+    let sample = |flags: &str, out: &str| -> anyhow::Result<ArrayD<f64>> {
+        let line =
+            format!("sample --run run --sampler ddim --steps 6 --count 2 --save npz --out {out} {flags}");
+        let _ = place.ddpm(&line)?.ok();
+        images(&place, out)
+    };
+    let guide = "--guide-with run/checkpoints/step-00000006";
+    let (plain, strong) = (sample("", "a")?, sample(&format!("{guide} --guidance 4"), "b")?);
+    assert_eq!(sample(&format!("{guide} --guidance 1"), "c")?, plain);
+    assert_ne!(strong, plain);
+    let _ = place.ddpm(&format!("{TRAIN} --objective ddpm --run other --set train.steps=2"))?.ok();
+    refused(
+        &place.ddpm("sample --run run --guide-with other/checkpoints/step-00000002 --out d")?,
+        "same kind",
+    );
+    let nothing = place.ddpm("ema --run other --sigma-rel 0.1 --out made")?;
+    assert!(
+        nothing.errors().len() == 1 && nothing.errors()[0].contains("ema_sigma_rels"),
+        "{:?}",
+        nothing.errors()
+    );
+    Ok(())
+}
