@@ -5,7 +5,18 @@ use anyhow::Context;
 use ndarray::ArrayD;
 use tests::{Output, Place, arrays};
 
-const OBJECTIVES: &[&str] = &["ddpm", "learned", "v", "min-snr", "edm", "flow"];
+/// Name, and what is set beside it.
+const OBJECTIVES: &[(&str, &str)] = &[
+    ("ddpm", ""),
+    ("learned", ""),
+    ("learned", "--set train.loss=vlb --set train.time_sampling=by-loss"),
+    ("v", "--set train.loss=huber --set train.micro_batch=3"),
+    ("min-snr", "--set train.ema_decays=[0.5]"),
+    ("edm", "--set train.augment=0.5"),
+    ("edm", "--set train.augment=0.5 --set model.classes=10 --set train.label_dropout=0.2"),
+    ("flow", "--set train.pairing=optimal"),
+    ("flow", "--set train.pairing=nearest --set train.time_sampling=uniform"),
+];
 const TRAIN: &str = "train --preset tiny-16 --set train.batch=8 --set data.limit=40 --set sample.count=4 --set sample.steps=4 \
                      --set precision=f32 --set train.warmup_steps=1 --json";
 
@@ -29,14 +40,14 @@ fn refused(output: &Output, word: &str) {
 #[test]
 fn each_is_trained_resumed_and_sampled() -> anyhow::Result<()> {
     let place = Place::new()?;
-    for objective in OBJECTIVES {
+    for (number, (objective, extra)) in OBJECTIVES.iter().enumerate() {
         let train = |run: &str, steps: u64| {
             let cut = format!(
                 "--set train.steps={steps} --set train.lr_decay=constant --set train.checkpoint_every=4"
             );
-            place.ddpm(&format!("{TRAIN} --objective {objective} --run {run} {cut}"))
+            place.ddpm(&format!("{TRAIN} --objective {objective} --run {run} {cut} {extra}"))
         };
-        let (whole, parts) = (format!("{objective}-whole"), format!("{objective}-parts"));
+        let (whole, parts) = (format!("{number}-whole"), format!("{number}-parts"));
         assert_eq!(train(&whole, 8)?.json()["finished"], true, "{objective}");
         let _ = train(&parts, 4)?.ok();
         let _ = place.ddpm(&format!("train --run {parts} --resume --set train.steps=8"))?.ok();

@@ -134,7 +134,7 @@ fn table(rows: &[Row]) -> String {
     for row in rows {
         let _ = write!(text, "\n| `{}` |", row.name);
         for loss in &row.losses {
-            let shown = loss.map_or_else(|| "-".to_owned(), |loss| short(loss));
+            let shown = loss.map_or_else(|| "-".to_owned(), short);
             let _ = write!(text, " {shown} |");
         }
         let _ = write!(text, " {:.0} |", row.images_per_s);

@@ -21,6 +21,8 @@ pub struct Facts {
     pub multiple: usize,
     /// Classes of a conditional network.
     pub classes: Option<usize>,
+    /// Whether it is told how images were augmented.
+    pub augmented: bool,
     /// T of the path that its times are on.
     pub timesteps: usize,
 }
@@ -82,7 +84,9 @@ pub trait Backbone {
             let expected = format!("[b, {channels}, h, w] with h and w multiples of {factor}");
             return Err(BackboneError::Shape { what: "x_t", got: size, expected });
         }
-        let vectors = [("t", Some(t)), ("class", class)];
+        // Beside the label, how the image was augmented.
+        let told = |vector: &Tensor| facts.augmented && vector.size() == [size[0], 4];
+        let vectors = [("t", Some(t)), ("class", class.filter(|class| !told(class)))];
         for (what, vector) in vectors {
             if let Some(vector) = vector.filter(|vector| vector.size() != [size[0]]) {
                 let expected = format!("[{}], one for each image", size[0]);
@@ -91,7 +95,11 @@ pub trait Backbone {
         }
         match (class, facts.classes) {
             (None, _) => Ok(()),
+            (Some(labels), Some(classes)) if labels.dim() == 2 => {
+                labels::check(&labels.f_select(1, 0)?, classes)
+            }
             (Some(labels), Some(classes)) => labels::check(labels, classes),
+            (Some(labels), None) if labels.dim() == 2 => Ok(()),
             (Some(_), None) => Err(BackboneError::Unconditional),
         }
     }

@@ -1,5 +1,7 @@
 //! From t to the vector the blocks see: encoding, then linear, SiLU, linear (Ho et al. 2020, App. B).
 
+use std::f64::consts::FRAC_PI_2;
+
 use embedding::{Order, TimeEmbedding};
 use tch::{Device, Kind, Tensor};
 
@@ -8,7 +10,10 @@ use crate::labels::NO_LABEL;
 use crate::layers::{Init, Linear, image_by_image};
 use crate::params::{ParamStore, Role};
 use crate::pass::Pass;
-use config::EmbeddingConfig;
+use config::{AUGMENTATIONS, EmbeddingConfig};
+
+/// Pixels of a way that counts as 1.
+const PIXELS: f64 = 8.0;
 
 /// t, and a label, to the vector that blocks see.
 pub struct TimeNet {
@@ -19,6 +24,8 @@ pub struct TimeNet {
     linear_2: Linear,
     /// `[classes, d]`, added to the time vector.
     class_embedding: Option<Tensor>,
+    /// `[d, 5]`: what the changes of an augmented image add.
+    augment_embedding: Option<Tensor>,
 }
 
 impl TimeNet {
@@ -30,7 +37,7 @@ impl TimeNet {
         store: &mut ParamStore,
         embedding: &EmbeddingConfig,
         (timesteps, width): (usize, usize),
-        classes: Option<usize>,
+        (classes, augmented): (Option<usize>, bool),
     ) -> Result<Self, BackboneError> {
         let encoding = encoding(embedding, timesteps)?;
         let frequencies: Vec<f64> = encoding.angular_frequencies().to_vec();
@@ -49,6 +56,12 @@ impl TimeNet {
                 store.uniform(name, &shape, 3_f64.sqrt(), Role::Other)
             })
             .transpose()?;
+        let augment_embedding = augmented
+            .then(|| {
+                let shape = [width as i64, AUGMENTATIONS as i64];
+                store.uniform("augment_embedding.weight".to_owned(), &shape, 0.0, Role::Other)
+            })
+            .transpose()?;
         let count = frequencies.len() as i64;
         Ok(Self {
             angular_frequencies: on_device(&frequencies, count, store.device())?,
@@ -56,6 +69,7 @@ impl TimeNet {
             linear_1,
             linear_2,
             class_embedding,
+            augment_embedding,
         })
     }
 
@@ -73,8 +87,18 @@ impl TimeNet {
         let encoded = self.encode(t)?.f_to_kind(pass.time_kind(t.device()))?;
         let hidden = self.linear_1.forward(&encoded)?.f_silu()?;
         let time = self.linear_2.forward(&hidden)?; // [b, d]
-        match (&self.class_embedding, class) {
-            (Some(table), Some(labels)) => Ok(time.f_add(&embed(table, labels)?)?),
+        let Some(class) = class else { return Ok(time) };
+        let told = class.dim() == 2;
+        let time = match &self.class_embedding {
+            Some(table) if told => time.f_add(&embed(table, &class.f_select(1, 0)?)?)?,
+            Some(table) => time.f_add(&embed(table, class)?)?,
+            None => time,
+        };
+        match &self.augment_embedding {
+            Some(weight) if told => {
+                let changes = changes(&class.f_narrow(1, 1, 3)?)?.f_to_kind(time.f_kind()?)?;
+                Ok(time.f_add(&changes.f_linear(&weight.f_to_kind(time.f_kind()?)?, None::<&Tensor>)?)?)
+            }
             _ => Ok(time),
         }
     }
@@ -97,6 +121,16 @@ fn embed(table: &Tensor, labels: &Tensor) -> Result<Tensor, BackboneError> {
     let given = labels.f_not_equal(NO_LABEL)?.f_unsqueeze(-1)?; // [b, 1]
     let rows = Tensor::f_embedding(table, &labels.f_clamp_min(0)?, -1, false, false)?; // [b, d]
     Ok(rows.f_mul(&given)?)
+}
+
+/// What `[b, 3]` i64 says of images, as numbers `[b, 5]` that are 0 for one as it was.
+fn changes(codes: &Tensor) -> Result<Tensor, BackboneError> {
+    let code = codes.f_select(1, 0)?;
+    let angle = code.f_remainder(4)?.f_to_kind(Kind::Float)?.f_mul_scalar(FRAC_PI_2)?;
+    let mirrored = code.f_ge(4)?.f_to_kind(Kind::Float)?;
+    let moved = codes.f_narrow(1, 1, 2)?.f_to_kind(Kind::Float)?.f_div_scalar(PIXELS)?;
+    let turned = Tensor::f_stack(&[angle.f_cos()?.f_sub_scalar(1.0)?, angle.f_sin()?, mirrored], 1)?;
+    Ok(Tensor::f_cat(&[turned, moved], 1)?)
 }
 
 fn on_device(values: &[f64], count: i64, device: Device) -> Result<Tensor, BackboneError> {
@@ -122,7 +156,8 @@ mod tests {
             transformer(SinusoidOrder::SinFirst),
             transformer(SinusoidOrder::CosFirst),
         ] {
-            let net = TimeNet::new(&mut ParamStore::new(Device::Cpu, 0), &kind, (1000, 16), None).unwrap();
+            let net =
+                TimeNet::new(&mut ParamStore::new(Device::Cpu, 0), &kind, (1000, 16), (None, false)).unwrap();
             let t = [0.0, 1.0, 499.5, 999.0];
             let got = tensor_io::to_array(&net.encode(&Tensor::from_slice(&t)).unwrap()).unwrap();
             let want = encoding(&kind, 1000).unwrap().encode(ndarray::aview1(&t));

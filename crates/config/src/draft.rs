@@ -105,6 +105,7 @@ impl Config {
         }
         // The file of a run says what is used, not what stands for it.
         model.time_channels = model.time_width();
+        model.augmented |= self.train.augment > 0.0;
         if model.in_channels == 0 {
             model.in_channels = channels;
         }

@@ -40,8 +40,8 @@ pub use error::ConfigError;
 pub use file::{UserFile, from_toml, read_run, to_toml};
 pub use layers::{Layers, Settled};
 pub use network::{
-    DownsamplePadding, EmbeddingConfig, Flop, NetworkKind, Parameter, SinusoidOrder, TimeForm, TimeInjection,
-    UNetConfig, Work,
+    AUGMENTATIONS, DownsamplePadding, EmbeddingConfig, Flop, NetworkKind, Parameter, SinusoidOrder, TimeForm,
+    TimeInjection, UNetConfig, Work,
 };
 pub use objectives::OBJECTIVES;
 pub use overrides::{Override, parse_set};

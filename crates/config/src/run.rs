@@ -90,6 +90,10 @@ impl Config {
         self.train.validate()?;
         self.train.validate_on(&*path, &self.schedule.kind)?;
         let outputs = self.model.in_channels * self.train.outputs_per_channel();
+        if self.model.augmented != (self.train.augment > 0.0) {
+            let expected = "false, or train.augment above 0 with it".to_owned();
+            return Err(ConfigError::value("model", "augmented", self.model.augmented, expected));
+        }
         if self.model.out_channels != outputs {
             let expected = match self.train.outputs_per_channel() {
                 1 => format!("in_channels, {outputs}"),

@@ -91,6 +91,8 @@ const KEYS: &[&str] = &[
     "train.loss_weight",
     "train.time_sampling",
     "train.flip",
+    "train.augment",
+    "model.augmented",
     "train.label_dropout",
     "train.log_every",
     "train.sample_every",

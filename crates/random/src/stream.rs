@@ -46,6 +46,8 @@ pub enum Purpose {
     Renoise = 16,
     /// Further noises that an image of a training batch chooses among.
     TrainChoice = 17,
+    /// Augmentation of a training batch.
+    TrainAugment = 18,
 }
 
 /// Numbers of one (seed, purpose, step, rank), in a fixed order.

@@ -137,7 +137,7 @@ impl Trainer {
             vec![lr as f32, Self::fault_at(step), (1.0 - Ema::decay_at(&self.config, step)) as f32];
         settings.extend(self.averages.weights_at(&self.config, step));
         let settings = Tensor::f_from_slice(&settings)?;
-        let host = [&batch.images, &drawn.t, &drawn.numbers, &drawn.eps, &settings];
+        let host = [&drawn.images, &drawn.t, &drawn.numbers, &drawn.eps, &settings];
         let host = host.into_iter().chain(&drawn.labels);
         let inputs = host.map(|x| pinned(x, self.device)).collect::<Result<Vec<_>, _>>()?;
         let mut work = |inputs: &[&Tensor]| self.on_device(inputs, model);

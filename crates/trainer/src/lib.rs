@@ -8,6 +8,7 @@
 mod adam;
 mod ahead;
 mod algorithm;
+mod augment;
 mod averages;
 mod bound;
 mod checkpoint;

@@ -8,7 +8,6 @@ use random::{Purpose, Stream};
 use tch::{Kind, Tensor};
 
 use crate::error::TrainerError;
-use crate::step::Batch;
 
 /// Draws that an image chooses its noise from.
 const CHOICES: usize = 4;
@@ -16,14 +15,14 @@ const CHOICES: usize = 4;
 /// The noise `[b, c, h, w]` of a batch, given out as the configuration says; of the same kind and in the host's memory.
 pub(crate) fn paired(
     config: &TrainConfig,
-    batch: &Batch,
+    (images, labels): (&Tensor, Option<&Tensor>),
     noise: Tensor,
     coordinates: (u64, u64),
 ) -> Result<Tensor, TrainerError> {
     match config.pairing {
         Pairing::Independent => Ok(noise),
-        Pairing::Optimal => assigned(&batch.images, batch.labels.as_ref(), &noise),
-        Pairing::Nearest => nearest(&batch.images, noise, coordinates),
+        Pairing::Optimal => assigned(images, labels, &noise),
+        Pairing::Nearest => nearest(images, noise, coordinates),
     }
 }
 
@@ -77,6 +76,7 @@ fn flat(x: &Tensor) -> Result<Tensor, TrainerError> {
 mod tests {
     use super::*;
     use crate::example::example;
+    use crate::step::Batch;
     use tch::Device;
 
     fn batch(count: i64, labels: Option<&[i64]>) -> (Batch, Tensor) {
@@ -92,7 +92,8 @@ mod tests {
     }
 
     fn pair(pairing: Pairing, batch: &Batch, noise: &Tensor) -> Tensor {
-        paired(&TrainConfig { pairing, ..example() }, batch, noise.copy(), (5, 9)).unwrap()
+        let images = (&batch.images, batch.labels.as_ref());
+        paired(&TrainConfig { pairing, ..example() }, images, noise.copy(), (5, 9)).unwrap()
     }
 
     fn permutations(n: usize) -> Vec<Vec<i64>> {

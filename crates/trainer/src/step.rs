@@ -9,6 +9,7 @@ use tracing::instrument;
 use crate::adam::{Adam, copy_handles};
 use crate::ahead::Ahead;
 use crate::algorithm::{Drawn, Watch};
+use crate::augment::augmented;
 use crate::averages::Averages;
 use crate::clip::{clip_factor, grad_norm};
 use crate::draw::{Draw, Share};
@@ -52,6 +53,8 @@ pub struct StepReport {
 
 /// What a step draws, in the host's memory.
 pub(crate) struct OnHost {
+    /// `x_0`, augmented where that is wanted.
+    pub(crate) images: Tensor,
     /// `[b]`.
     pub(crate) t: Tensor,
     /// The levels of the same images, and how much more often than uniformly they are drawn.
@@ -61,7 +64,7 @@ pub(crate) struct OnHost {
     pub(crate) numbers: Tensor,
     /// Like the images.
     pub(crate) eps: Tensor,
-    /// `[b]`, -1 for those left out.
+    /// `[b]`, -1 for those left out; `[b, 4]` with augmentation.
     pub(crate) labels: Option<Tensor>,
 }
 
@@ -163,7 +166,7 @@ impl Trainer {
         let (step, lr) = (self.step, self.lr());
         let on_host = self.draw(step, batch)?;
         let device = |x: &Tensor| x.f_to_device(self.device);
-        let (x_0, t, eps) = (device(&batch.images)?, device(&on_host.t)?, device(&on_host.eps)?);
+        let (x_0, t, eps) = (device(&on_host.images)?, device(&on_host.t)?, device(&on_host.eps)?);
         let numbers = Numbers::new(&device(&on_host.numbers)?);
         let labels = on_host.labels.as_ref().map(device).transpose()?;
         let drawn = Drawn { x_0: &x_0, t: &t, numbers, eps: &eps, labels: labels.as_ref() };
@@ -221,16 +224,16 @@ impl Trainer {
             .labels
             .as_ref()
             .map(|labels| drop_labels(labels, self.config.label_dropout, &share, (self.seed, step)));
+        let (images, labels) =
+            augmented(&self.config, &batch.images, labels.transpose()?, &share, (self.seed, step))?;
+        let eps = tensor_io::from_slice(&draw.noise, &size)?.f_to_kind(kind)?;
+        let eps = paired(&self.config, (&images, batch.labels.as_ref()), eps, (self.seed, step))?;
         Ok(OnHost {
+            images,
             t: times(&*self.path, &draw.levels)?,
             numbers: Numbers::on_host(&*self.path, &self.config, &draw, kind)?,
-            eps: paired(
-                &self.config,
-                batch,
-                tensor_io::from_slice(&draw.noise, &size)?.f_to_kind(kind)?,
-                (self.seed, step),
-            )?,
-            labels: labels.transpose()?,
+            eps,
+            labels,
             levels: draw.levels,
             oversampled: draw.oversampled,
         })

@@ -58,7 +58,7 @@ impl UNet {
     fn build(config: &UNetConfig, timesteps: usize, mut params: ParamStore) -> Result<Self, BackboneError> {
         let store = &mut params;
         let vector = (timesteps, config.time_width());
-        let time = TimeNet::new(store, &config.embedding, vector, config.classes)?;
+        let time = TimeNet::new(store, &config.embedding, vector, (config.classes, config.augmented))?;
         let base = config.base_channels;
         let conv_in =
             Conv2d::new(store, "conv_in", (config.in_channels, base), Kernel::THREE, Init::FanAverage)?;
@@ -117,6 +117,7 @@ impl Backbone for UNet {
             out_channels: self.config.out_channels,
             multiple: self.config.downsampling_factor(),
             classes: self.config.classes,
+            augmented: self.config.augmented,
             timesteps: self.timesteps,
         }
     }

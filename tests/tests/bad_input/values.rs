@@ -66,6 +66,8 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("schedule.zero_terminal_snr", &["1"]),
     ("model.kind", &["dit"]),
     ("train.flip", &["1", "sometimes"]),
+    ("train.augment", &["1.5", "-0.1", "nan", "x"]),
+    ("model.augmented", &["true", "1"]),
     ("train.log_every", &["0", "-1", "1.5", "nan"]),
     ("train.sample_every", &["-1", "1.5", "nan", "x"]),
     ("train.checkpoint_every", &["-1", "1.5", "nan"]),

@@ -32,9 +32,10 @@ pub(crate) struct EmaArgs {
     #[arg(long, value_name = "DIR")]
     run: Option<InputPath>,
     /// A power average, by its deviation as a share of the time trained (Karras et al. 2024), 0.01 to 0.28
+    /// [default: none]
     #[arg(long, value_name = "X", required_unless_present = "decay", conflicts_with = "decay")]
     sigma_rel: Option<f64>,
-    /// A plain average of this decay, with the warm-up of the run, 0 to 1
+    /// A plain average of this decay, with the warm-up of the run, 0 to 1 [default: none]
     #[arg(long, value_name = "X")]
     decay: Option<f64>,
     /// Folder for the model folder

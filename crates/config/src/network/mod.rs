@@ -8,6 +8,7 @@ mod work;
 
 pub use params::Parameter;
 pub use shape::{
-    DownsamplePadding, EmbeddingConfig, NetworkKind, SinusoidOrder, TimeForm, TimeInjection, UNetConfig,
+    AUGMENTATIONS, DownsamplePadding, EmbeddingConfig, NetworkKind, SinusoidOrder, TimeForm, TimeInjection,
+    UNetConfig,
 };
 pub use work::{Flop, Work};

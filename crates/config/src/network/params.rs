@@ -2,7 +2,7 @@
 //!
 //! `unet` makes the same in the same order; its test `tests/weights.rs` compares the two.
 
-use super::shape::{TimeForm, TimeInjection, UNetConfig};
+use super::shape::{AUGMENTATIONS, TimeForm, TimeInjection, UNetConfig};
 
 /// A parameter's name, `conv_in.weight` for example, and its shape. All are f32.
 pub type Parameter = (String, Vec<usize>);
@@ -18,6 +18,9 @@ impl UNetConfig {
         list.linear("time_embedding.linear_2", width, width);
         if let Some(classes) = self.classes {
             list.add("class_embedding.weight".to_owned(), &[classes, width]);
+        }
+        if self.augmented {
+            list.add("augment_embedding.weight".to_owned(), &[width, AUGMENTATIONS]);
         }
         list.conv("conv_in", (self.in_channels, base), 3);
         if self.time_injection == TimeInjection::Input {

@@ -55,7 +55,13 @@ pub struct UNetConfig {
     /// Number of classes of a conditional network; absent for an unconditional one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
+    /// Whether it is told how an image was augmented: follows from `train.augment`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub augmented: bool,
 }
+
+/// Numbers that say how an image was augmented: cosine and sine of its turn, mirrored or not, the way it was moved.
+pub const AUGMENTATIONS: usize = 5;
 
 /// The networks there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! How much arithmetic a network asks for: multiply-adds of its convolutions, linear layers and attention products.
 
-use super::shape::{EmbeddingConfig, TimeForm, TimeInjection, UNetConfig};
+use super::shape::{AUGMENTATIONS, EmbeddingConfig, TimeForm, TimeInjection, UNetConfig};
 
 /// Multiply-adds of one image, forward.
 ///
@@ -57,7 +57,9 @@ impl UNetConfig {
         let base = self.base_channels;
         let time_width = self.time_width();
 
-        let of_inputs = conv(self.in_channels, base, 3, pixels(0)) + linear(self.embedding.dim(), time_width);
+        let of_inputs = conv(self.in_channels, base, 3, pixels(0))
+            + linear(self.embedding.dim(), time_width)
+            + if self.augmented { linear(AUGMENTATIONS, time_width) } else { 0.0 };
         let mut work = Work { layers: of_inputs + linear(time_width, time_width), of_inputs, attention: 0.0 };
         if self.time_injection == TimeInjection::Input {
             work.layers += linear(time_width, base);

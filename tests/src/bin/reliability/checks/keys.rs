@@ -109,6 +109,8 @@ const STAY: &[(&str, &str)] = &[
     ("train.pairing", "optimal"),
     ("train.flip", "x"),
     ("train.label_dropout", "0.5"),
+    ("train.augment", "0.5"),
+    ("model.augmented", "true"),
     ("images.height", "8"),
     ("images.width", "8"),
     ("images.channels", "3"),
