@@ -11,6 +11,7 @@
 //! # Ok::<(), config::ConfigError>(())
 //! ```
 
+mod choices;
 mod classes;
 mod data;
 mod differences;
@@ -33,6 +34,7 @@ mod suggest;
 mod text;
 mod train;
 
+pub use choices::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling};
 pub use data::{BadImages, DataConfig, ImageFit};
 pub use differences::{Change, changes, differences};
 pub use draft::ImageShape;
@@ -51,4 +53,4 @@ pub use run::{Config, ImagesConfig, SampleConfig};
 pub use schedule::ScheduleConfig;
 pub use suggest::nearest;
 pub use text::parse;
-pub use train::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling, TrainConfig};
+pub use train::TrainConfig;

@@ -3,8 +3,9 @@
 
 use schedule::{LossWeight, NoisePath, Prediction};
 
+use crate::choices::{LearnedVariance, Loss, LrDecay, TimeSampling};
 use crate::error::ConfigError;
-use crate::train::{LearnedVariance, Loss, LrDecay, TimeSampling, TrainConfig, at_least, number, refuse};
+use crate::train::{TrainConfig, at_least, number, refuse};
 
 /// Mean and deviation of ln sigma in the training of EDM (Karras et al. 2022, Table 1).
 const LOG_NORMAL: (f64, f64) = (-1.2, 1.2);

@@ -72,7 +72,13 @@ pub(crate) fn deserialize<T: for<'a> serde::Deserialize<'a>>(table: Table) -> Re
         let at =
             error.to_string().lines().find_map(|line| line.trim().strip_prefix("in ").map(str::to_owned));
         let place = at.map(|at| at.trim_matches('`').to_owned()).unwrap_or_default();
-        ConfigError::Mismatch { place, hint: suggestion(&message), message }
+        let hint = suggestion(&message);
+        // With a key that is near, the list of all keys says nothing more.
+        let message = match message.split_once(", expected one of ") {
+            Some((unknown, _)) if hint.is_some() => unknown.to_owned(),
+            _ => message,
+        };
+        ConfigError::Mismatch { place, hint, message }
     })
 }
 

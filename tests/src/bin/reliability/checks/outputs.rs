@@ -38,6 +38,13 @@ struct Flag {
     files: &'static [&'static str],
 }
 
+impl Flag {
+    /// Whether its value is a folder, also one whose files are in folders of their own.
+    fn is_folder(&self) -> bool {
+        !self.files.is_empty() || self.flag == "--run" || self.command == "ema"
+    }
+}
+
 const fn flag(
     (command, flag): (&'static str, &'static str),
     works: &'static str,
@@ -53,7 +60,7 @@ const FLAGS: &[Flag] = &[
     flag(
         ("train", "--run"),
         "train --preset tiny-16 --set data.limit=30 --set train.steps=1 --set train.batch=2 --set sample.count=1 \
-         --set sample.steps=1 --run {}",
+         --set sample.steps=1 --set train.ema_sigma_rels=[0.1] --run {}",
         Some("train --data nowhere --run {}"),
         &[],
     ),
@@ -125,6 +132,12 @@ const FLAGS: &[Flag] = &[
         &["scaling.png"],
     ),
     flag(
+        ("ema", "--out"),
+        "ema --run RUN --sigma-rel 0.1 --out {}",
+        Some("ema --run nowhere --sigma-rel 0.1 --out {}"),
+        &[],
+    ),
+    flag(
         ("predict", "--out"),
         "predict --run RUN --x RUN/latent.npy --t RUN/t.npy --out {}",
         Some("predict --run nowhere --x nowhere.npy --t nowhere.npy --out {}"),
@@ -183,7 +196,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
         nodes::device(&place.at("null"), nodes::NULL) && nodes::device(&place.at("full"), nodes::FULL);
     let mut all: Vec<(&Flag, Trial)> = Vec::new();
     for flag in FLAGS {
-        let is_folder = !flag.files.is_empty() || flag.flag == "--run";
+        let is_folder = flag.is_folder();
         if is_folder {
             all.extend([Nothing, Link].map(|at| (flag, Trial::File(at))));
             let turns =
@@ -252,7 +265,7 @@ fn tried(context: &Context, trained: &Place, flag: &Flag, trial: Trial, devices:
     let place = context.place()?;
     match trial {
         Trial::File(at) => {
-            let is_folder = !flag.files.is_empty() || flag.flag == "--run";
+            let is_folder = flag.is_folder();
             let path = if is_folder { folder(&place, at)? } else { prepared(&place, "x.png", at)? };
             let reader = (at == Pipe).then(|| Reader::of(&path)).transpose()?;
             let output = call(&place, trained, flag.works, &path, flag)?;
