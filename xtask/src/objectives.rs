@@ -36,10 +36,10 @@ pub(crate) struct Args {
     /// Steps of each training.
     #[arg(long, value_name = "N", default_value_t = 1500)]
     steps: u64,
-    /// Folder for the pictures and table.md.
+    /// Folder for the pictures.
     #[arg(long, value_name = "DIR", default_value = "docs/objectives")]
     out: PathBuf,
-    /// Folder for the runs; those that are there already go on where they stopped.
+    /// Folder for the runs, and table.md; those that are there already go on where they stopped.
     #[arg(long, value_name = "DIR", default_value = "runs/objectives")]
     runs: PathBuf,
 }
@@ -55,7 +55,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         rows.push(Row::of(name, &run)?);
     }
     let table = table(&rows);
-    let path = args.out.join("table.md");
+    let path = args.runs.join("table.md");
     fs::write(&path, &table).with_context(|| path.display().to_string())?;
     println!("{table}\nwritten to {}", path.display());
     Ok(ExitCode::SUCCESS)

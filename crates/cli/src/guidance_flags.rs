@@ -67,8 +67,9 @@ impl GuidanceArgs {
         let Some(classes) = loaded.config.model.classes else {
             if let Some(flag) = self.first_flag() {
                 bail_usage!(
-                    "{flag}: this network has no classes; leave it out, or train one that has: `ddpm train --preset \
-                     fashion-28-classes`, or --set model.classes=N with labelled images of your own"
+                    "{flag}: this network has no classes; leave it out, name a worse network to be led away from (--guide-with), or \
+                     train one with classes: `ddpm train --preset fashion-28-classes`, or --set model.classes=N with labelled \
+                     images of your own"
                 );
             }
             return Ok(Conditioning::none());

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, anyhow};
+use schedule::Prediction;
 use tracing::warn;
 use unet::Backbone;
 
@@ -14,7 +15,11 @@ use crate::networks;
 
 /// Opens the averaged weights of a checkpoint that puts out the same as `loaded` does.
 pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<dyn Backbone>> {
-    let checkpoint = model::open_model(path, "--guide-with")?;
+    // A run folder stands for its newest checkpoint.
+    let checkpoint = match path.join("checkpoints").is_dir() {
+        true => model::newest_checkpoint(path)?,
+        false => model::open_model(path, "--guide-with")?,
+    };
     if checkpoint.path == loaded.checkpoint {
         warn!("--guide-with {}: the network itself, which guidance then does not change", path.display());
     }
@@ -39,8 +44,8 @@ fn differences(guide: &Config, other: &Config) -> [(&'static str, String, String
     let both = |of: &dyn Fn(&Config) -> String| (of(guide), of(other));
     let named = |what, (guide, other): (String, String)| (what, guide, other);
     [
-        named("the schedule", both(&|config| serde_json::to_string(&config.schedule).unwrap_or_default())),
-        named("the output", both(&|config| format!("{:?}", config.train.output()))),
+        named("the schedule", both(&schedule)),
+        named("the output", both(&output)),
         named(
             "channels in and out",
             both(&|config| format!("{:?}", (config.model.in_channels, config.model.out_channels))),
@@ -48,4 +53,17 @@ fn differences(guide: &Config, other: &Config) -> [(&'static str, String, String
         named("the image size", both(&|config| config.model.image_size.to_string())),
         named("classes", both(&|config| config.model.classes.unwrap_or(0).to_string())),
     ]
+}
+
+/// Its kind and numbers.
+fn schedule(config: &Config) -> String {
+    let numbers = toml::to_string(&config.schedule).unwrap_or_default();
+    numbers.trim().replace('\n', ", ").replace('"', "")
+}
+
+fn output(config: &Config) -> String {
+    match config.train.output() {
+        Prediction::Edm { sigma_data } => format!("edm with sigma_data = {sigma_data}"),
+        other => other.to_string(),
+    }
 }

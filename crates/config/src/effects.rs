@@ -51,6 +51,13 @@ pub(crate) fn check(config: &Config, user: &Table, base: &Table) -> Result<(), C
             return Err(ConfigError::NoEffect { key, got, reason });
         }
     }
+    // A preset that names its channels gets twice as many with a learned variance; a user who does is taken by his word.
+    let channels = user.get("model").and_then(|model| model.get("out_channels")).and_then(Value::as_integer);
+    if let Some(got) =
+        channels.filter(|&got| got != 0 && usize::try_from(got) != Ok(config.model.out_channels))
+    {
+        return Err(ConfigError::value("model", "out_channels", got, config.model.out_channels.to_string()));
+    }
     // Classes that were set to 0 take the preset's label dropout with them, but not one that was asked for.
     let dropout = user.get("train").and_then(|train| train.get("label_dropout")).and_then(Value::as_float);
     match dropout {

@@ -36,7 +36,7 @@ pub enum ConfigError {
         error: ScheduleError,
     },
     /// A parameter of another kind of noise schedule.
-    #[error("schedule.{field} = {got}: a {kind} schedule has no such parameter")]
+    #[error("schedule.{field} = {got}: schedule.kind = {kind} has no such parameter")]
     StrayParameter {
         /// The parameter.
         field: &'static str,

@@ -100,7 +100,6 @@ impl TrainConfig {
     }
 
     pub(crate) fn validate_objective(&self) -> Result<(), ConfigError> {
-        let above_0 = |x: f64| x > 0.0 && x <= 1e6;
         let of_times = "a value with train.time_sampling = log-normal or logit-normal only";
         let numbers = [
             (
@@ -129,13 +128,14 @@ impl TrainConfig {
             if !has_effect {
                 return refuse(field, value, expected);
             }
-            let good = if field == "time_mean" { value.abs() <= 20.0 } else { above_0(value) };
-            number(
-                field,
-                value,
-                good,
-                if field == "time_mean" { "a number from -20 to 20" } else { "a number above 0" },
-            )?;
+            let (low, high, expected) = match field {
+                "time_mean" => (-20.0, 20.0, "a number from -20 to 20"),
+                "time_std" => (0.01, 10.0, "a number from 0.01 to 10"),
+                "sigma_data" => (0.01, 100.0, "a number from 0.01 to 100"),
+                "huber_delta" => (1e-4, 1e4, "a number from 0.0001 to 10000"),
+                _ => (1e-9, 1e3, "a number from 1e-9 to 1000"),
+            };
+            number(field, value, (low..=high).contains(&value), expected)?;
         }
         match self.lr_decay_steps {
             Some(steps) if self.lr_decay != LrDecay::InverseSqrt => {
@@ -210,7 +210,7 @@ mod tests {
         for (set, word) in [
             (&["train.time_mean=1.0"][..], "log-normal"),
             (&["train.sigma_data=0.7"], "edm"),
-            (&["train.prediction=edm", "train.sigma_data=0.0"], "above 0"),
+            (&["train.prediction=edm", "train.sigma_data=0.0"], "0.01 to 100"),
             (&["train.huber_delta=1.0"], "huber"),
             (&["train.vlb_weight=0.1"], "learned"),
             (&["train.variance=learned", "train.loss=vlb", "train.vlb_weight=0.1"], "beside another loss"),
@@ -218,9 +218,9 @@ mod tests {
             (&["train.lr_decay=inverse-sqrt", "train.lr_decay_steps=0"], "at least 1"),
             (&["train.loss=vlb"], "learned"),
             (&["train.loss=vlb", "train.variance=learned", "train.loss_weight=p2"], "simple"),
-            (&["train.time_sampling=log-normal", "train.time_std=0.0"], "above 0"),
+            (&["train.time_sampling=log-normal", "train.time_std=0.0"], "0.01 to 10"),
             (&["train.time_sampling=log-normal", "train.time_mean=nan"], "-20 to 20"),
-            (&["train.loss=huber", "train.huber_delta=inf"], "above 0"),
+            (&["train.loss=huber", "train.huber_delta=inf"], "10000"),
         ] {
             let error = settled(set).unwrap_err();
             assert!(error.is_usage() && error.to_string().contains(word), "{set:?}: {error}");

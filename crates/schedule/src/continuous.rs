@@ -7,8 +7,9 @@ use crate::names::named;
 use crate::path::{NoisePath, check_share};
 use crate::{Level, ScheduleError};
 
-/// No path needs more noise.
+/// No path needs more noise, or less: f32 would not show it beside an image.
 const LARGEST_SIGMA: f64 = 1e6;
+const LEAST_SIGMA: f64 = 1e-6;
 
 /// A path by its formulas. Its time runs from -1, the data, to T - 1; `s = (t + 1) / T` is the share of the way.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,7 +79,7 @@ impl Continuous {
                     let good = got > low && got <= LARGEST_SIGMA;
                     if good { Ok(()) } else { Err(ScheduleError::Parameter { name, expected, got }) }
                 };
-                check("sigma_min", "(0, 1e6]", sigma_min, 0.0)?;
+                check("sigma_min", "(1e-6, 1e6]", sigma_min, LEAST_SIGMA)?;
                 check("sigma_max", "(sigma_min, 1e6]", sigma_max, sigma_min)
             }
         }

@@ -69,17 +69,17 @@ impl LossWeight {
         }
     }
 
-    /// That of v, `alpha^2 / (alpha^2 + sigma^2)^2` times that of eps. Without signal the one is 0 and the other may be
+    /// That of v, `alpha^2 / (alpha^2 + sigma^2)` times that of eps. Without signal the one is 0 and the other may be
     /// infinite, so the product is written out.
     fn of_v(self, level: &Level) -> f64 {
         let (signal, noise) = (level.alpha.powi(2), level.sigma.powi(2));
         let power = signal + noise;
         match self {
             Self::Output => 1.0,
-            Self::Simple => signal / power.powi(2),
-            Self::MinSnr => signal.min(MIN_SNR_GAMMA * noise) / power.powi(2),
-            Self::P2 => signal * noise / power.powi(3),
-            Self::Edm { sigma_data } => (signal + noise / sigma_data.powi(2)) / power.powi(2),
+            Self::Simple => signal / power,
+            Self::MinSnr => signal.min(MIN_SNR_GAMMA * noise) / power,
+            Self::P2 => signal * noise / power.powi(2),
+            Self::Edm { sigma_data } => (signal + noise / sigma_data.powi(2)) / power,
         }
     }
 }

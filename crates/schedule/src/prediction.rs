@@ -12,7 +12,7 @@ pub enum Prediction {
     Eps,
     /// The data itself.
     X0,
-    /// `v = alpha eps - sigma x_0` (Salimans & Ho 2022, where `alpha^2 + sigma^2 = 1`).
+    /// `v = (alpha eps - sigma x_0) / sqrt(alpha^2 + sigma^2)` (Salimans & Ho 2022, where that root is 1).
     V,
     /// F of Karras et al. 2022, Sec. 5 ("EDM"): of a unit variance, as is what the network sees, for data of deviation
     /// `sigma_data`. On a chain and with `sigma_data = 1` it is -v.
@@ -69,7 +69,7 @@ impl Prediction {
             Self::X0 => Ok(Form { c_in, skip: 0.0, out: 1.0 }),
             Self::V => {
                 let power = power(alpha, sigma);
-                Ok(Form { c_in, skip: alpha / power, out: -sigma / power })
+                Ok(Form { c_in, skip: alpha / power, out: -sigma / power.sqrt() })
             }
             // Table 1 there has alpha = 1.
             Self::Edm { sigma_data } => {
@@ -92,7 +92,10 @@ impl Prediction {
         match self {
             Self::Eps => Target { x_0: 0.0, eps: 1.0 },
             Self::X0 => Target { x_0: 1.0, eps: 0.0 },
-            Self::V => Target { x_0: -sigma, eps: alpha },
+            Self::V => {
+                let deviation = power(alpha, sigma).sqrt();
+                Target { x_0: -sigma / deviation, eps: alpha / deviation }
+            }
             // (x_0 - skip x_t) / out.
             Self::Edm { sigma_data } => {
                 let deviation = (alpha * sigma_data).hypot(sigma);
@@ -120,7 +123,7 @@ impl Prediction {
             Self::X0 => (1.0 / sigma, -alpha / sigma),
             Self::V => {
                 let power = power(alpha, sigma);
-                (sigma / power, alpha / power)
+                (sigma / power, alpha / power.sqrt())
             }
             // (x_t - alpha x_0) / sigma.
             Self::Edm { sigma_data } => {
@@ -134,13 +137,13 @@ impl Prediction {
     /// By how much an error of the output changes `v`, which is defined for every level that has either signal or noise.
     pub(crate) fn error_in_v(self, level: &Level) -> f64 {
         let Level { alpha, sigma, .. } = *level;
-        let power = power(alpha, sigma);
+        let deviation = power(alpha, sigma).sqrt();
         match self {
-            Self::Eps => power / alpha,
-            Self::X0 => power / sigma,
+            Self::Eps => deviation / alpha,
+            Self::X0 => deviation / sigma,
             Self::V => 1.0,
-            Self::Edm { sigma_data } => power * sigma_data / (alpha * sigma_data).hypot(sigma),
-            Self::Velocity => power / (alpha + sigma),
+            Self::Edm { sigma_data } => deviation * sigma_data / (alpha * sigma_data).hypot(sigma),
+            Self::Velocity => deviation / (alpha + sigma),
         }
     }
 }
@@ -239,7 +242,7 @@ mod tests {
                 prop_assert!(form.c_in == prediction.c_in(&level));
                 // An error of the output is one of v, and of eps.
                 let v = prediction.error_in_v(&level);
-                prop_assert!((v.abs() * alpha / power(alpha, sigma) / of_output.abs() - 1.0).abs() < 1e-9, "{prediction}");
+                prop_assert!((v.abs() * alpha / power(alpha, sigma).sqrt() / of_output.abs() - 1.0).abs() < 1e-9, "{prediction}");
             }
         }
     }

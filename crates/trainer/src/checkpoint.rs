@@ -1,12 +1,16 @@
 //! A trainer as the files of a checkpoint, and back. How these lie on disk, and that they are complete or
 //! not there, is the crate `checkpoints`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use checkpoints::{AVERAGES, CONFIG, CheckpointError, EMA, MODEL, OPTIMIZER, Writer};
+use config::TrainConfig;
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 use tensor_io::Named;
 
+use crate::averages::Profile;
 use crate::error::TrainerError;
 use crate::history::LossHistory;
 use crate::metrics::Interval;
@@ -95,6 +99,28 @@ impl Checkpoint {
     #[must_use]
     pub fn model_path(&self) -> PathBuf {
         self.path.join(MODEL)
+    }
+
+    /// A further average that the run kept, under the names of `params`; none of another profile.
+    ///
+    /// # Errors
+    /// [`TrainerError::Tensors`] when the file is not that of the run.
+    pub fn kept(
+        &self,
+        config: &TrainConfig,
+        wanted: Profile,
+        params: &[Named],
+    ) -> Result<Option<Vec<Named>>, TrainerError> {
+        if !Profile::of_run(config).any(|profile| profile == wanted) {
+            return Ok(None);
+        }
+        let mut found: HashMap<String, Tensor> =
+            tensor_io::read(&self.path.join(AVERAGES))?.into_iter().collect();
+        let own = |(name, _): &Named| {
+            found.remove(&format!("{wanted}.{name}")).map(|tensor| (name.clone(), tensor))
+        };
+        let kept: Vec<Named> = params.iter().filter_map(own).collect();
+        Ok((kept.len() == params.len()).then_some(kept))
     }
 
     /// The same checkpoint with another average in place of its own, below `folder`.

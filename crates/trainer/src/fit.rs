@@ -125,6 +125,11 @@ impl Fit<'_> {
         trainer: &mut Trainer,
         newest: Option<&Checkpoint>,
     ) -> Result<Option<Interval>, TrainerError> {
+        if !trainer.averages.snapshot().is_empty() {
+            // What keeps it from being made is told before the training.
+            let folder = self.folder.averages();
+            std::fs::create_dir_all(&folder).map_err(TrainerError::file(&folder))?;
+        }
         let Some(newest) = newest else {
             // It may have died after its first log line and before its first checkpoint.
             self.folder.drop_records_after(0)?;

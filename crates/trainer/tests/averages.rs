@@ -96,6 +96,26 @@ fn a_resumed_run_stores_what_an_uninterrupted_one_does() {
 }
 
 #[test]
+fn a_snapshot_that_was_changed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), None).unwrap();
+    let stored = folder.path().join("averages");
+    let make = || reconstruct(&stored, &settings(), &one_number(), Profile::SigmaRel(0.07), STEPS).map(drop);
+    make().unwrap();
+    let file = stored.join("step-00000100.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    let mut changed = bytes.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, &changed).unwrap();
+    assert!(matches!(make().unwrap_err(), TrainerError::Checkpoint(_)));
+    std::fs::copy(stored.join("step-00000120.safetensors"), &file).unwrap();
+    assert!(matches!(make().unwrap_err(), TrainerError::Checkpoint(_)));
+    std::fs::write(&file, &bytes).unwrap();
+    std::fs::write(stored.join("step-00000110.safetensors"), &bytes).unwrap();
+    assert!(matches!(make().unwrap_err(), TrainerError::Checkpoint(_)));
+}
+
+#[test]
 fn without_snapshots_there_is_nothing_to_make() {
     let folder = tempfile::tempdir().unwrap();
     let params = one_number();

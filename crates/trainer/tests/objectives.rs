@@ -31,7 +31,7 @@ fn wanted(prediction: Prediction, level: &Level, x_0: f64, eps: f64) -> (f64, f6
     match prediction {
         Prediction::Eps => (eps, plain),
         Prediction::X0 => (x_0, plain),
-        Prediction::V => (alpha * eps - sigma * x_0, plain),
+        Prediction::V => ((alpha * eps - sigma * x_0) / alpha.hypot(sigma), plain),
         Prediction::Velocity => (eps - x_0, plain),
         Prediction::Edm { sigma_data } => {
             // Karras et al. 2022, Eq. 8, with alpha: the best linear guess is taken out, and the rest scaled to 1.
@@ -51,7 +51,7 @@ fn weight(weight: LossWeight, prediction: Prediction, level: &Level) -> f64 {
     let in_eps = match prediction {
         Prediction::Eps => 1.0,
         Prediction::X0 => alpha / sigma,
-        Prediction::V => alpha / (alpha * alpha + sigma * sigma),
+        Prediction::V => alpha / alpha.hypot(sigma),
         Prediction::Velocity => alpha / (alpha + sigma),
         Prediction::Edm { sigma_data } => {
             alpha * sigma_data / ((alpha * sigma_data).powi(2) + sigma * sigma).sqrt()

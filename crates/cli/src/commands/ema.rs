@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
-use trainer::{Profile, reconstruct};
+use trainer::{Combination, Profile, reconstruct};
 
 use crate::config;
 use crate::failure::usage;
@@ -14,13 +14,15 @@ use crate::model::{self, RUNS};
 use crate::output;
 use crate::paths::{InputPath, OutputFolder};
 
-/// What a combination of snapshots may differ from what was asked for before that is worth a warning.
+/// What a combination of snapshots may differ from what was asked for before that is worth a warning, and at all.
 const FAR: f64 = 0.05;
+const TOO_FAR: f64 = 0.3;
 
 /// Make another average of a run's weights than the one it kept, from the snapshots that it stored
 #[derive(Debug, Args)]
 #[command(
     after_help = "A run stores snapshots when it is told to: ddpm train --set train.ema_sigma_rels=[0.05,0.1]
+An average that the run kept by itself (train.ema_decays, train.ema_sigma_rels) is taken as it is.
 What is made is a model folder: the newest checkpoint of the run, with this average in place of its own.
 
 Examples:
@@ -55,8 +57,27 @@ impl EmaArgs {
         let config = config::read_run(&checkpoint.path.join("config.toml"))?;
         let params = tensor_io::read(&checkpoint.ema_path())?;
         let (steps, folder) = (checkpoint.state.step, run.join("averages"));
-        let made = reconstruct(&folder, &config.train, &params, wanted, steps);
+        // A checkpoint of this run's would be replaced, or somebody's files.
+        let place = self.out.join(format!("step-{steps:08}"));
+        if place.symlink_metadata().is_ok() {
+            return Err(usage(anyhow!(
+                "--out {}: {} is there already; name another folder",
+                self.out.display(),
+                place.display()
+            )));
+        }
+        let made = match checkpoint.kept(&config.train, wanted, &params)? {
+            Some(kept) => Ok((kept, Combination { weights: vec![1.0], error: 0.0 })),
+            None => reconstruct(&folder, &config.train, &params, wanted, steps),
+        };
         let (average, combination) = made.with_context(|| format!("--run {}", run.display()))?;
+        if combination.error > TOO_FAR {
+            return Err(usage(anyhow!(
+                "{wanted}: the snapshots of this run come no nearer than {:.0}% to this average; a run that stores more of \
+                 them (a lower train.checkpoint_every), or others (train.ema_sigma_rels), does",
+                combination.error * 100.0
+            )));
+        }
         let copy = checkpoint.with_average(&self.out, &average).context("--out")?;
         if combination.error > FAR {
             tracing::warn!(

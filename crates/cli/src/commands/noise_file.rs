@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::failure::{bail_usage, usage};
 use crate::model::Loaded;
 
-/// Standard deviations within which numbers may be noise: that of x_T is 1, of an encoded image nearly so.
+/// Standard deviations within which numbers may be noise, as parts of that of x_T; an encoded image has nearly that.
 const USUAL: std::ops::RangeInclusive<f64> = 0.5..=2.0;
 
 /// x_T `[n, c, h, w]` f32 from the file of a flag, checked against the network.
@@ -23,10 +23,11 @@ pub(crate) fn read(flag: &str, path: &Path, loaded: &Loaded) -> anyhow::Result<T
             "{name}: has shape {got:?}, expected [n, {c}, {h}, {w}], that of this network"
         )));
     }
-    let deviation = f64::try_from(x.std(true))?;
-    if !USUAL.contains(&deviation) {
+    let (deviation, of_noise) = (f64::try_from(x.std(true))?, loaded.path.noisiest()?.sigma.max(1.0));
+    // What was encoded down from an image may end at a lower level than the noisiest.
+    if !USUAL.contains(&(deviation / of_noise)) {
         warn!(
-            "{name}: a standard deviation of {deviation:.2}, where pure noise has 1; the images will be of that kind"
+            "{name}: a standard deviation of {deviation:.2}, where pure noise has {of_noise}; the images will be of that kind"
         );
     }
     Ok(x)

@@ -22,7 +22,7 @@ use crate::paths::{InputPath, OutputFile};
 pub(crate) struct Predict {
     #[command(flatten)]
     model: ModelArgs,
-    /// x_t, .npy f32 of shape n, c, h, w
+    /// x_t = alpha x_0 + sigma eps, .npy f32 of shape n, c, h, w; with edm alpha is 1, with straight alpha + sigma
     #[arg(long, value_name = "FILE")]
     x: InputPath,
     /// t of each image, .npy of shape n, 0 to T - 1; fractions allowed

@@ -42,7 +42,7 @@ pub fn combine(stored: &[Stored], wanted: Profile, config: &TrainConfig, steps: 
         })
         .collect();
     let right: Vec<f64> = used.iter().map(|&k| with_target(powers[k], stored[k].step, &target)).collect();
-    let solved = solve(&gram, &right);
+    let solved = solve_to_one(&gram, &right);
 
     let norm: f64 = target.iter().map(|w| w * w).sum();
     let mut square = norm;
@@ -77,19 +77,31 @@ fn with_target(power: f64, n: u64, target: &[f64]) -> f64 {
     (1..=n).zip(target).map(|(i, w)| share(i, power, n) * w).sum()
 }
 
-/// Gauss with pivoting, of a symmetric system with a ridge.
-fn solve(gram: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
+/// The least squares among weights whose sum is 1, as an average's is: whatever is not matched, weights that do not change
+/// come out as they are. With a multiplier for that condition.
+fn solve_to_one(gram: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
     let size = right.len();
-    let mut rows: Vec<Vec<f64>> = gram
-        .iter()
-        .enumerate()
-        .map(|(k, row)| {
-            let mut row = row.clone();
-            row[k] *= 1.0 + RIDGE;
-            row.push(right[k]);
-            row
-        })
-        .collect();
+    if size == 0 {
+        return Vec::new();
+    }
+    let mut rows: Vec<Vec<f64>> = Vec::new();
+    for (k, row) in gram.iter().enumerate() {
+        let mut row = row.clone();
+        row[k] *= 1.0 + RIDGE;
+        row.extend([1.0, right[k]]);
+        rows.push(row);
+    }
+    let mut condition = vec![1.0; size];
+    condition.extend([0.0, 1.0]);
+    rows.push(condition);
+    let mut solved = solve(rows);
+    solved.truncate(size);
+    solved
+}
+
+/// Gauss with pivoting; each row ends with its right-hand side.
+fn solve(mut rows: Vec<Vec<f64>>) -> Vec<f64> {
+    let size = rows.len();
     for column in 0..size {
         let pivot = (column..size)
             .max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()))
@@ -153,5 +165,19 @@ mod tests {
             assert!(many < worst && many <= few + 1e-9, "{wanted}: {few} {many}");
         }
         assert!(combine(&[], Profile::Decay(0.9), &config, 10).error > 0.99);
+    }
+
+    /// Weights that never changed are their own average, however far the combination is from what was wanted.
+    #[test]
+    fn a_combination_is_an_average() {
+        let one = [Stored { sigma_rel: 0.1, step: 60 }];
+        for stored in [&one[..], &stored(20, 60)] {
+            for wanted in
+                [Profile::SigmaRel(0.28), Profile::SigmaRel(0.01), Profile::Decay(0.0), Profile::Decay(0.9)]
+            {
+                let sum: f64 = combine(stored, wanted, &example(), 60).weights.iter().sum();
+                assert!((sum - 1.0).abs() < 1e-9, "{wanted}: {sum}");
+            }
+        }
     }
 }

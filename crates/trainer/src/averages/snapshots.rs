@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use checkpoints::{CheckpointError, ManifestEntry};
 use config::TrainConfig;
 use tch::{Kind, Tensor};
 use tensor_io::Named;
@@ -24,11 +25,54 @@ pub struct Snapshot {
     pub path: PathBuf,
 }
 
-/// Writes the snapshot of a step.
+/// The list of the files with their sizes and hashes, which vouches for them.
+const MANIFEST: &str = "manifest.json";
+/// Bytes of that list that are read: some thousands of snapshots.
+const MAX_MANIFEST: u64 = 1 << 20;
+
+/// Writes the snapshot of a step, and then the list with it.
 pub(crate) fn write_snapshot(folder: &Path, step: u64, averages: &[Named]) -> Result<(), TrainerError> {
     fs::create_dir_all(folder).map_err(TrainerError::file(folder))?;
-    let path = folder.join(checkpoints::folder_name(step) + ENDING);
-    files::write_atomic(&path, &tensor_io::serialize(averages)?).map_err(TrainerError::file(&path))
+    let (name, bytes) = (checkpoints::folder_name(step) + ENDING, tensor_io::serialize(averages)?);
+    let path = folder.join(&name);
+    files::write_atomic(&path, &bytes).map_err(TrainerError::file(&path))?;
+    let mut entries = listed(folder)?;
+    entries.retain(|entry| entry.name != name);
+    entries.push(ManifestEntry::of(&name, &bytes));
+    write_list(folder, &entries)
+}
+
+/// What the list says; nothing where there is none.
+fn listed(folder: &Path) -> Result<Vec<ManifestEntry>, TrainerError> {
+    let path = folder.join(MANIFEST);
+    if path.symlink_metadata().is_err() {
+        return Ok(Vec::new());
+    }
+    let bytes = files::read_regular(&path, MAX_MANIFEST).map_err(TrainerError::file(&path))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| CheckpointError::altered(&path, "content", "a list of files", error).into())
+}
+
+fn write_list(folder: &Path, entries: &[ManifestEntry]) -> Result<(), TrainerError> {
+    let path = folder.join(MANIFEST);
+    let text = serde_json::to_vec_pretty(entries).map_err(|error| TrainerError::Caller(error.into()))?;
+    files::write_atomic(&path, &text).map_err(TrainerError::file(&path))
+}
+
+/// Refuses a snapshot that is not as the run wrote it.
+fn verify(snapshot: &Snapshot, entries: &[ManifestEntry]) -> Result<(), TrainerError> {
+    let name = checkpoints::folder_name(snapshot.step) + ENDING;
+    let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
+        let expected = format!("a line in {MANIFEST}");
+        return Err(CheckpointError::altered(&snapshot.path, "its hash", expected, "none").into());
+    };
+    let bytes = fs::read(&snapshot.path).map_err(TrainerError::file(&snapshot.path))?;
+    let found = ManifestEntry::of(&name, &bytes);
+    if found == *entry {
+        return Ok(());
+    }
+    let expected = format!("{} as in {MANIFEST}", entry.sha256);
+    Err(CheckpointError::altered(&snapshot.path, "SHA-256", expected, found.sha256).into())
 }
 
 /// Removes the snapshots of later steps: the run goes on from `step` and makes them again.
@@ -36,7 +80,10 @@ pub(crate) fn remove_after(folder: &Path, step: u64) -> Result<(), TrainerError>
     for snapshot in list_snapshots(folder)?.into_iter().filter(|snapshot| snapshot.step > step) {
         fs::remove_file(&snapshot.path).map_err(TrainerError::file(&snapshot.path))?;
     }
-    Ok(())
+    let entries = listed(folder)?;
+    let stays = |entry: &&ManifestEntry| folder.join(&entry.name).is_file();
+    let left: Vec<ManifestEntry> = entries.iter().filter(stays).cloned().collect();
+    if left.len() < entries.len() { write_list(folder, &left) } else { Ok(()) }
 }
 
 /// The snapshots in a folder, by step; none where there is no such folder.
@@ -64,7 +111,8 @@ pub fn list_snapshots(folder: &Path) -> Result<Vec<Snapshot>, TrainerError> {
 /// the combination comes.
 ///
 /// # Errors
-/// [`TrainerError::NoSnapshots`]; those of reading them.
+/// [`TrainerError::NoSnapshots`]; [`TrainerError::Checkpoint`] for a snapshot that is not as the run wrote it; those of reading
+/// them.
 pub fn reconstruct(
     folder: &Path,
     config: &TrainConfig,
@@ -82,6 +130,8 @@ pub fn reconstruct(
         .iter()
         .flat_map(|snapshot| sigma_rels.iter().map(|&sigma_rel| Stored { sigma_rel, step: snapshot.step }))
         .collect();
+    let entries = listed(folder)?;
+    snapshots.iter().try_for_each(|snapshot| verify(snapshot, &entries))?;
     let combination = combine(&stored, wanted, config, steps);
 
     let _no_grad = tch::no_grad_guard();
