@@ -7,7 +7,7 @@ use std::{env, fs};
 use anyhow::{Context, bail};
 
 /// The crates that must build and test on a machine without libtorch.
-pub(crate) const LIBTORCH_FREE: [&str; 10] = [
+pub(crate) const LIBTORCH_FREE: [&str; 11] = [
     "random",
     "schedule",
     "embedding",
@@ -18,6 +18,7 @@ pub(crate) const LIBTORCH_FREE: [&str; 10] = [
     "config",
     "run-images",
     "figures",
+    "metrics",
 ];
 
 /// The workspace that `cargo xtask` was called in.

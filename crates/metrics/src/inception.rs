@@ -1,0 +1,69 @@
+//! The score of Salimans et al. 2016: `exp(mean KL(p(y | x) || p(y)))` of a classifier's answers.
+
+use ndarray::{Array2, ArrayView2, Axis};
+
+use crate::error::MetricsError;
+
+/// How far a sum of probabilities may be from 1.
+const CLOSE: f64 = 1e-3;
+
+/// Mean and standard deviation over `splits` equal parts of answers `[n, classes]`, each a distribution.
+///
+/// # Errors
+/// [`MetricsError::NoDistribution`]; [`MetricsError::Count`] for splits that are not in `1..=n`.
+pub fn inception_score(answers: &Array2<f64>, splits: usize) -> Result<(f64, f64), MetricsError> {
+    let count = answers.nrows();
+    if splits == 0 || splits > count {
+        return Err(MetricsError::Count { name: "splits", got: splits, expected: format!("1 to {count}") });
+    }
+    let wrong = |row: ndarray::ArrayView1<'_, f64>| {
+        // NaN is in no range.
+        !row.iter().all(|p| (0.0..=1.0 + CLOSE).contains(p)) || (row.sum() - 1.0).abs() > CLOSE
+    };
+    if let Some(row) = answers.outer_iter().position(wrong) {
+        return Err(MetricsError::NoDistribution { row });
+    }
+    let scores: Vec<f64> = (0..splits)
+        .map(|part| {
+            of_part(answers.slice_axis(Axis(0), (part * count / splits..(part + 1) * count / splits).into()))
+        })
+        .collect();
+    let mean = scores.iter().sum::<f64>() / splits as f64;
+    let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / splits as f64;
+    Ok((mean, variance.sqrt()))
+}
+
+fn of_part(answers: ArrayView2<'_, f64>) -> f64 {
+    let Some(marginal) = answers.mean_axis(Axis(0)) else { return f64::NAN };
+    let divergence: f64 = answers
+        .outer_iter()
+        .map(|row| {
+            row.iter().zip(&marginal).filter(|(p, _)| **p > 0.0).map(|(p, q)| p * (p / q).ln()).sum::<f64>()
+        })
+        .sum();
+    (divergence / answers.nrows() as f64).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn clear_and_various_answers_count_their_classes() {
+        let clear = Array2::from_shape_fn((12, 4), |(i, j)| f64::from(u8::from(i % 4 == j)));
+        let (mean, deviation) = inception_score(&clear, 3).unwrap();
+        assert!((mean - 4.0).abs() < 1e-12 && deviation < 1e-12);
+        let vague = Array2::from_elem((8, 4), 0.25);
+        assert!((inception_score(&vague, 1).unwrap().0 - 1.0).abs() < 1e-12);
+        let two = array![[0.9, 0.1], [0.3, 0.7]];
+        let kl = |p: [f64; 2]| p[0] * (p[0] / 0.6).ln() + p[1] * (p[1] / 0.4).ln();
+        let want = (0.5 * (kl([0.9, 0.1]) + kl([0.3, 0.7]))).exp();
+        assert!((inception_score(&two, 1).unwrap().0 - want).abs() < 1e-12);
+        assert!(matches!(
+            inception_score(&array![[0.5, 0.2]], 1),
+            Err(MetricsError::NoDistribution { row: 0 })
+        ));
+        assert!(inception_score(&two, 3).is_err());
+    }
+}

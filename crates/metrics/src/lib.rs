@@ -1,0 +1,41 @@
+//! How near two sets of images are, by features that some network gave for each: numbers in f64, without libtorch.
+//!
+//! | what | from | says |
+//! |---|---|---|
+//! | [`frechet_distance`] | Heusel et al. 2017, Eq. 6 | how far mean and covariance are apart |
+//! | [`kernel_distance`] | Binkowski et al. 2018, Sec. 4 | the same by all moments up to the third, without bias |
+//! | [`neighbours`] | Kynkaanniemi et al. 2019, Naeem et al. 2020 | what share looks right, and what share is covered |
+//! | [`inception_score`] | Salimans et al. 2016, Sec. 4 | whether classes are clear and all there |
+//! | [`sliced_wasserstein`] | Rabin et al. 2011 | distance of the sets as distributions, by projections |
+//!
+//! Which features these are decides what a number can be compared with; this crate does not know.
+//!
+//! ```
+//! use metrics::{Moments, frechet_distance};
+//! use ndarray::array;
+//!
+//! let here = Moments::of(&array![[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])?;
+//! let there = Moments::of(&array![[3.0, 0.0], [5.0, 0.0], [3.0, 2.0], [5.0, 2.0]])?;
+//! // The same shape, moved by 3.
+//! assert!((frechet_distance(&here, &there)? - 9.0).abs() < 1e-9);
+//! # Ok::<(), metrics::MetricsError>(())
+//! ```
+
+mod error;
+mod frechet;
+mod inception;
+mod interval;
+mod kernel;
+mod linear;
+mod moments;
+mod neighbours;
+mod sliced;
+
+pub use error::MetricsError;
+pub use frechet::frechet_distance;
+pub use inception::inception_score;
+pub use interval::{Interval, bootstrap};
+pub use kernel::{KernelDistance, kernel_distance};
+pub use moments::Moments;
+pub use neighbours::{Neighbours, neighbours};
+pub use sliced::sliced_wasserstein;
