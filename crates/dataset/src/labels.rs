@@ -80,6 +80,10 @@ fn one_hot(name: &str, array: AnyArray, classes: usize) -> Result<Vec<u32>, Data
         return Err(label_range(name, classes - 1));
     }
     let expected = "one class an image: a number, or a row with one 1 and 0 elsewhere";
+    // Rows without numbers take no memory: a small file may claim any count of them.
+    if classes == 0 {
+        return Err(DatasetError::unsuitable(name, expected, "rows of 0 numbers".to_owned()));
+    }
     let values = array.into_f64();
     let mut labels = Vec::with_capacity(values.shape()[0]);
     for (index, row) in values.axis_iter(Axis(0)).enumerate() {
@@ -165,6 +169,9 @@ mod tests {
             let error = to_labels("a", wrong.into(), 1).unwrap_err().to_string();
             assert!(error.ends_with(found), "{error}");
         }
+        let none = ndarray::Array2::<f64>::zeros((1 << 62, 0));
+        let error = to_labels("a", none.into(), 1 << 62).unwrap_err().to_string();
+        assert!(error.ends_with("found rows of 0 numbers"), "{error}");
     }
 
     #[test]
