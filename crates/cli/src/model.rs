@@ -7,7 +7,7 @@ use sampler::{BoxError, Method, SamplerConfig};
 use schedule::NoisePath;
 use tch::{Device, Kind, Tensor};
 use tracing::{info, warn};
-use trainer::{Checkpoint, runs_newest_first};
+use trainer::{Checkpoint, TrainConfig, runs_newest_first};
 use unet::{Backbone, Pass, Predictor};
 
 use crate::config::{self, Config, ConfigError, ImagesConfig};
@@ -78,17 +78,22 @@ impl Loaded {
 
     /// A sampler for what the network was trained to put out.
     pub(crate) fn sampler_config(&self, method: Method) -> SamplerConfig {
-        SamplerConfig {
-            prediction: self.config.train.output(),
-            learned_variance: self.config.train.outputs_per_channel() == 2,
-            ..SamplerConfig::new(method)
-        }
+        sampler_config(&self.config.train, method)
     }
 
     /// `[count, c, h, w]` of the images the network sees.
     pub(crate) fn shape(&self, count: usize) -> [i64; 4] {
         let images = &self.images;
         [count, images.channels, images.height, images.width].map(|n| n as i64)
+    }
+}
+
+/// A sampler for what a network is trained to put out, everything else as usual.
+pub(crate) fn sampler_config(train: &TrainConfig, method: Method) -> SamplerConfig {
+    SamplerConfig {
+        prediction: train.output(),
+        learned_variance: train.outputs_per_channel() == 2,
+        ..SamplerConfig::new(method)
     }
 }
 

@@ -9,6 +9,7 @@ use schedule::Variance;
 use trainer::TrainConfig;
 
 use crate::failure::{bail_usage, usage};
+use crate::model;
 
 /// How to run the reverse process.
 #[derive(Debug, Clone, Args)]
@@ -91,9 +92,7 @@ impl SamplerArgs {
             "dynamic" => Threshold::DYNAMIC,
             other => bail_usage!("--threshold {other}: expected clip, dynamic or off"),
         };
-        let (prediction, learned_variance) = (train.output(), train.outputs_per_channel() == 2);
-        let usual = SamplerConfig::new(method);
-        Ok(SamplerConfig { steps: self.steps, times, threshold, prediction, learned_variance, ..usual })
+        Ok(SamplerConfig { steps: self.steps, times, threshold, ..model::sampler_config(train, method) })
     }
 
     /// Whether the flags fit each other; the network may refuse them yet.

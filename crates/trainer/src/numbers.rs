@@ -58,15 +58,16 @@ impl Numbers {
         let learned = config.variance == LearnedVariance::Learned;
         let rows = if learned { Row::ALL } else { Row::PLAIN };
         let mut table = vec![0.0; rows * images];
+        let (output, weight) = (config.output(), config.weight());
         let mut set = |row: Row, image: usize, value: f64| table[row as usize * images + image] = value;
         for (image, (level, more_often)) in draw.levels.iter().zip(&draw.oversampled).enumerate() {
-            let target = config.output().target(level);
+            let target = output.target(level);
             set(Row::Alpha, image, level.alpha);
             set(Row::Sigma, image, level.sigma);
-            set(Row::CIn, image, config.output().c_in(level));
+            set(Row::CIn, image, output.c_in(level));
             set(Row::TargetX0, image, target.x_0);
             set(Row::TargetEps, image, target.eps);
-            set(Row::Weight, image, config.weight().of(config.output(), level) / more_often);
+            set(Row::Weight, image, weight.of(output, level) / more_often);
             if learned {
                 bound(path, config, level, *more_often, &mut |row, value| set(row, image, value))?;
             }
@@ -137,7 +138,8 @@ fn bound(
 
 /// What the squared error of each image's output is multiplied by to be that of eps.
 pub(crate) fn in_eps(config: &TrainConfig, levels: &[Level]) -> Vec<f64> {
-    levels.iter().map(|level| config.output().eps_weights(level).1.powi(2)).collect()
+    let output = config.output();
+    levels.iter().map(|level| output.eps_weights(level).1.powi(2)).collect()
 }
 
 /// The t of each image, `[b]`: i64 where a network is trained on whole t alone, f32 otherwise.

@@ -88,8 +88,7 @@ impl BenchSolvers {
 
     fn time(&self, subject: &Subject, method: Method) -> anyhow::Result<Row> {
         let sampler = |steps| {
-            let prediction = subject.config.train.output();
-            let config = SamplerConfig { steps, prediction, ..SamplerConfig::new(method) };
+            let config = SamplerConfig { steps, ..model::sampler_config(&subject.config.train, method) };
             Sampler::new(&*subject.path, &config)
         };
         let used = sampler(method.recommended_steps().map(|steps| steps.min(subject.path.steps())))?;

@@ -125,7 +125,8 @@ impl Subject {
         clock: &mut Clock,
         on_step: &mut dyn FnMut(&mut Clock),
     ) -> anyhow::Result<(Option<f64>, Parts)> {
-        let config = SamplerConfig { steps: Some(steps), ..SamplerConfig::new(Method::Ddim { eta: 0.0 }) };
+        let usual = model::sampler_config(&self.config.train, Method::Ddim { eta: 0.0 });
+        let config = SamplerConfig { steps: Some(steps), ..usual };
         config.validate(&*self.path).map_err(|e| usage(anyhow!("--warmup and --steps together: {e}")))?;
         let sampler = Sampler::new(&*self.path, &config)?;
         let model = model::predictor(&*self.net, self.precision.kind())?;
