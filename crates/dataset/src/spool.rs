@@ -185,7 +185,7 @@ impl Spool {
         let wrong = SpoolError::at(path);
         tracing::info!(path = %path.display(), "decoded images go to a file");
         let pending = if kept {
-            std::fs::create_dir_all(files::parent(path)).map_err(&wrong)?;
+            files::make_folder(files::parent(path)).map_err(&wrong)?;
             cache::create_locked(path).map_err(&wrong)?
         } else {
             let mut pending = PendingFile::create(path).map_err(&wrong)?;

@@ -1,6 +1,6 @@
 //! What a process that was killed while writing has left under its temporary name.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::path::Path;
 
@@ -11,10 +11,18 @@ use std::path::Path;
 /// Any error of reading the folder or of removing a file.
 pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if is_temporary(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_file() {
-            fs::remove_file(entry.path())?;
+        match remove_leftover(&entry?) {
+            // Another process, which tries whether it could write here, has removed its own.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
         }
+    }
+    Ok(())
+}
+
+fn remove_leftover(entry: &DirEntry) -> io::Result<()> {
+    if is_temporary(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_file() {
+        fs::remove_file(entry.path())?;
     }
     Ok(())
 }
@@ -49,5 +57,18 @@ mod tests {
         assert_eq!(left, kept.len() + 1);
         assert!(kept.iter().all(|name| at(name).exists()) && at(".a.1-2.tmp").is_dir());
         assert!(remove_leftovers(&at("nowhere")).is_err());
+    }
+
+    /// As where two runs start in one folder: what was listed may be gone when it is to be removed.
+    #[test]
+    fn what_others_remove_meanwhile_is_no_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..500).for_each(|_| crate::try_folder(folder.path()).unwrap()));
+                scope.spawn(|| (0..500).for_each(|_| remove_leftovers(folder.path()).unwrap()));
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -32,7 +32,7 @@ pub use pending::PendingFile;
 pub use printable::{printable, printable_line};
 pub use regular::{is_irregular, open_own, open_regular, read_regular};
 pub use support::{Support, is_unsupported, try_lock, try_sync_dir};
-pub use trial::{try_folder, try_output};
+pub use trial::{make_folder, try_folder, try_output};
 
 /// Replaces `path` by `bytes`, in a folder of the program's own; a reader sees the old content or the new, never a part.
 ///

@@ -42,6 +42,14 @@ fn folder(path: &Path) -> io::Result<()> {
     })
 }
 
+/// Makes a folder and those above it, while other processes may be trying the same names.
+///
+/// # Errors
+/// Those of the file system.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    again_when_gone(|| fs::create_dir_all(path))
+}
+
 /// Tries again what found a folder missing that it had just made: another process tried the same new name and took it
 /// away.
 pub(crate) fn again_when_gone<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
@@ -143,6 +151,7 @@ mod tests {
                     for _ in 0..300 {
                         try_folder(&run).unwrap();
                         try_output(&file).unwrap();
+                        make_folder(&run).unwrap();
                         drop(crate::PendingFile::create_output(&file).unwrap());
                         let _ = fs::remove_dir(&run);
                     }

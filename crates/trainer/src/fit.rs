@@ -128,7 +128,7 @@ impl Fit<'_> {
         if !trainer.averages.snapshot().is_empty() {
             // What keeps it from being made is told before the training.
             let folder = self.folder.averages();
-            std::fs::create_dir_all(&folder).map_err(TrainerError::file(&folder))?;
+            files::make_folder(&folder).map_err(TrainerError::file(&folder))?;
         }
         let Some(newest) = newest else {
             // It may have died after its first log line and before its first checkpoint.

@@ -1,7 +1,7 @@
 //! The run folder: `config.toml`, `metrics.jsonl`, TensorBoard events, `checkpoints/`, `samples/`, and a
 //! lock that lets one process at a time train in it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -68,13 +68,13 @@ impl RunFolder {
         try_lock: impl Fn(&File, &Path) -> Result<Support, TryLockError>,
         try_sync_dir: impl Fn(&Path) -> io::Result<Support>,
     ) -> Result<Self, TrainerError> {
-        fs::create_dir_all(path).map_err(TrainerError::file(path))?;
+        files::make_folder(path).map_err(TrainerError::file(path))?;
         let own = OWN.map(|name| path.join(name));
         if let Some(link) = own.into_iter().find(|own| own.is_symlink()) {
             return Err(TrainerError::Link { path: link });
         }
         for folder in [path.join("checkpoints"), path.join("samples")] {
-            fs::create_dir_all(&folder).map_err(TrainerError::file(&folder))?;
+            files::make_folder(&folder).map_err(TrainerError::file(&folder))?;
         }
         let lock_path = path.join("run.lock");
         let opened = files::open_own(&lock_path, OpenOptions::new().create(true).read(true).write(true));
@@ -209,6 +209,8 @@ fn settled(mut read: impl FnMut() -> Option<String>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

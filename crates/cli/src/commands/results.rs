@@ -81,7 +81,7 @@ impl<'a> Results<'a> {
 
     /// Saves a batch, u8 `[b, h, w, c]`.
     pub(crate) fn add(&mut self, pixels: Array4<u8>) -> anyhow::Result<()> {
-        std::fs::create_dir_all(&self.folder).with_context(|| format!("--out {}", self.folder.display()))?;
+        files::make_folder(&self.folder).with_context(|| format!("--out {}", self.folder.display()))?;
         let next = self.first + self.count;
         if self.forms.contains(&Form::Png) {
             for (index, image) in pixels.axis_iter(Axis(0)).enumerate() {

@@ -32,7 +32,7 @@ const MAX_MANIFEST: u64 = 1 << 20;
 
 /// Writes the snapshot of a step, and then the list with it.
 pub(crate) fn write_snapshot(folder: &Path, step: u64, averages: &[Named]) -> Result<(), TrainerError> {
-    fs::create_dir_all(folder).map_err(TrainerError::file(folder))?;
+    files::make_folder(folder).map_err(TrainerError::file(folder))?;
     let (name, bytes) = (checkpoints::folder_name(step) + ENDING, tensor_io::serialize(averages)?);
     let path = folder.join(&name);
     files::write_atomic(&path, &bytes).map_err(TrainerError::file(&path))?;

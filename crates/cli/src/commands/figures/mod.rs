@@ -98,7 +98,7 @@ impl Figures {
         let wishes = Wishes { samples: self.samples, steps: self.steps, quick: self.quick };
         let plan = Plan::new(subject.schedule.steps(), on_gpu, wishes)?;
         let is_new = !self.out.exists();
-        fs::create_dir_all(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
+        files::make_folder(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
 
         let (drawn, skipped) = self.draw_all(&subject, &plan, &wanted, global)?;
         if let (true, Some(first)) = (drawn.is_empty(), skipped.first()) {
