@@ -71,7 +71,7 @@ fn radii(rows: &Array2<f64>, k: usize) -> Vec<f64> {
 }
 
 /// Calls `each` with a row's number and its squared distances to all of `others`.
-fn blocks(rows: &Array2<f64>, others: &Array2<f64>, mut each: impl FnMut(usize, &[f64])) {
+pub(crate) fn blocks(rows: &Array2<f64>, others: &Array2<f64>, mut each: impl FnMut(usize, &[f64])) {
     let squares =
         |rows: ArrayView2<'_, f64>| -> Vec<f64> { rows.outer_iter().map(|row| row.dot(&row)).collect() };
     let of_others = squares(others.view());
