@@ -137,9 +137,13 @@ mod tests {
     /// From tables of the normal distribution.
     #[test]
     fn tails_are_those_of_the_normal_distribution() {
-        for (z, want) in
-            [(0.0, 0.5), (1.0, 0.158_655_254), (1.959_963_985, 0.025), (3.090_232_306, 0.001), (6.0, 9.865_876e-10)]
-        {
+        for (z, want) in [
+            (0.0, 0.5),
+            (1.0, 0.158_655_254),
+            (1.959_963_985, 0.025),
+            (3.090_232_306, 0.001),
+            (6.0, 9.865_876e-10),
+        ] {
             assert!((upper_tail(z) / want - 1.0).abs() < 1e-6, "{z}: {}", upper_tail(z));
             assert!((upper_tail(-z) + upper_tail(z) - 1.0).abs() < 1e-12);
         }

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod edit;
 pub(crate) mod ema;
+pub(crate) mod evaluate;
 pub(crate) mod figures;
 pub(crate) mod flags;
 pub(crate) mod inspect;
