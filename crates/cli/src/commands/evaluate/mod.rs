@@ -1,9 +1,9 @@
 //! `ddpm evaluate`: how good samples are, in numbers that say what they can be compared with.
 
-mod copies;
+pub(crate) mod copies;
 mod record;
 mod references;
-mod rows;
+pub(crate) mod rows;
 mod scores;
 mod subject;
 mod wanted;
@@ -29,7 +29,7 @@ use crate::paths::{DataSource, InputPath, OutputFolder};
 use crate::sampler_flags::SamplerArgs;
 use crate::{device, output, paths, run_data};
 use record::{CopyingRecord, Evaluation, FeaturesRecord};
-use references::{Reference, TEST, TRAIN};
+pub(crate) use references::{Reference, TEST, TRAIN, open as open_references};
 use scores::Scores;
 use subject::{Drawing, Subject};
 use wanted::Wanted;
@@ -38,8 +38,12 @@ use wanted::Wanted;
 const OF_NETWORK: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc, Wanted::Copying];
 const OF_IMAGES: &[Wanted] = OF_NETWORK;
 const OF_ROWS: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc];
+/// How samples are drawn unless told otherwise, also in training: cheap, and without noise of its own.
+pub(crate) const SAMPLER: (&str, usize) = ("dpmpp-2m", 15);
+/// The seed of samples in training.
+pub(crate) const SEED: u64 = 0;
 /// Size and channels of the images that the shipped features are of.
-const SHIPPED: (usize, usize, usize) = (28, 28, 1);
+pub(crate) const SHIPPED: (usize, usize, usize) = (28, 28, 1);
 
 /// Measure how good samples are: distances to real images, precision and recall, likelihood, copying
 #[derive(Debug, Args)]
@@ -186,14 +190,14 @@ impl Evaluate {
             let group = |source| Layers { data: Some(source), set: &set, ..Layers::default() }.data_group();
             let data = self.data.as_deref().unwrap_or_default();
             let subject = subject::open(source, &group(source)?, self.n)?;
-            let references = references::open(&group(data)?, held_out)?;
+            let references = open_references(&group(data)?, held_out)?;
             return Ok((subject, references, false));
         }
         let loaded = Loaded::open(&self.model, global)?;
         let located = run_data::locate(&loaded.config, self.data.as_deref())?;
         // Without a size in the configuration, images that are compared have that of the network's.
         let data = DataConfig { channels: located.channels.or(Some(loaded.images.channels)), ..located };
-        let references = references::open(&data, held_out)?;
+        let references = open_references(&data, held_out)?;
         let mirrored = loaded.config.train.flip;
         let drawing = Drawing::new(loaded, self.model.weights, &self.sampler, &self.guidance)?;
         Ok((Subject::Network(Box::new(drawing)), references, mirrored))

@@ -6,6 +6,7 @@ use features::Extracted;
 use ndarray::{Array2, Array4, Axis};
 use sampler::Step;
 
+use crate::commands::evaluate::SAMPLER;
 use crate::commands::evaluate::record::Evaluation;
 use crate::commands::evaluate::rows;
 use crate::commands::sampling::{self, NoiseArgs};
@@ -16,9 +17,6 @@ use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
 use crate::paths;
 use crate::sampler_flags::SamplerArgs;
-
-/// How samples are drawn, unless told otherwise: cheap and without noise of its own.
-const SAMPLER: (&str, usize) = ("ddim", 30);
 
 /// What is evaluated.
 pub(crate) enum Subject {
