@@ -61,10 +61,7 @@ impl Loaded {
             Weights::Ema => checkpoint.ema_path(),
             Weights::Raw => checkpoint.model_path(),
         };
-        // Before a network is built, which takes as much memory as the configuration likes.
-        networks::check_weights(&config.model, &weights)?;
-        let net = networks::build(&config.model, config.schedule.steps, device, config.seed)?;
-        net.load(&weights)?;
+        let net = networks::load(&config, &weights, device)?;
         let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
         Ok(Self { net, config, images, path, step, checkpoint, run, device, precision })
     }
