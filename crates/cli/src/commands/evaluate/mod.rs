@@ -1,5 +1,6 @@
 //! `ddpm evaluate`: how good samples are, in numbers that say what they can be compared with.
 
+mod bits;
 pub(crate) mod copies;
 mod record;
 mod references;
@@ -28,6 +29,7 @@ use crate::model::Loaded;
 use crate::paths::{DataSource, InputPath, OutputFolder};
 use crate::sampler_flags::SamplerArgs;
 use crate::{device, output, paths, run_data};
+use bits::Likelihood;
 use record::{CopyingRecord, Evaluation, FeaturesRecord};
 pub(crate) use references::{Reference, TEST, TRAIN, open as open_references};
 use scores::Scores;
@@ -35,8 +37,8 @@ use subject::{Drawing, Subject};
 use wanted::Wanted;
 
 /// What is computed without `--metrics`.
-const OF_NETWORK: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc, Wanted::Copying];
-const OF_IMAGES: &[Wanted] = OF_NETWORK;
+const OF_NETWORK: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc, Wanted::Copying, Wanted::Bpd];
+const OF_IMAGES: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc, Wanted::Copying];
 const OF_ROWS: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc];
 /// How samples are drawn unless told otherwise, also in training: cheap, and without noise of its own.
 pub(crate) const SAMPLER: (&str, usize) = ("dpmpp-2m", 15);
@@ -50,8 +52,9 @@ pub(crate) const SHIPPED: (usize, usize, usize) = (28, 28, 1);
 #[command(
     after_help = "Metrics: fd (Frechet distance: FID with InceptionV3, else FD of the features' name), kd (kernel distance), prdc
 (precision, recall, density, coverage; 5 neighbours), is (Inception score form), swd (sliced Wasserstein distance), copying
-(whether samples repeat training images).
-Default: fd, kd, prdc and copying.
+(whether samples repeat training images), bpd (bits/dim by the variational bound, with its terms by t), ode (bits/dim by the
+probability flow).
+Default: fd, kd, prdc, copying and, of a network, bpd.
 
 Numbers compare only between equal n, features, reference sets and image sizes; the table and the JSON name all of them.
 FD falls as n grows. The interval is that of drawing other samples, not of training again.
@@ -80,12 +83,15 @@ pub(crate) struct Evaluate {
     /// [default: the shipped fashion features, for grey images of 28x28]
     #[arg(long, value_name = "FILE")]
     features: Option<InputPath>,
-    /// What to measure, with commas between: see below [default: fd,kd,prdc,copying]
+    /// What to measure, with commas between: see below [default: fd,kd,prdc,copying,bpd]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     metrics: Vec<String>,
     /// Samples to compare [default: 2000, or all of --images]
     #[arg(long, value_name = "N")]
     n: Option<usize>,
+    /// Real images whose bits/dim are computed, held-out ones if there are any
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    bits_images: usize,
     /// Change how images are read, such as data.size=64; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -143,6 +149,9 @@ impl Evaluate {
                 picture = copies::picture(images.view(), samples.rows.as_ref(), train)?;
             }
         }
+        if let Some(drawing) = &samples.drawing {
+            self.bits(&drawing.loaded, &references, &wanted, &mut evaluation, global)?;
+        }
         evaluation.seconds = begun.elapsed().as_secs_f64();
         let picture = picture.map(|picture| picture.png()).transpose()?;
         let written = folders
@@ -163,6 +172,9 @@ impl Evaluate {
         wanted::parse(&self.metrics, &[])?;
         if let Some(n) = self.n.filter(|n| !(2..=1_000_000).contains(n)) {
             bail_usage!("--n {n}: expected 2 to 1000000");
+        }
+        if !(2..=1_000_000).contains(&self.bits_images) {
+            bail_usage!("--bits-images {}: expected 2 to 1000000", self.bits_images);
         }
         if self.images.is_some() && self.data.is_none() {
             bail_usage!(
@@ -279,21 +291,21 @@ impl Evaluate {
         global: &Global,
     ) -> anyhow::Result<Samples> {
         let mut record = Evaluation::new(self.noise.seed());
-        let (images, given) = match subject {
+        let (drawing, images, given) = match subject {
             Subject::Network(drawing) => {
                 drawing.describe(&mut record)?;
                 let count = self.n.unwrap_or(N);
                 let needed = wanted.iter().any(|wanted| wanted.needs_samples());
                 let images = if needed { Some(drawing.draw(&self.noise, count, global)?) } else { None };
-                (images, None)
+                (Some(drawing), images, None)
             }
             Subject::Images { source, images } => {
                 record.what = source;
-                (Some(images), None)
+                (None, Some(images), None)
             }
             Subject::Rows { source, rows } => {
                 record.what = source;
-                (None, Some(rows))
+                (None, None, Some(rows))
             }
         };
         let rows = match (&images, extractor) {
@@ -304,7 +316,7 @@ impl Evaluate {
             (Some(images), _) => images.len_of(Axis(0)),
             (None, rows) => rows.as_ref().map_or(0, |rows| rows.features.nrows()),
         };
-        Ok(Samples { record, images, rows })
+        Ok(Samples { record, drawing, images, rows })
     }
 
     fn features_record(&self, extractor: Option<&Extractor>, samples: &Samples) -> Option<FeaturesRecord> {
@@ -323,6 +335,40 @@ impl Evaluate {
                 resize: "not known".to_owned(),
             },
         })
+    }
+
+    /// Adds what the network finds real images likely.
+    fn bits(
+        &self,
+        loaded: &Loaded,
+        references: &[Reference],
+        wanted: &BTreeSet<Wanted>,
+        evaluation: &mut Evaluation,
+        global: &Global,
+    ) -> anyhow::Result<()> {
+        let reference = part(references, TEST).or_else(|| part(references, TRAIN));
+        let Some((reference, images)) = reference.and_then(|found| Some((found, found.images.as_ref()?)))
+        else {
+            return Ok(());
+        };
+        let border = loaded.config.data.pad_to_multiple.unwrap_or(1);
+        let likelihood = Likelihood {
+            loaded,
+            images: &images.clone().with_border(border)?,
+            part: reference.part,
+            count: self.bits_images,
+            batch: self.noise.batch,
+            seed: self.noise.seed(),
+        };
+        if wanted.contains(&Wanted::Bpd) {
+            let (metric, bits) = likelihood.bound(global)?;
+            evaluation.metrics.push(metric);
+            evaluation.bits = Some(bits);
+        }
+        if wanted.contains(&Wanted::Ode) {
+            evaluation.metrics.push(likelihood.ode(global)?);
+        }
+        Ok(())
     }
 
     fn copying(
@@ -370,6 +416,8 @@ const N: usize = 2000;
 struct Samples {
     /// What is known of them so far.
     record: Evaluation,
+    /// The network they were drawn from.
+    drawing: Option<Box<Drawing>>,
     images: Option<Array4<u8>>,
     rows: Option<Extracted>,
 }
