@@ -6,11 +6,15 @@
 //! the same for both sets: if training did not depend on which images were in which set, the ranks are exchangeable and the
 //! test holds whatever the samples look like.
 
-use ndarray::Array2;
+use std::ops::Range;
+
+use ndarray::{ArrayBase, Data, Ix2};
+use rayon::prelude::*;
 
 use crate::error::MetricsError;
+use crate::feature::Feature;
 use crate::moments::check_pair;
-use crate::neighbours::blocks;
+use crate::neighbours::{Rows, distances};
 
 /// The nearest of the other rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,22 +29,35 @@ pub struct Nearest {
 ///
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::TooFew`] without others.
-pub fn nearest(rows: &Array2<f64>, others: &Array2<f64>) -> Result<Vec<Nearest>, MetricsError> {
-    check_pair(rows, others)?;
+pub fn nearest<S, T>(rows: &ArrayBase<S, Ix2>, others: &ArrayBase<T, Ix2>) -> Result<Vec<Nearest>, MetricsError>
+where
+    S: Data,
+    T: Data,
+    S::Elem: Feature,
+    T::Elem: Feature,
+{
+    let (rows, others) = (rows.view(), others.view());
+    check_pair(&rows, &others)?;
     if others.nrows() == 0 {
         return Err(MetricsError::TooFew { what: "a nearest neighbour", got: 0, least: 1 });
     }
-    let mut found = Vec::with_capacity(rows.nrows());
-    blocks(rows, others, |_, distances| {
-        let mut best = Nearest { index: 0, distance: f64::INFINITY };
-        for (index, &distance) in distances.iter().enumerate() {
-            if distance < best.distance {
-                best = Nearest { index, distance };
+    let (rows, others) = (Rows::of(rows), Rows::of(others));
+    let blocks: Vec<_> = rows.blocks().collect();
+    let of_block = |block: &Range<usize>| {
+        let mut best = vec![Nearest { index: 0, distance: f64::INFINITY }; block.len()];
+        for part in others.blocks() {
+            let distances = distances((&rows, block), (&others, &part));
+            for (best, distances) in best.iter_mut().zip(distances.outer_iter()) {
+                for (place, &distance) in distances.iter().enumerate() {
+                    if distance < best.distance {
+                        *best = Nearest { index: part.start + place, distance };
+                    }
+                }
             }
         }
-        found.push(Nearest { distance: best.distance.sqrt(), ..best });
-    });
-    Ok(found)
+        best.into_iter().map(|best| Nearest { distance: best.distance.sqrt(), ..best }).collect::<Vec<_>>()
+    };
+    Ok(blocks.par_iter().flat_map_iter(of_block).collect())
 }
 
 /// How much nearer the samples are to one set of real images than to another.
@@ -112,7 +129,7 @@ fn upper_tail(z: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::array;
+    use ndarray::{Array2, array};
     use random::{Purpose, Stream};
 
     fn normals(rows: usize, columns: usize, step: u64) -> Array2<f64> {
