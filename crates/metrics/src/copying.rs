@@ -29,7 +29,10 @@ pub struct Nearest {
 ///
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::TooFew`] without others.
-pub fn nearest<S, T>(rows: &ArrayBase<S, Ix2>, others: &ArrayBase<T, Ix2>) -> Result<Vec<Nearest>, MetricsError>
+pub fn nearest<S, T>(
+    rows: &ArrayBase<S, Ix2>,
+    others: &ArrayBase<T, Ix2>,
+) -> Result<Vec<Nearest>, MetricsError>
 where
     S: Data,
     T: Data,
@@ -37,7 +40,7 @@ where
     T::Elem: Feature,
 {
     let (rows, others) = (rows.view(), others.view());
-    check_pair(&rows, &others)?;
+    check_pair(rows, others)?;
     if others.nrows() == 0 {
         return Err(MetricsError::TooFew { what: "a nearest neighbour", got: 0, least: 1 });
     }
@@ -148,7 +151,7 @@ mod tests {
             nearest(&array![[0.0, 0.0], [5.0, 5.0]], &array![[3.0, 4.0], [0.0, 1.0], [0.0, 1.0]]).unwrap();
         assert_eq!(found[0], Nearest { index: 1, distance: 1.0 });
         assert_eq!((found[1].index, found[1].distance), (0, 5.0_f64.sqrt()));
-        assert!(nearest(&array![[0.0]], &Array2::zeros((0, 1))).is_err());
+        assert!(nearest(&array![[0.0]], &Array2::<f64>::zeros((0, 1))).is_err());
     }
 
     /// From tables of the normal distribution.

@@ -92,9 +92,8 @@ fn compare(
     train: &Array2<f32>,
     held_out: &Array2<f32>,
 ) -> anyhow::Result<Option<CopyingBy>> {
-    let samples = samples.mapv(f64::from);
     let distances = |set: &Array2<f32>| -> anyhow::Result<Vec<f64>> {
-        Ok(nearest(&set.mapv(f64::from), &samples)?.iter().map(|nearest| nearest.distance).collect())
+        Ok(nearest(set, samples)?.iter().map(|nearest| nearest.distance).collect())
     };
     match copying(&distances(train)?, &distances(held_out)?) {
         Ok(found) => {
@@ -123,8 +122,8 @@ pub(crate) fn picture(
     }
     let mut found = vec![by_pixels(samples, images)?];
     if let (Some(features), Some(of_train)) = (features, &train.rows) {
-        let first = features.features.slice_axis(Axis(0), (..shown).into()).mapv(f64::from);
-        let nearest = nearest(&first, &of_train.features.mapv(f64::from))?;
+        let first = features.features.slice_axis(Axis(0), (..shown).into());
+        let nearest = nearest(&first, &of_train.features)?;
         found.push(nearest.iter().map(|nearest| nearest.index).collect());
     }
     let columns = COLUMNS.min(shown);
@@ -144,11 +143,11 @@ pub(crate) fn picture(
 
 /// The nearest training image of each sample; pixels of a part of the set are in memory at a time.
 fn by_pixels(samples: ArrayView4<'_, u8>, images: &Dataset) -> anyhow::Result<Vec<usize>> {
-    let flat = rows::flat(samples).mapv(f64::from);
+    let flat = rows::flat(samples);
     let mut best = vec![(f64::INFINITY, 0); flat.nrows()];
     for first in (0..images.len()).step_by(PART) {
         let part = rows::pixels(images, first, PART.min(images.len() - first))?;
-        let found = nearest(&flat, &rows::flat(part.view()).mapv(f64::from))?;
+        let found = nearest(&flat, &rows::flat(part.view()))?;
         for (best, found) in best.iter_mut().zip(found) {
             if found.distance < best.0 {
                 *best = (found.distance, first + found.index);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 use features::Extracted;
-use metrics::{Moments, frechet_distance, inception_score, kernel_distance, neighbours, sliced_wasserstein};
+use metrics::{Moments, frechet_interval, inception_score, kernel_distance, neighbours, sliced_wasserstein};
 use ndarray::Array2;
 
 use crate::commands::evaluate::record::Metric;
@@ -40,7 +40,7 @@ impl Scores<'_> {
         let answers = self.samples.answers.as_ref();
         let answers = answers.context("--metrics is: these features come without answers of a classifier")?;
         let splits = SPLITS.min(answers.nrows());
-        let (mean, deviation) = inception_score(&answers.mapv(f64::from), splits).context("--metrics is")?;
+        let (mean, deviation) = inception_score(answers, splits).context("--metrics is")?;
         let side = SIDE * deviation / (splits as f64).sqrt();
         Ok(vec![Metric {
             name: "is",
@@ -56,7 +56,7 @@ impl Scores<'_> {
     /// Metrics against a set of real images whose features are there.
     pub(crate) fn against(&self, reference: &Reference) -> anyhow::Result<Vec<Metric>> {
         let Some(real) = &reference.rows else { return Ok(Vec::new()) };
-        let (x, y) = (self.samples.features.mapv(f64::from), real.features.mapv(f64::from));
+        let (x, y) = (&self.samples.features, &real.features);
         let part = reference.part;
         let metric = |name, title: &str, value: f64, side: Option<f64>, better| Metric {
             name,
@@ -71,21 +71,22 @@ impl Scores<'_> {
         for wanted in self.wanted {
             match wanted {
                 Wanted::Fd => {
-                    let distance = self.frechet(&x, &y).context("--metrics fd")?;
-                    metrics.push(metric("fd", &self.distance_title, distance, None, "lower"));
+                    let found = frechet_interval(x, &Moments::of(y)?).context("--metrics fd")?;
+                    let distance = metric("fd", &self.distance_title, found.value, None, "lower");
+                    metrics.push(Metric { low: Some(found.low), high: Some(found.high), ..distance });
                 }
                 Wanted::Kd => {
                     let size = SUBSETS.1.min(x.nrows()).min(y.nrows());
                     let distance =
-                        kernel_distance(&x, &y, (SUBSETS.0, size), self.seed).context("--metrics kd")?;
+                        kernel_distance(x, y, (SUBSETS.0, size), self.seed).context("--metrics kd")?;
                     // Subsets overlap: the spread of one shrinks with the images there are, not with the subsets.
                     let share = size as f64 / x.nrows().min(y.nrows()) as f64;
                     let side = SIDE * distance.deviation * share.sqrt();
                     metrics.push(metric("kd", "kernel distance", distance.mean, Some(side), "lower"));
                 }
-                Wanted::Prdc => metrics.extend(self.shares(&x, &y, part)?),
+                Wanted::Prdc => metrics.extend(self.shares(x, y, part)?),
                 Wanted::Swd => {
-                    let distance = sliced_wasserstein(&x, &y, LINES, self.seed).context("--metrics swd")?;
+                    let distance = sliced_wasserstein(x, y, LINES, self.seed).context("--metrics swd")?;
                     metrics.push(metric("swd", "sliced Wasserstein distance", distance, None, "lower"));
                 }
                 Wanted::Is | Wanted::Copying | Wanted::Bpd | Wanted::Ode => {}
@@ -94,11 +95,7 @@ impl Scores<'_> {
         Ok(metrics)
     }
 
-    fn frechet(&self, x: &Array2<f64>, y: &Array2<f64>) -> anyhow::Result<f64> {
-        Ok(frechet_distance(&Moments::of(x)?, &Moments::of(y)?)?)
-    }
-
-    fn shares(&self, x: &Array2<f64>, y: &Array2<f64>, part: &'static str) -> anyhow::Result<Vec<Metric>> {
+    fn shares(&self, x: &Array2<f32>, y: &Array2<f32>, part: &'static str) -> anyhow::Result<Vec<Metric>> {
         let found = neighbours(y, x, NEIGHBOUR).context("--metrics prdc")?;
         let share = |name, value: f64, units: usize| {
             let (low, high) = wilson(value, units);

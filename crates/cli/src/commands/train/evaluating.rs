@@ -76,10 +76,10 @@ impl Evaluating {
         let looked = looked.transpose()?;
         if let (Some(extractor), Some(looked)) = (&self.extractor, &looked) {
             record.distance = Some(extractor.distance_title());
-            let of_samples = Moments::of(&looked.features.mapv(f64::from))?;
+            let of_samples = Moments::of(&looked.features)?;
             for reference in &self.references {
                 let Some(real) = &reference.rows else { continue };
-                let distance = frechet_distance(&of_samples, &Moments::of(&real.features.mapv(f64::from))?)?;
+                let distance = frechet_distance(&of_samples, &Moments::of(&real.features)?)?;
                 match reference.part {
                     TRAIN => record.fd_train = Some(distance),
                     _ => record.fd_test = Some(distance),
