@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Edit(commands::edit::Edit),
     /// Draw the figures of the report, and the report
     Figures(commands::figures::Figures),
+    /// Draw the metric of every training of a study
+    #[command(hide = true)]
+    DrawAblation(commands::figures::DrawAblation),
     /// Draw how time and memory of a training step grow
     #[command(hide = true)]
     DrawScaling(commands::figures::DrawScaling),
@@ -108,6 +111,7 @@ impl Cli {
             Command::Sample(args) => return args.run(global),
             Command::Edit(args) => return args.run(global),
             Command::Figures(args) => args.run(global)?,
+            Command::DrawAblation(args) => args.run(global)?,
             Command::DrawScaling(args) => args.run(global)?,
             Command::Ema(args) => args.run(global)?,
             Command::Evaluate(args) => args.run(global)?,

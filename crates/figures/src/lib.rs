@@ -12,7 +12,8 @@
 //!   [`trajectories`] (8), [`sigmas`] (9), [`variations`] (10), [`fewer_steps`] (11), [`solvers`] (12),
 //!   [`fast_and_slow`] (13), [`convergence`] (14), [`guidance`] (15), [`interpolation`]
 //!   (16), [`inpainting`] (17), [`encoding`] (18), [`upscaling`] (19).
-//! - [`scaling`] is no figure of the report: how time and memory of a training step grow.
+//! - [`scaling`] is no figure of the report: how time and memory of a training step grow. Nor is [`ablation`]: the metric of
+//!   many trainings.
 //! - [`Report`] binds [`Figure`]s into one self-contained HTML file.
 
 mod animation;
@@ -42,10 +43,10 @@ pub use equation::equation_html;
 pub use error::FiguresError;
 pub use figure::{Figure, Table};
 pub use gallery::{
-    ClassBlocks, EditRows, LossBucket, Moments, OneStep, PixelValues, SamplerBlocks, ScalingPanel,
-    ScheduleCurves, SolverErrors, Strip, convergence, embedding, encoding, fast_and_slow, fewer_steps,
-    forward_strips, guidance, histograms, inpainting, interpolation, loss, one_step, samples, scaling,
-    schedules, sigmas, solvers, trajectories, upscaling, variations,
+    AblationGroup, AblationLine, ClassBlocks, EditRows, LossBucket, Moments, OneStep, PixelValues,
+    SamplerBlocks, ScalingPanel, ScheduleCurves, SolverErrors, Strip, ablation, convergence, embedding,
+    encoding, fast_and_slow, fewer_steps, forward_strips, guidance, histograms, inpainting, interpolation,
+    loss, one_step, samples, scaling, schedules, sigmas, solvers, trajectories, upscaling, variations,
 };
 pub use grid::{grid, square_columns};
 pub use report::Report;

@@ -1,5 +1,6 @@
 //! One figure of the report a file.
 
+mod ablation;
 mod blocks;
 mod convergence;
 mod edits;
@@ -19,6 +20,7 @@ mod solvers;
 mod trajectories;
 mod variations;
 
+pub use ablation::{AblationGroup, AblationLine, ablation};
 pub use blocks::SamplerBlocks;
 pub use convergence::{SolverErrors, convergence};
 pub use edits::{EditRows, encoding, inpainting, interpolation, upscaling};
