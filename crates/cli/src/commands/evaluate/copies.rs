@@ -16,7 +16,7 @@ const MOST: usize = 2000;
 /// Samples are flagged below this p-value and above this share: a network that fits its training images a little better than
 /// others is no copier.
 const ALPHA: f64 = 0.001;
-const LEAST_SHARE: f64 = 0.6;
+const LEAST_SHARE: f64 = 0.55;
 /// Samples that are shown with their nearest training images, and how many in a row.
 const SHOWN: usize = 16;
 const COLUMNS: usize = 8;

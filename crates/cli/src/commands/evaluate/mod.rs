@@ -386,7 +386,7 @@ impl Evaluate {
             None => None,
         };
         match &found {
-            Some(found) if found.flagged => warn!("the samples repeat training images: {}", found.text()),
+            Some(found) if found.flagged => warn!("{}", found.text()),
             Some(_) => {}
             None => warn!(
                 "copying is not tested: it takes 20 images of the training and 20 held-out ones or more"

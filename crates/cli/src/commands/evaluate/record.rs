@@ -159,7 +159,7 @@ impl Evaluation {
             lines.push(String::new());
             lines.push(table.to_string());
         }
-        lines.extend(self.copying.as_ref().map(|copying| format!("\n{}", copying.text())));
+        lines.extend(self.copying.as_ref().map(|copying| format!("\ncopying: {}", copying.text())));
         lines.join("\n")
     }
 
@@ -202,7 +202,7 @@ impl CopyingRecord {
             false => "no sign of copied training images",
         };
         format!(
-            "copying: {verdict}. A training image is nearer to a sample than a held-out image with probability {}; 0.5 without \
+            "{verdict}: a training image is nearer to a sample than a held-out image with probability {}; 0.5 without \
              copying.",
             by.join(", ")
         )

@@ -92,7 +92,7 @@ impl Evaluating {
             record.copying_share = Some(found.share);
             record.copies = found.flagged;
             if found.flagged {
-                warn!("step {done}: the samples repeat training images. {}", found.text());
+                warn!("step {done}: {}", found.text());
             }
         }
         if let Some(held_out) = &self.held_out {
