@@ -79,7 +79,7 @@ evaluate)
     echo
     ;;
 bench)
-    echo '{"median_s": 0.05, "batch": 64}'
+    echo '{"min_s": 0.05, "batch": 64}'
     ;;
 draw-ablation)
     cat >"$out"

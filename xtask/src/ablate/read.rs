@@ -403,6 +403,26 @@ mod tests {
     }
 
     #[test]
+    fn the_studies_of_the_repository_are_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/ablations");
+        let studies: Vec<Study> =
+            fs::read_dir(folder).unwrap().map(|entry| read(&entry.unwrap().path()).unwrap()).collect();
+        let first = studies.iter().find(|study| study.name == "first").unwrap();
+        assert!(first.rows.len() >= 12 && first.best.as_ref().is_some_and(|best| best.count == 3));
+        assert!(first.rows.iter().all(|row| row.evaluations.len() >= 5));
+    }
+
+    #[test]
+    fn the_study_of_the_documentation_is_read() {
+        let page = include_str!("../../../docs/ablations.md");
+        let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let study = study(text).unwrap();
+        let counts: Vec<usize> = study.rows.iter().map(|row| row.evaluations.len()).collect();
+        // own and raw by heun; two averages by one sampling and one of them by the other.
+        assert_eq!((study.name.as_str(), counts), ("first", vec![2, 3, 3, 3, 3]));
+    }
+
+    #[test]
     fn every_mistake_is_one_line_with_file_row_and_key() {
         let cases: &[(&str, &str, &str)] = &[
             ("[base]", "[bass]", "s.toml: no [base]; expected"),
