@@ -107,7 +107,9 @@ fn real_images_are_near_and_noise_is_far() -> anyhow::Result<()> {
     // The first held-out images themselves: copies of held-out images, not of training images.
     assert_eq!(real["copying"]["flagged"], false);
     // Training images as samples: copies.
-    let (copies, _) = of("fashion-mnist:train")?;
+    let line = "evaluate --images fashion-mnist:train --data fashion-mnist --set data.limit=300 --n 300 --held-out \
+                fashion-mnist:test --metrics copying --json";
+    let copies = place.ddpm(line)?.json();
     assert_eq!(copies["copying"]["flagged"], true, "{}", copies["copying"]);
     Ok(())
 }
