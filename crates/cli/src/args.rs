@@ -44,6 +44,8 @@ pub(crate) enum Command {
     DrawScaling(commands::figures::DrawScaling),
     /// Make another average of a run's weights than the one it kept
     Ema(commands::ema::EmaArgs),
+    /// Train a classifier whose features compare images
+    TrainFeatures(commands::train_features::TrainFeatures),
     /// Apply a network to arrays: eps for given x_t and t
     Predict(commands::predict::Predict),
     /// Look at a schedule, an embedding, a network, a checkpoint or data
@@ -106,6 +108,7 @@ impl Cli {
             Command::Figures(args) => args.run(global)?,
             Command::DrawScaling(args) => args.run(global)?,
             Command::Ema(args) => args.run(global)?,
+            Command::TrainFeatures(args) => return args.run(global),
             Command::Predict(args) => args.run(global)?,
             Command::Inspect(args) => args.run(global)?,
             Command::Bench(args) => args.run(global)?,

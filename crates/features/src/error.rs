@@ -33,6 +33,14 @@ pub enum FeaturesError {
         /// What it is.
         found: String,
     },
+    /// A file holds weights that no training gives.
+    #[error("{}: {tensor} is not finite; get the file again, or train it again", path.display())]
+    NonFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+    },
     /// The network cannot take images of this shape.
     #[error("{network} need images of {expected}, found {}", shape_text(*found))]
     Images {
@@ -43,6 +51,25 @@ pub enum FeaturesError {
         /// Height, width and channels.
         found: [usize; 3],
     },
+    /// No classifier can be trained on these images.
+    #[error("training a classifier needs {expected}, found {found}")]
+    Training {
+        /// What it needs.
+        expected: String,
+        /// What the images are.
+        found: String,
+    },
+    /// The loss of a step is not finite.
+    #[error("training the classifier diverged: the loss is {loss} at step {step}; another seed may help")]
+    Diverged {
+        /// The step, from 0.
+        step: u64,
+        /// NaN or infinite.
+        loss: f64,
+    },
+    /// Images cannot be read.
+    #[error(transparent)]
+    Data(#[from] dataset::DatasetError),
     /// libtorch refused.
     #[error(transparent)]
     Torch(#[from] tch::TchError),

@@ -1,8 +1,9 @@
 //! Images in, features out, whatever the network.
 
+use std::ops::Range;
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView4, Axis};
+use ndarray::{Array2, ArrayView4, Axis, CowArray, Ix4};
 use tch::{Device, Tensor};
 
 use crate::classifier::{self, Classifier};
@@ -70,6 +71,11 @@ impl Extractor {
         Ok(Self { network, sha256: weights.sha256().to_owned() })
     }
 
+    /// One that has no file yet.
+    pub(crate) fn of_classifier(net: Classifier) -> Self {
+        Self { network: Network::Classifier(net), sha256: String::new() }
+    }
+
     /// What the features are called: "fashion features".
     #[must_use]
     pub fn name(&self) -> &str {
@@ -128,8 +134,9 @@ impl Extractor {
         let mut answers = self.classes().map(|classes| Array2::zeros((count, classes)));
         let mut first = 0;
         for part in images.axis_chunks_iter(Axis(0), self.part()) {
-            let (of_part, probabilities) = torch_ext::inference_mode(|| self.forward(part))??;
             let rows = first..first + part.len_of(Axis(0));
+            let (of_part, probabilities) =
+                torch_ext::inference_mode(|| self.forward(whole(part, self.part()).view()))??;
             fill(&mut features, rows.clone(), &of_part)?;
             if let (Some(all), Some(probabilities)) = (&mut answers, probabilities) {
                 fill(all, rows.clone(), &probabilities)?;
@@ -160,8 +167,19 @@ impl Extractor {
     }
 }
 
-/// Copies the numbers of a part into their rows.
-fn fill(all: &mut Array2<f32>, rows: std::ops::Range<usize>, part: &Tensor) -> Result<(), FeaturesError> {
+/// A part of the full number of images, its last one repeated where there are fewer: libtorch chooses how to compute by that
+/// number, so with another one an image would have other last bits.
+fn whole(part: ArrayView4<'_, u8>, images: usize) -> CowArray<'_, u8, Ix4> {
+    let count = part.len_of(Axis(0));
+    if count == images {
+        return part.into();
+    }
+    let places: Vec<usize> = (0..images).map(|place| place.min(count.saturating_sub(1))).collect();
+    part.select(Axis(0), &places).into()
+}
+
+/// Copies the numbers of the first images of a part into their rows.
+fn fill(all: &mut Array2<f32>, rows: Range<usize>, part: &Tensor) -> Result<(), FeaturesError> {
     let numbers = tensor_io::to_vec(part)?;
     let mut target = all.slice_axis_mut(Axis(0), rows.into());
     target.iter_mut().zip(numbers).for_each(|(target, number)| *target = number);

@@ -13,5 +13,7 @@ mod error;
 mod extractor;
 mod weights;
 
+pub use classifier::{About, ClassifierTraining, Selection, TrainOptions, TrainedClassifier};
 pub use error::FeaturesError;
 pub use extractor::{Extracted, Extractor};
+pub use weights::sha256;

@@ -13,6 +13,15 @@ use crate::error::FeaturesError;
 /// Bytes of a file of weights. InceptionV3 takes 96 MB.
 const MAX_BYTES: u64 = 512 << 20;
 
+/// Characters of a network's name.
+const MAX_NAME: usize = 64;
+
+/// SHA-256 of bytes, in hex: what `sha256sum` says of a file.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A file of weights, with every claim of its header checked.
 pub(crate) struct Weights {
     path: PathBuf,
@@ -42,7 +51,7 @@ impl Weights {
 
     fn new(path: &Path, bytes: Cow<'static, [u8]>) -> Result<Self, FeaturesError> {
         let header = tensor_file::parse(path, &bytes).map_err(TensorIoError::from)?;
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = sha256(&bytes);
         Ok(Self { path: path.to_owned(), bytes, header, sha256 })
     }
 
@@ -57,6 +66,20 @@ impl Weights {
             Some(text) => Ok(text),
             None => Err(self.wrong(key, "a file of features' weights", "no such key")),
         }
+    }
+
+    /// The name of the network: 1 to [`MAX_NAME`] printable characters without spaces around them, since titles have it.
+    pub(crate) fn name(&self) -> Result<&str, FeaturesError> {
+        let name = self.text("name")?;
+        let fits = (1..=MAX_NAME).contains(&name.chars().count()) && name.trim() == name;
+        if fits && files::printable_line(name) == name {
+            return Ok(name);
+        }
+        Err(self.wrong(
+            "name",
+            &format!("1 to {MAX_NAME} printable characters, without spaces around them"),
+            name,
+        ))
     }
 
     /// A whole number of the metadata, within `least..=most`.
@@ -80,6 +103,12 @@ impl Weights {
     /// The tensors, which have to be exactly those of these names and shapes, in f16, bf16 or f32: as f32 on the CPU, in the
     /// order of `wanted`.
     pub(crate) fn tensors(&self, wanted: &[(String, Vec<usize>)]) -> Result<Vec<Named>, FeaturesError> {
-        Ok(tensor_io::parse_for(&self.path, &self.bytes, wanted)?)
+        let tensors = tensor_io::parse_for(&self.path, &self.bytes, wanted)?;
+        for (name, tensor) in &tensors {
+            if !bool::try_from(&tensor.f_isfinite()?.f_all()?)? {
+                return Err(FeaturesError::NonFinite { path: self.path.clone(), tensor: name.clone() });
+            }
+        }
+        Ok(tensors)
     }
 }

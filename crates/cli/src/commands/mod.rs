@@ -14,5 +14,6 @@ mod results;
 pub(crate) mod sample;
 mod sampling;
 pub(crate) mod train;
+pub(crate) mod train_features;
 pub(crate) mod try_step;
 mod watching;

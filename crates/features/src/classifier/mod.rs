@@ -1,24 +1,32 @@
 //! A small convolutional classifier whose penultimate activations are the features.
 
+mod augment;
+mod descent;
 mod net;
 mod plan;
+mod selection;
+mod train;
+mod trainable;
+mod trained;
 
 use ndarray::ArrayView4;
 use tch::{Device, Kind};
+use tensor_io::Named;
 
 use crate::error::{FeaturesError, shape_text};
 use crate::extractor::Given;
 use crate::weights::Weights;
 use net::Net;
-pub use plan::Plan;
+use plan::Plan;
+pub use selection::Selection;
+pub use train::{ClassifierTraining, TrainOptions};
+pub use trained::{About, TrainedClassifier};
 
 /// What the metadata of its file says under `kind`.
 pub(crate) const KIND: &str = "classifier";
 
-/// Floats of a feature map that a part may take: 64 MiB.
-const PART_FLOATS: usize = 16 << 20;
-/// Most images of a part.
-const PART_IMAGES: usize = 256;
+/// Images of a part.
+const PART: usize = 64;
 
 /// The classifier of a file, ready for images.
 pub(crate) struct Classifier {
@@ -30,15 +38,23 @@ impl Classifier {
     /// # Errors
     /// [`FeaturesError::Metadata`] and [`FeaturesError::Tensors`] for a file that does not fit itself.
     pub(crate) fn load(weights: &Weights, device: Device) -> Result<Self, FeaturesError> {
-        let sides = (Plan::SIDES.0, Plan::SIDES.1);
         let plan = Plan {
-            height: weights.number("height", sides)?,
-            width: weights.number("width", sides)?,
+            height: weights.number("height", Plan::SIDES)?,
+            width: weights.number("width", Plan::SIDES)?,
             channels: weights.number("channels", (1, 3))?,
             classes: weights.number("classes", (2, Plan::MOST_CLASSES))?,
         };
-        let name = format!("{} features", weights.text("name")?);
-        Ok(Self { name, net: Net::new(plan, weights.tensors(&plan.tensors())?, device)? })
+        Self::new(weights.name()?.to_owned(), plan, weights.tensors(&plan.tensors())?, device)
+    }
+
+    /// From the tensors of [`Plan::tensors`], in that order.
+    pub(crate) fn new(
+        name: String,
+        plan: Plan,
+        tensors: Vec<Named>,
+        device: Device,
+    ) -> Result<Self, FeaturesError> {
+        Ok(Self { name: format!("{name} features"), net: Net::new(plan, tensors, device)? })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -70,9 +86,8 @@ impl Classifier {
         Err(FeaturesError::Images { network: self.name.clone(), expected, found })
     }
 
-    /// The number is a function of the shape alone.
     pub(crate) fn part(&self) -> usize {
-        (PART_FLOATS / self.net.plan().largest_map()).clamp(1, PART_IMAGES)
+        PART
     }
 
     pub(crate) fn forward(&self, part: ArrayView4<'_, u8>) -> Result<Given, FeaturesError> {

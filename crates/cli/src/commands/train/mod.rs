@@ -254,7 +254,7 @@ impl Plan {
         global: &Global,
     ) -> anyhow::Result<ExitCode> {
         let config = &self.config;
-        let _limit = batch::limit(device);
+        let _limit = memory::limit(device);
         if config.train.micro_batch == 0 {
             memory::keep_freed();
         }
