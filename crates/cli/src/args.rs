@@ -47,6 +47,10 @@ pub(crate) enum Command {
     DrawScaling(commands::figures::DrawScaling),
     /// Make another average of a run's weights than the one it kept
     Ema(commands::ema::EmaArgs),
+    /// Measure how good samples are: distances to real images, precision and recall, likelihood, copying
+    Evaluate(commands::evaluate::Evaluate),
+    /// Train a classifier whose features compare images
+    TrainFeatures(commands::train_features::TrainFeatures),
     /// Apply a network to arrays: eps for given x_t and t
     Predict(commands::predict::Predict),
     /// Look at a schedule, an embedding, a network, a checkpoint or data
@@ -110,6 +114,8 @@ impl Cli {
             Command::DrawAblation(args) => args.run(global)?,
             Command::DrawScaling(args) => args.run(global)?,
             Command::Ema(args) => args.run(global)?,
+            Command::Evaluate(args) => args.run(global)?,
+            Command::TrainFeatures(args) => return args.run(global),
             Command::Predict(args) => args.run(global)?,
             Command::Inspect(args) => args.run(global)?,
             Command::Bench(args) => args.run(global)?,

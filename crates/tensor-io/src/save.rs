@@ -1,13 +1,17 @@
 //! Named tensors to a safetensors file, which Python reads with `safetensors.torch.load_file`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::{Dtype, View};
+use serde_json::Value;
 use tch::{Kind, Tensor};
 
 use crate::{Named, TensorIoError};
+
+/// Bytes in front of the header: its length.
+const PREFIX: usize = 8;
 
 /// Writes the tensors to `path`, atomically.
 ///
@@ -35,6 +39,30 @@ pub fn serialize(tensors: &[Named]) -> Result<Vec<u8>, TensorIoError> {
     let header = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize(views, Some(header))
         .map_err(|e| TensorIoError::Serialize { reason: e.to_string() })
+}
+
+/// [`serialize`] with strings of the file's own, by name in the header; `format` is added.
+///
+/// # Errors
+/// Those of [`serialize`].
+pub fn serialize_with(
+    tensors: &[Named],
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, TensorIoError> {
+    let bytes = serialize(tensors)?;
+    let refuse = |reason: String| TensorIoError::Serialize { reason };
+    // The header is the same but for its strings, and the places of tensors count from its end.
+    let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length)) as usize;
+    let (header, numbers) = bytes[PREFIX..].split_at(length);
+    let mut header: serde_json::Map<String, Value> =
+        serde_json::from_slice(header).map_err(|e| refuse(e.to_string()))?;
+    let mut strings = metadata.clone();
+    strings.insert("format".to_owned(), "pt".to_owned());
+    header.insert("__metadata__".to_owned(), serde_json::json!(strings));
+    let mut text = Value::from(header).to_string();
+    // Numbers begin at a multiple of 8 bytes.
+    text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
+    Ok([&(text.len() as u64).to_le_bytes(), text.as_bytes(), numbers].concat())
 }
 
 /// A tensor's content in the file's form.
