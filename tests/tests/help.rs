@@ -33,12 +33,16 @@ const COMMANDS: &[&str] = &[
     "bench solvers",
     "doctor",
     "ema",
+    "evaluate",
+    "train-features",
     "completions",
 ];
 
 /// Lines of a screen, and of one that also lists what can be said about solver and classes.
 const SCREEN: usize = 60;
-const LONG_SCREEN: usize = 84;
+const LONG_SCREEN: usize = 86;
+/// Lines of the longest: it also says what each metric is.
+const LONGEST: usize = 98;
 /// Characters of a line.
 const WIDTH: usize = 100;
 
@@ -73,6 +77,7 @@ const NO_DEFAULT: &[&str] = &[
     "--s",
     "--max-beta",
     "--precision",
+    "--images",
 ];
 
 /// Each command with its help.
@@ -115,7 +120,11 @@ fn every_command_explains_itself_on_a_screen() -> anyhow::Result<()> {
     for (command, help) in helps() {
         let lines = help.lines().count();
         let samples = help.contains("--sampler <NAME>");
-        let most = if samples { LONG_SCREEN } else { SCREEN };
+        let most = match *command {
+            "evaluate" => LONGEST,
+            _ if samples => LONG_SCREEN,
+            _ => SCREEN,
+        };
         ensure!(lines <= most, "ddpm {command} --help has {lines} lines");
         ensure!(help.contains(format!("Usage: ddpm {command}").trim_end()), "{command}: {help}");
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap_or_default();
@@ -169,6 +178,8 @@ fn most_commands_show_an_example() -> anyhow::Result<()> {
         "figures",
         "predict",
         "inspect schedule",
+        "evaluate",
+        "train-features",
         "completions",
     ] {
         let examples = help_of(command)?.split_once("Example").context("no examples")?.1;
