@@ -10,6 +10,7 @@ pub(crate) mod flags;
 pub(crate) mod inspect;
 mod noise_file;
 pub(crate) mod predict;
+mod reporting;
 mod results;
 pub(crate) mod sample;
 mod sampling;
