@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Edit(commands::edit::Edit),
     /// Draw the figures of the report, and the report
     Figures(commands::figures::Figures),
+    /// Put two or more runs beside each other: losses, samples, metrics, configuration, cost
+    Compare(commands::compare::Compare),
     /// Draw how time and memory of a training step grow
     #[command(hide = true)]
     DrawScaling(commands::figures::DrawScaling),
@@ -104,6 +106,7 @@ impl Cli {
             Command::Sample(args) => return args.run(global),
             Command::Edit(args) => return args.run(global),
             Command::Figures(args) => args.run(global)?,
+            Command::Compare(args) => args.run(global)?,
             Command::DrawScaling(args) => args.run(global)?,
             Command::Ema(args) => args.run(global)?,
             Command::Predict(args) => args.run(global)?,

@@ -99,7 +99,7 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
     }
     let legend = vec![("one t".into(), PALETTE[0]), ("t = 0, the decoder".into(), PALETTE[1])];
     let picture = words.page().legend(legend).row(panels).draw()?;
-    words.figure(&picture)
+    words.plot(&picture)
 }
 
 /// A number that may be close to nothing.

@@ -77,7 +77,7 @@ pub fn loss_curves(curves: &[LossCurve<'_>]) -> Result<Figure, FiguresError> {
     ];
     let legend = curves.iter().zip(PALETTE.iter().cycle()).map(|(curve, c)| (curve.name.to_owned(), *c));
     let picture = words.page().legend(legend.collect()).row(panels).draw()?;
-    words.figure(&picture)
+    words.plot(&picture)
 }
 
 /// The samples of several runs, `[n, h, w, c]` each, a grid a run with its name above. Runs may differ in the size and

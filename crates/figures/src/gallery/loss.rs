@@ -89,7 +89,7 @@ pub fn loss(steps: &[u64], losses: &[f64], buckets: &[LossBucket]) -> Result<Fig
     let page =
         words.page().legend(legend).row(vec![history.draw(HALF.0, HALF.1)?, by_t.draw(HALF.0, HALF.1)?]);
     let picture = page.draw()?;
-    words.figure(&picture)
+    words.plot(&picture)
 }
 
 /// Average around each value with exponentially falling weights to both sides: no lag, and no pull to

@@ -115,6 +115,7 @@ mod tests {
             caption: "if a < b & \"c\"".into(),
             equation: "x_0 < 1".into(),
             png: Canvas::new(side, 7).unwrap().png().unwrap(),
+            is_plot: name == "02-second",
             table: Some(Table { header: vec!["<t>".into()], rows: vec![vec!["1 & 2".into()]] }),
         }
     }
@@ -148,6 +149,7 @@ mod tests {
             "<th scope=\"col\">&lt;t&gt;</th>",
             "<td>1 &amp; 2</td>",
             "width=\"12\" height=\"7\"",
+            "<div class=\"picture plot\"",
         ] {
             assert!(html.contains(part), "{part}");
         }

@@ -53,10 +53,10 @@
     const gap = Math.max(1, Math.round(w / 28));
 
     const stage = make("div", { className: "stage" });
-    if (labels) stage.append(make("div", { innerHTML: labels.innerHTML }));
-    const canvas = make("canvas", { width: n * (w + gap) - gap, height: m * (h + gap) - gap });
+    const names = labels ? make("div") : null;
+    const canvas = make("canvas");
     canvas.setAttribute("role", "img");
-    stage.append(canvas);
+    stage.append(...(names ? [names] : []), canvas);
     const range = make("input", { type: "range", min: 0, max: frames.length - 1, step: 1, value: figure.dataset.start });
     range.setAttribute("aria-label", label);
     const play = make("button", { type: "button", textContent: "Play" });
@@ -65,13 +65,25 @@
     const told = make("p", { className: "told" });
     figure.prepend(stage, controls, told);
 
+    // On a phone a row of images is broken into two.
+    const narrow = matchMedia("(max-width: 40rem)");
+    let across = n;
+    const layOut = () => {
+      across = narrow.matches ? Math.ceil(n / 2) : n;
+      const bands = Math.ceil(n / across);
+      canvas.width = across * (w + gap) - gap;
+      canvas.height = bands * m * (h + gap) - gap;
+      if (names) names.innerHTML = labels.innerHTML.repeat(bands);
+    };
+
     const context = canvas.getContext("2d");
     const draw = () => {
       const frame = Number(range.value);
       context.clearRect(0, 0, canvas.width, canvas.height);
       for (let cell = 0; cell < m * n; cell++) {
-        const [x, y] = [(cell % n) * (w + gap), Math.floor(cell / n) * (h + gap)];
-        context.drawImage(sheet, frame * w, cell * h, w, h, x, y, w, h);
+        const [row, column] = [Math.floor(cell / n), cell % n];
+        const [x, y] = [column % across, Math.floor(column / across) * m + row];
+        context.drawImage(sheet, frame * w, cell * h, w, h, x * (w + gap), y * (h + gap), w, h);
       }
       told.innerHTML = frames[frame].innerHTML;
       const name = frames[frame].querySelector("b").textContent;
@@ -96,6 +108,8 @@
       }, 120);
     });
     range.addEventListener("input", () => { stop(); draw(); });
+    narrow.addEventListener("change", () => { layOut(); draw(); });
+    layOut();
     sheet.decode().then(draw);
   }
 

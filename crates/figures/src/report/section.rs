@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::equation::{equation_html, escape};
+use crate::equation::{equation_html, escape, text_html};
 use crate::figure::{Figure, Table};
 use crate::report::push;
 use crate::report::slider::Slider;
@@ -26,7 +26,8 @@ pub struct Section {
     pub blocks: Vec<Block>,
 }
 
-/// A piece of a [`Section`]. Every text is plain; it is escaped where HTML needs it.
+/// A piece of a [`Section`]. Every text is plain; it is escaped where HTML needs it. In paragraphs, commands stand between
+/// backquotes.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Block {
@@ -44,6 +45,8 @@ pub enum Block {
         caption: String,
         /// The file.
         png: Vec<u8>,
+        /// Whether a dark page may turn its colours round, as [`Figure::is_plot`].
+        is_plot: bool,
     },
     /// Pictures to be stepped through.
     Slider(Slider),
@@ -89,7 +92,8 @@ impl From<Figure> for Section {
         if !figure.equation.is_empty() {
             blocks.push(Block::Equation(figure.equation));
         }
-        blocks.push(Block::Picture { title: title.into(), caption: figure.caption, png: figure.png });
+        let (caption, png, is_plot) = (figure.caption, figure.png, figure.is_plot);
+        blocks.push(Block::Picture { title: title.into(), caption, png, is_plot });
         if let Some(table) = figure.table {
             let blocks_inside = vec![Block::Table(table)];
             blocks.push(Block::Folded { title: "Numbers".into(), open: true, blocks: blocks_inside });
@@ -101,12 +105,14 @@ impl From<Figure> for Section {
 impl Block {
     pub(super) fn push_html(&self, html: &mut String) {
         match self {
-            Self::Text(text) => push(html, format_args!("<p>{}</p>\n", escape(text))),
-            Self::Note(text) => push(html, format_args!("<p class=\"note\">{}</p>\n", escape(text))),
+            Self::Text(text) => push(html, format_args!("<p>{}</p>\n", text_html(text))),
+            Self::Note(text) => push(html, format_args!("<p class=\"note\">{}</p>\n", text_html(text))),
             Self::Equation(text) => {
                 push(html, format_args!("<p class=\"equation\">{}</p>\n", equation_html(text)));
             }
-            Self::Picture { title, caption, png } => push_picture(html, title, caption, png),
+            Self::Picture { title, caption, png, is_plot } => {
+                push_picture(html, title, caption, (png, *is_plot))
+            }
             Self::Slider(slider) => slider.push_html(html),
             Self::Facts(facts) => push_facts(html, facts),
             Self::Table(table) => push_table(html, table),
@@ -121,7 +127,8 @@ impl Block {
     }
 }
 
-fn push_picture(html: &mut String, title: &str, caption: &str, png: &[u8]) {
+fn push_picture(html: &mut String, title: &str, caption: &str, (png, is_plot): (&[u8], bool)) {
+    let plot = if is_plot { " plot" } else { "" };
     let (size, class) = match png_size(png) {
         Some((width, height)) => (
             format!(" width=\"{width}\" height=\"{height}\""),
@@ -138,7 +145,7 @@ fn push_picture(html: &mut String, title: &str, caption: &str, png: &[u8]) {
     push(
         html,
         format_args!(
-            "<figure>\n<div class=\"picture\" tabindex=\"0\"><img{class} alt=\"{}\"{size} src=\"{}\"></div>\n",
+            "<figure>\n<div class=\"picture{plot}\" tabindex=\"0\"><img{class} alt=\"{}\"{size} src=\"{}\"></div>\n",
             escape(title),
             data_uri(png),
         ),
@@ -205,7 +212,7 @@ mod tests {
             Block::Text(evil()),
             Block::Note(evil()),
             Block::Equation(evil()),
-            Block::Picture { title: evil(), caption: evil(), png },
+            Block::Picture { title: evil(), caption: evil(), png, is_plot: true },
             Block::Facts(vec![(evil(), evil())]),
             Block::Table(table),
             Block::Listing(evil()),
@@ -223,7 +230,8 @@ mod tests {
     fn wide_pictures_may_scroll_and_small_ones_keep_their_size() {
         for (width, class) in [(300, " class=\"small\""), (800, ""), (1900, " class=\"large\"")] {
             let png = Canvas::new(width, 10).unwrap().png().unwrap();
-            let html = html(Block::Picture { title: "t".into(), caption: String::new(), png });
+            let html =
+                html(Block::Picture { title: "t".into(), caption: String::new(), png, is_plot: false });
             assert!(
                 html.contains(&format!("<img{class} alt=\"t\" width=\"{width}\" height=\"10\"")),
                 "{html}"

@@ -113,7 +113,9 @@ impl Slider {
         );
         if self.rows.iter().any(|row| !row.is_empty()) {
             html.push_str("<div class=\"labels\">");
-            self.rows.iter().for_each(|row| push(html, format_args!("<span>{}</span>", equation_html(row))));
+            self.rows
+                .iter()
+                .for_each(|row| push(html, format_args!("<span><span>{}</span></span>", equation_html(row))));
             html.push_str("</div>\n");
         }
         push(html, format_args!("<figcaption>{}</figcaption>\n", escape(&self.caption)));

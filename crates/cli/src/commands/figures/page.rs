@@ -26,22 +26,26 @@ pub(super) fn write(
     left_out: &[(String, &str)],
     (weights, seed): (Weights, u64),
 ) -> anyhow::Result<PathBuf> {
-    let mut introduction = match &subject.loaded {
-        Some(_) => "A denoising diffusion model (Ho et al. 2020), from the noise it learns to remove to the images \
+    let introduction = match &subject.loaded {
+        Some(_) => {
+            "A denoising diffusion model (Ho et al. 2020), from the noise it learns to remove to the images \
                     it makes, each figure with the equation it illustrates. The timestep t counts from 0 to T − 1; \
                     the paper counts from 1, and in the equations, as there, x₀ is the image itself."
-            .to_owned(),
-        None => "The forward process of denoising diffusion (Ho et al. 2020) on the embedded images, each figure \
+        }
+        None => {
+            "The forward process of denoising diffusion (Ho et al. 2020) on the embedded images, each figure \
                  with the equation it illustrates. The timestep t counts from 0 to T − 1; the paper counts from 1."
-            .to_owned(),
+        }
     };
-    for (numbers, reason) in left_out {
-        introduction.push_str(&format!(" Left out: {numbers}; {reason}."));
-    }
     let title = if subject.loaded.is_some() { "Diffusion model: report" } else { "Forward process: report" };
     let mut sections = drawn.sliders;
     sections.extend(metrics(subject));
     sections.extend(drawn.figures.into_iter().map(Section::from));
+    if !left_out.is_empty() {
+        let text =
+            |(numbers, reason): &(String, &str)| Block::Text(format!("Left out: {numbers}; {reason}."));
+        sections.push(Section::new("left-out", "Left out", left_out.iter().map(text).collect()));
+    }
     sections.extend(cost(subject, seed));
     if let Some(loaded) = &subject.loaded {
         let listing = vec![Block::Listing(settings::listing(&loaded.config)?)];
@@ -50,7 +54,7 @@ pub(super) fn write(
         sections.push(Section::new("configuration", "Configuration", blocks));
     }
     let summary = summary::summary(subject, weights);
-    let report = Report { title, introduction: &introduction, summary: &summary, sections: &sections };
+    let report = Report { title, introduction, summary: &summary, sections: &sections };
     let path = folder.join("report.html");
     report.save(&path)?;
     Ok(path)
@@ -78,7 +82,8 @@ fn metrics(subject: &Subject) -> Vec<Section> {
             let title = "Nearest training images";
             let caption = "Samples, and with each the training image that is nearest to it. A network that repeats its \
                            training images shows the same picture twice.";
-            let picture = Block::Picture { title: title.to_owned(), caption: caption.to_owned(), png };
+            let picture =
+                Block::Picture { title: title.to_owned(), caption: caption.to_owned(), png, is_plot: false };
             sections.push(Section::new("nearest", title, vec![picture]));
         }
         Ok(None) => {}

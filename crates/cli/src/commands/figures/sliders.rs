@@ -6,13 +6,13 @@ use ndarray::{Array5, ArrayD, Axis, concatenate};
 use sampler::Level;
 
 use crate::commands::figures::forward::{in_columns, noise, to_model, to_pixels};
+use crate::commands::figures::plan::WATCHED;
 use crate::commands::figures::sampling::{LongChain, Look, Sampling, chain_words};
 use crate::commands::figures::subject::{Subject, images, varied};
 use crate::commands::figures::times;
 use crate::commands::reporting::numbers::in_equation;
 
-/// Images beside each other and positions of a slider, where there is room for them.
-const IMAGES: usize = 6;
+/// Positions of a slider, where there is room for them.
 const POSITIONS: usize = 42;
 /// The key of the noise, beside the numbers of figures.
 const NOISE: u32 = 102;
@@ -21,7 +21,7 @@ const NOISE: u32 = 102;
 pub(super) fn forward(subject: &Subject, seed: u64) -> anyhow::Result<Option<Section>> {
     let Ok(data) = &subject.data else { return Ok(None) };
     let path = subject.schedule_config.path()?;
-    let room = SliderRoom::of(data.shape(), 1, IMAGES, POSITIONS);
+    let room = SliderRoom::of(data.shape(), 1, WATCHED, POSITIONS);
     let x_0 = to_model(&images(data, &varied(data, room.images))?);
     // The same noise at every t: all that changes is how much of it there is.
     let eps = noise(x_0.shape(), 0, (seed, NOISE));
@@ -79,7 +79,7 @@ fn keeps_variance(level: &Level) -> bool {
 
 /// What the long chain keeps for the slider: how many images, and after which steps of those it visits.
 pub(super) fn watched(size: (usize, usize, usize), steps: usize) -> (SliderRoom, Vec<usize>) {
-    let room = SliderRoom::of(size, 2, IMAGES, POSITIONS);
+    let room = SliderRoom::of(size, 2, WATCHED, POSITIONS);
     // The last position is that of the samples.
     (room, times::spread(steps, room.frames.saturating_sub(1)))
 }
@@ -105,7 +105,7 @@ pub(super) fn denoising(sampling: &Sampling<'_>) -> anyhow::Result<Section> {
     let (x_t, x_0) = (columns(|look| &look.x_t)?, columns(|look| &look.x_0)?);
     let cells: Array5<u8> = concatenate(Axis(0), &[x_t.view(), x_0.view()])?;
     let caption = format!(
-        "Upper row: x_t on its way from noise (left end of the slider) to image (right end). Lower row: the image that the \
+        "Upper row: xₜ on its way from noise (left end of the slider) to image (right end). Lower row: the image that the \
          network predicts from it. {}{}",
         chain_words(steps, path.steps()),
         size_words(room.shrink)

@@ -24,11 +24,7 @@ pub(super) fn summary(subject: &Subject, weights: Weights) -> Vec<(String, Strin
         count.map_or(source.clone(), |count| format!("{source}, {} images", grouped(count as u64))),
     );
     add("image size", size(subject));
-    let betas = subject.schedule.betas();
-    let (first, last) = (scientific(betas[0]), scientific(betas[betas.len() - 1]));
-    let (kind, steps) = (&subject.schedule_config.kind, subject.schedule.steps());
-    add("schedule", format!("{kind}, T = {steps}, β from {first} to {last}"));
-    add("time embedding", describe(&subject.embedding));
+    add("schedule", format!("{}, T = {}", subject.schedule_config.kind, subject.schedule.steps()));
     let Some(loaded) = &subject.loaded else { return rows };
     add("output of the network", loaded.config.train.prediction.to_string());
     add("parameters", grouped(loaded.net.param_count() as u64));
@@ -53,7 +49,11 @@ pub(super) fn cost(subject: &Subject, seed: u64) -> Option<Vec<(String, String)>
     let mut facts =
         Cost::new(&loaded.config, &loaded.images, parameters, loaded.step, &subject.records).facts();
     let drawn = format!("{} on {}", loaded.precision.name(), device::name(loaded.device));
+    let betas = subject.schedule.betas();
+    let (first, last) = (scientific(betas[0]), scientific(betas[betas.len() - 1]));
     let more = [
+        ("betas", format!("{first} to {last}")),
+        ("time embedding", describe(&subject.embedding)),
         ("learning rate", scientific(loaded.config.train.lr)),
         ("seed of the run", loaded.config.seed.to_string()),
         ("precision of training", loaded.config.precision.clone()),
