@@ -145,9 +145,12 @@ fn every_flag_with_a_value_says_its_default() -> anyhow::Result<()> {
         }
     }
     let sample = help_of("sample")?;
-    for default in
-        ["[default: 64]", "[default: ddpm]", "[default: trailing]", "[default: all T for ddpm, 15 to"]
-    {
+    for default in [
+        "[default: 64]",
+        "[default: ddpm; evaluate: dpmpp-2m]",
+        "[default: trailing]",
+        "[default: all T for ddpm, 15 to",
+    ] {
         ensure!(sample.contains(default), "{default} is not in {sample}");
     }
     Ok(())
