@@ -69,6 +69,16 @@ impl Output {
             .unwrap_or_else(|error| panic!("ddpm {}: {error} in {:?}", output.line, output.stdout))
     }
 
+    /// Expects a mistake of usage, told in one line that has these words.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn expect_refusal(&self, words: &[&str]) {
+        let errors = self.errors();
+        let told = errors.len() == 1 && words.iter().all(|word| errors[0].contains(word));
+        assert!(self.shell_code() == Some(2) && told, "ddpm {}: {words:?}: {errors:?}", self.line);
+    }
+
     /// The lines of standard error that are errors; log lines are left out.
     #[must_use]
     pub fn errors(&self) -> Vec<&str> {

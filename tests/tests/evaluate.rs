@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use anyhow::Context;
 use ndarray::{Array1, Array2, Array4};
 use serde_json::Value;
-use tests::{Output, Place, arrays};
+use tests::{Place, arrays};
 
 /// A run of images of the shipped features' size, which evaluates itself at steps 2 and 4.
 const TRAIN: &str = "train --preset fashion-28 --run run --set train.batch=4 --set data.limit=40 --set sample.count=2 --set \
@@ -18,13 +18,6 @@ static PLACE: LazyLock<Place> = LazyLock::new(|| {
     let _ = place.ddpm(&format!("{TRAIN} --set train.steps=4")).expect("the built program").ok();
     place
 });
-
-/// A mistake of usage, told in one line.
-fn refused(output: &Output, words: &[&str]) {
-    let errors = output.errors();
-    let told = errors.len() == 1 && words.iter().all(|word| errors[0].contains(word));
-    assert!(output.shell_code() == Some(2) && told, "{words:?}: {errors:?}");
-}
 
 fn metric<'a>(json: &'a Value, name: &str, reference: &str) -> &'a Value {
     let metrics = json["metrics"].as_array().expect("metrics");
@@ -69,7 +62,7 @@ fn the_distance_of_given_features_is_that_of_the_formula() -> anyhow::Result<()>
         ("--images a.npz --data b.npz --n 1", &["--n 1", "2 to 1000000"]),
         ("--run run --set data.size=8", &["--set", "--images"]),
     ] {
-        refused(&place.run(&format!("evaluate {wrong}"))?, words);
+        place.run(&format!("evaluate {wrong}"))?.expect_refusal(words);
     }
     place.write("c.npz", arrays::npz(&[("features", arrays::npy(&Array1::<f32>::zeros(9))?)])?)?;
     let output = place.run("evaluate --images c.npz --data b.npz")?;
@@ -185,7 +178,7 @@ fn a_run_evaluates_itself_and_keeps_its_best_checkpoint() -> anyhow::Result<()> 
     let _ = place.ddpm(&format!("{plain} --set train.steps=4"))?.ok();
     let weights = |run: &str| place.read(&format!("{run}/checkpoints/step-00000004/ema.safetensors"));
     assert!(weights("run")? == weights("plain")?, "evaluations changed the training");
-    refused(&place.run("sample --run plain --best --count 1")?, &["--best", "train.evaluate_every"]);
+    place.run("sample --run plain --best --count 1")?.expect_refusal(&["--best", "train.evaluate_every"]);
     Ok(())
 }
 
@@ -196,7 +189,7 @@ fn images_of_another_size_get_advice() -> anyhow::Result<()> {
         Array4::<u8>::from_shape_fn((60, 16, 16, 3), |(n, y, x, c)| (n * 3 + y * 5 + x * 7 + c * 11) as u8);
     place.write("a.npz", arrays::npz(&[("images", arrays::npy(&small)?)])?)?;
     place.write("b.npz", arrays::npz(&[("images", arrays::npy(&small.mapv(|x| 255 - x))?)])?)?;
-    refused(&place.run("evaluate --images a.npz --data b.npz")?, &["28x28 grey", "16x16", "--features"]);
+    place.run("evaluate --images a.npz --data b.npz")?.expect_refusal(&["28x28 grey", "16x16", "--features"]);
     place.write("c.safetensors", b"not weights")?;
     let output = place.run("evaluate --images a.npz --data b.npz --features c.safetensors")?;
     assert!(

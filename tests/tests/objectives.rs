@@ -3,7 +3,7 @@
 
 use anyhow::Context;
 use ndarray::ArrayD;
-use tests::{Output, Place, arrays};
+use tests::{Place, arrays};
 
 /// Name, and what is set beside it.
 const OBJECTIVES: &[(&str, &str)] = &[
@@ -26,15 +26,6 @@ fn images(place: &Place, folder: &str) -> anyhow::Result<ArrayD<f64>> {
 
 fn weights(place: &Place, run: &str, step: u64) -> anyhow::Result<Vec<u8>> {
     place.read(&format!("{run}/checkpoints/step-{step:08}/model.safetensors"))
-}
-
-/// A mistake of usage, told in one line.
-fn refused(output: &Output, word: &str) {
-    let errors = output.errors();
-    assert!(
-        output.shell_code() == Some(2) && errors.len() == 1 && errors[0].contains(word),
-        "{word}: {errors:?}"
-    );
 }
 
 #[test]
@@ -66,7 +57,7 @@ fn each_is_trained_resumed_and_sampled() -> anyhow::Result<()> {
         if *objective == "learned" {
             let _ = learned.ok();
         } else {
-            refused(&learned, "train.variance");
+            learned.expect_refusal(&["train.variance"]);
         }
         let edit = format!("edit encode --index 1 --steps 6 --run {whole} --out out-edit");
         let _ = place.ddpm(&edit)?.ok();
@@ -88,7 +79,7 @@ fn choices_that_do_not_go_together_are_one_line() -> anyhow::Result<()> {
         ("--set schedule.zero_terminal_snr=true --set train.prediction=eps", "train.prediction"),
         ("--objective ddpm --set sample.sampler=ddpm-learned", "train.variance"),
     ] {
-        refused(&place.ddpm(&format!("{TRAIN} --run none {flags}"))?, word);
+        place.ddpm(&format!("{TRAIN} --run none {flags}"))?.expect_refusal(&[word]);
     }
     Ok(())
 }
@@ -104,8 +95,8 @@ fn averages_are_made_afterwards_and_a_worse_network_guides() -> anyhow::Result<(
     let _ =
         place.ddpm("sample --model made/step-00000012 --count 2 --steps 4 --sampler ddim --out out")?.ok();
     // A model that is there is somebody's.
-    refused(&place.ddpm("ema --run run --sigma-rel 0.05 --out made")?, "is there already");
-    refused(&place.ddpm("ema --run run --sigma-rel 0.05 --out run/checkpoints")?, "is there already");
+    place.ddpm("ema --run run --sigma-rel 0.05 --out made")?.expect_refusal(&["is there already"]);
+    place.ddpm("ema --run run --sigma-rel 0.05 --out run/checkpoints")?.expect_refusal(&["is there already"]);
     let kept = place.ddpm("ema --run run --decay 0.8 --out kept --json")?.json();
     assert_eq!(kept["error"], 0.0);
     let _ = place
@@ -113,9 +104,9 @@ fn averages_are_made_afterwards_and_a_worse_network_guides() -> anyhow::Result<(
             "{TRAIN} --objective flow --run one --set train.steps=4 --set train.ema_sigma_rels=[0.02]"
         ))?
         .ok();
-    refused(&place.ddpm("ema --run one --sigma-rel 0.28 --out far")?, "no nearer than");
-    refused(&place.ddpm("ema --run run --sigma-rel 0.5 --out made")?, "--sigma-rel 0.5");
-    refused(&place.ddpm("ema --run run --decay 1.0 --out made")?, "--decay 1");
+    place.ddpm("ema --run one --sigma-rel 0.28 --out far")?.expect_refusal(&["no nearer than"]);
+    place.ddpm("ema --run run --sigma-rel 0.5 --out made")?.expect_refusal(&["--sigma-rel 0.5"]);
+    place.ddpm("ema --run run --decay 1.0 --out made")?.expect_refusal(&["--decay 1"]);
 
     let sample = |flags: &str, out: &str| -> anyhow::Result<ArrayD<f64>> {
         let line =
@@ -128,10 +119,9 @@ fn averages_are_made_afterwards_and_a_worse_network_guides() -> anyhow::Result<(
     assert_eq!(sample(&format!("{guide} --guidance 1"), "c")?, plain);
     assert_ne!(strong, plain);
     let _ = place.ddpm(&format!("{TRAIN} --objective ddpm --run other --set train.steps=2"))?.ok();
-    refused(
-        &place.ddpm("sample --run run --guide-with other/checkpoints/step-00000002 --out d")?,
-        "same kind",
-    );
+    place
+        .ddpm("sample --run run --guide-with other/checkpoints/step-00000002 --out d")?
+        .expect_refusal(&["same kind"]);
     let nothing = place.ddpm("ema --run other --sigma-rel 0.1 --out made")?;
     assert!(
         nothing.errors().len() == 1 && nothing.errors()[0].contains("ema_sigma_rels"),

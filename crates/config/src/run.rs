@@ -156,6 +156,14 @@ impl ImagesConfig {
         Ok(())
     }
 
+    /// Height and width without the border that the network needs, and channels.
+    #[must_use]
+    pub fn inner_shape(&self) -> (usize, usize, usize) {
+        let [top, bottom, left, right] = self.padding;
+        let inner = |side: usize, border: usize| side.saturating_sub(border);
+        (inner(self.height, top + bottom), inner(self.width, left + right), self.channels)
+    }
+
     /// One square image of `side` pixels, without a border or a hash.
     #[must_use]
     pub fn square(side: usize, channels: usize) -> Self {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use ndarray::{Array3, Array4};
+use ndarray::{Array3, Array4, Axis};
 use sha2::{Digest, Sha256};
 
 use crate::arrays::{ArrayImages, arrange, load_cifar, load_idx, load_numpy};
@@ -210,6 +210,23 @@ impl Dataset {
         Ok(image)
     }
 
+    /// Images by their numbers, `[n, h, w, c]`, with padding.
+    ///
+    /// # Errors
+    /// As [`Dataset::read_into`].
+    pub fn images(&self, indices: impl IntoIterator<Item = usize>) -> Result<Array4<u8>, DatasetError> {
+        let indices: Vec<usize> = indices.into_iter().collect();
+        let (height, width, channels) = self.shape();
+        let mut images = Array4::zeros((indices.len(), height, width, channels));
+        for (index, mut image) in indices.into_iter().zip(images.axis_iter_mut(Axis(0))) {
+            // An image of a fresh array is contiguous.
+            if let Some(out) = image.as_slice_mut() {
+                self.read_into(index, out)?;
+            }
+        }
+        Ok(images)
+    }
+
     /// The images of `range`, sharing the pixels.
     ///
     /// # Errors
@@ -262,5 +279,22 @@ fn mirror(item: &mut [u8], width: usize, channels: usize) {
                 row.swap(x * channels + c, other * channels + c);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_come_in_the_order_asked_for() {
+        let pixels = Array4::from_shape_fn((5, 2, 3, 1), |(n, y, x, _)| (n * 40 + y * 3 + x) as u8);
+        let set = Dataset::from_array(pixels, None).unwrap();
+        let images = set.images([3, 0, 3]).unwrap();
+        for (row, index) in [3, 0, 3].into_iter().enumerate() {
+            assert_eq!(images.index_axis(Axis(0), row), set.image(index).unwrap());
+        }
+        assert_eq!(set.images([]).unwrap().dim(), (0, 2, 3, 1));
+        assert!(matches!(set.images([5]), Err(DatasetError::OutOfRange { got: 5, .. })));
     }
 }

@@ -1,7 +1,7 @@
 //! Images of a data set by their places: all of them, or those that a seed holds out.
 
 use dataset::Dataset;
-use ndarray::{Array4, Axis};
+use ndarray::Array4;
 use random::{Purpose, Stream};
 
 use crate::error::FeaturesError;
@@ -73,22 +73,16 @@ impl<'a> Selection<'a> {
     /// # Errors
     /// [`FeaturesError::Data`] when they cannot be read, or an index is past the end.
     pub fn images(&self, indices: &[usize]) -> Result<Array4<u8>, FeaturesError> {
-        let (height, width, channels) = self.set.shape();
-        let mut images = Array4::zeros((indices.len(), height, width, channels));
-        for (&index, mut image) in indices.iter().zip(images.axis_iter_mut(Axis(0))) {
-            let place = self.places.get(index).copied().unwrap_or(self.set.len());
-            // An image of a fresh array is contiguous.
-            if let Some(out) = image.as_slice_mut() {
-                self.set.read_into(place, out)?;
-            }
-        }
-        Ok(images)
+        // An index past the end is refused as a place there.
+        let place = |&index: &usize| self.places.get(index).copied().unwrap_or(self.set.len());
+        Ok(self.set.images(indices.iter().map(place))?)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::Axis;
 
     fn numbered(count: usize) -> Dataset {
         let images = Array4::from_shape_fn((count, 2, 2, 1), |(i, ..)| i as u8);

@@ -8,9 +8,8 @@ use crate::output;
 
 /// Rows and columns of an image, without the border.
 pub(crate) fn size(loaded: &Loaded) -> (usize, usize) {
-    let images = &loaded.images;
-    let [top, bottom, left, right] = images.padding;
-    (images.height - top - bottom, images.width - left - right)
+    let (height, width, _) = loaded.images.inner_shape();
+    (height, width)
 }
 
 /// `x_0` `[1, c, h, w]` in [-1, 1] of an image `[h, w, c]` of that size, on the device.

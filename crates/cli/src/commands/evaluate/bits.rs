@@ -106,13 +106,8 @@ impl Likelihood<'_> {
 
     /// Images as the network sees them, with their labels where it learned some.
     fn tensor(&self, range: Range<usize>) -> anyhow::Result<Batch> {
-        let pixels = rows::pixels(self.images, range.start, range.len())?;
-        let images = tensor_io::from_array(&dataset::to_model(pixels.view()).view().into_dyn())?;
-        let images = images.f_to_device(self.loaded.device)?;
-        let labels: Option<Vec<i64>> = range.map(|index| self.images.label(index).map(i64::from)).collect();
-        let labels = labels.filter(|_| self.loaded.config.model.classes.is_some());
-        let labels = labels.map(|labels| self.loaded.net.labels(&labels)).transpose()?;
-        Ok(Batch { images, labels })
+        let (images, labels) = rows::as_seen(self.images, range, &*self.loaded.net)?;
+        Ok(Batch { images: images.f_to_device(self.loaded.device)?, labels })
     }
 
     fn metric(&self, name: &'static str, title: String, bits: &Summary) -> Metric {

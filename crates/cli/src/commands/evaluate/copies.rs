@@ -44,9 +44,7 @@ pub(crate) fn test(
             )?;
         }
         let of = |data: &Dataset| -> anyhow::Result<Array2<f32>> {
-            let chosen = spread(data.len()).map(|index| data.image(index)).collect::<Result<Vec<_>, _>>()?;
-            let views: Vec<_> = chosen.iter().map(|image| image.view().insert_axis(Axis(0))).collect();
-            Ok(rows::flat(concatenate(Axis(0), &views)?.view()))
+            Ok(rows::flat(data.images(spread(data.len()))?.view()))
         };
         let (train, held_out) = (of(train)?, of(held_out)?);
         ensure!(
@@ -146,7 +144,7 @@ fn by_pixels(samples: ArrayView4<'_, u8>, images: &Dataset) -> anyhow::Result<Ve
     let flat = rows::flat(samples);
     let mut best = vec![(f64::INFINITY, 0); flat.nrows()];
     for first in (0..images.len()).step_by(PART) {
-        let part = rows::pixels(images, first, PART.min(images.len() - first))?;
+        let part = images.images(first..(first + PART).min(images.len()))?;
         let found = nearest(&flat, &rows::flat(part.view()))?;
         for (best, found) in best.iter_mut().zip(found) {
             if found.distance < best.0 {

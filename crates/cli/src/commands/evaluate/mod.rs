@@ -207,7 +207,7 @@ impl Evaluate {
         }
         let loaded = Loaded::open(&self.model, global)?;
         let located = run_data::locate(&loaded.config, self.data.as_deref())?;
-        // Without a size in the configuration, images that are compared have that of the network's.
+        // Grey or colour as the network draws them.
         let data = DataConfig { channels: located.channels.or(Some(loaded.images.channels)), ..located };
         let references = open_references(&data, held_out)?;
         let mirrored = loaded.config.train.flip;
@@ -295,7 +295,7 @@ impl Evaluate {
             Subject::Network(drawing) => {
                 drawing.describe(&mut record)?;
                 let count = self.n.unwrap_or(N);
-                let needed = wanted.iter().any(|wanted| wanted.needs_samples());
+                let needed = wanted.iter().any(|wanted| !wanted.needs_network());
                 let images = if needed { Some(drawing.draw(&self.noise, count, global)?) } else { None };
                 (Some(drawing), images, None)
             }
@@ -351,10 +351,9 @@ impl Evaluate {
         else {
             return Ok(());
         };
-        let border = loaded.config.data.pad_to_multiple.unwrap_or(1);
         let likelihood = Likelihood {
             loaded,
-            images: &images.clone().with_border(border)?,
+            images: &rows::bordered(images, &loaded.config)?,
             part: reference.part,
             count: self.bits_images,
             batch: self.noise.batch,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::commands::inspect::table::Table;
 
 /// An evaluation: its numbers, and everything that decides whether they can be compared with others.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Evaluation {
     /// What was evaluated, in words.
     pub(crate) what: String,
@@ -115,25 +115,8 @@ impl Evaluation {
     /// Of nothing yet.
     pub(crate) fn new(seed: u64) -> Self {
         let threads = tch::get_num_threads();
-        Self {
-            what: String::new(),
-            run: None,
-            step: None,
-            weights: None,
-            n: 0,
-            seed,
-            sampler: None,
-            steps: None,
-            guidance: None,
-            classes: None,
-            features: None,
-            references: Vec::new(),
-            metrics: Vec::new(),
-            bits: None,
-            copying: None,
-            seconds: 0.0,
-            machine: format!("{} {}, {threads} threads", std::env::consts::OS, std::env::consts::ARCH),
-        }
+        let machine = format!("{} {}, {threads} threads", std::env::consts::OS, std::env::consts::ARCH);
+        Self { seed, machine, ..Self::default() }
     }
 
     /// The table for people.

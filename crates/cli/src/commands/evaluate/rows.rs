@@ -1,16 +1,19 @@
 //! Features of sets of images, kept between runs of the program for sets that do not change.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use dataset::{AnyArray, Dataset, Npz};
 use features::{Extracted, Extractor};
-use ndarray::{Array2, Array4, ArrayView4, Axis, Ix2, concatenate};
+use ndarray::{Array2, ArrayView4, Axis, Ix2, concatenate};
+use tch::Tensor;
 use tracing::debug;
+use unet::Backbone;
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::flags::Global;
-use crate::progress;
+use crate::{output, progress};
 
 /// Images that are read and looked at together.
 const PART: usize = 500;
@@ -39,7 +42,7 @@ pub(crate) fn of_dataset(
         return Ok(found);
     }
     let extracted = in_parts(data.len(), "features of real images", global, |first, count| {
-        Ok(extractor.extract(pixels(data, first, count)?.view())?)
+        Ok(extractor.extract(data.images(first..first + count)?.view())?)
     })?;
     if let Some(path) = cached.filter(|_| extracted.features.len() * size_of::<f32>() <= MAX_CACHED)
         && let Err(error) = to_cache(&path, &extracted)
@@ -50,15 +53,21 @@ pub(crate) fn of_dataset(
     Ok(extracted)
 }
 
-/// Images of a set without border, u8 `[count, h, w, c]`.
-pub(crate) fn pixels(data: &Dataset, first: usize, count: usize) -> anyhow::Result<Array4<u8>> {
-    let (height, width, channels) = data.shape();
-    let mut images = Array4::zeros((count, height, width, channels));
-    for (index, mut image) in images.axis_iter_mut(Axis(0)).enumerate() {
-        let out = image.as_slice_mut().context("images are in one piece")?;
-        data.read_into(first + index, out)?;
-    }
-    Ok(images)
+/// Some images of a set as the network sees them, border included, and their labels where it learned some.
+pub(crate) fn as_seen(
+    bordered: &Dataset,
+    range: Range<usize>,
+    net: &dyn Backbone,
+) -> anyhow::Result<(Tensor, Option<Tensor>)> {
+    let tensor = output::to_tensor(&bordered.images(range.clone())?)?;
+    let labels: Option<Vec<i64>> = range.map(|index| bordered.label(index).map(i64::from)).collect();
+    let labels = labels.filter(|_| net.facts().classes.is_some());
+    Ok((tensor, labels.map(|labels| net.labels(&labels)).transpose()?))
+}
+
+/// The set with the border of a configuration.
+pub(crate) fn bordered(images: &Dataset, config: &Config) -> anyhow::Result<Dataset> {
+    Ok(images.clone().with_border(config.data.pad_to_multiple.unwrap_or(1))?)
 }
 
 /// All images as features: their pixels in [-1, 1], `[n, h * w * c]`.

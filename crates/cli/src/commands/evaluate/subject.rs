@@ -65,9 +65,7 @@ impl Drawing {
 
     /// Height, width and channels of the images it draws.
     pub(crate) fn shape(&self) -> (usize, usize, usize) {
-        let images = &self.loaded.images;
-        let [top, bottom, left, right] = images.padding;
-        (images.height - top - bottom, images.width - left - right, images.channels)
+        self.loaded.images.inner_shape()
     }
 
     /// Says in a record what was drawn, and how.
@@ -118,5 +116,5 @@ pub(crate) fn open(source: &str, data: &DataConfig, most: Option<usize>) -> anyh
     }
     let data = DataConfig { source: text.clone(), limit: most, ..data.unpadded() };
     let set = config::open(&data)?;
-    Ok(Subject::Images { source: text, images: rows::pixels(&set, 0, set.len())? })
+    Ok(Subject::Images { source: text, images: set.images(0..set.len())? })
 }

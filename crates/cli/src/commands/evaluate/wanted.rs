@@ -45,12 +45,7 @@ impl Wanted {
         matches!(self, Self::Fd | Self::Kd | Self::Prdc | Self::Is | Self::Swd)
     }
 
-    /// Whether it compares samples, or only asks the network.
-    pub(crate) fn needs_samples(self) -> bool {
-        !self.needs_network()
-    }
-
-    /// Whether it needs the network and not its samples alone.
+    /// Whether it asks the network, and not samples.
     pub(crate) fn needs_network(self) -> bool {
         matches!(self, Self::Bpd | Self::Ode)
     }

@@ -15,7 +15,6 @@ use crate::commands::figures::forward::in_columns;
 use crate::commands::figures::plan::{FEWER_STEPS, Plan, SIGMAS, TRAJECTORIES};
 use crate::commands::figures::{sliders, times};
 use crate::commands::sampling::{NoiseArgs, in_batches, tick};
-use crate::config::ImagesConfig;
 use crate::flags::{Global, Weights};
 use crate::model::Loaded;
 use crate::output;
@@ -186,7 +185,7 @@ impl<'a> Sampling<'a> {
         // Details appear late: one more look in the last tenth.
         wanted.push(timesteps / 20);
         let times = times::nearest(&visited, &wanted);
-        let (room, steps_done) = sliders::watched(inner_size(&self.loaded.images), visited.len());
+        let (room, steps_done) = sliders::watched(self.loaded.images.inner_shape(), visited.len());
         let kept = room.images.max(TRAJECTORIES);
         let mut looks = Vec::new();
         let samples = self.draw(method, steps, self.long_count, &mut |step| {
@@ -205,13 +204,6 @@ impl<'a> Sampling<'a> {
         let count = x.size()[0].min(count as i64);
         output::to_pixels(&x.f_narrow(0, 0, count)?, &self.loaded.images)
     }
-}
-
-/// Height and width without the border the network needs, and channels.
-fn inner_size(images: &ImagesConfig) -> (usize, usize, usize) {
-    let [top, bottom, left, right] = images.padding;
-    let inner = |side: usize, border: usize| side.saturating_sub(border).max(1);
-    (inner(images.height, top + bottom), inner(images.width, left + right), images.channels)
 }
 
 /// The first `count` of `[n, h, w, c]`.

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use dataset::{Dataset, Split};
-use ndarray::{Array4, Axis, stack};
+use ndarray::Array4;
 use schedule::Schedule;
 use tracing::{info, warn};
 use trainer::{Record, RunFolder};
@@ -165,9 +165,8 @@ pub(super) fn varied(data: &Dataset, count: usize) -> Vec<usize> {
 
 /// Images by index, `[n, h, w, c]`.
 pub(super) fn images(data: &Dataset, indices: &[usize]) -> anyhow::Result<Array4<u8>> {
-    let images = indices.iter().map(|&index| data.image(index)).collect::<Result<Vec<_>, _>>()?;
-    let views: Vec<_> = images.iter().map(|image| image.view()).collect();
-    stack(Axis(0), &views).context("no image to show")
+    ensure!(!indices.is_empty(), "no image to show");
+    Ok(data.images(indices.iter().copied())?)
 }
 
 #[cfg(test)]

@@ -69,9 +69,10 @@ fn size(subject: &Subject) -> String {
     let (shape, border) = match (&subject.loaded, &subject.data) {
         (Some(loaded), _) => {
             let images = &loaded.images;
-            let [top, bottom, left, right] = images.padding;
-            let inner = (images.height - top - bottom, images.width - left - right, images.channels);
-            (inner, images.padding.iter().any(|&side| side > 0).then_some((images.height, images.width)))
+            (
+                images.inner_shape(),
+                images.padding.iter().any(|&side| side > 0).then_some((images.height, images.width)),
+            )
         }
         (None, Ok(data)) => (data.shape(), None),
         (None, Err(_)) => return "unknown".to_owned(),

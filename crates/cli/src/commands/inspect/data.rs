@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 use dataset::{Dataset, Padding};
-use ndarray::{Array4, Axis};
+use ndarray::Array4;
 use serde_json::json;
 
 use crate::commands::inspect::table::{Table, grouped};
@@ -180,15 +180,13 @@ fn class_table(names: &[String], counts: &[usize]) -> String {
 
 /// `[n, h, w, c]` without the border.
 fn first_images(dataset: &Dataset, padding: Padding) -> anyhow::Result<Array4<u8>> {
-    let images =
-        (0..dataset.len().min(GRID)).map(|index| dataset.image(index)).collect::<Result<Vec<_>, _>>()?;
-    let views: Vec<_> = images.iter().map(|image| image.view()).collect();
-    Ok(padding.crop(ndarray::stack(Axis(0), &views)?.view(), 1)?)
+    Ok(padding.crop(dataset.images(0..dataset.len().min(GRID))?.view(), 1)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::Axis;
 
     fn two_images() -> Dataset {
         let mut images = Array4::zeros((2, 2, 2, 3));

@@ -23,6 +23,8 @@ const HELD_OUT: usize = 256;
 pub(crate) struct Evaluating {
     extractor: Option<Extractor>,
     references: Vec<Reference>,
+    /// Of the references' features, which do not change.
+    moments: Vec<(&'static str, Moments)>,
     /// The first held-out images, as the network sees them.
     held_out: Option<Batch>,
     mirrored: bool,
@@ -52,13 +54,19 @@ impl Evaluating {
         if let Some(extractor) = &extractor {
             references.iter_mut().try_for_each(|reference| reference.look(extractor, global))?;
         }
+        let of = |reference: &Reference| {
+            let rows = reference.rows.as_ref();
+            rows.map(|rows| Ok((reference.part, Moments::of(&rows.features)?)))
+        };
+        let moments = references.iter().filter_map(of).collect::<anyhow::Result<_>>()?;
         let test = references.iter().find(|reference| reference.part == TEST);
         let held_out = test.and_then(|test| test.images.as_ref());
-        let held_out = held_out.map(|images| batch(images, config, net)).transpose()?;
+        let held_out = held_out.map(|images| first(images, config, net)).transpose()?;
         if held_out.is_none() {
             info!("no held-out images in {}: their loss, and copying, are not evaluated", data.source);
         }
-        Ok(Some(Self { extractor, references, held_out, mirrored: config.train.flip, seed: config.seed }))
+        let (mirrored, seed) = (config.train.flip, config.seed);
+        Ok(Some(Self { extractor, references, moments, held_out, mirrored, seed }))
     }
 
     /// Measures samples `[n, h, w, c]` and the network that drew them.
@@ -77,10 +85,9 @@ impl Evaluating {
         if let (Some(extractor), Some(looked)) = (&self.extractor, &looked) {
             record.distance = Some(extractor.distance_title());
             let of_samples = Moments::of(&looked.features)?;
-            for reference in &self.references {
-                let Some(real) = &reference.rows else { continue };
-                let distance = frechet_distance(&of_samples, &Moments::of(&real.features)?)?;
-                match reference.part {
+            for (part, moments) in &self.moments {
+                let distance = frechet_distance(&of_samples, moments)?;
+                match *part {
                     TRAIN => record.fd_train = Some(distance),
                     _ => record.fd_test = Some(distance),
                 }
@@ -127,14 +134,9 @@ pub(crate) fn keep_if_best(
     Ok(true)
 }
 
-/// The first images of a set as the network sees them, with border and labels.
-fn batch(images: &Dataset, config: &Config, net: &dyn Backbone) -> anyhow::Result<Batch> {
-    let bordered = images.clone().with_border(config.data.pad_to_multiple.unwrap_or(1))?;
-    let count = bordered.len().min(HELD_OUT);
-    let pixels = rows::pixels(&bordered, 0, count)?;
-    let tensor = tensor_io::from_array(&dataset::to_model(pixels.view()).view().into_dyn())?;
-    let labels: Option<Vec<i64>> = (0..count).map(|index| bordered.label(index).map(i64::from)).collect();
-    let labels = labels.filter(|_| config.model.classes.is_some());
-    let labels = labels.map(|labels| net.labels(&labels)).transpose()?;
-    Ok(Batch { images: tensor, labels })
+/// The first images of a set as the network sees them.
+fn first(images: &Dataset, config: &Config, net: &dyn Backbone) -> anyhow::Result<Batch> {
+    let bordered = rows::bordered(images, config)?;
+    let (images, labels) = rows::as_seen(&bordered, 0..bordered.len().min(HELD_OUT), net)?;
+    Ok(Batch { images, labels })
 }
