@@ -115,15 +115,23 @@ impl Drop for PendingFile {
     }
 }
 
-/// A new file beside `path`, hidden, and its name `.NAME.PROCESS-ATTEMPT.tmp`.
+/// A new file beside `path`, hidden, and its name.
 pub(crate) fn temporary(path: &Path, before: Option<&Metadata>) -> io::Result<(File, PathBuf)> {
+    under_new_name(path, |name| new_file(before).open(name))
+}
+
+/// What `make` makes under a new name beside `path`, `.NAME.PROCESS-ATTEMPT.tmp`.
+pub(crate) fn under_new_name<T>(
+    path: &Path,
+    make: impl Fn(&Path) -> io::Result<T>,
+) -> io::Result<(T, PathBuf)> {
     let name: String =
         path.file_name().unwrap_or_default().to_string_lossy().chars().take(NAME_CHARS).collect();
     // Another process, or another thread of this one, may be writing the same file.
     for attempt in 0..1000 {
-        let temporary = path.with_file_name(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
-        match new_file(before).open(&temporary) {
-            Ok(file) => return Ok((file, temporary)),
+        let new = path.with_file_name(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
+        match make(&new) {
+            Ok(made) => return Ok((made, new)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }

@@ -1,10 +1,11 @@
 //! Whether an output can be written, tried before the work for it begins. A trial leaves nothing behind.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use crate::pending::temporary;
+use crate::pending::{temporary, under_new_name};
 use crate::target::{Target, is_pipe, open_stream};
 
 /// Whether [`crate::write_output`] could write this file now. Makes missing folders and a temporary file, and removes
@@ -20,10 +21,9 @@ fn output(path: &Path) -> io::Result<()> {
     match Target::output(path)? {
         Target::Stream(path) if is_pipe(&path) => Ok(()),
         Target::Stream(path) => open_stream(&path).map(drop),
-        Target::File { path, .. } => again_when_gone(|| {
-            let _made = Made::folder(crate::parent(&path))?;
-            remove(temporary(&path, None)?.1)
-        }),
+        Target::File { path, .. } => {
+            again_when_gone(|| try_name(crate::parent(&path), path.file_name().unwrap_or_default()))
+        }
     }
 }
 
@@ -36,10 +36,7 @@ pub fn try_folder(path: &Path) -> io::Result<()> {
 }
 
 fn folder(path: &Path) -> io::Result<()> {
-    again_when_gone(|| {
-        let _made = Made::folder(path)?;
-        remove(temporary(&path.join("trial"), None)?.1)
-    })
+    again_when_gone(|| try_name(path, OsStr::new("trial")))
 }
 
 /// Makes a folder and those above it, while other processes may be trying the same names.
@@ -88,36 +85,52 @@ fn remove(temporary: PathBuf) -> io::Result<()> {
     }
 }
 
-/// The folders that were made, from the outermost; empty ones go when it is dropped.
-struct Made(Vec<PathBuf>);
-
-impl Made {
-    fn folder(path: &Path) -> io::Result<Self> {
-        let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
-        let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-        if let Some(link) = missing.iter().find(|path| path.is_symlink()) {
-            let found = format!("{} is a link to a folder that does not exist", link.display());
-            return Err(io::Error::new(io::ErrorKind::NotFound, found));
-        }
-        if fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
+/// Writes a file of this name into the folder and removes it. Missing folders are made inside one of a new name: others
+/// may try the same path now, and none could tell whose the folders are.
+fn try_name(folder: &Path, name: &OsStr) -> io::Result<()> {
+    let Way { there, missing } = Way::to(folder)?;
+    if missing.as_os_str().is_empty() {
+        if !fs::metadata(&there)?.is_dir() {
             return Err(io::Error::new(
                 io::ErrorKind::NotADirectory,
                 "expected a folder or a new name, found a file",
             ));
         }
-        missing.reverse();
-        let made = Self(missing);
-        fs::create_dir_all(path)?;
-        Ok(made)
+        return remove(temporary(&there.join(name), None)?.1);
     }
+    let ((), alone) = under_new_name(&there.join("trial"), |name| fs::create_dir(name))?;
+    let folder = alone.join(missing);
+    let tried = fs::create_dir_all(&folder).and_then(|()| temporary(&folder.join(name), None).map(drop));
+    fs::remove_dir_all(alone)?;
+    tried
 }
 
-impl Drop for Made {
-    fn drop(&mut self) {
-        for folder in self.0.iter().rev() {
-            // One that is not empty is in use by now.
-            let _ = fs::remove_dir(folder);
+/// A path to a folder: the part of it that is there, and the part that is to be made.
+struct Way {
+    there: PathBuf,
+    missing: PathBuf,
+}
+
+impl Way {
+    fn to(path: &Path) -> io::Result<Self> {
+        let (mut there, mut missing) = (PathBuf::new(), PathBuf::new());
+        for part in path.components() {
+            // What is made is no link, so `..` leads back to where it was made.
+            if part == Component::ParentDir && missing.pop() {
+                continue;
+            }
+            let next = there.join(part);
+            if missing.as_os_str().is_empty() && next.exists() {
+                there = next;
+            } else if missing.as_os_str().is_empty() && next.is_symlink() {
+                let found = format!("{} is a link to a folder that does not exist", next.display());
+                return Err(io::Error::new(io::ErrorKind::NotFound, found));
+            } else {
+                missing.push(part);
+            }
         }
+        // The path of the current folder can be empty.
+        Ok(Self { there: Path::new(".").join(there), missing })
     }
 }
 
@@ -132,6 +145,8 @@ mod tests {
         try_output(&at("a/b/c.npy")).unwrap();
         try_folder(&at("a/b")).unwrap();
         try_folder(&at("new/../other")).unwrap();
+        try_folder(&at("new/../../")).unwrap();
+        try_output(&at("new/../../new.npy")).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         fs::create_dir(at("kept")).unwrap();
         try_folder(&at("kept")).unwrap();
@@ -139,7 +154,26 @@ mod tests {
         assert_eq!(fs::read_dir(at("kept")).unwrap().count(), 0);
     }
 
-    /// Each trial makes the folders and removes them under the others.
+    /// A folder that a trial made must not stay because another trial was in it at that moment.
+    #[test]
+    fn trials_of_one_new_name_at_once_leave_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("a/run");
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let (run, file) = (run.clone(), run.join(format!("{number}.npy")));
+                scope.spawn(move || {
+                    for _ in 0..300 {
+                        try_folder(&run).unwrap();
+                        try_output(&file).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// Each makes the folder and removes it under the others.
     #[test]
     fn trials_of_one_new_name_at_once_all_succeed() {
         let folder = tempfile::tempdir().unwrap();
