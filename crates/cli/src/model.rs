@@ -39,17 +39,27 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Finds and loads what the flags say.
     pub(crate) fn open(args: &ModelArgs, global: &Global) -> anyhow::Result<Self> {
-        let device = device::select(global)?;
-        let precision = Precision::settle(&args.precision, device)?;
+        let on = device::select(global)?;
         let (checkpoint, run) = match (&args.model, &args.run) {
             (Some(model), _) => (open_model(model, "--model")?, None),
-            (None, Some(run)) => (newest_checkpoint(run)?, Some(run.to_path_buf())),
+            (None, Some(run)) => (checkpoint_of(run, args.best)?, Some(run.to_path_buf())),
             (None, None) => {
                 let run = newest_with_checkpoint(Path::new(RUNS))?;
                 info!("using {}", run.display());
-                (newest_checkpoint(&run)?, Some(run))
+                (checkpoint_of(&run, args.best)?, Some(run))
             }
         };
+        Self::load(checkpoint, run, args, on)
+    }
+
+    /// Loads a checkpoint that has been found; of `args`, what is said of any.
+    pub(crate) fn load(
+        checkpoint: Checkpoint,
+        run: Option<PathBuf>,
+        args: &ModelArgs,
+        device: Device,
+    ) -> anyhow::Result<Self> {
+        let precision = Precision::settle(&args.precision, device)?;
         let config_path = checkpoint.path.join("config.toml");
         let config = config::read_run(&config_path)?;
         check(&config, &config_path, args.any_size)?;
@@ -61,10 +71,7 @@ impl Loaded {
             Weights::Ema => checkpoint.ema_path(),
             Weights::Raw => checkpoint.model_path(),
         };
-        // Before a network is built, which takes as much memory as the configuration likes.
-        networks::check_weights(&config.model, &weights)?;
-        let net = networks::build(&config.model, config.schedule.steps, device, config.seed)?;
-        net.load(&weights)?;
+        let net = networks::load(&config, &weights, device)?;
         let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
         Ok(Self { net, config, images, path, step, checkpoint, run, device, precision })
     }
@@ -129,12 +136,32 @@ pub(crate) fn open_model(folder: &Path, flag: &'static str) -> anyhow::Result<Ch
     Checkpoint::open(folder).context(flag)
 }
 
-/// The newest checkpoint of a run that verifies.
+/// The newest checkpoint of a run that verifies, or the one that its evaluations found best.
+fn checkpoint_of(run: &Path, best: bool) -> anyhow::Result<Checkpoint> {
+    if !best {
+        return newest_checkpoint(run);
+    }
+    let folder = run.join("best");
+    let found = if folder.is_dir() { trainer::latest_checkpoint(&folder)?.0 } else { None };
+    found.ok_or_else(|| {
+        usage(anyhow!(
+            "--best: {} has no best checkpoint; a run keeps one when it evaluates itself (train --set train.evaluate_every=N)",
+            run.display()
+        ))
+    })
+}
+
+/// The newest checkpoint that verifies, of a run that `--run` names.
 pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
+    newest_checkpoint_of(run, "--run")
+}
+
+/// The newest checkpoint that verifies, of a run that some flag or argument names.
+pub(crate) fn newest_checkpoint_of(run: &Path, flag: &str) -> anyhow::Result<Checkpoint> {
     let checkpoints = run.join("checkpoints");
     if !checkpoints.is_dir() {
         return Err(usage(anyhow!(
-            "--run {}: not a run folder (no checkpoints in it); `ddpm train --run {0}` makes one",
+            "{flag} {}: not a run folder (no checkpoints in it); `ddpm train --run {0}` makes one",
             run.display()
         )));
     }
@@ -147,9 +174,9 @@ pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
     }
     latest.ok_or_else(|| match refused.into_iter().next() {
         Some(first) => {
-            anyhow::Error::new(first).context(format!("--run {}: no sound checkpoint", run.display()))
+            anyhow::Error::new(first).context(format!("{flag} {}: no sound checkpoint", run.display()))
         }
-        None => anyhow!("--run {}: no checkpoint yet", run.display()),
+        None => anyhow!("{flag} {}: no checkpoint yet", run.display()),
     })
 }
 

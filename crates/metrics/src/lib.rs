@@ -7,6 +7,7 @@
 //! | [`kernel_distance`] | Binkowski et al. 2018, Sec. 4 | the same by all moments up to the third, without bias |
 //! | [`neighbours`] | Kynkaanniemi et al. 2019, Naeem et al. 2020 | what share looks right, and what share is covered |
 //! | [`inception_score`] | Salimans et al. 2016, Sec. 4 | whether classes are clear and all there |
+//! | [`copying`] | ranks of distances to the nearest sample | whether samples repeat what was trained on |
 //! | [`sliced_wasserstein`] | Rabin et al. 2011 | distance of the sets as distributions, by projections |
 //!
 //! Which features these are decides what a number can be compared with; this crate does not know. They come as arrays or
@@ -24,6 +25,7 @@
 //! # Ok::<(), metrics::MetricsError>(())
 //! ```
 
+mod copying;
 mod error;
 mod feature;
 mod frechet;
@@ -36,6 +38,7 @@ mod neighbours;
 mod sliced;
 mod tridiagonal;
 
+pub use copying::{Copying, Nearest, copying, nearest};
 pub use error::MetricsError;
 pub use feature::Feature;
 pub use frechet::{frechet_distance, frechet_interval};

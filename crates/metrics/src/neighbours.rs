@@ -108,28 +108,28 @@ impl Found {
 }
 
 /// Rows and their squares.
-struct Rows<'a, A> {
+pub(crate) struct Rows<'a, A> {
     rows: ArrayView2<'a, A>,
     squares: Vec<f64>,
 }
 
 impl<'a, A: Feature> Rows<'a, A> {
-    fn of(rows: ArrayView2<'a, A>) -> Self {
+    pub(crate) fn of(rows: ArrayView2<'a, A>) -> Self {
         let square = |row: ndarray::ArrayView1<'_, A>| row.iter().map(|&x| x.into().powi(2)).sum();
         Self { squares: rows.outer_iter().map(square).collect(), rows }
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.squares.len()
     }
 
-    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<A> {
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<A> {
         blocks(self.squares.len()).into_iter()
     }
 }
 
 /// The squared distances of some rows to some others.
-fn distances<A: Feature, B: Feature>(
+pub(crate) fn distances<A: Feature, B: Feature>(
     (x, rows): (&Rows<'_, A>, &Range<usize>),
     (y, others): (&Rows<'_, B>, &Range<usize>),
 ) -> Array2<f64> {

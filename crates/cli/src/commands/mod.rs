@@ -1,15 +1,18 @@
 //! The sub-commands, one module each.
 
 pub(crate) mod bench;
+pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod edit;
 pub(crate) mod ema;
+pub(crate) mod evaluate;
 pub(crate) mod figures;
 pub(crate) mod flags;
 pub(crate) mod inspect;
 mod noise_file;
 pub(crate) mod predict;
+mod reporting;
 mod results;
 pub(crate) mod sample;
 mod sampling;
