@@ -7,14 +7,21 @@ use ndarray::Array2;
 pub(crate) fn features(name: &str, rows: usize, columns: usize, scale: f64, shift: f64) -> Array2<f32> {
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
     let start = name.bytes().fold(0xCBF2_9CE4_8422_2325, fold);
-    let mut last = 0.0;
-    Array2::from_shape_fn((rows, columns), |(row, column)| {
-        let place = (row * columns + column) as u64;
+    let uniform = |place: u64| {
         let mut z = start.wrapping_add(place).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let u = ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24);
-        last = 0.6 * if column == 0 { 0.0 } else { last } + 2.0 * (u - 0.5);
-        (scale * last + shift) as f32
-    })
+        ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24)
+    };
+    let mut features = Array2::zeros((rows, columns));
+    let mut place = 0;
+    for mut row in features.outer_iter_mut() {
+        let mut last = 0.0;
+        for value in &mut row {
+            last = 0.6 * last + 2.0 * (uniform(place) - 0.5);
+            *value = (scale * last + shift) as f32;
+            place += 1;
+        }
+    }
+    features
 }
