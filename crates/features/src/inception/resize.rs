@@ -93,19 +93,33 @@ mod tests {
         tensor_io::to_vec(&rule.apply(images.view(), Device::Cpu).unwrap()).unwrap()
     }
 
-    /// A ramp of two pixels: where each rule puts them.
+    /// Ramps that become larger and smaller: where each rule puts their pixels, from left to right and from top to bottom.
     #[test]
     fn the_rules_differ_by_half_a_pixel() {
-        let ramp = Array4::from_shape_fn((1, 1, 2, 1), |(_, _, x, _)| [64, 192][x]);
-        let tensorflow = resized(Resize::TensorFlow, &ramp);
-        let pytorch = resized(Resize::PyTorch, &ramp);
-        for i in 0..SIDE {
-            let place = 2.0 * i as f64 / 299.0;
-            let want = (64.0 + 128.0 * place.min(1.0) - 128.0) / 128.0;
-            assert!((f64::from(tensorflow[i]) - want).abs() < 1e-5, "{i}");
-            let place = (2.0 * (i as f64 + 0.5) / 299.0 - 0.5).clamp(0.0, 1.0);
-            let want = (64.0 + 128.0 * place) / 127.5 - 1.0;
-            assert!((f64::from(pytorch[i]) - want).abs() < 1e-5, "{i}");
+        for size in [2, 40, 500] {
+            let value = |place: f64| (250.0 * place / size as f64) as u8;
+            let between = |place: f64| {
+                let (left, right) = (place.floor(), (place.floor() + 1.0).min(size as f64 - 1.0));
+                let share = place - left;
+                f64::from(value(left)) * (1.0 - share) + f64::from(value(right)) * share
+            };
+            let row = Array4::from_shape_fn((1, 1, size, 1), |(_, _, x, _)| value(x as f64));
+            let column = Array4::from_shape_fn((1, size, 1, 1), |(_, y, _, _)| value(y as f64));
+            for rule in Resize::ALL {
+                let (row, column) = (resized(rule, &row), resized(rule, &column));
+                for i in 0..SIDE {
+                    let scale = size as f64 / 299.0;
+                    let want = match rule {
+                        Resize::TensorFlow => (between(i as f64 * scale) - 128.0) / 128.0,
+                        Resize::PyTorch => {
+                            let place = ((i as f64 + 0.5) * scale - 0.5).max(0.0);
+                            between(place.min(size as f64 - 1.0)) / 127.5 - 1.0
+                        }
+                    };
+                    assert!((f64::from(row[i]) - want).abs() < 1e-4, "{size} {rule} {i}");
+                    assert_eq!(row[i], column[i * SIDE], "{size} {rule} {i}");
+                }
+            }
         }
     }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array4;
+use tensor_io::Named;
 
 /// Numbers in [0, 1) for the places of a tensor: SplitMix64's finish of FNV-1a of the name plus the place.
-fn hashed(name: &str, count: usize) -> impl Iterator<Item = f64> {
+fn hashed(name: &str, count: usize) -> impl Iterator<Item = f64> + use<> {
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
     let start = name.bytes().fold(0xCBF2_9CE4_8422_2325, fold);
     (0..count as u64).map(move |place| {
@@ -28,37 +29,42 @@ pub(crate) fn image([height, width, channels]: [usize; 3]) -> Array4<u8> {
     Array4::from_shape_vec((1, height, width, channels), bytes.collect()).unwrap()
 }
 
-fn numbers(name: &str, shape: &[usize]) -> impl Iterator<Item = f32> {
+fn numbers(name: &str, shape: &[usize]) -> Vec<f32> {
     let fan_in: usize = shape[1..].iter().product();
-    let of: Box<dyn Fn(f64) -> f64> = match name.rsplit_once(".bn.") {
-        Some((_, "weight")) => Box::new(|u| 0.9 + 0.2 * u),
-        Some((_, "running_var")) => Box::new(|u| 0.75 + 0.5 * u),
-        _ if shape.len() == 1 => Box::new(|u| 0.4 * u - 0.2),
-        _ => Box::new(move |u| (6.0 / fan_in as f64).sqrt() * (2.0 * u - 1.0)),
+    // Least, and how far the largest is above it.
+    let (least, span) = match name.rsplit_once(".bn.") {
+        Some((_, "weight")) => (0.9, 0.2),
+        Some((_, "running_var")) => (0.75, 0.5),
+        _ if shape.len() == 1 => (-0.2, 0.4),
+        _ => {
+            let most = (6.0 / fan_in as f64).sqrt();
+            (-most, 2.0 * most)
+        }
     };
-    hashed(name, shape.iter().product()).map(move |u| of(u) as f32)
+    hashed(name, shape.iter().product()).map(|u| (least + span * u) as f32).collect()
+}
+
+/// All weights.
+pub(crate) fn weights() -> Vec<Named> {
+    let tensor = |(name, shape): (String, Vec<usize>)| {
+        let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+        let tensor = tensor_io::from_slice(&numbers(&name, &shape), &size).unwrap();
+        (name, tensor)
+    };
+    shapes().into_iter().map(tensor).collect()
 }
 
 /// Writes the file that `scripts/convert_inception.py` would, with these weights.
-pub(crate) fn file(folder: &Path, resize: &str) -> PathBuf {
-    let tensors: Vec<_> = shapes()
-        .into_iter()
-        .map(|(name, shape)| {
-            let all: Vec<f32> = numbers(&name, &shape).collect();
-            let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-            let tensor = tensor_io::from_slice(&all, &shape).unwrap();
-            (name, tensor)
-        })
-        .collect();
+pub(crate) fn file(weights: &[Named], folder: &Path, resize: &str) -> PathBuf {
     let strings = [("kind", "inception-v3-fid"), ("resize", resize)];
     let metadata: BTreeMap<_, _> = strings.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
     let path = folder.join(format!("{resize}.safetensors"));
-    std::fs::write(&path, tensor_io::serialize_with(&tensors, &metadata).unwrap()).unwrap();
+    std::fs::write(&path, tensor_io::serialize_with(weights, &metadata).unwrap()).unwrap();
     path
 }
 
 /// What the file holds: of each convolution its name, outputs, inputs and kernel, from the state that PyTorch lists.
-pub(crate) fn shapes() -> Vec<(String, Vec<usize>)> {
+fn shapes() -> Vec<(String, Vec<usize>)> {
     let mut shapes = Vec::new();
     for line in include_str!("layers.txt").lines() {
         let (name, size) = line.split_once(' ').unwrap();

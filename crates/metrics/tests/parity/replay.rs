@@ -147,7 +147,13 @@ pub(crate) fn table(rows: &[Row]) -> String {
         let _ = writeln!(
             text,
             "{:<24} {:<20} {:<20} {:>14.8} {:>14.8} {:>9.1e} {:>7.0e}{verdict}",
-            row.set, row.metric, row.peer, row.ours, row.theirs, row.error(), row.limit
+            row.set,
+            row.metric,
+            row.peer,
+            row.ours,
+            row.theirs,
+            row.error(),
+            row.limit
         );
     }
     let failed = rows.iter().filter(|row| !row.passes()).count();
