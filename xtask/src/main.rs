@@ -61,8 +61,9 @@ enum Command {
     Bench(Passed),
     /// A folder with program, model and licences that runs on machines without Rust.
     Package(package::Args),
-    /// Replays diffusers' schedulers with our samplers and prints how far the samples are apart.
-    Parity,
+    /// Replays diffusers' schedulers with our samplers and prints how far the samples are apart. With --metrics:
+    /// our metrics beside those of pytorch-fid, torch-fidelity and prdc.
+    Parity(parity::Args),
     /// Runs an ablation study: trainings of a file, their evaluations, and a page with a picture of both.
     Ablate(ablate::Args),
     /// Trains every objective alike and writes their samples and losses, for docs/objectives.md.
@@ -102,7 +103,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Figures(passed) => figures::run(&workspace, &passed.args),
         Command::Bench(passed) => bench::run(&workspace, &passed.args),
         Command::Package(args) => package::run(&workspace, &args),
-        Command::Parity => parity::run(&workspace),
+        Command::Parity(args) => parity::run(&workspace, &args),
         Command::Ablate(args) => ablate::run(&workspace, &args),
         Command::Objectives(args) => objectives::run(&workspace, &args),
         Command::Reliability(args) => reliability::run(&workspace, &args),

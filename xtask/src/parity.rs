@@ -1,20 +1,32 @@
-//! `cargo xtask parity`: the table of our samples beside those of diffusers, which the tests of `sampler` assert.
+//! `cargo xtask parity`: the table of our samples beside those of diffusers, which the tests of `sampler` assert; with `--metrics`
+//! that of our metrics beside those of Python packages, which the tests of `metrics` assert.
 
 use std::process::{Command, ExitCode};
 
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Metrics of given features beside those of pytorch-fid, torch-fidelity and prdc, instead of samples.
+    #[arg(long)]
+    metrics: bool,
+}
+
 /// The exit code is 1 when a row fails.
-pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<ExitCode> {
-    setup::ensure(workspace)?;
-    Ok(process::code_of(process::run(&mut table(workspace))?))
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
+    // The metrics need no libtorch.
+    if !args.metrics {
+        setup::ensure(workspace)?;
+    }
+    Ok(process::code_of(process::run(&mut table(workspace, args))?))
 }
 
 /// In the profile of the tests: after them there is little to build, and the table takes a second.
-fn table(workspace: &Workspace) -> Command {
+fn table(workspace: &Workspace, args: &Args) -> Command {
     let mut cargo = process::cargo(workspace);
-    cargo.args(["run", "--package", "sampler", "--example", "parity"]).current_dir(workspace.root());
+    let package = if args.metrics { "metrics" } else { "sampler" };
+    cargo.args(["run", "--package", package, "--example", "parity"]).current_dir(workspace.root());
     cargo
 }
 
@@ -23,10 +35,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_is_there() {
+    fn the_examples_are_there() {
         let workspace = Workspace::find().unwrap();
-        let words: Vec<_> = table(&workspace).get_args().map(|word| word.to_owned()).collect();
-        assert_eq!(words, ["run", "--package", "sampler", "--example", "parity"]);
-        assert!(workspace.root().join("crates/sampler/examples/parity/main.rs").is_file());
+        for (metrics, package) in [(false, "sampler"), (true, "metrics")] {
+            let table = table(&workspace, &Args { metrics });
+            let words: Vec<_> = table.get_args().map(|word| word.to_owned()).collect();
+            assert_eq!(words, ["run", "--package", package, "--example", "parity"]);
+            let example = format!("crates/{package}/examples/parity/main.rs");
+            assert!(workspace.root().join(example).is_file());
+        }
     }
 }

@@ -8,6 +8,7 @@ use tch::{Device, Tensor};
 
 use crate::classifier::{self, Classifier};
 use crate::error::FeaturesError;
+use crate::inception::{self, Inception};
 use crate::weights::Weights;
 
 /// The shipped classifier; `docs/features.md` says how it was made.
@@ -40,6 +41,7 @@ pub struct Extractor {
 /// The networks there are.
 enum Network {
     Classifier(Classifier),
+    Inception(Inception),
 }
 
 /// What a network gives for a part: features `[b, width]`, probabilities `[b, classes]`.
@@ -54,7 +56,8 @@ impl Extractor {
         Self::of(&Weights::embedded("the shipped fashion features", FASHION)?, device)
     }
 
-    /// The network of a `.safetensors` file, whose metadata says under `kind` what it is: `classifier`.
+    /// The network of a `.safetensors` file, whose metadata says under `kind` what it is: `classifier`, or `inception-v3-fid` with
+    /// the rule by which images are resized under `resize` (`scripts/convert_inception.py` makes one of the public weights).
     ///
     /// # Errors
     /// [`FeaturesError::File`], [`FeaturesError::Tensors`] and [`FeaturesError::Metadata`] for a file that is not the weights
@@ -66,7 +69,11 @@ impl Extractor {
     fn of(weights: &Weights, device: Device) -> Result<Self, FeaturesError> {
         let network = match weights.text("kind")? {
             classifier::KIND => Network::Classifier(Classifier::load(weights, device)?),
-            other => return Err(weights.wrong("kind", &format!("{:?}", classifier::KIND), other)),
+            inception::KIND => Network::Inception(Inception::load(weights, device)?),
+            other => {
+                let expected = format!("{:?} or {:?}", classifier::KIND, inception::KIND);
+                return Err(weights.wrong("kind", &expected, other));
+            }
         };
         Ok(Self { network, sha256: weights.sha256().to_owned() })
     }
@@ -81,13 +88,17 @@ impl Extractor {
     pub fn name(&self) -> &str {
         match &self.network {
             Network::Classifier(net) => net.name(),
+            Network::Inception(net) => net.name(),
         }
     }
 
     /// What a Frechet distance of these features is called: "FD (fashion features)". "FID" is that of InceptionV3 alone.
     #[must_use]
     pub fn distance_title(&self) -> String {
-        format!("FD ({})", self.name())
+        match &self.network {
+            Network::Classifier(net) => format!("FD ({})", net.name()),
+            Network::Inception(_) => "FID".to_owned(),
+        }
     }
 
     /// Numbers in the features of an image.
@@ -95,6 +106,7 @@ impl Extractor {
     pub fn width(&self) -> usize {
         match &self.network {
             Network::Classifier(net) => net.width(),
+            Network::Inception(net) => net.width(),
         }
     }
 
@@ -109,6 +121,7 @@ impl Extractor {
     pub fn resize_rule(&self) -> String {
         match &self.network {
             Network::Classifier(net) => net.resize_rule(),
+            Network::Inception(net) => net.resize_rule(),
         }
     }
 
@@ -119,6 +132,7 @@ impl Extractor {
     pub fn check(&self, height: usize, width: usize, channels: usize) -> Result<(), FeaturesError> {
         match &self.network {
             Network::Classifier(net) => net.check([height, width, channels]),
+            Network::Inception(net) => net.check([height, width, channels]),
         }
     }
 
@@ -135,8 +149,7 @@ impl Extractor {
         let mut first = 0;
         for part in images.axis_chunks_iter(Axis(0), self.part()) {
             let rows = first..first + part.len_of(Axis(0));
-            let (of_part, probabilities) =
-                torch_ext::inference_mode(|| self.forward(whole(part, self.part()).view()))??;
+            let (of_part, probabilities) = torch_ext::inference_mode(|| self.forward(part))??;
             fill(&mut features, rows.clone(), &of_part)?;
             if let (Some(all), Some(probabilities)) = (&mut answers, probabilities) {
                 fill(all, rows.clone(), &probabilities)?;
@@ -150,6 +163,7 @@ impl Extractor {
     fn classes(&self) -> Option<usize> {
         match &self.network {
             Network::Classifier(net) => Some(net.classes()),
+            Network::Inception(net) => Some(net.classes()),
         }
     }
 
@@ -157,12 +171,14 @@ impl Extractor {
     fn part(&self) -> usize {
         match &self.network {
             Network::Classifier(net) => net.part(),
+            Network::Inception(net) => net.part(),
         }
     }
 
     fn forward(&self, part: ArrayView4<'_, u8>) -> Result<Given, FeaturesError> {
         match &self.network {
-            Network::Classifier(net) => net.forward(part),
+            Network::Classifier(net) => net.forward(whole(part, net.part()).view()),
+            Network::Inception(net) => net.forward(part),
         }
     }
 }

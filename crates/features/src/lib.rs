@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | the shipped classifier ([`Extractor::fashion`]) | its 128 penultimate activations | "FD (fashion features)" |
 //! | a classifier of your own images ([`Extractor::open`]) | the same | "FD (NAME features)" |
+//! | InceptionV3, with weights that you supply ([`Extractor::open`]) | its last 2048 means | "FID" |
 //!
 //! A distance says nothing without the name of its features: numbers of different networks do not compare. FID is the one
 //! with InceptionV3 alone, so no other is called that.
@@ -11,6 +12,7 @@
 mod classifier;
 mod error;
 mod extractor;
+mod inception;
 mod weights;
 
 pub use classifier::{About, ClassifierTraining, Selection, TrainOptions, TrainedClassifier};

@@ -48,11 +48,11 @@ where
 {
     let samples = samples.view();
     let (count, width) = samples.dim();
-    let x = Moments::of(&samples)?;
     if count <= width {
         let what = "the interval of a Frechet distance";
         return Err(MetricsError::TooFew { what, got: count, least: width + 1 });
     }
+    let x = Moments::of(&samples)?;
     let parts = Parts::of(&x, reference)?;
     let toward: Vec<f64> = x.mean().iter().zip(reference.mean()).map(|(a, b)| a - b).collect();
     let mut factor = parts.factor;

@@ -1,0 +1,142 @@
+"""Writes crates/features/tests/inception/goldens.json: what pytorch-fid and torch-fidelity give for images, with made-up weights.
+
+The public weights take 96 MB, so both sides make their own from a rule: a hash of the tensor's name and the place in it. Only
+some of the features are kept. Both packages run as they are, apart from where they get their weights; a file of these under each
+package's names also goes through scripts/convert_inception.py, which has to make the same of both.
+
+Needs torch 2.11, torchvision 0.26, pytorch-fid 0.3.0, torch-fidelity 0.4.0, numpy: python3 scripts/make_inception_goldens.py
+"""
+
+import json
+import pathlib
+import tempfile
+
+import convert_inception
+import numpy as np
+import pytorch_fid.inception
+import torch
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+GOLDENS = pathlib.Path(__file__).parent.parent / "crates/features/tests/inception/goldens.json"
+# Height, width, channels.
+IMAGES = [(32, 32, 3), (28, 28, 1), (299, 299, 3)]
+# Every so many of the features and of the probabilities are kept.
+STRIDE = 16
+
+
+def hashed(name, count):
+    """Numbers in [0, 1) for the places of a tensor: SplitMix64's finish of FNV-1a of the name plus the place."""
+    start = 0xCBF29CE484222325
+    for byte in name.encode():
+        start = ((start ^ byte) * 0x100000001B3) % 2**64
+    with np.errstate(over="ignore"):
+        z = (np.arange(count, dtype=np.uint64) + np.uint64(start)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return (z >> np.uint64(40)).astype(np.float64) / 2**24
+
+
+def tensor(name, shape):
+    """Weights keep the size of what goes through them; normalisation does a little of everything it can."""
+    most = np.sqrt(6.0 / np.prod(shape[1:]))
+    if name.endswith(".bn.weight"):
+        least, span = 0.9, 0.2
+    elif name.endswith(".bn.running_var"):
+        least, span = 0.75, 0.5
+    else:
+        least, span = (-0.2, 0.4) if len(shape) == 1 else (-most, 2.0 * most)
+    values = least + span * hashed(name, int(np.prod(shape)))
+    return torch.from_numpy(values.astype(np.float32).reshape(shape))
+
+
+def made_up(state):
+    """The same names and shapes with other numbers."""
+    counted = lambda name: name.endswith("num_batches_tracked")
+    return {name: value if counted(name) else tensor(name, tuple(value.shape)) for name, value in state.items()}
+
+
+def image(height, width, channels):
+    """`[h, w, c]`, bytes: noise on a ramp."""
+    u = hashed(f"image {height} {width} {channels}", height * width * channels).reshape(height, width, channels)
+    y = np.arange(height).reshape(-1, 1, 1)
+    return (128.0 * u + 127.0 * y / height).astype(np.uint8)
+
+
+def kept(features, logits):
+    """The score's answers are those of the logits without a bias."""
+    features = features.double().numpy().ravel()
+    probabilities = logits.double().softmax(-1).numpy().ravel()
+    return {
+        "features": [float(f"{value:.9g}") for value in features[::STRIDE]],
+        "mean": float(features.mean()),
+        "deviation": float(features.std()),
+        "probabilities": [float(f"{value:.9g}") for value in probabilities[::STRIDE]],
+    }
+
+
+def converted(state, folder):
+    """Through a file of PyTorch's and the script that users run."""
+    source, out = folder / "weights.pth", folder / "weights.safetensors"
+    torch.save(state, source)
+    convert_inception.convert(source, out, "tensorflow")
+    data = out.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    read = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            begin, end = (8 + length + offset for offset in entry["data_offsets"])
+            read[name] = torch.frombuffer(bytearray(data[begin:end]), dtype=torch.float32).reshape(entry["shape"])
+    return read
+
+
+def with_made_up_weights(folder):
+    """Both packages' networks, and what their files of weights convert to."""
+    files = []
+
+    def state_for(network):
+        state = made_up(network.state_dict())
+        files.append(converted(state, folder))
+        return state
+
+    def fetched(*_, **__):
+        plain = pytorch_fid.inception._inception_v3(num_classes=1008, aux_logits=False, weights=None)
+        return state_for(plain)
+
+    pytorch_fid.inception.load_state_dict_from_url = fetched
+    blocks = pytorch_fid.inception.InceptionV3().eval()
+
+    load = FeatureExtractorInceptionV3.load_state_dict
+    FeatureExtractorInceptionV3.load_state_dict = lambda network, _: load(network, state_for(network))
+    nothing = folder / "nothing.pth"
+    torch.save({}, nothing)
+    layers = ["2048", "logits_unbiased"]
+    fidelity = FeatureExtractorInceptionV3("fid", layers, feature_extractor_weights_path=str(nothing)).eval()
+
+    own, other = files
+    assert own.keys() == other.keys() and all(torch.equal(own[name], other[name]) for name in own)
+    return blocks, fidelity, own["fc.weight"]
+
+
+def main():
+    torch.set_grad_enabled(False)
+    with tempfile.TemporaryDirectory() as folder:
+        blocks, fidelity, classes = with_made_up_weights(pathlib.Path(folder))
+    cases = []
+    for shape in IMAGES:
+        x = torch.from_numpy(image(*shape)).permute(2, 0, 1).unsqueeze(0)
+        x = x.expand(-1, 3, -1, -1).contiguous()
+        cases.append({"shape": shape, "resize": "tensorflow", **kept(*fidelity(x))})
+        # Without resizing the rules differ in the range alone.
+        if shape != (299, 299, 3):
+            features = blocks(x.float() / 255.0)[0].flatten(1)
+            cases.append({"shape": shape, "resize": "pytorch", **kept(features, features @ classes.T)})
+    GOLDENS.parent.mkdir(parents=True, exist_ok=True)
+    GOLDENS.write_text(json.dumps({"stride": STRIDE, "cases": cases}).replace('{"shape"', '\n{"shape"') + "\n")
+    for case in cases:
+        print(case["shape"], case["resize"], case["mean"], case["deviation"], max(case["probabilities"]))
+
+
+if __name__ == "__main__":
+    main()
