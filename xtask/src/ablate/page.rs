@@ -157,6 +157,16 @@ fn notes(results: &Results) -> Vec<String> {
         }
     }
     for (row, seed) in seeds() {
+        let flagged = |said: &Value| said["copying"]["flagged"] == true;
+        let copying =
+            seed.evaluations.iter().filter(|evaluated| evaluated.said.as_ref().is_some_and(flagged));
+        let copying = copying.count();
+        if copying > 0 {
+            notes.push(format!(
+                "{}, seed {}: samples repeat training images in {copying} evaluations",
+                row.name, seed.seed
+            ));
+        }
         let mut told: Vec<String> = Vec::new();
         for evaluated in &seed.evaluations {
             let Some(error) = evaluated.average_error.filter(|&error| error > FAR) else { continue };
@@ -301,11 +311,15 @@ mod tests {
         seed.origin.as_mut().unwrap().date = "2026-11-30".to_owned();
         seed.evaluations[0].average_error = Some(0.12);
         seed.evaluations[0].said.as_mut().unwrap()["features"]["sha256"] = "other".into();
+        seed.evaluations[1].said.as_mut().unwrap()["copying"] = json!({ "flagged": true });
         let page = markdown(&results, "s.png");
         assert!(page.contains("commit abc, def, 2026-11-29 to 2026-11-30, on a CPU"), "{page}");
-        for note in
-            ["different commits", "have different features", "a, seed 0: the average own is off by 12 %"]
-        {
+        for note in [
+            "different commits",
+            "have different features",
+            "a, seed 0: the average own is off by 12 %",
+            "a, seed 0: samples repeat training images in 1 evaluations",
+        ] {
             assert!(page.contains(note), "{note}: {page}");
         }
         assert!(!page.contains("different reference images"), "{page}");
