@@ -86,6 +86,11 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     }
     let stopped = work.all(&mut results)?;
+    if stopped.is_some() {
+        // With the evaluations that were made of the training at work.
+        results.complete_with(work.so_far()?);
+        write_json(&folder.root().join("ablation.json"), &results)?;
+    }
     if let Some(path) = &args.json {
         outputs::write(path, &format!("{}\n", serde_json::to_string_pretty(&results)?))?;
     }

@@ -144,6 +144,11 @@ fn notes(results: &Results) -> Vec<String> {
     let evaluations = || seeds().flat_map(|(_, seed)| &seed.evaluations);
     let origins: BTreeSet<(&str, &str)> =
         seeds().flat_map(|(_, seed)| &seed.origin).map(|o| (o.commit.as_str(), o.machine.as_str())).collect();
+    let missing: Vec<&str> =
+        results.rows.iter().filter(|row| row.seeds.is_empty()).map(|row| row.name.as_str()).collect();
+    if !missing.is_empty() {
+        notes.push(format!("not trained yet: {}", missing.join(", ")));
+    }
     if origins.len() > 1 {
         notes.push("the trainings are of different commits or machines".to_owned());
     }
@@ -306,6 +311,7 @@ mod tests {
     #[test]
     fn what_makes_lines_differ_is_noted() {
         let mut results = some();
+        results.rows[2].seeds.clear();
         let seed = &mut results.rows[0].seeds[0];
         seed.origin.as_mut().unwrap().commit = "def".to_owned();
         seed.origin.as_mut().unwrap().date = "2026-11-30".to_owned();
@@ -315,6 +321,7 @@ mod tests {
         let page = markdown(&results, "s.png");
         assert!(page.contains("commit abc, def, 2026-11-29 to 2026-11-30, on a CPU"), "{page}");
         for note in [
+            "not trained yet: c\n",
             "different commits",
             "have different features",
             "a, seed 0: the average own is off by 12 %",
