@@ -5,6 +5,7 @@
 
 pub mod animations;
 pub mod arrays;
+pub mod browser;
 pub mod data;
 pub mod nodes;
 mod output;

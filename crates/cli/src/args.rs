@@ -42,6 +42,8 @@ pub(crate) enum Command {
     /// Draw the metric of every training of a study
     #[command(hide = true)]
     DrawAblation(commands::figures::DrawAblation),
+    /// Put two or more runs beside each other: losses, samples, metrics, configuration, cost
+    Compare(commands::compare::Compare),
     /// Draw how time and memory of a training step grow
     #[command(hide = true)]
     DrawScaling(commands::figures::DrawScaling),
@@ -112,6 +114,7 @@ impl Cli {
             Command::Edit(args) => return args.run(global),
             Command::Figures(args) => args.run(global)?,
             Command::DrawAblation(args) => args.run(global)?,
+            Command::Compare(args) => args.run(global)?,
             Command::DrawScaling(args) => args.run(global)?,
             Command::Ema(args) => args.run(global)?,
             Command::Evaluate(args) => args.run(global)?,

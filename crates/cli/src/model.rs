@@ -39,8 +39,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Finds and loads what the flags say.
     pub(crate) fn open(args: &ModelArgs, global: &Global) -> anyhow::Result<Self> {
-        let device = device::select(global)?;
-        let precision = Precision::settle(&args.precision, device)?;
+        let on = device::select(global)?;
         let (checkpoint, run) = match (&args.model, &args.run) {
             (Some(model), _) => (open_model(model, "--model")?, None),
             (None, Some(run)) => (checkpoint_of(run, args.best)?, Some(run.to_path_buf())),
@@ -50,6 +49,17 @@ impl Loaded {
                 (checkpoint_of(&run, args.best)?, Some(run))
             }
         };
+        Self::load(checkpoint, run, args, on)
+    }
+
+    /// Loads a checkpoint that has been found; of `args`, what is said of any.
+    pub(crate) fn load(
+        checkpoint: Checkpoint,
+        run: Option<PathBuf>,
+        args: &ModelArgs,
+        device: Device,
+    ) -> anyhow::Result<Self> {
+        let precision = Precision::settle(&args.precision, device)?;
         let config_path = checkpoint.path.join("config.toml");
         let config = config::read_run(&config_path)?;
         check(&config, &config_path, args.any_size)?;
@@ -141,12 +151,17 @@ fn checkpoint_of(run: &Path, best: bool) -> anyhow::Result<Checkpoint> {
     })
 }
 
-/// The newest checkpoint of a run that verifies.
+/// The newest checkpoint that verifies, of a run that `--run` names.
 pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
+    newest_checkpoint_of(run, "--run")
+}
+
+/// The newest checkpoint that verifies, of a run that some flag or argument names.
+pub(crate) fn newest_checkpoint_of(run: &Path, flag: &str) -> anyhow::Result<Checkpoint> {
     let checkpoints = run.join("checkpoints");
     if !checkpoints.is_dir() {
         return Err(usage(anyhow!(
-            "--run {}: not a run folder (no checkpoints in it); `ddpm train --run {0}` makes one",
+            "{flag} {}: not a run folder (no checkpoints in it); `ddpm train --run {0}` makes one",
             run.display()
         )));
     }
@@ -159,9 +174,9 @@ pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
     }
     latest.ok_or_else(|| match refused.into_iter().next() {
         Some(first) => {
-            anyhow::Error::new(first).context(format!("--run {}: no sound checkpoint", run.display()))
+            anyhow::Error::new(first).context(format!("{flag} {}: no sound checkpoint", run.display()))
         }
-        None => anyhow!("--run {}: no checkpoint yet", run.display()),
+        None => anyhow!("{flag} {}: no checkpoint yet", run.display()),
     })
 }
 

@@ -16,7 +16,7 @@ use crate::model;
 #[command(next_help_heading = "Sampler")]
 pub(crate) struct SamplerArgs {
     /// Solver: ddpm, ddpm-learned, ddim, dpmpp-1, dpmpp-2m, dpmpp-3m, dpmpp-2m-sde, unipc, plms, pndm, euler,
-    /// euler-ancestral, heun or deis [default: ddpm; of evaluate dpmpp-2m with 15 steps]
+    /// euler-ancestral, heun or deis [default: ddpm; evaluate: dpmpp-2m]
     #[arg(long, value_name = "NAME")]
     pub(crate) sampler: Option<String>,
     /// Steps of the solver, 1 to T [default: all T for ddpm, 15 to 50 for the others]

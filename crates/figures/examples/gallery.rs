@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use figures::{
     Animation, Figure, FiguresError, LossBucket, Moments, OneStep, PixelValues, Report, SamplerBlocks,
-    ScheduleCurves, Strip,
+    ScheduleCurves, Section, Strip,
 };
 use ndarray::{Array2, Array3, Array4, Array5, Axis, stack};
 use random::{Purpose, Stream};
@@ -32,7 +32,8 @@ fn main() -> Result<(), FiguresError> {
             [("dataset", format!("{side} x {side} made-up {name} shapes")), ("steps", STEPS.to_string())];
         let summary = summary.map(|(key, value)| (key.to_owned(), value));
         let introduction = "Figures from made-up data.";
-        let report = Report { title: "Gallery", introduction, summary: &summary, figures: &figures };
+        let sections: Vec<Section> = figures.into_iter().map(Section::from).collect();
+        let report = Report { title: "Gallery", introduction, summary: &summary, sections: &sections };
         report.save(&dir.join("report.html"))?;
     }
     Ok(())

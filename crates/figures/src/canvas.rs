@@ -3,13 +3,17 @@
 use std::io::Cursor;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
+use image::{ExtendedColorType, ImageEncoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 use ndarray::ArrayView3;
 
 use crate::error::FiguresError;
 
 /// Most pixels of one picture: 400 MB of RGB.
 pub(crate) const PIXEL_LIMIT: usize = 1 << 27;
+
+/// Pixels of a side, and bytes, of a picture that comes from a file.
+const MOST_SIDE: u32 = 1 << 14;
+const MOST_DECODED: u64 = 128 << 20;
 
 /// A colour, `[red, green, blue]` in 0..=255.
 pub(crate) type Colour = [u8; 3];
@@ -47,8 +51,21 @@ impl Canvas {
 
     /// The picture inside PNG bytes.
     pub(crate) fn from_png(png: &[u8]) -> Result<Self, FiguresError> {
-        let pixels = image::load_from_memory_with_format(png, image::ImageFormat::Png)?.into_rgb8();
+        let pixels = image::load_from_memory_with_format(png, ImageFormat::Png)?.into_rgb8();
         Ok(Self { pixels })
+    }
+
+    /// The picture in a PNG file from anywhere: its size is checked before its pixels are decoded.
+    ///
+    /// # Errors
+    /// [`FiguresError::Png`] for what is no PNG or has a side of more than 16,384 pixels.
+    pub fn read_png(png: &[u8]) -> Result<Self, FiguresError> {
+        let mut limits = Limits::default();
+        (limits.max_image_width, limits.max_image_height) = (Some(MOST_SIDE), Some(MOST_SIDE));
+        limits.max_alloc = Some(MOST_DECODED);
+        let mut reader = ImageReader::with_format(Cursor::new(png), ImageFormat::Png);
+        reader.limits(limits);
+        Ok(Self { pixels: reader.decode()?.into_rgb8() })
     }
 
     /// Pixels across.
@@ -158,6 +175,23 @@ mod tests {
         let mut canvas = Canvas::new(9, 7).unwrap();
         canvas.fill(2, 3, 4, 2, [10, 200, 30]);
         assert_eq!(Canvas::from_png(&canvas.png().unwrap()).unwrap(), canvas);
+    }
+
+    /// A header may claim any size.
+    #[test]
+    fn a_png_from_anywhere_is_decoded_within_limits() {
+        let canvas = Canvas::new(9, 7).unwrap();
+        let png = canvas.png().unwrap();
+        assert_eq!(Canvas::read_png(&png).unwrap(), canvas);
+        assert!(matches!(Canvas::read_png(&png[..png.len() / 2]), Err(FiguresError::Png { .. })));
+        assert!(matches!(Canvas::read_png(b"GIF89a"), Err(FiguresError::Png { .. })));
+        // A side, and then the bytes of all pixels, are over the limit.
+        let wide = Canvas::new(1 << 14, 1).unwrap();
+        assert!(Canvas::read_png(&wide.png().unwrap()).is_ok());
+        let wider = Canvas::new((1 << 14) + 1, 1).unwrap();
+        assert!(matches!(Canvas::read_png(&wider.png().unwrap()), Err(FiguresError::Png { .. })));
+        let large = Canvas::new(8000, 6000).unwrap();
+        assert!(matches!(Canvas::read_png(&large.png().unwrap()), Err(FiguresError::Png { .. })));
     }
 
     #[test]

@@ -47,6 +47,22 @@ fn group(letters: &[char], at: usize) -> (&[char], usize) {
     }
 }
 
+/// Plain text as HTML, in which `` `commands` `` between backquotes are set as such.
+pub(crate) fn text_html(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    let mut html = escape(parts[0]);
+    for (index, part) in parts.iter().enumerate().skip(1) {
+        // A backquote without its partner is one.
+        html.push_str(match (index % 2, index + 1 < parts.len()) {
+            (1, true) => "<code>",
+            (1, false) => "`",
+            _ => "</code>",
+        });
+        html.push_str(&escape(part));
+    }
+    html
+}
+
 /// Text that means itself in HTML, in an element and in a quoted attribute.
 pub(crate) fn escape(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
@@ -69,12 +85,20 @@ pub(crate) fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{equation_html, escape};
+    use super::{equation_html, escape, text_html};
     use proptest::prelude::*;
 
     #[test]
     fn names_stay_upright_and_lines_stay_lines() {
         assert_eq!(equation_html("cos t\nᾱ_t"), "cos <i>t</i><br>\nᾱ<sub><i>t</i></sub>");
+    }
+
+    #[test]
+    fn commands_stand_between_backquotes() {
+        assert_eq!(text_html("a `b <c>` d"), "a <code>b &lt;c&gt;</code> d");
+        assert_eq!(text_html("a `b` c ` d"), "a <code>b</code> c ` d");
+        assert_eq!(text_html("`b`"), "<code>b</code>");
+        assert_eq!([text_html(""), text_html("`"), text_html("``")], ["", "`", "<code></code>"]);
     }
 
     #[test]
@@ -95,6 +119,8 @@ mod tests {
             }
             prop_assert!(!rest.contains(['<', '>', '"', '\'']), "{}", rest);
             prop_assert!(!escape(&text).contains(['<', '>', '"', '\'']));
+            let rest = text_html(&text).replace("<code>", "").replace("</code>", "");
+            prop_assert!(!rest.contains(['<', '>', '"', '\'']));
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Figure {
     pub equation: String,
     /// The picture.
     pub png: Vec<u8>,
+    /// Whether it holds curves and words only: a dark page may turn its colours round, which images do not bear.
+    pub is_plot: bool,
     /// The numbers behind the picture, where they are worth reading.
     pub table: Option<Table>,
 }
@@ -55,10 +57,23 @@ impl Words {
         self.figure(&picture)
     }
 
+    /// The figure, once it is drawn, of curves and words.
+    pub(crate) fn plot(self, picture: &Canvas) -> Result<Figure, FiguresError> {
+        Ok(Figure { is_plot: true, ..self.figure(picture)? })
+    }
+
     /// The figure, once it is drawn.
     pub(crate) fn figure(self, picture: &Canvas) -> Result<Figure, FiguresError> {
         let Self { name, title, caption, equation, note: _ } = self;
-        Ok(Figure { name, title, caption, equation: equation.into(), png: picture.png()?, table: None })
+        Ok(Figure {
+            name,
+            title,
+            caption,
+            equation: equation.into(),
+            png: picture.png()?,
+            is_plot: false,
+            table: None,
+        })
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn append(set: &mut Vec<f64>, values: &[f64], first: u64) -> Result<(
         return Err(LikelihoodError::NonFinite {
             images: wrong,
             of: values.len(),
-            first: first + place as u64,
+            first: first.wrapping_add(place as u64),
         });
     }
     set.extend_from_slice(values);

@@ -106,6 +106,23 @@ pub fn bound(
     work.finish()
 }
 
+/// A call of the network.
+enum Call {
+    /// The same term for all images.
+    Certain(usize),
+    /// A term of its own for each image.
+    Drawn(Vec<Chosen>),
+}
+
+impl Call {
+    fn of(&self, image: usize) -> Chosen {
+        match self {
+            Self::Certain(step) => Chosen { step: *step, weight: 1.0, visit: 0 },
+            Self::Drawn(chosen) => chosen[image],
+        }
+    }
+}
+
 /// The sums over all batches so far.
 struct Work {
     steps: Steps,
@@ -136,7 +153,7 @@ impl Work {
         on_step: &mut Observer<'_>,
     ) -> Result<Stoppable<()>, LikelihoodError> {
         let done = self.per_image.len();
-        let draws = Draws { seed: options.seed, first: options.first_index + done as u64 };
+        let draws = Draws { seed: options.seed, first: options.first_index.wrapping_add(done as u64) };
         let Grey { x_0, kind } = Grey::of(&batch.images, draws.first)?;
         let labels = check_labels(batch.labels.as_ref(), &x_0)?;
         let network =
@@ -160,30 +177,28 @@ impl Work {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// What each call of the network computes of each image.
-    fn calls(&self, draws: &Draws, images: usize) -> Vec<Vec<Chosen>> {
-        let certain = |&step: &usize| vec![Chosen { step, weight: 1.0, visit: 0 }; images];
-        let mut calls: Vec<Vec<Chosen>> = self.plan.certain().iter().map(certain).collect();
+    /// What each call of the network computes.
+    fn calls(&self, draws: &Draws, images: usize) -> Vec<Call> {
         let of_images: Vec<Vec<Chosen>> =
             (0..images).map(|image| self.plan.draw(&mut draws.terms(image))).collect();
-        calls.extend(
-            (0..of_images[0].len()).map(|draw| of_images.iter().map(|chosen| chosen[draw]).collect()),
-        );
-        calls
+        let drawn = (0..of_images[0].len())
+            .map(|draw| Call::Drawn(of_images.iter().map(|chosen| chosen[draw]).collect()));
+        self.plan.certain().iter().map(|&step| Call::Certain(step)).chain(drawn).collect()
     }
 
     /// The chosen term of each image, `[b]`.
     fn call(
         &self,
-        call: &[Chosen],
+        call: &Call,
         network: &Network<'_>,
         x_0: &Tensor,
         draws: &Draws,
     ) -> Result<Tensor, LikelihoodError> {
-        let steps: Vec<usize> = call.iter().map(|chosen| chosen.step).collect();
+        let chosen: Vec<Chosen> = (0..x_0.size()[0] as usize).map(|image| call.of(image)).collect();
+        let steps: Vec<usize> = chosen.iter().map(|chosen| chosen.step).collect();
         let levels: Vec<Level> = steps.iter().map(|&step| self.steps.from(step)).collect();
         // A chain has no more than 2^20 steps.
-        let numbers: Vec<u32> = call.iter().map(|chosen| chosen.step as u32 | chosen.visit << 24).collect();
+        let numbers: Vec<u32> = chosen.iter().map(|chosen| chosen.step as u32 | chosen.visit << 24).collect();
         let each = |of: fn(&Level) -> f64| {
             crate::network::each(&levels.iter().map(of).collect::<Vec<_>>(), x_0.device())
         };
@@ -196,7 +211,7 @@ impl Work {
     /// Takes a batch's terms `[b, calls]` in.
     fn count(
         &mut self,
-        calls: &[Vec<Chosen>],
+        calls: &[Call],
         priors: &[f64],
         bits: &[f64],
         first: u64,
@@ -207,7 +222,7 @@ impl Work {
             .enumerate()
             .map(|(image, (prior, bits))| {
                 let of_calls = calls.iter().zip(bits).map(|(call, bits)| {
-                    let Chosen { step, weight, .. } = call[image];
+                    let Chosen { step, weight, .. } = call.of(image);
                     weight * (bits - self.steps.known(step))
                 });
                 prior + self.known + of_calls.sum::<f64>()
@@ -217,7 +232,7 @@ impl Work {
         self.prior += priors.iter().sum::<f64>();
         for (image, bits) in bits.chunks_exact(calls.len()).enumerate() {
             for (call, bits) in calls.iter().zip(bits) {
-                let (sum, count) = &mut self.by_step[call[image].step];
+                let (sum, count) = &mut self.by_step[call.of(image).step];
                 *sum += bits;
                 *count += 1;
             }

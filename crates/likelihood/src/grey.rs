@@ -33,7 +33,7 @@ impl Grey {
                 let place = i64::try_from(&place.f_select(0, image)?)?;
                 let value = images.f_select(0, image)?.f_flatten(0, -1)?.f_select(0, place)?;
                 return Err(LikelihoodError::NotGrey {
-                    image: first + image as u64,
+                    image: first.wrapping_add(image as u64),
                     value: f64::try_from(&value)?,
                 });
             }

@@ -34,7 +34,7 @@ impl Levels {
     /// The states of a chain, for [`crate::bound`].
     ///
     /// Of a chain of betas: all T of them, or `steps` of them spread evenly from the first to the last (Nichol & Dhariwal 2021,
-    /// Sec. 4). Of a path without steps: [`Levels::even`], by default T of them.
+    /// Sec. 4). Of a path without steps: [`Levels::even`] from its own first level, by default T of them.
     ///
     /// # Errors
     /// [`LikelihoodError::Count`] for fewer than 2 steps, or more than a chain of betas has; [`LikelihoodError::Schedule`].

@@ -8,19 +8,25 @@
 //! - [`ode`], the likelihood by the probability flow (Song et al. 2021, Sec. 4.3), a bound only by its dequantisation. It is what
 //!   papers on continuous time and on flow matching report.
 //!
-//! **What can be compared.** A published bound of a chain of betas: all T terms ([`Levels::chain`] without a number of steps, and
-//! [`Terms::All`], or [`Terms::Sampled`] within its interval), `x_0` clipped, the network's averaged weights, and images that it
-//! was not trained on, unaltered. A chain shortened to some steps is a model of its own with a higher bound (Nichol & Dhariwal
-//! 2021, Sec. 4). A path without steps (EDM's, the straight one, the cosine in continuous time) has no chain: each number of
-//! steps makes one, whose bound for the best network falls with that number towards that of continuous time (Kingma et al. 2021). So
-//! its bound goes with the number of steps and with the first level, and compares with others of the same numbers; what is published
-//! for such models comes from [`ode`]. Those numbers depend on the dequantisation (uniform is usual, a learned one gives fewer
-//! bits), on the first level, and a little on the solver. Images that were resized, padded or cropped have other likelihoods than the
-//! originals, whatever the model.
+//! **What can be compared with published numbers.** For a chain of betas the bound can: with all T terms ([`Levels::chain`] without
+//! a number of steps, and [`Terms::All`], or [`Terms::Sampled`] within its interval), `x_0` clipped, the averaged weights, and
+//! unaltered images that the network was not trained on. A chain shortened to some steps is another model with a higher bound
+//! (Nichol & Dhariwal 2021, Sec. 4). Images that were resized, padded or cropped have other likelihoods than the originals.
 //!
-//! Usually the bound is above [`ode`] for the same network, but they are of different models: a learned variance can bring the bound
-//! below, and so can uniform dequantisation on a chain whose first level has more noise than a grey level is wide. With
-//! [`Dequantisation::Noise`] both have the same last step.
+//! A path without steps (EDM's, the straight one, the cosine in continuous time) has no chain of its own. Each choice of levels
+//! makes one; its bound falls with the number of levels towards that of continuous time (Kingma et al. 2021). Compare such bounds
+//! with others on the same levels only. What is published for such models comes from [`ode`], with uniform dequantisation unless
+//! they say otherwise.
+//!
+//! **The first level matters.** Below a `sigma / alpha` of about 0.002 its noise is narrower than a grey level, and the bound (and
+//! [`Dequantisation::Noise`]) costs `log2(0.0019 / (sigma / alpha))` bits more unless the network has learned that grey levels are
+//! discrete: a bit on the straight path with T = 1000. Far above 0.002 the last step has to guess grey levels that the
+//! network knows exactly, such as a black background. [`Levels::even`] takes another first level. Uniform dequantisation hardly
+//! depends on it while it is low.
+//!
+//! **Which is lower.** With the same first level and last step ([`Dequantisation::Noise`]) the bound of the best network lies above
+//! [`ode`], and that of a trained one mostly. Otherwise they are of different models: a learned variance can bring the bound below, and
+//! so can uniform dequantisation where the first level has more noise than a grey level is wide.
 //!
 //! **What is exact.** The levels' numbers and all sums are f64; the network computes in f32, or in f64 for images in f64. A draw
 //! is a function of the seed and the image's index, so that a result does not depend on the batches, as far as the

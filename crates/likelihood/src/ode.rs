@@ -81,7 +81,7 @@ pub fn ode(
     for batch in batches {
         let Batch { images, labels } = batch.map_err(LikelihoodError::Caller)?;
         let done = bits.len();
-        let draws = Draws { seed: options.seed, first: options.first_index + done as u64 };
+        let draws = Draws { seed: options.seed, first: options.first_index.wrapping_add(done as u64) };
         let Grey { x_0, kind } = Grey::of(&images, draws.first)?;
         let network = options.network(model, check_labels(labels.as_ref(), &x_0)?, kind);
         let points = options.dequantisation.points(&options.levels, &network, &x_0, &draws)?;

@@ -1,6 +1,7 @@
 //! The sub-commands, one module each.
 
 pub(crate) mod bench;
+pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod edit;
@@ -11,6 +12,7 @@ pub(crate) mod flags;
 pub(crate) mod inspect;
 mod noise_file;
 pub(crate) mod predict;
+mod reporting;
 mod results;
 pub(crate) mod sample;
 mod sampling;

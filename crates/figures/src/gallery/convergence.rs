@@ -83,7 +83,7 @@ pub fn convergence(
     };
     let panels = vec![panel("Closed form", exact)?, panel("Trained network", network)?];
     let picture = words.page().legend(legend.collect()).row(panels).draw()?;
-    let mut figure = words.figure(&picture)?;
+    let mut figure = words.plot(&picture)?;
     figure.table = Some(table(&[("closed form", exact), ("network", network)]));
     Ok(figure)
 }

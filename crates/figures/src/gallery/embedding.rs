@@ -79,7 +79,7 @@ pub fn embedding(values: ArrayView2<'_, f64>) -> Result<Figure, FiguresError> {
         neighbours.draw(THIRD.0, THIRD.1)?,
     ]);
     let picture = page.draw()?;
-    words.figure(&picture)
+    words.plot(&picture)
 }
 
 /// A sentence about dimensions that say nothing, where there are some.

@@ -44,7 +44,7 @@ pub fn histograms(at: &[PixelValues<'_>]) -> Result<Figure, FiguresError> {
         page = page.row(row.to_vec());
     }
     let picture = page.draw()?;
-    words.figure(&picture)
+    words.plot(&picture)
 }
 
 fn panel(at: &PixelValues<'_>) -> Result<crate::Canvas, FiguresError> {

@@ -8,7 +8,7 @@ use crate::gallery::HALF;
 use crate::plot::{Mark, PALETTE, Panel, lighter};
 
 /// Most points of the raw curve; more are thinned out evenly.
-const MAX_POINTS: usize = 3000;
+pub(super) const MAX_POINTS: usize = 3000;
 /// The smoothed curve averages over about this share of the run.
 const SMOOTHING: f64 = 0.02;
 
@@ -89,12 +89,12 @@ pub fn loss(steps: &[u64], losses: &[f64], buckets: &[LossBucket]) -> Result<Fig
     let page =
         words.page().legend(legend).row(vec![history.draw(HALF.0, HALF.1)?, by_t.draw(HALF.0, HALF.1)?]);
     let picture = page.draw()?;
-    words.figure(&picture)
+    words.plot(&picture)
 }
 
 /// Average around each value with exponentially falling weights to both sides: no lag, and no pull to
 /// zero at the ends.
-fn smoothed(values: &[f64]) -> Vec<f64> {
+pub(super) fn smoothed(values: &[f64]) -> Vec<f64> {
     let decay = (-1.0 / (SMOOTHING * values.len() as f64).max(1.0)).exp();
     let before = weighted(values.iter(), decay);
     let mut after = weighted(values.iter().rev(), decay);

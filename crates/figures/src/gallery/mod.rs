@@ -1,7 +1,9 @@
 //! One figure of the report a file.
 
 mod ablation;
+mod bits;
 mod blocks;
+mod comparison;
 mod convergence;
 mod edits;
 mod embedding;
@@ -21,7 +23,9 @@ mod trajectories;
 mod variations;
 
 pub use ablation::{AblationGroup, AblationLine, ablation};
+pub use bits::{Bits, bits};
 pub use blocks::SamplerBlocks;
+pub use comparison::{LossCurve, loss_curves, sample_grids};
 pub use convergence::{SolverErrors, convergence};
 pub use edits::{EditRows, encoding, inpainting, interpolation, upscaling};
 pub use embedding::embedding;

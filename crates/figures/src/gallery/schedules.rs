@@ -90,7 +90,7 @@ pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> 
         page = page.row(panels?);
     }
     let picture = page.draw()?;
-    words.figure(&picture)
+    words.plot(&picture)
 }
 
 /// The lower end of the axis of alpha: the smallest of the schedules that stay above 0.9, if any does.

@@ -50,7 +50,7 @@ pub(crate) const SHIPPED: (usize, usize, usize) = (28, 28, 1);
 /// Measure how good samples are: distances to real images, precision and recall, likelihood, copying
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Metrics: fd (Frechet distance: FID with InceptionV3, else FD of the features' name), kd (kernel distance), prdc
+    after_help = "Metrics: fd (Frechet distance, called by the name of the features), kd (kernel distance), prdc
 (precision, recall, density, coverage; 5 neighbours), is (Inception score form), swd (sliced Wasserstein distance), copying
 (whether samples repeat training images), bpd (bits/dim by the variational bound, with its terms by t), ode (bits/dim by the
 probability flow).
@@ -63,7 +63,7 @@ Results go to RUN/evaluations/ for --run, and to --out.
 
 Examples:
   ddpm evaluate --run runs/fashion-28 --n 10000
-  ddpm evaluate --run runs/photos --features inception.safetensors --held-out more-photos/
+  ddpm evaluate --run runs/photos --features photos.safetensors --held-out more-photos/
   ddpm evaluate --images out/samples.npz --data fashion-mnist
   ddpm evaluate --images features-a.npz --data features-b.npz      (array `features`, f32 [n, width])"
 )]
@@ -79,7 +79,7 @@ pub(crate) struct Evaluate {
     /// Real images that were not trained on [default: the test or validation part of the data, if it has one]
     #[arg(long, value_name = "SRC")]
     held_out: Option<DataSource>,
-    /// Network that gives the features: a .safetensors file of `ddpm train-features` or scripts/convert_inception.py
+    /// Network that gives the features: a .safetensors file of `ddpm train-features`
     /// [default: the shipped fashion features, for grey images of 28x28]
     #[arg(long, value_name = "FILE")]
     features: Option<InputPath>,
@@ -269,8 +269,8 @@ impl Evaluate {
                     shapes.iter().find(|shape| **shape != SHIPPED).copied().unwrap_or(SHIPPED);
                 bail_usage!(
                     "the shipped features are for 28x28 grey images, these have {width}x{height} pixels and {channels} channels: \
-                     name a network with --features (`ddpm train-features` makes one of labelled images, \
-                     scripts/convert_inception.py that of FID), or use --metrics copying, which can do with pixels"
+                     name a network with --features (`ddpm train-features` makes one of labelled images), or \
+                     use --metrics copying, which can do with pixels"
                 )
             }
         };

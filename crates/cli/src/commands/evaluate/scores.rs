@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 use features::Extracted;
-use metrics::{Moments, frechet_interval, inception_score, kernel_distance, neighbours, sliced_wasserstein};
+use metrics::{
+    Interval, MetricsError, Moments, frechet_distance, frechet_interval, inception_score, kernel_distance,
+    neighbours, sliced_wasserstein,
+};
 use ndarray::Array2;
 
 use crate::commands::evaluate::record::Metric;
@@ -71,9 +74,10 @@ impl Scores<'_> {
         for wanted in self.wanted {
             match wanted {
                 Wanted::Fd => {
-                    let found = frechet_interval(x, &Moments::of(y)?).context("--metrics fd")?;
-                    let distance = metric("fd", &self.distance_title, found.value, None, "lower");
-                    metrics.push(Metric { low: Some(found.low), high: Some(found.high), ..distance });
+                    let (value, interval) = frechet(x, y).context("--metrics fd")?;
+                    let distance = metric("fd", &self.distance_title, value, None, "lower");
+                    let (low, high) = (interval.map(|found| found.low), interval.map(|found| found.high));
+                    metrics.push(Metric { low, high, ..distance });
                 }
                 Wanted::Kd => {
                     let size = SUBSETS.1.min(x.nrows()).min(y.nrows());
@@ -116,6 +120,16 @@ impl Scores<'_> {
             density,
             share("coverage", found.coverage, y.nrows()),
         ])
+    }
+}
+
+/// The Frechet distance of samples to real images, and its interval where there are enough samples for one.
+fn frechet(samples: &Array2<f32>, real: &Array2<f32>) -> Result<(f64, Option<Interval>), MetricsError> {
+    let reference = Moments::of(real)?;
+    match frechet_interval(samples, &reference) {
+        Ok(found) => Ok((found.value, Some(found))),
+        Err(MetricsError::TooFew { .. }) => Ok((frechet_distance(&Moments::of(samples)?, &reference)?, None)),
+        Err(error) => Err(error),
     }
 }
 

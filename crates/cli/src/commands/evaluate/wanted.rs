@@ -60,6 +60,9 @@ impl Wanted {
     }
 }
 
+/// Numbers of a group, by which it can be asked for as well.
+const OF_PRDC: [&str; 4] = ["precision", "recall", "density", "coverage"];
+
 impl FromStr for Wanted {
     type Err = anyhow::Error;
 
@@ -67,6 +70,7 @@ impl FromStr for Wanted {
         let names = Self::ALL.map(|(name, _)| name);
         match Self::ALL.iter().find(|(name, _)| *name == word) {
             Some((_, wanted)) => Ok(*wanted),
+            None if OF_PRDC.contains(&word) => Ok(Self::Prdc),
             None => {
                 let near =
                     nearest(word, names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
@@ -105,6 +109,7 @@ mod tests {
         let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
         let got = parse(&list("kd,fd,fd"), &[]).unwrap();
         assert_eq!(got.into_iter().collect::<Vec<_>>(), [Wanted::Fd, Wanted::Kd]);
+        assert_eq!(parse(&list("recall,prdc"), &[]).unwrap().len(), 1);
         assert_eq!(parse(&[], &[Wanted::Is]).unwrap().len(), 1);
         let error = parse(&list("fd,prcd"), &[]).unwrap_err().to_string();
         assert!(

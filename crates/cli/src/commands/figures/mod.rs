@@ -1,15 +1,18 @@
 //! `ddpm figures`: every figure of the report, and the report.
 
 mod ablation;
+mod bits;
 mod convergence;
 mod edits;
 mod forward;
 mod guidance;
 mod one_step;
 mod only;
+mod page;
 mod plan;
 mod sampling;
 mod scaling;
+mod sliders;
 mod solvers;
 mod subject;
 mod summary;
@@ -20,11 +23,10 @@ mod variations;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use figures::{Figure, Report};
+use figures::Figure;
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -33,6 +35,7 @@ use crate::output;
 use crate::paths;
 use crate::paths::{DataSource, OutputFolder};
 use edits::Edits;
+use page::Drawn;
 use plan::{Plan, Wishes};
 use sampling::Sampling;
 use subject::Subject;
@@ -46,13 +49,13 @@ pub(crate) use scaling::DrawScaling;
 /// 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms, 5 time embedding,
 /// 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
 /// 13 fast and slow, 14 convergence, 15 guidance, 16 interpolation,
-/// 17 inpainting, 18 encoding, 19 upscaling.
+/// 17 inpainting, 18 encoding, 19 upscaling, 20 bits by timestep.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Figures: 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms,
 5 time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
 13 fast and slow, 14 convergence, 15 guidance, 16 interpolation,
-17 inpainting, 18 encoding, 19 upscaling.
+17 inpainting, 18 encoding, 19 upscaling, 20 bits by timestep.
 Without a trained run the first five, of the embedded images.
 
 Examples:
@@ -103,23 +106,25 @@ impl Figures {
         files::make_folder(&self.out).with_context(|| format!("--out {}", self.out.display()))?;
 
         let (drawn, skipped) = self.draw_all(&subject, &plan, &wanted, global)?;
-        if let (true, Some(first)) = (drawn.is_empty(), skipped.first()) {
+        if let (true, Some(first)) = (drawn.figures.is_empty(), skipped.first()) {
             if is_new {
                 // Empty: it goes as it came.
                 let _ = fs::remove_dir(&self.out);
             }
             bail!("nothing to draw: {}", first.reason);
         }
-        for (numbers, reason) in grouped(&skipped) {
+        let left_out = grouped(&skipped);
+        for (numbers, reason) in &left_out {
             warn!("left out {numbers}: {reason}");
         }
-        let report = self.report(&subject, &drawn, &skipped)?;
+        let names: Vec<String> = drawn.figures.iter().map(|figure| format!("{}.png", figure.name)).collect();
+        let report = page::write(&self.out, &subject, drawn, &left_out, (self.model.weights, self.seed))?;
         let summary = json!({
             "out": self.out, "report": paths::text(&report),
-            "figures": drawn.iter().map(|figure| format!("{}.png", figure.name)).collect::<Vec<_>>(),
+            "figures": names,
             "skipped": skipped.iter().map(|s| json!({ "figure": s.figure, "reason": s.reason })).collect::<Vec<_>>(),
         });
-        output::finish(global, &summary, || format!("{} figures: {}", drawn.len(), report.display()))
+        output::finish(global, &summary, || format!("{} figures: {}", names.len(), report.display()))
     }
 
     /// Draws and saves in the order of the report.
@@ -129,17 +134,22 @@ impl Figures {
         plan: &Plan,
         wanted: &BTreeSet<usize>,
         global: &Global,
-    ) -> anyhow::Result<(Vec<Figure>, Vec<Skipped>)> {
+    ) -> anyhow::Result<(Drawn, Vec<Skipped>)> {
         let sampling =
             subject.loaded.as_ref().map(|loaded| Sampling::new(loaded, plan, self.seed, wanted, global));
-        let (mut drawn, mut skipped) = (Vec::new(), Vec::new());
+        let (mut drawn, mut skipped) = (Drawn::default(), Vec::new());
         for &number in wanted {
             let result = self.draw(number, subject, plan, sampling.as_ref(), global);
             match result.with_context(|| format!("figure {number}"))? {
                 Ok(figure) => {
                     let path = figure.save(&self.out)?;
                     info!("figure {number}: {}", path.display());
-                    drawn.push(figure);
+                    drawn.figures.push(figure);
+                    match (number, &sampling) {
+                        (2, _) => drawn.sliders.extend(sliders::forward(subject, self.seed)?),
+                        (8, Some(sampling)) => drawn.sliders.push(sliders::denoising(sampling)?),
+                        _ => {}
+                    }
                 }
                 Err(reason) => skipped.push(Skipped { figure: number, reason }),
             }
@@ -189,6 +199,7 @@ impl Figures {
             13 => sampling.fast_and_slow().map(Ok),
             14 => sampling.convergence().map(Ok),
             15 => guidance::guidance(loaded, plan, seed, global),
+            20 => bits::bits(subject),
             _ => {
                 let edits = Edits::new(subject, loaded, plan, seed, global)?;
                 match number {
@@ -199,28 +210,6 @@ impl Figures {
                 }
             }
         }
-    }
-
-    fn report(&self, subject: &Subject, drawn: &[Figure], skipped: &[Skipped]) -> anyhow::Result<PathBuf> {
-        let mut introduction = match &subject.loaded {
-            Some(_) => "A denoising diffusion model (Ho et al. 2020), from the noise it learns to remove to the images \
-                        it makes, each figure with the equation it illustrates. The timestep t counts from 0 to T − 1; \
-                        the paper counts from 1, and in the equations, as there, x₀ is the image itself."
-                .to_owned(),
-            None => "The forward process of denoising diffusion (Ho et al. 2020) on the embedded images, each figure \
-                     with the equation it illustrates. The timestep t counts from 0 to T − 1; the paper counts from 1."
-                .to_owned(),
-        };
-        for (numbers, reason) in grouped(skipped) {
-            introduction.push_str(&format!(" Left out: {numbers}; {reason}."));
-        }
-        let title =
-            if subject.loaded.is_some() { "Diffusion model: report" } else { "Forward process: report" };
-        let summary = summary::summary(subject, self.seed);
-        let report = Report { title, introduction: &introduction, summary: &summary, figures: drawn };
-        let path = self.out.join("report.html");
-        report.save(&path)?;
-        Ok(path)
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use crate::failure::usage;
 
 /// Figures of the report are numbered from 1 to this.
-pub(super) const LAST: usize = 19;
+pub(super) const LAST: usize = 20;
 
 /// The numbers of a list of numbers and ranges, in order; all of them for no list.
 pub(super) fn parse(list: Option<&str>) -> anyhow::Result<BTreeSet<usize>> {
@@ -44,9 +44,9 @@ mod tests {
 
     #[test]
     fn what_is_no_figure_is_named() {
-        for wrong in ["0", "20", "", "x", "1,", "3-1", "1-20", "-1", "1.5", "99999999999999999999999"] {
+        for wrong in ["0", "21", "", "x", "1,", "3-1", "1-21", "-1", "1.5", "99999999999999999999999"] {
             let error = parse(Some(wrong)).unwrap_err().to_string();
-            assert!(error.contains("expected numbers from 1 to 19"), "{error}");
+            assert!(error.contains("expected numbers from 1 to 20"), "{error}");
         }
     }
 }

@@ -1,20 +1,21 @@
 //! Figures 7, 8, 9 and 11: samples. The same place in any of them is the same starting noise, and one long DDPM
-//! chain serves all four, and figure 13.
+//! chain serves all four, figure 13, and the slider over its steps.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use figures::{Figure, SamplerBlocks};
-use ndarray::{Array4, Array5, Axis};
+use figures::{Figure, SamplerBlocks, SliderRoom};
+use ndarray::{Array4, Axis};
 use sampler::{Method, Noise, Sampler, SamplerConfig, Step};
 use schedule::Variance;
 use tch::Tensor;
 
 use crate::commands::figures::forward::in_columns;
 use crate::commands::figures::plan::{FEWER_STEPS, Plan, SIGMAS, TRAJECTORIES};
-use crate::commands::figures::times;
+use crate::commands::figures::{sliders, times};
 use crate::commands::sampling::{NoiseArgs, in_batches, tick};
+use crate::config::ImagesConfig;
 use crate::flags::{Global, Weights};
 use crate::model::Loaded;
 use crate::output;
@@ -39,11 +40,23 @@ pub(super) struct Sampling<'a> {
 pub(super) struct LongChain {
     /// `[n, h, w, c]`.
     pub(super) samples: Array4<u8>,
-    /// The t at which the first images were looked at, falling.
+    /// The first images on their way, t falling.
+    pub(super) looks: Vec<Look>,
+    /// The t of figure 8, falling.
     times: Vec<usize>,
-    /// `x_t` and the predicted `x_0`, `[images, times, h, w, c]`.
-    x_t: Array5<u8>,
-    x_0: Array5<u8>,
+    /// What the slider over the steps has room for, and the steps done at its positions.
+    pub(super) room: SliderRoom,
+    pub(super) visited: Vec<usize>,
+}
+
+/// The first images before a step.
+pub(super) struct Look {
+    /// Steps done.
+    pub(super) index: usize,
+    pub(super) t: usize,
+    /// `x_t` and the predicted `x_0`, `[images, h, w, c]`.
+    pub(super) x_t: Array4<u8>,
+    pub(super) x_0: Array4<u8>,
 }
 
 impl<'a> Sampling<'a> {
@@ -77,7 +90,13 @@ impl<'a> Sampling<'a> {
 
     /// Figure 8: `x_t` on its way, and the predicted `x_0`.
     pub(super) fn trajectories(&self) -> anyhow::Result<Figure> {
-        let LongChain { times, x_t, x_0, .. } = self.long_chain()?;
+        let LongChain { times, looks, .. } = self.long_chain()?;
+        let shown = || looks.iter().filter(|look| times.contains(&look.t));
+        let columns = |of: fn(&Look) -> &Array4<u8>| {
+            in_columns(&shown().map(|look| first(of(look), TRAJECTORIES)).collect::<Vec<_>>())
+        };
+        let x_t = columns(|look| &look.x_t).context("x_t")?;
+        let x_0 = columns(|look| &look.x_0).context("x_0")?;
         let mut figure = figures::trajectories(times, x_t.view(), x_0.view())?;
         let words = chain_words(self.plan.long, self.loaded.path.steps());
         figure.caption.push_str(&format!(" {words}"));
@@ -167,22 +186,32 @@ impl<'a> Sampling<'a> {
         // Details appear late: one more look in the last tenth.
         wanted.push(timesteps / 20);
         let times = times::nearest(&visited, &wanted);
-        let (mut x_t, mut x_0) = (Vec::new(), Vec::new());
+        let (room, steps_done) = sliders::watched(inner_size(&self.loaded.images), visited.len());
+        let kept = room.images.max(TRAJECTORIES);
+        let mut looks = Vec::new();
         let samples = self.draw(method, steps, self.long_count, &mut |step| {
-            if times.contains(&(step.t as usize)) {
-                x_t.push(self.pixels_of_first(step.x_t)?);
-                x_0.push(self.pixels_of_first(step.x_0)?);
+            let (index, t) = (step.index, step.t as usize);
+            if times.contains(&t) || steps_done.contains(&index) {
+                let (x_t, x_0) =
+                    (self.pixels_of_first(step.x_t, kept)?, self.pixels_of_first(step.x_0, kept)?);
+                looks.push(Look { index, t, x_t, x_0 });
             }
             Ok(())
         })?;
-        let (x_t, x_0) = (in_columns(&x_t).context("x_t")?, in_columns(&x_0).context("x_0")?);
-        Ok(LongChain { samples, times, x_t, x_0 })
+        Ok(LongChain { samples, looks, times, room, visited: steps_done })
     }
 
-    fn pixels_of_first(&self, x: &Tensor) -> anyhow::Result<Array4<u8>> {
-        let count = x.size()[0].min(TRAJECTORIES as i64);
+    fn pixels_of_first(&self, x: &Tensor, count: usize) -> anyhow::Result<Array4<u8>> {
+        let count = x.size()[0].min(count as i64);
         output::to_pixels(&x.f_narrow(0, 0, count)?, &self.loaded.images)
     }
+}
+
+/// Height and width without the border the network needs, and channels.
+fn inner_size(images: &ImagesConfig) -> (usize, usize, usize) {
+    let [top, bottom, left, right] = images.padding;
+    let inner = |side: usize, border: usize| side.saturating_sub(border).max(1);
+    (inner(images.height, top + bottom), inner(images.width, left + right), images.channels)
 }
 
 /// The first `count` of `[n, h, w, c]`.

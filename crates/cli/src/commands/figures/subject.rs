@@ -12,6 +12,7 @@ use trainer::{Record, RunFolder};
 use unet::EmbeddingConfig;
 
 use crate::commands::figures::times;
+use crate::commands::reporting::evaluations::{self, Evaluation};
 use crate::config::{self, DataConfig, ScheduleConfig};
 use crate::flags::{Global, ModelArgs};
 use crate::model::{self, Loaded, RUNS};
@@ -29,6 +30,8 @@ pub(super) struct Subject {
     pub(super) data: Result<Dataset, String>,
     /// What the run logged; empty without a run.
     pub(super) records: Vec<Record>,
+    /// The newest evaluation of the run, or why it cannot be used.
+    pub(super) evaluation: Result<Option<Evaluation>, String>,
 }
 
 impl Subject {
@@ -53,7 +56,12 @@ impl Subject {
             Some(run) => RunFolder::read_metrics(run)?,
             None => Vec::new(),
         };
+        let evaluation = loaded.run.as_deref().map_or(Ok(None), evaluations::newest).map_err(|error| {
+            warn!("{error:#}");
+            "The newest evaluation of the run cannot be read.".to_owned()
+        });
         Ok(Self {
+            evaluation,
             schedule: config.schedule.tables()?,
             schedule_config: config.schedule.clone(),
             embedding: config.model.embedding.clone(),
@@ -77,6 +85,7 @@ impl Subject {
             data: Ok(config::open(&data_config)?),
             data_config,
             records: Vec::new(),
+            evaluation: Ok(None),
         })
     }
 

@@ -1,43 +1,68 @@
-//! The table at the top of the report: what the figures were made from.
-
-use std::path::Path;
+//! What the figures were made from, and what that took.
 
 use crate::commands::figures::subject::Subject;
 use crate::commands::figures::tables::{describe, scientific};
-use crate::commands::figures::training;
+use crate::commands::reporting::cost::{self, Cost};
+use crate::commands::reporting::numbers::{duration, grouped};
+use crate::commands::reporting::settings::{name_of, source_name};
+use crate::commands::reporting::{machine, scores};
 use crate::device;
+use crate::flags::Weights;
 
-/// Names and values. Nothing in it depends on when or where the report is made, except the device.
-pub(super) fn summary(subject: &Subject, seed: u64) -> Vec<(String, String)> {
-    let mut rows: Vec<(&str, String)> = Vec::new();
+/// Metrics that the top of the page shows.
+const HEADLINES: usize = 2;
+
+/// The top of the page: names and values. Nothing in it depends on when or where the report is made.
+pub(super) fn summary(subject: &Subject, weights: Weights) -> Vec<(String, String)> {
+    let mut rows: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: String| rows.push((name.to_owned(), value));
     let source = source_name(&subject.data_config.source);
     let count = subject.loaded.as_ref().map(|loaded| loaded.images.count);
     let count = count.or(subject.data.as_ref().ok().map(dataset::Dataset::len));
-    rows.push(("dataset", count.map_or(source.clone(), |count| format!("{source}, {count} images"))));
-    rows.push(("image size", size(subject)));
-    rows.push(("T", subject.schedule.steps().to_string()));
+    add(
+        "dataset",
+        count.map_or(source.clone(), |count| format!("{source}, {} images", grouped(count as u64))),
+    );
+    add("image size", size(subject));
+    add("schedule", format!("{}, T = {}", subject.schedule_config.kind, subject.schedule.steps()));
+    let Some(loaded) = &subject.loaded else { return rows };
+    add("output of the network", loaded.config.train.prediction.to_string());
+    add("parameters", grouped(loaded.net.param_count() as u64));
+    add("steps trained", format!("{} of {} images", grouped(loaded.step), loaded.config.train.batch));
+    if let Some(seconds) = cost::seconds(&subject.records, loaded.config.train.batch) {
+        add("time of training", duration(seconds));
+    }
+    let kind = if weights == Weights::Raw { "weights as trained" } else { "averaged weights (EMA)" };
+    add("checkpoint", format!("{}, {kind}", name_of(&loaded.checkpoint)));
+    let evaluation = subject.evaluation.as_ref().ok().and_then(Option::as_ref);
+    for metric in evaluation.iter().flat_map(|evaluation| &evaluation.metrics).take(HEADLINES) {
+        let reference = metric.reference.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
+        add(&format!("{}{reference}", metric.title), scores::with_interval(metric));
+    }
+    rows
+}
+
+/// What the run took, and what the figures were made with; none without a run.
+pub(super) fn cost(subject: &Subject, seed: u64) -> Option<Vec<(String, String)>> {
+    let loaded = subject.loaded.as_ref()?;
+    let parameters = loaded.net.param_count() as u64;
+    let mut facts =
+        Cost::new(&loaded.config, &loaded.images, parameters, loaded.step, &subject.records).facts();
+    let drawn = format!("{} on {}", loaded.precision.name(), device::name(loaded.device));
     let betas = subject.schedule.betas();
     let (first, last) = (scientific(betas[0]), scientific(betas[betas.len() - 1]));
-    rows.push(("schedule", format!("{}, β from {first} to {last}", subject.schedule_config.kind)));
-    rows.push(("time embedding", describe(&subject.embedding)));
-    if let Some(loaded) = &subject.loaded {
-        let train = &loaded.config.train;
-        rows.push(("parameters of the network", grouped(loaded.net.param_count() as u64)));
-        rows.push(("output of the network", train.prediction.to_string()));
-        rows.push(("steps trained", grouped(loaded.step)));
-        rows.push(("batch", train.batch.to_string()));
-        rows.push(("learning rate", scientific(train.lr)));
-        if let Some(minutes) = training::minutes(&subject.records, train.batch) {
-            rows.push(("minutes of training", format!("{minutes:.1}")));
-        }
-        rows.push(("seed of the run", loaded.config.seed.to_string()));
-        rows.push(("precision of training", loaded.config.precision.clone()));
-        let drawn = format!("{} on {}", loaded.precision.name(), device::name(loaded.device));
-        rows.push(("precision of sampling", drawn));
-        rows.push(("checkpoint", name_of(&loaded.checkpoint)));
-    }
-    rows.push(("seed of the figures", seed.to_string()));
-    rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let more = [
+        ("betas", format!("{first} to {last}")),
+        ("time embedding", describe(&subject.embedding)),
+        ("learning rate", scientific(loaded.config.train.lr)),
+        ("seed of the run", loaded.config.seed.to_string()),
+        ("precision of training", loaded.config.precision.clone()),
+        ("precision of the figures", drawn),
+        ("seed of the figures", seed.to_string()),
+        ("machine of the figures", machine::describe(loaded.device)),
+    ];
+    facts.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    Some(facts)
 }
 
 fn size(subject: &Subject) -> String {
@@ -55,43 +80,4 @@ fn size(subject: &Subject) -> String {
     let colour = if channels == 1 { "grey" } else { "colour" };
     let border = border.map(|(h, w)| format!(", in a border to {h} × {w}")).unwrap_or_default();
     format!("{height} × {width}, {colour}{border}")
-}
-
-/// The name of a source; of a path its last part, since folders differ from machine to machine.
-fn source_name(source: &str) -> String {
-    if source.contains(['/', '\\']) { name_of(Path::new(source)) } else { source.to_owned() }
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().map_or_else(|| "unnamed".to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
-/// `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!([0, 999, 1000, 35_746_307].map(grouped), ["0", "999", "1,000", "35,746,307"]);
-    }
-
-    #[test]
-    fn folders_of_this_machine_do_not_show() {
-        assert_eq!(source_name("fashion-mnist:test"), "fashion-mnist:test");
-        assert_eq!(source_name("/a/b/photos"), "photos");
-        assert_eq!(source_name("/"), "unnamed");
-    }
 }

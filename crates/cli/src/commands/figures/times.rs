@@ -24,6 +24,15 @@ pub(super) fn at_shares(timesteps: usize, shares: &[f64]) -> Vec<usize> {
     times
 }
 
+/// `count` evenly spread t from 0 to the last one, each once.
+pub(super) fn to_the_end(timesteps: usize, count: usize) -> Vec<usize> {
+    let spaces = count.saturating_sub(1).max(1);
+    let mut times: Vec<usize> =
+        (0..count).map(|i| (i as u128 * (timesteps - 1) as u128 / spaces as u128) as usize).collect();
+    times.dedup();
+    times
+}
+
 /// For each wanted t the nearest one that a chain visits, each once, from the largest to the smallest.
 pub(super) fn nearest(visited: &[usize], wanted: &[usize]) -> Vec<usize> {
     let near = |&t: &usize| visited.iter().copied().min_by_key(|visited| visited.abs_diff(t));
@@ -55,6 +64,13 @@ mod tests {
             assert_eq!((times[0], times[times.len() - 1]), (0, timesteps - 1));
             assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
         }
+    }
+
+    #[test]
+    fn both_ends_are_there() {
+        assert_eq!(to_the_end(1000, 4), [0, 333, 666, 999]);
+        assert_eq!(to_the_end(3, 9), [0, 1, 2]);
+        assert_eq!((to_the_end(10, 1), to_the_end(10, 0)), (vec![0], vec![]));
     }
 
     #[test]

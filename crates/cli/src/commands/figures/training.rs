@@ -60,18 +60,6 @@ fn buckets(records: &[Record], timesteps: usize) -> Vec<LossBucket> {
     buckets
 }
 
-/// Minutes the run took, as its log tells: images trained on by images in a second.
-pub(super) fn minutes(records: &[Record], batch: usize) -> Option<f64> {
-    let mut before = 0;
-    let mut seconds = 0.0;
-    for record in records {
-        let images = (record.step.saturating_sub(before) * batch as u64) as f64;
-        before = record.step;
-        seconds += if record.images_per_s > 0.0 { images / record.images_per_s } else { return None };
-    }
-    (seconds > 0.0).then_some(seconds / 60.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,13 +97,6 @@ mod tests {
         assert_eq!(tail(&records).iter().map(|record| record.step).collect::<Vec<_>>(), [7, 8]);
         assert_eq!(tail(&records[..1]).len(), 1);
         assert!(tail(&[]).is_empty());
-    }
-
-    #[test]
-    fn minutes_from_the_log() {
-        let records = [record(60, &[]), record(120, &[])];
-        assert!((minutes(&records, 64).unwrap() - 4.0).abs() < 1e-12);
-        assert_eq!(minutes(&[], 64), None);
     }
 
     #[test]

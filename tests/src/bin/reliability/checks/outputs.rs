@@ -125,6 +125,12 @@ const FLAGS: &[Flag] = &[
         &["report.html"],
     ),
     flag(
+        ("compare", "--out"),
+        "compare RUN RUN --count 1 --steps 2 --out {}",
+        Some("compare nowhere nowhere --out {}"),
+        &["compare.html", "01-loss.png", "02-samples.png"],
+    ),
+    flag(
         ("draw-scaling", "--out"),
         "draw-scaling --out {}",
         // It gets nothing to read then.
@@ -142,6 +148,18 @@ const FLAGS: &[Flag] = &[
         ("ema", "--out"),
         "ema --run RUN --sigma-rel 0.1 --out {}",
         Some("ema --run nowhere --sigma-rel 0.1 --out {}"),
+        &[],
+    ),
+    flag(
+        ("evaluate", "--out"),
+        "evaluate --run RUN --n 4 --steps 2 --metrics copying --out {}",
+        Some("evaluate --run nowhere --out {}"),
+        &["evaluation.json", "nearest.png", "samples.npz"],
+    ),
+    flag(
+        ("train-features", "--out"),
+        "train-features --set data.limit=30 --epochs 1 --out {}",
+        Some("train-features --data nowhere --out {}"),
         &[],
     ),
     flag(

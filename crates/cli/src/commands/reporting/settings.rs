@@ -1,0 +1,42 @@
+//! A run's configuration as a page shows it: without the folders of the machine it was trained on.
+
+use std::path::Path;
+
+use crate::config::{self, Config, DataConfig};
+
+/// The configuration with the place of its images cut down to its name.
+pub(in crate::commands) fn public(config: &Config) -> Config {
+    let data = DataConfig { source: source_name(&config.data.source), ..config.data.clone() };
+    Config { data, ..config.clone() }
+}
+
+/// The text of `config.toml`, the place of the images cut down.
+pub(in crate::commands) fn listing(config: &Config) -> anyhow::Result<String> {
+    Ok(config::to_toml(&public(config))?)
+}
+
+/// The name of a source; of a path its last part, since folders differ from machine to machine.
+pub(in crate::commands) fn source_name(source: &str) -> String {
+    if source.contains(['/', '\\']) { name_of(Path::new(source)) } else { source.to_owned() }
+}
+
+/// The last part of a path.
+pub(in crate::commands) fn name_of(path: &Path) -> String {
+    path.file_name().map_or_else(|| "unnamed".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_this_machine_do_not_show() {
+        assert_eq!(source_name("fashion-mnist:test"), "fashion-mnist:test");
+        assert_eq!(source_name("/a/b/photos"), "photos");
+        assert_eq!(source_name("/"), "unnamed");
+        let mut config: Config = config::preset_table("tiny-16").unwrap().try_into().unwrap();
+        "/home/somebody/photos".clone_into(&mut config.data.source);
+        let text = listing(&config).unwrap();
+        assert!(text.contains("source = \"photos\"") && !text.contains("somebody"), "{text}");
+    }
+}
