@@ -186,9 +186,10 @@ pub(super) fn complaint(
     nowhere: &Path,
 ) -> Option<String> {
     let nowhere = nowhere.display().to_string();
-    let mut args = vec!["evaluate".to_owned(), "--json".to_owned(), "--run".to_owned(), nowhere.clone()];
+    let mut args = vec!["evaluate".to_owned(), "--run".to_owned(), nowhere.clone()];
     let arguments = arguments(evaluate, Average::Own, sampling);
     args.extend(arguments[..arguments.len() - 1].iter().cloned());
+    args.push("--json".to_owned());
     let error = ddpm.answer(&args).err()?.to_string();
     (!error.contains(&nowhere)).then_some(error)
 }

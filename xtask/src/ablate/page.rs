@@ -116,7 +116,7 @@ fn introduction(results: &Results, best: &[Line<'_>]) -> String {
     let more = results.best.as_ref().map_or_else(String::new, |best| {
         let seeds: Vec<String> = best.seeds.iter().map(u64::to_string).collect();
         format!(
-            " The {} rows that were best with their first seed were trained with the seeds {}: of these the value is the mean, \
+            " Of the rows that were best with their first seed, {}, there are trainings with the seeds {}: the value is their mean, \
              the interval covers those of all seeds, and the spread is the standard deviation over seeds.",
             best.count,
             seeds.join(", ")
@@ -288,7 +288,7 @@ mod tests {
             "# Ablation: s\n",
             "`cargo xtask ablate s.toml`, commit abc, 2026-11-29, on a CPU, 2 threads. Base: preset tiny-16. Each training has 70 steps. \
              Each evaluation draws 9 images (seed 0). Sorted by FD (f), train; lower is better.",
-            "The 2 rows that were best with their first seed were trained with the seeds 0, 1, 2",
+            "Of the rows that were best with their first seed, 2, there are trainings with the seeds 0, 1, 2",
             "![the metric of every training](s.png)",
             "| training | weights | sampling | FD (f), train | 95 % interval | spread (seeds) | kd:train | fd:test | steps | seconds | differs from base |",
             "| c | own | ddim 4 | 3.000 | 2.000 to 5.000 |  | 0.3000 | 8.000 | 70 | 2 | train.lr=1, a=b\\|c |",

@@ -191,6 +191,8 @@ pub(super) mod tests {
             "metrics": [
                 { "name": "kd", "title": "KD", "reference": "train", "value": fd / 10.0, "low": null, "high": null,
                   "better": "lower" },
+                { "name": "kd", "title": "KD", "reference": "test", "value": fd, "better": "lower" },
+                { "name": "swd", "title": "SWD", "reference": null, "value": null, "better": "lower" },
                 { "name": "fd", "title": "FD (f)", "reference": "train", "value": fd, "low": fd - 1.0, "high": fd + 2.0,
                   "better": better },
                 { "name": "fd", "title": "FD (f)", "reference": "test", "value": fd + 5.0, "low": fd, "high": fd + 9.0,
