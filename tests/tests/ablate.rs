@@ -45,7 +45,9 @@ fn a_study_is_trained_averaged_and_drawn() -> anyhow::Result<()> {
     let ddpm = program()?;
     let stands_in = place.write("ddpm", STANDS_IN.replace("PROGRAM", &ddpm.display().to_string()))?;
     fs::set_permissions(&stands_in, fs::Permissions::from_mode(0o755))?;
-    let xtask = ddpm.with_file_name("xtask");
+    // A test lies in target/debug/deps, and `cargo xtask` is target/debug/xtask.
+    let test = std::env::current_exe()?;
+    let xtask = test.ancestors().nth(2).context("the test lies in no build folder")?.join("xtask");
     ensure!(
         xtask.is_file(),
         "{}: expected xtask, found none; `cargo build -p xtask` makes it",

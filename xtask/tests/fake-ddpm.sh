@@ -61,6 +61,10 @@ ema)
     ;;
 evaluate)
     model=$(value --model "$@")
+    case $*/ in
+    *"--sampler ddmi"*) echo 'error: --sampler: unknown sampler "ddmi"' >&2; exit 2 ;;
+    */no-run\ *) echo "error: --run $run: not a run folder" >&2; exit 2 ;;
+    esac
     case $run$model in
     */poor/*) fd=30 ;;
     */good/seed-0/*) fd=10 ;;

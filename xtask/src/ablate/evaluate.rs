@@ -1,7 +1,7 @@
 //! The evaluations of a training. An answer is kept, and taken again where all arguments are the same.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,23 @@ impl Evaluation<'_> {
     }
 }
 
+/// What the program says against the flags of an evaluation, if anything: it looks at them before it opens the run, which
+/// is one that does not exist.
+pub(super) fn complaint(
+    ddpm: &Ddpm,
+    evaluate: &Evaluate,
+    sampling: &Sampling,
+    nowhere: &Path,
+) -> Option<String> {
+    let nowhere = nowhere.display().to_string();
+    let mut args = vec!["evaluate".to_owned(), "--run".to_owned(), nowhere.clone()];
+    let arguments = arguments(evaluate, Average::Own, sampling);
+    args.extend(arguments[..arguments.len() - 1].iter().cloned());
+    args.push("--json".to_owned());
+    let error = ddpm.answer(&args).err()?.to_string();
+    (!error.contains(&nowhere)).then_some(error)
+}
+
 fn failed(average: Average, sampling: &Sampling, reason: String) -> Evaluated {
     let sampling = sampling.clone();
     Evaluated { average, sampling, average_error: None, said: None, failed: Some(reason) }
@@ -188,6 +205,9 @@ fn arguments(evaluate: &Evaluate, average: Average, sampling: &Sampling) -> Vec<
     let (n, seed, metrics) = (evaluate.n.to_string(), evaluate.seed.to_string(), evaluate.metrics.join(","));
     let common = ["--n", &n, "--metrics", &metrics, "--seed", &seed, "--weights", weights];
     let mut arguments: Vec<String> = common.into_iter().map(str::to_owned).collect();
+    for (flag, value) in [("--features", &evaluate.features), ("--held-out", &evaluate.held_out)] {
+        arguments.extend(value.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
+    }
     arguments.extend(sampling.flags());
     arguments.push(average.to_string());
     arguments
@@ -201,10 +221,14 @@ mod tests {
         toml::from_str(&format!("sampler = 'ddim'\nsteps = {steps}")).unwrap()
     }
 
+    fn evaluate() -> Evaluate {
+        let metrics = vec!["fd".into(), "kd".into()];
+        Evaluate { n: 9, metrics, metric: "fd".into(), seed: 2, features: None, held_out: None }
+    }
+
     #[test]
     fn arguments_tell_evaluations_apart() {
-        let evaluate =
-            Evaluate { n: 9, metrics: vec!["fd".into(), "kd".into()], metric: "fd".into(), seed: 2 };
+        let evaluate = evaluate();
         let line = arguments(&evaluate, Average::Raw, &sampling(4)).join(" ");
         assert_eq!(line, "--n 9 --metrics fd,kd --seed 2 --weights raw --sampler ddim --steps 4 raw");
         let all = [
@@ -213,6 +237,16 @@ mod tests {
             arguments(&evaluate, Average::Own, &sampling(5)),
             arguments(&Evaluate { n: 10, ..evaluate.clone() }, Average::Own, &sampling(4)),
             arguments(&Evaluate { seed: 3, ..evaluate.clone() }, Average::Own, &sampling(4)),
+            arguments(
+                &Evaluate { features: Some("f".into()), ..evaluate.clone() },
+                Average::Own,
+                &sampling(4),
+            ),
+            arguments(
+                &Evaluate { held_out: Some("f".into()), ..evaluate.clone() },
+                Average::Own,
+                &sampling(4),
+            ),
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(!all[..index].contains(one), "{one:?}");
@@ -226,7 +260,7 @@ mod tests {
     fn an_answer_is_taken_again_for_equal_arguments_alone() {
         let place = tempfile::tempdir().unwrap();
         let (folder, ddpm) = (Folder::new(place.path(), "s"), Ddpm::new("none".into(), None).unwrap());
-        let evaluate = Evaluate { n: 9, metrics: vec!["fd".into()], metric: "fd".into(), seed: 2 };
+        let evaluate = evaluate();
         let of = |evaluate: &Evaluate| -> Option<Evaluated> {
             let evaluation = Evaluation { ddpm: &ddpm, folder: &folder, row: "a", seed: 0, evaluate };
             evaluation.kept(Average::Own, &sampling(4))

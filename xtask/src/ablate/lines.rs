@@ -11,7 +11,8 @@ pub(super) struct Line<'a> {
     pub(super) sampling: &'a Sampling,
     /// The metric that lines are sorted by, a value a seed; at least one.
     pub(super) seeds: Vec<Metric>,
-    /// Means over the seeds of the others that were measured, by their names.
+    /// Means over the seeds of others that were measured, by their names: all of the same reference or of none, and the
+    /// metric itself of other references. The rest is in the JSON file, or the table would be too wide to read.
     pub(super) others: Vec<(String, f64)>,
     /// Of each training.
     pub(super) steps: Option<u64>,
@@ -91,7 +92,11 @@ fn of_row<'a>(results: &Results, row: &'a RowResult) -> Vec<Line<'a>> {
         let seeds = metric(&results.evaluate.metric);
         let sorted_by = seeds.first()?.id.clone();
         let mut others = Vec::new();
-        for id in evaluated.first()?.metrics().into_iter().map(|metric| metric.id) {
+        let part = |id: &str| id.split_once(':').map(|(_, reference)| reference.to_owned());
+        let name = |id: &str| id.split(':').next().map(str::to_owned);
+        let belongs =
+            |id: &String| part(id).is_none() || part(id) == part(&sorted_by) || name(id) == name(&sorted_by);
+        for id in evaluated.first()?.metrics().into_iter().map(|metric| metric.id).filter(belongs) {
             let value = mean(metric(&id).into_iter().map(|metric| metric.value));
             others.extend(value.filter(|_| id != sorted_by).map(|value| (id, value)));
         }

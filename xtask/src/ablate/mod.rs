@@ -27,7 +27,7 @@ use evaluate::Evaluation;
 use folder::{Folder, Origin, write_json};
 use predict::Known;
 use results::{Results, SeedResult, best, further_seeds};
-use study::{Budget, Row, Study};
+use study::{Budget, Row, Sampling, Study};
 use train::{Log, Outcome, Training};
 
 #[derive(Debug, clap::Args)]
@@ -77,6 +77,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     }
     let ddpm = Ddpm::new(program(workspace, args)?, args.device.clone())?;
     check_rows(&study, &ddpm)?;
+    check_samplings(&study, &ddpm, &folder)?;
     let origin = origin(workspace, args);
     let work = Work { study: &study, folder: &folder, ddpm: &ddpm, origin: &origin };
     let mut results = work.so_far()?;
@@ -85,6 +86,11 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     }
     let stopped = work.all(&mut results)?;
+    if stopped.is_some() {
+        // With the evaluations that were made of the training at work.
+        results.complete_with(work.so_far()?);
+        write_json(&folder.root().join("ablation.json"), &results)?;
+    }
     if let Some(path) = &args.json {
         outputs::write(path, &format!("{}\n", serde_json::to_string_pretty(&results)?))?;
     }
@@ -147,6 +153,26 @@ fn check_rows(study: &Study, ddpm: &Ddpm) -> anyhow::Result<()> {
             .into());
         }
         seen.push((&row.name, config));
+    }
+    Ok(())
+}
+
+/// Likewise for the flags of every sampling.
+fn check_samplings(study: &Study, ddpm: &Ddpm, folder: &Folder) -> anyhow::Result<()> {
+    let mut seen: Vec<&Sampling> = Vec::new();
+    for row in &study.rows {
+        for (_, sampling) in &row.evaluations {
+            if seen.contains(&sampling) {
+                continue;
+            }
+            seen.push(sampling);
+            let nowhere = folder.root().join("no-run");
+            if let Some(complaint) = evaluate::complaint(ddpm, &study.evaluate, sampling, &nowhere) {
+                let (file, name) = (&study.file, &row.name);
+                let message = format!("{file}: row `{name}`: the evaluation by {sampling}: {complaint}");
+                return Err(Exit::usage(message).into());
+            }
+        }
     }
     Ok(())
 }
@@ -254,9 +280,8 @@ impl Work<'_> {
                 let evaluate = &self.study.evaluate;
                 let evaluation =
                     Evaluation { ddpm: self.ddpm, folder: self.folder, row: &row.name, seed, evaluate };
-                let kept_of = |(average, sampling): &(study::Average, study::Sampling)| {
-                    evaluation.kept(*average, sampling)
-                };
+                let kept_of =
+                    |(average, sampling): &(study::Average, Sampling)| evaluation.kept(*average, sampling);
                 let evaluations: Vec<_> = row.evaluations.iter().filter_map(kept_of).collect();
                 let seconds = Some(Log::read(&self.folder.run(&row.name, seed))?.seconds());
                 let (steps, origin) = (Some(kept.steps), Some(kept.origin.clone()));

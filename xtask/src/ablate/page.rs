@@ -116,7 +116,7 @@ fn introduction(results: &Results, best: &[Line<'_>]) -> String {
     let more = results.best.as_ref().map_or_else(String::new, |best| {
         let seeds: Vec<String> = best.seeds.iter().map(u64::to_string).collect();
         format!(
-            " The {} rows that were best with their first seed were trained with the seeds {}: of these the value is the mean, \
+            " Of the rows that were best with their first seed, {}, there are trainings with the seeds {}: the value is their mean, \
              the interval covers those of all seeds, and the spread is the standard deviation over seeds.",
             best.count,
             seeds.join(", ")
@@ -144,6 +144,11 @@ fn notes(results: &Results) -> Vec<String> {
     let evaluations = || seeds().flat_map(|(_, seed)| &seed.evaluations);
     let origins: BTreeSet<(&str, &str)> =
         seeds().flat_map(|(_, seed)| &seed.origin).map(|o| (o.commit.as_str(), o.machine.as_str())).collect();
+    let missing: Vec<&str> =
+        results.rows.iter().filter(|row| row.seeds.is_empty()).map(|row| row.name.as_str()).collect();
+    if !missing.is_empty() {
+        notes.push(format!("not trained yet: {}", missing.join(", ")));
+    }
     if origins.len() > 1 {
         notes.push("the trainings are of different commits or machines".to_owned());
     }
@@ -157,6 +162,16 @@ fn notes(results: &Results) -> Vec<String> {
         }
     }
     for (row, seed) in seeds() {
+        let flagged = |said: &Value| said["copying"]["flagged"] == true;
+        let copying =
+            seed.evaluations.iter().filter(|evaluated| evaluated.said.as_ref().is_some_and(flagged));
+        let copying = copying.count();
+        if copying > 0 {
+            notes.push(format!(
+                "{}, seed {}: samples repeat training images in {copying} evaluations",
+                row.name, seed.seed
+            ));
+        }
         let mut told: Vec<String> = Vec::new();
         for evaluated in &seed.evaluations {
             let Some(error) = evaluated.average_error.filter(|&error| error > FAR) else { continue };
@@ -273,7 +288,7 @@ mod tests {
             "# Ablation: s\n",
             "`cargo xtask ablate s.toml`, commit abc, 2026-11-29, on a CPU, 2 threads. Base: preset tiny-16. Each training has 70 steps. \
              Each evaluation draws 9 images (seed 0). Sorted by FD (f), train; lower is better.",
-            "The 2 rows that were best with their first seed were trained with the seeds 0, 1, 2",
+            "Of the rows that were best with their first seed, 2, there are trainings with the seeds 0, 1, 2",
             "![the metric of every training](s.png)",
             "| training | weights | sampling | FD (f), train | 95 % interval | spread (seeds) | kd:train | fd:test | steps | seconds | differs from base |",
             "| c | own | ddim 4 | 3.000 | 2.000 to 5.000 |  | 0.3000 | 8.000 | 70 | 2 | train.lr=1, a=b\\|c |",
@@ -296,16 +311,22 @@ mod tests {
     #[test]
     fn what_makes_lines_differ_is_noted() {
         let mut results = some();
+        results.rows[2].seeds.clear();
         let seed = &mut results.rows[0].seeds[0];
         seed.origin.as_mut().unwrap().commit = "def".to_owned();
         seed.origin.as_mut().unwrap().date = "2026-11-30".to_owned();
         seed.evaluations[0].average_error = Some(0.12);
         seed.evaluations[0].said.as_mut().unwrap()["features"]["sha256"] = "other".into();
+        seed.evaluations[1].said.as_mut().unwrap()["copying"] = json!({ "flagged": true });
         let page = markdown(&results, "s.png");
         assert!(page.contains("commit abc, def, 2026-11-29 to 2026-11-30, on a CPU"), "{page}");
-        for note in
-            ["different commits", "have different features", "a, seed 0: the average own is off by 12 %"]
-        {
+        for note in [
+            "not trained yet: c\n",
+            "different commits",
+            "have different features",
+            "a, seed 0: the average own is off by 12 %",
+            "a, seed 0: samples repeat training images in 1 evaluations",
+        ] {
             assert!(page.contains(note), "{note}: {page}");
         }
         assert!(!page.contains("different reference images"), "{page}");

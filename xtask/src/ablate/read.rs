@@ -47,6 +47,8 @@ struct RawEvaluate {
     metric: Option<String>,
     #[serde(default)]
     seed: u64,
+    features: Option<String>,
+    held_out: Option<String>,
     #[serde(default)]
     samplings: Vec<Table>,
 }
@@ -192,7 +194,7 @@ impl File<'_> {
     }
 
     fn evaluate(&self, raw: RawEvaluate) -> anyhow::Result<Evaluate> {
-        let RawEvaluate { n, metrics, metric, seed, samplings: _ } = raw;
+        let RawEvaluate { n, metrics, metric, seed, features, held_out, samplings: _ } = raw;
         let wrong = |message: &str| Err(self.wrong("[evaluate]", message));
         if n == 0 {
             return wrong("n = 0: expected 1 or more images");
@@ -205,7 +207,7 @@ impl File<'_> {
             return wrong("metrics: expected one name in each text");
         }
         let metric = metric.unwrap_or_else(|| metrics[0].clone());
-        Ok(Evaluate { n, metrics, metric, seed })
+        Ok(Evaluate { n, metrics, metric, seed, features, held_out })
     }
 
     fn best(&self, best: &Best) -> anyhow::Result<()> {

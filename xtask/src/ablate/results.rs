@@ -88,6 +88,19 @@ impl Results {
         }
     }
 
+    /// Takes over trainings that are missing here, and those that have more evaluations there.
+    pub(super) fn complete_with(&mut self, other: Self) {
+        for (row, more) in self.rows.iter_mut().zip(other.rows) {
+            for seed in more.seeds {
+                match row.seeds.iter_mut().find(|own| own.seed == seed.seed) {
+                    Some(own) if own.evaluations.len() < seed.evaluations.len() => *own = seed,
+                    Some(_) => {}
+                    None => row.seeds.push(seed),
+                }
+            }
+        }
+    }
+
     /// Every failure, in words that say of what.
     pub(super) fn failures(&self) -> Vec<String> {
         let mut all = Vec::new();
@@ -178,6 +191,8 @@ pub(super) mod tests {
             "metrics": [
                 { "name": "kd", "title": "KD", "reference": "train", "value": fd / 10.0, "low": null, "high": null,
                   "better": "lower" },
+                { "name": "kd", "title": "KD", "reference": "test", "value": fd, "better": "lower" },
+                { "name": "swd", "title": "SWD", "reference": null, "value": null, "better": "lower" },
                 { "name": "fd", "title": "FD (f)", "reference": "train", "value": fd, "low": fd - 1.0, "high": fd + 2.0,
                   "better": better },
                 { "name": "fd", "title": "FD (f)", "reference": "test", "value": fd + 5.0, "low": fd, "high": fd + 9.0,
@@ -259,6 +274,16 @@ pub(super) mod tests {
         assert_eq!((further_seeds(&study, 0), further_seeds(&study, 1)), (vec![1, 2], vec![2]));
         let without = Study { best: None, ..study };
         assert!(best(&without, &higher).is_empty() && further_seeds(&without, 0).is_empty());
+    }
+
+    #[test]
+    fn results_are_completed_with_those_that_have_more() {
+        let mut some = results([&[5.0, 4.0], &[9.0], &[]], "lower");
+        some.rows[2].seeds.clear();
+        let more = results([&[7.0], &[9.0, 2.0], &[3.0]], "lower");
+        some.complete_with(more.clone());
+        assert_eq!(some.rows[1..], more.rows[1..]);
+        assert_eq!(some.rows[0].seeds[0].evaluations.len(), 2);
     }
 
     #[test]

@@ -66,6 +66,11 @@ pub(super) struct Evaluate {
     /// The metric that rows are sorted by: `NAME` or `NAME:REFERENCE`.
     pub(super) metric: String,
     pub(super) seed: u64,
+    /// The network of features and the images that were not trained on, where they are not the program's own choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) features: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) held_out: Option<String>,
 }
 
 /// Which rows get more seeds.
@@ -97,6 +102,8 @@ pub(super) struct Sampling {
     pub(super) sampler: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) steps: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) class: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) guidance: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,6 +176,7 @@ impl Sampling {
         let number = |x: &Option<f64>| x.map(|x| x.to_string());
         let parts = [
             ("steps", self.steps.map(|n| n.to_string())),
+            ("class", self.class.clone()),
             ("guidance", number(&self.guidance)),
             ("spacing", self.spacing.clone()),
             ("rho", number(&self.rho)),
@@ -189,11 +197,12 @@ impl Sampling {
     }
 
     /// Calls of the network for an image, where steps are said; two for each step of `heun` but the last, twice as many
-    /// with guidance.
+    /// with guidance, which is on where there is a class.
     pub(super) fn calls(&self) -> Option<f64> {
         let steps = self.steps? as f64;
         let calls = if self.sampler == "heun" { 2.0 * steps - 1.0 } else { steps };
-        Some(if self.guidance.is_some_and(|w| w != 1.0) { 2.0 * calls } else { calls })
+        let guided = self.guidance.map_or(self.class.is_some(), |w| w != 1.0);
+        Some(if guided { 2.0 * calls } else { calls })
     }
 }
 
