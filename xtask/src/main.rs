@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A program that talks to people.
 
 mod bench;
+mod browser;
 mod check;
 mod ci;
 mod ddpm;

@@ -125,6 +125,12 @@ const FLAGS: &[Flag] = &[
         &["report.html"],
     ),
     flag(
+        ("compare", "--out"),
+        "compare RUN RUN --count 1 --steps 2 --out {}",
+        Some("compare nowhere nowhere --out {}"),
+        &["compare.html", "01-loss.png", "02-samples.png"],
+    ),
+    flag(
         ("draw-scaling", "--out"),
         "draw-scaling --out {}",
         // It gets nothing to read then.
