@@ -34,12 +34,16 @@ const COMMANDS: &[&str] = &[
     "bench solvers",
     "doctor",
     "ema",
+    "evaluate",
+    "train-features",
     "completions",
 ];
 
 /// Lines of a screen, and of one that also lists what can be said about solver and classes.
 const SCREEN: usize = 60;
-const LONG_SCREEN: usize = 84;
+const LONG_SCREEN: usize = 86;
+/// Lines of the longest: it also says what each metric is.
+const LONGEST: usize = 98;
 /// Characters of a line.
 const WIDTH: usize = 100;
 
@@ -74,6 +78,7 @@ const NO_DEFAULT: &[&str] = &[
     "--s",
     "--max-beta",
     "--precision",
+    "--images",
 ];
 
 /// Each command with its help.
@@ -116,7 +121,11 @@ fn every_command_explains_itself_on_a_screen() -> anyhow::Result<()> {
     for (command, help) in helps() {
         let lines = help.lines().count();
         let samples = help.contains("--sampler <NAME>");
-        let most = if samples { LONG_SCREEN } else { SCREEN };
+        let most = match *command {
+            "evaluate" => LONGEST,
+            _ if samples => LONG_SCREEN,
+            _ => SCREEN,
+        };
         ensure!(lines <= most, "ddpm {command} --help has {lines} lines");
         ensure!(help.contains(format!("Usage: ddpm {command}").trim_end()), "{command}: {help}");
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap_or_default();
@@ -136,9 +145,12 @@ fn every_flag_with_a_value_says_its_default() -> anyhow::Result<()> {
         }
     }
     let sample = help_of("sample")?;
-    for default in
-        ["[default: 64]", "[default: ddpm]", "[default: trailing]", "[default: all T for ddpm, 15 to"]
-    {
+    for default in [
+        "[default: 64]",
+        "[default: ddpm; evaluate: dpmpp-2m]",
+        "[default: trailing]",
+        "[default: all T for ddpm, 15 to",
+    ] {
         ensure!(sample.contains(default), "{default} is not in {sample}");
     }
     Ok(())
@@ -171,6 +183,8 @@ fn most_commands_show_an_example() -> anyhow::Result<()> {
         "compare",
         "predict",
         "inspect schedule",
+        "evaluate",
+        "train-features",
         "completions",
     ] {
         let examples = help_of(command)?.split_once("Example").context("no examples")?.1;

@@ -4,6 +4,7 @@
 //! through `cargo run -p cli`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A program that talks to people.
 
+mod ablate;
 mod bench;
 mod browser;
 mod check;
@@ -12,6 +13,7 @@ mod ddpm;
 mod figures;
 mod isa;
 mod isolation;
+mod machine;
 mod objectives;
 mod outputs;
 mod package;
@@ -62,6 +64,8 @@ enum Command {
     Package(package::Args),
     /// Replays diffusers' schedulers with our samplers and prints how far the samples are apart.
     Parity,
+    /// Runs an ablation study: trainings of a file, their evaluations, and a page with a picture of both.
+    Ablate(ablate::Args),
     /// Trains every objective alike and writes their samples and losses, for docs/objectives.md.
     Objectives(objectives::Args),
     /// Kills, signals, faults, damage, absurd values: what the program survives, as a table.
@@ -100,6 +104,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(passed) => bench::run(&workspace, &passed.args),
         Command::Package(args) => package::run(&workspace, &args),
         Command::Parity => parity::run(&workspace),
+        Command::Ablate(args) => ablate::run(&workspace, &args),
         Command::Objectives(args) => objectives::run(&workspace, &args),
         Command::Reliability(args) => reliability::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),

@@ -1,8 +1,9 @@
 //! Programs that xtask starts: with which environment, and how their exit codes are passed on.
 
 use std::error::Error;
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::{env, fmt};
@@ -73,6 +74,21 @@ pub(crate) fn run_to_success(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs `command` with a text on its standard input; it has to succeed.
+pub(crate) fn feed(command: &mut Command, input: &str) -> anyhow::Result<()> {
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let line = line_of(command);
+    let mut child = command.spawn().with_context(|| format!("`{line}` cannot be started"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that has failed closes it; its error says why.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().with_context(|| line.clone())?;
+    let why = || last_error(&output.stderr).unwrap_or_default();
+    ensure!(output.status.success(), "`{line}`: expected exit code 0, found {}: {}", output.status, why());
+    Ok(())
+}
+
 /// The last line of an error text that says something, those that pip marks as errors first. Of an exception it is the
 /// line below its traceback.
 pub(crate) fn last_error(stderr: &[u8]) -> Option<String> {
@@ -120,6 +136,14 @@ mod tests {
         assert_eq!(code_of(status), ExitCode::from(7));
         let killed = Command::new("sh").args(["-c", "kill -9 $$"]).status().unwrap();
         assert_eq!(code_of(killed), ExitCode::from(137));
+    }
+
+    #[test]
+    fn a_program_is_fed_and_its_failure_told() {
+        let feed = |script: &str| feed(Command::new("sh").args(["-c", script]), "panels");
+        feed("read line; test \"$line\" = panels").unwrap();
+        let error = feed("echo 'no such panel' >&2; exit 4").unwrap_err().to_string();
+        assert!(error.contains("exit status: 4: no such panel"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context, bail};
+use toml::Table;
 
 /// The crates that must build and test on a machine without libtorch.
 pub(crate) const LIBTORCH_FREE: [&str; 11] = [
@@ -109,26 +110,18 @@ fn visit<'m>(
     }
     open.push(name);
     for key in dependency_keys(manifest) {
-        if let Some((member, _)) = manifests.get_key_value(key) {
+        if let Some((member, _)) = manifests.get_key_value(&key) {
             visit(member, manifests, open, sorted);
         }
     }
     sorted.push(name.to_owned());
 }
 
-/// The names on the left in the dependency tables of a manifest. A full TOML parser would be the largest
-/// dependency of xtask, for this one question about our own files.
-fn dependency_keys(manifest: &str) -> impl Iterator<Item = &str> {
-    let mut inside = false;
-    manifest.lines().filter_map(move |line| {
-        let line = line.trim();
-        if line.starts_with('[') {
-            inside = line.ends_with("dependencies]");
-            return None;
-        }
-        let key = line.split(['.', '=', ' ']).next()?;
-        (inside && !key.is_empty() && !key.starts_with('#')).then_some(key)
-    })
+/// The names on the left in the dependency tables of a manifest.
+fn dependency_keys(manifest: &str) -> Vec<String> {
+    let table: Table = manifest.parse().unwrap_or_default();
+    let tables = table.iter().filter(|(name, _)| name.ends_with("dependencies"));
+    tables.filter_map(|(_, table)| table.as_table()).flat_map(|table| table.keys().cloned()).collect()
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub use leftovers::{remove_leftovers, set_aside_after};
 pub use list::{latest, list, newest_sound};
 pub use manifest::{MAX_FILES, Manifest, ManifestEntry};
 pub use read::MAX_JSON_BYTES;
-pub use rotate::rotate;
+pub use rotate::{keep_only, rotate};
 pub use state::{FORMAT_VERSION, State};
 pub use verify::verify;
 pub use write::Writer;

@@ -36,6 +36,19 @@ pub fn rotate(checkpoints: &Path, keep: usize, written: Option<u64>) -> Result<(
     Ok(())
 }
 
+/// Removes all checkpoints but that of a step; what holds a file that no run wrote stays.
+///
+/// # Errors
+/// [`CheckpointError::File`] when one cannot be removed.
+pub fn keep_only(checkpoints: &Path, step: u64) -> Result<(), CheckpointError> {
+    for (other, path) in list(checkpoints)? {
+        if other != step && is_ours(&path) {
+            remove(checkpoints, other, &path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Renames first, so that a process that dies here leaves no checkpoint with half of its files.
 fn remove(checkpoints: &Path, step: u64, path: &Path) -> Result<(), CheckpointError> {
     faults::pass("rotation", path).map_err(CheckpointError::file(path))?;

@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Edit(commands::edit::Edit),
     /// Draw the figures of the report, and the report
     Figures(commands::figures::Figures),
+    /// Draw the metric of every training of a study
+    #[command(hide = true)]
+    DrawAblation(commands::figures::DrawAblation),
     /// Put two or more runs beside each other: losses, samples, metrics, configuration, cost
     Compare(commands::compare::Compare),
     /// Draw how time and memory of a training step grow
@@ -46,6 +49,10 @@ pub(crate) enum Command {
     DrawScaling(commands::figures::DrawScaling),
     /// Make another average of a run's weights than the one it kept
     Ema(commands::ema::EmaArgs),
+    /// Measure how good samples are: distances to real images, precision and recall, likelihood, copying
+    Evaluate(commands::evaluate::Evaluate),
+    /// Train a classifier whose features compare images
+    TrainFeatures(commands::train_features::TrainFeatures),
     /// Apply a network to arrays: eps for given x_t and t
     Predict(commands::predict::Predict),
     /// Look at a schedule, an embedding, a network, a checkpoint or data
@@ -106,9 +113,12 @@ impl Cli {
             Command::Sample(args) => return args.run(global),
             Command::Edit(args) => return args.run(global),
             Command::Figures(args) => args.run(global)?,
+            Command::DrawAblation(args) => args.run(global)?,
             Command::Compare(args) => args.run(global)?,
             Command::DrawScaling(args) => args.run(global)?,
             Command::Ema(args) => args.run(global)?,
+            Command::Evaluate(args) => args.run(global)?,
+            Command::TrainFeatures(args) => return args.run(global),
             Command::Predict(args) => args.run(global)?,
             Command::Inspect(args) => args.run(global)?,
             Command::Bench(args) => args.run(global)?,

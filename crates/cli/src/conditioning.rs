@@ -9,7 +9,6 @@ use tracing::warn;
 use unet::{Backbone, NO_LABEL, Pass, Predictor};
 
 use crate::config::ImagesConfig;
-use crate::model;
 
 /// The classes of a set of images, which go round: image i shows class i modulo their number, whatever the batch
 /// it is drawn in. Without classes the images are unconditional.
@@ -89,7 +88,7 @@ impl Conditioning {
             return Ok(Box::new(self.guidance.against(guide, model, timesteps)?));
         }
         if self.classes.is_empty() {
-            return Ok(Box::new(model::predictor(net, kind)?));
+            return Ok(Box::new(self.asked(net, kind, &images)?));
         }
         let prepared = Predictor::new(net, &Pass::eval().with_kind(kind))?;
         let network = move |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {

@@ -50,6 +50,15 @@ pub(crate) fn open(data: &DataConfig) -> anyhow::Result<Dataset> {
     Ok(run_images::open(data, cache_dir().as_deref()).inspect_err(list_bad_images)?)
 }
 
+/// Opens a part of a set, if the set has it.
+pub(crate) fn open_part(data: &DataConfig) -> anyhow::Result<Option<Dataset>> {
+    match run_images::open(data, cache_dir().as_deref()) {
+        Ok(images) => Ok(Some(images)),
+        Err(DataError::Source { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// One line says what is wrong; which files they are takes as many lines as there are.
 fn list_bad_images(error: &DataError) {
     if let DataError::BadImages { reasons, .. } = error
@@ -73,8 +82,8 @@ fn check_sampler(config: &Config) -> anyhow::Result<()> {
     sampler.validate(&*config.schedule.path()?).map_err(|e| usage(anyhow!("sample.{e}")))
 }
 
-/// Where decoded images are kept for the next start.
-fn cache_dir() -> Option<PathBuf> {
+/// Where decoded images, and features of images, are kept for the next start.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
     let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     base.filter(|path| path.is_absolute()).or_else(home).map(|cache| cache.join("ddpm"))

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use config::ConfigError;
 use dataset::DatasetError;
+use features::FeaturesError;
 use run_images::DataError;
 use tensor_io::TensorIoError;
 use trainer::{CheckpointError, TrainerError, is_out_of_memory};
@@ -99,9 +100,10 @@ fn code_of(error: &anyhow::Error) -> u8 {
 fn unboxed<'a>(
     link: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(link), |&link| match link.downcast_ref()? {
-        TrainerError::Caller(inner) => Some(&**inner as &'a (dyn std::error::Error + 'static)),
-        TrainerError::Tensors(inner) => Some(inner),
+    std::iter::successors(Some(link), |&link| match (link.downcast_ref(), link.downcast_ref()) {
+        (Some(TrainerError::Caller(inner)), _) => Some(&**inner as &'a (dyn std::error::Error + 'static)),
+        (Some(TrainerError::Tensors(inner)), _) | (_, Some(FeaturesError::Tensors(inner))) => Some(inner),
+        (_, Some(FeaturesError::Data(inner))) => Some(inner),
         _ => None,
     })
 }
@@ -129,6 +131,12 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         || cause.is::<WrongData>()
     {
         return Some(DATA);
+    }
+    match cause.downcast_ref() {
+        Some(FeaturesError::Diverged { .. }) => return Some(DIVERGED),
+        Some(FeaturesError::Training { .. } | FeaturesError::Images { .. }) => return Some(DATA),
+        Some(FeaturesError::Metadata { .. }) => return Some(CHECKPOINT),
+        _ => {}
     }
     match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(TrainerError::NonFinite { .. } | TrainerError::NonFiniteWeights { .. }), _) => Some(DIVERGED),

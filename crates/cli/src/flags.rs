@@ -36,6 +36,9 @@ pub(crate) struct ModelArgs {
     /// Folder of one model: a checkpoint, for example
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<InputPath>,
+    /// Use the run's best checkpoint by its own evaluations, not its newest
+    #[arg(long, conflicts_with = "model")]
+    pub(crate) best: bool,
     /// Which of the two sets of weights: their average, or as trained
     #[arg(long, value_enum, default_value_t = Weights::Ema)]
     pub(crate) weights: Weights,

@@ -115,6 +115,14 @@ impl GuidanceArgs {
         Ok(Conditioning::new(wanted(&self.class, classes, &loaded.images)?, guidance))
     }
 
+    /// [`GuidanceArgs::conditioning`]; without a class or a guide every class in turn, unguided.
+    pub(crate) fn conditioning_or_all(&self, loaded: &Loaded) -> anyhow::Result<Conditioning> {
+        if self.class.is_empty() && self.guide_with.is_none() && self.first_flag().is_none() {
+            return Ok(Conditioning::every_class_of(&*loaded.net, &loaded.images));
+        }
+        self.conditioning(loaded)
+    }
+
     /// The first flag that says how guidance is mixed in, as it was given.
     fn mixing_flag(&self) -> Option<String> {
         let interval = self.guidance_interval.iter().map(f64::to_string).collect::<Vec<_>>().join(",");

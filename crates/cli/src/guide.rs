@@ -33,9 +33,7 @@ pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<dyn Backbo
             )));
         }
     }
-    networks::check_weights(&config.model, &checkpoint.ema_path()).context("--guide-with")?;
-    let net = networks::build(&config.model, config.schedule.steps, loaded.device, config.seed)?;
-    net.load(&checkpoint.ema_path())?;
+    let net = networks::load(&config, &checkpoint.ema_path(), loaded.device).context("--guide-with")?;
     Ok(Rc::from(net))
 }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tch::Device;
 use tracing::debug;
 
 /// Memory that this process may take with what else runs now: the smallest of the machine's, the container's and its
@@ -36,6 +37,13 @@ impl Available {
 pub(crate) fn keep_freed() {
     let kept = torch_ext::keep_freed_memory();
     debug!(kept, "freed memory is kept by the allocator");
+}
+
+/// For a whole training: what there is now, so that what does not fit is an error and not the end of the process. A GPU
+/// knows its limit by itself.
+pub(crate) fn limit(device: Device) -> Option<Limit> {
+    let now = Available::now().filter(|_| device == Device::Cpu)?;
+    Some(Limit::to(now.with_swap))
 }
 
 /// A limit on this process, taken back when dropped.

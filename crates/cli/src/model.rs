@@ -42,11 +42,11 @@ impl Loaded {
         let on = device::select(global)?;
         let (checkpoint, run) = match (&args.model, &args.run) {
             (Some(model), _) => (open_model(model, "--model")?, None),
-            (None, Some(run)) => (newest_checkpoint(run)?, Some(run.to_path_buf())),
+            (None, Some(run)) => (checkpoint_of(run, args.best)?, Some(run.to_path_buf())),
             (None, None) => {
                 let run = newest_with_checkpoint(Path::new(RUNS))?;
                 info!("using {}", run.display());
-                (newest_checkpoint(&run)?, Some(run))
+                (checkpoint_of(&run, args.best)?, Some(run))
             }
         };
         Self::load(checkpoint, run, args, on)
@@ -71,10 +71,7 @@ impl Loaded {
             Weights::Ema => checkpoint.ema_path(),
             Weights::Raw => checkpoint.model_path(),
         };
-        // Before a network is built, which takes as much memory as the configuration likes.
-        networks::check_weights(&config.model, &weights)?;
-        let net = networks::build(&config.model, config.schedule.steps, device, config.seed)?;
-        net.load(&weights)?;
+        let net = networks::load(&config, &weights, device)?;
         let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
         Ok(Self { net, config, images, path, step, checkpoint, run, device, precision })
     }
@@ -137,6 +134,21 @@ pub(crate) fn open_model(folder: &Path, flag: &'static str) -> anyhow::Result<Ch
         )));
     }
     Checkpoint::open(folder).context(flag)
+}
+
+/// The newest checkpoint of a run that verifies, or the one that its evaluations found best.
+fn checkpoint_of(run: &Path, best: bool) -> anyhow::Result<Checkpoint> {
+    if !best {
+        return newest_checkpoint(run);
+    }
+    let folder = run.join("best");
+    let found = if folder.is_dir() { trainer::latest_checkpoint(&folder)?.0 } else { None };
+    found.ok_or_else(|| {
+        usage(anyhow!(
+            "--best: {} has no best checkpoint; a run keeps one when it evaluates itself (train --set train.evaluate_every=N)",
+            run.display()
+        ))
+    })
 }
 
 /// The newest checkpoint that verifies, of a run that `--run` names.

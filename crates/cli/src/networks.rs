@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use config::{NetworkKind, UNetConfig};
+use config::{Config, NetworkKind, UNetConfig};
 use tch::Device;
 use unet::{Backbone, BackboneError, UNet};
 
@@ -16,6 +16,19 @@ pub(crate) fn build(
     match model.kind {
         NetworkKind::Unet => Ok(Box::new(UNet::new(model, timesteps, device, seed)?)),
     }
+}
+
+/// A network with the weights of a file. The file is checked before the network is built, which takes as much memory as the
+/// configuration likes.
+pub(crate) fn load(
+    config: &Config,
+    weights: &Path,
+    device: Device,
+) -> Result<Box<dyn Backbone>, BackboneError> {
+    check_weights(&config.model, weights)?;
+    let net = build(&config.model, config.schedule.steps, device, config.seed)?;
+    net.load(weights)?;
+    Ok(net)
 }
 
 /// Checks by its header that a file holds the weights of such a network, without building one.

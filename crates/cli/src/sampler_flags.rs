@@ -16,9 +16,9 @@ use crate::model;
 #[command(next_help_heading = "Sampler")]
 pub(crate) struct SamplerArgs {
     /// Solver: ddpm, ddpm-learned, ddim, dpmpp-1, dpmpp-2m, dpmpp-3m, dpmpp-2m-sde, unipc, plms, pndm, euler,
-    /// euler-ancestral, heun or deis
-    #[arg(long, value_name = "NAME", default_value = "ddpm")]
-    pub(crate) sampler: String,
+    /// euler-ancestral, heun or deis [default: ddpm; evaluate: dpmpp-2m]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sampler: Option<String>,
     /// Steps of the solver, 1 to T [default: all T for ddpm, 15 to 50 for the others]
     #[arg(long, value_name = "N")]
     pub(crate) steps: Option<usize>,
@@ -55,7 +55,7 @@ impl SamplerArgs {
     /// A solver by name, everything else as usual.
     pub(crate) fn named(sampler: &str, steps: usize) -> Self {
         Self {
-            sampler: sampler.to_owned(),
+            sampler: Some(sampler.to_owned()),
             steps: Some(steps),
             spacing: "trailing".to_owned(),
             timesteps: Vec::new(),
@@ -67,6 +67,20 @@ impl SamplerArgs {
             churn: None,
             threshold: "clip".to_owned(),
         }
+    }
+
+    /// The solver's name.
+    pub(crate) fn name(&self) -> &str {
+        self.sampler.as_deref().unwrap_or("ddpm")
+    }
+
+    /// The same flags, of another solver where none was named.
+    pub(crate) fn or(&self, sampler: &str, steps: usize) -> Self {
+        if self.sampler.is_some() {
+            return self.clone();
+        }
+        let steps = self.steps.or_else(|| self.timesteps.is_empty().then_some(steps));
+        Self { sampler: Some(sampler.to_owned()), steps, ..self.clone() }
     }
 
     /// The flags as a configuration for a network with such an output, not yet checked against a schedule.
@@ -102,7 +116,7 @@ impl SamplerArgs {
 
     /// The solver with its own parameters, none of them another's.
     fn method(&self) -> anyhow::Result<Method> {
-        let mut method = Method::from_str(&self.sampler).map_err(|e| usage(anyhow!("--sampler: {e}")))?;
+        let mut method = Method::from_str(self.name()).map_err(|e| usage(anyhow!("--sampler: {e}")))?;
         let mut known: &[&str] = &[];
         match &mut method {
             Method::Ddpm { variance } => {
@@ -138,7 +152,7 @@ impl SamplerArgs {
         for (flag, is_given, owner) in given {
             if is_given && !known.contains(&flag) {
                 let own =
-                    known.first().map(|flag| format!("; {} has --{flag}", self.sampler)).unwrap_or_default();
+                    known.first().map(|flag| format!("; {} has --{flag}", self.name())).unwrap_or_default();
                 bail_usage!("--{flag} belongs to --sampler {owner}{own}");
             }
         }

@@ -21,6 +21,8 @@ pub const MAY_CHANGE: &[&str] = &[
     "train.on_nan",
     "train.log_every",
     "train.sample_every",
+    "train.evaluate_every",
+    "train.evaluate_count",
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "sample.count",

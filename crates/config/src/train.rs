@@ -106,6 +106,13 @@ pub struct TrainConfig {
     pub log_every: u64,
     /// A sample grid every so many steps; 0 for none but the last.
     pub sample_every: u64,
+    /// An evaluation every so many steps and after the last: samples against real images, the loss on held-out images; 0 for
+    /// none.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub evaluate_every: u64,
+    /// Samples of an evaluation, 20 or more; absent for 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluate_count: Option<usize>,
     /// A checkpoint every so many steps; the last step has one in any case.
     pub checkpoint_every: u64,
     /// Checkpoints kept; the older ones are removed. At least 2.
@@ -174,6 +181,8 @@ impl Default for TrainConfig {
             on_nan: OnNan::Stop,
             log_every: 100,
             sample_every: 10_000,
+            evaluate_every: 0,
+            evaluate_count: None,
             checkpoint_every: 5000,
             keep_checkpoints: 3,
         }
@@ -181,6 +190,12 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// Samples of an evaluation.
+    #[must_use]
+    pub fn evaluate_count(&self) -> usize {
+        self.evaluate_count.unwrap_or(1000)
+    }
+
     /// Checks that every number is in its range.
     ///
     /// # Errors
@@ -192,6 +207,9 @@ impl TrainConfig {
         at_least("checkpoint_every", self.checkpoint_every, 1)?;
         if self.batch > 1 << 20 {
             return refuse("batch", self.batch, "at most 1048576");
+        }
+        if let Some(count) = self.evaluate_count.filter(|count| !(20..=100_000).contains(count)) {
+            return refuse("evaluate_count", count, "from 20 to 100000");
         }
         if self.micro_batch > self.batch {
             return refuse("micro_batch", self.micro_batch, "at most train.batch, or 0 for all of it");

@@ -96,6 +96,8 @@ const KEYS: &[&str] = &[
     "train.label_dropout",
     "train.log_every",
     "train.sample_every",
+    "train.evaluate_every",
+    "train.evaluate_count",
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "sample",

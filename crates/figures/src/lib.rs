@@ -13,7 +13,8 @@
 //!   [`fast_and_slow`] (13), [`convergence`] (14), [`guidance`] (15), [`interpolation`]
 //!   (16), [`inpainting`] (17), [`encoding`] (18), [`upscaling`] (19), [`bits`] (20).
 //! - [`loss_curves`] and [`sample_grids`] show several runs beside each other.
-//! - [`scaling`] is no figure of the report: how time and memory of a training step grow.
+//! - [`scaling`] is no figure of the report: how time and memory of a training step grow. Nor is [`ablation`]: the metric of
+//!   many trainings.
 //! - [`Report`] binds [`Section`]s, which [`Figure`]s become, into one self-contained HTML file; a [`Slider`] steps through
 //!   images there.
 
@@ -44,11 +45,11 @@ pub use equation::equation_html;
 pub use error::FiguresError;
 pub use figure::{Figure, Table};
 pub use gallery::{
-    Bits, ClassBlocks, EditRows, LossBucket, LossCurve, Moments, OneStep, PixelValues, SamplerBlocks,
-    ScalingPanel, ScheduleCurves, SolverErrors, Strip, bits, convergence, embedding, encoding, fast_and_slow,
-    fewer_steps, forward_strips, guidance, histograms, inpainting, interpolation, loss, loss_curves,
-    one_step, sample_grids, samples, scaling, schedules, sigmas, solvers, trajectories, upscaling,
-    variations,
+    AblationGroup, AblationLine, Bits, ClassBlocks, EditRows, LossBucket, LossCurve, Moments, OneStep,
+    PixelValues, SamplerBlocks, ScalingPanel, ScheduleCurves, SolverErrors, Strip, ablation, bits,
+    convergence, embedding, encoding, fast_and_slow, fewer_steps, forward_strips, guidance, histograms,
+    inpainting, interpolation, loss, loss_curves, one_step, sample_grids, samples, scaling, schedules,
+    sigmas, solvers, trajectories, upscaling, variations,
 };
 pub use grid::{grid, square_columns};
 pub use report::{Block, Frame, Report, Section, Slider, SliderRoom, SliderText};

@@ -1,8 +1,9 @@
 //! The score of Salimans et al. 2016: `exp(mean KL(p(y | x) || p(y)))` of a classifier's answers.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{ArrayBase, ArrayView1, ArrayView2, Axis, Data, Ix2};
 
 use crate::error::MetricsError;
+use crate::feature::{Feature, wide};
 
 /// How far a sum of probabilities may be from 1.
 const CLOSE: f64 = 1e-3;
@@ -11,21 +12,27 @@ const CLOSE: f64 = 1e-3;
 ///
 /// # Errors
 /// [`MetricsError::NoDistribution`]; [`MetricsError::Count`] for splits that are not in `1..=n`.
-pub fn inception_score(answers: &Array2<f64>, splits: usize) -> Result<(f64, f64), MetricsError> {
+pub fn inception_score<S>(answers: &ArrayBase<S, Ix2>, splits: usize) -> Result<(f64, f64), MetricsError>
+where
+    S: Data,
+    S::Elem: Feature,
+{
     let count = answers.nrows();
     if splits == 0 || splits > count {
         return Err(MetricsError::Count { name: "splits", got: splits, expected: format!("1 to {count}") });
     }
-    let wrong = |row: ndarray::ArrayView1<'_, f64>| {
+    let wrong = |row: ArrayView1<'_, S::Elem>| {
+        let sum: f64 = row.iter().map(|&p| p.into()).sum();
         // NaN is in no range.
-        !row.iter().all(|p| (0.0..=1.0 + CLOSE).contains(p)) || (row.sum() - 1.0).abs() > CLOSE
+        !row.iter().all(|&p| (0.0..=1.0 + CLOSE).contains(&p.into())) || (sum - 1.0).abs() > CLOSE
     };
     if let Some(row) = answers.outer_iter().position(wrong) {
         return Err(MetricsError::NoDistribution { row });
     }
     let scores: Vec<f64> = (0..splits)
         .map(|part| {
-            of_part(answers.slice_axis(Axis(0), (part * count / splits..(part + 1) * count / splits).into()))
+            let rows = part * count / splits..(part + 1) * count / splits;
+            of_part(wide(answers.view(), rows).view())
         })
         .collect();
     let mean = scores.iter().sum::<f64>() / splits as f64;
@@ -47,7 +54,7 @@ fn of_part(answers: ArrayView2<'_, f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::array;
+    use ndarray::{Array2, array};
 
     #[test]
     fn clear_and_various_answers_count_their_classes() {

@@ -4,12 +4,16 @@ use random::{Purpose, Stream};
 
 use crate::error::MetricsError;
 
-/// A value and where 95 of 100 resamples of the same rows lie.
+/// How far 95 of 100 normal numbers are from their mean, in standard deviations.
+pub(crate) const NORMAL: f64 = 1.959_963_984_540_054;
+
+/// A value and where 95 of 100 lie: of resamples ([`bootstrap`]), or of other draws
+/// ([`frechet_interval`](crate::frechet_interval)).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     /// Of the rows as they are.
     pub value: f64,
-    /// 2.5 of 100 resamples lie below.
+    /// 2.5 of 100 lie below.
     pub low: f64,
     /// 2.5 of 100 lie above.
     pub high: f64,

@@ -1,21 +1,26 @@
 //! The kernel distance (Binkowski et al. 2018, "KID" with features of InceptionV3): the squared maximum mean discrepancy by the
 //! kernel `(x y / d + 1)^3`, without bias.
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayBase, ArrayView2, Axis, Data, Ix2};
 use random::{Purpose, Stream};
+use rayon::prelude::*;
 
 use crate::error::MetricsError;
+use crate::feature::{BLOCK, Feature};
 use crate::linear;
 use crate::moments::check_pair;
 
-/// The mean over random subsets, and its spread.
+/// The mean over subsets, and its spread.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KernelDistance {
     /// Mean; may be negative, since it has no bias.
     pub mean: f64,
-    /// Standard deviation from subset to subset.
+    /// Standard deviation from subset to subset (divided by their number, not by one less).
     pub deviation: f64,
 }
+
+/// Numbers of rows of the first set, and of the second.
+pub type Subset = (Vec<usize>, Vec<usize>);
 
 /// The distance of rows `x` `[n, d]` and `y` `[m, d]`, by `subsets` pairs of `size` rows each, drawn by a seed without
 /// repetition within a subset.
@@ -23,13 +28,18 @@ pub struct KernelDistance {
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::Count`] for no subsets or a size that is not in
 /// `2..=min(n, m)`.
-pub fn kernel_distance(
-    x: &Array2<f64>,
-    y: &Array2<f64>,
+pub fn kernel_distance<S, T>(
+    x: &ArrayBase<S, Ix2>,
+    y: &ArrayBase<T, Ix2>,
     (subsets, size): (usize, usize),
     seed: u64,
-) -> Result<KernelDistance, MetricsError> {
-    check_pair(x, y)?;
+) -> Result<KernelDistance, MetricsError>
+where
+    S: Data,
+    S::Elem: Feature,
+    T: Data,
+    T::Elem: Feature,
+{
     let most = x.nrows().min(y.nrows());
     if size < 2 || size > most {
         return Err(MetricsError::Count {
@@ -38,36 +48,110 @@ pub fn kernel_distance(
             expected: format!("2 to {most}"),
         });
     }
-    if subsets == 0 {
-        return Err(MetricsError::Count { name: "subsets", got: 0, expected: "1 or more".to_owned() });
-    }
-    let values: Vec<f64> = (0..subsets as u64)
+    let drawn: Vec<Subset> = (0..subsets as u64)
         .map(|subset| {
             let mut stream = Stream::new(seed, Purpose::Evaluate, subset, 0);
-            let mut chosen = |rows: &Array2<f64>| {
-                let order = stream.permutation(rows.nrows() as u32);
-                let first: Vec<usize> = order[..size].iter().map(|&row| row as usize).collect();
-                rows.select(Axis(0), &first)
+            let mut chosen = |rows: usize| {
+                let order = stream.permutation(rows as u32);
+                order[..size].iter().map(|&row| row as usize).collect()
             };
-            discrepancy(&chosen(x), &chosen(y))
+            (chosen(x.nrows()), chosen(y.nrows()))
         })
         .collect();
-    let mean = values.iter().sum::<f64>() / subsets as f64;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / subsets as f64;
+    kernel_distance_of(x, y, &drawn)
+}
+
+/// [`kernel_distance`] by subsets that are given: what another program drew, or all rows as one.
+///
+/// # Errors
+/// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::Count`] for no subsets, for one of fewer than two rows
+/// of a set, and for rows that are not there.
+pub fn kernel_distance_of<S, T>(
+    x: &ArrayBase<S, Ix2>,
+    y: &ArrayBase<T, Ix2>,
+    subsets: &[Subset],
+) -> Result<KernelDistance, MetricsError>
+where
+    S: Data,
+    S::Elem: Feature,
+    T: Data,
+    T::Elem: Feature,
+{
+    let (x, y) = (x.view(), y.view());
+    check_pair(x, y)?;
+    let wrong = |name, got, expected| Err(MetricsError::Count { name, got, expected });
+    if subsets.is_empty() {
+        return wrong("subsets", 0, "1 or more".to_owned());
+    }
+    for (rows, count) in subsets.iter().flat_map(|(of_x, of_y)| [(of_x, x.nrows()), (of_y, y.nrows())]) {
+        if rows.len() < 2 {
+            return wrong("size of a subset", rows.len(), format!("2 to {count}"));
+        }
+        if let Some(&row) = rows.iter().find(|&&row| row >= count) {
+            return wrong("row of a subset", row, format!("below {count}"));
+        }
+    }
+    let of_subset = |(of_x, of_y): &Subset| discrepancy(&Rows(x.view(), of_x), &Rows(y.view(), of_y));
+    let values: Vec<f64> = subsets.par_iter().map(of_subset).collect();
+    let count = subsets.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
     Ok(KernelDistance { mean, deviation: variance.sqrt() })
 }
 
-/// The unbiased estimate of two sets (Gretton et al. 2012, Eq. 3).
-fn discrepancy(x: &Array2<f64>, y: &Array2<f64>) -> f64 {
+/// Rows of a set by their numbers.
+struct Rows<'a, A>(ArrayView2<'a, A>, &'a [usize]);
+
+impl<A: Feature> Rows<'_, A> {
+    /// In blocks of f64, only as long as a block is worked on.
+    fn blocks(&self) -> impl IndexedParallelIterator<Item = Array2<f64>> + '_ {
+        self.1.par_chunks(BLOCK).map(|rows| self.0.select(Axis(0), rows).mapv(Into::into))
+    }
+
+    fn count(&self) -> f64 {
+        self.1.len() as f64
+    }
+
+    /// The sum of the kernel over all pairs with rows of another set.
+    fn between<B: Feature>(&self, other: &Rows<'_, B>) -> f64 {
+        let sums: Vec<f64> = self
+            .blocks()
+            .map(|own| {
+                let sums: Vec<f64> = other.blocks().map(|others| kernel(&own, &others).sum()).collect();
+                sums.iter().sum()
+            })
+            .collect();
+        sums.iter().sum()
+    }
+
+    /// The sum over all pairs of different rows: twice that of one half.
+    fn within(&self) -> f64 {
+        let sums: Vec<f64> = self
+            .blocks()
+            .enumerate()
+            .map(|(first, own)| {
+                let sum = |others: Array2<f64>| 2.0 * kernel(&own, &others).sum();
+                let later: Vec<f64> = self.blocks().skip(first + 1).map(sum).collect();
+                let itself = kernel(&own, &own);
+                itself.sum() - itself.diag().sum() + later.iter().sum::<f64>()
+            })
+            .collect();
+        sums.iter().sum()
+    }
+}
+
+/// `(x y / d + 1)^3` of each pair.
+fn kernel(x: &Array2<f64>, y: &Array2<f64>) -> Array2<f64> {
     let width = x.ncols() as f64;
-    let kernel = |a: &Array2<f64>, b: &Array2<f64>| {
-        linear::inner(a.view(), b.view()).mapv(|inner| (inner / width + 1.0).powi(3))
-    };
-    let within = |a: &Array2<f64>| {
-        let (kernel, n) = (kernel(a, a), a.nrows() as f64);
-        (kernel.sum() - kernel.diag().sum()) / (n * (n - 1.0))
-    };
-    within(x) + within(y) - 2.0 * kernel(x, y).sum() / (x.nrows() * y.nrows()) as f64
+    let mut kernel = linear::inner(x.view(), y.view());
+    kernel.mapv_inplace(|inner| (inner / width + 1.0).powi(3));
+    kernel
+}
+
+/// The unbiased estimate of two sets (Gretton et al. 2012, Eq. 3).
+fn discrepancy<A: Feature, B: Feature>(x: &Rows<'_, A>, y: &Rows<'_, B>) -> f64 {
+    let (n, m) = (x.count(), y.count());
+    x.within() / (n * (n - 1.0)) + y.within() / (m * (m - 1.0)) - 2.0 * x.between(y) / (n * m)
 }
 
 #[cfg(test)]
@@ -77,12 +161,36 @@ mod tests {
 
     #[test]
     fn two_rows_by_hand() {
-        let (x, y) = (array![[1.0], [3.0]], array![[0.0], [2.0]]);
+        let (x, y) = (array![[1.0], [3.0]], array![[0.0_f32], [2.0]]);
         // k = (x y + 1)^3: within x 64, within y 1; between 1, 27, 1, 343.
         let want = 64.0 + 1.0 - 2.0 * (1.0 + 27.0 + 1.0 + 343.0) / 4.0;
-        assert!((discrepancy(&x, &y) - want).abs() < 1e-9);
         let got = kernel_distance(&x, &y, (3, 2), 1).unwrap();
         assert!((got.mean - want).abs() < 1e-9 && got.deviation < 1e-9);
+    }
+
+    /// Subsets of more rows than a block, of two sizes, against the plain double sum.
+    #[test]
+    fn blocks_leave_out_no_pair() {
+        let features = |rows: usize, phase: f64| {
+            Array2::from_shape_fn((rows, 3), |(i, j)| ((i * 7 + j * 3) as f64 * 0.31 + phase).sin())
+        };
+        let (x, y) = (features(2 * BLOCK + 70, 0.0), features(BLOCK + 30, 0.4));
+        let plain = |a: &Array2<f64>, b: &Array2<f64>, same: bool| {
+            let mut sum = 0.0;
+            for (i, a) in a.outer_iter().enumerate() {
+                for (j, b) in b.outer_iter().enumerate() {
+                    sum += if same && i == j { 0.0 } else { (a.dot(&b) / 3.0 + 1.0).powi(3) };
+                }
+            }
+            sum
+        };
+        let (n, m) = (x.nrows() as f64, y.nrows() as f64);
+        let want = plain(&x, &x, true) / (n * (n - 1.0)) + plain(&y, &y, true) / (m * (m - 1.0))
+            - 2.0 * plain(&x, &y, false) / (n * m);
+        // In any order.
+        let all = ((0..x.nrows()).rev().collect(), (0..y.nrows()).collect());
+        let got = kernel_distance_of(&x, &y, &[all]).unwrap();
+        assert!((got.mean - want).abs() < 1e-10, "{} {want}", got.mean);
     }
 
     #[test]
@@ -98,6 +206,10 @@ mod tests {
         assert_eq!(moved, kernel_distance(&normals(0), &(normals(1) + 0.5), (20, 200), 5).unwrap());
         for (subsets, size) in [(0, 2), (1, 1), (1, 2001)] {
             let wrong = kernel_distance(&normals(0), &normals(1), (subsets, size), 5);
+            assert!(matches!(wrong, Err(MetricsError::Count { .. })));
+        }
+        for subset in [(vec![0, 1], vec![1]), (vec![0, 2000], vec![0, 1])] {
+            let wrong = kernel_distance_of(&normals(0), &normals(1), &[subset]);
             assert!(matches!(wrong, Err(MetricsError::Count { .. })));
         }
     }

@@ -3,12 +3,16 @@
 //! | what | from | says |
 //! |---|---|---|
 //! | [`frechet_distance`] | Heusel et al. 2017, Eq. 6 | how far mean and covariance are apart |
+//! | [`frechet_interval`] | van der Vaart 1998, Ch. 20 | how far that would move with other samples |
 //! | [`kernel_distance`] | Binkowski et al. 2018, Sec. 4 | the same by all moments up to the third, without bias |
 //! | [`neighbours`] | Kynkaanniemi et al. 2019, Naeem et al. 2020 | what share looks right, and what share is covered |
 //! | [`inception_score`] | Salimans et al. 2016, Sec. 4 | whether classes are clear and all there |
+//! | [`copying`] | ranks of distances to the nearest sample | whether samples repeat what was trained on |
 //! | [`sliced_wasserstein`] | Rabin et al. 2011 | distance of the sets as distributions, by projections |
 //!
-//! Which features these are decides what a number can be compared with; this crate does not know.
+//! Which features these are decides what a number can be compared with; this crate does not know. They come as arrays or
+//! views of f32 or f64 and are taken to f64 in blocks, so memory is theirs and little more. All threads of rayon's pool work;
+//! a result is the same bits for any number of them.
 //!
 //! ```
 //! use metrics::{Moments, frechet_distance};
@@ -21,7 +25,9 @@
 //! # Ok::<(), metrics::MetricsError>(())
 //! ```
 
+mod copying;
 mod error;
+mod feature;
 mod frechet;
 mod inception;
 mod interval;
@@ -30,12 +36,15 @@ mod linear;
 mod moments;
 mod neighbours;
 mod sliced;
+mod tridiagonal;
 
+pub use copying::{Copying, Nearest, copying, nearest};
 pub use error::MetricsError;
-pub use frechet::frechet_distance;
+pub use feature::Feature;
+pub use frechet::{frechet_distance, frechet_interval};
 pub use inception::inception_score;
 pub use interval::{Interval, bootstrap};
-pub use kernel::{KernelDistance, kernel_distance};
+pub use kernel::{KernelDistance, Subset, kernel_distance, kernel_distance_of};
 pub use moments::Moments;
 pub use neighbours::{Neighbours, neighbours};
 pub use sliced::sliced_wasserstein;

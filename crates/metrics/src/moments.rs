@@ -1,9 +1,13 @@
 //! Mean and covariance of features, gathered part by part: memory does not grow with the number of images.
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Axis, Data, Ix2};
 
 use crate::error::MetricsError;
+use crate::feature::{Feature, wide};
 use crate::linear;
+
+/// Rows that are in f64 at a time.
+const PART: usize = 1024;
 
 /// Sums over the rows seen so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +29,11 @@ impl Moments {
     ///
     /// # Errors
     /// [`MetricsError::NonFinite`].
-    pub fn of(rows: &Array2<f64>) -> Result<Self, MetricsError> {
+    pub fn of<S>(rows: &ArrayBase<S, Ix2>) -> Result<Self, MetricsError>
+    where
+        S: Data,
+        S::Elem: Feature,
+    {
         let mut moments = Self::new(rows.ncols());
         moments.push(rows)?;
         Ok(moments)
@@ -35,15 +43,20 @@ impl Moments {
     ///
     /// # Errors
     /// [`MetricsError::Width`], [`MetricsError::NonFinite`]; nothing is added then.
-    pub fn push(&mut self, rows: &Array2<f64>) -> Result<(), MetricsError> {
-        check_finite(rows)?;
-        if rows.nrows() == 0 {
-            return self.check_width(rows.ncols());
+    pub fn push<S>(&mut self, rows: &ArrayBase<S, Ix2>) -> Result<(), MetricsError>
+    where
+        S: Data,
+        S::Elem: Feature,
+    {
+        self.check_width(rows.ncols())?;
+        check_finite(rows.view())?;
+        for first in (0..rows.nrows()).step_by(PART) {
+            let part = wide(rows.view(), first..(first + PART).min(rows.nrows()));
+            let mean = part.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(rows.ncols()));
+            let scatter = linear::gram((&part - &mean).view());
+            self.merge(&Self { count: part.nrows(), mean, scatter })?;
         }
-        let mean = rows.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(rows.ncols()));
-        let centred = (rows - &mean).reversed_axes();
-        let scatter = linear::inner(centred.view(), centred.view());
-        self.merge(&Self { count: rows.nrows(), mean, scatter })
+        Ok(())
     }
 
     /// Adds what another has seen (Chan et al. 1979): parts of a set may be gathered apart.
@@ -97,15 +110,18 @@ impl Moments {
 }
 
 /// Refuses the first row with a number that is none.
-pub(crate) fn check_finite(rows: &Array2<f64>) -> Result<(), MetricsError> {
-    match rows.outer_iter().position(|row| row.iter().any(|x| !x.is_finite())) {
+pub(crate) fn check_finite<A: Feature>(rows: ArrayView2<'_, A>) -> Result<(), MetricsError> {
+    match rows.outer_iter().position(|row| row.iter().any(|&x| !x.into().is_finite())) {
         Some(row) => Err(MetricsError::NonFinite { row }),
         None => Ok(()),
     }
 }
 
 /// Checks two sets of rows against each other.
-pub(crate) fn check_pair(x: &Array2<f64>, y: &Array2<f64>) -> Result<(), MetricsError> {
+pub(crate) fn check_pair<A: Feature, B: Feature>(
+    x: ArrayView2<'_, A>,
+    y: ArrayView2<'_, B>,
+) -> Result<(), MetricsError> {
     if x.ncols() != y.ncols() {
         return Err(MetricsError::Width { left: x.ncols(), right: y.ncols() });
     }
@@ -130,6 +146,20 @@ mod tests {
         );
         assert_eq!(moments, before);
         assert!(matches!(moments.covariance(), Err(MetricsError::TooFew { got: 1, .. })));
+    }
+
+    /// Rows of f32, in more parts than one, are what they are in f64.
+    #[test]
+    fn rows_of_f32_are_summed_in_f64() {
+        let narrow = Array2::from_shape_fn((2 * PART + 100, 3), |(i, j)| ((i * 3 + j) as f32).sin() + 1000.0);
+        let wide = narrow.mapv(f64::from);
+        let (got, want) = (Moments::of(&narrow.view()).unwrap(), Moments::of(&wide).unwrap());
+        assert_eq!(got, want);
+        let mean = wide.column(1).sum() / wide.nrows() as f64;
+        let variance =
+            wide.column(1).iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (wide.nrows() - 1) as f64;
+        assert!((got.covariance().unwrap()[[1, 1]] / variance - 1.0).abs() < 1e-9);
+        assert!((got.mean()[1] - mean).abs() < 1e-9);
     }
 
     proptest! {

@@ -1,14 +1,16 @@
 //! What share of the samples looks like the data, and what share of the data is covered: by balls around each row that reach
 //! to its k-th neighbour (Kynkaanniemi et al. 2019; density and coverage: Naeem et al. 2020).
 
-use ndarray::{Array2, ArrayView2, Axis};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use ndarray::{Array2, ArrayBase, ArrayView2, Axis, Data, Ix2};
+use rayon::prelude::*;
 
 use crate::error::MetricsError;
+use crate::feature::{Feature, blocks, wide};
 use crate::linear;
 use crate::moments::check_pair;
-
-/// Rows that are compared at a time, so that memory grows with one set alone.
-const BLOCK: usize = 1024;
 
 /// The four shares.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,12 +25,22 @@ pub struct Neighbours {
     pub coverage: f64,
 }
 
-/// Of data `[n, d]` and samples `[m, d]`, with balls to the `k`-th neighbour.
+/// Of data `[n, d]` and samples `[m, d]`, with balls to the `k`-th neighbour. A row on the edge of a ball is not in it.
 ///
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::Count`] for a k that is not below both numbers of rows.
-pub fn neighbours(data: &Array2<f64>, samples: &Array2<f64>, k: usize) -> Result<Neighbours, MetricsError> {
-    check_pair(data, samples)?;
+pub fn neighbours<S, T>(
+    data: &ArrayBase<S, Ix2>,
+    samples: &ArrayBase<T, Ix2>,
+    k: usize,
+) -> Result<Neighbours, MetricsError>
+where
+    S: Data,
+    S::Elem: Feature,
+    T: Data,
+    T::Elem: Feature,
+{
+    check_pair(data.view(), samples.view())?;
     let most = data.nrows().min(samples.nrows());
     if k == 0 || k >= most {
         return Err(MetricsError::Count {
@@ -37,51 +49,136 @@ pub fn neighbours(data: &Array2<f64>, samples: &Array2<f64>, k: usize) -> Result
             expected: format!("1 to {}", most.saturating_sub(1)),
         });
     }
-    let (of_data, of_samples) = (radii(data, k), radii(samples, k));
-    let mut within_data = vec![0_usize; samples.nrows()];
-    let mut within_samples = vec![false; data.nrows()];
-    let mut nearest = vec![f64::INFINITY; data.nrows()];
-    blocks(data, samples, |row, distances| {
-        for (sample, &distance) in distances.iter().enumerate() {
-            within_data[sample] += usize::from(distance < of_data[row]);
-            within_samples[row] |= distance < of_samples[sample];
-            nearest[row] = nearest[row].min(distance);
-        }
+    let (data, samples) = (Rows::of(data.view()), Rows::of(samples.view()));
+    let (of_data, of_samples) = (radii(&data, k), radii(&samples, k));
+    let pairs: Vec<_> =
+        data.blocks().flat_map(|rows| samples.blocks().map(move |others| (rows.clone(), others))).collect();
+    let found = pairs.par_iter().map(|(rows, others)| {
+        let distances = distances((&data, rows), (&samples, others));
+        Found::of(&distances, &of_data[rows.clone()], &of_samples[others.clone()])
     });
+    let mut whole = Found::new(data.count(), samples.count());
+    for (found, (rows, others)) in found.collect::<Vec<_>>().into_iter().zip(&pairs) {
+        whole.add(found, rows, others);
+    }
     let share = |count: usize, of: usize| count as f64 / of as f64;
-    let covered = nearest.iter().zip(&of_data).filter(|(nearest, radius)| nearest < radius).count();
+    let covered = whole.nearest.iter().zip(&of_data).filter(|(nearest, radius)| nearest < radius).count();
     Ok(Neighbours {
-        precision: share(within_data.iter().filter(|&&balls| balls > 0).count(), samples.nrows()),
-        recall: share(within_samples.iter().filter(|&&within| within).count(), data.nrows()),
-        density: share(within_data.iter().sum(), k * samples.nrows()),
-        coverage: share(covered, data.nrows()),
+        precision: share(whole.balls.iter().filter(|&&balls| balls > 0).count(), samples.count()),
+        recall: share(whole.within.iter().filter(|&&within| within).count(), data.count()),
+        density: share(whole.balls.iter().sum(), k * samples.count()),
+        coverage: share(covered, data.count()),
     })
 }
 
-/// The squared distance of each row to its k-th neighbour.
-fn radii(rows: &Array2<f64>, k: usize) -> Vec<f64> {
-    let mut radii = Vec::with_capacity(rows.nrows());
-    blocks(rows, rows, |_, distances| {
-        let mut sorted = distances.to_vec();
-        // The row itself comes first.
-        let (_, radius, _) = sorted.select_nth_unstable_by(k, f64::total_cmp);
-        radii.push(*radius);
-    });
-    radii
+/// What some data and some samples have to do with each other. Of other pairs of the same rows it is added in any order.
+struct Found {
+    /// Balls of the data that each sample lies in.
+    balls: Vec<usize>,
+    /// Whether each row of the data lies in a ball of the samples.
+    within: Vec<bool>,
+    /// The squared distance of each row of the data to its nearest sample.
+    nearest: Vec<f64>,
 }
 
-/// Calls `each` with a row's number and its squared distances to all of `others`.
-fn blocks(rows: &Array2<f64>, others: &Array2<f64>, mut each: impl FnMut(usize, &[f64])) {
-    let squares =
-        |rows: ArrayView2<'_, f64>| -> Vec<f64> { rows.outer_iter().map(|row| row.dot(&row)).collect() };
-    let of_others = squares(others.view());
-    for first in (0..rows.nrows()).step_by(BLOCK) {
-        let block = rows.slice_axis(Axis(0), (first..(first + BLOCK).min(rows.nrows())).into());
-        let inner = linear::inner(block, others.view());
-        for ((index, row), square) in inner.outer_iter().enumerate().zip(squares(block)) {
-            let distance = |(inner, other): (&f64, &f64)| (square + other - 2.0 * inner).max(0.0);
-            let distances: Vec<f64> = row.iter().zip(&of_others).map(distance).collect();
-            each(first + index, &distances);
+impl Found {
+    fn new(data: usize, samples: usize) -> Self {
+        Self { balls: vec![0; samples], within: vec![false; data], nearest: vec![f64::INFINITY; data] }
+    }
+
+    /// By the squared distances of data `[n, m]` to samples, and the squared radii of their balls.
+    fn of(distances: &Array2<f64>, of_data: &[f64], of_samples: &[f64]) -> Self {
+        let mut found = Self::new(of_data.len(), of_samples.len());
+        for (row, (distances, radius)) in distances.outer_iter().zip(of_data).enumerate() {
+            for (sample, (distance, of_sample)) in distances.iter().zip(of_samples).enumerate() {
+                found.balls[sample] += usize::from(distance < radius);
+                found.within[row] |= distance < of_sample;
+                found.nearest[row] = found.nearest[row].min(*distance);
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, part: Self, rows: &Range<usize>, samples: &Range<usize>) {
+        self.balls[samples.clone()].iter_mut().zip(part.balls).for_each(|(balls, more)| *balls += more);
+        self.within[rows.clone()].iter_mut().zip(part.within).for_each(|(within, more)| *within |= more);
+        let nearest = self.nearest[rows.clone()].iter_mut().zip(part.nearest);
+        nearest.for_each(|(nearest, more)| *nearest = nearest.min(more));
+    }
+}
+
+/// Rows and their squares.
+pub(crate) struct Rows<'a, A> {
+    rows: ArrayView2<'a, A>,
+    squares: Vec<f64>,
+}
+
+impl<'a, A: Feature> Rows<'a, A> {
+    pub(crate) fn of(rows: ArrayView2<'a, A>) -> Self {
+        let square = |row: ndarray::ArrayView1<'_, A>| row.iter().map(|&x| x.into().powi(2)).sum();
+        Self { squares: rows.outer_iter().map(square).collect(), rows }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.squares.len()
+    }
+
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<A> {
+        blocks(self.squares.len()).into_iter()
+    }
+}
+
+/// The squared distances of some rows to some others.
+pub(crate) fn distances<A: Feature, B: Feature>(
+    (x, rows): (&Rows<'_, A>, &Range<usize>),
+    (y, others): (&Rows<'_, B>, &Range<usize>),
+) -> Array2<f64> {
+    let (of_x, of_y) = (&x.squares[rows.clone()], &y.squares[others.clone()]);
+    let mut distances = linear::inner(wide(x.rows, rows.clone()).view(), wide(y.rows, others.clone()).view());
+    for (mut row, of_x) in distances.outer_iter_mut().zip(of_x) {
+        row.iter_mut().zip(of_y).for_each(|(inner, of_y)| *inner = (of_x + of_y - 2.0 * *inner).max(0.0));
+    }
+    distances
+}
+
+/// The squared distance of each row to its k-th neighbour. Distances of two blocks serve the rows of both, and of each row the
+/// k least so far are kept, whatever order they come in.
+fn radii<A: Feature>(rows: &Rows<'_, A>, k: usize) -> Vec<f64> {
+    let least: Vec<Mutex<Array2<f64>>> =
+        rows.blocks().map(|block| Mutex::new(Array2::from_elem((block.len(), k), f64::INFINITY))).collect();
+    let ranges: Vec<_> = rows.blocks().collect();
+    let count = ranges.len();
+    let pairs: Vec<_> =
+        (0..count).flat_map(|first| (first..count).map(move |second| (first, second))).collect();
+    pairs.par_iter().for_each(|&(first, second)| {
+        let mut distances = distances((rows, &ranges[first]), (rows, &ranges[second]));
+        if first == second {
+            // A row is not its own neighbour.
+            distances.diag_mut().fill(f64::INFINITY);
+        } else {
+            keep(&least[second], distances.t());
+        }
+        keep(&least[first], distances.view());
+    });
+    let last = |least: Mutex<Array2<f64>>| {
+        let least = least.into_inner().unwrap_or_else(PoisonError::into_inner);
+        least.column(k - 1).to_vec()
+    };
+    least.into_iter().flat_map(last).collect()
+}
+
+/// Keeps the least distances of each row, sorted.
+fn keep(least: &Mutex<Array2<f64>>, distances: ArrayView2<'_, f64>) {
+    let mut least = least.lock().unwrap_or_else(PoisonError::into_inner);
+    for (mut least, distances) in least.axis_iter_mut(Axis(0)).zip(distances.outer_iter()) {
+        let Some(least) = least.as_slice_mut() else { continue };
+        let last = least.len() - 1;
+        for &distance in distances {
+            if distance < least[last] {
+                let place = least.partition_point(|&kept| kept <= distance);
+                least[place..].rotate_right(1);
+                least[place] = distance;
+            }
         }
     }
 }
@@ -113,5 +210,40 @@ mod tests {
         let far = neighbours(&data, &(&data + 100.0), 5).unwrap();
         assert_eq!((far.precision, far.recall, far.density, far.coverage), (0.0, 0.0, 0.0, 0.0));
         assert!(neighbours(&data, &data, 50).is_err() && neighbours(&data, &data, 0).is_err());
+    }
+    /// More rows than a block, one set in f32, against every distance sorted.
+    #[test]
+    fn blocks_leave_out_no_pair() {
+        let features = |rows: usize, phase: f64| {
+            Array2::from_shape_fn((rows, 3), |(i, j)| {
+                f64::from(((i * 7 + j * 3) as f64 * 0.31 + (i * i) as f64 * 0.01 + phase).sin() as f32)
+            })
+        };
+        let (data, samples) = (features(2 * crate::feature::BLOCK + 9, 0.0), features(700, 0.3) * 1.25);
+        let distance = |a: ndarray::ArrayView1<'_, f64>, b: ndarray::ArrayView1<'_, f64>| {
+            a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>()
+        };
+        let k = 4;
+        let radii = |rows: &Array2<f64>| -> Vec<f64> {
+            let radius = |row: ndarray::ArrayView1<'_, f64>| {
+                let mut all: Vec<f64> = rows.outer_iter().map(|other| distance(row, other)).collect();
+                all.sort_by(f64::total_cmp);
+                all[k]
+            };
+            rows.outer_iter().map(radius).collect()
+        };
+        let (of_data, of_samples) = (radii(&data), radii(&samples));
+        let inside = |i: usize, j: usize, radius: f64| distance(data.row(i), samples.row(j)) < radius;
+        let (n, m) = (data.nrows(), samples.nrows());
+        let balls = |j: usize| (0..n).filter(|&i| inside(i, j, of_data[i])).count();
+        let want = Neighbours {
+            precision: (0..m).filter(|&j| balls(j) > 0).count() as f64 / m as f64,
+            recall: (0..n).filter(|&i| (0..m).any(|j| inside(i, j, of_samples[j]))).count() as f64 / n as f64,
+            density: (0..m).map(balls).sum::<usize>() as f64 / (k * m) as f64,
+            coverage: (0..n).filter(|&i| (0..m).any(|j| inside(i, j, of_data[i]))).count() as f64 / n as f64,
+        };
+        let got = neighbours(&data.mapv(|x| x as f32), &samples, k).unwrap();
+        assert_eq!(got, want);
+        assert!(want.precision < 1.0 && want.recall < 1.0 && want.coverage < 1.0, "{want:?}");
     }
 }

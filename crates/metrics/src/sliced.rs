@@ -1,22 +1,34 @@
 //! The sliced Wasserstein distance (Rabin et al. 2011): along random lines, sorted projections are paired.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array2, ArrayBase, ArrayView1, ArrayView2, Axis, Data, Ix2};
 use random::{Purpose, Stream};
+use rayon::prelude::*;
 
 use crate::error::MetricsError;
+use crate::feature::{Feature, blocks, wide};
 use crate::linear;
 use crate::moments::check_pair;
+
+/// Lines that are worked on at a time.
+const LINES: usize = 64;
 
 /// The root of the mean squared distance of order 2 over `lines` random directions, for sets of any two sizes.
 ///
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::NonFinite`], [`MetricsError::TooFew`]; [`MetricsError::Count`] for no lines.
-pub fn sliced_wasserstein(
-    x: &Array2<f64>,
-    y: &Array2<f64>,
+pub fn sliced_wasserstein<S, T>(
+    x: &ArrayBase<S, Ix2>,
+    y: &ArrayBase<T, Ix2>,
     lines: usize,
     seed: u64,
-) -> Result<f64, MetricsError> {
+) -> Result<f64, MetricsError>
+where
+    S: Data,
+    S::Elem: Feature,
+    T: Data,
+    T::Elem: Feature,
+{
+    let (x, y) = (x.view(), y.view());
     check_pair(x, y)?;
     let got = x.nrows().min(y.nrows());
     if got == 0 {
@@ -32,13 +44,25 @@ pub fn sliced_wasserstein(
         let length = direction.dot(&direction).sqrt();
         direction.mapv_inplace(|value| value / length);
     }
-    let (x, y) = (linear::inner(directions.view(), x.view()), linear::inner(directions.view(), y.view()));
-    let along =
-        x.outer_iter().zip(y.outer_iter()).map(|(x, y)| line(sorted(x.to_owned()), sorted(y.to_owned())));
-    Ok((along.sum::<f64>() / lines as f64).sqrt())
+    let parts: Vec<_> = directions.axis_chunks_iter(Axis(0), LINES).collect();
+    let along = parts.into_par_iter().map(|part| {
+        let (x, y) = (projections(part, x), projections(part, y));
+        x.outer_iter().zip(y.outer_iter()).map(|(x, y)| line(sorted(x), sorted(y))).sum::<f64>()
+    });
+    Ok((along.collect::<Vec<_>>().iter().sum::<f64>() / lines as f64).sqrt())
 }
 
-fn sorted(values: Array1<f64>) -> Vec<f64> {
+/// `[lines, n]`.
+fn projections<A: Feature>(directions: ArrayView2<'_, f64>, rows: ArrayView2<'_, A>) -> Array2<f64> {
+    let mut along = Array2::zeros((directions.nrows(), rows.nrows()));
+    for block in blocks(rows.nrows()) {
+        let part = linear::inner(directions, wide(rows, block.clone()).view());
+        along.slice_axis_mut(Axis(1), block.into()).assign(&part);
+    }
+    along
+}
+
+fn sorted(values: ArrayView1<'_, f64>) -> Vec<f64> {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values

@@ -72,6 +72,38 @@ pub fn check_header(path: &Path, parameters: &[(String, Vec<usize>)]) -> Result<
     compare(path, &found.collect::<Result<_, TensorIoError>>()?, wanted.collect())
 }
 
+/// Reads a whole file in memory that has to hold exactly tensors of these names and shapes, in f16, bf16 or f32: as f32 on
+/// the CPU, in the order of `parameters`. `path` is for the error message.
+///
+/// # Errors
+/// As [`load_into`].
+pub fn parse_for(
+    path: &Path,
+    bytes: &[u8],
+    parameters: &[(String, Vec<usize>)],
+) -> Result<Vec<Named>, TensorIoError> {
+    let header = tensor_file::parse(path, bytes)?;
+    let mut found = Found::new();
+    let mut wanted = Wanted::new();
+    for (name, info) in &header.tensors {
+        found.insert(name, (shape_of(info), kind_of(info.dtype)?));
+    }
+    for (name, shape) in parameters {
+        // Any of the three is fine, and any other is told as not being f32.
+        let stored = found.get(name.as_str()).map(|(_, kind)| *kind);
+        let kind = stored.filter(|kind| matches!(kind, Kind::Half | Kind::BFloat16)).unwrap_or(Kind::Float);
+        wanted.push((name, shape.iter().map(|&n| n as i64).collect(), kind));
+    }
+    compare(path, &found, wanted)?;
+    let tensor = |name: &String| -> Result<Named, TensorIoError> {
+        let info = &header.tensors[name];
+        let own = &bytes[info.range.start as usize..info.range.end as usize];
+        let tensor = from_bytes(own, &shape_of(info), kind_of(info.dtype)?)?;
+        Ok((name.clone(), tensor.f_to_kind(Kind::Float)?))
+    };
+    parameters.iter().map(|(name, _)| tensor(name)).collect()
+}
+
 /// Copies `sources` into the `targets` of the same names. `path` is for the error message.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Algorithm 1 of Ho et al. 2020 on a batch, the one body of a step: [`Trainer::train_step`] waits for what comes of it,
 //! [`Trainer::queue_step`] leaves it to the device. `examples/algorithm_1.rs` has the same without the engine.
 
+use config::TrainConfig;
 use tch::Tensor;
 
 use crate::error::TrainerError;
@@ -55,7 +56,7 @@ impl Trainer {
         watch: &mut dyn Watch,
     ) -> Result<Losses, TrainerError> {
         let size = drawn.x_0.size();
-        let whole = self.perturbed(drawn)?;
+        let whole = perturbed(&self.config, drawn)?;
         self.adam.forget_gradients()?;
         watch.on_end(Phase::Draws);
         let (count, mut each, mut weighted) = (size[0] as usize, Vec::new(), Vec::new());
@@ -70,21 +71,6 @@ impl Trainer {
         Ok(Losses { each: Tensor::f_cat(&each, 0)?, weighted: Tensor::f_cat(&weighted, 0)? })
     }
 
-    /// `x_t = alpha x_0 + sigma eps`, and what the network should make of it.
-    fn perturbed(&self, drawn: &Drawn<'_>) -> Result<Noised, TrainerError> {
-        let Drawn { x_0, t, numbers, eps, labels } = drawn;
-        let x_t = numbers.sum((Row::Alpha, x_0), (Row::Sigma, eps))?;
-        let target = loss::target(&self.config, numbers, x_0, eps)?;
-        Ok(Noised {
-            x_t,
-            x_0: x_0.shallow_clone(),
-            t: t.shallow_clone(),
-            numbers: Numbers::clone(numbers),
-            target,
-            labels: labels.map(Tensor::shallow_clone),
-        })
-    }
-
     /// Adds the part's share of the gradient of the mean loss.
     fn descend(
         &self,
@@ -93,7 +79,7 @@ impl Trainer {
         model: &Model<'_>,
         watch: &mut dyn Watch,
     ) -> Result<Losses, TrainerError> {
-        let output = self.predict(part, model)?;
+        let output = predict(&self.config, self.scales_input, part, model)?;
         watch.on_end(Phase::Network);
         let Losses { each, weighted } = loss::of_part(&self.config, part, &output)?;
         let loss = watch.on_loss(weighted.f_mean(weighted.f_kind()?)?, share)?;
@@ -102,20 +88,37 @@ impl Trainer {
         watch.on_end(Phase::Backward);
         Ok(Losses { each: each.f_detach()?, weighted: weighted.f_detach()? })
     }
+}
 
-    /// The network's output for a part, `[b, c, h, w]`, or twice the channels where it says the variance as well.
-    fn predict(&self, part: &Noised, model: &Model<'_>) -> Result<Tensor, TrainerError> {
-        let shown = if self.scales_input {
-            part.numbers.each(Row::CIn)?.f_mul(&part.x_t)?
-        } else {
-            part.x_t.shallow_clone()
-        };
-        let output = model(&shown, &part.t, part.labels.as_ref()).map_err(TrainerError::Caller)?;
-        let mut expected = part.x_t.size();
-        expected[1] *= self.config.outputs_per_channel() as i64;
-        if output.size() != expected {
-            return Err(TrainerError::Output { expected, got: output.size() });
-        }
-        Ok(output)
+/// `x_t = alpha x_0 + sigma eps`, and what the network should make of it.
+pub(crate) fn perturbed(config: &TrainConfig, drawn: &Drawn<'_>) -> Result<Noised, TrainerError> {
+    let Drawn { x_0, t, numbers, eps, labels } = drawn;
+    let x_t = numbers.sum((Row::Alpha, x_0), (Row::Sigma, eps))?;
+    let target = loss::target(config, numbers, x_0, eps)?;
+    Ok(Noised {
+        x_t,
+        x_0: x_0.shallow_clone(),
+        t: t.shallow_clone(),
+        numbers: Numbers::clone(numbers),
+        target,
+        labels: labels.map(Tensor::shallow_clone),
+    })
+}
+
+/// The network's output for a part, `[b, c, h, w]`, or twice the channels where it says the variance as well.
+pub(crate) fn predict(
+    config: &TrainConfig,
+    scales_input: bool,
+    part: &Noised,
+    model: &Model<'_>,
+) -> Result<Tensor, TrainerError> {
+    let shown =
+        if scales_input { part.numbers.each(Row::CIn)?.f_mul(&part.x_t)? } else { part.x_t.shallow_clone() };
+    let output = model(&shown, &part.t, part.labels.as_ref()).map_err(TrainerError::Caller)?;
+    let mut expected = part.x_t.size();
+    expected[1] *= config.outputs_per_channel() as i64;
+    if output.size() != expected {
+        return Err(TrainerError::Output { expected, got: output.size() });
     }
+    Ok(output)
 }

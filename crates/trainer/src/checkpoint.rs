@@ -130,12 +130,35 @@ impl Checkpoint {
     /// [`TrainerError::NonFiniteWeights`].
     pub fn with_average(&self, folder: &Path, average: &[Named]) -> Result<Self, TrainerError> {
         check_finite(EMA, average, self.state.step)?;
+        self.with_ema(folder, &tensor_io::serialize(average)?)
+    }
+
+    /// Writes a copy of this checkpoint into `folder`, without the averages that only a run that goes on needs.
+    ///
+    /// # Errors
+    /// [`TrainerError::Checkpoint`] when it cannot be written; [`TrainerError::File`] when this one cannot be read.
+    pub fn copied(&self, folder: &Path) -> Result<Self, TrainerError> {
+        let path = self.ema_path();
+        self.with_ema(folder, &std::fs::read(&path).map_err(TrainerError::file(&path))?)
+    }
+
+    /// [`Checkpoint::copied`], and removes other checkpoints from the folder.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::copied`].
+    pub fn keep_alone_in(&self, folder: &Path) -> Result<Self, TrainerError> {
+        let copy = self.copied(folder)?;
+        checkpoints::keep_only(folder, self.state.step)?;
+        Ok(copy)
+    }
+
+    fn with_ema(&self, folder: &Path, ema: &[u8]) -> Result<Self, TrainerError> {
         let mut writer = Writer::begin(folder, self.state.step)?;
         for file in [MODEL, OPTIMIZER, CONFIG] {
             let path = self.path.join(file);
             writer.put(file, &std::fs::read(&path).map_err(TrainerError::file(&path))?)?;
         }
-        writer.put(EMA, &tensor_io::serialize(average)?)?;
+        writer.put(EMA, ema)?;
         Ok(writer.commit(self.state.clone())?.into())
     }
 

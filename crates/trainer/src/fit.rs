@@ -40,6 +40,18 @@ pub trait Observer {
     fn on_sample(&mut self, _done: u64, _ema: &[Named]) -> Result<(), BoxError> {
         Ok(())
     }
+    /// When an evaluation is due, after the checkpoint of the step was saved. One that is asked to stop meanwhile may leave it
+    /// out: it is asked for again when the run goes on, see [`Observer::has_evaluation`].
+    ///
+    /// # Errors
+    /// Whatever stops the run.
+    fn on_evaluate(&mut self, _done: u64, _ema: &[Named], _checkpoint: &Checkpoint) -> Result<(), BoxError> {
+        Ok(())
+    }
+    /// Whether the evaluation of a step is there.
+    fn has_evaluation(&self, _done: u64) -> bool {
+        true
+    }
     /// Whether the samples of a step are there. A run that was stopped between a checkpoint and the samples of its step
     /// draws them when it goes on.
     fn has_samples(&self, _done: u64) -> bool {
@@ -174,7 +186,18 @@ impl Fit<'_> {
         let samples_due = |done: u64| {
             done == config.steps || (config.sample_every > 0 && done.is_multiple_of(config.sample_every))
         };
+        let evaluation_due = |done: u64| {
+            let every = config.evaluate_every;
+            every > 0 && (done == config.steps || done.is_multiple_of(every))
+        };
         let first = trainer.steps_done();
+        if first > 0
+            && evaluation_due(first)
+            && !observer.has_evaluation(first)
+            && let Some(newest) = self.newest()?.filter(|newest| newest.state.step == first)
+        {
+            observer.on_evaluate(first, trainer.ema_weights(), &newest).map_err(TrainerError::Caller)?;
+        }
         if first > 0 && samples_due(first) && !observer.has_samples(first) {
             observer.on_sample(first, trainer.ema_weights()).map_err(TrainerError::Caller)?;
         }
@@ -212,10 +235,17 @@ impl Fit<'_> {
             }
             // With a step under way the weights are its own already: it is finished first.
             let mut stop = self.stop.load(Ordering::Relaxed) && queued.is_none();
-            let saves = last || stop || done.is_multiple_of(config.checkpoint_every);
+            let evaluates = evaluation_due(done) && (last || !stop);
+            let saves = last || stop || evaluates || done.is_multiple_of(config.checkpoint_every);
             if saves {
                 let begun = Instant::now();
-                self.save(trainer, &interval, observer)?;
+                let saved = self.save(trainer, &interval, observer)?;
+                if evaluates {
+                    observer
+                        .on_evaluate(done, trainer.ema_weights(), &saved)
+                        .map_err(TrainerError::Caller)?;
+                    stop = self.stop.load(Ordering::Relaxed);
+                }
                 clock.0 += begun.elapsed();
             }
             if samples_due(done) && (last || !stop) {
@@ -292,7 +322,7 @@ impl Fit<'_> {
         let config = trainer.config();
         let due = |every: u64| every > 0 && next.is_multiple_of(every);
         let pause = next == config.steps
-            || [config.checkpoint_every, config.sample_every].into_iter().any(due)
+            || [config.checkpoint_every, config.sample_every, config.evaluate_every].into_iter().any(due)
             || trainer.recovery.passed_over.contains(&next)
             || self.stop.load(Ordering::Relaxed);
         trainer.train_step_ahead(queued, !pause, batch, model)
@@ -303,7 +333,7 @@ impl Fit<'_> {
         trainer: &Trainer,
         interval: &Interval,
         observer: &mut dyn Observer,
-    ) -> Result<(), TrainerError> {
+    ) -> Result<Checkpoint, TrainerError> {
         self.folder.check()?;
         let checkpoints = self.folder.checkpoints();
         let snapshot = trainer.averages.snapshot();
@@ -313,6 +343,6 @@ impl Fit<'_> {
         let saved = Checkpoint::write(&checkpoints, trainer, interval, self.config)?;
         checkpoints::rotate(&checkpoints, trainer.config().keep_checkpoints, Some(saved.state.step))?;
         observer.on_checkpoint(&saved.path);
-        Ok(())
+        Ok(saved)
     }
 }

@@ -16,9 +16,11 @@ mod clip;
 mod draw;
 mod ema;
 mod error;
+mod evaluations;
 #[cfg(test)]
 mod example;
 mod fit;
+mod held_out;
 mod history;
 mod labels;
 mod loss;
@@ -46,7 +48,9 @@ pub use config::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling, T
 pub use draw::{Draw, Share};
 pub use ema::Ema;
 pub use error::{BoxError, TrainerError};
+pub use evaluations::{EvaluationRecord, read_evaluations};
 pub use fit::{Fit, Observer, Outcome};
+pub use held_out::held_out_losses;
 pub use history::LossHistory;
 pub use labels::drop_labels;
 pub use lr::learning_rate;

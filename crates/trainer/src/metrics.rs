@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainerError;
@@ -75,6 +76,33 @@ impl Interval {
     }
 }
 
+/// A record of a file with one a line.
+pub(crate) trait Line: Serialize + DeserializeOwned {
+    /// Steps done when it was written.
+    fn step(&self) -> u64;
+
+    /// What is wrong with it, in words.
+    fn check(&self) -> Result<(), String>;
+}
+
+impl Line for Record {
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_parts(self.loss_by_t.len())
+    }
+}
+
+/// Refuses a line with too many parts of the chain.
+pub(crate) fn check_parts(parts: usize) -> Result<(), String> {
+    if parts > MAX_BUCKETS {
+        return Err(format!("{parts} parts of the chain, more than {MAX_BUCKETS}"));
+    }
+    Ok(())
+}
+
 /// Bytes of a line: some hundred times what one has.
 const MAX_LINE: u64 = 64 << 10;
 
@@ -82,7 +110,7 @@ const MAX_LINE: u64 = 64 << 10;
 const MAX_BUCKETS: usize = 64;
 
 /// Appends a line.
-pub(crate) fn append(path: &Path, record: &Record) -> Result<(), TrainerError> {
+pub(crate) fn append<L: Line>(path: &Path, record: &L) -> Result<(), TrainerError> {
     let line = serde_json::to_string(record).map_err(|e| TrainerError::Caller(e.into()))? + "\n";
     let opened = files::open_own(path, OpenOptions::new().create(true).append(true));
     let mut file = opened.map_err(TrainerError::file(path))?;
@@ -95,7 +123,7 @@ pub(crate) fn append(path: &Path, record: &Record) -> Result<(), TrainerError> {
 }
 
 /// Reads the lines of a file that may not exist yet. A last line cut off by a crash is left out.
-pub(crate) fn read(path: &Path) -> Result<Vec<Record>, TrainerError> {
+pub(crate) fn read<L: Line>(path: &Path) -> Result<Vec<L>, TrainerError> {
     let mut records = Vec::new();
     each_line(path, |_, record| {
         records.push(record);
@@ -105,15 +133,17 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Record>, TrainerError> {
 }
 
 /// Drops the lines after `step`: the run goes on from there and will write them again.
-pub(crate) fn truncate_after(path: &Path, step: u64) -> Result<(), TrainerError> {
+pub(crate) fn truncate_after<L: Line>(path: &Path, step: u64) -> Result<(), TrainerError> {
     // Refused before anything is written.
-    if !each_line(path, |_, _| Ok(()))? {
+    if !each_line(path, |_, _: L| Ok(()))? {
         return Ok(());
     }
     let mut failed = None;
     let written = files::write_atomic_with(path, |out| {
-        let copied =
-            each_line(path, |line, record| if record.step <= step { out.write_all(line) } else { Ok(()) });
+        let copied = each_line(
+            path,
+            |line, record: L| if record.step() <= step { out.write_all(line) } else { Ok(()) },
+        );
         failed = copied.err();
         Ok(())
     });
@@ -124,9 +154,9 @@ pub(crate) fn truncate_after(path: &Path, step: u64) -> Result<(), TrainerError>
 }
 
 /// Passes on every whole line, with its line break, one at a time; says whether there is such a file.
-fn each_line(
+fn each_line<L: Line>(
     path: &Path,
-    mut visit: impl FnMut(&[u8], Record) -> io::Result<()>,
+    mut visit: impl FnMut(&[u8], L) -> io::Result<()>,
 ) -> Result<bool, TrainerError> {
     let file = match files::open_regular(path) {
         Ok(file) => file,
@@ -145,13 +175,8 @@ fn each_line(
         if line.last() != Some(&b'\n') {
             break;
         }
-        let record: Record = serde_json::from_slice(&line).map_err(|e| refuse(e.to_string()))?;
-        if record.loss_by_t.len() > MAX_BUCKETS {
-            return Err(refuse(format!(
-                "{} parts of the chain, more than {MAX_BUCKETS}",
-                record.loss_by_t.len()
-            )));
-        }
+        let record: L = serde_json::from_slice(&line).map_err(|e| refuse(e.to_string()))?;
+        record.check().map_err(refuse)?;
         visit(&line, record).map_err(TrainerError::file(path))?;
     }
     Ok(true)
@@ -189,21 +214,21 @@ mod tests {
     fn lines_come_back_and_later_ones_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        assert_eq!(read(&path).unwrap(), []);
+        assert_eq!(read::<Record>(&path).unwrap(), []);
         let records: Vec<Record> =
             (1..=4).map(|step| Interval::default().finish(step, 0.1 / 3.0, 1.0)).collect();
         records.iter().for_each(|record| append(&path, record).unwrap());
-        assert_eq!(read(&path).unwrap(), records);
-        truncate_after(&path, 2).unwrap();
-        assert_eq!(read(&path).unwrap(), records[..2]);
+        assert_eq!(read::<Record>(&path).unwrap(), records);
+        truncate_after::<Record>(&path, 2).unwrap();
+        assert_eq!(read::<Record>(&path).unwrap(), records[..2]);
 
         // A crash in the middle of a line costs that line only; garbage before it is an error.
         let cut = fs::read_to_string(&path).unwrap() + "{\"step\": 3, \"lo";
         fs::write(&path, cut).unwrap();
-        assert_eq!(read(&path).unwrap(), records[..2]);
+        assert_eq!(read::<Record>(&path).unwrap(), records[..2]);
         fs::write(&path, "garbage\n").unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("line 1"));
-        assert!(truncate_after(&path, 2).is_err());
+        assert!(read::<Record>(&path).unwrap_err().to_string().contains("line 1"));
+        assert!(truncate_after::<Record>(&path, 2).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"garbage\n");
     }
 
@@ -213,18 +238,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        for result in [read(&path).map(|_| ()), truncate_after(&path, 0)] {
+        for result in [read::<Record>(&path).map(|_| ()), truncate_after::<Record>(&path, 0)] {
             assert!(result.unwrap_err().to_string().contains("line 1: expected a record"));
         }
         let mut record = Interval::default().finish(1, 0.1, 1.0);
         record.loss_by_t = vec![None; MAX_BUCKETS + 1];
         fs::write(&path, serde_json::to_string(&record).unwrap() + "\n").unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("65 parts"));
+        assert!(read::<Record>(&path).unwrap_err().to_string().contains("65 parts"));
         #[cfg(unix)]
         for target in ["/dev/zero", "metrics.jsonl", "none"] {
             fs::remove_file(&path).unwrap();
             std::os::unix::fs::symlink(target, &path).unwrap();
-            assert!(matches!(read(&path), Err(TrainerError::File { .. })), "{target}");
+            assert!(matches!(read::<Record>(&path), Err(TrainerError::File { .. })), "{target}");
         }
     }
 }

@@ -11,11 +11,22 @@ use files::{Identity, Support};
 use tracing::warn;
 
 use crate::error::TrainerError;
+use crate::evaluations::{self, EvaluationRecord};
 use crate::metrics::{self, Record};
 use crate::tensorboard;
 
 /// What a run writes in its folder. A link in place of one of these would lead the writing elsewhere.
-const OWN: [&str; 6] = ["config.toml", "metrics.jsonl", "run.lock", "checkpoints", "samples", "averages"];
+const OWN: [&str; 9] = [
+    "config.toml",
+    "metrics.jsonl",
+    "evaluations.jsonl",
+    "run.lock",
+    "checkpoints",
+    "samples",
+    "averages",
+    "evaluations",
+    "best",
+];
 
 /// How often the holder's note is read at most, and how far apart: a machine may be busy, but the note is all that the
 /// holder does in between.
@@ -39,6 +50,21 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The run folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds what an evaluation has found to `evaluations.jsonl`.
+    ///
+    /// # Errors
+    /// Those of [`Claim::check`] and of the disk.
+    pub fn append_evaluation(&self, record: &EvaluationRecord) -> Result<(), TrainerError> {
+        self.check()?;
+        metrics::append(&self.path.join(evaluations::FILE), record)
+    }
+
     /// Checks it. The lock is on a file: once the folder was removed and made again, another process may hold a lock there.
     ///
     /// # Errors
@@ -169,7 +195,8 @@ impl RunFolder {
 
     pub(crate) fn drop_records_after(&self, step: u64) -> Result<(), TrainerError> {
         self.check()?;
-        metrics::truncate_after(&self.path.join("metrics.jsonl"), step)
+        metrics::truncate_after::<Record>(&self.path.join("metrics.jsonl"), step)?;
+        metrics::truncate_after::<EvaluationRecord>(&self.path.join(evaluations::FILE), step)
     }
 
     /// Cuts what earlier processes have told TensorBoard of later steps. It is for looking at, so a file that cannot be cut

@@ -5,6 +5,7 @@
 //! bytes are an `Event` with `wall_time` (1), `step` (2), `file_version` (3), `summary` (5) or `session_log` (7).
 
 mod cut;
+mod histogram;
 mod wire;
 
 use std::fs::{File, OpenOptions};
@@ -14,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::TrainerError;
 pub(crate) use cut::cut_after;
+use histogram::Histogram;
 use wire::{Message, frame};
 
 /// How the names of all event files begin.
@@ -106,6 +108,17 @@ impl EventFile {
         image.bytes(4, png);
         let mut entry = Message::default();
         entry.bytes(1, tag.as_bytes()).bytes(4, &image.0);
+        self.summary(step, &entry)
+    }
+
+    /// Adds the distribution of some numbers; nothing for none, and none that is not finite is counted.
+    ///
+    /// # Errors
+    /// [`TrainerError::File`], those of the file system.
+    pub fn histogram(&mut self, tag: &str, step: u64, values: &[f32]) -> Result<(), TrainerError> {
+        let Some(histogram) = Histogram::of(values) else { return Ok(()) };
+        let mut entry = Message::default();
+        entry.bytes(1, tag.as_bytes()).bytes(5, &histogram.message().0);
         self.summary(step, &entry)
     }
 

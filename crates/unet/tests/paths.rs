@@ -88,6 +88,25 @@ fn bf16_is_no_further_from_f32_than_the_plain_path() {
     }
 }
 
+/// What likelihoods need: the gradient by `x_t` alone, of a network prepared for sampling.
+#[test]
+fn a_prepared_network_has_the_plain_gradient_by_its_input() {
+    for (config, size) in networks() {
+        let net = network(&config);
+        let t = Tensor::arange(size[0], (Kind::Int64, Device::Cpu)) * 300;
+        let by_input = |pass: &Pass| {
+            let x = normals(&size, 0).set_requires_grad(true);
+            let product =
+                net.prepared(pass).unwrap().forward(&x, &t, None, pass).unwrap() * normals(&size, 1);
+            let gradient =
+                Tensor::run_backward(&[product.sum(Kind::Float)], &[&x], false, false).swap_remove(0);
+            [("none".to_owned(), x.detach()), ("by x_t".to_owned(), gradient)]
+        };
+        let (_, off) = distances(&by_input(&Pass::eval()), &by_input(&Pass::eval().with_plain(true)));
+        assert!(off <= 1e-5, "{config:?}: {off:e}");
+    }
+}
+
 #[test]
 fn a_prepared_network_predicts_the_same_and_does_not_follow_the_first() {
     for (config, size) in networks() {

@@ -70,6 +70,8 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("model.augmented", &["true", "1"]),
     ("train.log_every", &["0", "-1", "1.5", "nan"]),
     ("train.sample_every", &["-1", "1.5", "nan", "x"]),
+    ("train.evaluate_every", &["-1", "1.5", "nan", "x"]),
+    ("train.evaluate_count", &["0", "19", "100001", "1.5", "x"]),
     ("train.checkpoint_every", &["-1", "1.5", "nan"]),
     ("train.keep_checkpoints", &["0", "-1", "1.5"]),
     ("sample.count", &["-1", "1.5", "nan", "9223372036854775807"]),

@@ -18,6 +18,8 @@ use clap::Parser;
 use crate::ddpm;
 use crate::workspace::Workspace;
 
+pub(crate) use rounds::object;
+
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
     if args.iter().any(|arg| arg == "--peers") {
         let name = OsString::from("cargo xtask bench");

@@ -1,6 +1,5 @@
 //! `cargo xtask bench --peers`: ours and the Python libraries in turns, as a table of ratios.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -13,7 +12,7 @@ use super::rows::{Measured, rows};
 use super::{table, venv, whole};
 use crate::process::Exit;
 use crate::workspace::Workspace;
-use crate::{ddpm, outputs};
+use crate::{ddpm, machine, outputs};
 
 /// Times training and sampling steps of diffusers and lucidrains beside ours, each program in its turn.
 #[derive(Debug, clap::Parser)]
@@ -149,14 +148,8 @@ fn images(ddpm: &Path, run: Option<&Path>, tries: usize) -> Result<Vec<f64>, Str
 
 /// What was run, where and how often.
 pub(super) fn head(workspace: &Workspace, probe: &Value, rounds: usize, quick: bool, seconds: u64) -> Value {
-    let mut git = Command::new("git");
-    git.args(["rev-parse", "--short", "HEAD"]).current_dir(workspace.root());
-    let commit = git.output().ok().filter(|output| output.status.success());
-    let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     json!({
-        "commit": commit, "processor": model.map(|(_, name)| name.trim()), "threads": probe["threads"],
+        "commit": machine::commit(workspace), "processor": machine::processor(), "threads": probe["threads"],
         "default_precision": probe["precision"], "rounds": rounds, "quick": quick, "seconds": seconds,
     })
 }

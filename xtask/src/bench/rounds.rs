@@ -69,7 +69,7 @@ pub(super) fn take_turns(
 }
 
 /// The last line that is a JSON object: libraries may print what they like before it.
-pub(super) fn object(output: &str) -> anyhow::Result<Value> {
+pub(crate) fn object(output: &str) -> anyhow::Result<Value> {
     let lines = output.lines().rev().map(str::trim);
     match lines.filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(Value::is_object) {
         Some(value) => Ok(value),

@@ -64,7 +64,7 @@ impl SamplerArgs {
     pub(crate) fn build(&self, loaded: &Loaded) -> anyhow::Result<Sampler> {
         let config = self.config_for(loaded)?;
         let sampler = Sampler::new(&*loaded.path, &config);
-        let sampler = sampler.map_err(|e| usage(anyhow!("--sampler {}: {e}", self.sampler)))?;
+        let sampler = sampler.map_err(|e| usage(anyhow!("--sampler {}: {e}", self.name())))?;
         noise_end::check_start(&sampler, &*loaded.path);
         Ok(sampler)
     }

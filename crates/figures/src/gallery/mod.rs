@@ -1,5 +1,6 @@
 //! One figure of the report a file.
 
+mod ablation;
 mod bits;
 mod blocks;
 mod comparison;
@@ -21,6 +22,7 @@ mod solvers;
 mod trajectories;
 mod variations;
 
+pub use ablation::{AblationGroup, AblationLine, ablation};
 pub use bits::{Bits, bits};
 pub use blocks::SamplerBlocks;
 pub use comparison::{LossCurve, loss_curves, sample_grids};

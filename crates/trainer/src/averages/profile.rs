@@ -20,10 +20,21 @@ impl Profile {
     /// The decay of a step, from 0.
     #[must_use]
     pub fn decay_at(self, config: &TrainConfig, step: u64) -> f64 {
+        self.decays(config)(step)
+    }
+
+    /// The decay of any step: what does not depend on the step is computed once.
+    fn decays(self, config: &TrainConfig) -> Box<dyn Fn(u64) -> f64> {
         match self {
-            Self::Decay(ema_decay) => Ema::decay_at(&TrainConfig { ema_decay, ..config.clone() }, step),
-            // Eq. 2 there: (1 - 1 / t)^(gamma + 1), with t = 1 after the first step.
-            Self::SigmaRel(sigma_rel) => (1.0 - 1.0 / (step as f64 + 1.0)).powf(exponent(sigma_rel)),
+            Self::Decay(ema_decay) => {
+                let config = TrainConfig { ema_decay, ..config.clone() };
+                Box::new(move |step| Ema::decay_at(&config, step))
+            }
+            Self::SigmaRel(sigma_rel) => {
+                let exponent = exponent(sigma_rel);
+                // Eq. 2 there: (1 - 1 / t)^(gamma + 1), with t = 1 after the first step.
+                Box::new(move |step| (1.0 - 1.0 / (step as f64 + 1.0)).powf(exponent))
+            }
         }
     }
 
@@ -37,11 +48,11 @@ impl Profile {
     /// average keeps of the network's first weights.
     #[must_use]
     pub fn response(self, config: &TrainConfig, steps: u64) -> Vec<f64> {
-        let mut kept = 1.0;
+        let (mut kept, decay_at) = (1.0, self.decays(config));
         let mut response: Vec<f64> = (0..steps)
             .rev()
             .map(|step| {
-                let decay = self.decay_at(config, step);
+                let decay = decay_at(step);
                 let share = kept * (1.0 - decay);
                 kept *= decay;
                 share

@@ -9,20 +9,19 @@ mod paper;
 mod plan;
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::peers::head;
 use super::rounds::object;
 use super::whole;
-use crate::process::{Exit, last_error, line_of};
+use crate::process::Exit;
 use crate::workspace::Workspace;
-use crate::{ddpm, outputs};
+use crate::{ddpm, outputs, process};
 use laws::Law;
 use measure::Measured;
 use page::Page;
@@ -118,19 +117,7 @@ fn ours(ddpm: &Path, words: &[String]) -> anyhow::Result<Value> {
 /// The picture, by our program, which has the drawing: panels go to its standard input.
 fn draw(ddpm: &Path, laws: &[Law], out: &Path) -> anyhow::Result<()> {
     let panels: Value = laws.iter().filter(|law| law.is_drawn()).map(Law::panel).collect();
-    let mut command = Command::new(ddpm);
-    command.args(["draw-scaling", "--quiet", "--out"]).arg(out);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let line = line_of(&command);
-    let mut child = command.spawn().with_context(|| format!("`{line}` cannot be started"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that has failed closes it; its error says why.
-        let _ = stdin.write_all(panels.to_string().as_bytes());
-    }
-    let output = child.wait_with_output().with_context(|| line.clone())?;
-    let why = || last_error(&output.stderr).unwrap_or_default();
-    ensure!(output.status.success(), "`{line}`: expected exit code 0, found {}: {}", output.status, why());
-    Ok(())
+    process::feed(Command::new(ddpm).args(["draw-scaling", "--quiet", "--out"]).arg(out), &panels.to_string())
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ impl Compare {
             weights: self.weights,
             precision: self.precision.clone(),
             any_size: self.any_size,
+            best: false,
         };
         let mut sides = Vec::new();
         for ((run, name), checkpoint) in self.runs.iter().zip(names(&self.runs)).zip(found) {

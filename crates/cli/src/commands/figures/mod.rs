@@ -1,5 +1,6 @@
 //! `ddpm figures`: every figure of the report, and the report.
 
+mod ablation;
 mod bits;
 mod convergence;
 mod edits;
@@ -39,6 +40,7 @@ use plan::{Plan, Wishes};
 use sampling::Sampling;
 use subject::Subject;
 
+pub(crate) use ablation::DrawAblation;
 pub(crate) use scaling::DrawScaling;
 
 /// Draws the figures of a run and binds them into report.html. Without a trained run the first five, of the

@@ -6,13 +6,11 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
-use tch::Device;
 use tracing::info;
 
 use crate::config::{Config, to_toml};
 use crate::failure::RESOURCES;
 use crate::flags::Global;
-use crate::memory::{Available, Limit};
 
 /// What `--batch` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,13 +96,6 @@ fn was_killed(status: ExitStatus) -> bool {
 #[cfg(not(unix))]
 fn was_killed(_: ExitStatus) -> bool {
     false
-}
-
-/// For the whole run: what there is now, so that too large a batch is an error and not the end of the process. A GPU
-/// knows its limit by itself.
-pub(super) fn limit(device: Device) -> Option<Limit> {
-    let now = Available::now().filter(|_| device == Device::Cpu)?;
-    Some(Limit::to(now.with_swap))
 }
 
 #[cfg(test)]

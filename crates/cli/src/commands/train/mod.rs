@@ -1,6 +1,7 @@
 //! `ddpm train`: Algorithm 1 on the user's images.
 
 mod batch;
+mod evaluating;
 mod feed;
 mod resume;
 mod watch;
@@ -29,6 +30,7 @@ use crate::paths::{self, DataSource, InputPath, OutputFolder};
 use crate::signals::Signals;
 use crate::{noise_end, output};
 use batch::BatchSize;
+use evaluating::Evaluating;
 use feed::Feed;
 use watch::Watch;
 
@@ -38,7 +40,7 @@ use watch::Watch;
     after_help = "A run that was interrupted goes on where it stopped when the same command is given again.
 
 With --resume, --set may change train.steps, lr, micro_batch, checkpoint_activations, on_nan, log_every, sample_every,
-checkpoint_every and keep_checkpoints, sample.* and precision. --data names the same images where they are now.
+evaluate_every, evaluate_count, checkpoint_every and keep_checkpoints, sample.* and precision. --data names the same images where they are now.
 
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
@@ -254,7 +256,7 @@ impl Plan {
         global: &Global,
     ) -> anyhow::Result<ExitCode> {
         let config = &self.config;
-        let _limit = batch::limit(device);
+        let _limit = memory::limit(device);
         if config.train.micro_batch == 0 {
             memory::keep_freed();
         }
@@ -313,7 +315,8 @@ impl Plan {
         let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(net.forward(x_t, t, labels, &pass)?)
         };
-        let mut watch = Watch::new(config, folder, device, global, first, &signals.stop)?;
+        let evaluating = Evaluating::open(config, &*net, global)?;
+        let mut watch = Watch::new(config, folder, device, global, first, &signals.stop)?.with(evaluating);
         let outcome =
             fit.run(&mut trainer, resumed.unwrap_or_default(), |step| feed.batch(step), &model, &mut watch)?;
         watch.close();

@@ -7,14 +7,19 @@ use std::time::Instant;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
-use ndarray::Axis;
+use ndarray::{Array4, Axis, concatenate};
 use sampler::{Noise, Sampler, Step};
 use tch::{Device, Kind};
 use tensor_io::Named;
 use tracing::info;
-use trainer::{BoxError, Claim, EventFile, Observer, Record, RunFolder, StepReport};
+use trainer::{
+    BoxError, Checkpoint, Claim, EvaluationRecord, EventFile, Observer, Record, RunFolder, StepReport,
+    read_evaluations,
+};
 use unet::Backbone;
 
+use crate::commands::evaluate;
+use crate::commands::train::evaluating::{self, Evaluating};
 use crate::conditioning::Conditioning;
 use crate::config::Config;
 use crate::device::Precision;
@@ -44,6 +49,7 @@ pub(crate) struct Watch {
     first: u64,
     last_loss: Option<f64>,
     last_grid: Option<PathBuf>,
+    evaluating: Option<Evaluating>,
 }
 
 impl Watch {
@@ -75,6 +81,7 @@ impl Watch {
             first,
             last_loss: None,
             last_grid: None,
+            evaluating: None,
         })
     }
 
@@ -95,37 +102,17 @@ impl Watch {
         self.samples.join(format!("step-{done:08}-ema.png"))
     }
 
+    /// Also evaluates, where that is wanted.
+    pub(crate) fn with(self, evaluating: Option<Evaluating>) -> Self {
+        Self { evaluating, ..self }
+    }
+
     fn draw(&mut self, done: u64, ema: &[Named]) -> anyhow::Result<()> {
-        self.net.copy_weights(ema)?;
-        // Of a conditional network: image i shows class i modulo their number, unguided.
-        let Some(images) = &self.config.images else { return Ok(()) };
-        let conditioning = Conditioning::every_class_of(&*self.net, images);
-        let timesteps = self.config.schedule.steps;
-        let mut parts = Vec::new();
-        let most = match self.config.train.micro_batch {
-            0 => SAMPLE_BATCH,
-            images => SAMPLE_BATCH.min(images),
+        let Some((pixels, classes)) = self.samples(self.config.sample.count, self.config.seed, None, ema)?
+        else {
+            return Ok(());
         };
-        for first in (0..self.config.sample.count).step_by(most) {
-            let count = most.min(self.config.sample.count - first);
-            let shape = [count, images.channels, images.height, images.width].map(|n| n as i64);
-            // The same noise at every step of the run, so that grids can be compared.
-            let noise = Noise { seed: self.config.seed, first_index: first as u64 };
-            let x_start = self.sampler.start_from(noise.start(shape, self.net.device())?)?;
-            let part = first..first + count;
-            let model = conditioning.model((&*self.net, self.kind), timesteps, part)?;
-            let mut go_on = |_: &Step<'_>| {
-                if self.stop.load(Ordering::Relaxed) { Err("stopped".into()) } else { Ok(()) }
-            };
-            match self.sampler.sample(&*model, &x_start, &noise, &mut go_on) {
-                Ok(x_0) => parts.push(output::to_pixels(&x_0, images)?),
-                Err(_) if self.stop.load(Ordering::Relaxed) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let views: Vec<_> = parts.iter().map(ndarray::Array4::view).collect();
-        let pixels = ndarray::concatenate(Axis(0), &views)?;
-        let grid = output::class_grid(&pixels, conditioning.classes().len())?;
+        let grid = output::class_grid(&pixels, classes)?;
         let png = grid.png()?;
         let path = self.grid_path(done);
         // Drawing takes a while.
@@ -133,6 +120,104 @@ impl Watch {
         files::write_atomic(&path, &png).with_context(|| path.display().to_string())?;
         self.events.png("samples/ema", done, (grid.width() as u32, grid.height() as u32), 3, &png)?;
         self.last_grid = Some(path);
+        Ok(())
+    }
+
+    /// Samples of the averaged weights and how many classes go round in them, by the run's own sampler or another; nothing
+    /// where a stop was asked for meanwhile.
+    fn samples(
+        &mut self,
+        count: usize,
+        seed: u64,
+        sampler: Option<&Sampler>,
+        ema: &[Named],
+    ) -> anyhow::Result<Option<(Array4<u8>, usize)>> {
+        self.net.copy_weights(ema)?;
+        // Of a conditional network: image i shows class i modulo their number, unguided.
+        let Some(images) = &self.config.images else { return Ok(None) };
+        let conditioning = Conditioning::every_class_of(&*self.net, images);
+        let (timesteps, sampler) = (self.config.schedule.steps, sampler.unwrap_or(&self.sampler));
+        let mut parts = Vec::new();
+        let most = match self.config.train.micro_batch {
+            0 => SAMPLE_BATCH,
+            images => SAMPLE_BATCH.min(images),
+        };
+        for first in (0..count).step_by(most) {
+            let part = first..(first + most).min(count);
+            let shape = [part.len(), images.channels, images.height, images.width].map(|n| n as i64);
+            // The same noise at every step of the run, so that grids can be compared.
+            let noise = Noise { seed, first_index: first as u64 };
+            let x_start = sampler.start_from(noise.start(shape, self.net.device())?)?;
+            let model = conditioning.model((&*self.net, self.kind), timesteps, part)?;
+            let mut go_on = |_: &Step<'_>| {
+                if self.stop.load(Ordering::Relaxed) { Err("stopped".into()) } else { Ok(()) }
+            };
+            match sampler.sample(&*model, &x_start, &noise, &mut go_on) {
+                Ok(x_0) => parts.push(output::to_pixels(&x_0, images)?),
+                Err(_) if self.stop.load(Ordering::Relaxed) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let views: Vec<_> = parts.iter().map(Array4::view).collect();
+        Ok(Some((concatenate(Axis(0), &views)?, conditioning.classes().len())))
+    }
+
+    /// Evaluates the averaged weights, logs what came of it, and keeps the checkpoint if it is the best.
+    fn evaluate(&mut self, done: u64, ema: &[Named], checkpoint: &Checkpoint) -> anyhow::Result<()> {
+        let Some(evaluating) = self.evaluating.take() else { return Ok(()) };
+        let result = self.evaluate_with(&evaluating, done, ema, checkpoint);
+        self.evaluating = Some(evaluating);
+        result
+    }
+
+    fn evaluate_with(
+        &mut self,
+        evaluating: &Evaluating,
+        done: u64,
+        ema: &[Named],
+        checkpoint: &Checkpoint,
+    ) -> anyhow::Result<()> {
+        let (begun, config) = (Instant::now(), self.config.clone());
+        let path = config.schedule.path()?;
+        let (name, steps) = evaluate::SAMPLER;
+        let flags = SamplerArgs::named(name, steps.min(path.steps()));
+        let sampler = Sampler::new(&*path, &flags.config(&config.train)?)?;
+        let drawn = self.samples(config.train.evaluate_count(), evaluate::SEED, Some(&sampler), ema)?;
+        let Some((samples, _)) = drawn else { return Ok(()) };
+        let mut record = evaluating.measure(done, &samples, &config, &*path, (&*self.net, self.kind))?;
+        record.seconds = begun.elapsed().as_secs_f64();
+        let folder = self.claim.path().to_owned();
+        let is_best = evaluating::keep_if_best(&self.claim, &record, checkpoint)?;
+        self.claim.append_evaluation(&record)?;
+        self.tell(&record, ema)?;
+        let best = if is_best {
+            format!("; the best so far: {}", folder.join("best").display())
+        } else {
+            String::new()
+        };
+        info!("step {done}: {}{best}", record_text(&record));
+        Ok(())
+    }
+
+    /// Passes an evaluation, and the distributions of the averaged weights, to TensorBoard.
+    fn tell(&mut self, record: &EvaluationRecord, ema: &[Named]) -> anyhow::Result<()> {
+        let scalars = [
+            ("evaluation/fd_train", record.fd_train),
+            ("evaluation/fd_test", record.fd_test),
+            ("evaluation/held_out_loss", record.held_out_loss),
+            ("evaluation/copying_share", record.copying_share),
+        ];
+        for (tag, value) in scalars {
+            if let Some(value) = value {
+                self.events.scalar(tag, record.step, value)?;
+            }
+        }
+        for (bucket, loss) in record.held_out_by_t.iter().enumerate() {
+            self.events.scalar(&format!("held_out_by_t/{bucket}"), record.step, *loss)?;
+        }
+        for (name, tensor) in ema {
+            self.events.histogram(&format!("weights/{name}"), record.step, &tensor_io::to_vec(tensor)?)?;
+        }
         Ok(())
     }
 
@@ -187,6 +272,16 @@ impl Observer for Watch {
         Ok(self.draw(done, ema)?)
     }
 
+    fn on_evaluate(&mut self, done: u64, ema: &[Named], checkpoint: &Checkpoint) -> Result<(), BoxError> {
+        Ok(self.evaluate(done, ema, checkpoint)?)
+    }
+
+    fn has_evaluation(&self, done: u64) -> bool {
+        // A file that cannot be read is told when it is written to.
+        read_evaluations(self.claim.path())
+            .is_ok_and(|records| records.iter().any(|record| record.step == done))
+    }
+
     fn on_rollback(&mut self, to: u64) -> Result<(), BoxError> {
         Ok(self.events.restart(to)?)
     }
@@ -198,6 +293,18 @@ impl Observer for Watch {
     fn on_checkpoint(&mut self, path: &Path) {
         tracing::debug!("checkpoint {}", path.display());
     }
+}
+
+/// An evaluation in a line.
+fn record_text(record: &EvaluationRecord) -> String {
+    let mut parts = vec![format!("{} samples", record.n)];
+    if let Some(distance) = &record.distance {
+        let of = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        parts.push(format!("{distance} {} to train, {} to test", of(record.fd_train), of(record.fd_test)));
+    }
+    parts.extend(record.held_out_loss.map(|loss| format!("held-out loss {loss:.4}")));
+    parts.push(format!("{:.0} s", record.seconds));
+    parts.join(", ")
 }
 
 /// `1h 02m`, `3m 05s` or `7s`.

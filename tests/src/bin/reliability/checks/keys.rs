@@ -33,6 +33,8 @@ const MAY: &[(&str, &str)] = &[
     ("train.on_nan", "skip"),
     ("train.log_every", "2"),
     ("train.sample_every", "2"),
+    ("train.evaluate_every", "2"),
+    ("train.evaluate_count", "30"),
     ("train.checkpoint_every", "1"),
     ("train.keep_checkpoints", "5"),
     ("sample.count", "3"),

@@ -134,13 +134,32 @@ const FLAGS: &[Flag] = &[
         ("draw-scaling", "--out"),
         "draw-scaling --out {}",
         // It gets nothing to read then.
-        Some("draw-scaling --out {}"),
+        Some("draw-scaling --quiet --out {}"),
         &["scaling.png"],
+    ),
+    flag(
+        ("draw-ablation", "--out"),
+        "draw-ablation --out {}",
+        // It gets nothing to read then.
+        Some("draw-ablation --quiet --out {}"),
+        &[],
     ),
     flag(
         ("ema", "--out"),
         "ema --run RUN --sigma-rel 0.1 --out {}",
         Some("ema --run nowhere --sigma-rel 0.1 --out {}"),
+        &[],
+    ),
+    flag(
+        ("evaluate", "--out"),
+        "evaluate --run RUN --n 4 --steps 2 --metrics copying --out {}",
+        Some("evaluate --run nowhere --out {}"),
+        &["evaluation.json", "nearest.png", "samples.npz"],
+    ),
+    flag(
+        ("train-features", "--out"),
+        "train-features --set data.limit=30 --epochs 1 --out {}",
+        Some("train-features --data nowhere --out {}"),
         &[],
     ),
     flag(
@@ -162,6 +181,10 @@ const FLAGS: &[Flag] = &[
 /// Panels for `ddpm draw-scaling`.
 const PANELS: &str = r#"[{"heading": "h", "x_label": "x", "y_label": "y", "fitted": [[1, 2], [2, 4.1]], "held_out": [],
                           "law": [[1, 2.5], [2, 5]]}]"#;
+
+/// A study for `ddpm draw-ablation`.
+const STUDY: &str = r#"{"metric": "FD", "kinds": ["ddim 30"], "groups": [{"heading": "v", "lines": [
+                         {"label": "own", "kind": 0, "value": 2, "interval": [1.5, 2.5], "seeds": []}]}]}"#;
 
 /// What is at the name of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -306,13 +329,7 @@ fn tried(context: &Context, trained: &Place, flag: &Flag, trial: Trial, devices:
             let path = prepared(&place, "x.png", at)?;
             let before = all_names(&place)?;
             // Whatever comes first, a network or data, would be the one that is complained about.
-            let output = call(
-                &place,
-                trained,
-                flag.hopeless.unwrap_or(flag.works),
-                &path,
-                &Flag { files: &[], ..*flag },
-            )?;
+            let output = call(&place, trained, flag.hopeless.unwrap_or(flag.works), &path, flag)?;
             let errors = output.errors();
             ensure!(output.code == Some(2), "exit code {:?}: {}", output.shell_code(), last_line(&output));
             ensure!(
@@ -421,13 +438,19 @@ fn all_names(place: &Place) -> anyhow::Result<Vec<String>> {
 /// Runs a call of the table.
 fn call(place: &Place, trained: &Place, line: &str, path: &Path, flag: &Flag) -> anyhow::Result<Output> {
     let run = trained.at("run").display().to_string();
+    let input = match flag.command {
+        "draw-ablation" => Some(STUDY),
+        "draw-scaling" => Some(PANELS),
+        _ => None,
+    };
+    let input = input.filter(|_| line == flag.works);
     let line = line.replace("RUN", &run).replace("{}", &path.display().to_string());
     let line = format!("{line} --device cpu --threads 1");
     let mut command = place.command(&line)?;
-    if flag.command == "draw-scaling" && !flag.files.is_empty() {
-        command.stdin(Stdio::from(fs::File::open(place.write(".panels/all.json", PANELS)?)?));
+    if let Some(input) = input {
+        command.stdin(Stdio::from(fs::File::open(place.write(".input/all.json", input)?)?));
         let output = Running::start(&line, &mut command)?.wait_within(PATIENCE)?;
-        fs::remove_dir_all(place.at(".panels"))?;
+        fs::remove_dir_all(place.at(".input"))?;
         return Ok(output);
     }
     Running::start(&line, &mut command)?.wait_within(PATIENCE)

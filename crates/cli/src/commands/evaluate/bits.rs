@@ -1,0 +1,139 @@
+//! How likely real images are under the network: the variational bound, and the probability flow.
+
+use std::ops::{ControlFlow, Range};
+
+use anyhow::Context;
+use dataset::Dataset;
+use likelihood::{Batch, BoundOptions, Levels, OdeOptions, Output, Progress, Summary, Terms};
+use tch::Tensor;
+use unet::Pass;
+
+use crate::commands::evaluate::record::{Bits, Metric};
+use crate::commands::evaluate::rows;
+use crate::flags::Global;
+use crate::model::Loaded;
+use crate::progress;
+
+/// Terms of the bound that are computed for each image; all others are estimated by them, without bias.
+const TERMS: usize = 100;
+/// Steps of the flow, two calls and gradients of the network each.
+const FLOW_STEPS: usize = 50;
+/// Steps of the chain that a path without steps is cut into.
+const CUT: usize = 1000;
+
+/// Images whose likelihood is computed, and how.
+pub(crate) struct Likelihood<'a> {
+    pub(crate) loaded: &'a Loaded,
+    pub(crate) images: &'a Dataset,
+    /// `train` or `test`.
+    pub(crate) part: &'static str,
+    pub(crate) count: usize,
+    /// Images in the network together.
+    pub(crate) batch: usize,
+    pub(crate) seed: u64,
+}
+
+impl Likelihood<'_> {
+    /// The variational bound with its terms.
+    pub(crate) fn bound(&self, global: &Global) -> anyhow::Result<(Metric, Bits)> {
+        let path = &*self.loaded.path;
+        // As long as the path counts its time, also where it has no steps.
+        let levels = Levels::chain(path, (!path.is_discrete()).then_some(CUT))?;
+        let steps = levels.len();
+        let mut options = BoundOptions::new(levels, self.output());
+        options.terms = if TERMS < steps { Terms::Sampled(TERMS) } else { Terms::All };
+        options.seed = self.seed;
+        let bar = progress::bar(global, (self.batches().count() * TERMS.min(steps)) as u64, "bits/dim");
+        let found = likelihood::bound(&options, &self.model(), self.tensors(), &mut |_: &Progress| {
+            bar.inc(1);
+            Ok(ControlFlow::Continue(()))
+        });
+        bar.finish_and_clear();
+        let found = found.context("--metrics bpd")?;
+        let title = match path.is_discrete() {
+            true => "bits/dim (variational bound)".to_owned(),
+            false => format!("bits/dim (bound, cut into {CUT} steps)"),
+        };
+        let bits = Bits {
+            reference: self.part,
+            n: found.bits.per_image.len(),
+            prior: found.prior,
+            decoder: found.decoder,
+            total: found.bits.mean,
+            by_t: found.by_t.iter().map(|term| (term.t, term.bits)).collect(),
+        };
+        Ok((self.metric("bpd", title, &found.bits), bits))
+    }
+
+    /// The likelihood by the probability flow.
+    pub(crate) fn ode(&self, global: &Global) -> anyhow::Result<Metric> {
+        let levels = Levels::flow(&*self.loaded.path, FLOW_STEPS)?;
+        let mut options = OdeOptions::new(levels, self.output());
+        options.seed = self.seed;
+        let bar = progress::bar(global, (self.batches().count() * FLOW_STEPS) as u64, "bits/dim by the flow");
+        let found = likelihood::ode(&options, &self.model(), self.tensors(), &mut |_: &Progress| {
+            bar.inc(1);
+            Ok(ControlFlow::Continue(()))
+        });
+        bar.finish_and_clear();
+        Ok(self.metric(
+            "ode",
+            "bits/dim (probability flow)".to_owned(),
+            &found.context("--metrics ode")?.bits,
+        ))
+    }
+
+    fn output(&self) -> Output {
+        let train = &self.loaded.config.train;
+        Output { prediction: train.output(), learned_variance: train.outputs_per_channel() == 2 }
+    }
+
+    fn model(
+        &self,
+    ) -> impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, likelihood::BoxError> + '_ {
+        let pass = Pass::eval().with_kind(self.loaded.precision.kind());
+        move |x_t, t, labels| Ok(self.loaded.net.forward(x_t, t, labels, &pass)?)
+    }
+
+    fn batches(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (count, batch) = (self.count.min(self.images.len()), self.batch);
+        (0..count).step_by(batch).map(move |first| first..(first + batch).min(count))
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = Result<Batch, likelihood::BoxError>> + '_ {
+        self.batches().map(|range| Ok(self.tensor(range)?))
+    }
+
+    /// Images as the network sees them, with their labels where it learned some.
+    fn tensor(&self, range: Range<usize>) -> anyhow::Result<Batch> {
+        let pixels = rows::pixels(self.images, range.start, range.len())?;
+        let images = tensor_io::from_array(&dataset::to_model(pixels.view()).view().into_dyn())?;
+        let images = images.f_to_device(self.loaded.device)?;
+        let labels: Option<Vec<i64>> = range.map(|index| self.images.label(index).map(i64::from)).collect();
+        let labels = labels.filter(|_| self.loaded.config.model.classes.is_some());
+        let labels = labels.map(|labels| self.loaded.net.labels(&labels)).transpose()?;
+        Ok(Batch { images, labels })
+    }
+
+    fn metric(&self, name: &'static str, title: String, bits: &Summary) -> Metric {
+        Metric {
+            name,
+            title: format!("{title}, {} images{}", bits.per_image.len(), self.border()),
+            reference: Some(self.part),
+            value: bits.mean,
+            low: bits.interval.map(|interval| interval.0),
+            high: bits.interval.map(|interval| interval.1),
+            better: "lower",
+        }
+    }
+
+    /// The border that the network needs is a part of what it finds likely.
+    fn border(&self) -> String {
+        let (height, width, _) = self.images.shape();
+        if self.images.padding().is_none() {
+            String::new()
+        } else {
+            format!(" with border, {width}x{height}")
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The real images that samples are compared with: those of the training, and those that were held out.
+
+use std::path::Path;
+
+use dataset::{Dataset, Split};
+use features::{Extracted, Extractor};
+
+use crate::commands::evaluate::record::ReferenceRecord;
+use crate::commands::evaluate::rows;
+use crate::config::{self, DataConfig};
+use crate::flags::Global;
+
+/// What was trained on.
+pub(crate) const TRAIN: &str = "train";
+/// What was not.
+pub(crate) const TEST: &str = "test";
+
+/// A set of real images, or the features that stand for one.
+pub(crate) struct Reference {
+    pub(crate) part: &'static str,
+    /// Where it is, in words.
+    source: String,
+    pub(crate) images: Option<Dataset>,
+    /// Set by [`Reference::look`], or given.
+    pub(crate) rows: Option<Extracted>,
+}
+
+impl Reference {
+    fn of_images(part: &'static str, source: String, images: Dataset) -> Self {
+        Self { part, source, images: Some(images), rows: None }
+    }
+
+    /// A file of features.
+    fn of_rows(part: &'static str, path: &Path, rows: Extracted) -> Self {
+        Self { part, source: path.display().to_string(), images: None, rows: Some(rows) }
+    }
+
+    /// Has the features of all images.
+    pub(crate) fn look(&mut self, extractor: &Extractor, global: &Global) -> anyhow::Result<()> {
+        if let (Some(images), None) = (&self.images, &self.rows) {
+            self.rows = Some(rows::of_dataset(extractor, images, global)?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn record(&self) -> anyhow::Result<ReferenceRecord> {
+        let count = match (&self.images, &self.rows) {
+            (Some(images), _) => images.len(),
+            (None, rows) => rows.as_ref().map_or(0, |rows| rows.features.nrows()),
+        };
+        let sha256 = self.images.as_ref().map(Dataset::fingerprint).transpose()?;
+        Ok(ReferenceRecord { part: self.part, data: self.source.clone(), count, sha256 })
+    }
+}
+
+/// The images of `data` as training set, and `held_out`, or the part of `data` that is for testing, as test set.
+pub(crate) fn open(data: &DataConfig, held_out: Option<&str>) -> anyhow::Result<Vec<Reference>> {
+    let data = data.unpadded();
+    if let Some(rows) = rows::given(Path::new(&data.source))? {
+        let mut references = vec![Reference::of_rows(TRAIN, Path::new(&data.source), rows)];
+        if let Some(path) = held_out.map(Path::new)
+            && let Some(rows) = rows::given(path)?
+        {
+            references.push(Reference::of_rows(TEST, path, rows));
+        }
+        return Ok(references);
+    }
+    let train = config::open(&data)?;
+    let mut references = vec![Reference::of_images(TRAIN, data.source.clone(), train)];
+    // The number of images to train on says nothing of the others.
+    let others = DataConfig { limit: None, ..data.clone() };
+    if let Some(source) = held_out {
+        let images = config::open(&DataConfig { source: source.to_owned(), ..others })?;
+        references.push(Reference::of_images(TEST, source.to_owned(), images));
+        return Ok(references);
+    }
+    let (bare, part) = Split::of_spec(&data.source);
+    if part.is_none_or(|part| part == Split::Train) {
+        for part in [Split::Test, Split::Validation] {
+            let source = format!("{bare}:{part}");
+            if let Some(images) = config::open_part(&DataConfig { source: source.clone(), ..others.clone() })?
+            {
+                references.push(Reference::of_images(TEST, source, images));
+                break;
+            }
+        }
+    }
+    Ok(references)
+}

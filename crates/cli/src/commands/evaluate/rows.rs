@@ -1,0 +1,139 @@
+//! Features of sets of images, kept between runs of the program for sets that do not change.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use dataset::{AnyArray, Dataset, Npz};
+use features::{Extracted, Extractor};
+use ndarray::{Array2, Array4, ArrayView4, Axis, Ix2, concatenate};
+use tracing::debug;
+
+use crate::config;
+use crate::flags::Global;
+use crate::progress;
+
+/// Images that are read and looked at together.
+const PART: usize = 500;
+/// Larger caches are not kept: 50,000 images of 2,048 features are 410 MB.
+const MAX_CACHED: usize = 1 << 29;
+
+/// Features of images in memory, u8 `[n, h, w, c]`.
+pub(crate) fn of_images(
+    extractor: &Extractor,
+    images: ArrayView4<'_, u8>,
+    global: &Global,
+) -> anyhow::Result<Extracted> {
+    in_parts(images.len_of(Axis(0)), "features", global, |first, count| {
+        Ok(extractor.extract(images.slice_axis(Axis(0), (first..first + count).into()))?)
+    })
+}
+
+/// Features of a set, from the cache where they are there.
+pub(crate) fn of_dataset(
+    extractor: &Extractor,
+    data: &Dataset,
+    global: &Global,
+) -> anyhow::Result<Extracted> {
+    let cached = cache_path(&data.fingerprint()?, extractor.sha256());
+    if let Some(found) = cached.as_deref().and_then(|path| from_cache(path, data.len(), extractor.width())) {
+        return Ok(found);
+    }
+    let extracted = in_parts(data.len(), "features of real images", global, |first, count| {
+        Ok(extractor.extract(pixels(data, first, count)?.view())?)
+    })?;
+    if let Some(path) = cached.filter(|_| extracted.features.len() * size_of::<f32>() <= MAX_CACHED)
+        && let Err(error) = to_cache(&path, &extracted)
+    {
+        // The next evaluation takes longer, no more.
+        debug!("{}: {error:#}", path.display());
+    }
+    Ok(extracted)
+}
+
+/// Images of a set without border, u8 `[count, h, w, c]`.
+pub(crate) fn pixels(data: &Dataset, first: usize, count: usize) -> anyhow::Result<Array4<u8>> {
+    let (height, width, channels) = data.shape();
+    let mut images = Array4::zeros((count, height, width, channels));
+    for (index, mut image) in images.axis_iter_mut(Axis(0)).enumerate() {
+        let out = image.as_slice_mut().context("images are in one piece")?;
+        data.read_into(first + index, out)?;
+    }
+    Ok(images)
+}
+
+/// All images as features: their pixels in [-1, 1], `[n, h * w * c]`.
+pub(crate) fn flat(images: ArrayView4<'_, u8>) -> Array2<f32> {
+    let (n, width) = (images.len_of(Axis(0)), images.len() / images.len_of(Axis(0)).max(1));
+    let values = dataset::to_model(images);
+    // Channels first or last is all the same to a distance.
+    values.into_shape_with_order((n, width)).unwrap_or_else(|_| Array2::zeros((0, width)))
+}
+
+/// The features that a file brings: array `features`, `[n, width]`.
+pub(crate) fn given(path: &Path) -> anyhow::Result<Option<Extracted>> {
+    if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz")) || !path.is_file() {
+        return Ok(None);
+    }
+    let mut npz = Npz::open(path)?;
+    if !npz.contains("features") {
+        return Ok(None);
+    }
+    let shape = |array: &AnyArray| array.shape().to_vec();
+    let features = npz.array("features")?;
+    let found = shape(&features);
+    let features = features.into_f32().into_dimensionality::<Ix2>().ok();
+    let features = features.with_context(|| {
+        format!("{}: array features has shape {found:?}, expected [n, width]", path.display())
+    })?;
+    let answers = match npz.contains("answers") {
+        true => npz.array("answers")?.into_f32().into_dimensionality::<Ix2>().ok(),
+        false => None,
+    };
+    Ok(Some(Extracted { features, answers }))
+}
+
+fn in_parts(
+    count: usize,
+    what: &str,
+    global: &Global,
+    mut part: impl FnMut(usize, usize) -> anyhow::Result<Extracted>,
+) -> anyhow::Result<Extracted> {
+    ensure!(count > 0, "there are no images to look at");
+    let bar = progress::bar(global, count as u64, what);
+    let (mut features, mut answers) = (Vec::new(), Vec::new());
+    for first in (0..count).step_by(PART) {
+        let size = PART.min(count - first);
+        let extracted = part(first, size)?;
+        features.push(extracted.features);
+        answers.extend(extracted.answers);
+        bar.inc(size as u64);
+    }
+    bar.finish_and_clear();
+    let joined =
+        |parts: &[Array2<f32>]| concatenate(Axis(0), &parts.iter().map(Array2::view).collect::<Vec<_>>());
+    let answers = if answers.is_empty() { None } else { Some(joined(&answers)?) };
+    Ok(Extracted { features: joined(&features)?, answers })
+}
+
+/// Named by what the features follow from.
+fn cache_path(data: &str, weights: &str) -> Option<PathBuf> {
+    let name = format!("features-{data:.24}-{weights:.24}.npz");
+    Some(config::cache_dir()?.join(name))
+}
+
+/// A cache that is damaged or of another size is not there.
+fn from_cache(path: &Path, count: usize, width: usize) -> Option<Extracted> {
+    let found = given(path).ok()??;
+    let fits = found.features.dim() == (count, width) && found.features.iter().all(|x| x.is_finite());
+    fits.then_some(found)
+}
+
+fn to_cache(path: &Path, extracted: &Extracted) -> anyhow::Result<()> {
+    files::make_folder(files::parent(path))?;
+    let mut arrays = vec![("features", AnyArray::from(extracted.features.clone()))];
+    if let Some(answers) = &extracted.answers {
+        arrays.push(("answers", AnyArray::from(answers.clone())));
+    }
+    dataset::write_npz(path, &arrays)?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! What is evaluated: a network, whose samples are drawn; images that are there; or features.
+
+use std::path::Path;
+
+use features::Extracted;
+use ndarray::{Array2, Array4, Axis};
+use sampler::Step;
+
+use crate::commands::evaluate::SAMPLER;
+use crate::commands::evaluate::record::Evaluation;
+use crate::commands::evaluate::rows;
+use crate::commands::sampling::{self, NoiseArgs};
+use crate::conditioning::Conditioning;
+use crate::config::{self, DataConfig};
+use crate::flags::{Global, Weights};
+use crate::guidance_flags::GuidanceArgs;
+use crate::model::Loaded;
+use crate::paths;
+use crate::sampler_flags::SamplerArgs;
+
+/// What is evaluated.
+pub(crate) enum Subject {
+    /// A network and how it is sampled.
+    Network(Box<Drawing>),
+    /// Images that somebody drew.
+    Images { source: String, images: Array4<u8> },
+    /// Their features.
+    Rows { source: String, rows: Extracted },
+}
+
+/// A network and how it is sampled.
+pub(crate) struct Drawing {
+    pub(crate) loaded: Loaded,
+    weights: Weights,
+    sampler: SamplerArgs,
+    conditioning: Conditioning,
+}
+
+impl Drawing {
+    /// Checks the flags against the network.
+    pub(crate) fn new(
+        loaded: Loaded,
+        weights: Weights,
+        sampler: &SamplerArgs,
+        guidance: &GuidanceArgs,
+    ) -> anyhow::Result<Self> {
+        let sampler = sampler.or(SAMPLER.0, SAMPLER.1.min(loaded.path.steps()));
+        sampler.build(&loaded)?;
+        let conditioning = guidance.conditioning_or_all(&loaded)?;
+        Ok(Self { loaded, weights, sampler, conditioning })
+    }
+
+    fn weights(&self) -> &'static str {
+        match self.weights {
+            Weights::Ema => "ema",
+            Weights::Raw => "raw",
+        }
+    }
+
+    /// What is evaluated, in words.
+    fn text(&self) -> String {
+        let place = self.loaded.run.as_deref().unwrap_or(&self.loaded.checkpoint);
+        format!("{}, step {}, {} weights", place.display(), self.loaded.step, self.weights())
+    }
+
+    /// Height, width and channels of the images it draws.
+    pub(crate) fn shape(&self) -> (usize, usize, usize) {
+        let images = &self.loaded.images;
+        let [top, bottom, left, right] = images.padding;
+        (images.height - top - bottom, images.width - left - right, images.channels)
+    }
+
+    /// Says in a record what was drawn, and how.
+    pub(crate) fn describe(&self, record: &mut Evaluation) -> anyhow::Result<()> {
+        record.what = self.text();
+        record.run = self.loaded.run.as_deref().map(paths::text);
+        record.step = Some(self.loaded.step);
+        record.weights = Some(self.weights().to_owned());
+        let sampler = self.sampler.build(&self.loaded)?;
+        record.sampler = Some(self.sampler.name().to_owned());
+        record.steps = Some(sampler.steps());
+        record.guidance = self.conditioning.guidance().map(|guidance| guidance.scale);
+        let classes = self.conditioning.classes();
+        record.classes = (!classes.is_empty()).then(|| classes.to_vec());
+        Ok(())
+    }
+
+    /// Draws `count` images, u8 `[count, h, w, c]`; image i is that of `ddpm sample` with the same flags.
+    pub(crate) fn draw(
+        &self,
+        noise: &NoiseArgs,
+        count: usize,
+        global: &Global,
+    ) -> anyhow::Result<Array4<u8>> {
+        let (loaded, sampler) = (&self.loaded, self.sampler.build(&self.loaded)?);
+        sampling::in_batches(loaded, noise, count, sampler.steps(), global, |range, noise, bar| {
+            let start = noise.start(loaded.shape(range.len()), loaded.device)?;
+            let x_start = sampler.start_from(start)?;
+            let network = (&*loaded.net, loaded.precision.kind());
+            let model = self.conditioning.model(network, loaded.path.steps(), range)?;
+            let mut on_step = |step: &Step<'_>| {
+                sampling::tick(bar, step);
+                Ok(())
+            };
+            Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
+        })
+    }
+}
+
+/// Images of a folder, an archive or an array, or the features in a `.npz`; the first `most` of them.
+pub(crate) fn open(source: &str, data: &DataConfig, most: Option<usize>) -> anyhow::Result<Subject> {
+    let text = source.to_owned();
+    if let Some(mut rows) = rows::given(Path::new(source))? {
+        let kept = most.unwrap_or(usize::MAX).min(rows.features.nrows());
+        let cut = |rows: &Array2<f32>| rows.slice_axis(Axis(0), (..kept.min(rows.nrows())).into()).to_owned();
+        rows = Extracted { features: cut(&rows.features), answers: rows.answers.as_ref().map(cut) };
+        return Ok(Subject::Rows { source: text, rows });
+    }
+    let data = DataConfig { source: text.clone(), limit: most, ..data.unpadded() };
+    let set = config::open(&data)?;
+    Ok(Subject::Images { source: text, images: rows::pixels(&set, 0, set.len())? })
+}

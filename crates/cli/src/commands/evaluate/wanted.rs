@@ -1,0 +1,124 @@
+//! Which numbers are asked for.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use crate::config::nearest;
+use crate::failure::{bail_usage, usage};
+
+/// A group of numbers that are computed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wanted {
+    /// Frechet distance.
+    Fd,
+    /// Kernel distance.
+    Kd,
+    /// Precision, recall, density, coverage.
+    Prdc,
+    /// Inception score.
+    Is,
+    /// Sliced Wasserstein distance.
+    Swd,
+    /// Whether training images are repeated.
+    Copying,
+    /// The variational bound.
+    Bpd,
+    /// Likelihood by the probability-flow ODE.
+    Ode,
+}
+
+impl Wanted {
+    /// Each with its name.
+    const ALL: [(&'static str, Self); 8] = [
+        ("fd", Self::Fd),
+        ("kd", Self::Kd),
+        ("prdc", Self::Prdc),
+        ("is", Self::Is),
+        ("swd", Self::Swd),
+        ("copying", Self::Copying),
+        ("bpd", Self::Bpd),
+        ("ode", Self::Ode),
+    ];
+
+    /// Whether it compares features of images.
+    pub(crate) fn needs_features(self) -> bool {
+        matches!(self, Self::Fd | Self::Kd | Self::Prdc | Self::Is | Self::Swd)
+    }
+
+    /// Whether it compares samples, or only asks the network.
+    pub(crate) fn needs_samples(self) -> bool {
+        !self.needs_network()
+    }
+
+    /// Whether it needs the network and not its samples alone.
+    pub(crate) fn needs_network(self) -> bool {
+        matches!(self, Self::Bpd | Self::Ode)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, wanted)| *wanted == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// Numbers of a group, by which it can be asked for as well.
+const OF_PRDC: [&str; 4] = ["precision", "recall", "density", "coverage"];
+
+impl FromStr for Wanted {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> anyhow::Result<Self> {
+        let names = Self::ALL.map(|(name, _)| name);
+        match Self::ALL.iter().find(|(name, _)| *name == word) {
+            Some((_, wanted)) => Ok(*wanted),
+            None if OF_PRDC.contains(&word) => Ok(Self::Prdc),
+            None => {
+                let near =
+                    nearest(word, names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                bail_usage!(
+                    "--metrics {word}: expected any of {}, with commas between{near}",
+                    names.join(", ")
+                )
+            }
+        }
+    }
+}
+
+/// The metrics of a list; without one, those that `default` has.
+pub(crate) fn parse(list: &[String], default: &[Wanted]) -> anyhow::Result<BTreeSet<Wanted>> {
+    let named: BTreeSet<Wanted> = list.iter().map(|word| word.parse()).collect::<anyhow::Result<_>>()?;
+    if list.is_empty() { Ok(default.iter().copied().collect()) } else { Ok(named) }
+}
+
+/// Refuses metrics that need a network, for images that come without one.
+pub(crate) fn check_without_network(wanted: &BTreeSet<Wanted>) -> anyhow::Result<()> {
+    match wanted.iter().find(|wanted| wanted.needs_network()) {
+        Some(wanted) => Err(usage(anyhow::anyhow!(
+            "--metrics {}: needs the network; --images has none, use --run or --model",
+            wanted.name()
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_slips_get_advice() {
+        let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+        let got = parse(&list("kd,fd,fd"), &[]).unwrap();
+        assert_eq!(got.into_iter().collect::<Vec<_>>(), [Wanted::Fd, Wanted::Kd]);
+        assert_eq!(parse(&list("recall,prdc"), &[]).unwrap().len(), 1);
+        assert_eq!(parse(&[], &[Wanted::Is]).unwrap().len(), 1);
+        let error = parse(&list("fd,prcd"), &[]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("--metrics prcd: expected any of fd, kd")
+                && error.ends_with("did you mean prdc?"),
+            "{error}"
+        );
+        for (name, wanted) in Wanted::ALL {
+            assert_eq!(wanted.name(), name);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a run measures of itself every so many steps: samples of the averaged weights against real images, the loss on held-out
+//! images by noise level, and whether the samples repeat training images. The best checkpoint is kept.
+
+use dataset::Dataset;
+use features::Extractor;
+use metrics::{Moments, frechet_distance};
+use ndarray::{Array4, Axis};
+use schedule::NoisePath;
+use tch::{Kind, Tensor};
+use tracing::{info, warn};
+use trainer::{Batch, BoxError, Checkpoint, Claim, EvaluationRecord, held_out_losses, read_evaluations};
+use unet::{Backbone, Pass};
+
+use crate::commands::evaluate::{self, Reference, TEST, TRAIN, copies, rows};
+use crate::config::Config;
+use crate::flags::Global;
+use crate::run_data;
+
+/// Held-out images whose loss is taken.
+const HELD_OUT: usize = 256;
+
+/// What evaluations of a run compare with, opened once.
+pub(crate) struct Evaluating {
+    extractor: Option<Extractor>,
+    references: Vec<Reference>,
+    /// The first held-out images, as the network sees them.
+    held_out: Option<Batch>,
+    mirrored: bool,
+    seed: u64,
+}
+
+impl Evaluating {
+    /// Opens the images that `config` names, and looks at them; nothing where no evaluation is due.
+    pub(crate) fn open(config: &Config, net: &dyn Backbone, global: &Global) -> anyhow::Result<Option<Self>> {
+        if config.train.evaluate_every == 0 {
+            return Ok(None);
+        }
+        let data = run_data::locate(config, Some(&config.data.source))?;
+        let mut references = evaluate::open_references(&data, None)?;
+        let fits = |reference: &Reference| {
+            reference.images.as_ref().is_some_and(|images| images.shape() == evaluate::SHIPPED)
+        };
+        let extractor = match references.iter().all(fits) {
+            true => Some(Extractor::fashion(net.device())?),
+            false => {
+                info!(
+                    "no distances in this run's evaluations: the shipped features are for 28x28 grey images"
+                );
+                None
+            }
+        };
+        if let Some(extractor) = &extractor {
+            references.iter_mut().try_for_each(|reference| reference.look(extractor, global))?;
+        }
+        let test = references.iter().find(|reference| reference.part == TEST);
+        let held_out = test.and_then(|test| test.images.as_ref());
+        let held_out = held_out.map(|images| batch(images, config, net)).transpose()?;
+        if held_out.is_none() {
+            info!("no held-out images in {}: their loss, and copying, are not evaluated", data.source);
+        }
+        Ok(Some(Self { extractor, references, held_out, mirrored: config.train.flip, seed: config.seed }))
+    }
+
+    /// Measures samples `[n, h, w, c]` and the network that drew them.
+    pub(crate) fn measure(
+        &self,
+        done: u64,
+        samples: &Array4<u8>,
+        config: &Config,
+        path: &dyn NoisePath,
+        (net, kind): (&dyn Backbone, Kind),
+    ) -> anyhow::Result<EvaluationRecord> {
+        let mut record =
+            EvaluationRecord { step: done, n: samples.len_of(Axis(0)), ..EvaluationRecord::default() };
+        let looked = self.extractor.as_ref().map(|extractor| extractor.extract(samples.view()));
+        let looked = looked.transpose()?;
+        if let (Some(extractor), Some(looked)) = (&self.extractor, &looked) {
+            record.distance = Some(extractor.distance_title());
+            let of_samples = Moments::of(&looked.features)?;
+            for reference in &self.references {
+                let Some(real) = &reference.rows else { continue };
+                let distance = frechet_distance(&of_samples, &Moments::of(&real.features)?)?;
+                match reference.part {
+                    TRAIN => record.fd_train = Some(distance),
+                    _ => record.fd_test = Some(distance),
+                }
+            }
+        }
+        if let [train, test] = &self.references[..]
+            && let Some(found) = copies::test(samples.view(), looked.as_ref(), train, test, self.mirrored)?
+        {
+            record.copying_share = Some(found.share);
+            record.copies = found.flagged;
+            if found.flagged {
+                warn!("step {done}: {}", found.text());
+            }
+        }
+        if let Some(held_out) = &self.held_out {
+            let pass = Pass::eval().with_kind(kind);
+            let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
+                Ok(net.forward(x_t, t, labels, &pass)?)
+            };
+            let most = config.train.micro_batch;
+            let losses =
+                held_out_losses(path, &config.train, held_out, &model, (self.seed, net.device(), most))?;
+            record.held_out_loss = Some(losses.iter().sum::<f64>() / losses.len() as f64);
+            record.held_out_by_t = losses.to_vec();
+        }
+        Ok(record)
+    }
+}
+
+/// Keeps a copy of a checkpoint that is better than all before it, in place of the one before.
+pub(crate) fn keep_if_best(
+    claim: &Claim,
+    record: &EvaluationRecord,
+    checkpoint: &Checkpoint,
+) -> anyhow::Result<bool> {
+    let Some(score) = record.score() else { return Ok(false) };
+    let before = read_evaluations(claim.path())?;
+    let best = before.iter().filter(|other| other.step < record.step).filter_map(EvaluationRecord::score);
+    if best.fold(f64::INFINITY, f64::min) <= score {
+        return Ok(false);
+    }
+    claim.check()?;
+    checkpoint.keep_alone_in(&claim.path().join("best"))?;
+    Ok(true)
+}
+
+/// The first images of a set as the network sees them, with border and labels.
+fn batch(images: &Dataset, config: &Config, net: &dyn Backbone) -> anyhow::Result<Batch> {
+    let bordered = images.clone().with_border(config.data.pad_to_multiple.unwrap_or(1))?;
+    let count = bordered.len().min(HELD_OUT);
+    let pixels = rows::pixels(&bordered, 0, count)?;
+    let tensor = tensor_io::from_array(&dataset::to_model(pixels.view()).view().into_dyn())?;
+    let labels: Option<Vec<i64>> = (0..count).map(|index| bordered.label(index).map(i64::from)).collect();
+    let labels = labels.filter(|_| config.model.classes.is_some());
+    let labels = labels.map(|labels| net.labels(&labels)).transpose()?;
+    Ok(Batch { images: tensor, labels })
+}

@@ -1,0 +1,187 @@
+//! Images in, features out, whatever the network.
+
+use std::ops::Range;
+use std::path::Path;
+
+use ndarray::{Array2, ArrayView4, Axis, CowArray, Ix4};
+use tch::{Device, Tensor};
+
+use crate::classifier::{self, Classifier};
+use crate::error::FeaturesError;
+use crate::weights::Weights;
+
+/// The shipped classifier; `docs/features.md` says how it was made.
+const FASHION: &[u8] = include_bytes!("../../../assets/features/fashion.safetensors");
+
+/// What a network gave for images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extracted {
+    /// `[n, width]`, a row an image.
+    pub features: Array2<f32>,
+    /// `[n, classes]`, probabilities that sum to 1 for each image, from networks that tell classes: for the Inception score.
+    pub answers: Option<Array2<f32>>,
+}
+
+/// A network with its weights, ready for images.
+///
+/// ```
+/// use features::Extractor;
+/// let network = Extractor::fashion(tch::Device::Cpu)?;
+/// let images = ndarray::Array4::<u8>::zeros((3, 28, 28, 1));
+/// assert_eq!(network.extract(images.view())?.features.dim(), (3, network.width()));
+/// assert_eq!(network.distance_title(), "FD (fashion features)");
+/// # Ok::<(), features::FeaturesError>(())
+/// ```
+pub struct Extractor {
+    network: Network,
+    sha256: String,
+}
+
+/// The networks there are.
+enum Network {
+    Classifier(Classifier),
+}
+
+/// What a network gives for a part: features `[b, width]`, probabilities `[b, classes]`.
+pub(crate) type Given = (Tensor, Option<Tensor>);
+
+impl Extractor {
+    /// The shipped classifier of Fashion-MNIST, 28x28x1.
+    ///
+    /// # Errors
+    /// Those of libtorch (memory).
+    pub fn fashion(device: Device) -> Result<Self, FeaturesError> {
+        Self::of(&Weights::embedded("the shipped fashion features", FASHION)?, device)
+    }
+
+    /// The network of a `.safetensors` file, whose metadata says under `kind` what it is: `classifier`.
+    ///
+    /// # Errors
+    /// [`FeaturesError::File`], [`FeaturesError::Tensors`] and [`FeaturesError::Metadata`] for a file that is not the weights
+    /// of such a network.
+    pub fn open(path: &Path, device: Device) -> Result<Self, FeaturesError> {
+        Self::of(&Weights::open(path)?, device)
+    }
+
+    fn of(weights: &Weights, device: Device) -> Result<Self, FeaturesError> {
+        let network = match weights.text("kind")? {
+            classifier::KIND => Network::Classifier(Classifier::load(weights, device)?),
+            other => return Err(weights.wrong("kind", &format!("{:?}", classifier::KIND), other)),
+        };
+        Ok(Self { network, sha256: weights.sha256().to_owned() })
+    }
+
+    /// One that has no file yet.
+    pub(crate) fn of_classifier(net: Classifier) -> Self {
+        Self { network: Network::Classifier(net), sha256: String::new() }
+    }
+
+    /// What the features are called: "fashion features".
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.network {
+            Network::Classifier(net) => net.name(),
+        }
+    }
+
+    /// What a Frechet distance of these features is called: "FD (fashion features)". "FID" is that of InceptionV3 alone.
+    #[must_use]
+    pub fn distance_title(&self) -> String {
+        format!("FD ({})", self.name())
+    }
+
+    /// Numbers in the features of an image.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        match &self.network {
+            Network::Classifier(net) => net.width(),
+        }
+    }
+
+    /// SHA-256 of the file of weights, in hex: whoever keeps features keeps this beside them.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// How images get the size the network works on, in words: "none (28x28)".
+    #[must_use]
+    pub fn resize_rule(&self) -> String {
+        match &self.network {
+            Network::Classifier(net) => net.resize_rule(),
+        }
+    }
+
+    /// Whether images `[height, width, channels]` can be taken.
+    ///
+    /// # Errors
+    /// [`FeaturesError::Images`] when they cannot.
+    pub fn check(&self, height: usize, width: usize, channels: usize) -> Result<(), FeaturesError> {
+        match &self.network {
+            Network::Classifier(net) => net.check([height, width, channels]),
+        }
+    }
+
+    /// Features and answers for images `[n, h, w, c]`. They go through the network in parts of a fixed number, so memory does
+    /// not grow with `n` beyond the result, and on the CPU an image's numbers do not depend on the others.
+    ///
+    /// # Errors
+    /// [`FeaturesError::Images`] as for [`Extractor::check`]; those of libtorch (memory).
+    pub fn extract(&self, images: ArrayView4<'_, u8>) -> Result<Extracted, FeaturesError> {
+        let (count, height, width, channels) = images.dim();
+        self.check(height, width, channels)?;
+        let mut features = Array2::zeros((count, self.width()));
+        let mut answers = self.classes().map(|classes| Array2::zeros((count, classes)));
+        let mut first = 0;
+        for part in images.axis_chunks_iter(Axis(0), self.part()) {
+            let rows = first..first + part.len_of(Axis(0));
+            let (of_part, probabilities) =
+                torch_ext::inference_mode(|| self.forward(whole(part, self.part()).view()))??;
+            fill(&mut features, rows.clone(), &of_part)?;
+            if let (Some(all), Some(probabilities)) = (&mut answers, probabilities) {
+                fill(all, rows.clone(), &probabilities)?;
+            }
+            first = rows.end;
+        }
+        Ok(Extracted { features, answers })
+    }
+
+    /// Classes that the network tells apart, if it does.
+    fn classes(&self) -> Option<usize> {
+        match &self.network {
+            Network::Classifier(net) => Some(net.classes()),
+        }
+    }
+
+    /// Images that go through the network at the same time.
+    fn part(&self) -> usize {
+        match &self.network {
+            Network::Classifier(net) => net.part(),
+        }
+    }
+
+    fn forward(&self, part: ArrayView4<'_, u8>) -> Result<Given, FeaturesError> {
+        match &self.network {
+            Network::Classifier(net) => net.forward(part),
+        }
+    }
+}
+
+/// A part of the full number of images, its last one repeated where there are fewer: libtorch chooses how to compute by that
+/// number, so with another one an image would have other last bits.
+fn whole(part: ArrayView4<'_, u8>, images: usize) -> CowArray<'_, u8, Ix4> {
+    let count = part.len_of(Axis(0));
+    if count == images {
+        return part.into();
+    }
+    let places: Vec<usize> = (0..images).map(|place| place.min(count.saturating_sub(1))).collect();
+    part.select(Axis(0), &places).into()
+}
+
+/// Copies the numbers of the first images of a part into their rows.
+fn fill(all: &mut Array2<f32>, rows: Range<usize>, part: &Tensor) -> Result<(), FeaturesError> {
+    let numbers = tensor_io::to_vec(part)?;
+    let mut target = all.slice_axis_mut(Axis(0), rows.into());
+    target.iter_mut().zip(numbers).for_each(|(target, number)| *target = number);
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! Networks that turn images into features, for Frechet distance and its relatives in crate `metrics`.
+//!
+//! | network | features | distance |
+//! |---|---|---|
+//! | the shipped classifier ([`Extractor::fashion`]) | its 128 penultimate activations | "FD (fashion features)" |
+//! | a classifier of your own images ([`Extractor::open`]) | the same | "FD (NAME features)" |
+//!
+//! A distance says nothing without the name of its features: numbers of different networks do not compare. FID is the one
+//! with InceptionV3 alone, so no other is called that.
+
+mod classifier;
+mod error;
+mod extractor;
+mod weights;
+
+pub use classifier::{About, ClassifierTraining, Selection, TrainOptions, TrainedClassifier};
+pub use error::FeaturesError;
+pub use extractor::{Extracted, Extractor};
+pub use weights::sha256;

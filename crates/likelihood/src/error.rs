@@ -1,0 +1,118 @@
+//! What can go wrong while likelihoods are computed.
+
+use schedule::ScheduleError;
+use thiserror::Error;
+
+pub use denoiser::BoxError;
+
+/// An error of this crate.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LikelihoodError {
+    /// A number of steps, terms or probes is out of range.
+    #[error("{what} = {got}: expected {least} to {most}")]
+    Count {
+        /// What is counted.
+        what: &'static str,
+        /// The number asked for.
+        got: usize,
+        /// The smallest one allowed.
+        least: usize,
+        /// The largest one allowed.
+        most: usize,
+    },
+    /// The noise levels do not rise from the data to noise.
+    #[error("noise level {position}: {reason}")]
+    Levels {
+        /// Position in the list, from 0.
+        position: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A parameter is out of range or not a number.
+    #[error("{what} = {got}: expected {expected}")]
+    Value {
+        /// The parameter.
+        what: &'static str,
+        /// The value.
+        got: f64,
+        /// Its range.
+        expected: &'static str,
+    },
+    /// A learned reverse variance was asked of a network without one.
+    #[error(
+        "variance = learned: the network has no second half of channels that says a variance; use fixed-small or fixed-large"
+    )]
+    NoVariance,
+    /// A tensor is not a batch of images.
+    #[error(
+        "images must be u8, f32 or f64 of shape [b, c, h, w] with something on each axis, got {got_kind} of shape {got:?}"
+    )]
+    Images {
+        /// Its shape.
+        got: Vec<i64>,
+        /// Its element type.
+        got_kind: String,
+    },
+    /// A floating-point image has values between two grey levels.
+    #[error(
+        "image {image} holds {value}, which is not one of the 256 grey levels k / 127.5 - 1: give images as u8, or \
+         normalised that way and nothing else"
+    )]
+    NotGrey {
+        /// Index of the image in the set, counted from the options' `first_index`.
+        image: u64,
+        /// The value farthest from a grey level.
+        value: f64,
+    },
+    /// The labels are not one for each image.
+    #[error("labels of shape {got:?}: expected [{expected}], one for each image")]
+    Labels {
+        /// Number of images.
+        expected: i64,
+        /// Shape of the labels.
+        got: Vec<i64>,
+    },
+    /// No batch was finished.
+    #[error("no images: there was no batch, or the caller stopped before the first batch was finished")]
+    NoImages,
+    /// The network's output does not have the expected shape.
+    #[error("the network returned shape {got:?}, expected {expected:?}")]
+    Output {
+        /// Shape of `x_t`, with twice the channels where the network says a variance.
+        expected: Vec<i64>,
+        /// Shape of the output.
+        got: Vec<i64>,
+    },
+    /// The network's output does not follow from its input for libtorch's automatic gradients.
+    #[error(
+        "the network's output has no gradient with respect to x_t: call the network with gradients on (not under a no-grad \
+         guard, in inference mode or from a recording)"
+    )]
+    NoGradient,
+    /// Some results are NaN or infinite.
+    #[error(
+        "{images} of {of} images have a likelihood that is not finite, image {first} first: the network gave NaN or infinite \
+         values (its weights may be those of a diverged run), or the images hold such values"
+    )]
+    NonFinite {
+        /// How many images.
+        images: usize,
+        /// The size of the batch.
+        of: usize,
+        /// Index in the set of the first one.
+        first: u64,
+    },
+    /// The network, the images or the observer failed.
+    #[error(transparent)]
+    Caller(BoxError),
+    /// The path has no such level, or the output says nothing about `x_0` there.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// Draws do not become a tensor.
+    #[error(transparent)]
+    Tensors(#[from] tensor_io::TensorIoError),
+    /// libtorch refused.
+    #[error(transparent)]
+    Torch(#[from] tch::TchError),
+}

@@ -1,0 +1,214 @@
+//! The program at work: its log in a file, its failures in a line, a stop passed on.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::bench::object;
+use crate::process::{last_error, line_of};
+
+/// Exit code of `ddpm` for a training that diverged, and of runs that were asked to stop and have saved.
+const DIVERGED: i32 = 3;
+const STOPPED: [i32; 3] = [129, 130, 143];
+/// How often an ending is looked for.
+const POLL: Duration = Duration::from_millis(25);
+/// Bytes at the end of a log in which the reason of a failure is looked for.
+const TAIL: usize = 8192;
+
+/// The program, and what all its calls have in common.
+#[derive(Debug)]
+pub(super) struct Ddpm {
+    program: PathBuf,
+    device: Option<String>,
+    /// The signal that asked for a stop, 0 for none.
+    stop: Arc<AtomicUsize>,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Ended {
+    /// With what it said.
+    Done(Value),
+    /// With the reason, in a line.
+    Failed(String),
+    /// By a signal of the user, with the exit code for it.
+    Stopped(u8),
+}
+
+impl Ddpm {
+    /// Signals to this process end the call at work, and the study with it.
+    pub(super) fn new(program: PathBuf, device: Option<String>) -> anyhow::Result<Self> {
+        let stop = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let registered = signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize);
+            registered.context("the signal handlers cannot be set")?;
+        }
+        Ok(Self { program, device, stop })
+    }
+
+    /// The program with arguments that end with what all calls have.
+    pub(super) fn command(&self, args: &[String]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(args);
+        if let Some(device) = &self.device {
+            command.args(["--device", device]);
+        }
+        // The user's choice of a log must not come between the lines.
+        command.env_remove("RUST_LOG").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a call that answers by a JSON object. What it logs is appended to `log`.
+    pub(super) fn run(&self, args: &[String], log: &Path) -> anyhow::Result<Ended> {
+        if let Some(code) = self.stop_code() {
+            return Ok(Ended::Stopped(code));
+        }
+        let mut command = self.command(args);
+        let before = fs::metadata(log).map_or(0, |meta| meta.len());
+        let file = OpenOptions::new().create(true).append(true).open(log);
+        let file = file.with_context(|| format!("{} cannot be written", log.display()))?;
+        command.stdout(Stdio::piped()).stderr(file);
+        let line = line_of(&command);
+        let mut child = command.spawn().with_context(|| format!("`{line}` cannot be started"))?;
+        let mut stdout = child.stdout.take().context("no standard output")?;
+        let said = thread::spawn(move || {
+            let mut text = String::new();
+            stdout.read_to_string(&mut text).map(|_| text)
+        });
+        let status = self.wait(&mut child).with_context(|| line.clone())?;
+        let said = said.join().ok().and_then(Result::ok).unwrap_or_default();
+        if let Some(code) = self.stop_code().or_else(|| stopped(status)) {
+            return Ok(Ended::Stopped(code));
+        }
+        if !status.success() {
+            return Ok(Ended::Failed(reason(status, &tail(log, before))));
+        }
+        Ok(object(&said).map_or_else(|error| Ended::Failed(format!("`{line}`: {error:#}")), Ended::Done))
+    }
+
+    /// The JSON object that a short call answers by.
+    ///
+    /// # Errors
+    /// A call that fails, with the reason alone.
+    pub(super) fn answer(&self, args: &[String]) -> anyhow::Result<Value> {
+        let mut command = self.command(args);
+        let line = line_of(&command);
+        let output = command.output().with_context(|| format!("`{line}` cannot be started"))?;
+        ensure!(output.status.success(), reason(output.status, &output.stderr));
+        object(&String::from_utf8_lossy(&output.stdout))
+    }
+
+    /// Waits for an end. Ctrl-C reaches a child by itself; what is sent to us alone is passed on, once.
+    fn wait(&self, child: &mut Child) -> anyhow::Result<ExitStatus> {
+        let mut told = false;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            let signal = self.stop.load(Ordering::Relaxed) as i32;
+            if !told && signal != 0 && signal != SIGINT {
+                told = true;
+                // Where there is no such command the child goes on to its end.
+                let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn stop_code(&self) -> Option<u8> {
+        match self.stop.load(Ordering::Relaxed) {
+            0 => None,
+            signal => Some(128_u8.saturating_add(u8::try_from(signal).unwrap_or(0))),
+        }
+    }
+}
+
+/// The exit code of a run that was asked to stop by somebody else.
+fn stopped(status: ExitStatus) -> Option<u8> {
+    let code = status.code().filter(|code| STOPPED.contains(code))?;
+    u8::try_from(code).ok()
+}
+
+/// Why a call failed.
+fn reason(status: ExitStatus, log: &[u8]) -> String {
+    let last = last_error(log).map(|line| line.trim_start_matches("error: ").to_owned());
+    let last = last.filter(|line| !line.is_empty());
+    match (status.code(), last) {
+        (Some(DIVERGED), Some(last)) => format!("diverged: {last}"),
+        (Some(_), Some(last)) => last,
+        (Some(code), None) => format!("exit code {code} without a word"),
+        // Systems end the largest process when memory runs out.
+        (None, _) => format!("ended by a signal ({status}); memory may have run out"),
+    }
+}
+
+/// The end of a log, of what was written after `before`.
+fn tail(log: &Path, before: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let read = File::open(log).and_then(|mut file| file.read_to_end(&mut bytes));
+    let new = bytes.get(before as usize..).filter(|_| read.is_ok()).unwrap_or_default();
+    new[new.len().saturating_sub(TAIL)..].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> (Ended, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        fs::write(&log, "error: of before\n").unwrap();
+        let ddpm = Ddpm { program: "sh".into(), device: None, stop: Arc::default() };
+        let ended = ddpm.run(&["-c".to_owned(), script.to_owned()], &log).unwrap();
+        (ended, fs::read_to_string(log).unwrap())
+    }
+
+    #[test]
+    fn an_answer_is_read_and_the_log_kept() {
+        let (ended, log) = shell("echo at work >&2; echo note; echo '{\"steps\": 3}'");
+        assert_eq!(ended, Ended::Done(serde_json::json!({ "steps": 3 })));
+        assert_eq!(log, "error: of before\nat work\n");
+        assert!(matches!(shell("echo nothing").0, Ended::Failed(reason) if reason.contains("JSON object")));
+    }
+
+    #[test]
+    fn a_failure_is_a_line() {
+        let failed = |script: &str| match shell(script).0 {
+            Ended::Failed(reason) => reason,
+            other => panic!("{script}: {other:?}"),
+        };
+        assert_eq!(failed("echo 'error: the loss is NaN' >&2; exit 3"), "diverged: the loss is NaN");
+        assert_eq!(failed("echo 'error: no memory' >&2; exit 6"), "no memory");
+        assert_eq!(failed("exit 5"), "exit code 5 without a word");
+        assert!(failed("kill -9 $$").contains("memory may have run out"));
+    }
+
+    #[test]
+    fn a_stop_is_no_failure() {
+        assert_eq!(shell("exit 130").0, Ended::Stopped(130));
+        let folder = tempfile::tempdir().unwrap();
+        let stop = Arc::new(AtomicUsize::new(0));
+        let ddpm = Ddpm { program: "sh".into(), device: None, stop: Arc::clone(&stop) };
+        let asked = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(200));
+            stop.store(SIGTERM as usize, Ordering::Relaxed);
+        });
+        // The child is told: it would take a minute.
+        let args = ["-c".to_owned(), "exec sleep 60".to_owned()];
+        assert_eq!(ddpm.run(&args, &folder.path().join("log")).unwrap(), Ended::Stopped(143));
+        asked.join().unwrap();
+        // Nothing is started any more.
+        let args = ["-c".to_owned(), format!("touch {}", folder.path().join("late").display())];
+        assert_eq!(ddpm.run(&args, &folder.path().join("log")).unwrap(), Ended::Stopped(143));
+        assert!(!folder.path().join("late").exists());
+    }
+}

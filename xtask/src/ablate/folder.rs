@@ -1,0 +1,253 @@
+//! The folder of a study: what was made in it, and whether it is still what the file says.
+//!
+//! ```text
+//! NAME/ablation.json               all results so far
+//! NAME/ROW/row.json                what the row is, and how many steps its trainings have
+//! NAME/ROW/warm-up/                only while the time of a step is measured
+//! NAME/ROW/seed-N/run/             the run folder of the training
+//! NAME/ROW/seed-N/evaluations/     an answer of `ddpm evaluate` a file
+//! NAME/ROW/seed-N/log.txt          what the program logged
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::study::{Budget, Row, Settings, Study};
+use crate::process::Exit;
+
+/// The folder of a study.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    root: PathBuf,
+}
+
+/// What a row was when its first training began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) settings: Settings,
+    pub(super) budget: Budget,
+    /// Of each training.
+    pub(super) steps: u64,
+    /// Seconds of a step, where they were measured for `steps`.
+    pub(super) step_s: Option<f64>,
+    /// Where and when.
+    pub(super) origin: Origin,
+}
+
+/// By what, on what and when something was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Origin {
+    pub(super) commit: String,
+    pub(super) machine: String,
+    /// `YYYY-MM-DD`.
+    pub(super) date: String,
+}
+
+/// How far a training is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Nothing is there to go on from.
+    New,
+    /// It stopped on its way.
+    Begun,
+    Done,
+}
+
+impl Folder {
+    pub(super) fn new(runs: &Path, study: &str) -> Self {
+        Self { root: runs.join(study) }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn row(&self, row: &str) -> PathBuf {
+        self.root.join(row)
+    }
+
+    fn row_file(&self, row: &str) -> PathBuf {
+        self.row(row).join("row.json")
+    }
+
+    pub(super) fn seed(&self, row: &str, seed: u64) -> PathBuf {
+        self.row(row).join(format!("seed-{seed}"))
+    }
+
+    pub(super) fn run(&self, row: &str, seed: u64) -> PathBuf {
+        self.seed(row, seed).join("run")
+    }
+
+    /// What a row was; none where it was not begun.
+    pub(super) fn kept(&self, row: &str) -> anyhow::Result<Option<Kept>> {
+        read_json(&self.row_file(row))
+    }
+
+    pub(super) fn keep(&self, row: &str, kept: &Kept) -> anyhow::Result<()> {
+        write_json(&self.row_file(row), kept)
+    }
+
+    /// How far a training of so many steps is. A checkpoint is there as a whole or not at all.
+    pub(super) fn progress(&self, row: &str, seed: u64, steps: u64) -> Progress {
+        let run = self.run(row, seed);
+        if run.join(format!("checkpoints/step-{steps:08}/manifest.json")).is_file() {
+            return Progress::Done;
+        }
+        if crate::runs::changed(&run).is_some() { Progress::Begun } else { Progress::New }
+    }
+
+    /// Refuses a file that says another thing of a row than what was trained.
+    ///
+    /// # Errors
+    /// For the first such row, with its key, what it was and what it is now.
+    pub(super) fn check(&self, study: &Study) -> anyhow::Result<()> {
+        for row in &study.rows {
+            let Some(kept) = self.kept(&row.name)? else { continue };
+            if let Some((key, was, is)) = change(&kept, row, study.budget) {
+                let message = format!(
+                    "{}: row `{}`: {key} is {is} and was {was} when {} was made; give the row another name, or remove that \
+                     folder",
+                    study.file,
+                    row.name,
+                    self.row(&row.name).display()
+                );
+                return Err(Exit::usage(message).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first key of a row that has changed, what it was, and what it is.
+fn change(kept: &Kept, row: &Row, budget: Budget) -> Option<(&'static str, String, String)> {
+    let (was, is) = (&kept.settings, &row.settings);
+    let said = |name: &Option<String>| name.clone().unwrap_or_else(|| "not said".to_owned());
+    let list = |set: &[String]| format!("[{}]", set.join(", "));
+    let keys = [
+        ("preset", said(&was.preset), said(&is.preset)),
+        ("objective", said(&was.objective), said(&is.objective)),
+        ("data", said(&was.data), said(&is.data)),
+        ("set", list(&was.set), list(&is.set)),
+        ("[budget]", kept.budget.to_string(), budget.to_string()),
+    ];
+    keys.into_iter().find(|(_, was, is)| was != is)
+}
+
+/// A file of ours, none where it is not there.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(serde_json::from_str(&text).with_context(|| path.display().to_string())?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+/// Writes such a file as a whole, and the folders it lies in.
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    let what = || path.display().to_string();
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(what)?;
+    }
+    let text = format!("{}\n", serde_json::to_string_pretty(value)?);
+    files::write_atomic(path, text.as_bytes()).with_context(what)
+}
+
+/// Removes a folder of ours, if it is there.
+pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::ablate::read::parse;
+
+    pub(in crate::ablate) fn study(budget: &str, row: &str) -> Study {
+        let text = format!(
+            "[base]\npreset = 'tiny-16'\n[budget]\n{budget}\n[evaluate]\nn = 9\nmetrics = ['fd']\n\
+             samplings = [{{ sampler = 'ddim', steps = 4 }}]\n[[row]]\nname = 'a'\n{row}"
+        );
+        parse(&text, "s.toml", "s").unwrap()
+    }
+
+    pub(in crate::ablate) fn kept(study: &Study) -> Kept {
+        let text = |text: &str| text.to_owned();
+        let origin = Origin { commit: text("c"), machine: text("m"), date: text("2026-11-29") };
+        let settings = study.rows[0].settings.clone();
+        Kept { settings, budget: study.budget, steps: 7, step_s: Some(0.5), origin }
+    }
+
+    #[test]
+    fn a_changed_row_is_named_with_its_key() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::new(place.path(), "s");
+        let before = study("seconds = 3", "objective = 'v'\nset = ['train.lr=1']");
+        folder.check(&before).unwrap();
+        folder.keep("a", &kept(&before)).unwrap();
+        folder.check(&before).unwrap();
+        assert_eq!(folder.kept("a").unwrap(), Some(kept(&before)));
+        // What is evaluated may change.
+        folder.check(&study("seconds = 3", "objective = 'v'\nset = ['train.lr=1']\nema = ['raw']")).unwrap();
+        for (budget, row, key) in [
+            ("seconds = 3", "objective = 'edm'\nset = ['train.lr=1']", "objective is edm and was v when "),
+            ("seconds = 3", "set = ['train.lr=1']", "objective is not said and was v when "),
+            (
+                "seconds = 3",
+                "objective = 'v'\nset = ['train.lr=2']",
+                "set is [train.lr=2] and was [train.lr=1] when ",
+            ),
+            ("steps = 3", "objective = 'v'\nset = ['train.lr=1']", "[budget] is 3 steps and was 3 s when "),
+        ] {
+            let error = folder.check(&study(budget, row)).unwrap_err();
+            let message = error.to_string();
+            assert!(message.starts_with(&format!("s.toml: row `a`: {key}")), "{message}");
+            assert!(message.lines().count() == 1 && message.contains("another name"), "{message}");
+            assert_eq!(error.downcast_ref::<Exit>().map(Exit::code), Some(2));
+        }
+    }
+
+    #[test]
+    fn a_training_goes_on_unless_it_is_done() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::new(place.path(), "s");
+        let progress = || folder.progress("a", 0, 12);
+        assert_eq!(progress(), Progress::New);
+        let run = folder.run("a", 0);
+        // Killed before it was a run.
+        fs::create_dir_all(run.join("checkpoints")).unwrap();
+        assert_eq!(progress(), Progress::New);
+        fs::write(run.join("config.toml"), "").unwrap();
+        assert_eq!(progress(), Progress::Begun);
+        let checkpoint = |step: &str| {
+            let path = run.join("checkpoints").join(step);
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("manifest.json"), "").unwrap();
+        };
+        checkpoint("step-00000006");
+        assert_eq!(progress(), Progress::Begun);
+        checkpoint("step-00000012");
+        assert_eq!(progress(), Progress::Done);
+        assert_eq!(folder.progress("a", 1, 12), Progress::New);
+    }
+
+    #[test]
+    fn a_file_that_is_no_json_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::new(place.path(), "s");
+        fs::create_dir_all(folder.row("a")).unwrap();
+        fs::write(folder.row_file("a"), "{").unwrap();
+        assert!(format!("{:#}", folder.kept("a").unwrap_err()).contains("row.json: "));
+        remove(&folder.row("a")).unwrap();
+        remove(&folder.row("a")).unwrap();
+        assert_eq!(folder.kept("a").unwrap(), None);
+    }
+}

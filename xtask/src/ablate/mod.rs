@@ -1,0 +1,297 @@
+//! `cargo xtask ablate FILE.toml`: an ablation study as data. Every row of the file is trained and evaluated, the best rows
+//! with more seeds; out comes a page with a table and a picture. A study that was stopped goes on where it was.
+
+mod child;
+mod evaluate;
+mod folder;
+mod lines;
+mod page;
+mod predict;
+mod read;
+mod results;
+mod study;
+mod train;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::process::{self, Exit};
+use crate::workspace::Workspace;
+use crate::{ddpm, machine, outputs};
+use child::Ddpm;
+use evaluate::Evaluation;
+use folder::{Folder, Origin, write_json};
+use predict::Known;
+use results::{Results, SeedResult, best, further_seeds};
+use study::{Budget, Row, Study};
+use train::{Log, Outcome, Training};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The study: see docs/ablations.md.
+    #[arg(value_name = "FILE.toml", required_unless_present = "from")]
+    file: Option<PathBuf>,
+    /// Show the plan and the time it will take, and stop.
+    #[arg(long)]
+    dry_run: bool,
+    /// Folder for NAME.md and NAME.png [default: that of the study].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Also write all results here; they are in ablation.json of the study's folder in any case.
+    #[arg(long, value_name = "FILE.json")]
+    json: Option<PathBuf>,
+    /// Make page and picture again from such a file, without training.
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["file", "dry_run", "json"])]
+    from: Option<PathBuf>,
+    /// Folder for the folders of studies.
+    #[arg(long, value_name = "DIR", default_value = "runs/ablations")]
+    runs: PathBuf,
+    /// Where the program computes: auto, cpu, cuda or cuda:N [default: auto].
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// A built `ddpm` [default: built now, optimised].
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+}
+
+/// The exit code is 1 when anything has failed.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.from {
+        return again(workspace, args, path);
+    }
+    let file = args.file.as_deref().context("no FILE.toml")?;
+    let study = read::read(file)?;
+    let folder = Folder::new(&args.runs, &study.name);
+    folder.check(&study)?;
+    let pages = Pages::new(args.out.as_deref().unwrap_or(folder.root()), &study.name);
+    if !args.dry_run {
+        outputs::try_all(&[
+            ("--out", Some(&pages.page)),
+            ("--out", Some(&pages.picture)),
+            ("--json", args.json.as_deref()),
+        ])?;
+    }
+    let ddpm = Ddpm::new(program(workspace, args)?, args.device.clone())?;
+    check_rows(&study, &ddpm)?;
+    let origin = origin(workspace, args);
+    let work = Work { study: &study, folder: &folder, ddpm: &ddpm, origin: &origin };
+    let mut results = work.so_far()?;
+    if args.dry_run {
+        println!("{}", Known { study: &study, folder: &folder, ddpm: &ddpm, results: &results }.plan()?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stopped = work.all(&mut results)?;
+    if let Some(path) = &args.json {
+        outputs::write(path, &format!("{}\n", serde_json::to_string_pretty(&results)?))?;
+    }
+    pages.write(&ddpm, &results)?;
+    if let Some(code) = stopped {
+        eprintln!("stopped; the same command goes on where the study was");
+        return Ok(ExitCode::from(code));
+    }
+    Ok(if results.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Page and picture of an earlier study.
+fn again(workspace: &Workspace, args: &Args, path: &Path) -> anyhow::Result<ExitCode> {
+    let what = || path.display().to_string();
+    let text = fs::read_to_string(path).with_context(what)?;
+    let results: Results = serde_json::from_str(&text).with_context(what)?;
+    let beside = path.parent().unwrap_or(Path::new(""));
+    let pages = Pages::new(args.out.as_deref().unwrap_or(beside), &results.name);
+    outputs::try_all(&[("--out", Some(&pages.page)), ("--out", Some(&pages.picture))])?;
+    pages.write(&Ddpm::new(program(workspace, args)?, None)?, &results)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn program(workspace: &Workspace, args: &Args) -> anyhow::Result<PathBuf> {
+    match &args.program {
+        Some(program) => Ok(program.clone()),
+        None => ddpm::build(workspace),
+    }
+}
+
+fn origin(workspace: &Workspace, args: &Args) -> Origin {
+    let unknown = || "unknown".to_owned();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let device = args.device.as_ref().map(|device| format!(", {device}")).unwrap_or_default();
+    Origin {
+        commit: machine::commit(workspace).unwrap_or_else(unknown),
+        machine: format!("{}, {threads} threads{device}", machine::processor().unwrap_or_else(unknown)),
+        date: machine::today(),
+    }
+}
+
+/// Lets the program look at the configuration of every row before hours go into the first. Rows of the same configuration
+/// are a mistake: one training with the evaluations of both does.
+fn check_rows(study: &Study, ddpm: &Ddpm) -> anyhow::Result<()> {
+    let mut seen: Vec<(&str, Value)> = Vec::new();
+    for row in &study.rows {
+        let wrong = |message: String| Exit::usage(format!("{}: row `{}`: {message}", study.file, row.name));
+        let steps = match study.budget {
+            Budget::Steps(steps) => steps,
+            // Any number: it is settled by the warm-up.
+            Budget::Seconds(_) => 1000,
+        };
+        let mut args = train::train(&row.settings, 0, steps);
+        args.extend(["--dump-config", "--json"].map(str::to_owned));
+        let config = ddpm.answer(&args).map_err(|error| wrong(format!("{error:#}")))?;
+        if let Some((other, _)) = seen.iter().find(|(_, other)| *other == config) {
+            return Err(wrong(format!(
+                "set: the training is that of row `{other}`; leave one of them out, or give one of them all evaluations"
+            ))
+            .into());
+        }
+        seen.push((&row.name, config));
+    }
+    Ok(())
+}
+
+/// A study at work.
+struct Work<'a> {
+    study: &'a Study,
+    folder: &'a Folder,
+    ddpm: &'a Ddpm,
+    origin: &'a Origin,
+}
+
+impl Work<'_> {
+    /// All trainings and evaluations that are left: the first seed of every row, then the others, then the further seeds of
+    /// the best. Returns the exit code of a stop.
+    fn all(&self, results: &mut Results) -> anyhow::Result<Option<u8>> {
+        let first = self.study.rows.iter().enumerate().map(|(index, row)| (index, row.seeds[0]));
+        let others = self.study.rows.iter().enumerate();
+        let others = others.flat_map(|(index, row)| row.seeds[1..].iter().map(move |&seed| (index, seed)));
+        let own: Vec<(usize, u64)> = first.chain(others).collect();
+        if let Some(code) = self.some(&own, results)? {
+            return Ok(Some(code));
+        }
+        let best = best(self.study, results);
+        let further = best
+            .into_iter()
+            .flat_map(|row| further_seeds(self.study, row).into_iter().map(move |seed| (row, seed)));
+        self.some(&further.collect::<Vec<_>>(), results)
+    }
+
+    fn some(&self, trainings: &[(usize, u64)], results: &mut Results) -> anyhow::Result<Option<u8>> {
+        for (number, &(index, seed)) in trainings.iter().enumerate() {
+            let row = &self.study.rows[index];
+            let place = format!("{}/{} {}, seed {seed}", number + 1, trainings.len(), row.name);
+            match self.one(row, seed, &place)? {
+                Outcome::Done(result) => {
+                    if let Some(reason) = &result.failed {
+                        eprintln!("{place}: failed: {reason}");
+                    }
+                    let seeds = &mut results.rows[index].seeds;
+                    match seeds.iter_mut().find(|other| other.seed == seed) {
+                        Some(before) => *before = result,
+                        None => seeds.push(result),
+                    }
+                }
+                Outcome::Failed(reason) => anyhow::bail!("{place}: {reason}"),
+                Outcome::Stopped(code) => return Ok(Some(code)),
+            }
+            write_json(&self.folder.root().join("ablation.json"), results)?;
+        }
+        Ok(None)
+    }
+
+    /// A training and its evaluations. Failures are in the result.
+    fn one(&self, row: &Row, seed: u64, place: &str) -> anyhow::Result<Outcome<SeedResult>> {
+        let mut result = SeedResult {
+            seed,
+            steps: None,
+            seconds: None,
+            origin: None,
+            failed: None,
+            evaluations: Vec::new(),
+        };
+        let Self { study, folder, ddpm, origin } = *self;
+        let training = Training { ddpm, folder, row, budget: study.budget, origin };
+        let kept = match training.settle(seed)? {
+            Outcome::Done(kept) => kept,
+            Outcome::Failed(reason) => {
+                return Ok(Outcome::Done(SeedResult { failed: Some(reason), ..result }));
+            }
+            Outcome::Stopped(code) => return Ok(Outcome::Stopped(code)),
+        };
+        result.steps = Some(kept.steps);
+        let about = kept.step_s.map(|step_s| format!(", about {:.0} s", step_s * kept.steps as f64));
+        eprintln!("{place}: {} steps{}", kept.steps, about.unwrap_or_default());
+        match training.run(seed, kept.steps)? {
+            Outcome::Done(()) => {}
+            Outcome::Failed(reason) => {
+                return Ok(Outcome::Done(SeedResult { failed: Some(reason), ..result }));
+            }
+            Outcome::Stopped(code) => return Ok(Outcome::Stopped(code)),
+        }
+        result.seconds = Some(Log::read(&folder.run(&row.name, seed))?.seconds());
+        result.origin = Some(kept.origin);
+        let evaluation = Evaluation { ddpm, folder, row: &row.name, seed, evaluate: &study.evaluate };
+        let evaluations = evaluation.run(&row.evaluations, &mut |average, sampling| {
+            eprintln!("{place}: evaluating {average}, {sampling}");
+        })?;
+        Ok(match evaluations {
+            Outcome::Done(evaluations) => Outcome::Done(SeedResult { evaluations, ..result }),
+            Outcome::Failed(reason) => Outcome::Failed(reason),
+            Outcome::Stopped(code) => Outcome::Stopped(code),
+        })
+    }
+
+    /// The results that are there, with nothing run for them.
+    fn so_far(&self) -> anyhow::Result<Results> {
+        let mut results = Results::new(self.study, self.origin.clone());
+        for (index, row) in self.study.rows.iter().enumerate() {
+            let Some(kept) = self.folder.kept(&row.name)? else { continue };
+            for seed in row.seeds.iter().copied().chain(further_seeds(self.study, index)) {
+                if self.folder.progress(&row.name, seed, kept.steps) != folder::Progress::Done {
+                    continue;
+                }
+                let evaluate = &self.study.evaluate;
+                let evaluation =
+                    Evaluation { ddpm: self.ddpm, folder: self.folder, row: &row.name, seed, evaluate };
+                let kept_of = |(average, sampling): &(study::Average, study::Sampling)| {
+                    evaluation.kept(*average, sampling)
+                };
+                let evaluations: Vec<_> = row.evaluations.iter().filter_map(kept_of).collect();
+                let seconds = Some(Log::read(&self.folder.run(&row.name, seed))?.seconds());
+                let (steps, origin) = (Some(kept.steps), Some(kept.origin.clone()));
+                let result = SeedResult { seed, steps, seconds, origin, failed: None, evaluations };
+                results.rows[index].seeds.push(result);
+            }
+        }
+        Ok(results)
+    }
+}
+
+/// Where page and picture go.
+struct Pages {
+    page: PathBuf,
+    picture: PathBuf,
+    /// As the page names it.
+    name: String,
+}
+
+impl Pages {
+    fn new(out: &Path, study: &str) -> Self {
+        let name = format!("{study}.png");
+        Self { page: out.join(format!("{study}.md")), picture: out.join(&name), name }
+    }
+
+    /// Writes both, and prints the table.
+    fn write(&self, ddpm: &Ddpm, results: &Results) -> anyhow::Result<()> {
+        println!("{}", page::text(results));
+        outputs::write(&self.page, &page::markdown(results, &self.name))?;
+        if let Some(picture) = page::picture(results) {
+            let out = self.picture.display().to_string();
+            let args = ["draw-ablation", "--quiet", "--out", &out].map(str::to_owned);
+            process::feed(&mut ddpm.command(&args), &picture.to_string())?;
+        }
+        println!("{}", self.page.display());
+        Ok(())
+    }
+}

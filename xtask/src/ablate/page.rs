@@ -1,0 +1,349 @@
+//! The page of a study, and its table for a terminal.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::folder::Origin;
+use super::lines::{Line, best_of_rows, lines};
+use super::results::Results;
+use super::study::Budget;
+
+/// An average that is further from what was asked for is worth a note.
+const FAR: f64 = 0.05;
+/// Letters of a group's heading in the picture.
+const HEADING: usize = 110;
+
+/// With the picture beside it.
+pub(super) fn markdown(results: &Results, picture: &str) -> String {
+    let all = lines(results);
+    let best = best_of_rows(&all);
+    let mut parts = vec![introduction(results, &best)];
+    if best.is_empty() {
+        parts.push("Nothing was measured.".to_owned());
+    } else {
+        parts.push(format!("![the metric of every training]({picture})"));
+        parts.push(format!("## Each training at its best\n{}", as_markdown(&table(&best))));
+        if all.len() > best.len() {
+            parts.push(format!("## All evaluations\n{}", as_markdown(&table(&all))));
+        }
+    }
+    for (heading, list) in [("## Notes", notes(results)), ("## What failed", results.failures())] {
+        if !list.is_empty() {
+            let list: Vec<String> = list.iter().map(|entry| format!("- {}", escaped(entry))).collect();
+            parts.push(format!("{heading}\n{}", list.join("\n")));
+        }
+    }
+    parts.join("\n\n") + "\n"
+}
+
+/// Each training at its best, and what failed.
+pub(super) fn text(results: &Results) -> String {
+    let best = best_of_rows(&lines(results));
+    let mut out = if best.is_empty() { "nothing was measured".to_owned() } else { as_text(&table(&best)) };
+    for note in notes(results) {
+        out += &format!("\nnote: {note}");
+    }
+    for failure in results.failures() {
+        out += &format!("\nfailed: {failure}");
+    }
+    out
+}
+
+/// The picture, as `ddpm draw-ablation` takes it; none where there is nothing to draw.
+pub(super) fn picture(results: &Results) -> Option<Value> {
+    let all = lines(results);
+    let first = all.first()?;
+    let direction = if first.lower_is_better() { "lower" } else { "higher" };
+    let mut kinds: Vec<String> = Vec::new();
+    for sampling in results.rows.iter().flat_map(|row| &row.seeds).flat_map(|seed| &seed.evaluations) {
+        let kind = sampling.sampling.to_string();
+        // Of those that were measured.
+        if !kinds.contains(&kind) && all.iter().any(|line| line.sampling.to_string() == kind) {
+            kinds.push(kind);
+        }
+    }
+    let dot = |line: &Line<'_>| {
+        let kind = line.sampling.to_string();
+        let seeds: Vec<f64> = line.seeds.iter().map(|metric| metric.value).collect();
+        json!({
+            "label": format!("{}, {kind}", line.average), "kind": kinds.iter().position(|other| *other == kind),
+            "value": line.value(), "interval": line.interval(),
+            "seeds": if seeds.len() > 1 { seeds } else { Vec::new() },
+        })
+    };
+    let group = |best: &Line<'_>| {
+        let mut of_row: Vec<&Line<'_>> = all.iter().filter(|line| line.row.name == best.row.name).collect();
+        // In the order of the file, so that the same line is at the same place in every group.
+        of_row.sort_by_key(|line| {
+            let mut order = best.row.seeds.iter().flat_map(|seed| &seed.evaluations);
+            order.position(|other| other.average == line.average && other.sampling == *line.sampling)
+        });
+        let own = best.row.own.text();
+        let heading = if own == "-" { best.row.name.clone() } else { format!("{}: {own}", best.row.name) };
+        let heading: String = heading.chars().take(HEADING).collect();
+        json!({ "heading": heading, "lines": of_row.into_iter().map(dot).collect::<Vec<_>>() })
+    };
+    let groups: Vec<Value> = best_of_rows(&all).iter().map(group).collect();
+    Some(
+        json!({ "metric": format!("{}; {direction} is better", first.title()), "kinds": kinds, "groups": groups }),
+    )
+}
+
+fn introduction(results: &Results, best: &[Line<'_>]) -> String {
+    let origins: Vec<&Origin> =
+        results.rows.iter().flat_map(|row| &row.seeds).flat_map(|s| &s.origin).collect();
+    let of = |part: fn(&Origin) -> &String| -> BTreeSet<&str> {
+        let all = origins.iter().map(|&origin| part(origin).as_str());
+        all.chain(origins.is_empty().then(|| part(&results.origin).as_str())).collect()
+    };
+    let listed = |set: BTreeSet<&str>| set.into_iter().collect::<Vec<_>>().join(", ");
+    let dates = of(|origin| &origin.date);
+    let dates = match (dates.first(), dates.last()) {
+        (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
+        (Some(only), _) => (*only).to_owned(),
+        _ => String::new(),
+    };
+    let length = match results.budget {
+        Budget::Steps(steps) => format!("{steps} steps"),
+        Budget::Seconds(seconds) => {
+            format!("as many steps as take {seconds} s here, by a short warm-up of each row")
+        }
+    };
+    let evaluate = &results.evaluate;
+    let metric = best.first().map_or_else(|| evaluate.metric.clone(), |line| line.title().to_owned());
+    let direction = if best.first().is_none_or(Line::lower_is_better) { "lower" } else { "higher" };
+    let more = results.best.as_ref().map_or_else(String::new, |best| {
+        let seeds: Vec<String> = best.seeds.iter().map(u64::to_string).collect();
+        format!(
+            " The {} rows that were best with their first seed were trained with the seeds {}: of these the value is the mean, \
+             the interval covers those of all seeds, and the spread is the standard deviation over seeds.",
+            best.count,
+            seeds.join(", ")
+        )
+    });
+    format!(
+        "# Ablation: {}\n\n\
+         `cargo xtask ablate {}`, commit {}, {dates}, on {}. Base: {}. Each training has {length}. Each evaluation draws {} \
+         images (seed {}). Sorted by {metric}; {direction} is better. The 95 % interval is that of the evaluation, and knows \
+         nothing of how another training would have come out.{more}",
+        escaped(&results.name),
+        results.file,
+        listed(of(|origin| &origin.commit)),
+        listed(of(|origin| &origin.machine)),
+        escaped(&results.base.text()),
+        evaluate.n,
+        evaluate.seed,
+    )
+}
+
+/// What a reader should know before comparing lines.
+fn notes(results: &Results) -> Vec<String> {
+    let mut notes = Vec::new();
+    let seeds = || results.rows.iter().flat_map(|row| row.seeds.iter().map(move |seed| (row, seed)));
+    let evaluations = || seeds().flat_map(|(_, seed)| &seed.evaluations);
+    let origins: BTreeSet<(&str, &str)> =
+        seeds().flat_map(|(_, seed)| &seed.origin).map(|o| (o.commit.as_str(), o.machine.as_str())).collect();
+    if origins.len() > 1 {
+        notes.push("the trainings are of different commits or machines".to_owned());
+    }
+    type Part = fn(&Value) -> &Value;
+    let parts: [(&str, Part); 2] =
+        [("features", |said| &said["features"]["sha256"]), ("reference images", |said| &said["references"])];
+    for (what, part) in parts {
+        let said = evaluations().filter_map(|evaluated| evaluated.said.as_ref());
+        if said.map(|said| part(said).to_string()).collect::<BTreeSet<_>>().len() > 1 {
+            notes.push(format!("the evaluations have different {what}: their values cannot be compared"));
+        }
+    }
+    for (row, seed) in seeds() {
+        let mut told: Vec<String> = Vec::new();
+        for evaluated in &seed.evaluations {
+            let Some(error) = evaluated.average_error.filter(|&error| error > FAR) else { continue };
+            let note = format!(
+                "{}, seed {}: the average {} is off by {:.0} %: store more of them (a lower train.checkpoint_every)",
+                row.name,
+                seed.seed,
+                evaluated.average,
+                100.0 * error
+            );
+            if !told.contains(&note) {
+                told.push(note);
+            }
+        }
+        notes.extend(told);
+    }
+    notes
+}
+
+/// A head and cells.
+fn table(lines: &[Line<'_>]) -> Vec<Vec<String>> {
+    let mut others: Vec<&str> = Vec::new();
+    for (id, _) in lines.iter().flat_map(|line| &line.others) {
+        if !others.contains(&id.as_str()) {
+            others.push(id);
+        }
+    }
+    let seeds = lines.iter().any(|line| line.seeds.len() > 1);
+    let metric = lines.first().map(|line| line.title().to_owned()).unwrap_or_default();
+    let mut head = vec!["training", "weights", "sampling", &metric, "95 % interval"];
+    head.extend(seeds.then_some("spread (seeds)"));
+    head.extend(others.iter().copied());
+    head.extend(["steps", "seconds", "differs from base"]);
+    let head = head.into_iter().map(str::to_owned).collect();
+    let row = |line: &Line<'_>| {
+        let interval = |(low, high)| format!("{} to {}", short(low), short(high));
+        let mut cells = vec![
+            line.row.name.clone(),
+            line.average.to_string(),
+            line.sampling.to_string(),
+            short(line.value()),
+            line.interval().map_or_else(|| "-".to_owned(), interval),
+        ];
+        let spread = line.spread().map(|spread| format!("{} ({})", short(spread), line.seeds.len()));
+        cells.extend(seeds.then(|| spread.unwrap_or_default()));
+        cells.extend(others.iter().map(|id| {
+            let value = line.others.iter().find(|(other, _)| other == id);
+            value.map_or_else(|| "-".to_owned(), |(_, value)| short(*value))
+        }));
+        cells.push(line.steps.map_or_else(|| "-".to_owned(), |steps| steps.to_string()));
+        cells.push(line.seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0}")));
+        cells.push(line.row.own.text());
+        cells
+    };
+    std::iter::once(head).chain(lines.iter().map(row)).collect()
+}
+
+fn as_markdown(rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
+        format!("| {} |", cells.join(" | "))
+    };
+    let columns = rows.first().map_or(0, Vec::len);
+    let rule = format!("|{}", "---|".repeat(columns));
+    let mut lines: Vec<String> = rows.iter().map(|row| line(row)).collect();
+    lines.insert(1.min(lines.len()), rule);
+    lines.join("\n")
+}
+
+/// Columns with two spaces between.
+pub(super) fn as_text(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let padded = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A cell must not end its column.
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// Four digits, plainly.
+fn short(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return format!("{x}");
+    }
+    let decimals = (3 - x.abs().log10().floor() as i32).clamp(0, 9) as usize;
+    format!("{x:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ablate::results::tests::{results, study, trained};
+
+    fn some() -> Results {
+        let mut results = results([&[5.0, 4.0], &[9.0, 2.0], &[3.0]], "lower");
+        results.rows[1].seeds.push(trained(&study(), 1, 1, &[9.0, 8.0], "lower"));
+        results.rows[2].own.set.push("a=b|c".to_owned());
+        results
+    }
+
+    #[test]
+    fn the_page_has_every_line_sorted_and_where_it_is_from() {
+        let mut results = some();
+        results.rows[0].seeds[0].evaluations[0].failed = Some("no features".to_owned());
+        let page = markdown(&results, "s.png");
+        for part in [
+            "# Ablation: s\n",
+            "`cargo xtask ablate s.toml`, commit abc, 2026-11-29, on a CPU, 2 threads. Base: preset tiny-16. Each training has 70 steps. \
+             Each evaluation draws 9 images (seed 0). Sorted by FD (f), train; lower is better.",
+            "The 2 rows that were best with their first seed were trained with the seeds 0, 1, 2",
+            "![the metric of every training](s.png)",
+            "| training | weights | sampling | FD (f), train | 95 % interval | spread (seeds) | kd:train | fd:test | steps | seconds | differs from base |",
+            "| c | own | ddim 4 | 3.000 | 2.000 to 5.000 |  | 0.3000 | 8.000 | 70 | 2 | train.lr=1, a=b\\|c |",
+            "| b | own | ddpm 9 | 5.000 | 1.000 to 10.00 | 4.243 (2) | 0.5000 | 10.00 | 70 | 2 | objective v |",
+            "## What failed\n- a, seed 0, own, ddim 4: no features\n",
+        ] {
+            assert!(page.contains(part), "{part}\n{page}");
+        }
+        assert!(!page.contains("## Notes"), "{page}");
+        // Heads and rules of two tables, 3 best and all 5 lines; each with as many columns as its head.
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(rows.len(), 2 * 2 + 3 + 5);
+        let columns = |row: &&str| row.replace("\\|", "").matches('|').count();
+        assert!(rows.iter().all(|row| columns(row) == columns(&rows[0])), "{page}");
+        let text = text(&results);
+        assert_eq!(text.lines().count(), 1 + 3 + 1, "{text}");
+        assert!(text.lines().nth(1).unwrap().starts_with("c         own"), "{text}");
+    }
+
+    #[test]
+    fn what_makes_lines_differ_is_noted() {
+        let mut results = some();
+        let seed = &mut results.rows[0].seeds[0];
+        seed.origin.as_mut().unwrap().commit = "def".to_owned();
+        seed.origin.as_mut().unwrap().date = "2026-11-30".to_owned();
+        seed.evaluations[0].average_error = Some(0.12);
+        seed.evaluations[0].said.as_mut().unwrap()["features"]["sha256"] = "other".into();
+        let page = markdown(&results, "s.png");
+        assert!(page.contains("commit abc, def, 2026-11-29 to 2026-11-30, on a CPU"), "{page}");
+        for note in
+            ["different commits", "have different features", "a, seed 0: the average own is off by 12 %"]
+        {
+            assert!(page.contains(note), "{note}: {page}");
+        }
+        assert!(!page.contains("different reference images"), "{page}");
+    }
+
+    #[test]
+    fn nothing_measured_is_a_page_too() {
+        let nothing = Results { rows: Vec::new(), ..some() };
+        assert!(markdown(&nothing, "s.png").contains("Nothing was measured."));
+        assert_eq!((text(&nothing).as_str(), picture(&nothing)), ("nothing was measured", None));
+    }
+
+    #[test]
+    fn the_picture_has_a_group_a_training_best_first() {
+        let picture = picture(&some()).unwrap();
+        assert_eq!(picture["metric"], "FD (f), train; lower is better");
+        assert_eq!(picture["kinds"], json!(["ddim 4", "ddpm 9"]));
+        let headings: Vec<&str> = picture["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|group| group["heading"].as_str())
+            .collect();
+        assert_eq!(headings, ["c: train.lr=1, a=b|c", "a", "b: objective v"]);
+        // In the order of the file, though the second is better.
+        let lines = &picture["groups"][2]["lines"];
+        assert_eq!((&lines[0]["label"], &lines[0]["kind"]), (&json!("own, ddim 4"), &json!(0)));
+        assert_eq!(lines[1]["seeds"], json!([2.0, 8.0]));
+        assert_eq!((&lines[1]["value"], &lines[1]["interval"]), (&json!(5.0), &json!([1.0, 10.0])));
+        assert_eq!(picture["groups"][0]["lines"][0]["seeds"], json!([]));
+    }
+
+    #[test]
+    fn numbers_have_four_digits() {
+        for (x, want) in
+            [(123.456, "123.5"), (12.3456, "12.35"), (0.012_345_6, "0.01235"), (12_345.6, "12346")]
+        {
+            assert_eq!(short(x), want);
+        }
+    }
+}

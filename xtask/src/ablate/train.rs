@@ -1,0 +1,218 @@
+//! The training of a row with a seed: how many steps it has, and the way to their end.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use super::child::{Ddpm, Ended};
+use super::folder::{Folder, Kept, Origin, Progress, remove};
+use super::study::{Budget, Row, Settings};
+
+/// Steps of the first look at the time of a step, the first of which is left out; steps of the warm-up, and how many of
+/// them a line of its log means.
+const LOOK: u64 = 4;
+const WARM_UP: u64 = 40;
+const LOGGED: u64 = 4;
+/// A warm-up that would take a larger share of the budget is left out: the first look has to do.
+const MOST_OF_BUDGET: f64 = 0.2;
+
+/// A row, and where its trainings are made.
+pub(super) struct Training<'a> {
+    pub(super) ddpm: &'a Ddpm,
+    pub(super) folder: &'a Folder,
+    pub(super) row: &'a Row,
+    pub(super) budget: Budget,
+    pub(super) origin: &'a Origin,
+}
+
+/// What became of a part of the work.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Outcome<T> {
+    Done(T),
+    /// With the reason.
+    Failed(String),
+    /// By the user, with the exit code for it.
+    Stopped(u8),
+}
+
+impl Training<'_> {
+    /// What the row is, settled before its first training: with a budget of seconds the time of a step is measured.
+    pub(super) fn settle(&self, seed: u64) -> anyhow::Result<Outcome<Kept>> {
+        if let Some(kept) = self.folder.kept(&self.row.name)? {
+            return Ok(Outcome::Done(kept));
+        }
+        let (steps, step_s) = match self.budget {
+            Budget::Steps(steps) => (steps, None),
+            Budget::Seconds(seconds) => match self.step_seconds(seed, seconds)? {
+                Outcome::Done(step_s) => (((seconds / step_s).round() as u64).max(1), Some(step_s)),
+                Outcome::Failed(reason) => return Ok(Outcome::Failed(format!("warm-up: {reason}"))),
+                Outcome::Stopped(code) => return Ok(Outcome::Stopped(code)),
+            },
+        };
+        let (settings, origin) = (self.row.settings.clone(), self.origin.clone());
+        let kept = Kept { settings, budget: self.budget, steps, step_s, origin };
+        self.folder.keep(&self.row.name, &kept)?;
+        Ok(Outcome::Done(kept))
+    }
+
+    /// Trains to the end, from where an earlier training stopped.
+    pub(super) fn run(&self, seed: u64, steps: u64) -> anyhow::Result<Outcome<()>> {
+        let (name, run) = (&self.row.name, self.folder.run(&self.row.name, seed));
+        let mut args = match self.folder.progress(name, seed, steps) {
+            Progress::Done => return Ok(Outcome::Done(())),
+            Progress::Begun => vec!["train".to_owned(), "--resume".to_owned()],
+            Progress::New => train(&self.row.settings, seed, steps),
+        };
+        args.extend(["--json".to_owned(), "--run".to_owned(), text(&run)]);
+        fs::create_dir_all(self.folder.seed(name, seed))?;
+        let log = self.folder.seed(name, seed).join("log.txt");
+        match self.ddpm.run(&args, &log)? {
+            Ended::Done(_) if self.folder.progress(name, seed, steps) == Progress::Done => {
+                Ok(Outcome::Done(()))
+            }
+            Ended::Done(_) => Ok(Outcome::Failed(format!(
+                "expected a checkpoint of step {steps} in {}, found none",
+                run.display()
+            ))),
+            Ended::Failed(reason) => Ok(Outcome::Failed(reason)),
+            Ended::Stopped(code) => Ok(Outcome::Stopped(code)),
+        }
+    }
+
+    /// Seconds of a step, by short trainings of their own with the same images.
+    fn step_seconds(&self, seed: u64, budget: f64) -> anyhow::Result<Outcome<f64>> {
+        let look = match self.warm_up(seed, LOOK, 1)? {
+            Outcome::Done(seconds) => seconds,
+            other => return Ok(other),
+        };
+        if look * WARM_UP as f64 > MOST_OF_BUDGET * budget {
+            return Ok(Outcome::Done(look));
+        }
+        self.warm_up(seed, WARM_UP, LOGGED)
+    }
+
+    fn warm_up(&self, seed: u64, steps: u64, log_every: u64) -> anyhow::Result<Outcome<f64>> {
+        let place = self.folder.row(&self.row.name).join("warm-up");
+        remove(&place)?;
+        fs::create_dir_all(&place)?;
+        let run = place.join("run");
+        let mut args = train(&self.row.settings, seed, steps);
+        let short =
+            [format!("train.log_every={log_every}"), "sample.count=1".into(), "sample.steps=1".into()];
+        args.extend(short.into_iter().flat_map(|entry| ["--set".to_owned(), entry]));
+        args.extend(["--json".to_owned(), "--run".to_owned(), text(&run)]);
+        let ended = self.ddpm.run(&args, &place.join("log.txt"))?;
+        let outcome = match ended {
+            Ended::Done(_) => Outcome::Done(Log::read(&run)?.median_step()?),
+            Ended::Failed(reason) => Outcome::Failed(reason),
+            Ended::Stopped(code) => Outcome::Stopped(code),
+        };
+        remove(&place)?;
+        Ok(outcome)
+    }
+}
+
+/// `ddpm train` of a new run, but for its folder.
+pub(super) fn train(settings: &Settings, seed: u64, steps: u64) -> Vec<String> {
+    let mut args = vec!["train".to_owned()];
+    args.extend(settings.flags());
+    for entry in [format!("seed={seed}"), format!("train.steps={steps}")] {
+        args.extend(["--set".to_owned(), entry]);
+    }
+    args
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// What a run logged about its speed.
+#[derive(Debug, PartialEq)]
+pub(super) struct Log {
+    /// Steps of each line, and seconds of one of them.
+    intervals: Vec<(u64, f64)>,
+}
+
+impl Log {
+    /// Reads `metrics.jsonl`, and the batch from `config.toml`.
+    pub(super) fn read(run: &Path) -> anyhow::Result<Self> {
+        let config = run.join("config.toml");
+        let table: toml::Table = fs::read_to_string(&config)
+            .map_err(anyhow::Error::from)
+            .and_then(|text| Ok(text.parse()?))
+            .with_context(|| config.display().to_string())?;
+        let batch = table.get("train").and_then(|train| train.get("batch")).and_then(toml::Value::as_integer);
+        let batch = batch.with_context(|| format!("{}: no train.batch", config.display()))? as f64;
+        let path = run.join("metrics.jsonl");
+        let lines = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let (mut intervals, mut before) = (Vec::new(), 0);
+        for line in lines.lines() {
+            let line: Value = serde_json::from_str(line).with_context(|| path.display().to_string())?;
+            let speed = line["images_per_s"].as_f64().filter(|&speed| speed > 0.0);
+            let (Some(step), Some(speed)) = (line["step"].as_u64(), speed) else { continue };
+            intervals.push((step.saturating_sub(before), batch / speed));
+            before = step;
+        }
+        ensure!(!intervals.is_empty(), "{}: nothing was logged", path.display());
+        Ok(Self { intervals })
+    }
+
+    /// Seconds of all steps, as they went. Checkpoints, grids and what a killed run did in vain are not in it.
+    pub(super) fn seconds(&self) -> f64 {
+        self.intervals.iter().map(|&(steps, step_s)| steps as f64 * step_s).sum()
+    }
+
+    /// Seconds of a step: the median of the lines but the first, whose steps also allocate memory.
+    fn median_step(&self) -> anyhow::Result<f64> {
+        let skip = usize::from(self.intervals.len() > 1);
+        let mut seconds: Vec<f64> = self.intervals.iter().skip(skip).map(|&(_, step_s)| step_s).collect();
+        seconds.sort_by(f64::total_cmp);
+        let median = seconds.get(seconds.len() / 2).copied().context("nothing was logged")?;
+        ensure!(median.is_finite() && median > 0.0, "a step of {median} s");
+        Ok(median)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(lines: &[(u64, f64)]) -> tempfile::TempDir {
+        let run = tempfile::tempdir().unwrap();
+        fs::write(run.path().join("config.toml"), "[train]\nbatch = 8\n").unwrap();
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|(step, speed)| format!("{{\"step\":{step},\"images_per_s\":{speed}}}"))
+            .collect();
+        fs::write(run.path().join("metrics.jsonl"), lines.join("\n")).unwrap();
+        run
+    }
+
+    #[test]
+    fn seconds_are_those_of_the_logged_intervals() {
+        let log = Log::read(run(&[(10, 4.0), (20, 80.0), (25, 40.0), (35, 80.0)]).path()).unwrap();
+        // 10 steps of 2 s, 10 of 0.1 s, 5 of 0.2 s, 10 of 0.1 s.
+        assert!((log.seconds() - 23.0).abs() < 1e-9);
+        assert!((log.median_step().unwrap() - 0.1).abs() < 1e-12);
+        assert!((Log::read(run(&[(1, 4.0)]).path()).unwrap().median_step().unwrap() - 2.0).abs() < 1e-12);
+        assert!(Log::read(run(&[]).path()).is_err());
+        assert!(Log::read(tempfile::tempdir().unwrap().path()).is_err());
+    }
+
+    #[test]
+    fn a_training_is_the_row_s_settings_its_seed_and_its_steps() {
+        let settings = Settings {
+            preset: Some("tiny-16".into()),
+            objective: Some("flow".into()),
+            data: None,
+            set: vec!["train.batch=4".into()],
+        };
+        let line = train(&settings, 3, 70).join(" ");
+        assert_eq!(
+            line,
+            "train --preset tiny-16 --objective flow --set train.batch=4 --set seed=3 --set train.steps=70"
+        );
+    }
+}
