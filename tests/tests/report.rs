@@ -145,6 +145,7 @@ fn keys_move_the_sliders() -> anyhow::Result<()> {
         ensure!(told.len() as u64 == last + 1, "{} texts at {} positions", told.len(), last + 1);
         ensure!(shown(&mut page, 1 - slider)? == other, "the other slider has moved");
     }
+    ensure!(page.complaints()?.is_empty(), "{:?}", page.complaints()?);
     // At the end no step is left: what the network got is what it gave.
     let rows_are_equal = "(() => { const c = document.querySelectorAll('.slider canvas')[1]; \
                           const g = c.getContext('2d'), h = Math.floor(c.height / 2); \
@@ -153,7 +154,6 @@ fn keys_move_the_sliders() -> anyhow::Result<()> {
     ensure!(page.value(rows_are_equal)? == true, "the rows differ at the end");
     page.press("Home", 36)?;
     ensure!(page.value(rows_are_equal)? == false, "the rows are equal at the start");
-    ensure!(page.complaints()?.is_empty(), "{:?}", page.complaints()?);
     Ok(())
 }
 
