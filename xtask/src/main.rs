@@ -6,6 +6,7 @@
 
 mod ablate;
 mod bench;
+mod browser;
 mod check;
 mod ci;
 mod ddpm;

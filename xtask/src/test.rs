@@ -10,7 +10,7 @@ use crate::check::Report;
 use crate::process::{self, Exit};
 use crate::setup::platform::Driver;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
-use crate::{isa, isolation, reliability, sanitize, setup};
+use crate::{browser, isa, isolation, reliability, sanitize, setup};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
@@ -106,6 +106,10 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
         report.command_if(libtorch, "program", &mut run.program());
         let reports = workspace.root().join("target/tmp/bad_input_reports");
         report.command_if(libtorch, "end to end", &mut run.end_to_end(&reports)?);
+        match browser::obstacle() {
+            None => report.command_if(libtorch, "in a browser", &mut browser::tests(workspace, run.locked())),
+            Some(why) => report.skip("in a browser", &why),
+        }
         // The quick run of `cargo xtask reliability`.
         report.step_if(libtorch, "reliability", || reliability::quick(workspace, args.locked, &reports));
     }
