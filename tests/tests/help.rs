@@ -33,6 +33,7 @@ const COMMANDS: &[&str] = &[
     "bench solvers",
     "doctor",
     "ema",
+    "train-features",
     "completions",
 ];
 

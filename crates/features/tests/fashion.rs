@@ -41,6 +41,8 @@ fn the_file_is_the_one_that_the_page_describes() {
 
 #[test]
 fn it_tells_as_many_images_right_as_it_claims() {
+    // Images this small are not worth a second thread.
+    tch::set_num_threads(1);
     let source = Source::detect("fashion-mnist:test").unwrap();
     let set = Dataset::open(&source, &OpenOptions::default()).unwrap();
     let (first, second) = halves().unwrap();
@@ -60,6 +62,7 @@ fn it_tells_as_many_images_right_as_it_claims() {
 /// From one strength to the next the distance grows by half at least, and the weakest is told from nothing at all.
 #[test]
 fn distances_grow_as_images_get_worse() {
+    tch::set_num_threads(1);
     let network = Extractor::fashion(Device::Cpu).unwrap();
     let (here, there) = halves().unwrap();
     let reference = moments(&network, here.view()).unwrap();

@@ -20,6 +20,8 @@ fn stripes(count: usize) -> Dataset {
 }
 
 fn trained(set: &Dataset, seed: u64, epochs: usize) -> TrainedClassifier {
+    // Images this small are not worth a second thread.
+    tch::set_num_threads(1);
     let options = TrainOptions { epochs, seed, flip: true };
     let mut training = ClassifierTraining::new(Selection::all(set), options, Device::Cpu).unwrap();
     while training.steps_done() < training.steps() {

@@ -110,3 +110,69 @@ fn dtype_of(kind: Kind) -> Result<Dtype, TensorIoError> {
         other => return Err(TensorIoError::Kind { kind: format!("{other:?}") }),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{parse_for, read, read_header};
+    use tch::Device;
+
+    fn tensors() -> Vec<Named> {
+        let numbers = Tensor::arange(6, (Kind::Float, Device::Cpu)).view([2, 3]);
+        vec![("b".to_owned(), numbers.to_kind(Kind::Half)), ("a".to_owned(), numbers * 0.5)]
+    }
+
+    fn strings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn strings_come_back_and_bytes_are_always_the_same() {
+        let metadata =
+            strings(&[("name", "a \"quoted\" name\n"), ("kind", "test"), ("zero", ""), ("n", "60000")]);
+        let bytes = serialize_with(&tensors(), &metadata).unwrap();
+        for _ in 0..20 {
+            assert_eq!(serialize_with(&tensors(), &metadata).unwrap(), bytes);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        std::fs::write(&path, &bytes).unwrap();
+        let mut want = metadata;
+        want.insert("format".to_owned(), "pt".to_owned());
+        assert_eq!(read_header(&path).unwrap().metadata, want);
+        let found = read(&path).unwrap();
+        assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((&found[0].1, &found[1].1), (&tensors()[1].1, &tensors()[0].1));
+        // The library of the format takes it too.
+        assert_eq!(safetensors::SafeTensors::deserialize(&bytes).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn without_strings_it_is_the_plain_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let [plain, with] = ["plain", "with"].map(|name| folder.path().join(name));
+        std::fs::write(&plain, serialize(&tensors()).unwrap()).unwrap();
+        std::fs::write(&with, serialize_with(&tensors(), &BTreeMap::new()).unwrap()).unwrap();
+        assert_eq!(read_header(&plain).unwrap(), read_header(&with).unwrap());
+    }
+
+    #[test]
+    fn a_file_in_memory_is_compared_before_it_is_taken() {
+        let path = Path::new("memory");
+        let bytes = serialize(&tensors()).unwrap();
+        let wanted = |rows: usize| vec![("b".to_owned(), vec![rows, 3]), ("a".to_owned(), vec![2, 3])];
+        let taken = parse_for(path, &bytes, &wanted(2)).unwrap();
+        // In the order asked for, and as f32 whatever the file has.
+        assert_eq!(taken.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+        assert!(taken.iter().all(|(_, tensor)| tensor.kind() == Kind::Float));
+        assert_eq!(taken[1].1, tensors()[1].1);
+        assert_eq!(taken[0].1, tensors()[0].1.to_kind(Kind::Float));
+        let told = |result: Result<Vec<Named>, TensorIoError>| result.err().unwrap().to_string();
+        assert!(told(parse_for(path, &bytes, &wanted(3))).contains("b has shape [2, 3], expected [3, 3]"));
+        assert!(told(parse_for(path, &bytes, &wanted(2)[..1])).contains("a is not expected"));
+        let whole = vec![("a".to_owned(), Tensor::zeros([2, 3], (Kind::Int64, Device::Cpu)))];
+        let bytes = serialize(&whole).unwrap();
+        assert!(told(parse_for(path, &bytes, &wanted(2)[1..])).contains("a is Int64, expected Float"));
+        assert!(parse_for(path, &bytes[..bytes.len() - 1], &wanted(2)[1..]).is_err());
+    }
+}

@@ -30,7 +30,7 @@ const NAME: usize = 40;
 Images need labels: a sub-folder for each class, an IDX or CIFAR set, or labels in a .npz file. They are 16x16 to 128x128.
 
 The accuracy is that on the test part of the data if there is one, else on a tenth of the images, which is not trained on.
-The default seed gives the same file again on the same machine with the same number of threads.
+The same seed gives the same file, on the same machine with the same number of threads.
 
 Examples:
   ddpm train-features --data cifar-10-batches-bin --flip --out cifar.safetensors
@@ -47,7 +47,7 @@ pub(crate) struct TrainFeatures {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// How often each image is seen, 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 15)]
+    #[arg(long, value_name = "N", default_value_t = 20)]
     epochs: usize,
     /// Same seed, same classifier
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -138,6 +138,12 @@ const FLAGS: &[Flag] = &[
         &[],
     ),
     flag(
+        ("train-features", "--out"),
+        "train-features --set data.limit=30 --epochs 1 --out {}",
+        Some("train-features --data nowhere --out {}"),
+        &[],
+    ),
+    flag(
         ("predict", "--out"),
         "predict --run RUN --x RUN/latent.npy --t RUN/t.npy --out {}",
         Some("predict --run nowhere --x nowhere.npy --t nowhere.npy --out {}"),
