@@ -25,8 +25,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
 /// In the profile of the tests: after them there is little to build, and the table takes a second.
 fn table(workspace: &Workspace, args: &Args) -> Command {
     let mut cargo = process::cargo(workspace);
-    let package = if args.metrics { "metrics" } else { "sampler" };
-    cargo.args(["run", "--package", package, "--example", "parity"]).current_dir(workspace.root());
+    // The build folder has one place for the examples of all packages, so their names differ.
+    let (package, example) = if args.metrics { ("metrics", "peers") } else { ("sampler", "parity") };
+    cargo.args(["run", "--package", package, "--example", example]).current_dir(workspace.root());
     cargo
 }
 
@@ -37,11 +38,11 @@ mod tests {
     #[test]
     fn the_examples_are_there() {
         let workspace = Workspace::find().unwrap();
-        for (metrics, package) in [(false, "sampler"), (true, "metrics")] {
+        for (metrics, package, example) in [(false, "sampler", "parity"), (true, "metrics", "peers")] {
             let table = table(&workspace, &Args { metrics });
             let words: Vec<_> = table.get_args().map(|word| word.to_owned()).collect();
-            assert_eq!(words, ["run", "--package", package, "--example", "parity"]);
-            let example = format!("crates/{package}/examples/parity/main.rs");
+            assert_eq!(words, ["run", "--package", package, "--example", example]);
+            let example = format!("crates/{package}/examples/{example}/main.rs");
             assert!(workspace.root().join(example).is_file());
         }
     }
