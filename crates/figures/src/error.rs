@@ -50,6 +50,18 @@ pub enum FiguresError {
         /// The number.
         got: f64,
     },
+    /// Places on an axis that have to rise do not.
+    #[error("{what} must rise: value {index} is {got} after {before}")]
+    NotRising {
+        /// The series.
+        what: &'static str,
+        /// Position of the number in its series.
+        index: usize,
+        /// The number before it.
+        before: f64,
+        /// The number.
+        got: f64,
+    },
     /// The picture would not fit into memory or into a viewer.
     #[error("a picture of {width} x {height} pixels is over the limit of {limit} pixels")]
     TooLarge {

@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod edit;
 pub(crate) mod ema;
 pub(crate) mod evaluate;
+mod evaluation;
 pub(crate) mod figures;
 pub(crate) mod flags;
 pub(crate) mod inspect;

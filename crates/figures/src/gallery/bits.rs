@@ -10,8 +10,9 @@ use crate::plot::{Mark, PALETTE, Panel};
 /// The terms of the variational bound of a dataset, in bits a number of an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bits<'a> {
-    /// t in `0..T` and the term of that t, rising in t; t = 0 is the term of the decoder. Some t may be missing.
-    pub by_t: &'a [(usize, f64)],
+    /// t in `0..T`, as the network is told it, and the term of that t, rising in t; the least t is the decoder's. Some t
+    /// may be missing.
+    pub by_t: &'a [(f64, f64)],
     /// The term of the prior, `L_T`.
     pub prior: f64,
     /// The whole bound.
@@ -25,9 +26,9 @@ const ROUNDING: f64 = 0.01;
 
 impl Bits<'_> {
     /// The sum of the terms from the noisiest down to each t, with the prior, rising in t; `None` when terms are missing.
-    fn summed(&self) -> Option<Vec<(usize, f64)>> {
+    fn summed(&self) -> Option<Vec<(f64, f64)>> {
         let mut sum = self.prior;
-        let mut sums: Vec<(usize, f64)> = Vec::with_capacity(self.by_t.len());
+        let mut sums: Vec<(f64, f64)> = Vec::with_capacity(self.by_t.len());
         for &(t, bits) in self.by_t.iter().rev() {
             sum += bits;
             sums.push((t, sum));
@@ -40,14 +41,16 @@ impl Bits<'_> {
 /// The bits of each t and, where the terms are complete, how they add up from noise to image.
 ///
 /// # Errors
-/// [`FiguresError::Empty`], [`FiguresError::NotFinite`], [`FiguresError::Mismatch`] when the t do not rise.
+/// [`FiguresError::Empty`], [`FiguresError::NotFinite`], [`FiguresError::NotRising`] for the t.
 pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
     check::not_empty("the bits by t", bits.by_t)?;
     check::finite("bits by t", bits.by_t.iter().map(|term| term.1))?;
     check::finite("the bound", [bits.prior, bits.total])?;
-    for pair in bits.by_t.windows(2) {
-        if pair[1].0 <= pair[0].0 {
-            return Err(FiguresError::Mismatch { what: "t", expected: pair[0].0 + 1, got: pair[1].0 });
+    check::finite("t", bits.by_t.iter().map(|term| term.0))?;
+    for (index, pair) in bits.by_t.windows(2).enumerate() {
+        let (before, got) = (pair[0].0, pair[1].0);
+        if got <= before {
+            return Err(FiguresError::NotRising { what: "t", index: index + 1, before, got });
         }
     }
     let summed = bits.summed();
@@ -71,8 +74,6 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
                    L_{t−1} = D_{KL}(q(x_{t−1} | x_t, x_0) ‖ p_θ(x_{t−1} | x_t)),  L_0 = −log p_θ(x_0 | x_1)",
         note: "Bits per dimension: divided by the numbers of an image, and by ln 2.",
     };
-    let curve =
-        |points: &[(usize, f64)]| points.iter().map(|&(t, bits)| (t as f64, bits)).collect::<Vec<_>>();
     let lowest = bits.by_t.iter().fold(f64::INFINITY, |low, term| low.min(term.1));
     let by_t = Panel {
         heading: "Bits of each t".into(),
@@ -81,8 +82,8 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
         // A term is a divergence and above 0, but for rounding.
         y_scale: if lowest > 0.0 { Scale::Log } else { Scale::Linear },
         marks: vec![
-            Mark::line(curve(bits.by_t), PALETTE[0]),
-            Mark::dots(curve(&bits.by_t[..1]), PALETTE[1], 3.0),
+            Mark::line(bits.by_t.to_vec(), PALETTE[0]),
+            Mark::dots(bits.by_t[..1].to_vec(), PALETTE[1], 3.0),
         ],
         ..Panel::default()
     };
@@ -92,7 +93,10 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
             heading: "Sum from the noisiest t down".into(),
             x_label: "t".into(),
             y_label: "bits/dim".into(),
-            marks: vec![Mark::line(curve(&sums), PALETTE[0]), Mark::dots(curve(&sums[..1]), PALETTE[1], 3.0)],
+            marks: vec![
+                Mark::line(sums.clone(), PALETTE[0]),
+                Mark::dots(sums[..1].to_vec(), PALETTE[1], 3.0),
+            ],
             ..Panel::default()
         };
         panels.push(panel.draw(HALF.0, HALF.1)?);
@@ -113,14 +117,14 @@ mod tests {
     use crate::error::FiguresError;
 
     const ALL: Bits<'static> =
-        Bits { by_t: &[(0, 1.5), (1, 0.5), (2, 0.25)], prior: 0.25, total: 2.5, images: 8 };
+        Bits { by_t: &[(0.0, 1.5), (1.0, 0.5), (2.0, 0.25)], prior: 0.25, total: 2.5, images: 8 };
 
     #[test]
     fn the_sum_ends_at_the_bound_where_all_terms_are_there() {
-        assert_eq!(ALL.summed().unwrap(), [(0, 2.5), (1, 1.0), (2, 0.5)]);
-        assert_eq!(Bits { by_t: &[(0, 1.5), (2, 0.25)], ..ALL }.summed(), None);
+        assert_eq!(ALL.summed().unwrap(), [(0.0, 2.5), (1.0, 1.0), (2.0, 0.5)]);
+        assert_eq!(Bits { by_t: &[(0.0, 1.5), (2.0, 0.25)], ..ALL }.summed(), None);
         assert!(bits(&ALL).unwrap().caption.contains("ends at the whole bound"));
-        let some = bits(&Bits { by_t: &[(0, 1.5), (2, 0.25)], ..ALL }).unwrap();
+        let some = bits(&Bits { by_t: &[(0.0, 1.5), (2.0, 0.25)], ..ALL }).unwrap();
         assert!(some.caption.contains("some t are missing"), "{}", some.caption);
     }
 
@@ -129,12 +133,12 @@ mod tests {
         assert_eq!(bits(&ALL).unwrap(), bits(&ALL).unwrap());
         assert_ne!(bits(&ALL).unwrap().png, bits(&Bits { total: 3.0, ..ALL }).unwrap().png);
         // Rounding may leave a term of nothing below 0.
-        assert!(bits(&Bits { by_t: &[(0, 2.25), (1, -1e-9)], ..ALL }).is_ok());
+        assert!(bits(&Bits { by_t: &[(0.0, 2.25), (1.0, -1e-9)], ..ALL }).is_ok());
         assert!(matches!(bits(&Bits { by_t: &[], ..ALL }), Err(FiguresError::Empty { .. })));
-        let nan = bits(&Bits { by_t: &[(0, f64::NAN)], ..ALL });
+        let nan = bits(&Bits { by_t: &[(0.0, f64::NAN)], ..ALL });
         assert!(matches!(nan, Err(FiguresError::NotFinite { .. })));
         assert!(matches!(bits(&Bits { prior: f64::INFINITY, ..ALL }), Err(FiguresError::NotFinite { .. })));
-        let falling = bits(&Bits { by_t: &[(1, 1.0), (1, 1.0)], ..ALL });
-        assert!(matches!(falling, Err(FiguresError::Mismatch { expected: 2, got: 1, .. })));
+        let falling = bits(&Bits { by_t: &[(1.0, 1.0), (1.0, 1.0)], ..ALL });
+        assert!(matches!(falling, Err(FiguresError::NotRising { index: 1, .. })));
     }
 }

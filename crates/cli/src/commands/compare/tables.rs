@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use figures::Table;
 
 use crate::commands::compare::side::Side;
-use crate::commands::reporting::evaluations::{Evaluation, Metric};
+use crate::commands::evaluation::{Evaluation, Metric};
 use crate::commands::reporting::scores::{conditions, with_interval};
 use crate::config;
 
@@ -163,30 +163,27 @@ fn metric_rows(evaluations: &[Option<&Evaluation>]) -> Vec<Vec<String>> {
             evaluation.and_then(|evaluation| evaluation.metric(&metric.name, reference)).cloned()
         };
         let values: Vec<Option<Metric>> = evaluations.iter().map(of).collect();
-        let best = best(&values, metric.better.as_deref()).filter(|_| comparable);
+        let best = best(&values, &metric.better).filter(|_| comparable);
         let cells = values.iter().map(|value| match value {
             Some(value) if best == Some(value.value) => format!("{} ★", with_interval(value)),
             Some(value) => with_interval(value),
             None => "—".to_owned(),
         });
         let dash = || "—".to_owned();
-        let first = [
-            metric.title.clone(),
-            metric.reference.clone().unwrap_or_else(dash),
-            metric.better.clone().unwrap_or_else(dash),
-        ];
+        let first =
+            [metric.title.clone(), metric.reference.clone().unwrap_or_else(dash), metric.better.clone()];
         first.into_iter().chain(cells).collect()
     };
     seen.iter().map(row).collect()
 }
 
 /// The best of several values; none of fewer than two.
-fn best(values: &[Option<Metric>], better: Option<&str>) -> Option<f64> {
+fn best(values: &[Option<Metric>], better: &str) -> Option<f64> {
     let values: Vec<f64> = values.iter().flatten().map(|metric| metric.value).collect();
     match better {
         _ if values.len() < 2 => None,
-        Some("lower") => values.into_iter().reduce(f64::min),
-        Some("higher") => values.into_iter().reduce(f64::max),
+        "lower" => values.into_iter().reduce(f64::min),
+        "higher" => values.into_iter().reduce(f64::max),
         _ => None,
     }
 }
@@ -268,14 +265,14 @@ mod tests {
         assert!(named(&|e| e.sampler = Some("ddim".into())).unwrap().contains("differ in sampler."));
         assert!(named(&|e| e.steps = Some(3)).unwrap().contains("sampling steps"));
         assert!(named(&|e| e.weights = Some("raw".into())).unwrap().contains("weights"));
-        let reference = |count| crate::commands::reporting::evaluations::Reference {
+        let reference = |count| crate::commands::evaluation::ReferenceRecord {
             part: "train".into(),
             data: "d".into(),
             count,
-            sha256: "ab".into(),
+            sha256: Some("ab".into()),
         };
         assert!(named(&|e| e.references = vec![reference(3)]).unwrap().contains("reference train"));
-        assert_eq!(named(&|e| (e.seed, e.step, e.seconds) = (Some(9), Some(9), Some(9.0))), None);
+        assert_eq!(named(&|e| (e.seed, e.step, e.seconds) = (9, Some(9), 9.0)), None);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use likelihood::{Batch, BoundOptions, Levels, OdeOptions, Output, Progress, Summ
 use tch::Tensor;
 use unet::Pass;
 
-use crate::commands::evaluate::record::{Bits, Metric};
 use crate::commands::evaluate::rows;
+use crate::commands::evaluation::{Bits, Metric};
 use crate::flags::Global;
 use crate::model::Loaded;
 use crate::progress;
@@ -55,7 +55,7 @@ impl Likelihood<'_> {
             false => format!("bits/dim (bound, cut into {CUT} steps)"),
         };
         let bits = Bits {
-            reference: self.part,
+            reference: self.part.to_owned(),
             n: found.bits.per_image.len(),
             prior: found.prior,
             decoder: found.decoder,
@@ -110,15 +110,15 @@ impl Likelihood<'_> {
         Ok(Batch { images: images.f_to_device(self.loaded.device)?, labels })
     }
 
-    fn metric(&self, name: &'static str, title: String, bits: &Summary) -> Metric {
+    fn metric(&self, name: &str, title: String, bits: &Summary) -> Metric {
         Metric {
-            name,
+            name: name.to_owned(),
             title: format!("{title}, {} images{}", bits.per_image.len(), self.border()),
-            reference: Some(self.part),
+            reference: Some(self.part.to_owned()),
             value: bits.mean,
             low: bits.interval.map(|interval| interval.0),
             high: bits.interval.map(|interval| interval.1),
-            better: "lower",
+            better: "lower".to_owned(),
         }
     }
 

@@ -6,9 +6,9 @@ use features::Extracted;
 use metrics::{MetricsError, copying, nearest};
 use ndarray::{Array2, Array4, ArrayView4, Axis, Slice, concatenate};
 
-use crate::commands::evaluate::record::{CopyingBy, CopyingRecord};
 use crate::commands::evaluate::references::Reference;
 use crate::commands::evaluate::rows;
+use crate::commands::evaluation::{CopyingBy, CopyingRecord};
 use crate::output;
 
 /// Real images of a set whose distances are compared, spread over it evenly.

@@ -2,11 +2,11 @@
 
 mod bits;
 pub(crate) mod copies;
-mod record;
 mod references;
 pub(crate) mod rows;
 mod scores;
 mod subject;
+mod text;
 mod wanted;
 
 use std::collections::BTreeSet;
@@ -20,6 +20,8 @@ use features::{Extracted, Extractor};
 use ndarray::{Array4, Axis};
 use tracing::{info, warn};
 
+use crate::commands::evaluation::{CopyingRecord, Evaluation, FeaturesRecord};
+use crate::commands::reporting::machine;
 use crate::commands::sampling::NoiseArgs;
 use crate::config::{DataConfig, Layers, Override, parse_set};
 use crate::failure::{bail_usage, usage};
@@ -30,7 +32,6 @@ use crate::paths::{DataSource, InputPath, OutputFolder};
 use crate::sampler_flags::SamplerArgs;
 use crate::{device, output, paths, run_data};
 use bits::Likelihood;
-use record::{CopyingRecord, Evaluation, FeaturesRecord};
 pub(crate) use references::{Reference, TEST, TRAIN, open as open_references};
 use scores::Scores;
 use subject::{Drawing, Subject};
@@ -152,6 +153,7 @@ impl Evaluate {
         if let Some(drawing) = &samples.drawing {
             self.bits(&drawing.loaded, &references, &wanted, &mut evaluation, global)?;
         }
+        evaluation.machine = machine::describe(device);
         evaluation.seconds = begun.elapsed().as_secs_f64();
         let picture = picture.map(|picture| picture.png()).transpose()?;
         let written = folders
@@ -290,7 +292,7 @@ impl Evaluate {
         wanted: &BTreeSet<Wanted>,
         global: &Global,
     ) -> anyhow::Result<Samples> {
-        let mut record = Evaluation::new(self.noise.seed());
+        let mut record = Evaluation { seed: self.noise.seed(), ..Evaluation::default() };
         let (drawing, images, given) = match subject {
             Subject::Network(drawing) => {
                 drawing.describe(&mut record)?;

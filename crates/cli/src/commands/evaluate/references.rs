@@ -5,9 +5,10 @@ use std::path::Path;
 use dataset::{Dataset, Split};
 use features::{Extracted, Extractor};
 
-use crate::commands::evaluate::record::ReferenceRecord;
 use crate::commands::evaluate::rows;
+use crate::commands::evaluation::ReferenceRecord;
 use crate::config::{self, DataConfig};
+use crate::failure::bail_usage;
 use crate::flags::Global;
 
 /// What was trained on.
@@ -49,7 +50,7 @@ impl Reference {
             (None, rows) => rows.as_ref().map_or(0, |rows| rows.features.nrows()),
         };
         let sha256 = self.images.as_ref().map(Dataset::fingerprint).transpose()?;
-        Ok(ReferenceRecord { part: self.part, data: self.source.clone(), count, sha256 })
+        Ok(ReferenceRecord { part: self.part.to_owned(), data: self.source.clone(), count, sha256 })
     }
 }
 
@@ -58,9 +59,13 @@ pub(crate) fn open(data: &DataConfig, held_out: Option<&str>) -> anyhow::Result<
     let data = data.unpadded();
     if let Some(rows) = rows::given(Path::new(&data.source))? {
         let mut references = vec![Reference::of_rows(TRAIN, Path::new(&data.source), rows)];
-        if let Some(path) = held_out.map(Path::new)
-            && let Some(rows) = rows::given(path)?
-        {
+        if let Some(path) = held_out.map(Path::new) {
+            let Some(rows) = rows::given(path)? else {
+                bail_usage!(
+                    "--held-out {}: expected features, as in --data: an .npz with an array `features`, f32 [n, width]",
+                    path.display()
+                );
+            };
             references.push(Reference::of_rows(TEST, path, rows));
         }
         return Ok(references);

@@ -10,9 +10,9 @@ use metrics::{
 };
 use ndarray::Array2;
 
-use crate::commands::evaluate::record::Metric;
 use crate::commands::evaluate::references::Reference;
 use crate::commands::evaluate::wanted::Wanted;
+use crate::commands::evaluation::Metric;
 
 /// Subsets of the kernel distance, and rows of one (Binkowski et al. 2018).
 const SUBSETS: (usize, usize) = (100, 1000);
@@ -46,13 +46,13 @@ impl Scores<'_> {
         let (mean, deviation) = inception_score(answers, splits).context("--metrics is")?;
         let side = SIDE * deviation / (splits as f64).sqrt();
         Ok(vec![Metric {
-            name: "is",
+            name: "is".to_owned(),
             title: "Inception score form".to_owned(),
             reference: None,
             value: mean,
             low: Some(mean - side),
             high: Some(mean + side),
-            better: "higher",
+            better: "higher".to_owned(),
         }])
     }
 
@@ -61,14 +61,14 @@ impl Scores<'_> {
         let Some(real) = &reference.rows else { return Ok(Vec::new()) };
         let (x, y) = (&self.samples.features, &real.features);
         let part = reference.part;
-        let metric = |name, title: &str, value: f64, side: Option<f64>, better| Metric {
-            name,
+        let metric = |name: &str, title: &str, value: f64, side: Option<f64>, better: &str| Metric {
+            name: name.to_owned(),
             title: title.to_owned(),
-            reference: Some(part),
+            reference: Some(part.to_owned()),
             value,
             low: side.map(|side| value - side),
             high: side.map(|side| value + side),
-            better,
+            better: better.to_owned(),
         };
         let mut metrics = Vec::new();
         for wanted in self.wanted {
@@ -99,18 +99,18 @@ impl Scores<'_> {
         Ok(metrics)
     }
 
-    fn shares(&self, x: &Array2<f32>, y: &Array2<f32>, part: &'static str) -> anyhow::Result<Vec<Metric>> {
+    fn shares(&self, x: &Array2<f32>, y: &Array2<f32>, part: &str) -> anyhow::Result<Vec<Metric>> {
         let found = neighbours(y, x, NEIGHBOUR).context("--metrics prdc")?;
-        let share = |name, value: f64, units: usize| {
+        let share = |name: &str, value: f64, units: usize| {
             let (low, high) = wilson(value, units);
             Metric {
-                name,
+                name: name.to_owned(),
                 title: name.to_owned(),
-                reference: Some(part),
+                reference: Some(part.to_owned()),
                 value,
                 low: Some(low),
                 high: Some(high),
-                better: "higher",
+                better: "higher".to_owned(),
             }
         };
         let density = Metric { low: None, high: None, ..share("density", found.density, x.nrows()) };

@@ -7,8 +7,8 @@ use ndarray::{Array2, Array4, Axis};
 use sampler::Step;
 
 use crate::commands::evaluate::SAMPLER;
-use crate::commands::evaluate::record::Evaluation;
 use crate::commands::evaluate::rows;
+use crate::commands::evaluation::Evaluation;
 use crate::commands::sampling::{self, NoiseArgs};
 use crate::conditioning::Conditioning;
 use crate::config::{self, DataConfig};

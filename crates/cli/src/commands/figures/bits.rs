@@ -13,6 +13,5 @@ pub(super) fn bits(subject: &Subject) -> anyhow::Result<Result<Figure, String>> 
     if bits.by_t.is_empty() {
         return Ok(Err("the newest evaluation has no bits by t".to_owned()));
     }
-    let images = usize::try_from(bits.n)?;
-    Ok(Ok(figures::bits(&Bits { by_t: &bits.by_t, prior: bits.prior, total: bits.total, images })?))
+    Ok(Ok(figures::bits(&Bits { by_t: &bits.by_t, prior: bits.prior, total: bits.total, images: bits.n })?))
 }

@@ -11,8 +11,9 @@ use tracing::{info, warn};
 use trainer::{Record, RunFolder};
 use unet::EmbeddingConfig;
 
+use crate::commands::evaluation::Evaluation;
 use crate::commands::figures::times;
-use crate::commands::reporting::evaluations::{self, Evaluation};
+use crate::commands::reporting::evaluations;
 use crate::config::{self, DataConfig, ScheduleConfig};
 use crate::flags::{Global, ModelArgs};
 use crate::model::{self, Loaded, RUNS};

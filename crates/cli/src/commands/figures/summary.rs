@@ -19,15 +19,12 @@ pub(super) fn summary(subject: &Subject, weights: Weights) -> Vec<(String, Strin
     let source = source_name(&subject.data_config.source);
     let count = subject.loaded.as_ref().map(|loaded| loaded.images.count);
     let count = count.or(subject.data.as_ref().ok().map(dataset::Dataset::len));
-    add(
-        "dataset",
-        count.map_or(source.clone(), |count| format!("{source}, {} images", grouped(count as u64))),
-    );
+    add("dataset", count.map_or(source.clone(), |count| format!("{source}, {} images", grouped(count))));
     add("image size", size(subject));
     add("schedule", format!("{}, T = {}", subject.schedule_config.kind, subject.schedule.steps()));
     let Some(loaded) = &subject.loaded else { return rows };
     add("output of the network", loaded.config.train.prediction.to_string());
-    add("parameters", grouped(loaded.net.param_count() as u64));
+    add("parameters", grouped(loaded.net.param_count()));
     add("steps trained", format!("{} of {} images", grouped(loaded.step), loaded.config.train.batch));
     if let Some(seconds) = cost::seconds(&subject.records, loaded.config.train.batch) {
         add("time of training", duration(seconds));

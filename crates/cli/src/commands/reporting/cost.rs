@@ -46,7 +46,7 @@ impl Cost {
     pub(in crate::commands) fn facts(&self) -> Vec<(String, String)> {
         let mut facts = vec![
             ("steps trained", grouped(self.steps)),
-            ("images seen", grouped(self.images_seen as u64)),
+            ("images seen", grouped(self.images_seen)),
             ("passes over the images", format!("{:.1}", self.passes)),
             ("parameters", grouped(self.parameters)),
             ("arithmetic of training", flop(self.flop)),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use figures::Canvas;
-use serde::Deserialize;
+
+use crate::commands::evaluation::Evaluation;
 
 /// The folder in a run.
 const FOLDER: &str = "evaluations";
@@ -20,79 +21,6 @@ const MOST_ENTRIES: usize = 10_000;
 const MOST_METRICS: usize = 100;
 /// Letters of a text.
 const MOST_LETTERS: usize = 300;
-
-/// An evaluation as it is on disk. Fields that later versions add are passed over.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(in crate::commands) struct Evaluation {
-    pub(in crate::commands) step: Option<u64>,
-    /// `ema` or `raw`.
-    pub(in crate::commands) weights: Option<String>,
-    /// Samples.
-    pub(in crate::commands) n: u64,
-    pub(in crate::commands) seed: Option<u64>,
-    pub(in crate::commands) sampler: Option<String>,
-    pub(in crate::commands) steps: Option<u64>,
-    pub(in crate::commands) guidance: Option<f64>,
-    pub(in crate::commands) features: Option<Features>,
-    #[serde(default)]
-    pub(in crate::commands) references: Vec<Reference>,
-    pub(in crate::commands) metrics: Vec<Metric>,
-    pub(in crate::commands) bits: Option<Bits>,
-    pub(in crate::commands) copying: Option<Copying>,
-    pub(in crate::commands) seconds: Option<f64>,
-    pub(in crate::commands) machine: Option<String>,
-}
-
-/// The network that gave the features.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(in crate::commands) struct Features {
-    pub(in crate::commands) name: String,
-    pub(in crate::commands) width: u64,
-    pub(in crate::commands) sha256: String,
-    pub(in crate::commands) resize: String,
-}
-
-/// Images that the samples were compared with.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(in crate::commands) struct Reference {
-    /// `train` or `test`.
-    pub(in crate::commands) part: String,
-    pub(in crate::commands) data: String,
-    pub(in crate::commands) count: u64,
-    pub(in crate::commands) sha256: String,
-}
-
-/// One number, with a 95 % interval where there is one.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(in crate::commands) struct Metric {
-    pub(in crate::commands) name: String,
-    pub(in crate::commands) title: String,
-    pub(in crate::commands) reference: Option<String>,
-    pub(in crate::commands) value: f64,
-    pub(in crate::commands) low: Option<f64>,
-    pub(in crate::commands) high: Option<f64>,
-    /// `lower` or `higher`.
-    pub(in crate::commands) better: Option<String>,
-}
-
-/// The variational bound and its terms, in bits/dim.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(in crate::commands) struct Bits {
-    pub(in crate::commands) reference: Option<String>,
-    pub(in crate::commands) n: u64,
-    pub(in crate::commands) prior: f64,
-    pub(in crate::commands) total: f64,
-    pub(in crate::commands) by_t: Vec<(usize, f64)>,
-}
-
-/// The test whether samples repeat training images.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(in crate::commands) struct Copying {
-    pub(in crate::commands) flagged: bool,
-    pub(in crate::commands) share: f64,
-    pub(in crate::commands) p_value: f64,
-    pub(in crate::commands) alpha: f64,
-}
 
 /// The newest evaluation of a run, the one of the latest step; `None` where there is none.
 ///
@@ -120,48 +48,38 @@ fn newest_file(run: &Path) -> Option<PathBuf> {
 
 fn read(path: &Path) -> anyhow::Result<Evaluation> {
     let evaluation: Evaluation = serde_json::from_slice(&files::read_regular(path, MOST_BYTES)?)?;
-    evaluation.check()?;
+    check(&evaluation)?;
     Ok(evaluation)
 }
 
-impl Evaluation {
-    /// Refuses what no evaluation holds. JSON has no numbers that are not finite.
-    fn check(&self) -> anyhow::Result<()> {
-        let count = self.metrics.len();
-        ensure!(count <= MOST_METRICS, "metrics: expected at most {MOST_METRICS}, found {count}");
-        let count = self.references.len();
-        ensure!(count <= MOST_METRICS, "references: expected at most {MOST_METRICS}, found {count}");
-        for metric in &self.metrics {
-            if let (Some(low), Some(high)) = (metric.low, metric.high) {
-                ensure!(
-                    low <= high,
-                    "metric {:?}: expected low <= high, found {low} and {high}",
-                    metric.name
-                );
-            }
+/// Refuses what no evaluation holds. JSON has no numbers that are not finite.
+fn check(evaluation: &Evaluation) -> anyhow::Result<()> {
+    let count = evaluation.metrics.len();
+    ensure!(count <= MOST_METRICS, "metrics: expected at most {MOST_METRICS}, found {count}");
+    let count = evaluation.references.len();
+    ensure!(count <= MOST_METRICS, "references: expected at most {MOST_METRICS}, found {count}");
+    for metric in &evaluation.metrics {
+        if let (Some(low), Some(high)) = (metric.low, metric.high) {
+            ensure!(low <= high, "metric {:?}: expected low <= high, found {low} and {high}", metric.name);
         }
-        if let Some(bits) = &self.bits {
-            ensure!(bits.by_t.is_sorted_by(|a, b| a.0 < b.0), "bits.by_t: expected t that rise");
-        }
-        for text in self.texts() {
-            let letters = text.chars().count();
-            ensure!(letters <= MOST_LETTERS, "a text of {letters} letters: expected at most {MOST_LETTERS}");
-        }
-        Ok(())
     }
+    if let Some(bits) = &evaluation.bits {
+        ensure!(bits.by_t.is_sorted_by(|a, b| a.0 < b.0), "bits.by_t: expected t that rise");
+    }
+    for text in texts(evaluation) {
+        let letters = text.chars().count();
+        ensure!(letters <= MOST_LETTERS, "a text of {letters} letters: expected at most {MOST_LETTERS}");
+    }
+    Ok(())
+}
 
-    fn texts(&self) -> impl Iterator<Item = &String> {
-        let features = self.features.iter().flat_map(|f| [&f.name, &f.sha256, &f.resize]);
-        let references = self.references.iter().flat_map(|r| [&r.part, &r.data, &r.sha256]);
-        let metrics = self.metrics.iter().flat_map(|m| [&m.name, &m.title].into_iter().chain(&m.reference));
-        let own = [&self.weights, &self.sampler, &self.machine].into_iter().flatten();
-        own.chain(features).chain(references).chain(metrics)
-    }
-
-    /// The metric of a name against a reference.
-    pub(in crate::commands) fn metric(&self, name: &str, reference: Option<&str>) -> Option<&Metric> {
-        self.metrics.iter().find(|metric| metric.name == name && metric.reference.as_deref() == reference)
-    }
+fn texts(evaluation: &Evaluation) -> impl Iterator<Item = &String> {
+    let Evaluation { features, references, metrics, .. } = evaluation;
+    let features = features.iter().flat_map(|f| [Some(&f.name), f.sha256.as_ref(), Some(&f.resize)]);
+    let references = references.iter().flat_map(|r| [Some(&r.part), Some(&r.data), r.sha256.as_ref()]);
+    let metrics = metrics.iter().flat_map(|m| [Some(&m.name), Some(&m.title), m.reference.as_ref()]);
+    let own = [Some(&evaluation.machine), evaluation.weights.as_ref(), evaluation.sampler.as_ref()];
+    own.into_iter().chain(features).chain(references).chain(metrics).flatten()
 }
 
 /// The picture of samples with the training images nearest to them, of the evaluation of a step, coded anew; `None`
@@ -221,7 +139,19 @@ mod tests {
         assert_eq!((found.n, found.step, found.metrics.len()), (100, Some(30), 2));
         assert_eq!(found.metric("fd", Some("train")).unwrap().high, Some(12.7));
         assert_eq!(found.metric("fd", Some("test")), None);
-        assert_eq!(found.bits.unwrap().by_t, [(0, 0.4), (1, 0.12)]);
+        assert_eq!(found.bits.unwrap().by_t, [(0.0, 0.4), (1.0, 0.12)]);
+    }
+
+    /// Paths without steps have fractional t, and features that were given have no hash.
+    #[test]
+    fn what_is_written_is_read() {
+        let run = tempfile::tempdir().unwrap();
+        let mut whole: Evaluation = serde_json::from_value(example()).unwrap();
+        whole.bits.as_mut().unwrap().by_t = vec![(-1.25, 0.4), (0.5, 0.1)];
+        whole.features.as_mut().unwrap().sha256 = None;
+        whole.references[0].sha256 = None;
+        with(run.path(), "step-00000030.json", serde_json::to_string(&whole).unwrap());
+        assert_eq!(newest(run.path()).unwrap(), Some(whole));
     }
 
     #[test]
@@ -235,7 +165,7 @@ mod tests {
         let many = vec![example()["metrics"][0].clone(); MOST_METRICS + 1];
         for (text, reason) in [
             (String::new(), "EOF"),
-            ("[]".to_owned(), "invalid length 0"),
+            ("[]".to_owned(), "invalid length 1"),
             (example().to_string().replace("12.3", "1e999"), "number out of range"),
             (changed("/n", json!(-1)), "invalid value"),
             (changed("/n", json!(null)), "invalid type: null"),

@@ -1,7 +1,9 @@
 //! Numbers as the pages show them.
 
-/// `1,234,567`.
-pub(in crate::commands) fn grouped(number: u64) -> String {
+use std::fmt::Display;
+
+/// A whole number: `1,234,567`.
+pub(in crate::commands) fn grouped(number: impl Display) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

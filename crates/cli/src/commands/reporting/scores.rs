@@ -2,11 +2,13 @@
 
 use figures::{Block, Section, Table};
 
-use crate::commands::reporting::evaluations::{Evaluation, Metric};
+use crate::commands::evaluation::{Evaluation, Metric};
 use crate::commands::reporting::numbers::{duration, grouped, short};
 
 /// Digits of a hash that are shown.
 const HASH: usize = 12;
+/// Classes that are listed.
+const CLASSES: usize = 20;
 
 /// What the metrics are, for those that have an equation of their own.
 const EQUATIONS: &[(&str, &str)] = &[
@@ -56,8 +58,7 @@ fn table(evaluation: &Evaluation) -> Table {
     let header = ["metric", "reference", "value", "95 % interval", "better"].map(str::to_owned).to_vec();
     let row = |metric: &Metric| {
         let reference = metric.reference.clone().unwrap_or_else(|| "—".to_owned());
-        let better = metric.better.clone().unwrap_or_else(|| "—".to_owned());
-        vec![metric.title.clone(), reference, short(metric.value), interval(metric), better]
+        vec![metric.title.clone(), reference, short(metric.value), interval(metric), metric.better.clone()]
     };
     Table { header, rows: evaluation.metrics.iter().map(row).collect() }
 }
@@ -86,34 +87,42 @@ pub(in crate::commands) fn conditions(evaluation: &Evaluation) -> Vec<(String, S
     add("samples", Some(grouped(evaluation.n)));
     add("sampler", evaluation.sampler.clone());
     add("sampling steps", evaluation.steps.map(grouped));
+    let classes = |classes: &Vec<i64>| {
+        let shown = classes.iter().take(CLASSES).map(i64::to_string).collect::<Vec<_>>().join(", ");
+        if classes.len() > CLASSES { format!("{shown}, …") } else { shown }
+    };
+    add("classes", evaluation.classes.as_ref().map(classes));
     add("guidance scale", evaluation.guidance.map(short));
-    add("seed", evaluation.seed.map(|seed| seed.to_string()));
+    add("seed", Some(evaluation.seed.to_string()));
     add("step of training", evaluation.step.map(grouped));
     add("weights", evaluation.weights.clone());
     if let Some(features) = &evaluation.features {
-        let of = format!("{}, {} numbers, {}", features.name, features.width, hash(&features.sha256));
+        let of =
+            format!("{}, {} numbers, {}", features.name, features.width, hash(features.sha256.as_deref()));
         add("features", Some(of));
         add("resize", Some(features.resize.clone()));
     }
     for reference in &evaluation.references {
-        let of =
-            format!("{}, {} images, {}", reference.data, grouped(reference.count), hash(&reference.sha256));
+        let of = format!(
+            "{}, {} images, {}",
+            reference.data,
+            grouped(reference.count),
+            hash(reference.sha256.as_deref())
+        );
         add(&format!("reference {}", reference.part), Some(of));
     }
     add(
         "bits/dim over",
-        evaluation.bits.as_ref().map(|bits| {
-            let part = bits.reference.as_deref().unwrap_or("all");
-            format!("{} {part} images", grouped(bits.n))
-        }),
+        evaluation.bits.as_ref().map(|bits| format!("{} {} images", grouped(bits.n), bits.reference)),
     );
-    add("time of evaluation", evaluation.seconds.map(duration));
-    add("machine of evaluation", evaluation.machine.clone());
+    add("time of evaluation", Some(duration(evaluation.seconds)));
+    add("machine of evaluation", Some(evaluation.machine.clone()));
     facts
 }
 
 /// The beginning of a hash.
-fn hash(sha256: &str) -> String {
+fn hash(sha256: Option<&str>) -> String {
+    let Some(sha256) = sha256 else { return "given as features".to_owned() };
     format!("sha256 {}…", sha256.chars().take(HASH).collect::<String>())
 }
 
@@ -133,12 +142,12 @@ mod tests {
                 "references": [{"part": "test", "data": "d", "count": 2000, "sha256": "fedcba9876543210"}],
                 "metrics": [{"name": "fd", "title": "FD", "reference": "test", "value": 12.3456, "low": 11.9,
                              "high": 12.7, "better": "lower"},
-                            {"name": "is", "title": "IS", "value": 2}],
+                            {"name": "is", "title": "IS", "value": 2, "better": "higher"}],
                 "copying": {"flagged": true, "share": 0.9, "p_value": 1e-9, "alpha": 0.001}}"#,
         );
         let rows = table(&one).rows;
         assert_eq!(rows[0], ["FD", "test", "12.35", "11.9 to 12.7", "lower"]);
-        assert_eq!(rows[1], ["IS", "—", "2", "—", "—"]);
+        assert_eq!(rows[1], ["IS", "—", "2", "—", "higher"]);
         let facts = conditions(&one);
         let fact = |name: &str| facts.iter().find(|fact| fact.0 == name).map(|fact| fact.1.as_str());
         assert_eq!(fact("samples"), Some("5,000"));
