@@ -62,8 +62,8 @@ enum Command {
     Bench(Passed),
     /// A folder with program, model and licences that runs on machines without Rust.
     Package(package::Args),
-    /// Replays diffusers' schedulers with our samplers and prints how far the samples are apart. With --metrics:
-    /// our metrics beside those of pytorch-fid, torch-fidelity and prdc.
+    /// Replays diffusers' schedulers with our samplers and prints how far the samples are apart. With --metrics: our metrics
+    /// beside those of pytorch-fid, torch-fidelity and prdc. With --models: our networks beside UNet2DModel.
     Parity(parity::Args),
     /// Runs an ablation study: trainings of a file, their evaluations, and a page with a picture of both.
     Ablate(ablate::Args),

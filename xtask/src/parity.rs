@@ -1,5 +1,6 @@
 //! `cargo xtask parity`: the table of our samples beside those of diffusers, which the tests of `sampler` assert; with `--metrics`
-//! that of our metrics beside those of Python packages, which the tests of `metrics` assert.
+//! that of our metrics beside those of Python packages, which the tests of `metrics` assert; with `--models` that of our networks
+//! beside those of diffusers, which the tests of `unet` assert.
 
 use std::process::{Command, ExitCode};
 
@@ -11,6 +12,9 @@ pub(crate) struct Args {
     /// Metrics of given features beside those of pytorch-fid, torch-fidelity and prdc, instead of samples.
     #[arg(long)]
     metrics: bool,
+    /// Predictions of networks beside those of diffusers' UNet2DModel, instead of samples.
+    #[arg(long, conflicts_with = "metrics")]
+    models: bool,
 }
 
 /// The exit code is 1 when a row fails.
@@ -26,7 +30,11 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
 fn table(workspace: &Workspace, args: &Args) -> Command {
     let mut cargo = process::cargo(workspace);
     // The build folder has one place for the examples of all packages, so their names differ.
-    let (package, example) = if args.metrics { ("metrics", "peers") } else { ("sampler", "parity") };
+    let (package, example) = match args {
+        Args { metrics: true, .. } => ("metrics", "peers"),
+        Args { models: true, .. } => ("unet", "architectures"),
+        _ => ("sampler", "parity"),
+    };
     cargo.args(["run", "--package", package, "--example", example]).current_dir(workspace.root());
     cargo
 }
@@ -38,8 +46,12 @@ mod tests {
     #[test]
     fn the_examples_are_there() {
         let workspace = Workspace::find().unwrap();
-        for (metrics, package, example) in [(false, "sampler", "parity"), (true, "metrics", "peers")] {
-            let table = table(&workspace, &Args { metrics });
+        for (args, package, example) in [
+            (Args::default(), "sampler", "parity"),
+            (Args { metrics: true, ..Args::default() }, "metrics", "peers"),
+            (Args { models: true, ..Args::default() }, "unet", "architectures"),
+        ] {
+            let table = table(&workspace, &args);
             let words: Vec<_> = table.get_args().map(|word| word.to_owned()).collect();
             assert_eq!(words, ["run", "--package", package, "--example", example]);
             let example = format!("crates/{package}/examples/{example}/main.rs");

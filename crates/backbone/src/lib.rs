@@ -2,6 +2,7 @@
 //! fast paths of this machine, time and labels as a vector, how a pass is run, a predictor for sampling. A network is a
 //! [`Backbone`]; the crate `unet` has one.
 
+mod activation;
 mod backbone;
 mod error;
 mod labels;
@@ -11,6 +12,7 @@ mod pass;
 mod predictor;
 mod time;
 
+pub use activation::activate;
 pub use backbone::{Backbone, Facts};
 pub use error::BackboneError;
 pub use labels::NO_LABEL;

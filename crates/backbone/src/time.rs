@@ -5,12 +5,13 @@ use std::f64::consts::FRAC_PI_2;
 use embedding::{Order, TimeEmbedding};
 use tch::{Device, Kind, Tensor};
 
+use crate::activation::activate;
 use crate::error::BackboneError;
 use crate::labels::NO_LABEL;
 use crate::layers::{Init, Linear, image_by_image};
 use crate::params::{ParamStore, Role};
 use crate::pass::Pass;
-use config::{AUGMENTATIONS, EmbeddingConfig};
+use config::{AUGMENTATIONS, Activation, EmbeddingConfig};
 
 /// Pixels of a way that counts as 1.
 const PIXELS: f64 = 8.0;
@@ -73,14 +74,22 @@ impl TimeNet {
         })
     }
 
-    /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to the SiLU of the time vector, `[b, d]` of
+    /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to the activated time vector, `[b, d]` of
     /// [`Pass::time_kind`].
     ///
     /// # Errors
     /// Those of libtorch.
-    pub fn forward(&self, t: &Tensor, class: Option<&Tensor>, pass: &Pass) -> Result<Tensor, BackboneError> {
+    pub fn forward(
+        &self,
+        t: &Tensor,
+        class: Option<&Tensor>,
+        activation: Activation,
+        pass: &Pass,
+    ) -> Result<Tensor, BackboneError> {
         let rows: Vec<&Tensor> = std::iter::once(t).chain(class).collect();
-        image_by_image(&rows, pass, |rows| Ok(self.vector(rows[0], rows.get(1).copied(), pass)?.f_silu()?))
+        image_by_image(&rows, pass, |rows| {
+            activate(&self.vector(rows[0], rows.get(1).copied(), pass)?, activation)
+        })
     }
 
     fn vector(&self, t: &Tensor, class: Option<&Tensor>, pass: &Pass) -> Result<Tensor, BackboneError> {

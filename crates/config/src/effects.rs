@@ -27,7 +27,7 @@ const IDLE: &[Idle] = &[
     },
     Idle {
         key: "model.downsample_padding",
-        idle: |config| config.model.channel_mults.len() == 1,
+        idle: |config| config.model.levels() == 1,
         reason: "since a network of one level (model.channel_mults) does not downsample",
     },
     Idle {
@@ -69,7 +69,7 @@ pub(crate) fn check(config: &Config, user: &Table, base: &Table) -> Result<(), C
 }
 
 fn attends(model: &UNetConfig) -> bool {
-    model.mid_attention || (0..model.channel_mults.len()).any(|level| model.has_attention(level))
+    model.mid_attention || (0..model.levels()).any(|level| model.has_attention(level))
 }
 
 #[cfg(test)]

@@ -42,14 +42,14 @@ pub use error::ConfigError;
 pub use file::{UserFile, from_toml, read_run, to_toml};
 pub use layers::{Layers, Settled};
 pub use network::{
-    AUGMENTATIONS, DownsamplePadding, EmbeddingConfig, Flop, NetworkKind, Parameter, SinusoidOrder, TimeForm,
-    TimeInjection, UNetConfig, Work,
+    AUGMENTATIONS, Activation, DownsamplePadding, EmbeddingConfig, Flop, Layout, Middle, NetworkKind,
+    Parameter, Resampling, SinusoidOrder, TimeForm, TimeInjection, UNetConfig, Work,
 };
 pub use objectives::OBJECTIVES;
 pub use overrides::{Override, parse_set};
 pub use presets::{PRESETS, preset_table};
 pub use resume::{MAY_CHANGE, check_resume};
-pub use run::{Config, ImagesConfig, SampleConfig};
+pub use run::{Config, ImagesConfig, Preferred, SampleConfig};
 pub use schedule::ScheduleConfig;
 pub use suggest::nearest;
 pub use text::parse;

@@ -47,6 +47,41 @@ pub struct SampleConfig {
     pub sampler: String,
     /// Its steps.
     pub steps: usize,
+    /// How the network is sampled where nothing else is asked for, if its maker said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred: Option<Preferred>,
+}
+
+/// A way of sampling that comes with a network from elsewhere. Its t and levels are chosen as the Python library `diffusers` does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preferred {
+    /// Solver.
+    pub sampler: String,
+    /// Its steps.
+    pub steps: usize,
+    /// Which t it visits: leading, trailing or linspace.
+    pub spacing: String,
+    /// Levels evenly spaced in a function of the noise instead: karras, exponential or lu.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warp: Option<String>,
+    /// Added to every t.
+    #[serde(default)]
+    pub steps_offset: usize,
+    /// Whether it ends at the noise of t = 0, and not at the image.
+    #[serde(default)]
+    pub ends_at_first_step: bool,
+    /// What is done about predicted images outside [-1, 1]: off, clip or dynamic.
+    pub threshold: String,
+    /// Variance of ddpm's noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma: Option<String>,
+    /// Noise of ddim and euler-ancestral.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<f64>,
+    /// Order of unipc and deis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<usize>,
 }
 
 /// Size of the images as they are, and the border the network needs.

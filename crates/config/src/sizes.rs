@@ -65,7 +65,7 @@ fn too_large(images: &ImagesConfig, numbers: u64, expected: &str) -> ConfigError
 
 /// Pixels of the largest level that has attention.
 fn attended_pixels(model: &UNetConfig, images: &ImagesConfig) -> usize {
-    let levels = model.channel_mults.len();
+    let levels = model.levels();
     let attends = |level: &usize| model.has_attention(*level) || (model.mid_attention && level + 1 == levels);
     // Levels and sides were checked: none is above 8 and 2^16.
     let pixels = |level: usize| (images.height >> level.min(31)) * (images.width >> level.min(31));

@@ -11,13 +11,29 @@ use config::UNetConfig;
 /// Numbers of an image's head, `pixels * c / heads`, up to which [`attend`] trains in f32.
 const SMALL_HEAD: i64 = 64 * 192;
 
+/// How an attention differs from the others of its network.
+#[derive(Clone, Copy)]
+pub(crate) struct Attends {
+    /// Groups of its normalisation; none for no normalisation.
+    pub(crate) groups: Option<usize>,
+    /// What the sum of branch and skip path is divided by.
+    pub(crate) scale: Option<f64>,
+}
+
+impl Attends {
+    pub(crate) fn usual(config: &UNetConfig) -> Self {
+        Self { groups: Some(config.groups), scale: None }
+    }
+}
+
 pub(crate) struct Attention {
-    norm: GroupNorm,
+    norm: Option<GroupNorm>,
     to_q: Linear,
     to_k: Linear,
     to_v: Linear,
     to_out: Linear,
     heads: i64,
+    scale: Option<f64>,
 }
 
 impl Attention {
@@ -25,10 +41,11 @@ impl Attention {
         store: &mut ParamStore,
         name: &str,
         channels: usize,
-        config: &UNetConfig,
+        (config, attends): (&UNetConfig, Attends),
     ) -> Result<Self, BackboneError> {
-        let norm =
-            GroupNorm::new(store, &format!("{name}.group_norm"), channels, config.groups, config.norm_eps)?;
+        let norm_name = format!("{name}.group_norm");
+        let mut norm = |groups| GroupNorm::new(store, &norm_name, channels, groups, config.norm_eps);
+        let norm = attends.groups.map(&mut norm).transpose()?;
         let mut linear = |part: &str, init| {
             let name = format!("{name}.{part}");
             Linear::new(store, &name, (channels, channels), init, Role::Tokens)
@@ -39,7 +56,8 @@ impl Attention {
             to_k: linear("to_k", Init::FanAverage)?,
             to_v: linear("to_v", Init::FanAverage)?,
             to_out: linear("to_out.0", Init::Zero)?,
-            heads: config.heads as i64,
+            heads: config.heads_of(channels) as i64,
+            scale: attends.scale,
         })
     }
 
@@ -49,7 +67,10 @@ impl Attention {
         let (b, c, h, w) = (size[0], size[1], size[2], size[3]);
         let pixels = h * w;
         // With the channels innermost, neither this nor the way back is a copy.
-        let (tokens, x) = self.norm.branch(x, false, pass)?;
+        let (tokens, x) = match &self.norm {
+            Some(norm) => norm.branch(x, false, pass)?,
+            None => (x.shallow_clone(), x.shallow_clone()),
+        };
         let tokens = tokens.f_permute([0, 2, 3, 1])?.f_reshape([b, pixels, c])?; // [b, hw, c]
         let all = Linear::side_by_side(&[&self.to_q, &self.to_k, &self.to_v], &tokens, pass)?; // [b, hw, 3c]
         let all = all.f_view([b, pixels, 3, self.heads, c / self.heads])?.f_permute([2, 0, 3, 1, 4])?;
@@ -57,7 +78,11 @@ impl Attention {
         let (q, k, v) = (&parts[0], &parts[1], &parts[2]); // [b, heads, hw, c / heads]
         let mixed = attend(q, k, v, pass)?.f_transpose(1, 2)?.f_reshape([b, pixels, c])?;
         let out = self.to_out.of_pixels(&mixed, pass)?.f_view([b, h, w, c])?.f_permute([0, 3, 1, 2])?; // [b, c, h, w]
-        Ok(x.f_add(&out)?)
+        let sum = x.f_add(&out)?;
+        Ok(match self.scale {
+            Some(scale) => sum.f_div_scalar(scale)?,
+            None => sum,
+        })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use tch::Tensor;
 
+use crate::attention::Attends;
 use crate::resample::{Downsample, Upsample};
+use crate::resblock::Variant;
 use crate::stage::Stage;
 use backbone::BackboneError;
 use backbone::ParamStore;
@@ -27,15 +29,17 @@ impl DownLevel {
         let prefix = format!("down_blocks.{level}");
         let c_out = config.level_channels(level);
         let mut stages = Vec::new();
+        let attends = config.attends_down(level).then(|| Attends::usual(config));
         for index in 0..config.blocks_per_level {
             let channels = (if index == 0 { c_in } else { c_out }, c_out);
-            stages.push(Stage::new(store, &prefix, index, channels, config.has_attention(level), config)?);
+            let variant = Variant::default();
+            stages.push(Stage::new(store, &prefix, index, channels, (variant, attends), config)?);
             skips.push(c_out);
         }
         let mut downsample = None;
-        if level + 1 < config.channel_mults.len() {
+        if level + 1 < config.levels() {
             let name = format!("{prefix}.downsamplers.0");
-            downsample = Some(Downsample::new(store, &name, c_out, config.downsample_padding)?);
+            downsample = Some(Downsample::new(store, &name, c_out, config.downsampling(level), config)?);
             skips.push(c_out);
         }
         Ok(Self { stages, downsample })
@@ -54,7 +58,7 @@ impl DownLevel {
             skips.push(h.shallow_clone());
         }
         if let Some(downsample) = &self.downsample {
-            h = downsample.forward(&h, pass)?;
+            h = downsample.forward(&h, temb, pass)?;
             skips.push(h.shallow_clone());
         }
         Ok(h)
@@ -73,9 +77,14 @@ impl Bottom {
         channels: usize,
         config: &UNetConfig,
     ) -> Result<Self, BackboneError> {
-        let same = (channels, channels);
-        let first = Stage::new(store, "mid_block", 0, same, config.mid_attention, config)?;
-        let second = Stage::new(store, "mid_block", 1, same, false, config)?;
+        let (same, middle) = ((channels, channels), &config.layout.middle);
+        let variant = Variant { scale: middle.scale, ..Variant::default() };
+        let attends = config.mid_attention.then(|| Attends {
+            groups: Some(middle.attention_groups.unwrap_or(config.groups)).filter(|&groups| groups > 0),
+            scale: middle.scale,
+        });
+        let first = Stage::new(store, "mid_block", 0, same, (variant, attends), config)?;
+        let second = Stage::new(store, "mid_block", 1, same, (variant, None), config)?;
         Ok(Self { first, second })
     }
 
@@ -101,16 +110,21 @@ impl UpLevel {
         config: &UNetConfig,
     ) -> Result<Self, BackboneError> {
         // Named from the bottom up.
-        let prefix = format!("up_blocks.{}", config.channel_mults.len() - 1 - level);
+        let prefix = format!("up_blocks.{}", config.levels() - 1 - level);
         let c_out = config.level_channels(level);
         let mut stages = Vec::new();
+        let attends = config.attends_up(level).then(|| Attends::usual(config));
         for index in 0..=config.blocks_per_level {
             let below = if index == 0 { c_in } else { c_out };
             let channels = (below + skips.pop().unwrap_or(0), c_out);
-            stages.push(Stage::new(store, &prefix, index, channels, config.has_attention(level), config)?);
+            let variant = Variant::default();
+            stages.push(Stage::new(store, &prefix, index, channels, (variant, attends), config)?);
         }
         let upsample = (level > 0)
-            .then(|| Upsample::new(store, &format!("{prefix}.upsamplers.0"), c_out))
+            .then(|| {
+                let name = format!("{prefix}.upsamplers.0");
+                Upsample::new(store, &name, c_out, config.upsampling(level), config)
+            })
             .transpose()?;
         Ok(Self { stages, upsample })
     }
@@ -127,7 +141,7 @@ impl UpLevel {
             h = stage.forward(&h, skip.as_ref(), temb, pass)?;
         }
         match &self.upsample {
-            Some(upsample) => upsample.forward(&h, pass),
+            Some(upsample) => upsample.forward(&h, temb, pass),
             None => Ok(h),
         }
     }

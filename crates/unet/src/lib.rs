@@ -24,5 +24,8 @@ mod resblock;
 mod stage;
 
 pub use backbone::{Backbone, BackboneError, NO_LABEL, Pass, Predictor};
-pub use config::{DownsamplePadding, EmbeddingConfig, SinusoidOrder, TimeForm, TimeInjection, UNetConfig};
+pub use config::{
+    Activation, DownsamplePadding, EmbeddingConfig, Layout, Middle, Resampling, SinusoidOrder, TimeForm,
+    TimeInjection, UNetConfig,
+};
 pub use net::{UNet, check_weights};

@@ -23,7 +23,7 @@ pub struct UNet {
     /// From the time vector to the first feature map, when the time enters there only.
     input_time: Option<Linear>,
     down: Vec<DownLevel>,
-    bottom: Bottom,
+    bottom: Option<Bottom>,
     up: Vec<UpLevel>,
     norm_out: GroupNorm,
     conv_out: Conv2d,
@@ -70,7 +70,7 @@ impl UNet {
             }
         };
 
-        let levels = config.channel_mults.len();
+        let levels = config.levels();
         let mut skips = vec![base];
         let mut channels = base;
         let mut down = Vec::with_capacity(levels);
@@ -78,7 +78,8 @@ impl UNet {
             down.push(DownLevel::new(store, level, channels, &mut skips, config)?);
             channels = config.level_channels(level);
         }
-        let bottom = Bottom::new(store, channels, config)?;
+        let has_middle = !config.layout.middle.absent;
+        let bottom = has_middle.then(|| Bottom::new(store, channels, config)).transpose()?;
         let mut up = Vec::with_capacity(levels);
         for level in (0..levels).rev() {
             up.push(UpLevel::new(store, level, channels, &mut skips, config)?);
@@ -139,12 +140,15 @@ impl Backbone for UNet {
         pass: &Pass,
     ) -> Result<Tensor, BackboneError> {
         self.check(x_t, t, class)?;
-        let x = pass.layout(&x_t.f_to_device(self.device())?)?;
+        let x_t = x_t.f_to_device(self.device())?;
+        let x_t =
+            if self.config.layout.center_input { x_t.f_mul_scalar(2.0)?.f_sub_scalar(1.0)? } else { x_t };
+        let x = pass.layout(&x_t)?;
         let t = t.f_to_device(self.device())?;
         let class = class.map(|labels| labels.f_to_device(self.device())).transpose()?;
 
         // The SiLU in front of every block's projection is the same one: taken once.
-        let temb = self.time.forward(&t, class.as_ref(), pass)?; // [b, d]
+        let temb = self.time.forward(&t, class.as_ref(), self.config.layout.activation, pass)?; // [b, d]
         let mut h = self.conv_in.forward(&x, pass)?; // [b, base, h, w]
         if let Some(linear) = &self.input_time {
             let of_time = linear.of_images(&temb, pass)?.f_to_kind(pass.kind)?;
@@ -154,7 +158,9 @@ impl Backbone for UNet {
         for level in &self.down {
             h = level.forward(h, &temb, &mut skips, pass)?;
         }
-        h = self.bottom.forward(&h, &temb, pass)?;
+        if let Some(bottom) = &self.bottom {
+            h = bottom.forward(&h, &temb, pass)?;
+        }
         for level in &self.up {
             h = level.forward(h, &temb, &mut skips, pass)?;
         }

@@ -3,11 +3,31 @@
 use tch::{Kind, Tensor};
 use torch_ext::Modulation;
 
-use backbone::BackboneError;
 use backbone::Pass;
 use backbone::layers::{Conv2d, GroupNorm, Init, Kernel, Linear, dropout};
+use backbone::{BackboneError, activate};
 use backbone::{ParamStore, Role};
-use config::{TimeForm, TimeInjection, UNetConfig};
+use config::{Activation, TimeForm, TimeInjection, UNetConfig};
+
+use crate::resample::{doubled, halved};
+
+/// How a block differs from the usual one.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Variant {
+    /// The resolution changes behind the first normalisation.
+    pub(crate) resized: Option<Resized>,
+    /// What the sum of branch and skip path is divided by.
+    pub(crate) scale: Option<f64>,
+}
+
+/// How a block changes the resolution, of its branch and of its skip path.
+#[derive(Clone, Copy)]
+pub(crate) enum Resized {
+    /// By means of 2x2 pixels.
+    Halved,
+    /// By repeating pixels.
+    Doubled,
+}
 
 pub(crate) struct ResBlock {
     norm1: GroupNorm,
@@ -18,6 +38,8 @@ pub(crate) struct ResBlock {
     /// 1x1, where the number of channels changes.
     skip: Option<Conv2d>,
     dropout: f64,
+    activation: Activation,
+    variant: Variant,
 }
 
 impl ResBlock {
@@ -26,6 +48,7 @@ impl ResBlock {
         name: &str,
         channels: (usize, usize),
         config: &UNetConfig,
+        variant: Variant,
     ) -> Result<Self, BackboneError> {
         let (c_in, c_out) = channels;
         let (groups, eps) = (config.groups, config.norm_eps);
@@ -56,12 +79,21 @@ impl ResBlock {
                 Conv2d::new(store, &format!("{name}.conv_shortcut"), channels, Kernel::ONE, Init::FanAverage)
             })
             .transpose()?;
-        Ok(Self { norm1, conv1, time, norm2, conv2, skip, dropout: config.dropout })
+        let (dropout, activation) = (config.dropout, config.layout.activation);
+        Ok(Self { norm1, conv1, time, norm2, conv2, skip, dropout, activation, variant })
     }
 
-    /// `x` `[b, c_in, h, w]` and `temb` `[b, d]` (after its SiLU) to `[b, c_out, h, w]`.
+    /// `x` `[b, c_in, h, w]` and `temb` `[b, d]` (activated) to `[b, c_out, h, w]`, or half or twice h and w.
     pub(crate) fn forward(&self, x: &Tensor, temb: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
-        let (h, x) = self.norm1.branch(x, true, pass)?;
+        let silu = self.activation == Activation::Silu;
+        let activated = |h: Tensor| if silu { Ok(h) } else { activate(&h, self.activation) };
+        let (h, x) = self.norm1.branch(x, silu, pass)?;
+        let h = activated(h)?;
+        let (h, x) = match self.variant.resized {
+            None => (h, x),
+            Some(Resized::Halved) => (halved(&h)?, halved(&x)?),
+            Some(Resized::Doubled) => (doubled(&h)?, doubled(&x)?),
+        };
         let h = self.conv1.forward(&h, pass)?; // [b, c_out, h, w]
         // The time is added before the second normalisation, or scales and shifts after it.
         let projected = self.time.as_ref().map(|(linear, _)| linear.of_images(temb, pass)).transpose()?;
@@ -71,12 +103,16 @@ impl ResBlock {
             (Some(both), Some((_, TimeForm::ScaleShift))) => Modulation::ScaleShift(both),
             _ => Modulation::None,
         };
-        let h = dropout(self.norm2.forward(&h, time, true, pass)?, self.dropout, pass)?;
-        let h = self.conv2.forward(&h, pass)?;
+        let h = activated(self.norm2.forward(&h, time, silu, pass)?)?;
+        let h = self.conv2.forward(&dropout(h, self.dropout, pass)?, pass)?;
         // conv2 starts at zero, so a fresh block is exactly its skip path.
-        Ok(match &self.skip {
+        let sum = match &self.skip {
             Some(skip) => skip.forward(&x, pass)?.f_add(&h)?,
             None => x.f_add(&h)?,
+        };
+        Ok(match self.variant.scale {
+            Some(scale) => sum.f_div_scalar(scale)?,
+            None => sum,
         })
     }
 }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::Tensor;
 
-use crate::attention::Attention;
-use crate::resblock::ResBlock;
+use crate::attention::{Attends, Attention};
+use crate::resblock::{ResBlock, Variant};
 use backbone::BackboneError;
 use backbone::ParamStore;
 use backbone::Pass;
@@ -29,12 +29,14 @@ impl Stage {
         prefix: &str,
         index: usize,
         channels: (usize, usize),
-        attends: bool,
+        (variant, attends): (Variant, Option<Attends>),
         config: &UNetConfig,
     ) -> Result<Self, BackboneError> {
-        let block = ResBlock::new(store, &format!("{prefix}.resnets.{index}"), channels, config)?;
+        let block = ResBlock::new(store, &format!("{prefix}.resnets.{index}"), channels, config, variant)?;
         let attention = attends
-            .then(|| Attention::new(store, &format!("{prefix}.attentions.{index}"), channels.1, config))
+            .map(|attends| {
+                Attention::new(store, &format!("{prefix}.attentions.{index}"), channels.1, (config, attends))
+            })
             .transpose()?;
         Ok(Self(Arc::new(Mutex::new(Layers { block, attention }))))
     }

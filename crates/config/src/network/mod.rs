@@ -1,11 +1,13 @@
 //! The `[model]` group: the shape of a network, its presets, its checks and its cost.
 
+mod layout;
 mod params;
 mod presets;
 mod shape;
 mod validate;
 mod work;
 
+pub use layout::{Activation, Layout, Middle, Resampling};
 pub use params::Parameter;
 pub use shape::{
     AUGMENTATIONS, DownsamplePadding, EmbeddingConfig, NetworkKind, SinusoidOrder, TimeForm, TimeInjection,

@@ -2,6 +2,7 @@
 //!
 //! `unet` makes the same in the same order; its test `tests/weights.rs` compares the two.
 
+use super::layout::Resampling;
 use super::shape::{AUGMENTATIONS, TimeForm, TimeInjection, UNetConfig};
 
 /// A parameter's name, `conv_in.weight` for example, and its shape. All are f32.
@@ -12,7 +13,7 @@ impl UNetConfig {
     #[must_use]
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut list = List { config: self, parameters: Vec::new() };
-        let (levels, base) = (self.channel_mults.len(), self.base_channels);
+        let (levels, base) = (self.levels(), self.base_channels);
         let width = self.time_width();
         list.linear("time_embedding.linear_1", self.embedding.dim(), width);
         list.linear("time_embedding.linear_2", width, width);
@@ -32,29 +33,35 @@ impl UNetConfig {
         for level in 0..levels {
             let (prefix, c_out) = (format!("down_blocks.{level}"), self.level_channels(level));
             for index in 0..self.blocks_per_level {
-                list.stage(&prefix, index, (channels, c_out), self.has_attention(level));
+                list.stage(&prefix, index, (channels, c_out), self.attends_down(level));
                 channels = c_out;
                 skips.push(c_out);
             }
             if level + 1 < levels {
-                list.conv(&format!("{prefix}.downsamplers.0.conv"), (c_out, c_out), 3);
+                list.resampling(&format!("{prefix}.downsamplers.0"), self.downsampling(level), c_out);
                 skips.push(c_out);
             }
         }
 
-        list.stage("mid_block", 0, (channels, channels), self.mid_attention);
-        list.stage("mid_block", 1, (channels, channels), false);
+        if !self.layout.middle.absent {
+            list.block("mid_block.resnets.0", (channels, channels));
+            if self.mid_attention {
+                let has_norm = self.layout.middle.attention_groups != Some(0);
+                list.attention("mid_block.attentions.0", channels, has_norm);
+            }
+            list.block("mid_block.resnets.1", (channels, channels));
+        }
 
         for level in (0..levels).rev() {
             let prefix = format!("up_blocks.{}", levels - 1 - level);
             let c_out = self.level_channels(level);
             for index in 0..=self.blocks_per_level {
                 let c_in = channels.saturating_add(skips.pop().unwrap_or(0));
-                list.stage(&prefix, index, (c_in, c_out), self.has_attention(level));
+                list.stage(&prefix, index, (c_in, c_out), self.attends_up(level));
                 channels = c_out;
             }
             if level > 0 {
-                list.conv(&format!("{prefix}.upsamplers.0.conv"), (c_out, c_out), 3);
+                list.resampling(&format!("{prefix}.upsamplers.0"), self.upsampling(level), c_out);
             }
         }
         list.norm("conv_norm_out", channels);
@@ -99,27 +106,43 @@ impl List<'_> {
 
     /// A residual block and the attention that may follow it.
     fn stage(&mut self, prefix: &str, index: usize, (c_in, c_out): (usize, usize), attends: bool) {
-        let block = format!("{prefix}.resnets.{index}");
-        self.norm(&format!("{block}.norm1"), c_in);
-        self.conv(&format!("{block}.conv1"), (c_in, c_out), 3);
+        self.block(&format!("{prefix}.resnets.{index}"), (c_in, c_out));
+        if attends {
+            self.attention(&format!("{prefix}.attentions.{index}"), c_out, true);
+        }
+    }
+
+    fn block(&mut self, name: &str, (c_in, c_out): (usize, usize)) {
+        self.norm(&format!("{name}.norm1"), c_in);
+        self.conv(&format!("{name}.conv1"), (c_in, c_out), 3);
         if self.config.time_injection == TimeInjection::PerBlock {
             let width = match self.config.time_form {
                 TimeForm::Additive => c_out,
                 TimeForm::ScaleShift => c_out.saturating_mul(2),
             };
-            self.linear(&format!("{block}.time_emb_proj"), self.config.time_width(), width);
+            self.linear(&format!("{name}.time_emb_proj"), self.config.time_width(), width);
         }
-        self.norm(&format!("{block}.norm2"), c_out);
-        self.conv(&format!("{block}.conv2"), (c_out, c_out), 3);
+        self.norm(&format!("{name}.norm2"), c_out);
+        self.conv(&format!("{name}.conv2"), (c_out, c_out), 3);
         if c_in != c_out {
-            self.conv(&format!("{block}.conv_shortcut"), (c_in, c_out), 1);
+            self.conv(&format!("{name}.conv_shortcut"), (c_in, c_out), 1);
         }
-        if attends {
-            let attention = format!("{prefix}.attentions.{index}");
-            self.norm(&format!("{attention}.group_norm"), c_out);
-            for part in ["to_q", "to_k", "to_v", "to_out.0"] {
-                self.linear(&format!("{attention}.{part}"), c_out, c_out);
-            }
+    }
+
+    fn attention(&mut self, name: &str, channels: usize, has_norm: bool) {
+        if has_norm {
+            self.norm(&format!("{name}.group_norm"), channels);
+        }
+        for part in ["to_q", "to_k", "to_v", "to_out.0"] {
+            self.linear(&format!("{name}.{part}"), channels, channels);
+        }
+    }
+
+    fn resampling(&mut self, name: &str, kind: Resampling, channels: usize) {
+        match kind {
+            Resampling::Conv => self.conv(&format!("{name}.conv"), (channels, channels), 3),
+            Resampling::Resnet => self.block(name, (channels, channels)),
+            Resampling::Plain => {}
         }
     }
 }

@@ -3,6 +3,8 @@
 use embedding::{EmbeddingKind, Order};
 use serde::{Deserialize, Serialize};
 
+use super::layout::{Layout, Resampling};
+
 /// The shape of a U-Net. Levels count from the full resolution (0) down; each halves the size.
 ///
 /// Presets have names, see [`UNetConfig::preset`]; there is no `Default`, since no numbers are right for
@@ -58,6 +60,9 @@ pub struct UNetConfig {
     /// Whether it is told how an image was augmented: follows from `train.augment`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub augmented: bool,
+    /// What makes it another network than the keys above can say: networks from elsewhere need it.
+    #[serde(default, skip_serializing_if = "Layout::is_usual")]
+    pub layout: Layout,
 }
 
 /// Numbers that say how an image was augmented: cosine and sine of its turn, mirrored or not, the way it was moved.
@@ -167,10 +172,16 @@ impl EmbeddingConfig {
 }
 
 impl UNetConfig {
+    /// How many resolutions there are.
+    #[must_use]
+    pub fn levels(&self) -> usize {
+        self.layout.level_channels.as_ref().unwrap_or(&self.channel_mults).len()
+    }
+
     /// Height and width must divide by this.
     #[must_use]
     pub fn downsampling_factor(&self) -> usize {
-        1 << self.channel_mults.len().saturating_sub(1).min(usize::BITS as usize - 1)
+        1 << self.levels().saturating_sub(1).min(usize::BITS as usize - 1)
     }
 
     /// Width of the time vector.
@@ -182,7 +193,10 @@ impl UNetConfig {
     /// Channels of a level; 0 for one that the network does not have.
     #[must_use]
     pub fn level_channels(&self, level: usize) -> usize {
-        self.base_channels.saturating_mul(self.channel_mults.get(level).copied().unwrap_or(0))
+        match &self.layout.level_channels {
+            Some(channels) => channels.get(level).copied().unwrap_or(0),
+            None => self.base_channels.saturating_mul(self.channel_mults.get(level).copied().unwrap_or(0)),
+        }
     }
 
     /// Height and width of a level, in pixels; 0 beyond the last that a size can have.
@@ -191,9 +205,46 @@ impl UNetConfig {
         u32::try_from(level).ok().and_then(|level| self.image_size.checked_shr(level)).unwrap_or(0)
     }
 
-    /// Whether the blocks of a level are followed by attention.
+    /// Whether the encoder's blocks of a level are followed by attention.
+    #[must_use]
+    pub fn attends_down(&self, level: usize) -> bool {
+        self.attends(&self.layout.down_attention, level)
+    }
+
+    /// Whether the decoder's blocks of a level are followed by attention.
+    #[must_use]
+    pub fn attends_up(&self, level: usize) -> bool {
+        self.attends(&self.layout.up_attention, level)
+    }
+
+    fn attends(&self, levels: &Option<Vec<bool>>, level: usize) -> bool {
+        match levels {
+            Some(levels) => levels.get(level).copied().unwrap_or(false),
+            None => self.attention_resolutions.contains(&self.level_size(level)),
+        }
+    }
+
+    /// Whether some blocks of a level are followed by attention.
     #[must_use]
     pub fn has_attention(&self, level: usize) -> bool {
-        self.attention_resolutions.contains(&self.level_size(level))
+        self.attends_down(level) || self.attends_up(level)
+    }
+
+    /// Heads of an attention over so many channels.
+    #[must_use]
+    pub fn heads_of(&self, channels: usize) -> usize {
+        self.layout.head_channels.map_or(self.heads, |each| channels.checked_div(each).unwrap_or(0))
+    }
+
+    /// How the encoder's level halves its map.
+    #[must_use]
+    pub fn downsampling(&self, level: usize) -> Resampling {
+        Layout::resampling(&self.layout.downsampling, level)
+    }
+
+    /// How the decoder's level doubles its map.
+    #[must_use]
+    pub fn upsampling(&self, level: usize) -> Resampling {
+        Layout::resampling(&self.layout.upsampling, level)
     }
 }

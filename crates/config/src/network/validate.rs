@@ -1,5 +1,6 @@
 //! A configuration is checked before a network is built from it; each message names the field.
 
+use super::layout::Resampling;
 use super::shape::{EmbeddingConfig, UNetConfig};
 use crate::error::ConfigError;
 
@@ -28,7 +29,8 @@ impl UNetConfig {
             return refuse("out_channels", self.out_channels, expected);
         }
         self.validate_level_count()?;
-        for level in 0..self.channel_mults.len() {
+        self.validate_layout()?;
+        for level in 0..self.levels() {
             self.validate_level(level)?;
         }
         self.validate_sizes()?;
@@ -46,19 +48,72 @@ impl UNetConfig {
 
     /// The one check that comes before the data is opened: the border of the images doubles with each level.
     pub(crate) fn validate_level_count(&self) -> Result<(), ConfigError> {
-        if self.channel_mults.is_empty() || self.channel_mults.len() > MAX_LEVELS {
-            return refuse("channel_mults", list(&self.channel_mults), format!("1 to {MAX_LEVELS} numbers"));
+        let (field, channels) = match &self.layout.level_channels {
+            None => ("channel_mults", &self.channel_mults),
+            Some(channels) => ("layout.level_channels", channels),
+        };
+        if channels.is_empty() || channels.len() > MAX_LEVELS {
+            return refuse(field, list(channels), format!("1 to {MAX_LEVELS} numbers"));
+        }
+        Ok(())
+    }
+
+    fn validate_layout(&self) -> Result<(), ConfigError> {
+        let (layout, levels) = (&self.layout, self.levels());
+        let bools = |list: &Option<Vec<bool>>| list.as_ref().map(Vec::len);
+        let kinds = |list: &Option<Vec<Resampling>>| list.as_ref().map(Vec::len);
+        for (field, length) in [
+            ("layout.down_attention", bools(&layout.down_attention)),
+            ("layout.up_attention", bools(&layout.up_attention)),
+            ("layout.downsampling", kinds(&layout.downsampling)),
+            ("layout.upsampling", kinds(&layout.upsampling)),
+        ] {
+            if let Some(length) = length.filter(|length| *length != levels) {
+                return refuse(
+                    field,
+                    format!("a list of {length}"),
+                    format!("one of {levels}, a value a level"),
+                );
+            }
+        }
+        if layout.level_channels.is_some() && !self.channel_mults.is_empty() {
+            return refuse(
+                "channel_mults",
+                list(&self.channel_mults),
+                "[], since layout.level_channels says the channels",
+            );
+        }
+        let says_attention = layout.down_attention.is_some() && layout.up_attention.is_some();
+        if says_attention && !self.attention_resolutions.is_empty() {
+            let expected = "[], since layout.down_attention and layout.up_attention say where attention is";
+            return refuse("attention_resolutions", list(&self.attention_resolutions), expected);
+        }
+        let channels = self.level_channels(levels - 1);
+        let groups = layout.middle.attention_groups.filter(|&groups| groups > 0);
+        if let Some(groups) = groups.filter(|&groups| !channels.is_multiple_of(groups)) {
+            let expected =
+                format!("0 for no normalisation, or a divisor of the lowest level's {channels} channels");
+            return refuse("layout.middle.attention_groups", groups, expected);
+        }
+        if let Some(scale) = layout.middle.scale.filter(|scale| !(*scale > 0.0 && scale.is_finite())) {
+            return refuse("layout.middle.scale", scale, "a number above 0");
         }
         Ok(())
     }
 
     fn validate_level(&self, level: usize) -> Result<(), ConfigError> {
-        let mult = self.channel_mults[level];
-        let channels = self.base_channels.checked_mul(mult).filter(|&c| (1..=MAX_CHANNELS).contains(&c));
-        let Some(channels) = channels else {
+        let channels = self.level_channels(level);
+        if !(1..=MAX_CHANNELS).contains(&channels) {
+            if let Some(channels) = &self.layout.level_channels {
+                return refuse(
+                    "layout.level_channels",
+                    list(channels),
+                    format!("numbers from 1 to {MAX_CHANNELS}"),
+                );
+            }
             let expected = format!("numbers that keep base_channels x mult within 1..={MAX_CHANNELS}");
             return refuse("channel_mults", list(&self.channel_mults), expected);
-        };
+        }
         if !channels.is_multiple_of(self.groups) || !self.base_channels.is_multiple_of(self.groups) {
             let expected = format!(
                 "a divisor of every level's channels (level {level} has {channels}, the first map {})",
@@ -66,9 +121,13 @@ impl UNetConfig {
             );
             return refuse("groups", self.groups, expected);
         }
-        let attends =
-            self.has_attention(level) || (self.mid_attention && level + 1 == self.channel_mults.len());
-        if attends && !channels.is_multiple_of(self.heads) {
+        let attends = self.has_attention(level) || (self.mid_attention && level + 1 == self.levels());
+        let each = self.layout.head_channels;
+        if let Some(each) = each.filter(|&each| attends && (each == 0 || !channels.is_multiple_of(each))) {
+            let expected = format!("a divisor of the {channels} channels of level {level}");
+            return refuse("layout.head_channels", each, expected);
+        }
+        if attends && each.is_none() && !channels.is_multiple_of(self.heads) {
             let expected = format!("a divisor of the {channels} channels of level {level}");
             return refuse("heads", self.heads, expected);
         }
@@ -78,12 +137,12 @@ impl UNetConfig {
     fn validate_sizes(&self) -> Result<(), ConfigError> {
         let factor = self.downsampling_factor();
         if self.image_size == 0 || self.image_size > 1 << 16 || !self.image_size.is_multiple_of(factor) {
-            let levels = self.channel_mults.len();
+            let levels = self.levels();
             let expected =
                 format!("a multiple of {factor} ({levels} levels halve the size {} times)", levels - 1);
             return refuse("image_size", self.image_size, expected);
         }
-        let sizes: Vec<usize> = (0..self.channel_mults.len()).map(|level| self.level_size(level)).collect();
+        let sizes: Vec<usize> = (0..self.levels()).map(|level| self.level_size(level)).collect();
         match self.attention_resolutions.iter().find(|size| !sizes.contains(size)) {
             Some(size) => {
                 refuse("attention_resolutions", size, format!("sizes the levels have: {}", list(&sizes)))

@@ -1,5 +1,6 @@
 //! How much arithmetic a network asks for: multiply-adds of its convolutions, linear layers and attention products.
 
+use super::layout::Resampling;
 use super::shape::{AUGMENTATIONS, EmbeddingConfig, TimeForm, TimeInjection, UNetConfig};
 
 /// Multiply-adds of one image, forward.
@@ -52,7 +53,7 @@ impl UNetConfig {
     /// In f64, since no count of a valid network overflows it, and those of real ones are exact.
     #[must_use]
     pub fn work(&self, height: usize, width: usize) -> Work {
-        let levels = self.channel_mults.len();
+        let levels = self.levels();
         let pixels = |level: usize| ((height >> level) * (width >> level)) as f64;
         let base = self.base_channels;
         let time_width = self.time_width();
@@ -71,33 +72,44 @@ impl UNetConfig {
         for level in 0..levels {
             let c_out = self.level_channels(level);
             for _ in 0..self.blocks_per_level {
-                self.add_stage(&mut work, (channels, c_out), self.has_attention(level), pixels(level));
+                self.add_stage(&mut work, (channels, c_out), self.attends_down(level), pixels(level));
                 channels = c_out;
                 skips.push(c_out);
             }
             if level + 1 < levels {
-                work.layers += conv(c_out, c_out, 3, pixels(level + 1));
+                self.add_resampling(&mut work, self.downsampling(level), c_out, pixels(level + 1));
                 skips.push(c_out);
             }
         }
 
         let lowest = pixels(levels.saturating_sub(1));
-        self.add_stage(&mut work, (channels, channels), self.mid_attention, lowest);
-        self.add_stage(&mut work, (channels, channels), false, lowest);
+        if !self.layout.middle.absent {
+            self.add_stage(&mut work, (channels, channels), self.mid_attention, lowest);
+            self.add_stage(&mut work, (channels, channels), false, lowest);
+        }
 
         for level in (0..levels).rev() {
             let c_out = self.level_channels(level);
             for _ in 0..=self.blocks_per_level {
                 let c_in = channels + skips.pop().unwrap_or(0);
-                self.add_stage(&mut work, (c_in, c_out), self.has_attention(level), pixels(level));
+                self.add_stage(&mut work, (c_in, c_out), self.attends_up(level), pixels(level));
                 channels = c_out;
             }
             if level > 0 {
-                work.layers += conv(c_out, c_out, 3, pixels(level - 1));
+                self.add_resampling(&mut work, self.upsampling(level), c_out, pixels(level - 1));
             }
         }
         work.layers += conv(channels, self.out_channels, 3, pixels(0));
         work
+    }
+
+    /// To a map of so many pixels. A residual block has all its convolutions there.
+    fn add_resampling(&self, work: &mut Work, kind: Resampling, channels: usize, pixels: f64) {
+        match kind {
+            Resampling::Conv => work.layers += conv(channels, channels, 3, pixels),
+            Resampling::Resnet => self.add_stage(work, (channels, channels), false, pixels),
+            Resampling::Plain => {}
+        }
     }
 
     /// A residual block and the attention that may follow it.

@@ -52,7 +52,7 @@ pub(super) fn flop_per_s(
 /// Of each level the convolution inside a block, and the decoder's, which sees a skip connection as well.
 fn shapes(network: &UNetConfig, images: usize, (height, width): (usize, usize)) -> Vec<Shape> {
     let mut all: Vec<Shape> = Vec::new();
-    for level in 0..network.channel_mults.len() {
+    for level in 0..network.levels() {
         let c_out = network.level_channels(level);
         for c_in in [c_out, 2 * c_out] {
             let one = Shape { images: 1, c_in, c_out, height: height >> level, width: width >> level };

@@ -145,8 +145,7 @@ fn run_folder(run: &Path, global: &Global) -> anyhow::Result<()> {
 fn config_facts(config: &Config) -> Vec<(String, String)> {
     let model = &config.model;
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    let channels: Vec<_> =
-        (0..model.channel_mults.len()).map(|level| model.level_channels(level).to_string()).collect();
+    let channels: Vec<_> = (0..model.levels()).map(|level| model.level_channels(level).to_string()).collect();
     let mut facts = vec![
         fact("schedule", format!("{}, T = {}", config.schedule.kind, config.schedule.steps)),
         fact("network", format!("{0}x{0}, levels of {1} channels", model.image_size, channels.join(", "))),

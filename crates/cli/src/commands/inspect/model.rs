@@ -88,7 +88,7 @@ fn training_bytes(params: usize) -> usize {
 fn facts(config: &UNetConfig, shapes: &[Parameter], steps: usize) -> Table {
     let count = total(shapes);
     let size = config.image_size;
-    let levels: Vec<String> = (0..config.channel_mults.len())
+    let levels: Vec<String> = (0..config.levels())
         .map(|level| {
             let attention = if config.has_attention(level) { " with attention" } else { "" };
             format!("{} channels at {}{attention}", config.level_channels(level), square(size >> level))

@@ -1,0 +1,20 @@
+//! Folders in the layout of the Python library `diffusers`, of its unconditional models.
+//!
+//! ```text
+//! model_index.json                        which class the parts have; need not be there
+//! unet/config.json                        the network
+//! unet/diffusion_pytorch_model.safetensors
+//! scheduler/scheduler_config.json         the noise schedule, and how images are drawn
+//! ```
+//!
+//! In the old layout the three files are in the folder itself. Large weights are in several files beside an index.
+
+mod folder;
+mod names;
+mod scheduler;
+mod unet2d;
+
+pub use folder::{Model, is_model, open};
+pub use names::current as current_name;
+pub use scheduler::Scheduler;
+pub use unet2d::{Network, read_network};

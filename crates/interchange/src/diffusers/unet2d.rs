@@ -1,0 +1,237 @@
+//! The configuration of `UNet2DModel` as a network of this project.
+
+use std::path::Path;
+
+use config::{
+    Activation, DownsamplePadding, EmbeddingConfig, Layout, Middle, NetworkKind, Resampling, SinusoidOrder,
+    TimeForm, TimeInjection, UNetConfig,
+};
+use serde_json::Value;
+
+use crate::error::InterchangeError;
+use crate::keys::{Keys, one_of};
+
+/// Levels that a list may have.
+const MOST_LEVELS: usize = 32;
+
+/// Whether blocks of a type are followed by attention, and how they resample: `None` for as `downsample_type` says.
+type Block = (bool, Option<Resampling>);
+
+const DOWN: [(&str, Block); 3] = [
+    ("DownBlock2D", (false, Some(Resampling::Conv))),
+    ("AttnDownBlock2D", (true, None)),
+    ("ResnetDownsampleBlock2D", (false, Some(Resampling::Resnet))),
+];
+const UP: [(&str, Block); 3] = [
+    ("UpBlock2D", (false, Some(Resampling::Conv))),
+    ("AttnUpBlock2D", (true, None)),
+    ("ResnetUpsampleBlock2D", (false, Some(Resampling::Resnet))),
+];
+const RESAMPLING: [(&str, Resampling); 2] = [("conv", Resampling::Conv), ("resnet", Resampling::Resnet)];
+const ACTIVATIONS: [(&str, Activation); 5] = [
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("relu", Activation::Relu),
+    ("gelu", Activation::Gelu),
+    ("mish", Activation::Mish),
+];
+
+/// A network, and the height and width of its images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// The network.
+    pub config: UNetConfig,
+    /// Rows of its images.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+/// The network that a `config.json` describes.
+///
+/// # Errors
+/// One that names the file and, where it is one, the key and its value.
+pub fn read_network(config: &Path) -> Result<Network, InterchangeError> {
+    network(Keys::read(config)?)
+}
+
+pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
+    let keys = &mut read;
+    keys.only("_class_name", "UNet2DModel")?;
+    let (height, width) = sides(keys)?;
+    let in_channels = keys.count_or("in_channels", 3)?;
+    let out_channels = keys.count_or("out_channels", 3)?;
+    let channels = channels(keys)?;
+    let levels = channels.len();
+    let resampling = [
+        keys.choice("downsample_type", "conv", &RESAMPLING)?,
+        keys.choice("upsample_type", "conv", &RESAMPLING)?,
+    ];
+    let down = blocks(keys, "down_block_types", &DOWN, levels)?;
+    let mut up = blocks(keys, "up_block_types", &UP, levels)?;
+    // Listed from the bottom up.
+    up.reverse();
+    let attention = |blocks: &[Block]| Some(blocks.iter().map(|block| block.0).collect());
+    let of = |blocks: &[Block], usual| -> Option<Vec<Resampling>> {
+        let all: Vec<Resampling> = blocks.iter().map(|block| block.1.unwrap_or(usual)).collect();
+        all.iter().any(|kind| *kind != Resampling::Conv).then_some(all)
+    };
+    let time_form = keys.choice(
+        "resnet_time_scale_shift",
+        "default",
+        &[("default", TimeForm::Additive), ("scale_shift", TimeForm::ScaleShift)],
+    )?;
+    let base = channels[0];
+    let multiples = channels.iter().all(|channels| base > 0 && channels.is_multiple_of(base));
+    let head_channels = match keys.take_nullable("attention_head_dim") {
+        None => Some(8),
+        Some(None) => None,
+        Some(Some(value)) => Some(keys.count("attention_head_dim", &value)?),
+    };
+    let middle = middle(keys, time_form)?;
+    let config = UNetConfig {
+        kind: NetworkKind::Unet,
+        image_size: height.max(width),
+        in_channels,
+        out_channels,
+        base_channels: base,
+        channel_mults: if multiples { channels.iter().map(|n| n / base).collect() } else { Vec::new() },
+        blocks_per_level: keys.count_or("layers_per_block", 2)?,
+        attention_resolutions: Vec::new(),
+        mid_attention: keys.bool_or("add_attention", true)? && !middle.absent,
+        heads: 1,
+        groups: keys.count_or("norm_num_groups", 32)?,
+        norm_eps: keys.number_or("norm_eps", 1e-5)?,
+        dropout: keys.number_or("dropout", 0.0)?,
+        embedding: embedding(keys, base)?,
+        time_channels: keys.count_or("time_embedding_dim", base.saturating_mul(4))?,
+        time_injection: TimeInjection::PerBlock,
+        time_form,
+        downsample_padding: padding(keys)?,
+        classes: classes(keys)?,
+        augmented: false,
+        layout: Layout {
+            level_channels: (!multiples).then_some(channels),
+            down_attention: attention(&down),
+            up_attention: attention(&up),
+            head_channels,
+            downsampling: of(&down, resampling[0]),
+            upsampling: of(&up, resampling[1]),
+            activation: keys.choice("act_fn", "silu", &ACTIVATIONS)?,
+            middle,
+            center_input: keys.bool_or("center_input_sample", false)?,
+        },
+    };
+    let path = keys.path().to_owned();
+    read.finish()?;
+    config.validate().map_err(|error| InterchangeError::Network { path, error })?;
+    Ok(Network { config, height, width })
+}
+
+fn sides(keys: &mut Keys) -> Result<(usize, usize), InterchangeError> {
+    let value = keys.take("sample_size").unwrap_or(Value::Null);
+    let sides: Vec<Value> = match &value {
+        Value::Array(sides) => sides.clone(),
+        side => vec![side.clone(), side.clone()],
+    };
+    match &sides[..] {
+        [height, width] if !value.is_null() => {
+            Ok((keys.count("sample_size", height)?, keys.count("sample_size", width)?))
+        }
+        _ => keys.refuse("sample_size", &value, "a number of pixels, or height and width"),
+    }
+}
+
+fn channels(keys: &mut Keys) -> Result<Vec<usize>, InterchangeError> {
+    let key = "block_out_channels";
+    let value = keys.take(key).unwrap_or_else(|| serde_json::json!([224, 448, 672, 896]));
+    match value.as_array() {
+        Some(list) if (1..=MOST_LEVELS).contains(&list.len()) => {
+            list.iter().map(|number| keys.count(key, number)).collect()
+        }
+        _ => keys.refuse(key, &value, "a list of channels, one for each level"),
+    }
+}
+
+fn blocks(
+    keys: &mut Keys,
+    key: &str,
+    known: &[(&str, Block)],
+    levels: usize,
+) -> Result<Vec<Block>, InterchangeError> {
+    let usual = match key {
+        "down_block_types" => ["DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
+        _ => ["AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+    };
+    let value = keys.take(key).unwrap_or_else(|| serde_json::json!(usual));
+    let Some(list) = value.as_array().filter(|list| list.len() == levels) else {
+        return keys.refuse(
+            key,
+            &value,
+            format!("{levels} types, one for each number of block_out_channels"),
+        );
+    };
+    let block = |one: &Value| match known.iter().find(|(name, _)| one.as_str() == Some(name)) {
+        Some((_, block)) => Ok(*block),
+        None => keys.refuse(key, one, one_of(known)),
+    };
+    list.iter().map(block).collect()
+}
+
+fn middle(keys: &mut Keys, time_form: TimeForm) -> Result<Middle, InterchangeError> {
+    let absent = match keys.take_nullable("mid_block_type") {
+        Some(None) => true,
+        Some(Some(value)) if value.as_str() != Some("UNetMidBlock2D") => {
+            return keys.refuse("mid_block_type", &value, "UNetMidBlock2D or null");
+        }
+        _ => false,
+    };
+    let groups = keys.take("attn_norm_num_groups");
+    let groups = groups.map(|value| keys.count("attn_norm_num_groups", &value)).transpose()?;
+    let attention_groups = match (groups, time_form) {
+        (Some(groups), _) => Some(groups),
+        (None, TimeForm::Additive) => None,
+        // Without a number, attention beside blocks of this form has no normalisation.
+        (None, TimeForm::ScaleShift) => Some(0),
+    };
+    let scale = keys.number_or("mid_block_scale_factor", 1.0)?;
+    let scale = Some(scale).filter(|scale| *scale != 1.0);
+    Ok(if absent {
+        Middle { absent, ..Middle::default() }
+    } else {
+        Middle { absent, attention_groups, scale }
+    })
+}
+
+fn embedding(keys: &mut Keys, dim: usize) -> Result<EmbeddingConfig, InterchangeError> {
+    keys.only("time_embedding_type", "positional")?;
+    // Of learned embeddings.
+    keys.ignore("num_train_timesteps");
+    let order = if keys.bool_or("flip_sin_to_cos", true)? {
+        SinusoidOrder::CosFirst
+    } else {
+        SinusoidOrder::SinFirst
+    };
+    Ok(EmbeddingConfig::Transformer { dim, order, freq_shift: keys.count_or("freq_shift", 0)? })
+}
+
+fn padding(keys: &mut Keys) -> Result<DownsamplePadding, InterchangeError> {
+    let value = keys.take("downsample_padding").unwrap_or_else(|| Value::from(1));
+    match value.as_u64() {
+        Some(0) => Ok(DownsamplePadding::BottomRight),
+        Some(1) => Ok(DownsamplePadding::Even),
+        _ => keys.refuse("downsample_padding", &value, "0 or 1"),
+    }
+}
+
+fn classes(keys: &mut Keys) -> Result<Option<usize>, InterchangeError> {
+    if let Some(value) = keys.take("class_embed_type") {
+        return keys.refuse(
+            "class_embed_type",
+            &value,
+            "null: classes have a table of num_class_embeds rows",
+        );
+    }
+    let value = keys.take("num_class_embeds");
+    value.map(|value| keys.count("num_class_embeds", &value)).transpose()
+}

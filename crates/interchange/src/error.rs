@@ -1,0 +1,55 @@
+//! What can be wrong with a model from elsewhere.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of this crate. Every message is one line that begins with the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InterchangeError {
+    /// A file cannot be read.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A file holds something else.
+    #[error("{}: {reason}", path.display())]
+    Content {
+        /// The file or the folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value of a configuration that is not supported.
+    #[error("{}: {key} = {got}: expected {expected}", path.display())]
+    Value {
+        /// The configuration.
+        path: PathBuf,
+        /// Its key.
+        key: String,
+        /// The value, shortened.
+        got: String,
+        /// What is supported.
+        expected: String,
+    },
+    /// What the configuration says makes no network.
+    #[error("{}: {error}", path.display())]
+    Network {
+        /// The configuration.
+        path: PathBuf,
+        /// In terms of this project's keys.
+        error: config::ConfigError,
+    },
+    /// A file of weights has no sound header.
+    #[error(transparent)]
+    Weights(#[from] tensor_file::TensorFileError),
+}
+
+impl InterchangeError {
+    pub(crate) fn content(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Content { path: path.to_owned(), reason: reason.into() }
+    }
+}

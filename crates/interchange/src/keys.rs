@@ -1,0 +1,167 @@
+//! The keys of a JSON object, taken one after the other; what is left over is refused.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::error::InterchangeError;
+
+/// Bytes of a configuration. Published ones have less than 2 kB.
+const MOST_BYTES: u64 = 1 << 20;
+/// Letters of a value that a message shows.
+const SHOWN: usize = 60;
+
+/// An object of a file.
+pub(crate) struct Keys {
+    path: PathBuf,
+    values: Map<String, Value>,
+}
+
+impl Keys {
+    pub(crate) fn read(path: &Path) -> Result<Self, InterchangeError> {
+        let file = |error| InterchangeError::File { path: path.to_owned(), error };
+        let bytes = files::read_regular(path, MOST_BYTES).map_err(file)?;
+        match serde_json::from_slice(&without_infinities(bytes)) {
+            Ok(Value::Object(values)) => Ok(Self { path: path.to_owned(), values }),
+            Ok(other) => {
+                let reason = format!("expected an object of keys and values, found {}", shown(&other));
+                Err(InterchangeError::content(path, reason))
+            }
+            Err(error) => Err(InterchangeError::content(path, format!("not JSON: {error}"))),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A value; none where it is missing or null.
+    pub(crate) fn take(&mut self, key: &str) -> Option<Value> {
+        self.values.remove(key).filter(|value| !value.is_null())
+    }
+
+    /// A value that is missing, or null, which means something else than the default.
+    pub(crate) fn take_nullable(&mut self, key: &str) -> Option<Option<Value>> {
+        self.values.remove(key).map(|value| Some(value).filter(|value| !value.is_null()))
+    }
+
+    pub(crate) fn refuse<T>(
+        &self,
+        key: &str,
+        got: &Value,
+        expected: impl Into<String>,
+    ) -> Result<T, InterchangeError> {
+        let (path, key) = (self.path.clone(), key.to_owned());
+        Err(InterchangeError::Value { path, key, got: shown(got), expected: expected.into() })
+    }
+
+    /// A whole number.
+    pub(crate) fn count(&self, key: &str, value: &Value) -> Result<usize, InterchangeError> {
+        // Python writes 1.0 where a number came from a division.
+        let whole = value.as_u64().or_else(|| {
+            value.as_f64().filter(|x| x.fract() == 0.0 && (0.0..9e15).contains(x)).map(|x| x as u64)
+        });
+        match whole.and_then(|number| usize::try_from(number).ok()) {
+            Some(number) => Ok(number),
+            None => self.refuse(key, value, "a whole number"),
+        }
+    }
+
+    pub(crate) fn count_or(&mut self, key: &str, default: usize) -> Result<usize, InterchangeError> {
+        self.take(key).map_or(Ok(default), |value| self.count(key, &value))
+    }
+
+    pub(crate) fn number_or(&mut self, key: &str, default: f64) -> Result<f64, InterchangeError> {
+        let Some(value) = self.take(key) else { return Ok(default) };
+        value.as_f64().map_or_else(|| self.refuse(key, &value, "a number"), Ok)
+    }
+
+    pub(crate) fn bool_or(&mut self, key: &str, default: bool) -> Result<bool, InterchangeError> {
+        let Some(value) = self.take(key) else { return Ok(default) };
+        value.as_bool().map_or_else(|| self.refuse(key, &value, "true or false"), Ok)
+    }
+
+    /// One of some names, and what it stands for; `default` is a name of them.
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        key: &str,
+        default: &str,
+        choices: &[(&str, T)],
+    ) -> Result<T, InterchangeError> {
+        let value = self.take(key).unwrap_or_else(|| Value::from(default));
+        match choices.iter().find(|(name, _)| value.as_str() == Some(name)) {
+            Some((_, meaning)) => Ok(*meaning),
+            None => self.refuse(key, &value, one_of(choices)),
+        }
+    }
+
+    /// A key that may be there with this one value.
+    pub(crate) fn only(&mut self, key: &str, supported: impl Into<Value>) -> Result<(), InterchangeError> {
+        let supported = supported.into();
+        match self.take(key) {
+            Some(value) if !equal(&value, &supported) => self.refuse(key, &value, supported.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A key that changes nothing here, whatever it says.
+    pub(crate) fn ignore(&mut self, key: &str) {
+        let _ = self.values.remove(key);
+    }
+
+    /// Refuses keys that nobody has taken, but for those that are null or name versions and places.
+    pub(crate) fn finish(self) -> Result<(), InterchangeError> {
+        let is_known = |(key, value): &(&String, &Value)| key.starts_with('_') || value.is_null();
+        match self.values.iter().find(|entry| !is_known(entry)) {
+            Some((key, value)) => self.refuse(key, value, "no such key: this program does not know it"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Python writes numbers that JSON does not have. They become null.
+fn without_infinities(mut bytes: Vec<u8>) -> Vec<u8> {
+    let (mut place, mut in_text) = (0, false);
+    while place < bytes.len() {
+        match bytes[place] {
+            b'\\' if in_text => place += 1,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            _ => {
+                let rest = &bytes[place..];
+                if let Some(word) =
+                    ["-Infinity", "Infinity", "NaN"].iter().find(|w| rest.starts_with(w.as_bytes()))
+                {
+                    let null = b"null".iter().copied().chain(std::iter::repeat(b' '));
+                    let length = word.len().max(4);
+                    bytes.splice(place..place + word.len(), null.take(length));
+                    place += length - 1;
+                }
+            }
+        }
+        place += 1;
+    }
+    bytes
+}
+
+/// 1 and 1.0 are one number.
+fn equal(a: &Value, b: &Value) -> bool {
+    a == b || a.as_f64().is_some_and(|x| b.as_f64() == Some(x))
+}
+
+pub(crate) fn one_of<T>(choices: &[(&str, T)]) -> String {
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+/// A value in one short line.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= SHOWN {
+        return text;
+    }
+    format!("{}...", text.chars().take(SHOWN).collect::<String>())
+}
