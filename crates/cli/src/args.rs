@@ -53,6 +53,10 @@ pub(crate) enum Command {
     Evaluate(commands::evaluate::Evaluate),
     /// Train a classifier whose features compare images
     TrainFeatures(commands::train_features::TrainFeatures),
+    /// Turn a model of another program into a file that every command takes
+    Import(commands::import::Import),
+    /// Write a trained network as one file
+    Export(commands::export::Export),
     /// Apply a network to arrays: eps for given x_t and t
     Predict(commands::predict::Predict),
     /// Look at a schedule, an embedding, a network, a checkpoint or data
@@ -119,6 +123,8 @@ impl Cli {
             Command::Ema(args) => args.run(global)?,
             Command::Evaluate(args) => args.run(global)?,
             Command::TrainFeatures(args) => return args.run(global),
+            Command::Import(args) => args.run(global)?,
+            Command::Export(args) => args.run(global)?,
             Command::Predict(args) => args.run(global)?,
             Command::Inspect(args) => args.run(global)?,
             Command::Bench(args) => args.run(global)?,

@@ -33,8 +33,8 @@ pub(crate) struct ModelArgs {
     /// Run folder of `ddpm train`: its newest sound checkpoint is used [default: the newest in runs/]
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub(crate) run: Option<InputPath>,
-    /// Folder of one model: a checkpoint, for example
-    #[arg(long, value_name = "DIR")]
+    /// One model: a checkpoint folder, a file of `ddpm export`, or a folder of the Python library diffusers
+    #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<InputPath>,
     /// Use the run's best checkpoint by its own evaluations, not its newest
     #[arg(long, conflicts_with = "model")]

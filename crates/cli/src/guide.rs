@@ -8,24 +8,25 @@ use schedule::Prediction;
 use tracing::warn;
 use unet::Backbone;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::failure::usage;
+use crate::flags::Weights;
 use crate::model::{self, Loaded};
+use crate::model_source::Source;
 use crate::networks;
 
 /// Opens the averaged weights of a checkpoint that puts out the same as `loaded` does.
 pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<dyn Backbone>> {
     // A run folder stands for its newest checkpoint.
-    let checkpoint = match path.join("checkpoints").is_dir() {
-        true => model::newest_checkpoint(path)?,
-        false => model::open_model(path, "--guide-with")?,
+    let source = match path.join("checkpoints").is_dir() {
+        true => Source::of_checkpoint(&model::newest_checkpoint(path)?, Weights::Ema)?,
+        false => Source::open(path, "--guide-with", Weights::Ema)?,
     };
-    if checkpoint.path == loaded.checkpoint {
+    if source.place == loaded.checkpoint {
         warn!("--guide-with {}: the network itself, which guidance then does not change", path.display());
     }
-    let config = config::read_run(&checkpoint.path.join("config.toml"))?;
-    model::check(&config, &checkpoint.path.join("config.toml"), false)?;
-    for (what, is, of) in differences(&config, &loaded.config) {
+    source.check(false)?;
+    for (what, is, of) in differences(&source.config, &loaded.config) {
         if is != of {
             return Err(usage(anyhow!(
                 "--guide-with {}: expected a network of the same kind, found {what} {is} where the other has {of}",
@@ -33,7 +34,7 @@ pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<dyn Backbo
             )));
         }
     }
-    let net = networks::load(&config, &checkpoint.ema_path(), loaded.device).context("--guide-with")?;
+    let net = networks::load(&source.config, &source.weights, loaded.device).context("--guide-with")?;
     Ok(Rc::from(net))
 }
 

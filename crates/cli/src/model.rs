@@ -10,10 +10,11 @@ use tracing::{info, warn};
 use trainer::{Checkpoint, TrainConfig, runs_newest_first};
 use unet::{Backbone, Pass, Predictor};
 
-use crate::config::{self, Config, ConfigError, ImagesConfig};
+use crate::config::{Config, ConfigError, ImagesConfig};
 use crate::device::{self, Precision};
 use crate::failure::usage;
-use crate::flags::{Global, ModelArgs, Weights};
+use crate::flags::{Global, ModelArgs};
+use crate::model_source::Source;
 use crate::{networks, noise_end};
 
 /// Damaged checkpoints that are named when they are passed over.
@@ -40,40 +41,26 @@ impl Loaded {
     /// Finds and loads what the flags say.
     pub(crate) fn open(args: &ModelArgs, global: &Global) -> anyhow::Result<Self> {
         let on = device::select(global)?;
-        let (checkpoint, run) = match (&args.model, &args.run) {
-            (Some(model), _) => (open_model(model, "--model")?, None),
-            (None, Some(run)) => (checkpoint_of(run, args.best)?, Some(run.to_path_buf())),
-            (None, None) => {
-                let run = newest_with_checkpoint(Path::new(RUNS))?;
-                info!("using {}", run.display());
-                (checkpoint_of(&run, args.best)?, Some(run))
-            }
-        };
-        Self::load(checkpoint, run, args, on)
+        let (source, run) = args.find()?;
+        Self::load(source, run, args, on)
     }
 
-    /// Loads a checkpoint that has been found; of `args`, what is said of any.
+    /// Loads a network that has been found; of `args`, what is said of any.
     pub(crate) fn load(
-        checkpoint: Checkpoint,
+        source: Source,
         run: Option<PathBuf>,
         args: &ModelArgs,
         device: Device,
     ) -> anyhow::Result<Self> {
         let precision = Precision::settle(&args.precision, device)?;
-        let config_path = checkpoint.path.join("config.toml");
-        let config = config::read_run(&config_path)?;
-        check(&config, &config_path, args.any_size)?;
+        source.check(args.any_size)?;
+        let Source { place, config, weights, step, .. } = source;
         let images = config.images.clone();
-        let images = images.with_context(|| format!("{}: no [images] group", checkpoint.path.display()))?;
+        let images = images.with_context(|| format!("{}: no [images] group", place.display()))?;
         let path = config.schedule.path()?;
         noise_end::check_path(&*path);
-        let weights = match args.weights {
-            Weights::Ema => checkpoint.ema_path(),
-            Weights::Raw => checkpoint.model_path(),
-        };
         let net = networks::load(&config, &weights, device)?;
-        let (step, checkpoint) = (checkpoint.state.step, checkpoint.path);
-        Ok(Self { net, config, images, path, step, checkpoint, run, device, precision })
+        Ok(Self { net, config, images, path, step, checkpoint: place, run, device, precision })
     }
 
     /// The network as a sampler calls it; its output stands for what the configuration says.
@@ -92,6 +79,22 @@ impl Loaded {
     pub(crate) fn shape(&self, count: usize) -> [i64; 4] {
         let images = &self.images;
         [count, images.channels, images.height, images.width].map(|n| n as i64)
+    }
+}
+
+impl ModelArgs {
+    /// Finds what the flags say, and the run that it is of.
+    pub(crate) fn find(&self) -> anyhow::Result<(Source, Option<PathBuf>)> {
+        let run = match (&self.model, &self.run) {
+            (Some(model), _) => return Ok((Source::open(model, "--model", self.weights)?, None)),
+            (None, Some(run)) => run.to_path_buf(),
+            (None, None) => {
+                let run = newest_with_checkpoint(Path::new(RUNS))?;
+                info!("using {}", run.display());
+                run
+            }
+        };
+        Ok((Source::of_checkpoint(&checkpoint_of(&run, self.best)?, self.weights)?, Some(run)))
     }
 }
 
@@ -121,19 +124,6 @@ pub(crate) fn check(config: &Config, path: &Path, any_size: bool) -> anyhow::Res
         .check_images()
         .and(sizes)
         .map_err(|error| ConfigError::InRun { path: path.to_owned(), error: Box::new(error) }.into())
-}
-
-/// The checkpoint in a folder that a flag names.
-pub(crate) fn open_model(folder: &Path, flag: &'static str) -> anyhow::Result<Checkpoint> {
-    // One that is there and cannot be read is no wrong folder.
-    if folder.join("manifest.json").symlink_metadata().is_err() {
-        return Err(usage(anyhow!(
-            "{flag} {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000, found no manifest.json \
-             in it; a run folder goes with --run",
-            folder.display()
-        )));
-    }
-    Checkpoint::open(folder).context(flag)
 }
 
 /// The newest checkpoint of a run that verifies, or the one that its evaluations found best.

@@ -3,8 +3,11 @@
 use std::path::Path;
 
 use config::{Config, NetworkKind, UNetConfig};
-use tch::Device;
+use interchange::diffusers::current_name;
+use tch::{Device, Kind};
 use unet::{Backbone, BackboneError, UNet};
+
+use crate::model_source::WeightFiles;
 
 /// A fresh network for times of `timesteps` steps.
 pub(crate) fn build(
@@ -18,17 +21,34 @@ pub(crate) fn build(
     }
 }
 
-/// A network with the weights of a file. The file is checked before the network is built, which takes as much memory as the
+/// A network with the weights of its files. They are checked before the network is built, which takes as much memory as the
 /// configuration likes.
 pub(crate) fn load(
     config: &Config,
-    weights: &Path,
+    weights: &WeightFiles,
     device: Device,
 ) -> Result<Box<dyn Backbone>, BackboneError> {
-    check_weights(&config.model, weights)?;
-    let net = build(&config.model, config.schedule.steps, device, config.seed)?;
-    net.load(weights)?;
-    Ok(net)
+    let build = || build(&config.model, config.schedule.steps, device, config.seed);
+    match weights {
+        WeightFiles::Own(file) => {
+            check_weights(&config.model, file)?;
+            let net = build()?;
+            net.load(file)?;
+            Ok(net)
+        }
+        // Whoever found the files has compared their headers with the network.
+        WeightFiles::Diffusers(files) => {
+            let net = build()?;
+            let mut all = Vec::new();
+            for file in files {
+                for (name, tensor) in tensor_io::read(file)? {
+                    all.push((current_name(&name), tensor.f_to_kind(Kind::Float)?));
+                }
+            }
+            net.copy_weights(&all)?;
+            Ok(net)
+        }
+    }
 }
 
 /// Checks by its header that a file holds the weights of such a network, without building one.

@@ -22,9 +22,9 @@ pub(crate) struct SamplerArgs {
     /// Steps of the solver, 1 to T [default: all T for ddpm, 15 to 50 for the others]
     #[arg(long, value_name = "N")]
     pub(crate) steps: Option<usize>,
-    /// Which t a shorter chain visits: leading, trailing, linspace, quadratic, karras or log-snr
-    #[arg(long, value_name = "NAME", default_value = "trailing")]
-    pub(crate) spacing: String,
+    /// Which t a shorter chain visits: leading, trailing, linspace, quadratic, karras or log-snr [default: trailing]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) spacing: Option<String>,
     /// These t instead, falling, such as 999,750.5,300
     #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with_all = ["steps", "spacing"])]
     pub(crate) timesteps: Vec<f64>,
@@ -46,9 +46,9 @@ pub(crate) struct SamplerArgs {
     /// Noise put back over the chain by euler and heun, S_churn of Karras et al. 2022 [default: 0]
     #[arg(long, value_name = "X")]
     pub(crate) churn: Option<f64>,
-    /// Keep the predicted x_0 in [-1, 1]: clip, dynamic (by each image's quantile) or off
-    #[arg(long, value_name = "NAME", default_value = "clip")]
-    pub(crate) threshold: String,
+    /// Keep the predicted x_0 in [-1, 1]: clip, dynamic (by each image's quantile) or off [default: clip]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) threshold: Option<String>,
 }
 
 impl SamplerArgs {
@@ -57,7 +57,7 @@ impl SamplerArgs {
         Self {
             sampler: Some(sampler.to_owned()),
             steps: Some(steps),
-            spacing: "trailing".to_owned(),
+            spacing: None,
             timesteps: Vec::new(),
             rho: None,
             between_steps: false,
@@ -65,7 +65,7 @@ impl SamplerArgs {
             eta: None,
             order: None,
             churn: None,
-            threshold: "clip".to_owned(),
+            threshold: None,
         }
     }
 
@@ -86,7 +86,8 @@ impl SamplerArgs {
     /// The flags as a configuration for a network with such an output, not yet checked against a schedule.
     pub(crate) fn config(&self, train: &TrainConfig) -> anyhow::Result<SamplerConfig> {
         let method = self.method()?;
-        let mut times = Times::from_str(&self.spacing).map_err(|e| usage(anyhow!("--spacing: {e}")))?;
+        let mut times = Times::from_str(self.spacing.as_deref().unwrap_or("trailing"))
+            .map_err(|e| usage(anyhow!("--spacing: {e}")))?;
         match (&mut times, self.rho) {
             (Times::Karras { rho, .. }, Some(given)) => *rho = given,
             (_, Some(_)) => bail_usage!("--rho belongs to --spacing karras"),
@@ -100,13 +101,33 @@ impl SamplerArgs {
         if !self.timesteps.is_empty() {
             times = Times::Given(self.timesteps.clone());
         }
-        let threshold = match self.threshold.as_str() {
+        let threshold = match self.threshold.as_deref().unwrap_or("clip") {
             "off" => Threshold::Off,
             "clip" => Threshold::Clip,
             "dynamic" => Threshold::DYNAMIC,
             other => bail_usage!("--threshold {other}: expected clip, dynamic or off"),
         };
         Ok(SamplerConfig { steps: self.steps, times, threshold, ..model::sampler_config(train, method) })
+    }
+
+    /// Whether nothing is said but, maybe, how many steps: a network that comes with a way of sampling is sampled that way.
+    pub(crate) fn leave_it_to_the_network(&self) -> bool {
+        let Self {
+            sampler,
+            steps: _,
+            spacing,
+            timesteps,
+            rho,
+            between_steps,
+            sigma,
+            eta,
+            order,
+            churn,
+            threshold,
+        } = self;
+        let words = [sampler, spacing, sigma, threshold].into_iter().all(Option::is_none);
+        let numbers = [rho, eta, churn].into_iter().all(Option::is_none);
+        words && numbers && timesteps.is_empty() && !between_steps && order.is_none()
     }
 
     /// Whether the flags fit each other; the network may refuse them yet.

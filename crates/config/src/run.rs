@@ -73,6 +73,9 @@ pub struct Preferred {
     pub ends_at_first_step: bool,
     /// What is done about predicted images outside [-1, 1]: off, clip or dynamic.
     pub threshold: String,
+    /// Whether a step goes on with the network's own noise beside an image that was kept in [-1, 1].
+    #[serde(default)]
+    pub keeps_eps: bool,
     /// Variance of ddpm's noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma: Option<String>,

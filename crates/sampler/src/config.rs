@@ -21,6 +21,9 @@ pub struct SamplerConfig {
     pub end: End,
     /// What happens to a predicted `x_0` that leaves [-1, 1], the range of images.
     pub threshold: Threshold,
+    /// Whether the noise that a step goes on with is the network's own, also beside an `x_0` that was bounded, as in the DDIM
+    /// of other programs. Else it is what `x_t` holds beside that `x_0`.
+    pub keeps_eps: bool,
     /// What the network was trained to predict.
     pub prediction: Prediction,
     /// Whether it says the variance of each pixel too, in a second half of channels (Nichol & Dhariwal 2021). Solvers but
@@ -39,6 +42,7 @@ impl SamplerConfig {
             times: Times::Spaced(Spacing::Trailing),
             end: End::Data,
             threshold: Threshold::Clip,
+            keeps_eps: false,
             prediction: Prediction::Eps,
             learned_variance: false,
         }
@@ -73,6 +77,7 @@ impl SamplerConfig {
     pub(crate) fn whole_steps(&self, path: &dyn NoisePath) -> usize {
         match &self.times {
             Times::Given(times) => times.len(),
+            Times::Levels(levels) => levels.len(),
             _ => self.steps.unwrap_or(path.steps()),
         }
     }

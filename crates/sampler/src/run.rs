@@ -10,6 +10,7 @@ use crate::noise::{Draw, NoiseSource};
 use crate::sampler::{Call, Model, Sampler};
 use crate::stage::{Memory, StageNoise, Sum};
 use crate::sum::weighted_sum;
+use crate::threshold::Threshold;
 
 /// The state of a run.
 pub(crate) struct Run<'a> {
@@ -63,7 +64,14 @@ impl<'a> Run<'a> {
         let output = (self.model)(&shown, &times).map_err(SamplerError::Caller)?;
         let (output, learned) = self.split(output, stage.noise)?;
         let x_0 = weighted_sum(&[(form.skip, &self.x), (form.out, &output)])?;
-        let x_0 = self.sampler.threshold.apply(x_0)?;
+        let bounded = self.sampler.threshold.apply(x_0.shallow_clone())?;
+        let asked = self.x.shallow_clone();
+        if self.sampler.keeps_eps && self.sampler.threshold != Threshold::Off {
+            // Where the same noise and the bounded image are.
+            let alpha = stage.at.alpha;
+            self.x = weighted_sum(&[(1.0, &self.x), (alpha, &bounded), (-alpha, &x_0)])?;
+        }
+        let x_0 = bounded;
 
         self.past.push_front(match stage.memory {
             Memory::X0 => x_0.shallow_clone(),
@@ -79,8 +87,8 @@ impl<'a> Run<'a> {
         let next = self.add_noise(next, stage.noise, learned, t, visit)?;
         self.past.drain(..stage.forget.min(self.past.len()));
         self.past.truncate(self.sampler.depth);
-        let x = std::mem::replace(&mut self.x, next);
-        Ok((x, x_0))
+        self.x = next;
+        Ok((asked, x_0))
     }
 
     /// Puts the state elsewhere, for methods that stand alone.

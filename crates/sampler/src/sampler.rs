@@ -44,6 +44,7 @@ pub struct Sampler {
     pub(crate) method: Method,
     pub(crate) grid: Grid,
     pub(crate) threshold: Threshold,
+    pub(crate) keeps_eps: bool,
     /// Whether the network says the variance too, in twice the channels.
     pub(crate) learned_variance: bool,
     /// In the order of the calls.
@@ -99,7 +100,8 @@ impl Sampler {
             .collect::<Result<Vec<_>, SamplerError>>()?;
         let depth = calls.iter().map(|call| call.stage.asked() + call.stage.forget).max().unwrap_or(0);
         let learned_variance = config.learned_variance || config.method == Method::DdpmLearned;
-        Ok(Self { method: config.method, grid, threshold: config.threshold, learned_variance, calls, depth })
+        let (threshold, keeps_eps) = (config.threshold, config.keeps_eps);
+        Ok(Self { method: config.method, grid, threshold, keeps_eps, learned_variance, calls, depth })
     }
 
     /// Steps from noise to an image.

@@ -34,6 +34,8 @@ pub enum Times {
     },
     /// These times in `0..=T-1`, falling.
     Given(Vec<f64>),
+    /// These levels, with falling noise; what the network is told as t need not be the t of that noise.
+    Levels(Vec<Level>),
 }
 
 /// Where a chain ends.
@@ -57,6 +59,7 @@ impl Times {
             Self::Spaced(_) => true,
             Self::Karras { whole, .. } | Self::LogSnr { whole } => *whole,
             Self::Given(times) => times.iter().all(|t| t.fract() == 0.0),
+            Self::Levels(levels) => levels.iter().all(|level| level.t.fract() == 0.0),
         }
     }
 
@@ -81,6 +84,7 @@ impl Times {
         let times = match self {
             Self::Spaced(spacing) => spaced(*spacing, t_start, steps)?,
             Self::Given(times) => times.clone(),
+            Self::Levels(levels) => return Grid::new(levels.clone(), last),
             Self::Karras { whole, .. } | Self::LogSnr { whole } => {
                 let levels = self.between(path, t_start, steps, end)?;
                 // What lies between is as good where a network was trained there.
@@ -194,7 +198,7 @@ impl fmt::Display for Times {
             Self::Spaced(spacing) => spacing.name(),
             Self::Karras { .. } => "karras",
             Self::LogSnr { .. } => "log-snr",
-            Self::Given(_) => "given",
+            Self::Given(_) | Self::Levels(_) => "given",
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::model::Loaded;
 use crate::noise_end;
+use crate::preferred;
 use crate::sampler_flags::SamplerArgs;
 use crate::signals::Signals;
 use crate::{output, progress};
@@ -72,7 +73,11 @@ impl SamplerArgs {
     /// The configuration of the flags for a network, its values checked.
     pub(crate) fn config_for(&self, loaded: &Loaded) -> anyhow::Result<SamplerConfig> {
         let mut config = self.config(&loaded.config.train)?;
-        if self.steps.is_none() {
+        let preferred = loaded.config.sample.preferred.as_ref().filter(|_| self.leave_it_to_the_network());
+        if let Some(preferred) = preferred {
+            let steps = self.steps.unwrap_or(preferred.steps);
+            config = preferred::config(preferred, steps, &*loaded.path, &loaded.config.train)?;
+        } else if self.steps.is_none() {
             config.steps = config.method.recommended_steps().map(|steps| steps.min(loaded.path.steps()));
         }
         config

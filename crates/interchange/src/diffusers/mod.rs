@@ -11,6 +11,7 @@
 
 mod folder;
 mod names;
+mod run;
 mod scheduler;
 mod unet2d;
 

@@ -71,16 +71,8 @@ pub(crate) fn scheduler(mut read: Keys) -> Result<Scheduler, InterchangeError> {
     let keys = &mut read;
     let kind = keys.choice("_class_name", "DDPMScheduler", &KINDS)?;
     let schedule = schedule(keys, kind)?;
-    let (name, prediction) = (
-        "prediction_type",
-        &[("epsilon", Prediction::Eps), ("sample", Prediction::X0), ("v_prediction", Prediction::V)],
-    );
-    let prediction = keys.choice(name, "epsilon", prediction)?;
-    let spacing = keys.choice(
-        "timestep_spacing",
-        if kind.is_multistep() || kind.is_on_sigmas() { "linspace" } else { "leading" },
-        &SPACINGS,
-    )?;
+    let prediction = prediction(keys, kind)?;
+    let spacing = spacing(keys, kind)?;
     let mut preferred = Preferred {
         sampler: String::new(),
         steps: if kind == Kind::Ddpm { schedule.steps } else { FEW.min(schedule.steps) },
@@ -89,6 +81,7 @@ pub(crate) fn scheduler(mut read: Keys) -> Result<Scheduler, InterchangeError> {
         steps_offset: keys.count_or("steps_offset", 0)?,
         ends_at_first_step: false,
         threshold: threshold(keys, kind)?.to_owned(),
+        keeps_eps: kind == Kind::Ddim,
         sigma: None,
         eta: None,
         order: None,
@@ -96,6 +89,20 @@ pub(crate) fn scheduler(mut read: Keys) -> Result<Scheduler, InterchangeError> {
     let learned_variance = solver(keys, kind, &mut preferred)?;
     read.finish()?;
     Ok(Scheduler { schedule, prediction, learned_variance, preferred })
+}
+
+fn prediction(keys: &mut Keys, kind: Kind) -> Result<Prediction, InterchangeError> {
+    let all = [("epsilon", Prediction::Eps), ("sample", Prediction::X0), ("v_prediction", Prediction::V)];
+    // What PNDM extrapolates has to be eps.
+    let known = if kind == Kind::Pndm { &all[..1] } else { &all[..] };
+    keys.choice("prediction_type", "epsilon", known)
+}
+
+fn spacing(keys: &mut Keys, kind: Kind) -> Result<&'static str, InterchangeError> {
+    let default = if kind.is_multistep() || kind.is_on_sigmas() { "linspace" } else { "leading" };
+    // The steps of the library's DDIM and PNDM lead to other t than those they ask the network at, where the gaps are uneven.
+    let known = if matches!(kind, Kind::Ddim | Kind::Pndm) { &SPACINGS[..2] } else { &SPACINGS[..] };
+    keys.choice("timestep_spacing", default, known)
 }
 
 fn schedule(keys: &mut Keys, kind: Kind) -> Result<ScheduleConfig, InterchangeError> {

@@ -50,6 +50,11 @@ impl Sampler {
             let config = SamplerConfig { times: Times::Given(kept), ..config.clone() };
             return Self::new(path, &config);
         }
+        if let Times::Levels(levels) = &config.times {
+            let kept = levels.iter().copied().filter(|level| level.t < t_start as f64).collect();
+            let config = SamplerConfig { times: Times::Levels(kept), ..config.clone() };
+            return Self::new(path, &config);
+        }
         // At most 1e12, far from overflow on the 64-bit machines that libtorch runs on.
         let steps = (config.whole_steps(path) * t_start).div_ceil(train_steps);
         let grid = config.times.grid(path, t_start, steps, config.end)?;

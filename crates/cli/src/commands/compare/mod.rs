@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::commands::sampling::NoiseArgs;
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, ModelArgs, Weights};
+use crate::model_source::Source;
 use crate::paths::{self, InputPath, OutputFolder};
 use crate::sampler_flags::SamplerArgs;
 use crate::{device, model, output};
@@ -87,7 +88,8 @@ impl Compare {
         };
         let mut sides = Vec::new();
         for ((run, name), checkpoint) in self.runs.iter().zip(names(&self.runs)).zip(found) {
-            let loaded = model::Loaded::load(checkpoint, Some(run.to_path_buf()), &args, device)
+            let loaded = Source::of_checkpoint(&checkpoint, args.weights)
+                .and_then(|source| model::Loaded::load(source, Some(run.to_path_buf()), &args, device))
                 .map_err(|error| error.context(format!("RUN {}", run.display())))?;
             info!("{name}: step {}, {} samples", loaded.step, self.count);
             sides.push(Side::of(name, loaded, &sampler, (&self.noise, self.count), global)?);

@@ -17,6 +17,7 @@ pub(crate) fn sampler(run: &Run, schedule: &Schedule) -> Result<Sampler> {
         steps: Some(record.steps),
         end: end(record.scheduler, settings),
         threshold: threshold(settings),
+        keeps_eps: record.scheduler == Scheduler::Ddim && !settings.use_clipped_model_output,
         prediction: settings.prediction(),
         ..SamplerConfig::new(method(run)?)
     };

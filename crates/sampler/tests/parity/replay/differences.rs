@@ -8,7 +8,6 @@ use super::settings::{FinalSigma, VarianceType};
 /// Why a run of ours has to end elsewhere; `None` where it must not.
 pub(crate) fn reason(run: &Run) -> Option<&'static str> {
     let (scheduler, settings) = (run.record.scheduler, &run.settings);
-    let bounded = settings.clip_sample || settings.thresholding;
     let ends_above_0 = run.record.timesteps.last().is_some_and(|&t| t > 0.0);
     match scheduler {
         Scheduler::Ddpm if settings.variance_type == Some(VarianceType::FixedLarge) && ends_above_0 => {
@@ -17,9 +16,6 @@ pub(crate) fn reason(run: &Run) -> Option<&'static str> {
         Scheduler::Ddim | Scheduler::Pndm if uneven(run) => Some(
             "it steps to t - floor(T / n), but asks the network at the next t of its list, which is another one",
         ),
-        Scheduler::Ddim if bounded && !settings.use_clipped_model_output => {
-            Some("it keeps the network's eps beside a clipped x_0; ours are those of one x_t")
-        }
         Scheduler::Pndm if settings.prediction() == schedule::Prediction::V => Some(
             "it extrapolates v, which is another mixture of x_0 and eps at each t; the method is for eps",
         ),

@@ -1,0 +1,107 @@
+//! What `--model` names: a checkpoint folder, a single file that holds its configuration as well, or a folder in the layout of
+//! the library `diffusers`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use interchange::diffusers;
+use trainer::Checkpoint;
+
+use crate::config::{self, Config};
+use crate::failure::usage;
+use crate::flags::Weights;
+use crate::model;
+
+/// The strings of a single file: its configuration, as the text of a `config.toml`, and the steps it was trained for.
+pub(crate) const CONFIG: &str = "ddpm.config";
+pub(crate) const STEP: &str = "ddpm.step";
+
+/// A network that has been found, and not been built yet.
+pub(crate) struct Source {
+    /// The folder or the file.
+    pub(crate) place: PathBuf,
+    pub(crate) config: Config,
+    /// The file with the configuration, for messages.
+    pub(crate) config_file: PathBuf,
+    pub(crate) weights: WeightFiles,
+    /// Steps it was trained for; 0 where nobody knows.
+    pub(crate) step: u64,
+}
+
+/// Files of weights.
+pub(crate) enum WeightFiles {
+    /// One, with this project's names, all f32.
+    Own(PathBuf),
+    /// Several, with the names of any version of `diffusers`.
+    Diffusers(Vec<PathBuf>),
+}
+
+impl Source {
+    /// What a flag names.
+    pub(crate) fn open(path: &Path, flag: &'static str, weights: Weights) -> anyhow::Result<Self> {
+        // A checkpoint that is there and cannot be read is no wrong folder.
+        if path.join("manifest.json").symlink_metadata().is_ok() {
+            return Self::of_checkpoint(&Checkpoint::open(path).context(flag)?, weights);
+        }
+        if path.is_file() {
+            return Self::of_file(path).context(flag);
+        }
+        if diffusers::is_model(path) {
+            return Self::of_diffusers(path).context(flag);
+        }
+        Err(usage(anyhow!(
+            "{flag} {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000, a file of `ddpm export` or a folder \
+             of diffusers, found none; a run folder goes with --run",
+            path.display()
+        )))
+    }
+
+    pub(crate) fn of_checkpoint(checkpoint: &Checkpoint, weights: Weights) -> anyhow::Result<Self> {
+        let config_file = checkpoint.path.join("config.toml");
+        Ok(Self {
+            place: checkpoint.path.clone(),
+            config: config::read_run(&config_file)?,
+            config_file,
+            weights: WeightFiles::Own(match weights {
+                Weights::Ema => checkpoint.ema_path(),
+                Weights::Raw => checkpoint.model_path(),
+            }),
+            step: checkpoint.state.step,
+        })
+    }
+
+    fn of_file(path: &Path) -> anyhow::Result<Self> {
+        let strings = tensor_io::read_header(path)?.metadata;
+        let Some(text) = strings.get(CONFIG) else {
+            return Err(usage(anyhow!(
+                "{}: expected a file of `ddpm export`, found no configuration in it (no string {CONFIG} in its header)",
+                path.display()
+            )));
+        };
+        let config = config::from_toml(text).with_context(|| format!("{}: {CONFIG}", path.display()))?;
+        let step = strings.get(STEP).and_then(|step| step.parse().ok()).unwrap_or(0);
+        let weights = WeightFiles::Own(path.to_owned());
+        Ok(Self { place: path.to_owned(), config, config_file: path.to_owned(), weights, step })
+    }
+
+    fn of_diffusers(folder: &Path) -> anyhow::Result<Self> {
+        let found = diffusers::open(folder)?;
+        let config = found.config();
+        config.validate().with_context(|| folder.display().to_string())?;
+        let weights = WeightFiles::Diffusers(found.weights);
+        let config_file = folder.to_owned();
+        Ok(Self { place: folder.to_owned(), config, config_file, weights, step: 0 })
+    }
+
+    /// Refuses a configuration that asks for more than a run of these weights has.
+    pub(crate) fn check(&self, any_size: bool) -> anyhow::Result<()> {
+        model::check(&self.config, &self.config_file, any_size)
+    }
+}
+
+/// The strings of a single file.
+pub(crate) fn strings(config: &Config, step: u64) -> anyhow::Result<BTreeMap<String, String>> {
+    let strings = [(CONFIG, config::to_toml(config)?), (STEP, step.to_string())];
+    Ok(strings.map(|(key, text)| (key.to_owned(), text)).into())
+}
