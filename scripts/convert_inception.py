@@ -62,6 +62,8 @@ def check(tensors):
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ValueError(f"{name}: a number is not finite")
+        if name.endswith("running_var") and (tensor < 0).any():
+            raise ValueError(f"{name}: a variance is negative")
 
 
 def save(tensors, metadata, path):
@@ -80,7 +82,16 @@ def save(tensors, metadata, path):
     aside.replace(path)
 
 
+def check_output(path):
+    """Before the work: what is replaced by the file has to be a file."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: expected a file or a new name")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path.parent}: no such folder")
+
+
 def convert(source, out, resize):
+    check_output(out)
     tensors = state_of(source)
     check(tensors)
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
@@ -97,7 +108,7 @@ def main():
     try:
         convert(args.weights, args.out, args.resize)
     except Exception as error:  # torch raises many kinds for a file that is none of its own
-        sys.exit(f"error: {args.weights}: {str(error).splitlines()[0] if str(error) else error!r}")
+        sys.exit(f"error: {args.weights} to {args.out}: {str(error).splitlines()[0] if str(error) else error!r}")
     print(f"{args.out}: InceptionV3 for FID, images resized by the rule {args.resize!r}")
 
 

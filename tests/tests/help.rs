@@ -21,6 +21,8 @@ const COMMANDS: &[&str] = &[
     "figures",
     "compare",
     "predict",
+    "import",
+    "export",
     "inspect",
     "inspect schedule",
     "inspect embedding",
@@ -43,7 +45,7 @@ const COMMANDS: &[&str] = &[
 const SCREEN: usize = 60;
 const LONG_SCREEN: usize = 86;
 /// Lines of the longest: it also says what each metric is.
-const LONGEST: usize = 98;
+const LONGEST: usize = 104;
 /// Characters of a line.
 const WIDTH: usize = 100;
 

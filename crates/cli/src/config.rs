@@ -50,6 +50,12 @@ pub(crate) fn open(data: &DataConfig) -> anyhow::Result<Dataset> {
     Ok(run_images::open(data, cache_dir().as_deref()).inspect_err(list_bad_images)?)
 }
 
+/// Opens the images that another flag than `--data` names.
+pub(crate) fn open_of(flag: &'static str, data: &DataConfig) -> anyhow::Result<Dataset> {
+    let opened = run_images::open(data, cache_dir().as_deref()).inspect_err(list_bad_images);
+    Ok(opened.map_err(|error| error.of(flag))?)
+}
+
 /// Opens a part of a set, if the set has it.
 pub(crate) fn open_part(data: &DataConfig) -> anyhow::Result<Option<Dataset>> {
     match run_images::open(data, cache_dir().as_deref()) {

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use config::ConfigError;
 use dataset::DatasetError;
 use features::FeaturesError;
+use interchange::InterchangeError;
+use metrics::MetricsError;
 use run_images::DataError;
 use tensor_io::TensorIoError;
 use trainer::{CheckpointError, TrainerError, is_out_of_memory};
@@ -126,7 +128,11 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(CHECKPOINT);
     }
     let data = cause.downcast_ref::<DataError>();
+    if cause.is::<InterchangeError>() {
+        return Some(CHECKPOINT);
+    }
     if data.is_some_and(DataError::is_data)
+        || cause.is::<MetricsError>()
         || (cause.is::<DatasetError>() && !writing)
         || cause.is::<WrongData>()
     {

@@ -33,7 +33,7 @@ pub(crate) struct ModelArgs {
     /// Run folder of `ddpm train`: its newest sound checkpoint is used [default: the newest in runs/]
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub(crate) run: Option<InputPath>,
-    /// One model: a checkpoint folder, a file of `ddpm export`, or a folder of the Python library diffusers
+    /// One model: a checkpoint, a file of `ddpm export`, or a folder of diffusers
     #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<InputPath>,
     /// Use the run's best checkpoint by its own evaluations, not its newest

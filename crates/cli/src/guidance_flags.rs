@@ -21,10 +21,10 @@ const LISTED: usize = 12;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Classes, of a network trained with labels")]
 pub(crate) struct GuidanceArgs {
-    /// Class by name or number, several in turn, or all [default: none]
+    /// Class by name or number, several in turn, or all [default: none; evaluate: all]
     #[arg(long, value_name = "K", value_delimiter = ',')]
     class: Vec<String>,
-    /// Lean towards it: 1 as learned, more is clearer [default: 2]
+    /// Lean towards it: 1 as learned, more is clearer [default: 2; 1 where evaluate draws all classes]
     #[arg(long, value_name = "W")]
     guidance: Option<f64>,
     /// Lean away from this worse network instead, with classes or without: an earlier checkpoint of the run, for example
@@ -146,6 +146,20 @@ impl GuidanceArgs {
     }
 
     /// The first flag that only a network with classes has a use for, as it was given.
+    /// Whether nothing is said.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first_flag().is_none() && self.guide_with.is_none()
+    }
+
+    /// What is said besides class and scale.
+    pub(crate) fn settings(&self) -> Vec<String> {
+        let interval: Vec<String> = self.guidance_interval.iter().map(f64::to_string).collect();
+        let interval = (!interval.is_empty()).then(|| format!("guidance interval {}", interval.join(" to ")));
+        let rescale = self.guidance_rescale.map(|phi| format!("guidance rescale {phi}"));
+        let guide = self.guide_with.as_ref().map(|guide| format!("guided with {}", guide.display()));
+        [interval, rescale, guide].into_iter().flatten().collect()
+    }
+
     fn first_flag(&self) -> Option<String> {
         let number = |flag: &str, value: Option<f64>| value.map(|value| format!("--{flag} {value}"));
         let list = |flag: &str, values: String| (!values.is_empty()).then(|| format!("--{flag} {values}"));

@@ -132,10 +132,17 @@ fn checkpoint_of(run: &Path, best: bool) -> anyhow::Result<Checkpoint> {
         return newest_checkpoint(run);
     }
     let folder = run.join("best");
-    let found = if folder.is_dir() { trainer::latest_checkpoint(&folder)?.0 } else { None };
+    let (found, refused) = match folder.is_dir() {
+        true => trainer::latest_checkpoint(&folder)?,
+        false => (None, Vec::new()),
+    };
+    if let (None, Some(first)) = (&found, refused.into_iter().next()) {
+        return Err(anyhow::Error::new(first).context(format!("--best: {}: damaged", folder.display())));
+    }
     found.ok_or_else(|| {
         usage(anyhow!(
-            "--best: {} has no best checkpoint; a run keeps one when it evaluates itself (train --set train.evaluate_every=N)",
+            "--best: {} has no best checkpoint; a run keeps one when it evaluates itself (train --set train.evaluate_every=N) against \
+             images that it can be measured by",
             run.display()
         ))
     })
@@ -151,8 +158,15 @@ pub(crate) fn newest_checkpoint_of(run: &Path, flag: &str) -> anyhow::Result<Che
     let checkpoints = run.join("checkpoints");
     if !checkpoints.is_dir() {
         return Err(usage(anyhow!(
-            "{flag} {}: not a run folder (no checkpoints in it); `ddpm train --run {0}` makes one",
-            run.display()
+            "{flag} {}: {}",
+            run.display(),
+            match run.join("manifest.json").is_file() {
+                true => "a checkpoint, expected the run folder that it is in".to_owned(),
+                false => format!(
+                    "not a run folder (no checkpoints in it); `ddpm train --run {}` makes one",
+                    run.display()
+                ),
+            }
         )));
     }
     let (latest, refused) = trainer::latest_checkpoint(&checkpoints)?;

@@ -12,6 +12,7 @@ use tracing::warn;
 
 use crate::config::ImagesConfig;
 use crate::failure::{bail_usage, is_full_disk};
+use crate::paths;
 
 /// A form in which images are saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +112,12 @@ pub(crate) fn try_file(flag: &str, path: &Path) -> anyhow::Result<()> {
 }
 
 fn tried(flag: &str, path: &Path, result: io::Result<()>) -> anyhow::Result<()> {
+    if paths::is_read(path) {
+        bail_usage!(
+            "{flag} {}: it is read as well, and would be replaced; choose another place",
+            path.display()
+        );
+    }
     let Err(error) = result else { return Ok(()) };
     let place = format!("{flag} {}", path.display());
     if is_full_disk(&error) {

@@ -4,8 +4,10 @@
 use std::ffi::OsString;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use clap::builder::{OsStringValueParser, TryMapValueParser, TypedValueParser, ValueParserFactory};
+use dataset::Split;
 use serde::{Serialize, Serializer};
 
 /// A file or folder that is read.
@@ -38,6 +40,22 @@ fn path(value: OsString) -> Result<PathBuf, String> {
     files::expand_home(&path).map(Into::into).map_err(|error| error.to_string())
 }
 
+/// Files that flags of this process name for reading. An output must not take the place of one.
+static READ: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn remember(path: &Path) {
+    if let Ok(mut read) = READ.lock() {
+        read.push(path.to_owned());
+    }
+}
+
+/// Whether a file is one that a flag names for reading.
+pub(crate) fn is_read(path: &Path) -> bool {
+    let Ok(place) = path.canonicalize() else { return false };
+    let is_it = |input: &PathBuf| input.is_file() && input.canonicalize().is_ok_and(|input| input == place);
+    READ.lock().is_ok_and(|read| read.iter().any(is_it))
+}
+
 impl From<PathBuf> for InputPath {
     fn from(path: PathBuf) -> Self {
         Self(path)
@@ -48,7 +66,7 @@ impl TryFrom<OsString> for InputPath {
     type Error = String;
 
     fn try_from(value: OsString) -> Result<Self, String> {
-        path(value).map(Self)
+        path(value).inspect(|path| remember(path)).map(Self)
     }
 }
 
@@ -79,7 +97,10 @@ impl TryFrom<OsString> for DataSource {
     fn try_from(value: OsString) -> Result<Self, String> {
         let text = path(value)?.into_os_string().into_string();
         let advice = "expected UTF-8, because the configuration of a run keeps it; rename the folder, or use a link to it";
-        text.map(Self).map_err(|_| advice.to_owned())
+        let text = text.map_err(|_| advice.to_owned())?;
+        // A part of a set is the set's file.
+        remember(Path::new(Split::of_spec(&text).0));
+        Ok(Self(text))
     }
 }
 

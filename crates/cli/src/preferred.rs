@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use config::{Preferred, TrainConfig};
-use sampler::{End, Level, Method, SamplerConfig, Threshold, Times};
+use sampler::{Correction, End, Level, Method, SamplerConfig, Threshold, Times};
 use schedule::{NoisePath, Spacing, Variance, timesteps};
 
 use crate::model::sampler_config;
@@ -46,6 +46,10 @@ fn method(preferred: &Preferred) -> anyhow::Result<Method> {
             }
         }
         Method::Ddim { eta } | Method::EulerAncestral { eta } => *eta = preferred.eta.unwrap_or(*eta),
+        Method::DpmPp(settings) => {
+            // The library's third order has that factor.
+            (settings.correction, settings.half_third) = (Correction::Midpoint, true);
+        }
         Method::UniPc(settings) => settings.order = preferred.order.unwrap_or(settings.order),
         Method::Deis(settings) => settings.order = preferred.order.unwrap_or(settings.order),
         _ => {}

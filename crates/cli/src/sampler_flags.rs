@@ -110,6 +110,35 @@ impl SamplerArgs {
         Ok(SamplerConfig { steps: self.steps, times, threshold, ..model::sampler_config(train, method) })
     }
 
+    /// What is said besides the solver and its steps: `eta 1`, `threshold off`.
+    pub(crate) fn settings(&self) -> Vec<String> {
+        let Self {
+            sampler: _,
+            steps: _,
+            spacing,
+            timesteps,
+            rho,
+            between_steps,
+            sigma,
+            eta,
+            order,
+            churn,
+            threshold,
+        } = self;
+        let words = [("spacing", spacing), ("sigma", sigma), ("threshold", threshold)];
+        let numbers = [("rho", rho), ("eta", eta), ("churn", churn)];
+        let mut said: Vec<String> =
+            words.iter().filter_map(|(name, word)| Some(format!("{name} {}", word.as_ref()?))).collect();
+        said.extend(numbers.iter().filter_map(|(name, number)| Some(format!("{name} {}", number.as_ref()?))));
+        said.extend(order.map(|order| format!("order {order}")));
+        said.extend(between_steps.then(|| "between steps".to_owned()));
+        if !timesteps.is_empty() {
+            let times: Vec<String> = timesteps.iter().map(f64::to_string).collect();
+            said.push(format!("t {}", times.join(" ")));
+        }
+        said
+    }
+
     /// Whether nothing is said but, maybe, how many steps: a network that comes with a way of sampling is sampled that way.
     pub(crate) fn leave_it_to_the_network(&self) -> bool {
         let Self {

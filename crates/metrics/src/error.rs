@@ -6,6 +6,9 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum MetricsError {
+    /// Features do not vary in a direction in which others do.
+    #[error("the samples' features do not vary in a direction in which those of the reference do")]
+    Flat,
     /// There are too few rows.
     #[error("{what}: {got} rows of features, expected {least} or more")]
     TooFew {

@@ -40,7 +40,8 @@ pub fn frechet_distance(x: &Moments, y: &Moments) -> Result<f64, MetricsError> {
 ///
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::NonFinite`], [`MetricsError::Eigenvalues`]; [`MetricsError::TooFew`] for no more
-/// than d samples, whose covariance has no such derivative.
+/// than d samples and [`MetricsError::Flat`] for samples that do not vary where the reference does: their covariance has no such
+/// derivative.
 pub fn frechet_interval<S>(samples: &ArrayBase<S, Ix2>, reference: &Moments) -> Result<Interval, MetricsError>
 where
     S: Data,
@@ -58,6 +59,10 @@ where
     let mut factor = parts.factor;
     parts.inside.turn(&mut factor);
     let largest = parts.values.iter().fold(0.0, |most: f64, &value| most.max(value));
+    let pivots: Vec<f64> = parts.pivots.iter().map(|pivot| pivot * pivot).collect();
+    if flat(&parts.values) > flat(&pivots) {
+        return Err(MetricsError::Flat);
+    }
     let effects = |rows: std::ops::Range<usize>| -> Vec<f64> {
         let centred = wide(samples, rows) - x.mean();
         let mapped = parts.inside.inverse_root_forms(&centred.dot(&factor), largest);
@@ -76,8 +81,16 @@ where
     Ok(Interval { value, low: (value - half).max(0.0), high: value + half })
 }
 
+/// How many numbers are nothing beside the largest, but for rounding.
+fn flat(values: &[f64]) -> usize {
+    let largest = values.iter().fold(0.0, |most: f64, &value| most.max(value));
+    values.iter().filter(|&&value| value <= 16.0 * f64::EPSILON * largest).count()
+}
+
 /// What a distance is made of.
 struct Parts {
+    /// The diagonal of L.
+    pivots: Vec<f64>,
     /// `|m_1 - m_2|^2`.
     apart: f64,
     /// `tr(C_1 + C_2)`.
@@ -99,8 +112,9 @@ impl Parts {
         let apart = x.mean().iter().zip(y.mean()).map(|(a, b)| (a - b).powi(2)).sum();
         let traces = of_x.diag().sum() + of_y.diag().sum();
         let factor = linear::cholesky(&of_y);
+        let pivots = factor.diag().to_vec();
         let inside = Tridiagonal::of(product(factor.t(), product(of_x.view(), factor.view()).view()));
-        Ok(Self { apart, traces, factor, values: inside.eigenvalues()?, inside })
+        Ok(Self { pivots, apart, traces, factor, values: inside.eigenvalues()?, inside })
     }
 
     fn distance(&self) -> f64 {
@@ -215,6 +229,22 @@ mod tests {
         let mean = draws.iter().map(|draw| draw.value).sum::<f64>() / 300.0;
         let held = draws.iter().filter(|draw| draw.low <= mean && mean <= draw.high).count();
         assert!((270..=298).contains(&held), "{held} of 300");
+    }
+
+    /// Twice the same column, beside a reference that varies in each.
+    #[test]
+    fn samples_that_do_not_vary_have_no_interval() {
+        let once = normals(600, 4, 3);
+        let twice = ndarray::concatenate(Axis(1), &[once.view(), once.view()]).unwrap();
+        let reference = Moments::of(&normals(700, 8, 4)).unwrap();
+        assert!(matches!(frechet_interval(&twice, &reference), Err(MetricsError::Flat)));
+        // Where neither varies nothing is missing.
+        let padded = |rows: Array2<f64>| {
+            ndarray::concatenate(Axis(1), &[rows.view(), Array2::zeros((rows.nrows(), 1)).view()]).unwrap()
+        };
+        let reference = Moments::of(&padded(normals(700, 4, 4))).unwrap();
+        let got = frechet_interval(&padded(once), &reference).unwrap();
+        assert!(got.high < 2.0 * got.value.max(0.1), "{got:?}");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::feature::{Feature, wide};
 /// How far a sum of probabilities may be from 1.
 const CLOSE: f64 = 1e-3;
 
-/// Mean and standard deviation over `splits` equal parts of answers `[n, classes]`, each a distribution.
+/// Mean and standard deviation over `splits` equal parts of answers `[n, classes]`, each a distribution. The parts are rows that
+/// follow each other, so rows that are sorted in some way have to be shuffled.
 ///
 /// # Errors
 /// [`MetricsError::NoDistribution`]; [`MetricsError::Count`] for splits that are not in `1..=n`.

@@ -99,6 +99,68 @@ where
     Ok(KernelDistance { mean, deviation: variance.sqrt() })
 }
 
+/// The standard error of the distance over other draws of `x`, with `y` as it is. By the influence of a row of `x`, twice its mean
+/// kernel with the others less that with `y` (Hoeffding 1948, Sec. 5): its deviation over the root of n. At most [`LOOKED`]
+/// rows of each set, evenly spread, are looked at.
+///
+/// # Errors
+/// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::TooFew`] for fewer than 3 rows of `x` or none of `y`.
+pub fn kernel_error<S, T>(x: &ArrayBase<S, Ix2>, y: &ArrayBase<T, Ix2>) -> Result<f64, MetricsError>
+where
+    S: Data,
+    S::Elem: Feature,
+    T: Data,
+    T::Elem: Feature,
+{
+    let (x, y) = (x.view(), y.view());
+    check_pair(x, y)?;
+    if x.nrows() < 3 || y.nrows() == 0 {
+        let what = "the interval of a kernel distance";
+        return Err(MetricsError::TooFew { what, got: x.nrows().min(y.nrows()), least: 3 });
+    }
+    let spread = |count: usize| -> Vec<usize> {
+        let chosen = count.min(LOOKED);
+        (0..chosen).map(|index| index * count / chosen).collect()
+    };
+    let (of_x, of_y) = (spread(x.nrows()), spread(y.nrows()));
+    let (own, others) = (Rows(x, &of_x), Rows(y, &of_y));
+    let influence: Vec<f64> = own
+        .blocks()
+        .flat_map_iter(|block| {
+            let (mut within, mut between) = (vec![0.0; block.nrows()], vec![0.0; block.nrows()]);
+            for rows in of_x.chunks(BLOCK) {
+                let part = x.select(Axis(0), rows).mapv(Into::into);
+                within
+                    .iter_mut()
+                    .zip(kernel(&block, &part).sum_axis(Axis(1)))
+                    .for_each(|(sum, part)| *sum += part);
+            }
+            for rows in of_y.chunks(BLOCK) {
+                let part = y.select(Axis(0), rows).mapv(Into::into);
+                between
+                    .iter_mut()
+                    .zip(kernel(&block, &part).sum_axis(Axis(1)))
+                    .for_each(|(sum, part)| *sum += part);
+            }
+            let width = block.ncols() as f64;
+            let itself =
+                block.outer_iter().map(|row| (row.dot(&row) / width + 1.0).powi(3)).collect::<Vec<f64>>();
+            let (n, m) = (own.count(), others.count());
+            let effect = move |((within, itself), between): ((f64, f64), f64)| {
+                2.0 * ((within - itself) / (n - 1.0) - between / m)
+            };
+            within.into_iter().zip(itself).zip(between).map(effect)
+        })
+        .collect();
+    let count = influence.len() as f64;
+    let mean = influence.iter().sum::<f64>() / count;
+    let variance = influence.iter().map(|effect| (effect - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    Ok((variance / x.nrows() as f64).sqrt())
+}
+
+/// Rows of a set that [`kernel_error`] looks at.
+const LOOKED: usize = 2000;
+
 /// Rows of a set by their numbers.
 struct Rows<'a, A>(ArrayView2<'a, A>, &'a [usize]);
 
@@ -166,6 +228,29 @@ mod tests {
         let want = 64.0 + 1.0 - 2.0 * (1.0 + 27.0 + 1.0 + 343.0) / 4.0;
         let got = kernel_distance(&x, &y, (3, 2), 1).unwrap();
         assert!((got.mean - want).abs() < 1e-9 && got.deviation < 1e-9);
+    }
+
+    /// The error is how far fresh draws are apart, also where all of the samples are one subset.
+    #[test]
+    fn the_error_is_that_of_fresh_draws() {
+        let normals = |rows: usize, seed: u64| -> Array2<f64> {
+            let mut stream = Stream::new(seed, Purpose::Evaluate, 0, 9);
+            Array2::from_shape_vec((rows, 4), stream.normals(rows * 4).into_iter().map(f64::from).collect())
+                .unwrap()
+        };
+        let reference = normals(400, 1);
+        let all = |rows: usize| vec![((0..rows).collect::<Vec<_>>(), (0..400).collect::<Vec<_>>())];
+        let (mut values, mut errors) = (Vec::new(), 0.0);
+        for draw in 0..60 {
+            let samples = normals(150, 100 + draw) * 1.2 + 0.3;
+            values.push(kernel_distance_of(&samples, &reference, &all(150)).unwrap().mean);
+            errors += kernel_error(&samples, &reference).unwrap() / 60.0;
+        }
+        let mean = values.iter().sum::<f64>() / 60.0;
+        let spread = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 59.0).sqrt();
+        // The spread of 60 draws is known to a tenth.
+        assert!((errors / spread - 1.0).abs() < 0.3, "{errors} {spread}");
+        assert!(kernel_error(&normals(2, 5), &reference).is_err());
     }
 
     /// Subsets of more rows than a block, of two sizes, against the plain double sum.

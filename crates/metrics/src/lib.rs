@@ -44,7 +44,7 @@ pub use feature::Feature;
 pub use frechet::{frechet_distance, frechet_interval};
 pub use inception::inception_score;
 pub use interval::{Interval, bootstrap};
-pub use kernel::{KernelDistance, Subset, kernel_distance, kernel_distance_of};
+pub use kernel::{KernelDistance, Subset, kernel_distance, kernel_distance_of, kernel_error};
 pub use moments::Moments;
 pub use neighbours::{Neighbours, neighbours};
 pub use sliced::sliced_wasserstein;

@@ -49,6 +49,14 @@ pub enum DataError {
         /// What would do, in MiB.
         mib: u64,
     },
+    /// The same of images that another flag names.
+    #[error("{}", renamed(flag, error))]
+    Of {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong.
+        error: Box<DataError>,
+    },
     /// The place of the data cannot be told.
     #[error("--data {data}: {error}")]
     Path {
@@ -60,12 +68,19 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// The same of images that `flag` names, which has no `--on-bad` beside it.
+    #[must_use]
+    pub fn of(self, flag: &'static str) -> Self {
+        Self::Of { flag, error: Box::new(self) }
+    }
+
     /// Whether the user can mend it by other words; otherwise a file is damaged or cannot be read.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Config(error) => error.is_usage(),
             Self::Source { .. } => true,
+            Self::Of { error, .. } => error.is_usage(),
             _ => false,
         }
     }
@@ -73,7 +88,10 @@ impl DataError {
     /// Whether the images are at fault, as opposed to what was said about them.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        !matches!(self, Self::Config(_) | Self::Source { .. })
+        match self {
+            Self::Of { error, .. } => error.is_data(),
+            _ => !matches!(self, Self::Config(_) | Self::Source { .. }),
+        }
     }
 }
 
@@ -105,6 +123,11 @@ impl From<DatasetError> for DataError {
     }
 }
 
+fn renamed(flag: &str, error: &DataError) -> String {
+    let text = error.to_string().replacen("--data", flag, 1);
+    text.replacen("--on-bad skip leaves", "--set data.on_bad=skip leaves", 1)
+}
+
 /// The first of several, as an example.
 fn example(reasons: &[String]) -> String {
     let first = reasons.first().map(String::as_str).unwrap_or_default();
@@ -114,6 +137,22 @@ fn example(reasons: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_flag_is_named_in_place_of_data() {
+        let error = DataError::from(DatasetError::BadImages {
+            folder: "x".to_owned(),
+            total: 3,
+            reasons: vec!["x/a.png: no".to_owned()],
+        });
+        let error = error.of("--held-out");
+        assert!(error.is_data() && !error.is_usage());
+        let text = error.to_string();
+        assert!(
+            text.starts_with("--held-out: x: 1 of 3") && text.contains("--set data.on_bad=skip"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn a_file_that_unpacks_to_much_is_told_the_key() {

@@ -23,6 +23,8 @@ pub(crate) struct Evaluation {
     pub(crate) sampler: Option<String>,
     pub(crate) steps: Option<usize>,
     pub(crate) guidance: Option<f64>,
+    /// Everything else that was said of the sampling: `eta 1, threshold off`.
+    pub(crate) settings: Option<String>,
     /// Classes that were drawn in turn.
     pub(crate) classes: Option<Vec<i64>>,
     pub(crate) features: Option<FeaturesRecord>,
@@ -55,7 +57,7 @@ pub(crate) struct ReferenceRecord {
     /// Where the images are.
     pub(crate) data: String,
     pub(crate) count: usize,
-    /// Of sizes, pixels and labels; none for features that were given.
+    /// Of sizes, pixels and labels, or of features that were given.
     pub(crate) sha256: Option<String>,
 }
 

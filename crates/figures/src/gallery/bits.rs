@@ -59,11 +59,12 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
     } else {
         " The terms of some t are missing, so that they do not add up to the bound."
     };
+    let side = if summed.is_some() { "Left: t" } else { "T" };
     let words = Words {
         name: "20-bits",
         title: "Bits by timestep",
         caption: format!(
-            "Left: the bits that each step back from noise costs, per number of an image; t = 0 is the decoder's. Most bits \
+            "{side}he bits that each step back from noise costs, per number of an image; t = 0 is the decoder's. Most bits \
              describe details that are lost at the smallest t.{sums} Mean of {} images; the whole bound is {:.3} bits/dim, of \
              which {} are the prior's.",
             bits.images,

@@ -116,7 +116,8 @@ impl Likelihood<'_> {
             title: format!("{title}, {} images{}", bits.per_image.len(), self.border()),
             reference: Some(self.part.to_owned()),
             value: bits.mean,
-            low: bits.interval.map(|interval| interval.0),
+            // An image of whole grey levels takes some bits.
+            low: bits.interval.map(|interval| interval.0.max(0.0)),
             high: bits.interval.map(|interval| interval.1),
             better: "lower".to_owned(),
         }

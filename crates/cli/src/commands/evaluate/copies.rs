@@ -26,7 +26,7 @@ const PART: usize = 2000;
 /// Compares how near the samples are to images of the training and to held-out ones; nothing where there are too few of either.
 /// `mirrored` also looks for mirror images.
 pub(crate) fn test(
-    samples: ArrayView4<'_, u8>,
+    samples: Option<ArrayView4<'_, u8>>,
     features: Option<&Extracted>,
     train: &Reference,
     held_out: &Reference,
@@ -34,7 +34,7 @@ pub(crate) fn test(
 ) -> anyhow::Result<Option<CopyingRecord>> {
     let mut by = Vec::new();
     let mut compared = (0, 0);
-    if let (Some(train), Some(held_out)) = (&train.images, &held_out.images) {
+    if let (Some(samples), Some(train), Some(held_out)) = (samples, &train.images, &held_out.images) {
         compared = (train.len().min(MOST), held_out.len().min(MOST));
         let mut flat = rows::flat(samples);
         if mirrored {

@@ -25,7 +25,7 @@ use crate::commands::reporting::machine;
 use crate::commands::sampling::NoiseArgs;
 use crate::config::{DataConfig, Layers, Override, parse_set};
 use crate::failure::{bail_usage, usage};
-use crate::flags::{Global, ModelArgs};
+use crate::flags::{Global, ModelArgs, Weights};
 use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
 use crate::paths::{DataSource, InputPath, OutputFolder};
@@ -51,10 +51,15 @@ pub(crate) const SHIPPED: (usize, usize, usize) = (28, 28, 1);
 /// Measure how good samples are: distances to real images, precision and recall, likelihood, copying
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Metrics: fd (Frechet distance: FID with InceptionV3, else FD of the features' name), kd (kernel distance), prdc
-(precision, recall, density, coverage; 5 neighbours), is (Inception score form), swd (sliced Wasserstein distance), copying
-(whether samples repeat training images), bpd (bits/dim by the variational bound, with its terms by t), ode (bits/dim by the
-probability flow).
+    after_help = "Metrics:
+  fd       Frechet distance: FID with InceptionV3, else FD of the features' name
+  kd       kernel distance
+  prdc     precision, recall, density, coverage; 5 neighbours
+  is       Inception score form, of 100 samples or more
+  swd      sliced Wasserstein distance
+  copying  whether samples repeat training images
+  bpd      bits/dim by the variational bound, with its terms by t
+  ode      bits/dim by the probability flow
 Default: fd, kd, prdc, copying and, of a network, bpd.
 
 Numbers compare only between equal n, features, reference sets and image sizes; the table and the JSON name all of them.
@@ -91,7 +96,7 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "N")]
     n: Option<usize>,
     /// Real images whose bits/dim are computed, held-out ones if there are any
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = BITS_IMAGES)]
     bits_images: usize,
     /// Change how images are read, such as data.size=64; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
@@ -112,7 +117,8 @@ impl Evaluate {
         let begun = Instant::now();
         self.check()?;
         let (subject, mut references, mirrored) = self.open(global)?;
-        let wanted = self.wanted(&subject)?;
+        let mut wanted = self.wanted(&subject)?;
+        self.check_counts(&subject, &references, &mut wanted)?;
         let device = match &subject {
             Subject::Network(drawing) => drawing.loaded.device,
             _ => device::select(global)?,
@@ -159,14 +165,16 @@ impl Evaluate {
         let written = folders
             .iter()
             .map(|folder| folder.write(&evaluation, picture.as_deref(), samples.images.as_ref()));
-        let written: Vec<String> = written.collect::<anyhow::Result<Vec<_>>>()?.concat();
+        // What was measured is told even where it cannot be kept.
+        let written = written.collect::<anyhow::Result<Vec<Vec<String>>>>().map(|written| written.concat());
         output::answer(global, &serde_json::to_value(&evaluation)?, || {
-            let files = match written.is_empty() {
-                true => String::new(),
-                false => format!("\n\nwritten: {}", written.join(", ")),
+            let files = match &written {
+                Ok(written) if !written.is_empty() => format!("\n\nwritten: {}", written.join(", ")),
+                _ => String::new(),
             };
             format!("{}{files}", evaluation.text())
-        })
+        })?;
+        written.map(drop)
     }
 
     /// What can be known to be wrong before anything is opened.
@@ -188,12 +196,32 @@ impl Evaluate {
                 "--set belongs to --images; a network's own configuration says how its images are read"
             );
         }
+        if self.images.is_some() {
+            self.refuse_flags_of_networks()?;
+        }
         self.noise.validate()?;
         self.sampler.check()?;
         self.guidance.check()?;
         self.out
             .as_deref()
             .map_or(Ok(()), |folder| output::try_folder("--out", folder, &Folder::of_out(folder).names()))
+    }
+
+    /// Images that are there are not drawn.
+    fn refuse_flags_of_networks(&self) -> anyhow::Result<()> {
+        let sampler = !self.sampler.leave_it_to_the_network() || self.sampler.steps.is_some();
+        let weights = self.model.weights != Weights::Ema;
+        let given = [
+            ("sampler flags", sampler),
+            ("class and guidance flags", !self.guidance.is_empty()),
+            ("--weights", weights),
+            ("--best", self.model.best),
+            ("--bits-images", self.bits_images != BITS_IMAGES),
+        ];
+        match given.iter().find(|(_, is_given)| *is_given) {
+            Some((what, _)) => bail_usage!("--images: these images are not drawn; leave out {what}"),
+            None => Ok(()),
+        }
     }
 
     /// What is evaluated, what it is compared with, and whether its training saw mirrored images.
@@ -215,6 +243,34 @@ impl Evaluate {
         let mirrored = loaded.config.train.flip;
         let drawing = Drawing::new(loaded, self.model.weights, &self.sampler, &self.guidance)?;
         Ok((Subject::Network(Box::new(drawing)), references, mirrored))
+    }
+
+    /// Refuses metrics that take more images than there are, or leaves them out where nobody asked for them.
+    fn check_counts(
+        &self,
+        subject: &Subject,
+        references: &[Reference],
+        wanted: &mut BTreeSet<Wanted>,
+    ) -> anyhow::Result<()> {
+        let samples = match subject {
+            Subject::Network(_) => self.n.unwrap_or(N),
+            Subject::Images { images, .. } => images.len_of(Axis(0)),
+            Subject::Rows { rows, .. } => rows.features.nrows(),
+        };
+        let counts = references.iter().map(Reference::count);
+        let all = counts.chain([samples]).min().unwrap_or(0);
+        for (metric, least, found) in [(Wanted::Prdc, 6, all), (Wanted::Is, 100, samples)] {
+            if !wanted.contains(&metric) || found >= least {
+                continue;
+            }
+            if self.metrics.is_empty() {
+                info!("{} is left out: it takes {least} images or more of each set", metric.name());
+                wanted.remove(&metric);
+            } else {
+                bail_usage!("--metrics {}: takes {least} images or more, found {found}", metric.name());
+            }
+        }
+        Ok(())
     }
 
     fn wanted(&self, subject: &Subject) -> anyhow::Result<BTreeSet<Wanted>> {
@@ -245,6 +301,9 @@ impl Evaluate {
                 "features compare with features and images with images: {} holds features, the other images",
                 if is_rows { "--images" } else { "--data" }
             );
+        }
+        if let Some(features) = self.features.as_ref().filter(|_| is_rows) {
+            bail_usage!("--features {}: --images holds features already; leave it out", features.display());
         }
         if is_rows || !wanted.iter().any(|wanted| wanted.needs_features() || *wanted == Wanted::Copying) {
             return Ok(None);
@@ -382,10 +441,14 @@ impl Evaluate {
             warn!("copying is not tested: it takes held-out images; name some with --held-out");
             return Ok(None);
         };
-        let found = match &samples.images {
-            Some(images) => copies::test(images.view(), samples.rows.as_ref(), train, held_out, mirrored)?,
-            None => None,
-        };
+        if train.is_same(held_out)? {
+            warn!(
+                "copying is not tested: the held-out images are those of --data; name others with --held-out"
+            );
+            return Ok(None);
+        }
+        let images = samples.images.as_ref().map(|images| images.view());
+        let found = copies::test(images, samples.rows.as_ref(), train, held_out, mirrored)?;
         match &found {
             Some(found) if found.flagged => warn!("{}", found.text()),
             Some(_) => {}
@@ -409,6 +472,9 @@ impl Evaluate {
         Ok(folders)
     }
 }
+
+/// Images whose bits/dim are computed without `--bits-images`.
+const BITS_IMAGES: usize = 256;
 
 /// Samples that are drawn without `--n`.
 const N: usize = 2000;
@@ -458,6 +524,26 @@ impl Folder {
         [self.json.clone(), self.picture.clone()].into_iter().chain(samples).collect()
     }
 
+    /// Keeps an evaluation of the same checkpoint, which may be of other samples or metrics, as `earlier/N-NAME`.
+    fn set_aside(&self) -> anyhow::Result<()> {
+        if self.path.join(&self.json).symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let earlier = self.path.join("earlier");
+        files::make_folder(&earlier).with_context(|| earlier.display().to_string())?;
+        let free =
+            |number: &usize| earlier.join(format!("{number}-{}", self.json)).symlink_metadata().is_err();
+        let number = (1..100_000).find(free).unwrap_or(100_000);
+        for name in [&self.json, &self.picture] {
+            let (from, to) = (self.path.join(name), earlier.join(format!("{number}-{name}")));
+            match std::fs::rename(&from, &to) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                moved => moved.with_context(|| from.display().to_string())?,
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what there is; the paths as text.
     fn write(
         &self,
@@ -466,6 +552,9 @@ impl Folder {
         samples: Option<&Array4<u8>>,
     ) -> anyhow::Result<Vec<String>> {
         files::make_folder(&self.path).with_context(|| self.path.display().to_string())?;
+        if self.samples.is_none() {
+            self.set_aside()?;
+        }
         let mut written = Vec::new();
         let mut write = |name: &str, bytes: &[u8]| {
             let path = self.path.join(name);

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use dataset::{Dataset, Split};
 use features::{Extracted, Extractor};
+use ndarray::Array2;
+use sha2::{Digest, Sha256};
 
 use crate::commands::evaluate::rows;
 use crate::commands::evaluation::ReferenceRecord;
@@ -36,6 +38,18 @@ impl Reference {
         Self { part, source: path.display().to_string(), images: None, rows: Some(rows) }
     }
 
+    /// Whether another one has the same images or features.
+    pub(crate) fn is_same(&self, other: &Self) -> anyhow::Result<bool> {
+        Ok(match (&self.images, &other.images) {
+            (Some(own), Some(others)) => own.fingerprint()? == others.fingerprint()?,
+            (None, None) => match (&self.rows, &other.rows) {
+                (Some(own), Some(others)) => own.features == others.features,
+                _ => false,
+            },
+            _ => false,
+        })
+    }
+
     /// Has the features of all images.
     pub(crate) fn look(&mut self, extractor: &Extractor, global: &Global) -> anyhow::Result<()> {
         if let (Some(images), None) = (&self.images, &self.rows) {
@@ -44,14 +58,29 @@ impl Reference {
         Ok(())
     }
 
-    pub(crate) fn record(&self) -> anyhow::Result<ReferenceRecord> {
-        let count = match (&self.images, &self.rows) {
+    /// Images, or rows of features.
+    pub(crate) fn count(&self) -> usize {
+        match (&self.images, &self.rows) {
             (Some(images), _) => images.len(),
             (None, rows) => rows.as_ref().map_or(0, |rows| rows.features.nrows()),
+        }
+    }
+
+    pub(crate) fn record(&self) -> anyhow::Result<ReferenceRecord> {
+        let count = self.count();
+        let sha256 = match (&self.images, &self.rows) {
+            (Some(images), _) => Some(images.fingerprint()?),
+            (None, rows) => rows.as_ref().map(|rows| hash(&rows.features)),
         };
-        let sha256 = self.images.as_ref().map(Dataset::fingerprint).transpose()?;
         Ok(ReferenceRecord { part: self.part.to_owned(), data: self.source.clone(), count, sha256 })
     }
+}
+
+/// SHA-256 of all numbers, row by row.
+fn hash(features: &Array2<f32>) -> String {
+    let mut hash = Sha256::new();
+    features.iter().for_each(|number| hash.update(number.to_le_bytes()));
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The images of `data` as training set, and `held_out`, or the part of `data` that is for testing, as test set.
@@ -75,7 +104,7 @@ pub(crate) fn open(data: &DataConfig, held_out: Option<&str>) -> anyhow::Result<
     // The number of images to train on says nothing of the others.
     let others = DataConfig { limit: None, ..data.clone() };
     if let Some(source) = held_out {
-        let images = config::open(&DataConfig { source: source.to_owned(), ..others })?;
+        let images = config::open_of("--held-out", &DataConfig { source: source.to_owned(), ..others })?;
         references.push(Reference::of_images(TEST, source.to_owned(), images));
         return Ok(references);
     }

@@ -12,6 +12,7 @@ use tracing::debug;
 use unet::Backbone;
 
 use crate::config::{self, Config};
+use crate::failure::wrong_data;
 use crate::flags::Global;
 use crate::{output, progress};
 
@@ -94,6 +95,19 @@ pub(crate) fn given(path: &Path) -> anyhow::Result<Option<Extracted>> {
     let features = features.with_context(|| {
         format!("{}: array features has shape {found:?}, expected [n, width]", path.display())
     })?;
+    if let Some(row) = features.outer_iter().position(|row| !row.iter().all(|x| x.is_finite())) {
+        return Err(wrong_data(format!(
+            "{}: array features: row {row} holds a number that is not finite, or too large for f32",
+            path.display()
+        )));
+    }
+    if features.nrows() < 2 {
+        let rows = features.nrows();
+        return Err(wrong_data(format!(
+            "{}: array features: {rows} rows, expected 2 or more",
+            path.display()
+        )));
+    }
     let answers = match npz.contains("answers") {
         true => npz.array("answers")?.into_f32().into_dimensionality::<Ix2>().ok(),
         false => None,

@@ -6,9 +6,10 @@ use anyhow::Context;
 use features::Extracted;
 use metrics::{
     Interval, MetricsError, Moments, frechet_distance, frechet_interval, inception_score, kernel_distance,
-    neighbours, sliced_wasserstein,
+    kernel_error, neighbours, sliced_wasserstein,
 };
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
+use random::{Purpose, Stream};
 
 use crate::commands::evaluate::references::Reference;
 use crate::commands::evaluate::wanted::Wanted;
@@ -42,9 +43,12 @@ impl Scores<'_> {
         }
         let answers = self.samples.answers.as_ref();
         let answers = answers.context("--metrics is: these features come without answers of a classifier")?;
-        let splits = SPLITS.min(answers.nrows());
-        let (mean, deviation) = inception_score(answers, splits).context("--metrics is")?;
-        let side = SIDE * deviation / (splits as f64).sqrt();
+        // A folder is read class by class.
+        let order = Stream::new(self.seed, Purpose::Evaluate, 0, 4).permutation(answers.nrows() as u32);
+        let order: Vec<usize> = order.iter().map(|&row| row as usize).collect();
+        let answers = answers.select(Axis(0), &order);
+        let (mean, deviation) = inception_score(&answers, SPLITS).context("--metrics is")?;
+        let side = SIDE * deviation / (SPLITS as f64).sqrt();
         Ok(vec![Metric {
             name: "is".to_owned(),
             title: "Inception score form".to_owned(),
@@ -83,10 +87,9 @@ impl Scores<'_> {
                     let size = SUBSETS.1.min(x.nrows()).min(y.nrows());
                     let distance =
                         kernel_distance(x, y, (SUBSETS.0, size), self.seed).context("--metrics kd")?;
-                    // Subsets overlap: the spread of one shrinks with the images there are, not with the subsets.
-                    let share = size as f64 / x.nrows().min(y.nrows()) as f64;
-                    let side = SIDE * distance.deviation * share.sqrt();
-                    metrics.push(metric("kd", "kernel distance", distance.mean, Some(side), "lower"));
+                    // The subsets overlap, so their spread says little of other samples.
+                    let side = kernel_error(x, y).ok().map(|error| SIDE * error);
+                    metrics.push(metric("kd", "kernel distance", distance.mean, side, "lower"));
                 }
                 Wanted::Prdc => metrics.extend(self.shares(x, y, part)?),
                 Wanted::Swd => {
@@ -128,7 +131,9 @@ fn frechet(samples: &Array2<f32>, real: &Array2<f32>) -> Result<(f64, Option<Int
     let reference = Moments::of(real)?;
     match frechet_interval(samples, &reference) {
         Ok(found) => Ok((found.value, Some(found))),
-        Err(MetricsError::TooFew { .. }) => Ok((frechet_distance(&Moments::of(samples)?, &reference)?, None)),
+        Err(MetricsError::TooFew { .. } | MetricsError::Flat) => {
+            Ok((frechet_distance(&Moments::of(samples)?, &reference)?, None))
+        }
         Err(error) => Err(error),
     }
 }
@@ -139,7 +144,8 @@ fn wilson(share: f64, count: usize) -> (f64, f64) {
     let middle = share + z * z / (2.0 * n);
     let side = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     let whole = 1.0 + z * z / n;
-    ((middle - side) / whole, (middle + side) / whole)
+    // Rounding must not lead out of what a share can be.
+    (((middle - side) / whole).max(0.0), ((middle + side) / whole).min(1.0))
 }
 
 #[cfg(test)]

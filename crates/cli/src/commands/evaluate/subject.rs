@@ -12,6 +12,7 @@ use crate::commands::evaluation::Evaluation;
 use crate::commands::sampling::{self, NoiseArgs};
 use crate::conditioning::Conditioning;
 use crate::config::{self, DataConfig};
+use crate::device::Precision;
 use crate::flags::{Global, Weights};
 use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
@@ -34,6 +35,8 @@ pub(crate) struct Drawing {
     weights: Weights,
     sampler: SamplerArgs,
     conditioning: Conditioning,
+    /// What else decides the samples, in words.
+    settings: Vec<String>,
 }
 
 impl Drawing {
@@ -47,7 +50,12 @@ impl Drawing {
         let sampler = sampler.or(SAMPLER.0, SAMPLER.1.min(loaded.path.steps()));
         sampler.build(&loaded)?;
         let conditioning = guidance.conditioning_or_all(&loaded)?;
-        Ok(Self { loaded, weights, sampler, conditioning })
+        let mut settings = sampler.settings();
+        settings.extend(guidance.settings());
+        if loaded.precision != Precision::F32 {
+            settings.push(loaded.precision.name().to_owned());
+        }
+        Ok(Self { loaded, weights, sampler, conditioning, settings })
     }
 
     fn weights(&self) -> &'static str {
@@ -78,6 +86,7 @@ impl Drawing {
         record.sampler = Some(self.sampler.name().to_owned());
         record.steps = Some(sampler.steps());
         record.guidance = self.conditioning.guidance().map(|guidance| guidance.scale);
+        record.settings = (!self.settings.is_empty()).then(|| self.settings.join(", "));
         let classes = self.conditioning.classes();
         record.classes = (!classes.is_empty()).then(|| classes.to_vec());
         Ok(())
@@ -115,6 +124,6 @@ pub(crate) fn open(source: &str, data: &DataConfig, most: Option<usize>) -> anyh
         return Ok(Subject::Rows { source: text, rows });
     }
     let data = DataConfig { source: text.clone(), limit: most, ..data.unpadded() };
-    let set = config::open(&data)?;
+    let set = config::open_of("--images", &data)?;
     Ok(Subject::Images { source: text, images: set.images(0..set.len())? })
 }

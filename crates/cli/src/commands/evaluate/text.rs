@@ -41,6 +41,12 @@ impl Evaluation {
         if let Some(guidance) = self.guidance {
             drawn += &format!(", guidance {guidance}");
         }
+        if let Some(settings) = &self.settings {
+            drawn += &format!(", {settings}");
+        }
+        if let Some(classes) = &self.classes {
+            drawn += &format!(", classes {}", crate::commands::reporting::scores::classes(classes));
+        }
         lines.push(drawn);
         if let Some(features) = &self.features {
             lines.push(format!(

@@ -66,6 +66,7 @@ impl FromStr for Wanted {
         match Self::ALL.iter().find(|(name, _)| *name == word) {
             Some((_, wanted)) => Ok(*wanted),
             None if OF_PRDC.contains(&word) => Ok(Self::Prdc),
+            None if word.is_empty() => bail_usage!("--metrics: a name is missing between two commas"),
             None => {
                 let near =
                     nearest(word, names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();

@@ -78,7 +78,12 @@ fn texts(evaluation: &Evaluation) -> impl Iterator<Item = &String> {
     let features = features.iter().flat_map(|f| [Some(&f.name), f.sha256.as_ref(), Some(&f.resize)]);
     let references = references.iter().flat_map(|r| [Some(&r.part), Some(&r.data), r.sha256.as_ref()]);
     let metrics = metrics.iter().flat_map(|m| [Some(&m.name), Some(&m.title), m.reference.as_ref()]);
-    let own = [Some(&evaluation.machine), evaluation.weights.as_ref(), evaluation.sampler.as_ref()];
+    let own = [
+        Some(&evaluation.machine),
+        evaluation.weights.as_ref(),
+        evaluation.sampler.as_ref(),
+        evaluation.settings.as_ref(),
+    ];
     own.into_iter().chain(features).chain(references).chain(metrics).flatten()
 }
 

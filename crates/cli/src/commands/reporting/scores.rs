@@ -87,11 +87,8 @@ pub(in crate::commands) fn conditions(evaluation: &Evaluation) -> Vec<(String, S
     add("samples", Some(grouped(evaluation.n)));
     add("sampler", evaluation.sampler.clone());
     add("sampling steps", evaluation.steps.map(grouped));
-    let classes = |classes: &Vec<i64>| {
-        let shown = classes.iter().take(CLASSES).map(i64::to_string).collect::<Vec<_>>().join(", ");
-        if classes.len() > CLASSES { format!("{shown}, …") } else { shown }
-    };
-    add("classes", evaluation.classes.as_ref().map(classes));
+    add("sampler settings", evaluation.settings.clone());
+    add("classes", evaluation.classes.as_deref().map(classes));
     add("guidance scale", evaluation.guidance.map(short));
     add("seed", Some(evaluation.seed.to_string()));
     add("step of training", evaluation.step.map(grouped));
@@ -118,6 +115,12 @@ pub(in crate::commands) fn conditions(evaluation: &Evaluation) -> Vec<(String, S
     add("time of evaluation", Some(duration(evaluation.seconds)));
     add("machine of evaluation", Some(evaluation.machine.clone()));
     facts
+}
+
+/// Numbers of classes; not all of very many.
+pub(in crate::commands) fn classes(classes: &[i64]) -> String {
+    let shown = classes.iter().take(CLASSES).map(i64::to_string).collect::<Vec<_>>().join(", ");
+    if classes.len() > CLASSES { format!("{shown}, …") } else { shown }
 }
 
 /// The beginning of a hash.

@@ -65,6 +65,13 @@ impl Evaluating {
         if held_out.is_none() {
             info!("no held-out images in {}: their loss, and copying, are not evaluated", data.source);
         }
+        if extractor.is_none() && held_out.is_none() {
+            warn!(
+                "train.evaluate_every: nothing can be measured, so nothing is: there are no features for such images, and no held-out \
+                 ones"
+            );
+            return Ok(None);
+        }
         let (mirrored, seed) = (config.train.flip, config.seed);
         Ok(Some(Self { extractor, references, moments, held_out, mirrored, seed }))
     }
@@ -94,7 +101,8 @@ impl Evaluating {
             }
         }
         if let [train, test] = &self.references[..]
-            && let Some(found) = copies::test(samples.view(), looked.as_ref(), train, test, self.mirrored)?
+            && let Some(found) =
+                copies::test(Some(samples.view()), looked.as_ref(), train, test, self.mirrored)?
         {
             record.copying_share = Some(found.share);
             record.copies = found.flagged;

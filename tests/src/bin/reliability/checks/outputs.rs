@@ -145,6 +145,18 @@ const FLAGS: &[Flag] = &[
         &[],
     ),
     flag(
+        ("export", "--out"),
+        "export --run RUN --out {}",
+        Some("export --run nowhere --out {}"),
+        &[],
+    ),
+    flag(
+        ("import", "--out"),
+        concat!("import ", env!("CARGO_MANIFEST_DIR"), "/fixtures/diffusers/ddim --out {}"),
+        Some("import nowhere --out {}"),
+        &[],
+    ),
+    flag(
         ("ema", "--out"),
         "ema --run RUN --sigma-rel 0.1 --out {}",
         Some("ema --run nowhere --sigma-rel 0.1 --out {}"),

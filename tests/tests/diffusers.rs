@@ -1,0 +1,101 @@
+//! Models in the layout of the Python library diffusers: the images that it draws, by `--model` and after `ddpm import`, and files
+//! of `ddpm export`. The models and images are those of `scripts/make_diffusers_fixtures.py`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use tests::{Place, arrays, trained};
+
+const MODELS: [&str; 3] = ["ddim", "plms", "dpm"];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/diffusers").join(name)
+}
+
+/// How far images drawn from the fixture's noise are from the library's.
+fn gap(place: &Place, name: &str, model: &str, more: &str) -> anyhow::Result<f64> {
+    let noise = fixture(name).join("noise.npy");
+    let line = format!(
+        "sample --model {model} --init-noise {} --steps 12 --precision f32 --save npz --trajectory 2 --out drawn{more}",
+        noise.display()
+    );
+    let _ = place.ddpm(&line)?.ok();
+    let ours = arrays::read_npz(&place.read("drawn/samples.npz")?)?.remove("x_t").context("no x_t")?;
+    let ours = ours.index_axis(ndarray::Axis(0), ours.shape()[0] - 1).to_owned();
+    let theirs = arrays::read_npy(&fs::read(fixture(name).join("drawn.npy"))?)?;
+    ensure!(ours.shape() == theirs.shape(), "{:?}, not {:?}", ours.shape(), theirs.shape());
+    Ok(ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max))
+}
+
+#[test]
+fn the_same_noise_becomes_the_same_images() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for name in MODELS {
+        let folder = fixture(name).display().to_string();
+        let direct = gap(&place, name, &folder, "")?;
+        ensure!(direct < 1e-4, "{name}: {direct:e}");
+        let said = place.ddpm(&format!("import {folder} --out {name}.safetensors --json"))?.json();
+        ensure!(said["parameters"].as_u64().is_some_and(|count| count > 10_000), "{said}");
+        let imported = gap(&place, name, &format!("{name}.safetensors"), "")?;
+        ensure!(imported.to_bits() == direct.to_bits(), "{name}: {imported:e} and {direct:e}");
+        // Another way of sampling gives other images, so that the one that was taken is the model's.
+        let other = gap(&place, name, &format!("{name}.safetensors"), " --sampler heun")?;
+        ensure!(other > 1e-3, "{name}: {other:e}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_exported_network_is_the_checkpoint() -> anyhow::Result<()> {
+    let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("diffusers"));
+    for weights in ["ema", "raw"] {
+        let line = format!("export --run run --weights {weights} --out {weights}.safetensors --json");
+        let said = place.ddpm(&line)?.json();
+        ensure!(said["step"] == 6 && said["file"] == format!("{weights}.safetensors"), "{said}");
+        for flags in [format!("--run run --weights {weights}"), format!("--model {weights}.safetensors")] {
+            let out = if flags.contains("run") { "a" } else { "b" };
+            let _ = place.ddpm(&format!("sample {flags} --count 3 --steps 3 --save npz --out {out}"))?.ok();
+        }
+        let (a, b) = (place.read("a/samples.npz")?, place.read("b/samples.npz")?);
+        ensure!(a == b, "{weights}: other images");
+    }
+    ensure!(place.read("ema.safetensors")? != place.read("raw.safetensors")?);
+    Ok(())
+}
+
+#[test]
+fn what_is_no_model_is_refused_in_one_line() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let copy = |to: &str| -> anyhow::Result<()> {
+        for file in ["config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"] {
+            place.write(&format!("{to}/{file}"), fs::read(fixture("plms").join(file))?)?;
+        }
+        Ok(())
+    };
+    copy("broken")?;
+    let config = String::from_utf8(place.read("broken/config.json")?)?;
+    place.write("broken/config.json", config.replace("\"silu\"", "\"elu\""))?;
+    copy("short")?;
+    let weights = place.read("short/diffusion_pytorch_model.safetensors")?;
+    place.write("short/diffusion_pytorch_model.safetensors", &weights[..weights.len() / 2])?;
+    place.write("plain.safetensors", weights)?;
+    place.write("empty/notes.txt", "")?;
+    for (line, code, words) in [
+        ("sample --model broken", 5, ["--model", "act_fn = \"elu\"", "silu"]),
+        ("import broken --out x.safetensors", 5, ["act_fn", "config.json", "silu"]),
+        ("sample --model short", 5, ["--model", "diffusion_pytorch_model.safetensors", "bytes"]),
+        ("sample --model plain.safetensors", 2, ["--model", "plain.safetensors", "ddpm export"]),
+        ("sample --model empty", 2, ["--model", "empty", "expected a checkpoint folder"]),
+        ("import empty --out x.safetensors", 2, ["SRC", "empty", "config.json"]),
+        ("import nowhere --out x.safetensors", 2, ["SRC", "nowhere", "expected a folder"]),
+        ("import plain.safetensors --out plain.safetensors", 2, ["--out", "plain.safetensors", "read as well"]),
+    ] {
+        let output = place.ddpm(line)?.expect_code(code);
+        let errors = output.errors();
+        let told = errors.len() == 1 && words.iter().all(|word| errors[0].contains(word));
+        ensure!(told, "{line}: {}", output.stderr);
+    }
+    ensure!(!place.at("x.safetensors").exists());
+    Ok(())
+}
