@@ -89,7 +89,11 @@ fn what_is_no_model_is_refused_in_one_line() -> anyhow::Result<()> {
         ("sample --model empty", 2, ["--model", "empty", "expected a checkpoint folder"]),
         ("import empty --out x.safetensors", 2, ["SRC", "empty", "config.json"]),
         ("import nowhere --out x.safetensors", 2, ["SRC", "nowhere", "expected a folder"]),
-        ("import plain.safetensors --out plain.safetensors", 2, ["--out", "plain.safetensors", "read as well"]),
+        (
+            "import plain.safetensors --out plain.safetensors",
+            2,
+            ["--out", "plain.safetensors", "read as well"],
+        ),
     ] {
         let output = place.ddpm(line)?.expect_code(code);
         let errors = output.errors();

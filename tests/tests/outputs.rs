@@ -263,3 +263,35 @@ fn what_is_no_path_is_refused_at_once() {
     }
     assert!(place.names(".").is_empty(), "{:?}", place.names("."));
 }
+
+/// What a command reads is not replaced by what it writes.
+#[test]
+fn an_input_is_no_output() -> anyhow::Result<()> {
+    let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("inputs"));
+    let _ = place.ddpm("sample --run run --count 4 --steps 2 --save npz --out own")?.ok();
+    let _ = place.ddpm("export --run run --out model.safetensors")?.ok();
+    let noise = ndarray::Array4::<f32>::zeros((2, 1, 16, 16));
+    place.write("x.npy", tests::arrays::npy(&noise)?)?;
+    place.write("t.npy", tests::arrays::npy(&ndarray::array![3_i64, 4])?)?;
+    std::os::unix::fs::symlink(place.at("x.npy"), place.at("link.npy"))?;
+    for (line, file) in [
+        (
+            "evaluate --images own/samples.npz --data fashion-mnist --metrics copying --out own",
+            "own/samples.npz",
+        ),
+        (
+            "evaluate --images fashion-mnist:test --data own/samples.npz --metrics copying --out own",
+            "own/samples.npz",
+        ),
+        ("train-features --data own/samples.npz --epochs 1 --out own/samples.npz", "own/samples.npz"),
+        ("export --model model.safetensors --out model.safetensors", "model.safetensors"),
+        ("predict --run run --x x.npy --t t.npy --out x.npy", "x.npy"),
+        ("predict --run run --x link.npy --t t.npy --out x.npy", "x.npy"),
+    ] {
+        let before = place.read(file)?;
+        let output = place.ddpm(line)?;
+        output.expect_refusal(&[file, "read as well"]);
+        anyhow::ensure!(place.read(file)? == before, "{line}");
+    }
+    Ok(())
+}

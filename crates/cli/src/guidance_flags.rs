@@ -21,10 +21,10 @@ const LISTED: usize = 12;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Classes, of a network trained with labels")]
 pub(crate) struct GuidanceArgs {
-    /// Class by name or number, several in turn, or all [default: none; evaluate: all]
+    /// Class by name or number, several in turn, or all [default: none]
     #[arg(long, value_name = "K", value_delimiter = ',')]
     class: Vec<String>,
-    /// Lean towards it: 1 as learned, more is clearer [default: 2; 1 where evaluate draws all classes]
+    /// Lean towards it: 1 as learned, more is clearer [default: 2]
     #[arg(long, value_name = "W")]
     guidance: Option<f64>,
     /// Lean away from this worse network instead, with classes or without: an earlier checkpoint of the run, for example

@@ -100,7 +100,7 @@ where
 }
 
 /// The standard error of the distance over other draws of `x`, with `y` as it is. By the influence of a row of `x`, twice its mean
-/// kernel with the others less that with `y` (Hoeffding 1948, Sec. 5): its deviation over the root of n. At most [`LOOKED`]
+/// kernel with the others less that with `y` (Hoeffding 1948, Sec. 5): its deviation over the root of n. At most 2,000
 /// rows of each set, evenly spread, are looked at.
 ///
 /// # Errors

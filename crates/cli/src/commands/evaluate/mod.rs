@@ -1,7 +1,9 @@
 //! `ddpm evaluate`: how good samples are, in numbers that say what they can be compared with.
 
 mod bits;
+mod checks;
 pub(crate) mod copies;
+mod folder;
 mod references;
 pub(crate) mod rows;
 mod scores;
@@ -10,12 +12,9 @@ mod text;
 mod wanted;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
 use clap::Args;
-use dataset::AnyArray;
 use features::{Extracted, Extractor};
 use ndarray::{Array4, Axis};
 use tracing::{info, warn};
@@ -24,14 +23,14 @@ use crate::commands::evaluation::{CopyingRecord, Evaluation, FeaturesRecord};
 use crate::commands::reporting::machine;
 use crate::commands::sampling::NoiseArgs;
 use crate::config::{DataConfig, Layers, Override, parse_set};
-use crate::failure::{bail_usage, usage};
-use crate::flags::{Global, ModelArgs, Weights};
+use crate::flags::{Global, ModelArgs};
 use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
 use crate::paths::{DataSource, InputPath, OutputFolder};
 use crate::sampler_flags::SamplerArgs;
-use crate::{device, output, paths, run_data};
+use crate::{device, output, run_data};
 use bits::Likelihood;
+use folder::Folder;
 pub(crate) use references::{Reference, TEST, TRAIN, open as open_references};
 use scores::Scores;
 use subject::{Drawing, Subject};
@@ -50,8 +49,7 @@ pub(crate) const SHIPPED: (usize, usize, usize) = (28, 28, 1);
 
 /// Measure how good samples are: distances to real images, precision and recall, likelihood, copying
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Metrics:
+#[command(after_help = "Metrics:
   fd       Frechet distance: FID with InceptionV3, else FD of the features' name
   kd       kernel distance
   prdc     precision, recall, density, coverage; 5 neighbours
@@ -61,6 +59,7 @@ pub(crate) const SHIPPED: (usize, usize, usize) = (28, 28, 1);
   bpd      bits/dim by the variational bound, with its terms by t
   ode      bits/dim by the probability flow
 Default: fd, kd, prdc, copying and, of a network, bpd.
+A network with classes draws all of them in turn, as learned, unless --class says which.
 
 Numbers compare only between equal n, features, reference sets and image sizes; the table and the JSON name all of them.
 FD falls as n grows. The interval is that of drawing other samples, not of training again.
@@ -71,8 +70,7 @@ Examples:
   ddpm evaluate --run runs/fashion-28 --n 10000
   ddpm evaluate --run runs/photos --features inception.safetensors --held-out more-photos/
   ddpm evaluate --images out/samples.npz --data fashion-mnist
-  ddpm evaluate --images features-a.npz --data features-b.npz      (array `features`, f32 [n, width])"
-)]
+  ddpm evaluate --images features-a.npz --data features-b.npz      (array `features`, f32 [n, width])")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     model: ModelArgs,
@@ -177,53 +175,6 @@ impl Evaluate {
         written.map(drop)
     }
 
-    /// What can be known to be wrong before anything is opened.
-    fn check(&self) -> anyhow::Result<()> {
-        wanted::parse(&self.metrics, &[])?;
-        if let Some(n) = self.n.filter(|n| !(2..=1_000_000).contains(n)) {
-            bail_usage!("--n {n}: expected 2 to 1000000");
-        }
-        if !(2..=1_000_000).contains(&self.bits_images) {
-            bail_usage!("--bits-images {}: expected 2 to 1000000", self.bits_images);
-        }
-        if self.images.is_some() && self.data.is_none() {
-            bail_usage!(
-                "--images: name the real images to compare with by --data, such as --data fashion-mnist"
-            );
-        }
-        if self.images.is_none() && !self.set.is_empty() {
-            bail_usage!(
-                "--set belongs to --images; a network's own configuration says how its images are read"
-            );
-        }
-        if self.images.is_some() {
-            self.refuse_flags_of_networks()?;
-        }
-        self.noise.validate()?;
-        self.sampler.check()?;
-        self.guidance.check()?;
-        self.out
-            .as_deref()
-            .map_or(Ok(()), |folder| output::try_folder("--out", folder, &Folder::of_out(folder).names()))
-    }
-
-    /// Images that are there are not drawn.
-    fn refuse_flags_of_networks(&self) -> anyhow::Result<()> {
-        let sampler = !self.sampler.leave_it_to_the_network() || self.sampler.steps.is_some();
-        let weights = self.model.weights != Weights::Ema;
-        let given = [
-            ("sampler flags", sampler),
-            ("class and guidance flags", !self.guidance.is_empty()),
-            ("--weights", weights),
-            ("--best", self.model.best),
-            ("--bits-images", self.bits_images != BITS_IMAGES),
-        ];
-        match given.iter().find(|(_, is_given)| *is_given) {
-            Some((what, _)) => bail_usage!("--images: these images are not drawn; leave out {what}"),
-            None => Ok(()),
-        }
-    }
-
     /// What is evaluated, what it is compared with, and whether its training saw mirrored images.
     fn open(&self, global: &Global) -> anyhow::Result<(Subject, Vec<Reference>, bool)> {
         let held_out = self.held_out.as_deref();
@@ -245,34 +196,6 @@ impl Evaluate {
         Ok((Subject::Network(Box::new(drawing)), references, mirrored))
     }
 
-    /// Refuses metrics that take more images than there are, or leaves them out where nobody asked for them.
-    fn check_counts(
-        &self,
-        subject: &Subject,
-        references: &[Reference],
-        wanted: &mut BTreeSet<Wanted>,
-    ) -> anyhow::Result<()> {
-        let samples = match subject {
-            Subject::Network(_) => self.n.unwrap_or(N),
-            Subject::Images { images, .. } => images.len_of(Axis(0)),
-            Subject::Rows { rows, .. } => rows.features.nrows(),
-        };
-        let counts = references.iter().map(Reference::count);
-        let all = counts.chain([samples]).min().unwrap_or(0);
-        for (metric, least, found) in [(Wanted::Prdc, 6, all), (Wanted::Is, 100, samples)] {
-            if !wanted.contains(&metric) || found >= least {
-                continue;
-            }
-            if self.metrics.is_empty() {
-                info!("{} is left out: it takes {least} images or more of each set", metric.name());
-                wanted.remove(&metric);
-            } else {
-                bail_usage!("--metrics {}: takes {least} images or more, found {found}", metric.name());
-            }
-        }
-        Ok(())
-    }
-
     fn wanted(&self, subject: &Subject) -> anyhow::Result<BTreeSet<Wanted>> {
         let default = match subject {
             Subject::Network(_) => OF_NETWORK,
@@ -284,63 +207,6 @@ impl Evaluate {
             wanted::check_without_network(&wanted)?;
         }
         Ok(wanted)
-    }
-
-    /// The network that gives features, if any are wanted and none are given.
-    fn extractor(
-        &self,
-        subject: &Subject,
-        references: &[Reference],
-        wanted: &BTreeSet<Wanted>,
-        device: tch::Device,
-    ) -> anyhow::Result<Option<Extractor>> {
-        let given = references.iter().any(|reference| reference.images.is_none());
-        let is_rows = matches!(subject, Subject::Rows { .. });
-        if given != is_rows {
-            bail_usage!(
-                "features compare with features and images with images: {} holds features, the other images",
-                if is_rows { "--images" } else { "--data" }
-            );
-        }
-        if let Some(features) = self.features.as_ref().filter(|_| is_rows) {
-            bail_usage!("--features {}: --images holds features already; leave it out", features.display());
-        }
-        if is_rows || !wanted.iter().any(|wanted| wanted.needs_features() || *wanted == Wanted::Copying) {
-            return Ok(None);
-        }
-        let shapes =
-            references.iter().filter_map(|reference| reference.images.as_ref().map(|images| images.shape()));
-        let sampled = match subject {
-            Subject::Network(drawing) => drawing.shape(),
-            Subject::Images { images, .. } => {
-                let (_, height, width, channels) = images.dim();
-                (height, width, channels)
-            }
-            Subject::Rows { .. } => return Ok(None),
-        };
-        let shapes: Vec<_> = shapes.chain([sampled]).collect();
-        let needed = wanted.iter().any(|wanted| wanted.needs_features());
-        let extractor = match &self.features {
-            Some(path) => Extractor::open(path, device).context("--features")?,
-            None if shapes.iter().all(|shape| *shape == SHIPPED) => Extractor::fashion(device)?,
-            // Copying can do with pixels.
-            None if !needed => return Ok(None),
-            None => {
-                let (height, width, channels) =
-                    shapes.iter().find(|shape| **shape != SHIPPED).copied().unwrap_or(SHIPPED);
-                bail_usage!(
-                    "the shipped features are for 28x28 grey images, these have {width}x{height} pixels and {channels} channels: \
-                     name a network with --features (`ddpm train-features` makes one of labelled images, \
-                     scripts/convert_inception.py one of InceptionV3's weights), or use --metrics copying, which can do with pixels"
-                )
-            }
-        };
-        for (height, width, channels) in shapes {
-            extractor
-                .check(height, width, channels)
-                .map_err(|error| usage(anyhow!("--features: {error}")))?;
-        }
-        Ok(Some(extractor))
     }
 
     /// Draws or takes the samples and looks at them.
@@ -491,88 +357,4 @@ struct Samples {
 
 fn part<'a>(references: &'a [Reference], name: &str) -> Option<&'a Reference> {
     references.iter().find(|reference| reference.part == name)
-}
-
-/// Where an evaluation is written.
-struct Folder {
-    path: PathBuf,
-    json: String,
-    picture: String,
-    samples: Option<&'static str>,
-}
-
-impl Folder {
-    /// The user's: fixed names, and the samples.
-    fn of_out(path: &Path) -> Self {
-        let [json, picture] = ["evaluation.json", "nearest.png"].map(str::to_owned);
-        Self { path: path.to_owned(), json, picture, samples: Some("samples.npz") }
-    }
-
-    /// A run's: a file for each checkpoint.
-    fn of_run(run: &Path, step: u64) -> Self {
-        let path = run.join("evaluations");
-        Self {
-            path,
-            json: format!("step-{step:08}.json"),
-            picture: format!("nearest-step-{step:08}.png"),
-            samples: None,
-        }
-    }
-
-    fn names(&self) -> Vec<String> {
-        let samples = self.samples.map(str::to_owned);
-        [self.json.clone(), self.picture.clone()].into_iter().chain(samples).collect()
-    }
-
-    /// Keeps an evaluation of the same checkpoint, which may be of other samples or metrics, as `earlier/N-NAME`.
-    fn set_aside(&self) -> anyhow::Result<()> {
-        if self.path.join(&self.json).symlink_metadata().is_err() {
-            return Ok(());
-        }
-        let earlier = self.path.join("earlier");
-        files::make_folder(&earlier).with_context(|| earlier.display().to_string())?;
-        let free =
-            |number: &usize| earlier.join(format!("{number}-{}", self.json)).symlink_metadata().is_err();
-        let number = (1..100_000).find(free).unwrap_or(100_000);
-        for name in [&self.json, &self.picture] {
-            let (from, to) = (self.path.join(name), earlier.join(format!("{number}-{name}")));
-            match std::fs::rename(&from, &to) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                moved => moved.with_context(|| from.display().to_string())?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what there is; the paths as text.
-    fn write(
-        &self,
-        evaluation: &Evaluation,
-        picture: Option<&[u8]>,
-        samples: Option<&Array4<u8>>,
-    ) -> anyhow::Result<Vec<String>> {
-        files::make_folder(&self.path).with_context(|| self.path.display().to_string())?;
-        if self.samples.is_none() {
-            self.set_aside()?;
-        }
-        let mut written = Vec::new();
-        let mut write = |name: &str, bytes: &[u8]| {
-            let path = self.path.join(name);
-            files::write_output(&path, bytes).with_context(|| path.display().to_string())?;
-            written.push(paths::text(&path));
-            anyhow::Ok(())
-        };
-        let mut json = serde_json::to_string_pretty(evaluation)?;
-        json.push('\n');
-        write(&self.json, json.as_bytes())?;
-        if let Some(picture) = picture {
-            write(&self.picture, picture)?;
-        }
-        if let (Some(name), Some(images)) = (self.samples, samples) {
-            let path = self.path.join(name);
-            dataset::write_npz(&path, &[("images", AnyArray::from(images.clone()))])?;
-            written.push(paths::text(&path));
-        }
-        Ok(written)
-    }
 }

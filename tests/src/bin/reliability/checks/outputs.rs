@@ -144,12 +144,7 @@ const FLAGS: &[Flag] = &[
         Some("draw-ablation --quiet --out {}"),
         &[],
     ),
-    flag(
-        ("export", "--out"),
-        "export --run RUN --out {}",
-        Some("export --run nowhere --out {}"),
-        &[],
-    ),
+    flag(("export", "--out"), "export --run RUN --out {}", Some("export --run nowhere --out {}"), &[]),
     flag(
         ("import", "--out"),
         concat!("import ", env!("CARGO_MANIFEST_DIR"), "/fixtures/diffusers/ddim --out {}"),

@@ -1,0 +1,94 @@
+//! Where an evaluation is kept: in its run, a file for each checkpoint, or in a folder of the user's.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use dataset::AnyArray;
+use ndarray::Array4;
+
+use crate::commands::evaluation::Evaluation;
+use crate::paths;
+
+/// Where an evaluation is written.
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    json: String,
+    picture: String,
+    samples: Option<&'static str>,
+}
+
+impl Folder {
+    /// The user's: fixed names, and the samples.
+    pub(crate) fn of_out(path: &Path) -> Self {
+        let [json, picture] = ["evaluation.json", "nearest.png"].map(str::to_owned);
+        Self { path: path.to_owned(), json, picture, samples: Some("samples.npz") }
+    }
+
+    /// A run's: a file for each checkpoint.
+    pub(crate) fn of_run(run: &Path, step: u64) -> Self {
+        let path = run.join("evaluations");
+        Self {
+            path,
+            json: format!("step-{step:08}.json"),
+            picture: format!("nearest-step-{step:08}.png"),
+            samples: None,
+        }
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        let samples = self.samples.map(str::to_owned);
+        [self.json.clone(), self.picture.clone()].into_iter().chain(samples).collect()
+    }
+
+    /// Keeps an evaluation of the same checkpoint, which may be of other samples or metrics, as `earlier/N-NAME`.
+    fn set_aside(&self) -> anyhow::Result<()> {
+        if self.path.join(&self.json).symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let earlier = self.path.join("earlier");
+        files::make_folder(&earlier).with_context(|| earlier.display().to_string())?;
+        let free =
+            |number: &usize| earlier.join(format!("{number}-{}", self.json)).symlink_metadata().is_err();
+        let number = (1..100_000).find(free).unwrap_or(100_000);
+        for name in [&self.json, &self.picture] {
+            let (from, to) = (self.path.join(name), earlier.join(format!("{number}-{name}")));
+            match std::fs::rename(&from, &to) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                moved => moved.with_context(|| from.display().to_string())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what there is; the paths as text.
+    pub(crate) fn write(
+        &self,
+        evaluation: &Evaluation,
+        picture: Option<&[u8]>,
+        samples: Option<&Array4<u8>>,
+    ) -> anyhow::Result<Vec<String>> {
+        files::make_folder(&self.path).with_context(|| self.path.display().to_string())?;
+        if self.samples.is_none() {
+            self.set_aside()?;
+        }
+        let mut written = Vec::new();
+        let mut write = |name: &str, bytes: &[u8]| {
+            let path = self.path.join(name);
+            files::write_output(&path, bytes).with_context(|| path.display().to_string())?;
+            written.push(paths::text(&path));
+            anyhow::Ok(())
+        };
+        let mut json = serde_json::to_string_pretty(evaluation)?;
+        json.push('\n');
+        write(&self.json, json.as_bytes())?;
+        if let Some(picture) = picture {
+            write(&self.picture, picture)?;
+        }
+        if let (Some(name), Some(images)) = (self.samples, samples) {
+            let path = self.path.join(name);
+            dataset::write_npz(&path, &[("images", AnyArray::from(images.clone()))])?;
+            written.push(paths::text(&path));
+        }
+        Ok(written)
+    }
+}
