@@ -113,6 +113,8 @@ const STAY: &[(&str, &str)] = &[
     ("train.label_dropout", "0.5"),
     ("train.augment", "0.5"),
     ("model.augmented", "true"),
+    ("model.layout", "{activation='relu'}"),
+    ("sample.preferred", "{sampler='ddim',steps=2,spacing='leading',threshold='off'}"),
     ("images.height", "8"),
     ("images.width", "8"),
     ("images.channels", "3"),
