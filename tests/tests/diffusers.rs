@@ -64,6 +64,60 @@ fn an_exported_network_is_the_checkpoint() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A run, as a folder of the library and back. The library itself was asked by hand: docs/diffusers.md.
+#[test]
+fn an_exported_folder_comes_back() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for (name, embedding) in [
+        // What the library has no encoding for becomes a table.
+        ("table", "{kind='normalized',frequencies=3}"),
+        ("positional", "{kind='transformer',dim=16,order='cos-first',freq_shift=0}"),
+    ] {
+        let line = format!(
+            "train --preset tiny-16 --run {name} --set data.limit=20 --set train.steps=2 --set sample.steps=2 \
+             --set sample.count=1 --set model.base_channels=16 --set model.embedding={embedding} --set precision=f32"
+        );
+        let _ = place.ddpm(&line)?.ok();
+        let _ = place.ddpm(&format!("export --run {name} --format diffusers --folder {name}-folder"))?.ok();
+        ensure!(
+            place.names(&format!("{name}-folder")) == ["README.md", "model_index.json", "scheduler", "unet"],
+            "{:?}",
+            place.names(&format!("{name}-folder"))
+        );
+        let config = String::from_utf8(place.read(&format!("{name}-folder/unet/config.json"))?)?;
+        ensure!(config.contains("\"learned\"") == (name == "table"), "{config}");
+        for (flags, out) in [(format!("--run {name}"), "a"), (format!("--model {name}-folder"), "b")] {
+            let line = format!(
+                "sample {flags} --sampler ddim --count 2 --steps 3 --save npz --precision f32 --out {out}"
+            );
+            let _ = place.ddpm(&line)?.ok();
+        }
+        ensure!(place.read("a/samples.npz")? == place.read("b/samples.npz")?, "{name}: other images");
+    }
+    for (set, word) in [
+        (
+            "--set model.time_injection=input --set model.embedding={kind='normalized',frequencies=3}",
+            "model.time_injection",
+        ),
+        ("--objective edm --set model.embedding={kind='normalized',frequencies=3}", "train.prediction"),
+        ("--set model.embedding={kind='normalized',frequencies=40}", "model.embedding"),
+    ] {
+        let line = format!(
+            "train --preset tiny-16 {set} --run other --set data.limit=20 --set train.steps=1 --set sample.steps=2 --set sample.count=1"
+        );
+        let _ = place.ddpm(&line)?.ok();
+        let output = place.ddpm("export --run other --format diffusers --folder none")?;
+        let errors = output.errors();
+        ensure!(
+            errors.len() == 1 && errors[0].contains(word) && errors[0].contains("cannot say"),
+            "{set}: {errors:?}"
+        );
+        ensure!(!place.at("none").exists(), "{set}");
+        std::fs::remove_dir_all(place.at("other"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn what_is_no_model_is_refused_in_one_line() -> anyhow::Result<()> {
     let place = Place::new()?;

@@ -18,15 +18,24 @@ const PIXELS: f64 = 8.0;
 
 /// t, and a label, to the vector that blocks see.
 pub struct TimeNet {
-    /// `[k]`, radians per unit of t, f64: at f32, 500 cycles over [0, 1] would lose three digits.
-    angular_frequencies: Tensor,
-    order: Order,
+    encoding: Encoding,
     linear_1: Linear,
     linear_2: Linear,
     /// `[classes, d]`, added to the time vector.
     class_embedding: Option<Tensor>,
     /// `[d, 5]`: what the changes of an augmented image add.
     augment_embedding: Option<Tensor>,
+}
+
+/// From t to numbers.
+enum Encoding {
+    Sinusoids {
+        /// `[k]`, radians per unit of t, f64: at f32, 500 cycles over [0, 1] would lose three digits.
+        angular_frequencies: Tensor,
+        order: Order,
+    },
+    /// `[T, dim]`, learned.
+    Table(Tensor),
 }
 
 impl TimeNet {
@@ -40,15 +49,26 @@ impl TimeNet {
         (timesteps, width): (usize, usize),
         (classes, augmented): (Option<usize>, bool),
     ) -> Result<Self, BackboneError> {
-        let encoding = encoding(embedding, timesteps)?;
-        let frequencies: Vec<f64> = encoding.angular_frequencies().to_vec();
-        let linear_1 = Linear::new(
-            store,
-            "time_embedding.linear_1",
-            (encoding.dim(), width),
-            Init::FanAverage,
-            Role::Time,
-        )?;
+        let (encoding, dim) = match embedding.kind(timesteps) {
+            Some(kind) => {
+                let sinusoids = TimeEmbedding::new(&kind)?;
+                let frequencies: Vec<f64> = sinusoids.angular_frequencies().to_vec();
+                let angular_frequencies = on_device(&frequencies, frequencies.len() as i64, store.device())?;
+                let order = sinusoids.order();
+                (Encoding::Sinusoids { angular_frequencies, order }, sinusoids.dim())
+            }
+            None => {
+                let EmbeddingConfig::Table { rows, dim } = *embedding else {
+                    return Err(BackboneError::Embedding(embedding::EmbeddingError::Dim { got: 0 }));
+                };
+                let shape = [rows as i64, dim as i64];
+                let table =
+                    store.uniform("time_proj.weight".to_owned(), &shape, 3_f64.sqrt(), Role::Other)?;
+                (Encoding::Table(table), dim)
+            }
+        };
+        let linear_1 =
+            Linear::new(store, "time_embedding.linear_1", (dim, width), Init::FanAverage, Role::Time)?;
         let linear_2 =
             Linear::new(store, "time_embedding.linear_2", (width, width), Init::FanAverage, Role::Time)?;
         let class_embedding = classes
@@ -63,15 +83,7 @@ impl TimeNet {
                 store.uniform("augment_embedding.weight".to_owned(), &shape, 0.0, Role::Other)
             })
             .transpose()?;
-        let count = frequencies.len() as i64;
-        Ok(Self {
-            angular_frequencies: on_device(&frequencies, count, store.device())?,
-            order: encoding.order(),
-            linear_1,
-            linear_2,
-            class_embedding,
-            augment_embedding,
-        })
+        Ok(Self { encoding, linear_1, linear_2, class_embedding, augment_embedding })
     }
 
     /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to the activated time vector, `[b, d]` of
@@ -112,16 +124,30 @@ impl TimeNet {
         }
     }
 
-    /// `[b]` to `[b, 2k]`: what `TimeEmbedding::encode` gives, on the device.
+    /// `[b]` to `[b, 2k]`: what `TimeEmbedding::encode` gives, on the device; or rows of the table.
     fn encode(&self, t: &Tensor) -> Result<Tensor, BackboneError> {
-        let t = t.f_to_kind(Kind::Double)?.f_unsqueeze(1)?;
-        let angle = t.f_mul(&self.angular_frequencies.f_unsqueeze(0)?)?; // [b, k]
-        let (sin, cos) = (angle.f_sin()?, angle.f_cos()?);
-        let halves = match self.order {
-            Order::SinFirst => [sin, cos],
-            Order::CosFirst => [cos, sin],
-        };
-        Ok(Tensor::f_cat(&halves, 1)?.f_to_kind(Kind::Float)?)
+        let t = t.f_to_kind(Kind::Double)?;
+        match &self.encoding {
+            Encoding::Sinusoids { angular_frequencies, order } => {
+                let angle = t.f_unsqueeze(1)?.f_mul(&angular_frequencies.f_unsqueeze(0)?)?; // [b, k]
+                let (sin, cos) = (angle.f_sin()?, angle.f_cos()?);
+                let halves = match order {
+                    Order::SinFirst => [sin, cos],
+                    Order::CosFirst => [cos, sin],
+                };
+                Ok(Tensor::f_cat(&halves, 1)?.f_to_kind(Kind::Float)?)
+            }
+            Encoding::Table(table) => {
+                let last = (table.size()[0] - 1) as f64;
+                let t = t.f_clamp(0.0, last)?;
+                let below = t.f_floor()?;
+                let share = t.f_sub(&below)?.f_to_kind(Kind::Float)?.f_unsqueeze(1)?; // [b, 1]
+                let row = |at: &Tensor| table.f_index_select(0, &at.f_to_kind(Kind::Int64)?);
+                let (low, high) = (row(&below)?, row(&t.f_ceil()?)?);
+                // A whole t has its row to the bit: the share is 0, and the rows are one.
+                Ok(low.f_add(&high.f_sub(&low)?.f_mul(&share)?)?)
+            }
+        }
     }
 }
 
@@ -146,14 +172,24 @@ fn on_device(values: &[f64], count: i64, device: Device) -> Result<Tensor, Backb
     Ok(tensor_io::from_slice(values, &[count])?.f_to_device(device)?)
 }
 
-fn encoding(config: &EmbeddingConfig, timesteps: usize) -> Result<TimeEmbedding, BackboneError> {
-    Ok(TimeEmbedding::new(&config.kind(timesteps))?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use config::SinusoidOrder;
+
+    #[test]
+    fn a_table_is_read_by_rows_and_between_them() {
+        let kind = EmbeddingConfig::Table { rows: 5, dim: 3 };
+        let mut store = ParamStore::new(Device::Cpu, 0);
+        let net = TimeNet::new(&mut store, &kind, (5, 16), (None, false)).unwrap();
+        let table = tensor_io::to_array(&store.into_params().named()[0].1).unwrap();
+        let got = tensor_io::to_array(&net.encode(&Tensor::from_slice(&[0.0, 4.0, 1.25])).unwrap()).unwrap();
+        for j in 0..3 {
+            assert_eq!((got[[0, j]], got[[1, j]]), (table[[0, j]], table[[4, j]]));
+            let between = 0.75 * table[[1, j]] + 0.25 * table[[2, j]];
+            assert!((got[[2, j]] - between).abs() < 1e-6);
+        }
+    }
 
     /// The tensors do what the crate `embedding` specifies, for every kind, order and fractional t.
     #[test]
@@ -169,7 +205,7 @@ mod tests {
                 TimeNet::new(&mut ParamStore::new(Device::Cpu, 0), &kind, (1000, 16), (None, false)).unwrap();
             let t = [0.0, 1.0, 499.5, 999.0];
             let got = tensor_io::to_array(&net.encode(&Tensor::from_slice(&t)).unwrap()).unwrap();
-            let want = encoding(&kind, 1000).unwrap().encode(ndarray::aview1(&t));
+            let want = TimeEmbedding::new(&kind.kind(1000).unwrap()).unwrap().encode(ndarray::aview1(&t));
             assert_eq!(got.shape(), want.shape());
             for (a, b) in got.iter().zip(&want) {
                 assert!((f64::from(*a) - b).abs() < 1e-6, "{kind:?}: {a} is not {b}");

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::data::DataConfig;
 use crate::error::ConfigError;
-use crate::network::UNetConfig;
+use crate::network::{EmbeddingConfig, UNetConfig};
 use crate::schedule::ScheduleConfig;
 use crate::train::TrainConfig;
 
@@ -123,8 +123,15 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let path = self.schedule.path()?;
         self.model.validate()?;
-        TimeEmbedding::new(&self.model.embedding.kind(self.schedule.steps))
-            .map_err(|error| ConfigError::Embedding { error })?;
+        if let Some(kind) = self.model.embedding.kind(self.schedule.steps) {
+            TimeEmbedding::new(&kind).map_err(|error| ConfigError::Embedding { error })?;
+        }
+        if let EmbeddingConfig::Table { rows, .. } = self.model.embedding
+            && rows != self.schedule.steps
+        {
+            let expected = format!("schedule.steps, {}", self.schedule.steps);
+            return Err(ConfigError::value("model", "embedding.rows", rows, expected));
+        }
         self.train.validate()?;
         self.train.validate_on(&*path, &self.schedule.kind)?;
         let outputs = self.model.in_channels * self.train.outputs_per_channel();

@@ -43,6 +43,16 @@ pub enum InterchangeError {
         /// In terms of this project's keys.
         error: config::ConfigError,
     },
+    /// The other program has nothing that a configuration of this one asks for.
+    #[error("{key} = {got}: diffusers cannot say that; {reason}")]
+    NotExpressible {
+        /// The key of this project.
+        key: String,
+        /// Its value.
+        got: String,
+        /// What there is instead.
+        reason: String,
+    },
     /// A file of weights has no sound header.
     #[error(transparent)]
     Weights(#[from] tensor_file::TensorFileError),

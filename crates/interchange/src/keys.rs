@@ -20,7 +20,11 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn read(path: &Path) -> Result<Self, InterchangeError> {
         let file = |error| InterchangeError::File { path: path.to_owned(), error };
-        let bytes = files::read_regular(path, MOST_BYTES).map_err(file)?;
+        Self::parse(path, files::read_regular(path, MOST_BYTES).map_err(file)?)
+    }
+
+    /// The object in the bytes of a file.
+    pub(crate) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, InterchangeError> {
         match serde_json::from_slice(&without_infinities(bytes)) {
             Ok(Value::Object(values)) => Ok(Self { path: path.to_owned(), values }),
             Ok(other) => {

@@ -11,6 +11,7 @@ mod archive;
 pub mod bombs;
 mod cifar;
 mod configuration;
+mod diffusers;
 mod gzip;
 mod idx;
 mod image_zip;

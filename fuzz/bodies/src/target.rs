@@ -1,6 +1,8 @@
 //! The table of targets.
 
-use crate::{cifar, configuration, idx, image_zip, manifest, npy, npz, picture, seeds, tensor_file, words};
+use crate::{
+    cifar, configuration, diffusers, idx, image_zip, manifest, npy, npz, picture, seeds, tensor_file, words,
+};
 
 /// One parser that is fuzzed.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cifar", body: cifar::body, seeds: seeds::cifar },
     Target { name: "class_labels", body: words::class_labels, seeds: seeds::class_labels },
     Target { name: "config_toml", body: configuration::text, seeds: seeds::config_toml },
+    Target { name: "diffusers", body: diffusers::body, seeds: seeds::diffusers },
     Target { name: "idx", body: idx::body, seeds: seeds::idx },
     Target { name: "idx_gz", body: idx::gzipped, seeds: seeds::idx_gz },
     Target { name: "image", body: picture::image, seeds: seeds::image },

@@ -3,7 +3,7 @@
 //! `unet` makes the same in the same order; its test `tests/weights.rs` compares the two.
 
 use super::layout::Resampling;
-use super::shape::{AUGMENTATIONS, TimeForm, TimeInjection, UNetConfig};
+use super::shape::{AUGMENTATIONS, EmbeddingConfig, TimeForm, TimeInjection, UNetConfig};
 
 /// A parameter's name, `conv_in.weight` for example, and its shape. All are f32.
 pub type Parameter = (String, Vec<usize>);
@@ -15,6 +15,9 @@ impl UNetConfig {
         let mut list = List { config: self, parameters: Vec::new() };
         let (levels, base) = (self.levels(), self.base_channels);
         let width = self.time_width();
+        if let EmbeddingConfig::Table { rows, dim } = self.embedding {
+            list.add("time_proj.weight".to_owned(), &[rows, dim]);
+        }
         list.linear("time_embedding.linear_1", self.embedding.dim(), width);
         list.linear("time_embedding.linear_2", width, width);
         if let Some(classes) = self.classes {

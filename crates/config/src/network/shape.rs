@@ -105,6 +105,13 @@ pub enum EmbeddingConfig {
         /// Seed of the frequencies.
         seed: u64,
     },
+    /// A row of a learned table for every t, as networks from elsewhere have; between two t, a mixture of both rows.
+    Table {
+        /// T.
+        rows: usize,
+        /// Numbers of a row.
+        dim: usize,
+    },
 }
 
 /// Which half of the encoding comes first.
@@ -150,10 +157,11 @@ pub enum DownsamplePadding {
 }
 
 impl EmbeddingConfig {
-    /// The embedding for a process of `timesteps` steps.
+    /// The embedding for a process of `timesteps` steps; none for a table, whose numbers are weights.
     #[must_use]
-    pub fn kind(&self, timesteps: usize) -> EmbeddingKind {
-        match *self {
+    pub fn kind(&self, timesteps: usize) -> Option<EmbeddingKind> {
+        Some(match *self {
+            Self::Table { .. } => return None,
             Self::Normalized { frequencies } => EmbeddingKind::normalized(timesteps, frequencies),
             Self::Transformer { dim, order, freq_shift } => EmbeddingKind::Transformer {
                 dim,
@@ -167,7 +175,7 @@ impl EmbeddingConfig {
             Self::Fourier { frequencies, scale, seed } => {
                 EmbeddingKind::Fourier { steps: timesteps, frequencies, scale, seed }
             }
-        }
+        })
     }
 }
 

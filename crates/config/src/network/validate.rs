@@ -156,6 +156,10 @@ impl UNetConfig {
             EmbeddingConfig::Normalized { frequencies } | EmbeddingConfig::Fourier { frequencies, .. } => {
                 range("embedding.frequencies", frequencies, 1, MAX_CHANNELS)
             }
+            EmbeddingConfig::Table { rows, dim } => {
+                range("embedding.rows", rows, 1, 1 << 20)?;
+                range("embedding.dim", dim, 1, MAX_CHANNELS)
+            }
             EmbeddingConfig::Transformer { dim, freq_shift, .. } => {
                 if !(4..=MAX_CHANNELS).contains(&dim) || !dim.is_multiple_of(2) {
                     return refuse("embedding.dim", dim, format!("an even number from 4 to {MAX_CHANNELS}"));

@@ -136,7 +136,7 @@ impl EmbeddingConfig {
     pub(super) fn dim(&self) -> usize {
         match *self {
             Self::Normalized { frequencies } | Self::Fourier { frequencies, .. } => 2 * frequencies,
-            Self::Transformer { dim, .. } => dim,
+            Self::Transformer { dim, .. } | Self::Table { dim, .. } => dim,
         }
     }
 }

@@ -84,7 +84,7 @@ fn check_index(mut keys: Keys) -> Result<(), InterchangeError> {
 fn weights(home: &Path) -> Result<Vec<PathBuf>, InterchangeError> {
     let index = home.join(SHARDS);
     if index.is_file() {
-        return shards(home, Keys::read(&index)?);
+        return Ok(shards(Keys::read(&index)?)?.into_iter().map(|name| home.join(name)).collect());
     }
     let whole = home.join(WEIGHTS);
     if whole.is_file() {
@@ -101,7 +101,15 @@ fn weights(home: &Path) -> Result<Vec<PathBuf>, InterchangeError> {
     Err(InterchangeError::content(home, reason))
 }
 
-fn shards(home: &Path, mut keys: Keys) -> Result<Vec<PathBuf>, InterchangeError> {
+/// The names of files in the bytes of an index of shards called `path`: names alone, without folders.
+///
+/// # Errors
+/// One that names the file, the key and its value.
+pub fn parse_shards(path: &Path, bytes: &[u8]) -> Result<Vec<String>, InterchangeError> {
+    shards(Keys::parse(path, bytes.to_vec())?)
+}
+
+fn shards(mut keys: Keys) -> Result<Vec<String>, InterchangeError> {
     keys.ignore("metadata");
     let map = keys.take("weight_map").unwrap_or(Value::Null);
     let Some(map) = map.as_object() else {
@@ -122,7 +130,7 @@ fn shards(home: &Path, mut keys: Keys) -> Result<Vec<PathBuf>, InterchangeError>
         let found = Value::from(names.len());
         return keys.refuse("weight_map", &found, format!("at most {MOST_SHARDS} files"));
     }
-    Ok(names.into_iter().map(|name| home.join(name)).collect())
+    Ok(names.into_iter().map(str::to_owned).collect())
 }
 
 /// Compares names and shapes in the headers with those of the network.

@@ -14,8 +14,10 @@ mod names;
 mod run;
 mod scheduler;
 mod unet2d;
+mod write;
 
-pub use folder::{Model, is_model, open};
+pub use folder::{Model, is_model, open, parse_shards};
 pub use names::current as current_name;
-pub use scheduler::Scheduler;
-pub use unet2d::{Network, read_network};
+pub use scheduler::{Scheduler, parse_scheduler};
+pub use unet2d::{Network, parse_network, read_network};
+pub use write::{Table, Written, write};

@@ -1,6 +1,8 @@
 //! The configuration of a scheduler: the noise schedule that the network was trained on, what it puts out, and how its maker
 //! samples it.
 
+use std::path::Path;
+
 use config::{Preferred, ScheduleConfig};
 use schedule::Prediction;
 use serde_json::Value;
@@ -64,6 +66,14 @@ impl Kind {
     fn is_on_sigmas(self) -> bool {
         matches!(self, Self::Euler | Self::EulerAncestral | Self::Heun)
     }
+}
+
+/// The scheduler in the bytes of a `scheduler_config.json` called `path`.
+///
+/// # Errors
+/// One that names the file and, where it is one, the key and its value.
+pub fn parse_scheduler(path: &Path, bytes: &[u8]) -> Result<Scheduler, InterchangeError> {
+    scheduler(Keys::parse(path, bytes.to_vec())?)
 }
 
 /// The scheduler that `scheduler_config.json` describes.

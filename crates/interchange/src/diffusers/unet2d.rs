@@ -55,6 +55,14 @@ pub fn read_network(config: &Path) -> Result<Network, InterchangeError> {
     network(Keys::read(config)?)
 }
 
+/// The same of the bytes of a file called `path`.
+///
+/// # Errors
+/// As [`read_network`].
+pub fn parse_network(path: &Path, bytes: &[u8]) -> Result<Network, InterchangeError> {
+    network(Keys::parse(path, bytes.to_vec())?)
+}
+
 pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
     let keys = &mut read;
     keys.only("_class_name", "UNet2DModel")?;
@@ -204,15 +212,22 @@ fn middle(keys: &mut Keys, time_form: TimeForm) -> Result<Middle, InterchangeErr
 }
 
 fn embedding(keys: &mut Keys, dim: usize) -> Result<EmbeddingConfig, InterchangeError> {
-    keys.only("time_embedding_type", "positional")?;
-    // Of learned embeddings.
-    keys.ignore("num_train_timesteps");
+    let learned =
+        keys.choice("time_embedding_type", "positional", &[("positional", false), ("learned", true)])?;
     let order = if keys.bool_or("flip_sin_to_cos", true)? {
         SinusoidOrder::CosFirst
     } else {
         SinusoidOrder::SinFirst
     };
-    Ok(EmbeddingConfig::Transformer { dim, order, freq_shift: keys.count_or("freq_shift", 0)? })
+    let freq_shift = keys.count_or("freq_shift", 0)?;
+    let rows = keys.take("num_train_timesteps");
+    match rows {
+        Some(rows) if learned => {
+            Ok(EmbeddingConfig::Table { rows: keys.count("num_train_timesteps", &rows)?, dim })
+        }
+        None if learned => keys.refuse("num_train_timesteps", &Value::Null, "the rows of the learned table"),
+        _ => Ok(EmbeddingConfig::Transformer { dim, order, freq_shift }),
+    }
 }
 
 fn padding(keys: &mut Keys) -> Result<DownsamplePadding, InterchangeError> {

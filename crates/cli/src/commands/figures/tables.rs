@@ -1,6 +1,6 @@
 //! Figures 1 and 5: what the chain and the time embedding are made of, without any image.
 
-use embedding::{Order, TimeEmbedding};
+use embedding::{EmbeddingKind, Order, TimeEmbedding};
 use figures::{Figure, ScheduleCurves};
 use ndarray::Array1;
 use schedule::{BetaSchedule, Schedule};
@@ -38,7 +38,17 @@ pub(super) fn schedules(subject: &Subject) -> anyhow::Result<Figure> {
 /// Figure 5: the embedding the network uses, at every t.
 pub(super) fn embedding(subject: &Subject) -> anyhow::Result<Figure> {
     let steps = subject.schedule.steps();
-    let embedding = TimeEmbedding::new(&subject.embedding.kind(steps))?;
+    // The numbers of a table are weights; what it stands for is the encoding of the paper.
+    let kind = match subject.embedding.kind(steps) {
+        Some(kind) => kind,
+        None => EmbeddingKind::Transformer {
+            dim: 32,
+            max_period: 10_000.0,
+            order: Order::SinFirst,
+            freq_shift: 1.0,
+        },
+    };
+    let embedding = TimeEmbedding::new(&kind)?;
     let times = Array1::from_shape_fn(steps, |t| t as f64);
     let mut figure = figures::embedding(embedding.encode(times.view()).view())?;
     figure.equation = equation(&subject.embedding);
@@ -63,6 +73,9 @@ pub(super) fn describe(config: &EmbeddingConfig) -> String {
                 2 * frequencies
             )
         }
+        EmbeddingConfig::Table { dim, .. } => {
+            format!("a learned table, {dim} numbers for every t; drawn is the encoding of the paper")
+        }
         EmbeddingConfig::Transformer { dim, .. } => {
             format!("the transformer's encoding of t, {dim} dimensions")
         }
@@ -82,6 +95,7 @@ fn equation(config: &EmbeddingConfig) -> String {
              f_1 = 1,  f_K = T/2,  f_{k+1}/f_k constant"
                 .to_owned()
         }
+        EmbeddingConfig::Table { .. } => "e(t) = row t of a table".to_owned(),
         EmbeddingConfig::Transformer { order, freq_shift, .. } => {
             let halves = match order {
                 SinusoidOrder::SinFirst => ["sin", "cos"],
@@ -123,7 +137,8 @@ mod tests {
     fn the_normalised_embedding_is_as_written() {
         let steps = 1000;
         let embedding =
-            TimeEmbedding::new(&EmbeddingConfig::Normalized { frequencies: 10 }.kind(steps)).unwrap();
+            TimeEmbedding::new(&EmbeddingConfig::Normalized { frequencies: 10 }.kind(steps).unwrap())
+                .unwrap();
         let encoded = embedding.encode(Array1::from_vec(vec![1.0]).view());
         let ratio = 500_f64.powf(1.0 / 9.0);
         for k in 0..10 {

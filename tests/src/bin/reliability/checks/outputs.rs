@@ -146,6 +146,16 @@ const FLAGS: &[Flag] = &[
     ),
     flag(("export", "--out"), "export --run RUN --out {}", Some("export --run nowhere --out {}"), &[]),
     flag(
+        ("export", "--folder"),
+        concat!(
+            "export --model ",
+            env!("CARGO_MANIFEST_DIR"),
+            "/fixtures/diffusers/ddim --format diffusers --folder {}"
+        ),
+        Some("export --run nowhere --format diffusers --folder {}"),
+        &["README.md", "model_index.json"],
+    ),
+    flag(
         ("import", "--out"),
         concat!("import ", env!("CARGO_MANIFEST_DIR"), "/fixtures/diffusers/ddim --out {}"),
         Some("import nowhere --out {}"),
