@@ -141,22 +141,7 @@ impl SamplerArgs {
 
     /// Whether nothing is said but, maybe, how many steps: a network that comes with a way of sampling is sampled that way.
     pub(crate) fn leave_it_to_the_network(&self) -> bool {
-        let Self {
-            sampler,
-            steps: _,
-            spacing,
-            timesteps,
-            rho,
-            between_steps,
-            sigma,
-            eta,
-            order,
-            churn,
-            threshold,
-        } = self;
-        let words = [sampler, spacing, sigma, threshold].into_iter().all(Option::is_none);
-        let numbers = [rho, eta, churn].into_iter().all(Option::is_none);
-        words && numbers && timesteps.is_empty() && !between_steps && order.is_none()
+        self.sampler.is_none() && self.settings().is_empty()
     }
 
     /// Whether the flags fit each other; the network may refuse them yet.

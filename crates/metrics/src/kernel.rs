@@ -1,7 +1,7 @@
 //! The kernel distance (Binkowski et al. 2018, "KID" with features of InceptionV3): the squared maximum mean discrepancy by the
 //! kernel `(x y / d + 1)^3`, without bias.
 
-use ndarray::{Array2, ArrayBase, ArrayView2, Axis, Data, Ix2};
+use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Axis, Data, Ix2};
 use random::{Purpose, Stream};
 use rayon::prelude::*;
 
@@ -124,34 +124,13 @@ where
     };
     let (of_x, of_y) = (spread(x.nrows()), spread(y.nrows()));
     let (own, others) = (Rows(x, &of_x), Rows(y, &of_y));
-    let influence: Vec<f64> = own
-        .blocks()
-        .flat_map_iter(|block| {
-            let (mut within, mut between) = (vec![0.0; block.nrows()], vec![0.0; block.nrows()]);
-            for rows in of_x.chunks(BLOCK) {
-                let part = x.select(Axis(0), rows).mapv(Into::into);
-                within
-                    .iter_mut()
-                    .zip(kernel(&block, &part).sum_axis(Axis(1)))
-                    .for_each(|(sum, part)| *sum += part);
-            }
-            for rows in of_y.chunks(BLOCK) {
-                let part = y.select(Axis(0), rows).mapv(Into::into);
-                between
-                    .iter_mut()
-                    .zip(kernel(&block, &part).sum_axis(Axis(1)))
-                    .for_each(|(sum, part)| *sum += part);
-            }
-            let width = block.ncols() as f64;
-            let itself =
-                block.outer_iter().map(|row| (row.dot(&row) / width + 1.0).powi(3)).collect::<Vec<f64>>();
-            let (n, m) = (own.count(), others.count());
-            let effect = move |((within, itself), between): ((f64, f64), f64)| {
-                2.0 * ((within - itself) / (n - 1.0) - between / m)
-            };
-            within.into_iter().zip(itself).zip(between).map(effect)
-        })
-        .collect();
+    let (n, m, width) = (own.count(), others.count(), x.ncols() as f64);
+    let square = |&row: &usize| x.row(row).mapv(Into::<f64>::into).mapv(|value| value * value).sum();
+    let itself = of_x.iter().map(|row| (square(row) / width + 1.0).powi(3));
+    let (within, between) = (own.row_sums(&own), own.row_sums(&others));
+    let effect =
+        |((within, itself), between): ((f64, f64), f64)| 2.0 * ((within - itself) / (n - 1.0) - between / m);
+    let influence: Vec<f64> = within.into_iter().zip(itself).zip(between).map(effect).collect();
     let count = influence.len() as f64;
     let mean = influence.iter().sum::<f64>() / count;
     let variance = influence.iter().map(|effect| (effect - mean).powi(2)).sum::<f64>() / (count - 1.0);
@@ -172,6 +151,17 @@ impl<A: Feature> Rows<'_, A> {
 
     fn count(&self) -> f64 {
         self.1.len() as f64
+    }
+
+    /// Of each row, the sum of the kernel with all rows of another set.
+    fn row_sums<B: Feature>(&self, other: &Rows<'_, B>) -> Vec<f64> {
+        let of_block = |own: Array2<f64>| {
+            let sums: Vec<Array1<f64>> =
+                other.blocks().map(|others| kernel(&own, &others).sum_axis(Axis(1))).collect();
+            sums.into_iter().fold(Array1::zeros(own.nrows()), |sum, part| sum + part)
+        };
+        let blocks: Vec<Array1<f64>> = self.blocks().map(of_block).collect();
+        blocks.into_iter().flatten().collect()
     }
 
     /// The sum of the kernel over all pairs with rows of another set.

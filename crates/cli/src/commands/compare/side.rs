@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 use trainer::{Record, RunFolder};
 
-use crate::commands::evaluation::Evaluation;
+use crate::commands::evaluation::{Evaluation, Metric};
 use crate::commands::reporting::cost::Cost;
 use crate::commands::reporting::evaluations;
 use crate::commands::reporting::settings;
@@ -98,7 +98,7 @@ impl Side {
     /// For programs.
     pub(super) fn summary(&self) -> Value {
         let Cost { parameters, images_seen, seconds, flop, .. } = self.cost;
-        let metric = |metric: &crate::commands::evaluation::Metric| {
+        let metric = |metric: &Metric| {
             json!({ "name": metric.name, "reference": metric.reference, "value": metric.value, "low": metric.low,
                     "high": metric.high })
         };
