@@ -6,7 +6,7 @@
 use std::env;
 
 pub(crate) fn main() {
-    println!("cargo:rerun-if-changed=../rpath.rs");
+    println!("cargo:rerun-if-changed=build.rs");
     // torch-sys passes its library folder on to the crates that depend on it directly.
     let lib = env::var("DEP_TCH_LIBTORCH_LIB");
     let unix = env::var("CARGO_CFG_UNIX").is_ok();

@@ -3,6 +3,7 @@
     ddim/      the layout of today
     plms/      the layout of 2022: all files in one folder, attention projections under their old names
     dpm/       weights in shards, images of 16x8
+    pipelines.json   images of the same models and noises by other schedulers
 
 The weights are made of hashes, as in make_unet2d_goldens.py. Deterministic schedulers, 12 steps.
 
@@ -12,11 +13,22 @@ Needs torch 2.11.0, diffusers 0.35.1, numpy: python3 scripts/make_diffusers_fixt
 import json
 import pathlib
 import shutil
+import tempfile
 
 import make_unet2d_goldens as rule
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMPipeline, DPMSolverMultistepScheduler, PNDMScheduler, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DDPMPipeline,
+    DEISMultistepScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    PNDMScheduler,
+    UNet2DModel,
+    UniPCMultistepScheduler,
+)
 from safetensors.torch import load_file, save_file
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "tests/fixtures/diffusers"
@@ -27,6 +39,31 @@ SMALL = {
     "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
 }
 
+# Which of the models, what draws, and in how many steps. Where a network that was never trained puts out eps, its images grow
+# without bounds unless there is little noise. The library's DDIM leads to other t than those that it asks the network at next
+# where T is no multiple of the steps, so it gets 10. Its tables are f32, which moves the images of Karras levels by up to 7e-4
+# where there is much noise: those get little.
+LITTLE = {"beta_end": 0.002}
+V = {"prediction_type": "v_prediction"}
+X_0 = {"prediction_type": "sample"}
+PIPELINES = [
+    ("ddim", DDIMScheduler, {**X_0, "timestep_spacing": "trailing", "clip_sample": False}, 10),
+    ("ddim", UniPCMultistepScheduler, X_0, 12),
+    ("ddim", HeunDiscreteScheduler, {**X_0, "timestep_spacing": "trailing"}, 12),
+    ("ddim", DPMSolverMultistepScheduler, {**X_0, "timestep_spacing": "trailing", "solver_order": 1}, 12),
+    ("plms", DDIMScheduler, {**LITTLE, "steps_offset": 1, "set_alpha_to_one": False}, 12),
+    ("plms", PNDMScheduler, {**LITTLE, "skip_prk_steps": True, "beta_schedule": "scaled_linear"}, 12),
+    ("plms", DEISMultistepScheduler, LITTLE, 12),
+    ("plms", EulerDiscreteScheduler, {**LITTLE, "timestep_spacing": "leading", "steps_offset": 1}, 12),
+    ("plms", EulerDiscreteScheduler, {"beta_start": 0.001, "beta_end": 0.003, "use_karras_sigmas": True}, 12),
+    ("plms", DPMSolverMultistepScheduler, {**LITTLE, "use_karras_sigmas": True}, 12),
+    ("dpm", DDIMScheduler, {**V, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}, 10),
+    ("dpm", DPMSolverMultistepScheduler, {**V, "solver_order": 3, "use_lu_lambdas": True}, 12),
+    ("dpm", UniPCMultistepScheduler, {**V, "solver_order": 3, "timestep_spacing": "leading"}, 12),
+    ("dpm", EulerDiscreteScheduler, V, 12),
+    ("dpm", HeunDiscreteScheduler, {**V, "timestep_spacing": "linspace"}, 7),
+]
+
 
 def network(**more):
     model = UNet2DModel(**SMALL, **more).eval()
@@ -34,8 +71,8 @@ def network(**more):
     return model
 
 
-def drawn(model, scheduler, noise):
-    scheduler.set_timesteps(STEPS)
+def drawn(model, scheduler, noise, steps=STEPS):
+    scheduler.set_timesteps(steps)
     x = noise * scheduler.init_noise_sigma
     with torch.no_grad():
         for t in scheduler.timesteps:
@@ -68,16 +105,40 @@ def flattened(folder):
     shutil.rmtree(folder / "scheduler")
 
 
+def pipelines(models):
+    """Images of the models by other schedulers, from the noise of each."""
+    rows = []
+    for name, kind, settings, steps in PIPELINES:
+        scheduler = kind(**settings)
+        with tempfile.TemporaryDirectory() as folder:
+            scheduler.save_pretrained(folder)
+            # A text, since Python writes numbers that JSON does not have.
+            config = json.dumps(json.loads((pathlib.Path(folder) / "scheduler_config.json").read_text()))
+        images = drawn(models[name], scheduler, torch.from_numpy(np.load(FIXTURES / name / "noise.npy")), steps)
+        assert images.abs().max() < 20, (name, kind, images.abs().max())
+        # Of x_T where signal and noise together have a variance of 1.
+        start = float(scheduler.init_noise_sigma)
+        if start > 1:
+            start /= float((scheduler.sigmas.max() ** 2 + 1) ** 0.5)
+        drawn_ = [float(f"{x:.7g}") for x in images.flatten().tolist()]
+        rows.append({"model": name, "scheduler": config, "steps": steps, "start": round(start, 8), "drawn": drawn_})
+    lines = ",\n".join(" " + json.dumps(row) for row in rows)
+    (FIXTURES / "pipelines.json").write_text(f"[\n{lines}\n]\n")
+
+
 def main():
     shutil.rmtree(FIXTURES, ignore_errors=True)
-    written("ddim", network(sample_size=8), DDIMScheduler(prediction_type="sample"), (8, 8))
+    ddim = network(sample_size=8)
+    written("ddim", ddim, DDIMScheduler(prediction_type="sample"), (8, 8))
     # A short way into the noise: the images of a network that was never trained stay small.
     plms = PNDMScheduler(skip_prk_steps=True, beta_end=0.002, steps_offset=1)
-    flattened(written("plms", network(sample_size=8, attention_head_dim=None, downsample_padding=0), plms, (8, 8)))
+    old = network(sample_size=8, attention_head_dim=None, downsample_padding=0)
+    flattened(written("plms", old, plms, (8, 8)))
     dpm = DPMSolverMultistepScheduler(prediction_type="v_prediction", beta_schedule="squaredcos_cap_v2")
-    written("dpm", network(sample_size=[16, 8], act_fn="gelu", resnet_time_scale_shift="scale_shift"), dpm, (16, 8),
-            max_shard_size="30KB")
-    for path in FIXTURES.rglob("*.json"):
+    tall = network(sample_size=[16, 8], act_fn="gelu", resnet_time_scale_shift="scale_shift")
+    written("dpm", tall, dpm, (16, 8), max_shard_size="30KB")
+    pipelines({"ddim": ddim, "plms": old, "dpm": tall})
+    for path in FIXTURES.rglob("*/*.json"):
         path.write_text(json.dumps(json.loads(path.read_text()), indent=1) + "\n")
     print(sum(path.stat().st_size for path in FIXTURES.rglob("*") if path.is_file()), "bytes")
 

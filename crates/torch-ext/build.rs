@@ -2,7 +2,6 @@
 
 #![allow(clippy::print_stdout, reason = "it is how a build script talks to cargo")]
 
-#[path = "../rpath.rs"]
 mod rpath;
 
 use std::env;

@@ -9,6 +9,7 @@ pub mod browser;
 pub mod data;
 pub mod nodes;
 mod output;
+pub mod pipelines;
 mod place;
 mod running;
 mod trained;

@@ -113,6 +113,17 @@ fn guidance_can_be_checked_from_outside() -> anyhow::Result<()> {
         let _ = place.ddpm(&line)?.ok();
     }
     let _ = place.ddpm("predict --run run --precision f32 --x x.npy --t t.npy --out eps.npy")?.ok();
+    // The same from one archive, and into one.
+    let labels = arrays::npy(&Array1::from(vec![7_i64, 0]))?;
+    let inputs = [("class", labels), ("t", place.read("t.npy")?), ("x_t", place.read("x.npy")?)];
+    place.write("inputs.npz", arrays::npz(&inputs)?)?;
+    let line =
+        "predict --run run --precision f32 --x inputs.npz --t inputs.npz --class inputs.npz --out eps.npz";
+    let _ = place.ddpm(line)?.ok();
+    ensure!(
+        arrays::read_npz(&place.read("eps.npz")?)?["eps"] == npy("eps-c.npy")?,
+        "an archive says something else"
+    );
     let (c, u, mixed) = (npy("eps-c.npy")?, npy("eps-u.npy")?, npy("eps-mixed.npy")?);
     ensure!(u == npy("eps.npy")?, "-1 is not no label");
     ensure!(c.iter().zip(&u).any(|(c, u)| (c - u).abs() > 1e-2), "labels do nothing");

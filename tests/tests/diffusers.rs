@@ -2,47 +2,39 @@
 //! of `ddpm export`. The models and images are those of `scripts/make_diffusers_fixtures.py`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
+use tests::pipelines::{self, LIMIT, STEPS, fixture, gap, noise};
 use tests::{Place, arrays, trained};
 
 const MODELS: [&str; 3] = ["ddim", "plms", "dpm"];
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/diffusers").join(name)
-}
-
-/// How far images drawn from the fixture's noise are from the library's.
-fn gap(place: &Place, name: &str, model: &str, more: &str) -> anyhow::Result<f64> {
-    let noise = fixture(name).join("noise.npy");
-    let line = format!(
-        "sample --model {model} --init-noise {} --steps 12 --precision f32 --save npz --trajectory 2 --out drawn{more}",
-        noise.display()
-    );
-    let _ = place.ddpm(&line)?.ok();
-    let ours = arrays::read_npz(&place.read("drawn/samples.npz")?)?.remove("x_t").context("no x_t")?;
-    let ours = ours.index_axis(ndarray::Axis(0), ours.shape()[0] - 1).to_owned();
-    let theirs = arrays::read_npy(&fs::read(fixture(name).join("drawn.npy"))?)?;
-    ensure!(ours.shape() == theirs.shape(), "{:?}, not {:?}", ours.shape(), theirs.shape());
-    Ok(ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max))
-}
 
 #[test]
 fn the_same_noise_becomes_the_same_images() -> anyhow::Result<()> {
     let place = Place::new()?;
     for name in MODELS {
         let folder = fixture(name).display().to_string();
-        let direct = gap(&place, name, &folder, "")?;
-        ensure!(direct < 1e-4, "{name}: {direct:e}");
+        let x_start = noise(name)?;
+        let drawn = arrays::read_npy(&fs::read(fixture(name).join("drawn.npy"))?)?;
+        let direct = gap(&place, &x_start, (&folder, STEPS, ""), &drawn)?;
+        ensure!(direct < LIMIT, "{name}: {direct:e}");
         let said = place.ddpm(&format!("import {folder} --out {name}.safetensors --json"))?.json();
         ensure!(said["parameters"].as_u64().is_some_and(|count| count > 10_000), "{said}");
-        let imported = gap(&place, name, &format!("{name}.safetensors"), "")?;
+        let imported = gap(&place, &x_start, (&format!("{name}.safetensors"), STEPS, ""), &drawn)?;
         ensure!(imported.to_bits() == direct.to_bits(), "{name}: {imported:e} and {direct:e}");
         // Another way of sampling gives other images, so that the one that was taken is the model's.
-        let other = gap(&place, name, &format!("{name}.safetensors"), " --sampler heun")?;
+        let other =
+            gap(&place, &x_start, (&format!("{name}.safetensors"), STEPS, " --sampler heun"), &drawn)?;
         ensure!(other > 1e-3, "{name}: {other:e}");
     }
+    Ok(())
+}
+
+#[test]
+fn other_schedulers_draw_the_same_images() -> anyhow::Result<()> {
+    let rows = pipelines::all(&Place::new()?)?;
+    ensure!(rows.len() >= 10 && rows.iter().all(|row| row.error <= LIMIT), "{}", pipelines::table(&rows));
     Ok(())
 }
 

@@ -128,10 +128,15 @@ fn inpainting_keeps_what_is_known() -> anyhow::Result<()> {
 #[test]
 fn what_is_encoded_comes_back() -> anyhow::Result<()> {
     let place = place();
-    let said =
-        place.ddpm("edit encode --run run --index 1 --steps 40 --precision f32 --out code --json")?.json();
+    let said = place
+        .ddpm("edit encode --run run --index 1 --steps 40 --precision f32 --save npz --out code --json")?
+        .json();
     let latent = tests::arrays::read_npy(&place.read("code/latent.npy")?)?;
     ensure!(latent.shape() == [1, 1, 16, 16], "{:?}", latent.shape());
+    let archive = tests::arrays::read_npz(&place.read("code/samples.npz")?)?;
+    ensure!(archive["latent"] == latent && archive["images"].shape() == [1, 16, 16, 1], "{archive:?}");
+    let _ =
+        place.ddpm("edit decode --run run --latent code/samples.npz --steps 2 --save grid --out again")?.ok();
     let _ = place
         .ddpm(
             "edit decode --run run --latent code/latent.npy --steps 40 --precision f32 --save png --out back",

@@ -121,7 +121,16 @@ fn a_run_is_evaluated_and_keeps_what_was_found() -> anyhow::Result<()> {
         assert!(metric(&said, name, reference)["value"].is_number());
     }
     assert_eq!(place.names("run/evaluations"), ["nearest-step-00000004.png", "step-00000004.json"]);
-    assert_eq!(place.names("out"), ["evaluation.json", "nearest.png", "samples.npz"]);
+    assert_eq!(place.names("out"), ["evaluation.json", "features.npz", "nearest.png", "samples.npz"]);
+    // What was computed of the samples says the same by itself.
+    let _ = place
+        .ddpm("evaluate --images fashion-mnist:train --data fashion-mnist --set data.limit=40 --n 40 --metrics fd --out real")?
+        .ok();
+    let given = "evaluate --images out/features.npz --data real/features.npz --metrics fd --json";
+    let (given, of_run) = (place.ddpm(given)?.json(), metric(&said, "fd", "train")["value"].as_f64());
+    let given = given["metrics"][0]["value"].as_f64();
+    assert!(given.is_some() && given == of_run, "{given:?} and {of_run:?}");
+
     // The samples are those of `ddpm sample`.
     let _ =
         place.ddpm("sample --run run --count 24 --sampler dpmpp-2m --steps 2 --save npz --out drawn")?.ok();

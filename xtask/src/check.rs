@@ -79,7 +79,7 @@ impl Report {
         self.rows.push(Row { step: name.to_owned(), outcome: Outcome::Skipped, time: Duration::ZERO });
     }
 
-    fn not_run(&mut self, name: &str) {
+    pub(crate) fn not_run(&mut self, name: &str) {
         self.rows.push(Row { step: name.to_owned(), outcome: Outcome::NotRun, time: Duration::ZERO });
     }
 

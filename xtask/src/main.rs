@@ -16,6 +16,7 @@ mod isolation;
 mod machine;
 mod objectives;
 mod outputs;
+mod outside;
 mod package;
 mod parity;
 mod process;

@@ -1,6 +1,6 @@
 //! `cargo xtask parity`: the table of our samples beside those of diffusers, which the tests of `sampler` assert; with `--metrics`
-//! that of our metrics beside those of Python packages, which the tests of `metrics` assert; with `--models` that of our networks
-//! beside those of diffusers, which the tests of `unet` assert.
+//! that of our metrics beside those of Python packages, which the tests of `metrics` assert; with `--models` those of our networks
+//! and of whole pipelines beside those of diffusers, which the tests of `unet` and `tests` assert.
 
 use std::process::{Command, ExitCode};
 
@@ -12,7 +12,7 @@ pub(crate) struct Args {
     /// Metrics of given features beside those of pytorch-fid, torch-fidelity and prdc, instead of samples.
     #[arg(long)]
     metrics: bool,
-    /// Predictions of networks beside those of diffusers' UNet2DModel, instead of samples.
+    /// Predictions of networks and images of pipelines beside those of diffusers, instead of samples.
     #[arg(long, conflicts_with = "metrics")]
     models: bool,
 }
@@ -23,19 +23,40 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     if !args.metrics {
         setup::ensure(workspace)?;
     }
-    Ok(process::code_of(process::run(&mut table(workspace, args))?))
+    for (package, example) in tables(args) {
+        if *package == PROGRAMS {
+            process::run_to_success(&mut program(workspace))?;
+        }
+        let status = process::run(&mut table(workspace, package, example))?;
+        if !status.success() {
+            return Ok(process::code_of(status));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// In the profile of the tests: after them there is little to build, and the table takes a second.
-fn table(workspace: &Workspace, args: &Args) -> Command {
+/// The member whose examples run the built program.
+const PROGRAMS: &str = "tests";
+
+/// Packages and examples that print tables. The build folder has one place for the examples of all packages, so their names differ.
+fn tables(args: &Args) -> &'static [(&'static str, &'static str)] {
+    match args {
+        Args { metrics: true, .. } => &[("metrics", "peers")],
+        Args { models: true, .. } => &[("unet", "architectures"), (PROGRAMS, "pipelines")],
+        _ => &[("sampler", "parity")],
+    }
+}
+
+/// In the profile of the tests: after them there is little to build, and a table takes seconds.
+fn table(workspace: &Workspace, package: &str, example: &str) -> Command {
     let mut cargo = process::cargo(workspace);
-    // The build folder has one place for the examples of all packages, so their names differ.
-    let (package, example) = match args {
-        Args { metrics: true, .. } => ("metrics", "peers"),
-        Args { models: true, .. } => ("unet", "architectures"),
-        _ => ("sampler", "parity"),
-    };
     cargo.args(["run", "--package", package, "--example", example]).current_dir(workspace.root());
+    cargo
+}
+
+fn program(workspace: &Workspace) -> Command {
+    let mut cargo = process::cargo(workspace);
+    cargo.args(["build", "--package", "cli"]).current_dir(workspace.root());
     cargo
 }
 
@@ -46,16 +67,20 @@ mod tests {
     #[test]
     fn the_examples_are_there() {
         let workspace = Workspace::find().unwrap();
-        for (args, package, example) in [
-            (Args::default(), "sampler", "parity"),
-            (Args { metrics: true, ..Args::default() }, "metrics", "peers"),
-            (Args { models: true, ..Args::default() }, "unet", "architectures"),
+        for args in [
+            Args::default(),
+            Args { metrics: true, ..Args::default() },
+            Args { models: true, ..Args::default() },
         ] {
-            let table = table(&workspace, &args);
-            let words: Vec<_> = table.get_args().map(|word| word.to_owned()).collect();
-            assert_eq!(words, ["run", "--package", package, "--example", example]);
-            let example = format!("crates/{package}/examples/{example}/main.rs");
-            assert!(workspace.root().join(example).is_file());
+            for (package, example) in tables(&args) {
+                let table = table(&workspace, package, example);
+                let words: Vec<_> = table.get_args().map(|word| word.to_owned()).collect();
+                assert_eq!(words, ["run", "--package", package, "--example", example]);
+                let folder = if *package == PROGRAMS { "tests".into() } else { format!("crates/{package}") };
+                let folder = workspace.root().join(folder).join("examples");
+                let is_there = [format!("{example}.rs"), format!("{example}/main.rs")];
+                assert!(is_there.iter().any(|name| folder.join(name).is_file()), "{package}: {example}");
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::check::Report;
 use crate::process::{self, Exit};
 use crate::setup::platform::Driver;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
-use crate::{browser, isa, isolation, reliability, sanitize, setup};
+use crate::{browser, isa, isolation, outside, reliability, sanitize, setup};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
@@ -101,6 +101,9 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
             );
         }
     }
+    if !args.fast {
+        from_outside(&run, &packages, libtorch, report);
+    }
     if packages.iter().any(|name| name == END_TO_END) && !(whole && args.fast) {
         // They run the built program, which lies beside their own folder: target/debug/ddpm.
         report.command_if(libtorch, "program", &mut run.program());
@@ -114,6 +117,28 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
         report.step_if(libtorch, "reliability", || reliability::quick(workspace, args.locked, &reports));
     }
     Ok(())
+}
+
+/// The promised crates among those to test, each in a project of its own.
+fn from_outside(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut Report) {
+    let mut promised =
+        outside::PROMISED.iter().filter(|(name, _)| packages.iter().any(|p| p == name)).peekable();
+    if promised.peek().is_none() {
+        return;
+    }
+    let mut packed = None;
+    report.step("packages", || {
+        packed = Some(outside::pack(run.workspace, run.locked())?);
+        Ok(())
+    });
+    for &(name, example) in promised {
+        let step = format!("{name} from outside");
+        let Some(folder) = packed.as_ref().filter(|_| libtorch || is_libtorch_free(name)) else {
+            report.not_run(&step);
+            continue;
+        };
+        report.step(&step, || outside::run_example(run.workspace, folder, (name, example)));
+    }
 }
 
 /// The members to test, bottom-up: those asked for, or all.

@@ -5,6 +5,7 @@
 //! SIGHUP, SIGINT and SIGTERM after saving.
 
 mod args;
+mod array_file;
 mod commands;
 mod conditioning;
 mod config;

@@ -26,12 +26,13 @@ pub(crate) fn config(
     };
     let end = if preferred.ends_at_first_step { End::FirstStep } else { End::Data };
     let times = Choice { preferred, steps, path }.times(&method)?;
-    let keeps_eps = preferred.keeps_eps;
+    let (keeps_eps, scales_start) = (preferred.keeps_eps, preferred.scales_start);
     Ok(SamplerConfig {
         steps: Some(steps),
         times,
         threshold,
         keeps_eps,
+        scales_start,
         end,
         ..sampler_config(train, method)
     })

@@ -10,31 +10,23 @@ use crate::text::parse;
 
 /// Name, what it is, text.
 pub const OBJECTIVES: &[(&str, &str, &str)] = &[
-    (
-        "ddpm",
-        "noise on a linear chain (Ho et al. 2020)",
-        include_str!("../../../assets/objectives/ddpm.toml"),
-    ),
+    ("ddpm", "noise on a linear chain (Ho et al. 2020)", include_str!("../assets/objectives/ddpm.toml")),
     (
         "learned",
         "noise and variances on a cosine chain (Nichol & Dhariwal 2021)",
-        include_str!("../../../assets/objectives/learned.toml"),
+        include_str!("../assets/objectives/learned.toml"),
     ),
-    ("v", "v on the cosine path (Salimans & Ho 2022)", include_str!("../../../assets/objectives/v.toml")),
+    ("v", "v on the cosine path (Salimans & Ho 2022)", include_str!("../assets/objectives/v.toml")),
     (
         "min-snr",
         "v with weights of the signal-to-noise ratio (Hang et al. 2023)",
-        include_str!("../../../assets/objectives/min-snr.toml"),
+        include_str!("../assets/objectives/min-snr.toml"),
     ),
-    (
-        "edm",
-        "a preconditioned network (Karras et al. 2022)",
-        include_str!("../../../assets/objectives/edm.toml"),
-    ),
+    ("edm", "a preconditioned network (Karras et al. 2022)", include_str!("../assets/objectives/edm.toml")),
     (
         "flow",
         "the velocity of straight paths (Lipman et al. 2023, Liu et al. 2023)",
-        include_str!("../../../assets/objectives/flow.toml"),
+        include_str!("../assets/objectives/flow.toml"),
     ),
 ];
 

@@ -11,32 +11,32 @@ pub const PRESETS: &[(&str, &str, &str)] = &[
     (
         "fashion-28",
         "28x28 grey images, minutes on a laptop's CPU: the default for the embedded set",
-        include_str!("../../../assets/configs/fashion-28.toml"),
+        include_str!("../assets/configs/fashion-28.toml"),
     ),
     (
         "fashion-28-classes",
         "the same with the class of each image: sample a class of your choice, with guidance",
-        include_str!("../../../assets/configs/fashion-28-classes.toml"),
+        include_str!("../assets/configs/fashion-28-classes.toml"),
     ),
     (
         "images",
         "any other images: levels, attention and channels follow their size",
-        include_str!("../../../assets/configs/images.toml"),
+        include_str!("../assets/configs/images.toml"),
     ),
     (
         "ddpm-cifar10",
         "the CIFAR-10 training of Ho et al. 2020, for a GPU",
-        include_str!("../../../assets/configs/ddpm-cifar10.toml"),
+        include_str!("../assets/configs/ddpm-cifar10.toml"),
     ),
     (
         "small-32",
         "28x28 grey images padded to 32x32, a 1.6M network: the one peers are compared with",
-        include_str!("../../../assets/configs/small-32.toml"),
+        include_str!("../assets/configs/small-32.toml"),
     ),
     (
         "tiny-16",
         "16x16 images, seconds on a CPU: for first tries and tests",
-        include_str!("../../../assets/configs/tiny-16.toml"),
+        include_str!("../assets/configs/tiny-16.toml"),
     ),
 ];
 

@@ -76,6 +76,9 @@ pub struct Preferred {
     /// Whether a step goes on with the network's own noise beside an image that was kept in [-1, 1].
     #[serde(default)]
     pub keeps_eps: bool,
+    /// Whether x_T has the deviation of its level, and not that of pure noise.
+    #[serde(default)]
+    pub scales_start: bool,
     /// Variance of ddpm's noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma: Option<String>,

@@ -10,7 +10,7 @@ use crate::npz::Npz;
 use crate::split::Split;
 
 /// Made by `scripts/make_embedded_set.py`; MIT licence, see `assets/fashion-mnist.LICENSE`.
-const ARCHIVE: &[u8] = include_bytes!("../../../assets/fashion-mnist-12k.npz");
+const ARCHIVE: &[u8] = include_bytes!("../assets/fashion-mnist-12k.npz");
 const NAME: &str = "embedded fashion-mnist";
 
 /// Class names of Fashion-MNIST in label order.
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_archive_is_the_recorded_one() {
-        let recorded = include_str!("../../../assets/fashion-mnist-12k.npz.sha256");
+        let recorded = include_str!("../assets/fashion-mnist-12k.npz.sha256");
         let digest: String = Sha256::digest(ARCHIVE).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(recorded.split_whitespace().next(), Some(digest.as_str()));
         assert!(ARCHIVE.len() <= 6_000_000);

@@ -1,8 +1,8 @@
 //! A few t as the vectors that a network sees: `cargo run -p embedding --example encode`.
 #![allow(clippy::print_stdout, reason = "a program that talks to people")]
 
+use embedding::ndarray::array;
 use embedding::{EmbeddingError, EmbeddingKind, TimeEmbedding};
-use ndarray::array;
 
 fn main() -> Result<(), EmbeddingError> {
     let embedding = TimeEmbedding::new(&EmbeddingKind::normalized(1000, 4))?;

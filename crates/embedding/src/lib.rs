@@ -33,6 +33,9 @@ mod normalized;
 mod time_embedding;
 mod transformer;
 
+/// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
+pub use ndarray;
+
 pub use error::EmbeddingError;
 pub use kind::EmbeddingKind;
 pub use normalized::Ladder;

@@ -12,7 +12,7 @@ use crate::inception::{self, Inception};
 use crate::weights::Weights;
 
 /// The shipped classifier; `docs/features.md` says how it was made.
-const FASHION: &[u8] = include_bytes!("../../../assets/features/fashion.safetensors");
+const FASHION: &[u8] = include_bytes!("../assets/fashion.safetensors");
 
 /// What a network gave for images.
 #[derive(Debug, Clone, PartialEq)]

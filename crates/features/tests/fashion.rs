@@ -11,7 +11,7 @@ use features::{Extractor, sha256};
 use ndarray::Axis;
 use tch::Device;
 
-const FILE: &[u8] = include_bytes!("../../../assets/features/fashion.safetensors");
+const FILE: &[u8] = include_bytes!("../assets/fashion.safetensors");
 
 /// Its accuracy on 10,000 test images is in its metadata; 2,000 of them are embedded, whose standard error is 0.6 %.
 const MARGIN: f64 = 0.015;

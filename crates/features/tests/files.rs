@@ -8,7 +8,7 @@ use features::{Extractor, FeaturesError};
 use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
 
-const FILE: &[u8] = include_bytes!("../../../assets/features/fashion.safetensors");
+const FILE: &[u8] = include_bytes!("../assets/fashion.safetensors");
 
 /// What opening a file of these bytes says.
 fn refusal(bytes: &[u8]) -> FeaturesError {

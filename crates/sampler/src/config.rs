@@ -24,6 +24,9 @@ pub struct SamplerConfig {
     /// Whether the noise that a step goes on with is the network's own, also beside an `x_0` that was bounded, as in the DDIM
     /// of other programs. Else it is what `x_t` holds beside that `x_0`.
     pub keeps_eps: bool,
+    /// Whether [`crate::Sampler::start_from`] gives x_T the deviation of its level, `sqrt(1 - alpha_bar_T)`, and not 1, as Euler
+    /// and Heun of other programs do. They differ by as much signal as the schedule leaves.
+    pub scales_start: bool,
     /// What the network was trained to predict.
     pub prediction: Prediction,
     /// Whether it says the variance of each pixel too, in a second half of channels (Nichol & Dhariwal 2021). Solvers but
@@ -43,6 +46,7 @@ impl SamplerConfig {
             end: End::Data,
             threshold: Threshold::Clip,
             keeps_eps: false,
+            scales_start: false,
             prediction: Prediction::Eps,
             learned_variance: false,
         }

@@ -29,6 +29,9 @@
 //! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 //! ```
 
+/// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
+pub use {schedule, tch};
+
 mod autoguidance;
 mod config;
 mod edit;

@@ -45,6 +45,7 @@ pub struct Sampler {
     pub(crate) grid: Grid,
     pub(crate) threshold: Threshold,
     pub(crate) keeps_eps: bool,
+    scales_start: bool,
     /// Whether the network says the variance too, in twice the channels.
     pub(crate) learned_variance: bool,
     /// In the order of the calls.
@@ -100,8 +101,8 @@ impl Sampler {
             .collect::<Result<Vec<_>, SamplerError>>()?;
         let depth = calls.iter().map(|call| call.stage.asked() + call.stage.forget).max().unwrap_or(0);
         let learned_variance = config.learned_variance || config.method == Method::DdpmLearned;
-        let (threshold, keeps_eps) = (config.threshold, config.keeps_eps);
-        Ok(Self { method: config.method, grid, threshold, keeps_eps, learned_variance, calls, depth })
+        let &SamplerConfig { method, threshold, keeps_eps, scales_start, .. } = config;
+        Ok(Self { method, grid, threshold, keeps_eps, scales_start, learned_variance, calls, depth })
     }
 
     /// Steps from noise to an image.
@@ -139,14 +140,14 @@ impl Sampler {
     }
 
     /// `x_T` from noise of unit variance ([`crate::Noise::start`]): the same, but on a path whose noise has another
-    /// deviation.
+    /// deviation, and with [`SamplerConfig::scales_start`].
     ///
     /// # Errors
     /// Those of libtorch.
     pub fn start_from(&self, noise: Tensor) -> Result<Tensor, SamplerError> {
         let sigma = self.start().sigma;
         // A path that keeps the variance ends as near 1 as its schedule left signal.
-        Ok(if sigma > 1.0 { noise.f_mul_scalar(sigma)? } else { noise })
+        Ok(if sigma > 1.0 || self.scales_start { noise.f_mul_scalar(sigma)? } else { noise })
     }
 
     /// The level that [`Sampler::sample`] starts from.
@@ -209,4 +210,29 @@ pub(crate) fn check_finite(images: &Tensor) -> Result<(), SamplerError> {
     let finite = images.f_isfinite()?.f_flatten(1, -1)?.f_all_dim(1, false)?; // [b]
     let finite = i64::try_from(&finite.f_sum(Kind::Int64)?)?;
     if finite == of { Ok(()) } else { Err(SamplerError::NonFinite { images: of - finite, of }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schedule::Schedule;
+    use tch::Device;
+
+    #[test]
+    fn a_start_has_the_deviation_of_its_level_where_that_is_asked_for() {
+        let schedule = Schedule::ddpm();
+        let noise = Tensor::f_ones([1, 1, 2, 2], (Kind::Double, Device::Cpu)).unwrap();
+        for scales_start in [false, true] {
+            let config = SamplerConfig {
+                steps: Some(3),
+                scales_start,
+                ..SamplerConfig::new(Method::Ddim { eta: 0.0 })
+            };
+            let sampler = Sampler::new(&schedule, &config).unwrap();
+            let x_t = sampler.start_from(noise.shallow_clone()).unwrap();
+            let want = if scales_start { (1.0 - schedule.alpha_bars()[999]).sqrt() } else { 1.0 };
+            assert!((x_t.f_double_value(&[0, 0, 0, 0]).unwrap() - want).abs() < 1e-15);
+            assert!(want == 1.0 || want < 0.99999, "{want}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The tables of a noise schedule, and what is left of a signal: `cargo run -p schedule --example tables`.
 #![allow(clippy::print_stdout, reason = "a program that talks to people")]
 
-use ndarray::{ArrayD, IxDyn};
+use schedule::ndarray::{ArrayD, IxDyn};
 use schedule::{BetaSchedule, Schedule, ScheduleError};
 
 fn main() -> Result<(), ScheduleError> {

@@ -54,6 +54,9 @@ mod tables;
 mod terminal_snr;
 mod variance;
 
+/// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
+pub use ndarray;
+
 pub use batch::Element;
 pub use beta_schedule::BetaSchedule;
 pub use between::Posterior;

@@ -4,6 +4,28 @@
 //!
 //! The network is any closure from (`x_t`, `t`, labels) to a prediction, with its parameters by name, so
 //! this crate can be tested with networks of one number. The paper's t = 1..T is 0..T-1 here.
+//!
+//! ```
+//! use trainer::schedule::Schedule;
+//! use trainer::tch::{Device, Kind, Tensor};
+//! use trainer::{Batch, BoxError, TrainConfig, Trainer};
+//!
+//! // The network: x_t times one number.
+//! let weight = Tensor::zeros([1], (Kind::Float, Device::Cpu)).requires_grad_(true);
+//! let params = [(String::from("weight"), weight.shallow_clone())];
+//! let model = |x_t: &Tensor, _: &Tensor, _: Option<&Tensor>| -> Result<Tensor, BoxError> { Ok(x_t.f_mul(&weight)?) };
+//!
+//! let config = TrainConfig { steps: 20, warmup_steps: 0, lr: 0.1, ..TrainConfig::default() };
+//! let mut trainer = Trainer::new(&params, &Schedule::ddpm(), &config, 0, Device::Cpu)?;
+//! let images = Tensor::zeros([16, 1, 8, 8], (Kind::Float, Device::Cpu)); // [b, c, h, w] in [-1, 1]
+//! let first = trainer.train_step(&Batch { images: images.shallow_clone(), labels: None }, &model)?;
+//! for _ in 1..20 {
+//!     trainer.train_step(&Batch { images: images.shallow_clone(), labels: None }, &model)?;
+//! }
+//! // Without an image there is noise alone, so that eps is x_t, a little more of it the earlier.
+//! assert!((first.loss - 1.0).abs() < 0.2 && f64::try_from(&trainer.params()[0].1)? > 0.8);
+//! # Ok::<(), BoxError>(())
+//! ```
 
 mod adam;
 mod ahead;
@@ -36,6 +58,9 @@ mod run_folder;
 mod runs;
 mod step;
 mod tensorboard;
+
+/// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
+pub use {schedule, tch};
 
 pub use checkpoints::{CheckpointError, Manifest, ManifestEntry};
 

@@ -1,7 +1,7 @@
 //! A fresh network asked about noise: `cargo run -p unet --example predict`.
 #![allow(clippy::print_stdout, reason = "a program that talks to people")]
 
-use tch::{Device, Kind, Tensor};
+use unet::tch::{self, Device, Kind, Tensor};
 use unet::{Backbone, BackboneError, Pass, UNet, UNetConfig};
 
 fn main() -> Result<(), BackboneError> {

@@ -23,6 +23,9 @@ mod resample;
 mod resblock;
 mod stage;
 
+/// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
+pub use tch;
+
 pub use backbone::{Backbone, BackboneError, NO_LABEL, Pass, Predictor};
 pub use config::{
     Activation, DownsamplePadding, EmbeddingConfig, Layout, Middle, Resampling, SinusoidOrder, TimeForm,

@@ -1,12 +1,13 @@
-//! Noise that a user gives: x_T in a `.npy` file.
+//! Noise that a user gives: x_T in a file.
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use dataset::AnyArray;
 use tch::{Kind, Tensor};
 use tracing::warn;
 
+use crate::array_file;
 use crate::failure::{bail_usage, usage};
 use crate::model::Loaded;
 
@@ -16,7 +17,7 @@ const USUAL: std::ops::RangeInclusive<f64> = 0.5..=2.0;
 /// x_T `[n, c, h, w]` f32 from the file of a flag, checked against the network.
 pub(crate) fn read(flag: &str, path: &Path, loaded: &Loaded) -> anyhow::Result<Tensor> {
     let name = format!("{flag} {}", path.display());
-    let x = floats(&name, dataset::read_npy(path).with_context(|| flag.to_owned())?)?;
+    let x = floats(&name, array_file::read(flag, path, &["x_T", "latent", "noise"])?)?;
     let (got, [_, c, h, w]) = (x.size(), loaded.shape(0));
     if got.len() != 4 || got[0] == 0 || got[1..] != [c, h, w] {
         return Err(usage(anyhow!(

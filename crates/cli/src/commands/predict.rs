@@ -8,6 +8,7 @@ use serde_json::json;
 use tch::Tensor;
 use unet::BackboneError;
 
+use crate::array_file;
 use crate::commands::noise_file;
 use crate::failure::usage;
 use crate::flags::{Global, ModelArgs};
@@ -18,7 +19,9 @@ use crate::paths::{InputPath, OutputFile};
 /// The network's answer for arrays of the user.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  ddpm predict --model runs/mine/checkpoints/step-00001000 --x x_t.npy --t t.npy --out eps.npy")]
+  ddpm predict --model runs/mine/checkpoints/step-00001000 --x x_t.npy --t t.npy --out eps.npy
+
+Any of the files may be a .npz instead, with arrays x_t, t, class and eps.")]
 pub(crate) struct Predict {
     #[command(flatten)]
     model: ModelArgs,
@@ -39,9 +42,9 @@ pub(crate) struct Predict {
 impl Predict {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         output::try_file("--out", &self.out)?;
-        let read = |path: &Path, flag: &str| dataset::read_npy(path).with_context(|| format!("--{flag}"));
-        let x = noise_file::floats(&format!("--x {}", self.x.display()), read(&self.x, "x")?)?;
-        let t = read(&self.t, "t")?.into_f64();
+        let x = array_file::read("--x", &self.x, &["x_t", "x"])?;
+        let x = noise_file::floats(&format!("--x {}", self.x.display()), x)?;
+        let t = array_file::read("--t", &self.t, &["t"])?.into_f64();
         let loaded = Loaded::open(&self.model, global)?;
         let steps = loaded.path.steps();
         if let Some(wrong) = t.iter().find(|&&t| !(t >= 0.0 && t <= (steps - 1) as f64)) {
@@ -64,7 +67,7 @@ impl Predict {
         let output = output.map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
         // A second half of channels says the variance.
         let eps = of_x * &x + of_output * output.f_narrow(1, 0, x.size()[1])?;
-        dataset::write_npy(&self.out, &tensor_io::to_array(&eps)?).context("--out")?;
+        array_file::write(&self.out, "eps", tensor_io::to_array(&eps)?.into())?;
         output::finish(global, &json!({ "out": self.out, "shape": eps.size() }), || {
             format!("{:?} written to {}", eps.size(), self.out.display())
         })
@@ -90,7 +93,8 @@ fn weights(loaded: &Loaded, times: impl Iterator<Item = f64>) -> anyhow::Result<
 /// The label of each image, one for each t.
 fn read_labels(path: &Path, loaded: &Loaded, t: &Tensor) -> anyhow::Result<Tensor> {
     let name = path.display().to_string();
-    let labels = dataset::read_npy(path).and_then(|array| array.into_i64(&name)).context("--class")?;
+    let labels =
+        array_file::read("--class", path, &["class", "labels"])?.into_i64(&name).context("--class")?;
     let (shape, want) = (labels.shape().to_vec(), t.size());
     if !shape.iter().map(|&n| n as i64).eq(want.iter().copied()) {
         return Err(usage(anyhow!("--class {name}: has shape {shape:?}, expected {want:?}, one for each t")));

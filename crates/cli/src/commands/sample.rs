@@ -41,7 +41,7 @@ pub(crate) struct Sample {
     start: usize,
     #[command(flatten)]
     noise: NoiseArgs,
-    /// Start from these arrays instead of from seeded noise: x_T as .npy, f32 [n, c, h, w], of deviation 1, with edm sigma_max
+    /// Start from these arrays instead of from seeded noise: x_T as .npy or .npz, f32 [n, c, h, w], of deviation 1, with edm sigma_max
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
     init_noise: Option<InputPath>,
     /// What to write: any of grid (grid.png), png (00000.png ...), npz (samples.npz, see below)

@@ -92,6 +92,8 @@ pub(crate) fn scheduler(mut read: Keys) -> Result<Scheduler, InterchangeError> {
         ends_at_first_step: false,
         threshold: threshold(keys, kind)?.to_owned(),
         keeps_eps: kind == Kind::Ddim,
+        // What is said with `leading` is rather N(0, 1) of signal and noise together.
+        scales_start: kind.is_on_sigmas() && spacing != "leading",
         sigma: None,
         eta: None,
         order: None,

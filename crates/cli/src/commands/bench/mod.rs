@@ -5,7 +5,7 @@ mod peak;
 mod report;
 mod solvers;
 mod subject;
-mod timing;
+pub(in crate::commands) mod timing;
 
 use std::time::Instant;
 

@@ -22,7 +22,7 @@ use crate::{output, paths};
 
 Any deterministic solver; the one that encoded, in as many steps, leads back with the smallest error.")]
 pub(crate) struct Decode {
-    /// Latents as .npy: x_T, f32 [n, c, h, w]
+    /// Latents as .npy or .npz: x_T, f32 [n, c, h, w]
     #[arg(long, value_name = "FILE")]
     latent: InputPath,
     #[command(flatten)]

@@ -26,7 +26,7 @@ const CONTRAST: i32 = 8;
   ddpm edit encode --image shoe.png --out out/shoe
   ddpm edit decode --latent out/shoe/latent.npy
 
-latent.npy holds x_T, f32 [1, c, h, w]. grid.png shows the image, x_T, what is decoded from it, and
+latent.npy holds x_T, f32 [1, c, h, w], as does samples.npz of --save npz. grid.png shows the image, x_T, what is decoded from it, and
 their difference, eight times as strong on mid grey.")]
 pub(crate) struct Encode {
     #[command(flatten)]
@@ -64,9 +64,10 @@ impl Encode {
         let pixels = output::to_pixels(&decoded, &loaded.images)?;
         let noise = output::to_pixels(&(&x_t / 3.0), &loaded.images)?;
         let grid = picture(&original, &noise, &pixels)?;
-        let written = setup.save(pixels, grid)?;
+        let x_t = tensor_io::to_array(&x_t.to_kind(Kind::Float))?;
         let latent = setup.out.join("latent.npy");
-        dataset::write_npy(&latent, &tensor_io::to_array(&x_t.to_kind(Kind::Float))?).context("--out")?;
+        dataset::write_npy(&latent, &x_t).context("--out")?;
+        let written = setup.save(pixels, vec![("latent", x_t.into())], grid)?;
         // From [-1, 1] to 0..=255.
         let grey_levels = mse.sqrt() * 127.5;
         let summary = json!({

@@ -92,7 +92,7 @@ impl Interpolate {
         let pixels = concatenate(Axis(0), &views)?;
         let count = pixels.len_of(Axis(0));
         let labels: Vec<String> = rows.iter().map(Row::label).collect();
-        let written = setup.save(pixels, self.picture((&from, &to), &drawn, &labels)?)?;
+        let written = setup.save(pixels, Vec::new(), self.picture((&from, &to), &drawn, &labels)?)?;
         let summary = json!({
             "images": count, "rows": labels, "shares": shares(self.count), "seconds": seconds,
             "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
+use dataset::AnyArray;
 use figures::Canvas;
 use ndarray::{Array3, Array4, ArrayView3, Axis, concatenate, stack};
 use sampler::{Model, SamplerConfig, SamplerError};
@@ -109,10 +110,16 @@ impl Setup<'_> {
     }
 
     /// Saves results that were drawn together, the grid as given.
-    pub(crate) fn save(&self, pixels: Array4<u8>, grid: Canvas) -> anyhow::Result<Written> {
+    /// More arrays go into the archive.
+    pub(crate) fn save(
+        &self,
+        pixels: Array4<u8>,
+        arrays: Vec<(&str, AnyArray)>,
+        grid: Canvas,
+    ) -> anyhow::Result<Written> {
         let mut results = self.results();
         results.add(pixels)?;
-        results.finish(Vec::new(), |_, _| Ok(grid))
+        results.finish(arrays, |_, _| Ok(grid))
     }
 }
 

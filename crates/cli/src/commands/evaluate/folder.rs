@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use dataset::AnyArray;
+use features::Extracted;
 use ndarray::Array4;
 
+use crate::commands::evaluate::rows;
 use crate::commands::evaluation::Evaluation;
 use crate::paths;
 
@@ -14,14 +16,15 @@ pub(crate) struct Folder {
     pub(crate) path: PathBuf,
     json: String,
     picture: String,
-    samples: Option<&'static str>,
+    /// Of the images and of their features.
+    arrays: Option<[&'static str; 2]>,
 }
 
 impl Folder {
-    /// The user's: fixed names, and the samples.
+    /// The user's: fixed names, and the arrays.
     pub(crate) fn of_out(path: &Path) -> Self {
         let [json, picture] = ["evaluation.json", "nearest.png"].map(str::to_owned);
-        Self { path: path.to_owned(), json, picture, samples: Some("samples.npz") }
+        Self { path: path.to_owned(), json, picture, arrays: Some(["samples.npz", "features.npz"]) }
     }
 
     /// A run's: a file for each checkpoint.
@@ -31,13 +34,13 @@ impl Folder {
             path,
             json: format!("step-{step:08}.json"),
             picture: format!("nearest-step-{step:08}.png"),
-            samples: None,
+            arrays: None,
         }
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        let samples = self.samples.map(str::to_owned);
-        [self.json.clone(), self.picture.clone()].into_iter().chain(samples).collect()
+        let arrays = self.arrays.into_iter().flatten().map(str::to_owned);
+        [self.json.clone(), self.picture.clone()].into_iter().chain(arrays).collect()
     }
 
     /// Keeps an evaluation of the same checkpoint, which may be of other samples or metrics, as `earlier/N-NAME`.
@@ -65,10 +68,10 @@ impl Folder {
         &self,
         evaluation: &Evaluation,
         picture: Option<&[u8]>,
-        samples: Option<&Array4<u8>>,
+        (images, rows): (Option<&Array4<u8>>, Option<&Extracted>),
     ) -> anyhow::Result<Vec<String>> {
         files::make_folder(&self.path).with_context(|| self.path.display().to_string())?;
-        if self.samples.is_none() {
+        if self.arrays.is_none() {
             self.set_aside()?;
         }
         let mut written = Vec::new();
@@ -84,10 +87,17 @@ impl Folder {
         if let Some(picture) = picture {
             write(&self.picture, picture)?;
         }
-        if let (Some(name), Some(images)) = (self.samples, samples) {
-            let path = self.path.join(name);
-            dataset::write_npz(&path, &[("images", AnyArray::from(images.clone()))])?;
-            written.push(paths::text(&path));
+        if let Some([of_images, of_features]) = self.arrays {
+            if let Some(images) = images {
+                let path = self.path.join(of_images);
+                dataset::write_npz(&path, &[("images", AnyArray::from(images.clone()))])?;
+                written.push(paths::text(&path));
+            }
+            if let Some(rows) = rows {
+                let path = self.path.join(of_features);
+                rows::write(&path, rows)?;
+                written.push(paths::text(&path));
+            }
         }
         Ok(written)
     }

@@ -101,7 +101,7 @@ pub(crate) struct Evaluate {
     set: Vec<String>,
     #[command(flatten)]
     noise: NoiseArgs,
-    /// Folder for evaluation.json, nearest.png and samples.npz [default: none]
+    /// Folder for evaluation.json, nearest.png, samples.npz and features.npz [default: none]
     #[arg(long, value_name = "DIR")]
     out: Option<OutputFolder>,
     #[command(flatten)]
@@ -160,9 +160,11 @@ impl Evaluate {
         evaluation.machine = machine::describe(device);
         evaluation.seconds = begun.elapsed().as_secs_f64();
         let picture = picture.map(|picture| picture.png()).transpose()?;
+        // Features that were given are there already.
+        let rows = samples.rows.as_ref().filter(|_| extractor.is_some());
         let written = folders
             .iter()
-            .map(|folder| folder.write(&evaluation, picture.as_deref(), samples.images.as_ref()));
+            .map(|folder| folder.write(&evaluation, picture.as_deref(), (samples.images.as_ref(), rows)));
         // What was measured is told even where it cannot be kept.
         let written = written.collect::<anyhow::Result<Vec<Vec<String>>>>().map(|written| written.concat());
         output::answer(global, &serde_json::to_value(&evaluation)?, || {

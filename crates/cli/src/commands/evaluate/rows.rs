@@ -153,6 +153,11 @@ fn from_cache(path: &Path, count: usize, width: usize) -> Option<Extracted> {
 
 fn to_cache(path: &Path, extracted: &Extracted) -> anyhow::Result<()> {
     files::make_folder(files::parent(path))?;
+    write(path, extracted)
+}
+
+/// As [`given`] reads them, and answers beside them if the network gives any.
+pub(crate) fn write(path: &Path, extracted: &Extracted) -> anyhow::Result<()> {
     let mut arrays = vec![("features", AnyArray::from(extracted.features.clone()))];
     if let Some(answers) = &extracted.answers {
         arrays.push(("answers", AnyArray::from(answers.clone())));

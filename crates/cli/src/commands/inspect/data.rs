@@ -103,7 +103,7 @@ impl InspectData {
     }
 }
 
-fn flip_text(flip: bool) -> &'static str {
+pub(in crate::commands) fn flip_text(flip: bool) -> &'static str {
     if flip {
         "half of the images are mirrored in training (train.flip = true)"
     } else {
@@ -111,7 +111,11 @@ fn flip_text(flip: bool) -> &'static str {
     }
 }
 
-fn border_text([top, bottom, left, right]: [usize; 4], height: usize, width: usize) -> String {
+pub(in crate::commands) fn border_text(
+    [top, bottom, left, right]: [usize; 4],
+    height: usize,
+    width: usize,
+) -> String {
     match [top, bottom, left, right] {
         [0, 0, 0, 0] => "no border needed".to_owned(),
         _ => {

@@ -2,12 +2,13 @@
 
 use std::f64::consts::TAU;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use embedding::{EmbeddingKind, Order, TimeEmbedding};
 use ndarray::{Array1, Array2};
 use serde_json::json;
 
+use crate::array_file;
 use crate::commands::inspect::table::{Table, significant, spread};
 use crate::config::nearest;
 use crate::failure::{bail_usage, usage};
@@ -64,7 +65,7 @@ pub(crate) struct InspectEmbedding {
     /// fourier: seed of the frequencies [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Write the encodings to this .npy file, f64 [times, 2K]
+    /// Write the encodings to this .npy or .npz file, f64 [times, 2K]
     #[arg(long, value_name = "FILE")]
     out: Option<OutputFile>,
 }
@@ -80,7 +81,7 @@ impl InspectEmbedding {
         }
         let encoded = embedding.encode(Array1::from_vec(self.t.clone()).view()); // [times, 2K]
         if let Some(path) = &self.out {
-            dataset::write_npy(path, &encoded).with_context(|| format!("--out {}", path.display()))?;
+            array_file::write(path, "encodings", encoded.clone().into())?;
         }
         let cycles: Vec<f64> = embedding.angular_frequencies().iter().map(|w| self.cycles(*w)).collect();
         let summary = json!({

@@ -1,7 +1,7 @@
 //! `ddpm inspect`: the parts a run is made of, as a table for people and as arrays or JSON for programs.
 
 mod checkpoint;
-mod data;
+pub(in crate::commands) mod data;
 mod embedding;
 mod model;
 pub(in crate::commands) mod network;

@@ -1,7 +1,9 @@
 //! `ddpm train`: Algorithm 1 on the user's images.
 
 mod batch;
+mod dry_run;
 mod evaluating;
+mod facts;
 mod feed;
 mod resume;
 mod watch;
@@ -26,7 +28,7 @@ use crate::flags::Global;
 use crate::memory;
 use crate::model::RUNS;
 use crate::networks;
-use crate::paths::{self, DataSource, InputPath, OutputFolder};
+use crate::paths::{self, DataSource, InputPath, OutputFile, OutputFolder};
 use crate::signals::Signals;
 use crate::{noise_end, output};
 use batch::BatchSize;
@@ -46,6 +48,7 @@ Examples:
   ddpm train                                    the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
   ddpm train --objective flow --run runs/flow   the same images, by flow matching
+  ddpm train --data photos/ --dry-run           what that would be, and how long it would take
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
 
 Of a set in parts (train, validation, test) the training part is used; --data photos:test takes another one.
@@ -97,6 +100,12 @@ pub(crate) struct Train {
     /// Show the complete configuration and stop
     #[arg(long)]
     dump_config: bool,
+    /// Show what would be trained, how long it takes here and how much memory, and stop
+    #[arg(long, conflicts_with = "dump_config")]
+    dry_run: bool,
+    /// Of --dry-run: the first images as the network sees them
+    #[arg(long, value_name = "FILE", default_value = "out/preview.png")]
+    preview: OutputFile,
 }
 
 /// What a run is going to be.
@@ -111,7 +120,7 @@ impl Train {
         let signals = Signals::install()?;
         let device = device::select(global)?;
         // Before the data, which may take minutes to open.
-        if let Some(run) = self.run.as_deref().filter(|_| !self.dump_config) {
+        if let Some(run) = self.run.as_deref().filter(|_| !(self.dump_config || self.dry_run)) {
             output::try_folder("--run", run, &[])?;
         }
         let mut plan = if self.resume { self.resumed()? } else { self.fresh()? };
@@ -124,6 +133,12 @@ impl Train {
             };
             output::print(text.trim_end())?;
             return Ok(ExitCode::SUCCESS);
+        }
+        if self.dry_run {
+            if self.batch == Some(BatchSize::Auto) {
+                plan.config.train.micro_batch = batch::fitting(&plan.config, global)?;
+            }
+            return plan.dry_run(&self.preview, device, global).map(|()| ExitCode::SUCCESS);
         }
         output::try_folder("--run", &plan.run, &[])?;
         for within in ["checkpoints", "samples"].map(|name| plan.run.join(name)) {
@@ -298,6 +313,9 @@ impl Plan {
             crate::device::name(device),
             config.train.steps,
         );
+        if config.model.classes.is_none() && self.dataset.classes() > 1 {
+            info!("labels: {}", facts::labels(&self.dataset, config));
+        }
         if let Some(classes) = config.model.classes.filter(|&n| n > self.dataset.classes()) {
             let of_data = self.dataset.classes();
             warn!("model.classes = {classes}: the data has {of_data}; the others will not be learned");

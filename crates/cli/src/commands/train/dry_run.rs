@@ -1,0 +1,197 @@
+//! `ddpm train --dry-run`: what would be trained, with how long it would take, measured on a few steps that leave nothing behind.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use dataset::BatchPlan;
+use serde_json::{Value, json};
+use tch::{Device, Kind, Tensor};
+use trainer::{BoxError, Trainer};
+use unet::{Backbone, Pass};
+
+use super::Plan;
+use super::facts;
+use super::feed::Feed;
+use crate::commands::bench::timing::{self, Timings};
+use crate::commands::inspect::table::{Table, bytes};
+use crate::device::Precision;
+use crate::flags::Global;
+use crate::memory::{self, Available};
+use crate::{networks, output, paths};
+
+/// Steps before the clock counts, and the most and the fewest that it counts.
+const WARM_UP: u64 = 2;
+const MOST: u64 = 20;
+const FEWEST: u64 = 2;
+/// Seconds after which no further step is taken.
+const PATIENCE: f64 = 10.0;
+/// Images of the preview.
+const SHOWN: usize = 64;
+
+/// What the steps took.
+struct Measured {
+    /// Of a step.
+    step: f64,
+    /// Of a network call on the images of a grid.
+    call: f64,
+    /// The most memory of this process, in bytes; known on Linux only.
+    peak: Option<u64>,
+    parameters: usize,
+}
+
+impl Plan {
+    /// Measures and tells; writes the preview and nothing else.
+    pub(super) fn dry_run(&self, preview: &Path, device: Device, global: &Global) -> anyhow::Result<()> {
+        output::try_file("--preview", preview)?;
+        let (config, train) = (&self.config, &self.config.train);
+        // As a training has it: what does not fit is an error there too.
+        let _limit = memory::limit(device);
+        if train.micro_batch == 0 {
+            memory::keep_freed();
+        }
+        let plan = BatchPlan::new(self.dataset.len(), train.batch, config.seed)?.with_flip(train.flip);
+        self.preview(&plan, preview)?;
+        let measured = self.measure(plan, device)?;
+        let evaluations = train.steps.checked_div(train.evaluate_every).unwrap_or(0);
+        let grids = train.steps.checked_div(train.sample_every).unwrap_or(0);
+        let of_steps = measured.step * train.steps as f64;
+        let of_grids = measured.call * config.sample.steps as f64 * grids as f64;
+        let seconds = of_steps + of_grids;
+        let said = json!({
+            "run": paths::text(&self.run), "data": facts::of_data(&self.dataset, config).1,
+            "parameters": measured.parameters, "steps": train.steps, "step_seconds": measured.step,
+            "grids": grids, "grid_seconds": measured.call * config.sample.steps as f64, "evaluations": evaluations,
+            "seconds": seconds, "peak_bytes": measured.peak, "preview": paths::text(preview),
+        });
+        output::answer(global, &said, || {
+            let mut rows = facts::of_data(&self.dataset, config).0;
+            rows.extend(facts::of_training(config, measured.parameters, self.dataset.len()));
+            rows.push(("memory", memory(&said, device)));
+            rows.push((
+                "time",
+                format!(
+                    "{} for {} steps of {} on this {}, {} for {grids} grids of {} images",
+                    duration(of_steps),
+                    train.steps,
+                    duration(measured.step),
+                    if device.is_cuda() { "GPU" } else { "processor" },
+                    duration(of_grids),
+                    config.sample.count,
+                ),
+            ));
+            if evaluations > 0 {
+                rows.push(("evaluations", format!("{evaluations}, which come on top")));
+            }
+            rows.push(("preview", preview.display().to_string()));
+            rows.push(("run", format!("{}, which was not made", self.run.display())));
+            Table::facts(rows).to_string()
+        })
+    }
+
+    /// The first images as the network sees them: cut, resized, mirrored, with their border.
+    fn preview(&self, plan: &BatchPlan, path: &Path) -> anyhow::Result<()> {
+        let mut images = Vec::new();
+        for step in 0..SHOWN.div_ceil(self.config.train.batch) as u64 {
+            images.push(dataset::from_model(plan.batch(&self.dataset, step)?.images.view()));
+        }
+        let views: Vec<_> = images.iter().map(ndarray::Array4::view).collect();
+        let mut all = ndarray::concatenate(ndarray::Axis(0), &views)?;
+        all.slice_axis_inplace(ndarray::Axis(0), (..SHOWN.min(all.len_of(ndarray::Axis(0)))).into());
+        files::write_output(path, &output::grid_png(&all)?)
+            .with_context(|| format!("--preview {}", path.display()))
+    }
+
+    fn measure(&self, plan: BatchPlan, device: Device) -> anyhow::Result<Measured> {
+        let config = &self.config;
+        let path = config.schedule.path()?;
+        let net = networks::build(&config.model, path.steps(), device, config.seed)?;
+        let mut trainer = Trainer::new(net.params(), &*path, &config.train, config.seed, device)?;
+        let mut feed = Feed::new(&self.dataset, plan, config.model.classes.is_some(), 0)?;
+        let kind = Precision::settle(&config.precision, device)?.kind();
+        let pass = Pass::train().with_kind(kind).with_checkpoints(config.train.checkpoint_activations);
+        let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
+            Ok(net.forward(x_t, t, labels, &pass)?)
+        };
+        let (begun, mut seconds) = (Instant::now(), Vec::new());
+        for step in 0..WARM_UP + MOST {
+            let batch = feed.batch(step).map_err(|error| anyhow!("{error}"))?;
+            let start = Instant::now();
+            let _ = trainer.train_step(&batch, &model)?;
+            if step >= WARM_UP {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+            if begun.elapsed().as_secs_f64() > PATIENCE && seconds.len() as u64 >= FEWEST {
+                break;
+            }
+        }
+        let step = Timings { first_after: 0.0, seconds }.median();
+        Ok(Measured {
+            step,
+            call: self.call(&*net, (kind, device))?,
+            peak: timing::peak_mib().map(|mib| (mib * 1024.0 * 1024.0) as u64),
+            parameters: net.param_count(),
+        })
+    }
+
+    /// Seconds of a network call on the images of a grid, as many at the same time as a step has.
+    fn call(&self, net: &dyn Backbone, (kind, device): (Kind, Device)) -> anyhow::Result<f64> {
+        let (model, count) = (&self.config.model, self.config.sample.count);
+        let part = count.min(self.config.train.batch).max(1);
+        let (height, width, _) = self.dataset.shape();
+        let shape = [part, model.in_channels, height, width].map(|n| n as i64);
+        let _no_grad = tch::no_grad_guard();
+        let x = Tensor::f_zeros(shape, (Kind::Float, device))?;
+        let t = Tensor::f_zeros([part as i64], (Kind::Int64, device))?;
+        let mut seconds = Vec::new();
+        for call in 0..3 {
+            let start = Instant::now();
+            let out = net.forward(&x, &t, None, &Pass::eval().with_kind(kind))?;
+            // Waits for a GPU.
+            let _ = f64::try_from(out.f_sum(Kind::Float)?)?;
+            if call > 0 {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+        }
+        Ok(Timings { first_after: 0.0, seconds }.median() * count as f64 / part as f64)
+    }
+}
+
+fn memory(said: &Value, device: Device) -> String {
+    let peak =
+        said["peak_bytes"].as_u64().map_or("not known".to_owned(), |peak| format!("{} at most", bytes(peak)));
+    match Available::now().filter(|_| device == Device::Cpu) {
+        Some(now) => format!("{peak}; {} more are free now", bytes(now.bytes)),
+        None => format!("{peak} on the host"),
+    }
+}
+
+/// Seconds in the units that a person would use.
+pub(super) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 100.0 => format!("{s:.1} s"),
+        s if s < 100.0 * 60.0 => format!("{:.0} min", s / 60.0),
+        s if s < 48.0 * 3600.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} days", s / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_in_units_of_people() {
+        for (seconds, text) in [
+            (0.012, "12 ms"),
+            (99.0, "99.0 s"),
+            (480.0, "8 min"),
+            (6000.0, "1.7 h"),
+            (7200.0, "2.0 h"),
+            (1_900_000.0, "22.0 days"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+}

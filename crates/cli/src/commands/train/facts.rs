@@ -1,0 +1,84 @@
+//! What a training is going to be, in the words of a table: told before it begins.
+
+use dataset::Dataset;
+use serde_json::{Value, json};
+
+use crate::commands::inspect::data::{border_text, flip_text};
+use crate::commands::inspect::table::grouped;
+use crate::config::Config;
+
+type Rows = Vec<(&'static str, String)>;
+
+/// The images: how many, how large, with which labels, and what is done to them. Also as JSON.
+pub(super) fn of_data(dataset: &Dataset, config: &Config) -> (Rows, Value) {
+    let padding = dataset.padding();
+    let (height, width, channels) = dataset.shape();
+    let inner = (height - padding.top - padding.bottom, width - padding.left - padding.right);
+    let border = [padding.top, padding.bottom, padding.left, padding.right];
+    let colour = if channels == 1 { "grey" } else { "colour" };
+    let mut rows = vec![
+        ("data", config.data.source.clone()),
+        ("images", format!("{}, {}x{} pixels, {colour}", grouped(dataset.len()), inner.1, inner.0)),
+        ("labels", labels(dataset, config)),
+        ("mirrored", flip_text(config.train.flip).to_owned()),
+    ];
+    if border != [0; 4] {
+        rows.push(("border", border_text(border, height, width)));
+    }
+    if dataset.skipped() > 0 {
+        rows.push(("left out", format!("{} that cannot be read", grouped(dataset.skipped()))));
+    }
+    rows.extend(dataset.notes().iter().map(|note| ("note", note.clone())));
+    let json = json!({
+        "source": config.data.source, "count": dataset.len(), "height": inner.0, "width": inner.1, "channels": channels,
+        "classes": dataset.classes(), "classes_used": config.model.classes, "skipped": dataset.skipped(),
+        "notes": dataset.notes(), "flip": config.train.flip, "padding": border,
+    });
+    (rows, json)
+}
+
+/// Whether there are classes, and whether the network is told them.
+pub(super) fn labels(dataset: &Dataset, config: &Config) -> String {
+    match (dataset.classes(), config.model.classes) {
+        (0, _) => "none".to_owned(),
+        (found, Some(_)) => format!("{found} classes, which the network is told"),
+        (found, None) => format!("{found} classes, which are not used: {} trains by class", by_class(found)),
+    }
+}
+
+/// The flags that train by class.
+pub(super) fn by_class(classes: usize) -> String {
+    format!("--set model.classes={classes} --set train.label_dropout=0.1")
+}
+
+/// Network, objective and steps.
+pub(super) fn of_training(config: &Config, parameters: usize, images: usize) -> Rows {
+    let (model, train) = (&config.model, &config.train);
+    let channels: Vec<String> = (0..model.levels())
+        .map(|level| format!("{} at 1/{}", model.level_channels(level), 1 << level))
+        .collect();
+    let parts = match train.micro_batch {
+        0 => String::new(),
+        part => format!(", {part} at a time"),
+    };
+    vec![
+        ("network", format!("{:.2}M parameters; channels {}", parameters as f64 / 1e6, channels.join(", "))),
+        (
+            "learned",
+            format!(
+                "{} on the path {}, T = {}",
+                train.prediction, config.schedule.kind, config.schedule.steps
+            ),
+        ),
+        (
+            "steps",
+            format!(
+                "{} of {} images{parts}: each image {:.1} times, in {}",
+                grouped(train.steps as usize),
+                train.batch,
+                train.steps as f64 * train.batch as f64 / images as f64,
+                config.precision
+            ),
+        ),
+    ]
+}

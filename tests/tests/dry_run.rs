@@ -1,0 +1,54 @@
+//! `ddpm train --dry-run`: what would be trained, and nothing of it done.
+
+use anyhow::ensure;
+use image::ImageFormat;
+use tests::{Place, data};
+
+#[test]
+fn a_training_is_told_and_not_begun() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let line = "train --preset tiny-16 --set data.limit=50 --set train.batch=8 --set train.steps=4000 --dry-run --preview seen.png";
+    let said = place.ddpm(&format!("{line} --json"))?.json();
+    ensure!(place.names(".") == ["seen.png"], "{:?}", place.names("."));
+    ensure!(said["data"]["count"] == 50 && said["steps"] == 4000 && said["run"] == "runs/tiny-16", "{said}");
+    let number = |key: &str| said[key].as_f64().unwrap_or(f64::NAN);
+    let of_steps = number("step_seconds") * 4000.0;
+    let of_grids = number("grid_seconds") * number("grids");
+    ensure!(number("step_seconds") > 0.0 && number("peak_bytes") > 1e7, "{said}");
+    ensure!((number("seconds") - of_steps - of_grids).abs() < 1e-6 * of_steps, "{said}");
+    // 50 images in a grid of 8 columns: what the network sees of them, each as it is or mirrored.
+    let seen = image::load_from_memory(&place.read("seen.png")?)?.to_luma8();
+    ensure!(seen.pixels().any(|pixel| pixel.0[0] > 200) && seen.width() > 8 * 16, "{:?}", seen.dimensions());
+
+    let text = place.ddpm(line)?.ok().stdout;
+    for part in
+        ["10 classes, which are not used", "model.classes=10", "parameters", "mirrored", "4,000 of 8 images"]
+    {
+        ensure!(text.contains(part), "{part}: {text}");
+    }
+    let told = place.ddpm(&format!("{line} --set model.classes=10"))?.ok().stdout;
+    ensure!(told.contains("10 classes, which the network is told"), "{told}");
+    // The parameters are those of the network that `inspect model` counts.
+    let model = place.ddpm("inspect model --preset tiny-16 --json")?.json();
+    ensure!(model["params"] == said["parameters"], "{model}");
+    Ok(())
+}
+
+/// Folders of classes train without them unless the flag is given: said at the start of the training too.
+#[test]
+fn unused_labels_are_told() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for class in ["cat", "dog"] {
+        for index in 0..4 {
+            place.write(
+                &format!("photos/{class}/{index}.png"),
+                data::colour_file(index, (20, 16), ImageFormat::Png)?,
+            )?;
+        }
+    }
+    let line = "train --data photos --set data.size=16 --set model.base_channels=8 --set train.steps=1 --set sample.count=1 --set \
+                sample.steps=1 --run run";
+    let told = place.ddpm(line)?.ok().stderr;
+    ensure!(told.contains("2 classes, which are not used: --set model.classes=2"), "{told}");
+    Ok(())
+}
