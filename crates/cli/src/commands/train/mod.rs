@@ -41,8 +41,9 @@ use watch::Watch;
 #[command(
     after_help = "A run that was interrupted goes on where it stopped when the same command is given again.
 
-With --resume, --set may change train.steps, lr, micro_batch, checkpoint_activations, on_nan, log_every, sample_every,
-evaluate_every, evaluate_count, checkpoint_every and keep_checkpoints, sample.* and precision. --data names the same images where they are now.
+With --resume, --set may change train.steps, lr, micro_batch, checkpoint_activations, on_nan,
+log_every, sample_every, evaluate_every, evaluate_count, checkpoint_every and keep_checkpoints,
+sample.* and precision. --data names the same images where they are now.
 
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
@@ -51,9 +52,9 @@ Examples:
   ddpm train --data photos/ --dry-run           what that would be, and how long it would take
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
 
-Of a set in parts (train, validation, test) the training part is used; --data photos:test takes another one.
-Half of the images are mirrored left to right where train.flip = true: by default for the embedded set and by the preset
-ddpm-cifar10, not for other data. --set train.flip=true turns it on for images without a left and a right."
+Of a set in parts (train, validation, test) the training part is used; --data photos:test takes
+another one. Half of the images are mirrored left to right where train.flip = true: by default for
+the embedded set and by the preset ddpm-cifar10, not for other data."
 )]
 pub(crate) struct Train {
     #[arg(
@@ -100,10 +101,10 @@ pub(crate) struct Train {
     /// Show the complete configuration and stop
     #[arg(long)]
     dump_config: bool,
-    /// Show what would be trained, how long it takes here and how much memory, and stop
+    /// Show what would be trained and how long it would take, and stop
     #[arg(long, conflicts_with = "dump_config")]
     dry_run: bool,
-    /// Of --dry-run: the first images as the network sees them
+    /// Images of --dry-run, as the network sees them
     #[arg(long, value_name = "FILE", default_value = "out/preview.png")]
     preview: OutputFile,
 }
