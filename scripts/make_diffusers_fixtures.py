@@ -4,7 +4,7 @@
     plms/      the layout of 2022: all files in one folder, attention projections under their old names
     dpm/       weights in shards, images of 16x8
 
-The weights are made of hashes, as in make_unet2d_goldens.py. Deterministic schedulers, 12 steps.
+The weights are made of hashes (hashed_weights.py). Deterministic schedulers, 12 steps.
 
 Needs torch 2.11.0, diffusers 0.35.1, numpy: python3 scripts/make_diffusers_fixtures.py
 """
@@ -13,7 +13,7 @@ import json
 import pathlib
 import shutil
 
-import make_unet2d_goldens as rule
+import hashed_weights as rule
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMPipeline, DPMSolverMultistepScheduler, PNDMScheduler, UNet2DModel
