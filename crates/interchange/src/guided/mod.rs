@@ -71,13 +71,13 @@ impl Options {
         }
     }
 
-    fn chain(&self) -> ScheduleConfig {
+    fn chain(&self, tensors: &Tensors) -> Result<ScheduleConfig, InterchangeError> {
         match self.schedule {
             NoiseSchedule::Linear => {
                 let scale = 1000.0 / self.steps as f64;
-                chain("linear", self.steps, Some((scale * 1e-4, scale * 0.02)))
+                chain(tensors, "linear", self.steps, Some((scale * 1e-4, scale * 0.02)))
             }
-            NoiseSchedule::Cosine => chain("cosine", self.steps, None),
+            NoiseSchedule::Cosine => chain(tensors, "cosine", self.steps, None),
         }
     }
 }
@@ -96,7 +96,8 @@ pub fn read(tensors: &Tensors, options: &Options) -> Result<Model, InterchangeEr
         AttentionOrder::New => 1,
     };
     let mut weights = plan(tensors, &network, &names::NAMING, groups)?;
-    // The shapes are those of the file by now, so the table is no longer than its tensors and T ask for.
+    let schedule = options.chain(tensors)?;
+    // Shapes and T have been checked by now, so the table is no longer than they ask for.
     let rescales = options.rescales_timesteps && options.steps != 1000;
     let table = rescales.then(|| table(&network, options.steps)).transpose();
     let table =
@@ -105,7 +106,7 @@ pub fn read(tensors: &Tensors, options: &Options) -> Result<Model, InterchangeEr
         network.embedding = embedding;
         weights.insert(0, table);
     }
-    Model::new(tensors, (network, weights), options.chain(), "fixed-large")
+    Model::new(tensors, (network, weights), schedule, "fixed-large")
 }
 
 /// The encodings of `t x 1000 / steps` for every t, which this project's network looks up.
@@ -124,4 +125,66 @@ fn table(
         origin: Origin::Given { values },
     };
     Ok(Some((EmbeddingConfig::Table { rows: steps, dim }, weight)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::{Resampling, TimeForm};
+
+    /// A network whose levels resample by `kind`, with attention where `attention` has a bit.
+    fn made(levels: usize, blocks: usize, kind: Resampling, attention: usize) -> UNetConfig {
+        let mut config = UNetConfig::preset("ddpm-cifar10").unwrap();
+        config.base_channels = 64;
+        config.channel_mults = (0..levels).map(|level| 1 + level % 2).collect();
+        (config.blocks_per_level, config.attention_resolutions, config.heads) = (blocks, Vec::new(), 4);
+        (config.norm_eps, config.dropout, config.out_channels) = (1e-5, 0.0, 3 * (1 + blocks % 2));
+        let order = config::SinusoidOrder::CosFirst;
+        config.embedding = EmbeddingConfig::Transformer { dim: 128, order, freq_shift: 0 };
+        config.downsample_padding = config::DownsamplePadding::Even;
+        config.time_channels = 512;
+        config.time_form = if attention == 0 { TimeForm::Additive } else { TimeForm::ScaleShift };
+        config.classes = (levels == 2).then_some(9);
+        let attends: Vec<bool> = (0..levels).map(|level| attention >> level & 1 == 1).collect();
+        (config.layout.down_attention, config.layout.up_attention) = (Some(attends.clone()), Some(attends));
+        if kind != Resampling::Conv && levels > 1 {
+            let all = |but: usize| {
+                Some((0..levels).map(|level| if level == but { Resampling::Conv } else { kind }).collect())
+            };
+            (config.layout.downsampling, config.layout.upsampling) = (all(levels - 1), all(0));
+        }
+        config
+    }
+
+    #[test]
+    fn the_network_that_made_the_names_is_found_in_them() {
+        for kind in [Resampling::Conv, Resampling::Resnet, Resampling::Plain] {
+            for (levels, blocks) in (1..=5).flat_map(|levels| (1..=3).map(move |blocks| (levels, blocks))) {
+                for attention in 0..1 << levels {
+                    let config = made(levels, blocks, kind, attention);
+                    config.validate().unwrap();
+                    let tensors = crate::state_dict::tensors_of(&names::NAMING, &config);
+                    let model = read(&tensors, &Options::new(32)).unwrap();
+                    assert_eq!(model.config.model, config);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rescaled_times_are_rows_of_a_table() {
+        let tensors = crate::state_dict::tensors_of(&names::NAMING, &made(2, 1, Resampling::Conv, 2));
+        let told = Options { steps: 4000, rescales_timesteps: true, ..Options::new(32) };
+        let model = read(&tensors, &told).unwrap();
+        let Origin::Given { values } = &model.weights[0].origin else { panic!("{:?}", model.weights[0]) };
+        // t = 2000 is told as 500; the first frequency is 1, and the cosines come first.
+        let row = &values[2000 * 128..][..128];
+        assert_eq!((row[0], row[64]), (500.0_f64.cos() as f32, 500.0_f64.sin() as f32));
+        assert_eq!(model.weights[0].shape, [4000, 128]);
+        let betas = model.config.schedule.tables().unwrap();
+        assert!((betas.betas()[0] - 0.25e-4).abs() < 1e-12 && (betas.betas()[3999] - 0.005).abs() < 1e-12);
+        // With 1000 steps there is nothing to rescale.
+        let usual = read(&tensors, &Options { rescales_timesteps: true, ..Options::new(32) }).unwrap();
+        assert_eq!(usual, read(&tensors, &Options::new(32)).unwrap());
+    }
 }

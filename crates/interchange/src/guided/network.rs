@@ -107,10 +107,10 @@ fn counts(tensors: &Tensors) -> Result<(usize, usize), InterchangeError> {
     let halving = halving.or_else(|| (0..entries).find(doubles).map(|entry| entry + 1));
     let period = halving.unwrap_or(entries);
     if period < 2 || !entries.is_multiple_of(period) {
-        let found =
-            format!("{entries} entries of input_blocks, of which number {period} halves the resolution");
-        let reason =
-            format!("{found}: expected a first convolution and levels of equally many residual blocks");
+        let reason = format!(
+            "{entries} entries, the first that halves the resolution at {period}: expected a convolution and levels of equally many \
+             residual blocks"
+        );
         return tensors.refuse("input_blocks", reason);
     }
     Ok((entries / period, period - 1))

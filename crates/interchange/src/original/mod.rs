@@ -68,7 +68,8 @@ pub fn read(tensors: &Tensors, image_size: usize) -> Result<Model, InterchangeEr
     network.validate().map_err(refuse)?;
     let weights = plan(tensors, &network, &NAMING, |_| 1)?;
     let sigma = if image_size == CIFAR { "fixed-large" } else { "fixed-small" };
-    Model::new(tensors, (network, weights), chain("linear", 1000, Some((1e-4, 0.02))), sigma)
+    let schedule = chain(tensors, "linear", 1000, Some((1e-4, 0.02)))?;
+    Model::new(tensors, (network, weights), schedule, sigma)
 }
 
 fn network(tensors: &Tensors, image_size: usize) -> Result<UNetConfig, InterchangeError> {
@@ -126,4 +127,31 @@ fn network(tensors: &Tensors, image_size: usize) -> Result<UNetConfig, Interchan
             ..Layout::default()
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state_dict::tensors_of;
+
+    #[test]
+    fn the_network_of_the_paper_is_found_in_its_names() {
+        let mut config = UNetConfig::preset("ddpm-cifar10").unwrap();
+        let tensors = tensors_of(&NAMING, &config);
+        let model = read(&tensors, 32).unwrap();
+        let found = &model.config.model;
+        assert_eq!(found.parameters(), config.parameters());
+        assert_eq!(found.parameter_count(), 35_746_307);
+        assert_eq!(found.layout.down_attention.as_deref(), Some(&[false, true, false, false][..]));
+        assert_eq!(model.config.sample.preferred.as_ref().unwrap().sigma.as_deref(), Some("fixed-large"));
+        // Without convolutions between the levels.
+        let plain = |but: usize| {
+            Some(
+                (0..4).map(|level| if level == but { Resampling::Conv } else { Resampling::Plain }).collect(),
+            )
+        };
+        (config.layout.downsampling, config.layout.upsampling) = (plain(3), plain(0));
+        let found = read(&tensors_of(&NAMING, &config), 64).unwrap().config.model;
+        assert_eq!((found.layout.downsampling, found.layout.upsampling), (plain(3), plain(0)));
+    }
 }

@@ -8,6 +8,8 @@ mod tensors;
 pub use plan::{Origin, Weight};
 pub use tensors::Tensors;
 
+#[cfg(test)]
+pub(crate) use naming::tensors_of;
 pub(crate) use naming::{Naming, Part, Place, Side};
 pub(crate) use plan::plan;
 
@@ -32,12 +34,10 @@ impl Model {
     pub(crate) fn new(
         tensors: &Tensors,
         (network, weights): (UNetConfig, Vec<Weight>),
-        mut schedule: ScheduleConfig,
+        schedule: ScheduleConfig,
         sigma: &str,
     ) -> Result<Self, InterchangeError> {
         let refuse = |error| InterchangeError::Network { path: tensors.path().to_owned(), error };
-        schedule.settle().map_err(refuse)?;
-        schedule.path().map_err(refuse)?;
         let learned_variance = network.out_channels == 2 * network.in_channels;
         let preferred = Preferred {
             sampler: if learned_variance { "ddpm-learned" } else { "ddpm" }.to_owned(),
@@ -62,8 +62,13 @@ impl Model {
 }
 
 /// A chain of `steps` betas of a kind.
-pub(crate) fn chain(kind: &str, steps: usize, ends: Option<(f64, f64)>) -> ScheduleConfig {
-    ScheduleConfig {
+pub(crate) fn chain(
+    tensors: &Tensors,
+    kind: &str,
+    steps: usize,
+    ends: Option<(f64, f64)>,
+) -> Result<ScheduleConfig, InterchangeError> {
+    let mut schedule = ScheduleConfig {
         kind: kind.to_owned(),
         steps,
         beta_start: ends.map(|(start, _)| start),
@@ -74,7 +79,11 @@ pub(crate) fn chain(kind: &str, steps: usize, ends: Option<(f64, f64)>) -> Sched
         sigma_min: None,
         sigma_max: None,
         zero_terminal_snr: false,
-    }
+    };
+    let refuse = |error| InterchangeError::Network { path: tensors.path().to_owned(), error };
+    schedule.settle().map_err(refuse)?;
+    schedule.path().map_err(refuse)?;
+    Ok(schedule)
 }
 
 /// Channels of levels as multiples of the first map's, or one by one where they are none.

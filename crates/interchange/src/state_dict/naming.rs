@@ -82,6 +82,17 @@ impl Naming {
     }
 }
 
+/// The tensors that a codebase has of a network.
+#[cfg(test)]
+pub(crate) fn tensors_of(naming: &Naming, config: &UNetConfig) -> super::Tensors {
+    let theirs = |(name, mut shape): (String, Vec<usize>)| {
+        let (name, third) = naming.of(config, &name).unwrap();
+        shape[0] *= if third.is_some() { 3 } else { 1 };
+        (name, shape)
+    };
+    super::Tensors::new("made".as_ref(), config.parameters().into_iter().map(theirs).collect())
+}
+
 fn find<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
     table.iter().find(|(own, _)| *own == name).map(|(_, theirs)| *theirs)
 }
