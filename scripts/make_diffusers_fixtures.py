@@ -5,7 +5,7 @@
     dpm/       weights in shards, images of 16x8
     pipelines.json   images of the same models and noises by other schedulers
 
-The weights are made of hashes, as in make_unet2d_goldens.py. Deterministic schedulers, 12 steps.
+The weights are made of hashes (hashed_weights.py). Deterministic schedulers, 12 steps.
 
 Needs torch 2.11.0, diffusers 0.35.1, numpy: python3 scripts/make_diffusers_fixtures.py
 """
@@ -15,7 +15,7 @@ import pathlib
 import shutil
 import tempfile
 
-import make_unet2d_goldens as rule
+import hashed_weights as rule
 import numpy as np
 import torch
 from diffusers import (

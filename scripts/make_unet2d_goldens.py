@@ -13,35 +13,13 @@ import random
 import numpy as np
 import torch
 from diffusers import UNet2DModel
+from hashed_weights import hashed, tensor
 
 GOLDENS = pathlib.Path(__file__).parent.parent / "crates/unet/tests/unet2d/goldens.json"
 # Networks besides those written out below.
 DRAWN = 32
 STRIDE = 3
 DOWN = {"UpBlock2D": "DownBlock2D", "AttnUpBlock2D": "AttnDownBlock2D", "ResnetUpsampleBlock2D": "ResnetDownsampleBlock2D"}
-
-
-def hashed(name, count):
-    """Numbers in [0, 1) for the places of a tensor: SplitMix64's finish of FNV-1a of the name plus the place."""
-    start = 0xCBF29CE484222325
-    for byte in name.encode():
-        start = ((start ^ byte) * 0x100000001B3) % 2**64
-    with np.errstate(over="ignore"):
-        z = (np.arange(count, dtype=np.uint64) + np.uint64(start)) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    return (z >> np.uint64(40)).astype(np.float64) / 2**24
-
-
-def tensor(name, shape):
-    if len(shape) == 1:
-        least, span = (0.9, 0.2) if "norm" in name and name.endswith("weight") else (-0.2, 0.4)
-    else:
-        most = np.sqrt(3.0 / np.prod(shape[1:]))
-        least, span = -most, 2.0 * most
-    values = least + span * hashed(name, int(np.prod(shape)))
-    return torch.from_numpy(values.astype(np.float32).reshape(shape))
 
 
 def drawn(rng):

@@ -81,6 +81,8 @@ const NO_DEFAULT: &[&str] = &[
     "--max-beta",
     "--precision",
     "--images",
+    "--image-size",
+    "--head-channels",
 ];
 
 /// Each command with its help.

@@ -28,6 +28,7 @@ mod progress;
 mod run_data;
 mod sampler_flags;
 mod signals;
+mod state_dict;
 mod threads;
 
 use std::process::ExitCode;

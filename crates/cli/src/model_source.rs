@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use interchange::diffusers;
+use interchange::{diffusers, state_dict};
 use trainer::Checkpoint;
 
 use crate::config::{self, Config};
@@ -35,6 +35,8 @@ pub(crate) enum WeightFiles {
     Own(PathBuf),
     /// Several, with the names of any version of `diffusers`.
     Diffusers(Vec<PathBuf>),
+    /// One of another codebase, and where in it each weight is.
+    StateDict(PathBuf, Vec<state_dict::Weight>),
 }
 
 impl Source {
@@ -92,6 +94,12 @@ impl Source {
         let weights = WeightFiles::Diffusers(found.weights);
         let config_file = folder.to_owned();
         Ok(Self { place: folder.to_owned(), config, config_file, weights, step: 0 })
+    }
+
+    /// A file of another codebase, which has been compared with the network.
+    pub(crate) fn of_state_dict(path: &Path, model: state_dict::Model) -> Self {
+        let weights = WeightFiles::StateDict(path.to_owned(), model.weights);
+        Self { place: path.to_owned(), config: model.config, config_file: path.to_owned(), weights, step: 0 }
     }
 
     /// Refuses a configuration that asks for more than a run of these weights has.

@@ -8,6 +8,7 @@ use tch::{Device, Kind};
 use unet::{Backbone, BackboneError, UNet};
 
 use crate::model_source::WeightFiles;
+use crate::state_dict;
 
 /// A fresh network for times of `timesteps` steps.
 pub(crate) fn build(
@@ -46,6 +47,12 @@ pub(crate) fn load(
                 }
             }
             net.copy_weights(&all)?;
+            Ok(net)
+        }
+        // As above.
+        WeightFiles::StateDict(file, plan) => {
+            let net = build()?;
+            net.copy_weights(&state_dict::read(file, plan)?)?;
             Ok(net)
         }
     }

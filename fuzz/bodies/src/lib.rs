@@ -21,6 +21,7 @@ mod npz;
 mod picture;
 mod png;
 mod seeds;
+mod state_dict;
 mod target;
 mod tensor_file;
 mod words;

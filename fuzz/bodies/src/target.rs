@@ -1,7 +1,8 @@
 //! The table of targets.
 
 use crate::{
-    cifar, configuration, diffusers, idx, image_zip, manifest, npy, npz, picture, seeds, tensor_file, words,
+    cifar, configuration, diffusers, idx, image_zip, manifest, npy, npz, picture, seeds, state_dict,
+    tensor_file, words,
 };
 
 /// One parser that is fuzzed.
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "region", body: words::region, seeds: seeds::region },
     Target { name: "source_spec", body: words::source_spec, seeds: seeds::source_spec },
     Target { name: "state", body: manifest::state, seeds: seeds::state },
+    Target { name: "state_dict", body: state_dict::body, seeds: seeds::state_dict },
     Target { name: "tensor_file", body: tensor_file::body, seeds: seeds::tensor_file },
 ];
 

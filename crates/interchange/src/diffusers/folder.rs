@@ -33,6 +33,14 @@ pub struct Model {
     pub weights: Vec<PathBuf>,
 }
 
+impl Model {
+    /// The configuration of such a network. What nobody knows of its training is the usual.
+    #[must_use]
+    pub fn config(&self) -> config::Config {
+        crate::run::config(&self.network, &self.scheduler)
+    }
+}
+
 /// Whether a folder looks like such a model.
 #[must_use]
 pub fn is_model(folder: &Path) -> bool {

@@ -11,7 +11,6 @@
 
 mod folder;
 mod names;
-mod run;
 mod scheduler;
 mod unet2d;
 mod write;

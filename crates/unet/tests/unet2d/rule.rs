@@ -1,4 +1,4 @@
-//! Numbers that `scripts/make_unet2d_goldens.py` makes as well.
+//! Numbers that `scripts/hashed_weights.py` makes as well.
 
 /// Numbers in [0, 1) for the places of a tensor: SplitMix64's finish of FNV-1a of the name plus the place.
 pub(crate) fn hashed(name: &str, count: usize) -> impl Iterator<Item = f64> + use<> {
@@ -15,7 +15,8 @@ pub(crate) fn hashed(name: &str, count: usize) -> impl Iterator<Item = f64> + us
 /// A weight of a name and a shape.
 pub(crate) fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
     let (least, span) = match shape {
-        [_] if name.contains("norm") && name.ends_with("weight") => (0.9, 0.2),
+        // Of a normalisation.
+        [_] if name.ends_with("weight") => (0.9, 0.2),
         [_] => (-0.2, 0.4),
         _ => {
             let most = (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt();

@@ -5,6 +5,7 @@ mod checkpoint;
 mod configuration;
 mod diffusers;
 mod pictures;
+mod state_dict;
 mod words;
 
 pub(crate) use arrays::{cifar, idx, idx_gz, npy, npz};
@@ -12,6 +13,7 @@ pub(crate) use checkpoint::{manifest, state, tensor_file};
 pub(crate) use configuration::{config_toml, overrides};
 pub(crate) use diffusers::diffusers;
 pub(crate) use pictures::{image, image_zip, mask};
+pub(crate) use state_dict::state_dict;
 pub(crate) use words::{class_labels, region, source_spec};
 
 type Seeds = Vec<(String, Vec<u8>)>;

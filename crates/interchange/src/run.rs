@@ -1,0 +1,48 @@
+//! A model from elsewhere as a configuration of this project, so that every command takes it.
+
+use config::{Config, DataConfig, ImagesConfig, LearnedVariance, SampleConfig, TrainConfig};
+
+use crate::diffusers::{Network, Scheduler};
+
+/// Images of a grid.
+const GRID: usize = 64;
+
+/// The configuration of such a network. What nobody knows of its training is the usual.
+pub(crate) fn config(network: &Network, scheduler: &Scheduler) -> Config {
+    let model = network.config.clone();
+    let classes = model.classes.unwrap_or(0);
+    let images = ImagesConfig {
+        height: network.height,
+        width: network.width,
+        channels: model.in_channels,
+        class_names: (0..classes).map(|class| class.to_string()).collect(),
+        ..ImagesConfig::square(network.height, model.in_channels)
+    };
+    let variance =
+        if scheduler.learned_variance { LearnedVariance::Learned } else { LearnedVariance::default() };
+    Config {
+        seed: 0,
+        precision: "auto".to_owned(),
+        id: None,
+        data: DataConfig {
+            source: String::new(),
+            size: (network.height == network.width).then_some(network.height),
+            channels: Some(model.in_channels),
+            fit: "crop".to_owned(),
+            pad_to_multiple: None,
+            limit: None,
+            on_bad: "fail".to_owned(),
+            unpacked_limit: None,
+        },
+        schedule: scheduler.schedule.clone(),
+        train: TrainConfig { prediction: scheduler.prediction, variance, ..TrainConfig::default() },
+        sample: SampleConfig {
+            count: GRID,
+            sampler: scheduler.preferred.sampler.clone(),
+            steps: scheduler.preferred.steps,
+            preferred: Some(scheduler.preferred.clone()),
+        },
+        images: Some(images),
+        model,
+    }
+}

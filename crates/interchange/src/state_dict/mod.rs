@@ -1,0 +1,100 @@
+//! State dicts of PyTorch codebases, as safetensors. The network follows from the names and shapes of the tensors; what these
+//! cannot say is told by the user.
+
+mod naming;
+mod plan;
+mod tensors;
+
+pub use plan::{Origin, Weight};
+pub use tensors::Tensors;
+
+#[cfg(test)]
+pub(crate) use naming::tensors_of;
+pub(crate) use naming::{Naming, Part, Place, Side};
+pub(crate) use plan::plan;
+
+use config::{Config, Preferred, Resampling, ScheduleConfig, UNetConfig};
+use schedule::Prediction;
+
+use crate::InterchangeError;
+use crate::diffusers::{Network, Scheduler};
+
+/// A model of such a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// What every command takes.
+    pub config: Config,
+    /// Where each weight of the network comes from, in the order of [`UNetConfig::parameters`].
+    pub weights: Vec<Weight>,
+}
+
+impl Model {
+    /// A network that puts out eps, and the variance too where it has twice the channels (Nichol & Dhariwal 2021, Eq. 15). It is
+    /// sampled by all steps of its chain. `sigma` is the variance of a network that does not say it.
+    pub(crate) fn new(
+        tensors: &Tensors,
+        (network, weights): (UNetConfig, Vec<Weight>),
+        schedule: ScheduleConfig,
+        sigma: &str,
+    ) -> Result<Self, InterchangeError> {
+        let refuse = |error| InterchangeError::Network { path: tensors.path().to_owned(), error };
+        let learned_variance = network.out_channels == 2 * network.in_channels;
+        let preferred = Preferred {
+            sampler: if learned_variance { "ddpm-learned" } else { "ddpm" }.to_owned(),
+            steps: schedule.steps,
+            spacing: "linspace".to_owned(),
+            warp: None,
+            steps_offset: 0,
+            ends_at_first_step: false,
+            threshold: "clip".to_owned(),
+            keeps_eps: false,
+            sigma: (!learned_variance).then(|| sigma.to_owned()),
+            eta: None,
+            order: None,
+        };
+        let side = network.image_size;
+        let network = Network { config: network, height: side, width: side };
+        let scheduler = Scheduler { schedule, prediction: Prediction::Eps, learned_variance, preferred };
+        let config = crate::run::config(&network, &scheduler);
+        config.validate().map_err(refuse)?;
+        Ok(Self { config, weights })
+    }
+}
+
+/// A chain of `steps` betas of a kind.
+pub(crate) fn chain(
+    tensors: &Tensors,
+    kind: &str,
+    steps: usize,
+    ends: Option<(f64, f64)>,
+) -> Result<ScheduleConfig, InterchangeError> {
+    let mut schedule = ScheduleConfig {
+        kind: kind.to_owned(),
+        steps,
+        beta_start: ends.map(|(start, _)| start),
+        beta_end: ends.map(|(_, end)| end),
+        beta: None,
+        s: None,
+        max_beta: None,
+        sigma_min: None,
+        sigma_max: None,
+        zero_terminal_snr: false,
+    };
+    let refuse = |error| InterchangeError::Network { path: tensors.path().to_owned(), error };
+    schedule.settle().map_err(refuse)?;
+    schedule.path().map_err(refuse)?;
+    Ok(schedule)
+}
+
+/// Channels of levels as multiples of the first map's, or one by one where they are none.
+pub(crate) fn channels_of(base: usize, channels: Vec<usize>) -> (Vec<usize>, Option<Vec<usize>>) {
+    if base > 0 && channels.iter().all(|channels| channels.is_multiple_of(base)) {
+        return (channels.iter().map(|channels| channels / base).collect(), None);
+    }
+    (Vec::new(), Some(channels))
+}
+
+/// How levels resample, where one does not by a convolution.
+pub(crate) fn unless_usual(kinds: Vec<Resampling>) -> Option<Vec<Resampling>> {
+    kinds.iter().any(|kind| *kind != Resampling::Conv).then_some(kinds)
+}
