@@ -8,5 +8,6 @@
 pub mod diffusers;
 mod error;
 mod keys;
+pub mod onnx;
 
 pub use error::InterchangeError;
