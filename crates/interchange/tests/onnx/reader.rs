@@ -88,4 +88,12 @@ impl<'a> Message<'a> {
         };
         self.all(number).iter().map(value).collect()
     }
+
+    #[allow(dead_code, reason = "for the test of `unet`, which runs the graphs")]
+    pub(crate) fn float(&self, number: u64) -> f32 {
+        match self.all(number) {
+            [Field::Float(value)] => *value,
+            other => panic!("field {number} is {other:?}"),
+        }
+    }
 }
