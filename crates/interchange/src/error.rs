@@ -53,6 +53,44 @@ pub enum InterchangeError {
         /// What there is instead.
         reason: String,
     },
+    /// A file of ONNX cannot say what a configuration asks for.
+    #[error("{key} = {got}: cannot be written as ONNX; {reason}")]
+    NotInOnnx {
+        /// The key.
+        key: String,
+        /// Its value.
+        got: String,
+        /// Why, or what was expected.
+        reason: String,
+    },
+    /// A file would be larger than its format allows.
+    #[error(
+        "the file would have {bytes} bytes: expected at most {most}, the largest ONNX file; train a smaller network"
+    )]
+    TooLarge {
+        /// Its size in bytes.
+        bytes: u64,
+        /// The largest size in bytes.
+        most: u64,
+    },
+    /// A network lacks a weight.
+    #[error("{name}: expected a weight of this name, found none")]
+    MissingWeight {
+        /// The weight.
+        name: String,
+    },
+    /// A weight has another shape than its network says, or other numbers than its shape.
+    #[error("{name}: expected shape {expected:?}, found {got:?} with {numbers} numbers")]
+    WrongWeight {
+        /// The weight.
+        name: String,
+        /// The network's shape.
+        expected: Vec<usize>,
+        /// The shape that it has.
+        got: Vec<usize>,
+        /// How many numbers it has.
+        numbers: usize,
+    },
     /// A file of weights has no sound header.
     #[error(transparent)]
     Weights(#[from] tensor_file::TensorFileError),

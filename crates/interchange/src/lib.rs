@@ -2,6 +2,8 @@
 //! terms. A key or a value that is not supported is an error that names both, and nothing is passed over in silence. Weights are
 //! read by whoever builds the network, in the order of [`diffusers::Model::weights`], or as [`state_dict::Model::weights`] says.
 //!
+//! [`onnx`] writes a network for programs that run ONNX.
+//!
 //! Every file is taken for a stranger's: sizes are bounded, names of files lead nowhere else, and numbers are checked before
 //! anything is made of them.
 
@@ -9,6 +11,7 @@ pub mod diffusers;
 mod error;
 pub mod guided;
 mod keys;
+pub mod onnx;
 pub mod original;
 mod run;
 pub mod state_dict;

@@ -48,6 +48,7 @@ impl Model {
             ends_at_first_step: false,
             threshold: "clip".to_owned(),
             keeps_eps: false,
+            scales_start: false,
             sigma: (!learned_variance).then(|| sigma.to_owned()),
             eta: None,
             order: None,

@@ -5,17 +5,17 @@ use std::fmt::Write;
 
 use interchange::diffusers::read_network;
 use tch::{Device, Kind, Tensor};
-use unet::{Backbone, Pass, UNet};
+use unet::{Backbone, Pass, UNet, UNetConfig};
 
 use crate::rule::{hashed, weight};
 
 /// A network, written by `scripts/make_unet2d_goldens.py`.
 #[derive(serde::Deserialize)]
-struct Case {
+pub(crate) struct Case {
     config: serde_json::Value,
-    shape: [usize; 4],
-    t: Vec<i64>,
-    labels: Option<Vec<i64>>,
+    pub(crate) shape: [usize; 4],
+    pub(crate) t: Vec<i64>,
+    pub(crate) labels: Option<Vec<i64>>,
     /// Every [`STRIDE`]th number.
     prediction: Vec<f64>,
 }
@@ -38,19 +38,25 @@ impl Row {
 }
 
 pub(crate) fn all() -> Result<Vec<Row>, Box<dyn Error>> {
+    cases()?.iter().enumerate().map(|(number, (case, config))| row(number, case, config)).collect()
+}
+
+/// Each network with its configuration in this project's terms.
+pub(crate) fn cases() -> Result<Vec<(Case, UNetConfig)>, Box<dyn Error>> {
     let cases: Vec<Case> = serde_json::from_str(include_str!("goldens.json"))?;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("config.json");
-    let mut rows = Vec::new();
-    for (number, case) in cases.iter().enumerate() {
+    let mut read = Vec::new();
+    for case in cases {
         std::fs::write(&path, case.config.to_string())?;
-        rows.push(row(number, case, &read_network(&path)?.config)?);
+        read.push((case, read_network(&path)?.config));
     }
-    Ok(rows)
+    Ok(read)
 }
 
-fn row(number: usize, case: &Case, config: &unet::UNetConfig) -> Result<Row, Box<dyn Error>> {
-    let net = UNet::new(config, 1000, Device::Cpu, 0)?;
+/// A network with the weights of [`weight`].
+pub(crate) fn network(config: &UNetConfig, timesteps: usize) -> Result<UNet, Box<dyn Error>> {
+    let net = UNet::new(config, timesteps, Device::Cpu, 0)?;
     let weights: Result<Vec<_>, tensor_io::TensorIoError> = config
         .parameters()
         .into_iter()
@@ -61,9 +67,19 @@ fn row(number: usize, case: &Case, config: &unet::UNetConfig) -> Result<Row, Box
         })
         .collect();
     net.copy_weights(&weights?)?;
+    Ok(net)
+}
+
+/// The images that a network is shown, in [-2, 2).
+pub(crate) fn images(number: usize, shape: &[usize; 4]) -> Result<Tensor, Box<dyn Error>> {
     let x: Vec<f32> =
-        hashed(&format!("x {number}"), case.shape.iter().product()).map(|u| (4.0 * u - 2.0) as f32).collect();
-    let x = tensor_io::from_slice(&x, &case.shape.map(|n| n as i64))?;
+        hashed(&format!("x {number}"), shape.iter().product()).map(|u| (4.0 * u - 2.0) as f32).collect();
+    Ok(tensor_io::from_slice(&x, &shape.map(|n| n as i64))?)
+}
+
+fn row(number: usize, case: &Case, config: &UNetConfig) -> Result<Row, Box<dyn Error>> {
+    let net = network(config, 1000)?;
+    let x = images(number, &case.shape)?;
     let labels = case.labels.as_ref().map(|labels| net.labels(labels)).transpose()?;
     let _no_grad = tch::no_grad_guard();
     let y = net.forward(&x, &Tensor::f_from_slice(&case.t)?, labels.as_ref(), &Pass::eval())?;
@@ -80,7 +96,7 @@ fn row(number: usize, case: &Case, config: &unet::UNetConfig) -> Result<Row, Box
     Ok(Row { what, parameters: net.param_count(), error })
 }
 
-fn channels(config: &unet::UNetConfig) -> Vec<usize> {
+fn channels(config: &UNetConfig) -> Vec<usize> {
     (0..config.levels()).map(|level| config.level_channels(level)).collect()
 }
 

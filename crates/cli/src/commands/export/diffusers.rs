@@ -1,0 +1,110 @@
+//! `--format diffusers`: a folder of the Python library diffusers, with a model card.
+
+use std::path::Path;
+
+use anyhow::Context;
+use interchange::diffusers;
+use serde_json::Value;
+use tch::Tensor;
+use tensor_io::Named;
+use unet::Backbone;
+
+use super::border;
+use crate::model::Loaded;
+use crate::output;
+
+/// Files of a folder of diffusers.
+const INDEX: &str = "model_index.json";
+const NETWORK: &str = "unet/config.json";
+const WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
+const SCHEDULER: &str = "scheduler/scheduler_config.json";
+const CARD: &str = "README.md";
+
+/// Refuses a folder that cannot be written.
+pub(super) fn try_folder(folder: &Path) -> anyhow::Result<()> {
+    let names = [INDEX, NETWORK, WEIGHTS, SCHEDULER, CARD];
+    output::try_folder("--folder", folder, &names.map(str::to_owned))
+}
+
+/// Writes the folder; its bytes.
+pub(super) fn write(folder: &Path, loaded: &Loaded) -> anyhow::Result<usize> {
+    let written = diffusers::write(&loaded.config).context("--format diffusers")?;
+    let weights = weights(&*loaded.net, written.table.as_ref())?;
+    let weights = tensor_io::serialize(&weights)?;
+    let json = |value: &Value| anyhow::Ok(format!("{}\n", serde_json::to_string_pretty(value)?).into_bytes());
+    let files = [
+        (NETWORK, json(&written.network)?),
+        (SCHEDULER, json(&written.scheduler)?),
+        (CARD, card(loaded).into_bytes()),
+        (WEIGHTS, weights),
+        // The library looks for it first: it comes last.
+        (INDEX, json(&written.index)?),
+    ];
+    let mut bytes = 0;
+    for (name, content) in &files {
+        let path = folder.join(name);
+        files::make_folder(files::parent(&path)).with_context(|| path.display().to_string())?;
+        files::write_output(&path, content).with_context(|| path.display().to_string())?;
+        bytes += content.len();
+    }
+    Ok(bytes)
+}
+
+/// The weights under the library's names, which are this project's. It has no use for what tells of augmented images, which for
+/// others is nothing; and where it looks the time up, it needs the table.
+fn weights(net: &dyn Backbone, table: Option<&diffusers::Table>) -> anyhow::Result<Vec<Named>> {
+    let _no_grad = tch::no_grad_guard();
+    let mut weights = Vec::new();
+    for (name, tensor) in net.params() {
+        if name == "augment_embedding.weight" {
+            continue;
+        }
+        let tensor = match table {
+            Some(table) if name == "time_embedding.linear_1.weight" => {
+                let (width, missing) = (tensor.size()[0], (table.columns - table.used) as i64);
+                let zeros = Tensor::f_zeros([width, missing], (tensor.f_kind()?, tensor.device()))?;
+                Tensor::f_cat(&[tensor, &zeros], 1)?
+            }
+            _ => tensor.shallow_clone(),
+        };
+        weights.push((name.clone(), tensor));
+    }
+    if let Some(table) = table {
+        let shape = [table.rows as i64, table.columns as i64];
+        weights.push(("time_proj.weight".to_owned(), tensor_io::from_slice(&table.values, &shape)?));
+    }
+    Ok(weights)
+}
+
+/// A model card, as model hubs show it.
+fn card(loaded: &Loaded) -> String {
+    let (config, images) = (&loaded.config, &loaded.images);
+    let (height, width, _) = images.inner_shape();
+    let border = border(images);
+    let classes = match config.model.classes {
+        Some(classes) => format!(
+            "\nIt was trained with {classes} classes: call the network with `class_labels`. `DDPMPipeline` passes none.\n"
+        ),
+        None => String::new(),
+    };
+    format!(
+        "---\nlibrary_name: diffusers\ntags:\n- unconditional-image-generation\n- diffusers\n---\n\
+         # {height}x{width} images by a denoising diffusion model\n\
+         A network of {} parameters, trained for {} steps of {} images on {} images{}.{border}\n\n\
+         ```python\nfrom diffusers import DDPMPipeline\n\n\
+         pipeline = DDPMPipeline.from_pretrained(\".\")\nimages = pipeline(batch_size=4).images\n```\n{classes}\n\
+         Noise schedule: {}, {} steps. The network puts out {}.\n",
+        loaded.net.param_count(),
+        loaded.step,
+        config.train.batch,
+        images.count,
+        if config.data.source.is_empty() || config.data.source.contains(['/', '\\']) {
+            String::new()
+        } else {
+            format!(" of {}", config.data.source)
+        },
+        config.schedule.kind,
+        config.schedule.steps,
+        config.train.prediction,
+    )
+}

@@ -1,0 +1,140 @@
+//! `ddpm export`: a trained network as a single file with everything that is needed to use it, as a folder of the Python library
+//! diffusers, or as a file of ONNX.
+
+mod diffusers;
+mod onnx;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use unet::Backbone;
+
+use crate::config::{Config, ImagesConfig};
+use crate::failure::bail_usage;
+use crate::flags::{Global, ModelArgs};
+use crate::model::Loaded;
+use crate::model_source;
+use crate::output;
+use crate::paths::{OutputFile, OutputFolder, text};
+
+/// Write a trained network for other programs, or as one file for this one
+#[derive(Debug, Args)]
+#[command(
+    after_help = "--format ddpm is one safetensors file: the weights, and the configuration in the header. Every
+command takes it with --model, and every program that reads safetensors reads it.
+--format diffusers is a folder for DDPMPipeline.from_pretrained of the Python library diffusers,
+with a model card. A network that the library does not have is refused with the key.
+--format onnx is one file for onnxruntime and other programs that run ONNX (operators of version
+17, f32), with inputs x_t, t (0 to T - 1) and, where there are classes, class (-1 for none).
+
+Examples:
+  ddpm export --run runs/fashion-28 --out fashion.safetensors
+  ddpm sample --model fashion.safetensors
+  ddpm export --run runs/fashion-28 --format diffusers --folder fashion-diffusers
+  ddpm export --run runs/fashion-28 --format onnx --out fashion.onnx"
+)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// What is written
+    #[arg(long, value_enum, default_value_t = Format::Ddpm)]
+    format: Format,
+    /// The file of --format ddpm or onnx [default: out/model.safetensors or out/model.onnx]
+    #[arg(long, value_name = "FILE")]
+    out: Option<OutputFile>,
+    /// The folder of --format diffusers [default: out/diffusers]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<OutputFolder>,
+    /// Images of a call of --format onnx [default: any number]
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
+}
+
+/// What can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    // Plain comments, as in `Weights`: one file of this program's own.
+    Ddpm,
+    // A folder.
+    Diffusers,
+    // A file of ONNX.
+    Onnx,
+}
+
+impl Export {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
+        self.check()?;
+        let out = |default: &'static str| self.out.as_deref().unwrap_or_else(|| Path::new(default));
+        match self.format {
+            Format::Ddpm => {
+                let out = out("out/model.safetensors");
+                output::try_file("--out", out)?;
+                let loaded = Loaded::open(&self.model, global)?;
+                let bytes = write(out, &*loaded.net, &loaded.config, loaded.step)?;
+                tell(&loaded, out, bytes, global)
+            }
+            Format::Diffusers => {
+                let folder = self.folder.as_deref().unwrap_or_else(|| Path::new("out/diffusers"));
+                diffusers::try_folder(folder)?;
+                let loaded = Loaded::open(&self.model, global)?;
+                let bytes = diffusers::write(folder, &loaded)?;
+                tell(&loaded, folder, bytes, global)
+            }
+            Format::Onnx => {
+                let out = out("out/model.onnx");
+                output::try_file("--out", out)?;
+                let loaded = Loaded::open(&self.model, global)?;
+                let bytes = onnx::write(out, &loaded, self.batch)?;
+                tell(&loaded, out, bytes, global)
+            }
+        }
+    }
+
+    /// Refuses flags of other formats.
+    fn check(&self) -> anyhow::Result<()> {
+        if let (Format::Ddpm | Format::Onnx, Some(folder)) = (self.format, &self.folder) {
+            bail_usage!("--folder {}: belongs to --format diffusers", folder.display());
+        }
+        if let (Format::Diffusers, Some(out)) = (self.format, &self.out) {
+            bail_usage!("--out {}: belongs to --format ddpm and onnx; use --folder", out.display());
+        }
+        if let (Format::Ddpm | Format::Diffusers, Some(batch)) = (self.format, self.batch) {
+            bail_usage!("--batch {batch}: belongs to --format onnx");
+        }
+        Ok(())
+    }
+}
+
+fn tell(loaded: &Loaded, place: &Path, bytes: usize, global: &Global) -> anyhow::Result<()> {
+    let parameters = loaded.net.param_count();
+    let summary = json!({
+        "file": text(place), "bytes": bytes, "parameters": parameters, "step": loaded.step,
+        "checkpoint": text(&loaded.checkpoint),
+    });
+    output::finish(global, &summary, || {
+        format!("{parameters} parameters of step {}, {bytes} bytes: {}", loaded.step, place.display())
+    })
+}
+
+/// Writes the file of `--format ddpm`; its bytes.
+pub(crate) fn write(path: &Path, net: &dyn Backbone, config: &Config, step: u64) -> anyhow::Result<usize> {
+    let strings = model_source::strings(config, step)?;
+    let bytes = tensor_io::serialize_with(net.params(), &strings)?;
+    files::write_output(path, &bytes).with_context(|| format!("--out {}", path.display()))?;
+    Ok(bytes.len())
+}
+
+/// A sentence about the border of the images, with a space before it, if they have one.
+fn border(images: &ImagesConfig) -> String {
+    if images.padding == [0; 4] {
+        return String::new();
+    }
+    let ((height, width, _), [top, bottom, left, right]) = (images.inner_shape(), images.padding);
+    format!(
+        " The images are {height}x{width}; the network draws them with a border of {top}, {bottom}, {left} and {right} pixels \
+         (top, bottom, left, right), which is cut off."
+    )
+}

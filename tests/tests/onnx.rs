@@ -1,0 +1,47 @@
+//! `ddpm export --format onnx`: what is in the file, and which flags belong to it. What the network in it predicts is in the test
+//! `onnx` of `unet`.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use tests::trained;
+
+/// A size of a tensor that is free: field 2, of 5 bytes.
+const FREE: &str = "\u{12}\u{5}batch";
+
+fn holds(file: &[u8], text: &str) -> bool {
+    file.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn a_run_becomes_a_file_of_onnx() -> anyhow::Result<()> {
+    let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("onnx"));
+    let said = place.ddpm("export --run run --format onnx --json")?.json();
+    ensure!(said["file"] == "out/model.onnx" && said["step"] == 6, "{said}");
+    let file = place.read("out/model.onnx")?;
+    ensure!(said["bytes"] == file.len(), "{said}: {} bytes", file.len());
+    // Its parts are checked in `interchange`; here, that the program says of the run what it should.
+    for text in ["ddpm.config", "[schedule]", "ddpm.step", "trained for 6 steps", "t is 0 to 999", FREE] {
+        ensure!(holds(&file, text), "{text} is not in the file");
+    }
+    // The model is the same file, whatever it comes from.
+    let _ = place.ddpm("export --run run --out run.safetensors")?.ok();
+    let _ = place.ddpm("export --model run.safetensors --format onnx --out again.onnx")?.ok();
+    ensure!(place.read("again.onnx")? == file);
+    let _ = place.ddpm("export --run run --weights raw --format onnx --out raw.onnx")?.ok();
+    ensure!(place.read("raw.onnx")? != file);
+    let _ = place.ddpm("export --run run --format onnx --batch 3 --out three.onnx")?.ok();
+    ensure!(!holds(&place.read("three.onnx")?, FREE), "its number of images is free");
+    for (line, word) in [
+        ("export --run run --format onnx --folder x", "--folder x"),
+        ("export --run run --format diffusers --out x", "--out x"),
+        ("export --run run --batch 3", "--batch 3"),
+        ("export --run run --format onnx --batch 0 --out x", "--batch"),
+    ] {
+        let output = place.ddpm(line)?;
+        let errors = output.errors();
+        ensure!(output.code == Some(2) && errors[0].contains(word), "{line}: {:?} {errors:?}", output.code);
+        ensure!(!place.at("x").exists(), "{line}");
+    }
+    Ok(())
+}
