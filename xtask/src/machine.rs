@@ -4,7 +4,32 @@ use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 use crate::workspace::Workspace;
+
+/// By what, on what and when something was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    pub(crate) commit: String,
+    pub(crate) machine: String,
+    /// `YYYY-MM-DD`.
+    pub(crate) date: String,
+}
+
+impl Origin {
+    /// By this commit, on this machine, today.
+    pub(crate) fn now(workspace: &Workspace, device: Option<&str>) -> Self {
+        let unknown = || "unknown".to_owned();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let device = device.map(|device| format!(", {device}")).unwrap_or_default();
+        Self {
+            commit: commit(workspace).unwrap_or_else(unknown),
+            machine: format!("{}, {threads} threads{device}", processor().unwrap_or_else(unknown)),
+            date: today(),
+        }
+    }
+}
 
 /// The commit that is checked out, shortened; none outside of a repository.
 pub(crate) fn commit(workspace: &Workspace) -> Option<String> {

@@ -8,19 +8,24 @@ mod ablate;
 mod bench;
 mod browser;
 mod check;
+mod child;
 mod ci;
 mod ddpm;
 mod figures;
 mod isa;
 mod isolation;
+mod json_file;
 mod machine;
+mod metric;
 mod objectives;
 mod outputs;
 mod outside;
 mod package;
 mod parity;
 mod process;
+mod recipe;
 mod reliability;
+mod run_log;
 mod runs;
 mod sample;
 mod sanitize;
@@ -68,6 +73,8 @@ enum Command {
     Parity(parity::Args),
     /// Runs an ablation study: trainings of a file, their evaluations, and a page with a picture of both.
     Ablate(ablate::Args),
+    /// Trains a recipe of recipes/ and compares with its receipt; lists them without a name.
+    Recipe(recipe::Args),
     /// Trains every objective alike and writes their samples and losses, for docs/objectives.md.
     Objectives(objectives::Args),
     /// Kills, signals, faults, damage, absurd values: what the program survives, as a table.
@@ -107,6 +114,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Package(args) => package::run(&workspace, &args),
         Command::Parity(args) => parity::run(&workspace, &args),
         Command::Ablate(args) => ablate::run(&workspace, &args),
+        Command::Recipe(args) => recipe::run(&workspace, &args),
         Command::Objectives(args) => objectives::run(&workspace, &args),
         Command::Reliability(args) => reliability::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),

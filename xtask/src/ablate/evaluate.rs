@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::child::{Ddpm, Ended};
-use super::folder::{Folder, read_json, remove, write_json};
+use super::folder::{Folder, remove};
 use super::results::Evaluated;
 use super::study::{Average, Evaluate, Sampling};
 use super::train::Outcome;
+use crate::child::{Ddpm, Ended};
+use crate::json_file::{read_json, write_json};
 
 /// A training to be evaluated.
 pub(super) struct Evaluation<'a> {

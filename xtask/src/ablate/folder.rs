@@ -13,8 +13,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::json_file::{read_json, write_json};
+use crate::machine::Origin;
 
 use super::study::{Budget, Row, Settings, Study};
 use crate::process::Exit;
@@ -36,15 +38,6 @@ pub(super) struct Kept {
     pub(super) step_s: Option<f64>,
     /// Where and when.
     pub(super) origin: Origin,
-}
-
-/// By what, on what and when something was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Origin {
-    pub(super) commit: String,
-    pub(super) machine: String,
-    /// `YYYY-MM-DD`.
-    pub(super) date: String,
 }
 
 /// How far a training is.
@@ -135,25 +128,6 @@ fn change(kept: &Kept, row: &Row, budget: Budget) -> Option<(&'static str, Strin
         ("[budget]", kept.budget.to_string(), budget.to_string()),
     ];
     keys.into_iter().find(|(_, was, is)| was != is)
-}
-
-/// A file of ours, none where it is not there.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(serde_json::from_str(&text).with_context(|| path.display().to_string())?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
-    }
-}
-
-/// Writes such a file as a whole, and the folders it lies in.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
-    let what = || path.display().to_string();
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(what)?;
-    }
-    let text = format!("{}\n", serde_json::to_string_pretty(value)?);
-    files::write_atomic(path, text.as_bytes()).with_context(what)
 }
 
 /// Removes a folder of ours, if it is there.

@@ -1,7 +1,8 @@
 //! Results as lines: one for each way of evaluating a training, its seeds together, best first.
 
-use super::results::{Metric, Results, RowResult, SeedResult};
+use super::results::{Results, RowResult, SeedResult};
 use super::study::{Average, Sampling};
+use crate::metric::Metric;
 
 /// A line of the table, a dot of the picture.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,6 @@
 //! `cargo xtask ablate FILE.toml`: an ablation study as data. Every row of the file is trained and evaluated, the best rows
 //! with more seeds; out comes a page with a table and a picture. A study that was stopped goes on where it was.
 
-mod child;
 mod evaluate;
 mod folder;
 mod lines;
@@ -19,16 +18,19 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::child::Ddpm;
+use crate::json_file::write_json;
+use crate::machine::Origin;
 use crate::process::{self, Exit};
+use crate::run_log::Log;
 use crate::workspace::Workspace;
-use crate::{ddpm, machine, outputs};
-use child::Ddpm;
+use crate::{ddpm, outputs};
 use evaluate::Evaluation;
-use folder::{Folder, Origin, write_json};
+use folder::Folder;
 use predict::Known;
 use results::{Results, SeedResult, best, further_seeds};
 use study::{Budget, Row, Sampling, Study};
-use train::{Log, Outcome, Training};
+use train::{Outcome, Training};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -78,7 +80,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     let ddpm = Ddpm::new(program(workspace, args)?, args.device.clone())?;
     check_rows(&study, &ddpm)?;
     check_samplings(&study, &ddpm, &folder)?;
-    let origin = origin(workspace, args);
+    let origin = Origin::now(workspace, args.device.as_deref());
     let work = Work { study: &study, folder: &folder, ddpm: &ddpm, origin: &origin };
     let mut results = work.so_far()?;
     if args.dry_run {
@@ -118,17 +120,6 @@ fn program(workspace: &Workspace, args: &Args) -> anyhow::Result<PathBuf> {
     match &args.program {
         Some(program) => Ok(program.clone()),
         None => ddpm::build(workspace),
-    }
-}
-
-fn origin(workspace: &Workspace, args: &Args) -> Origin {
-    let unknown = || "unknown".to_owned();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let device = args.device.as_ref().map(|device| format!(", {device}")).unwrap_or_default();
-    Origin {
-        commit: machine::commit(workspace).unwrap_or_else(unknown),
-        machine: format!("{}, {threads} threads{device}", machine::processor().unwrap_or_else(unknown)),
-        date: machine::today(),
     }
 }
 

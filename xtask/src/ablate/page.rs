@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::folder::Origin;
 use super::lines::{Line, best_of_rows, lines};
 use super::results::Results;
 use super::study::Budget;
+use crate::machine::Origin;
 
 /// An average that is further from what was asked for is worth a note.
 const FAR: f64 = 0.05;

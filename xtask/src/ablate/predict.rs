@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::child::Ddpm;
 use super::evaluate::Evaluation;
 use super::folder::{Folder, Progress};
 use super::page::as_text;
 use super::results::{Results, RowResult, best, further_seeds};
 use super::study::{Budget, Row, Sampling, Settings, Study, key_of};
+use crate::child::Ddpm;
 
 /// Seconds around a training: the starts of the program, its warm-up, its checkpoints and its grid.
 const AROUND: f64 = 10.0;

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::folder::Origin;
+use crate::machine::Origin;
+use crate::metric::{self, Metric};
+
 use super::study::{Average, Best, Budget, Evaluate, Sampling, Settings, Study};
 
 /// All of it, from which page and picture are made.
@@ -54,18 +56,6 @@ pub(super) struct Evaluated {
     pub(super) said: Option<Value>,
     /// Why it said nothing.
     pub(super) failed: Option<String>,
-}
-
-/// A number of an evaluation.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Metric {
-    /// `NAME:REFERENCE`.
-    pub(super) id: String,
-    pub(super) title: String,
-    pub(super) lower_is_better: bool,
-    pub(super) value: f64,
-    /// Its 95 % interval.
-    pub(super) interval: Option<(f64, f64)>,
 }
 
 impl Results {
@@ -124,8 +114,7 @@ impl Results {
 impl Evaluated {
     /// Every metric that has a value.
     pub(super) fn metrics(&self) -> Vec<Metric> {
-        let list = self.said.as_ref().and_then(|said| said["metrics"].as_array());
-        list.into_iter().flatten().filter_map(metric).collect()
+        self.said.as_ref().map(metric::all).unwrap_or_default()
     }
 
     /// The metric of that name; with `NAME` alone the first of this name.
@@ -133,22 +122,6 @@ impl Evaluated {
         let is = |metric: &Metric| metric.id == wanted || metric.id.split(':').next() == Some(wanted);
         self.metrics().into_iter().find(is)
     }
-}
-
-fn metric(said: &Value) -> Option<Metric> {
-    let name = said["name"].as_str()?;
-    let id = match said["reference"].as_str() {
-        Some(reference) => format!("{name}:{reference}"),
-        None => name.to_owned(),
-    };
-    let reference = said["reference"].as_str().map(|reference| format!(", {reference}")).unwrap_or_default();
-    Some(Metric {
-        title: format!("{}{reference}", said["title"].as_str().unwrap_or(name)),
-        lower_is_better: said["better"] != "higher",
-        value: said["value"].as_f64().filter(|value| value.is_finite())?,
-        interval: said["low"].as_f64().zip(said["high"].as_f64()),
-        id,
-    })
 }
 
 /// The rows whose trainings with their first seed have the best value, best first: the `count` of `[best]`.

@@ -26,7 +26,7 @@ const TAIL: usize = 8192;
 
 /// The program, and what all its calls have in common.
 #[derive(Debug)]
-pub(super) struct Ddpm {
+pub(crate) struct Ddpm {
     program: PathBuf,
     device: Option<String>,
     /// The signal that asked for a stop, 0 for none.
@@ -35,7 +35,7 @@ pub(super) struct Ddpm {
 
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// With what it said.
     Done(Value),
     /// With the reason, in a line.
@@ -46,7 +46,7 @@ pub(super) enum Ended {
 
 impl Ddpm {
     /// Signals to this process end the call at work, and the study with it.
-    pub(super) fn new(program: PathBuf, device: Option<String>) -> anyhow::Result<Self> {
+    pub(crate) fn new(program: PathBuf, device: Option<String>) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             let registered = signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize);
@@ -56,7 +56,7 @@ impl Ddpm {
     }
 
     /// The program with arguments that end with what all calls have.
-    pub(super) fn command(&self, args: &[String]) -> Command {
+    pub(crate) fn command(&self, args: &[String]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args);
         if let Some(device) = &self.device {
@@ -68,7 +68,7 @@ impl Ddpm {
     }
 
     /// Runs a call that answers by a JSON object. What it logs is appended to `log`.
-    pub(super) fn run(&self, args: &[String], log: &Path) -> anyhow::Result<Ended> {
+    pub(crate) fn run(&self, args: &[String], log: &Path) -> anyhow::Result<Ended> {
         if let Some(code) = self.stop_code() {
             return Ok(Ended::Stopped(code));
         }
@@ -99,7 +99,7 @@ impl Ddpm {
     ///
     /// # Errors
     /// A call that fails, with the reason alone.
-    pub(super) fn answer(&self, args: &[String]) -> anyhow::Result<Value> {
+    pub(crate) fn answer(&self, args: &[String]) -> anyhow::Result<Value> {
         let mut command = self.command(args);
         let line = line_of(&command);
         let output = command.output().with_context(|| format!("`{line}` cannot be started"))?;
@@ -124,7 +124,7 @@ impl Ddpm {
         }
     }
 
-    fn stop_code(&self) -> Option<u8> {
+    pub(crate) fn stop_code(&self) -> Option<u8> {
         match self.stop.load(Ordering::Relaxed) {
             0 => None,
             signal => Some(128_u8.saturating_add(u8::try_from(signal).unwrap_or(0))),
