@@ -137,6 +137,9 @@ pub(crate) fn finish(
     summary: &serde_json::Value,
     line: impl FnOnce() -> String,
 ) -> anyhow::Result<()> {
+    if global.quiet && !global.json {
+        return Ok(());
+    }
     let told = answer(global, summary, line);
     match told {
         Err(error) if !global.json => {
@@ -147,19 +150,19 @@ pub(crate) fn finish(
     }
 }
 
-/// The result of a command on standard output: JSON with `--json`, else text for people.
+/// The result of a command on standard output: JSON with `--json`, else text for people. It is what was asked for, so `--quiet`
+/// does not leave it out.
 pub(crate) fn answer(
     global: &crate::flags::Global,
     summary: &serde_json::Value,
     line: impl FnOnce() -> String,
 ) -> anyhow::Result<()> {
-    if global.json {
-        print(&summary.to_string())
-    } else if global.quiet {
-        Ok(())
-    } else {
-        print(&line())
-    }
+    if global.json { print(&summary.to_string()) } else { print(&line()) }
+}
+
+/// So many images, in words.
+pub(crate) fn images(count: usize) -> String {
+    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
 }
 
 /// Writes lines to standard output. What a terminal would obey is escaped, which leaves JSON what it is.

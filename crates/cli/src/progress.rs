@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
+use std::thread;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing::info;
 
 use crate::diagnostics::{self, Diagnostics};
 use crate::flags::Global;
@@ -20,16 +22,37 @@ fn bars() -> &'static MultiProgress {
     })
 }
 
-/// A bar over `length` steps with rate and time left; hidden off a terminal or with `--quiet`.
+/// How often a line says how far a work is, where no bar does.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// A bar over `length` steps with rate and time left. Off a terminal it is hidden, and a line every half minute says how far the
+/// work is; with `--quiet` nothing does.
 pub(crate) fn bar(global: &Global, length: u64, what: &str) -> ProgressBar {
     if !shows_bars(global) {
-        return ProgressBar::hidden();
+        let bar = ProgressBar::hidden();
+        bar.set_length(length);
+        if !global.quiet {
+            tell(&bar, what);
+        }
+        return bar;
     }
     let template = "{prefix} {wide_bar} {pos}/{len} [{elapsed}<{eta}, {per_sec}] {msg}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = bars().add(ProgressBar::new(length).with_style(style).with_prefix(what.to_owned()));
     bar.enable_steady_tick(Duration::from_millis(500));
     bar
+}
+
+/// Logs how far a bar that nobody sees is, until it is gone.
+fn tell(bar: &ProgressBar, what: &str) {
+    let (bar, what) = (bar.downgrade(), what.to_owned());
+    let _ = thread::spawn(move || {
+        loop {
+            thread::sleep(EVERY);
+            let Some(bar) = bar.upgrade().filter(|bar| !bar.is_finished()) else { return };
+            info!("{what}: {} of {}", bar.position(), bar.length().unwrap_or(0));
+        }
+    });
 }
 
 /// Whether bars are drawn; where they are not, whoever works prints lines.

@@ -124,8 +124,12 @@ impl Sample {
             "classes": conditioning.classes(), "guidance": conditioning.guidance().map(|guidance| guidance.scale),
         });
         let told = output::finish(global, &summary, || {
-            let of = if done == count { String::new() } else { format!(" of {count}") };
-            format!("{done}{of} images in {seconds:.1} s ({steps} steps each): {}", shown.join(", "))
+            let of = if done == count { String::new() } else { format!("{done} of ") };
+            format!(
+                "{of}{} in {seconds:.1} s ({steps} steps each): {}",
+                output::images(count),
+                shown.join(", ")
+            )
         });
         sampling.end(done, told)
     }

@@ -49,7 +49,7 @@ impl Decode {
             "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),
         });
         let told = output::finish(global, &summary, || {
-            format!("{done} images in {seconds:.1} s: {}", setup.out.display())
+            format!("{} in {seconds:.1} s: {}", output::images(done), setup.out.display())
         });
         sampling.end(done, told)
     }

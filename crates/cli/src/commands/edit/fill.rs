@@ -77,7 +77,7 @@ impl FillArgs {
         });
         let told = output::finish(setup.global, &summary, || {
             let out = setup.out.display();
-            format!("{done} images in {seconds:.1} s ({steps} steps each): {out}")
+            format!("{} in {seconds:.1} s ({steps} steps each): {out}", output::images(done))
         });
         sampling.end(done, told)
     }

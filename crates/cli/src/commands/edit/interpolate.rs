@@ -98,7 +98,7 @@ impl Interpolate {
             "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),
         });
         output::finish(global, &summary, || {
-            format!("{count} images in {seconds:.1} s: {}", setup.out.display())
+            format!("{} in {seconds:.1} s: {}", output::images(count), setup.out.display())
         })
     }
 

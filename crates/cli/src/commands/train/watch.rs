@@ -63,7 +63,11 @@ impl Watch {
     ) -> anyhow::Result<Self> {
         let path = config.schedule.path()?;
         let flags = SamplerArgs::named(&config.sample.sampler, config.sample.steps);
-        let bar = progress::bar(global, config.train.steps, "training");
+        // Off a terminal the lines of the run's log say more.
+        let bar = match progress::shows_bars(global) {
+            true => progress::bar(global, config.train.steps, "training"),
+            false => ProgressBar::hidden(),
+        };
         bar.set_position(first);
         bar.reset_eta();
         Ok(Self {
