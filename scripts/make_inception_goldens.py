@@ -15,6 +15,7 @@ import convert_inception
 import numpy as np
 import pytorch_fid.inception
 import torch
+from hashed_weights import hashed
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 GOLDENS = pathlib.Path(__file__).parent.parent / "crates/features/tests/inception/goldens.json"
@@ -22,19 +23,6 @@ GOLDENS = pathlib.Path(__file__).parent.parent / "crates/features/tests/inceptio
 IMAGES = [(32, 32, 3), (28, 28, 1), (299, 299, 3)]
 # Every so many of the features and of the probabilities are kept.
 STRIDE = 16
-
-
-def hashed(name, count):
-    """Numbers in [0, 1) for the places of a tensor: SplitMix64's finish of FNV-1a of the name plus the place."""
-    start = 0xCBF29CE484222325
-    for byte in name.encode():
-        start = ((start ^ byte) * 0x100000001B3) % 2**64
-    with np.errstate(over="ignore"):
-        z = (np.arange(count, dtype=np.uint64) + np.uint64(start)) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    return (z >> np.uint64(40)).astype(np.float64) / 2**24
 
 
 def tensor(name, shape):

@@ -14,7 +14,9 @@ use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::bench::object;
+use crate::ddpm;
 use crate::process::{last_error, line_of};
+use crate::workspace::Workspace;
 
 /// Exit code of `ddpm` for a training that diverged, and of runs that were asked to stop and have saved.
 const DIVERGED: i32 = 3;
@@ -23,6 +25,27 @@ const STOPPED: [i32; 3] = [129, 130, 143];
 const POLL: Duration = Duration::from_millis(25);
 /// Bytes at the end of a log in which the reason of a failure is looked for.
 const TAIL: usize = 8192;
+
+/// Which program is started, and where it computes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Program {
+    /// Where the program computes: auto, cpu, cuda or cuda:N [default: auto].
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// A built `ddpm` [default: built now, optimised].
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+}
+
+impl Program {
+    /// Built now where none was named.
+    pub(crate) fn path(&self, workspace: &Workspace) -> anyhow::Result<PathBuf> {
+        match &self.program {
+            Some(program) => Ok(program.clone()),
+            None => ddpm::build(workspace),
+        }
+    }
+}
 
 /// The program, and what all its calls have in common.
 #[derive(Debug)]

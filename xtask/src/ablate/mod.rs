@@ -18,13 +18,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::child::Ddpm;
+use crate::child::{Ddpm, Program};
 use crate::json_file::write_json;
 use crate::machine::Origin;
+use crate::outputs;
 use crate::process::{self, Exit};
 use crate::run_log::Log;
 use crate::workspace::Workspace;
-use crate::{ddpm, outputs};
 use evaluate::Evaluation;
 use folder::Folder;
 use predict::Known;
@@ -52,12 +52,8 @@ pub(crate) struct Args {
     /// Folder for the folders of studies.
     #[arg(long, value_name = "DIR", default_value = "runs/ablations")]
     runs: PathBuf,
-    /// Where the program computes: auto, cpu, cuda or cuda:N [default: auto].
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<String>,
-    /// A built `ddpm` [default: built now, optimised].
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
+    #[command(flatten)]
+    program: Program,
 }
 
 /// The exit code is 1 when anything has failed.
@@ -77,10 +73,10 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
             ("--json", args.json.as_deref()),
         ])?;
     }
-    let ddpm = Ddpm::new(program(workspace, args)?, args.device.clone())?;
+    let ddpm = Ddpm::new(args.program.path(workspace)?, args.program.device.clone())?;
     check_rows(&study, &ddpm)?;
     check_samplings(&study, &ddpm, &folder)?;
-    let origin = Origin::now(workspace, args.device.as_deref());
+    let origin = Origin::now(workspace, args.program.device.as_deref());
     let work = Work { study: &study, folder: &folder, ddpm: &ddpm, origin: &origin };
     let mut results = work.so_far()?;
     if args.dry_run {
@@ -112,15 +108,8 @@ fn again(workspace: &Workspace, args: &Args, path: &Path) -> anyhow::Result<Exit
     let beside = path.parent().unwrap_or(Path::new(""));
     let pages = Pages::new(args.out.as_deref().unwrap_or(beside), &results.name);
     outputs::try_all(&[("--out", Some(&pages.page)), ("--out", Some(&pages.picture))])?;
-    pages.write(&Ddpm::new(program(workspace, args)?, None)?, &results)?;
+    pages.write(&Ddpm::new(args.program.path(workspace)?, None)?, &results)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn program(workspace: &Workspace, args: &Args) -> anyhow::Result<PathBuf> {
-    match &args.program {
-        Some(program) => Ok(program.clone()),
-        None => ddpm::build(workspace),
-    }
 }
 
 /// Lets the program look at the configuration of every row before hours go into the first. Rows of the same configuration

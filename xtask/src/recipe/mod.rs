@@ -9,8 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::child::{Ddpm, Ended};
-use crate::ddpm;
+use crate::child::{Ddpm, Ended, Program};
 use crate::machine::Origin;
 use crate::metric;
 use crate::process::Exit;
@@ -42,12 +41,8 @@ pub(crate) struct Args {
     /// Folder for the runs.
     #[arg(long, value_name = "DIR", default_value = "runs/recipes")]
     runs: PathBuf,
-    /// Where the program computes: auto, cpu, cuda or cuda:N [default: auto].
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<String>,
-    /// A built `ddpm` [default: built now, optimised].
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
+    #[command(flatten)]
+    program: Program,
 }
 
 /// The exit code is 1 where a number is worse than its receipt.
@@ -64,11 +59,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     if let (Some(wanted), None) = (recipe.data.wanted(), &args.data) {
         return Err(Exit::usage(format!("{name}: expected --data SRC, {wanted}, found none")).into());
     }
-    let program = match &args.program {
-        Some(program) => program.clone(),
-        None => ddpm::build(workspace)?,
-    };
-    let ddpm = Ddpm::new(program, args.device.clone())?;
+    let ddpm = Ddpm::new(args.program.path(workspace)?, args.program.device.clone())?;
     let work = Work { ddpm: &ddpm, config: index.config(recipe), recipe, args };
     let mut done = Vec::new();
     let mut title = String::new();
@@ -83,7 +74,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         }
     }
     if args.write {
-        let origin = Origin::now(workspace, args.device.as_deref());
+        let origin = Origin::now(workspace, args.program.device.as_deref());
         let receipt = Receipt { title, runs: done, evaluate: recipe.evaluate.clone(), origin };
         receipts.keep(workspace.root(), name, receipt)?;
         println!("{FOLDER}/receipts.json and RECEIPTS.md have it");
