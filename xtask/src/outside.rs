@@ -83,7 +83,8 @@ pub(crate) fn run_example(
 fn command(workspace: &Workspace, name: &str, folder: &Path) -> anyhow::Result<Command> {
     let mut cargo = process::cargo(workspace);
     cargo.args(["run", "--quiet"]).current_dir(folder);
-    cargo.env("CARGO_TARGET_DIR", target_folder()?.join("outside/target"));
+    // What is no crate of ours is built already, with the same features and profile.
+    cargo.env("CARGO_TARGET_DIR", target_folder()?);
     if !LIBTORCH_FREE.contains(&name) && crate::setup::libtorch_of_the_user(workspace).is_none() {
         let libtorch = workspace.libtorch().join("torch");
         cargo.env("LIBTORCH", &libtorch).env("LD_LIBRARY_PATH", libtorch.join("lib"));
@@ -112,7 +113,7 @@ fn manifest(
     let patches = others.iter().filter(|other| *other != name).map(|other| (other.clone(), place(other)));
     let registry = [(String::from("crates-io"), toml::Value::Table(patches.collect()))];
     manifest.insert("patch".into(), toml::Value::Table(registry.into_iter().collect()));
-    // So that pure Rust is as fast as in the tests.
+    // That of the tests, so that what they have built serves here too.
     manifest.insert("profile".into(), root.remove("profile").context("Cargo.toml: no profile")?);
     Ok(toml::to_string(&manifest)?)
 }
