@@ -116,12 +116,8 @@ def pipelines(models):
             config = json.dumps(json.loads((pathlib.Path(folder) / "scheduler_config.json").read_text()))
         images = drawn(models[name], scheduler, torch.from_numpy(np.load(FIXTURES / name / "noise.npy")), steps)
         assert images.abs().max() < 20, (name, kind, images.abs().max())
-        # Of x_T where signal and noise together have a variance of 1.
-        start = float(scheduler.init_noise_sigma)
-        if start > 1:
-            start /= float((scheduler.sigmas.max() ** 2 + 1) ** 0.5)
         drawn_ = [float(f"{x:.7g}") for x in images.flatten().tolist()]
-        rows.append({"model": name, "scheduler": config, "steps": steps, "start": round(start, 8), "drawn": drawn_})
+        rows.append({"model": name, "scheduler": config, "steps": steps, "drawn": drawn_})
     lines = ",\n".join(" " + json.dumps(row) for row in rows)
     (FIXTURES / "pipelines.json").write_text(f"[\n{lines}\n]\n")
 

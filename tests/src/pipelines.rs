@@ -88,7 +88,7 @@ fn pipeline(place: &Place, number: usize, row: &Value) -> anyhow::Result<Pipelin
         fs::write(&index, named.to_string())?;
     }
     let drawn: Vec<f64> = serde_json::from_value(row["drawn"].clone())?;
-    let x_start = noise(model)? * row["start"].as_f64().context("no start")?;
+    let x_start = noise(model)?;
     let expected = ArrayD::from_shape_vec(IxDyn(x_start.shape()), drawn)?;
     let steps = row["steps"].as_u64().context("no steps")?;
     let error = gap(place, &x_start, (&folder, steps, ""), &expected)?;

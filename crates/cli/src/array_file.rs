@@ -12,6 +12,14 @@ fn is_archive(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"))
 }
 
+/// Refuses a name that is not that of an archive, for what has several arrays.
+pub(crate) fn check_archive(flag: &str, path: &Path) -> anyhow::Result<()> {
+    if !is_archive(path) {
+        bail_usage!("{flag} {}: expected a name that ends in .npz, for several arrays", path.display());
+    }
+    Ok(())
+}
+
 /// The array in the file of a flag. In an archive it is the first of these names, or whatever is there alone.
 pub(crate) fn read(flag: &str, path: &Path, names: &[&str]) -> anyhow::Result<AnyArray> {
     if !is_archive(path) {

@@ -49,11 +49,28 @@ fn remember(path: &Path) {
     }
 }
 
-/// Whether a file is one that a flag names for reading.
+/// Whether a file is one that a flag names for reading, or belongs to the model or the run in a folder that one names.
 pub(crate) fn is_read(path: &Path) -> bool {
     let Ok(place) = path.canonicalize() else { return false };
-    let is_it = |input: &PathBuf| input.is_file() && input.canonicalize().is_ok_and(|input| input == place);
+    let is_it = |input: &PathBuf| {
+        input.canonicalize().is_ok_and(|input| match place.strip_prefix(&input) {
+            Ok(within) if input.is_dir() => is_of_model(within),
+            _ => input == place,
+        })
+    };
     READ.lock().is_ok_and(|read| read.iter().any(is_it))
+}
+
+/// Whether a file of a folder is one that makes it a model or a run, and no result that was put there.
+fn is_of_model(within: &Path) -> bool {
+    const FOLDERS: [&str; 5] = ["unet", "scheduler", "checkpoints", "best", "averages"];
+    const ENDINGS: [&str; 4] = ["json", "jsonl", "safetensors", "toml"];
+    let mut parts = within.components();
+    let first = parts.next().map(|part| part.as_os_str().to_owned()).unwrap_or_default();
+    match parts.next() {
+        Some(_) => FOLDERS.iter().any(|folder| first == *folder),
+        None => within.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)),
+    }
 }
 
 impl From<PathBuf> for InputPath {

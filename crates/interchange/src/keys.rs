@@ -72,16 +72,17 @@ impl Keys {
     }
 
     pub(crate) fn count_or(&mut self, key: &str, default: usize) -> Result<usize, InterchangeError> {
-        self.take(key).map_or(Ok(default), |value| self.count(key, &value))
+        // Null is no default here: the library takes it for a value.
+        self.values.remove(key).map_or(Ok(default), |value| self.count(key, &value))
     }
 
     pub(crate) fn number_or(&mut self, key: &str, default: f64) -> Result<f64, InterchangeError> {
-        let Some(value) = self.take(key) else { return Ok(default) };
+        let Some(value) = self.values.remove(key) else { return Ok(default) };
         value.as_f64().map_or_else(|| self.refuse(key, &value, "a number"), Ok)
     }
 
     pub(crate) fn bool_or(&mut self, key: &str, default: bool) -> Result<bool, InterchangeError> {
-        let Some(value) = self.take(key) else { return Ok(default) };
+        let Some(value) = self.values.remove(key) else { return Ok(default) };
         value.as_bool().map_or_else(|| self.refuse(key, &value, "true or false"), Ok)
     }
 
@@ -92,7 +93,12 @@ impl Keys {
         default: &str,
         choices: &[(&str, T)],
     ) -> Result<T, InterchangeError> {
-        let value = self.take(key).unwrap_or_else(|| Value::from(default));
+        // Null is the default where that is called nothing.
+        let value = match self.values.remove(key) {
+            None => Value::from(default),
+            Some(Value::Null) if default.is_empty() => Value::from(default),
+            Some(value) => value,
+        };
         match choices.iter().find(|(name, _)| value.as_str() == Some(name)) {
             Some((_, meaning)) => Ok(*meaning),
             None => self.refuse(key, &value, one_of(choices)),
@@ -123,7 +129,7 @@ impl Keys {
     }
 }
 
-/// Python writes numbers that JSON does not have. They become null.
+/// Python writes numbers that JSON does not have. They become texts, which are no numbers either.
 fn without_infinities(mut bytes: Vec<u8>) -> Vec<u8> {
     let (mut place, mut in_text) = (0, false);
     while place < bytes.len() {
@@ -133,13 +139,11 @@ fn without_infinities(mut bytes: Vec<u8>) -> Vec<u8> {
             _ if in_text => {}
             _ => {
                 let rest = &bytes[place..];
-                if let Some(word) =
-                    ["-Infinity", "Infinity", "NaN"].iter().find(|w| rest.starts_with(w.as_bytes()))
-                {
-                    let null = b"null".iter().copied().chain(std::iter::repeat(b' '));
-                    let length = word.len().max(4);
-                    bytes.splice(place..place + word.len(), null.take(length));
-                    place += length - 1;
+                let word =
+                    ["-Infinity", "Infinity", "NaN"].into_iter().find(|w| rest.starts_with(w.as_bytes()));
+                if let Some(word) = word {
+                    bytes.splice(place..place + word.len(), format!("\"{word}\"").into_bytes());
+                    place += word.len() + 1;
                 }
             }
         }
@@ -154,7 +158,7 @@ fn equal(a: &Value, b: &Value) -> bool {
 }
 
 pub(crate) fn one_of<T>(choices: &[(&str, T)]) -> String {
-    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).filter(|name| !name.is_empty()).collect();
     match names.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => names.concat(),

@@ -150,6 +150,12 @@ impl Sampler {
         Ok(if sigma > 1.0 || self.scales_start { noise.f_mul_scalar(sigma)? } else { noise })
     }
 
+    /// [`SamplerConfig::scales_start`].
+    #[must_use]
+    pub fn scales_start(&self) -> bool {
+        self.scales_start
+    }
+
     /// The level that [`Sampler::sample`] starts from.
     pub(crate) fn start(&self) -> Level {
         self.grid.level(0)

@@ -97,7 +97,11 @@ impl Sample {
             LongSampling { loaded: &loaded, noise, first, count, steps, global, signals: &signals };
         sampling.run(&mut results, |range, noise, progress| {
             let x_start = match &init {
-                Some(x) => x.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device),
+                Some(x) => {
+                    let x = x.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device);
+                    // As the noise of a seed would be.
+                    if sampler.scales_start() { sampler.start_from(x)? } else { x }
+                }
                 None => sampler.start_from(noise.start(loaded.shape(range.len()), loaded.device)?)?,
             };
             let mut on_step = |step: &sampler::Step<'_>| {

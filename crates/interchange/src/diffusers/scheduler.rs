@@ -88,7 +88,7 @@ pub(crate) fn scheduler(mut read: Keys) -> Result<Scheduler, InterchangeError> {
         steps: if kind == Kind::Ddpm { schedule.steps } else { FEW.min(schedule.steps) },
         spacing: spacing.to_owned(),
         warp: warp(keys, kind, spacing)?,
-        steps_offset: keys.count_or("steps_offset", 0)?,
+        steps_offset: steps_offset(keys, spacing)?,
         ends_at_first_step: false,
         threshold: threshold(keys, kind)?.to_owned(),
         keeps_eps: kind == Kind::Ddim,
@@ -115,6 +115,12 @@ fn spacing(keys: &mut Keys, kind: Kind) -> Result<&'static str, InterchangeError
     // The steps of the library's DDIM and PNDM lead to other t than those they ask the network at, where the gaps are uneven.
     let known = if matches!(kind, Kind::Ddim | Kind::Pndm) { &SPACINGS[..2] } else { &SPACINGS[..] };
     keys.choice("timestep_spacing", default, known)
+}
+
+/// Added to t with `leading` alone; other spacings end at the last step as they are.
+fn steps_offset(keys: &mut Keys, spacing: &str) -> Result<usize, InterchangeError> {
+    let offset = keys.count_or("steps_offset", 0)?;
+    Ok(if spacing == "leading" { offset } else { 0 })
 }
 
 fn schedule(keys: &mut Keys, kind: Kind) -> Result<ScheduleConfig, InterchangeError> {
@@ -266,10 +272,7 @@ fn dpm_solver(keys: &mut Keys, preferred: &mut Preferred) -> Result<&'static str
     keys.only("solver_type", "midpoint")?;
     keys.only("lower_order_final", true)?;
     keys.only("euler_at_final", false)?;
-    // Minus infinity is null by now.
-    if let Some(clipped) = keys.take("lambda_min_clipped") {
-        return keys.refuse("lambda_min_clipped", &clipped, "-Infinity");
-    }
+    keys.only("lambda_min_clipped", "-Infinity")?;
     let variances = [("", ()), ("fixed_small", ()), ("fixed_large", ())];
     keys.choice("variance_type", "", &variances)?;
     preferred.ends_at_first_step = keys.choice("final_sigmas_type", "zero", &ENDS)?;

@@ -112,7 +112,7 @@ pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
         norm_eps: keys.number_or("norm_eps", 1e-5)?,
         dropout: keys.number_or("dropout", 0.0)?,
         embedding: embedding(keys, base)?,
-        time_channels: keys.count_or("time_embedding_dim", base.saturating_mul(4))?,
+        time_channels: time_channels(keys, base)?,
         time_injection: TimeInjection::PerBlock,
         time_form,
         downsample_padding: padding(keys)?,
@@ -134,6 +134,12 @@ pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
     read.finish()?;
     config.validate().map_err(|error| InterchangeError::Network { path, error })?;
     Ok(Network { config, height, width })
+}
+
+/// Null is four times the first level's.
+fn time_channels(keys: &mut Keys, base: usize) -> Result<usize, InterchangeError> {
+    let value = keys.take("time_embedding_dim");
+    value.map_or(Ok(base.saturating_mul(4)), |value| keys.count("time_embedding_dim", &value))
 }
 
 fn sides(keys: &mut Keys) -> Result<(usize, usize), InterchangeError> {

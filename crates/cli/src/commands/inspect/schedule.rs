@@ -7,6 +7,7 @@ use ndarray::Array1;
 use schedule::{Schedule, Spacing, Variance};
 use serde_json::{Map, Value, json};
 
+use crate::array_file;
 use crate::commands::inspect::table::{Table, significant, spread};
 use crate::config::ScheduleConfig;
 use crate::failure::usage;
@@ -74,7 +75,10 @@ struct Chain {
 impl InspectSchedule {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let chain = self.chain()?;
-        self.out.as_deref().map_or(Ok(()), |path| output::try_file("--out", path))?;
+        if let Some(path) = self.out.as_deref() {
+            array_file::check_archive("--out", path)?;
+            output::try_file("--out", path)?;
+        }
         noise_end::check_path(&chain.schedule);
         let tables = chain.tables();
         if let Some(path) = &self.out {

@@ -105,7 +105,7 @@ pub(crate) struct Train {
     #[arg(long, conflicts_with = "dump_config")]
     dry_run: bool,
     /// Images of --dry-run, as the network sees them
-    #[arg(long, value_name = "FILE", default_value = "out/preview.png")]
+    #[arg(long, value_name = "FILE", default_value = "out/preview.png", requires = "dry_run")]
     preview: OutputFile,
 }
 
