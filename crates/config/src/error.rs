@@ -152,7 +152,7 @@ pub enum ConfigError {
     },
     /// A key that says what the weights' output means has another value than where they were trained.
     #[error(
-        "{key} is {is} here, and the weights of --init-from were trained with {was}: leave it out, or train without \
+        "{key} is {is} here, and the weights of --init-from were trained with {was}: keep that value, or train without \
          --init-from"
     )]
     Init {

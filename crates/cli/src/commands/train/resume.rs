@@ -21,6 +21,12 @@ impl Train {
                 "--resume takes the configuration of the run; leave out --preset, --objective, --config and --on-bad"
             );
         }
+        if let Some(path) = &self.init_from {
+            bail_usage!(
+                "--init-from {}: begins a new run, and --resume continues one from its own checkpoint; leave one of the two out",
+                path.display()
+            );
+        }
         let run = match &self.run {
             Some(run) => run.to_path_buf(),
             None => crate::model::newest_run(Path::new(RUNS))?,
@@ -62,7 +68,7 @@ impl Train {
         if let Some((_, was)) = &checkpoint {
             tell_learning_rate(was, &config, done);
         }
-        Ok(Plan { config, dataset, run })
+        Ok(Plan { config, dataset, run, init: None })
     }
 
     /// Opens the images, which must be those that the run was started with, wherever they are now.
