@@ -49,7 +49,10 @@ fn frozen_parameters_keep_every_bit_and_the_others_move() {
         let net = tiny_net(0.0, 5);
         // A zero with a sign shows an update that changes nothing else.
         let negative = net.params().iter().find(|(name, _)| name == "conv_in.bias").unwrap();
-        tch::no_grad(|| drop(negative.1.shallow_clone().fill_(-0.0)));
+        {
+            let _no_grad = tch::no_grad_guard();
+            let _ = negative.1.shallow_clone().fill_(-0.0);
+        }
         let numbers = TrainConfig {
             checkpoint_activations: again,
             weight_decay: 0.1,
@@ -72,6 +75,25 @@ fn frozen_parameters_keep_every_bit_and_the_others_move() {
         }
         assert!(frozen > 0);
         assert_eq!(trainer.trained_numbers(), (learned, learned + frozen));
+    }
+}
+
+/// On a GPU steps are queued; on the CPU a queued step is done at once.
+#[test]
+fn queued_steps_leave_frozen_parameters_out_as_well() {
+    let _alone = alone();
+    let net = tiny_net(0.0, 5);
+    let mut trainer = trainer(&net, &numbers(&["up_blocks.*"]), 5);
+    trainer.work_ahead(true).unwrap();
+    let before = all_bits(trainer.params());
+    for step in 0..3 {
+        let queued = trainer.queue_step(step, &ring(8), &model(&net)).unwrap();
+        let _ = trainer.finish_step(queued).unwrap();
+    }
+    let (after, ema) = (all_bits(trainer.params()), all_bits(trainer.ema_weights()));
+    for (name, was) in &before {
+        let frozen = name.starts_with("up_blocks.");
+        assert_eq!((after[name] == *was, ema[name] == *was), (frozen, frozen), "{name}");
     }
 }
 

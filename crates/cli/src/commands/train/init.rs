@@ -80,7 +80,9 @@ impl Init {
             wanted.retain(|(name, _)| name != CLASS_TABLE);
             self.fresh_table = new.is_some();
         }
-        tensor_io::check_tensors(&self.place, &self.weights, &wanted).context(FLAG)?;
+        tensor_io::check_tensors(&self.place, &self.weights, &wanted).context(
+            "--init-from: the network is not that of the weights; leave out the keys of [model] that change it",
+        )?;
         config.init = Some(InitConfig { from: self.from.clone(), sha256: self.sha256.clone() });
         Ok(())
     }

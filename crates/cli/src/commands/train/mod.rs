@@ -44,9 +44,7 @@ use watch::Watch;
     after_help = "The same command again continues an interrupted run. With --resume, --set may change train.steps,
 lr, micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every,
 evaluate_count, checkpoint_every and keep_checkpoints, sample.* and precision. --data names the
-same images where they are now.
-
---init-from keeps the network, schedule and output of its weights; lr and steps are the preset's.
+same images where they are now. --init-from keeps the network, schedule and output of its weights.
 
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU

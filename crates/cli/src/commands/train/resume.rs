@@ -14,17 +14,17 @@ use crate::run_data;
 impl Train {
     /// The run of the run folder, with what the flags change. Nothing is written.
     pub(super) fn resumed(&self) -> anyhow::Result<Plan> {
+        if let Some(path) = &self.init_from {
+            bail_usage!(
+                "--init-from {}: begins a new run, and --resume continues one from its own checkpoint; leave one of the two out",
+                path.display()
+            );
+        }
         if [&self.preset, &self.objective, &self.on_bad].iter().any(|flag| flag.is_some())
             || self.config.is_some()
         {
             bail_usage!(
                 "--resume takes the configuration of the run; leave out --preset, --objective, --config and --on-bad"
-            );
-        }
-        if let Some(path) = &self.init_from {
-            bail_usage!(
-                "--init-from {}: begins a new run, and --resume continues one from its own checkpoint; leave one of the two out",
-                path.display()
             );
         }
         let run = match &self.run {
