@@ -53,6 +53,7 @@ const WIDTH: usize = 100;
 /// in the text, decides; or they are required.
 const NO_DEFAULT: &[&str] = &[
     "--config",
+    "--init-from",
     "--data",
     "--set",
     "--model",

@@ -10,18 +10,24 @@ use crate::CheckpointError;
 use crate::layout::{EMA, MODEL, OPTIMIZER};
 
 /// Checks by their headers that the average has the tensors of the model, and the optimiser two for each of
-/// them and its `step`.
+/// them that is trained and its `step`. Of frozen tensors it has none; one of them at least is trained.
 pub(crate) fn check(folder: &Path) -> Result<(), CheckpointError> {
     let model = tensors(&read_header(&folder.join(MODEL))?);
     let ema = folder.join(EMA);
     compare(&ema, &model, &tensors(&read_header(&ema)?))?;
 
     let optimizer = folder.join(OPTIMIZER);
-    let moments =
-        |prefix| model.iter().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor.clone()));
-    let step = ("step".to_owned(), (Dtype::I64, vec![1]));
-    let expected = moments("m").chain(moments("v")).chain([step]).collect();
-    compare(&optimizer, &expected, &tensors(&read_header(&optimizer)?))
+    let found = tensors(&read_header(&optimizer)?);
+    let is_trained =
+        |name: &str| ["m", "v"].iter().any(|prefix| found.contains_key(&format!("{prefix}.{name}")));
+    let none_is = !model.keys().any(|name| is_trained(name));
+    let mut expected = Tensors::from([("step".to_owned(), (Dtype::I64, vec![1]))]);
+    for (name, tensor) in model.iter().filter(|(name, _)| none_is || is_trained(name)) {
+        for prefix in ["m", "v"] {
+            expected.insert(format!("{prefix}.{name}"), tensor.clone());
+        }
+    }
+    compare(&optimizer, &expected, &found)
 }
 
 /// Type and shape by name.

@@ -54,8 +54,9 @@ impl Source {
         }
         Err(usage(anyhow!(
             "{flag} {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000, a file of `ddpm export` or a folder \
-             of diffusers, found none; a run folder goes with --run",
-            path.display()
+             of diffusers, found none{}",
+            path.display(),
+            if flag == "--model" { "; a run folder goes with --run" } else { "" }
         )))
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use config::{Config, NetworkKind, UNetConfig};
 use interchange::diffusers::current_name;
 use tch::{Device, Kind};
+use tensor_io::Named;
 use unet::{Backbone, BackboneError, UNet};
 
 use crate::model_source::WeightFiles;
@@ -30,31 +31,36 @@ pub(crate) fn load(
     device: Device,
 ) -> Result<Box<dyn Backbone>, BackboneError> {
     let build = || build(&config.model, config.schedule.steps, device, config.seed);
+    if let WeightFiles::Own(file) = weights {
+        check_weights(&config.model, file)?;
+        let net = build()?;
+        net.load(file)?;
+        return Ok(net);
+    }
+    let net = build()?;
+    net.copy_weights(&self::weights(config, weights)?)?;
+    Ok(net)
+}
+
+/// The weights of a network that is not built: f32, on the CPU, by this project's names.
+pub(crate) fn weights(config: &Config, weights: &WeightFiles) -> Result<Vec<Named>, BackboneError> {
     match weights {
         WeightFiles::Own(file) => {
             check_weights(&config.model, file)?;
-            let net = build()?;
-            net.load(file)?;
-            Ok(net)
+            Ok(tensor_io::read(file)?)
         }
         // Whoever found the files has compared their headers with the network.
         WeightFiles::Diffusers(files) => {
-            let net = build()?;
             let mut all = Vec::new();
             for file in files {
                 for (name, tensor) in tensor_io::read(file)? {
                     all.push((current_name(&name), tensor.f_to_kind(Kind::Float)?));
                 }
             }
-            net.copy_weights(&all)?;
-            Ok(net)
+            Ok(all)
         }
         // As above.
-        WeightFiles::StateDict(file, plan) => {
-            let net = build()?;
-            net.copy_weights(&state_dict::read(file, plan)?)?;
-            Ok(net)
-        }
+        WeightFiles::StateDict(file, plan) => state_dict::read(file, plan),
     }
 }
 

@@ -150,6 +150,19 @@ pub enum ConfigError {
         /// The id in the checkpoint's.
         found: String,
     },
+    /// A key that says what the weights' output means has another value than where they were trained.
+    #[error(
+        "{key} is {is} here, and the weights of --init-from were trained with {was}: keep that value, or train without \
+         --init-from"
+    )]
+    Init {
+        /// The key.
+        key: String,
+        /// Its value where the weights were trained.
+        was: String,
+        /// The value here.
+        is: String,
+    },
     /// No preset of this name.
     #[error("no preset {name:?}; there are: {known}{}", question(hint))]
     UnknownPreset {

@@ -7,6 +7,7 @@ use crate::draft::{ImageShape, border_multiple, bordered, complete_model};
 use crate::effects;
 use crate::error::ConfigError;
 use crate::file::UserFile;
+use crate::init::Said;
 use crate::objectives::base_table;
 use crate::overrides::{Override, merge};
 use crate::presets::preset_table;
@@ -26,6 +27,8 @@ pub struct Layers<'a> {
     pub data: Option<&'a str>,
     /// `--set`.
     pub set: &'a [Override],
+    /// The configuration of the weights that the run begins with: network and objective are theirs.
+    pub init: Option<&'a Config>,
 }
 
 /// A configuration that is complete but for what the images are, and what it started from.
@@ -72,15 +75,34 @@ impl Layers<'_> {
     pub fn settle_with(&self, images: &ImageShape, data: Option<DataConfig>) -> Result<Settled, ConfigError> {
         let Merged { preset, objective, table } = self.merged()?;
         let preset = preset.unwrap_or_else(|| images.preset().to_owned());
-        let base = base_table(&preset, objective.as_deref())?;
+        let mut base = base_table(&preset, objective.as_deref(), self.init)?;
+        // Images of the size that the weights were trained on get the border that those had.
+        let alike = self.init.filter(|source| source.fits(images));
+        if let (Some(source), Some(model)) = (alike, base.get_mut("model").and_then(Value::as_table_mut)) {
+            let side = i64::try_from(source.model.image_size).unwrap_or(i64::MAX);
+            model.insert("image_size".to_owned(), Value::Integer(side));
+        }
         let mut config = self.draft(&base, table.clone(), images)?;
         config.data = data.unwrap_or(config.data);
-        let multiple = border_multiple(&config.model, images);
+        let own = alike.and_then(|source| source.data.pad_to_multiple);
+        let multiple = own.unwrap_or_else(|| border_multiple(&config.model, images));
         let padded = images.padded(*config.data.pad_to_multiple.get_or_insert(multiple))?;
+        let says = |table: &Table, key: &str| table.get("model").and_then(|model| model.get(key)).is_some();
+        let said = Said {
+            classes: says(&table, "classes") || says(&preset_table(&preset)?, "classes"),
+            attention: says(&table, "attention_resolutions"),
+        };
+        if let Some(source) = self.init {
+            config.settle_init(source, images, &said)?;
+        }
         config.settle_classes(images.classes)?;
         config.settle_model(&padded)?;
         config.schedule.settle()?;
         config.train.settle_objective();
+        if let Some(source) = self.init {
+            config.keep_attention(source, &said);
+            config.check_init(source)?;
+        }
         config.validate()?;
         effects::check(&config, &table, &base)?;
         Ok(Settled { config, preset, objective })
@@ -112,7 +134,7 @@ impl Layers<'_> {
     /// As [`Layers::settle`]: a slip in a key is told here.
     pub fn wants_labels(&self) -> Result<bool, ConfigError> {
         let Merged { preset, objective, table } = self.merged()?;
-        let base = base_table(preset.as_deref().unwrap_or(CANDIDATE), objective.as_deref())?;
+        let base = base_table(preset.as_deref().unwrap_or(CANDIDATE), objective.as_deref(), self.init)?;
         Ok(self.draft(&base, table, &ANY)?.model.classes.is_some_and(|classes| classes > 0))
     }
 
@@ -129,12 +151,13 @@ impl Layers<'_> {
             let data = Table::from_iter([("source".to_owned(), Value::String(source.to_owned()))]);
             merge(&mut table, Table::from_iter([("data".to_owned(), Value::Table(data))]));
         }
-        // A run's own file also says what its images turned out to be, and which run it was: that is found out anew.
-        for described in ["images", "id"] {
+        // A run's own file also says what its images turned out to be, which run it was and what it began with: that is
+        // found out anew.
+        for described in ["images", "id", "init"] {
             table.remove(described);
         }
         for entry in self.set {
-            if matches!(entry.group(), "images" | "id") {
+            if matches!(entry.group(), "images" | "id" | "init") {
                 return Err(ConfigError::NotSettable { key: entry.key() });
             }
             entry.apply(&mut table)?;

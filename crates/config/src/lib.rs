@@ -19,6 +19,8 @@ mod draft;
 mod effects;
 mod error;
 mod file;
+mod freeze;
+mod init;
 mod layers;
 mod nesting;
 mod network;
@@ -40,6 +42,8 @@ pub use differences::{Change, changes, differences};
 pub use draft::ImageShape;
 pub use error::ConfigError;
 pub use file::{UserFile, from_toml, read_run, to_toml};
+pub use freeze::matches;
+pub use init::InitConfig;
 pub use layers::{Layers, Settled};
 pub use network::{
     AUGMENTATIONS, Activation, DownsamplePadding, EmbeddingConfig, Flop, Layout, Middle, NetworkKind,

@@ -3,8 +3,10 @@
 use toml::Table;
 
 use crate::error::ConfigError;
+use crate::init::lay_over;
 use crate::overrides::merge;
 use crate::presets::preset_table;
+use crate::run::Config;
 use crate::suggest::nearest;
 use crate::text::parse;
 
@@ -30,19 +32,31 @@ pub const OBJECTIVES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The tables of a preset with an objective over it.
+/// The tables of a preset with what trained weights fix over it, and an objective over that. The network stays that of the
+/// weights.
 ///
 /// # Errors
 /// [`ConfigError::UnknownPreset`] and [`ConfigError::UnknownObjective`], with the names there are.
-pub(crate) fn base_table(preset: &str, objective: Option<&str>) -> Result<Table, ConfigError> {
+pub(crate) fn base_table(
+    preset: &str,
+    objective: Option<&str>,
+    init: Option<&Config>,
+) -> Result<Table, ConfigError> {
     let mut table = preset_table(preset)?;
+    if let Some(source) = init {
+        lay_over(&mut table, source)?;
+    }
     let Some(name) = objective else { return Ok(table) };
     let Some((_, _, text)) = OBJECTIVES.iter().find(|objective| objective.0 == name) else {
         let names: Vec<&str> = OBJECTIVES.iter().map(|objective| objective.0).collect();
         let hint = nearest(name, names.iter().copied()).map(str::to_owned);
         return Err(ConfigError::UnknownObjective { name: name.to_owned(), known: names.join(", "), hint });
     };
-    merge(&mut table, parse(text)?);
+    let mut objective = parse(text)?;
+    if init.is_some() {
+        objective.remove("model");
+    }
+    merge(&mut table, objective);
     Ok(table)
 }
 

@@ -54,7 +54,7 @@ impl Override {
     #[must_use]
     pub fn refused_on_resume(&self, run: &Config) -> Option<ConfigError> {
         let key = self.key();
-        if matches!(self.group(), "images" | "id") {
+        if matches!(self.group(), "images" | "id" | "init") {
             return Some(ConfigError::NotSettable { key });
         }
         let whole = Value::try_from(run).ok()?;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::data::DataConfig;
 use crate::error::ConfigError;
+use crate::init::InitConfig;
 use crate::network::{EmbeddingConfig, UNetConfig};
 use crate::schedule::ScheduleConfig;
 use crate::train::TrainConfig;
@@ -35,6 +36,9 @@ pub struct Config {
     /// What the data turned out to be; not for the user to set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<ImagesConfig>,
+    /// The weights that the run began with; absent where they were drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitConfig>,
 }
 
 /// The sample grids of a run.
@@ -151,6 +155,9 @@ impl Config {
             };
             return Err(ConfigError::value("model", "out_channels", self.model.out_channels, expected));
         }
+        if !self.train.freeze.is_empty() {
+            let _ = self.train.frozen(self.model.parameters().iter().map(|(name, _)| name.as_str()))?;
+        }
         if self.sample.count == 0 || self.sample.count > 4096 {
             return Err(ConfigError::value("sample", "count", self.sample.count, "1 to 4096"));
         }
@@ -169,7 +176,7 @@ impl Config {
 
 impl Config {
     /// The id of a run that begins with this configuration: 16 hexadecimal digits of the SHA-256 of all that decides its
-    /// numbers, so of everything but the place of the images. A run keeps the id it began with.
+    /// numbers, so of everything but the places of images and weights. A run keeps the id it began with.
     ///
     /// Runs that begin alike have one id. Their checkpoints are the same, so nothing is lost when they are mixed up.
     ///
@@ -177,7 +184,8 @@ impl Config {
     /// [`ConfigError::Write`].
     pub fn fingerprint(&self) -> Result<String, ConfigError> {
         let data = DataConfig { source: String::new(), ..self.data.clone() };
-        let text = crate::file::to_toml(&Self { id: None, data, ..self.clone() })?;
+        let init = self.init.as_ref().map(|init| InitConfig { from: String::new(), ..init.clone() });
+        let text = crate::file::to_toml(&Self { id: None, data, init, ..self.clone() })?;
         Ok(Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 }

@@ -99,6 +99,9 @@ pub struct TrainConfig {
     /// unconditional network.
     #[serde(default)]
     pub label_dropout: f64,
+    /// Parameters that do not change: patterns of their names, `*` for any characters, see [`crate::matches`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
     /// What to do about a step whose loss or gradients are not finite.
     #[serde(default)]
     pub on_nan: OnNan,
@@ -178,6 +181,7 @@ impl Default for TrainConfig {
             flip: true,
             augment: 0.0,
             label_dropout: 0.0,
+            freeze: Vec::new(),
             on_nan: OnNan::Stop,
             log_every: 100,
             sample_every: 10_000,
@@ -241,6 +245,7 @@ impl TrainConfig {
         let share = (0.0..=1.0).contains(&self.label_dropout);
         number("label_dropout", self.label_dropout, share, "a number from 0 to 1")?;
         number("augment", self.augment, (0.0..=1.0).contains(&self.augment), "a number from 0 to 1")?;
+        self.validate_freeze()?;
         self.validate_objective()?;
         let clip = self.grad_clip > 0.0 && self.grad_clip.is_finite();
         number("grad_clip", self.grad_clip, clip, "a number above 0")

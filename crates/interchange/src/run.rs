@@ -43,6 +43,7 @@ pub(crate) fn config(network: &Network, scheduler: &Scheduler) -> Config {
             preferred: Some(scheduler.preferred.clone()),
         },
         images: Some(images),
+        init: None,
         model,
     }
 }

@@ -10,7 +10,9 @@ mod save;
 
 pub use convert::{from_array, from_bytes, from_slice, to_array, to_vec};
 pub use error::{Mismatch, TensorIoError};
-pub use load::{Header, check_header, copy_into, load_into, parse_for, read, read_for, read_header};
+pub use load::{
+    Header, check_header, check_tensors, copy_into, load_into, parse_for, read, read_for, read_header,
+};
 pub use save::{save, serialize, serialize_with};
 
 /// A tensor and the name it has in a file, `conv_in.weight` for example.

@@ -67,9 +67,20 @@ pub fn check_header(path: &Path, parameters: &[(String, Vec<usize>)]) -> Result<
     let file = TensorFile::open(path)?;
     let sources = file.header().tensors.iter();
     let found = sources.map(|(name, info)| Ok((name.as_str(), (shape_of(info), kind_of(info.dtype)?))));
-    let shape = |shape: &Vec<usize>| shape.iter().map(|&n| n as i64).collect();
-    let wanted = parameters.iter().map(|(name, of)| (name.as_str(), shape(of), Kind::Float));
-    compare(path, &found.collect::<Result<_, TensorIoError>>()?, wanted.collect())
+    compare(path, &found.collect::<Result<_, TensorIoError>>()?, f32s(parameters))
+}
+
+/// Checks that tensors in memory are exactly f32 ones of these names and shapes. `path` is for the error message.
+///
+/// # Errors
+/// [`TensorIoError::Mismatch`] as for [`load_into`].
+pub fn check_tensors(
+    path: &Path,
+    sources: &[Named],
+    parameters: &[(String, Vec<usize>)],
+) -> Result<(), TensorIoError> {
+    let found = sources.iter().map(|(name, source)| (name.as_str(), (source.size(), source.kind())));
+    compare(path, &found.collect(), f32s(parameters))
 }
 
 /// Reads a whole file in memory that has to hold exactly tensors of these names and shapes, in f16, bf16 or f32: as f32 on
@@ -129,6 +140,11 @@ type Wanted<'a> = Vec<(&'a str, Vec<i64>, Kind)>;
 
 fn wanted(targets: &[Named]) -> Wanted<'_> {
     targets.iter().map(|(name, tensor)| (name.as_str(), tensor.size(), tensor.kind())).collect()
+}
+
+fn f32s(parameters: &[(String, Vec<usize>)]) -> Wanted<'_> {
+    let shape = |shape: &Vec<usize>| shape.iter().map(|&n| n as i64).collect();
+    parameters.iter().map(|(name, of)| (name.as_str(), shape(of), Kind::Float)).collect()
 }
 
 /// Refuses what is not exactly the wanted tensors, with every difference.

@@ -1,16 +1,18 @@
 //! The exponential moving average of the weights, which is what samples are drawn with (Ho et al. 2020,
 //! App. B: decay 0.9999).
 
+use std::collections::HashSet;
+
 use tch::{Tensor, no_grad_guard};
 use tensor_io::Named;
 
-use crate::adam::copy_handles;
 use crate::error::TrainerError;
 use config::TrainConfig;
 
 /// The average and what it averages.
 pub struct Ema {
-    params: Vec<Named>,
+    /// Average and parameter, of those that change.
+    pairs: Vec<[Tensor; 2]>,
     average: Vec<Named>,
 }
 
@@ -21,8 +23,18 @@ impl Ema {
     /// Those of libtorch (memory).
     pub fn new(params: &[Named]) -> Result<Self, TrainerError> {
         let copy = |(name, p): &Named| Ok((name.clone(), p.f_detach_copy()?));
-        let average = params.iter().map(copy).collect::<Result<_, TrainerError>>()?;
-        Ok(Self { params: copy_handles(params), average })
+        let average = params.iter().map(copy).collect::<Result<Vec<_>, TrainerError>>()?;
+        let pair = |((_, average), (_, param)): (&Named, &Named)| [average, param].map(Tensor::shallow_clone);
+        Ok(Self { pairs: average.iter().zip(params).map(pair).collect(), average })
+    }
+
+    /// The same average, whose tensors for these parameters stay as they are: an update that changes nothing still makes
+    /// 0 of -0.
+    pub(crate) fn without(mut self, frozen: &[Named]) -> Self {
+        let frozen: HashSet<&str> = frozen.iter().map(|(name, _)| name.as_str()).collect();
+        let mut names = self.average.iter();
+        self.pairs.retain(|_| names.next().is_some_and(|(name, _)| !frozen.contains(name.as_str())));
+        self
     }
 
     /// The decay of `step` (from 0): with warm-up at most `(1 + step) / (10 + step)`, so that the average
@@ -39,7 +51,7 @@ impl Ema {
     /// Those of libtorch.
     pub fn update(&mut self, decay: f64) -> Result<(), TrainerError> {
         let _no_grad = no_grad_guard();
-        for ((_, average), (_, param)) in self.average.iter_mut().zip(&self.params) {
+        for [average, param] in &mut self.pairs {
             let _ = average.f_lerp_(param, 1.0 - decay)?;
         }
         Ok(())
@@ -47,8 +59,8 @@ impl Ema {
 
     /// [`Ema::update`] with `1 - decay` as a number `[]` on the parameters' device.
     pub(crate) fn update_ahead(&self, weight: &Tensor) -> Result<(), TrainerError> {
-        let pairs = self.average.iter().zip(&self.params).map(|((_, average), (_, param))| [average, param]);
-        Ok(torch_ext::listed_average(&pairs.collect::<Vec<_>>(), weight)?)
+        let pairs: Vec<[&Tensor; 2]> = self.pairs.iter().map(|[average, param]| [average, param]).collect();
+        Ok(torch_ext::listed_average(&pairs, weight)?)
     }
 
     /// The averaged weights, under the parameters' names.

@@ -42,6 +42,7 @@ mod evaluations;
 #[cfg(test)]
 mod example;
 mod fit;
+mod freeze;
 mod held_out;
 mod history;
 mod labels;

@@ -15,6 +15,7 @@ use crate::clip::{clip_factor, grad_norm};
 use crate::draw::{Draw, Share};
 use crate::ema::Ema;
 use crate::error::TrainerError;
+use crate::freeze::{Parts, count, parted};
 use crate::history::LossHistory;
 use crate::labels::drop_labels;
 use crate::loss::scales_input;
@@ -94,7 +95,10 @@ impl Watch for Waiting<'_> {
 /// Parameters, optimiser and average of one run, and where it stands.
 pub struct Trainer {
     pub(crate) config: TrainConfig,
+    /// All of them; those that are frozen have no gradient.
     pub(crate) params: Vec<Named>,
+    /// Numbers that are trained.
+    learned: usize,
     path: Box<dyn NoisePath>,
     /// Whether the network is shown something else than `x_t`.
     pub(crate) scales_input: bool,
@@ -112,10 +116,11 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A run at its beginning. `params` are the network's own tensors, on `device`.
+    /// A run at its beginning. `params` are the network's own tensors, on `device`. Those that [`TrainConfig::freeze`] matches
+    /// ask for no gradient any more.
     ///
     /// # Errors
-    /// [`TrainerError::Config`] for numbers out of range.
+    /// [`TrainerError::Config`] for numbers out of range, and for patterns that match no parameter or all of them.
     pub fn new(
         params: &[Named],
         path: &dyn NoisePath,
@@ -124,17 +129,19 @@ impl Trainer {
         device: Device,
     ) -> Result<Self, TrainerError> {
         config.validate()?;
+        let Parts { learned, frozen } = parted(params, config)?;
         Ok(Self {
             config: config.clone(),
             params: copy_handles(params),
+            learned: count(&learned),
             path: path.boxed(),
             scales_input: scales_input(path, config.output())?,
             device,
             seed,
             ahead: device.is_cuda().then(|| Ahead::new(device, config.checkpoint_activations)).transpose()?,
-            adam: Adam::new(params)?,
-            ema: Ema::new(params)?,
-            averages: Averages::new(config, params)?,
+            adam: Adam::new(&learned)?,
+            ema: Ema::new(params)?.without(&frozen),
+            averages: Averages::new(config, params, &frozen)?,
             step: 0,
             recovery: Recovery::default(),
             history: LossHistory::default(),
@@ -174,7 +181,10 @@ impl Trainer {
         let losses = self.gradient(&drawn, model, &mut waiting)?;
         let Waiting { loss, on_end, .. } = waiting;
         if faults::is_due("nan-gradient", step) {
-            let _ = self.params[0].1.f_grad()?.f_fill_(f64::NAN)?;
+            let gradients = self.params.iter().map(|(_, param)| param.f_grad());
+            if let Some(mut gradient) = gradients.flatten().find(Tensor::defined) {
+                let _ = gradient.f_fill_(f64::NAN)?;
+            }
         }
         let grad_norm = grad_norm(&self.params)?;
         check_finite("the gradient norm", grad_norm, (step, lr))?;
@@ -288,6 +298,12 @@ impl Trainer {
     /// The parameters as trained.
     pub fn params(&self) -> &[Named] {
         &self.params
+    }
+
+    /// How many numbers are trained, of all that the network has.
+    #[must_use]
+    pub fn trained_numbers(&self) -> (usize, usize) {
+        (self.learned, count(&self.params))
     }
 
     /// The averaged parameters.

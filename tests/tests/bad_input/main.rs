@@ -25,11 +25,10 @@ fn listing(folder: &Path) -> anyhow::Result<String> {
     let mut lines = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let (path, meta) = {
-                let entry = entry?;
-                (entry.path(), entry.metadata()?)
-            };
+        // What the call beside this one has tried may be cleared away by now.
+        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+            let entry = entry?;
+            let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
             let has_size = !meta.is_dir() && !path.ends_with("run.lock");
             lines.push(format!("{} {}", path.display(), if has_size { meta.len() } else { 0 }));
             if meta.is_dir() {

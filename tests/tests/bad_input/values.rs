@@ -68,6 +68,7 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("train.flip", &["1", "sometimes"]),
     ("train.augment", &["1.5", "-0.1", "nan", "x"]),
     ("model.augmented", &["true", "1"]),
+    ("train.freeze", &["x", "[1]", "['']", "['no_such.*']", "['*']", "{}"]),
     ("train.log_every", &["0", "-1", "1.5", "nan"]),
     ("train.sample_every", &["-1", "1.5", "nan", "x"]),
     ("train.evaluate_every", &["-1", "1.5", "nan", "x"]),

@@ -24,8 +24,13 @@ pub(crate) struct Averages {
 }
 
 impl Averages {
-    pub(crate) fn new(config: &TrainConfig, params: &[Named]) -> Result<Self, TrainerError> {
-        let list = Profile::of_run(config).map(|profile| Ok((profile, Ema::new(params)?)));
+    /// Those of the configuration, of parameters some of which do not change.
+    pub(crate) fn new(
+        config: &TrainConfig,
+        params: &[Named],
+        frozen: &[Named],
+    ) -> Result<Self, TrainerError> {
+        let list = Profile::of_run(config).map(|profile| Ok((profile, Ema::new(params)?.without(frozen))));
         Ok(Self { list: list.collect::<Result<_, TrainerError>>()? })
     }
 

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use ::config::InitConfig;
+
 use crate::config::{self, Config, DataConfig};
 
-/// The configuration with the place of its images cut down to its name.
+/// The configuration with the places of its images and first weights cut down to their names.
 pub(in crate::commands) fn public(config: &Config) -> Config {
     let data = DataConfig { source: source_name(&config.data.source), ..config.data.clone() };
-    Config { data, ..config.clone() }
+    let init = config.init.as_ref().map(|init| InitConfig { from: source_name(&init.from), ..init.clone() });
+    Config { data, init, ..config.clone() }
 }
 
 /// The text of `config.toml`, the place of the images cut down.
@@ -36,7 +39,13 @@ mod tests {
         assert_eq!(source_name("/"), "unnamed");
         let mut config: Config = config::preset_table("tiny-16").unwrap().try_into().unwrap();
         "/home/somebody/photos".clone_into(&mut config.data.source);
+        config.init = Some(InitConfig { from: "/home/somebody/model".to_owned(), sha256: String::new() });
         let text = listing(&config).unwrap();
-        assert!(text.contains("source = \"photos\"") && !text.contains("somebody"), "{text}");
+        assert!(
+            text.contains("source = \"photos\"")
+                && text.contains("from = \"model\"")
+                && !text.contains("somebody"),
+            "{text}"
+        );
     }
 }

@@ -37,7 +37,8 @@ struct Measured {
     call: f64,
     /// The most memory of this process, in bytes; known on Linux only.
     peak: Option<u64>,
-    parameters: usize,
+    /// Numbers that are trained, of all that the network has.
+    parameters: (usize, usize),
 }
 
 impl Plan {
@@ -60,7 +61,7 @@ impl Plan {
         let seconds = of_steps + of_grids;
         let said = json!({
             "run": paths::text(&self.run), "data": facts::of_data(&self.dataset, config).1,
-            "parameters": measured.parameters, "steps": train.steps, "step_seconds": measured.step,
+            "parameters": measured.parameters.1, "trained_parameters": measured.parameters.0, "steps": train.steps, "step_seconds": measured.step,
             "grids": grids, "grid_seconds": measured.call * config.sample.steps as f64, "evaluations": evaluations,
             "seconds": seconds, "peak_bytes": measured.peak, "preview": paths::text(preview),
         });
@@ -130,7 +131,7 @@ impl Plan {
             step,
             call: self.call(&*net, (kind, device))?,
             peak: timing::peak_mib().map(|mib| (mib * 1024.0 * 1024.0) as u64),
-            parameters: net.param_count(),
+            parameters: trainer.trained_numbers(),
         })
     }
 

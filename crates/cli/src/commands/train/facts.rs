@@ -51,8 +51,13 @@ pub(super) fn by_class(classes: usize) -> String {
     format!("--set model.classes={classes} --set train.label_dropout=0.1")
 }
 
+/// How much of a network with frozen parameters is trained.
+pub(super) fn trained((learned, all): (usize, usize)) -> String {
+    format!("{} of {} numbers are trained (train.freeze)", grouped(learned), grouped(all))
+}
+
 /// Network, objective and steps.
-pub(super) fn of_training(config: &Config, parameters: usize, images: usize) -> Rows {
+pub(super) fn of_training(config: &Config, (learned, parameters): (usize, usize), images: usize) -> Rows {
     let (model, train) = (&config.model, &config.train);
     let channels: Vec<String> = (0..model.levels())
         .map(|level| format!("{} at 1/{}", model.level_channels(level), 1 << level))
@@ -61,7 +66,7 @@ pub(super) fn of_training(config: &Config, parameters: usize, images: usize) -> 
         0 => String::new(),
         part => format!(", {part} at a time"),
     };
-    vec![
+    let mut rows = vec![
         ("network", format!("{:.2}M parameters; channels {}", parameters as f64 / 1e6, channels.join(", "))),
         (
             "learned",
@@ -80,5 +85,12 @@ pub(super) fn of_training(config: &Config, parameters: usize, images: usize) -> 
                 config.precision
             ),
         ),
-    ]
+    ];
+    if learned < parameters {
+        rows.push(("trained", trained((learned, parameters))));
+    }
+    if let Some(init) = &config.init {
+        rows.push(("begins with", format!("the weights of {}", init.from)));
+    }
+    rows
 }

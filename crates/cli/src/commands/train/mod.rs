@@ -5,6 +5,7 @@ mod dry_run;
 mod evaluating;
 mod facts;
 mod feed;
+mod init;
 mod resume;
 mod watch;
 
@@ -24,7 +25,7 @@ use unet::Pass;
 use crate::config::{self, Change, Config, Layers, Override, UserFile, parse_set};
 use crate::device::{self, Precision};
 use crate::failure::{bail_usage, usage};
-use crate::flags::Global;
+use crate::flags::{Global, Weights};
 use crate::memory;
 use crate::model::RUNS;
 use crate::networks;
@@ -34,22 +35,23 @@ use crate::{noise_end, output};
 use batch::BatchSize;
 use evaluating::Evaluating;
 use feed::Feed;
+use init::Init;
 use watch::Watch;
 
 /// Trains a network. Interrupted runs go on where they stopped when started again the same way.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A run that was interrupted goes on where it stopped when the same command is given again.
-
-With --resume, --set may change train.steps, lr, micro_batch, checkpoint_activations, on_nan,
-log_every, sample_every, evaluate_every, evaluate_count, checkpoint_every and keep_checkpoints,
-sample.* and precision. --data names the same images where they are now.
+    after_help = "The same command again continues an interrupted run. With --resume, --set may change train.steps,
+lr, micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every,
+evaluate_count, checkpoint_every and keep_checkpoints, sample.* and precision. --data names the
+same images where they are now. --init-from keeps the network, schedule and output of its weights.
 
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
   ddpm train --objective flow --run runs/flow   the same images, by flow matching
   ddpm train --data photos/ --dry-run           what that would be, and how long it would take
+  ddpm train --init-from runs/photos --data cats/ --set train.lr=5e-5 --run runs/cats
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
 
 Of a set in parts (train, validation, test) the training part is used; --data photos:test takes
@@ -69,7 +71,7 @@ pub(crate) struct Train {
         help = format!("What is learned, over the preset: {} [default: the preset's own]", config::names(config::OBJECTIVES)),
     )]
     objective: Option<String>,
-    /// Configuration file; what it leaves out comes from preset and objective
+    /// Configuration file, over preset and objective
     #[arg(long, value_name = "FILE")]
     config: Option<InputPath>,
     /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
@@ -82,17 +84,22 @@ pub(crate) struct Train {
     /// [default: stop]
     #[arg(long, value_name = "WHAT")]
     on_nan: Option<String>,
-    /// Images of a step; auto: the default, in parts if not all fit into memory at the same time [default: train.batch of
-    /// the preset]
+    /// Images of a step; auto: the default, in parts that fit into memory [default: train.batch of the preset]
     #[arg(long, value_name = "N|auto")]
     batch: Option<BatchSize>,
     /// Keep less of the network in memory and compute it a second time: a third more work, the same numbers
     #[arg(long)]
     checkpoint_activations: bool,
-    /// Run folder [default: runs/PRESET, or runs/PRESET-OBJECTIVE]
+    /// Fine-tune this model: all that --model takes, or a run folder
+    #[arg(long, value_name = "PATH")]
+    init_from: Option<InputPath>,
+    /// Which weights of a checkpoint: ema or raw (as trained)
+    #[arg(long, value_name = "SET", value_enum, default_value_t = Weights::Ema, hide_possible_values = true)]
+    init_weights: Weights,
+    /// Run folder [default: runs/PRESET, PRESET-OBJECTIVE or PRESET-tuned]
     #[arg(long, value_name = "DIR")]
     run: Option<OutputFolder>,
-    /// Go on with the run in --run by its own configuration, in which few values may change: see below
+    /// Continue the run in --run; few values may change: see below
     #[arg(long)]
     resume: bool,
     /// Change one value of the configuration, such as train.lr=1e-4; may be repeated, the last one counts
@@ -104,7 +111,7 @@ pub(crate) struct Train {
     /// Show what would be trained and how long it would take, and stop
     #[arg(long, conflicts_with = "dump_config")]
     dry_run: bool,
-    /// Images of --dry-run, as the network sees them
+    /// Images that --dry-run shows
     #[arg(long, value_name = "FILE", default_value = "out/preview.png", requires = "dry_run")]
     preview: OutputFile,
 }
@@ -114,6 +121,8 @@ struct Plan {
     config: Config,
     dataset: Dataset,
     run: PathBuf,
+    /// Of a new run that does not begin with weights drawn from its seed.
+    init: Option<Init>,
 }
 
 impl Train {
@@ -162,20 +171,27 @@ impl Train {
     fn fresh(&self) -> anyhow::Result<Plan> {
         let set = self.changes()?;
         let file = self.config.as_deref().map(UserFile::read).transpose()?;
+        let mut init =
+            self.init_from.as_deref().map(|path| Init::open(path, self.init_weights)).transpose()?;
         let layers = Layers {
             preset: self.preset.as_deref(),
             objective: self.objective.as_deref(),
             file: file.as_ref(),
             data: None,
             set: &set,
+            init: init.as_ref().map(Init::source),
         };
-        let resolved = config::resolve(&layers)?;
-        let name = match &resolved.objective {
+        let mut resolved = config::resolve(&layers)?;
+        let mut name = match &resolved.objective {
             Some(objective) => format!("{}-{objective}", resolved.preset),
             None => resolved.preset.clone(),
         };
+        if let Some(init) = &mut init {
+            init.settle(&mut resolved.config)?;
+            name += "-tuned";
+        }
         let run = self.run.as_deref().map_or_else(|| Path::new(RUNS).join(name), Path::to_owned);
-        Ok(Plan { config: resolved.config, dataset: resolved.dataset, run })
+        Ok(Plan { config: resolved.config, dataset: resolved.dataset, run, init })
     }
 
     /// What `--set` and flags of the same meaning say; they must not say different things.
@@ -229,6 +245,7 @@ impl Train {
             // One that is there and cannot be read is not replaced.
             if path.symlink_metadata().is_ok() {
                 let before = config::read_run(&path)?;
+                init::keep_place(&before, config, folder.path())?;
                 config.id.clone_from(&before.id);
                 let changes = config::changes(&before, config)?;
                 // The images themselves are compared by their hash, so they may have moved.
@@ -265,7 +282,7 @@ fn other_configuration(folder: &RunFolder, mut changes: Vec<Change>) -> anyhow::
 
 impl Plan {
     fn train(
-        self,
+        mut self,
         folder: &RunFolder,
         signals: &Signals,
         device: Device,
@@ -284,8 +301,14 @@ impl Plan {
         if let Some(checkpoint) = &newest {
             // Before a network is built, which takes as much memory as the configuration likes.
             networks::check_weights(&config.model, &checkpoint.model_path())?;
+        } else if self.init.is_none() {
+            init::check_given(config, folder.path())?;
         }
         let net = networks::build(&config.model, path.steps(), device, config.seed)?;
+        // A run that goes on has all of it in its checkpoint.
+        if let Some(init) = self.init.take().filter(|_| newest.is_none()) {
+            init.load_into(&*net, config)?;
+        }
         let mut trainer = Trainer::new(net.params(), &*path, &config.train, config.seed, device)?;
         let resumed = fit.restore(&mut trainer, newest.as_ref())?;
         // From here on there is something to save.
@@ -314,6 +337,9 @@ impl Plan {
             crate::device::name(device),
             config.train.steps,
         );
+        if !config.train.freeze.is_empty() {
+            info!("{}", facts::trained(trainer.trained_numbers()));
+        }
         if config.model.classes.is_none() && self.dataset.classes() > 1 {
             info!("labels: {}", facts::labels(&self.dataset, config));
         }

@@ -14,6 +14,12 @@ use crate::run_data;
 impl Train {
     /// The run of the run folder, with what the flags change. Nothing is written.
     pub(super) fn resumed(&self) -> anyhow::Result<Plan> {
+        if let Some(path) = &self.init_from {
+            bail_usage!(
+                "--init-from {}: begins a new run, and --resume continues one from its own checkpoint; leave one of the two out",
+                path.display()
+            );
+        }
         if [&self.preset, &self.objective, &self.on_bad].iter().any(|flag| flag.is_some())
             || self.config.is_some()
         {
@@ -62,7 +68,7 @@ impl Train {
         if let Some((_, was)) = &checkpoint {
             tell_learning_rate(was, &config, done);
         }
-        Ok(Plan { config, dataset, run })
+        Ok(Plan { config, dataset, run, init: None })
     }
 
     /// Opens the images, which must be those that the run was started with, wherever they are now.
