@@ -125,7 +125,20 @@ fn what_is_no_model_is_refused_in_one_line() -> anyhow::Result<()> {
     copy("short")?;
     let weights = place.read("short/diffusion_pytorch_model.safetensors")?;
     place.write("short/diffusion_pytorch_model.safetensors", &weights[..weights.len() / 2])?;
-    place.write("plain.safetensors", weights)?;
+    place.write("plain.safetensors", &weights)?;
+    copy("nan")?;
+    place.write("nan/diffusion_pytorch_model.safetensors", with_nan(weights))?;
+    for (name, text) in [
+        ("endless", "\"beta_end\": NaN"),
+        ("nothing", "\"clip_sample\": null"),
+        ("text", "\"beta_end\": Infinity"),
+    ] {
+        copy(name)?;
+        place.write(
+            &format!("{name}/scheduler_config.json"),
+            format!("{{\"_class_name\": \"DDPMScheduler\", {text}}}"),
+        )?;
+    }
     place.write("empty/notes.txt", "")?;
     for (line, code, words) in [
         ("sample --model broken", 5, ["--model", "act_fn = \"elu\"", "silu"]),
@@ -134,6 +147,17 @@ fn what_is_no_model_is_refused_in_one_line() -> anyhow::Result<()> {
         ("sample --model plain.safetensors", 2, ["--model", "plain.safetensors", "ddpm export"]),
         ("sample --model empty", 2, ["--model", "empty", "expected a checkpoint folder"]),
         ("import empty --out x.safetensors", 2, ["SRC", "empty", "config.json"]),
+        ("import nan --out x.safetensors", 5, ["conv_in.bias", "finite", "NaN"]),
+        ("import endless --out x.safetensors", 5, ["beta_end", "NaN", "a number"]),
+        ("import text --out x.safetensors", 5, ["beta_end", "Infinity", "a number"]),
+        ("import nothing --out x.safetensors", 5, ["clip_sample", "null", "true or false"]),
+        // Its files are read.
+        ("import nan --out nan/config.json", 2, ["--out", "nan/config.json", "read as well"]),
+        (
+            "export --model nan --format onnx --out nan/scheduler_config.json",
+            2,
+            ["--out", "read as well", "nan"],
+        ),
         ("import nowhere --out x.safetensors", 2, ["SRC", "nowhere", "expected a folder"]),
         (
             "import plain.safetensors --out plain.safetensors",
@@ -147,5 +171,45 @@ fn what_is_no_model_is_refused_in_one_line() -> anyhow::Result<()> {
         ensure!(told, "{line}: {}", output.stderr);
     }
     ensure!(!place.at("x.safetensors").exists());
+    Ok(())
+}
+
+/// A file of weights with a NaN for the first number of conv_in.bias.
+fn with_nan(mut weights: Vec<u8>) -> Vec<u8> {
+    let length = usize::from_le_bytes(weights[..8].try_into().unwrap_or_default());
+    let header: serde_json::Value = serde_json::from_slice(&weights[8..8 + length]).unwrap_or_default();
+    let start = header["conv_in.bias"]["data_offsets"][0].as_u64().unwrap_or(0) as usize + 8 + length;
+    weights[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    weights
+}
+
+/// What only `leading` adds does not lead beyond the last step with other spacings.
+#[test]
+fn an_offset_belongs_to_leading() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for file in ["config.json", "diffusion_pytorch_model.safetensors"] {
+        place.write(&format!("model/{file}"), fs::read(fixture("plms").join(file))?)?;
+    }
+    for (scheduler, spacing) in [
+        ("DDPM", "trailing"),
+        ("DDIM", "trailing"),
+        ("UniPCMultistep", "linspace"),
+        ("EulerDiscrete", "leading"),
+    ] {
+        let text = format!(
+            "{{\"_class_name\": \"{scheduler}Scheduler\", \"timestep_spacing\": \"{spacing}\", \"steps_offset\": 1}}"
+        );
+        place.write("model/scheduler_config.json", text)?;
+        let _ = place.ddpm("sample --model model --count 1 --steps 3 --out drawn")?.ok();
+    }
+    let _ = place.ddpm("inspect model --model model")?.ok();
+    // A folder of other things is not written over.
+    place.write("mine/README.md", "mine")?;
+    let output = place.ddpm("export --model model --format diffusers --folder mine")?.expect_code(2);
+    ensure!(
+        output.errors()[0].contains("--folder mine") && place.read("mine/README.md")? == b"mine",
+        "{}",
+        output.stderr
+    );
     Ok(())
 }

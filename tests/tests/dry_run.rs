@@ -34,6 +34,30 @@ fn a_training_is_told_and_not_begun() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A run that is there is looked at, compared, and left as it is.
+#[test]
+fn a_run_that_is_there_is_told_and_kept() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let line = "train --preset tiny-16 --set data.limit=50 --set train.batch=8 --set train.steps=3 --run run";
+    let _ = place.ddpm(line)?.ok();
+    let before = place.read("run/config.toml")?;
+    let said = place.ddpm("train --resume --run run --set train.steps=10 --dry-run --json")?.json();
+    ensure!(said["steps"] == 10 && said["steps_done"] == 3, "{said}");
+    let told = place.ddpm(&format!("{line} --dry-run"))?.ok().stdout;
+    ensure!(told.contains("3 of 3 steps are done") && told.contains("for 0 steps"), "{told}");
+    ensure!(place.read("run/config.toml")? == before);
+    for (wrong, words) in [
+        (format!("{line} --set train.lr=0.5 --dry-run"), ["--run", "another configuration"]),
+        (format!("{line} --dry-run --preview run/config.toml"), ["--preview", ".png"]),
+        (format!("{line} --preview seen.png"), ["--preview", "--dry-run"]),
+    ] {
+        let output = place.ddpm(&wrong)?.expect_code(2);
+        ensure!(words.iter().all(|word| output.stderr.contains(word)), "{wrong}: {}", output.stderr);
+    }
+    ensure!(place.read("run/config.toml")? == before && !place.at("seen.png").exists());
+    Ok(())
+}
+
 /// Folders of classes train without them unless the flag is given: said at the start of the training too.
 #[test]
 fn unused_labels_are_told() -> anyhow::Result<()> {

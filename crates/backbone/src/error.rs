@@ -42,6 +42,12 @@ pub enum BackboneError {
     /// Weights do not load or save.
     #[error(transparent)]
     Weights(#[from] tensor_io::TensorIoError),
+    /// A weight that no training writes.
+    #[error("{name}: expected finite weights, found NaN or infinite ones")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+    },
     /// Our own operations, or libtorch in them, refused.
     #[error(transparent)]
     Fused(#[from] torch_ext::TorchExtError),

@@ -14,6 +14,7 @@ use metrics::MetricsError;
 use run_images::DataError;
 use tensor_io::TensorIoError;
 use trainer::{CheckpointError, TrainerError, is_out_of_memory};
+use unet::BackboneError;
 
 use crate::diagnostics::Diagnostics;
 
@@ -137,6 +138,9 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         || cause.is::<WrongData>()
     {
         return Some(DATA);
+    }
+    if let Some(BackboneError::NotFinite { .. }) = cause.downcast_ref() {
+        return Some(CHECKPOINT);
     }
     match cause.downcast_ref() {
         Some(FeaturesError::Diverged { .. }) => return Some(DIVERGED),

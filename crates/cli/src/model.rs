@@ -59,7 +59,7 @@ impl Loaded {
         let images = images.with_context(|| format!("{}: no [images] group", place.display()))?;
         let path = config.schedule.path()?;
         noise_end::check_path(&*path);
-        let net = networks::load(&config, &weights, device)?;
+        let net = networks::load(&config, &weights, device).with_context(|| place.display().to_string())?;
         Ok(Self { net, config, images, path, step, checkpoint: place, run, device, precision })
     }
 

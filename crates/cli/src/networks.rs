@@ -31,15 +31,31 @@ pub(crate) fn load(
     device: Device,
 ) -> Result<Box<dyn Backbone>, BackboneError> {
     let build = || build(&config.model, config.schedule.steps, device, config.seed);
-    if let WeightFiles::Own(file) = weights {
+    let net = if let WeightFiles::Own(file) = weights {
         check_weights(&config.model, file)?;
         let net = build()?;
         net.load(file)?;
-        return Ok(net);
+        net
+    } else {
+        let net = build()?;
+        net.copy_weights(&self::weights(config, weights)?)?;
+        net
+    };
+    match first_not_finite(&*net)? {
+        Some(name) => Err(BackboneError::NotFinite { name }),
+        None => Ok(net),
     }
-    let net = build()?;
-    net.copy_weights(&self::weights(config, weights)?)?;
-    Ok(net)
+}
+
+/// The first tensor with a number that no training writes.
+fn first_not_finite(net: &dyn Backbone) -> Result<Option<String>, BackboneError> {
+    for (name, tensor) in net.params() {
+        // A sum of magnitudes hides neither NaN nor infinity, and in f64 it makes none.
+        if !f64::try_from(tensor.f_abs()?.f_sum(Kind::Double)?)?.is_finite() {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// The weights of a network that is not built: f32, on the CPU, by this project's names.

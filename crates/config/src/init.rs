@@ -270,6 +270,22 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_known_by_its_first_weights_and_not_by_their_place() {
+        let run = |init: Option<(&str, &str)>| {
+            let init =
+                init.map(|(from, sha256)| InitConfig { from: from.to_owned(), sha256: sha256.to_owned() });
+            Config { init, ..source(&[]) }
+        };
+        let id = |init| run(init).fingerprint().unwrap();
+        assert_eq!(id(Some(("a", "1"))), id(Some(("b", "1"))));
+        assert_ne!(id(Some(("a", "1"))), id(Some(("a", "2"))));
+        assert_ne!(id(Some(("a", "1"))), id(None));
+        let text = crate::to_toml(&run(Some(("a", "1")))).unwrap();
+        assert_eq!(crate::from_toml(&text).unwrap(), run(Some(("a", "1"))));
+        assert!(crate::check_resume(&run(None), &run(Some(("a", "1")))).is_err());
+    }
+
+    #[test]
     fn an_objective_is_taken_where_it_agrees_with_the_weights() {
         let objective = |source: &Config, name| {
             let layers = Layers { objective: Some(name), init: Some(source), ..Layers::default() };

@@ -8,7 +8,8 @@ use config::{
 const LENGTH: usize = 4096;
 
 /// The outermost keys of a configuration.
-const GROUPS: [&str; 8] = ["seed", "precision", "data", "schedule", "model", "train", "sample", "images"];
+const GROUPS: [&str; 9] =
+    ["seed", "precision", "data", "schedule", "model", "train", "sample", "images", "init"];
 
 /// Images that presets are for, images that none is for, and images that no network takes.
 const IMAGES: [ImageShape; 6] = [
@@ -20,16 +21,19 @@ const IMAGES: [ImageShape; 6] = [
     ImageShape { height: 1, width: usize::MAX, channels: 1, classes: usize::MAX },
 ];
 
-/// TOML, as the file of a run and as the file of a user.
+/// TOML, as the file of a run, as that of weights to begin with, and as the file of a user.
 pub(crate) fn text(data: &[u8]) {
     let text = String::from_utf8_lossy(&data[..data.len().min(LENGTH)]);
     // What is not valid may hold an f64 that is no number, which differs from itself.
-    reads_back(from_toml(&text).and_then(|config| config.validate().map(|()| config)));
+    let run = from_toml(&text);
+    let images = &IMAGES[data.len() % IMAGES.len()];
+    if let Ok(source) = &run {
+        reads_back(Layers { init: Some(source), ..Layers::default() }.settle(images));
+    }
+    reads_back(run.and_then(|config| config.validate().map(|()| config)));
     let file = UserFile { name: "fuzz".to_owned(), text: text.into_owned() };
     if file.table().is_ok() {
-        reads_back(
-            Layers { file: Some(&file), ..Layers::default() }.settle(&IMAGES[data.len() % IMAGES.len()]),
-        );
+        reads_back(Layers { file: Some(&file), ..Layers::default() }.settle(images));
     }
 }
 

@@ -10,6 +10,7 @@ use tensor_io::Named;
 use unet::Backbone;
 
 use super::border;
+use crate::failure::bail_usage;
 use crate::model::Loaded;
 use crate::output;
 
@@ -22,6 +23,10 @@ const CARD: &str = "README.md";
 
 /// Refuses a folder that cannot be written.
 pub(super) fn try_folder(folder: &Path) -> anyhow::Result<()> {
+    let holds_something = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if holds_something && !folder.join(INDEX).is_file() {
+        bail_usage!("--folder {}: holds other files and no model; choose another place", folder.display());
+    }
     let names = [INDEX, NETWORK, WEIGHTS, SCHEDULER, CARD];
     output::try_folder("--folder", folder, &names.map(str::to_owned))
 }

@@ -102,7 +102,7 @@ impl Import {
                         self.source.display()
                     );
                 }
-                Ok((args.find()?.0, (Value::Null, String::new())))
+                Ok((Source::open(&self.source, "SRC", args.weights)?, (Value::Null, String::new())))
             }
             Format::Original => {
                 let side = self.told.original()?;

@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::commands::inspect::network;
 use crate::commands::inspect::table::{Table, bytes, grouped};
 use crate::failure::{bail_usage, usage};
-use crate::flags::Global;
+use crate::flags::{Global, Weights};
+use crate::model_source::Source;
 use crate::output;
 use crate::paths::{DataSource, InputPath};
 
@@ -29,8 +30,8 @@ pub(crate) struct InspectModel {
     /// Of a run folder
     #[arg(long, value_name = "DIR")]
     run: Option<InputPath>,
-    /// Of a checkpoint folder
-    #[arg(long, value_name = "DIR")]
+    /// Of a checkpoint folder, a file of `ddpm export`, or a folder of diffusers
+    #[arg(long, value_name = "PATH")]
     model: Option<InputPath>,
     /// Images that decide the size where the configuration leaves it open
     #[arg(long, value_name = "SRC", conflicts_with_all = ["run", "model"])]
@@ -73,7 +74,8 @@ impl InspectModel {
         let config = match (&self.preset, &self.config, &self.run, &self.model) {
             (Some(name), ..) => return network::named(name, data, &self.set),
             (_, Some(path), ..) => network::file_config(path, data, &self.set)?,
-            (_, _, Some(folder), _) | (_, _, _, Some(folder)) => network::folder_config(folder)?,
+            (_, _, Some(folder), _) => network::folder_config(folder)?,
+            (_, _, _, Some(model)) => Source::open(model, "--model", Weights::Ema)?.config,
             _ => bail_usage!("expected one of --preset, --config, --run and --model"),
         };
         Ok((config.model, config.schedule.steps))

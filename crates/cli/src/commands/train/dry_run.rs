@@ -10,12 +10,15 @@ use tch::{Device, Kind, Tensor};
 use trainer::{BoxError, Trainer};
 use unet::{Backbone, Pass};
 
+use tracing::info;
+
 use super::Plan;
 use super::facts;
 use super::feed::Feed;
 use crate::commands::bench::timing::{self, Timings};
 use crate::commands::inspect::table::{Table, bytes};
 use crate::device::Precision;
+use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::memory::{self, Available};
 use crate::{networks, output, paths};
@@ -44,6 +47,9 @@ struct Measured {
 impl Plan {
     /// Measures and tells; writes the preview and nothing else.
     pub(super) fn dry_run(&self, preview: &Path, device: Device, global: &Global) -> anyhow::Result<()> {
+        if !preview.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
+            bail_usage!("--preview {}: expected a name that ends in .png", preview.display());
+        }
         output::try_file("--preview", preview)?;
         let (config, train) = (&self.config, &self.config.train);
         // As a training has it: what does not fit is an error there too.
@@ -53,15 +59,18 @@ impl Plan {
         }
         let plan = BatchPlan::new(self.dataset.len(), train.batch, config.seed)?.with_flip(train.flip);
         self.preview(&plan, preview)?;
+        let done = self.done()?;
+        info!("a few steps are tried");
         let measured = self.measure(plan, device)?;
-        let evaluations = train.steps.checked_div(train.evaluate_every).unwrap_or(0);
-        let grids = train.steps.checked_div(train.sample_every).unwrap_or(0);
-        let of_steps = measured.step * train.steps as f64;
+        let steps = train.steps.saturating_sub(done.unwrap_or(0));
+        let every = |interval: u64| steps.checked_div(interval).unwrap_or(0);
+        let (evaluations, grids) = (every(train.evaluate_every), every(train.sample_every));
+        let of_steps = measured.step * steps as f64;
         let of_grids = measured.call * config.sample.steps as f64 * grids as f64;
         let seconds = of_steps + of_grids;
         let said = json!({
             "run": paths::text(&self.run), "data": facts::of_data(&self.dataset, config).1,
-            "parameters": measured.parameters.1, "trained_parameters": measured.parameters.0, "steps": train.steps, "step_seconds": measured.step,
+            "parameters": measured.parameters.1, "trained_parameters": measured.parameters.0, "steps": train.steps, "steps_done": done, "step_seconds": measured.step,
             "grids": grids, "grid_seconds": measured.call * config.sample.steps as f64, "evaluations": evaluations,
             "seconds": seconds, "peak_bytes": measured.peak, "preview": paths::text(preview),
         });
@@ -69,25 +78,33 @@ impl Plan {
             let mut rows = facts::of_data(&self.dataset, config).0;
             rows.extend(facts::of_training(config, measured.parameters, self.dataset.len()));
             rows.push(("memory", memory(&said, device)));
-            rows.push((
-                "time",
-                format!(
-                    "{} for {} steps of {} on this {}, {} for {grids} grids of {} images",
-                    duration(of_steps),
-                    train.steps,
-                    duration(measured.step),
-                    if device.is_cuda() { "GPU" } else { "processor" },
-                    duration(of_grids),
-                    config.sample.count,
-                ),
-            ));
+            let machine = if device.is_cuda() { "GPU" } else { "processor" };
+            let (all, one) = (duration(of_steps), duration(measured.step));
+            rows.push(("time", format!("{all} for {steps} steps of {one} on this {machine}")));
+            if grids > 0 {
+                let count = output::images(config.sample.count);
+                rows.push(("grids", format!("{} more for {grids} of {count} each", duration(of_grids))));
+            }
             if evaluations > 0 {
                 rows.push(("evaluations", format!("{evaluations}, which come on top")));
             }
             rows.push(("preview", preview.display().to_string()));
-            rows.push(("run", format!("{}, which was not made", self.run.display())));
+            let state = match done {
+                Some(done) => format!("{done} of {} steps are done; nothing was changed", train.steps),
+                None => "which was not made".to_owned(),
+            };
+            rows.push(("run", format!("{}, {state}", self.run.display())));
             Table::facts(rows).to_string()
         })
+    }
+
+    /// Steps of the run that is there, if one is.
+    fn done(&self) -> anyhow::Result<Option<u64>> {
+        if !trainer::is_run(&self.run)? {
+            return Ok(None);
+        }
+        let (newest, _) = trainer::latest_checkpoint(&self.run.join("checkpoints"))?;
+        Ok(Some(newest.map_or(0, |checkpoint| checkpoint.state.step)))
     }
 
     /// The first images as the network sees them: cut, resized, mirrored, with their border.

@@ -148,6 +148,9 @@ impl Train {
             if self.batch == Some(BatchSize::Auto) {
                 plan.config.train.micro_batch = batch::fitting(&plan.config, global)?;
             }
+            if !self.resume && trainer::is_run(&plan.run)? {
+                same_run(&plan.run, &mut plan.config)?;
+            }
             return plan.dry_run(&self.preview, device, global).map(|()| ExitCode::SUCCESS);
         }
         output::try_folder("--run", &plan.run, &[])?;
@@ -244,15 +247,7 @@ impl Train {
         if !self.resume {
             // One that is there and cannot be read is not replaced.
             if path.symlink_metadata().is_ok() {
-                let before = config::read_run(&path)?;
-                init::keep_place(&before, config, folder.path())?;
-                config.id.clone_from(&before.id);
-                let changes = config::changes(&before, config)?;
-                // The images themselves are compared by their hash, so they may have moved.
-                let moved = matches!(&changes[..], [only] if only.key == "data.source");
-                if !(changes.is_empty() || moved) {
-                    return Err(other_configuration(folder, changes));
-                }
+                same_run(folder.path(), config)?;
             } else {
                 config.id = Some(config.fingerprint()?);
             }
@@ -266,8 +261,19 @@ impl Train {
     }
 }
 
+/// Compares a configuration with that of the run that is there.
+fn same_run(run: &Path, config: &mut Config) -> anyhow::Result<()> {
+    let before = config::read_run(&run.join("config.toml"))?;
+    init::keep_place(&before, config, run)?;
+    config.id.clone_from(&before.id);
+    let changes = config::changes(&before, config)?;
+    // The images themselves are compared by their hash, so they may have moved.
+    let moved = matches!(&changes[..], [only] if only.key == "data.source");
+    if changes.is_empty() || moved { Ok(()) } else { Err(other_configuration(run, changes)) }
+}
+
 /// A run folder in use by a run of another configuration.
-fn other_configuration(folder: &RunFolder, mut changes: Vec<Change>) -> anyhow::Error {
+fn other_configuration(run: &Path, mut changes: Vec<Change>) -> anyhow::Error {
     // Other data has other counts and hashes; what the user has changed tells more.
     if changes.iter().any(|change| !change.key.starts_with("images.")) {
         changes.retain(|change| !change.key.starts_with("images."));
@@ -276,7 +282,7 @@ fn other_configuration(folder: &RunFolder, mut changes: Vec<Change>) -> anyhow::
     usage(anyhow!(
         "--run {} holds a run of another configuration ({shown}): continue that one with --resume, or choose \
          another --run",
-        folder.path().display()
+        run.display()
     ))
 }
 
