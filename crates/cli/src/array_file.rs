@@ -12,9 +12,9 @@ fn is_archive(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"))
 }
 
-/// Refuses a name that is not that of an archive, for what has several arrays.
+/// Refuses the name of a file with one array, for what has several. Devices, pipes and other names are the user's affair.
 pub(crate) fn check_archive(flag: &str, path: &Path) -> anyhow::Result<()> {
-    if !is_archive(path) {
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
         bail_usage!("{flag} {}: expected a name that ends in .npz, for several arrays", path.display());
     }
     Ok(())
