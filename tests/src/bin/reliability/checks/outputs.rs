@@ -185,6 +185,12 @@ const FLAGS: &[Flag] = &[
         Some("predict --run nowhere --x nowhere.npy --t nowhere.npy --out {}"),
         &[],
     ),
+    flag(
+        ("train", "--preview"),
+        "train --preset tiny-16 --set data.limit=8 --set train.batch=2 --dry-run --preview {}",
+        None,
+        &[],
+    ),
     flag(("inspect schedule", "--out"), "inspect schedule --out {}", None, &[]),
     flag(("inspect embedding", "--out"), "inspect embedding --out {}", None, &[]),
     flag(
