@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use crate::workspace::{Workspace, target_folder};
 use crate::{process, setup};
@@ -15,6 +15,13 @@ pub(crate) fn run(workspace: &Workspace, command: &str, args: &[OsString]) -> an
     let mut cargo = process::cargo(workspace);
     cargo.args(["run", "--release", "--package", "cli", "--bin", "ddpm", "--", command]).args(args);
     Ok(process::code_of(process::run_to_its_end(&mut cargo)?))
+}
+
+/// Builds the program in the profile of the tests, which look for it beside their own folder: what it depends on is built by then.
+pub(crate) fn of_tests(workspace: &Workspace, flags: &[&str]) -> Command {
+    let mut cargo = process::cargo(workspace);
+    cargo.arg("build").args(flags).args(["-p", "cli"]).current_dir(workspace.root());
+    cargo
 }
 
 /// The optimised program, built now: for commands that start it many times, or need the file.

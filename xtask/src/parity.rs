@@ -5,7 +5,7 @@
 use std::process::{Command, ExitCode};
 
 use crate::workspace::Workspace;
-use crate::{process, setup};
+use crate::{ddpm, process, setup};
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
@@ -25,7 +25,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     }
     for (package, example) in tables(args) {
         if *package == PROGRAMS {
-            process::run_to_success(&mut program(workspace))?;
+            process::run_to_success(&mut ddpm::of_tests(workspace, &[]))?;
         }
         let status = process::run(&mut table(workspace, package, example))?;
         if !status.success() {
@@ -51,12 +51,6 @@ fn tables(args: &Args) -> &'static [(&'static str, &'static str)] {
 fn table(workspace: &Workspace, package: &str, example: &str) -> Command {
     let mut cargo = process::cargo(workspace);
     cargo.args(["run", "--package", package, "--example", example]).current_dir(workspace.root());
-    cargo
-}
-
-fn program(workspace: &Workspace) -> Command {
-    let mut cargo = process::cargo(workspace);
-    cargo.args(["build", "--package", "cli"]).current_dir(workspace.root());
     cargo
 }
 

@@ -10,7 +10,7 @@ use crate::check::Report;
 use crate::process::{self, Exit};
 use crate::setup::platform::Driver;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
-use crate::{browser, isa, isolation, outside, reliability, sanitize, setup};
+use crate::{browser, ddpm, isa, isolation, outside, reliability, sanitize, setup};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
@@ -106,7 +106,7 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     }
     if packages.iter().any(|name| name == END_TO_END) && !(whole && args.fast) {
         // They run the built program, which lies beside their own folder: target/debug/ddpm.
-        report.command_if(libtorch, "program", &mut run.program());
+        report.command_if(libtorch, "program", &mut ddpm::of_tests(workspace, run.locked()));
         let reports = workspace.root().join("target/tmp/bad_input_reports");
         report.command_if(libtorch, "end to end", &mut run.end_to_end(&reports)?);
         match browser::obstacle() {
@@ -256,13 +256,6 @@ impl Run<'_> {
         let mut cargo = self.tests(END_TO_END);
         cargo.env("DDPM_BAD_INPUT_REPORT", reports);
         Ok(cargo)
-    }
-
-    /// The program, in the profile of the tests: what it depends on is built by then.
-    fn program(&self) -> Command {
-        let mut cargo = process::cargo(self.workspace);
-        cargo.arg("build").args(self.locked()).args(["-p", "cli"]).current_dir(self.workspace.root());
-        cargo
     }
 }
 

@@ -41,17 +41,8 @@ pub(crate) fn read(flag: &str, path: &Path, names: &[&str]) -> anyhow::Result<An
 
 /// Writes an array for `--out`; an archive has it under this name.
 pub(crate) fn write(path: &Path, name: &str, array: AnyArray) -> anyhow::Result<()> {
-    let written = if is_archive(path) {
-        dataset::write_npz(path, &[(name, array)])
-    } else {
-        match &array {
-            AnyArray::U8(array) => dataset::write_npy(path, array),
-            AnyArray::I64(array) => dataset::write_npy(path, array),
-            AnyArray::F32(array) => dataset::write_npy(path, array),
-            AnyArray::F64(array) => dataset::write_npy(path, array),
-            _ => return Err(anyhow::anyhow!("--out {}: numbers of an unknown type", path.display())),
-        }
-    };
+    let written =
+        if is_archive(path) { dataset::write_npz(path, &[(name, array)]) } else { array.write_npy(path) };
     written.with_context(|| format!("--out {}", path.display()))
 }
 

@@ -1,8 +1,12 @@
 //! An array of one of the four element types that the program computes with.
 
+use std::io::{self, Write};
+use std::path::Path;
+
 use ndarray::{Array, ArrayD, Dimension};
 
 use crate::error::DatasetError;
+use crate::npy::encode_npy;
 
 /// An array as it comes from a `.npy` file: booleans and bytes as `u8`, other integers as `i64`.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +42,25 @@ impl AnyArray {
             Self::I64(_) => "i64",
             Self::F32(_) => "f32",
             Self::F64(_) => "f64",
+        }
+    }
+
+    /// Writes it as `.npy`: little endian, C order, whole or not at all.
+    ///
+    /// # Errors
+    /// [`DatasetError::Io`].
+    pub fn write_npy(&self, path: &Path) -> Result<(), DatasetError> {
+        files::write_output_with(path, |writer| self.encode_npy(writer))
+            .map_err(|e| DatasetError::io(path, "write", e))
+    }
+
+    /// Writes it to a stream as [`AnyArray::write_npy`] does to a file.
+    pub(crate) fn encode_npy(&self, writer: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::U8(a) => encode_npy(writer, a),
+            Self::I64(a) => encode_npy(writer, a),
+            Self::F32(a) => encode_npy(writer, a),
+            Self::F64(a) => encode_npy(writer, a),
         }
     }
 

@@ -11,7 +11,7 @@ use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 use crate::array::AnyArray;
 use crate::error::DatasetError;
 use crate::limits::{Inflation, open_regular};
-use crate::npy::{encode_bytes, encode_npy, parse_data};
+use crate::npy::{encode_bytes, parse_data};
 use crate::npy_header::read_header;
 use crate::zip_entry;
 
@@ -210,12 +210,7 @@ fn encode(
     }
     for (name, array) in arrays {
         start(&mut zip, name, &mut names)?;
-        match array {
-            AnyArray::U8(a) => encode_npy(&mut zip, a)?,
-            AnyArray::I64(a) => encode_npy(&mut zip, a)?,
-            AnyArray::F32(a) => encode_npy(&mut zip, a)?,
-            AnyArray::F64(a) => encode_npy(&mut zip, a)?,
-        }
+        array.encode_npy(&mut zip)?;
     }
     zip.finish()?.flush()
 }
@@ -241,6 +236,7 @@ fn start<'a, W: Write + Seek>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::npy::encode_npy;
     use crate::zip_entry::tests::{FLAGS, METHOD, with_field};
     use ndarray::{Array1, array};
     use std::io::Cursor;

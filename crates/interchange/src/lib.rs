@@ -13,6 +13,7 @@ pub mod guided;
 mod keys;
 pub mod onnx;
 pub mod original;
+mod parts;
 mod run;
 pub mod state_dict;
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::error::InterchangeError;
 use crate::keys::Keys;
+use crate::parts::chain;
 
 /// What a scheduler says.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,23 +139,9 @@ fn schedule(keys: &mut Keys, kind: Kind) -> Result<ScheduleConfig, InterchangeEr
     if let Some(betas) = keys.take("trained_betas") {
         return keys.refuse("trained_betas", &betas, "null, and the betas of beta_schedule");
     }
-    let ends = name != "cosine";
-    let mut schedule = ScheduleConfig {
-        kind: name.to_owned(),
-        steps,
-        beta_start: ends.then_some(start),
-        beta_end: ends.then_some(end),
-        beta: None,
-        s: None,
-        max_beta: None,
-        sigma_min: None,
-        sigma_max: None,
-        zero_terminal_snr: keys.bool_or("rescale_betas_zero_snr", false)?,
-    };
-    let network = |error| InterchangeError::Network { path: keys.path().to_owned(), error };
-    schedule.settle().map_err(network)?;
-    schedule.path().map_err(network)?;
-    Ok(schedule)
+    let ends = (name != "cosine").then_some((start, end));
+    let zero_terminal_snr = keys.bool_or("rescale_betas_zero_snr", false)?;
+    chain(keys.path(), name, steps, ends, zero_terminal_snr)
 }
 
 /// A spacing by noise levels in place of one by t.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::error::InterchangeError;
 use crate::keys::{Keys, one_of};
+use crate::parts::{channels_of, unless_usual};
 
 /// Levels that a list may have.
 const MOST_LEVELS: usize = 32;
@@ -81,8 +82,7 @@ pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
     up.reverse();
     let attention = |blocks: &[Block]| Some(blocks.iter().map(|block| block.0).collect());
     let of = |blocks: &[Block], usual| -> Option<Vec<Resampling>> {
-        let all: Vec<Resampling> = blocks.iter().map(|block| block.1.unwrap_or(usual)).collect();
-        all.iter().any(|kind| *kind != Resampling::Conv).then_some(all)
+        unless_usual(blocks.iter().map(|block| block.1.unwrap_or(usual)).collect())
     };
     let time_form = keys.choice(
         "resnet_time_scale_shift",
@@ -90,7 +90,7 @@ pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
         &[("default", TimeForm::Additive), ("scale_shift", TimeForm::ScaleShift)],
     )?;
     let base = channels[0];
-    let multiples = channels.iter().all(|channels| base > 0 && channels.is_multiple_of(base));
+    let (channel_mults, level_channels) = channels_of(base, channels);
     let head_channels = match keys.take_nullable("attention_head_dim") {
         None => Some(8),
         Some(None) => None,
@@ -103,7 +103,7 @@ pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
         in_channels,
         out_channels,
         base_channels: base,
-        channel_mults: if multiples { channels.iter().map(|n| n / base).collect() } else { Vec::new() },
+        channel_mults,
         blocks_per_level: keys.count_or("layers_per_block", 2)?,
         attention_resolutions: Vec::new(),
         mid_attention: keys.bool_or("add_attention", true)? && !middle.absent,
@@ -119,7 +119,7 @@ pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
         classes: classes(keys)?,
         augmented: false,
         layout: Layout {
-            level_channels: (!multiples).then_some(channels),
+            level_channels,
             down_attention: attention(&down),
             up_attention: attention(&up),
             head_channels,

@@ -11,7 +11,8 @@ use embedding::TimeEmbedding;
 use ndarray::Array1;
 
 use crate::error::InterchangeError;
-use crate::state_dict::{Model, Origin, Tensors, Weight, chain, plan};
+use crate::parts::chain;
+use crate::state_dict::{Model, Origin, Tensors, Weight, plan};
 
 /// What a file does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +76,9 @@ impl Options {
         match self.schedule {
             NoiseSchedule::Linear => {
                 let scale = 1000.0 / self.steps as f64;
-                chain(tensors, "linear", self.steps, Some((scale * 1e-4, scale * 0.02)))
+                chain(tensors.path(), "linear", self.steps, Some((scale * 1e-4, scale * 0.02)), false)
             }
-            NoiseSchedule::Cosine => chain(tensors, "cosine", self.steps, None),
+            NoiseSchedule::Cosine => chain(tensors.path(), "cosine", self.steps, None, false),
         }
     }
 }

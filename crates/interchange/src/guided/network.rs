@@ -8,7 +8,8 @@ use config::{
 use super::names::{input, output};
 use super::{Heads, Options};
 use crate::error::InterchangeError;
-use crate::state_dict::{Tensors, channels_of, unless_usual};
+use crate::parts::{channels_of, unless_usual};
+use crate::state_dict::Tensors;
 
 /// More entries than the largest network of this project has.
 const MOST: usize = 1000;

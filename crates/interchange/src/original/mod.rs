@@ -9,7 +9,8 @@ use config::{
 };
 
 use crate::error::InterchangeError;
-use crate::state_dict::{Model, Naming, Part, Place, Side, Tensors, chain, channels_of, plan, unless_usual};
+use crate::parts::{chain, channels_of, unless_usual};
+use crate::state_dict::{Model, Naming, Part, Place, Side, Tensors, plan};
 
 /// More levels and blocks than any network of this project has.
 const MOST: usize = 1000;
@@ -68,7 +69,7 @@ pub fn read(tensors: &Tensors, image_size: usize) -> Result<Model, InterchangeEr
     network.validate().map_err(refuse)?;
     let weights = plan(tensors, &network, &NAMING, |_| 1)?;
     let sigma = if image_size == CIFAR { "fixed-large" } else { "fixed-small" };
-    let schedule = chain(tensors, "linear", 1000, Some((1e-4, 0.02)))?;
+    let schedule = chain(tensors.path(), "linear", 1000, Some((1e-4, 0.02)), false)?;
     Model::new(tensors, (network, weights), schedule, sigma)
 }
 

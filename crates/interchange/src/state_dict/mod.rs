@@ -13,7 +13,7 @@ pub(crate) use naming::tensors_of;
 pub(crate) use naming::{Naming, Part, Place, Side};
 pub(crate) use plan::plan;
 
-use config::{Config, Preferred, Resampling, ScheduleConfig, UNetConfig};
+use config::{Config, Preferred, ScheduleConfig, UNetConfig};
 use schedule::Prediction;
 
 use crate::InterchangeError;
@@ -60,42 +60,4 @@ impl Model {
         config.validate().map_err(refuse)?;
         Ok(Self { config, weights })
     }
-}
-
-/// A chain of `steps` betas of a kind.
-pub(crate) fn chain(
-    tensors: &Tensors,
-    kind: &str,
-    steps: usize,
-    ends: Option<(f64, f64)>,
-) -> Result<ScheduleConfig, InterchangeError> {
-    let mut schedule = ScheduleConfig {
-        kind: kind.to_owned(),
-        steps,
-        beta_start: ends.map(|(start, _)| start),
-        beta_end: ends.map(|(_, end)| end),
-        beta: None,
-        s: None,
-        max_beta: None,
-        sigma_min: None,
-        sigma_max: None,
-        zero_terminal_snr: false,
-    };
-    let refuse = |error| InterchangeError::Network { path: tensors.path().to_owned(), error };
-    schedule.settle().map_err(refuse)?;
-    schedule.path().map_err(refuse)?;
-    Ok(schedule)
-}
-
-/// Channels of levels as multiples of the first map's, or one by one where they are none.
-pub(crate) fn channels_of(base: usize, channels: Vec<usize>) -> (Vec<usize>, Option<Vec<usize>>) {
-    if base > 0 && channels.iter().all(|channels| channels.is_multiple_of(base)) {
-        return (channels.iter().map(|channels| channels / base).collect(), None);
-    }
-    (Vec::new(), Some(channels))
-}
-
-/// How levels resample, where one does not by a convolution.
-pub(crate) fn unless_usual(kinds: Vec<Resampling>) -> Option<Vec<Resampling>> {
-    kinds.iter().any(|kind| *kind != Resampling::Conv).then_some(kinds)
 }

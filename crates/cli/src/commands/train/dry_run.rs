@@ -5,16 +5,14 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use dataset::BatchPlan;
-use serde_json::{Value, json};
+use serde_json::json;
 use tch::{Device, Kind, Tensor};
+use tracing::info;
 use trainer::{BoxError, Trainer};
 use unet::{Backbone, Pass};
 
-use tracing::info;
-
-use super::Plan;
-use super::facts;
 use super::feed::Feed;
+use super::{Plan, facts};
 use crate::commands::bench::timing::{self, Timings};
 use crate::commands::inspect::table::{Table, bytes};
 use crate::device::Precision;
@@ -66,18 +64,18 @@ impl Plan {
         let every = |interval: u64| steps.checked_div(interval).unwrap_or(0);
         let (evaluations, grids) = (every(train.evaluate_every), every(train.sample_every));
         let of_steps = measured.step * steps as f64;
-        let of_grids = measured.call * config.sample.steps as f64 * grids as f64;
-        let seconds = of_steps + of_grids;
+        let of_grid = measured.call * config.sample.steps as f64;
+        let of_grids = of_grid * grids as f64;
+        let (mut rows, data) = facts::of_data(&self.dataset, config);
         let said = json!({
-            "run": paths::text(&self.run), "data": facts::of_data(&self.dataset, config).1,
-            "parameters": measured.parameters.1, "trained_parameters": measured.parameters.0, "steps": train.steps, "steps_done": done, "step_seconds": measured.step,
-            "grids": grids, "grid_seconds": measured.call * config.sample.steps as f64, "evaluations": evaluations,
-            "seconds": seconds, "peak_bytes": measured.peak, "preview": paths::text(preview),
+            "run": paths::text(&self.run), "data": data, "parameters": measured.parameters.1,
+            "trained_parameters": measured.parameters.0, "steps": train.steps, "steps_done": done,
+            "step_seconds": measured.step, "grids": grids, "grid_seconds": of_grid, "evaluations": evaluations,
+            "seconds": of_steps + of_grids, "peak_bytes": measured.peak, "preview": paths::text(preview),
         });
         output::answer(global, &said, || {
-            let mut rows = facts::of_data(&self.dataset, config).0;
             rows.extend(facts::of_training(config, measured.parameters, self.dataset.len()));
-            rows.push(("memory", memory(&said, device)));
+            rows.push(("memory", memory(measured.peak, device)));
             let machine = if device.is_cuda() { "GPU" } else { "processor" };
             let (all, one) = (duration(of_steps), duration(measured.step));
             rows.push(("time", format!("{all} for {steps} steps of {one} on this {machine}")));
@@ -175,9 +173,8 @@ impl Plan {
     }
 }
 
-fn memory(said: &Value, device: Device) -> String {
-    let peak =
-        said["peak_bytes"].as_u64().map_or("not known".to_owned(), |peak| format!("{} at most", bytes(peak)));
+fn memory(peak: Option<u64>, device: Device) -> String {
+    let peak = peak.map_or("not known".to_owned(), |peak| format!("{} at most", bytes(peak)));
     match Available::now().filter(|_| device == Device::Cpu) {
         Some(now) => format!("{peak}; {} more are free now", bytes(now.bytes)),
         None => format!("{peak} on the host"),
@@ -185,7 +182,7 @@ fn memory(said: &Value, device: Device) -> String {
 }
 
 /// Seconds in the units that a person would use.
-pub(super) fn duration(seconds: f64) -> String {
+fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => format!("{:.0} ms", s * 1e3),
         s if s < 100.0 => format!("{s:.1} s"),

@@ -47,7 +47,7 @@ pub(super) fn labels(dataset: &Dataset, config: &Config) -> String {
 }
 
 /// The flags that train by class.
-pub(super) fn by_class(classes: usize) -> String {
+fn by_class(classes: usize) -> String {
     format!("--set model.classes={classes} --set train.label_dropout=0.1")
 }
 
