@@ -9,6 +9,7 @@ use tests::Place;
 const COMMANDS: &[&str] = &[
     "",
     "train",
+    "distill",
     "sample",
     "edit",
     "edit vary",
@@ -152,7 +153,7 @@ fn every_flag_with_a_value_says_its_default() -> anyhow::Result<()> {
     let sample = help_of("sample")?;
     for default in [
         "[default: 64]",
-        "[default: ddpm; evaluate: dpmpp-2m]",
+        "[default: ddpm; evaluate: dpmpp-2m; sample: the",
         "[default: trailing]",
         "[default: all T for ddpm, 15 to",
     ] {

@@ -29,6 +29,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Train a network on images (Algorithm 1)
     Train(commands::train::Train),
+    /// Tune a trained network to draw in 1 to 4 network calls
+    Distill(commands::train::distill::Distill),
     /// Try training steps, to see whether they fit into memory
     #[command(hide = true)]
     TryStep(commands::try_step::TryStep),
@@ -108,11 +110,12 @@ impl Cli {
         let global = &self.global;
         threads::check(global.threads)?;
         // Training decides when it knows how much of the memory it takes.
-        if !matches!(self.command, Command::Train(_) | Command::TryStep(_)) {
+        if !matches!(self.command, Command::Train(_) | Command::Distill(_) | Command::TryStep(_)) {
             memory::keep_freed();
         }
         match &self.command {
             Command::Train(args) => return args.run(global),
+            Command::Distill(args) => return args.run(global),
             Command::TryStep(args) => args.run(global)?,
             Command::Sample(args) => return args.run(global),
             Command::Edit(args) => return args.run(global),

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use anyhow::anyhow;
 pub(crate) use config::{
     Change, Config, ConfigError, DataConfig, ImagesConfig, Layers, OBJECTIVES, Override, PRESETS,
-    ScheduleConfig, UserFile, changes, check_resume, from_toml, nearest, parse_set, preset_table, read_run,
+    SampleConfig, ScheduleConfig, UserFile, changes, check_resume, from_toml, nearest, parse_set, preset_table, read_run,
     to_toml,
 };
 use dataset::Dataset;

@@ -22,6 +22,13 @@ pub(crate) struct OutputFile(PathBuf);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutputFolder(PathBuf);
 
+impl OutputFolder {
+    /// A folder that the program chooses.
+    pub(crate) fn of(path: PathBuf) -> Self {
+        Self(path)
+    }
+}
+
 /// Images by their name, or where they are. A configuration keeps it, so it has to be text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DataSource(String);

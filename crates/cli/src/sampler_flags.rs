@@ -4,10 +4,12 @@ use std::str::FromStr;
 
 use anyhow::anyhow;
 use clap::Args;
+
 use sampler::{Method, SamplerConfig, Threshold, Times};
 use schedule::Variance;
 use trainer::TrainConfig;
 
+use crate::config::SampleConfig;
 use crate::failure::{bail_usage, usage};
 use crate::model;
 
@@ -16,7 +18,7 @@ use crate::model;
 #[command(next_help_heading = "Sampler")]
 pub(crate) struct SamplerArgs {
     /// Solver: ddpm, ddpm-learned, ddim, dpmpp-1, dpmpp-2m, dpmpp-3m, dpmpp-2m-sde, unipc, plms, pndm, euler,
-    /// euler-ancestral, heun or deis [default: ddpm; evaluate: dpmpp-2m]
+    /// euler-ancestral, heun, deis or consistency [default: ddpm; evaluate: dpmpp-2m; sample: the run's own]
     #[arg(long, value_name = "NAME")]
     pub(crate) sampler: Option<String>,
     /// Steps of the solver, 1 to T [default: all T for ddpm, 15 to 50 for the others]
@@ -81,6 +83,15 @@ impl SamplerArgs {
         }
         let steps = self.steps.or_else(|| self.timesteps.is_empty().then_some(steps));
         Self { sampler: Some(sampler.to_owned()), steps, ..self.clone() }
+    }
+
+    /// The same flags, of the solver of a run's own grids where none was named and no network's maker chose one. Steps that
+    /// belong to a named solver are not a run's.
+    pub(crate) fn or_of_run(&self, sample: &SampleConfig) -> Self {
+        match &sample.preferred {
+            Some(_) => self.clone(),
+            None => self.or(&sample.sampler, sample.steps),
+        }
     }
 
     /// The flags as a configuration for a network with such an output, not yet checked against a schedule.

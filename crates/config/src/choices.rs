@@ -59,6 +59,9 @@ pub enum Loss {
     Huber,
     /// The variational bound itself (Ho et al. 2020, Eq. 5), for learned variances.
     Vlb,
+    /// How far apart the images are that the network predicts from two levels of the same noise, which come nearer to each
+    /// other as training goes on: it learns to answer from any level at once (Geng et al. 2024).
+    Consistency,
 }
 
 /// The variance of the reverse steps.

@@ -28,6 +28,7 @@ const OBJECTIVE: &[&str] = &[
     "sigma_data",
     "loss",
     "huber_delta",
+    "halvings",
     "variance",
     "vlb_weight",
     "time_sampling",
@@ -75,7 +76,7 @@ pub(crate) fn lay_over(base: &mut Table, source: &Config) -> Result<(), ConfigEr
 /// The configuration without the numbers that follow from its choices: beside another choice they would be strays.
 fn without_usual(source: &Config) -> Config {
     let (mut bare, mut out) = (source.train.clone(), source.clone());
-    (bare.sigma_data, bare.huber_delta, bare.vlb_weight) = (None, None, None);
+    (bare.sigma_data, bare.huber_delta, bare.vlb_weight, bare.halvings) = (None, None, None, None);
     (bare.time_mean, bare.time_std) = (None, None);
     bare.settle_objective();
     let train = &mut out.train;
@@ -89,6 +90,9 @@ fn without_usual(source: &Config) -> Config {
         if *own == usual {
             *own = None;
         }
+    }
+    if train.halvings == bare.halvings {
+        train.halvings = None;
     }
     out
 }

@@ -10,6 +10,10 @@ use crate::train::{TrainConfig, at_least, number, refuse};
 /// Mean and deviation of ln sigma in the training of EDM (Karras et al. 2022, Table 1).
 const LOG_NORMAL: (f64, f64) = (-1.2, 1.2);
 const LOGIT_NORMAL: (f64, f64) = (0.0, 1.0);
+/// The same in consistency tuning (Geng et al. 2024, Sec. 4).
+const LOG_NORMAL_OF_CONSISTENCY: (f64, f64) = (-1.1, 2.0);
+/// Down to a 256th of the level, as in their shortest tuning.
+const HALVINGS: u32 = 8;
 /// Deviation of the data in the trainings of EDM (Karras et al. 2022, Table 1).
 const SIGMA_DATA: f64 = 0.5;
 const HUBER_DELTA: f64 = 1.0;
@@ -28,6 +32,9 @@ impl TrainConfig {
         }
         if self.loss == Loss::Huber {
             self.huber_delta.get_or_insert(HUBER_DELTA);
+        }
+        if self.loss == Loss::Consistency {
+            self.halvings.get_or_insert(HALVINGS);
         }
         if self.is_hybrid() {
             self.vlb_weight.get_or_insert(VLB_WEIGHT);
@@ -68,6 +75,7 @@ impl TrainConfig {
     /// Mean and deviation of the normal numbers that levels are drawn from, where they are.
     fn usual_times(&self) -> Option<(f64, f64)> {
         match self.time_sampling {
+            TimeSampling::LogNormal if self.loss == Loss::Consistency => Some(LOG_NORMAL_OF_CONSISTENCY),
             TimeSampling::LogNormal => Some(LOG_NORMAL),
             TimeSampling::LogitNormal => Some(LOGIT_NORMAL),
             TimeSampling::Uniform | TimeSampling::Stratified | TimeSampling::ByLoss => None,
@@ -85,6 +93,12 @@ impl TrainConfig {
     #[must_use]
     pub fn huber_delta(&self) -> f64 {
         self.huber_delta.unwrap_or(HUBER_DELTA)
+    }
+
+    /// [`TrainConfig::halvings`], or what they usually are.
+    #[must_use]
+    pub fn halvings(&self) -> u32 {
+        self.halvings.unwrap_or(HALVINGS)
     }
 
     /// [`TrainConfig::vlb_weight`], or what it usually is.
@@ -144,6 +158,23 @@ impl TrainConfig {
             Some(steps) => at_least("lr_decay_steps", steps, 1)?,
             None => {}
         }
+        match self.halvings {
+            Some(halvings) if self.loss != Loss::Consistency => {
+                return refuse("halvings", halvings, "a value with train.loss = consistency only");
+            }
+            Some(halvings) if !(1..=16).contains(&halvings) => return refuse("halvings", halvings, "1 to 16"),
+            _ => {}
+        }
+        if self.loss == Loss::Consistency && self.variance == LearnedVariance::Learned {
+            return refuse("variance", "learned", "fixed: train.loss = consistency has no variances");
+        }
+        if self.loss == Loss::Consistency && self.loss_weight != LossWeight::Simple {
+            return refuse(
+                "loss_weight",
+                self.loss_weight,
+                "simple: the loss has its own weights (train.loss = consistency)",
+            );
+        }
         if self.loss == Loss::Vlb && self.variance == LearnedVariance::Fixed {
             return refuse("loss", "vlb", "train.variance = learned beside it");
         }
@@ -198,6 +229,8 @@ mod tests {
         assert_eq!(train(&["train.time_sampling=logit-normal", "train.time_std=0.5"]).times(), (0.0, 0.5));
         assert_eq!(train(&["train.loss=huber"]).huber_delta, Some(1.0));
         assert_eq!(train(&["train.prediction=edm"]).output(), Prediction::Edm { sigma_data: 0.5 });
+        let tuned = train(&["train.loss=consistency", "train.time_sampling=log-normal"]);
+        assert_eq!((tuned.halvings, tuned.times()), (Some(8), (-1.1, 2.0)));
         let data = ["train.loss_weight=edm", "train.sigma_data=0.7"];
         assert_eq!(train(&data).weight(), LossWeight::Edm { sigma_data: 0.7 });
         assert_eq!(train(&["train.variance=learned"]).vlb_weight, Some(0.001));
@@ -212,6 +245,10 @@ mod tests {
             (&["train.sigma_data=0.7"], "edm"),
             (&["train.prediction=edm", "train.sigma_data=0.0"], "0.01 to 100"),
             (&["train.huber_delta=1.0"], "huber"),
+            (&["train.halvings=3"], "consistency"),
+            (&["train.loss=consistency", "train.halvings=0"], "1 to 16"),
+            (&["train.loss=consistency", "train.variance=learned"], "fixed"),
+            (&["train.loss=consistency", "train.loss_weight=p2"], "simple"),
             (&["train.vlb_weight=0.1"], "learned"),
             (&["train.variance=learned", "train.loss=vlb", "train.vlb_weight=0.1"], "beside another loss"),
             (&["train.lr_decay_steps=3"], "inverse-sqrt"),

@@ -1,6 +1,6 @@
 //! Objectives by name, as TOML files in `assets/objectives`: what is learned and how, over any preset.
 
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::error::ConfigError;
 use crate::init::lay_over;
@@ -30,6 +30,11 @@ pub const OBJECTIVES: &[(&str, &str, &str)] = &[
         "the velocity of straight paths (Lipman et al. 2023, Liu et al. 2023)",
         include_str!("../assets/objectives/flow.toml"),
     ),
+    (
+        "consistency",
+        "one image from any level, for sampling in 1 to 4 calls; from trained weights (Geng et al. 2024)",
+        include_str!("../assets/objectives/consistency.toml"),
+    ),
 ];
 
 /// The tables of a preset with what trained weights fix over it, and an objective over that. The network stays that of the
@@ -55,9 +60,30 @@ pub(crate) fn base_table(
     let mut objective = parse(text)?;
     if init.is_some() {
         objective.remove("model");
+        forget_numbers(&mut table, &objective);
     }
     merge(&mut table, objective);
     Ok(table)
+}
+
+/// Takes the numbers away that belong to choices of the trained weights which the objective replaces: beside its own choices
+/// they would be strays.
+fn forget_numbers(table: &mut Table, objective: &Table) {
+    let chosen = |key: &str| objective.get("train").and_then(|train| train.get(key));
+    let Some(train) = table.get_mut("train").and_then(Value::as_table_mut) else { return };
+    for (choice, numbers) in [
+        ("loss", &["huber_delta", "halvings"][..]),
+        ("time_sampling", &["time_mean", "time_std"]),
+        ("variance", &["vlb_weight"]),
+    ] {
+        if chosen(choice).is_some() {
+            numbers.iter().for_each(|number| drop(train.remove(*number)));
+        }
+    }
+    let is_edm = |key| chosen(key).or(train.get(key)).and_then(Value::as_str) == Some("edm");
+    if !is_edm("prediction") && !is_edm("loss_weight") {
+        train.remove("sigma_data");
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +104,28 @@ mod tests {
                 assert_eq!(config.model.out_channels, if *name == "learned" { 2 } else { 1 });
                 assert_eq!(config.schedule.steps, 1000, "{preset}, {name}");
             }
+        }
+    }
+
+    #[test]
+    fn consistency_takes_weights_of_any_loss() {
+        let images = ImageShape { height: 16, width: 16, channels: 1, classes: 0 };
+        let settled = |set: &[&str], objective, init: Option<&Config>| {
+            let set: Vec<_> = set.iter().map(|text| parse_set(text).unwrap()).collect();
+            let preset = init.is_none().then_some("tiny-16");
+            Layers { preset, objective, init, set: &set, ..Layers::default() }.settle(&images).unwrap()
+        };
+        for set in [
+            &["train.loss=huber", "train.huber_delta=0.3"][..],
+            &["train.time_sampling=log-normal", "train.time_mean=0.5"],
+            &["train.loss_weight=edm", "train.sigma_data=0.7"],
+            &["train.prediction=edm", "train.sigma_data=0.7"],
+        ] {
+            let teacher = settled(set, None, None);
+            let tuned = settled(&[], Some("consistency"), Some(&teacher));
+            assert_eq!(tuned.train.output(), teacher.train.output(), "{set:?}");
+            assert_eq!((tuned.train.loss, tuned.train.times()), (crate::Loss::Consistency, (-1.1, 2.0)));
+            assert_eq!((tuned.sample.sampler.as_str(), tuned.sample.steps), ("consistency", 2));
         }
     }
 

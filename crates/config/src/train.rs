@@ -70,6 +70,9 @@ pub struct TrainConfig {
     /// Of `huber`: errors above this count by their size and not by its square.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub huber_delta: Option<f64>,
+    /// Of `consistency`: how often the distance between the two levels is halved over the run, 1 to 16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halvings: Option<u32>,
     /// Whether the network learns the variance of the reverse steps as well.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub variance: LearnedVariance,
@@ -172,6 +175,7 @@ impl Default for TrainConfig {
             sigma_data: None,
             loss: Loss::Squared,
             huber_delta: None,
+            halvings: None,
             variance: LearnedVariance::Fixed,
             vlb_weight: None,
             time_sampling: TimeSampling::Uniform,

@@ -70,6 +70,7 @@ const KEYS: &[&str] = &[
     "train.sigma_data",
     "train.loss",
     "train.huber_delta",
+    "train.halvings",
     "train.variance",
     "train.vlb_weight",
     "train.time_mean",

@@ -53,6 +53,8 @@ pub enum Method {
     },
     /// DEIS (Zhang & Chen 2023).
     Deis(Deis),
+    /// New noise on the network's image at each step, for networks tuned for consistency (Song et al. 2023).
+    Consistency,
 }
 
 impl Method {
@@ -72,6 +74,7 @@ impl Method {
         "euler-ancestral",
         "heun",
         "deis",
+        "consistency",
     ];
 
     /// The solver's name, whatever its finer parameters.
@@ -92,6 +95,7 @@ impl Method {
             Self::Euler { .. } => "euler",
             Self::EulerAncestral { .. } => "euler-ancestral",
             Self::Deis(_) => "deis",
+            Self::Consistency => "consistency",
         }
     }
 
@@ -101,6 +105,7 @@ impl Method {
     pub fn recommended_steps(&self) -> Option<usize> {
         match self {
             Self::Ddpm { .. } | Self::DdpmLearned => None,
+            Self::Consistency => Some(2),
             Self::Ddim { .. } | Self::Euler { .. } | Self::EulerAncestral { .. } => Some(50),
             Self::DpmPp(DpmPp { order: 1, .. }) | Self::Pndm { .. } => Some(50),
             Self::DpmPp(DpmPp { sde: true, .. }) | Self::Heun { .. } => Some(25),
@@ -112,7 +117,7 @@ impl Method {
     #[must_use]
     pub fn is_stochastic(&self) -> bool {
         match self {
-            Self::Ddpm { .. } | Self::DdpmLearned => true,
+            Self::Ddpm { .. } | Self::DdpmLearned | Self::Consistency => true,
             Self::Ddim { eta } | Self::EulerAncestral { eta } => *eta > 0.0,
             Self::DpmPp(settings) => settings.sde,
             Self::Heun { churn } | Self::Euler { churn } => churn.amount > 0.0,
@@ -136,6 +141,7 @@ impl Method {
             Self::Euler { churn } => solvers::euler(grid, path, churn)?,
             Self::EulerAncestral { eta } => solvers::euler_ancestral(grid, *eta),
             Self::Deis(settings) => solvers::deis(grid, settings),
+            Self::Consistency => solvers::consistency(grid),
         })
     }
 
@@ -192,6 +198,7 @@ impl FromStr for Method {
             "euler" => Self::Euler { churn: ChurnSettings::NONE },
             "euler-ancestral" => Self::EulerAncestral { eta: 1.0 },
             "deis" => Self::Deis(Deis { order: 3, lower_order_final: true }),
+            "consistency" => Self::Consistency,
             _ => {
                 return Err(SamplerError::UnknownName {
                     what: "sampler",

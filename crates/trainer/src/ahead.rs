@@ -1,6 +1,7 @@
 //! Steps that the device works on while the host goes on to the next: the step of [`crate::Trainer::train_step`] without a
 //! number that the host would have to wait for.
 
+use config::{Loss, TrainConfig};
 use schedule::Level;
 use tch::{Device, Kind, Tensor};
 use torch_ext::{Download, Recorder, pinned};
@@ -43,10 +44,12 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// Checkpointed pieces set the generator back in the backward pass, which no recording can hold.
-    pub(crate) fn new(device: Device, checkpointed: bool) -> Result<Self, TrainerError> {
-        let recorder = if checkpointed { Recorder::without_recording(device) } else { Recorder::new(device) };
-        Ok(Self { recorder: recorder?, told: checkpointed })
+    /// Checkpointed pieces set the generator back in the backward pass, and consistency does between its two calls, which no
+    /// recording can hold.
+    pub(crate) fn new(device: Device, config: &TrainConfig) -> Result<Self, TrainerError> {
+        let sets_back = config.checkpoint_activations || config.loss == Loss::Consistency;
+        let recorder = if sets_back { Recorder::without_recording(device) } else { Recorder::new(device) };
+        Ok(Self { recorder: recorder?, told: sets_back })
     }
 }
 
@@ -62,8 +65,7 @@ impl Trainer {
     /// # Errors
     /// Those of libtorch.
     pub fn work_ahead(&mut self, on: bool) -> Result<(), TrainerError> {
-        let checkpointed = self.config.checkpoint_activations;
-        self.ahead = on.then(|| Ahead::new(self.device, checkpointed)).transpose()?;
+        self.ahead = on.then(|| Ahead::new(self.device, &self.config)).transpose()?;
         Ok(())
     }
 
@@ -113,7 +115,7 @@ impl Trainer {
     ) -> Result<Queued, TrainerError> {
         let mut ahead = match self.ahead.take() {
             Some(ahead) => ahead,
-            None => Ahead::new(self.device, self.config.checkpoint_activations)?,
+            None => Ahead::new(self.device, &self.config)?,
         };
         let queued = self.queue(&mut ahead.recorder, step, batch, model);
         if let Some(why) = ahead.recorder.given_up().filter(|_| !ahead.told) {

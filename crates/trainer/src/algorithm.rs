@@ -1,9 +1,10 @@
 //! Algorithm 1 of Ho et al. 2020 on a batch, the one body of a step: [`Trainer::train_step`] waits for what comes of it,
 //! [`Trainer::queue_step`] leaves it to the device. `examples/algorithm_1.rs` has the same without the engine.
 
-use config::TrainConfig;
+use config::{Loss, TrainConfig};
 use tch::Tensor;
 
+use crate::consistency;
 use crate::error::TrainerError;
 use crate::loss;
 use crate::memory::out_of_memory;
@@ -79,9 +80,18 @@ impl Trainer {
         model: &Model<'_>,
         watch: &mut dyn Watch,
     ) -> Result<Losses, TrainerError> {
-        let output = predict(&self.config, self.scales_input, part, model)?;
+        let of_consistency = self.config.loss == Loss::Consistency;
+        let generators =
+            if of_consistency { consistency::generators(self.device)? } else { Vec::new() };
+        let output = predict(&self.config, self.scales_input, part, &Asked::of(part), model)?;
+        let goal = of_consistency
+            .then(|| consistency::goal(&self.config, self.scales_input, part, &generators, model))
+            .transpose()?;
         watch.on_end(Phase::Network);
-        let Losses { each, weighted } = loss::of_part(&self.config, part, &output)?;
+        let Losses { each, weighted } = match &goal {
+            Some(goal) => consistency::losses(part, &output, goal)?,
+            None => loss::of_part(&self.config, part, &output)?,
+        };
         let loss = watch.on_loss(weighted.f_mean(weighted.f_kind()?)?, share)?;
         watch.on_end(Phase::Loss);
         loss.f_backward()?;
@@ -94,7 +104,11 @@ impl Trainer {
 pub(crate) fn perturbed(config: &TrainConfig, drawn: &Drawn<'_>) -> Result<Noised, TrainerError> {
     let Drawn { x_0, t, numbers, eps, labels } = drawn;
     let x_t = numbers.sum((Row::Alpha, x_0), (Row::Sigma, eps))?;
-    let target = loss::target(config, numbers, x_0, eps)?;
+    let target = match config.loss {
+        // What the network is shown to find the goal.
+        Loss::Consistency => numbers.sum((Row::BelowAlpha, x_0), (Row::BelowSigma, eps))?,
+        _ => loss::target(config, numbers, x_0, eps)?,
+    };
     Ok(Noised {
         x_t,
         x_0: x_0.shallow_clone(),
@@ -105,17 +119,35 @@ pub(crate) fn perturbed(config: &TrainConfig, drawn: &Drawn<'_>) -> Result<Noise
     })
 }
 
+/// What a network is asked.
+pub(crate) struct Asked<'a> {
+    /// `[b, c, h, w]`.
+    pub(crate) x: &'a Tensor,
+    /// Its scale.
+    pub(crate) c_in: Row,
+    /// `[b]`.
+    pub(crate) t: &'a Tensor,
+}
+
+impl<'a> Asked<'a> {
+    /// `x_t` and t of a part.
+    pub(crate) fn of(part: &'a Noised) -> Self {
+        Self { x: &part.x_t, c_in: Row::CIn, t: &part.t }
+    }
+}
+
 /// The network's output for a part, `[b, c, h, w]`, or twice the channels where it says the variance as well.
 pub(crate) fn predict(
     config: &TrainConfig,
     scales_input: bool,
     part: &Noised,
+    asked: &Asked<'_>,
     model: &Model<'_>,
 ) -> Result<Tensor, TrainerError> {
-    let shown =
-        if scales_input { part.numbers.each(Row::CIn)?.f_mul(&part.x_t)? } else { part.x_t.shallow_clone() };
-    let output = model(&shown, &part.t, part.labels.as_ref()).map_err(TrainerError::Caller)?;
-    let mut expected = part.x_t.size();
+    let Asked { x, c_in, t } = asked;
+    let shown = if scales_input { part.numbers.each(*c_in)?.f_mul(x)? } else { x.shallow_clone() };
+    let output = model(&shown, t, part.labels.as_ref()).map_err(TrainerError::Caller)?;
+    let mut expected = x.size();
     expected[1] *= config.outputs_per_channel() as i64;
     if output.size() != expected {
         return Err(TrainerError::Output { expected, got: output.size() });

@@ -62,7 +62,7 @@ mod tests {
             (Schedule::ddpm(), TrainConfig { variance: LearnedVariance::Learned, ..example() });
         for case in &cases {
             let level = schedule.level_at(case.t).unwrap();
-            let draw = Draw { levels: vec![level], oversampled: vec![1.0], noise: Vec::new() };
+            let draw = Draw { levels: vec![level], below: Vec::new(), oversampled: vec![1.0], noise: Vec::new() };
             let numbers = Numbers::new(&Numbers::on_host(&schedule, &config, &draw, Kind::Double).unwrap());
             let (x_0, eps) = (one(&case.x_0), one(&case.eps));
             let x_t = numbers.sum((Row::Alpha, &x_0), (Row::Sigma, &eps)).unwrap();
@@ -97,6 +97,7 @@ mod tests {
             (Schedule::ddpm(), TrainConfig { variance: LearnedVariance::Learned, ..example() });
         let draw = Draw {
             levels: vec![schedule.level_at(500.0).unwrap()],
+            below: Vec::new(),
             oversampled: vec![1.0],
             noise: Vec::new(),
         };

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use config::{TimeSampling, TrainConfig};
+use config::{Loss, TimeSampling, TrainConfig};
 use random::{Purpose, Stream};
 use schedule::{Level, NoisePath};
 
+use crate::consistency;
 use crate::error::TrainerError;
 use crate::history::LossHistory;
 
@@ -34,6 +35,8 @@ impl Share {
 pub struct Draw {
     /// A level for each image.
     pub levels: Vec<Level>,
+    /// For consistency, the level below each that the network is compared with; otherwise empty.
+    pub below: Vec<Level>,
     /// What the loss of each image is divided by: how much more often than uniformly its level is drawn. 1, but for
     /// [`TimeSampling::ByLoss`].
     pub oversampled: Vec<f64>,
@@ -69,7 +72,13 @@ impl Draw {
                 oversampled.push(more_often);
             }
         }
-        Ok(Self { levels, oversampled, noise: noise(share, numbers, (seed, step)) })
+        let below = match config.loss {
+            Loss::Consistency => {
+                levels.iter().map(|level| consistency::below(path, config, level, step)).collect::<Result<_, _>>()?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Self { levels, below, oversampled, noise: noise(share, numbers, (seed, step)) })
     }
 }
 

@@ -1,11 +1,11 @@
 //! The loss on images that are not trained on, by noise level.
 
-use config::TrainConfig;
+use config::{Loss, TrainConfig};
 use random::{Purpose, Stream};
 use schedule::NoisePath;
 use tch::{Device, Tensor};
 
-use crate::algorithm::{Drawn, perturbed, predict};
+use crate::algorithm::{Asked, Drawn, perturbed, predict};
 use crate::draw::Draw;
 use crate::error::TrainerError;
 use crate::loss::{self, scales_input};
@@ -29,6 +29,9 @@ pub fn held_out_losses(
     (seed, device, most): (u64, Device, usize),
 ) -> Result<[f64; LOSS_BUCKETS], TrainerError> {
     let _no_grad = tch::no_grad_guard();
+    // A network tuned for consistency is asked for the noise like any other, so that it compares with the one it was.
+    let loss = if config.loss == Loss::Consistency { Loss::Squared } else { config.loss };
+    let config = &TrainConfig { loss, ..config.clone() };
     let (size, kind) = (images.images.size(), images.images.f_kind()?);
     let values = size[1..].iter().product::<i64>() as usize;
     let scales_input = scales_input(path, config.output())?;
@@ -45,6 +48,7 @@ pub fn held_out_losses(
             let x_0 = part(&images.images)?;
             let draw = Draw {
                 levels: vec![level; count],
+                below: Vec::new(),
                 oversampled: vec![1.0; count],
                 noise: stream.normals(count * values),
             };
@@ -61,7 +65,7 @@ pub fn held_out_losses(
                 labels: labels.as_ref(),
             };
             let noised = perturbed(config, &drawn)?;
-            let output = predict(config, scales_input, &noised, model)?;
+            let output = predict(config, scales_input, &noised, &Asked::of(&noised), model)?;
             let each = loss::of_part(config, &noised, &output)?.each;
             let in_eps = in_eps(config, &draw.levels);
             sum += tensor_io::to_vec(&each)?

@@ -35,6 +35,7 @@ mod averages;
 mod bound;
 mod checkpoint;
 mod clip;
+mod consistency;
 mod draw;
 mod ema;
 mod error;

@@ -50,7 +50,7 @@ pub(crate) fn of_part(config: &TrainConfig, part: &Noised, output: &Tensor) -> R
 /// The mean error over each image, `[b]`.
 fn each(config: &TrainConfig, output: &Tensor, target: &Tensor) -> Result<Tensor, TrainerError> {
     let errors = match config.loss {
-        Loss::Squared | Loss::Vlb => output.f_mse_loss(target, Reduction::None)?,
+        Loss::Squared | Loss::Vlb | Loss::Consistency => output.f_mse_loss(target, Reduction::None)?,
         // libtorch's is half a square near 0.
         Loss::Huber => {
             output.f_huber_loss(target, Reduction::None, config.huber_delta())?.f_mul_scalar(2.0)?

@@ -6,6 +6,7 @@ use tch::{Kind, Tensor};
 
 use config::{LearnedVariance, Loss, TrainConfig};
 
+use crate::consistency;
 use crate::draw::Draw;
 use crate::error::TrainerError;
 
@@ -34,11 +35,19 @@ pub(crate) enum Row {
     IsFirst,
     /// Of the image's term of the bound.
     BoundWeight,
+    /// From here on for consistency. The level below, its form of `x_0`, and its t.
+    BelowAlpha,
+    BelowSigma,
+    BelowCIn,
+    BelowSkip,
+    BelowOut,
+    BelowT,
 }
 
 impl Row {
     const PLAIN: usize = Self::Weight as usize + 1;
-    const ALL: usize = Self::BoundWeight as usize + 1;
+    const LEARNED: usize = Self::BoundWeight as usize + 1;
+    const ALL: usize = Self::BelowT as usize + 1;
 }
 
 /// A number for each row and image, `[rows, b]`, in the type of the images.
@@ -56,7 +65,12 @@ impl Numbers {
     ) -> Result<Tensor, TrainerError> {
         let images = draw.levels.len();
         let learned = config.variance == LearnedVariance::Learned;
-        let rows = if learned { Row::ALL } else { Row::PLAIN };
+        let consistency = config.loss == Loss::Consistency;
+        let rows = match (consistency, learned) {
+            (true, _) => Row::ALL,
+            (_, true) => Row::LEARNED,
+            _ => Row::PLAIN,
+        };
         let mut table = vec![0.0; rows * images];
         let (output, weight) = (config.output(), config.weight());
         let mut set = |row: Row, image: usize, value: f64| table[row as usize * images + image] = value;
@@ -68,6 +82,10 @@ impl Numbers {
             set(Row::TargetX0, image, target.x_0);
             set(Row::TargetEps, image, target.eps);
             set(Row::Weight, image, weight.of(output, level) / more_often);
+            if consistency {
+                let below = draw.below.get(image).unwrap_or(level);
+                consistency::numbers(output, (level, below), *more_often, &mut |row, value| set(row, image, value))?;
+            }
             if learned {
                 bound(path, config, level, *more_often, &mut |row, value| set(row, image, value))?;
             }
@@ -136,8 +154,11 @@ fn bound(
     Ok(())
 }
 
-/// What the squared error of each image's output is multiplied by to be that of eps.
+/// What the squared error of each image's output is multiplied by to be that of eps; an error of consistency stays as it is.
 pub(crate) fn in_eps(config: &TrainConfig, levels: &[Level]) -> Vec<f64> {
+    if config.loss == Loss::Consistency {
+        return vec![1.0; levels.len()];
+    }
     let output = config.output();
     levels.iter().map(|level| output.eps_weights(level).1.powi(2)).collect()
 }

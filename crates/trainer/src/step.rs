@@ -138,7 +138,7 @@ impl Trainer {
             scales_input: scales_input(path, config.output())?,
             device,
             seed,
-            ahead: device.is_cuda().then(|| Ahead::new(device, config.checkpoint_activations)).transpose()?,
+            ahead: device.is_cuda().then(|| Ahead::new(device, config)).transpose()?,
             adam: Adam::new(&learned)?,
             ema: Ema::new(params)?.without(&frozen),
             averages: Averages::new(config, params, &frozen)?,

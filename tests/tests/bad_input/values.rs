@@ -56,6 +56,7 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("train.sigma_data", &["0.5", "x"]),
     ("train.loss", &["mse", "vlb"]),
     ("train.huber_delta", &["1.0"]),
+    ("train.halvings", &["4"]),
     ("train.variance", &["free", "true"]),
     ("train.vlb_weight", &["0.001"]),
     ("train.time_sampling", &["random", "0"]),

@@ -76,7 +76,7 @@ impl Sample {
         output::try_folder("--out", &self.out, &names)?;
         let signals = Signals::install()?;
         let loaded = Loaded::open(&self.model, global)?;
-        let sampler = self.sampler.build(&loaded)?;
+        let sampler = self.sampler.or_of_run(&loaded.config.sample).build(&loaded)?;
         let conditioning = self.guidance.conditioning(&loaded)?;
         let init = self.init_noise.as_ref();
         if init.is_some() && !sampler.is_stochastic() {

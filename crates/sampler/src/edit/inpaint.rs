@@ -25,7 +25,7 @@ use crate::sum::weighted_sum;
 use crate::threshold::Threshold;
 
 /// The solvers whose steps stand alone.
-const ALONE: &str = "ddpm, ddpm-learned, ddim, dpmpp-1, euler or euler-ancestral";
+const ALONE: &str = "ddpm, ddpm-learned, ddim, dpmpp-1, euler, euler-ancestral or consistency";
 
 impl Sampler {
     /// Draws what is not known of images, from pure noise `x_T` (`[b, c, h, w]` f32 or f64, see

@@ -1,6 +1,7 @@
 //! The solvers, one algorithm a file: a grid of noise levels in, a list of [`crate::Stage`]s out.
 
 mod ancestral;
+mod consistency;
 mod ddim;
 mod ddpm;
 mod deis;
@@ -14,6 +15,7 @@ use crate::grid::Grid;
 use crate::stage::{Stage, Sum, transfer};
 
 pub use ancestral::euler_ancestral;
+pub use consistency::consistency;
 pub use ddim::ddim;
 pub use ddpm::{ddpm, ddpm_learned};
 pub use deis::{Deis, deis};

@@ -48,7 +48,7 @@ pub(crate) enum Edit {
 }
 
 const ANY: &str = "Solver, any of `ddpm sample --help`, which lists its own flags too";
-const ALONE: &str = "Solver: ddpm, ddim, dpmpp-1, euler or euler-ancestral [default: ddpm]";
+const ALONE: &str = "Solver: ddpm, ddim, dpmpp-1, euler, euler-ancestral or consistency [default: ddpm]";
 const BOTH_WAYS: &str = "Solver: heun, ddim or euler";
 
 /// 50 steps, even in the log signal-to-noise ratio, do as much as 250 at evenly spaced t: of two correlated Gaussian

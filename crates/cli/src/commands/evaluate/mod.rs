@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use crate::commands::evaluation::{CopyingRecord, Evaluation, FeaturesRecord};
 use crate::commands::reporting::machine;
 use crate::commands::sampling::NoiseArgs;
-use crate::config::{DataConfig, Layers, Override, parse_set};
+use crate::config::{DataConfig, Layers, Override, SampleConfig, parse_set};
 use crate::flags::{Global, ModelArgs};
 use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
@@ -41,7 +41,13 @@ const OF_NETWORK: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc, Wanted::Co
 const OF_IMAGES: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc, Wanted::Copying];
 const OF_ROWS: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc];
 /// How samples are drawn unless told otherwise, also in training: cheap, and without noise of its own.
-pub(crate) const SAMPLER: (&str, usize) = ("dpmpp-2m", 15);
+const SAMPLER: (&str, usize) = ("dpmpp-2m", 15);
+
+/// The solver of an evaluation and its steps, where nothing is said: the same for all networks, but for one that was tuned for a
+/// solver of its own.
+pub(crate) fn usual_sampler(sample: &SampleConfig) -> (&str, usize) {
+    if sample.sampler == "consistency" { (&sample.sampler, sample.steps) } else { SAMPLER }
+}
 /// The seed of samples in training.
 pub(crate) const SEED: u64 = 0;
 /// Size and channels of the images that the shipped features are of.

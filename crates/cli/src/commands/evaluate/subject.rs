@@ -6,7 +6,7 @@ use features::Extracted;
 use ndarray::{Array2, Array4, Axis};
 use sampler::Step;
 
-use crate::commands::evaluate::SAMPLER;
+use crate::commands::evaluate::usual_sampler;
 use crate::commands::evaluate::rows;
 use crate::commands::evaluation::Evaluation;
 use crate::commands::sampling::{self, NoiseArgs};
@@ -47,7 +47,8 @@ impl Drawing {
         sampler: &SamplerArgs,
         guidance: &GuidanceArgs,
     ) -> anyhow::Result<Self> {
-        let sampler = sampler.or(SAMPLER.0, SAMPLER.1.min(loaded.path.steps()));
+        let (name, steps) = usual_sampler(&loaded.config.sample);
+        let sampler = sampler.or(name, steps.min(loaded.path.steps()));
         sampler.build(&loaded)?;
         let conditioning = guidance.conditioning_or_all(&loaded)?;
         let mut settings = sampler.settings();

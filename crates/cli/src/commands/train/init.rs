@@ -34,11 +34,7 @@ pub(super) struct Init {
 impl Init {
     /// Reads what `--init-from` names: all that `--model` takes, or a run folder for its newest checkpoint.
     pub(super) fn open(path: &Path, which: Weights) -> anyhow::Result<Self> {
-        let is_run = path.join("checkpoints").is_dir();
-        let source = match is_run {
-            true => Source::of_checkpoint(&model::newest_checkpoint_of(path, FLAG)?, which)?,
-            false => Source::open(path, FLAG, which)?,
-        };
+        let source = source(path, FLAG, which)?;
         // The size of its images does not matter here, so it is not checked against the weights.
         source.check(true).context(FLAG)?;
         let mut weights = networks::weights(&source.config, &source.weights).context(FLAG)?;
@@ -98,6 +94,14 @@ impl Init {
         info!("the run begins with the weights of {from}");
         tell_classes(&source, config);
         Ok(())
+    }
+}
+
+/// What a flag names: all that `--model` takes, or a run folder for its newest checkpoint.
+pub(super) fn source(path: &Path, flag: &'static str, which: Weights) -> anyhow::Result<Source> {
+    match path.join("checkpoints").is_dir() {
+        true => Source::of_checkpoint(&model::newest_checkpoint_of(path, flag)?, which),
+        false => Source::open(path, flag, which),
     }
 }
 

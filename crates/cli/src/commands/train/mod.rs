@@ -1,6 +1,7 @@
 //! `ddpm train`: Algorithm 1 on the user's images.
 
 mod batch;
+pub(crate) mod distill;
 mod dry_run;
 mod evaluating;
 mod facts;
@@ -74,6 +75,9 @@ pub(crate) struct Train {
     /// Configuration file, over preset and objective
     #[arg(long, value_name = "FILE")]
     config: Option<InputPath>,
+    /// The same, of another command.
+    #[arg(skip)]
+    layer: Option<UserFile>,
     /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC")]
     data: Option<DataSource>,
@@ -173,13 +177,14 @@ impl Train {
     /// The configuration of the flags.
     fn fresh(&self) -> anyhow::Result<Plan> {
         let set = self.changes()?;
-        let file = self.config.as_deref().map(UserFile::read).transpose()?;
+        let read = self.config.as_deref().map(UserFile::read).transpose()?;
+        let file = read.as_ref().or(self.layer.as_ref());
         let mut init =
             self.init_from.as_deref().map(|path| Init::open(path, self.init_weights)).transpose()?;
         let layers = Layers {
             preset: self.preset.as_deref(),
             objective: self.objective.as_deref(),
-            file: file.as_ref(),
+            file,
             data: None,
             set: &set,
             init: init.as_ref().map(Init::source),

@@ -183,7 +183,7 @@ impl Watch {
     ) -> anyhow::Result<()> {
         let (begun, config) = (Instant::now(), self.config.clone());
         let path = config.schedule.path()?;
-        let (name, steps) = evaluate::SAMPLER;
+        let (name, steps) = evaluate::usual_sampler(&config.sample);
         let flags = SamplerArgs::named(name, steps.min(path.steps()));
         let sampler = Sampler::new(&*path, &flags.config(&config.train)?)?;
         let drawn = self.samples(config.train.evaluate_count(), evaluate::SEED, Some(&sampler), ema)?;

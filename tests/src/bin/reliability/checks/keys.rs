@@ -103,6 +103,7 @@ const STAY: &[(&str, &str)] = &[
     ("train.sigma_data", "0.7"),
     ("train.loss", "huber"),
     ("train.huber_delta", "2.0"),
+    ("train.halvings", "3"),
     ("train.variance", "learned"),
     ("train.vlb_weight", "0.01"),
     ("train.time_sampling", "uniform"),
