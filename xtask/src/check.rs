@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_goes_on_after_a_failure_and_counts_it() {
+    fn the_run_continues_after_a_failure_and_counts_it() {
         let mut report = Report::default();
         assert!(report.step("first", || Ok(())));
         assert!(!report.step("the second", || anyhow::bail!("broken")));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_machine_lacks_is_told_and_counts_as_neither() {
+    fn skipped_steps_are_listed_and_count_as_neither() {
         let mut report = Report::default();
         report.step("first", || Ok(()));
         report.skip("second", "this processor has no amx_bf16");

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_is_no_failure() {
+    fn a_stop_is_not_a_failure() {
         assert_eq!(shell("exit 130").0, Ended::Stopped(130));
         let folder = tempfile::tempdir().unwrap();
         let stop = Arc::new(AtomicUsize::new(0));

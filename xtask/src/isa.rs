@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_names_the_first_thing_that_is_missing() {
+    fn a_set_names_the_first_missing_feature() {
         assert_eq!(Set::Avx2.lacking_in(&[]), Some("avx2"));
         assert_eq!(Set::Avx512Bf16.lacking_in(&["avx2", "avx512f"]), Some("avx512_bf16"));
         assert_eq!(Set::Amx.lacking_in(&["avx2", "avx512f", "avx512_bf16"]), Some("amx_bf16"));

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_ends() {
+    fn a_cycle_is_cut() {
         let rows = [("a", "[dependencies]\nb.workspace = true"), ("b", "[dependencies]\na.workspace = true")];
         assert_eq!(bottom_up(&manifests(&rows)).len(), 2);
     }

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_taken_again_for_equal_arguments_alone() {
+    fn an_answer_is_reused_only_for_equal_arguments() {
         let place = tempfile::tempdir().unwrap();
         let (folder, ddpm) = (Folder::new(place.path(), "s"), Ddpm::new("none".into(), None).unwrap());
         let evaluate = evaluate();

@@ -190,7 +190,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_training_goes_on_unless_it_is_done() {
+    fn a_training_continues_unless_it_is_done() {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::new(place.path(), "s");
         let progress = || folder.progress("a", 0, 12);
@@ -214,7 +214,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_json_is_named() {
+    fn a_file_that_is_not_json_is_named() {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::new(place.path(), "s");
         fs::create_dir_all(folder.row("a")).unwrap();

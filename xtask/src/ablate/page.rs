@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_a_page_too() {
+    fn a_study_without_results_has_a_page() {
         let nothing = Results { rows: Vec::new(), ..some() };
         assert!(markdown(&nothing, "s.png").contains("Nothing was measured."));
         assert_eq!((text(&nothing).as_str(), picture(&nothing)), ("nothing was measured", None));

@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_timed_is_said() {
+    fn unknown_times_are_reported() {
         let place = tempfile::tempdir().unwrap();
         let (study, ddpm) = (study(), Ddpm::new("no-such-program".into(), None).unwrap());
         let folder = Folder::new(place.path(), "s");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_is_what_makes_a_step_dear() {
+    fn step_times_depend_on_the_shape() {
         let settings = Settings {
             preset: Some("tiny-16".into()),
             objective: Some("flow".into()),

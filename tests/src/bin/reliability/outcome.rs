@@ -63,7 +63,7 @@ mod tests {
     use super::Outcome;
 
     #[test]
-    fn nothing_tried_is_no_pass() {
+    fn a_check_without_trials_fails() {
         let outcome = |tried, survived| Outcome { tried, survived, ..Outcome::default() };
         assert!(!outcome(0, 0).passed() && !outcome(3, 2).passed() && outcome(3, 3).passed());
         assert!(!Outcome::broken("no program").passed());

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_none_is_found_where_it_is() {
+    fn a_value_that_is_not_finite_is_located() {
         ensure_all_finite(&file(&[0.0, f32::MAX, -1.5])).unwrap();
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             assert!(ensure_all_finite(&file(&[0.0, bad])).unwrap_err().to_string().contains("a holds"));
