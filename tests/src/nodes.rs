@@ -64,7 +64,7 @@ impl Reader {
     /// What has been read.
     ///
     /// # Errors
-    /// Those of reading.
+    /// When reading fails.
     pub fn finish(self) -> anyhow::Result<Vec<u8>> {
         OpenOptions::new().write(true).open(&self.path)?.write_all(END)?;
         Ok(self.thread.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??)

@@ -19,7 +19,7 @@ pub fn program() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("DDPM_PROGRAM") {
         return Ok(PathBuf::from(path));
     }
-    // A test lies in target/debug/deps.
+    // A test is in target/debug/deps.
     let test = std::env::current_exe()?;
     let folder = test.parent().and_then(Path::parent).context("the test is not in a build folder")?;
     let path = folder.join(format!("ddpm{}", std::env::consts::EXE_SUFFIX));
@@ -84,7 +84,7 @@ impl Place {
     /// Writes a file, and creates its folders.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> anyhow::Result<PathBuf> {
         let path = self.at(name);
         fs::create_dir_all(path.parent().unwrap_or(&self.path))?;
@@ -95,7 +95,7 @@ impl Place {
     /// Reads a file.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         fs::read(self.at(name)).with_context(|| name.to_owned())
     }
@@ -103,7 +103,7 @@ impl Place {
     /// The SHA-256 of a file, in hexadecimal.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn sha256(&self, name: &str) -> anyhow::Result<String> {
         Ok(Sha256::digest(self.read(name)?).iter().map(|byte| format!("{byte:02x}")).collect())
     }

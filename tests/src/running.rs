@@ -39,7 +39,7 @@ impl Running {
     /// Whether it has ended.
     ///
     /// # Errors
-    /// When the system cannot say.
+    /// When the system cannot report it.
     pub fn is_over(&mut self) -> anyhow::Result<bool> {
         Ok(self.child.as_mut().context("it has ended")?.try_wait()?.is_some())
     }

@@ -66,7 +66,7 @@ fn a_study_is_trained_averaged_and_drawn() -> anyhow::Result<()> {
     let kept: Value = serde_json::from_slice(&place.read(&format!("{study}/flow/row.json"))?)?;
     let steps = kept["steps"].as_u64().context("no steps")?;
     // As many as follow from the measured step time.
-    let step_s = kept["step_s"].as_f64().context("no time of a step")?;
+    let step_s = kept["step_s"].as_f64().context("no step time")?;
     assert_eq!(steps, ((0.3 / step_s).round() as u64).max(1));
     let run = format!("{study}/flow/seed-0/run");
     assert!(place.names(&format!("{run}/checkpoints")).contains(&format!("step-{steps:08}")));

@@ -72,7 +72,7 @@ pub(crate) fn run_example(
     print!("{said}");
     ensure!(
         output.status.success() && !said.trim().is_empty(),
-        "a project that depends on {name} alone: expected what its example `{example}` prints, found {}\n{}",
+        "a project that depends only on {name}: expected the output of its example `{example}`, found {}\n{}",
         output.status,
         String::from_utf8_lossy(&output.stderr).trim()
     );

@@ -206,7 +206,7 @@ impl Run<'_> {
         cargo
     }
 
-    /// One crate's tests. A crate that promises to work without libtorch gets none, as proof.
+    /// One crate's tests. A crate that promises to work without libtorch is tested without it.
     fn tests(&self, name: &str) -> Command {
         let mut cargo = process::cargo(self.workspace);
         cargo.arg("test").args(self.locked()).args(["-p", name]).current_dir(self.workspace.root());

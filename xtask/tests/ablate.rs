@@ -205,7 +205,7 @@ fn more_evaluations_are_added_and_a_changed_training_is_refused() {
         (
             "name = 'good'",
             "name = 'good'\n[[row]]\nname = 'same'",
-            "s.toml: row `same`: set: the training is that of row `good`",
+            "s.toml: row `same`: set: the same training as row `good`",
         ),
         (
             "\"ddim\"",

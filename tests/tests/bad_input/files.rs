@@ -18,7 +18,7 @@ pub(crate) fn make_files(place: &Place) -> anyhow::Result<()> {
     place.write("text.txt", "these are no images")?;
     place.write("empty.bin", "")?;
     std::fs::create_dir(place.at("empty-folder"))?;
-    place.write("only-text/notes.txt", "nothing to see")?;
+    place.write("only-text/notes.txt", "no image here")?;
     images(place)?;
     idx(place)?;
     numpy(place)?;

@@ -118,7 +118,7 @@ impl Folder {
 /// The first changed key of a row, its old value and its new one.
 fn change(kept: &Kept, row: &Row, budget: Budget) -> Option<(&'static str, String, String)> {
     let (was, is) = (&kept.settings, &row.settings);
-    let said = |name: &Option<String>| name.clone().unwrap_or_else(|| "not said".to_owned());
+    let said = |name: &Option<String>| name.clone().unwrap_or_else(|| "not set".to_owned());
     let list = |set: &[String]| format!("[{}]", set.join(", "));
     let keys = [
         ("preset", said(&was.preset), said(&is.preset)),
@@ -173,7 +173,7 @@ pub(super) mod tests {
         folder.check(&study("seconds = 3", "objective = 'v'\nset = ['train.lr=1']\nema = ['raw']")).unwrap();
         for (budget, row, key) in [
             ("seconds = 3", "objective = 'edm'\nset = ['train.lr=1']", "objective is edm and was v when "),
-            ("seconds = 3", "set = ['train.lr=1']", "objective is not said and was v when "),
+            ("seconds = 3", "set = ['train.lr=1']", "objective is not set and was v when "),
             (
                 "seconds = 3",
                 "objective = 'v'\nset = ['train.lr=2']",

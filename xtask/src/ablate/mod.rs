@@ -128,7 +128,7 @@ fn check_rows(study: &Study, ddpm: &Ddpm) -> anyhow::Result<()> {
         let config = ddpm.answer(&args).map_err(|error| wrong(format!("{error:#}")))?;
         if let Some((other, _)) = seen.iter().find(|(_, other)| *other == config) {
             return Err(wrong(format!(
-                "set: the training is that of row `{other}`; leave one of them out, or give one of them all evaluations"
+                "set: the same training as row `{other}`; remove one of them, or give one of them all evaluations"
             ))
             .into());
         }

@@ -47,7 +47,7 @@ pub(super) fn median(numbers: &[f64]) -> f64 {
 /// Runs the programs of a block in turns; `start` runs one and returns its output.
 ///
 /// # Errors
-/// Those of `start`, and output that is not a JSON object.
+/// When `start` fails, or the output is not a JSON object.
 pub(super) fn take_turns(
     block: &Block,
     rounds: usize,

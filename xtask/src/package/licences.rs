@@ -40,7 +40,7 @@ pub(super) fn collect(workspace: &Workspace, folder: &Path) -> anyhow::Result<()
     let metadata: Value =
         serde_json::from_str(&metadata).context("cannot parse the output of `cargo metadata`")?;
     let crates = linked(&tree, &metadata);
-    ensure!(!crates.is_empty(), "licences: expected the crates that are linked in, found none");
+    ensure!(!crates.is_empty(), "licences: expected linked crates, found none");
     let list: String = crates.iter().map(|one| format!("{}: {}\n", one.name, one.licence)).collect();
     write(&folder.join("CRATES.txt"), &list)?;
     for one in &crates {

@@ -1,4 +1,4 @@
-//! Fetches the pinned wheels through pip, which knows the user's mirrors, proxies and certificates.
+//! Fetches the pinned wheels with pip, which knows the user's mirrors, proxies and certificates.
 
 use std::fs;
 use std::io::IsTerminal;

@@ -52,7 +52,7 @@ impl Measured {
 /// would take too much memory are skipped.
 ///
 /// # Errors
-/// Those of `start`.
+/// When `start` fails.
 pub(super) fn take_turns(
     points: &[Point],
     rounds: usize,

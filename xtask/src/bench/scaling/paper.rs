@@ -140,7 +140,9 @@ impl Published {
     }
 }
 
-/// Those of `count`, which runs `ddpm` with the arguments, and an answer without the numbers.
+/// Counts the operations of all published trainings.
+///
+/// # Errors
 /// Those of `count`, which runs `ddpm` with the arguments, and an answer without the numbers.
 pub(super) fn counted(
     count: &mut dyn FnMut(&[String]) -> anyhow::Result<Value>,

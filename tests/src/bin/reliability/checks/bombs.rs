@@ -20,7 +20,8 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let output = cargo.args(["run", "--quiet", "--package", "fuzz-bodies", "--example", "bombs"]).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let bombs = said.lines().filter(|line| line.starts_with('{')).map(|line| {
-        serde_json::from_str::<Value>(line).with_context(|| format!("the example `bombs` said {line:?}"))
+        serde_json::from_str::<Value>(line)
+            .with_context(|| format!("unexpected output of the example `bombs`: {line:?}"))
     });
     let bombs = bombs.collect::<anyhow::Result<Vec<_>>>()?;
     let number = |bomb: &Value, key: &str| bomb[key].as_f64().unwrap_or(f64::INFINITY);

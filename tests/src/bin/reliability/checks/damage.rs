@@ -23,7 +23,10 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let output = cargo.output().context("cannot start cargo")?;
     let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let line = said.lines().rev().find(|line| line.starts_with('{')).with_context(|| {
-        format!("the example `damage` of trainer said nothing: {}", told.trim().lines().last().unwrap_or(""))
+        format!(
+            "no output from the example `damage` of trainer: {}",
+            told.trim().lines().last().unwrap_or("")
+        )
     })?;
     let found: Value = serde_json::from_str(line)?;
     let number = |key: &str| found[key].as_u64().with_context(|| format!("no {key:?} in {line}"));

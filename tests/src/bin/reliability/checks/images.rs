@@ -122,7 +122,7 @@ fn break_some(place: &Place) -> anyhow::Result<Vec<String>> {
         ensure!(status.success(), "{words:?} {name}: {status}");
         names.push(name.to_owned());
     }
-    ensure!(fs::read_dir(place.at("images"))?.count() > names.len(), "no sound images");
+    ensure!(fs::read_dir(place.at("images"))?.count() > names.len(), "no valid images");
     Ok(names)
 }
 

@@ -45,7 +45,7 @@ fn pair(place: &Place) -> anyhow::Result<()> {
     holder.wait_for_more(&place.at("run/metrics.jsonl"))?;
     holder.signal("KILL")?;
     let killed = holder.wait_within(PATIENCE)?;
-    ensure!(killed.signal == Some(9), "the holder ended by itself: {}", killed.stderr);
+    ensure!(killed.signal == Some(9), "the holder was not killed: {}", killed.stderr);
     newest_sound(place)?;
     Ok(())
 }
