@@ -29,7 +29,7 @@ pub(super) struct Quality {
 impl Sum {
     /// The sum of these powers with the least sum of `((law - y) / y)^2`; `None` if there are fewer distinct x than
     /// powers, or a value is not above 0.
-    /// number that is not above 0.
+    pub(super) fn fit(points: &[(f64, f64)], powers: &[i32]) -> Option<Self> {
         if !has_different_x(points, powers.len()) {
             return None;
         }
