@@ -1,12 +1,12 @@
 """Times a training step or a sampling step of a Python peer, for `cargo xtask bench --peers`.
 
-The networks are those of `ddpm bench --config small32` and `cifar10`, images are synthetic and weights random. One JSON
-object on standard output, with the keys of `ddpm bench --json`. To install:
+The networks are those of `ddpm bench --config small32` and `cifar10`; images are synthetic and weights random. Prints
+one JSON object with the keys of `ddpm bench --json`. Install with:
 
     pip install diffusers==0.42.1 denoising-diffusion-pytorch==2.3.4 torch==2.11.0 torchvision==0.26.0
 
-A training step draws t and noise, makes x_t, runs forward and backward, clips the gradients to 1, takes a step of Adam and
-updates an average of the weights. A sampling step is one call of the network and one of DDIM.
+A training step draws t and noise, computes x_t, runs forward and backward, clips the gradients to 1, takes an Adam step
+and updates the EMA. A sampling step is one network call and one DDIM step.
 """
 
 import argparse
@@ -21,7 +21,7 @@ ARRIVED = time.perf_counter()
 
 
 def age_of_process():
-    """Seconds since the system started this process; 0 where that cannot be read."""
+    """Seconds since the system started this process; 0 if unknown."""
     try:
         with open("/proc/self/stat") as stat, open("/proc/uptime") as uptime:
             started = float(stat.read().rpartition(")")[2].split()[19]) / 100.0
@@ -30,15 +30,15 @@ def age_of_process():
         return 0.0
 
 
-# Of which the interpreter has used some before the first line here.
+# Includes the time the interpreter used before the first line here.
 BEFORE = age_of_process()
 
-import torch  # noqa: E402  (its import is part of the start that is timed)
+import torch  # noqa: E402  (its import is part of the timed start)
 from torch import nn  # noqa: E402
 
 STEPS = 1000
 EMA_DECAY = 0.9999
-# Channels of the images, width, multiples of it by level, the size at which there is attention, dropout.
+# Image channels, width, width multipliers by level, size with attention, dropout.
 NETWORKS = {
     "small32": dict(channels=1, width=32, levels=(1, 2, 2), attention=8, dropout=0.0),
     "cifar10": dict(channels=3, width=128, levels=(1, 2, 2, 2), attention=16, dropout=0.1),
@@ -64,7 +64,7 @@ class OfDiffusers(nn.Module):
             layers_per_block=2,
             down_block_types=down,
             up_block_types=up,
-            # As in Ho et al. 2020: padding below and right, sines first, one head, eps of 1e-6.
+            # As in Ho et al. 2020: padding below and right, sines first, one head, norm eps 1e-6.
             downsample_padding=0,
             flip_sin_to_cos=False,
             freq_shift=1,
@@ -79,7 +79,7 @@ class OfDiffusers(nn.Module):
 
 
 def of_lucidrains(channels, width, levels, attention, dropout):
-    """The Unet of denoising-diffusion-pytorch of the same widths; what else it has are its own defaults."""
+    """The Unet of denoising-diffusion-pytorch with the same widths and otherwise its own defaults."""
     from denoising_diffusion_pytorch import Unet
 
     return Unet(dim=width, dim_mults=levels, channels=channels, dropout=dropout)
@@ -111,7 +111,7 @@ def training(net, call, args, shape, alpha_bars):
 
 
 def sampling(call, args, shape, alpha_bars):
-    """A function that takes one step of DDIM, from T down, and begins again at its end."""
+    """A function that takes one DDIM step, from T down, and starts over at the end."""
     chain = {"x_t": laid_out(torch.randn(shape), args), "t": STEPS - 1}
 
     @torch.inference_mode()
@@ -128,7 +128,7 @@ def sampling(call, args, shape, alpha_bars):
 
 
 def precision(args):
-    # A frozen graph has its casts inside.
+    # A frozen graph contains its casts.
     on = args.precision == "bf16" and not args.torchscript
     return torch.autocast("cpu", torch.bfloat16) if on else contextlib.nullcontext()
 
@@ -138,14 +138,14 @@ def laid_out(x, args):
 
 
 def frozen(net, args, shape):
-    """The network traced, with weights in the precision and folded into the graph, and optimised for inference."""
+    """The traced network, with weights converted and folded into the graph, optimised for inference."""
     kind = torch.bfloat16 if args.precision == "bf16" else torch.float32
 
-    # UNet2DModel makes the embedding of t in f32 and casts it to the type of its weights.
+    # UNet2DModel computes the embedding of t in f32 and casts it to the type of its weights.
     net = net.to(kind)
     x_t, t = laid_out(torch.randn(shape), args).to(kind), torch.zeros(args.batch, dtype=torch.long)
     with torch.inference_mode(), warnings.catch_warnings():
-        # Sizes become constants of the graph: there is one shape here.
+        # Sizes become constants of the graph; only one shape is used.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         traced = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(net, (x_t, t))))
     return lambda x_t, t: traced(x_t.to(kind), t)
@@ -157,12 +157,12 @@ def parse():
     parser.add_argument("--peer", choices=["diffusers", "lucidrains"], default="diffusers")
     parser.add_argument("--config", choices=sorted(NETWORKS), default="small32")
     parser.add_argument("--batch", type=int, default=64, metavar="N")
-    parser.add_argument("--steps", type=int, default=10, metavar="N", help="steps that are timed")
-    parser.add_argument("--warmup", type=int, default=2, metavar="N", help="steps before them that are not")
+    parser.add_argument("--steps", type=int, default=10, metavar="N", help="timed steps")
+    parser.add_argument("--warmup", type=int, default=2, metavar="N", help="untimed steps before them")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--threads", type=int, metavar="N")
     parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--torchscript", action="store_true", help="a frozen graph; sample only")
+    parser.add_argument("--torchscript", action="store_true", help="use a frozen graph (sample only)")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     args = parser.parse_args()
     if args.torchscript and args.task != "sample":

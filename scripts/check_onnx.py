@@ -1,7 +1,7 @@
-"""Runs ONNX files of this program in onnxruntime and compares them with what the program predicts.
+"""Runs our ONNX files in onnxruntime and compares them with the program's predictions.
 
-FOLDER holds pairs NAME.onnx and NAME.json, as `cargo run -p unet --example onnx -- FOLDER` writes them. A row a network: the
-largest error as a share of the largest number, in one call for all images and in one for each.
+FOLDER holds pairs NAME.onnx and NAME.json, as `cargo run -p unet --example onnx -- FOLDER` writes them. Prints one row
+per network: the largest error relative to the largest value, in one call for all images and in one call per image.
 
 Needs numpy, onnx, onnxruntime: python3 scripts/check_onnx.py FOLDER
 """

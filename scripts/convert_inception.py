@@ -1,18 +1,19 @@
-"""Converts the public weights of the InceptionV3 of FID to a file that `ddpm evaluate` reads.
+"""Converts the public weights of FID's InceptionV3 to a file that `ddpm evaluate` reads.
 
     python3 scripts/convert_inception.py WEIGHTS.pth inception.safetensors
 
-WEIGHTS.pth is one of these two, which hold the same numbers under the same names (TensorFlow's network of 2015-12-05):
+WEIGHTS.pth is one of these two, which hold the same values under the same names (TensorFlow's network of 2015-12-05):
 
     pt_inception-2015-12-05-6726825d.pth        from the releases of mseitzer/pytorch-fid
     weights-inception-2015-12-05-6726825d.pth   from the releases of toshas/torch-fidelity
 
---resize says how images get the size of the network, and is kept in the file, since distances of the two rules do not compare:
+--resize chooses how images are resized for the network. It is stored in the file, since distances with the two rules do
+not compare:
 
-    tensorflow   as the program of Heusel et al. 2017, torch-fidelity and the evaluations of StyleGAN, ADM and EDM (default)
-    pytorch      as pytorch-fid
+    tensorflow   like the program of Heusel et al. 2017, torch-fidelity and the evaluations of StyleGAN, ADM and EDM (default)
+    pytorch      like pytorch-fid
 
-Needs numpy and torch. The file is read with weights_only=True, so that it can run no code.
+Needs numpy and torch. The file is read with weights_only=True, so it cannot run code.
 """
 
 import argparse
@@ -27,16 +28,16 @@ import torch
 
 KIND = "inception-v3-fid"
 LAYERS = 94
-# Tensors of the network by how their names end.
+# Tensors of a layer by the end of their name.
 ENDS = (".conv.weight", ".bn.weight", ".bn.bias", ".bn.running_mean", ".bn.running_var")
 
 
 def state_of(path):
-    """The tensors of a file, by name, as arrays of f32."""
+    """The tensors of a file by name, as f32 arrays."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict):
         raise ValueError(f"expected a dictionary of tensors, found {type(state).__name__}")
-    # Some programs put it one level down.
+    # Some programs nest it one level down.
     state = state.get("state_dict", state)
     tensors = {}
     for name, tensor in state.items():
@@ -49,7 +50,7 @@ def state_of(path):
 
 
 def check(tensors):
-    """Refuses what is not this network: ImageNet's 1000 classes, say, or an auxiliary classifier. `ddpm` checks every shape."""
+    """Refuses other networks, such as one with ImageNet's 1000 classes or an auxiliary classifier. `ddpm` checks every shape."""
     for name, shape in [("fc.weight", (1008, 2048)), ("fc.bias", (1008,)), ("Conv2d_1a_3x3.conv.weight", (32, 3, 3, 3))]:
         found = tensors[name].shape if name in tensors else "none"
         if found != shape:
@@ -61,13 +62,13 @@ def check(tensors):
         raise ValueError(f"expected {LAYERS} convolutions with their normalisation, found {len(layers)} (odd ones: {odd})")
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
-            raise ValueError(f"{name}: a number is not finite")
+            raise ValueError(f"{name}: a value is not finite")
         if name.endswith("running_var") and (tensor < 0).any():
             raise ValueError(f"{name}: a variance is negative")
 
 
 def save(tensors, metadata, path):
-    """Writes a safetensors file: the length of the header, the header, the numbers; the same input gives the same bytes."""
+    """Writes a safetensors file: header length, header, data. The same input gives the same bytes."""
     header, offset = {"__metadata__": dict(sorted(metadata.items()))}, 0
     for name, tensor in sorted(tensors.items()):
         header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [offset, offset + tensor.nbytes]}
@@ -83,7 +84,7 @@ def save(tensors, metadata, path):
 
 
 def check_output(path):
-    """Before the work: what is replaced by the file has to be a file."""
+    """Checks the output path before the work: only a file may be replaced."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: expected a file or a new name")
     if not path.parent.is_dir():
@@ -107,7 +108,7 @@ def main():
     args = parser.parse_args()
     try:
         convert(args.weights, args.out, args.resize)
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
+    except Exception as error:  # torch raises many kinds for foreign files
         sys.exit(f"error: {args.weights} to {args.out}: {str(error).splitlines()[0] if str(error) else error!r}")
     print(f"{args.out}: InceptionV3 for FID, images resized by the rule {args.resize!r}")
 

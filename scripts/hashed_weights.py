@@ -1,4 +1,4 @@
-"""Weights that need no file: numbers from a hash of the tensor's name and the place in it. The rule is that of
+"""Weights that need no file: values from a hash of the tensor's name and the element's index. Same rule as
 crates/unet/tests/unet2d/rule.rs."""
 
 import numpy as np
@@ -6,7 +6,7 @@ import torch
 
 
 def hashed(name, count):
-    """Numbers in [0, 1) for the places of a tensor: SplitMix64's finish of FNV-1a of the name plus the place."""
+    """Values in [0, 1) for the indices of a tensor: SplitMix64's finaliser on FNV-1a of the name plus the index."""
     start = 0xCBF29CE484222325
     for byte in name.encode():
         start = ((start ^ byte) * 0x100000001B3) % 2**64
@@ -19,7 +19,7 @@ def hashed(name, count):
 
 
 def tensor(name, shape):
-    """A weight of a name and a shape. One-dimensional weights are those of normalisations."""
+    """The weight for a name and a shape. One-dimensional weights belong to normalisations."""
     if len(shape) == 1:
         least, span = (0.9, 0.2) if name.endswith("weight") else (-0.2, 0.4)
     else:

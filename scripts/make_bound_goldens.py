@@ -1,7 +1,7 @@
 """Writes crates/trainer/src/bound.json: terms of the variational bound with a learned variance, and their gradients.
 
-The formulas are those of Ho et al. 2020 (Eq. 5 to 7 and Sec. 3.3) and Nichol & Dhariwal 2021 (Eq. 15), in float64 with numpy
-and scipy; gradients are central differences. Needs numpy and scipy: python3 scripts/make_bound_goldens.py
+The formulas come from Ho et al. 2020 (Eq. 5 to 7 and Sec. 3.3) and Nichol & Dhariwal 2021 (Eq. 15), in float64 with
+numpy and scipy. Gradients are central differences. Needs numpy and scipy: python3 scripts/make_bound_goldens.py
 """
 
 import json

@@ -1,11 +1,11 @@
-"""Writes tests/fixtures/diffusers: three small models as diffusers saves them, and what it draws with them from one noise.
+"""Writes tests/fixtures/diffusers: three small models as diffusers saves them, and the images it draws with them from given noise.
 
-    ddim/      the layout of today
-    plms/      the layout of 2022: all files in one folder, attention projections under their old names
-    dpm/       weights in shards, images of 16x8
-    pipelines.json   images of the same models and noises by other schedulers
+    ddim/      the current layout
+    plms/      the 2022 layout: all files in one folder, attention projections under their old names
+    dpm/       sharded weights, 16x8 images
+    pipelines.json   images from the same models and noise with other schedulers
 
-The weights are made of hashes (hashed_weights.py). Deterministic schedulers, 12 steps.
+The weights come from hashes (hashed_weights.py). The schedulers are deterministic and take 12 steps.
 
 Needs torch 2.11.0, diffusers 0.35.1, numpy: python3 scripts/make_diffusers_fixtures.py
 """
@@ -39,10 +39,10 @@ SMALL = {
     "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
 }
 
-# Which of the models, what draws, and in how many steps. Where a network that was never trained puts out eps, its images grow
-# without bounds unless there is little noise. The library's DDIM leads to other t than those that it asks the network at next
-# where T is no multiple of the steps, so it gets 10. Its tables are f32, which moves the images of Karras levels by up to 7e-4
-# where there is much noise: those get little.
+# Model, scheduler, its settings and number of steps. With eps output, the images of an untrained network grow without
+# bounds unless there is little noise. When T is not a multiple of the steps, diffusers' DDIM steps to other t than it
+# evaluates next, so it gets 10 steps. Its tables are f32, which moves the images of Karras levels by up to 7e-4 at high
+# noise, so those get little noise.
 LITTLE = {"beta_end": 0.002}
 V = {"prediction_type": "v_prediction"}
 X_0 = {"prediction_type": "sample"}
@@ -93,7 +93,7 @@ def written(name, model, scheduler, size, **save):
 
 
 def flattened(folder):
-    """As in 2022."""
+    """Saves the 2022 layout."""
     weights = load_file(folder / "unet/diffusion_pytorch_model.safetensors")
     for new, old in OLD_NAMES.items():
         weights = {name.replace(f".{new}.", f".{old}."): tensor for name, tensor in weights.items()}
@@ -106,13 +106,13 @@ def flattened(folder):
 
 
 def pipelines(models):
-    """Images of the models by other schedulers, from the noise of each."""
+    """Images of the models with other schedulers, each from its model's noise."""
     rows = []
     for name, kind, settings, steps in PIPELINES:
         scheduler = kind(**settings)
         with tempfile.TemporaryDirectory() as folder:
             scheduler.save_pretrained(folder)
-            # A text, since Python writes numbers that JSON does not have.
+            # A string, since Python writes numbers that JSON lacks.
             config = json.dumps(json.loads((pathlib.Path(folder) / "scheduler_config.json").read_text()))
         images = drawn(models[name], scheduler, torch.from_numpy(np.load(FIXTURES / name / "noise.npy")), steps)
         assert images.abs().max() < 20, (name, kind, images.abs().max())
@@ -126,7 +126,7 @@ def main():
     shutil.rmtree(FIXTURES, ignore_errors=True)
     ddim = network(sample_size=8)
     written("ddim", ddim, DDIMScheduler(prediction_type="sample"), (8, 8))
-    # A short way into the noise: the images of a network that was never trained stay small.
+    # Little noise, so the images of an untrained network stay small.
     plms = PNDMScheduler(skip_prk_steps=True, beta_end=0.002, steps_offset=1)
     old = network(sample_size=8, attention_head_dim=None, downsample_padding=0)
     flattened(written("plms", old, plms, (8, 8)))

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Makes assets/fashion-mnist-12k.npz, the data set that is compiled into the program.
+"""Makes assets/fashion-mnist-12k.npz, the dataset compiled into the program.
 
     scripts/make_embedded_set.py FOLDER [OUT.npz]
 
 FOLDER holds the four IDX .gz files of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017), as Debian's package
-`dataset-fashion-mnist` puts them into /usr/share/datasets/fashion-mnist. The subset is stratified by a fixed
-rule: going through each file in its own order, the first 1000 images of every class for training and the
-first 200 for testing, kept in that order, so that any prefix is a mixture of the classes.
+`dataset-fashion-mnist` installs them in /usr/share/datasets/fashion-mnist. The subset is stratified by a fixed rule:
+the first 1000 images of every class for training and the first 200 for testing, in the order of each file, so any
+prefix mixes the classes.
 
-Only the standard library is used. The bytes are the same on every run: the dates in the zip are fixed.
-(Another zlib may compress to other bytes; the recorded sha256 then tells, while the arrays are the same.)
+Only the standard library is used. The bytes are the same on every run, because the dates in the zip are fixed. (Another
+zlib may compress to other bytes. The recorded sha256 then differs, but the arrays are the same.)
 """
 
 import gzip

@@ -1,8 +1,9 @@
-"""Writes crates/features/tests/inception/goldens.json: what pytorch-fid and torch-fidelity give for images, with made-up weights.
+"""Writes crates/features/tests/inception/goldens.json: the results of pytorch-fid and torch-fidelity with made-up weights.
 
-The public weights take 96 MB, so both sides make their own from a rule: a hash of the tensor's name and the place in it. Only
-some of the features are kept. Both packages run as they are, apart from where they get their weights; a file of these under each
-package's names also goes through scripts/convert_inception.py, which has to make the same of both.
+The public weights take 96 MB, so both sides generate weights from a rule: a hash of the tensor's name and the element's
+index. Only some of the features are kept. Both packages run unmodified, except for where they get their weights. A file
+of these weights under each package's names also goes through scripts/convert_inception.py, which must give the same for
+both.
 
 Needs torch 2.11, torchvision 0.26, pytorch-fid 0.3.0, torch-fidelity 0.4.0, numpy: python3 scripts/make_inception_goldens.py
 """
@@ -21,12 +22,12 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 GOLDENS = pathlib.Path(__file__).parent.parent / "crates/features/tests/inception/goldens.json"
 # Height, width, channels.
 IMAGES = [(32, 32, 3), (28, 28, 1), (299, 299, 3)]
-# Every so many of the features and of the probabilities are kept.
+# Strides at which features and probabilities are kept.
 STRIDE = 16
 
 
 def tensor(name, shape):
-    """Weights keep the size of what goes through them; normalisation does a little of everything it can."""
+    """Weights preserve the scale of activations; normalisations use moderate values of every parameter."""
     most = np.sqrt(6.0 / np.prod(shape[1:]))
     if name.endswith(".bn.weight"):
         least, span = 0.9, 0.2
@@ -39,20 +40,20 @@ def tensor(name, shape):
 
 
 def made_up(state):
-    """The same names and shapes with other numbers."""
+    """The same names and shapes with other values."""
     counted = lambda name: name.endswith("num_batches_tracked")
     return {name: value if counted(name) else tensor(name, tuple(value.shape)) for name, value in state.items()}
 
 
 def image(height, width, channels):
-    """`[h, w, c]`, bytes: noise on a ramp."""
+    """`[h, w, c]` bytes: a ramp with noise."""
     u = hashed(f"image {height} {width} {channels}", height * width * channels).reshape(height, width, channels)
     y = np.arange(height).reshape(-1, 1, 1)
     return (128.0 * u + 127.0 * y / height).astype(np.uint8)
 
 
 def kept(features, logits):
-    """The score's answers are those of the logits without a bias."""
+    """The score uses the logits without a bias."""
     features = features.double().numpy().ravel()
     probabilities = logits.double().softmax(-1).numpy().ravel()
     return {
@@ -64,7 +65,7 @@ def kept(features, logits):
 
 
 def converted(state, folder):
-    """Through a file of PyTorch's and the script that users run."""
+    """The weights after a PyTorch file and the script that users run."""
     source, out = folder / "weights.pth", folder / "weights.safetensors"
     torch.save(state, source)
     convert_inception.convert(source, out, "tensorflow")
@@ -80,7 +81,7 @@ def converted(state, folder):
 
 
 def with_made_up_weights(folder):
-    """Both packages' networks, and what their files of weights convert to."""
+    """Both packages' networks, and their converted weight files."""
     files = []
 
     def state_for(network):
@@ -116,7 +117,7 @@ def main():
         x = torch.from_numpy(image(*shape)).permute(2, 0, 1).unsqueeze(0)
         x = x.expand(-1, 3, -1, -1).contiguous()
         cases.append({"shape": shape, "resize": "tensorflow", **kept(*fidelity(x))})
-        # Without resizing the rules differ in the range alone.
+        # Without resizing, the rules differ only in the range.
         if shape != (299, 299, 3):
             features = blocks(x.float() / 255.0)[0].flatten(1)
             cases.append({"shape": shape, "resize": "pytorch", **kept(features, features @ classes.T)})

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Makes crates/dataset/tests/jpeg: small JPEG files, and the pixels that libjpeg-turbo makes of them.
+"""Makes crates/dataset/tests/jpeg: small JPEG files, and the pixels libjpeg-turbo decodes from them.
 
     scripts/make_jpeg_corpus.py [FOLDER]
 
-In `read`, each NAME.jpg has a NAME.png of the pixels, as Pillow decodes them (orientation applied, four inks laid over
-each other). In `refused` are files of kinds that are not read. Needs Pillow, NumPy and libjpeg-turbo's `cjpeg`.
-Other versions of these may give other bytes; the committed files came from Pillow 13.0 with libjpeg-turbo 3.2, and
-from `cjpeg` 2.1.5.
+In `read`, each NAME.jpg has a NAME.png with the pixels as Pillow decodes them (orientation applied, the four inks
+composited). `refused` holds files of unsupported kinds. Needs Pillow, NumPy and libjpeg-turbo's `cjpeg`. Other versions
+may give other bytes; the committed files came from Pillow 13.0 with libjpeg-turbo 3.2, and from `cjpeg` 2.1.5.
 """
 
 import io
@@ -63,7 +62,7 @@ def replaced(data: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def with_identifiers(data: bytes, identifiers: list[int]) -> bytes:
-    """Other names of the three components, in the frame header and in the only scan's."""
+    """Renames the three components in the frame header and in the only scan header."""
     changed = bytearray(data)
     frame, scan = data.index(b"\xff\xc0") + 10, data.index(b"\xff\xda") + 5
     changed[frame : frame + 9 : 3] = identifiers
@@ -139,7 +138,7 @@ def refused_files() -> dict[str, bytes]:
     return {
         "arithmetic": cjpeg(small, "-arithmetic"),
         "arithmetic-progressive": cjpeg(small, "-arithmetic", "-progressive"),
-        # Only the header says so; nothing behind it is looked at.
+        # Only the header is changed; the decoder reads no further.
         "12-bits": replaced(plain, frame, bytes.fromhex("ffc10011 0c")),
         "lossless": replaced(plain, frame, bytes.fromhex("ffc30011 08")),
         "one-scan-each-4x1-2x1-1x1": cjpeg(picture(35, 23), "-sample", "4x1,2x1,1x1", scans=SEPARATE),
@@ -168,7 +167,7 @@ def main() -> None:
             if name == "read":
                 pixels = path.with_suffix(".png")
                 image = expected(data)
-                # Without the metadata of the JPEG.
+                # Drop the metadata of the JPEG.
                 Image.fromarray(np.asarray(image)).save(pixels, optimize=True)
                 total += pixels.stat().st_size
     print(f"{folder}: {total} bytes")

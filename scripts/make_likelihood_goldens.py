@@ -1,11 +1,11 @@
 """Writes the goldens of crates/likelihood: terms of the variational bound on several paths, for every output and variance.
 
-- src/terms.json: single terms for given images, noise and outputs of a network.
-- tests/known/expected.json: the expectation of every term for one grey level, under the best network of Gaussian data.
+- src/terms.json: single terms for given images, noise and network outputs.
+- tests/known/expected.json: the expectation of every term for one grey level, under the optimal network for Gaussian data.
 
-Everything follows from x_t = alpha x_0 + sigma eps by Bayes' rule for Gaussians and the divergence of two Gaussians, in float64;
-the decoder is that of Ho et al. 2020, Sec. 3.3, learned variances are those of Nichol & Dhariwal 2021, Eq. 15. Needs numpy and
-scipy: python3 scripts/make_likelihood_goldens.py
+Everything follows from x_t = alpha x_0 + sigma eps by Bayes' rule for Gaussians and the KL divergence between two
+Gaussians, in float64. The decoder is that of Ho et al. 2020, Sec. 3.3; learned variances are those of Nichol & Dhariwal
+2021, Eq. 15. Needs numpy and scipy: python3 scripts/make_likelihood_goldens.py
 """
 
 import json
@@ -26,7 +26,7 @@ SIGMA_DATA = 0.5
 
 
 def chain(count):
-    """Ho et al. 2020, Sec. 4: count of the 1000 steps, spread evenly."""
+    """Ho et al. 2020, Sec. 4: `count` of the 1000 steps, evenly spaced."""
     alpha_bar = np.cumprod(1 - np.linspace(1e-4, 0.02, T))
     kept = np.round(np.linspace(0, T - 1, count)).astype(int)
     return [(float(t), np.sqrt(alpha_bar[t]), np.sqrt(1 - alpha_bar[t])) for t in kept]
@@ -76,7 +76,7 @@ def output_of(name, level, x_0, eps):
 
 
 def x_0_of(name, level, x_t, output):
-    """The x_0 that an output says."""
+    """The x_0 that an output implies."""
     _, alpha, sigma = level
     if name == "eps":
         return (x_t - sigma * output) / alpha
@@ -104,7 +104,7 @@ def posterior(start, end):
 
 
 def log_variance(levels, discrete, i, kind, said):
-    """Of the reverse step from level i, which is the decoder's where i = 0."""
+    """The log variance of the reverse step from level i; i = 0 is the decoder."""
     second = posterior(levels[1], levels[0])[2]
     if i == 0:
         least, most = second, levels[0][2] ** 2
@@ -129,7 +129,7 @@ def kl(mean_a, log_a, mean_b, log_b):
 
 
 def term(levels, discrete, i, kind, x_0, x_t, x_0_theta, said):
-    """Nats of each number."""
+    """Nats per dimension."""
     theta = log_variance(levels, discrete, i, kind, said)
     if i == 0:
         return code_length(x_0, x_0_theta, np.exp(theta / 2))
@@ -157,7 +157,7 @@ def terms():
                     x_0 = grey / 127.5 - 1
                     eps, said = rng.normal(size=3).round(3), rng.uniform(-1.2, 1.2, 3).round(3)
                     x_t = level[1] * x_0 + level[2] * eps
-                    # The network errs by a share of the noise, but not so far that x_0 is clipped everywhere.
+                    # The network's error is a fraction of the noise, small enough that x_0 is not clipped everywhere.
                     guess = x_0 + min(level[2] / level[1], 0.3) * 0.2 * rng.normal(size=3)
                     output = output_of(name, level, guess, (x_t - level[1] * guess) / level[2])
                     output = np.array([float(f"{value:.7g}") for value in output])
@@ -182,7 +182,7 @@ def terms():
 
 
 def expected():
-    """For one grey level, the expectation over the noise; the network is right about Gaussian data, and nothing is clipped."""
+    """For one grey level, the expectation over the noise. The network is optimal for Gaussian data, and nothing is clipped."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(201)
     weights = weights / weights.sum()
     grey = 150
@@ -213,7 +213,7 @@ def expected():
 
 
 def rounded(value):
-    """Ten digits are more than the tests compare."""
+    """The tests compare fewer than ten digits."""
     if isinstance(value, float):
         return float(f"{value:.10g}")
     if isinstance(value, list):

@@ -1,9 +1,9 @@
-"""Writes crates/metrics/tests/parity/goldens.json: what pytorch-fid, torch-fidelity and prdc say of the same features.
+"""Writes crates/metrics/tests/parity/goldens.json: what pytorch-fid, torch-fidelity and prdc compute from the same features.
 
-Features come from a rule that the test repeats, so the file holds the peers' numbers alone. `exact` is the Frechet distance with
-the trace of the root as a sum of singular values, `|X_c Y_c^T|_* / sqrt((n - 1) (m - 1))`, which needs no root of a product of
-covariances, so that it loses nothing where there are fewer rows than numbers in them. torch-fidelity draws subsets for the kernel
-distance by numpy's generator: what it drew is in the file.
+Features come from a rule that the test repeats, so the file holds only the peers' results. `exact` is the Frechet
+distance with the trace of the square root as a sum of singular values, `|X_c Y_c^T|_* / sqrt((n - 1) (m - 1))`. It
+needs no root of a product of covariances, so it loses no precision when there are fewer rows than columns.
+torch-fidelity draws subsets for the kernel distance with numpy's generator; the file records them.
 
 Needs numpy, scipy 1.17, scikit-learn, prdc 0.2, torch 2.11, pytorch-fid 0.3.0 and torch-fidelity 0.4.0:
 python3 scripts/make_metrics_goldens.py
@@ -24,14 +24,14 @@ from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, k
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 GOLDENS = pathlib.Path(__file__).parent.parent / "crates/metrics/tests/parity/goldens.json"
-# Rows of data, rows of samples, numbers in each, neighbours.
+# Rows of data, rows of samples, columns, neighbours.
 CASES = [(60, 60, 8, 3), (92, 70, 5, 3), (400, 300, 64, 5), (300, 320, 256, 5), (40, 30, 64, 3), (24, 20, 2048, 3)]
 SUBSETS, SEED = 3, 2020
 SPLITS = 4
 
 
 def features(name, rows, columns, scale, shift):
-    """The same rule as in tests/parity/rule.rs: numbers that hang together along a row, rounded to f32."""
+    """The same rule as in tests/parity/rule.rs: values correlated along a row, rounded to f32."""
     start = 0xCBF29CE484222325
     for byte in name.encode():
         start = ((start ^ byte) * 0x100000001B3) % 2**64
@@ -69,7 +69,7 @@ def kernel(x, y, subsets, size):
 
 
 def drawn(rows, others, size):
-    """What kid_features_to_metric draws."""
+    """The subsets that kid_features_to_metric draws."""
     generator = np.random.RandomState(SEED)
     draw = lambda of: generator.choice(of, size, replace=False).tolist()
     return [[draw(rows), draw(others)] for _ in range(SUBSETS)]
@@ -96,7 +96,7 @@ def main():
             "exact": float(exact(data, samples)),
             **pytorch_fid(data, samples),
             "torch_fidelity": fidelity[KEY_METRIC_FID],
-            # Of all rows as one subset, the first ones where there are more of one set.
+            # All rows as one subset; the first rows of the larger set.
             "kernel_whole": kernel(x[:both], y[:both], 1, both)[0],
             "score": [score["inception_score_mean"], score["inception_score_std"]],
             "fidelity_shares": [shares["precision"], shares["recall"]],

@@ -1,33 +1,32 @@
 #!/usr/bin/env python3
-"""Makes crates/sampler/tests/parity/goldens: what the schedulers of diffusers return for a model in closed form.
+"""Makes crates/sampler/tests/parity/goldens: results of diffusers' schedulers for a closed-form model.
 
     scripts/make_sampler_goldens.py [OUT_FOLDER]
 
-Needs torch and diffusers in the versions below and numpy. Every configuration of sampler_configurations.py is run
-from the same noise with the same model, and its last sample kept. The files, arrays in f32 and C order:
+Needs torch and diffusers in the versions below and numpy. Runs every configuration of sampler_configurations.py from
+the same noise with the same model, and keeps the last sample. The files (arrays are f32 in C order):
 
-    configurations.json   which configurations, and what the schedulers made of them (fields: see `run`)
+    configurations.json   the configurations and the schedulers' records (fields: see `run`)
     x_t.npy               [2, 3, 4, 4] the start of every run, before its `start_scale`
     noise.npy             [25, 2, 3, 4, 4] the draws: the k-th draw of any run is noise[k]
-    samples.npy           [configurations, 2, 3, 4, 4] what the schedulers returned last
+    samples.npy           [configurations, 2, 3, 4, 4] the schedulers' last samples
 
-The model is the exact denoiser of independent pixels of the mixture 1/2 N(m, s^2) + 1/2 N(-m, s^2), m = 0.8 and
-s = 0.5, times a factor that is 1 at the data. With a = sqrt(alpha_bar_t), b = sqrt(1 - alpha_bar_t) and
-w = a^2 s^2 + b^2:
+The model is the exact denoiser of independent pixels with the mixture 1/2 N(m, s^2) + 1/2 N(-m, s^2), m = 0.8 and s =
+0.5, times a factor that is 1 at the data. With a = sqrt(alpha_bar_t), b = sqrt(1 - alpha_bar_t) and w = a^2 s^2 + b^2:
 
     x_0(x, t) = (1 + g b^2) (a s^2 x + b^2 m tanh(a m x / w)) / w,   g = 1
     eps(x, t) = (x - a x_0) / b,   v(x, t) = a eps - b x_0
 
-It gets x in the scale where x_t = a x_0 + b eps, computes in f64 and rounds to f32 at the end. alpha_bar comes from
-betas in f64, not from a table of diffusers. Between timesteps ln(sigma), sigma = b / a, is linear in t. Without the
-factor x_0 would leave [-1, 1] only near the data, where clipping and thresholding change nothing but the last step.
-Where a scheduler asks for variances, in the channels c..2c, the model adds tanh(x), which is in [-1, 1].
+It gets x in the scale where x_t = a x_0 + b eps, computes in f64 and rounds to f32 at the end. alpha_bar comes from f64
+betas, not from a diffusers table. Between timesteps ln(sigma), sigma = b / a, is linear in t. Without the factor, x_0
+would leave [-1, 1] only near the data, where clipping and thresholding change only the last step. Where a scheduler
+asks for variances in channels c..2c, the model adds tanh(x), which is in [-1, 1].
 
-diffusers keeps its tables in f32. How far that carries is measured: every scheduler is run again as a copy whose
-source says float64 instead of float32. `rounding` is the distance between the two samples over the norm of the
-second, both L2; nobody who computes in f64 can expect to come closer. Configurations above MAX_ROUNDING are refused:
-those that hang on 1 - alpha_bar at t = 0, of which the peer has 4 digits (sigmas of the whole table with betas from
-1e-4), and those that start at the last step of the cosine schedule in the scale of sigma.
+diffusers keeps its tables in f32. To measure the effect, every scheduler also runs as a copy whose source says float64
+instead of float32. `rounding` is the L2 distance between the two samples over the L2 norm of the second; no f64
+implementation can be expected to agree better. Configurations above MAX_ROUNDING are refused. These are the ones that
+depend on 1 - alpha_bar at t = 0, where the peer has only 4 digits (sigmas of the whole table with betas from 1e-4), and
+those that start at the last step of the cosine schedule in the scale of sigma.
 """
 
 import importlib
@@ -51,7 +50,7 @@ SEED = 2020
 MEAN, DEVIATION, GAIN = 0.8, 0.5, 1.0
 MAX_BYTES = 300_000
 MAX_ROUNDING = 5e-6
-# Arguments that no configuration sets: not repeated among the defaults.
+# Arguments that no configuration sets; left out of the recorded defaults.
 UNUSED = ("flow", "shift", "beta_sigmas", "trained_betas", "solver_p", "lambda_min", "sigma_min", "sigma_max")
 
 
@@ -74,7 +73,7 @@ def alpha_bars(config) -> np.ndarray:
 
 
 class Model:
-    """The closed form above for one configuration; it counts its calls."""
+    """The closed form above for one configuration; counts its calls."""
 
     def __init__(self, config, learns_variance: bool):
         self.alpha_bars = alpha_bars(config)
@@ -115,20 +114,20 @@ def double_precision(module: types.ModuleType) -> types.ModuleType:
 
 
 def run(module, name: str, steps: int, arguments: dict, step_arguments: dict, x_t, noise) -> tuple[dict, np.ndarray]:
-    """One run, in the type of `x_t`: its record, and the last sample as returned, [2, 3, 4, 4].
+    """One run in the type of `x_t`: its record and its last sample, [2, 3, 4, 4].
 
-    `start_scale` is the factor on x_t with which the run starts, in the scale of x_t = a x_0 + b eps. `timesteps`
-    are those that the network got, one for each call; `sigmas` are b / a, where the scheduler has such a list, with the
-    one after the last step. `draws` holds for each draw the call after which it was made. `final_sigma` is not 0 where
-    a list ends above, and `variance_exploding` says that the sample is then x_0 + sigma eps. `input_norms` are the L2
-    norms of what the network got.
+    `start_scale` is the factor on x_t at the start, in the scale of x_t = a x_0 + b eps. `timesteps` are those passed
+    to the network, one per call; `sigmas` are b / a, where the scheduler has such a list, including the one after the
+    last step. `draws` holds the call after which each draw was made. `final_sigma` is not 0 where the list ends above
+    0, and `variance_exploding` says that the sample is then x_0 + sigma eps. `input_norms` are the L2 norms of the
+    network inputs.
     """
     scheduler = getattr(module, name)(**arguments)
     scheduler.set_timesteps(steps)
     config = scheduler.config
     timesteps = scheduler.timesteps
     if len(timesteps) > 1 and timesteps[0] == timesteps[1]:
-        sys.exit(f"{name} {arguments}: its first timestep comes twice, and the run would start at the second")
+        sys.exit(f"{name} {arguments}: its first timestep is repeated, and the run would start at the second")
     model = Model(config, config.get("variance_type") == "learned_range")
     draws = []
 
@@ -167,7 +166,7 @@ def run(module, name: str, steps: int, arguments: dict, step_arguments: dict, x_
 
 
 def run_twice(name: str, steps: int, arguments: dict, step_arguments: dict, x_t, noise) -> tuple[dict, np.ndarray]:
-    """A run as diffusers is, and how far rounding brought it from the same run in f64."""
+    """A run of unmodified diffusers, and its rounding distance from the same run in f64."""
     module = importlib.import_module(getattr(diffusers, name).__module__)
     record, sample = run(module, name, steps, arguments, step_arguments, x_t, noise)
     torch.set_default_dtype(torch.float64)
@@ -180,7 +179,7 @@ def run_twice(name: str, steps: int, arguments: dict, step_arguments: dict, x_t,
 
 
 def defaults(name: str) -> dict:
-    """The arguments that a scheduler's constructor has by default, without what is never set."""
+    """The default arguments of a scheduler's constructor, without those never set."""
     parameters = inspect.signature(getattr(diffusers, name).__init__).parameters.values()
     return {
         p.name: p.default
@@ -190,7 +189,7 @@ def defaults(name: str) -> dict:
 
 
 def label(record: dict) -> str:
-    """A short name that tells a configuration from all others."""
+    """A short unique name for a configuration."""
     words = [record["scheduler"].removesuffix("Scheduler"), str(record["steps"])]
     for key, value in (record["arguments"] | record["step_arguments"]).items():
         words.append(f"{key}={value}".replace(" ", ""))
@@ -227,7 +226,7 @@ def main() -> None:
         samples.append(sample)
     names = [record["name"] for record in records]
     if len(set(names)) != len(names):
-        sys.exit(f"twice: {sorted(name for name in set(names) if names.count(name) > 1)}")
+        sys.exit(f"duplicate names: {sorted(name for name in set(names) if names.count(name) > 1)}")
     rounded = [record["name"] for record in records if record["rounding"] > MAX_ROUNDING]
     if rounded:
         sys.exit("\n  ".join([f"rounding above {MAX_ROUNDING}:", *rounded]))

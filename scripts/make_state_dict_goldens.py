@@ -1,7 +1,7 @@
-"""Writes crates/unet/tests/state_dicts/goldens.json: what networks of the codebases guided-diffusion and of the original DDPM predict.
+"""Writes crates/unet/tests/state_dicts/goldens.json: predictions of networks of guided-diffusion and the original DDPM.
 
-The networks are written here in torch, from what is known of those architectures, with the names of their state dicts. Weights
-are hashes of names (hashed_weights.py), so that none are stored. Every fifth number of a prediction is kept.
+The networks are written here in torch, from what is known of those architectures, with the names of their state dicts.
+Weights are hashes of names (hashed_weights.py), so none are stored. Every fifth value of a prediction is kept.
 
 Needs torch 2.11.0, numpy: python3 scripts/make_state_dict_goldens.py
 """
@@ -78,7 +78,7 @@ class GuidedAttention(nn.Module):
 
 
 class Resample(nn.Module):
-    """Without a block; by a convolution or without any weights."""
+    """Resampling outside a block, with a convolution or without weights."""
 
     def __init__(self, channels, direction, conv):
         super().__init__()

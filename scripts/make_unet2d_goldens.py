@@ -1,7 +1,7 @@
-"""Writes crates/unet/tests/unet2d/goldens.json: what UNet2DModel of diffusers predicts, for networks of all kinds.
+"""Writes crates/unet/tests/unet2d/goldens.json: predictions of diffusers' UNet2DModel for networks of all kinds.
 
-Each network is a configuration as diffusers writes it, drawn at random within what is supported, and weights that both sides
-make from a hash of the tensor's name and the place in it, so that none are stored. Every third number of a prediction is kept.
+Each network is a diffusers configuration, drawn at random within the supported range. Both sides generate its weights
+from a hash of the tensor's name and the element's index, so none are stored. Every third value of a prediction is kept.
 
 Needs torch 2.11.0, diffusers 0.35.1, numpy: python3 scripts/make_unet2d_goldens.py
 """
@@ -16,14 +16,14 @@ from diffusers import UNet2DModel
 from hashed_weights import hashed, tensor
 
 GOLDENS = pathlib.Path(__file__).parent.parent / "crates/unet/tests/unet2d/goldens.json"
-# Networks besides those written out below.
+# Networks in addition to those written out below.
 DRAWN = 32
 STRIDE = 3
 DOWN = {"UpBlock2D": "DownBlock2D", "AttnUpBlock2D": "AttnDownBlock2D", "ResnetUpsampleBlock2D": "ResnetDownsampleBlock2D"}
 
 
 def drawn(rng):
-    """A configuration within what is supported, with no more than 250,000 numbers."""
+    """A supported configuration with at most 250,000 parameters."""
     while True:
         levels = rng.choice([1, 2, 2, 3, 3, 4])
         groups = rng.choice([1, 2, 4, 8])
@@ -68,14 +68,14 @@ def drawn(rng):
 
 # The keys of the published networks, made smaller.
 PUBLISHED = [
-    {  # DDPM of CIFAR-10
+    {  # DDPM for CIFAR-10
         "act_fn": "silu", "attention_head_dim": None, "block_out_channels": [16, 32, 32, 32], "center_input_sample": False,
         "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"], "downsample_padding": 0,
         "flip_sin_to_cos": False, "freq_shift": 1, "in_channels": 3, "layers_per_block": 2, "mid_block_scale_factor": 1,
         "norm_eps": 1e-06, "norm_num_groups": 8, "out_channels": 3, "sample_size": 16, "time_embedding_type": "positional",
         "up_block_types": ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
     },
-    {  # DDPM of LSUN and CelebA-HQ, 256 pixels
+    {  # DDPM for LSUN and CelebA-HQ, 256 pixels
         "act_fn": "silu", "attention_head_dim": None, "block_out_channels": [8, 8, 16, 16, 32, 32],
         "center_input_sample": False,
         "down_block_types": ["DownBlock2D"] * 4 + ["AttnDownBlock2D", "DownBlock2D"], "downsample_padding": 0,
@@ -83,7 +83,7 @@ PUBLISHED = [
         "norm_eps": 1e-06, "norm_num_groups": 8, "out_channels": 3, "sample_size": 32, "time_embedding_type": "positional",
         "up_block_types": ["UpBlock2D", "AttnUpBlock2D"] + ["UpBlock2D"] * 4,
     },
-    {  # The defaults of UNet2DModel, as its training example has them
+    {  # The defaults of UNet2DModel, as in its training example
         "sample_size": 16, "in_channels": 3, "out_channels": 3, "layers_per_block": 2, "norm_num_groups": 8,
         "block_out_channels": [16, 16, 32, 32],
     },

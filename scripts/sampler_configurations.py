@@ -1,10 +1,10 @@
-"""The configurations that make_sampler_goldens.py runs: which scheduler of diffusers, with what, for how many steps.
+"""The configurations that make_sampler_goldens.py runs: diffusers schedulers, their settings and numbers of steps.
 
-Each is `(scheduler, number of steps, arguments of its constructor, arguments of its step)`. Arguments that are not
-named have diffusers' defaults. The comments say what a group is for.
+Each is `(scheduler, number of steps, arguments of its constructor, arguments of its step)`. Arguments not named have
+diffusers' defaults. The comments say what each group is for.
 """
 
-# Schedules of betas. Linear 1e-4..0.02 over 1000 steps is the default everywhere but in Heun.
+# Beta schedules. Linear 1e-4..0.02 over 1000 steps is the default, except for Heun.
 LINEAR = {"beta_start": 1e-4, "beta_end": 0.02}
 SCALED = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 COSINE = {"beta_schedule": "squaredcos_cap_v2"}
@@ -39,7 +39,7 @@ def ddpm():
         of(15, LINSPACE),
         of(20, TRAILING),
         of(12, TRAILING, FREE),
-        # A whole chain.
+        # A full chain.
         of(20, {"num_train_timesteps": 20, "beta_start": 0.01, "beta_end": 0.4}),
         # Predictions and schedules.
         of(20, TRAILING, X_0),
@@ -65,12 +65,12 @@ def ddim():
         return ("DDIMScheduler", steps, arguments, step)
 
     def consistent(steps, *arguments, **step):
-        """eps derived anew from the clipped x_0."""
+        """eps recomputed from the clipped x_0."""
         return of(steps, *arguments, use_clipped_model_output=True, **step)
 
     last_is_first_alpha = {"set_alpha_to_one": False}
     return [
-        # Noise. Without clipping the network's eps is that of x_0.
+        # Noise. Without clipping, the network's eps matches x_0.
         of(20, FREE),
         of(20, FREE, eta=0.5),
         of(20, FREE, eta=1.0),
@@ -107,7 +107,7 @@ def dpm_solver():
     keep_order = {"lower_order_final": False}
     sde = {"algorithm_type": "sde-dpmsolver++"}
     return [
-        # Orders; from 15 steps on the order is not lowered.
+        # Orders; with 15 or more steps the order is not lowered.
         of(20, 1),
         of(20, 2),
         of(20, 3),
@@ -122,14 +122,14 @@ def dpm_solver():
         of(20, 3, OFFSET, SCALED),
         of(20, 2, TRAILING),
         of(12, 3, TRAILING, V, SCALED),
-        # The end: to sigma 0 or to the sigma of t = 0, and in which order.
+        # The end: down to sigma 0 or to the sigma of t = 0, and in which order.
         of(20, 2, TO_SIGMA_MIN),
         of(20, 3, TO_SIGMA_MIN, SCALED),
         of(10, 2, TO_SIGMA_MIN),
         of(10, 2, TO_SIGMA_MIN, keep_order, V, SCALED),
         of(20, 2, TO_SIGMA_MIN, {"euler_at_final": True}),
         of(10, 3, keep_order, SCALED),
-        # Noise levels that are not those of timesteps.
+        # Noise levels that do not belong to timesteps.
         of(20, 2, KARRAS, SCALED),
         of(10, 3, KARRAS, SCALED),
         of(20, 2, heun, KARRAS, V, SCALED),

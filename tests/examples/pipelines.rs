@@ -1,6 +1,6 @@
-//! Prints how far images of models with schedulers of the library diffusers are from the library's: the second half of
-//! `cargo xtask parity --models`. The program has to be built.
-#![allow(clippy::print_stdout, reason = "a program that talks to people")]
+//! Prints how far our images of models with diffusers schedulers are from those of diffusers: the second half of `cargo
+//! xtask parity --models`. Build the program first.
+#![allow(clippy::print_stdout, reason = "a command-line program")]
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Arrays as other programs read and write them: `.npy` and `.npz` without any code of the project.
+//! Reads and writes arrays as other programs do: `.npy` and `.npz` without project code.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
@@ -9,20 +9,20 @@ use npyz::{AutoSerialize, NpyFile, TypeChar, WriterBuilder};
 use zip::write::FileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-/// The numbers of a `.npy` file, as f64.
+/// The values of a `.npy` file, as f64.
 ///
 /// # Errors
-/// When it is none, or holds other than f32, f64, u8 or i64.
+/// When it is not a `.npy` file, or its type is not f32, f64, u8 or i64.
 pub fn read_npy(bytes: &[u8]) -> anyhow::Result<ArrayD<f64>> {
     let npy = NpyFile::new(bytes)?;
     let shape: Vec<usize> = npy.shape().iter().map(|&n| n as usize).collect();
-    let npyz::DType::Plain(element) = npy.dtype() else { bail!("a record of several fields") };
+    let npyz::DType::Plain(element) = npy.dtype() else { bail!("unsupported record with several fields") };
     let values: Vec<f64> = match (element.type_char(), element.size_field()) {
         (TypeChar::Float, 8) => npy.into_vec::<f64>()?,
         (TypeChar::Float, 4) => npy.into_vec::<f32>()?.into_iter().map(f64::from).collect(),
         (TypeChar::Uint, 1) => npy.into_vec::<u8>()?.into_iter().map(f64::from).collect(),
         (TypeChar::Int, 8) => npy.into_vec::<i64>()?.into_iter().map(|n| n as f64).collect(),
-        other => bail!("numbers of type {other:?}"),
+        other => bail!("unsupported type {other:?}"),
     };
     Ok(ArrayD::from_shape_vec(IxDyn(&shape), values)?)
 }
@@ -36,7 +36,7 @@ pub fn read_npz(bytes: &[u8]) -> anyhow::Result<BTreeMap<String, ArrayD<f64>>> {
     let mut arrays = BTreeMap::new();
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index)?;
-        let name = entry.name().strip_suffix(".npy").context("an entry that is no .npy")?.to_owned();
+        let name = entry.name().strip_suffix(".npy").context("an entry is not a .npy file")?.to_owned();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes)?;
         arrays.insert(name, read_npy(&bytes)?);
@@ -57,7 +57,7 @@ pub fn npy<T: AutoSerialize + Copy, D: Dimension>(array: &Array<T, D>) -> anyhow
     Ok(bytes)
 }
 
-/// A `.npz` archive of such files.
+/// A `.npz` archive of such arrays.
 ///
 /// # Errors
 /// When it cannot be written to memory.

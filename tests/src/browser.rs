@@ -1,5 +1,5 @@
-//! A page in headless Chromium, driven as a reader would: keys, clicks, the width of the window. It speaks the DevTools
-//! protocol through two pipes (`--remote-debugging-pipe`), messages of JSON with a zero byte after each.
+//! Drives a page in headless Chromium as a reader would: keys, clicks, the width of the window. It speaks the DevTools
+//! protocol over two pipes (`--remote-debugging-pipe`), in JSON messages that end with a zero byte.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
@@ -14,11 +14,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Names that Chromium has, on Linux and macOS.
+/// Names of Chromium on Linux and macOS.
 const NAMES: [&str; 5] =
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "Chromium"];
-/// Nothing asks the network, and nothing of another profile is used. `--no-sandbox`: root has no other way, and the pages
-/// are our own.
+/// Flags that avoid the network and any existing profile. `--no-sandbox` is needed for root, and the pages are our own.
 const FLAGS: [&str; 13] = [
     "--headless",
     "--no-sandbox",
@@ -34,7 +33,7 @@ const FLAGS: [&str; 13] = [
     "--mute-audio",
     "--remote-debugging-pipe",
 ];
-/// An answer takes milliseconds; the first, after the start, seconds on a busy machine.
+/// An answer takes milliseconds; the first one may take seconds on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The browser: `DDPM_CHROMIUM`, or one of the usual names on the path.
@@ -49,13 +48,13 @@ pub fn chromium() -> Option<PathBuf> {
     candidates.into_iter().find(|path| path.is_file())
 }
 
-/// One window with one page; closed when it is dropped.
+/// One window with one page. Dropping it closes the browser.
 #[derive(Debug)]
 pub struct Page {
     child: Child,
     input: Option<ChildStdin>,
     messages: Receiver<Value>,
-    /// Messages that are no answers, and were not asked for yet.
+    /// Messages that are not answers and have not been read yet.
     events: Vec<Value>,
     session: String,
     count: u64,
@@ -75,7 +74,7 @@ impl Page {
         let profile = tempfile::tempdir()?;
         let mut data = OsString::from("--user-data-dir=");
         data.push(profile.path());
-        // The browser reads from descriptor 3 and writes to 4; a shell puts the usual two there.
+        // The browser reads from descriptor 3 and writes to 4; a shell redirects them to the usual two.
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null"]);
         command.arg(&program).args(FLAGS).arg(data).arg("about:blank");
@@ -135,7 +134,7 @@ impl Page {
     fn next(&self, what: &str, begun: Instant) -> anyhow::Result<Value> {
         match self.messages.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
             Ok(message) => Ok(message),
-            Err(RecvTimeoutError::Timeout) => bail!("{what}: no answer of the browser"),
+            Err(RecvTimeoutError::Timeout) => bail!("{what}: no answer from the browser"),
             Err(RecvTimeoutError::Disconnected) => bail!("{what}: the browser has ended"),
         }
     }
@@ -157,7 +156,7 @@ impl Page {
         Ok(())
     }
 
-    /// The value of an expression; a promise is waited for.
+    /// The value of an expression; waits for a promise.
     ///
     /// # Errors
     /// As [`Page::call`]; when the expression throws.
@@ -181,7 +180,7 @@ impl Page {
         self.settle()
     }
 
-    /// Clicks into the middle of the element that a selector finds, after scrolling to it.
+    /// Clicks the middle of the element that a selector finds, after scrolling to it.
     ///
     /// # Errors
     /// As [`Page::call`]; when there is no such element.
@@ -198,7 +197,7 @@ impl Page {
         self.settle()
     }
 
-    /// A window of so many pixels; `phone` makes it one of a phone, which lays pages out by their own width.
+    /// Sets the window size in pixels. `phone` emulates a phone, which lays pages out by their own width.
     ///
     /// # Errors
     /// As [`Page::call`].
@@ -208,7 +207,7 @@ impl Page {
         self.settle()
     }
 
-    /// What the system says of light and dark.
+    /// Sets the system's preference for light or dark.
     ///
     /// # Errors
     /// As [`Page::call`].
@@ -219,7 +218,7 @@ impl Page {
         self.settle()
     }
 
-    /// What the window shows, as PNG.
+    /// A screenshot of the window, as PNG.
     ///
     /// # Errors
     /// As [`Page::call`].
@@ -235,8 +234,7 @@ impl Page {
         self.value(frames).map(drop)
     }
 
-    /// What went wrong on the page since it was opened: exceptions, errors and warnings of the console, refusals of its
-    /// policy.
+    /// What went wrong on the page since it was opened: exceptions, console errors and warnings, policy violations.
     ///
     /// # Errors
     /// As [`Page::call`].
@@ -254,7 +252,7 @@ impl Page {
         Ok(self.events.iter().filter_map(complaint).collect())
     }
 
-    /// Addresses that the page asked for since it was opened, but for what is inside it.
+    /// Addresses that the page requested since it was opened, except embedded ones.
     #[must_use]
     pub fn requests(&self) -> Vec<String> {
         let sent = self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
@@ -265,7 +263,7 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // Without its pipe the browser ends by itself, all its processes with it.
+        // Without its pipe the browser exits, with all its processes.
         self.session.clear();
         let _ = self.call("Browser.close", json!({}));
         self.input = None;

@@ -1,4 +1,4 @@
-//! Images and the files that hold them, each in the form its format prescribes.
+//! Images and image files, each in the form its format prescribes.
 
 use std::io::{Cursor, Write};
 
@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 use image::{ImageBuffer, ImageFormat, Luma, Rgb};
 use ndarray::Array3;
 
-/// Image `n` of a set, grey: a bright square whose place and size follow `n`.
+/// Grey image `n` of a set: a bright square whose position and size depend on `n`.
 #[must_use]
 pub fn square(n: usize, size: usize) -> Array3<u8> {
     let (top, left, side) = (n % 5 + 1, n * 3 % 7 + 1, size / 3 + n % 3);
@@ -49,7 +49,7 @@ pub fn idx_images(count: usize, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// An IDX file of labels 0 to 9, in turn.
+/// An IDX file of cycling labels 0 to 9.
 #[must_use]
 pub fn idx_labels(count: usize) -> Vec<u8> {
     let mut bytes = vec![0, 0, 8, 1];
@@ -58,7 +58,7 @@ pub fn idx_labels(count: usize) -> Vec<u8> {
     bytes
 }
 
-/// A CIFAR-10 batch: a label and three planes of 32x32 pixels for each image.
+/// A CIFAR-10 batch: for each image a label and three planes of 32x32 pixels.
 #[must_use]
 pub fn cifar10(count: usize) -> Vec<u8> {
     let record = |n: usize| {
@@ -68,7 +68,7 @@ pub fn cifar10(count: usize) -> Vec<u8> {
     (0..count).flat_map(record).collect()
 }
 
-/// The bytes, gzipped.
+/// Gzips the bytes.
 ///
 /// # Errors
 /// When they cannot be compressed.

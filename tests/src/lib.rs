@@ -1,7 +1,7 @@
-//! End-to-end tests of the built `ddpm` program: a folder to run it in, and what came of it.
+//! End-to-end tests of the built `ddpm` program: a folder to run it in, and its results.
 //!
-//! The tests look at the program from outside, as a user's script would: exit code, standard output,
-//! standard error, files. They link none of the crates it is made of.
+//! The tests look at the program from outside, as a user's script would: exit code, standard output, standard error,
+//! files. They link none of its crates.
 
 pub mod animations;
 pub mod arrays;

@@ -1,4 +1,4 @@
-//! Names in a folder that are no files: devices and pipes, made there so that no test needs those of the system.
+//! Special files in a folder: devices and pipes, created there so that no test needs those of the system.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -8,15 +8,16 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, ensure};
 
-/// A device that takes everything.
+/// A device that accepts everything.
 pub const NULL: &str = "3";
 /// A device that is full.
 pub const FULL: &str = "7";
 
-/// Ends what a [`Reader`] reads.
+/// Ends the input of a [`Reader`].
 const END: &[u8] = b"\0the end of the test\0";
 
-/// Makes a character device of the kernel's memory driver. False where this user, or this file system, may have none.
+/// Makes a character device of the kernel's memory driver. Returns false where the user or the file system does not
+/// allow it.
 #[must_use]
 pub fn device(path: &Path, minor: &str) -> bool {
     let made = Command::new("mknod").arg(path).args(["c", "1", minor]).output();
@@ -33,7 +34,7 @@ pub fn pipe(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads a named pipe, whoever opens and closes it on the other side and how often.
+/// Reads a named pipe, however often the other side opens and closes it.
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
@@ -41,12 +42,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Begins to read.
+    /// Starts reading.
     ///
     /// # Errors
     /// When the pipe cannot be opened.
     pub fn of(path: &Path) -> anyhow::Result<Self> {
-        // With a writer of its own it never comes to an end.
+        // With a writer of its own, the pipe never reaches its end.
         let mut pipe = OpenOptions::new().read(true).write(true).open(path)?;
         let thread = std::thread::spawn(move || {
             let (mut all, mut part) = (Vec::new(), vec![0; 1 << 16]);
@@ -63,7 +64,7 @@ impl Reader {
     /// What has been read.
     ///
     /// # Errors
-    /// Those of reading.
+    /// When reading fails.
     pub fn finish(self) -> anyhow::Result<Vec<u8>> {
         OpenOptions::new().write(true).open(&self.path)?.write_all(END)?;
         Ok(self.thread.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??)

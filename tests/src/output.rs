@@ -1,4 +1,4 @@
-//! What a finished program has said, and the assertions on it.
+//! The output of a finished program, and assertions on it.
 
 use std::process::ExitStatus;
 
@@ -29,7 +29,7 @@ impl Output {
         Self { line: line.to_owned(), code: status.code(), signal, stdout, stderr }
     }
 
-    /// The exit code as a shell has it: 128 + N when signal N ended the program.
+    /// The exit code as a shell reports it: 128 + N when signal N ended the program.
     #[must_use]
     pub fn shell_code(&self) -> Option<i32> {
         self.code.or(self.signal.map(|signal| 128 + signal))
@@ -38,16 +38,16 @@ impl Output {
     /// Asserts that it succeeded.
     ///
     /// # Panics
-    /// When it did not, with all it said.
+    /// When it failed, with all its output.
     #[must_use]
     pub fn ok(self) -> Self {
         self.expect_code(0)
     }
 
-    /// Asserts the exit code, and that no panic and no backtrace came out.
+    /// Asserts the exit code, and that the output has no panic and no backtrace.
     ///
     /// # Panics
-    /// When it is another one, with all the program said.
+    /// When the exit code differs, with all the program's output.
     #[must_use]
     pub fn expect_code(self, code: i32) -> Self {
         let Self { line, stdout, stderr, .. } = &self;
@@ -58,10 +58,10 @@ impl Output {
         self
     }
 
-    /// The one JSON value on standard output, of a program that succeeded with `--json`.
+    /// The single JSON value on standard output of a successful program run with `--json`.
     ///
     /// # Panics
-    /// When it did not succeed or printed anything else.
+    /// When it failed or printed anything else.
     #[must_use]
     pub fn json(self) -> Value {
         let output = self.ok();
@@ -69,17 +69,17 @@ impl Output {
             .unwrap_or_else(|error| panic!("ddpm {}: {error} in {:?}", output.line, output.stdout))
     }
 
-    /// Expects a mistake of usage, told in one line that has these words.
+    /// Expects a usage error, reported in one line that contains these words.
     ///
     /// # Panics
-    /// When it is none.
+    /// When there is no such error.
     pub fn expect_refusal(&self, words: &[&str]) {
         let errors = self.errors();
         let told = errors.len() == 1 && words.iter().all(|word| errors[0].contains(word));
         assert!(self.shell_code() == Some(2) && told, "ddpm {}: {words:?}: {errors:?}", self.line);
     }
 
-    /// The lines of standard error that are errors; log lines are left out.
+    /// The error lines of standard error, without log lines.
     #[must_use]
     pub fn errors(&self) -> Vec<&str> {
         let is_log =

@@ -1,5 +1,5 @@
-//! Models of the Python library diffusers in `tests/fixtures/diffusers`, and how far the program's images are from the library's of
-//! the same noise. `scripts/make_diffusers_fixtures.py` makes both.
+//! The diffusers models in `tests/fixtures/diffusers`, and how far our images are from those of diffusers for the same
+//! noise. `scripts/make_diffusers_fixtures.py` makes both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use serde_json::Value;
 
 use crate::{Place, arrays};
 
-/// Largest difference of a pixel that passes.
+/// Largest allowed difference of a pixel.
 pub const LIMIT: f64 = 1e-4;
 
-/// Steps with which the folders' own images were drawn.
+/// Number of steps for the images in each model's own folder.
 pub const STEPS: u64 = 12;
 
-/// The folder of a model, `noise.npy` and `drawn.npy` in it.
+/// The folder of a model, with `noise.npy` and `drawn.npy`.
 #[must_use]
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/diffusers").join(name)
 }
 
-/// The noise of a fixture, x_T of its own scheduler.
+/// The noise of a fixture: x_T of its own scheduler.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -30,7 +30,7 @@ pub fn noise(name: &str) -> anyhow::Result<ArrayD<f64>> {
     arrays::read_npy(&fs::read(fixture(name).join("noise.npy"))?)
 }
 
-/// How far what is drawn of `x_T` by `--model MODEL`, with more flags, is from `expected`: the largest difference of a pixel.
+/// The largest pixel difference between `expected` and the images drawn from `x_T` with `--model MODEL` and more flags.
 ///
 /// # Errors
 /// When the program fails, or draws images of another shape.
@@ -54,15 +54,15 @@ pub fn gap(
 /// A model with a scheduler.
 #[derive(Debug)]
 pub struct Pipeline {
-    /// Which fixture has the weights.
+    /// The fixture with the weights.
     pub model: String,
-    /// The scheduler's class, and what of it is not usual.
+    /// The scheduler's class and its settings that are not defaults.
     pub scheduler: String,
     /// See [`gap`].
     pub error: f64,
 }
 
-/// All pipelines, one after the other.
+/// Runs all pipelines, one after the other.
 ///
 /// # Errors
 /// When the program fails, or the fixtures are not as the script makes them.
@@ -76,7 +76,7 @@ fn pipeline(place: &Place, number: usize, row: &Value) -> anyhow::Result<Pipelin
     let folder = format!("pipeline-{number}");
     copied(&fixture(model), &place.at(&folder))?;
     let text = row["scheduler"].as_str().context("no scheduler")?;
-    // What Python writes and JSON does not have.
+    // Python writes values that JSON lacks.
     let scheduler: Value = serde_json::from_str(&text.replace("-Infinity", "null"))?;
     let old = place.at(&format!("{folder}/scheduler_config.json"));
     let place_of = if old.exists() { "scheduler_config.json" } else { "scheduler/scheduler_config.json" };
@@ -95,7 +95,7 @@ fn pipeline(place: &Place, number: usize, row: &Value) -> anyhow::Result<Pipelin
     Ok(Pipeline { model: model.to_owned(), scheduler: told(&scheduler), error })
 }
 
-/// The class of a scheduler and the settings that tell these pipelines apart.
+/// The class of a scheduler and the settings that distinguish these pipelines.
 fn told(scheduler: &Value) -> String {
     let mut words =
         vec![scheduler["_class_name"].as_str().unwrap_or("?").trim_end_matches("Scheduler").to_owned()];
@@ -135,6 +135,6 @@ pub fn table(rows: &[Pipeline]) -> String {
         text.push_str(&format!("{:<6} {:<62} {:>8.1e}{word}\n", row.model, row.scheduler, row.error));
     }
     let passed = rows.iter().filter(|row| row.error <= LIMIT).count();
-    text.push_str(&format!("{passed} of {} draw the library's images within {LIMIT:e}\n", rows.len()));
+    text.push_str(&format!("{passed} of {} match the images of diffusers within {LIMIT:e}\n", rows.len()));
     text
 }

@@ -1,4 +1,4 @@
-//! A folder with the program in it, and nothing of the user's environment.
+//! A folder with the program in it, isolated from the user's environment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,19 +19,19 @@ pub fn program() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("DDPM_PROGRAM") {
         return Ok(PathBuf::from(path));
     }
-    // A test lies in target/debug/deps.
+    // A test is in target/debug/deps.
     let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("the test lies in no build folder")?;
+    let folder = test.parent().and_then(Path::parent).context("the test is not in a build folder")?;
     let path = folder.join(format!("ddpm{}", std::env::consts::EXE_SUFFIX));
     ensure!(
         path.is_file(),
-        "{}: expected the program, found none; `cargo build -p cli` makes it, and so does `cargo xtask test`",
+        "{}: expected the program, found none; build it with `cargo build -p cli` or `cargo xtask test`",
         path.display()
     );
     Ok(path)
 }
 
-/// A working folder of its own, gone at the end of the test.
+/// A working folder, removed at the end of the test.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
@@ -46,18 +46,18 @@ impl Place {
     /// When it cannot be made.
     pub fn new() -> anyhow::Result<Self> {
         let temporary = tempfile::tempdir()?;
-        // As the program sees it: on some systems the temporary folder is reached through a link.
+        // The path as the program sees it: on some systems the temporary folder is a link.
         let path = temporary.path().canonicalize()?;
         Ok(Self { path, program: None, _temporary: Some(temporary) })
     }
 
-    /// The same folder with another program than [`program`] in it.
+    /// The same folder with another program than [`program`].
     #[must_use]
     pub fn with_program(self, program: &Path) -> Self {
         Self { program: Some(program.to_owned()), ..self }
     }
 
-    /// A folder that several tests of one file share; it is emptied now and stays until the next time.
+    /// A folder shared by the tests of one file. It is emptied now and stays until the next time.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -81,10 +81,10 @@ impl Place {
         &self.path
     }
 
-    /// Writes a file, and the folders it lies in.
+    /// Writes a file, and creates its folders.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> anyhow::Result<PathBuf> {
         let path = self.at(name);
         fs::create_dir_all(path.parent().unwrap_or(&self.path))?;
@@ -95,7 +95,7 @@ impl Place {
     /// Reads a file.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn read(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         fs::read(self.at(name)).with_context(|| name.to_owned())
     }
@@ -103,12 +103,12 @@ impl Place {
     /// The SHA-256 of a file, in hexadecimal.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// File system errors.
     pub fn sha256(&self, name: &str) -> anyhow::Result<String> {
         Ok(Sha256::digest(self.read(name)?).iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The names in a folder, sorted; none when it is not there.
+    /// The names in a folder, sorted; empty if it does not exist.
     #[must_use]
     pub fn names(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.at(folder)).into_iter().flatten().flatten();
@@ -118,15 +118,15 @@ impl Place {
         names
     }
 
-    /// Runs the program with the words of `line` to its end, on one thread of the CPU.
+    /// Runs the program with the words of `line` to its end, on one CPU thread.
     ///
     /// # Errors
-    /// When the program is not there or does not start; what it answers is for [`Output`].
+    /// When the program does not exist or does not start; its own failures are in [`Output`].
     pub fn ddpm(&self, line: &str) -> anyhow::Result<Output> {
         self.run(&format!("{line} --device cpu --threads 1"))
     }
 
-    /// Runs the program with the words of `line` and no others.
+    /// Runs the program with the words of `line` and no other flags.
     ///
     /// # Errors
     /// As [`Place::ddpm`].
@@ -135,7 +135,7 @@ impl Place {
         Ok(Output::new(line, output.status, output.stdout, output.stderr))
     }
 
-    /// Starts the program with the words of `line`, on one thread of the CPU.
+    /// Starts the program with the words of `line`, on one CPU thread.
     ///
     /// # Errors
     /// As [`Place::ddpm`].
@@ -144,7 +144,7 @@ impl Place {
         Running::start(&line, &mut self.command(&line)?)
     }
 
-    /// The command in this folder, with nothing of the environment but where libraries are.
+    /// The command in this folder; of the environment it keeps only where libraries are.
     ///
     /// # Errors
     /// When the program is not there.
@@ -166,7 +166,7 @@ impl Place {
                 command.env(name, value);
             }
         }
-        // A user who has this set must see no backtrace either.
+        // A user who sets this must not see a backtrace either.
         command.env("RUST_BACKTRACE", "1");
         command
     }

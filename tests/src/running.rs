@@ -1,4 +1,4 @@
-//! A program that is still at work.
+//! A running program.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +11,7 @@ use crate::output::Output;
 /// Longer than any of the programs here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A started program; killed when it is given up.
+/// A started program, killed when dropped.
 #[derive(Debug)]
 pub struct Running {
     line: String,
@@ -19,7 +19,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a command; `line` is how messages call it. What it says is kept, up to what a pipe holds.
+    /// Starts a command; messages call it `line`. Its output is kept, up to the capacity of a pipe.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -28,23 +28,23 @@ impl Running {
         Ok(Self { line: line.to_owned(), child: Some(child.with_context(|| format!("ddpm {line}"))?) })
     }
 
-    /// The number of its process.
+    /// The process id.
     ///
     /// # Errors
     /// When it has been waited for.
     pub fn pid(&self) -> anyhow::Result<u32> {
-        Ok(self.child.as_ref().context("it is over")?.id())
+        Ok(self.child.as_ref().context("it has ended")?.id())
     }
 
-    /// Whether it has ended by now.
+    /// Whether it has ended.
     ///
     /// # Errors
-    /// When the system cannot say.
+    /// When the system cannot report it.
     pub fn is_over(&mut self) -> anyhow::Result<bool> {
-        Ok(self.child.as_mut().context("it is over")?.try_wait()?.is_some())
+        Ok(self.child.as_mut().context("it has ended")?.try_wait()?.is_some())
     }
 
-    /// Lets it run for so long, or to its end if that comes first; says whether it is over.
+    /// Lets it run for this long, or to its end if that comes first; returns whether it has ended.
     ///
     /// # Errors
     /// As [`Running::is_over`].
@@ -60,25 +60,25 @@ impl Running {
         Ok(true)
     }
 
-    /// Waits for its end, which has to come within `limit`.
+    /// Waits for its end, at most for `limit`.
     ///
     /// # Errors
-    /// When it does not; it is killed then.
+    /// When it does not end in time; it is then killed.
     pub fn wait_within(mut self, limit: Duration) -> anyhow::Result<Output> {
         ensure!(self.let_run(limit)?, "ddpm {}: still running after {:.1} s", self.line, limit.as_secs_f64());
         self.wait()
     }
 
-    /// Waits until the file holds a line more than now.
+    /// Waits until the file has a new line.
     ///
     /// # Errors
-    /// When the program ends first, or nothing comes for a minute.
+    /// When the program ends first, or no line appears for a minute.
     pub fn wait_for_more(&mut self, file: &Path) -> anyhow::Result<()> {
         let lines = || std::fs::read_to_string(file).map_or(0, |text| text.matches('\n').count());
         let (begun, before) = (Instant::now(), lines());
         while lines() <= before {
             ensure!(begun.elapsed() < PATIENCE, "ddpm {}: nothing new in {}", self.line, file.display());
-            let child = self.child.as_mut().context("it is over")?;
+            let child = self.child.as_mut().context("it has ended")?;
             if let Some(status) = child.try_wait()? {
                 bail!("ddpm {}: ended with {status}, nothing new in {}", self.line, file.display());
             }
@@ -92,7 +92,7 @@ impl Running {
     /// # Errors
     /// When it cannot be sent.
     pub fn signal(&self, name: &str) -> anyhow::Result<()> {
-        let child = self.child.as_ref().context("it is over")?;
+        let child = self.child.as_ref().context("it has ended")?;
         let status = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status()?;
         ensure!(status.success(), "kill -{name}: {status}");
         Ok(())
@@ -103,7 +103,7 @@ impl Running {
     /// # Errors
     /// When it cannot be waited for.
     pub fn wait(mut self) -> anyhow::Result<Output> {
-        let child = self.child.take().context("it is over")?;
+        let child = self.child.take().context("it has ended")?;
         let output = child.wait_with_output()?;
         Ok(Output::new(&self.line, output.status, output.stdout, output.stderr))
     }
@@ -112,7 +112,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // It may be over already; either way it is not left behind.
+            // It may have ended already; either way no process is left behind.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,5 +1,5 @@
-//! A small ablation study of `cargo xtask ablate` with the built program: its training, its average and its picture are
-//! real; the answers of `ddpm evaluate` are made up, since images enough for a distance take longer than all the rest.
+//! A small ablation study of `cargo xtask ablate` with the built program. Training, averages and picture are real. The
+//! results of `ddpm evaluate` are fake, since enough images for a distance would take longer than everything else.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -26,7 +26,7 @@ name = "flow"
 objective = "flow"
 "#;
 
-/// The program, but for `evaluate`, which wants a whole checkpoint to say something.
+/// The program with a fake `evaluate`, which requires a complete checkpoint.
 const STANDS_IN: &str = r#"#!/bin/sh
 [ "$1" = evaluate ] || exec "PROGRAM" "$@" --threads 1
 case "$2" in
@@ -45,18 +45,18 @@ fn a_study_is_trained_averaged_and_drawn() -> anyhow::Result<()> {
     let ddpm = program()?;
     let stands_in = place.write("ddpm", STANDS_IN.replace("PROGRAM", &ddpm.display().to_string()))?;
     fs::set_permissions(&stands_in, fs::Permissions::from_mode(0o755))?;
-    // A test lies in target/debug/deps, and `cargo xtask` is target/debug/xtask.
+    // A test is in target/debug/deps, and `cargo xtask` is target/debug/xtask.
     let test = std::env::current_exe()?;
-    let xtask = test.ancestors().nth(2).context("the test lies in no build folder")?.join("xtask");
+    let xtask = test.ancestors().nth(2).context("the test is not in a build folder")?.join("xtask");
     ensure!(
         xtask.is_file(),
-        "{}: expected xtask, found none; `cargo build -p xtask` makes it",
+        "{}: expected xtask, found none; build it with `cargo build -p xtask`",
         xtask.display()
     );
 
     let mut command = Command::new(xtask);
     command.args(["ablate", "s.toml", "--device", "cpu", "--program"]).arg(&stands_in);
-    // Where the workspace is, as cargo says it.
+    // The workspace folder, as cargo passes it.
     command.current_dir(place.path()).env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"));
     let output = command.output()?;
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
@@ -65,8 +65,8 @@ fn a_study_is_trained_averaged_and_drawn() -> anyhow::Result<()> {
     let study = "runs/ablations/s";
     let kept: Value = serde_json::from_slice(&place.read(&format!("{study}/flow/row.json"))?)?;
     let steps = kept["steps"].as_u64().context("no steps")?;
-    // As many as the measured step says.
-    let step_s = kept["step_s"].as_f64().context("no time of a step")?;
+    // As many as follow from the measured step time.
+    let step_s = kept["step_s"].as_f64().context("no step time")?;
     assert_eq!(steps, ((0.3 / step_s).round() as u64).max(1));
     let run = format!("{study}/flow/seed-0/run");
     assert!(place.names(&format!("{run}/checkpoints")).contains(&format!("step-{steps:08}")));

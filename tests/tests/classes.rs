@@ -1,4 +1,4 @@
-//! Classes: training with labels, samples of a class, guidance, and the network's answer for a label.
+//! Classes: training with labels, samples of a class, guidance, and the network's response to a label.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -8,12 +8,12 @@ use ndarray::{Array, Array1, Array4, ArrayD};
 use serde_json::Value;
 use tests::{Place, arrays};
 
-/// Enough steps that labels tell in the pixels.
+/// Enough steps for labels to show in the pixels.
 const TRAIN: &str = "train --preset tiny-16 --run run --set model.classes=10 --set train.label_dropout=0.2 \
                      --set train.steps=40 --set train.batch=8 --set train.lr=0.01 --set data.limit=80 \
                      --set sample.count=20 --set sample.steps=4 --set precision=f32 --json";
 
-/// A folder with a run trained with labels, made once for all tests of this file.
+/// A folder with a run trained with labels, shared by all tests of this file.
 fn place() -> &'static Place {
     static PLACE: OnceLock<Place> = OnceLock::new();
     PLACE.get_or_init(|| {
@@ -37,7 +37,7 @@ fn npy(name: &str) -> anyhow::Result<ArrayD<f64>> {
     arrays::read_npy(&place().read(name)?)
 }
 
-/// Numbers that look like noise, `[n, 1, 16, 16]`.
+/// Noise-like values, `[n, 1, 16, 16]`.
 fn noise(count: usize) -> Array4<f32> {
     Array::from_shape_fn((count, 1, 16, 16), |(n, _, y, x)| {
         let bits = (n * 7919 + y * 104_729 + x * 1_299_709 + 1).wrapping_mul(2_654_435_761) % 10_007;
@@ -52,12 +52,12 @@ fn the_run_knows_its_classes() -> anyhow::Result<()> {
     for line in ["classes = 10", "label_dropout = 0.2", "\"Ankle boot\","] {
         ensure!(config.contains(line), "{line} is not in {config}");
     }
-    // The header of a safetensors file is JSON behind its length.
+    // The header of a safetensors file is JSON after its length.
     let file = place.read("run/checkpoints/step-00000040/ema.safetensors")?;
     let length = u64::from_le_bytes(file[..8].try_into()?) as usize;
     let header: Value = serde_json::from_slice(&file[8..8 + length])?;
     ensure!(header["class_embedding.weight"]["shape"] == serde_json::json!([10, 64]), "{header}");
-    // Twenty images of ten classes: a row of two for each.
+    // Twenty images of ten classes: one row of two for each.
     let grid = image::load_from_memory(&place.read("run/samples/step-00000040-ema.png")?)?;
     ensure!(grid.height() > 4 * grid.width(), "{}x{}", grid.width(), grid.height());
     Ok(())
@@ -75,7 +75,7 @@ fn a_class_goes_by_name_and_number_whatever_the_batch() -> anyhow::Result<()> {
     }
     let (other, _) = sample("others", "--count 7 --class 0")?;
     let differing = other.iter().zip(&by_name).filter(|(a, b)| (*a - *b).abs() > 2.0).count();
-    ensure!(differing > 20, "classes 0 and 7 differ in {differing} pixels");
+    ensure!(differing > 20, "classes 0 and 7 differ in only {differing} pixels");
     let (all, labels) = sample("all", "--count 10 --class all")?;
     ensure!(labels.context("labels")?.iter().copied().eq((0..10).map(f64::from)));
     ensure!(all.shape() == [10, 16, 16, 1], "{:?}", all.shape());
@@ -87,18 +87,18 @@ fn without_a_class_images_are_unconditional() -> anyhow::Result<()> {
     let (without, labels) = sample("without", "--count 3")?;
     ensure!(labels.is_none());
     let (zero, _) = sample("zero", "--count 3 --class 4 --guidance 0")?;
-    ensure!(zero == without, "guidance 0 is the unconditional network");
+    ensure!(zero == without, "guidance 0 should be the unconditional network");
     let (one, _) = sample("one", "--count 3 --class 4 --guidance 1")?;
     let (three, _) = sample("three", "--count 3 --class 4 --guidance 3")?;
     let (nowhere, _) = sample("nowhere", "--count 3 --class 4 --guidance 3 --guidance-interval 0,0.0001")?;
-    ensure!(one != without && three != one, "guidance does nothing");
-    ensure!(nowhere == one, "outside of the interval the images are conditional");
+    ensure!(one != without && three != one, "guidance has no effect");
+    ensure!(nowhere == one, "outside the interval images should be conditional");
     let (rescaled, _) = sample("rescaled", "--count 3 --class 4 --guidance 3 --guidance-rescale 0.7")?;
-    ensure!(rescaled != three, "rescaling does nothing");
+    ensure!(rescaled != three, "rescaling has no effect");
     Ok(())
 }
 
-/// Guidance computed here, in f64, from what the network says with and without the label.
+/// Guidance computed here in f64 from the network's predictions with and without the label.
 #[test]
 fn guidance_can_be_checked_from_outside() -> anyhow::Result<()> {
     let (place, t, scale) = (place(), 300, 2.5);
@@ -113,7 +113,7 @@ fn guidance_can_be_checked_from_outside() -> anyhow::Result<()> {
         let _ = place.ddpm(&line)?.ok();
     }
     let _ = place.ddpm("predict --run run --precision f32 --x x.npy --t t.npy --out eps.npy")?.ok();
-    // The same from one archive, and into one.
+    // The same reading from and writing to one archive.
     let labels = arrays::npy(&Array1::from(vec![7_i64, 0]))?;
     let inputs = [("class", labels), ("t", place.read("t.npy")?), ("x_t", place.read("x.npy")?)];
     place.write("inputs.npz", arrays::npz(&inputs)?)?;
@@ -122,11 +122,11 @@ fn guidance_can_be_checked_from_outside() -> anyhow::Result<()> {
     let _ = place.ddpm(line)?.ok();
     ensure!(
         arrays::read_npz(&place.read("eps.npz")?)?["eps"] == npy("eps-c.npy")?,
-        "an archive says something else"
+        "the archive gives another result"
     );
     let (c, u, mixed) = (npy("eps-c.npy")?, npy("eps-u.npy")?, npy("eps-mixed.npy")?);
-    ensure!(u == npy("eps.npy")?, "-1 is not no label");
-    ensure!(c.iter().zip(&u).any(|(c, u)| (c - u).abs() > 1e-2), "labels do nothing");
+    ensure!(u == npy("eps.npy")?, "label -1 should mean no label");
+    ensure!(c.iter().zip(&u).any(|(c, u)| (c - u).abs() > 1e-2), "labels have no effect");
     for (index, got) in mixed.indexed_iter() {
         let want = if index[0] == 0 { c[&index] } else { u[&index] };
         ensure!((got - want).abs() < 1e-5, "at {index:?}: {got}, expected {want}");
@@ -164,9 +164,9 @@ fn zero_classes_are_the_unconditional_default() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is drawn of an image follows the class, and its other part does not change.
+/// The class affects only the generated part of an image; the known part stays.
 #[test]
-fn edits_lean_towards_a_class() -> anyhow::Result<()> {
+fn edits_follow_a_class() -> anyhow::Result<()> {
     let place = place();
     let filled = |name: &str, class: &str| -> anyhow::Result<ArrayD<f64>> {
         let line =
@@ -179,7 +179,7 @@ fn edits_lean_towards_a_class() -> anyhow::Result<()> {
     let (one, other) = (filled("edit-1", "1")?, filled("edit-9", "9")?);
     let known = |(place, _): &(usize, (&f64, &f64))| place % 16 < 8;
     let pairs = || one.iter().zip(&other).enumerate();
-    ensure!(pairs().filter(known).all(|(_, (a, b))| a == b), "known pixels follow the class");
-    ensure!(pairs().any(|(_, (a, b))| a != b), "the class makes no difference");
+    ensure!(pairs().filter(known).all(|(_, (a, b))| a == b), "the class changes known pixels");
+    ensure!(pairs().any(|(_, (a, b))| a != b), "the class has no effect");
     Ok(())
 }

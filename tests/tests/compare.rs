@@ -1,4 +1,4 @@
-//! `ddpm compare` from outside.
+//! End-to-end tests of `ddpm compare`.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use image::ImageFormat;
 use serde_json::{Value, json};
 use tests::{Place, data, trained};
 
-/// Three runs: `run`, `other` of the same images trained otherwise, and `colour` of others.
+/// Three runs: `run`, `other` with the same images and other training, and `colour` with other images.
 fn place() -> &'static Place {
     static PLACE: OnceLock<Place> = OnceLock::new();
     PLACE.get_or_init(|| {
@@ -57,7 +57,7 @@ fn runs_stand_beside_each_other() -> anyhow::Result<()> {
     );
 
     let html = String::from_utf8(place.read("pair/compare.html")?)?;
-    // The better one has its mark, with the interval.
+    // The better one is marked, with the interval.
     for part in [
         "<td>FD</td><td>train</td><td>lower</td><td>3 (2.5 to 3.5)</td><td>2 (1.5 to 2.5) ★</td>",
         "<td>images seen</td><td>48</td><td>16</td>",
@@ -72,7 +72,7 @@ fn runs_stand_beside_each_other() -> anyhow::Result<()> {
     // Metrics of the sixth step are not those of the fourth.
     ensure!(html.contains("run: the metrics are of step 4, the samples of step 6."));
 
-    // Same call, same pictures; another seed, other samples.
+    // The same call gives the same pictures; another seed gives other samples.
     self::said("run other --seed 3 --out again")?;
     self::said("run other --seed 4 --out else")?;
     for name in &FILES[..2] {
@@ -82,14 +82,14 @@ fn runs_stand_beside_each_other() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A run beside itself: what differs would be the noise.
+/// Compares a run with itself: only the noise could differ.
 #[test]
 fn all_runs_start_from_the_same_noise() -> anyhow::Result<()> {
     let said = said("run run --out twice")?;
     ensure!(said["differences"] == json!({}), "{said}");
     ensure!(said["runs"][1]["name"] == "run (2)", "{said}");
     let picture = image::load_from_memory(&place().read("twice/02-samples.png")?)?.to_rgb8();
-    // Grids of 2 x 2 images of 16 pixels, enlarged 8 times, lie 560 pixels apart.
+    // Grids of 2 x 2 images of 16 pixels, enlarged 8 times, are 560 pixels apart.
     let (left, top, side, apart) = (32, 170, 120, 560);
     let mut values = std::collections::BTreeSet::new();
     for (y, x) in (top..top + side).flat_map(|y| (left..left + 2 * side).map(move |x| (y, x))) {
@@ -97,7 +97,7 @@ fn all_runs_start_from_the_same_noise() -> anyhow::Result<()> {
         ensure!(a == b, "{x}, {y}: {a:?} and {b:?}");
         values.insert(a.0);
     }
-    ensure!(values.len() > 20, "no images there: {values:?}");
+    ensure!(values.len() > 20, "expected images there, found: {values:?}");
     Ok(())
 }
 
@@ -114,7 +114,7 @@ fn runs_that_differ_in_shape_are_shown_and_told_apart() -> anyhow::Result<()> {
         "{notes:?}"
     );
     let html = String::from_utf8(place().read("three/compare.html")?)?;
-    ensure!(!html.contains("★</td>"), "there is no best of numbers that cannot be compared");
+    ensure!(!html.contains("★</td>"), "values that cannot be compared should have no best mark");
     Ok(())
 }
 

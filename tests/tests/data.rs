@@ -9,8 +9,8 @@ use tests::{Place, arrays, data};
 const TRAIN: &str = "train --preset tiny-16 --set train.steps=2 --set train.batch=4 --set sample.count=2 \
                      --set sample.steps=2 --set train.log_every=1";
 
-/// Trains two steps, draws two images, and returns the width, height and channels of one, and what the
-/// configuration of the run says about the images.
+/// Trains two steps, draws two images, and returns the width, height and channels of one, and what the run's
+/// configuration says about the images.
 fn train_and_sample(place: &Place, flags: &str) -> anyhow::Result<((u32, u32, u8), Value)> {
     let said = place.ddpm(&format!("{TRAIN} {flags} --run run --json"))?.json();
     ensure!(said["steps"] == 2 && said["finished"] == true, "{said}");
@@ -56,7 +56,7 @@ fn other_formats_and_colour_made_grey() -> anyhow::Result<()> {
     for (n, (name, format)) in formats.into_iter().enumerate() {
         place.write(&format!("mixed/{name}"), data::colour_file(n, (20, 20), format)?)?;
     }
-    // Text beside the images is no image.
+    // A text file beside the images is not an image.
     place.write("mixed/LICENSE.txt", "free")?;
     let flags = "--data mixed --set data.size=16 --set data.channels=1 --set train.batch=3";
     let (size, images) = train_and_sample(&place, flags)?;
@@ -76,7 +76,7 @@ fn idx_files_as_they_are_and_gzipped() -> anyhow::Result<()> {
     let (size, found) = train_and_sample(&plain, "--data set")?;
     ensure!(size == (16, 16, 1) && found["count"] == 12, "{size:?} {found}");
     let (_, again) = train_and_sample(&packed, "--data set/train-images-idx3-ubyte.gz")?;
-    ensure!(again["sha256"] == found["sha256"], "gzipped, the same images are others");
+    ensure!(again["sha256"] == found["sha256"], "the same images differ when gzipped");
     // The same images and labels train the same network.
     let ema = "run/checkpoints/step-00000002/ema.safetensors";
     ensure!(plain.sha256(ema)? == packed.sha256(ema)?);
@@ -127,7 +127,7 @@ fn a_border_is_added_for_the_network_and_taken_off_again() -> anyhow::Result<()>
     let (size, images) = train_and_sample(&place, flags)?;
     ensure!(size == (28, 28, 1), "{size:?}");
     ensure!(images["height"] == 32 && images["padding"] == serde_json::json!([2, 2, 2, 2]), "{images}");
-    // Variations are of the user's size, too.
+    // Variations also have the user's size.
     let _ = place.ddpm("edit vary --run run --index 2 --t-start 2 --count 1 --save png --out vary")?.ok();
     let original = image::load_from_memory(&place.read("vary/original.png")?)?.to_luma8();
     ensure!(original.dimensions() == (28, 28));
@@ -135,7 +135,7 @@ fn a_border_is_added_for_the_network_and_taken_off_again() -> anyhow::Result<()>
     Ok(())
 }
 
-/// The broken image comes first: it is listed with the others, or left out like any other.
+/// The broken image comes first: it is listed with the others, or skipped like any other.
 #[test]
 fn a_broken_first_image_is_listed_or_left_out() -> anyhow::Result<()> {
     let place = Place::new()?;
@@ -186,9 +186,9 @@ fn a_set_in_parts_as_a_folder_and_as_an_archive() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Letters and digits must not come out mirrored: flips are for the embedded set, or asked for and told.
+/// Letters and digits must not be mirrored: flips are for the embedded set, or on request with a log line.
 #[test]
-fn images_of_ones_own_are_mirrored_only_on_request() -> anyhow::Result<()> {
+fn own_images_are_mirrored_only_on_request() -> anyhow::Result<()> {
     let place = Place::new()?;
     place.write("train-images-idx3-ubyte", data::idx_images(5, 16))?;
     for (flags, flips) in [

@@ -1,5 +1,5 @@
-//! Models in the layout of the Python library diffusers: the images that it draws, by `--model` and after `ddpm import`, and files
-//! of `ddpm export`. The models and images are those of `scripts/make_diffusers_fixtures.py`.
+//! diffusers models: images drawn with `--model` and after `ddpm import`, compared with those of diffusers, and folders
+//! of `ddpm export`. `scripts/make_diffusers_fixtures.py` makes models and images.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn the_same_noise_becomes_the_same_images() -> anyhow::Result<()> {
         ensure!(said["parameters"].as_u64().is_some_and(|count| count > 10_000), "{said}");
         let imported = gap(&place, &x_start, (&format!("{name}.safetensors"), STEPS, ""), &drawn)?;
         ensure!(imported.to_bits() == direct.to_bits(), "{name}: {imported:e} and {direct:e}");
-        // Another way of sampling gives other images, so that the one that was taken is the model's.
+        // Another sampler gives other images, so the default was the model's.
         let other =
             gap(&place, &x_start, (&format!("{name}.safetensors"), STEPS, " --sampler heun"), &drawn)?;
         ensure!(other > 1e-3, "{name}: {other:e}");
@@ -50,18 +50,18 @@ fn an_exported_network_is_the_checkpoint() -> anyhow::Result<()> {
             let _ = place.ddpm(&format!("sample {flags} --count 3 --steps 3 --save npz --out {out}"))?.ok();
         }
         let (a, b) = (place.read("a/samples.npz")?, place.read("b/samples.npz")?);
-        ensure!(a == b, "{weights}: other images");
+        ensure!(a == b, "{weights}: the images differ");
     }
     ensure!(place.read("ema.safetensors")? != place.read("raw.safetensors")?);
     Ok(())
 }
 
-/// A run, as a folder of the library and back. The library itself was asked by hand: docs/diffusers.md.
+/// Exports a run as a diffusers folder and reads it back. Diffusers itself was checked by hand: docs/diffusers.md.
 #[test]
 fn an_exported_folder_comes_back() -> anyhow::Result<()> {
     let place = Place::new()?;
     for (name, embedding) in [
-        // What the library has no encoding for becomes a table.
+        // An embedding that diffusers lacks becomes a table.
         ("table", "{kind='normalized',frequencies=3}"),
         ("positional", "{kind='transformer',dim=16,order='cos-first',freq_shift=0}"),
     ] {
@@ -84,7 +84,7 @@ fn an_exported_folder_comes_back() -> anyhow::Result<()> {
             );
             let _ = place.ddpm(&line)?.ok();
         }
-        ensure!(place.read("a/samples.npz")? == place.read("b/samples.npz")?, "{name}: other images");
+        ensure!(place.read("a/samples.npz")? == place.read("b/samples.npz")?, "{name}: the images differ");
     }
     for (set, word) in [
         (
@@ -111,7 +111,7 @@ fn an_exported_folder_comes_back() -> anyhow::Result<()> {
 }
 
 #[test]
-fn what_is_no_model_is_refused_in_one_line() -> anyhow::Result<()> {
+fn an_invalid_model_is_refused_in_one_line() -> anyhow::Result<()> {
     let place = Place::new()?;
     let copy = |to: &str| -> anyhow::Result<()> {
         for file in ["config.json", "scheduler_config.json", "diffusion_pytorch_model.safetensors"] {
@@ -151,7 +151,7 @@ fn what_is_no_model_is_refused_in_one_line() -> anyhow::Result<()> {
         ("import endless --out x.safetensors", 5, ["beta_end", "NaN", "a number"]),
         ("import text --out x.safetensors", 5, ["beta_end", "Infinity", "a number"]),
         ("import nothing --out x.safetensors", 5, ["clip_sample", "null", "true or false"]),
-        // Its files are read.
+        // The output is one of the model's files.
         ("import nan --out nan/config.json", 2, ["--out", "nan/config.json", "read as well"]),
         (
             "export --model nan --format onnx --out nan/scheduler_config.json",
@@ -174,7 +174,7 @@ fn what_is_no_model_is_refused_in_one_line() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A file of weights with a NaN for the first number of conv_in.bias.
+/// A weights file with a NaN as the first value of conv_in.bias.
 fn with_nan(mut weights: Vec<u8>) -> Vec<u8> {
     let length = usize::from_le_bytes(weights[..8].try_into().unwrap_or_default());
     let header: serde_json::Value = serde_json::from_slice(&weights[8..8 + length]).unwrap_or_default();
@@ -183,7 +183,7 @@ fn with_nan(mut weights: Vec<u8>) -> Vec<u8> {
     weights
 }
 
-/// What only `leading` adds does not lead beyond the last step with other spacings.
+/// An offset, which only `leading` uses, does not move other spacings beyond the last step.
 #[test]
 fn an_offset_belongs_to_leading() -> anyhow::Result<()> {
     let place = Place::new()?;
@@ -203,7 +203,7 @@ fn an_offset_belongs_to_leading() -> anyhow::Result<()> {
         let _ = place.ddpm("sample --model model --count 1 --steps 3 --out drawn")?.ok();
     }
     let _ = place.ddpm("inspect model --model model")?.ok();
-    // A folder of other things is not written over.
+    // A folder with other files is not overwritten.
     place.write("mine/README.md", "mine")?;
     let output = place.ddpm("export --model model --format diffusers --folder mine")?.expect_code(2);
     ensure!(

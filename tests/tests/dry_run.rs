@@ -1,11 +1,11 @@
-//! `ddpm train --dry-run`: what would be trained, and nothing of it done.
+//! `ddpm train --dry-run` reports what would be trained and does none of it.
 
 use anyhow::ensure;
 use image::ImageFormat;
 use tests::{Place, data};
 
 #[test]
-fn a_training_is_told_and_not_begun() -> anyhow::Result<()> {
+fn a_dry_run_reports_and_does_not_train() -> anyhow::Result<()> {
     let place = Place::new()?;
     let line = "train --preset tiny-16 --set data.limit=50 --set train.batch=8 --set train.steps=4000 --dry-run --preview seen.png";
     let said = place.ddpm(&format!("{line} --json"))?.json();
@@ -16,7 +16,7 @@ fn a_training_is_told_and_not_begun() -> anyhow::Result<()> {
     let of_grids = number("grid_seconds") * number("grids");
     ensure!(number("step_seconds") > 0.0 && number("peak_bytes") > 1e7, "{said}");
     ensure!((number("seconds") - of_steps - of_grids).abs() < 1e-6 * of_steps, "{said}");
-    // 50 images in a grid of 8 columns: what the network sees of them, each as it is or mirrored.
+    // 50 images in a grid of 8 columns as the network sees them, each as it is or mirrored.
     let seen = image::load_from_memory(&place.read("seen.png")?)?.to_luma8();
     ensure!(seen.pixels().any(|pixel| pixel.0[0] > 200) && seen.width() > 8 * 16, "{:?}", seen.dimensions());
 
@@ -28,15 +28,15 @@ fn a_training_is_told_and_not_begun() -> anyhow::Result<()> {
     }
     let told = place.ddpm(&format!("{line} --set model.classes=10"))?.ok().stdout;
     ensure!(told.contains("10 classes, which the network is told"), "{told}");
-    // The parameters are those of the network that `inspect model` counts.
+    // The parameter count is that of `inspect model`.
     let model = place.ddpm("inspect model --preset tiny-16 --json")?.json();
     ensure!(model["params"] == said["parameters"], "{model}");
     Ok(())
 }
 
-/// A run that is there is looked at, compared, and left as it is.
+/// An existing run is inspected, compared, and left unchanged.
 #[test]
-fn a_run_that_is_there_is_told_and_kept() -> anyhow::Result<()> {
+fn an_existing_run_is_reported_and_kept() -> anyhow::Result<()> {
     let place = Place::new()?;
     let line = "train --preset tiny-16 --set data.limit=50 --set train.batch=8 --set train.steps=3 --run run";
     let _ = place.ddpm(line)?.ok();
@@ -58,9 +58,9 @@ fn a_run_that_is_there_is_told_and_kept() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Folders of classes train without them unless the flag is given: said at the start of the training too.
+/// Folders of classes train without them unless the flag is given; training also says so at the start.
 #[test]
-fn unused_labels_are_told() -> anyhow::Result<()> {
+fn unused_labels_are_reported() -> anyhow::Result<()> {
     let place = Place::new()?;
     for class in ["cat", "dog"] {
         for index in 0..4 {

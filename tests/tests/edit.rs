@@ -1,4 +1,4 @@
-//! Edits of images, from outside.
+//! End-to-end tests of image edits.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -16,7 +16,7 @@ fn grey(name: &str) -> anyhow::Result<Vec<u8>> {
     Ok(image::load_from_memory(&place().read(name)?)?.to_luma8().into_raw())
 }
 
-/// Mean distance of two images in grey levels.
+/// Mean difference of two images in grey levels.
 fn distance(a: &[u8], b: &[u8]) -> f64 {
     let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
     sum as f64 / a.len() as f64
@@ -40,9 +40,9 @@ fn variations_leave_the_image_the_more_the_later_they_start() -> anyhow::Result<
     let (first, early, late) = (mean("t-0001")?, mean("t-0040")?, mean("t-0600")?);
     ensure!(first < 4.0, "one step changes {first} grey levels");
     ensure!(first < early && early < late, "{first}, {early}, {late}");
-    ensure!(grey("vary/t-0600/00000.png")? != grey("vary/t-0600/00001.png")?, "all variations are one");
+    ensure!(grey("vary/t-0600/00000.png")? != grey("vary/t-0600/00001.png")?, "all variations are equal");
 
-    // Again, in other batches: the same images.
+    // The same images again with other batches.
     let again = line.replace("--out vary", "--out again --batch 2");
     let _ = place.ddpm(&again)?.ok();
     for name in ["t-0001/00000.png", "t-0600/00002.png", "original.png"] {
@@ -52,7 +52,7 @@ fn variations_leave_the_image_the_more_the_later_they_start() -> anyhow::Result<
 }
 
 #[test]
-fn an_image_of_ones_own_is_brought_to_the_size_of_the_network() -> anyhow::Result<()> {
+fn an_own_image_is_resized_for_the_network() -> anyhow::Result<()> {
     let place = place();
     place.write("mine.jpg", data::colour_file(1, (40, 24), ImageFormat::Jpeg)?)?;
     let line = "edit vary --run run --image mine.jpg --t-start 5 --count 1 --save png --out mine";
@@ -63,7 +63,7 @@ fn an_image_of_ones_own_is_brought_to_the_size_of_the_network() -> anyhow::Resul
     Ok(())
 }
 
-/// An image of another size and in colour, and the verbs that start from one.
+/// An image of another size and in colour, with every edit that starts from an image.
 #[test]
 fn every_verb_takes_a_picture_from_outside() -> anyhow::Result<()> {
     let place = place();
@@ -91,7 +91,7 @@ fn every_verb_takes_a_picture_from_outside() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is known stays as it is, what is not differs from draw to draw, and neither depends on the batch.
+/// Known pixels stay, the others differ between draws, and neither depends on the batch.
 #[test]
 fn inpainting_keeps_what_is_known() -> anyhow::Result<()> {
     let place = place();
@@ -120,13 +120,13 @@ fn inpainting_keeps_what_is_known() -> anyhow::Result<()> {
             );
         }
     }
-    ensure!(fills[0] != fills[1] && fills[1] != fills[2], "all fills are one");
+    ensure!(fills[0] != fills[1] && fills[1] != fills[2], "all fills are equal");
     Ok(())
 }
 
-/// From the noise of an image comes the image.
+/// Decoding the noise of an image gives the image back.
 #[test]
-fn what_is_encoded_comes_back() -> anyhow::Result<()> {
+fn decoding_inverts_encoding() -> anyhow::Result<()> {
     let place = place();
     let said = place
         .ddpm("edit encode --run run --index 1 --steps 40 --precision f32 --save npz --out code --json")?
@@ -148,8 +148,8 @@ fn what_is_encoded_comes_back() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The ends of the way through the noise are the two images, nearly, and a mixture does not depend on which others are
-/// asked for or on the batch.
+/// The ends of the interpolation are nearly the two images. An intermediate image does not depend on the batch or on
+/// which others are requested.
 #[test]
 fn interpolations_lead_from_one_image_to_the_other() -> anyhow::Result<()> {
     let place = place();
@@ -166,23 +166,23 @@ fn interpolations_lead_from_one_image_to_the_other() -> anyhow::Result<()> {
     let way = (0..5).map(|n| grey(&format!("way/{n:05}.png"))).collect::<anyhow::Result<Vec<_>>>()?;
     let (first, last) = (distance(&way[0], &from), distance(&way[4], &to));
     ensure!(first < 10.0 && last < 10.0, "the ends are {first} and {last} grey levels off");
-    ensure!(distance(&way[0], &to) > distance(&way[3], &to), "it leads nowhere");
+    ensure!(distance(&way[0], &to) > distance(&way[3], &to), "the interpolation does not move");
     for (few, many) in [(0, 0), (1, 2), (2, 4)] {
-        // Batches of another size are summed in another order.
+        // Other batch sizes sum in another order.
         let off = distance(&grey(&format!("way-of-3/{few:05}.png"))?, &way[many]);
         ensure!(off < 0.1, "share {few} of 3 is {off} grey levels off");
     }
 
-    // Diffused images: a row for each start.
+    // Diffused images: one row per start.
     let _ = place.ddpm(&format!("{line} --t-start 1,300 --count 3 --out rows"))?.ok();
     ensure!(place.names("rows").len() == 7, "{:?}", place.names("rows"));
     let (near, mixed) = (grey("rows/00000.png")?, grey("rows/00001.png")?);
     let half: Vec<u8> = from.iter().zip(&to).map(|(a, b)| a.midpoint(*b)).collect();
-    ensure!(distance(&near, &from) < 4.0 && distance(&mixed, &half) < 4.0, "one step changes little");
+    ensure!(distance(&near, &from) < 4.0 && distance(&mixed, &half) < 4.0, "one step should change little");
     Ok(())
 }
 
-/// Block means of what is drawn are the pixels of the small image.
+/// Block means of the result are the pixels of the small image.
 #[test]
 fn upscaled_images_shrink_to_the_small_one() -> anyhow::Result<()> {
     let place = place();
@@ -198,7 +198,7 @@ fn upscaled_images_shrink_to_the_small_one() -> anyhow::Result<()> {
         for (block, want) in small.iter().enumerate() {
             let pixels =
                 (0..16).map(|k| usize::from(large[(block / 4 * 4 + k / 4) * 16 + block % 4 * 4 + k % 4]));
-            // To the grey, also where pixels are black or white.
+            // To the exact grey level, also where pixels are black or white.
             let sum: usize = pixels.sum();
             ensure!(sum == 16 * usize::from(*want), "{way}: block {block}: {sum} / 16, not {want}");
         }
@@ -206,9 +206,9 @@ fn upscaled_images_shrink_to_the_small_one() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A network with a border around its images: what goes in and comes out has none.
+/// A network with a border around its images: inputs and outputs have none.
 #[test]
-fn a_border_of_the_network_is_no_part_of_the_image() -> anyhow::Result<()> {
+fn the_networks_border_is_not_part_of_the_image() -> anyhow::Result<()> {
     let place = place();
     let train = "train --preset tiny-16 --run bordered --set data.size=12 --set data.pad_to_multiple=8 \
                  --set train.steps=2 --set train.batch=4 --set data.limit=8 --set sample.count=2 \

@@ -1,4 +1,5 @@
-//! `ddpm evaluate` and the evaluations of a run from outside: numbers against formulas of these tests' own, and what is written.
+//! `ddpm evaluate` and a run's own evaluations: compares values with independent formulas, and checks the files
+//! written.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -8,7 +9,7 @@ use ndarray::{Array1, Array2, Array4};
 use serde_json::Value;
 use tests::{Place, arrays};
 
-/// A run of images of the shipped features' size, which evaluates itself at steps 2 and 4.
+/// A run whose images have the size of the shipped features, and which evaluates itself at steps 2 and 4.
 const TRAIN: &str = "train --preset fashion-28 --run run --set train.batch=4 --set data.limit=40 --set sample.count=2 --set \
                      sample.steps=2 --set train.warmup_steps=1 --set model.base_channels=8 --set train.evaluate_every=2 --set \
                      train.evaluate_count=20 --set train.lr_decay=constant --set precision=f32";
@@ -25,7 +26,7 @@ fn metric<'a>(json: &'a Value, name: &str, reference: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("no {name} against {reference} in {json}"))
 }
 
-/// Rows whose covariance is diagonal: each axis is visited by itself, `spread` to both sides.
+/// Rows with a diagonal covariance: each row moves along one axis, by `spread` to either side.
 fn rows(spread: [f32; 3], move_by: f32) -> Array2<f32> {
     Array2::from_shape_fn((600, 3), |(i, j)| {
         let sign = if (i / 3) % 2 == 0 { 1.0 } else { -1.0 };
@@ -45,7 +46,7 @@ fn the_distance_of_given_features_is_that_of_the_formula() -> anyhow::Result<()>
     let want = 3.0 * 0.25 + (1.0 + 4.0) * 600.0 / 599.0 / 3.0;
     let fd = metric(&said, "fd", "train")["value"].as_f64().context("a number")?;
     assert!((fd - want).abs() < 1e-6, "{fd} is not {want}");
-    // One subset of all rows, twice as many pairs as numbers: no distance, no surprise.
+    // The kernel distance comes from one subset of all rows.
     assert!(metric(&said, "kd", "train")["value"].as_f64().is_some());
     assert_eq!(said["n"], 600);
     assert_eq!(place.names("out"), ["evaluation.json"]);
@@ -78,7 +79,7 @@ fn the_distance_of_given_features_is_that_of_the_formula() -> anyhow::Result<()>
     Ok(())
 }
 
-/// Held-out images are as good as it gets; noise is far from it.
+/// Held-out images have a small distance, noise a large one.
 #[test]
 fn real_images_are_near_and_noise_is_far() -> anyhow::Result<()> {
     let place = Place::new()?;
@@ -97,7 +98,7 @@ fn real_images_are_near_and_noise_is_far() -> anyhow::Result<()> {
     assert!(metric(&real, "precision", "train")["value"].as_f64().context("a number")? > 0.5);
     assert_eq!(real["features"]["name"], "fashion features");
     assert_eq!(metric(&real, "fd", "test")["title"], "FD (fashion features)");
-    // The first held-out images themselves: copies of held-out images, not of training images.
+    // The samples are the first held-out images: copies of held-out images, not of training images.
     assert_eq!(real["copying"]["flagged"], false);
     // Training images as samples: copies.
     let line = "evaluate --images fashion-mnist:train --data fashion-mnist --set data.limit=300 --n 300 --held-out \
@@ -122,7 +123,7 @@ fn a_run_is_evaluated_and_keeps_what_was_found() -> anyhow::Result<()> {
     }
     assert_eq!(place.names("run/evaluations"), ["nearest-step-00000004.png", "step-00000004.json"]);
     assert_eq!(place.names("out"), ["evaluation.json", "features.npz", "nearest.png", "samples.npz"]);
-    // What was computed of the samples says the same by itself.
+    // Features of the same samples alone give the same value.
     let _ = place
         .ddpm("evaluate --images fashion-mnist:train --data fashion-mnist --set data.limit=40 --n 40 --metrics fd --out real")?
         .ok();
@@ -131,13 +132,13 @@ fn a_run_is_evaluated_and_keeps_what_was_found() -> anyhow::Result<()> {
     let given = given["metrics"][0]["value"].as_f64();
     assert!(given.is_some() && given == of_run, "{given:?} and {of_run:?}");
 
-    // The samples are those of `ddpm sample`.
+    // The samples match those of `ddpm sample`.
     let _ =
         place.ddpm("sample --run run --count 24 --sampler dpmpp-2m --steps 2 --save npz --out drawn")?.ok();
     let images =
         |file: &str| -> anyhow::Result<_> { Ok(arrays::read_npz(&place.read(file)?)?.remove("images")) };
     assert_eq!(images("out/samples.npz")?, images("drawn/samples.npz")?);
-    // The same again, with the features of the real images from the cache.
+    // The same again, with cached features of the real images.
     let again = place.ddpm(&format!("{line} --json"))?.json();
     assert_eq!(again["metrics"], said["metrics"]);
     let text = place.ddpm(line)?.ok().stdout;
@@ -177,12 +178,12 @@ fn a_run_evaluates_itself_and_keeps_its_best_checkpoint() -> anyhow::Result<()> 
         "{said}"
     );
 
-    // Stopped and resumed, it finds the same.
+    // Stopped and resumed, it gives the same evaluations.
     let parts = TRAIN.replace("--run run", "--run parts");
     let _ = place.ddpm(&format!("{parts} --set train.steps=2"))?.ok();
     let _ = place.ddpm("train --run parts --resume --set train.steps=4")?.ok();
     assert_eq!(lines("parts")?, whole);
-    // It neither grew nor changed the training: a run without evaluations has the same weights.
+    // Evaluations do not change the training: a run without them has the same weights.
     let plain = TRAIN.replace("--run run", "--run plain").replace("evaluate_every=2", "evaluate_every=0");
     let _ = place.ddpm(&format!("{plain} --set train.steps=4"))?.ok();
     let weights = |run: &str| place.read(&format!("{run}/checkpoints/step-00000004/ema.safetensors"));
@@ -206,7 +207,7 @@ fn images_of_another_size_get_advice() -> anyhow::Result<()> {
         "{:?}",
         output.errors()
     );
-    // Pixels need no network.
+    // Pixel metrics need no network.
     let line = "evaluate --images a.npz --data a.npz --held-out b.npz --metrics copying --json";
     assert_eq!(place.ddpm(line)?.json()["copying"]["flagged"], true);
     Ok(())

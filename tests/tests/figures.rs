@@ -1,4 +1,4 @@
-//! The report with all its figures, from outside.
+//! End-to-end tests of the report with all its figures.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ fn place() -> &'static Place {
     PLACE.get_or_init(|| trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures")))
 }
 
-/// A run with classes, where runs are looked for.
+/// A run with classes, in the folder where runs are searched.
 const CLASSES: &str = "train --preset tiny-16 --run runs/classes --set model.classes=10 --set train.label_dropout=0.2 \
                        --set train.steps=4 --set train.batch=8 --set data.limit=80 --set sample.count=10 \
                        --set sample.steps=2 --set precision=f32";
@@ -39,14 +39,14 @@ const FIGURES: &[&str] = &[
     "20-bits.png",
 ];
 
-/// What figure 20 needs of `ddpm evaluate`.
+/// The part of `ddpm evaluate` that figure 20 needs.
 const EVALUATION: &str = r#"{"n": 10, "step": 6, "metrics": [],
     "bits": {"reference": "test", "n": 10, "prior": 0.25, "total": 2.5, "by_t": [[0, 1.5], [1, 0.5], [2, 0.25]]}}"#;
 
 #[test]
 fn the_report_shows_every_figure() -> anyhow::Result<()> {
     let place = place();
-    // One figure wants a network with classes: without any it is left out, and then it comes from its run.
+    // One figure needs a network with classes: it is left out without one, and drawn once a run has classes.
     let said = place.ddpm("figures --run run --quick --only 15,1 --out none --json")?.json();
     ensure!(said["skipped"][0]["figure"] == 15, "{said}");
     let _ = place.ddpm(CLASSES)?.ok();
@@ -66,7 +66,7 @@ fn the_report_shows_every_figure() -> anyhow::Result<()> {
             picture.height()
         );
         let (first, pixels) = (picture.to_rgb8().get_pixel(0, 0).0, picture.to_rgb8());
-        ensure!(pixels.pixels().any(|pixel| pixel.0 != first), "{name} is of one colour");
+        ensure!(pixels.pixels().any(|pixel| pixel.0 != first), "{name} has only one colour");
     }
     // Self-contained, in the order of the figures, each with its equation.
     let html = String::from_utf8(place.read("report/report.html")?)?;
@@ -81,7 +81,7 @@ fn the_report_shows_every_figure() -> anyhow::Result<()> {
         .collect::<anyhow::Result<_>>()?;
     ensure!(places.is_sorted(), "{places:?}");
 
-    // Same run, same bytes; a part of them is the same part.
+    // The same run gives the same bytes, also for a subset of the figures.
     let _ = place.ddpm("figures --run run --quick --only 1,4,7-8 --out part")?.ok();
     for name in ["01-schedules.png", "04-histograms.png", "07-samples.png", "08-trajectories.png"] {
         ensure!(place.read(&format!("report/{name}"))? == place.read(&format!("part/{name}"))?, "{name}");

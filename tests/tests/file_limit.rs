@@ -1,6 +1,6 @@
-//! A limit on the size of files (`ulimit -f`) ends a command as a full disk does: with the name of the file, not by a signal.
+//! A file size limit (`ulimit -f`) ends a command as a full disk does: with the name of the file, not by a signal.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test, and its helpers")]
+#![allow(clippy::unwrap_used, reason = "tests and their helpers may unwrap")]
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use tests::{Output, Place, Running, trained};
 static TRAINED: LazyLock<Place> =
     LazyLock::new(|| trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("file_limit")));
 
-/// Runs the program in a shell with files of so many blocks of 512 bytes; `after` is more of the shell's line.
+/// Runs the program in a shell with a file limit in blocks of 512 bytes; `after` is appended to the shell's line.
 fn limited(place: &Place, blocks: u32, line: &str, after: &str) -> Output {
     let program = place.command(&format!("{line} --device cpu --threads 1")).unwrap();
     let mut shell = Command::new("sh");

@@ -1,5 +1,5 @@
-//! `ddpm train --init-from` and `train.freeze`: a new run begins with trained weights from anywhere, what does not fit is
-//! refused in one line, frozen parameters stay, and an interrupted run ends as the whole one.
+//! `ddpm train --init-from` and `train.freeze`: a new run starts from trained weights of any source, mismatches are
+//! refused in one line, frozen parameters stay, and an interrupted run ends like the uninterrupted one.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use tests::pipelines::fixture;
 use tests::{Place, data, trained};
 
-/// A training of few steps. Weights stay as they are at this learning rate, so a loss is that of the weights it began with.
+/// A short training whose learning rate leaves the weights unchanged, so a loss is that of the initial weights.
 const STILL: &str = "--set train.lr=1e-30 --set train.warmup_steps=0 --set train.log_every=1 --set train.batch=8 \
                      --set sample.count=1 --set sample.steps=1 --set precision=f32 --set model.dropout=0.0";
 
@@ -44,8 +44,8 @@ fn tensors(place: &Place, file: &str) -> anyhow::Result<Vec<(String, Value, Vec<
     entries.map(tensor).collect()
 }
 
-/// The training of the shared run goes on by one step; a new run from its raw weights that does not learn has the same loss at
-/// that step, since images, levels and noise of a step follow from the seed.
+/// The shared run continues by one step. A new run from its raw weights that does not learn has the same loss at that
+/// step, since images, levels and noise of a step depend only on the seed.
 #[test]
 fn the_loss_is_that_of_the_model_continued() -> anyhow::Result<()> {
     let place = source();
@@ -70,7 +70,7 @@ fn the_loss_is_that_of_the_model_continued() -> anyhow::Result<()> {
 #[test]
 fn every_kind_of_model_gives_the_same_start() -> anyhow::Result<()> {
     let place = source();
-    // The library has no time encoding of more numbers than there are channels.
+    // diffusers has no time embedding wider than the channels.
     let embedding = "{kind='normalized',frequencies=6}";
     let _ = place
         .ddpm(&format!(
@@ -96,12 +96,12 @@ fn every_kind_of_model_gives_the_same_start() -> anyhow::Result<()> {
         "{:?}",
         firsts.iter().map(|f| f.0).collect::<Vec<_>>()
     );
-    // The weights of this model; at another step they are others.
+    // The weights of this model; those of another step differ.
     ensure!(firsts[0].1 == tensors(place, &format!("{newest}/ema.safetensors"))?);
     ensure!((firsts[3].0 - firsts[0].0).abs() < 1e-4 * firsts[0].0, "{} {}", firsts[3].0, firsts[0].0);
     ensure!((firsts[4].0 - firsts[0].0).abs() > 1e-4 * firsts[0].0, "{} {}", firsts[4].0, firsts[0].0);
 
-    // A model from elsewhere: its own network, schedule and output.
+    // A foreign model brings its own network, schedule and output.
     let folder = fixture("ddim").display().to_string();
     let line = format!("train --init-from {folder} --run other --set data.limit=8 --dump-config --json");
     let config = place.ddpm(&line)?.json();
@@ -131,7 +131,7 @@ fn other_sizes_and_classes_are_taken() -> anyhow::Result<()> {
     let of_source = shapes("run/checkpoints/step-00000006/model.safetensors")?;
     ensure!(shapes("size/checkpoints/step-00000002/model.safetensors")? == of_source);
 
-    // None before; then another number; then none again.
+    // No classes before, then another number, then none again.
     let added = run("--run added --set model.classes=3 --set train.label_dropout=0.5")?.ok();
     ensure!(
         added.stderr.contains("the class table of 3 classes starts fresh: the weights had none"),
@@ -158,7 +158,7 @@ fn other_sizes_and_classes_are_taken() -> anyhow::Result<()> {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_and_nothing_is_written() -> anyhow::Result<()> {
+fn mismatches_are_refused_and_nothing_is_written() -> anyhow::Result<()> {
     let place = source();
     let colour = data::colour_file(1, (16, 16), ImageFormat::Png)?;
     place.write("colour/1.png", &colour)?;
@@ -180,7 +180,7 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() -> anyhow::Result<()> {
         place.ddpm(&format!("{line}{space}{more}"))?.expect_refusal(words);
         ensure!(!place.at("refused").exists(), "{more}");
     }
-    // Weights of other shapes: the first is named with both.
+    // Weights of other shapes: the first is named with both shapes.
     let output = place.ddpm(&format!("{line} --set model.base_channels=24"))?;
     let errors = output.errors();
     let words = ["--init-from", "has shape", "expected [", "conv_in", "time_embedding.linear_1.weight"];
@@ -203,13 +203,13 @@ fn a_run_knows_its_first_weights() -> anyhow::Result<()> {
         "train {train} --init-from of-1 --run tuned --set train.steps=4 --set train.checkpoint_every=2"
     );
     let _ = place.ddpm(&line)?.ok();
-    // The same weights under another name, and others.
+    // The same weights under another name, and other weights.
     let _ = place.ddpm("export --run of-1 --out model.safetensors")?.ok();
     let moved = place.ddpm(&line.replace("from of-1", "from model.safetensors"))?.ok();
     ensure!(moved.stderr.contains("this run is finished"), "{}", moved.stderr);
     let other = line.replace("from of-1", "from of-2");
     place.ddpm(&other)?.expect_refusal(&["--init-from of-2", "SHA-256", "from of-1", "--resume"]);
-    // A checkpoint has everything.
+    // A checkpoint has everything needed.
     std::fs::remove_dir_all(place.at("of-1"))?;
     let _ = place.ddpm("train --resume --run tuned --set train.steps=5")?.ok();
 
@@ -221,7 +221,7 @@ fn a_run_knows_its_first_weights() -> anyhow::Result<()> {
     place.ddpm(&again)?.expect_refusal(&["--init-from of-2", "SHA-256"]);
     let right = line.replace("from of-1", "from model.safetensors").replace("--run tuned", "--run young");
     let _ = place.ddpm(&right.replace("train.steps=4", "train.steps=5"))?.ok();
-    ensure!(place.at("young/checkpoints/step-00000005").exists(), "it did not end");
+    ensure!(place.at("young/checkpoints/step-00000005").exists(), "it did not finish");
     Ok(())
 }
 
@@ -253,7 +253,7 @@ fn an_interrupted_fine_tuning_ends_as_the_whole_one() -> anyhow::Result<()> {
             ensure!(sha(&run)? == sha("whole")?, "{name} of {run}");
         }
     }
-    // What is frozen has the bits of the first weights in both files.
+    // Frozen parameters have the bits of the initial weights in both files.
     let start = tensors(&place, "base/checkpoints/step-00000003/ema.safetensors")?;
     for file in ["model", "ema"] {
         let end = tensors(&place, &format!("whole/checkpoints/step-00000120/{file}.safetensors"))?;

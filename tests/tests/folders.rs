@@ -1,4 +1,4 @@
-//! Run folders: which are found, what is in the way of reading one, and whose they are.
+//! Run folders: which are found, what prevents reading one, and who owns them.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
@@ -10,13 +10,13 @@ use tests::Place;
 const TRAIN: &str = "train --preset tiny-16 --set train.batch=2 --set data.limit=10 --set sample.count=2 \
                      --set sample.steps=2 --set precision=f32";
 
-/// Stopped before its first line: there is a checkpoint and no `metrics.jsonl`.
+/// A run stopped before its first log line: it has a checkpoint and no `metrics.jsonl`.
 #[test]
 fn a_run_that_has_logged_nothing_is_found() {
     let place = Place::new().unwrap();
     let _ = place.ddpm(&format!("{TRAIN} --set train.steps=2 --run runs/a")).unwrap().ok();
     fs::remove_file(place.at("runs/a/metrics.jsonl")).unwrap();
-    // A newer one without a checkpoint is no model yet.
+    // A newer run without a checkpoint is not a model yet.
     fs::create_dir_all(place.at("runs/b/checkpoints")).unwrap();
     fs::copy(place.at("runs/a/config.toml"), place.at("runs/b/config.toml")).unwrap();
     let said = place.ddpm("sample --count 1 --sampler ddim --steps 2 --out out").unwrap().ok();
@@ -26,7 +26,7 @@ fn a_run_that_has_logged_nothing_is_found() {
     assert_eq!((&said["run"], &said["steps"]), (&"runs/a".into(), &3.into()));
 }
 
-/// As without permission, which root has: a folder, a loop and a pipe in place of a file.
+/// A folder, a loop and a pipe in place of a file act like missing permission, which does not stop root.
 #[test]
 fn what_cannot_be_read_stops_the_run_and_stays_where_it_is() {
     let place = Place::new().unwrap();
@@ -82,7 +82,7 @@ fn a_run_of_other_images_asks_for_them() {
     let _ = place.ddpm(&line).unwrap().ok();
     let vary = "edit vary --run run --index 0 --t-start 1 --count 1 --sampler ddim --out out";
     let _ = place.ddpm(vary).unwrap().ok();
-    // As on the machine of a reader, where other images are at that place.
+    // As on another machine, where the path has other images.
     image::GrayImage::from_pixel(16, 16, image::Luma([200])).save(place.at("mine/0.png")).unwrap();
     let output = place.ddpm(vary).unwrap().expect_code(4);
     assert!(output.errors()[0].contains("--data"), "{}", output.stderr);
@@ -99,7 +99,7 @@ fn a_run_of_other_images_asks_for_them() {
 }
 
 #[test]
-fn nothing_printed_is_for_the_terminal_to_obey() {
+fn nothing_printed_controls_the_terminal() {
     let place = Place::new().unwrap();
     let evil = "\u{1b}]52;c;eA==\u{7}\u{9b}\u{202e}";
     for line in ["inspect checkpoint", "sample --device", "train --preset", "sample --count", "inspect data"]
@@ -107,7 +107,7 @@ fn nothing_printed_is_for_the_terminal_to_obey() {
         let mut command = place.command(line).unwrap();
         let output = command.arg(evil).output().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        // What reads as a command to the terminal may be left out as a whole; the rest is told.
+        // Text that a terminal would obey may be left out; the rest is printed.
         assert!(said.contains("u202e") || said.contains("u{202e}"), "{line}: {said:?}");
         let raw = said.chars().find(|&c| (c.is_control() && c != '\n') || c == '\u{202e}');
         assert_eq!(raw, None, "{line}: {said:?}");

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, ensure};
 use tests::Place;
 
-/// Every command there is; a new one is added here, as the test of the lists demands.
+/// All commands; add new ones here, as the test of the lists demands.
 const COMMANDS: &[&str] = &[
     "",
     "train",
@@ -42,16 +42,16 @@ const COMMANDS: &[&str] = &[
     "completions",
 ];
 
-/// Lines of a screen, and of one that also lists what can be said about solver and classes.
+/// Line limit of a screen, and of one that also lists solver and class flags.
 const SCREEN: usize = 60;
 const LONG_SCREEN: usize = 86;
-/// Lines of the longest: it also says what each metric is.
+/// Line limit of the longest help: it also explains each metric.
 const LONGEST: usize = 104;
-/// Characters of a line.
+/// Line width limit.
 const WIDTH: usize = 100;
 
-/// Flags with a value that have no default of their own: left out, nothing happens; or another one, named
-/// in the text, decides; or they are required.
+/// Flags with a value but no default of their own: without them nothing happens, or another flag named in the text
+/// decides, or they are required.
 const NO_DEFAULT: &[&str] = &[
     "--config",
     "--init-from",
@@ -143,7 +143,7 @@ fn every_command_explains_itself_on_a_screen() -> anyhow::Result<()> {
 
 #[test]
 fn every_flag_with_a_value_says_its_default() -> anyhow::Result<()> {
-    // The flags of `inspect model` are three ways to name one network.
+    // The flags of `inspect model` are three ways to select one network.
     for (command, help) in helps().iter().filter(|(command, _)| *command != "inspect model") {
         for (flag, text) in flags(help) {
             let told = text.contains("[default:") || NO_DEFAULT.contains(&flag.as_str());

@@ -1,5 +1,6 @@
-//! Weights of guided-diffusion and of the original DDPM by `ddpm import`: what they predict does not depend on how a file lays
-//! them out, and what cannot be read is refused in one line. That the predictions are right is shown in `crates/unet/tests/state_dicts`.
+//! `ddpm import` of weights of guided-diffusion and of the original DDPM: predictions do not depend on the layout of
+//! the file, and unreadable files are refused in one line. `crates/unet/tests/state_dicts` shows that the predictions
+//! are right.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use ndarray::{Array1, Array4};
 use serde_json::{Value, json};
 use tests::{Place, arrays};
 
-/// Names with shapes and numbers.
+/// Names with shapes and values.
 type StateDict = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 const C: usize = 32;
@@ -51,7 +52,7 @@ fn guided() -> StateDict {
     dict
 }
 
-/// One level of one block without attention but in the middle.
+/// One level of one block, with attention only in the middle.
 fn original() -> StateDict {
     let mut dict = StateDict::new();
     linear(&mut dict, "temb.dense.0", &[4 * C, C]);
@@ -82,7 +83,7 @@ fn original() -> StateDict {
     dict
 }
 
-/// Weight and bias, of numbers that differ.
+/// A weight and a bias with distinct values.
 fn linear(dict: &mut StateDict, name: &str, shape: &[usize]) {
     let seed = dict.len();
     let inputs = shape[1..].iter().product::<usize>();
@@ -96,7 +97,7 @@ fn linear(dict: &mut StateDict, name: &str, shape: &[usize]) {
     add("bias", &shape[..1], 0.0, 0.1);
 }
 
-/// The rows of queries, keys and values in the other order: not head by head.
+/// Reorders the rows of queries, keys and values: not head by head.
 fn in_new_order(mut dict: StateDict) -> StateDict {
     for (_, (shape, numbers)) in dict.iter_mut().filter(|(name, _)| name.contains(".qkv.")) {
         let (columns, each) = (numbers.len() / shape[0], C / HEADS);
@@ -124,7 +125,7 @@ fn safetensors(dict: &StateDict) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
 }
 
-/// What an imported model predicts.
+/// The prediction of an imported model.
 fn predicted(place: &Place, model: &str) -> anyhow::Result<Vec<u8>> {
     let x = Array4::from_shape_fn((2, 1, 8, 8), |(n, _, i, j)| ((n * 64 + i * 8 + j) as f32 * 0.7).sin());
     place.write("x.npy", arrays::npy(&x)?)?;
@@ -152,7 +153,7 @@ fn the_layout_of_a_file_does_not_change_what_it_predicts() -> anyhow::Result<()>
     let first = predicted(&place, "legacy.out")?;
     ensure!(first == predicted(&place, "new--attention-ordernew.out")?, "the order changes the prediction");
     ensure!(first == predicted(&place, "wrapped--heads4.out")?, "the prefix changes the prediction");
-    ensure!(first != predicted(&place, "new--heads1.out")?, "the number of heads changes nothing");
+    ensure!(first != predicted(&place, "new--heads1.out")?, "the number of heads has no effect");
     Ok(())
 }
 
@@ -219,7 +220,7 @@ fn what_cannot_be_read_is_refused_in_one_line() -> anyhow::Result<()> {
         let told = errors.len() == 1 && words.iter().all(|word| errors[0].contains(word));
         ensure!(told, "{line}: {}", output.stderr);
     }
-    // What the parser of the command line says is longer.
+    // Errors of the command-line parser are longer.
     for flags in
         ["--image-size 0", "--image-size 8 --heads 1.5", "--image-size 8 --heads 2 --head-channels 8"]
     {

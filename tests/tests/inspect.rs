@@ -1,4 +1,4 @@
-//! `ddpm inspect`, `doctor` and `bench`: numbers that can be checked from outside.
+//! `ddpm inspect`, `doctor` and `bench`: values that can be checked from outside.
 
 use std::f64::consts::PI;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn the_papers_schedule() -> anyhow::Result<()> {
     ensure!(betas[[0]] == 1e-4 && betas[[999]] == 0.02, "{} {}", betas[[0]], betas[[999]]);
     ensure!((alpha_bars[[999]] - 4.0358e-5).abs() < 1e-9, "{}", alpha_bars[[999]]);
 
-    // All that follows, computed here once more.
+    // Recompute all that follows.
     let variance = table("posterior_variance")?;
     let mut product = 1.0;
     for t in 0..1000 {
@@ -115,7 +115,7 @@ fn checkpoints_and_their_damage() -> anyhow::Result<()> {
     let verified: Vec<_> =
         said["checkpoints"].as_array().context("list")?.iter().map(|c| &c["verified"]).collect();
     ensure!(verified.contains(&&Value::from(false)) && verified.contains(&&Value::from(true)), "{said}");
-    // What needs a model says so and takes the sound one.
+    // A command that needs a model says so and uses the valid checkpoint.
     let output = place.ddpm("sample --run hurt --count 1 --steps 2 --out from-hurt")?.ok();
     ensure!(
         output.stderr.contains("passing over") && output.stderr.contains("ema.safetensors"),
@@ -135,7 +135,7 @@ fn data_is_counted_and_measured() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_doctor_finds_the_program_well() -> anyhow::Result<()> {
+fn doctor_passes_on_the_built_program() -> anyhow::Result<()> {
     let said = place().ddpm("doctor --json")?.json();
     let checks = said["checks"].as_array().context("checks")?;
     let status = |name: &str| checks.iter().find(|check| check["name"] == name).map(|check| &check["status"]);

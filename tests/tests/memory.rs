@@ -1,4 +1,4 @@
-//! Memory that is short: one line and exit code 6, or a batch in parts that fit.
+//! Low memory: one line and exit code 6, or a batch split to fit.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
@@ -7,13 +7,13 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use tests::{Output, Place, Running, program};
 
-/// Two steps of 1024 images of 16x16, for which the network wants twice of what it gets here.
+/// Two steps of 1024 images of 16x16, which need twice the memory available here.
 const TRAIN: &str = "train --preset tiny-16 --set data.limit=100 --set train.steps=2 --set train.log_every=1 --set sample.count=2 \
                      --set sample.steps=2 --set precision=f32";
-/// KiB of data that the program may have.
+/// Data limit of the program in KiB.
 const LIMIT: u64 = 500_000;
 
-/// The program under a limit of memory, which only a shell can set from outside.
+/// The program under a memory limit, which only a shell can set from outside.
 fn limited(place: &Place, line: &str) -> anyhow::Result<Output> {
     let whole = format!("{line} --device cpu --threads 1");
     let plain = place.command(&whole)?;
@@ -62,8 +62,8 @@ fn the_same_batch_fits_in_parts_and_goes_on_in_the_same_parts() -> anyhow::Resul
         output.stderr
     );
 
-    // Where there is memory enough, the same command goes on with the same parts; and a run that says so at once is the
-    // same run.
+    // With enough memory the same command continues with the same split. A run that sets this split from the start is
+    // the same run.
     let longer = line.replace("train.steps=2", "train.steps=3");
     let output = place.ddpm(&longer)?.expect_code(2);
     ensure!(output.stderr.contains("train.steps is 2 there and 3 here"), "{}", output.stderr);
@@ -77,7 +77,7 @@ fn the_same_batch_fits_in_parts_and_goes_on_in_the_same_parts() -> anyhow::Resul
 }
 
 #[test]
-fn what_fits_is_left_whole() -> anyhow::Result<()> {
+fn a_batch_that_fits_stays_whole() -> anyhow::Result<()> {
     let place = Place::new()?;
     let output = place.ddpm(&format!("{TRAIN} --batch auto --set train.batch=8 --run whole"))?.ok();
     ensure!(output.stderr.contains("a batch of 8 images fits into memory"), "{}", output.stderr);

@@ -1,11 +1,11 @@
-//! Every objective from outside: trained, stopped and resumed to the same bits, sampled by every kind of solver, edited,
-//! averaged afterwards, guided.
+//! Every objective from outside: trained, stopped and resumed to the same bits, sampled with every kind of solver,
+//! edited, averaged afterwards, guided.
 
 use anyhow::Context;
 use ndarray::ArrayD;
 use tests::{Place, arrays};
 
-/// Name, and what is set beside it.
+/// The name, and further settings.
 const OBJECTIVES: &[(&str, &str)] = &[
     ("ddpm", ""),
     ("learned", ""),
@@ -44,7 +44,7 @@ fn each_is_trained_resumed_and_sampled() -> anyhow::Result<()> {
         let _ = place.ddpm(&format!("train --run {parts} --resume --set train.steps=8"))?.ok();
         assert!(
             weights(&place, &whole, 8)? == weights(&place, &parts, 8)?,
-            "{objective}: another run after a stop"
+            "{objective}: the run differs after a stop"
         );
 
         for sampler in ["ddpm --steps 6", "dpmpp-2m --steps 4", "heun --steps 3 --churn 2"] {
@@ -94,7 +94,7 @@ fn averages_are_made_afterwards_and_a_worse_network_guides() -> anyhow::Result<(
     assert!(made["error"].as_f64().is_some_and(|error| error < 1e-3), "{made}");
     let _ =
         place.ddpm("sample --model made/step-00000012 --count 2 --steps 4 --sampler ddim --out out")?.ok();
-    // A model that is there is somebody's.
+    // An existing model is not overwritten.
     place.ddpm("ema --run run --sigma-rel 0.05 --out made")?.expect_refusal(&["is there already"]);
     place.ddpm("ema --run run --sigma-rel 0.05 --out run/checkpoints")?.expect_refusal(&["is there already"]);
     let kept = place.ddpm("ema --run run --decay 0.8 --out kept --json")?.json();

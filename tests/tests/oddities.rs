@@ -1,4 +1,4 @@
-//! Unusual places, clocks and terminals: none of them changes what a run is.
+//! Unusual folders, clocks and terminals: none of them changes what a run is.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
@@ -10,7 +10,7 @@ use tests::{Place, program};
 const TRAIN: &str = "--preset tiny-16 --set train.steps=4 --set train.batch=2 --set data.limit=10 --set train.log_every=1 \
                      --set train.checkpoint_every=2 --set sample.count=2 --set sample.steps=2 --set precision=f32";
 
-/// The program with these very arguments, which words of a line cannot be.
+/// Runs the program with exact arguments, which a line of words could not express.
 fn call(place: &Place, folder: &str, arguments: &[&str]) -> anyhow::Result<std::process::Output> {
     let mut command = place.command("")?;
     command.args(arguments).args(["--device", "cpu", "--threads", "1"]).current_dir(place.at(folder));
@@ -41,7 +41,7 @@ fn a_folder_may_have_any_name_and_be_reached_by_any_way() -> anyhow::Result<()> 
             call(&place, ".", &["inspect", "checkpoint", &format!("./{run}/checkpoints/step-00000004")])?;
         ensure!(inspected.status.success(), "{name:?}: {}", String::from_utf8_lossy(&inspected.stderr));
     }
-    // From another folder, by a relative way.
+    // From another folder, by a relative path.
     let on =
         call(&place, "deep/er", &["train", "--resume", "--run", "../../plain", "--set", "train.steps=5"])?;
     ensure!(on.status.success(), "{}", String::from_utf8_lossy(&on.stderr));
@@ -71,7 +71,7 @@ fn times_of_files_mean_nothing() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_one_line() -> anyhow::Result<()> {
+fn an_unwritable_folder_is_reported_in_one_line() -> anyhow::Result<()> {
     let place = Place::new()?;
     place.write("file", "not a folder")?;
     for run in ["/proc/run", "file/run", "/dev/null"] {
@@ -84,9 +84,9 @@ fn a_place_that_cannot_be_written_is_one_line() -> anyhow::Result<()> {
 }
 
 #[test]
-fn who_does_not_listen_is_no_failure() -> anyhow::Result<()> {
+fn a_closed_output_is_not_a_failure() -> anyhow::Result<()> {
     let place = Place::new()?;
-    // The reader goes away at once; and nobody was there from the beginning.
+    // The reader leaves at once, or was never there.
     for (shell, code) in [("\"$0\" inspect schedule --json | true", 0), ("\"$0\" inspect schedule >&-", 0)] {
         let plain = place.command("")?;
         let mut command = Command::new("sh");

@@ -1,5 +1,5 @@
-//! A run of version 0.1.0 is sampled and goes on. `tests/old_runs/0.1.0` is what that version left of
-//! `ddpm train --preset tiny-16` with a smaller network, 4 steps of 8 images, in f32; beside it what it then drew.
+//! Samples and resumes a run of version 0.1.0. `tests/old_runs/0.1.0` is the output of that version for `ddpm train
+//! --preset tiny-16` with a smaller network, 4 steps of 8 images, in f32; beside it are the samples that version drew.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn it_draws_the_same_images() -> anyhow::Result<()> {
         images(&fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("old_runs/0.1.0-ddim-8-seed-5.npz"))?)?;
     let now = images(&place.read("out/samples.npz")?)?;
     assert_eq!(now.shape(), then.shape());
-    // Another processor may round a pixel the other way.
+    // Another processor may round a pixel differently.
     assert!(now.iter().zip(&then).all(|(a, b)| (a - b).abs() <= 1.0));
     Ok(())
 }

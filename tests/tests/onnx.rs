@@ -1,12 +1,12 @@
-//! `ddpm export --format onnx`: what is in the file, and which flags belong to it. What the network in it predicts is in the test
-//! `onnx` of `unet`.
+//! `ddpm export --format onnx`: the content of the file, and its flags. The test `onnx` of `unet` checks the network's
+//! predictions.
 
 use std::path::Path;
 
 use anyhow::ensure;
 use tests::trained;
 
-/// A size of a tensor that is free: field 2, of 5 bytes.
+/// A free dimension of a tensor: field 2, of 5 bytes.
 const FREE: &str = "\u{12}\u{5}batch";
 
 fn holds(file: &[u8], text: &str) -> bool {
@@ -20,18 +20,18 @@ fn a_run_becomes_a_file_of_onnx() -> anyhow::Result<()> {
     ensure!(said["file"] == "out/model.onnx" && said["step"] == 6, "{said}");
     let file = place.read("out/model.onnx")?;
     ensure!(said["bytes"] == file.len(), "{said}: {} bytes", file.len());
-    // Its parts are checked in `interchange`; here, that the program says of the run what it should.
+    // `interchange` checks the parts; this checks the metadata of the run.
     for text in ["ddpm.config", "[schedule]", "ddpm.step", "trained for 6 steps", "t is 0 to 999", FREE] {
         ensure!(holds(&file, text), "{text} is not in the file");
     }
-    // The model is the same file, whatever it comes from.
+    // The same model gives the same file, whatever its source.
     let _ = place.ddpm("export --run run --out run.safetensors")?.ok();
     let _ = place.ddpm("export --model run.safetensors --format onnx --out again.onnx")?.ok();
     ensure!(place.read("again.onnx")? == file);
     let _ = place.ddpm("export --run run --weights raw --format onnx --out raw.onnx")?.ok();
     ensure!(place.read("raw.onnx")? != file);
     let _ = place.ddpm("export --run run --format onnx --batch 3 --out three.onnx")?.ok();
-    ensure!(!holds(&place.read("three.onnx")?, FREE), "its number of images is free");
+    ensure!(!holds(&place.read("three.onnx")?, FREE), "the batch size should be fixed");
     for (line, word) in [
         ("export --run run --format onnx --folder x", "--folder x"),
         ("export --run run --format diffusers --out x", "--out x"),

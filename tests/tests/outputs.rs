@@ -1,6 +1,6 @@
-//! What is left of a sampling that was ended early, and paths of all kinds.
+//! The output of a sampling that ended early, and paths of all kinds.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test, and its helpers")]
+#![allow(clippy::unwrap_used, reason = "tests and their helpers may unwrap")]
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -16,10 +16,10 @@ use tests::{Output, Place, Running, data, trained};
 static TRAINED: LazyLock<Place> =
     LazyLock::new(|| trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("outputs")));
 
-/// Seconds of sampling, a moment a batch.
+/// A sampling that takes seconds, with short batches.
 const LONG: &str = "--count 600 --batch 3 --sampler ddim --steps 4 --seed 5";
 
-/// Images in an npy file of u8, which has a header of 128 bytes.
+/// The number of images in a u8 npy file, which has a header of 128 bytes.
 fn in_npy(path: &Path) -> usize {
     let bytes = fs::read(path).unwrap();
     let header = String::from_utf8_lossy(&bytes[..128]).into_owned();
@@ -36,7 +36,7 @@ fn pngs(place: &Place, folder: &str) -> Vec<String> {
         .collect()
 }
 
-/// Starts a sampling into `folder` and waits until some images are there.
+/// Starts sampling into `folder` and waits until some images exist.
 fn begun(place: &Place, folder: &str, save: &str) -> Running {
     let run = TRAINED.at("run");
     let line = format!("sample --run {} --out {folder} --save {save} {LONG} --json", run.display());
@@ -63,7 +63,7 @@ fn a_signal_keeps_what_is_done_and_the_rest_can_be_drawn() {
     assert!(place.at("out/samples.npz").is_file() && place.at("out/grid.png").is_file());
     assert!(!place.names("out").iter().any(|name| name.contains("partial") || name.starts_with('.')));
 
-    // Image by image what an undisturbed sampling draws.
+    // Each image equals that of an undisturbed sampling.
     let run = TRAINED.at("run").display().to_string();
     let rest = format!("sample --run {run} --out out --save png {LONG} --start {done}")
         .replace("--count 600", "--count 6");
@@ -89,7 +89,7 @@ fn a_kill_keeps_what_is_done() {
     running.signal("KILL").unwrap();
     assert_eq!(running.wait().unwrap().signal, Some(9));
     let (images, count) = (pngs(&place, "out").len(), in_npy(&place.at("out/samples.partial-00000.npy")));
-    // The PNG files of a batch come first.
+    // The PNG files of a batch are written first.
     assert!(count >= 6 && images >= count && images < count + 6, "{images} {count}");
 }
 
@@ -138,7 +138,7 @@ fn edits_are_saved_batch_by_batch_too() {
     }
 }
 
-/// Runs the program with arguments of any bytes in some folder.
+/// Runs the program with arbitrary argument bytes in a folder.
 fn with_args(place: &Place, folder: &Path, line: &str, args: &[&OsStr]) -> Output {
     let mut command = place.command(&format!("{line} --device cpu --threads 1")).unwrap();
     command.args(args).current_dir(folder);
@@ -178,7 +178,7 @@ fn a_tilde_is_the_home_folder() {
         let _ = place.ddpm(&format!("inspect checkpoint ~/{run}")).unwrap().ok();
     }
     assert!(!place.at("~").exists());
-    // Without a home there is none to put in its place; `./~` is a name.
+    // Without HOME, `~` has no meaning; `./~` is a file name.
     let _ = place.ddpm(&format!("{TRAIN} --data ~/photos --run ./~/a")).unwrap().ok();
     assert!(place.at("~/a/config.toml").is_file());
 }
@@ -231,7 +231,7 @@ fn data_below_a_folder_of_any_bytes() {
     let _ = with_args(&place, &folder, &format!("{TRAIN} --data photos --run run"), &[]).ok();
     let resumed = "train --resume --run run --set train.steps=2";
     let _ = with_args(&place, &folder, resumed, &[]).ok();
-    // No configuration can hold such a name.
+    // A configuration cannot hold such a name.
     let refused =
         with_args(&place, place.path(), TRAIN, &[OsStr::new("--data"), folder.join("photos").as_os_str()]);
     let refused = refused.expect_code(2);
@@ -244,7 +244,7 @@ fn data_below_a_folder_of_any_bytes() {
 }
 
 #[test]
-fn what_is_no_path_is_refused_at_once() {
+fn an_invalid_path_is_refused_at_once() {
     let place = Place::new().unwrap();
     let long = "x/".repeat(2500);
     for (line, args) in [
@@ -264,9 +264,9 @@ fn what_is_no_path_is_refused_at_once() {
     assert!(place.names(".").is_empty(), "{:?}", place.names("."));
 }
 
-/// What a command reads is not replaced by what it writes.
+/// No output replaces a file that the command reads.
 #[test]
-fn an_input_is_no_output() -> anyhow::Result<()> {
+fn an_input_is_never_an_output() -> anyhow::Result<()> {
     let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("inputs"));
     let _ = place.ddpm("sample --run run --count 4 --steps 2 --save npz --out own")?.ok();
     let _ = place.ddpm("export --run run --out model.safetensors")?.ok();

@@ -8,7 +8,7 @@ use ndarray::{Array, Array4, ArrayD, Axis};
 use serde_json::Value;
 use tests::{Place, arrays, trained};
 
-/// A folder with a trained run, made once for all tests of this file.
+/// A folder with a trained run, shared by all tests of this file.
 fn place() -> &'static Place {
     static PLACE: OnceLock<Place> = OnceLock::new();
     PLACE.get_or_init(|| trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipeline")))
@@ -22,7 +22,7 @@ fn grey(name: &str) -> anyhow::Result<Vec<u8>> {
     Ok(image::load_from_memory(&place().read(name)?)?.to_luma8().into_raw())
 }
 
-/// Numbers that look like noise, `[n, 1, 16, 16]`.
+/// Noise-like values, `[n, 1, 16, 16]`.
 fn noise(count: usize) -> Array4<f32> {
     Array::from_shape_fn((count, 1, 16, 16), |(n, _, y, x)| {
         let bits = (n * 7919 + y * 104_729 + x * 1_299_709 + 1).wrapping_mul(2_654_435_761) % 10_007;
@@ -63,7 +63,7 @@ fn a_run_folder_explains_itself() -> anyhow::Result<()> {
     // Four images of 16x16 in the last grid, drawn enlarged.
     let grid = image::load_from_memory(&place.read("run/samples/step-00000006-ema.png")?)?;
     ensure!(grid.width() >= 2 * 16 && grid.height() >= 2 * 16, "{}x{}", grid.width(), grid.height());
-    // The resolved configuration is complete: it alone starts the same run.
+    // The resolved configuration is complete: on its own it starts the same run.
     let dump = place.ddpm("train --config run/config.toml --run elsewhere --dump-config")?;
     ensure!(dump.stdout.contains("steps = 6"), "{dump:?}");
     Ok(())
@@ -112,7 +112,7 @@ fn both_sigmas_and_ddim_start_from_the_same_noise() -> anyhow::Result<()> {
     let first = |index: usize| grey(&format!("way-{index}/00000.png"));
     ensure!(first(0)? != first(1)?, "the two variances give the same image");
     ensure!(first(0)? != first(2)?, "ddpm and ddim give the same image");
-    ensure!(first(2)? != first(3)?, "eta does nothing");
+    ensure!(first(2)? != first(3)?, "eta has no effect");
     // With one step there is no noise to add, and all are the same jump from x_T.
     for (index, way) in ["--sigma fixed-small", "--sigma fixed-large", "--sampler ddim"].iter().enumerate() {
         let line = format!("sample --run run --count 2 --steps 1 --save png --out jump-{index} {way}");
@@ -122,8 +122,8 @@ fn both_sigmas_and_ddim_start_from_the_same_noise() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Algorithm 2 of one step by hand: `x_0 = (x_T - sqrt(1 - alpha_bar_T) eps) / sqrt(alpha_bar_T)`, with eps
-/// from `ddpm predict`, alpha_bar from `ddpm inspect schedule`, and the images from `ddpm sample`.
+/// Algorithm 2 for one step, by hand: `x_0 = (x_T - sqrt(1 - alpha_bar_T) eps) / sqrt(alpha_bar_T)`, with eps from
+/// `ddpm predict`, alpha_bar from `ddpm inspect schedule`, and the images from `ddpm sample`.
 #[test]
 fn a_sample_can_be_checked_from_outside() -> anyhow::Result<()> {
     let place = place();
@@ -165,19 +165,19 @@ fn predictions_agree_with_themselves() -> anyhow::Result<()> {
     };
     let _ = predict("both.npy", "both-t.npy", "both-eps.npy")?.ok();
     let _ = predict("both.npy", "both-t.npy", "again-eps.npy")?.ok();
-    ensure!(place.read("both-eps.npy")? == place.read("again-eps.npy")?, "two calls, two answers");
+    ensure!(place.read("both-eps.npy")? == place.read("again-eps.npy")?, "two equal calls differ");
     let both = npy("both-eps.npy")?;
     for (n, &time) in t.iter().enumerate() {
         place.write("one.npy", arrays::npy(&x.index_axis(Axis(0), n).insert_axis(Axis(0)).to_owned())?)?;
-        // Fractions of t are allowed, so floats are too.
+        // Fractional t is allowed, so t may be floats.
         place.write("one-t.npy", arrays::npy(&Array::from(vec![time as f64]))?)?;
         let _ = predict("one.npy", "one-t.npy", "one-eps.npy")?.ok();
         let one = npy("one-eps.npy")?;
         ensure!(one.shape() == [1, 1, 16, 16]);
         let differs = one.iter().zip(both.index_axis(Axis(0), n)).any(|(a, b)| (a - b).abs() > 1e-5);
-        ensure!(!differs, "image {n} alone and in a batch");
+        ensure!(!differs, "image {n} differs alone and in a batch");
     }
-    // Another t is another answer.
+    // Another t gives another prediction.
     place.write("one-t.npy", arrays::npy(&Array::from(vec![t[0]]))?)?;
     let before = npy("one-eps.npy")?;
     let _ = predict("one.npy", "one-t.npy", "one-eps.npy")?.ok();

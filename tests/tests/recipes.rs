@@ -1,4 +1,5 @@
-//! Every recipe of `recipes/` starts, trains 20 reduced steps, and is sampled: `cargo xtask recipe` trains them whole.
+//! Every recipe of `recipes/` starts, trains 20 reduced steps, and is sampled; `cargo xtask recipe` trains them in
+//! full.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes")
 }
 
-/// Images of a kind of data; the value of `--data`.
+/// Images for a kind of data; returns the value of `--data`.
 fn images(place: &Place, kind: &str) -> anyhow::Result<Option<&'static str>> {
     Ok(match kind {
         "embedded" => None,
@@ -31,7 +32,7 @@ fn images(place: &Place, kind: &str) -> anyhow::Result<Option<&'static str>> {
             }
             Some("photos")
         }
-        other => anyhow::bail!("data = {other}: no images for it"),
+        other => anyhow::bail!("data = {other}: the test has no images for it"),
     })
 }
 

@@ -1,5 +1,6 @@
-//! The report page: what is in it, and in headless Chromium what a reader can do with it. The latter tests are ignored by
-//! cargo, since most machines have no Chromium; `cargo xtask test` runs them where there is one, and says so where not.
+//! The report page: its content, and in headless Chromium what a reader can do with it. The browser tests are marked
+//! `#[ignore]`, since most machines have no Chromium; `cargo xtask test` runs them where there is one, and reports
+//! where there is not.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -47,11 +48,11 @@ fn evaluation() -> Value {
 }
 
 #[test]
-fn the_page_tells_metrics_cost_and_configuration() -> anyhow::Result<()> {
+fn the_page_shows_metrics_cost_and_configuration() -> anyhow::Result<()> {
     let html = String::from_utf8(place().read("report/report.html")?)?;
     ensure!(html.len() < 8 << 20, "{} bytes", html.len());
     for part in [
-        // The number, its interval, and what makes it comparable.
+        // The value, its interval, and what makes it comparable.
         "<td>FD (fashion features)</td><td>train</td><td>12.3</td><td>11.9 to 12.7</td><td>lower</td>",
         "<dt>samples</dt><dd>5,000</dd>",
         "<dt>seed</dt><dd>11</dd>",
@@ -72,13 +73,16 @@ fn the_page_tells_metrics_cost_and_configuration() -> anyhow::Result<()> {
         ensure!(!html.contains(foreign), "the report has {foreign}");
     }
     ensure!(html.matches("<script").count() == 1, "expected one script");
-    // Everybody's folders are their own.
-    ensure!(!html.contains(&place().path().display().to_string()), "a path of this machine is in the page");
+    // A report must not show the user's folders.
+    ensure!(
+        !html.contains(&place().path().display().to_string()),
+        "the page contains a path of this machine"
+    );
     Ok(())
 }
 
 #[test]
-fn an_evaluation_that_is_none_is_named_and_left_out() -> anyhow::Result<()> {
+fn an_invalid_evaluation_is_named_and_left_out() -> anyhow::Result<()> {
     let place = Place::new()?;
     let run = place_with_run(&place)?;
     place.write("run/evaluations/step-00000006.json", "{\"n\": -1}")?;
@@ -92,7 +96,7 @@ fn an_evaluation_that_is_none_is_named_and_left_out() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A copy of the run, as somebody else may have changed it.
+/// A copy of the run, as someone else may have changed it.
 fn place_with_run(place: &Place) -> anyhow::Result<String> {
     let from = self::place().at("run");
     let status = std::process::Command::new("cp").arg("-r").arg(from).arg(place.at("run")).status()?;
@@ -109,7 +113,7 @@ fn opened() -> anyhow::Result<Page> {
     Ok(page)
 }
 
-/// The pixels and the words of a slider.
+/// The pixels and the text of a slider.
 fn shown(page: &mut Page, slider: usize) -> anyhow::Result<(String, String)> {
     let value = page.value(&format!(
         "(() => {{ const s = document.querySelectorAll('.slider')[{slider}]; \
@@ -146,7 +150,7 @@ fn keys_move_the_sliders() -> anyhow::Result<()> {
         ensure!(shown(&mut page, 1 - slider)? == other, "the other slider has moved");
     }
     ensure!(page.complaints()?.is_empty(), "{:?}", page.complaints()?);
-    // At the end no step is left: what the network got is what it gave.
+    // At the end no step is left: x_t equals the predicted x_0.
     let rows_are_equal = "(() => { const c = document.querySelectorAll('.slider canvas')[1]; \
                           const g = c.getContext('2d'), h = Math.floor(c.height / 2); \
                           const d = y => g.getImageData(0, y, c.width, h).data.join(); \
@@ -166,7 +170,7 @@ fn a_click_plays_and_stops() -> anyhow::Result<()> {
     page.press("End", 35)?;
     let end = page.value(position)?;
     page.click(".slider button")?;
-    // From the end it starts anew.
+    // From the end it starts over.
     let moved = "new Promise(done => { const look = () => { const at = Number(document.querySelector('.slider \
                  input').value); at > 1 && at < 20 ? done(at) : setTimeout(look, 5); }; look(); })";
     let at = page.value(moved)?;
@@ -188,15 +192,15 @@ fn light_and_dark_follow_the_system_and_the_reader() -> anyhow::Result<()> {
     let is_dark = |page: &mut Page| anyhow::Ok(page.value(brightness)?.as_u64().context("no colour")? < 150);
     ensure!(is_light(&mut page)?);
     page.system_colours(true)?;
-    ensure!(is_dark(&mut page)?, "the system is dark");
+    ensure!(is_dark(&mut page)?, "the page should follow the dark system");
     page.click("#theme")?;
-    ensure!(is_light(&mut page)?, "the reader wants it light");
+    ensure!(is_light(&mut page)?, "the page should follow the reader's choice of light");
     page.open(&place().at("report/report.html"))?;
-    ensure!(is_light(&mut page)?, "the next time too");
+    ensure!(is_light(&mut page)?, "the choice should persist");
     page.click("#theme")?;
     ensure!(is_dark(&mut page)?);
     page.system_colours(false)?;
-    ensure!(is_light(&mut page)?, "back to the system");
+    ensure!(is_light(&mut page)?, "the page should follow the system again");
     Ok(())
 }
 
@@ -213,11 +217,11 @@ fn a_phone_shows_the_page_without_scrolling_sideways() -> anyhow::Result<()> {
         let bands = page.value("(c => c.height / c.width)(document.querySelector('.slider canvas'))")?;
         ensure!(bands.as_f64().is_some_and(|ratio| ratio > 0.6), "{bands}");
         let contents = "getComputedStyle(document.getElementById('contents')).display";
-        ensure!(page.value(contents)? == "none", "the contents are in the way");
+        ensure!(page.value(contents)? == "none", "the table of contents should be closed");
         page.click("#menu")?;
-        ensure!(page.value(contents)? == "block", "the contents do not open");
+        ensure!(page.value(contents)? == "block", "the table of contents does not open");
         page.click("#contents a[href='#cost']")?;
-        ensure!(page.value(contents)? == "none", "the contents stay open");
+        ensure!(page.value(contents)? == "none", "the table of contents stays open");
         let top = page.value("document.getElementById('cost').getBoundingClientRect().top")?;
         ensure!(top.as_f64().is_some_and(|top| top.abs() < f64::from(height)), "{top}");
     }
@@ -230,13 +234,13 @@ fn the_page_asks_for_nothing_and_runs_no_other_script() -> anyhow::Result<()> {
     let mut page = opened()?;
     ensure!(page.requests().len() == 1, "{:?}", page.requests());
     ensure!(page.complaints()?.is_empty(), "{:?}", page.complaints()?);
-    // Whatever got into the page, its policy does not let it work.
+    // The policy blocks whatever got into the page.
     let attempt = "(async () => { window.broken = 0; const tag = document.createElement('script'); \
                    tag.textContent = 'window.broken = 1'; document.body.append(tag); \
                    const asked = await fetch('data:text/plain,x').then(() => 2, () => 0); \
                    return window.broken + asked; })()";
     ensure!(page.value(attempt)? == 0);
-    ensure!(!page.complaints()?.is_empty(), "the refusals are told");
+    ensure!(!page.complaints()?.is_empty(), "the console should report the refusals");
     Ok(())
 }
 

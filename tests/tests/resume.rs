@@ -1,11 +1,11 @@
-//! A run that is interrupted goes on where it stopped, and ends as the run that never was.
+//! An interrupted run resumes where it stopped, and ends like the uninterrupted one.
 #![cfg(unix)]
 
 use anyhow::{Context, ensure};
 use image::ImageFormat;
 use tests::{Place, Running, data};
 
-/// Some seconds of training at most, so that a signal meets it at work.
+/// A training of at most some seconds, long enough for a signal to hit it.
 const TRAIN: &str = "train --preset tiny-16 --set train.steps=120 --set train.batch=4 --set data.limit=30 \
                      --set model.dropout=0.1 --set train.log_every=5 --set train.checkpoint_every=40 \
                      --set sample.count=2 --set sample.steps=2";
@@ -30,7 +30,7 @@ fn assert_same_end(place: &Place, run: &str, other: &str) -> anyhow::Result<()> 
     ensure!(place.names(&format!("{run}/{last}")).len() == 6);
     ensure!(records(place, run)? == records(place, other)?, "the records of {run} and {other} differ");
     ensure!(records(place, run)?.len() == 24);
-    // Neither the grid drawn at the end.
+    // The final grid must not differ either.
     let grid = "samples/step-00000120-ema.png";
     ensure!(place.read(&format!("{run}/{grid}"))? == place.read(&format!("{other}/{grid}"))?);
     Ok(())
@@ -46,7 +46,7 @@ fn interrupted_runs_end_as_the_whole_one() -> anyhow::Result<()> {
     let place = Place::new()?;
     let _ = place.ddpm(&format!("{TRAIN} --run whole"))?.ok();
 
-    // Interruptions by a user, one at a time. With a handler here, the child ignores no hangup, even under `nohup`.
+    // User interruptions, one at a time. With a handler here, the child does not ignore SIGHUP, even under `nohup`.
     signal_hook::flag::register(signal_hook::consts::SIGHUP, std::sync::Arc::default())?;
     let line = format!("{TRAIN} --run stopped");
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
@@ -62,7 +62,7 @@ fn interrupted_runs_end_as_the_whole_one() -> anyhow::Result<()> {
     let _ = place.ddpm(&line)?.ok();
     assert_same_end(&place, "stopped", "whole")?;
 
-    // Started once more, it has nothing to do and changes nothing.
+    // Started once more, it changes nothing.
     let manifest = place.sha256("stopped/checkpoints/step-00000120/manifest.json")?;
     let output = place.ddpm(&line)?.ok();
     ensure!(output.stderr.contains("this run is finished"), "{}", output.stderr);
@@ -78,7 +78,7 @@ fn a_run_that_was_killed_goes_on_from_its_last_checkpoint() -> anyhow::Result<()
     let mut running = place.start(&line)?;
     running.wait_for_more(&place.at("killed/metrics.jsonl"))?;
     running.signal("KILL")?;
-    ensure!(running.wait()?.code.is_none(), "it was over before the signal");
+    ensure!(running.wait()?.code.is_none(), "it ended before the signal");
     let _ = place.ddpm(&line)?.ok();
     assert_same_end(&place, "killed", "whole")
 }
@@ -89,7 +89,7 @@ fn one_process_at_a_time_and_one_configuration_a_run() -> anyhow::Result<()> {
     let line = format!("{TRAIN} --run run");
     let mut first = place.start(&line)?;
     first.wait_for_more(&place.at("run/metrics.jsonl"))?;
-    // Held still, so that it cannot be done before the second asks.
+    // Stopped, so that it cannot finish before the second one starts.
     first.signal("STOP")?;
     let config = place.read("run/config.toml")?;
     let second = place.ddpm(&line)?;
@@ -103,7 +103,7 @@ fn one_process_at_a_time_and_one_configuration_a_run() -> anyhow::Result<()> {
     }
     ensure!(place.read("run/config.toml")? == config);
 
-    // Other numbers are another run, unless it is said that this one goes on with them.
+    // Other values mean another run, unless --resume says that this one continues with them.
     let other = place.ddpm(&format!("{line} --set train.lr=1e-4"))?.expect_code(2);
     ensure!(other.stderr.contains("train.lr") && other.stderr.contains("--resume"), "{}", other.stderr);
     let frozen = place.ddpm("train --resume --run run --set model.heads=2")?.expect_code(2);
@@ -115,16 +115,16 @@ fn one_process_at_a_time_and_one_configuration_a_run() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_grid_is_given_up_for_a_signal_and_drawn_later() -> anyhow::Result<()> {
+fn a_signal_cancels_a_grid_that_is_drawn_later() -> anyhow::Result<()> {
     let place = Place::new()?;
-    // A grid of a thousand steps takes much longer than the signal.
+    // A grid of a thousand steps takes much longer than the signal needs.
     let line = "train --preset tiny-16 --run run --set train.steps=3 --set train.batch=4 --set data.limit=30 --set train.log_every=1 \
                 --set train.sample_every=2 --set sample.count=4 --set sample.sampler=ddpm --set sample.steps=1000";
     let mut running = place.start(line)?;
     let logged =
         || place.read("run/metrics.jsonl").map_or(0, |text| text.split(|&byte| byte == b'\n').count() - 1);
     while logged() < 2 {
-        ensure!(!running.let_run(std::time::Duration::from_millis(5))?, "it is over before its second step");
+        ensure!(!running.let_run(std::time::Duration::from_millis(5))?, "it ended before its second step");
     }
     running.signal("INT")?;
     let _ = running.wait()?.expect_code(130);
@@ -135,7 +135,7 @@ fn a_grid_is_given_up_for_a_signal_and_drawn_later() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// On a GPU too, if there is one: `auto` takes it.
+/// Also on a GPU, if there is one: `auto` chooses it.
 #[test]
 fn deterministic_runs_are_the_same_whether_interrupted_or_not() -> anyhow::Result<()> {
     let place = Place::new()?;
@@ -149,14 +149,14 @@ fn deterministic_runs_are_the_same_whether_interrupted_or_not() -> anyhow::Resul
     let _ = place.run(&stopped)?.ok();
     assert_same_end(&place, "stopped", "whole")?;
 
-    // On the CPU there is nothing to choose, so it is the run without the flag.
+    // On the CPU the flag changes nothing, so the run is the same without it.
     let _ = place.ddpm(&format!("{TRAIN} --run plain"))?.ok();
     let _ = place.ddpm(&format!("{TRAIN} --run chosen --deterministic"))?.ok();
     assert_same_end(&place, "chosen", "plain")
 }
 
-/// Activation checkpointing is a matter of memory: a run may begin with it and go on without, or the other way round,
-/// and is the run that it was, dropout included.
+/// Activation checkpointing only affects memory. A run may start with it and resume without it, or the other way round,
+/// and stays the same run, dropout included.
 #[test]
 fn checkpointing_activations_changes_no_bit_and_may_change_on_resume() -> anyhow::Result<()> {
     let place = Place::new()?;
@@ -186,9 +186,9 @@ fn checkpointing_activations_changes_no_bit_and_may_change_on_resume() -> anyhow
     same(8)
 }
 
-/// What a run is resumed with has to go with what it has done; nothing of a refusal touches its folder.
+/// Settings on resume must fit what the run has done; a refusal changes nothing in its folder.
 #[test]
-fn a_run_goes_on_as_itself_or_not_at_all() -> anyhow::Result<()> {
+fn a_run_resumes_as_itself_or_not_at_all() -> anyhow::Result<()> {
     let place = Place::new()?;
     let short = TRAIN
         .replace("train.steps=120", "train.steps=8")
@@ -211,7 +211,7 @@ fn a_run_goes_on_as_itself_or_not_at_all() -> anyhow::Result<()> {
             refused.stderr
         );
     }
-    // Edited by hand, the configuration is not that of the checkpoint.
+    // A configuration edited by hand differs from the checkpoint's.
     let config = String::from_utf8(place.read("run/config.toml")?)?;
     place.write("run/config.toml", config.replace("groups = 8", "groups = 4"))?;
     let edited = place.run("train --resume --run run")?.expect_code(2);
@@ -219,11 +219,11 @@ fn a_run_goes_on_as_itself_or_not_at_all() -> anyhow::Result<()> {
     place.write("run/config.toml", &config)?;
     ensure!(place.sha256("run/checkpoints/step-00000008/manifest.json")? == manifest);
 
-    // A longer run under a cosine says what becomes of the learning rate.
+    // A longer run with cosine decay logs how the learning rate changes.
     let longer = place.run("train --resume --run run --set train.steps=16")?.ok();
     ensure!(longer.stderr.contains("the learning rate rises from"), "{}", longer.stderr);
 
-    // A checkpoint of a run with the same shapes is not this run's.
+    // A checkpoint of another run with the same shapes is refused.
     let _ = place.run("train --resume --run other --set train.steps=20")?.ok();
     let (from, to) = (place.at("other/checkpoints/step-00000020"), place.at("run/checkpoints/step-00000020"));
     std::fs::create_dir(&to)?;
@@ -243,7 +243,7 @@ fn a_run_goes_on_as_itself_or_not_at_all() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The images are known by their hash: where they lie may change.
+/// Images are identified by their hash, so their location may change.
 #[test]
 fn images_that_moved_are_named_and_the_run_ends_as_it_would_have() -> anyhow::Result<()> {
     let place = Place::new()?;
@@ -278,7 +278,7 @@ fn images_that_moved_are_named_and_the_run_ends_as_it_would_have() -> anyhow::Re
         ensure!(sha("moved", name)? == sha("whole", name)?, "{name} differs");
     }
     ensure!(records(&place, "moved")? == records(&place, "whole")?);
-    // Once named, the place is known; --set says the same, and so does the whole command.
+    // Once given, the new location is stored; --set does the same, and so does the whole command.
     let _ = place.run("train --resume --run moved")?.ok();
     let _ = place.run("train --resume --run whole --set data.source=pictures")?.ok();
     std::fs::rename(place.at("pictures"), place.at("photos-2"))?;

@@ -1,6 +1,6 @@
-//! The program on a terminal: what is drawn there, and what happens when it is closed.
+//! The program on a terminal: what it draws there, and what happens when the terminal closes.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, reason = "a test, and its helpers")]
+#![allow(clippy::unwrap_used, reason = "tests and their helpers may unwrap")]
 
 use std::fs::File;
 use std::io::Read;
@@ -16,7 +16,7 @@ use tests::{Place, Running};
 const LIMIT: Duration = Duration::from_secs(60);
 const TRAIN: &str = "train --preset tiny-16 --set data.limit=60 --set train.batch=2 --set train.log_every=1";
 
-/// All that the program writes to a terminal, to which both its outputs go.
+/// Everything the program writes to a terminal that gets both its outputs.
 fn on_terminal(place: &Place, line: &str, variables: &[(&str, &str)]) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
@@ -28,13 +28,13 @@ fn on_terminal(place: &Place, line: &str, variables: &[(&str, &str)]) -> String 
     let mut child = command.spawn().unwrap();
     drop(command);
     let (mut terminal, mut written) = (File::from(terminal), Vec::new());
-    // Linux ends it with an error, when the last process has left the terminal.
+    // On Linux the read fails when the last process has left the terminal.
     let _ = terminal.read_to_end(&mut written);
     child.wait().unwrap();
     String::from_utf8_lossy(&written).into_owned()
 }
 
-/// Whether there is a sequence that sets colours or weights of letters.
+/// Whether there is a sequence that sets colours or font weight.
 fn has_colours(text: &str) -> bool {
     text.split("\x1b[").skip(1).any(|rest| {
         let end = rest.find(|c: char| c.is_ascii_alphabetic());
@@ -56,7 +56,7 @@ fn colours_and_bars_are_for_terminals_that_take_them() {
     for (n, line) in ["train --help", "train --count 3", &train("b")].into_iter().enumerate() {
         let shown = on_terminal(&place, line, &[term, ("NO_COLOR", "1")]);
         assert!(!has_colours(&shown) && shown.len() > 30, "{line}: {shown:?}");
-        // The bar of the training stays.
+        // The training's progress bar stays.
         assert_eq!(shown.contains('\x1b'), n == 2, "{line}: {shown:?}");
     }
     for line in ["train --help", "train --count 3", &train("c")] {
@@ -66,8 +66,8 @@ fn colours_and_bars_are_for_terminals_that_take_them() {
     assert!(has_colours(&on_terminal(&place, "train --count 3", &[term, ("NO_COLOR", "")])));
 }
 
-/// A training that has done a step. The tests may run under `nohup` themselves: with a handler of its own, this process
-/// passes nothing ignored on.
+/// A training that has done a step. The tests may themselves run under `nohup`: with a handler, this process does not
+/// pass on an ignored SIGHUP.
 fn training(place: &Place, command: &mut Command) -> Running {
     signal_hook::flag::register(SIGHUP, Arc::default()).unwrap();
     let mut running = Running::start("train", command).unwrap();
@@ -84,7 +84,7 @@ fn a_closed_terminal_ends_training_as_a_signal_does() {
     let place = Place::new().unwrap();
     let line = format!("{TRAIN} --run run --set train.steps=100000 --device cpu --threads 1");
     let running = training(&place, &mut place.command(&line).unwrap());
-    // Once from the kernel and once from the shell.
+    // SIGHUP comes once from the kernel and once from the shell.
     running.signal("HUP").unwrap();
     let _ = running.signal("HUP");
     let output = running.wait_within(LIMIT).unwrap().expect_code(129);

@@ -1,4 +1,4 @@
-//! `ddpm train-features`: a classifier from every form of labelled images, and what is refused.
+//! `ddpm train-features`: a classifier from every form of labelled images, and refusals.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::ensure;
 use image::ImageFormat;
 use tests::{Place, data};
 
-/// A folder of classes, each with so many colour images of different sizes.
+/// A folder of classes with `each` colour images per class, of different sizes.
 fn pets(place: &Place, folder: &str, classes: &[&str], each: usize) -> anyhow::Result<()> {
     for (number, class) in classes.iter().enumerate() {
         for n in 0..each {
@@ -87,7 +87,7 @@ fn a_test_part_is_held_out_where_it_fits() -> anyhow::Result<()> {
 }
 
 #[test]
-fn what_teaches_nothing_is_refused_in_one_line() -> anyhow::Result<()> {
+fn unusable_data_is_refused_in_one_line() -> anyhow::Result<()> {
     let place = Place::new()?;
     pets(&place, "flat", &[""], 4)?;
     pets(&place, "one", &["cat"], 4)?;
@@ -109,7 +109,7 @@ fn what_teaches_nothing_is_refused_in_one_line() -> anyhow::Result<()> {
         let output = place.ddpm(&format!("train-features {flags} --out x"))?.expect_code(code);
         let errors = output.errors();
         ensure!(errors.len() == 1 && errors[0].contains(told), "{flags}: {errors:?}");
-        ensure!(!place.at("x").exists(), "{flags}: something was written");
+        ensure!(!place.at("x").exists(), "{flags}: a file was written");
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Watching images come out of the noise: the strip, the animation and the arrays of `ddpm sample --trajectory`, and
-//! the preview of a sampling at work.
+//! Watching images emerge from noise: the strip, the animation and the arrays of `ddpm sample --trajectory`, and the
+//! preview of a running sampling.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -11,7 +11,7 @@ use serde_json::json;
 use tests::animations::{Frame, read_apng, read_gif};
 use tests::{Place, arrays, trained};
 
-/// A folder with a trained run, made once for all tests of this file.
+/// A folder with a trained run, shared by all tests of this file.
 fn place() -> &'static Place {
     static PLACE: OnceLock<Place> = OnceLock::new();
     PLACE.get_or_init(|| trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("watching")))
@@ -21,12 +21,12 @@ fn npz(name: &str) -> anyhow::Result<std::collections::BTreeMap<String, ArrayD<f
     arrays::read_npz(&place().read(name)?)
 }
 
-/// A number in [-1, 1] as a pixel.
+/// A value in [-1, 1] as a pixel.
 fn pixel(value: f64) -> u8 {
     ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8
 }
 
-/// Whether a frame is the grid of images `[n, 1, 16, 16]` in [-1, 1]: enlarged by whole pixels, white between them.
+/// Whether a frame is the grid of images `[n, 1, 16, 16]` in [-1, 1], enlarged by whole pixels with white between them.
 fn is_grid(frame: &Frame, images: &ArrayD<f64>, columns: usize) -> bool {
     let scale = frame.size.0 / (columns * 17 - 1);
     let at = |x: usize, y: usize| frame.rgb[3 * (y * frame.size.0 + x)];
@@ -46,29 +46,32 @@ fn a_trajectory_goes_from_noise_to_the_samples() -> anyhow::Result<()> {
     ensure!(said["files"] == 4 && said["first_file"] == "way/grid.png", "{said}");
     ensure!(place.names("way") == ["grid.png", "samples.npz", "trajectory.gif", "trajectory.png"]);
 
-    // Moments are evenly spaced: before the steps 0, 4, 8 of 12, and after the last.
+    // Moments are evenly spaced: before steps 0, 4 and 8 of 12, and after the last.
     let found = npz("way/samples.npz")?;
     ensure!(found.keys().map(String::as_str).eq(["images", "t", "x_0", "x_t"]), "{:?}", found.keys());
     let (t, x_t, x_0, images) = (&found["t"], &found["x_t"], &found["x_0"], &found["images"]);
     ensure!(t.iter().copied().eq([999.0, 666.0, 332.0, -1.0]), "{t}");
     ensure!(x_t.shape() == [4, 5, 1, 16, 16] && x_0.shape() == x_t.shape(), "{:?}", x_t.shape());
 
-    // Noise first: the same that the seed gives to a shorter chain. Then the samples.
+    // Noise first, the same as for a shorter chain with this seed; then the samples.
     let noise = x_t.index_axis(Axis(0), 0).to_owned();
     let (mean, square) = (noise.mean().unwrap_or(9.0), noise.mapv(|x| x * x).mean().unwrap_or(9.0));
     ensure!(mean.abs() < 0.1 && (square - 1.0).abs() < 0.15, "mean {mean}, mean square {square}");
     let _ = place
         .ddpm("sample --run run --count 5 --steps 1 --seed 3 --save npz --trajectory 2 --out jump")?
         .ok();
-    ensure!(npz("jump/samples.npz")?["x_t"].index_axis(Axis(0), 0) == noise, "the noise of a seed");
+    ensure!(
+        npz("jump/samples.npz")?["x_t"].index_axis(Axis(0), 0) == noise,
+        "the noise should depend only on the seed"
+    );
     let samples = x_t.index_axis(Axis(0), 3).to_owned();
-    ensure!(x_0.index_axis(Axis(0), 3) == samples, "samples are what they are predicted to be");
+    ensure!(x_0.index_axis(Axis(0), 3) == samples, "the last predicted x_0 should be the samples");
     for ((n, &want), value) in images.indexed_iter().zip(samples.iter()) {
-        // One channel, so both orders are the same.
+        // With one channel, both orders are the same.
         ensure!(pixel(*value) == want as u8, "at {n:?}: {value}, saved as {want}");
     }
 
-    // Frame k of the animation is x_t at moment k.
+    // Frame k of the animation shows x_t at moment k.
     let frames = read_gif(&place.read("way/trajectory.gif")?)?;
     ensure!(frames.len() == 4);
     for (k, frame) in frames.iter().enumerate() {
@@ -77,7 +80,7 @@ fn a_trajectory_goes_from_noise_to_the_samples() -> anyhow::Result<()> {
     let seconds: Vec<f64> = frames.iter().map(|frame| frame.seconds).collect();
     ensure!(seconds[..3] == [0.4; 3] && seconds[3] > 1.0, "{seconds:?}");
 
-    // The other format moves in the same way.
+    // The other format has the same frames.
     let _ = place.ddpm(&format!("{line} --animation apng --out other"))?.ok();
     ensure!(place.names("other")[2..] == ["trajectory.apng", "trajectory.png"]);
     ensure!(read_apng(&place.read("other/trajectory.apng")?)? == frames);
@@ -104,7 +107,7 @@ fn a_trajectory_does_not_depend_on_the_batch() -> anyhow::Result<()> {
             ensure!(!far, "{name} at --batch {batch}");
         }
     }
-    // Without a trajectory, nothing of it is written.
+    // Without --trajectory, none of its files are written.
     let said = place.ddpm("sample --run run --count 2 --steps 2 --save npz --out plain --json")?.json();
     ensure!(said["trajectory"] == json!([]), "{said}");
     ensure!(place.names("plain") == ["samples.npz"]);
@@ -147,16 +150,16 @@ fn a_preview_ends_as_the_grid() -> anyhow::Result<()> {
     let _ = place.ddpm(&format!("{line} --out seen"))?.ok();
     ensure!(place.names("views") == ["now.png"] && place.names("seen") == ["grid.png"]);
     ensure!(place.sha256("views/now.png")? == place.sha256("seen/grid.png")?);
-    // With a trajectory, at its moments; and then the last batch is what is left.
+    // With a trajectory, the preview shows its moments; the last batch has the remaining images.
     let _ = place.ddpm(&format!("{line} --batch 4 --trajectory 2 --out seen"))?.ok();
     let _ = place.ddpm("sample --run run --count 3 --steps 6 --out three")?.ok();
     let (preview, grid) =
         (image::load_from_memory(&place.read("views/now.png")?)?, place.read("three/grid.png")?);
-    ensure!(preview.width() == image::load_from_memory(&grid)?.width(), "a grid of the last three");
+    ensure!(preview.width() == image::load_from_memory(&grid)?.width(), "expected a grid of the last three");
     Ok(())
 }
 
-/// Whenever one looks, there is a whole picture.
+/// The preview is a complete picture at any time.
 #[test]
 fn a_preview_is_there_while_the_sampling_goes_on() -> anyhow::Result<()> {
     let place = place();
@@ -174,7 +177,7 @@ fn a_preview_is_there_while_the_sampling_goes_on() -> anyhow::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    ensure!(!place.at("live/end").exists(), "it was not over yet");
+    ensure!(!place.at("live/end").exists(), "the sampling should still be running");
     running.signal("KILL")?;
     ensure!(running.wait()?.code.is_none(), "killed");
     Ok(())

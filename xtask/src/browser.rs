@@ -1,4 +1,4 @@
-//! The tests that drive a page in headless Chromium. cargo calls them ignored, since most machines have none.
+//! The tests that drive headless Chromium. They are marked `#[ignore]`, since most machines have no Chromium.
 
 use std::env;
 use std::path::PathBuf;
@@ -7,13 +7,13 @@ use std::process::Command;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// The target of the tests that has them, and all it has.
+/// The test target that has all of them and nothing else.
 const TARGET: &str = "report";
 /// The names that `tests/src/browser.rs` looks for.
 const NAMES: [&str; 5] =
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "Chromium"];
 
-/// Why they cannot run here; `None` where they can.
+/// Why they cannot run here; `None` if they can.
 pub(crate) fn obstacle() -> Option<String> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
@@ -21,10 +21,10 @@ pub(crate) fn obstacle() -> Option<String> {
     if found || env::var_os("DDPM_CHROMIUM").is_some() {
         return None;
     }
-    Some(format!("no {} on the path, and DDPM_CHROMIUM names none", NAMES[..3].join(", ")))
+    Some(format!("no {} on the path, and DDPM_CHROMIUM is not set", NAMES[..3].join(", ")))
 }
 
-/// The tests in a browser, and no others.
+/// Runs only the browser tests.
 pub(crate) fn tests(workspace: &Workspace, locked: &[&str]) -> Command {
     let mut cargo = process::cargo(workspace);
     cargo.arg("test").args(locked).args(["-p", "tests", "--test", TARGET, "--", "--ignored"]);
@@ -36,7 +36,7 @@ pub(crate) fn tests(workspace: &Workspace, locked: &[&str]) -> Command {
 mod tests {
     use super::*;
 
-    /// Whatever asks for a browser is where this looks, under the names that are looked for there.
+    /// Every test that needs a browser is in this target, and the names match.
     #[test]
     fn tests_in_a_browser_are_all_in_one_target() {
         let workspace = Workspace::find().unwrap();

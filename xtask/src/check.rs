@@ -1,18 +1,18 @@
-//! Steps of a test run: each is run whatever came of the others, and a table at the end says how it went.
+//! Steps of a test run. Each runs whatever the results of the others, and a table at the end reports them.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::process;
 
-/// How a step ended.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Passed,
     Failed,
-    /// Not run, because a step that it builds on has failed: counts as failed.
+    /// Not run, because a step it depends on failed; counts as failed.
     NotRun,
-    /// Not possible on this machine: counts neither as passed nor as failed.
+    /// Impossible on this machine; counts neither as passed nor as failed.
     Skipped,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Runs one step and says whether it passed. An error of the step is printed where it happened.
+    /// Runs one step and returns whether it passed. Prints an error of the step immediately.
     pub(crate) fn step(&mut self, name: &str, run: impl FnOnce() -> anyhow::Result<()>) -> bool {
         println!("\n==> {name}");
         let start = Instant::now();
@@ -45,7 +45,7 @@ impl Report {
         outcome == Outcome::Passed
     }
 
-    /// Runs one step that is a program: it passes when the program does.
+    /// Runs one step that is a program; it passes when the program succeeds.
     pub(crate) fn command(&mut self, name: &str, command: &mut Command) -> bool {
         self.step(name, || {
             println!("    {}", process::line_of(command));
@@ -55,7 +55,7 @@ impl Report {
         })
     }
 
-    /// The same where what the program builds on is `ready`; else the step is noted as not run.
+    /// [`Report::command`] if `ready`; otherwise notes the step as not run.
     pub(crate) fn command_if(&mut self, ready: bool, name: &str, command: &mut Command) {
         if ready {
             self.command(name, command);
@@ -64,7 +64,7 @@ impl Report {
         }
     }
 
-    /// [`Report::step`] where what it builds on is `ready`.
+    /// [`Report::step`] if `ready`; otherwise notes the step as not run.
     pub(crate) fn step_if(&mut self, ready: bool, name: &str, run: impl FnOnce() -> anyhow::Result<()>) {
         if ready {
             self.step(name, run);
@@ -87,7 +87,7 @@ impl Report {
         self.rows.iter().all(|row| matches!(row.outcome, Outcome::Passed | Outcome::Skipped))
     }
 
-    /// The table, and the line that sums it up.
+    /// The table, and its summary line.
     pub(crate) fn summary(&self) -> String {
         let width = self.rows.iter().map(|row| row.step.len()).max().unwrap_or(0).max("step".len());
         let mut text = format!("{:width$}  {:7}  {:>7}\n", "step", "result", "seconds");
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_goes_on_after_a_failure_and_counts_it() {
+    fn the_run_continues_after_a_failure_and_counts_it() {
         let mut report = Report::default();
         assert!(report.step("first", || Ok(())));
         assert!(!report.step("the second", || anyhow::bail!("broken")));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_machine_lacks_is_told_and_counts_as_neither() {
+    fn skipped_steps_are_listed_and_count_as_neither() {
         let mut report = Report::default();
         report.step("first", || Ok(()));
         report.skip("second", "this processor has no amx_bf16");

@@ -1,4 +1,4 @@
-//! The program at work: its log in a file, its failures in a line, a stop passed on.
+//! Runs the program: its log goes to a file, its failure becomes one line, and stops are passed on.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
@@ -18,27 +18,27 @@ use crate::ddpm;
 use crate::process::{last_error, line_of};
 use crate::workspace::Workspace;
 
-/// Exit code of `ddpm` for a training that diverged, and of runs that were asked to stop and have saved.
+/// Exit codes of `ddpm` for a training that diverged, and for runs that were stopped and have saved.
 const DIVERGED: i32 = 3;
 const STOPPED: [i32; 3] = [129, 130, 143];
-/// How often an ending is looked for.
+/// How often to check whether the child has ended.
 const POLL: Duration = Duration::from_millis(25);
-/// Bytes at the end of a log in which the reason of a failure is looked for.
+/// Bytes at the end of a log that are searched for the reason of a failure.
 const TAIL: usize = 8192;
 
-/// Which program is started, and where it computes.
+/// Which program to start, and the device.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Program {
-    /// Where the program computes: auto, cpu, cuda or cuda:N [default: auto].
+    /// Device of the computation: auto, cpu, cuda or cuda:N [default: auto].
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,
-    /// A built `ddpm` [default: built now, optimised].
+    /// A built `ddpm` [default: build it now, optimised].
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 }
 
 impl Program {
-    /// Built now where none was named.
+    /// Builds the program if none is named.
     pub(crate) fn path(&self, workspace: &Workspace) -> anyhow::Result<PathBuf> {
         match &self.program {
             Some(program) => Ok(program.clone()),
@@ -47,50 +47,50 @@ impl Program {
     }
 }
 
-/// The program, and what all its calls have in common.
+/// The program, and arguments shared by all calls.
 #[derive(Debug)]
 pub(crate) struct Ddpm {
     program: PathBuf,
     device: Option<String>,
-    /// The signal that asked for a stop, 0 for none.
+    /// The signal that requested a stop, 0 for none.
     stop: Arc<AtomicUsize>,
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ended {
-    /// With what it said.
+    /// Succeeded, with its answer.
     Done(Value),
-    /// With the reason, in a line.
+    /// Failed, with the reason in one line.
     Failed(String),
-    /// By a signal of the user, with the exit code for it.
+    /// Stopped by a user's signal, with the exit code for it.
     Stopped(u8),
 }
 
 impl Ddpm {
-    /// Signals to this process end the call at work, and the study with it.
+    /// Signals to this process end the running call and the study.
     pub(crate) fn new(program: PathBuf, device: Option<String>) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             let registered = signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize);
-            registered.context("the signal handlers cannot be set")?;
+            registered.context("cannot set the signal handlers")?;
         }
         Ok(Self { program, device, stop })
     }
 
-    /// The program with arguments that end with what all calls have.
+    /// The program with these arguments, followed by the shared ones.
     pub(crate) fn command(&self, args: &[String]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(args);
         if let Some(device) = &self.device {
             command.args(["--device", device]);
         }
-        // The user's choice of a log must not come between the lines.
+        // The user's log settings must not add lines.
         command.env_remove("RUST_LOG").stdin(Stdio::null());
         command
     }
 
-    /// Runs a call that answers by a JSON object. What it logs is appended to `log`.
+    /// Runs a call that answers with a JSON object. Its log is appended to `log`.
     pub(crate) fn run(&self, args: &[String], log: &Path) -> anyhow::Result<Ended> {
         if let Some(code) = self.stop_code() {
             return Ok(Ended::Stopped(code));
@@ -118,10 +118,10 @@ impl Ddpm {
         Ok(object(&said).map_or_else(|error| Ended::Failed(format!("`{line}`: {error:#}")), Ended::Done))
     }
 
-    /// The JSON object that a short call answers by.
+    /// The JSON object that a short call answers with.
     ///
     /// # Errors
-    /// A call that fails, with the reason alone.
+    /// A failed call, with only the reason.
     pub(crate) fn answer(&self, args: &[String]) -> anyhow::Result<Value> {
         let mut command = self.command(args);
         let line = line_of(&command);
@@ -130,7 +130,7 @@ impl Ddpm {
         object(&String::from_utf8_lossy(&output.stdout))
     }
 
-    /// Waits for an end. Ctrl-C reaches a child by itself; what is sent to us alone is passed on, once.
+    /// Waits for the child to end. Ctrl-C reaches it directly; a signal sent only to us is passed on, once.
     fn wait(&self, child: &mut Child) -> anyhow::Result<ExitStatus> {
         let mut told = false;
         loop {
@@ -140,7 +140,7 @@ impl Ddpm {
             let signal = self.stop.load(Ordering::Relaxed) as i32;
             if !told && signal != 0 && signal != SIGINT {
                 told = true;
-                // Where there is no such command the child goes on to its end.
+                // Without that command the child runs to its end.
                 let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
             }
             thread::sleep(POLL);
@@ -155,26 +155,26 @@ impl Ddpm {
     }
 }
 
-/// The exit code of a run that was asked to stop by somebody else.
+/// The exit code of a run that was stopped from outside.
 fn stopped(status: ExitStatus) -> Option<u8> {
     let code = status.code().filter(|code| STOPPED.contains(code))?;
     u8::try_from(code).ok()
 }
 
-/// Why a call failed.
+/// The reason of a failure.
 fn reason(status: ExitStatus, log: &[u8]) -> String {
     let last = last_error(log).map(|line| line.trim_start_matches("error: ").to_owned());
     let last = last.filter(|line| !line.is_empty());
     match (status.code(), last) {
         (Some(DIVERGED), Some(last)) => format!("diverged: {last}"),
         (Some(_), Some(last)) => last,
-        (Some(code), None) => format!("exit code {code} without a word"),
-        // Systems end the largest process when memory runs out.
-        (None, _) => format!("ended by a signal ({status}); memory may have run out"),
+        (Some(code), None) => format!("exit code {code} without a message"),
+        // The system kills the largest process when memory runs out.
+        (None, _) => format!("killed by a signal ({status}); memory may have run out"),
     }
 }
 
-/// The end of a log, of what was written after `before`.
+/// The end of a log, from what was written after `before`.
 fn tail(log: &Path, before: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let read = File::open(log).and_then(|mut file| file.read_to_end(&mut bytes));
@@ -211,12 +211,12 @@ mod tests {
         };
         assert_eq!(failed("echo 'error: the loss is NaN' >&2; exit 3"), "diverged: the loss is NaN");
         assert_eq!(failed("echo 'error: no memory' >&2; exit 6"), "no memory");
-        assert_eq!(failed("exit 5"), "exit code 5 without a word");
+        assert_eq!(failed("exit 5"), "exit code 5 without a message");
         assert!(failed("kill -9 $$").contains("memory may have run out"));
     }
 
     #[test]
-    fn a_stop_is_no_failure() {
+    fn a_stop_is_not_a_failure() {
         assert_eq!(shell("exit 130").0, Ended::Stopped(130));
         let folder = tempfile::tempdir().unwrap();
         let stop = Arc::new(AtomicUsize::new(0));
@@ -225,11 +225,11 @@ mod tests {
             thread::sleep(Duration::from_millis(200));
             stop.store(SIGTERM as usize, Ordering::Relaxed);
         });
-        // The child is told: it would take a minute.
+        // The child gets the signal; otherwise it would take a minute.
         let args = ["-c".to_owned(), "exec sleep 60".to_owned()];
         assert_eq!(ddpm.run(&args, &folder.path().join("log")).unwrap(), Ended::Stopped(143));
         asked.join().unwrap();
-        // Nothing is started any more.
+        // Nothing more is started.
         let args = ["-c".to_owned(), format!("touch {}", folder.path().join("late").display())];
         assert_eq!(ddpm.run(&args, &folder.path().join("log")).unwrap(), Ended::Stopped(143));
         assert!(!folder.path().join("late").exists());

@@ -1,4 +1,4 @@
-//! Runs the `ddpm` program: setup where needed, an optimised build, then the command with its arguments.
+//! Runs the `ddpm` program: setup if needed, an optimised build, then the command with its arguments.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,8 +8,8 @@ use std::process::{Command, ExitCode};
 use crate::workspace::{Workspace, target_folder};
 use crate::{process, setup};
 
-/// `ddpm COMMAND ARGS` in the caller's folder, so that relative paths mean what they say. The program
-/// prints its own errors; only its exit code is passed on.
+/// Runs `ddpm COMMAND ARGS` in the caller's folder, so that relative paths keep their meaning. The program prints its
+/// own errors; only its exit code is passed on.
 pub(crate) fn run(workspace: &Workspace, command: &str, args: &[OsString]) -> anyhow::Result<ExitCode> {
     setup::ensure(workspace)?;
     let mut cargo = process::cargo(workspace);
@@ -17,14 +17,14 @@ pub(crate) fn run(workspace: &Workspace, command: &str, args: &[OsString]) -> an
     Ok(process::code_of(process::run_to_its_end(&mut cargo)?))
 }
 
-/// Builds the program in the profile of the tests, which look for it beside their own folder: what it depends on is built by then.
+/// Builds the program in the test profile, where the tests look for it. By then its dependencies are built.
 pub(crate) fn of_tests(workspace: &Workspace, flags: &[&str]) -> Command {
     let mut cargo = process::cargo(workspace);
     cargo.arg("build").args(flags).args(["-p", "cli"]).current_dir(workspace.root());
     cargo
 }
 
-/// The optimised program, built now: for commands that start it many times, or need the file.
+/// Builds the optimised program, for commands that start it many times or need the file.
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     setup::ensure(workspace)?;
     let mut cargo = process::cargo(workspace);

@@ -1,23 +1,23 @@
-//! The numeric crates under fewer instructions than the processor has: what holds on this machine has to hold on others.
+//! Tests the numeric crates with fewer instructions than the processor has, since results must hold on other machines.
 
 use std::process::Command;
 
 use clap::ValueEnum;
 
-/// Crates whose numbers depend on the instructions of the processor.
+/// Crates whose results depend on the instruction set.
 pub(crate) const CRATES: [&str; 4] = ["torch-ext", "unet", "trainer", "sampler"];
 
-/// What `--isa` takes.
+/// The values of `--isa`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Choice {
-    /// AVX2 alone, and all but AMX: what most processors have
+    /// AVX2 only, and everything except AMX: what most processors have
     #[default]
     Short,
     /// Each of the sets below
     All,
     /// AVX2
     Avx2,
-    /// AVX-512 without instructions for bf16
+    /// AVX-512 without bf16 instructions
     Avx512,
     /// AVX-512 with bf16, without AMX
     Avx512Bf16,
@@ -28,7 +28,7 @@ pub(crate) enum Choice {
 }
 
 impl Choice {
-    /// The sets to test, each a run of all suites.
+    /// The sets to test; each runs all suites.
     pub(crate) fn sets(self) -> &'static [Set] {
         match self {
             Self::Short => &[Set::Avx2, Set::Avx512Bf16],
@@ -42,7 +42,7 @@ impl Choice {
     }
 }
 
-/// A limit on the instructions that are used.
+/// A limit on the instructions used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
     Avx2,
@@ -62,7 +62,7 @@ impl Set {
         }
     }
 
-    /// Limits this project's loops, libtorch's, oneDNN's and MKL's, each by its own variable.
+    /// Limits our own loops, libtorch, oneDNN and MKL, each by its own variable.
     pub(crate) fn limit(self, command: &mut Command) {
         let (aten, onednn, mkl) = match self {
             Self::Avx2 => ("avx2", "AVX2", "AVX2"),
@@ -75,7 +75,7 @@ impl Set {
         command.env("MKL_ENABLE_INSTRUCTIONS", mkl);
     }
 
-    /// What the set needs that this machine does not have.
+    /// The first feature the set needs that this machine lacks.
     pub(crate) fn lacking(self) -> Option<&'static str> {
         self.lacking_in(&features())
     }
@@ -91,10 +91,10 @@ impl Set {
     }
 }
 
-/// The instruction sets of this processor that matter here.
+/// The relevant instruction sets of this processor.
 #[cfg(target_arch = "x86_64")]
 fn features() -> Vec<&'static str> {
-    // The standard library cannot ask for AMX yet; Linux lists it.
+    // The standard library cannot detect AMX yet; Linux lists it.
     let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let found = [
         ("avx2", is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_names_the_first_thing_that_is_missing() {
+    fn a_set_names_the_first_missing_feature() {
         assert_eq!(Set::Avx2.lacking_in(&[]), Some("avx2"));
         assert_eq!(Set::Avx512Bf16.lacking_in(&["avx2", "avx512f"]), Some("avx512_bf16"));
         assert_eq!(Set::Amx.lacking_in(&["avx2", "avx512f", "avx512_bf16"]), Some("amx_bf16"));

@@ -1,11 +1,11 @@
-//! Crates that promise to do without libtorch.
+//! Crates that promise to work without libtorch.
 
 use anyhow::ensure;
 
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Fails when libtorch is among the dependencies of a crate that promises to do without. `flags` are for cargo.
+/// Fails when libtorch is among the dependencies of a crate that promises to work without it. `flags` are for cargo.
 pub(crate) fn check(workspace: &Workspace, name: &str, flags: &[&str]) -> anyhow::Result<()> {
     let mut cargo = process::cargo(workspace);
     cargo.args(["tree", "-p", name, "-e", "normal", "--prefix", "none", "--format", "{p}"]);
@@ -23,7 +23,7 @@ pub(crate) fn check(workspace: &Workspace, name: &str, flags: &[&str]) -> anyhow
     }
 }
 
-/// The first line of a dependency tree that is a binding of libtorch.
+/// The first line of a dependency tree that names a libtorch binding.
 fn of_libtorch(tree: &str) -> Option<&str> {
     tree.lines().find(|line| matches!(line.split_whitespace().next(), Some("tch" | "torch-sys")))
 }

@@ -1,4 +1,4 @@
-//! JSON files of xtask's own.
+//! xtask's own JSON files.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A file of ours, none where it is not there.
+/// Reads such a file; `None` if it does not exist.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(serde_json::from_str(&text).with_context(|| path.display().to_string())?)),
@@ -16,7 +16,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Opti
     }
 }
 
-/// Writes such a file as a whole, and the folders it lies in.
+/// Writes such a file atomically, and creates its folders.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
     let what = || path.display().to_string();
     if let Some(folder) = path.parent() {

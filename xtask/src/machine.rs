@@ -1,4 +1,4 @@
-//! What a measurement says about itself: commit, processor and date.
+//! The origin of a measurement: commit, processor and date.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::workspace::Workspace;
 
-/// By what, on what and when something was made.
+/// The commit, machine and date of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Origin {
     pub(crate) commit: String,
@@ -18,7 +18,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// By this commit, on this machine, today.
+    /// The current commit, machine and date.
     pub(crate) fn now(workspace: &Workspace, device: Option<&str>) -> Self {
         let unknown = || "unknown".to_owned();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -31,7 +31,7 @@ impl Origin {
     }
 }
 
-/// The commit that is checked out, shortened; none outside of a repository.
+/// The current commit, shortened; `None` outside a repository.
 pub(crate) fn commit(workspace: &Workspace) -> Option<String> {
     let mut git = Command::new("git");
     git.args(["rev-parse", "--short", "HEAD"]).current_dir(workspace.root());
@@ -39,20 +39,20 @@ pub(crate) fn commit(workspace: &Workspace) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The processor's name; known on Linux only.
+/// The processor's name; known only on Linux.
 pub(crate) fn processor() -> Option<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo").ok()?;
     let (_, name) = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "))?;
     Some(name.trim().to_owned())
 }
 
-/// The date of today in UTC, `YYYY-MM-DD`.
+/// Today's date in UTC, `YYYY-MM-DD`.
 pub(crate) fn today() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     date(since.as_secs() / 86_400)
 }
 
-/// The date so many days after 1970-01-01.
+/// The date this many days after 1970-01-01.
 fn date(mut days: u64) -> String {
     let is_leap =
         |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));

@@ -1,8 +1,8 @@
-//! `cargo xtask`: whole pipelines, from an empty machine to libtorch, a trained model, figures, a tested tree.
+//! `cargo xtask`: whole pipelines, from an empty machine to libtorch, a trained model, figures and a tested tree.
 //!
-//! Of the workspace's crates it links `files` alone, so it builds and starts in seconds; what needs the others runs
+//! Of the workspace's crates it links only `files`, so it builds and starts in seconds; what needs the others runs
 //! through `cargo run -p cli`.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // A program that talks to people.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // A command-line program.
 
 mod ablate;
 mod bench;
@@ -51,7 +51,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Provides libtorch 2.11.0 in .libtorch/, unless one is configured already.
+    /// Provides libtorch 2.11.0 in .libtorch/, unless one is already configured.
     Setup(setup::Args),
     /// Sets up, builds and trains; every argument goes to `ddpm train`.
     #[command(disable_help_flag = true)]
@@ -62,30 +62,30 @@ enum Command {
     /// Sets up, builds and redraws the report; every argument goes to `ddpm figures`.
     #[command(disable_help_flag = true)]
     Figures(Passed),
-    /// Sets up, builds and times steps; every argument goes to `ddpm bench`. With --peers: beside Python
-    /// libraries. With --scaling: against batch size, image side and width.
+    /// Sets up, builds and times steps; every argument goes to `ddpm bench`. With --peers: beside Python libraries.
+    /// With --scaling: against batch size, image side and width.
     #[command(disable_help_flag = true)]
     Bench(Passed),
-    /// A folder with program, model and licences that runs on machines without Rust.
+    /// Makes a folder with program, model and licences that runs on machines without Rust.
     Package(package::Args),
-    /// Replays diffusers' schedulers with our samplers and prints how far the samples are apart. With --metrics: our metrics
-    /// beside those of pytorch-fid, torch-fidelity and prdc. With --models: our networks beside UNet2DModel.
+    /// Replays diffusers' schedulers with our samplers and prints the differences of the samples. With --metrics:
+    /// compares our metrics with pytorch-fid, torch-fidelity and prdc. With --models: our networks with UNet2DModel.
     Parity(parity::Args),
-    /// Runs an ablation study: trainings of a file, their evaluations, and a page with a picture of both.
+    /// Runs an ablation study: the trainings of a file, their evaluations, and a page with a picture.
     Ablate(ablate::Args),
-    /// Trains a recipe of recipes/ and compares with its receipt; lists them without a name.
+    /// Trains a recipe of recipes/ and compares it with its receipt; without a name lists them.
     Recipe(recipe::Args),
-    /// Trains every objective alike and writes their samples and losses, for docs/objectives.md.
+    /// Trains every objective under equal settings and writes samples and losses for docs/objectives.md.
     Objectives(objectives::Args),
     /// Kills, signals, faults, damage, absurd values: what the program survives, as a table.
     Reliability(reliability::Args),
-    /// Formatting, lints, docs, each crate's tests alone, the program end to end, a quick `reliability`.
+    /// Runs formatting, lints, docs, each crate's tests alone, end-to-end tests and a quick `reliability`.
     Test(test::Args),
-    /// What CI runs: all of `test` against the committed Cargo.lock, and `cargo deny` where installed.
+    /// Runs what CI runs: all of `test` with the committed Cargo.lock, and `cargo deny` if installed.
     Ci,
 }
 
-/// Arguments that are not ours: they reach `ddpm` as they came.
+/// Arguments passed to `ddpm` unchanged.
 #[derive(Debug, clap::Args)]
 struct Passed {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS OF DDPM")]

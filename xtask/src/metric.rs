@@ -1,8 +1,8 @@
-//! The numbers that `ddpm evaluate` answers by.
+//! The metrics in the answer of `ddpm evaluate`.
 
 use serde_json::Value;
 
-/// A number of an evaluation.
+/// A metric of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Metric {
     /// `NAME:REFERENCE`.

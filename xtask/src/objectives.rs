@@ -1,5 +1,5 @@
-//! `cargo xtask objectives`: every objective trained alike, for `docs/objectives.md`: its samples, its loss by noise level, what
-//! a step of it costs.
+//! `cargo xtask objectives`: trains every objective under equal settings for `docs/objectives.md` and collects samples,
+//! loss by noise level, and the cost of a step.
 
 use std::fmt::Write;
 use std::fs;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::workspace::Workspace;
 use crate::{ddpm, process};
 
-/// A name, the objective, and what is set beside it.
+/// A name, the objective, and further settings.
 const TRAININGS: &[(&str, &str, &[&str])] = &[
     ("ddpm", "ddpm", &[]),
     ("min-snr", "min-snr", &[]),
@@ -28,7 +28,7 @@ const SAMPLING: &[&str] =
     &["--sampler", "dpmpp-2m", "--steps", "25", "--spacing", "log-snr", "--seed", "1", "--count", "16"];
 /// Tenths of the path, as a run logs them.
 const TENTHS: usize = 10;
-/// The last part of a run, whose losses are averaged: a fifth.
+/// The last part of a run (a fifth), over which losses are averaged.
 const LAST: usize = 5;
 
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Folder for the pictures.
     #[arg(long, value_name = "DIR", default_value = "docs/objectives")]
     out: PathBuf,
-    /// Folder for the runs, and table.md; those that are there already go on where they stopped.
+    /// Folder for the runs and table.md; existing runs resume.
     #[arg(long, value_name = "DIR", default_value = "runs/objectives")]
     runs: PathBuf,
 }
@@ -82,12 +82,12 @@ fn sample(program: &Path, run: &Path, out: &Path, name: &str) -> anyhow::Result<
     Ok(())
 }
 
-/// A folder of the run's own for what is copied from there.
+/// A subfolder of the run, for files copied from it.
 fn tempfile_beside(run: &Path) -> PathBuf {
     run.join("samples").join("docs")
 }
 
-/// What a run logged.
+/// The logged values of a run.
 #[derive(Debug, PartialEq)]
 struct Row {
     name: String,
@@ -142,7 +142,7 @@ fn table(rows: &[Row]) -> String {
     text + "\n"
 }
 
-/// Three figures, however small the number is.
+/// Three significant digits, however small the number is.
 fn short(x: f64) -> String {
     if x >= 1.0 {
         return format!("{x:.2}");

@@ -1,4 +1,4 @@
-//! Files that a user names for what xtask has to say.
+//! Output files that a user names for xtask.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Crates as somebody else uses them: packed as for a registry, and each as the one dependency of a fresh project in another
-//! folder, which runs the crate's example.
+//! Tests the crates as dependencies: packs each as for a registry, and runs its example in a fresh project in another
+//! folder that depends only on this crate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use crate::process;
 use crate::workspace::{LIBTORCH_FREE, Workspace, target_folder};
 
-/// The crates that are promised to people by themselves, and the example that shows each.
+/// The crates offered for use outside this workspace, each with an example.
 pub(crate) const PROMISED: [(&str, &str); 6] = [
     ("schedule", "tables"),
     ("embedding", "encode"),
@@ -20,8 +20,8 @@ pub(crate) const PROMISED: [(&str, &str); 6] = [
     ("sampler", "draw"),
 ];
 
-/// Packs the crates and unpacks them where nothing else of the workspace is, so that a file which is not in its package is
-/// missing. The folder with all of them.
+/// Packs the crates and unpacks them away from the workspace, so that a file missing from a package is really missing.
+/// Returns the folder with all of them.
 pub(crate) fn pack(workspace: &Workspace, flags: &[&str]) -> anyhow::Result<PathBuf> {
     let target = target_folder()?;
     let unpacked = target.join("outside/packages");
@@ -31,7 +31,7 @@ pub(crate) fn pack(workspace: &Workspace, flags: &[&str]) -> anyhow::Result<Path
     fs::create_dir_all(&unpacked).with_context(|| unpacked.display().to_string())?;
     let names = workspace.crates_bottom_up()?;
     let mut cargo = process::cargo(workspace);
-    // They are built below, and not by cargo, each for itself.
+    // They are built below, not by `cargo package`, which would build each separately.
     cargo
         .args(["package", "--quiet", "--no-verify", "--allow-dirty"])
         .args(flags)
@@ -48,10 +48,10 @@ pub(crate) fn pack(workspace: &Workspace, flags: &[&str]) -> anyhow::Result<Path
     Ok(unpacked)
 }
 
-/// All crates have the version of the workspace, as xtask has.
+/// All crates have the workspace's version, like xtask.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Runs a crate's example in a project that depends on this crate alone.
+/// Runs a crate's example in a project that depends only on this crate.
 pub(crate) fn run_example(
     workspace: &Workspace,
     packages: &Path,
@@ -62,28 +62,28 @@ pub(crate) fn run_example(
     let others = workspace.crates_bottom_up()?;
     let manifest = manifest(name, &path, &others, &fs::read_to_string(workspace.root().join("Cargo.toml"))?)?;
     fs::write(folder.path().join("Cargo.toml"), manifest)?;
-    // The versions that were tested.
+    // Use the tested versions.
     fs::copy(workspace.root().join("Cargo.lock"), folder.path().join("Cargo.lock"))?;
     fs::create_dir(folder.path().join("src"))?;
     fs::copy(path(name).join(format!("examples/{example}.rs")), folder.path().join("src/main.rs"))?;
 
-    let output = command(workspace, name, folder.path())?.output().context("cargo cannot be started")?;
+    let output = command(workspace, name, folder.path())?.output().context("cannot start cargo")?;
     let said = String::from_utf8_lossy(&output.stdout);
     print!("{said}");
     ensure!(
         output.status.success() && !said.trim().is_empty(),
-        "a project that depends on {name} alone: expected what its example `{example}` prints, found {}\n{}",
+        "a project that depends only on {name}: expected the output of its example `{example}`, found {}\n{}",
         output.status,
         String::from_utf8_lossy(&output.stderr).trim()
     );
     Ok(())
 }
 
-/// `cargo run` there, with the variables that the crate's README names, and no others.
+/// `cargo run` in that project, with only the variables that the crate's README names.
 fn command(workspace: &Workspace, name: &str, folder: &Path) -> anyhow::Result<Command> {
     let mut cargo = process::cargo(workspace);
     cargo.args(["run", "--quiet"]).current_dir(folder);
-    // What is no crate of ours is built already, with the same features and profile.
+    // Foreign crates are built already, with the same features and profile.
     cargo.env("CARGO_TARGET_DIR", target_folder()?);
     if !LIBTORCH_FREE.contains(&name) && crate::setup::libtorch_of_the_user(workspace).is_none() {
         let libtorch = workspace.libtorch().join("torch");
@@ -92,7 +92,8 @@ fn command(workspace: &Workspace, name: &str, folder: &Path) -> anyhow::Result<C
     Ok(cargo)
 }
 
-/// The manifest of such a project. What its dependency depends on is taken from its package too, since no registry has it.
+/// The manifest of such a project. The crate's dependencies in this workspace also come from their packages, since no
+/// registry has them.
 fn manifest(
     name: &str,
     path: &dyn Fn(&str) -> PathBuf,
@@ -113,7 +114,7 @@ fn manifest(
     let patches = others.iter().filter(|other| *other != name).map(|other| (other.clone(), place(other)));
     let registry = [(String::from("crates-io"), toml::Value::Table(patches.collect()))];
     manifest.insert("patch".into(), toml::Value::Table(registry.into_iter().collect()));
-    // That of the tests, so that what they have built serves here too.
+    // The profile of the tests, so their builds are reused.
     manifest.insert("profile".into(), root.remove("profile").context("Cargo.toml: no profile")?);
     Ok(toml::to_string(&manifest)?)
 }
@@ -131,7 +132,7 @@ mod tests {
             let page = fs::read_to_string(folder.join("README.md")).unwrap();
             let line = format!("cargo run -p {name} --example {example}");
             assert!(page.contains(&line), "{name}/README.md: expected `{line}`");
-            // The variables that `command` sets.
+            // These are the variables that `command` sets.
             let named = page.contains("LIBTORCH=") && page.contains("LD_LIBRARY_PATH=");
             assert_eq!(named, !LIBTORCH_FREE.contains(&name), "{name}/README.md");
         }

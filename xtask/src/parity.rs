@@ -1,6 +1,6 @@
-//! `cargo xtask parity`: the table of our samples beside those of diffusers, which the tests of `sampler` assert; with `--metrics`
-//! that of our metrics beside those of Python packages, which the tests of `metrics` assert; with `--models` those of our networks
-//! and of whole pipelines beside those of diffusers, which the tests of `unet` and `tests` assert.
+//! `cargo xtask parity`: prints how our samples differ from those of diffusers, as the tests of `sampler` assert; with
+//! `--metrics` how our metrics differ from those of Python packages, as the tests of `metrics` assert; with `--models`
+//! how our networks and whole pipelines differ from those of diffusers, as the tests of `unet` and `tests` assert.
 
 use std::process::{Command, ExitCode};
 
@@ -9,10 +9,10 @@ use crate::{ddpm, process, setup};
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Metrics of given features beside those of pytorch-fid, torch-fidelity and prdc, instead of samples.
+    /// Compare metrics of given features with pytorch-fid, torch-fidelity and prdc, instead of samples.
     #[arg(long)]
     metrics: bool,
-    /// Predictions of networks and images of pipelines beside those of diffusers, instead of samples.
+    /// Compare predictions of networks and images of pipelines with diffusers, instead of samples.
     #[arg(long, conflicts_with = "metrics")]
     models: bool,
 }
@@ -38,7 +38,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
 /// The member whose examples run the built program.
 const PROGRAMS: &str = "tests";
 
-/// Packages and examples that print tables. The build folder has one place for the examples of all packages, so their names differ.
+/// Packages and examples that print tables. The build folder has one place for the examples of all packages, so their
+/// names differ.
 fn tables(args: &Args) -> &'static [(&'static str, &'static str)] {
     match args {
         Args { metrics: true, .. } => &[("metrics", "peers")],
@@ -47,7 +48,7 @@ fn tables(args: &Args) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// In the profile of the tests: after them there is little to build, and a table takes seconds.
+/// Runs in the test profile: after the tests there is little to build, and a table takes seconds.
 fn table(workspace: &Workspace, package: &str, example: &str) -> Command {
     let mut cargo = process::cargo(workspace);
     cargo.args(["run", "--package", package, "--example", example]).current_dir(workspace.root());

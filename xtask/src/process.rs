@@ -1,4 +1,4 @@
-//! Programs that xtask starts: with which environment, and how their exit codes are passed on.
+//! Child processes of xtask: their environment, and how their exit codes are passed on.
 
 use std::error::Error;
 use std::io::Write;
@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// A failure with an exit code of its own; any other error exits with 1.
+/// A failure with its own exit code; any other error exits with 1.
 #[derive(Debug)]
 pub(crate) struct Exit {
     code: u8,
@@ -21,7 +21,7 @@ pub(crate) struct Exit {
 }
 
 impl Exit {
-    /// The caller asked for something that does not exist: exit code 2.
+    /// The user asked for something that does not exist: exit code 2.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { code: 2, message: message.into() }
     }
@@ -39,13 +39,13 @@ impl fmt::Display for Exit {
 
 impl Error for Exit {}
 
-/// The cargo that runs us, in the environment that a person's shell would give it.
+/// The cargo that runs us, in the environment of a normal shell.
 pub(crate) fn cargo(workspace: &Workspace) -> Command {
     cleaned(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), workspace)
 }
 
-/// A command that runs cargo, now or later, without what `cargo run` has added to the environment for xtask, or build
-/// scripts would see a change and run again.
+/// A command that runs cargo, now or later, without the variables that `cargo run` added to xtask's environment. Build
+/// scripts would see them as a change and run again.
 pub(crate) fn cleaned(mut command: Command, workspace: &Workspace) -> Command {
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(set_by_cargo_run) {
@@ -62,25 +62,25 @@ fn set_by_cargo_run(name: &str) -> bool {
     name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "CARGO_BIN_NAME"
 }
 
-/// Runs `command`. Ctrl-C ends it and us.
+/// Runs `command`. Ctrl-C ends it and xtask.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<ExitStatus> {
     command.status().with_context(|| format!("`{}` cannot be started", line_of(command)))
 }
 
-/// Runs `command`, which has to succeed.
+/// Runs `command`, which must succeed.
 pub(crate) fn run_to_success(command: &mut Command) -> anyhow::Result<()> {
     let status = run(command)?;
     ensure!(status.success(), "`{}`: expected exit code 0, found {status}", line_of(command));
     Ok(())
 }
 
-/// Runs `command` with a text on its standard input; it has to succeed.
+/// Runs `command` with a text on its standard input; it must succeed.
 pub(crate) fn feed(command: &mut Command, input: &str) -> anyhow::Result<()> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let line = line_of(command);
     let mut child = command.spawn().with_context(|| format!("`{line}` cannot be started"))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that has failed closes it; its error says why.
+        // A failed program closes its input; its own error says why.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().with_context(|| line.clone())?;
@@ -89,8 +89,8 @@ pub(crate) fn feed(command: &mut Command, input: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The last line of an error text that says something, those that pip marks as errors first. Of an exception it is the
-/// line below its traceback.
+/// The last non-empty line of an error text; lines that pip marks as errors come first. For an exception it is the line
+/// below the traceback.
 pub(crate) fn last_error(stderr: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(stderr);
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty()).rev();
@@ -99,16 +99,15 @@ pub(crate) fn last_error(stderr: &[u8]) -> Option<String> {
     line.map(|line| line.trim_start_matches("ERROR: ").to_owned())
 }
 
-/// Runs `command`, which decides itself how to stop when Ctrl-C reaches it as well as us (a training run
-/// saves first): we stay until it has.
+/// Runs `command`, which decides itself how to stop on Ctrl-C (a training run saves first); xtask waits for it.
 pub(crate) fn run_to_its_end(command: &mut Command) -> anyhow::Result<ExitStatus> {
-    // From here on Ctrl-C only sets a flag that nobody reads, instead of ending xtask.
+    // From here on Ctrl-C only sets an unused flag instead of ending xtask.
     signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::new(AtomicBool::new(false)))
-        .context("the handler of Ctrl-C cannot be set")?;
+        .context("cannot set the Ctrl-C handler")?;
     run(command)
 }
 
-/// The exit code of a program, for our own: 128 + N when signal N ended it, as shells have it.
+/// The exit code of a program as ours: 128 + N when signal N ended it, as in shells.
 pub(crate) fn code_of(status: ExitStatus) -> ExitCode {
     #[cfg(unix)]
     let by_signal = std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal);
@@ -118,7 +117,7 @@ pub(crate) fn code_of(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-/// The command as a person would type it: the program without its folder, and no quoting.
+/// The command as one would type it: without the program's folder and without quoting.
 pub(crate) fn line_of(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let program = program.file_name().unwrap_or(program.as_os_str());

@@ -1,5 +1,5 @@
-//! `cargo xtask reliability`: builds the program, builds it again with faults that can be asked for, and runs the harness
-//! of the member `tests` on both.
+//! `cargo xtask reliability`: builds the program, builds it again with injectable faults, and runs the harness of the
+//! member `tests` on both.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -15,19 +15,19 @@ pub(crate) struct Args {
     /// Few trials of everything, in minutes (the default).
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// As many trials as the published figures rest on, with an optimised program: hours.
+    /// As many trials as for the published figures, with an optimised program: hours.
     #[arg(long)]
     full: bool,
     /// Only these checks.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<String>,
-    /// Of the fuzzing of a full run only these targets, such as those that an earlier run failed.
+    /// Only these fuzz targets in a full run, such as those that an earlier run failed.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     targets: Vec<String>,
-    /// Of everything that is drawn [default: 0].
+    /// Seed of all random choices [default: 0].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Trials at the same time [default: one a core].
+    /// Trials at the same time [default: one per core].
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// Write the table as Markdown, with the machine and what each row means.
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// Write the rows as JSON.
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
-    /// Rows of earlier runs, as --json wrote them: for a table made in parts.
+    /// Rows of earlier runs, as written by --json, for a table made in parts.
     #[arg(long, value_name = "FILE.json,...", value_delimiter = ',')]
     with: Vec<PathBuf>,
     /// Refuses to change Cargo.lock.
@@ -52,7 +52,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     Ok(process::code_of(process::run(&mut harness(workspace, args, &programs, None))?))
 }
 
-/// The quick run, as the last step of the tests; `bad_input` is the folder with the reports of that test.
+/// The quick run, as the last step of the tests; `bad_input` is the folder with that test's reports.
 pub(crate) fn quick(workspace: &Workspace, locked: bool, bad_input: &Path) -> anyhow::Result<()> {
     let args = Args { locked, ..Args::default() };
     let programs = build(workspace, &args)?;
@@ -61,15 +61,15 @@ pub(crate) fn quick(workspace: &Workspace, locked: bool, bad_input: &Path) -> an
     Ok(())
 }
 
-/// What the harness runs, and itself.
+/// The programs that the harness runs, and the harness.
 struct Programs {
     harness: PathBuf,
     ddpm: PathBuf,
     faulty: PathBuf,
 }
 
-/// Both programs have the same place in the build folder, so the one with faults is copied away. What they are
-/// linked from stays in the build folder, and the next time only the linking is done again.
+/// Both programs have the same path in the build folder, so the one with faults is copied away. Its objects stay in the
+/// build folder, so the next build only links.
 fn build(workspace: &Workspace, args: &Args) -> anyhow::Result<Programs> {
     let target = target_folder()?;
     let folder = target.join(if args.full { "release" } else { "debug" });
@@ -85,7 +85,7 @@ fn build(workspace: &Workspace, args: &Args) -> anyhow::Result<Programs> {
         fs::copy(&programs.ddpm, &programs.faulty)
             .with_context(|| format!("{} cannot be copied", programs.ddpm.display()))?;
     } else {
-        // No check of this run asks for a fault.
+        // No check of this run needs a fault.
         programs.faulty.clone_from(&programs.ddpm);
     }
     process::run_to_success(&mut cargo_build(workspace, args, &[]))?;
@@ -109,7 +109,7 @@ fn locked(args: &Args) -> &'static [&'static str] {
     if args.locked { &["--locked"] } else { &[] }
 }
 
-/// The harness, in the caller's folder, so that relative paths mean what they say.
+/// The harness, started in the caller's folder, so that relative paths keep their meaning.
 fn harness(workspace: &Workspace, args: &Args, programs: &Programs, bad_input: Option<&Path>) -> Command {
     let mut command = process::cleaned(Command::new(&programs.harness), workspace);
     command.arg("--ddpm").arg(&programs.ddpm).arg("--faulty").arg(&programs.faulty);

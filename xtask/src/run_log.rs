@@ -1,4 +1,4 @@
-//! What a run has logged of its speed.
+//! The logged speed of a run.
 
 use std::fs;
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-/// What a run logged about its speed.
+/// The logged speed of a run.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Log {
-    /// Steps of each line, and seconds of one of them.
+    /// Steps of each line, and seconds per step.
     intervals: Vec<(u64, f64)>,
 }
 
 impl Log {
-    /// Reads `metrics.jsonl`, and the batch from `config.toml`.
+    /// Reads `metrics.jsonl`, and the batch size from `config.toml`.
     pub(crate) fn read(run: &Path) -> anyhow::Result<Self> {
         let config = run.join("config.toml");
         let table: toml::Table = fs::read_to_string(&config)
@@ -37,12 +37,12 @@ impl Log {
         Ok(Self { intervals })
     }
 
-    /// Seconds of all steps, as they went. Checkpoints, grids and what a killed run did in vain are not in it.
+    /// Total seconds of the steps. This excludes checkpoints, grids, and the lost work of a killed run.
     pub(crate) fn seconds(&self) -> f64 {
         self.intervals.iter().map(|&(steps, step_s)| steps as f64 * step_s).sum()
     }
 
-    /// Seconds of a step: the median of the lines but the first, whose steps also allocate memory.
+    /// Seconds per step: the median over the lines except the first, whose steps also allocate memory.
     pub(crate) fn median_step(&self) -> anyhow::Result<f64> {
         let skip = usize::from(self.intervals.len() > 1);
         let mut seconds: Vec<f64> = self.intervals.iter().skip(skip).map(|&(_, step_s)| step_s).collect();

@@ -4,18 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// When a run was last written to; none for a folder that is no run.
+/// When a run was last written; `None` for a folder that is not a run.
 pub(crate) fn changed(run: &Path) -> Option<SystemTime> {
     if !run.join("config.toml").is_file() || !run.join("checkpoints").is_dir() {
         return None;
     }
-    // A run is there before its first line is logged.
+    // A run exists before its first log line.
     let times = ["config.toml", "metrics.jsonl", "checkpoints"].iter();
     let times = times.filter_map(|name| fs::metadata(run.join(name)).ok()?.modified().ok());
     Some(times.max().unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
-/// The runs in a folder, the one that was written to last first.
+/// The runs in a folder, the most recently written first.
 pub(crate) fn newest_first(runs: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut found: Vec<_> = entries.filter_map(|run| Some((changed(&run)?, run))).collect();
@@ -28,7 +28,7 @@ pub(crate) mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// A run that was last written to so many seconds ago.
+    /// A run that was last written this many seconds ago.
     pub(crate) fn run_of_age(run: &Path, age: u64) {
         fs::create_dir_all(run.join("checkpoints")).unwrap();
         fs::write(run.join("config.toml"), "").unwrap();
@@ -46,7 +46,7 @@ pub(crate) mod tests {
         fs::create_dir(at("no-run")).unwrap();
         fs::write(at("no-run/metrics.jsonl"), "").unwrap();
         assert_eq!(newest_first(runs.path()), [at("new"), at("middle"), at("old")]);
-        // A line that is logged makes it the newest.
+        // A new log line makes it the newest.
         fs::write(at("old/metrics.jsonl"), "").unwrap();
         assert_eq!(newest_first(runs.path())[0], at("old"));
         assert_eq!(newest_first(&at("none")), [] as [PathBuf; 0]);

@@ -10,8 +10,8 @@ use crate::workspace::Workspace;
 
 const CRATE: &str = "torch-ext";
 
-/// Builds the tests with the sanitizer in a target folder of their own and runs them. libtorch itself and Rust are as they
-/// are: what is checked is what the C++ of this project reads and writes.
+/// Builds the tests with the sanitizer in a separate target folder and runs them. libtorch and Rust are not
+/// instrumented: only memory accesses of this project's C++ are checked.
 pub(crate) fn run(workspace: &Workspace, flags: &[&str]) -> anyhow::Result<()> {
     let library = library()?;
     for build_only in [true, false] {
@@ -30,11 +30,11 @@ fn command(workspace: &Workspace, flags: &[&str], library: &Path) -> Command {
     let mut cargo = process::cargo(workspace);
     cargo.arg("test").args(flags).args(["-p", CRATE, "--tests"]).current_dir(workspace.root());
     cargo.env("CARGO_TARGET_DIR", workspace.root().join("target/sanitize"));
-    // The build script of torch-ext looks at it.
+    // The build script of torch-ext reads it.
     cargo.env("TORCH_EXT_SANITIZE", "address");
-    // Cargo and the compiler run without it; the test programs are not linked to it first, so it is preloaded. libtorch keeps
-    // much until the end, so leaks are not asked about. Freed memory is held back for a while, to see it used; tests that
-    // measure memory allow for 16 MiB of it, not for the usual 256.
+    // Cargo and the compiler run without the sanitizer. The test programs do not link it first, so it is preloaded.
+    // libtorch keeps much memory until the end, so leaks are not reported. Freed memory is quarantined to detect its
+    // use; tests that measure memory allow for 16 MiB of it, not for the default 256.
     let options = "detect_leaks=0:abort_on_error=1:quarantine_size_mb=16";
     let runner = format!("env LD_PRELOAD={} ASAN_OPTIONS={options}", library.display());
     let target = format!("CARGO_TARGET_{}_RUNNER", triple().to_uppercase().replace('-', "_"));
@@ -42,7 +42,7 @@ fn command(workspace: &Workspace, flags: &[&str], library: &Path) -> Command {
     cargo
 }
 
-/// The target that cargo builds for when none is named.
+/// cargo's default target.
 fn triple() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: formatting, lints, docs, each crate's tests alone, then the program end to end, and what it survives.
+//! `cargo xtask test`: formatting, lints, docs, each crate's tests alone, then end-to-end tests and the reliability
+//! run.
 
 use std::fs;
 use std::path::Path;
@@ -17,11 +18,12 @@ const END_TO_END: &str = "tests";
 /// The member outside `crates/` that replays the corpora of the fuzz targets.
 const FUZZ_BODIES: &str = "fuzz-bodies";
 
-/// Crates with tests that need a GPU, all in a target of this name: cargo calls them ignored, since most machines have none.
+/// Crates with tests that need a GPU, all in a target of this name. They are marked `#[ignore]`, since most machines
+/// have no GPU.
 const ON_GPU: [&str; 3] = ["torch-ext", "unet", "trainer"];
 const GPU_TESTS: &str = "gpu";
 
-/// A folder that does not exist: whatever asks for libtorch with this fails.
+/// A folder that does not exist: anything that looks for libtorch with this fails.
 const NOWHERE: &str = "/no-libtorch-on-this-machine";
 
 #[derive(Debug, Default, clap::Args)]
@@ -29,22 +31,22 @@ pub(crate) struct Args {
     /// Only this crate: its formatting, lints, docs and tests. May be given more than once.
     #[arg(short, long = "package", value_name = "CRATE")]
     package: Vec<String>,
-    /// Leaves out the end-to-end tests and those with fewer instructions.
+    /// Skip the end-to-end tests and those with fewer instructions.
     #[arg(long)]
     fast: bool,
-    /// Also tests torch-ext, unet, trainer and sampler with no more than these instructions of the processor.
+    /// Also test torch-ext, unet, trainer and sampler limited to these instruction sets.
     #[arg(long, value_enum, default_value_t)]
     isa: isa::Choice,
-    /// Tests the C++ of torch-ext under AddressSanitizer, and nothing else.
+    /// Only test the C++ of torch-ext under AddressSanitizer.
     #[arg(long, conflicts_with_all = ["package", "fast", "isa"])]
     sanitize: bool,
-    /// Refuses to change Cargo.lock.
+    /// Refuse to change Cargo.lock.
     #[arg(long)]
     locked: bool,
 }
 
 impl Args {
-    /// Everything, against the committed Cargo.lock.
+    /// Runs everything, with the committed Cargo.lock.
     pub(crate) fn all_locked() -> Self {
         Self { locked: true, ..Self::default() }
     }
@@ -56,13 +58,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     Ok(finish(&report))
 }
 
-/// Prints the table. The exit code is 1 when a step has failed.
+/// Prints the table. The exit code is 1 when a step failed.
 pub(crate) fn finish(report: &Report) -> ExitCode {
     print!("\n{}", report.summary());
     if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// All steps, in order.
+/// Runs all steps, in order.
 pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let packages = packages(workspace, args)?;
     let run = Run { workspace, args };
@@ -73,7 +75,7 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     }
     let whole = args.package.is_empty();
 
-    // A machine without libtorch can test the crates that do without it.
+    // A machine without libtorch can test the crates that do not need it.
     let libtorch = packages.iter().all(|name| is_libtorch_free(name))
         || report.step("setup", || setup::ensure(workspace));
 
@@ -95,17 +97,14 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
         if Driver::detect() == Driver::Present {
             report.command_if(libtorch, "tests on the GPU", &mut run.on_gpu(&on_gpu));
         } else {
-            println!(
-                "\nno NVIDIA driver for CUDA 13: the tests on a GPU ({}) are not run",
-                on_gpu.join(", ")
-            );
+            println!("\nno NVIDIA driver for CUDA 13: skipping the GPU tests ({})", on_gpu.join(", "));
         }
     }
     if !args.fast {
         from_outside(&run, &packages, libtorch, report);
     }
     if packages.iter().any(|name| name == END_TO_END) && !(whole && args.fast) {
-        // They run the built program, which lies beside their own folder: target/debug/ddpm.
+        // They run the built program, which is beside their own folder: target/debug/ddpm.
         report.command_if(libtorch, "program", &mut ddpm::of_tests(workspace, run.locked()));
         let reports = workspace.root().join("target/tmp/bad_input_reports");
         report.command_if(libtorch, "end to end", &mut run.end_to_end(&reports)?);
@@ -119,7 +118,7 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     Ok(())
 }
 
-/// The promised crates among those to test, each in a project of its own.
+/// Tests the promised crates among those chosen, each in a separate project.
 fn from_outside(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut Report) {
     let mut promised =
         outside::PROMISED.iter().filter(|(name, _)| packages.iter().any(|p| p == name)).peekable();
@@ -141,7 +140,7 @@ fn from_outside(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut
     }
 }
 
-/// The members to test, bottom-up: those asked for, or all.
+/// The members to test, bottom-up: those chosen, or all.
 fn packages(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<String>> {
     let mut all = workspace.crates_bottom_up()?;
     all.extend([FUZZ_BODIES, "xtask", END_TO_END].map(String::from));
@@ -158,20 +157,20 @@ fn packages(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<String>> {
     Ok(all)
 }
 
-/// Whether a crate builds without libtorch; xtask has to, fuzzing could not wait for it, the rest of the list is promised
-/// to users.
+/// Whether a crate must build without libtorch: xtask because it installs it, fuzzing to stay fast, and the crates in
+/// the list that is promised to users.
 fn is_libtorch_free(name: &str) -> bool {
     ["xtask", FUZZ_BODIES].contains(&name) || LIBTORCH_FREE.contains(&name)
 }
 
-/// The commands of one call.
+/// The commands of one test run.
 struct Run<'a> {
     workspace: &'a Workspace,
     args: &'a Args,
 }
 
 impl Run<'_> {
-    /// `cargo COMMAND`, for the crates asked for or for all.
+    /// `cargo COMMAND`, for the chosen crates or for all.
     fn cargo(&self, command: &str, all: &str) -> Command {
         let mut cargo = process::cargo(self.workspace);
         cargo.arg(command);
@@ -207,7 +206,7 @@ impl Run<'_> {
         cargo
     }
 
-    /// One crate's tests. One that does without libtorch gets none, as proof.
+    /// One crate's tests. A crate that promises to work without libtorch is tested without it.
     fn tests(&self, name: &str) -> Command {
         let mut cargo = process::cargo(self.workspace);
         cargo.arg("test").args(self.locked()).args(["-p", name]).current_dir(self.workspace.root());
@@ -217,7 +216,7 @@ impl Run<'_> {
         cargo
     }
 
-    /// The suites of the numeric crates again, with fewer instructions. Nothing is built for it.
+    /// The suites of the numeric crates again with fewer instructions. This builds nothing.
     fn limited(&self, packages: &[String], libtorch: bool, report: &mut Report) {
         let crates: Vec<&String> =
             packages.iter().filter(|name| isa::CRATES.contains(&name.as_str())).collect();
@@ -236,7 +235,7 @@ impl Run<'_> {
         }
     }
 
-    /// The tests of some crates that need a GPU, and no others.
+    /// Only the tests of some crates that need a GPU.
     fn on_gpu(&self, names: &[&str]) -> Command {
         let mut cargo = process::cargo(self.workspace);
         cargo.arg("test").args(self.locked()).current_dir(self.workspace.root());
@@ -247,7 +246,7 @@ impl Run<'_> {
         cargo
     }
 
-    /// The tests of the whole program, which leave reports of what they tried for the last step.
+    /// The end-to-end tests, which leave reports for the last step.
     fn end_to_end(&self, reports: &Path) -> anyhow::Result<Command> {
         if reports.exists() {
             fs::remove_dir_all(reports).with_context(|| reports.display().to_string())?;
@@ -314,7 +313,7 @@ mod tests {
         assert_eq!(env_of(&run.tests("unet"), "LIBTORCH").as_deref(), None);
     }
 
-    /// Whatever asks for a GPU is where this looks, and all of it.
+    /// Every test that needs a GPU is in this target, and nothing else is.
     #[test]
     fn tests_on_a_gpu_are_those_of_the_targets_of_that_name() {
         let workspace = Workspace::find().unwrap();

@@ -1,4 +1,4 @@
-//! `cargo xtask train`: from a fresh clone to a trained model, and where to look for it.
+//! `cargo xtask train`: from a fresh clone to a trained model, and where to find it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -10,7 +10,7 @@ use crate::ddpm;
 use crate::runs;
 use crate::workspace::Workspace;
 
-/// Where runs are unless `--run` names another folder, relative to the caller's folder.
+/// The folder of runs unless `--run` names another, relative to the caller's folder.
 const RUNS: &str = "runs";
 
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
@@ -18,7 +18,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     let code = ddpm::run(workspace, "train", args)?;
     if code == ExitCode::SUCCESS
         && let Some(run) = run_folder(args, Path::new(RUNS))
-        // `ddpm train --help` and the like touch no run.
+        // `ddpm train --help` and the like do not touch a run.
         && runs::changed(&run).is_some_and(|time| time >= start)
     {
         println!("run:     {}", run.display());
@@ -29,7 +29,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     Ok(code)
 }
 
-/// The folder after `--run`, else the run that was written to last.
+/// The folder after `--run`, or the most recently written run.
 fn run_folder(args: &[OsString], runs: &Path) -> Option<PathBuf> {
     let mut words = args.iter();
     let mut named = None;
@@ -43,7 +43,7 @@ fn run_folder(args: &[OsString], runs: &Path) -> Option<PathBuf> {
     named.or_else(|| runs::newest_first(runs).into_iter().next())
 }
 
-/// The newest picture of samples, of the averaged weights where a file's name says so.
+/// The newest picture of samples; those of the averaged weights first.
 fn newest_grid(samples: &Path) -> Option<PathBuf> {
     let is_png = |path: &PathBuf| path.extension() == Some(OsStr::new("png"));
     let of_average = |path: &Path| path.to_string_lossy().contains("ema");

@@ -1,4 +1,4 @@
-//! Where the workspace is, and what its members are.
+//! The workspace folder and its members.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// From the folder of xtask, which cargo names, or upwards from the current folder.
+    /// Searches from xtask's folder, which cargo names, or upwards from the current folder.
     pub(crate) fn find() -> anyhow::Result<Self> {
         if let Some(xtask) = env::var_os("CARGO_MANIFEST_DIR")
             && let Some(root) = Path::new(&xtask).parent()
@@ -38,7 +38,7 @@ impl Workspace {
         {
             return Ok(Self { root: root.to_path_buf() });
         }
-        let here = env::current_dir().context("the current folder cannot be read")?;
+        let here = env::current_dir().context("cannot read the current folder")?;
         match here.ancestors().find(|folder| is_root(folder)) {
             Some(root) => Ok(Self { root: root.to_path_buf() }),
             None => bail!(
@@ -53,12 +53,12 @@ impl Workspace {
         &self.root
     }
 
-    /// Where setup puts libtorch. `.cargo/config.toml` points LIBTORCH at `torch` in it.
+    /// The folder for libtorch. `.cargo/config.toml` points LIBTORCH at `torch` in it.
     pub(crate) fn libtorch(&self) -> PathBuf {
         self.root.join(".libtorch")
     }
 
-    /// The crates under `crates/`, each after those it depends on.
+    /// The crates in `crates/`, each after those it depends on.
     pub(crate) fn crates_bottom_up(&self) -> anyhow::Result<Vec<String>> {
         let folder = self.root.join("crates");
         let mut manifests = BTreeMap::new();
@@ -72,12 +72,12 @@ impl Workspace {
     }
 }
 
-/// Where cargo builds: this program lies in a profile's folder in it.
+/// cargo's build folder: this program is in one of its profile folders.
 pub(crate) fn target_folder() -> anyhow::Result<PathBuf> {
-    let program = env::current_exe().context("the place of xtask is not known")?;
-    // A test lies one folder deeper, in deps.
+    let program = env::current_exe().context("the path of xtask is unknown")?;
+    // A test is one folder deeper, in deps.
     let mut folders = program.ancestors().filter(|folder| !folder.ends_with("deps"));
-    folders.nth(2).map(Path::to_owned).context("xtask lies in no build folder")
+    folders.nth(2).map(Path::to_owned).context("xtask is not in a build folder")
 }
 
 fn is_root(folder: &Path) -> bool {
@@ -88,8 +88,8 @@ fn folder_name(manifest: &Path) -> Option<String> {
     Some(manifest.parent()?.file_name()?.to_str()?.to_owned())
 }
 
-/// Sorts package names so that a package comes after its dependencies; ties go by name. A circle, which
-/// cargo itself would refuse, is cut where it is met.
+/// Sorts package names so that a package comes after its dependencies; ties are sorted by name. A cycle, which cargo
+/// itself would refuse, is cut where it is found.
 fn bottom_up(manifests: &BTreeMap<String, String>) -> Vec<String> {
     let mut sorted = Vec::new();
     let mut open = Vec::new();
@@ -118,7 +118,7 @@ fn visit<'m>(
     sorted.push(name.to_owned());
 }
 
-/// The names on the left in the dependency tables of a manifest.
+/// The left-hand names in the dependency tables of a manifest.
 fn dependency_keys(manifest: &str) -> Vec<String> {
     let table: Table = manifest.parse().unwrap_or_default();
     let tables = table.iter().filter(|(name, _)| name.ends_with("dependencies"));
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_ends() {
+    fn a_cycle_is_cut() {
         let rows = [("a", "[dependencies]\nb.workspace = true"), ("b", "[dependencies]\na.workspace = true")];
         assert_eq!(bottom_up(&manifests(&rows)).len(), 2);
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask ablate` from outside, with a program that answers as `ddpm` does and computes nothing.
+//! End-to-end tests of `cargo xtask ablate`, with a fake `ddpm` that computes nothing.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
@@ -67,11 +67,11 @@ impl Place {
         command.current_dir(self.folder.path()).output().unwrap()
     }
 
-    /// Calls since the last look that begin so; what is not asked for is forgotten too.
+    /// Calls since the last check that start with `start`; clears the log.
     fn calls(&self, all: &[&str]) -> Vec<Vec<String>> {
         let text = fs::read_to_string(self.at("calls")).unwrap_or_default();
         let _ = fs::remove_file(self.at("calls"));
-        // Checks before the work are no work.
+        // Checks before the work do not count.
         let is_check = |line: &&str| line.contains("--dump-config") || line.contains("/no-run ");
         let of = |start: &&str| {
             let lines = text.lines().filter(|line| line.starts_with(*start) && !is_check(line));
@@ -92,7 +92,7 @@ fn a_study_that_was_killed_goes_on_where_it_was() {
     assert!(plan.status.success(), "{}", said(&plan));
     let text = said(&plan);
     assert!(text.contains("5 trainings of 30 s and 15 evaluations of 9 images are left"), "{text}");
-    // Two of four rows: half of 2 + 2 + 2 + 1 further trainings.
+    // Two of four rows: half of the 2 + 2 + 2 + 1 further trainings.
     assert!(text.contains("further seeds of the best 2 rows: 4 trainings and 10 evaluations"), "{text}");
     assert!(text.contains("predicted here: 6 min") && !place.at("runs").exists(), "{text}");
     place.calls(&[]);
@@ -102,7 +102,7 @@ fn a_study_that_was_killed_goes_on_where_it_was() {
     let killed = place.xtask("s.toml --out docs --json all.json");
     assert_eq!(killed.status.signal(), Some(9), "{}", said(&killed));
     let calls = place.calls(&["train", "evaluate", "ema"]);
-    // Two rows with two warm-ups and a training each.
+    // Two rows with two warm-ups and one training each.
     assert_eq!(calls.iter().map(Vec::len).collect::<Vec<_>>(), [6, 3, 1]);
     assert!(calls[0][2].contains("train.steps=600"), "{:?}", calls[0]);
     assert!(!place.at("docs/s.md").exists());
@@ -111,14 +111,14 @@ fn a_study_that_was_killed_goes_on_where_it_was() {
     assert!(begun.lines().any(|line| line.starts_with("poor ") && line.ends_with("done")), "{begun}");
     place.calls(&[]);
 
-    // One row diverges; the others are finished, and the exit code tells.
+    // One row diverges; the others finish, and the exit code is 1.
     let output = place.xtask("s.toml --out docs --json all.json");
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let calls = place.calls(&["train", "evaluate", "ema", "draw-ablation"]);
     let (resumed, begun): (Vec<&String>, Vec<&String>) =
         calls[0].iter().partition(|line| line.starts_with("train --resume"));
     assert!(resumed.len() == 1 && resumed[0].contains("good/seed-0/run"), "{resumed:?}");
-    // Wild and fair with their warm-ups, fair's own second seed, then those of the best: two of good, one of fair.
+    // wild and fair with their warm-ups, fair's own second seed, then those of the best: two of good, one of fair.
     assert_eq!(begun.len(), 2 * 3 + 1 + 3, "{begun:?}");
     assert!(begun.iter().all(|line| !line.contains("poor")), "{begun:?}");
     for further in ["good/seed-1", "good/seed-2", "fair/seed-1", "fair/seed-2"] {
@@ -129,7 +129,7 @@ fn a_study_that_was_killed_goes_on_where_it_was() {
     }
     assert_eq!((calls[1].len(), calls[2].len(), calls[3].len()), (6 * 3, 6, 1));
     assert!(calls[1].iter().all(|line| !line.contains("poor")), "{:?}", calls[1]);
-    // Model folders do not stay.
+    // Model folders are removed.
     assert!(!place.at("runs/ablations/s/good/seed-0/average").exists());
     assert!(!place.at("runs/ablations/s/good/warm-up").exists());
 
@@ -151,14 +151,14 @@ fn a_study_that_was_killed_goes_on_where_it_was() {
     assert_eq!(picture["groups"][0]["heading"], "good: objective flow");
     assert_eq!(place.text("all.json").trim(), place.text("runs/ablations/s/ablation.json").trim());
 
-    // All is there: only the row that failed is tried again.
+    // Everything exists: only the failed row is tried again.
     let output = place.xtask("s.toml --out docs");
     assert_eq!(output.status.code(), Some(1));
     let calls = place.calls(&["train", "evaluate", "ema"]);
     assert_eq!((calls[0].len(), calls[1].len(), calls[2].len()), (1, 0, 0), "{calls:?}");
     assert_eq!(place.text("docs/s.md"), page);
 
-    // Page and picture from the numbers alone.
+    // Page and picture from the numbers only.
     let again = place.xtask("--from all.json --out elsewhere");
     assert!(again.status.success(), "{}", said(&again));
     assert_eq!(
@@ -183,7 +183,7 @@ fn more_evaluations_are_added_and_a_changed_training_is_refused() {
     assert_eq!((calls[0].len(), calls[1].len()), (0, 1), "{calls:?}");
     assert!(place.text("runs/ablations/s/s.md").contains("| ddpm 9 |"));
 
-    // An evaluation that fails is told, and the others stay.
+    // A failed evaluation is reported, and the others stay.
     fs::write(place.at("s.toml"), small.replace("\"ddpm\"", "\"heun\"")).unwrap();
     let output = place.xtask("s.toml");
     assert_eq!(output.status.code(), Some(1));
@@ -205,7 +205,7 @@ fn more_evaluations_are_added_and_a_changed_training_is_refused() {
         (
             "name = 'good'",
             "name = 'good'\n[[row]]\nname = 'same'",
-            "s.toml: row `same`: set: the training is that of row `good`",
+            "s.toml: row `same`: set: the same training as row `good`",
         ),
         (
             "\"ddim\"",

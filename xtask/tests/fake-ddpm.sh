@@ -1,10 +1,10 @@
 #!/bin/sh
-# Answers as `ddpm` does, and computes nothing. Every call is a line of `calls` beside this file. While there is a file
-# `kill-ROW`, a training of that row is stopped half-way and the program that started it is killed.
+# Answers like `ddpm` but computes nothing. Every call appends a line to `calls` beside this file. If a file `kill-ROW`
+# exists, a training of that row stops half-way and the program that started it is killed.
 here=$(dirname "$0")
 echo "$*" >>"$here/calls"
 
-value() { # of a flag: value FLAG WORDS
+value() { # prints the value of a flag: value FLAG WORDS
     flag=$1
     shift
     while [ $# -gt 0 ]; do
@@ -13,7 +13,7 @@ value() { # of a flag: value FLAG WORDS
     done
 }
 
-checkpoint() { # of a step
+checkpoint() { # makes the checkpoint of a step
     mkdir -p "$run/checkpoints/$(printf 'step-%08d' "$1")"
     touch "$run/checkpoints/$(printf 'step-%08d' "$1")/manifest.json"
 }
@@ -49,7 +49,7 @@ train)
         kill -9 $PPID
         exit
     fi
-    # 0.05 s a step.
+    # 0.05 s per step.
     echo "{\"step\": 1, \"images_per_s\": 160}" >"$run/metrics.jsonl"
     echo "{\"step\": $steps, \"images_per_s\": 160}" >>"$run/metrics.jsonl"
     checkpoint "$steps"

@@ -1,6 +1,6 @@
-//! What each bomb costs, one JSON line each: `cargo run -p fuzz-bodies --example bombs`. Ends with 1 when one takes too
-//! long or too much memory, or is accepted.
-#![allow(clippy::print_stdout, reason = "the lines are what it is for")]
+//! Prints what each bomb costs, one JSON line each: `cargo run -p fuzz-bodies --example bombs`. Exits with 1 when a
+//! bomb takes too long or too much memory, or is accepted.
+#![allow(clippy::print_stdout, reason = "printing lines is its purpose")]
 
 use std::env;
 use std::path::Path;
@@ -11,9 +11,10 @@ use fuzz_bodies::bombs::{self, Cost, IDLE, MAX_MIB, MAX_SECONDS};
 use serde_json::json;
 
 fn main() -> anyhow::Result<ExitCode> {
-    // The child: a name and what to open.
+    // The child: gets a name and a path to open.
     if let [_, name, path] = &env::args().collect::<Vec<_>>()[..] {
-        let line = bombs::serve(name, Path::new(path)).with_context(|| format!("no bomb is named {name}"))?;
+        let line =
+            bombs::serve(name, Path::new(path)).with_context(|| format!("there is no bomb named {name}"))?;
         print!("{line}");
         return Ok(ExitCode::SUCCESS);
     }
@@ -22,7 +23,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut sound = true;
     for bomb in bombs::all() {
         let path = folder.path().join(bomb.name);
-        (bomb.plant)(&path).with_context(|| format!("{} cannot be planted", bomb.name))?;
+        (bomb.plant)(&path).with_context(|| format!("cannot plant {}", bomb.name))?;
         let cost = child(bomb.name, &path);
         let line = match &cost {
             Err(error) => json!({ "name": bomb.name, "died": format!("{error:#}") }),
@@ -40,7 +41,7 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn child(name: &str, path: &Path) -> anyhow::Result<Cost> {
-    let program = env::current_exe().context("this program cannot be found")?;
+    let program = env::current_exe().context("cannot find this program")?;
     Ok(bombs::measure(Command::new(program).arg(name).arg(path))?)
 }
 

@@ -1,8 +1,9 @@
-//! A zip archive of one stored entry (PKWARE APPNOTE 4.3), with every field free: a fuzzer cannot guess a checksum.
+//! A zip archive with one stored entry (PKWARE APPNOTE 4.3) and every field free, because a fuzzer cannot guess a
+//! checksum.
 
 use crate::gzip::crc;
 
-/// What the headers say.
+/// The values in the headers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claims {
     pub(crate) method: u16,
@@ -13,13 +14,13 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// The truth about a stored entry.
+    /// The true values for a stored entry.
     pub(crate) fn honest(data: &[u8]) -> Self {
         let length = data.len() as u32;
         Self { method: 0, flags: 0, compressed: length, size: length, crc: crc(data) }
     }
 
-    /// What seven bytes of a fuzzer say of an entry: method, flags, two bytes of the packed size, three of the size.
+    /// Values that seven fuzzer bytes give an entry: method, flags, two bytes of the packed size, three of the size.
     pub(crate) fn made_up([method, flags, a, b, c, d, e]: [u8; 7], data: &[u8]) -> Self {
         Self {
             method: u16::from(method),
@@ -31,7 +32,7 @@ impl Claims {
     }
 }
 
-/// The archive.
+/// Builds the archive.
 pub(crate) fn of_one(name: &str, data: &[u8], claims: Claims) -> Vec<u8> {
     let common = |out: &mut Vec<u8>| {
         for field in [20, claims.flags, claims.method, 0, 0x21] {

@@ -2,11 +2,11 @@
 
 use dataset::{CifarKind, FileKind, parse_cifar, recognise_cifar};
 
-/// Most records that are made of few bytes.
+/// Maximum number of records made from a few bytes.
 const RECORDS: usize = 3;
 
-/// A batch file; the first byte chooses whether the rest is one, or is repeated to whole records, which no fuzzer finds
-/// by itself.
+/// A batch file. The first byte chooses whether the rest is used as it is, or repeated to whole records, which no
+/// fuzzer would find.
 pub(crate) fn body(data: &[u8]) {
     let Some((mode, rest)) = data.split_first() else { return };
     let kind = match mode % 4 {
@@ -32,7 +32,7 @@ fn check(data: &[u8]) {
     assert_eq!(batch.images.dim(), (data.len() / kind.record(), 32, 32, 3));
     assert_eq!(batch.labels.len(), batch.images.dim().0);
     assert!(batch.labels.iter().all(|&label| (label as usize) < kind.classes()));
-    // The last pixel of the last image ends the blue plane, and the file.
+    // The blue plane, and the file, end with the last pixel of the last image.
     assert_eq!(batch.images.last(), data.last());
     let start = &data[..data.len().min(FileKind::START)];
     let is_idx = dataset::parse_idx("fuzz", data).is_ok();

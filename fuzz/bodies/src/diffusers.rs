@@ -1,14 +1,14 @@
-//! Configurations of the Python library diffusers: of a network, of a scheduler, and the index of weights in several files.
+//! diffusers configurations: of a network, of a scheduler, and the index of weights in several files.
 
 use std::path::Path;
 
 use interchange::InterchangeError;
 use interchange::diffusers::{parse_network, parse_scheduler, parse_shards};
 
-/// Longer texts only repeat what shorter ones do.
+/// Longer texts only repeat shorter ones.
 const LENGTH: usize = 4096;
 
-/// The first byte says which of the three follows.
+/// The first byte chooses which of the three follows.
 pub(crate) fn body(data: &[u8]) {
     let Some((which, bytes)) = data.split_first() else { return };
     let (path, bytes) = (Path::new("fuzz.json"), &bytes[..bytes.len().min(LENGTH)]);
@@ -17,13 +17,13 @@ pub(crate) fn body(data: &[u8]) {
             let found = told(parse_network(path, bytes));
             assert_eq!(found, told(parse_network(path, bytes)));
             if let Some(network) = found {
-                network.config.validate().expect("what is taken is valid");
+                network.config.validate().expect("accepted input should be valid");
                 assert_eq!(network.config.image_size, network.height.max(network.width));
             }
         }
         1 => {
             if let Some(scheduler) = told(parse_scheduler(path, bytes)) {
-                let path = scheduler.schedule.path().expect("what is taken is a schedule");
+                let path = scheduler.schedule.path().expect("accepted input should be a schedule");
                 assert!(scheduler.preferred.steps <= path.steps());
             }
         }
@@ -37,7 +37,7 @@ pub(crate) fn body(data: &[u8]) {
     }
 }
 
-/// A refusal is one short line that begins with the file.
+/// A refusal is one short line that starts with the file name.
 fn told<T>(result: Result<T, InterchangeError>) -> Option<T> {
     let error = match result {
         Ok(value) => return Some(value),

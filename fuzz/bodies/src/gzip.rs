@@ -1,5 +1,5 @@
-//! Gzip, and its checksum. Without compression (RFC 1952, RFC 1951 section 3.2.4) for fuzzing: a fuzzer cannot guess a checksum, and compressing
-//! would cost more than what is fuzzed.
+//! Gzip and its checksum. Fuzzing uses no compression (RFC 1952, RFC 1951 section 3.2.4): a fuzzer cannot guess a
+//! checksum, and compressing would cost more than the parser under test.
 
 use std::io::{self, Read};
 
@@ -8,7 +8,7 @@ use flate2::{Compression, Crc, CrcReader};
 /// Longest stored block, in bytes.
 const BLOCK: usize = 0xffff;
 
-/// A gzip member that holds `data` as it is.
+/// A gzip member that stores `data` uncompressed.
 pub(crate) fn stored(data: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     let mut blocks = data.chunks(BLOCK).peekable();
@@ -27,14 +27,14 @@ pub(crate) fn stored(data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A gzip member, compressed as far as it goes.
+/// A gzip member with the best compression.
 pub(crate) fn compressed(data: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     flate2::read::GzEncoder::new(data, Compression::best()).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// A deflate stream, and the length and checksum of what it holds.
+/// A deflate stream, and the length and checksum of its content.
 pub(crate) fn deflated(data: impl Read) -> io::Result<(Vec<u8>, u32, u32)> {
     let mut data = CrcReader::new(data);
     let mut bytes = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn deflated(data: impl Read) -> io::Result<(Vec<u8>, u32, u32)> {
     Ok((bytes, data.crc().amount(), data.crc().sum()))
 }
 
-/// CRC-32 of gzip, zip and PNG.
+/// The CRC-32 of gzip, zip and PNG.
 pub(crate) fn crc(data: &[u8]) -> u32 {
     let mut crc = Crc::new();
     crc.update(data);

@@ -5,7 +5,7 @@ use ndarray::ArrayD;
 
 use crate::gzip;
 
-/// A bare IDX file: what is taken is, byte for byte, what its array says.
+/// A bare IDX file: accepted bytes are exactly those of the encoded array.
 pub(crate) fn body(data: &[u8]) {
     let Ok(array) = parse_idx("fuzz", data) else { return };
     assert_eq!(
@@ -13,18 +13,18 @@ pub(crate) fn body(data: &[u8]) {
         Some(FileKind::Idx)
     );
     if data.first() == Some(&0) {
-        assert_eq!(encode(&array), data, "an IDX file has one form only");
+        assert_eq!(encode(&array), data, "an IDX file has only one form");
     }
     as_data(array);
 }
 
-/// A gzip file; with an odd first byte, the rest wrapped into one, which must change nothing.
+/// A gzip file. With an odd first byte the rest is wrapped into one, which must change nothing.
 pub(crate) fn gzipped(data: &[u8]) {
     match data.split_first() {
         Some((mode, rest)) if mode % 2 == 1 && *mode != 0x1f => {
             let bare = parse_idx("fuzz", rest);
             let wrapped = parse_idx("fuzz", &gzip::stored(rest));
-            // What looks like gzip again is inflated once, not twice.
+            // Nested gzip is inflated once, not twice.
             if !rest.starts_with(&[0x1f, 0x8b]) {
                 assert_eq!(bare.ok(), wrapped.ok());
             }
@@ -38,7 +38,7 @@ pub(crate) fn gzipped(data: &[u8]) {
     }
 }
 
-/// The only file of an array.
+/// The file as the only file of an array.
 pub(crate) fn encode(array: &ArrayD<u8>) -> Vec<u8> {
     let mut bytes = vec![0, 0, 8, array.ndim() as u8];
     bytes.extend(array.shape().iter().flat_map(|&n| (n as u32).to_be_bytes()));
@@ -46,7 +46,7 @@ pub(crate) fn encode(array: &ArrayD<u8>) -> Vec<u8> {
     bytes
 }
 
-/// An array of bytes is images, labels, or refused as either.
+/// An array of bytes is read as images or labels, or refused as either.
 fn as_data(array: ArrayD<u8>) {
     let count = array.shape().first().copied().unwrap_or(0);
     if let Ok(labels) = to_labels("fuzz", AnyArray::U8(array.clone()), count)

@@ -1,11 +1,10 @@
-//! What is fuzzed: for each parser of bytes or text from outside, a function that parses and asserts.
+//! Fuzz bodies: one function per parser of outside bytes or text, which parses and asserts.
 //!
-//! A body panics when the parser breaks a promise. That it does not panic itself is one of them; the others are that
-//! what it takes has the sizes it claims, that a second look gives the same, and that what is written reads back.
-//! Bodies cap what they decode and touch no disk (`image_zip` alone writes a small file), so that they run thousands of times
-//! a second. The same bodies run
-//! three times: under cargo-fuzz (`fuzz/fuzz_targets`), over the committed corpus (`tests/corpus.rs`), and over random
-//! damage to it (`tests/damage.rs`).
+//! A body panics when the parser breaks a promise. The parser itself must not panic. What it accepts has the sizes it
+//! claims, parses the same a second time, and reads back after writing. Bodies cap what they decode and do not touch
+//! the disk (only `image_zip` writes a small file), so they run thousands of times a second. The same bodies run three
+//! times: under cargo-fuzz (`fuzz/fuzz_targets`), over the committed corpus (`tests/corpus.rs`), and over random damage
+//! to it (`tests/damage.rs`).
 
 mod archive;
 pub mod bombs;

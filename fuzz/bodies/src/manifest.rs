@@ -5,7 +5,7 @@ use std::path::Path;
 use checkpoints::{FILES, FORMAT_VERSION, MAX_FILES, Manifest, State};
 use serde_json::Value;
 
-/// `manifest.json`: names that stay in the folder, all that have to be there, and the same again when written.
+/// `manifest.json`: names stay in the folder, all required ones are present, and writing it gives the same manifest.
 pub(crate) fn manifest(data: &[u8]) {
     let Ok(manifest) = Manifest::parse(Path::new("fuzz"), data) else { return };
     assert!((FILES.len()..=MAX_FILES).contains(&manifest.files.len()));
@@ -15,10 +15,13 @@ pub(crate) fn manifest(data: &[u8]) {
     }
     assert!(FILES.iter().all(|name| manifest.entry(name).is_some()));
     let written = serde_json::to_vec(&manifest).expect("a manifest is JSON");
-    assert_eq!(Manifest::parse(Path::new("fuzz"), &written).expect("what was written reads back"), manifest);
+    assert_eq!(
+        Manifest::parse(Path::new("fuzz"), &written).expect("written data should read back"),
+        manifest
+    );
 }
 
-/// `state.json`, whatever the interval is; and the names of checkpoint folders.
+/// `state.json`, with any interval; and the names of checkpoint folders.
 pub(crate) fn state(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Some(step) = checkpoints::step_of(&text) {
@@ -27,5 +30,5 @@ pub(crate) fn state(data: &[u8]) {
     let Ok(state) = State::<Value>::parse(Path::new("fuzz"), data) else { return };
     assert_eq!(state.format_version, FORMAT_VERSION);
     let written = serde_json::to_vec(&state).expect("a state is JSON");
-    assert_eq!(State::parse(Path::new("fuzz"), &written).expect("what was written reads back"), state);
+    assert_eq!(State::parse(Path::new("fuzz"), &written).expect("written data should read back"), state);
 }

@@ -4,23 +4,23 @@ use std::io;
 
 use dataset::{AnyArray, DatasetError, FileKind, encode_npy, parse_npy, to_images, to_labels};
 
-/// A file: what is taken is written in its one form, and that reads back as it is.
+/// A file: accepted arrays are written in one canonical form, which reads back unchanged.
 pub(crate) fn body(data: &[u8]) {
     let length = data.len() as u64;
     let Ok(array) = parse_npy("fuzz", data, length) else { return };
     assert_eq!(FileKind::recognise(&data[..data.len().min(FileKind::START)], length), Some(FileKind::Numpy));
     check(array);
-    // A length that is not the file's is refused, whatever else is right.
+    // A wrong file length is refused, even if all else is right.
     assert!(parse_npy("fuzz", data, length + 1).is_err());
 }
 
-/// What holds of every array that was read, and of what it can stand for.
+/// Checks every array that was read, and whatever it can be read as.
 pub(crate) fn check(array: AnyArray) {
-    let written = encode(&array).expect("memory takes all");
-    let back = parse_npy("fuzz", &written[..], written.len() as u64).expect("what was written reads back");
+    let written = encode(&array).expect("memory should take all");
+    let back = parse_npy("fuzz", &written[..], written.len() as u64).expect("written data should read back");
     assert_eq!(back.shape(), array.shape());
-    // As bytes: NaN is unequal to itself.
-    assert_eq!(encode(&back).expect("memory takes all"), written);
+    // Compare bytes: NaN is not equal to itself.
+    assert_eq!(encode(&back).expect("memory should take all"), written);
 
     let count = array.shape().first().copied().unwrap_or(0);
     if let Ok(labels) = to_labels("fuzz", array.clone(), count) {
@@ -42,7 +42,7 @@ pub(crate) fn check(array: AnyArray) {
     assert_eq!(array.into_f32().len(), size);
 }
 
-/// An array in the form that is written.
+/// An array in canonical form.
 pub(crate) fn encode(array: &AnyArray) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match array {

@@ -7,12 +7,12 @@ use dataset::{AnyArray, FileKind, Npz, encode_npz};
 use crate::archive::{Claims, of_one};
 use crate::npy;
 
-/// First byte of an input whose rest is one entry of an archive yet to be made.
+/// First byte of an input whose rest becomes one entry of a new archive.
 pub(crate) const ENTRY: u8 = b'E';
-/// First byte of such an input when seven bytes of claims come before the entry.
+/// First byte of such an input when seven bytes of header claims come before the entry.
 pub(crate) const CLAIMS: u8 = b'C';
 
-/// An archive as it is; or the npy file of one entry, with honest headers or with made-up ones.
+/// An archive as it is, or the npy file of one entry with honest or made-up headers.
 pub(crate) fn body(data: &[u8]) {
     match data {
         [ENTRY, entry @ ..] => {
@@ -51,11 +51,11 @@ fn check(data: &[u8]) -> Vec<AnyArray> {
     arrays.into_iter().map(|(_, array)| array).collect()
 }
 
-/// What was written reads back.
+/// Written arrays read back.
 fn write_and_read(name: &str, array: &AnyArray) {
     let mut written = Cursor::new(Vec::new());
-    encode_npz(&mut written, &[(name, array.clone())]).expect("memory takes all");
-    let mut npz = Npz::new("fuzz", written).expect("what was written reads back");
-    let back = npz.array(name).expect("what was written is there");
+    encode_npz(&mut written, &[(name, array.clone())]).expect("memory should take all");
+    let mut npz = Npz::new("fuzz", written).expect("written data should read back");
+    let back = npz.array(name).expect("the written array should be there");
     assert_eq!(npy::encode(&back).ok(), npy::encode(array).ok());
 }

@@ -2,10 +2,10 @@
 
 use dataset::{FileKind, Fit, encode_png, image_size, parse_image, to_mask};
 
-/// Larger images are left to the bombs: one alone would take as long as a thousand small ones.
+/// Larger images are left to the bombs: a single one would take as long as a thousand small ones.
 pub(crate) const PIXELS: usize = 64 * 64;
 
-/// PNG, JPEG, WebP or BMP: the header says the size of the pixels, and PNG keeps them.
+/// PNG, JPEG, WebP or BMP: the header gives the size of the pixels, and PNG preserves them.
 pub(crate) fn image(data: &[u8]) {
     let Ok((height, width)) = image_size("fuzz", data) else {
         assert!(parse_image("fuzz", data, None, None, Fit::Crop).is_err(), "decoded without a size");
@@ -20,11 +20,11 @@ pub(crate) fn image(data: &[u8]) {
     let start = &data[..data.len().min(FileKind::START)];
     assert_eq!(FileKind::recognise(start, data.len() as u64), Some(FileKind::Image));
 
-    let png = encode_png(image.view()).expect("an image can be written");
+    let png = encode_png(image.view()).expect("an image should encode");
     let back = parse_image("fuzz", &png, None, Some(image.dim().2), Fit::Crop);
-    assert_eq!(back.expect("what was written reads back"), image);
+    assert_eq!(back.expect("written data should read back"), image);
 
-    // The shape follows from what is asked for.
+    // The shape is the one asked for.
     let size = 1 + data.len() % 9;
     let fit = [Fit::Crop, Fit::Stretch, Fit::Pad][data.len() % 3];
     let channels = if data.len().is_multiple_of(2) { 1 } else { 3 };
@@ -32,7 +32,7 @@ pub(crate) fn image(data: &[u8]) {
     assert_eq!(fitted.dim(), (size, size, channels));
 }
 
-/// A mask: two bytes for the size that is asked for, then an image.
+/// A mask: two bytes for the requested size, then an image.
 pub(crate) fn mask(data: &[u8]) {
     let [rows, columns, data @ ..] = data else { return };
     let asked = (usize::from(rows % 40), usize::from(columns % 40));
@@ -42,12 +42,12 @@ pub(crate) fn mask(data: &[u8]) {
     }
     let Ok(image) = parse_image("fuzz", data, None, Some(1), Fit::Crop) else { return };
     let (height, width, _) = image.dim();
-    let same = to_mask(image.view(), height, width).expect("the size it has");
+    let same = to_mask(image.view(), height, width).expect("it has this size");
     assert!(same.iter().eq(image.iter().map(|&grey| grey >= 128).collect::<Vec<_>>().iter()));
     match to_mask(image.view(), asked.0, asked.1) {
         Ok(mask) => {
             assert_eq!(mask.dim(), asked);
-            // A mask of one colour stays so.
+            // A mask of one colour stays that colour.
             for white in [false, true] {
                 let all = if white { image.iter().all(|&v| v == 255) } else { image.iter().all(|&v| v == 0) };
                 assert!(!all || mask.iter().all(|&v| v == white));

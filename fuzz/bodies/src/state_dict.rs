@@ -7,10 +7,10 @@ use interchange::guided::{self, AttentionOrder, Heads, NoiseSchedule, Options};
 use interchange::state_dict::{Model, Origin, Tensors};
 use interchange::{InterchangeError, original};
 
-/// Longer texts only repeat what shorter ones do.
+/// Longer texts only repeat shorter ones.
 const LENGTH: usize = 16_384;
 
-/// The first byte says which codebase, heads and schedule; a name and its sizes on each line after it.
+/// The first byte chooses codebase, heads and schedule; each line after it has a name and its sizes.
 pub(crate) fn body(data: &[u8]) {
     let Some((told, bytes)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LENGTH)]);
@@ -43,9 +43,9 @@ pub(crate) fn body(data: &[u8]) {
     }
 }
 
-/// The weights are those of the network, and as many numbers as the file has.
+/// The weights are those of the network, and hold as many numbers as the file.
 fn check(model: &Model, shapes: &BTreeMap<String, Vec<usize>>) {
-    model.config.validate().expect("what is taken is valid");
+    model.config.validate().expect("accepted input should be valid");
     let found = model.weights.iter().map(|weight| (weight.name.clone(), weight.shape.clone()));
     assert!(found.eq(model.config.model.parameters()));
     let (mut taken, mut given) = (0, 0);
@@ -67,7 +67,7 @@ fn check(model: &Model, shapes: &BTreeMap<String, Vec<usize>>) {
     assert_eq!(taken - given, shapes.values().map(|shape| shape.iter().product::<usize>()).sum::<usize>());
 }
 
-/// A refusal is one short line that begins with the file.
+/// A refusal is one short line that starts with the file name.
 fn refused(error: &InterchangeError) {
     let text = error.to_string();
     assert!(text.starts_with("fuzz: "), "{text}");

@@ -5,14 +5,14 @@ use crate::{
     tensor_file, words,
 };
 
-/// One parser that is fuzzed.
+/// One fuzzed parser.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Its name: that of the file in `fuzz/fuzz_targets` and of the folder in `fuzz/corpus`.
+    /// Name of the target, of its file in `fuzz/fuzz_targets` and of its folder in `fuzz/corpus`.
     pub name: &'static str,
     /// Parses and asserts.
     pub body: fn(&[u8]),
-    /// Small inputs to begin with, each with a name.
+    /// Small initial inputs, each with a name.
     pub seeds: fn() -> Vec<(String, Vec<u8>)>,
 }
 
@@ -41,8 +41,8 @@ pub const TARGETS: &[Target] = &[
 /// Runs the body of a target.
 ///
 /// # Panics
-/// When the body does, which is what fuzzing looks for, and for a name that is in no table.
+/// When the body does, which is what fuzzing looks for, and for an unknown name.
 pub fn run(name: &str, data: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name);
-    (target.expect("a target of this name").body)(data);
+    (target.expect("there should be a target of this name").body)(data);
 }

@@ -1,10 +1,10 @@
-//! What a user types: rectangles, sources of data; and the names that files have.
+//! User input: rectangles and data sources; and file names.
 
 use std::path::Path;
 
 use dataset::{Region, RegionError, Source};
 
-/// `X,Y,W,H`, after two bytes for the rows and columns of the image.
+/// `X,Y,W,H`, after two bytes for the image's rows and columns.
 pub(crate) fn region(data: &[u8]) {
     let [rows, columns, text @ ..] = data else { return };
     let size = (usize::from(*rows), usize::from(*columns));
@@ -18,7 +18,7 @@ pub(crate) fn region(data: &[u8]) {
     }
 }
 
-/// Paths of images, one a line, as a folder would list them.
+/// Image paths, one per line, as a folder would list them.
 pub(crate) fn class_labels(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut paths: Vec<&Path> = text.lines().filter(|line| !line.is_empty()).map(Path::new).collect();
@@ -40,10 +40,10 @@ pub(crate) fn class_labels(data: &[u8]) {
     assert_eq!(known, names);
 }
 
-/// The text of `--data`: what is recognised is written as text that is recognised as the same.
+/// The text of `--data`: a recognised source, written back, is recognised as the same source.
 pub(crate) fn source_spec(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    // A fuzzer has no business in the folders of the machine.
+    // A fuzzer must not read the folders of the machine.
     if text.starts_with('/') || text.contains("..") {
         return;
     }

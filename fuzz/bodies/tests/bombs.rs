@@ -1,5 +1,5 @@
-//! Every bomb in a process of its own: no answer takes much memory. Time is left to the example, on a quiet machine; here
-//! a bomb that never ends fails by never ending.
+//! Every bomb in a separate process: no refusal takes much memory. The example measures time, on a quiet machine; here
+//! an endless bomb fails by never ending.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::env;
@@ -20,7 +20,7 @@ fn child(name: &str, path: &Path) -> Command {
 
 #[test]
 #[ignore = "started by every_bomb_is_cheap"]
-#[allow(clippy::print_stdout, reason = "that is how it answers")]
+#[allow(clippy::print_stdout, reason = "it answers on standard output")]
 fn the_child() {
     let (Some(name), Some(path)) = (env::var_os(NAME), env::var_os(PATH)) else { return };
     println!("{}", bombs::serve(&name.to_string_lossy(), Path::new(&path)).unwrap());
@@ -35,7 +35,7 @@ fn every_bomb_is_cheap() {
         (bomb.plant)(&path).unwrap();
         let cost = bombs::measure(&mut child(bomb.name, &path));
         let cost = cost.unwrap_or_else(|error| panic!("{}: {error}", bomb.name));
-        assert!(cost.error.is_some(), "{} is read", bomb.name);
+        assert!(cost.error.is_some(), "{} is accepted", bomb.name);
         if let (Some(peak), Some(idle)) = (cost.peak_mib, idle.peak_mib) {
             assert!(peak - idle < MAX_MIB, "{} takes {:.0} MiB", bomb.name, peak - idle);
         }

@@ -1,4 +1,4 @@
-//! Every input of the corpus through its body, the seeds among them; and that each target has all that it needs.
+//! Runs every corpus input, including the seeds, through its body, and checks that each target is complete.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Bodies over random bytes, and over inputs of the corpus that were damaged: bytes changed, parts cut, parts of
-//! another input put in.
+//! Runs the bodies on random bytes and on damaged corpus inputs: changed bytes, cut parts, parts of other inputs
+//! inserted.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::fs;
@@ -10,14 +10,14 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 
-/// One change of an input.
+/// One change to an input.
 #[derive(Debug, Clone)]
 enum Damage {
     Flip(Index, u8),
     Set(Index, u8),
     Cut(Index, Index),
     End(Index),
-    /// A part of another input put in at a place.
+    /// Inserts a part of another input.
     Splice(Index, Index, Index, Index),
 }
 
@@ -65,12 +65,12 @@ fn apply(bytes: &mut Vec<u8>, damage: &Damage, corpus: &[Vec<u8>]) {
 fn corpus(target: &Target) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target.name);
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    // The order must not depend on the system: a failure is repeated by its seed.
+    // The order must not depend on the system, because the seed reproduces a failure.
     paths.sort();
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// Without a file of failures: what is found becomes a file of the corpus.
+/// Does not persist failures: a finding becomes a corpus file.
 fn runner(cases: u32) -> TestRunner {
     TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
 }

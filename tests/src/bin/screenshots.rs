@@ -1,5 +1,6 @@
-//! Takes pictures of a report for the README: `cargo run -p tests --bin screenshots -- out/figures/report.html assets/report`.
-#![allow(clippy::print_stdout)] // A program that talks to people.
+//! Takes screenshots of a report for the README: `cargo run -p tests --bin screenshots -- out/figures/report.html
+//! assets/report`.
+#![allow(clippy::print_stdout)] // A command-line program.
 
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use tests::browser::Page;
 
-/// Takes pictures of a report in headless Chromium: desktop.png, dark.png and phone.png.
+/// Takes screenshots of a report in headless Chromium: desktop.png, dark.png and phone.png.
 #[derive(Debug, Parser)]
 struct Args {
     /// The page, report.html of `ddpm figures`
@@ -16,7 +17,7 @@ struct Args {
     folder: PathBuf,
 }
 
-/// A picture: its name, the window, what is at the top of it, and whether it is dark.
+/// A screenshot: its name, the window size, the element at the top, and whether it is dark.
 struct Shot {
     name: &'static str,
     window: (u32, u32, bool),

@@ -1,4 +1,4 @@
-//! The wrong calls, and the exit code of each.
+//! Wrong calls, and the exit code of each.
 
 /// The words of a call, and the exit code it must end with.
 pub(crate) struct Call<'a> {
@@ -6,48 +6,48 @@ pub(crate) struct Call<'a> {
     pub(crate) code: i32,
 }
 
-/// A mistake of usage or of configuration.
+/// A usage or configuration error.
 const fn usage(line: &str) -> Call<'_> {
     Call { line, code: 2 }
 }
 
-/// Something is wrong with a file or with the machine.
+/// A failure of a file or of the machine.
 const fn failure(line: &str) -> Call<'_> {
     Call { line, code: 1 }
 }
 
-/// The data is wrong.
+/// Invalid data.
 const fn data(line: &str) -> Call<'_> {
     Call { line, code: 4 }
 }
 
-/// A file of weights is not sound.
+/// An invalid weights file.
 const fn checkpoint(line: &str) -> Call<'_> {
     Call { line, code: 5 }
 }
 
-/// A training of a new run.
+/// Trains a new run.
 macro_rules! train {
     ($flags:literal) => {
         concat!("train --preset tiny-16 --run new ", $flags)
     };
 }
 
-/// Samples of the trained run.
+/// Samples the trained run.
 macro_rules! sample {
     ($flags:literal) => {
         concat!("sample --run run --out out ", $flags)
     };
 }
 
-/// Samples of a run with classes.
+/// Samples a run with classes.
 macro_rules! classes {
     ($flags:literal) => {
         concat!("sample --run classes --out out ", $flags)
     };
 }
 
-/// Every mistake, by theme.
+/// All wrong calls, by topic.
 pub(crate) const CALLS: &[Call<'static>] = &[
     // Names of commands, flags, presets, keys.
     usage("trian"),
@@ -64,7 +64,7 @@ pub(crate) const CALLS: &[Call<'static>] = &[
     usage(train!("--set schedule.s=0.008")),
     usage(train!("--set model.embedding.kind=transformer")),
     usage(train!("--set model.channel_mults=4")),
-    // Values that would change nothing, or say two things.
+    // Values without effect, or that contradict each other.
     usage(train!("--set model.out_channels=2")),
     usage(train!("--set model.time_injection=input --set model.time_form=scale-shift")),
     usage(train!("--set model.mid_attention=false --set model.attention_resolutions=[] --set model.heads=2")),
@@ -96,7 +96,7 @@ pub(crate) const CALLS: &[Call<'static>] = &[
     usage("train --config missing.toml --run new"),
     usage("train --config bad.toml --run new"),
     usage("train --config unknown-key.toml --run new"),
-    // Numbers that make no sense.
+    // Absurd numbers.
     usage(train!("--set train.steps=0")),
     usage(train!("--set train.steps=-5")),
     usage(train!("--set train.steps=many")),

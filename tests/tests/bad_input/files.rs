@@ -1,15 +1,15 @@
-//! The files that the wrong calls name.
+//! The files that the wrong calls use.
 
 use anyhow::Context;
 use image::ImageFormat;
 use ndarray::Array4;
 use tests::{Place, arrays, data};
 
-/// Two steps with labels; `label_dropout` decides whether the network learns to do without.
+/// Two training steps with labels; `label_dropout` decides whether the network learns to work without them.
 const WITH_LABELS: &str = "train --preset tiny-16 --set model.classes=10 --set train.steps=2 --set train.batch=4 \
                            --set data.limit=40 --set sample.count=2 --set sample.steps=2 --set precision=f32";
 
-/// Bad files, and a few good ones that are used wrongly.
+/// Invalid files, and a few valid ones that are used wrongly.
 pub(crate) fn make_files(place: &Place) -> anyhow::Result<()> {
     let _ = place.ddpm(&format!("{WITH_LABELS} --set train.label_dropout=0.1 --run classes"))?.ok();
     let _ = place.ddpm(&format!("{WITH_LABELS} --run labels-only"))?.ok();
@@ -18,7 +18,7 @@ pub(crate) fn make_files(place: &Place) -> anyhow::Result<()> {
     place.write("text.txt", "these are no images")?;
     place.write("empty.bin", "")?;
     std::fs::create_dir(place.at("empty-folder"))?;
-    place.write("only-text/notes.txt", "nothing to see")?;
+    place.write("only-text/notes.txt", "no image here")?;
     images(place)?;
     idx(place)?;
     numpy(place)?;
@@ -47,7 +47,7 @@ fn images(place: &Place) -> anyhow::Result<()> {
     place.write("unreadable/c.jpg", "not a photograph")?;
     place.write("mixed/a.png", &png)?;
     place.write("mixed/b.png", data::grey_file(1, (20, 12), ImageFormat::Png)?)?;
-    // Masks: of a size that nothing else here has, with nothing to fill, with everything.
+    // Masks: of a size that occurs nowhere else, with nothing to fill, with everything to fill.
     place.write("mask-of-7.png", data::grey_file(0, (7, 7), ImageFormat::Png)?)?;
     for (name, grey) in [("black.png", 0), ("white.png", 255)] {
         image::GrayImage::from_pixel(16, 16, image::Luma([grey])).save(place.at(name))?;
@@ -66,7 +66,7 @@ fn idx(place: &Place) -> anyhow::Result<()> {
         file[at..at + bytes.len()].copy_from_slice(bytes);
         file
     };
-    // Type 0x0d is float; the count of the lying one is 2^31.
+    // Type 0x0d is float; the false count is 2^31.
     place.write("magic-idx3-ubyte", with(2, &[0x0d]))?;
     place.write("short-idx3-ubyte", &good[..good.len() - 100])?;
     place.write("lying-idx3-ubyte", with(4, &[0x80, 0, 0, 0]))?;
@@ -86,7 +86,7 @@ fn numpy(place: &Place) -> anyhow::Result<()> {
     let replaced = |from: &str, to: &str| -> anyhow::Result<Vec<u8>> {
         let at = pixels.windows(from.len()).position(|w| w == from.as_bytes()).context("the header")?;
         let mut file = pixels.clone();
-        // The header's padding takes up the difference in length.
+        // The header's padding absorbs the difference in length.
         file.splice(at..at + from.len(), to.bytes());
         let end = file.iter().position(|&byte| byte == b'\n').context("the end of the header")?;
         let spaces = at + to.len()..end;

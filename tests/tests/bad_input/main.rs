@@ -1,7 +1,7 @@
-//! Wrong calls, wrong configurations and bad files: each is one line that says what, where, expected, found
-//! and what to do; the exit code tells usage (2) from failure (1); nothing is left half-written.
+//! Wrong calls, wrong configurations and bad files. Each gives one line that says what, where, expected, found and what
+//! to do. The exit code distinguishes usage (2) from failure (1), and nothing is left half-written.
 //!
-//! The messages are in one snapshot, to be read as a user would. `INSTA_UPDATE=always` writes it anew.
+//! The messages are in one snapshot, to be read as a user would. Update it with `INSTA_UPDATE=always`.
 
 mod calls;
 mod files;
@@ -15,17 +15,17 @@ use calls::{CALLS, Call};
 use serde_json::json;
 use tests::{Place, trained};
 
-/// The folder of a test is another one on every machine.
+/// Replaces the test folder, which differs on every machine.
 fn redacted(text: &str, place: &Place) -> String {
     text.replace(&place.path().display().to_string(), "[dir]")
 }
 
-/// Everything below a folder, with sizes; that of a lock is the length of a process id, which grows by itself.
+/// Everything below a folder, with sizes, except that of a lock: it is the length of a process id.
 fn listing(folder: &Path) -> anyhow::Result<String> {
     let mut lines = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        // What the call beside this one has tried may be cleared away by now.
+        // A parallel call may have removed its trial files by now.
         for entry in std::fs::read_dir(&folder).into_iter().flatten() {
             let entry = entry?;
             let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
@@ -47,14 +47,14 @@ fn new_lines<'a>(before: &str, after: &'a str) -> Vec<&'a str> {
 
 /// Runs a call; returns its message and what is wrong with it.
 fn answer(place: &Place, call: &Call<'_>, before: &str) -> anyhow::Result<(String, Vec<String>)> {
-    // A GPU, or a driver without one, would have its own log lines.
+    // A GPU, or a driver without one, would add log lines.
     let device = if call.line.contains("--device") { "" } else { "--device cpu" };
     let output = place.run(&format!("{} {device}", call.line))?;
     let errors = output.errors();
     let first = errors.first().copied().unwrap_or_default();
-    // clap's own errors go on with a tip and the usage.
+    // clap's own errors add a tip and the usage.
     let by_clap = output.stderr.contains("\nUsage: ddpm") || output.stderr.contains("For more information");
-    // The call beside this one tries whether it can write, and clears that away.
+    // A parallel call may be testing its outputs; wait until its trial files are gone.
     let mut after = listing(place.path())?;
     for _ in 0..50 {
         if after == before {
@@ -67,24 +67,21 @@ fn answer(place: &Place, call: &Call<'_>, before: &str) -> anyhow::Result<(Strin
     let complaints = [
         (output.code != Some(call.code), format!("exit code {:?}, not {}", output.code, call.code)),
         (!output.stdout.is_empty(), format!("on standard output {:?}", output.stdout)),
-        (!first.starts_with("error: ") || first.len() < 30, "no error that says something".to_owned()),
+        (!first.starts_with("error: ") || first.len() < 30, "no useful error message".to_owned()),
         (!by_clap && errors.len() != 1, format!("{} lines", errors.len())),
-        (
-            traces.iter().any(|trace| output.stderr.contains(trace)),
-            "a trace of the program's inside".to_owned(),
-        ),
-        (after != before, format!("something is left: {:?}", new_lines(before, &after))),
+        (traces.iter().any(|trace| output.stderr.contains(trace)), "a panic or a backtrace".to_owned()),
+        (after != before, format!("files left behind: {:?}", new_lines(before, &after))),
     ];
     let complain = |(wrong, what): (bool, String)| wrong.then(|| format!("ddpm {}: {what}", call.line));
     let complaints = complaints.into_iter().filter_map(complain).collect();
     Ok((redacted(output.stderr.trim_end(), place), complaints))
 }
 
-/// Tries all of them; returns the message of each, and what is wrong.
+/// Tries all calls; returns the message of each, and all complaints.
 fn try_all(place: &Place, calls: &[Call<'_>]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let before = listing(place.path())?;
     let (mut messages, mut wrong) = (Vec::new(), Vec::new());
-    // The program starts once for each; two at a time, the answers in order.
+    // The program starts once per call, two at a time; the answers are in order.
     let run = |calls: &[Call<'_>]| calls.iter().map(|call| answer(place, call, &before)).collect::<Vec<_>>();
     let (first, second) = calls.split_at(calls.len() / 2);
     let mut answers = Vec::new();
@@ -102,7 +99,7 @@ fn try_all(place: &Place, calls: &[Call<'_>]) -> anyhow::Result<(Vec<String>, Ve
     Ok((messages, wrong))
 }
 
-/// Tells `cargo xtask reliability`, which names a folder, how many were tried and how many were told in one line.
+/// Reports to `cargo xtask reliability`, if it names a folder, how many calls were tried and how many gave one line.
 fn report(name: &str, calls: &[Call<'_>], wrong: &[String]) -> anyhow::Result<()> {
     let Some(folder) = std::env::var_os("DDPM_BAD_INPUT_REPORT") else { return Ok(()) };
     let bad =
@@ -127,12 +124,11 @@ fn every_mistake_is_one_line() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a value is added to: a run that is soon over, should the value be accepted.
+/// The command to which a value is added: a run that ends soon, should the value be accepted.
 const SHORT: &str =
     "train --preset tiny-16 --run new --set data.limit=30 --set train.steps=2 --set sample.steps=2";
 
-/// The messages of these are not in a snapshot: there are too many to be read one by one, and `messages` has one of
-/// each kind.
+/// These messages are not in a snapshot: there are too many to read one by one, and `messages` has one of each kind.
 #[test]
 fn every_absurd_value_is_one_line_that_names_it() -> anyhow::Result<()> {
     let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("absurd_values"));
@@ -147,7 +143,7 @@ fn every_absurd_value_is_one_line_that_names_it() -> anyhow::Result<()> {
     let calls: Vec<Call<'_>> = lines.iter().map(|line| Call { line, code: 2 }).collect();
     let (messages, mut wrong) = try_all(&place, &calls)?;
     for ((name, line), message) in names.iter().zip(&lines).zip(messages) {
-        // A message of TOML shows the key by its last part alone, or by the group that it belongs to.
+        // A TOML message shows only the last part of the key, or its group.
         let (group, last) = name.rsplit_once('.').unwrap_or((name, name));
         if !message.contains(last) && !message.contains(group) {
             wrong.push(format!("ddpm {line}: not named in: {message}"));

@@ -1,4 +1,4 @@
-//! Values that make no sense, by the key or the flag they are given to.
+//! Absurd values, by the key or flag they are given to.
 
 /// For `--set KEY=VALUE` of a new run.
 pub(crate) const KEYS: &[(&str, &[&str])] = &[

@@ -1,4 +1,4 @@
-//! The evaluations of a training. An answer is kept, and taken again where all arguments are the same.
+//! Evaluates a training. Results are stored and reused when all arguments are equal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::train::Outcome;
 use crate::child::{Ddpm, Ended};
 use crate::json_file::{read_json, write_json};
 
-/// A training to be evaluated.
+/// A training to evaluate.
 pub(super) struct Evaluation<'a> {
     pub(super) ddpm: &'a Ddpm,
     pub(super) folder: &'a Folder,
@@ -24,7 +24,7 @@ pub(super) struct Evaluation<'a> {
     pub(super) evaluate: &'a Evaluate,
 }
 
-/// An answer in its file.
+/// A stored result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Kept {
     arguments: Vec<String>,
@@ -40,10 +40,10 @@ struct Model {
 }
 
 impl Evaluation<'_> {
-    /// The answer that was kept for these arguments, if there is one.
+    /// The stored result for these arguments, if there is one.
     pub(super) fn kept(&self, average: Average, sampling: &Sampling) -> Option<Evaluated> {
         let arguments = arguments(self.evaluate, average, sampling);
-        // One that cannot be read is made again.
+        // An unreadable one is computed again.
         let kept: Kept = read_json(&self.file(&arguments)).ok().flatten()?;
         let said = Some(kept.said);
         let average_error = kept.average_error;
@@ -51,8 +51,8 @@ impl Evaluation<'_> {
         (kept.arguments == arguments).then(|| self.checked(evaluated))
     }
 
-    /// Evaluates all of `wanted`, those without an answer by `ddpm evaluate`; `tell` hears of each of these before. After a
-    /// stop the answers so far are kept.
+    /// Evaluates all of `wanted`, running `ddpm evaluate` for those without a stored result; calls `tell` before each
+    /// run. Finished results are kept when a run is stopped.
     pub(super) fn run(
         &self,
         wanted: &[(Average, Sampling)],
@@ -60,7 +60,7 @@ impl Evaluation<'_> {
     ) -> anyhow::Result<Outcome<Vec<Evaluated>>> {
         let mut all: Vec<Option<Evaluated>> =
             wanted.iter().map(|(average, sampling)| self.kept(*average, sampling)).collect();
-        // An average is made once for all of its samplings.
+        // Make an average once for all its samplings.
         let mut averages: Vec<Average> = Vec::new();
         for ((average, _), done) in wanted.iter().zip(&all) {
             if done.is_none() && !averages.contains(average) {
@@ -92,7 +92,7 @@ impl Evaluation<'_> {
         Ok(Outcome::Done(all.into_iter().flatten().collect()))
     }
 
-    /// The weights: those of the run, or a model folder that `ddpm ema` makes.
+    /// The weights: those of the run, or a model folder made by `ddpm ema`.
     fn model(&self, average: Average) -> anyhow::Result<Outcome<Model>> {
         let run = self.folder.run(self.row, self.seed).display().to_string();
         let (flag, number) = match average {
@@ -104,7 +104,7 @@ impl Evaluation<'_> {
             Average::Decay(x) => ("--decay", x.to_string()),
         };
         let out = self.average_folder();
-        // What a killed study has left; nothing is written over by `ddpm ema`.
+        // Remove leftovers of a killed study, since `ddpm ema` does not overwrite.
         remove(&out)?;
         let out = out.display().to_string();
         let args = ["ema", "--json", "--run", &run, flag, &number, "--out", &out].map(str::to_owned);
@@ -114,9 +114,7 @@ impl Evaluation<'_> {
                     let flags = ["--model".to_owned(), model.to_owned()];
                     Outcome::Done(Model { flags, average_error: said["error"].as_f64() })
                 }
-                None => {
-                    Outcome::Failed("`ddpm ema`: expected the folder of a model in its answer".to_owned())
-                }
+                None => Outcome::Failed("`ddpm ema`: expected a model folder in its answer".to_owned()),
             },
             Ended::Failed(reason) => Outcome::Failed(reason),
             Ended::Stopped(code) => Outcome::Stopped(code),
@@ -132,7 +130,7 @@ impl Evaluation<'_> {
         let arguments = arguments(self.evaluate, average, sampling);
         let mut args = vec!["evaluate".to_owned()];
         args.extend(model.flags.iter().cloned());
-        // The last one names the average for us; weights of a model folder are those of its average.
+        // The last argument is only our name of the average; `model.flags` select the weights.
         args.extend(arguments[..arguments.len() - 1].iter().cloned());
         args.push("--json".to_owned());
         let said = match self.ddpm.run(&args, &self.log())? {
@@ -143,12 +141,12 @@ impl Evaluation<'_> {
         let average_error = model.average_error;
         let path = self.file(&arguments);
         let kept = Kept { arguments, average_error, said };
-        write_json(&path, &kept).context("an answer cannot be kept")?;
+        write_json(&path, &kept).context("cannot store an evaluation")?;
         let (sampling, said) = (sampling.clone(), Some(kept.said));
         Ok(Outcome::Done(self.checked(Evaluated { average, sampling, average_error, said, failed: None })))
     }
 
-    /// An answer without the metric that rows are sorted by has failed.
+    /// A result without the metric that rows are sorted by counts as failed.
     fn checked(&self, evaluated: Evaluated) -> Evaluated {
         let wanted = &self.evaluate.metric;
         if evaluated.metric(wanted).is_some() {
@@ -166,7 +164,7 @@ impl Evaluation<'_> {
 
     fn log(&self) -> PathBuf {
         let seed = self.folder.seed(self.row, self.seed);
-        // A training that is done has made it.
+        // A finished training has created it.
         let _ = fs::create_dir_all(&seed);
         seed.join("log.txt")
     }
@@ -178,8 +176,8 @@ impl Evaluation<'_> {
     }
 }
 
-/// What the program says against the flags of an evaluation, if anything: it looks at them before it opens the run, which
-/// is one that does not exist.
+/// The program's complaint about the flags of an evaluation, if any. It checks flags before it opens the run, which
+/// here does not exist.
 pub(super) fn complaint(
     ddpm: &Ddpm,
     evaluate: &Evaluate,
@@ -200,7 +198,7 @@ fn failed(average: Average, sampling: &Sampling, reason: String) -> Evaluated {
     Evaluated { average, sampling, average_error: None, said: None, failed: Some(reason) }
 }
 
-/// Everything that an answer depends on but for the training, the average last.
+/// Everything that a result depends on besides the training, the average last.
 fn arguments(evaluate: &Evaluate, average: Average, sampling: &Sampling) -> Vec<String> {
     let weights = if average == Average::Raw { "raw" } else { "ema" };
     let (n, seed, metrics) = (evaluate.n.to_string(), evaluate.seed.to_string(), evaluate.metrics.join(","));
@@ -252,13 +250,13 @@ mod tests {
         for (index, one) in all.iter().enumerate() {
             assert!(!all[..index].contains(one), "{one:?}");
         }
-        // What rows are sorted by changes no answer.
+        // The sort metric does not affect results.
         let other = Evaluate { metric: "kd".into(), ..evaluate.clone() };
         assert_eq!(arguments(&other, Average::Own, &sampling(4)), all[0]);
     }
 
     #[test]
-    fn an_answer_is_taken_again_for_equal_arguments_alone() {
+    fn an_answer_is_reused_only_for_equal_arguments() {
         let place = tempfile::tempdir().unwrap();
         let (folder, ddpm) = (Folder::new(place.path(), "s"), Ddpm::new("none".into(), None).unwrap());
         let evaluate = evaluate();
@@ -274,7 +272,7 @@ mod tests {
         write_json(&path, &Kept { arguments, average_error: None, said: said.clone() }).unwrap();
         assert_eq!(of(&evaluate).unwrap().said, Some(said));
         assert_eq!(of(&Evaluate { n: 10, ..evaluate.clone() }), None);
-        // Damaged, or of other arguments under this name.
+        // Damaged, or from other arguments under the same name.
         write_json(&path, &Kept { arguments: vec![], average_error: None, said: Value::Null }).unwrap();
         assert_eq!(of(&evaluate), None);
         fs::write(&path, "{").unwrap();

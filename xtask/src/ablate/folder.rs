@@ -1,11 +1,11 @@
-//! The folder of a study: what was made in it, and whether it is still what the file says.
+//! The folder of a study: which results exist, and whether they still match the file.
 //!
 //! ```text
 //! NAME/ablation.json               all results so far
-//! NAME/ROW/row.json                what the row is, and how many steps its trainings have
+//! NAME/ROW/row.json                the row's definition, and the number of steps of its trainings
 //! NAME/ROW/warm-up/                only while the time of a step is measured
 //! NAME/ROW/seed-N/run/             the run folder of the training
-//! NAME/ROW/seed-N/evaluations/     an answer of `ddpm evaluate` a file
+//! NAME/ROW/seed-N/evaluations/     results of `ddpm evaluate`, one file each
 //! NAME/ROW/seed-N/log.txt          what the program logged
 //! ```
 
@@ -27,25 +27,25 @@ pub(super) struct Folder {
     root: PathBuf,
 }
 
-/// What a row was when its first training began.
+/// The definition of a row when its first training started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Kept {
     pub(super) settings: Settings,
     pub(super) budget: Budget,
-    /// Of each training.
+    /// Steps of each training.
     pub(super) steps: u64,
-    /// Seconds of a step, where they were measured for `steps`.
+    /// Seconds per step, if measured to choose `steps`.
     pub(super) step_s: Option<f64>,
-    /// Where and when.
+    /// Commit, machine and date.
     pub(super) origin: Origin,
 }
 
-/// How far a training is.
+/// The state of a training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Nothing is there to go on from.
+    /// There is nothing to resume from.
     New,
-    /// It stopped on its way.
+    /// It stopped before its end.
     Begun,
     Done,
 }
@@ -75,7 +75,7 @@ impl Folder {
         self.seed(row, seed).join("run")
     }
 
-    /// What a row was; none where it was not begun.
+    /// The stored definition of a row; `None` if it was not started.
     pub(super) fn kept(&self, row: &str) -> anyhow::Result<Option<Kept>> {
         read_json(&self.row_file(row))
     }
@@ -84,7 +84,7 @@ impl Folder {
         write_json(&self.row_file(row), kept)
     }
 
-    /// How far a training of so many steps is. A checkpoint is there as a whole or not at all.
+    /// The state of a training with this many steps. A checkpoint is complete or absent.
     pub(super) fn progress(&self, row: &str, seed: u64, steps: u64) -> Progress {
         let run = self.run(row, seed);
         if run.join(format!("checkpoints/step-{steps:08}/manifest.json")).is_file() {
@@ -93,10 +93,10 @@ impl Folder {
         if crate::runs::changed(&run).is_some() { Progress::Begun } else { Progress::New }
     }
 
-    /// Refuses a file that says another thing of a row than what was trained.
+    /// Refuses a file whose row differs from what was trained.
     ///
     /// # Errors
-    /// For the first such row, with its key, what it was and what it is now.
+    /// For the first such row, with its key, the old value and the new one.
     pub(super) fn check(&self, study: &Study) -> anyhow::Result<()> {
         for row in &study.rows {
             let Some(kept) = self.kept(&row.name)? else { continue };
@@ -115,10 +115,10 @@ impl Folder {
     }
 }
 
-/// The first key of a row that has changed, what it was, and what it is.
+/// The first changed key of a row, its old value and its new one.
 fn change(kept: &Kept, row: &Row, budget: Budget) -> Option<(&'static str, String, String)> {
     let (was, is) = (&kept.settings, &row.settings);
-    let said = |name: &Option<String>| name.clone().unwrap_or_else(|| "not said".to_owned());
+    let said = |name: &Option<String>| name.clone().unwrap_or_else(|| "not set".to_owned());
     let list = |set: &[String]| format!("[{}]", set.join(", "));
     let keys = [
         ("preset", said(&was.preset), said(&is.preset)),
@@ -130,7 +130,7 @@ fn change(kept: &Kept, row: &Row, budget: Budget) -> Option<(&'static str, Strin
     keys.into_iter().find(|(_, was, is)| was != is)
 }
 
-/// Removes a folder of ours, if it is there.
+/// Removes one of our folders, if it exists.
 pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -169,11 +169,11 @@ pub(super) mod tests {
         folder.keep("a", &kept(&before)).unwrap();
         folder.check(&before).unwrap();
         assert_eq!(folder.kept("a").unwrap(), Some(kept(&before)));
-        // What is evaluated may change.
+        // The evaluations may change.
         folder.check(&study("seconds = 3", "objective = 'v'\nset = ['train.lr=1']\nema = ['raw']")).unwrap();
         for (budget, row, key) in [
             ("seconds = 3", "objective = 'edm'\nset = ['train.lr=1']", "objective is edm and was v when "),
-            ("seconds = 3", "set = ['train.lr=1']", "objective is not said and was v when "),
+            ("seconds = 3", "set = ['train.lr=1']", "objective is not set and was v when "),
             (
                 "seconds = 3",
                 "objective = 'v'\nset = ['train.lr=2']",
@@ -190,13 +190,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_training_goes_on_unless_it_is_done() {
+    fn a_training_continues_unless_it_is_done() {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::new(place.path(), "s");
         let progress = || folder.progress("a", 0, 12);
         assert_eq!(progress(), Progress::New);
         let run = folder.run("a", 0);
-        // Killed before it was a run.
+        // Killed before it became a run.
         fs::create_dir_all(run.join("checkpoints")).unwrap();
         assert_eq!(progress(), Progress::New);
         fs::write(run.join("config.toml"), "").unwrap();
@@ -214,7 +214,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_json_is_named() {
+    fn a_file_that_is_not_json_is_named() {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::new(place.path(), "s");
         fs::create_dir_all(folder.row("a")).unwrap();

@@ -1,23 +1,23 @@
-//! Results as lines: one for each way of evaluating a training, its seeds together, best first.
+//! Results as lines: one per way of evaluating a training, with its seeds combined, best first.
 
 use super::results::{Results, RowResult, SeedResult};
 use super::study::{Average, Sampling};
 use crate::metric::Metric;
 
-/// A line of the table, a dot of the picture.
+/// A line of the table and a dot in the picture.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Line<'a> {
     pub(super) row: &'a RowResult,
     pub(super) average: Average,
     pub(super) sampling: &'a Sampling,
-    /// The metric that lines are sorted by, a value a seed; at least one.
+    /// The metric that lines are sorted by, one value per seed; at least one.
     pub(super) seeds: Vec<Metric>,
-    /// Means over the seeds of others that were measured, by their names: all of the same reference or of none, and the
-    /// metric itself of other references. The rest is in the JSON file, or the table would be too wide to read.
+    /// Seed means of the other measured metrics, by name: those with the same reference or none, and the sort metric
+    /// with other references. The JSON file has the rest, which would make the table too wide.
     pub(super) others: Vec<(String, f64)>,
-    /// Of each training.
+    /// Steps of each training.
     pub(super) steps: Option<u64>,
-    /// Mean over the trainings.
+    /// Mean seconds per training.
     pub(super) seconds: Option<f64>,
 }
 
@@ -27,13 +27,13 @@ impl Line<'_> {
         mean(self.seeds.iter().map(|metric| metric.value)).unwrap_or(f64::NAN)
     }
 
-    /// From the lowest end of a seed's 95 % interval to the highest; none where one is not known.
+    /// From the lowest end of the seeds' 95 % intervals to the highest; `None` if one is unknown.
     pub(super) fn interval(&self) -> Option<(f64, f64)> {
         let ends: Vec<(f64, f64)> = self.seeds.iter().map(|metric| metric.interval).collect::<Option<_>>()?;
         ends.into_iter().reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)))
     }
 
-    /// Standard deviation over the seeds, by n - 1; none of one seed.
+    /// Standard deviation over the seeds (n - 1); `None` for one seed.
     pub(super) fn spread(&self) -> Option<f64> {
         let n = self.seeds.len();
         if n < 2 {
@@ -52,7 +52,7 @@ impl Line<'_> {
     }
 }
 
-/// All lines with a value, best first; equal ones in the order of the file.
+/// All lines with a value, best first; ties keep the order of the file.
 pub(super) fn lines(results: &Results) -> Vec<Line<'_>> {
     let mut all: Vec<Line<'_>> = results.rows.iter().flat_map(|row| of_row(results, row)).collect();
     let lower = all.first().is_none_or(Line::lower_is_better);
@@ -63,7 +63,7 @@ pub(super) fn lines(results: &Results) -> Vec<Line<'_>> {
     all
 }
 
-/// Of each row its best line.
+/// The best line of each row.
 pub(super) fn best_of_rows<'a>(sorted: &[Line<'a>]) -> Vec<Line<'a>> {
     let mut best: Vec<Line<'a>> = Vec::new();
     for line in sorted {

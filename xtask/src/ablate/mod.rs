@@ -1,5 +1,5 @@
-//! `cargo xtask ablate FILE.toml`: an ablation study as data. Every row of the file is trained and evaluated, the best rows
-//! with more seeds; out comes a page with a table and a picture. A study that was stopped goes on where it was.
+//! `cargo xtask ablate FILE.toml`: an ablation study as data. Every row of the file is trained and evaluated, the best
+//! rows with more seeds. The result is a page with a table and a picture. A stopped study resumes.
 
 mod evaluate;
 mod folder;
@@ -43,20 +43,20 @@ pub(crate) struct Args {
     /// Folder for NAME.md and NAME.png [default: that of the study].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Also write all results here; they are in ablation.json of the study's folder in any case.
+    /// Also write all results here; ablation.json in the study's folder always has them.
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
     /// Make page and picture again from such a file, without training.
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["file", "dry_run", "json"])]
     from: Option<PathBuf>,
-    /// Folder for the folders of studies.
+    /// Folder for the studies.
     #[arg(long, value_name = "DIR", default_value = "runs/ablations")]
     runs: PathBuf,
     #[command(flatten)]
     program: Program,
 }
 
-/// The exit code is 1 when anything has failed.
+/// The exit code is 1 when anything failed.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.from {
         return again(workspace, args, path);
@@ -85,7 +85,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     }
     let stopped = work.all(&mut results)?;
     if stopped.is_some() {
-        // With the evaluations that were made of the training at work.
+        // Include the finished evaluations of the interrupted training.
         results.complete_with(work.so_far()?);
         write_json(&folder.root().join("ablation.json"), &results)?;
     }
@@ -94,13 +94,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     }
     pages.write(&ddpm, &results)?;
     if let Some(code) = stopped {
-        eprintln!("stopped; the same command goes on where the study was");
+        eprintln!("stopped; the same command resumes the study");
         return Ok(ExitCode::from(code));
     }
     Ok(if results.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Page and picture of an earlier study.
+/// Makes page and picture of an earlier study.
 fn again(workspace: &Workspace, args: &Args, path: &Path) -> anyhow::Result<ExitCode> {
     let what = || path.display().to_string();
     let text = fs::read_to_string(path).with_context(what)?;
@@ -112,15 +112,15 @@ fn again(workspace: &Workspace, args: &Args, path: &Path) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets the program look at the configuration of every row before hours go into the first. Rows of the same configuration
-/// are a mistake: one training with the evaluations of both does.
+/// Lets the program check the configuration of every row before hours go into the first. Rows with equal configurations
+/// are an error: one training with the evaluations of both would do.
 fn check_rows(study: &Study, ddpm: &Ddpm) -> anyhow::Result<()> {
     let mut seen: Vec<(&str, Value)> = Vec::new();
     for row in &study.rows {
         let wrong = |message: String| Exit::usage(format!("{}: row `{}`: {message}", study.file, row.name));
         let steps = match study.budget {
             Budget::Steps(steps) => steps,
-            // Any number: it is settled by the warm-up.
+            // Any number; the warm-up determines the real one.
             Budget::Seconds(_) => 1000,
         };
         let mut args = train::train(&row.settings, 0, steps);
@@ -128,7 +128,7 @@ fn check_rows(study: &Study, ddpm: &Ddpm) -> anyhow::Result<()> {
         let config = ddpm.answer(&args).map_err(|error| wrong(format!("{error:#}")))?;
         if let Some((other, _)) = seen.iter().find(|(_, other)| *other == config) {
             return Err(wrong(format!(
-                "set: the training is that of row `{other}`; leave one of them out, or give one of them all evaluations"
+                "set: the same training as row `{other}`; remove one of them, or give one of them all evaluations"
             ))
             .into());
         }
@@ -137,7 +137,7 @@ fn check_rows(study: &Study, ddpm: &Ddpm) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Likewise for the flags of every sampling.
+/// Checks the flags of every sampling in the same way.
 fn check_samplings(study: &Study, ddpm: &Ddpm, folder: &Folder) -> anyhow::Result<()> {
     let mut seen: Vec<&Sampling> = Vec::new();
     for row in &study.rows {
@@ -157,7 +157,7 @@ fn check_samplings(study: &Study, ddpm: &Ddpm, folder: &Folder) -> anyhow::Resul
     Ok(())
 }
 
-/// A study at work.
+/// A running study.
 struct Work<'a> {
     study: &'a Study,
     folder: &'a Folder,
@@ -166,8 +166,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// All trainings and evaluations that are left: the first seed of every row, then the others, then the further seeds of
-    /// the best. Returns the exit code of a stop.
+    /// Runs all remaining trainings and evaluations: the first seed of every row, then the other seeds, then further
+    /// seeds of the best rows. Returns the exit code if stopped.
     fn all(&self, results: &mut Results) -> anyhow::Result<Option<u8>> {
         let first = self.study.rows.iter().enumerate().map(|(index, row)| (index, row.seeds[0]));
         let others = self.study.rows.iter().enumerate();
@@ -206,7 +206,7 @@ impl Work<'_> {
         Ok(None)
     }
 
-    /// A training and its evaluations. Failures are in the result.
+    /// Trains and evaluates one seed of a row. Failures are part of the result.
     fn one(&self, row: &Row, seed: u64, place: &str) -> anyhow::Result<Outcome<SeedResult>> {
         let mut result = SeedResult {
             seed,
@@ -248,7 +248,7 @@ impl Work<'_> {
         })
     }
 
-    /// The results that are there, with nothing run for them.
+    /// The existing results, without running anything.
     fn so_far(&self) -> anyhow::Result<Results> {
         let mut results = Results::new(self.study, self.origin.clone());
         for (index, row) in self.study.rows.iter().enumerate() {
@@ -273,11 +273,11 @@ impl Work<'_> {
     }
 }
 
-/// Where page and picture go.
+/// Where page and picture are written.
 struct Pages {
     page: PathBuf,
     picture: PathBuf,
-    /// As the page names it.
+    /// The picture's path as the page links it.
     name: String,
 }
 

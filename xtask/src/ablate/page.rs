@@ -1,4 +1,4 @@
-//! The page of a study, and its table for a terminal.
+//! The page of a study, and its table for the terminal.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use super::results::Results;
 use super::study::Budget;
 use crate::machine::Origin;
 
-/// An average that is further from what was asked for is worth a note.
+/// Relative error above which an average deserves a note.
 const FAR: f64 = 0.05;
-/// Letters of a group's heading in the picture.
+/// Maximum length of a group heading in the picture.
 const HEADING: usize = 110;
 
-/// With the picture beside it.
+/// The page as Markdown, with the picture beside it.
 pub(super) fn markdown(results: &Results, picture: &str) -> String {
     let all = lines(results);
     let best = best_of_rows(&all);
@@ -37,7 +37,7 @@ pub(super) fn markdown(results: &Results, picture: &str) -> String {
     parts.join("\n\n") + "\n"
 }
 
-/// Each training at its best, and what failed.
+/// For the terminal: each training at its best, and what failed.
 pub(super) fn text(results: &Results) -> String {
     let best = best_of_rows(&lines(results));
     let mut out = if best.is_empty() { "nothing was measured".to_owned() } else { as_text(&table(&best)) };
@@ -50,7 +50,7 @@ pub(super) fn text(results: &Results) -> String {
     out
 }
 
-/// The picture, as `ddpm draw-ablation` takes it; none where there is nothing to draw.
+/// The picture, as input for `ddpm draw-ablation`; `None` if there is nothing to draw.
 pub(super) fn picture(results: &Results) -> Option<Value> {
     let all = lines(results);
     let first = all.first()?;
@@ -58,7 +58,7 @@ pub(super) fn picture(results: &Results) -> Option<Value> {
     let mut kinds: Vec<String> = Vec::new();
     for sampling in results.rows.iter().flat_map(|row| &row.seeds).flat_map(|seed| &seed.evaluations) {
         let kind = sampling.sampling.to_string();
-        // Of those that were measured.
+        // Only measured kinds.
         if !kinds.contains(&kind) && all.iter().any(|line| line.sampling.to_string() == kind) {
             kinds.push(kind);
         }
@@ -74,7 +74,7 @@ pub(super) fn picture(results: &Results) -> Option<Value> {
     };
     let group = |best: &Line<'_>| {
         let mut of_row: Vec<&Line<'_>> = all.iter().filter(|line| line.row.name == best.row.name).collect();
-        // In the order of the file, so that the same line is at the same place in every group.
+        // In file order, so a line has the same place in every group.
         of_row.sort_by_key(|line| {
             let mut order = best.row.seeds.iter().flat_map(|seed| &seed.evaluations);
             order.position(|other| other.average == line.average && other.sampling == *line.sampling)
@@ -116,8 +116,8 @@ fn introduction(results: &Results, best: &[Line<'_>]) -> String {
     let more = results.best.as_ref().map_or_else(String::new, |best| {
         let seeds: Vec<String> = best.seeds.iter().map(u64::to_string).collect();
         format!(
-            " Of the rows that were best with their first seed, {}, there are trainings with the seeds {}: the value is their mean, \
-             the interval covers those of all seeds, and the spread is the standard deviation over seeds.",
+            " The {} best rows by first seed are trained with the seeds {}: the value is their mean, the interval \
+             covers those of all seeds, and the spread is the standard deviation over seeds.",
             best.count,
             seeds.join(", ")
         )
@@ -125,8 +125,8 @@ fn introduction(results: &Results, best: &[Line<'_>]) -> String {
     format!(
         "# Ablation: {}\n\n\
          `cargo xtask ablate {}`, commit {}, {dates}, on {}. Base: {}. Each training has {length}. Each evaluation draws {} \
-         images (seed {}). Sorted by {metric}; {direction} is better. The 95 % interval is that of the evaluation, and knows \
-         nothing of how another training would have come out.{more}",
+         images (seed {}). Sorted by {metric}; {direction} is better. The 95 % interval covers only the \
+         evaluation, not the variation between trainings.{more}",
         escaped(&results.name),
         results.file,
         listed(of(|origin| &origin.commit)),
@@ -150,7 +150,7 @@ fn notes(results: &Results) -> Vec<String> {
         notes.push(format!("not trained yet: {}", missing.join(", ")));
     }
     if origins.len() > 1 {
-        notes.push("the trainings are of different commits or machines".to_owned());
+        notes.push("the trainings come from different commits or machines".to_owned());
     }
     type Part = fn(&Value) -> &Value;
     let parts: [(&str, Part); 2] =
@@ -191,7 +191,7 @@ fn notes(results: &Results) -> Vec<String> {
     notes
 }
 
-/// A head and cells.
+/// A header and cells.
 fn table(lines: &[Line<'_>]) -> Vec<Vec<String>> {
     let mut others: Vec<&str> = Vec::new();
     for (id, _) in lines.iter().flat_map(|line| &line.others) {
@@ -241,7 +241,7 @@ fn as_markdown(rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
-/// Columns with two spaces between.
+/// Columns separated by two spaces.
 pub(super) fn as_text(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -253,12 +253,12 @@ pub(super) fn as_text(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A cell must not end its column.
+/// Escapes text that would end a cell.
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// Four digits, plainly.
+/// Four significant digits, without an exponent.
 fn short(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return format!("{x}");
@@ -288,7 +288,7 @@ mod tests {
             "# Ablation: s\n",
             "`cargo xtask ablate s.toml`, commit abc, 2026-11-29, on a CPU, 2 threads. Base: preset tiny-16. Each training has 70 steps. \
              Each evaluation draws 9 images (seed 0). Sorted by FD (f), train; lower is better.",
-            "Of the rows that were best with their first seed, 2, there are trainings with the seeds 0, 1, 2",
+            "The 2 best rows by first seed are trained with the seeds 0, 1, 2",
             "![the metric of every training](s.png)",
             "| training | weights | sampling | FD (f), train | 95 % interval | spread (seeds) | kd:train | fd:test | steps | seconds | differs from base |",
             "| c | own | ddim 4 | 3.000 | 2.000 to 5.000 |  | 0.3000 | 8.000 | 70 | 2 | train.lr=1, a=b\\|c |",
@@ -298,7 +298,7 @@ mod tests {
             assert!(page.contains(part), "{part}\n{page}");
         }
         assert!(!page.contains("## Notes"), "{page}");
-        // Heads and rules of two tables, 3 best and all 5 lines; each with as many columns as its head.
+        // Headers and rules of two tables, the 3 best lines and all 5, each with as many columns as its header.
         let rows: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).collect();
         assert_eq!(rows.len(), 2 * 2 + 3 + 5);
         let columns = |row: &&str| row.replace("\\|", "").matches('|').count();
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_a_page_too() {
+    fn a_study_without_results_has_a_page() {
         let nothing = Results { rows: Vec::new(), ..some() };
         assert!(markdown(&nothing, "s.png").contains("Nothing was measured."));
         assert_eq!((text(&nothing).as_str(), picture(&nothing)), ("nothing was measured", None));
@@ -351,7 +351,7 @@ mod tests {
             .filter_map(|group| group["heading"].as_str())
             .collect();
         assert_eq!(headings, ["c: train.lr=1, a=b|c", "a", "b: objective v"]);
-        // In the order of the file, though the second is better.
+        // In file order, although the second is better.
         let lines = &picture["groups"][2]["lines"];
         assert_eq!((&lines[0]["label"], &lines[0]["kind"]), (&json!("own, ddim 4"), &json!(0)));
         assert_eq!(lines[1]["seeds"], json!([2.0, 8.0]));

@@ -1,4 +1,4 @@
-//! What is left to do of a study, and how long that will take here.
+//! The remaining work of a study, and how long it takes on this machine.
 
 use std::collections::BTreeMap;
 
@@ -11,42 +11,42 @@ use super::results::{Results, RowResult, best, further_seeds};
 use super::study::{Budget, Row, Sampling, Settings, Study, key_of};
 use crate::child::Ddpm;
 
-/// Seconds around a training: the starts of the program, its warm-up, its checkpoints and its grid.
+/// Overhead of a training in seconds: program starts, warm-up, checkpoints and grid.
 const AROUND: f64 = 10.0;
-/// Images at once when a call is timed.
+/// Batch size for timing a network call.
 const BATCH: &str = "64";
 
-/// What is known of the study.
+/// What is known about the study.
 pub(super) struct Known<'a> {
     pub(super) study: &'a Study,
     pub(super) folder: &'a Folder,
     pub(super) ddpm: &'a Ddpm,
-    /// What is there already.
+    /// The existing results.
     pub(super) results: &'a Results,
 }
 
-/// How fast a network is here, in seconds.
+/// The speed of a network here, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Speed {
-    /// A training step; not measured where the budget is one of seconds.
+    /// One training step; not measured if the budget is in seconds.
     step: Option<f64>,
-    /// A call of the network, for one image.
+    /// One network call, per image.
     call: Option<f64>,
 }
 
-/// Work that is left. Counts are expectations where it is not known yet which rows are the best.
+/// Remaining work. Counts are expected values while the best rows are unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Work {
     trainings: f64,
     evaluations: f64,
     training_s: f64,
     evaluation_s: f64,
-    /// Trainings and evaluations whose time nothing is known of.
+    /// Trainings and evaluations of unknown duration.
     unknown: f64,
 }
 
 impl Known<'_> {
-    /// Every row, what is left of it, and how long all of it will take.
+    /// Lists every row, its remaining work, and the total time.
     pub(super) fn plan(&self) -> anyhow::Result<String> {
         let mut speeds: BTreeMap<Vec<String>, Speed> = BTreeMap::new();
         let head = ["training", "differs from base", "seeds", "evaluations", "state"];
@@ -63,7 +63,7 @@ impl Known<'_> {
             }
             let share = match &chosen {
                 Some(best) => f64::from(u8::from(best.contains(&index))),
-                // Any row may be among the best.
+                // Any row may become one of the best.
                 None => self.best_count() as f64 / self.study.rows.len() as f64,
             };
             for seed in further_seeds(self.study, index) {
@@ -98,15 +98,15 @@ impl Known<'_> {
         let (training, evaluation) =
             (own.training_s + further.training_s, own.evaluation_s + further.evaluation_s);
         text += &format!(
-            "predicted here: {} ({} training, {} evaluating; until there are evaluations to go by, that is drawing the images \
-             without their features and metrics)",
+            "predicted here: {} ({} training, {} evaluating; before the first evaluation, this counts only drawing the images \
+             and not features and metrics)",
             duration(training + evaluation),
             duration(training),
             duration(evaluation)
         );
         let unknown = own.unknown + further.unknown;
         if unknown > 0.0 {
-            text += &format!("; without {unknown:.0} trainings and evaluations of unknown time");
+            text += &format!("; not counting {unknown:.0} trainings and evaluations of unknown time");
         }
         text
     }
@@ -115,7 +115,7 @@ impl Known<'_> {
         self.study.best.as_ref().map_or(0, |best| best.count.min(self.study.rows.len()))
     }
 
-    /// The best rows, once every row has been evaluated with its first seed.
+    /// The best rows, once every row is evaluated with its first seed.
     fn chosen(&self) -> Option<Vec<usize>> {
         let done = |(row, result): (&Row, &RowResult)| {
             let mut seeds = result.seeds.iter().filter(|seed| Some(&seed.seed) == row.seeds.first());
@@ -125,7 +125,7 @@ impl Known<'_> {
         complete.then(|| best(self.study, self.results))
     }
 
-    /// What is left of a training and its evaluations.
+    /// The remaining work of a training and its evaluations.
     fn left(&self, row: &Row, seed: u64, speed: Speed) -> anyhow::Result<(&'static str, Work)> {
         let kept = self.folder.kept(&row.name)?;
         let progress = kept.map_or(Progress::New, |kept| self.folder.progress(&row.name, seed, kept.steps));
@@ -136,7 +136,7 @@ impl Known<'_> {
                 Budget::Steps(steps) => speed.step.map(|step| steps as f64 * step),
             };
             work.trainings = 1.0;
-            // Of one that was begun it is not known how far it is.
+            // The progress of a started training is unknown.
             work.training_s = seconds.map_or(0.0, |seconds| seconds + AROUND);
             work.unknown += f64::from(u8::from(seconds.is_none()));
         }
@@ -162,7 +162,7 @@ impl Known<'_> {
         Ok((state, work))
     }
 
-    /// Seconds that an evaluation by this sampling took, the mean of those of the study.
+    /// Mean seconds of the study's evaluations with this sampling.
     fn seen(&self, sampling: &Sampling) -> Option<f64> {
         let evaluations =
             self.results.rows.iter().flat_map(|row| &row.seeds).flat_map(|seed| &seed.evaluations);
@@ -177,10 +177,10 @@ impl Known<'_> {
             let words = ["bench", what, "--json", "--steps", "12", "--warmup", "2"];
             let args: Vec<String> =
                 words.iter().chain(more).map(|&word| word.to_owned()).chain(shape.iter().cloned()).collect();
-            // A network that cannot be timed this way is one whose time is not known.
+            // If this timing fails, the network's time is unknown.
             self.ddpm.answer(&args).ok()
         };
-        // The fastest step: in the others the machine may have had something else to do.
+        // Use the fastest step; the others may include unrelated load.
         let fastest = |said: Value| said["min_s"].as_f64();
         let per_image = |said: Value| Some(said["min_s"].as_f64()? / said["batch"].as_f64()?);
         let step =
@@ -199,7 +199,7 @@ impl Work {
     }
 }
 
-/// The flags of `ddpm bench` for the network of a training, whatever it learns.
+/// The flags of `ddpm bench` for the network of a training, whatever its objective.
 fn shape(settings: &Settings) -> Vec<String> {
     let of_network = |entry: &&String| {
         let key = key_of(entry);
@@ -229,7 +229,7 @@ mod tests {
     use crate::ablate::folder::tests::kept;
     use crate::ablate::results::tests::{origin, study, trained};
 
-    /// A network of half a second a step, and of a hundredth of a second a call and image, by a fake program.
+    /// A fake program with a network of 0.5 s per step, and 0.01 s per call and image.
     #[cfg(unix)]
     fn fake(place: &std::path::Path) -> Ddpm {
         use std::os::unix::fs::PermissionsExt;
@@ -251,10 +251,10 @@ mod tests {
         let plan = |results: &Results| {
             Known { study: &study, folder: &folder, ddpm: &ddpm, results }.plan().unwrap()
         };
-        // Rows a and c have one seed, b has two; 70 steps of 0.5 s and 10 s around, 9 images of 4 and 9 calls.
+        // Rows a and c have one seed, b has two; 70 steps of 0.5 s plus 10 s overhead, 9 images of 4 and 9 calls.
         let text = plan(&results);
         assert!(text.contains("s: 4 trainings of 70 steps and 8 evaluations of 9 images are left"), "{text}");
-        // Two of three rows: of the 5 further trainings (2 of a, 1 of b, 2 of c) two thirds.
+        // Two of three rows: two thirds of the 5 further trainings (2 of a, 1 of b, 2 of c).
         assert!(text.contains("further seeds of the best 2 rows: 3 trainings and 7 evaluations"), "{text}");
         let seconds = (4.0 + 10.0 / 3.0) * (45.0 + 9.0 * 13.0 * 0.01);
         assert!(text.contains(&format!("predicted here: {} (", duration(seconds))), "{text}");
@@ -276,18 +276,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_timed_is_said() {
+    fn unknown_times_are_reported() {
         let place = tempfile::tempdir().unwrap();
         let (study, ddpm) = (study(), Ddpm::new("no-such-program".into(), None).unwrap());
         let folder = Folder::new(place.path(), "s");
         let results = Results::new(&study, origin());
         let text = Known { study: &study, folder: &folder, ddpm: &ddpm, results: &results }.plan().unwrap();
         // 4 trainings and 8 evaluations, and 10/3 and 20/3 more.
-        assert!(text.ends_with("without 22 trainings and evaluations of unknown time"), "{text}");
+        assert!(text.ends_with("not counting 22 trainings and evaluations of unknown time"), "{text}");
     }
 
     #[test]
-    fn a_shape_is_what_makes_a_step_dear() {
+    fn step_times_depend_on_the_shape() {
         let settings = Settings {
             preset: Some("tiny-16".into()),
             objective: Some("flow".into()),

@@ -1,4 +1,4 @@
-//! FILE.toml to a [`Study`]. Every mistake is one line that names the file, the row and the key.
+//! Reads FILE.toml into a [`Study`]. Every mistake is one line that names the file, the row and the key.
 
 use std::fs;
 use std::path::Path;
@@ -11,14 +11,14 @@ use toml::{Table, Value};
 use super::study::{Average, Best, Budget, Evaluate, Row, Sampling, Settings, Study, key_of};
 use crate::process::Exit;
 
-/// Keys of `set` that something else decides.
+/// Keys that `set` must not contain, and why.
 const DECIDED: [(&str, &str); 4] = [
     ("train.steps", "[budget] decides it"),
     ("seed", "seeds decides it"),
-    ("data.source", "say it as data"),
-    ("preset", "say it as preset"),
+    ("data.source", "use the key data"),
+    ("preset", "use the key preset"),
 ];
-/// Keys of the configuration that let `ddpm ema` make an average.
+/// Configuration keys that store averages for `ddpm ema`.
 const STORED: [&str; 2] = ["train.ema_sigma_rels", "train.ema_decays"];
 
 #[derive(Deserialize)]
@@ -53,7 +53,7 @@ struct RawEvaluate {
     samplings: Vec<Table>,
 }
 
-/// A row, or what all rows of a grid have in common.
+/// A row, or what all rows of a grid share.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRow {
@@ -73,7 +73,7 @@ struct RawRow {
 /// Reads a study file.
 ///
 /// # Errors
-/// A file that cannot be read; a mistake in it, as a usage error.
+/// For a file that cannot be read, and for a mistake in it, as a usage error.
 pub(super) fn read(path: &Path) -> anyhow::Result<Study> {
     let file = path.display().to_string();
     let text = fs::read_to_string(path).with_context(|| file.clone())?;
@@ -81,7 +81,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Study> {
     parse(&text, &file, &stem)
 }
 
-/// The same of a text; `name` is that of a study that says none.
+/// The same for a text; `name` is used for a study without one.
 pub(super) fn parse(text: &str, file: &str, name: &str) -> anyhow::Result<Study> {
     let file = File { name: file };
     let mut table: Table = toml::from_str(text).map_err(|error| {
@@ -127,7 +127,7 @@ pub(super) fn parse(text: &str, file: &str, name: &str) -> anyhow::Result<Study>
     Ok(Study { name, file: file.name.to_owned(), base: settings, budget, evaluate, best, rows })
 }
 
-/// What the rows fall back to.
+/// Defaults for the rows.
 struct Common<'a> {
     base: &'a Settings,
     ema: Option<&'a [Average]>,
@@ -138,7 +138,7 @@ fn place(row: &str) -> String {
     format!("row `{row}`")
 }
 
-/// The file, for its mistakes.
+/// The file, for error messages.
 struct File<'a> {
     name: &'a str,
 }
@@ -146,7 +146,7 @@ struct File<'a> {
 impl File<'_> {
     fn wrong(&self, place: &str, message: &str) -> anyhow::Error {
         let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
-        // A message of the parser may have a second line.
+        // A parser message may have a second line.
         let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         Exit::usage(format!("{}: {place}{message}", self.name)).into()
     }
@@ -284,7 +284,7 @@ impl File<'_> {
             for evaluation in self.sampling(&place, table.clone(), averages)? {
                 if evaluations.contains(&evaluation) {
                     let (average, sampling) = evaluation;
-                    let twice = format!("samplings: {sampling} of the average {average} is there twice");
+                    let twice = format!("samplings: {sampling} of the average {average} is repeated");
                     return Err(self.wrong(&place, &twice));
                 }
                 evaluations.push(evaluation);
@@ -297,9 +297,9 @@ impl File<'_> {
             |(average, _): &&(Average, Sampling)| matches!(average, Average::SigmaRel(_) | Average::Decay(_));
         let stored = settings.set.iter().any(|entry| STORED.contains(&key_of(entry)));
         if let Some((average, _)) = evaluations.iter().find(after).filter(|_| !stored) {
-            let advice = "say set = [\"train.ema_sigma_rels=[0.05,0.1]\"] here or in [base]";
+            let advice = "put set = [\"train.ema_sigma_rels=[0.05,0.1]\"] here or in [base]";
             return Err(self
-                .wrong(&place, &format!("ema: nothing is stored that {average} can be made of; {advice}")));
+                .wrong(&place, &format!("ema: {average} cannot be made: no averages are stored; {advice}")));
         }
         let seeds = raw.seeds.unwrap_or_else(|| vec![0]);
         self.seeds(&place, &seeds)?;
@@ -314,7 +314,7 @@ impl File<'_> {
             } else if let Some((_, why)) = DECIDED.iter().find(|(decided, _)| *decided == key) {
                 (*why).to_owned()
             } else if settings.set[..index].iter().any(|other| key_of(other) == key) {
-                "this key is there twice".to_owned()
+                "this key is repeated".to_owned()
             } else {
                 continue;
             };
@@ -332,7 +332,7 @@ impl File<'_> {
         Ok(())
     }
 
-    /// A sampling of each average; of those alone that it names, where it does.
+    /// Each sampling with each average, or only with the averages it names.
     fn sampling(
         &self,
         place: &str,
@@ -420,7 +420,7 @@ mod tests {
         let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         let study = study(text).unwrap();
         let counts: Vec<usize> = study.rows.iter().map(|row| row.evaluations.len()).collect();
-        // own and raw by heun; two averages by one sampling and one of them by the other.
+        // own and raw with heun; two averages with one sampling and one of them with the other.
         assert_eq!((study.name.as_str(), counts), ("first", vec![2, 3, 3, 3, 3]));
     }
 
@@ -449,7 +449,7 @@ mod tests {
             (
                 "\"train.batch=4\"",
                 "\"train.lr=1\", \"train.lr=2\"",
-                "s.toml: row `flow-small`: set \"train.lr=2\": this key is there twice",
+                "s.toml: row `flow-small`: set \"train.lr=2\": this key is repeated",
             ),
             ("name = \"flow-small\"", "name = \"base\"", "s.toml: row `base`: name: two rows"),
             ("name = \"flow-small\"", "", "s.toml: row 2: missing field `name`"),
@@ -478,12 +478,12 @@ mod tests {
             (
                 "sampler = \"euler\", steps = 6",
                 "sampler = \"heun\", steps = 5",
-                "s.toml: row `flow-small`: samplings: heun 5 of the average own is there twice",
+                "s.toml: row `flow-small`: samplings: heun 5 of the average own is repeated",
             ),
             (
                 "train.ema_sigma_rels=[0.05,0.1]",
                 "train.lr=1",
-                "s.toml: row `base`: ema: nothing is stored that sigma_rel=0.1",
+                "s.toml: row `base`: ema: sigma_rel=0.1 cannot be made",
             ),
             ("n = 100", "n = 0", "s.toml: [evaluate]: n = 0"),
             ("n = 100", "", "s.toml: [evaluate]: missing field `n`"),

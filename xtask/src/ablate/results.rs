@@ -1,4 +1,4 @@
-//! What came of a study: the contents of its JSON file.
+//! The results of a study: the contents of its JSON file.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::metric::{self, Metric};
 
 use super::study::{Average, Best, Budget, Evaluate, Sampling, Settings, Study};
 
-/// All of it, from which page and picture are made.
+/// All results; page and picture are made from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Results {
     pub(super) name: String,
@@ -17,27 +17,27 @@ pub(super) struct Results {
     pub(super) budget: Budget,
     pub(super) evaluate: Evaluate,
     pub(super) best: Option<Best>,
-    /// Of this writing; the trainings have their own.
+    /// Commit, machine and date of this file; each training has its own.
     pub(super) origin: Origin,
     pub(super) rows: Vec<RowResult>,
 }
 
-/// What came of a row.
+/// The results of a row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RowResult {
     pub(super) name: String,
-    /// What it says itself, over the base.
+    /// Its own settings, to be laid over the base.
     pub(super) own: Settings,
     pub(super) seeds: Vec<SeedResult>,
 }
 
-/// What came of one training.
+/// The result of one training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct SeedResult {
     pub(super) seed: u64,
     /// Steps of the training.
     pub(super) steps: Option<u64>,
-    /// Seconds of them, without checkpoints and sample grids.
+    /// Seconds of these steps, without checkpoints and sample grids.
     pub(super) seconds: Option<f64>,
     pub(super) origin: Option<Origin>,
     /// Why there is no training.
@@ -45,21 +45,21 @@ pub(super) struct SeedResult {
     pub(super) evaluations: Vec<Evaluated>,
 }
 
-/// What came of one evaluation.
+/// The result of one evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Evaluated {
     pub(super) average: Average,
     pub(super) sampling: Sampling,
-    /// How far the weights are from the average that was asked for, where `ddpm ema` made them.
+    /// The error of the weights against the requested average, if `ddpm ema` made them.
     pub(super) average_error: Option<f64>,
-    /// All that `ddpm evaluate` said.
+    /// The full answer of `ddpm evaluate`.
     pub(super) said: Option<Value>,
-    /// Why it said nothing.
+    /// Why there is no answer.
     pub(super) failed: Option<String>,
 }
 
 impl Results {
-    /// Those of a study that has not begun.
+    /// The results of a study that has not started.
     pub(super) fn new(study: &Study, origin: Origin) -> Self {
         let row = |row: &super::study::Row| RowResult {
             name: row.name.clone(),
@@ -78,7 +78,7 @@ impl Results {
         }
     }
 
-    /// Takes over trainings that are missing here, and those that have more evaluations there.
+    /// Merges trainings that are missing here, and those with more evaluations there.
     pub(super) fn complete_with(&mut self, other: Self) {
         for (row, more) in self.rows.iter_mut().zip(other.rows) {
             for seed in more.seeds {
@@ -91,7 +91,7 @@ impl Results {
         }
     }
 
-    /// Every failure, in words that say of what.
+    /// Every failure, with its row, seed and evaluation.
     pub(super) fn failures(&self) -> Vec<String> {
         let mut all = Vec::new();
         for row in &self.rows {
@@ -117,7 +117,7 @@ impl Evaluated {
         self.said.as_ref().map(metric::all).unwrap_or_default()
     }
 
-    /// The metric of that name; with `NAME` alone the first of this name.
+    /// The metric of that name; a plain `NAME` matches the first one of this name.
     pub(super) fn metric(&self, wanted: &str) -> Option<Metric> {
         let is = |metric: &Metric| metric.id == wanted || metric.id.split(':').next() == Some(wanted);
         self.metrics().into_iter().find(is)
@@ -132,7 +132,7 @@ pub(super) fn best(study: &Study, results: &Results) -> Vec<usize> {
         let first = result.seeds.iter().find(|seed| Some(&seed.seed) == row.seeds.first());
         let metrics = first.into_iter().flat_map(|seed| &seed.evaluations);
         let metrics = metrics.filter_map(|evaluated| evaluated.metric(&study.evaluate.metric));
-        // Turned so that less is better.
+        // The sign is chosen so that less is better.
         let values = metrics.map(|metric| if metric.lower_is_better { metric.value } else { -metric.value });
         ranked.extend(values.min_by(f64::total_cmp).map(|value| (index, value)));
     }
@@ -140,7 +140,7 @@ pub(super) fn best(study: &Study, results: &Results) -> Vec<usize> {
     ranked.into_iter().take(best.count).map(|(index, _)| index).collect()
 }
 
-/// The seeds that a row among the best gets beside its own.
+/// The further seeds of a row among the best.
 pub(super) fn further_seeds(study: &Study, row: usize) -> Vec<u64> {
     let seeds = study.best.iter().flat_map(|best| &best.seeds).copied();
     seeds.filter(|seed| !study.rows[row].seeds.contains(seed)).collect()
@@ -157,7 +157,7 @@ pub(super) mod tests {
         Origin { commit: text("abc"), machine: text("a CPU, 2 threads"), date: text("2026-11-29") }
     }
 
-    /// What `ddpm evaluate` says.
+    /// The part of `ddpm evaluate`'s answer that is used.
     pub(in crate::ablate) fn said(fd: f64, better: &str) -> Value {
         json!({
             "features": { "name": "f", "sha256": "s" }, "seconds": 2.0,
@@ -236,7 +236,7 @@ pub(super) mod tests {
         let study = study();
         let mut results = results([&[5.0, 4.0], &[9.0, 2.0], &[3.0, 8.0]], "lower");
         assert_eq!(best(&study, &results), [1, 2]);
-        // Another seed has no say, and a row that failed has no place.
+        // Other seeds do not count, and failed rows are not ranked.
         results.rows[0].seeds.push(trained(&study, 0, 1, &[0.1, 0.1], "lower"));
         assert_eq!(best(&study, &results), [1, 2]);
         results.rows[1].seeds[0].evaluations.clear();

@@ -1,4 +1,4 @@
-//! What a study is made of: trainings, and the ways each of them is evaluated.
+//! A study: trainings, and the ways to evaluate each.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// A study file, read and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Study {
-    /// Of its folder and its page.
+    /// Name of its folder and page.
     pub(super) name: String,
-    /// The file, as messages call it.
+    /// The file name in messages.
     pub(super) file: String,
     pub(super) base: Settings,
     pub(super) budget: Budget,
@@ -19,20 +19,20 @@ pub(super) struct Study {
     pub(super) rows: Vec<Row>,
 }
 
-/// One training, or one for each seed.
+/// One training, or one per seed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
     pub(super) name: String,
-    /// What it says itself.
+    /// Its own settings.
     pub(super) own: Settings,
     /// The same over the base.
     pub(super) settings: Settings,
     pub(super) evaluations: Vec<(Average, Sampling)>,
-    /// At least one.
+    /// At least one seed.
     pub(super) seeds: Vec<u64>,
 }
 
-/// What `ddpm train` is told about a training, but for its length and its seed.
+/// The settings of a training for `ddpm train`, except its length and seed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
@@ -42,12 +42,12 @@ pub(super) struct Settings {
     pub(super) objective: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) data: Option<String>,
-    /// `KEY=VALUE`, each key once.
+    /// `KEY=VALUE`; keys are unique.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) set: Vec<String>,
 }
 
-/// How long each training is.
+/// The length of each training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Budget {
@@ -57,7 +57,7 @@ pub(super) enum Budget {
     Seconds(f64),
 }
 
-/// What every evaluation has in common.
+/// Settings shared by all evaluations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Evaluate {
     /// Images drawn.
@@ -66,28 +66,28 @@ pub(super) struct Evaluate {
     /// The metric that rows are sorted by: `NAME` or `NAME:REFERENCE`.
     pub(super) metric: String,
     pub(super) seed: u64,
-    /// The network of features and the images that were not trained on, where they are not the program's own choice.
+    /// The feature network and the held-out images, if not the program's defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) features: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) held_out: Option<String>,
 }
 
-/// Which rows get more seeds.
+/// More seeds for the best rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Best {
-    /// How many of them.
+    /// How many rows.
     pub(super) count: usize,
     pub(super) seeds: Vec<u64>,
 }
 
-/// Which weights of a training are evaluated.
+/// The weights of a training to evaluate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Average {
-    /// The average of the run, `train.ema_decay`.
+    /// The run's own EMA, `train.ema_decay`.
     Own,
-    /// No average.
+    /// The raw weights.
     Raw,
     /// A power average that `ddpm ema` makes afterwards.
     SigmaRel(f64),
@@ -95,7 +95,7 @@ pub(super) enum Average {
     Decay(f64),
 }
 
-/// How images are drawn: the flags of `ddpm evaluate` by their names.
+/// How images are sampled: the flags of `ddpm evaluate` by name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sampling {
@@ -123,7 +123,7 @@ pub(super) struct Sampling {
 }
 
 impl Settings {
-    /// These over those of the base: a key of `set` replaces the same key there.
+    /// Lays these settings over those of the base: a key of `set` replaces the same key there.
     pub(super) fn over(&self, base: &Self) -> Self {
         let own = |key: &str| self.set.iter().any(|entry| key_of(entry) == key);
         let kept = base.set.iter().filter(|entry| !own(key_of(entry)));
@@ -135,7 +135,7 @@ impl Settings {
         }
     }
 
-    /// For tables: `objective flow, train.pairing=optimal`; `-` where nothing is said.
+    /// For tables: `objective flow, train.pairing=optimal`; `-` for no settings.
     pub(super) fn text(&self) -> String {
         let named = [("preset", &self.preset), ("objective", &self.objective), ("data", &self.data)];
         let named = named.iter().filter_map(|(what, name)| Some(format!("{what} {}", name.as_ref()?)));
@@ -157,7 +157,7 @@ impl Settings {
     }
 }
 
-/// The key of `KEY=VALUE`.
+/// The key part of `KEY=VALUE`.
 pub(super) fn key_of(entry: &str) -> &str {
     entry.split('=').next().unwrap_or_default().trim()
 }
@@ -196,8 +196,8 @@ impl Sampling {
         flags
     }
 
-    /// Calls of the network for an image, where steps are said; two for each step of `heun` but the last, twice as many
-    /// with guidance, which is on where there is a class.
+    /// Network calls per image, if the steps are given: two for each step of `heun` except the last, and twice as many
+    /// with guidance, which is on whenever there is a class.
     pub(super) fn calls(&self) -> Option<f64> {
         let steps = self.steps? as f64;
         let calls = if self.sampler == "heun" { 2.0 * steps - 1.0 } else { steps };

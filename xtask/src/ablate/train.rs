@@ -1,4 +1,4 @@
-//! The training of a row with a seed: how many steps it has, and the way to their end.
+//! The training of a row with a seed: chooses its number of steps, and trains.
 
 use std::fs;
 use std::path::Path;
@@ -9,15 +9,15 @@ use crate::child::{Ddpm, Ended};
 use crate::machine::Origin;
 use crate::run_log::Log;
 
-/// Steps of the first look at the time of a step, the first of which is left out; steps of the warm-up, and how many of
-/// them a line of its log means.
+/// Steps of the first step timing, whose first is dropped; steps of the warm-up, and how many of them one log line
+/// averages.
 const LOOK: u64 = 4;
 const WARM_UP: u64 = 40;
 const LOGGED: u64 = 4;
-/// A warm-up that would take a larger share of the budget is left out: the first look has to do.
+/// If a warm-up would take a larger share of the budget, it is skipped and the first timing is used.
 const MOST_OF_BUDGET: f64 = 0.2;
 
-/// A row, and where its trainings are made.
+/// A row, and the folder of its trainings.
 pub(super) struct Training<'a> {
     pub(super) ddpm: &'a Ddpm,
     pub(super) folder: &'a Folder,
@@ -26,18 +26,18 @@ pub(super) struct Training<'a> {
     pub(super) origin: &'a Origin,
 }
 
-/// What became of a part of the work.
+/// The outcome of a part of the work.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome<T> {
     Done(T),
-    /// With the reason.
+    /// Failed, with the reason.
     Failed(String),
-    /// By the user, with the exit code for it.
+    /// Stopped by the user, with the exit code for it.
     Stopped(u8),
 }
 
 impl Training<'_> {
-    /// What the row is, settled before its first training: with a budget of seconds the time of a step is measured.
+    /// Settles the row before its first training. With a budget in seconds this measures the time of a step.
     pub(super) fn settle(&self, seed: u64) -> anyhow::Result<Outcome<Kept>> {
         if let Some(kept) = self.folder.kept(&self.row.name)? {
             return Ok(Outcome::Done(kept));
@@ -56,7 +56,7 @@ impl Training<'_> {
         Ok(Outcome::Done(kept))
     }
 
-    /// Trains to the end, from where an earlier training stopped.
+    /// Trains to the end, resuming an earlier training.
     pub(super) fn run(&self, seed: u64, steps: u64) -> anyhow::Result<Outcome<()>> {
         let (name, run) = (&self.row.name, self.folder.run(&self.row.name, seed));
         let mut args = match self.folder.progress(name, seed, steps) {
@@ -80,7 +80,7 @@ impl Training<'_> {
         }
     }
 
-    /// Seconds of a step, by short trainings of their own with the same images.
+    /// Seconds per step, measured by short separate trainings with the same images.
     fn step_seconds(&self, seed: u64, budget: f64) -> anyhow::Result<Outcome<f64>> {
         let look = match self.warm_up(seed, LOOK, 1)? {
             Outcome::Done(seconds) => seconds,
@@ -113,7 +113,7 @@ impl Training<'_> {
     }
 }
 
-/// `ddpm train` of a new run, but for its folder.
+/// The `ddpm train` arguments of a new run, except its folder.
 pub(super) fn train(settings: &Settings, seed: u64, steps: u64) -> Vec<String> {
     let mut args = vec!["train".to_owned()];
     args.extend(settings.flags());

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: times training steps, sampling steps and solvers, optimised build; all three without arguments.
-//! With `--peers` the Python libraries beside them; with `--scaling` how a training step grows.
+//! `cargo xtask bench`: times training steps, sampling steps and solvers with the optimised build; all three without
+//! arguments. `--peers` compares with the Python libraries; `--scaling` measures how a training step grows.
 
 mod peers;
 mod programs;

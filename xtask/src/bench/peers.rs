@@ -1,4 +1,4 @@
-//! `cargo xtask bench --peers`: ours and the Python libraries in turns, as a table of ratios.
+//! `cargo xtask bench --peers`: runs ours and the Python libraries in turns and prints a table of ratios.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -14,7 +14,7 @@ use crate::process::Exit;
 use crate::workspace::Workspace;
 use crate::{ddpm, machine, outputs};
 
-/// Times training and sampling steps of diffusers and lucidrains beside ours, each program in its turn.
+/// Times training and sampling steps of diffusers and lucidrains beside ours, in turns.
 #[derive(Debug, clap::Parser)]
 #[command(name = "cargo xtask bench --peers")]
 pub(super) struct Args {
@@ -23,30 +23,30 @@ pub(super) struct Args {
     /// Few rounds of few steps: minutes. The ratios are then rough.
     #[arg(long)]
     quick: bool,
-    /// How often each program has its turn [default: 5, or 2 with --quick].
+    /// Number of rounds [default: 5, or 2 with --quick].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// Only these: train-small32, train-cifar10, sample-small32, sample-cifar10, whole-run, images.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<String>,
-    /// With torch.compile, which takes minutes a round.
+    /// Include torch.compile, which takes minutes per round.
     #[arg(long)]
     compile: bool,
-    /// A Python that has the peers [default: one in out/peers-venv, which is made where needed].
+    /// A Python with the peers [default: one in out/peers-venv, created where needed].
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
-    /// The trained run for `images` [default: the one that `whole-run` has made].
+    /// The trained run for `images` [default: the one made by `whole-run`].
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     /// Write the table as Markdown.
     #[arg(long, value_name = "FILE.md")]
     out: Option<PathBuf>,
-    /// Write rows and everything the programs said as JSON.
+    /// Write rows and all program outputs as JSON.
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
 }
 
-/// The exit code is 0 whatever the numbers are.
+/// The exit code is 0 whatever the results are.
 pub(super) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
     let wanted = args.wanted()?;
     let rounds = args.rounds.unwrap_or(if args.quick { 2 } else { 5 });
@@ -56,7 +56,7 @@ pub(super) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     outputs::try_all(&[("--out", args.out.as_deref()), ("--json", args.json.as_deref())])?;
     let begun = Instant::now();
     let ddpm = ddpm::build(workspace)?;
-    // A short run says which precision is chosen here.
+    // A short run tells which precision is chosen here.
     let words = "bench sample --preset tiny-16 --batch 1 --steps 1 --warmup 0 --json";
     let probe = object(&whole::output(Command::new(&ddpm).args(words.split(' ')))?)?;
     let choice =
@@ -107,7 +107,7 @@ impl Args {
     }
 }
 
-/// Where the programs are.
+/// Paths of the programs.
 struct Programs<'a> {
     ddpm: &'a Path,
     python: PathBuf,
@@ -127,7 +127,7 @@ impl Programs<'_> {
     fn command(&self, block: &Block, program: &Program) -> Command {
         let mut command = if program.who.is_ours() {
             let mut ours = Command::new(self.ddpm);
-            // The peers are run on the CPU.
+            // The peers run on the CPU.
             ours.args(["bench", "--json", "--device", "cpu"]);
             ours
         } else {
@@ -159,7 +159,7 @@ fn markdown_head(head: &Value) -> String {
     let quick = if head["quick"] == true { "; quick, so the ratios are rough" } else { "" };
     format!(
         "# Beside the peers\n\n`cargo xtask bench --peers`, commit {}, on {}, {} threads, default precision {}: the medians of {} \
-         rounds, in each of which every program is a process of its own, and the smallest and the largest ratio of a \
+         rounds, where each program runs as a separate process, and the smallest and largest ratio of a \
          round{quick}. No goal is set where none is shown.",
         said("commit"),
         said("processor"),

@@ -1,11 +1,11 @@
-//! What is compared: kinds of work, and the programs that do each of them, ours first.
+//! What is compared: kinds of work, and the programs that do each, ours first.
 
 /// Programs that do the same work and take turns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
-    /// As in `--only`.
+    /// The name for `--only`.
     pub(super) name: &'static str,
-    /// Arguments that all its programs get: the task, the network, the batch, how many steps.
+    /// Arguments for all its programs: the task, the network, the batch, the number of steps.
     pub(super) common: Vec<String>,
     pub(super) programs: Vec<Program>,
 }
@@ -17,10 +17,10 @@ pub(super) struct Program {
     pub(super) args: &'static [&'static str],
 }
 
-/// Names of programs; a row of the table names two of them.
+/// The programs; a row of the table names two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Who {
-    /// In the precision that the program chooses by itself.
+    /// In the precision that the program chooses itself.
     Ours,
     OursBf16,
     DiffusersF32,
@@ -33,7 +33,7 @@ pub(super) enum Who {
 }
 
 impl Who {
-    /// As in tables.
+    /// The name in tables.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -67,18 +67,18 @@ impl Who {
     }
 }
 
-/// The names of all blocks, as in `--only`, with those that [`super::whole`] measures.
+/// The names of all blocks for `--only`, including those that [`super::whole`] measures.
 pub(super) const NAMES: [&str; 6] =
     ["train-small32", "train-cifar10", "sample-small32", "sample-cifar10", "whole-run", "images"];
 
-/// What decides the plan.
+/// The choices that determine the plan.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Choice {
-    /// Few steps.
+    /// Run few steps.
     pub(super) quick: bool,
-    /// With torch.compile, which takes minutes to its first step.
+    /// Include torch.compile, whose first step takes minutes.
     pub(super) compile: bool,
-    /// Whether our own choice of precision is bf16, which then need not be asked for as well.
+    /// Whether our default precision is bf16, so that bf16 need not be run as well.
     pub(super) auto_is_bf16: bool,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn blocks(choice: Choice) -> Vec<Block> {
         DiffusersBf16 as Bf16, DiffusersBf16ChannelsLast as Bf16Last, DiffusersBf16Frozen as Frozen,
         DiffusersF32 as F32, DiffusersF32ChannelsLast as F32Last, Lucidrains,
     };
-    // Name, task, network, images, steps that are timed: in full, and quickly.
+    // Name, task, network, images, timed steps: full and quick.
     type Row = (&'static str, &'static str, &'static str, u32, [u32; 2], &'static [Who]);
     let rows: [Row; 4] = [
         ("train-small32", "train", "small32", 64, [10, 3], &[F32, Bf16, F32Last, Bf16Last, Lucidrains]),

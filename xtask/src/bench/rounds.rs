@@ -1,5 +1,5 @@
-//! Programs that take turns: A B C, C B A, A B C .. What else the machine does in the meantime, and how warm it is, then
-//! falls on all of them.
+//! Runs programs in turns: A B C, C B A, A B C .. This spreads other load and the machine's temperature over all of
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,32 @@ use serde_json::Value;
 
 use super::programs::{Block, Program, Who};
 
-/// What each program of a block said, round by round.
+/// The answers of each program of a block, round by round.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Said {
     pub(super) by: BTreeMap<Who, Vec<Value>>,
 }
 
 impl Said {
-    /// A number that a program said, of every round.
+    /// A number of a program's answer, from every round.
     pub(super) fn numbers(&self, who: Who, key: &str) -> Option<Vec<f64>> {
         let numbers = self.by.get(&who)?.iter().map(|said| said[key].as_f64()).collect::<Option<Vec<_>>>()?;
         (!numbers.is_empty()).then_some(numbers)
     }
 
-    /// The one in the middle.
+    /// The median.
     pub(super) fn median(&self, who: Who, key: &str) -> Option<f64> {
         self.numbers(who, key).map(|numbers| median(&numbers))
     }
 
-    /// Our own program in bf16: asked for, or chosen by itself.
+    /// The answers of our program in bf16, requested or chosen by default.
     pub(super) fn ours_in_bf16(&self) -> Who {
         let of_default = self.by.get(&Who::Ours).and_then(|said| said.first());
         if of_default.is_some_and(|said| said["precision"] == "bf16") { Who::Ours } else { Who::OursBf16 }
     }
 }
 
-/// The middle one, or the mean of the two in the middle; NaN of none.
+/// The middle value, or the mean of the two middle ones; NaN for an empty list.
 pub(super) fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -44,10 +44,10 @@ pub(super) fn median(numbers: &[f64]) -> f64 {
     }
 }
 
-/// Runs the programs of a block in turns; `start` runs one and gives what it printed.
+/// Runs the programs of a block in turns; `start` runs one and returns its output.
 ///
 /// # Errors
-/// Those of `start`, and output that is no JSON object.
+/// When `start` fails, or the output is not a JSON object.
 pub(super) fn take_turns(
     block: &Block,
     rounds: usize,
@@ -68,7 +68,7 @@ pub(super) fn take_turns(
     Ok(said)
 }
 
-/// The last line that is a JSON object: libraries may print what they like before it.
+/// The last line that is a JSON object: libraries may print anything before it.
 pub(crate) fn object(output: &str) -> anyhow::Result<Value> {
     let lines = output.lines().rev().map(str::trim);
     match lines.filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(Value::is_object) {

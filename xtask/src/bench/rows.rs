@@ -1,4 +1,4 @@
-//! The rows of the table: which work, against whom, what is aimed at, and how it is worked out from what was said.
+//! The rows of the table: the work, the peer, the goal, and how the ratio is computed from the answers.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use super::programs::Who;
 use super::rounds::{Said, median};
 use super::whole::Whole;
 
-/// Everything that was measured, by the name of the block.
+/// All measurements, by the name of the block.
 #[derive(Debug, Default)]
 pub(super) struct Measured {
     pub(super) blocks: BTreeMap<&'static str, Said>,
-    /// A whole run of training, or why there is none.
+    /// A whole training run, or why there is none.
     pub(super) whole: Option<Result<Whole, String>>,
-    /// Seconds from the start of the process to 64 images of the default model, of each try; or why there are none.
+    /// Seconds from process start to 64 images of the default model, for each try; or why there are none.
     pub(super) images: Option<Result<Vec<f64>, String>>,
 }
 
-/// What a number of a row counts.
+/// The unit of a row's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// So many times as fast.
+    /// Speed-up factor.
     Times,
-    /// A share, in [0, 1]; more is better.
+    /// A fraction in [0, 1]; more is better.
     Share,
-    /// A ratio of memory; less is better.
+    /// A memory ratio; less is better.
     Memory,
     /// Seconds; less is better.
     Seconds,
@@ -41,11 +41,11 @@ pub(super) struct Row {
     pub(super) work: String,
     pub(super) against: String,
     pub(super) unit: Unit,
-    /// What has to be reached, and what would be better still; nothing where no goal is set.
+    /// The goal, and a stretch goal; `None` if no goal is set.
     pub(super) goals: Option<(f64, f64)>,
-    /// The number, and the smallest and the largest of the rounds; or why there is none.
+    /// The value, with the smallest and largest of the rounds; or why there is none.
     pub(super) measured: Result<(f64, [f64; 2]), String>,
-    /// The two numbers it is the ratio of, in words.
+    /// The two values behind the ratio, in words.
     pub(super) of: String,
 }
 
@@ -64,7 +64,7 @@ impl Row {
     }
 }
 
-/// All rows of what was measured, in the order of the goals.
+/// All rows of the measurements, in the order of the goals.
 pub(super) fn rows(measured: &Measured) -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, work, goals) in SPEED {
@@ -81,10 +81,10 @@ pub(super) fn rows(measured: &Measured) -> Vec<Row> {
     rows
 }
 
-/// Goal and stretch of a comparison; whether our side is in bf16 rather than in its own choice.
+/// Goal and stretch goal of a comparison; whether our side is in bf16 rather than in the default precision.
 type Goal = (bool, Who, Option<(f64, f64)>);
 
-/// The speed of steps: block, name of the work, and whom it is compared with.
+/// Step speed comparisons: block, name of the work, and peer.
 const SPEED: [(&str, &str, &[Goal]); 4] = [
     (
         "train-small32",
@@ -129,7 +129,7 @@ const SPEED: [(&str, &str, &[Goal]); 4] = [
     ),
 ];
 
-/// How many times as fast as a peer; no row for a peer that was not run.
+/// The speed-up over a peer; no row for a peer that was not run.
 fn speed(said: &Said, work: &str, bf16: bool, peer: Who, goals: Option<(f64, f64)>) -> Option<Row> {
     let ours = if bf16 { said.ours_in_bf16() } else { Who::Ours };
     let theirs = said.numbers(peer, "median_s")?;
@@ -147,7 +147,7 @@ fn speed(said: &Said, work: &str, bf16: bool, peer: Who, goals: Option<(f64, f64
     })
 }
 
-/// The ratio of the medians, and the extremes of the rounds'.
+/// The ratio of the medians, and the extremes of the per-round ratios.
 fn ratio(above: &[f64], below: &[f64]) -> (f64, [f64; 2]) {
     let by_round = above.iter().zip(below).map(|(above, below)| above / below);
     (median(above) / median(below), extremes(by_round))
@@ -157,7 +157,7 @@ fn extremes(numbers: impl Iterator<Item = f64>) -> [f64; 2] {
     numbers.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| [low.min(x), high.max(x)])
 }
 
-/// Share of the peak, memory and start of a training step.
+/// Share of peak, memory and start of a training step.
 fn of_training(said: &Said, work: &str) -> Vec<Row> {
     let mut rows = Vec::new();
     if let (Some(shares), Some(peak)) =
@@ -192,7 +192,7 @@ fn of_training(said: &Said, work: &str) -> Vec<Row> {
             work: format!("process start to the end of the first {work}"),
             against: "seconds; diffusers f32 beside it".to_owned(),
             unit: Unit::Seconds,
-            // Set for the small network.
+            // A goal is set only for the small network.
             goals: work.contains("small32").then_some((0.5, 0.25)),
             measured: Ok((median(&seconds), extremes(seconds.iter().copied()))),
             of: theirs.map(|theirs| format!("diffusers {theirs:.2} s")).unwrap_or_default(),
@@ -270,7 +270,7 @@ mod tests {
         let (value, [low, high]) = f32.measured.clone().unwrap();
         assert!((value - 2.2).abs() < 1e-12 && (low - 1.1 / 0.6).abs() < 1e-12 && (high - 3.0).abs() < 1e-12);
         assert_eq!((f32.verdict(), f32.of.as_str()), ("met", "1100.0 and 500.0 ms"));
-        // 1.1 times as fast where 1.3 is aimed at.
+        // A factor of 1.1 where the goal is 1.3.
         assert_eq!(row("train step small32, bf16", "autocast").verdict(), "not met");
         assert_eq!(row("share of peak", "").verdict(), "met");
         // 500 of 1100 MiB; less is better.

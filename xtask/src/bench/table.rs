@@ -6,7 +6,7 @@ use super::rows::{Measured, Row, Unit};
 
 const COLUMNS: [&str; 7] = ["work", "against", "goal", "stretch", "measured", "rounds", ""];
 
-/// For a terminal: columns with two spaces between, the numbers behind each ratio below its work.
+/// For a terminal: columns separated by two spaces, with the numbers behind each ratio below its work.
 pub(super) fn text(rows: &[Row]) -> String {
     let cells: Vec<[String; 7]> =
         std::iter::once(COLUMNS.map(str::to_owned)).chain(rows.iter().map(cells)).collect();
@@ -19,7 +19,7 @@ pub(super) fn text(rows: &[Row]) -> String {
     cells.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// With a head of what was done, where and how often.
+/// As Markdown, with a head that says what was run, where and how often.
 pub(super) fn markdown(rows: &[Row], head: &str) -> String {
     let row = |cells: [String; 7]| format!("| {} |\n", cells.join(" | "));
     let mut out = format!("{head}\n\n{}", row(COLUMNS.map(str::to_owned)));
@@ -28,7 +28,7 @@ pub(super) fn markdown(rows: &[Row], head: &str) -> String {
     out
 }
 
-/// The rows, and every line of every program.
+/// The rows, and every answer of every program.
 pub(super) fn json(rows: &[Row], measured: &Measured, head: &Value) -> Value {
     let row = |row: &Row| {
         let number = row.measured.as_ref().ok();

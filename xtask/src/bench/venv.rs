@@ -1,4 +1,4 @@
-//! A Python with the peers in it: a virtual environment of our own, or one that the user names.
+//! A Python with the peers: our own virtual environment, or one that the user names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use crate::process;
 use crate::setup::tools::in_path;
 use crate::workspace::Workspace;
 
-/// In this order: the ones before it would move torch to another version.
+/// Installed in this order: the earlier ones would move torch to another version.
 const PINNED: [&str; 4] =
     ["diffusers==0.42.1", "denoising-diffusion-pytorch==2.3.4", "torch==2.11.0", "torchvision==0.26.0"];
 
-/// Written last, with what is installed.
+/// Written last, with the list of installed packages.
 const STAMP: &str = "peers.txt";
 
-/// The Python to run peers with: `--python`, else that of `out/peers-venv`, which is made where needed.
+/// The Python to run peers with: `--python`, or that of `out/peers-venv`, which is created where needed.
 ///
 /// # Errors
-/// When a package is not there or cannot be installed: one line that says which and why.
+/// When a package is missing or cannot be installed, in one line that says which and why.
 pub(super) fn python(workspace: &Workspace, named: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(python) = named {
         check(python)?;
@@ -28,7 +28,7 @@ pub(super) fn python(workspace: &Workspace, named: Option<&Path>) -> anyhow::Res
     }
     let venv = workspace.root().join("out/peers-venv");
     let python = venv.join("bin/python");
-    // The stamp says what was asked for, the check that it is still there.
+    // The stamp says what was installed; the check verifies that it is still there.
     if fs::read_to_string(venv.join(STAMP)).is_ok_and(|text| text == stamp()) && check(&python).is_ok() {
         return Ok(python);
     }
@@ -52,7 +52,7 @@ fn stamp() -> String {
     PINNED.join("\n") + "\n"
 }
 
-/// Looks for the packages without importing them, which takes seconds.
+/// Looks for the packages without importing them, which would take seconds.
 fn check(python: &Path) -> anyhow::Result<()> {
     let names: Vec<&str> = PINNED.iter().filter_map(|pin| pin.split("==").next()).collect();
     let code = "import sys, importlib.metadata as m\nfor name in sys.argv[1:]: m.version(name)";
@@ -87,7 +87,7 @@ fn succeed(command: &mut Command, what: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The last line of an error text that says something, those that pip marks as errors first.
+/// The last non-empty line of an error text; lines that pip marks as errors come first.
 pub(super) fn reason(stderr: &[u8]) -> String {
     process::last_error(stderr).unwrap_or_else(|| "nothing".to_owned())
 }
@@ -127,6 +127,6 @@ mod tests {
         let place = |name: &str| PINNED.iter().position(|pin| pin.starts_with(name)).unwrap();
         assert!(place("torch==") > place("diffusers") && place("torch==") > place("denoising"));
         let script = include_str!("../../../scripts/bench_peers.py");
-        assert!(script.contains(&PINNED.join(" ")), "the script names other versions");
+        assert!(script.contains(&PINNED.join(" ")), "the script lists other versions");
     }
 }

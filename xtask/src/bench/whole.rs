@@ -1,4 +1,4 @@
-//! What only whole processes show: a run of training with its data, log, grids and checkpoints; images from a cold start.
+//! Measurements of whole processes: a training run with its data, log, grids and checkpoints; images from a cold start.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::rounds::{median, object};
 use super::venv::reason;
 
-/// By how much a quick run is shorter than the default one, grids and checkpoints alike.
+/// A quick run is this many times shorter than the default one, with its grids and checkpoints.
 const SHORTER: u32 = 20;
 
-/// The default run: steps, steps of the chain of a grid, steps between grids, between checkpoints.
+/// The default run: steps, sampling steps per grid, steps between grids and between checkpoints.
 const DEFAULT_RUN: [(&str, u32); 4] = [
     ("train.steps", 3000),
     ("sample.steps", 60),
@@ -25,16 +25,16 @@ const DEFAULT_RUN: [(&str, u32); 4] = [
 /// A whole run beside bare steps of the same network.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Whole {
-    /// How long the run was, in words.
+    /// The length of the run, in words.
     pub(super) what: String,
-    /// All images over all time between the first step and the last file.
+    /// All images over the whole time between the first step and the last file.
     pub(super) images_per_s: f64,
-    /// Of bare steps, before the run and after it.
+    /// Rates of bare steps, before the run and after it.
     pub(super) bare: Vec<f64>,
 }
 
 impl Whole {
-    /// The run's rate over that of the bare steps, and with each of these.
+    /// The run's rate relative to the bare steps, and relative to each of these.
     pub(super) fn share(&self) -> (f64, [f64; 2]) {
         let low = self.images_per_s / self.bare.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let high = self.images_per_s / self.bare.iter().copied().fold(f64::INFINITY, f64::min);
@@ -51,7 +51,7 @@ pub(super) fn train(ddpm: &Path, run: &Path, quick: bool) -> anyhow::Result<Whol
         fs::remove_dir_all(run).with_context(|| format!("{} cannot be removed", run.display()))?;
     }
     let set = run_settings(quick);
-    let mut args = vec!["train", "--json", "--run", run.to_str().context("the path is no text")?];
+    let mut args = vec!["train", "--json", "--run", run.to_str().context("the path is not UTF-8")?];
     args.extend(set.iter().flat_map(|setting| ["--set", setting]));
     let said = ours(ddpm, &args)?;
     let after = bare()?;
@@ -66,17 +66,17 @@ pub(super) fn train(ddpm: &Path, run: &Path, quick: bool) -> anyhow::Result<Whol
     })
 }
 
-/// `KEY=VALUE` of a run as long as it is wanted.
+/// The run's settings as `KEY=VALUE`.
 fn run_settings(quick: bool) -> Vec<String> {
     let by = if quick { SHORTER } else { 1 };
     DEFAULT_RUN.iter().map(|(key, steps)| format!("{key}={}", steps / by)).collect()
 }
 
-/// Seconds from the start of the process until 64 images of the run are in a file, of each of some tries.
+/// Seconds from process start until 64 images of the run are in a file, for each try.
 pub(super) fn images(ddpm: &Path, run: &Path, tries: usize) -> anyhow::Result<Vec<f64>> {
     let out = run.with_file_name("images");
     let (run, out) =
-        (run.to_str().context("the path is no text")?, out.to_str().context("the path is no text")?);
+        (run.to_str().context("the path is not UTF-8")?, out.to_str().context("the path is not UTF-8")?);
     let words = "sample --count 64 --batch 64 --sampler dpmpp-2m --steps 15 --json --out";
     let mut args: Vec<&str> = words.split(' ').collect();
     args.extend([out, "--run", run]);
@@ -89,20 +89,20 @@ pub(super) fn images(ddpm: &Path, run: &Path, tries: usize) -> anyhow::Result<Ve
         .collect()
 }
 
-/// Where runs of this command go, and the images made from them.
+/// The folder for runs of this command and their images.
 pub(super) fn scratch(root: &Path) -> PathBuf {
     root.join("out/bench-run/run")
 }
 
-/// Runs our program and reads what it says.
+/// Runs our program and parses its answer.
 fn ours(ddpm: &Path, args: &[&str]) -> anyhow::Result<Value> {
     let mut command = Command::new(ddpm);
     object(&output(command.args(args))?)
 }
 
-/// Standard output of a program that succeeds; else its last words in one line.
+/// Standard output of a successful program; otherwise its last error in one line.
 pub(super) fn output(command: &mut Command) -> anyhow::Result<String> {
-    // The user's choice of a log must not come between the lines.
+    // The user's log settings must not add lines.
     command.env_remove("RUST_LOG").stdin(Stdio::null());
     let line = crate::process::line_of(command);
     let output = command.output().with_context(|| format!("`{line}` cannot be started"))?;
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(whole.share(), (1.0, [0.9, 1.125]));
     }
 
-    /// The quick run has as many grids and checkpoints for each of its steps as the preset says.
+    /// The quick run has as many grids and checkpoints per step as the preset.
     #[test]
     fn the_settings_are_those_of_the_default_preset() {
         let preset = include_str!("../../../assets/configs/fashion-28.toml");

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts bin/ddpm with the libtorch 2.11 of this machine. The first of these that has one is taken:
+# Starts bin/ddpm with the libtorch 2.11 of this machine. It uses the first of these that has one:
 #   1. a folder in LD_LIBRARY_PATH
 #   2. lib/ beside this file
 #   3. PyTorch 2.11 of python3 or python
@@ -20,7 +20,7 @@ has_libtorch() {
     [ -f "$1/libtorch_cpu.so" ]
 }
 
-# Empty and relative entries of LD_LIBRARY_PATH mean the current folder, which may be anybody's: they are left out.
+# Empty and relative entries of LD_LIBRARY_PATH mean the current folder, which may be untrusted, so they are dropped.
 absolute=
 before=$IFS
 IFS=:
@@ -46,10 +46,10 @@ in_search_path() {
     return 1
 }
 
-# The folder of libtorch in a Python, without importing torch, which takes seconds.
+# The folder of libtorch in a Python, without importing torch, which would take seconds.
 in_python() {
-    # From the root folder: Python takes modules from the current one, PATH and PYTHONPATH may name it, and it may be
-    # anybody's. The user's own packages count.
+    # Run in the root folder: Python loads modules from the current one, PATH and PYTHONPATH may name it, and it may be
+    # untrusted. The user's own packages are allowed.
     (cd / && exec "$1" -c '
 import importlib.metadata, importlib.util, os, sys
 try:

@@ -1,4 +1,4 @@
-//! The CPU part of libtorch, out of what setup has provided, and the two libraries of CUDA that it is linked to.
+//! The CPU part of libtorch, as provided by setup, and the two CUDA libraries it is linked against.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,22 +11,22 @@ use crate::setup;
 use crate::setup::unpack::LICENCES;
 use crate::workspace::Workspace;
 
-/// Beside `lib/`, for `ddpm doctor`.
+/// A file beside `lib/`, for `ddpm doctor`.
 const VERSION: &str = "build-version";
 
-/// What is to be copied.
+/// What to copy.
 #[derive(Debug)]
 pub(super) struct Files {
     libraries: Vec<PathBuf>,
     version: PathBuf,
-    /// Of those libraries: a folder for each package that they came in.
+    /// Licences of these libraries: a folder for each package they came in.
     licences: Vec<PathBuf>,
 }
 
-/// The libraries, once they are known to be those of `cargo xtask setup`.
+/// Collects the libraries, after checking that they come from `cargo xtask setup`.
 ///
 /// # Errors
-/// When the user has a libtorch of their own: what it needs is not known.
+/// When the user has a libtorch of their own, whose dependencies are unknown.
 pub(super) fn files(workspace: &Workspace) -> anyhow::Result<Files> {
     setup::ensure(workspace)?;
     let home = workspace.libtorch();
@@ -41,7 +41,7 @@ pub(super) fn files(workspace: &Workspace) -> anyhow::Result<Files> {
 
 fn of(home: &Path) -> anyhow::Result<Files> {
     let mut libraries = shared_objects(&home.join("torch/lib"))?;
-    // A text for the linker, and of no use without it.
+    // A linker script, useless without the linker.
     libraries.retain(|path| path.file_name() != Some(OsStr::new("libtorch.so")));
     ensure!(
         libraries.iter().any(|path| path.ends_with("libtorch_cpu.so")),
@@ -49,7 +49,7 @@ fn of(home: &Path) -> anyhow::Result<Files> {
         home.display()
     );
     for toolkit in fs::read_dir(home.join("nvidia")).into_iter().flatten().flatten() {
-        // With a GPU the others of CUDA are there too, gigabytes that the CPU part does not need.
+        // With a GPU the other CUDA libraries are there too: gigabytes that the CPU part does not need.
         let needed = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with("libcudart.") || name.starts_with("libcupti.")
@@ -60,7 +60,7 @@ fn of(home: &Path) -> anyhow::Result<Files> {
     Ok(Files { libraries, version: home.join("torch").join(VERSION), licences })
 }
 
-/// One folder for each of the packages with those libraries; all have to be there.
+/// One folder for each package with these libraries; all must exist.
 fn licences(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
@@ -92,7 +92,7 @@ fn shared_objects(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Into `lib/` of a package: one folder, since LD_LIBRARY_PATH names one.
+/// Copies into `lib/` of a package: one folder, since LD_LIBRARY_PATH names one.
 pub(super) fn copy_to(files: &Files, package: &Path) -> anyhow::Result<()> {
     let lib = package.join("lib");
     make(&lib)?;

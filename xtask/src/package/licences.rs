@@ -1,4 +1,4 @@
-//! The licences of what is in a package: ours, the embedded data's, and those of every crate that is linked in.
+//! The licences in a package: ours, the embedded data's, and those of every linked crate.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +11,10 @@ use super::{copy, make, write};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Of the workspace itself.
+/// Files of the workspace itself.
 const OURS: [&str; 4] = ["LICENSE", "LICENSE-APACHE", "LICENSE-MIT", "assets/fashion-mnist.LICENSE"];
 
-/// How the names of such files begin.
+/// Prefixes of licence file names.
 const BEGINNINGS: [&str; 5] = ["license", "licence", "copying", "notice", "unlicense"];
 
 /// A crate from a registry.
@@ -27,7 +27,7 @@ struct Crate {
     folder: PathBuf,
 }
 
-/// Fills `folder`: our licences, `CRATES.txt`, and below `crates/` the texts that each crate brings.
+/// Fills `folder`: our licences, `CRATES.txt`, and in `crates/` the licence texts of each crate.
 pub(super) fn collect(workspace: &Workspace, folder: &Path) -> anyhow::Result<()> {
     make(folder)?;
     for name in OURS {
@@ -37,9 +37,10 @@ pub(super) fn collect(workspace: &Workspace, folder: &Path) -> anyhow::Result<()
     let tree =
         cargo(workspace, &["tree", "-p", "cli", "-e", "normal", "--prefix", "none", "--format", "{p}"])?;
     let metadata = cargo(workspace, &["metadata", "--format-version", "1"])?;
-    let metadata: Value = serde_json::from_str(&metadata).context("what `cargo metadata` says")?;
+    let metadata: Value =
+        serde_json::from_str(&metadata).context("cannot parse the output of `cargo metadata`")?;
     let crates = linked(&tree, &metadata);
-    ensure!(!crates.is_empty(), "licences: expected the crates that are linked in, found none");
+    ensure!(!crates.is_empty(), "licences: expected linked crates, found none");
     let list: String = crates.iter().map(|one| format!("{}: {}\n", one.name, one.licence)).collect();
     write(&folder.join("CRATES.txt"), &list)?;
     for one in &crates {
@@ -61,7 +62,7 @@ fn cargo(workspace: &Workspace, args: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The crates of `cargo tree`, a line `name vVERSION ..` each, that come from a registry; sorted, each once.
+/// The registry crates in the output of `cargo tree` (lines `name vVERSION ..`), sorted and unique.
 fn linked(tree: &str, metadata: &Value) -> Vec<Crate> {
     let text = |package: &Value, key: &str| package[key].as_str().unwrap_or_default().to_owned();
     let packages: BTreeMap<String, &Value> = metadata["packages"]

@@ -1,11 +1,11 @@
-//! `cargo xtask package`: a folder that runs on machines without Rust, wherever it lies.
+//! `cargo xtask package`: a folder that runs on machines without Rust and can be moved.
 //!
 //! ```text
 //! ddpm          finds libtorch and starts the program (launcher.sh)
 //! bin/ddpm      the program, optimised
-//! model/        the newest sound checkpoint of a run, where there is one
+//! model/        the newest valid checkpoint of a run, if there is one
 //! lib/          with --with-libtorch: the CPU part of libtorch and what it needs
-//! licences/     ours, the data's, those of all crates in the program, and of libtorch where it is beside it
+//! licences/     ours, the data's, those of all crates in the program, and of libtorch if included
 //! README.txt
 //! ```
 
@@ -31,13 +31,13 @@ pub(crate) struct Args {
     /// The folder to make; an older package there is replaced.
     #[arg(long, value_name = "DIR", default_value = "out/ddpm")]
     out: PathBuf,
-    /// The run whose newest sound checkpoint becomes the model [default: the newest in runs/ that has one].
+    /// The run whose newest valid checkpoint becomes the model [default: the newest in runs/ that has one].
     #[arg(long, value_name = "DIR", conflicts_with = "no_model")]
     run: Option<PathBuf>,
     /// Without a model.
     #[arg(long)]
     no_model: bool,
-    /// With the CPU part of libtorch beside the program (450 MB).
+    /// Include the CPU part of libtorch (450 MB).
     #[arg(long)]
     with_libtorch: bool,
 }
@@ -52,7 +52,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         (None, _) => model::newest(&program, Path::new("runs")),
     };
 
-    // Built beside its place, then renamed: what is there is whole.
+    // Built under another name, then renamed, so that `out` is always complete.
     let partial = beside(&args.out)?;
     remove(&partial)?;
     make(&partial.join("bin"))?;
@@ -85,7 +85,7 @@ fn readme(has_model: bool) -> String {
     README.replace("VERSION", env!("CARGO_PKG_VERSION")).replace("MODEL", if has_model { line } else { "" })
 }
 
-/// The hidden name under which a package grows.
+/// The hidden name of a package under construction.
 fn beside(out: &Path) -> anyhow::Result<PathBuf> {
     let Some(name) = out.file_name().and_then(|name| name.to_str()) else {
         bail!("--out {}: expected the name of a folder to make", out.display());
@@ -93,7 +93,7 @@ fn beside(out: &Path) -> anyhow::Result<PathBuf> {
     Ok(out.with_file_name(format!(".{name}.partial")))
 }
 
-/// Puts the new package in the place of an older one; anything else that is there stays.
+/// Replaces an older package; refuses to replace anything else.
 fn replace(out: &Path, partial: &Path) -> anyhow::Result<()> {
     if out.exists() {
         ensure!(
@@ -123,13 +123,13 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// With its permissions.
+/// Copies a file with its permissions.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let copied = fs::copy(from, to).map(|_| ());
     copied.with_context(|| format!("{} cannot be copied to {}", from.display(), to.display()))
 }
 
-/// The files of a folder, not those below.
+/// Copies the files of a folder, not its subfolders.
 fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
     make(to)?;
     let entries = fs::read_dir(from).with_context(|| format!("{} cannot be read", from.display()))?;
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
     use std::process::{Command, Output};
 
-    /// A package whose program says which libraries it was given.
+    /// A package whose program prints the library path it was given.
     fn package() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -177,11 +177,11 @@ mod tests {
         folder.to_owned()
     }
 
-    /// A folder to put in PATH, with a python3 that has PyTorch of a version.
+    /// A folder for PATH with a python3 that has PyTorch of some version.
     fn python(folder: &Path, version: &str) -> PathBuf {
         make(&folder.join("path")).unwrap();
         let lib = libtorch(&folder.join("torch/lib"));
-        // It answers as the launcher's own lines would: the folder, and whether the version will do.
+        // It answers like the launcher's Python code: the folder, and whether the version fits.
         let code = if version.starts_with("2.11.") { 0 } else { 1 };
         write(&folder.join("path/python3"), &format!("#!/bin/sh\necho {}\nexit {code}\n", lib.display()))
             .unwrap();
@@ -189,7 +189,7 @@ mod tests {
         folder.join("path")
     }
 
-    /// Runs the launcher with a PATH that begins with `path` and has no other Python.
+    /// Runs the launcher with a PATH that starts with `path` and has no other Python.
     fn launch(program: &Path, path: &Path, libraries: &str) -> Output {
         let tools = tempfile::tempdir().unwrap();
         for tool in ["dirname", "readlink", "sh"] {
@@ -217,7 +217,7 @@ mod tests {
         let (folder, elsewhere) = (package(), tempfile::tempdir().unwrap());
         let program = folder.path().join("ddpm");
         let none = Path::new("/no/such/folder");
-        // Nowhere: one line, and the program is not started.
+        // Nowhere: one line of error, and the program does not start.
         let output = launch(&program, none, "");
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{error}");
@@ -232,12 +232,12 @@ mod tests {
         // Beside the launcher.
         let lib = libtorch(&folder.path().canonicalize().unwrap().join("lib")).display().to_string();
         assert_eq!(said(&launch(&program, &path, "")), format!("{lib}|a b --c"));
-        // In the search path, of which only whole paths are kept.
+        // In the search path, where only absolute paths are kept.
         let given = libtorch(&elsewhere.path().join("given")).display().to_string();
         assert_eq!(said(&launch(&program, &path, &format!("/x::{given}"))), format!("/x:{given}|a b --c"));
     }
 
-    /// Whoever starts the program in a stranger's folder runs nothing that lies there.
+    /// Starting the program in a stranger's folder runs nothing from that folder.
     #[test]
     fn nothing_of_the_current_folder_is_run_or_loaded() {
         let (folder, stranger) = (package(), tempfile::tempdir().unwrap());
@@ -258,7 +258,7 @@ mod tests {
             command.env("PYTHONPATH", ":.").output().unwrap()
         };
         let _ = run(&format!("{}:/usr/bin:/bin", system.display()));
-        assert!(!trace.exists(), "a module of the current folder was run");
+        assert!(!trace.exists(), "a module of the current folder ran");
         let relative = path.strip_prefix(stranger.path()).unwrap().display().to_string();
         let output = run(&format!("{relative}:/usr/bin:/bin"));
         assert!(!said(&output).contains(&stranger.path().display().to_string()), "{output:?}");

@@ -1,4 +1,4 @@
-//! The model of a package: a checkpoint of a run, which holds the averaged weights and the configuration, and hashes of all.
+//! The model of a package: a checkpoint of a run, with averaged weights, configuration and hashes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,30 +8,30 @@ use anyhow::{Context, bail};
 
 use crate::runs;
 
-/// The newest sound checkpoint of the run in `runs` that was written to last, of those that have one.
+/// The newest valid checkpoint of the most recently written run in `runs` that has one.
 pub(super) fn newest(program: &Path, folder: &Path) -> Option<PathBuf> {
     runs::newest_first(folder).into_iter().find_map(|run| newest_of(program, &run).ok())
 }
 
-/// The newest checkpoint of a run that the program finds sound.
+/// The newest checkpoint of a run that the program verifies.
 pub(super) fn newest_of(program: &Path, run: &Path) -> anyhow::Result<PathBuf> {
     let mut all = children(&run.join("checkpoints"));
-    // Numbers have as many digits, so names sort as they do.
+    // Step numbers have a fixed width, so names sort by step.
     all.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-")));
     all.sort();
     for checkpoint in all.iter().rev() {
         if is_sound(program, checkpoint)? {
             return Ok(checkpoint.clone());
         }
-        eprintln!("passing over {}, which is not sound", checkpoint.display());
+        eprintln!("skipping {}, which is damaged", checkpoint.display());
     }
     bail!("--run {}: expected a run with a sound checkpoint, found {} that are not", run.display(), all.len())
 }
 
-/// The program's exit code for a file that cannot be read, which may be sound.
+/// The program's exit code for a file that cannot be read, which need not be damaged.
 const UNREADABLE: i32 = 6;
 
-/// Reads and hashes all of it.
+/// Whether the program can read and verify the checkpoint.
 fn is_sound(program: &Path, checkpoint: &Path) -> anyhow::Result<bool> {
     let mut inspect = Command::new(program);
     inspect.args(["inspect", "checkpoint", "--quiet"]).arg(checkpoint).stdin(Stdio::null());
@@ -54,7 +54,7 @@ mod tests {
     use crate::runs::tests::run_of_age;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A program that finds a checkpoint sound when it holds a file of that name.
+    /// A fake program that accepts a checkpoint if it holds a file named `sound`.
     fn program(folder: &Path) -> PathBuf {
         let path = folder.join("program");
         fs::write(&path, "#!/bin/sh\nfor last; do :; done\n[ -f \"$last/sound\" ]\n").unwrap();

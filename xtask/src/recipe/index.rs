@@ -1,4 +1,4 @@
-//! `recipes/index.toml`: which recipes there are, and what each asks for.
+//! `recipes/index.toml`: the recipes, and what each needs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(super) struct Index {
     folder: PathBuf,
 }
 
-/// A training that can be made again.
+/// A reproducible training.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Recipe {
@@ -30,12 +30,12 @@ pub(super) struct Recipe {
     pub(super) machine: Machine,
     /// Flags of `ddpm evaluate`.
     pub(super) evaluate: Vec<String>,
-    /// Changes with which 20 steps are quick; a test of the program uses them.
-    #[allow(dead_code, reason = "read by the tests of the program")]
+    /// Changes that make 20 steps quick, for the end-to-end test.
+    #[allow(dead_code, reason = "used by the end-to-end tests")]
     pub(super) reduced: Vec<String>,
 }
 
-/// What `--data` has to name.
+/// What `--data` must name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Data {
@@ -47,7 +47,7 @@ pub(super) enum Data {
     Folder,
 }
 
-/// What a training of its length takes.
+/// The hardware that a training of its length needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Machine {
@@ -56,7 +56,7 @@ pub(super) enum Machine {
 }
 
 impl Data {
-    /// In words; none where nothing has to be given.
+    /// In words; `None` if no data is needed.
     pub(super) fn wanted(self) -> Option<&'static str> {
         match self {
             Self::Embedded => None,
@@ -77,12 +77,12 @@ impl Index {
         index.folder = folder;
         for (number, recipe) in index.recipes.iter().enumerate() {
             let twice = index.recipes[..number].iter().any(|other| other.name == recipe.name);
-            ensure!(!twice, "{}: {} stands there twice", path.display(), recipe.name);
+            ensure!(!twice, "{}: {} is listed twice", path.display(), recipe.name);
         }
         Ok(index)
     }
 
-    /// The recipe of a name.
+    /// The recipe with this name.
     pub(super) fn find(&self, name: &str) -> anyhow::Result<&Recipe> {
         let names = || self.recipes.iter().map(|recipe| recipe.name.as_str()).collect::<Vec<_>>().join(", ");
         let found = self.recipes.iter().find(|recipe| recipe.name == name);
@@ -91,17 +91,17 @@ impl Index {
         })
     }
 
-    /// Its configuration.
+    /// The path of its configuration.
     pub(super) fn config(&self, recipe: &Recipe) -> PathBuf {
         self.folder.join(format!("{}.toml", recipe.name))
     }
 
-    /// What it is: the comment that its file begins with, in one line.
+    /// Its description: the leading comment of its file, in one line.
     pub(super) fn about(&self, recipe: &Recipe) -> anyhow::Result<String> {
         let path = self.config(recipe);
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let comment = text.lines().map_while(|line| line.strip_prefix("# ")).collect::<Vec<_>>().join(" ");
-        ensure!(!comment.is_empty(), "{}: expected a comment that says what it is", path.display());
+        ensure!(!comment.is_empty(), "{}: expected a leading comment that describes it", path.display());
         Ok(comment)
     }
 }

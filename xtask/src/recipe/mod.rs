@@ -1,5 +1,5 @@
-//! `cargo xtask recipe`: trainings that come out again. A recipe is a configuration in `recipes/`; its receipt says what came of it,
-//! by which commit, on which machine, and a training by anybody is compared with it.
+//! `cargo xtask recipe`: reproducible trainings. A recipe is a configuration in `recipes/`. Its receipt records the
+//! result, commit and machine, and anyone's training is compared with it.
 
 mod index;
 mod receipts;
@@ -18,24 +18,24 @@ use crate::workspace::Workspace;
 use index::{FOLDER, Index, Machine, Recipe};
 use receipts::{Receipt, Receipts, SeedReceipt, Verdict};
 
-/// What receipts compare: the distance to the training images.
+/// The metric of receipts: the distance to the training images.
 const METRIC: &str = "fd:train";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The recipe; without one all are listed.
+    /// The recipe; without one, lists all.
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Its images, where they are not built in.
+    /// Its images, if they are not built in.
     #[arg(long, value_name = "SRC", requires = "name")]
     data: Option<PathBuf>,
-    /// Seeds, a training each.
+    /// Seeds; one training each.
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "0")]
     seeds: Vec<u64>,
-    /// Make what comes out the new receipt, instead of comparing it with the one there is.
+    /// Write the result as the new receipt, instead of comparing it with the existing one.
     #[arg(long, requires = "name")]
     write: bool,
-    /// Write RECEIPTS.md again from receipts.json, and nothing else.
+    /// Only write RECEIPTS.md again from receipts.json.
     #[arg(long, conflicts_with = "name")]
     page: bool,
     /// Folder for the runs.
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     program: Program,
 }
 
-/// The exit code is 1 where a number is worse than its receipt.
+/// The exit code is 1 when a value is worse than its receipt.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
     let index = Index::read(workspace.root())?;
     let receipts = Receipts::read(workspace.root())?;
@@ -77,13 +77,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         let origin = Origin::now(workspace, args.program.device.as_deref());
         let receipt = Receipt { title, runs: done, evaluate: recipe.evaluate.clone(), origin };
         receipts.keep(workspace.root(), name, receipt)?;
-        println!("{FOLDER}/receipts.json and RECEIPTS.md have it");
+        println!("saved in {FOLDER}/receipts.json and RECEIPTS.md");
         return Ok(ExitCode::SUCCESS);
     }
     Ok(compare(name, receipts.of(name), &done))
 }
 
-/// All recipes, with what they ask for and their receipts.
+/// All recipes, with their requirements and receipts.
 fn list(index: &Index, receipts: &Receipts) -> anyhow::Result<ExitCode> {
     for recipe in &index.recipes {
         let machine = if recipe.machine == Machine::Gpu { ", a GPU" } else { "" };
@@ -121,7 +121,7 @@ fn compare(name: &str, receipt: Option<&Receipt>, runs: &[SeedReceipt]) -> ExitC
     if worse { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// A recipe at work.
+/// A running recipe.
 struct Work<'a> {
     ddpm: &'a Ddpm,
     config: PathBuf,
@@ -129,10 +129,10 @@ struct Work<'a> {
     args: &'a Args,
 }
 
-/// What came of a seed.
+/// The result of a seed.
 enum Made {
     Done(SeedReceipt, String),
-    /// By the user, with the exit code for it.
+    /// Stopped by the user, with the exit code for it.
     Stopped(u8),
 }
 
@@ -142,8 +142,8 @@ impl Work<'_> {
         let run = self.args.runs.join(name).join(format!("seed-{seed}"));
         let log = self.args.runs.join(name).join(format!("seed-{seed}.log"));
         std::fs::create_dir_all(files::parent(&log)).with_context(|| log.display().to_string())?;
-        println!("{name}, seed {seed}: training in {}, with its log beside it", run.display());
-        // A finished run is that in a moment, and one that was stopped goes on.
+        println!("{name}, seed {seed}: training in {}, log beside it", run.display());
+        // A finished run ends at once, and a stopped one resumes.
         let Some(trained) = ended(self.ddpm.run(&self.train(seed, &run), &log)?)? else {
             return Ok(Made::Stopped(self.ddpm.stop_code().unwrap_or(1)));
         };
@@ -172,7 +172,7 @@ impl Work<'_> {
     }
 }
 
-/// The answer of a call; none of one that was stopped.
+/// The answer of a call; `None` if it was stopped.
 fn ended(ended: Ended) -> anyhow::Result<Option<serde_json::Value>> {
     match ended {
         Ended::Done(said) => Ok(Some(said)),

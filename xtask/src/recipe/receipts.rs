@@ -1,4 +1,4 @@
-//! What came of recipes: `recipes/receipts.json`, and the page `recipes/RECEIPTS.md` that is made of it.
+//! Results of recipes: `recipes/receipts.json`, and the page `recipes/RECEIPTS.md` made from it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,17 +11,17 @@ use crate::json_file::{read_json, write_json};
 use crate::machine::Origin;
 use crate::metric::Metric;
 
-/// By recipe.
+/// Receipts by recipe.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Receipts(BTreeMap<String, Receipt>);
 
-/// What came of one.
+/// The result of one recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Receipt {
-    /// What was measured.
+    /// Title of the metric.
     pub(super) title: String,
-    /// A training a seed.
+    /// One training per seed.
     pub(super) runs: Vec<SeedReceipt>,
     /// Flags of the evaluation.
     pub(super) evaluate: Vec<String>,
@@ -33,18 +33,18 @@ pub(super) struct Receipt {
 pub(super) struct SeedReceipt {
     pub(super) seed: u64,
     pub(super) value: f64,
-    /// The 95 % interval of the samples.
+    /// The 95 % interval of the metric.
     pub(super) low: f64,
     pub(super) high: f64,
     pub(super) steps: u64,
-    /// Of the steps, without checkpoints and grids.
+    /// Seconds of the steps, without checkpoints and grids.
     pub(super) seconds: f64,
 }
 
 /// How a training compares with a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Their intervals meet.
+    /// Their intervals overlap.
     Agrees,
     Better,
     Worse,
@@ -58,14 +58,14 @@ impl SeedReceipt {
 }
 
 impl Receipt {
-    /// From the lowest end of a seed's interval to the highest.
+    /// From the lowest end of the seeds' intervals to the highest.
     pub(super) fn interval(&self) -> (f64, f64) {
         let low = self.runs.iter().map(|run| run.low).fold(f64::INFINITY, f64::min);
         let high = self.runs.iter().map(|run| run.high).fold(f64::NEG_INFINITY, f64::max);
         (low, high)
     }
 
-    /// A distance is better where it is smaller.
+    /// Compares a training; a smaller distance is better.
     pub(super) fn verdict(&self, run: &SeedReceipt) -> Verdict {
         let (low, high) = self.interval();
         match run {
@@ -98,11 +98,11 @@ impl Receipts {
         Ok(files::write_atomic(&folder.join("RECEIPTS.md"), page.as_bytes())?)
     }
 
-    /// The page: a line a recipe, in the order of the index.
+    /// The page: one line per recipe, in the order of the index.
     pub(super) fn page(&self, index: &Index) -> anyhow::Result<String> {
         let mut page = String::from(
-            "# Receipts\nWhat came of the recipes, written by `cargo xtask recipe NAME --write`. The interval goes from the lowest \
-             end of a seed's 95 % interval to the highest; time is that of the steps of one training.\n\n\
+            "# Receipts\nResults of the recipes, written by `cargo xtask recipe NAME --write`. The interval goes from the lowest \
+             to the highest end of the seeds' 95 % intervals; time is that of the steps of one training.\n\n\
              | recipe | measured | value | interval | seeds | steps | time | commit | date | machine |\n\
              |---|---|---|---|---|---|---|---|---|---|\n",
         );
@@ -178,7 +178,7 @@ mod tests {
         assert!(page.contains(of_gpu) && page.lines().count() == 5 + index.recipes.len(), "{page}");
     }
 
-    /// The page in the repository is the one that its numbers make.
+    /// The committed page matches its numbers.
     #[test]
     fn the_page_is_that_of_the_numbers() {
         let workspace = Workspace::find().unwrap();

@@ -1,4 +1,4 @@
-//! A libtorch that the user has configured or installed: it goes before ours.
+//! A libtorch that the user has configured or installed; it takes precedence over ours.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use super::MANUAL;
 use super::tools::in_path;
 use super::wheels::LIBTORCH_VERSION;
 
-/// What the user's environment says about libtorch.
+/// The user's environment variables for libtorch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Configured {
-    /// LIBTORCH_USE_PYTORCH: the one of the active Python.
+    /// LIBTORCH_USE_PYTORCH: that of the active Python.
     PyTorch,
     /// LIBTORCH: this folder.
     Folder(PathBuf),
@@ -23,14 +23,14 @@ pub(crate) enum Configured {
 }
 
 impl Configured {
-    /// Reads the environment. `ours` is the value that `.cargo/config.toml` gives LIBTORCH in every
-    /// program that cargo starts, xtask included: it is nobody's choice.
+    /// Reads the environment. `ours` is the value of LIBTORCH that `.cargo/config.toml` sets in every program that
+    /// cargo starts, xtask included, so it is not a user's choice.
     pub(crate) fn from_env(ours: &Path) -> Option<Self> {
         Self::from_variables(|name| env::var_os(name), ours)
     }
 
     fn from_variables(var: impl Fn(&str) -> Option<OsString>, ours: &Path) -> Option<Self> {
-        // The order of torch-sys, which does not look at the value of the first either.
+        // The order of torch-sys, which also ignores the value of the first.
         if var("LIBTORCH_USE_PYTORCH").is_some() {
             return Some(Self::PyTorch);
         }
@@ -40,10 +40,10 @@ impl Configured {
         var("LIBTORCH").filter(|value| !is_ours(value, ours)).map(|value| Self::Folder(value.into()))
     }
 
-    /// Says where it is, once it is known to be the libtorch that we can use.
+    /// Describes it, after checking that it is a libtorch we can use.
     ///
     /// # Errors
-    /// When it is not there, or of another version.
+    /// When it does not exist, or has another version.
     pub(crate) fn check(&self) -> anyhow::Result<String> {
         let any_version = env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_some();
         let (what, version) = match self {
@@ -69,18 +69,18 @@ impl Configured {
 
 fn is_ours(value: &OsStr, ours: &Path) -> bool {
     let value = Path::new(value);
-    // Cargo may spell the workspace's folder differently, through a link for example.
+    // Cargo may spell the workspace's folder differently, for example through a link.
     value == ours || matches!((value.canonicalize(), ours.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// The root of a libtorch of the right version that a package manager has put where torch-sys looks.
+/// The root of a matching libtorch that a package manager has installed where torch-sys looks.
 pub(crate) fn system_install() -> Option<PathBuf> {
     let usr = Path::new("/usr");
     let version = version_of("/usr/lib/libtorch.so", usr, usr).ok()?;
     (version == LIBTORCH_VERSION).then(|| usr.to_path_buf())
 }
 
-/// The version of a libtorch, out of its headers: the one file that every way of packing it has.
+/// The version of a libtorch, from its headers: the only files that every distribution has.
 fn version_of(what: &str, include: &Path, lib: &Path) -> anyhow::Result<String> {
     let libraries = ["lib/libtorch_cpu.so", "lib/libtorch_cpu.dylib"];
     ensure!(
@@ -88,7 +88,7 @@ fn version_of(what: &str, include: &Path, lib: &Path) -> anyhow::Result<String> 
         "{what}: expected {} in it, found none; {MANUAL}",
         libraries[0]
     );
-    // Since 2.9 the numbers are in the first, before in the second.
+    // The version is in the first since 2.9, and in the second before.
     let headers = ["include/torch/headeronly/version.h", "include/torch/csrc/api/include/torch/version.h"];
     let texts = headers.iter().filter_map(|header| fs::read_to_string(include.join(header)).ok());
     match texts.filter_map(|text| version_in(&text)).next() {
@@ -97,7 +97,7 @@ fn version_of(what: &str, include: &Path, lib: &Path) -> anyhow::Result<String> 
     }
 }
 
-/// `MAJOR.MINOR.PATCH` of a header with `#define TORCH_VERSION_MAJOR 2` and so on.
+/// `MAJOR.MINOR.PATCH` from a header with `#define TORCH_VERSION_MAJOR 2` and so on.
 fn version_in(header: &str) -> Option<String> {
     let number = |name: &str| {
         header.lines().find_map(|line| {
@@ -110,7 +110,7 @@ fn version_in(header: &str) -> Option<String> {
     Some(format!("{major}.{minor}.{}", number("TORCH_VERSION_PATCH")?))
 }
 
-/// The version of the torch package of the Python that torch-sys will ask, without importing it (seconds).
+/// The version of the torch package of the Python that torch-sys will use, without importing it (seconds).
 fn version_of_pytorch() -> anyhow::Result<String> {
     let program = if env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
     let Some(python) = in_path(program) else {
@@ -119,7 +119,7 @@ fn version_of_pytorch() -> anyhow::Result<String> {
     let code = "import importlib.metadata as m; print(m.version('torch'))";
     let output = Command::new(&python)
         .args(["-c", code])
-        // Not the current folder, whose modules Python would take; isolated it would miss what torch-sys will find.
+        // Not in the current folder, whose modules Python would load. Isolated mode would miss what torch-sys finds.
         .current_dir("/")
         .output()
         .with_context(|| format!("{} cannot be started", python.display()))?;

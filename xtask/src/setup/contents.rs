@@ -1,4 +1,4 @@
-//! The libraries that setup left, with their sizes: a stamp alone does not say that they are still there.
+//! The libraries that setup installed, with their sizes, since the stamp alone does not show that they still exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use anyhow::Context;
 
 const FILE: &str = "contents";
 
-/// The folders of libraries; those that a setup does not have are passed over.
+/// The library folders; those that a setup does not have are skipped.
 const FOLDERS: [&str; 3] = ["torch/lib", "torch/lib-cuda", "nvidia"];
 
-/// Whatever was set up has these. libtorch_cpu.dylib is macOS's.
+/// Every setup has one of these. libtorch_cpu.dylib is for macOS.
 const ALWAYS: [&[&str]; 1] = [&["torch/lib/libtorch_cpu.so", "torch/lib/libtorch_cpu.dylib"]];
 
-/// Writes the list of what is in `home` now.
+/// Writes the list of the current content of `home`.
 pub(crate) fn note(home: &Path) -> anyhow::Result<()> {
     let mut lines = Vec::new();
     for folder in FOLDERS {
@@ -31,7 +31,7 @@ pub(crate) fn changed(home: &Path) -> Option<String> {
             return Some(format!("{} is missing", names[0]));
         }
     }
-    // Setups of earlier versions left no list.
+    // Setups of earlier versions wrote no list.
     let text = fs::read_to_string(home.join(FILE)).unwrap_or_default();
     text.lines().filter_map(|line| line.split_once(' ')).find_map(|(size, name)| {
         match home.join(name).metadata() {
@@ -44,13 +44,13 @@ pub(crate) fn changed(home: &Path) -> Option<String> {
     })
 }
 
-/// Lists the files below a folder, a line each: size, space, name.
+/// Lists the files below a folder, one per line: size, space, name.
 fn list(home: &Path, folder: &Path, lines: &mut Vec<String>) {
     let entries = fs::read_dir(home.join(folder)).into_iter().flatten().flatten();
     for entry in entries {
         let name: PathBuf = folder.join(entry.file_name());
         match home.join(&name).metadata() {
-            // A link may lead anywhere, also up.
+            // A link may lead anywhere, even up.
             Ok(found) if found.is_dir() && !entry.path().is_symlink() => list(home, &name, lines),
             Ok(found) if found.is_file() => lines.push(format!("{} {}\n", found.len(), name.display())),
             _ => {}
@@ -58,7 +58,7 @@ fn list(home: &Path, folder: &Path, lines: &mut Vec<String>) {
     }
 }
 
-/// Takes the list away.
+/// Removes the list.
 #[cfg(test)]
 pub(crate) fn forget(home: &Path) {
     fs::remove_file(home.join(FILE)).unwrap();

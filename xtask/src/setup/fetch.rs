@@ -1,4 +1,4 @@
-//! Fetches the pinned wheels through pip, which knows the user's mirrors, proxies and certificates.
+//! Fetches the pinned wheels with pip, which knows the user's mirrors, proxies and certificates.
 
 use std::fs;
 use std::io::IsTerminal;
@@ -13,7 +13,7 @@ use super::wheels::{Build, Wheel};
 use super::{MANUAL, hash};
 use crate::process;
 
-/// A pip that works.
+/// A working pip.
 #[derive(Debug)]
 pub(crate) struct Pip {
     program: PathBuf,
@@ -27,7 +27,7 @@ impl Pip {
     /// # Errors
     /// When there is no Python, or it has no pip.
     pub(crate) fn find() -> anyhow::Result<Self> {
-        // Isolated, or Python takes modules from the current folder, which may be anybody's.
+        // Isolated mode, or Python would load modules from the current folder, which may be untrusted.
         let of_python: &[&str] = &["-I", "-m", "pip"];
         let candidates = [("python3", of_python), ("python", of_python), ("pip3", &[]), ("pip", &[])];
         let mut python = None;
@@ -56,18 +56,18 @@ impl Pip {
         command
     }
 
-    /// Has the wheel's file in `folder`, fetched only if it is not there yet, and its hash checked.
+    /// Makes sure the wheel's file is in `folder` with the right hash; fetches it only if it is missing.
     ///
     /// # Errors
-    /// When pip cannot fetch it, or what came is not the pinned file (which is then deleted).
+    /// When pip cannot fetch it, or the fetched file is not the pinned one (it is then deleted).
     pub(crate) fn fetch(&self, wheel: &Wheel, build: &Build, folder: &Path) -> anyhow::Result<PathBuf> {
         if let Some(file) = file_of(wheel, folder) {
-            // One that was cut off or is of another build is fetched again.
+            // A truncated file, or one of another build, is fetched again.
             if check(wheel, build, &file).is_ok() {
                 return Ok(file);
             }
         }
-        // pip writes to its temporary folder first; a small /tmp does not hold a wheel.
+        // pip writes to its temporary folder first, and a small /tmp cannot hold a wheel.
         let temporary = folder.join("tmp");
         fs::create_dir_all(&temporary).with_context(|| format!("{} cannot be made", temporary.display()))?;
         let mut command = self.command();
@@ -84,7 +84,7 @@ impl Pip {
             .spawn()
             .and_then(std::process::Child::wait_with_output)
             .with_context(|| format!("{} cannot be started", self.program.display()))?;
-        let _ = fs::remove_dir_all(&temporary); // Emptied again by the next call, if it stayed.
+        let _ = fs::remove_dir_all(&temporary); // If it stays, the next call empties it.
         let (name, version) = (wheel.name, wheel.version);
         if !output.status.success() {
             bail!(
@@ -109,11 +109,11 @@ fn download_args(wheel: &Wheel, platform: Platform) -> Vec<String> {
         "download",
         "--disable-pip-version-check",
         "--no-input",
-        // Half a gigabyte that nobody will ask for again does not belong into pip's cache.
+        // Do not fill pip's cache with half a gigabyte that is never needed again.
         "--no-cache-dir",
         "--no-deps",
         "--only-binary=:all:",
-        // libtorch is the same for every Python; one is named so that the file is always the same.
+        // libtorch is the same for every Python; naming one gives always the same file.
         "--implementation=cp",
         "--python-version=3.12",
         "--abi=cp312",
@@ -134,7 +134,7 @@ fn file_of(wheel: &Wheel, folder: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Compares the file with the pinned hash, and deletes it when it is another one.
+/// Compares the file with the pinned hash, and deletes it if it differs.
 fn check(wheel: &Wheel, build: &Build, file: &Path) -> anyhow::Result<()> {
     let found = hash::of_file(file)?;
     if found == build.sha256 {
@@ -150,7 +150,7 @@ fn check(wheel: &Wheel, build: &Build, file: &Path) -> anyhow::Result<()> {
     )
 }
 
-/// pip's last error, else its last word.
+/// pip's last error, or its last line.
 fn reason(stderr: &[u8]) -> String {
     process::last_error(stderr).unwrap_or_else(|| "no message".to_owned())
 }

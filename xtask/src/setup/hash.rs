@@ -1,4 +1,4 @@
-//! SHA-256 of files, and the refusal of a file that is not the pinned one.
+//! SHA-256 of files.
 
 use std::fs::File;
 use std::io::{self, Read};

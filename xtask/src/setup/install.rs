@@ -1,4 +1,4 @@
-//! Fills `.libtorch/`: from the pinned wheels, or by a link to an installed libtorch.
+//! Fills `.libtorch/` from the pinned wheels, or with a link to an installed libtorch.
 
 use std::fs;
 use std::io;
@@ -13,16 +13,16 @@ use super::stamp::Stamp;
 use super::wheels::{self, LIBTORCH_VERSION, Parts};
 use super::{MANUAL, unpack};
 
-/// Where wheels lie until all is unpacked; an interrupted setup goes on from what is there.
+/// The folder for wheels until all are unpacked; an interrupted setup continues from it.
 const WHEELS: &str = "wheels";
 
-/// What is unpacked so far, until it is whole.
+/// The folder for unpacked files until they are complete.
 const PARTIAL: &str = "partial";
 
-/// The folders of the layout, which are put in place together.
+/// The folders of the layout, which are moved into place together.
 const FOLDERS: [&str; 3] = ["torch", "nvidia", unpack::LICENCES];
 
-/// Fetches what `parts` needs and unpacks it. The folders in place are exchanged last.
+/// Fetches what `parts` needs and unpacks it. The folders in place are replaced last.
 pub(crate) fn wheels(home: &Path, parts: Parts) -> anyhow::Result<()> {
     let Some(platform) = Platform::current() else {
         bail!(
@@ -42,7 +42,7 @@ pub(crate) fn wheels(home: &Path, parts: Parts) -> anyhow::Result<()> {
         home.display()
     );
 
-    // All are fetched before the first is unpacked: what may fail for want of a network fails early.
+    // Fetch all before unpacking the first, so network errors come early.
     let folder = home.join(WHEELS);
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let mut files = Vec::new();
@@ -76,24 +76,23 @@ pub(crate) fn link(home: &Path, root: &Path) -> anyhow::Result<()> {
     #[cfg(not(unix))]
     let linked = Err(io::Error::from(io::ErrorKind::Unsupported));
     linked.with_context(|| format!("{} cannot be linked to {}", torch.display(), root.display()))?;
-    eprintln!("using the libtorch {LIBTORCH_VERSION} that is installed in {}", root.display());
+    eprintln!("using libtorch {LIBTORCH_VERSION} installed in {}", root.display());
     Ok(())
 }
 
-/// Adds the two small files that the wheels do not have in the form that torch-sys needs.
+/// Adds two small files that torch-sys needs and the wheels lack.
 fn complete(partial: &Path, platform: Platform) -> io::Result<()> {
     // The version check of torch-sys reads this file.
     fs::write(partial.join("torch/build-version"), format!("{LIBTORCH_VERSION}\n"))?;
     if platform.is_linux() {
-        // The wheel's libtorch.so is empty but for its dependency on the CUDA part. torch-sys links
-        // `torch`, so a linker script of that name stands for the CPU part.
+        // The wheel's libtorch.so only depends on the CUDA part. torch-sys links `torch`, so a linker script of that
+        // name stands for the CPU part.
         fs::write(partial.join("torch/lib/libtorch.so"), "INPUT(-ltorch_cpu -lc10)\n")?;
     }
     Ok(())
 }
 
-/// Puts the new folders in the place of the old ones. Until the stamp is written again, setup knows that
-/// it is not done.
+/// Moves the new folders into the place of the old ones. Until the stamp is written again, setup counts as incomplete.
 fn exchange(home: &Path, partial: &Path) -> anyhow::Result<()> {
     Stamp::remove(home);
     for name in FOLDERS {
@@ -106,7 +105,7 @@ fn exchange(home: &Path, partial: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes a folder with all in it, a file, or a link but not what it leads to. It may be missing.
+/// Removes a folder with its content, a file, or a link but not its target. It may be missing.
 fn remove(path: &Path) -> anyhow::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),

@@ -1,12 +1,12 @@
 //! `cargo xtask setup`: provides libtorch 2.11.0 in `.libtorch/`, once, unless one is configured.
 //!
 //! ```text
-//! .libtorch/stamp                what is there, written last
+//! .libtorch/stamp                what is installed, written last
 //! .libtorch/contents             its libraries and their sizes
 //! .libtorch/torch/{include,lib}  headers and the CPU part; LIBTORCH in .cargo/config.toml points here
 //! .libtorch/torch/lib-cuda       the CUDA part, loaded at start, never linked
-//! .libtorch/nvidia/*/lib         what both need of CUDA; libtorch finds it by its rpath
-//! .libtorch/licences             of what may be passed on in a package
+//! .libtorch/nvidia/*/lib         the CUDA libraries both need; libtorch finds them by its rpath
+//! .libtorch/licences             licences of everything that a package may include
 //! ```
 
 mod configured;
@@ -32,24 +32,24 @@ use self::stamp::Stamp;
 use self::wheels::{LIBTORCH_VERSION, Parts};
 use crate::workspace::Workspace;
 
-/// The routes to libtorch that need neither pip nor a known platform: the end of every error message.
+/// Ways to get libtorch without pip or a known platform: the end of every error message.
 const MANUAL: &str = "set LIBTORCH to the folder of an unpacked libtorch 2.11.0, or LIBTORCH_USE_PYTORCH=1 where \
                       python3 has torch 2.11.0 (README.md, section libtorch)";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Also fetches the CUDA part (2 GB more), without an NVIDIA driver too.
+    /// Also fetch the CUDA part (2 GB more), even without an NVIDIA driver.
     #[arg(long, conflicts_with = "cpu")]
     cuda: bool,
-    /// Fetches the CPU part alone, even where there is an NVIDIA driver.
+    /// Fetch only the CPU part, even with an NVIDIA driver.
     #[arg(long)]
     cpu: bool,
-    /// Provides it in another folder than .libtorch.
+    /// Install in another folder than .libtorch.
     #[arg(long, hide = true, value_name = "FOLDER")]
     into: Option<PathBuf>,
 }
 
-/// The command: says where libtorch is, having provided it where needed.
+/// The command: provides libtorch if needed and prints where it is.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
     let chosen = match (args.cpu, args.cuda) {
         (true, _) => Some(Parts::Cpu),
@@ -61,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// What every other command does first. Nothing is said when there is nothing to do.
+/// The first step of every other command. Prints nothing when there is nothing to do.
 pub(crate) fn ensure(workspace: &Workspace) -> anyhow::Result<()> {
     provide(workspace, &workspace.libtorch(), None).map(|_| ())
 }
@@ -71,7 +71,7 @@ pub(crate) fn libtorch_of_the_user(workspace: &Workspace) -> Option<Configured> 
     Configured::from_env(&workspace.libtorch().join("torch"))
 }
 
-/// Says what was found, or provided in `home`.
+/// Describes the libtorch that was found, or provides one in `home`.
 fn provide(workspace: &Workspace, home: &Path, chosen: Option<Parts>) -> anyhow::Result<String> {
     tools::check_compiler()?;
     if let Some(configured) = libtorch_of_the_user(workspace) {
@@ -82,11 +82,11 @@ fn provide(workspace: &Workspace, home: &Path, chosen: Option<Parts>) -> anyhow:
     }
 
     if let Some(what) = Stamp::broken(home) {
-        eprintln!("{}: {what}: libtorch is set up again", home.display());
+        eprintln!("{}: {what}: setting up libtorch again", home.display());
     }
     fs::create_dir_all(home).with_context(|| format!("{} cannot be made", home.display()))?;
     let _lock = lock(home)?;
-    // Another setup may have finished while this one waited.
+    // Another setup may have finished while this one was waiting.
     if let Some(stamp) = Stamp::read(home).filter(|stamp| suffices(*stamp, chosen)) {
         return Ok(describe(home, stamp.parts));
     }
@@ -100,14 +100,14 @@ fn provide(workspace: &Workspace, home: &Path, chosen: Option<Parts>) -> anyhow:
     Ok(describe(home, parts))
 }
 
-/// Whether what the stamp says is enough for what is wanted now.
+/// Whether the stamp covers what is wanted now.
 fn suffices(stamp: Stamp, chosen: Option<Parts>) -> bool {
     if stamp.parts == Parts::CpuAndCuda {
         return true;
     }
     match chosen {
         Some(parts) => parts == Parts::Cpu,
-        // A driver may have been installed since.
+        // A driver may have been installed in the meantime.
         None => stamp.chosen || Driver::detect() != Driver::Present,
     }
 }
@@ -118,7 +118,7 @@ fn parts_for_this_machine() -> Parts {
         Driver::None => Parts::Cpu,
         Driver::TooOld(major) => {
             eprintln!(
-                "note: the NVIDIA driver is of series {major}, CUDA 13 needs 580 or newer: libtorch for the CPU \
+                "note: the NVIDIA driver is of series {major}, but CUDA 13 needs 580 or newer: libtorch for the CPU \
                  alone (`cargo xtask setup --cuda` fetches the CUDA part all the same)"
             );
             Parts::Cpu
@@ -134,13 +134,13 @@ fn describe(home: &Path, parts: Parts) -> String {
     format!("libtorch {LIBTORCH_VERSION} {parts} is in {}", home.display())
 }
 
-/// Keeps two setups from writing into one folder; held until the file is closed, also by a crash.
+/// Keeps two setups from writing into one folder; held until the file is closed, even by a crash.
 fn lock(home: &Path) -> anyhow::Result<File> {
     let path = home.join("lock");
     let cannot = || format!("{} cannot be locked", path.display());
     let file = File::create(&path).with_context(cannot)?;
     if file.try_lock().is_err() {
-        eprintln!("another setup is at work in {}, waiting for it to end", home.display());
+        eprintln!("another setup is running in {}, waiting for it to finish", home.display());
         file.lock().with_context(cannot)?;
     }
     Ok(file)
@@ -174,7 +174,7 @@ mod tests {
         let (send, receive) = std::sync::mpsc::channel();
         let second = std::thread::spawn(move || {
             let second = lock(&path).unwrap();
-            // Sent before the first is dropped, this would be an error.
+            // If it were sent before the first is dropped, this would fail.
             receive.try_recv().map(|()| drop(second))
         });
         std::thread::sleep(std::time::Duration::from_millis(50));

@@ -1,9 +1,9 @@
-//! The machines that setup knows wheels for, and whether this one has an NVIDIA driver.
+//! The platforms that setup has wheels for, and whether this machine has an NVIDIA driver.
 
 use std::path::Path;
 use std::{env, fmt, fs};
 
-/// A kind of machine that libtorch wheels exist for.
+/// A platform with libtorch wheels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Platform {
     LinuxX64,
@@ -12,7 +12,7 @@ pub(crate) enum Platform {
 }
 
 impl Platform {
-    /// This machine, if its wheels are known.
+    /// This machine's platform, if its wheels are known.
     pub(crate) fn current() -> Option<Self> {
         // The Linux wheels are built against glibc.
         let glibc = cfg!(target_env = "gnu");
@@ -24,7 +24,7 @@ impl Platform {
         }
     }
 
-    /// Every platform tag that a wheel of the table may carry: pip takes each one word for word.
+    /// Every platform tag that a wheel of the table may have: pip matches each one literally.
     pub(crate) fn pip_tags(self) -> &'static [&'static str] {
         match self {
             Self::LinuxX64 => &[
@@ -65,11 +65,11 @@ impl fmt::Display for Platform {
 /// CUDA 13 needs a driver of this series or newer (CUDA compatibility guide, minor version table).
 const OLDEST_DRIVER: u32 = 580;
 
-/// What the machine has to run CUDA code with.
+/// The machine's ability to run CUDA code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Driver {
     None,
-    /// There is one, of this major version, and CUDA 13 does not run on it.
+    /// There is a driver, of this major version, but it is too old for CUDA 13.
     TooOld(u32),
     Present,
 }
@@ -79,7 +79,7 @@ impl Driver {
         if let Ok(text) = fs::read_to_string("/proc/driver/nvidia/version") {
             return Self::of_version_file(&text);
         }
-        // WSL and some containers have the library without the /proc entry.
+        // WSL and some containers have the library but not the /proc entry.
         let libraries = [
             "/usr/lib/x86_64-linux-gnu/libcuda.so.1",
             "/usr/lib/aarch64-linux-gnu/libcuda.so.1",
@@ -91,8 +91,8 @@ impl Driver {
         if found || super::tools::in_path("nvidia-smi").is_some() { Self::Present } else { Self::None }
     }
 
-    /// Reads `/proc/driver/nvidia/version`: `NVRM version: NVIDIA UNIX ... Kernel Module  580.82.07  ...`.
-    /// A text that does not have that shape still means that a driver is loaded.
+    /// Reads `/proc/driver/nvidia/version`: `NVRM version: NVIDIA UNIX ... Kernel Module  580.82.07  ...`. A text of
+    /// another form still means that a driver is loaded.
     fn of_version_file(text: &str) -> Self {
         let first = text.lines().next().unwrap_or_default();
         let is_version =

@@ -1,4 +1,4 @@
-//! The stamp: what setup has put into `.libtorch/`, written last, so that it is there only when all is.
+//! The stamp: what setup has put into `.libtorch/`. It is written last, so it exists only when all is complete.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,42 +9,42 @@ use anyhow::Context;
 use super::contents;
 use super::wheels::{self, Parts};
 
-/// Number of the layout that this code writes; the table's hash covers the wheels, not the layout.
+/// Version of the layout that this code writes; the table's hash covers the wheels, not the layout.
 const LAYOUT: u32 = 1;
 
 const FILE: &str = "stamp";
 
-/// What a finished setup says of itself.
+/// The record of a finished setup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) parts: Parts,
-    /// The user asked for these parts; a driver that turns up later changes nothing.
+    /// The user requested these parts; a driver installed later changes nothing.
     pub(crate) chosen: bool,
 }
 
 impl Stamp {
-    /// The stamp in `home`, if it is of this very table of wheels and the libraries are as they were when it was written.
+    /// The stamp in `home`, if it matches this table of wheels and the libraries are unchanged.
     pub(crate) fn read(home: &Path) -> Option<Self> {
         let stamp = Self::written(home)?;
         contents::changed(home).is_none().then_some(stamp)
     }
 
-    /// What is not as it was when the stamp in `home` was written, if there is one.
+    /// What has changed since the stamp in `home` was written, if anything.
     pub(crate) fn broken(home: &Path) -> Option<String> {
         Self::written(home).and_then(|_| contents::changed(home))
     }
 
-    /// The stamp, whatever lies beside it.
+    /// The stamp, without checking the libraries.
     fn written(home: &Path) -> Option<Self> {
         let text = fs::read_to_string(home.join(FILE)).ok()?;
-        // There are four stamps in all.
+        // There are only four possible stamps.
         [Parts::Cpu, Parts::CpuAndCuda]
             .into_iter()
             .flat_map(|parts| [false, true].map(|chosen| Self { parts, chosen }))
             .find(|stamp| stamp.text() == text)
     }
 
-    /// Writes the stamp and has it on disk before it returns.
+    /// Writes the stamp and syncs it to disk before returning.
     pub(crate) fn write(self, home: &Path) -> anyhow::Result<()> {
         contents::note(home)?;
         let path = home.join(FILE);
@@ -56,9 +56,9 @@ impl Stamp {
         write().with_context(|| format!("{} cannot be written", path.display()))
     }
 
-    /// Takes the stamp away before anything under it changes.
+    /// Removes the stamp before anything under it changes.
     pub(crate) fn remove(home: &Path) {
-        // A stamp that was not there is as good as removed; one that stays is written over later.
+        // A missing stamp counts as removed; one that stays is overwritten later.
         let _ = fs::remove_file(home.join(FILE));
     }
 
@@ -76,7 +76,7 @@ impl Stamp {
 mod tests {
     use super::*;
 
-    /// A folder with the libraries that have to be there.
+    /// A folder with the required libraries.
     fn home() -> tempfile::TempDir {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir_all(home.path().join("torch/lib")).unwrap();
@@ -99,7 +99,7 @@ mod tests {
             fs::write(&gomp, "libgomp.so.1").unwrap();
             assert_eq!(Stamp::read(home.path()), Some(stamp));
         }
-        // Stamps of earlier versions had no list: what every setup has must be there.
+        // Stamps of earlier versions had no list; the libraries of every setup must exist.
         contents::forget(home.path());
         assert_eq!(Stamp::read(home.path()), Some(stamp));
         fs::remove_file(home.path().join("torch/lib/libtorch_cpu.so")).unwrap();

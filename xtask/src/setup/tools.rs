@@ -1,4 +1,4 @@
-//! Programs that setup and the build need from the machine.
+//! Programs that setup and the build need on the machine.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-/// The program `name` in PATH, by whole paths only: others lead into the current folder, which may be anybody's.
+/// The program `name` in PATH, using only absolute entries: others lead into the current folder, which may be
+/// untrusted.
 pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
     in_folders(name, &env::var_os("PATH")?)
 }
@@ -18,10 +19,10 @@ fn in_folders(name: &str, path: &OsString) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// `torch-sys` compiles C++: `$CXX` where set, else `c++`.
+/// `torch-sys` compiles C++: with `$CXX` if set, otherwise `c++`.
 ///
 /// # Errors
-/// When that compiler is not there.
+/// When that compiler does not exist.
 pub(crate) fn check_compiler() -> anyhow::Result<()> {
     let wanted = env::var("CXX").unwrap_or_default();
     // CXX may carry flags, as in `ccache g++`.

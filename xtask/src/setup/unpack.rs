@@ -1,4 +1,4 @@
-//! Takes the chosen members out of a wheel, which is a zip archive, and nothing outside the target folder.
+//! Takes the chosen members out of a wheel, which is a zip archive, and writes nothing outside the target folder.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use zip::ZipArchive;
 
-/// Where the CUDA part of libtorch goes: apart from the CPU part, since torch-sys links a
-/// libtorch_cuda.so that lies beside it, and the program would then not start without CUDA. From here it
-/// is loaded at start where there is a driver. `$ORIGIN/../../nvidia` means the same from both folders.
+/// The folder for the CUDA part of libtorch, apart from the CPU part. torch-sys links a libtorch_cuda.so that is beside
+/// the CPU part, and the program would then not start without CUDA. From here it is loaded at start if there is a
+/// driver. `$ORIGIN/../../nvidia` means the same from both folders.
 const CUDA_FOLDER: &str = "torch/lib-cuda";
 
-/// Where the licences go, by package and version.
+/// The folder for licences, by package and version.
 pub(crate) const LICENCES: &str = "licences";
 
-/// These two are opened by name from code in libtorch_cpu.so, on first use, so they are looked for
-/// beside that one.
+/// Code in libtorch_cpu.so opens these two by name on first use, so they must be beside it.
 const OPENED_BY_CPU_PART: [&str; 2] = ["libtorch_cuda_linalg.so", "libcaffe2_nvrtc.so"];
 
 /// Unpacks `members` (see [`super::wheels::Wheel`]) of the wheel into `target`. Each must match at least one file.
@@ -39,7 +38,7 @@ pub(crate) fn unpack(
         if name.ends_with('/') {
             continue;
         }
-        // A link could lead a later member out of the target.
+        // A link could lead a later member outside the target.
         let is_link = entry.unix_mode().is_some_and(|mode| mode & 0o170_000 == 0o120_000);
         ensure!(!is_link, "{what}: expected files, found the link {name}");
         let path = target.join(place(&name)?);
@@ -62,7 +61,7 @@ fn is_chosen(member: &str, name: &str) -> bool {
 /// The path of a member below the target folder.
 ///
 /// # Errors
-/// When the name could lead out of it.
+/// When the name could lead outside it.
 fn place(name: &str) -> anyhow::Result<PathBuf> {
     let is_plain =
         |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':', '\0']);

@@ -1,28 +1,28 @@
-//! The pinned wheels: which files, with which hashes, give libtorch on which platform.
+//! The pinned wheels: the files and hashes that provide libtorch on each platform.
 //!
-//! The versions are those that the metadata of torch 2.11.0 asks for (through cuda-toolkit 13.0.2).
+//! The versions are those that the metadata of torch 2.11.0 requires (through cuda-toolkit 13.0.2).
 
 use sha2::{Digest, Sha256};
 
 use super::hash;
 use super::platform::Platform::{self, LinuxArm64, LinuxX64, MacArm64};
 
-/// The libtorch that tch 0.24 is made for.
+/// The libtorch version that tch 0.24 needs.
 pub(crate) const LIBTORCH_VERSION: &str = "2.11.0";
 
-/// What is to be provided.
+/// The parts to provide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parts {
     /// libtorch for the CPU.
     Cpu,
-    /// The same and its CUDA part.
+    /// The same with its CUDA part.
     CpuAndCuda,
 }
 
-/// One package of the registry and what we take out of it.
+/// A registry package and the members to take from it.
 ///
-/// A member is a file's full name in the wheel, a folder when it ends in `/` (with all below it), or the
-/// beginning of the names of files in one folder when it ends in `*`.
+/// A member is a file's full name in the wheel, a folder with everything below it if it ends in `/`, or a prefix of
+/// file names in one folder if it ends in `*`.
 #[derive(Debug)]
 pub(crate) struct Wheel {
     pub(crate) name: &'static str,
@@ -48,10 +48,10 @@ const fn build(platform: Platform, megabytes: u32, sha256: &'static str) -> Buil
     Build { platform, megabytes, sha256 }
 }
 
-/// The headers, in which `torch-sys` and our own C++ find every declaration.
+/// The headers, which declare everything for `torch-sys` and our own C++.
 const INCLUDE: &str = "torch/include/";
 
-/// What comes with whatever is passed on.
+/// Licence files, required for redistribution.
 const TORCH_LICENCES: &str = "torch-2.11.0.dist-info/licenses/";
 
 /// The CUDA part of libtorch itself; `unpack::place` says where it goes.
@@ -63,8 +63,8 @@ const TORCH_CUDA: &[&str] = &[
     "torch/lib/libcaffe2_nvrtc.so",
 ];
 
-/// Every wheel of every platform. Without CUDA, libtorch still needs the small ones of the CUDA runtime
-/// and of CUPTI: libtorch_cpu.so is linked against both.
+/// Every wheel of every platform. Even without CUDA, libtorch needs the small wheels of the CUDA runtime and CUPTI,
+/// because libtorch_cpu.so is linked against both.
 pub(crate) const WHEELS: &[Wheel] = &[
     Wheel {
         name: "torch",
@@ -258,8 +258,8 @@ impl Wheel {
         self.cpu.iter().chain(cuda).copied()
     }
 
-    /// The beginning of the wheel's file name, up to the tags (binary distribution format, file name
-    /// convention: `-` in a name becomes `_`).
+    /// The prefix of the wheel's file name, up to the tags (binary distribution format, file name convention: `-` in a
+    /// name becomes `_`).
     pub(crate) fn file_prefix(&self) -> String {
         format!("{}-{}-", self.name.replace('-', "_"), self.version)
     }
@@ -275,7 +275,7 @@ pub(crate) fn needed(platform: Platform, parts: Parts) -> Vec<(&'static Wheel, &
         .collect()
 }
 
-/// A hash of the whole table and of the layout's `edition`: another one means that setup must run again.
+/// A hash of the whole table and of the layout version; if it changes, setup must run again.
 pub(crate) fn table_hash(edition: u32) -> String {
     hash::hex(&Sha256::digest(format!("{edition} {WHEELS:?}")))
 }

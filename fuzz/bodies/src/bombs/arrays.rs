@@ -9,7 +9,7 @@ use crate::archive::{Claims, of_one};
 use crate::gzip;
 
 const MIB: u64 = 1 << 20;
-/// What a bomb unpacks to.
+/// Unpacked size of a bomb.
 const LARGE: u64 = 512 * MIB;
 
 pub(super) const BOMBS: &[Bomb] = &[
@@ -17,7 +17,7 @@ pub(super) const BOMBS: &[Bomb] = &[
     bomb("idx-claims-2^128-items", |path| plant_idx(path, &[u32::MAX; 4])),
     bomb("idx-gz-claims-all-it-holds", |path| plant_gz(path, &[16 * 32, 1024, 1024], LARGE)),
     bomb("idx-gz-claims-little", |path| plant_gz(path, &[4, 2, 2], LARGE)),
-    // Under every limit, and one byte short: the most that a refusal can cost.
+    // Below every limit, and one byte short: the most expensive refusal.
     bomb("idx-gz-claims-what-is-granted", |path| plant_gz(path, &[16, 1024, 1024], 16 * MIB - 1)),
     bomb("npy-header-of-4-gib", |path| fs::write(path, b"\x93NUMPY\x02\x00\xff\xff\xff\xff{'")),
     bomb("npy-claims-4-gib", |path| fs::write(path, npy("<f4", "(1024, 1024, 1024)"))),
@@ -30,9 +30,9 @@ pub(super) const BOMBS: &[Bomb] = &[
     bomb("npz-claims-little", |path| {
         plant_npz(path, "|u1", 1, LARGE, |claims| Claims { size: 128 + MIB as u32, ..claims })
     }),
-    // Eight times as large in memory as in the archive.
+    // Eight times larger in memory than in the archive.
     bomb("npz-narrow-integers", |path| plant_npz(path, "|i1", 15, 15 * MIB, |claims| claims)),
-    // What is granted, and refused after it was read: by the checksum, by the values, and for being no images.
+    // Within the limits, and refused after reading: by checksum, by values, and for not being images.
     bomb("npz-wrong-checksum", |path| {
         plant_npz(path, "|u1", 15, 15 * MIB, |claims| Claims { crc: claims.crc ^ 1, ..claims })
     }),
@@ -69,7 +69,7 @@ fn with_header(header: &str) -> Vec<u8> {
     [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat()
 }
 
-/// `images` says how many of 1024x1024 the header claims, `data` how many bytes there are.
+/// `images` is the number of 1024x1024 images the header claims, `data` the actual number of bytes.
 fn plant_npz(
     path: &Path,
     descr: &str,
@@ -78,25 +78,25 @@ fn plant_npz(
     change: fn(Claims) -> Claims,
 ) -> io::Result<()> {
     let header = npy(descr, &format!("({images}, 1024, 1024)"));
-    // As floats and as integers, the last elements are no pixels.
+    // Read as floats or integers, the last elements are not pixels.
     let zeros = io::repeat(0).take(data - 8);
     let (stream, size, crc) = gzip::deflated(header.chain(zeros).chain(&[0x7f; 8][..]))?;
     let claims = Claims { method: 8, flags: 0, compressed: stream.len() as u32, size, crc };
     fs::write(path, of_one("images.npy", &stream, change(claims)))
 }
 
-/// An archive of one image, which is zeros.
+/// An archive with one image of zeros.
 fn plant_image_zip(path: &Path) -> io::Result<()> {
     let (stream, size, crc) = gzip::deflated(io::repeat(0).take(LARGE))?;
     let claims = Claims { method: 8, flags: 0, compressed: stream.len() as u32, size, crc };
     fs::write(path, of_one("a.png", &stream, claims))
 }
 
-/// The end of a directory that claims as many entries as can be.
+/// The end of a directory that claims the maximum number of entries.
 fn zip_end(zip64: bool) -> Vec<u8> {
     let mut bytes = b"PK\x03\x04".to_vec();
     if zip64 {
-        // Record, then locator.
+        // The record, then the locator.
         bytes.extend(b"PK\x06\x06\x2c\0\0\0\0\0\0\0\x2d\0\x2d\0\0\0\0\0\0\0\0\0");
         bytes.extend([0xff; 16]);
         bytes.extend([0; 16]);

@@ -1,4 +1,4 @@
-//! Folders without an end.
+//! Endless folders.
 
 use std::fs;
 use std::io;
@@ -24,12 +24,12 @@ fn plant_image(folder: &Path) -> io::Result<()> {
 #[cfg(unix)]
 fn plant_loop(path: &Path) -> io::Result<()> {
     plant_image(&path.join("a"))?;
-    // The loop is left out; this is refused.
+    // The loop is skipped; this file is refused.
     fs::write(path.join("a/broken.png"), [])?;
     std::os::unix::fs::symlink(path, path.join("a/up"))
 }
 
-/// Sixteen folders, each with links to all others: 16! ways lead through them.
+/// Sixteen folders, each with links to all others: 16! paths lead through them.
 #[cfg(unix)]
 fn plant_net(path: &Path) -> io::Result<()> {
     for from in 0..16 {

@@ -1,4 +1,4 @@
-//! One bomb in a process of its own: how long it took, and how much memory at its peak.
+//! Measures the time and peak memory of one bomb in a separate process.
 
 use std::io;
 use std::path::Path;
@@ -7,23 +7,23 @@ use std::time::Instant;
 
 use super::all;
 
-/// The name of no bomb: what a process costs that does nothing.
+/// Not a bomb: the baseline cost of a process that does nothing.
 pub const IDLE: &str = "idle";
-/// Marks the line of a child that others may print around.
+/// Marks the child's line, in case something else prints too.
 const MARK: &str = "bomb-cost";
 
-/// What a bomb did.
+/// What a bomb cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cost {
-    /// The error, `None` when it was read.
+    /// The error, or `None` when the file was accepted.
     pub error: Option<String>,
-    /// Time until the answer, without starting the process, in seconds.
+    /// Seconds until the answer, without process start.
     pub seconds: f64,
-    /// Largest resident memory of the process in MiB; `None` where the system does not tell.
+    /// Peak resident memory of the process in MiB; `None` where the system does not report it.
     pub peak_mib: Option<f64>,
 }
 
-/// Runs in the child: sets a bomb off and returns the line for [`measure`]; `None` for a name that no bomb has.
+/// Runs in the child: sets a bomb off and returns the line for [`measure`], or `None` for an unknown name.
 #[must_use]
 pub fn serve(name: &str, folder: &Path) -> Option<String> {
     let begun = Instant::now();
@@ -35,16 +35,16 @@ pub fn serve(name: &str, folder: &Path) -> Option<String> {
     };
     let seconds = begun.elapsed().as_secs_f64();
     let peak = peak_mib().map_or("-".to_owned(), |mib| mib.to_string());
-    // Some quote what they refuse.
+    // Some errors quote the refused text.
     let error: String =
         result.err().unwrap_or_default().replace(['\n', '\t'], " ").chars().take(400).collect();
     Some(format!("{MARK}\t{seconds}\t{peak}\t{error}\n"))
 }
 
-/// Starts a child, which calls [`serve`], and reads what it says.
+/// Starts a child, which calls [`serve`], and parses its answer.
 ///
 /// # Errors
-/// When the child cannot be started, or dies: its status and the last of what it said.
+/// When the child cannot be started, or dies, with its status and the last of its output.
 pub fn measure(child: &mut Command) -> io::Result<Cost> {
     let output = child.output()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -56,7 +56,7 @@ pub fn measure(child: &mut Command) -> io::Result<Cost> {
 }
 
 fn parse(line: &str) -> Option<Cost> {
-    // A test program may have printed before, on the same line.
+    // A test harness may have printed before it on the same line.
     let mut fields = line[line.find(MARK)?..].splitn(4, '\t').skip(1);
     let seconds = fields.next()?.parse().ok()?;
     let peak_mib = fields.next()?.parse().ok();
@@ -64,7 +64,7 @@ fn parse(line: &str) -> Option<Cost> {
     Some(Cost { error, seconds, peak_mib })
 }
 
-/// Peak resident memory of this process so far, as Linux tells it.
+/// Peak resident memory of this process so far, as Linux reports it.
 fn peak_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,8 +1,8 @@
-//! Small files that ask for much: what refusing each costs, measured in a process of its own.
+//! Small files that ask for much, and the cost of refusing each, measured in a separate process.
 //!
-//! A bomb is planted in a folder and set off the way the program would meet it. It has to be refused within [`MAX_SECONDS`]
-//! and [`MAX_MIB`] above an idle process. What is large may lie where nobody looks, or just below a limit: such a bomb has
-//! another fault as well, and the cost is that of finding it.
+//! A bomb is planted in a folder and opened the way the program would open it. It must be refused within
+//! [`MAX_SECONDS`] and [`MAX_MIB`] above an idle process. The large part may be where nobody looks, or just below a
+//! limit. Such a bomb has another fault as well, and the cost is that of finding it.
 
 mod arrays;
 mod folders;
@@ -15,9 +15,9 @@ use std::path::Path;
 
 pub use measure::{Cost, IDLE, measure, serve};
 
-/// A bomb takes less time than this, in seconds.
+/// Time limit for a bomb, in seconds.
 pub const MAX_SECONDS: f64 = 1.0;
-/// A bomb takes less memory than this above an idle process, in MiB.
+/// Memory limit for a bomb above an idle process, in MiB.
 pub const MAX_MIB: f64 = 64.0;
 
 /// A bomb.
@@ -27,7 +27,7 @@ pub struct Bomb {
     pub name: &'static str,
     /// Writes it into an empty folder.
     pub plant: fn(&Path) -> io::Result<()>,
-    /// Opens it; the error is that of the crate that refused.
+    /// Opens it; the error comes from the crate that refused it.
     pub set_off: fn(&Path) -> Result<(), String>,
 }
 

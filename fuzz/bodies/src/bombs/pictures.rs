@@ -10,7 +10,7 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use super::{Bomb, open_data};
 use crate::png::{chunk, png, zlib};
 
-/// What a bomb unpacks to.
+/// Unpacked size of a bomb.
 const LARGE: u64 = 256 << 20;
 
 pub(super) const BOMBS: &[Bomb] = &[
@@ -28,7 +28,7 @@ pub(super) const BOMBS: &[Bomb] = &[
     bomb("jpeg-65535x65535", |path| plant_jpeg(path, (65_535, 65_535), false)),
     bomb("jpeg-16384x10900-of-few-blocks", |path| plant_jpeg(path, (16_384, 10_900), false)),
     bomb("jpeg-16384x10900-progressive", |path| plant_jpeg(path, (16_384, 10_900), true)),
-    // Under the limit of small files: the most that one may cost.
+    // Below the limit of small files: the most that one may cost.
     granted("jpeg-2300x2400-progressive", |path| plant_jpeg(&beside_a_broken_one(path)?, (2300, 2400), true)),
     granted("webp-2300x2400-of-one-colour", |path| plant_webp(&beside_a_broken_one(path)?, 2300, 2400)),
     bomb("webp-16384x16384", |path| plant_webp(path, 16_384, 16_384)),
@@ -42,7 +42,7 @@ const fn bomb(name: &'static str, plant: fn(&Path) -> io::Result<()>) -> Bomb {
     Bomb { name, plant, set_off: read }
 }
 
-/// Images that are read, in a folder with one that is not.
+/// A folder of valid images with one invalid image.
 const fn granted(name: &'static str, plant: fn(&Path) -> io::Result<()>) -> Bomb {
     Bomb { name, plant, set_off: open_data }
 }
@@ -51,7 +51,7 @@ fn read(path: &Path) -> Result<(), String> {
     dataset::read_image(path, None, None, Fit::Crop).map(drop).map_err(|e| e.to_string())
 }
 
-/// Makes a folder with an empty image, and names another one in it.
+/// Makes a folder with an empty image, and names another image in it.
 fn beside_a_broken_one(folder: &Path) -> io::Result<PathBuf> {
     fs::create_dir(folder)?;
     fs::write(folder.join("b.png"), [])?;
@@ -62,7 +62,7 @@ fn few_rows() -> Vec<u8> {
     zlib(&[0; 1000][..])
 }
 
-/// An image without its pixel, and a chunk that unpacks to more than anybody needs.
+/// An image without its pixel, with a chunk that unpacks far beyond any need.
 fn plant_png_with(path: &Path, kind: &[u8; 4], start: &[u8]) -> io::Result<()> {
     let text = [start, &zlib(io::repeat(b'a').take(LARGE))].concat();
     fs::write(path, png((1, 1), [8, 0], &[chunk(kind, &text)], &[]))
@@ -75,7 +75,7 @@ fn of_one_colour(format: ImageFormat) -> io::Result<Vec<u8>> {
     Ok(bytes.into_inner())
 }
 
-/// A small JPEG whose frame header claims another size, and that its coefficients come in many passes.
+/// A small JPEG whose frame header claims another size and many passes of coefficients.
 fn plant_jpeg(path: &Path, (width, height): (u16, u16), progressive: bool) -> io::Result<()> {
     let mut bytes = of_one_colour(ImageFormat::Jpeg)?;
     // Frame header, ITU-T T.81 B.2.2: marker, length, precision, height, width.
@@ -92,8 +92,8 @@ fn plant_jpeg(path: &Path, (width, height): (u16, u16), progressive: bool) -> io
     fs::write(path, bytes)
 }
 
-/// A lossless WebP of one colour (RFC 9649 sections 3.4 and 3.7.2.1): codes of one symbol take no bits, so its 20 bytes
-/// of data are a whole image of any size.
+/// A lossless WebP of one colour (RFC 9649 sections 3.4 and 3.7.2.1). Codes with one symbol take no bits, so its 20
+/// bytes of data are a whole image of any size.
 fn plant_webp(path: &Path, width: u32, height: u32) -> io::Result<()> {
     let mut bits = Bits { bytes: vec![0x2f], free: 0 };
     bits.push(width - 1, 14);
@@ -101,7 +101,7 @@ fn plant_webp(path: &Path, width: u32, height: u32) -> io::Result<()> {
     // No alpha, version 0; no transform, no colour cache, one group of codes.
     bits.push(0, 4 + 3);
     for _ in 0..5 {
-        // A simple code, of one symbol, of one bit: 0.
+        // A simple code with one symbol of one bit: 0.
         bits.push(0b0001, 4);
     }
     let mut data = bits.bytes;
@@ -111,10 +111,10 @@ fn plant_webp(path: &Path, width: u32, height: u32) -> io::Result<()> {
     fs::write(path, [b"RIFF", &length[..], b"WEBP", &chunk].concat())
 }
 
-/// Bits from the lowest of each byte on.
+/// A bit writer that fills each byte from the lowest bit.
 struct Bits {
     bytes: Vec<u8>,
-    /// Free bits of the last byte.
+    /// Unused bits of the last byte.
     free: u32,
 }
 

@@ -1,4 +1,4 @@
-//! Text without an end: TOML, JSON, and the header of a safetensors file.
+//! Endless text: TOML, JSON, and the header of a safetensors file.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +10,7 @@ use config::{ImageShape, Layers, UserFile, parse_set};
 use super::Bomb;
 
 const MIB: usize = 1 << 20;
-/// As much of a configuration as is read.
+/// The maximum length of a configuration.
 const TEXT: usize = MIB / 2;
 
 pub(super) const BOMBS: &[Bomb] = &[
@@ -41,7 +41,7 @@ pub(super) const BOMBS: &[Bomb] = &[
         fs::write(path, [&(1_u64 << 60).to_le_bytes()[..], b"{}"].concat())
     }),
     tensors("safetensors-header-of-1-gib", |path| {
-        // As large as it says, without a byte on the disk.
+        // A sparse file of the claimed size.
         let file = File::create(path)?;
         io::Write::write_all(&mut &file, &(1_u64 << 30).to_le_bytes())?;
         file.set_len(2 << 30)
@@ -107,7 +107,7 @@ fn settle(path: &Path) -> Result<(), String> {
     layers.settle(&IMAGES).map(drop).map_err(|e| e.to_string())
 }
 
-/// The text of a flag, which no system lets be longer than 128 KiB.
+/// The text of a flag, which no system lets exceed 128 KiB.
 fn set(path: &Path) -> Result<(), String> {
     let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
     let set = [parse_set(&text).map_err(|e| e.to_string())?];

@@ -10,7 +10,7 @@ use crate::archive::{Claims, of_one};
 use crate::npz::{CLAIMS, ENTRY};
 use crate::{gzip, idx, npy};
 
-/// Counts up, so that every element has a value of its own.
+/// Counts up, so every element differs.
 fn counting(shape: &[usize]) -> ArrayD<u8> {
     let size = shape.iter().product::<usize>();
     Array::from_iter((0..size).map(|i| i as u8)).into_shape_with_order(shape).unwrap_or_default()
@@ -40,7 +40,7 @@ pub(crate) fn idx_gz() -> Seeds {
     let files = idx_files();
     let mut seeds: Vec<(String, Vec<u8>)> = Vec::new();
     for (name, bytes) in &files {
-        // Odd: to be wrapped.
+        // An odd first byte: to be wrapped.
         seeds.push((format!("bare-{name}"), [&[1], &bytes[..]].concat()));
     }
     for (name, bytes) in &files[..3] {
@@ -95,7 +95,7 @@ fn npy_files() -> Vec<(String, Vec<u8>)> {
         .into_iter()
         .map(|(name, a)| (name.to_owned(), npy::encode(&a).unwrap_or_default()))
         .collect();
-    // Header texts that numpy does not write, or only for other types.
+    // Headers that numpy does not write, or only for other types.
     let types = ["|b1", "|i1", "<u2", ">i2", ">u4", "<i4", ">u8", ">i8", ">f4", ">f8"];
     for descr in types {
         let width = usize::from(descr.as_bytes()[2] - b'0');

@@ -34,7 +34,7 @@ pub(crate) fn state() -> Seeds {
 }
 
 pub(crate) fn tensor_file() -> Seeds {
-    // How many bytes of numbers, and the header.
+    // The number of data bytes, and the header.
     let headers = [
         (
             "two",

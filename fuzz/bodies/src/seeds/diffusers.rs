@@ -1,4 +1,4 @@
-//! Configurations of the library diffusers.
+//! diffusers configurations.
 
 use super::{Seeds, named};
 

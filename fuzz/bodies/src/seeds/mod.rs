@@ -1,4 +1,4 @@
-//! Inputs that fuzzing begins with: for each form that a parser knows one that is right, and a few that are not.
+//! Initial inputs for fuzzing: for each form a parser knows, one valid input and a few invalid ones.
 
 mod arrays;
 mod checkpoint;
@@ -18,7 +18,7 @@ pub(crate) use words::{class_labels, region, source_spec};
 
 type Seeds = Vec<(String, Vec<u8>)>;
 
-/// Names for inputs.
+/// Names the inputs.
 fn named<N: Into<String>, B: Into<Vec<u8>>>(inputs: impl IntoIterator<Item = (N, B)>) -> Seeds {
     inputs.into_iter().map(|(name, bytes)| (name.into(), bytes.into())).collect()
 }

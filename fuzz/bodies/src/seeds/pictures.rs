@@ -1,4 +1,4 @@
-//! Small images of every kind that is read.
+//! Small images of every supported kind.
 
 use std::io::Cursor;
 
@@ -81,11 +81,11 @@ pub(crate) fn mask() -> Seeds {
     seeds
 }
 
-/// PNG files that the encoder does not write, and one of a kind that is not read.
+/// PNG files that the encoder does not write, and one of an unsupported kind.
 fn by_hand() -> Vec<(&'static str, Vec<u8>)> {
     let palette = chunk(b"PLTE", &[255, 0, 0, 0, 0, 255]);
     let transparent = chunk(b"tRNS", &[255, 0]);
-    // A TIFF header and one entry: orientation (0x0112) 6.
+    // A TIFF header with one entry: orientation (0x0112) 6.
     let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
     let text = [&b"a\0\0"[..], &zlib(&b"text"[..])].concat();
     let profile = [&b"p\0\0"[..], &zlib(&[0; 128][..])].concat();

@@ -2,7 +2,7 @@
 
 use super::{Seeds, named};
 
-/// Two levels of one block, attention in the second.
+/// Two levels of one block each, with attention in the second.
 fn guided() -> String {
     let mut text = String::new();
     let mut add = |name: &str, shape: &str| {
@@ -76,7 +76,7 @@ fn original() -> String {
 }
 
 pub(crate) fn state_dict() -> Seeds {
-    // An odd byte is guided, and the bits above it say heads, their unit, the order and the schedule.
+    // An odd byte means guided; the bits above it choose heads, their unit, the order and the schedule.
     let of = |told: u8, text: String| [&[told], text.as_bytes()].concat();
     let wrapped = guided().lines().map(|line| format!("module.{line}\n")).collect();
     let (huge, many) = ("18446744073709551615", "input_blocks.999.0.in_layers.0.weight 32\n");

@@ -1,4 +1,4 @@
-//! What all checks know: the programs, how much to try, and the seed.
+//! What all checks share: the programs, the amount of trials, and the seed.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,20 +17,20 @@ pub(crate) struct Context {
     pub(crate) faulty: Option<PathBuf>,
     /// The root of the workspace.
     pub(crate) workspace: PathBuf,
-    /// The folder of what the test `bad_input` has just reported, if it has been run.
+    /// The folder of the report that the test `bad_input` has just written, if it has run.
     pub(crate) bad_input: Option<PathBuf>,
     /// Full counts.
     pub(crate) full: bool,
-    /// Of everything drawn.
+    /// Seed of all random choices.
     pub(crate) seed: u64,
-    /// The fuzz targets of a full run; all without.
+    /// The fuzz targets of a full run; empty for all.
     pub(crate) targets: Vec<String>,
-    /// Trials at the same time.
+    /// Number of parallel trials.
     pub(crate) jobs: usize,
 }
 
 impl Context {
-    /// How often to try something.
+    /// How often to try something in this mode.
     pub(crate) fn count(&self, quick: u64, full: u64) -> u64 {
         if self.full { full } else { quick }
     }
@@ -48,7 +48,7 @@ impl Context {
         )
     }
 
-    /// What is drawn for one trial of one check.
+    /// The random choices of one trial of one check.
     pub(crate) fn draws(&self, check: &str, trial: u64) -> Draws {
         Draws::new(self.seed, check, trial)
     }
@@ -63,7 +63,7 @@ impl Context {
 
 #[cfg(test)]
 impl Context {
-    /// Of paths that are not there.
+    /// A context with paths that do not exist.
     pub(crate) fn example() -> Self {
         Self {
             ddpm: "/p".into(),

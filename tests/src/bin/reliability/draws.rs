@@ -1,4 +1,4 @@
-//! Numbers drawn for a trial: a function of (seed, check, trial, what for), so that a trial can be repeated alone.
+//! Random choices for a trial: a function of (seed, check, trial, purpose), so a trial can be repeated on its own.
 
 use sha2::{Digest, Sha256};
 
@@ -27,7 +27,7 @@ impl Draws {
         self.below(what, STEPS) as f64 / STEPS as f64
     }
 
-    /// One of a list that is not empty.
+    /// An element of a list, which must not be empty.
     pub(crate) fn pick<'a, T: ?Sized>(&self, what: &str, list: &[&'a T]) -> &'a T {
         list[self.below(what, list.len() as u64) as usize]
     }
@@ -46,7 +46,7 @@ mod tests {
         assert_ne!(draws.unit("moment"), draws.unit("other"));
         let units: Vec<f64> = (0..1000).map(|n| draws.unit(&n.to_string())).collect();
         let mean = units.iter().sum::<f64>() / 1000.0;
-        // Of a uniform: 0.5 with a standard deviation of 0.009.
+        // The mean of uniforms: 0.5 with a standard deviation of 0.009.
         assert!((mean - 0.5).abs() < 0.05 && units.iter().all(|u| (0.0..1.0).contains(u)), "{mean}");
         assert_eq!(draws.below("nothing", 0), 0);
         assert!(["a", "b"].contains(&draws.pick("one", &["a", "b"])));

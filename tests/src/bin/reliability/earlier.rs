@@ -1,4 +1,4 @@
-//! Rows of an earlier run, so that a table of hours can be made in parts.
+//! Rows of an earlier run, so that a table that takes hours can be made in parts.
 
 use std::path::Path;
 
@@ -10,9 +10,9 @@ use crate::context::Context;
 use crate::machine::Machine;
 use crate::outcome::{Outcome, Row};
 
-/// Lays the rows of a file that `--json` wrote under those of this run, in the order of the table; where both have a
-/// check, this run's counts. The file has to come from the same mode and seed; the figure of a row of another commit
-/// says which.
+/// Adds the rows of a file written by `--json` to those of this run, in table order. Where both have a check, this
+/// run's row counts. The file must come from the same mode and seed. The figure of a row from another commit names that
+/// commit.
 pub(crate) fn add(
     path: &Path,
     rows: Vec<Row>,
@@ -41,7 +41,7 @@ pub(crate) fn add(
         }
         match rows.iter_mut().find(|row| row.check.name == check.name) {
             None => rows.push(Row { check, outcome }),
-            // This run had some targets only.
+            // This run had only some targets.
             Some(row) if check.name == fuzz::CHECK.name && !context.targets.is_empty() => {
                 row.outcome = fuzz::mended(outcome, &row.outcome, &context.targets);
             }

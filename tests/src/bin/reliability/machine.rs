@@ -1,4 +1,4 @@
-//! Where and with what the table was made.
+//! Where the table was made, and with which versions.
 
 use std::fs;
 use std::process::Command;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 
-/// The machine, the day, the versions.
+/// The machine, the date, the versions.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) cores: usize,
@@ -27,7 +27,7 @@ pub(crate) fn cores() -> usize {
 }
 
 impl Machine {
-    /// This one.
+    /// The current machine.
     pub(crate) fn this(context: &Context) -> anyhow::Result<Self> {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -61,7 +61,7 @@ impl Machine {
     }
 }
 
-/// What a command that succeeds says.
+/// The output of a command that succeeds.
 fn said(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -1,8 +1,8 @@
-//! The harness behind `cargo xtask reliability`: it does to the built program what happens to programs (kills,
-//! signals, full disks, damaged files, wrong values) and prints one table of what it survived.
+//! The harness behind `cargo xtask reliability`. It exposes the built program to kills, signals, full disks, damaged
+//! files and wrong values, and prints one table of what it survived.
 //!
-//! Each check is a file of `checks`. None passes by having tried nothing.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to people")]
+//! Each check is a file of `checks`. A check without trials does not pass.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod checks;
 mod context;
@@ -39,31 +39,31 @@ struct Args {
     /// The program
     #[arg(long, value_name = "PATH")]
     ddpm: PathBuf,
-    /// The same, built with the feature `faults`; checks that need it fail without
+    /// The program built with the feature `faults`; checks that need it fail without it
     #[arg(long, value_name = "PATH")]
     faulty: Option<PathBuf>,
-    /// The root of the workspace, for the checks that are programs of other crates
+    /// The root of the workspace, for checks that are programs of other crates
     #[arg(long, value_name = "DIR", default_value = ".")]
     workspace: PathBuf,
-    /// What the test `bad_input` has just reported into this folder, instead of running it again
+    /// A folder with a fresh report of the test `bad_input`, instead of running it again
     #[arg(long, value_name = "DIR")]
     bad_input: Option<PathBuf>,
     /// Few trials of everything, in minutes (the default)
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// As many trials as the published figures rest on: hours
+    /// As many trials as for the published figures: hours
     #[arg(long)]
     full: bool,
     /// Only these checks
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<String>,
-    /// Of the fuzzing of a full run only these targets, such as those that an earlier run failed
+    /// Only these fuzz targets in a full run, such as those that an earlier run failed
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     targets: Vec<String>,
-    /// Of everything that is drawn: moments, places, signals
+    /// Seed of all random choices: moments, places, signals
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Trials at the same time [default: one a core]
+    /// Trials at the same time [default: one per core]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// Write the table with the machine and the meaning of each row as Markdown
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// As Linux tells it: a mask, SIGHUP its lowest bit.
+/// As Linux reports it: a mask whose lowest bit is SIGHUP.
 fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -97,16 +97,16 @@ fn ignores_hangup() -> bool {
 
 /// Whether all checks passed.
 fn run(args: &Args) -> anyhow::Result<bool> {
-    // What a shell starts in the background ignores SIGINT, and so would all that is started here. With a handler, which
-    // nothing inherits, they begin as usual.
+    // A shell's background processes ignore SIGINT, and their children would too. A handler is not inherited, so with
+    // one the children start with the default.
     let always = Arc::new(AtomicBool::new(true));
     let _ = signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, 130, always)?;
-    // The same for SIGHUP under `nohup`; the handler does nothing, so that a hangup does not end this program either.
+    // The same for SIGHUP under `nohup`. The handler does nothing, so a hangup does not end this program either.
     if ignores_hangup() {
         let _ = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default())?;
     }
     let chosen = chosen(&args.only)?;
-    // Before hours of work.
+    // Check before hours of work.
     for (flag, path) in [("--out", &args.out), ("--json", &args.json)] {
         if let Some(path) = path {
             files::try_output(path).with_context(|| format!("{flag} {}", path.display()))?;
@@ -140,8 +140,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     }
     println!("\n{}", report::table(&rows));
     let write = |path: &Path, text: String| {
-        files::write_output(path, text.as_bytes())
-            .with_context(|| format!("{} cannot be written", path.display()))
+        files::write_output(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
     };
     if let Some(path) = &args.out {
         write(path, report::markdown(&rows, &machine, &context))?;
@@ -152,7 +151,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     Ok(rows.iter().all(|row| row.outcome.passed()))
 }
 
-/// The checks named, in the order of the table; all when none is.
+/// The named checks in table order; all if none is named.
 fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Check>> {
     let names: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
     if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
@@ -162,9 +161,9 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Check>> {
     Ok(CHECKS.iter().filter(wanted).copied().collect())
 }
 
-/// The trials run in folders of their own.
+/// Makes a path absolute, since the trials run in their own folders.
 fn absolute(flag: &str, path: &Path) -> anyhow::Result<PathBuf> {
-    ensure!(path.exists(), "{flag} {}: expected a path that is there, found nothing", path.display());
+    ensure!(path.exists(), "{flag} {}: expected an existing path, found nothing", path.display());
     path.canonicalize().with_context(|| format!("{flag} {}", path.display()))
 }
 

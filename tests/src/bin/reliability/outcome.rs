@@ -1,4 +1,4 @@
-//! A check and what came of it.
+//! A check and its outcome.
 
 use crate::context::Context;
 
@@ -6,34 +6,34 @@ use crate::context::Context;
 pub(crate) struct Check {
     /// Its name for `--only`.
     pub(crate) name: &'static str,
-    /// What is promised, in a few words.
+    /// The promise, in a few words.
     pub(crate) goal: &'static str,
     /// What its numbers mean, in a sentence or two.
     pub(crate) meaning: &'static str,
-    /// Tries it.
+    /// Runs the check.
     pub(crate) run: fn(&Context) -> anyhow::Result<Outcome>,
 }
 
 /// What a check found.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outcome {
-    /// Trials.
+    /// Number of trials.
     pub(crate) tried: u64,
     /// Trials in which the promise was kept.
     pub(crate) survived: u64,
-    /// The numbers worth knowing.
+    /// The noteworthy numbers.
     pub(crate) figure: String,
     /// What went wrong.
     pub(crate) complaints: Vec<String>,
 }
 
 impl Outcome {
-    /// A check that could not be carried out.
+    /// The outcome of a check that could not run.
     pub(crate) fn broken(reason: &str) -> Self {
         Self { figure: reason.to_owned(), complaints: vec![reason.to_owned()], ..Self::default() }
     }
 
-    /// Whether something was tried and all of it survived.
+    /// Whether there were trials and all of them passed.
     pub(crate) fn passed(&self) -> bool {
         self.tried > 0 && self.survived == self.tried && self.complaints.is_empty()
     }
@@ -51,7 +51,7 @@ impl Row {
         if self.outcome.passed() { "ok" } else { "FAILED" }
     }
 
-    /// The row in one line.
+    /// The row as one line.
     pub(crate) fn line(&self) -> String {
         let Outcome { tried, survived, figure, .. } = &self.outcome;
         format!("{}: {survived} of {tried}; {figure}", self.result())
@@ -63,7 +63,7 @@ mod tests {
     use super::Outcome;
 
     #[test]
-    fn nothing_tried_is_no_pass() {
+    fn a_check_without_trials_fails() {
         let outcome = |tried, survived| Outcome { tried, survived, ..Outcome::default() };
         assert!(!outcome(0, 0).passed() && !outcome(3, 2).passed() && outcome(3, 3).passed());
         assert!(!Outcome::broken("no program").passed());

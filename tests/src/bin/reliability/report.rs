@@ -1,4 +1,4 @@
-//! The table: for a terminal, as Markdown to publish, as JSON.
+//! The table: for a terminal, as Markdown for publication, as JSON.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn cells(row: &Row) -> [String; 5] {
     ]
 }
 
-/// In columns.
+/// As aligned columns.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut lines = vec![HEAD.map(ToOwned::to_owned)];
     lines.extend(rows.iter().map(cells));
@@ -36,7 +36,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text + &format!("{passed} ok, {} failed\n", rows.len() - passed)
 }
 
-/// To be published.
+/// As Markdown for publication.
 pub(crate) fn markdown(rows: &[Row], machine: &Machine, context: &Context) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mode = if context.full { "--full" } else { "--quick" };
@@ -72,7 +72,7 @@ fn complaints(row: &Row) -> Vec<String> {
     shown.map(|complaint| format!("- `{}`: {}\n", row.check.name, complaint.replace('\n', " "))).collect()
 }
 
-/// For programs.
+/// As JSON for programs.
 pub(crate) fn json(rows: &[Row], machine: &Machine, context: &Context) -> Value {
     let row = |row: &Row| {
         json!({

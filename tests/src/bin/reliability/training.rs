@@ -1,4 +1,4 @@
-//! Small training runs and how they end: what an interrupted one is compared by.
+//! Small training runs and how they end: the reference for interrupted runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,17 +17,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 const TRAIN: &str = "train --run run --preset tiny-16 --set data.limit=30 --set sample.count=2 --set sample.steps=2 \
                      --set precision=f32";
 
-/// A training run: which, and how long.
+/// A training run and its length.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
     /// Steps of the whole run.
     pub(crate) steps: u64,
-    /// What else is set, as `KEY=VALUE` words.
+    /// Further settings, as `KEY=VALUE` words.
     pub(crate) set: &'static str,
 }
 
 impl Recipe {
-    /// Its command line.
+    /// The command line.
     pub(crate) fn line(&self) -> String {
         let set = self.set.split_whitespace().map(|word| format!(" --set {word}"));
         format!("{TRAIN} --set train.steps={}{}", self.steps, set.collect::<String>())
@@ -45,7 +45,7 @@ impl Recipe {
         Ok(output)
     }
 
-    /// Runs it undisturbed.
+    /// Runs it undisturbed, then once more.
     pub(crate) fn reference(&self, context: &Context) -> anyhow::Result<Reference> {
         let place = context.place()?;
         let begun = Instant::now();
@@ -53,7 +53,7 @@ impl Recipe {
         let seconds = begun.elapsed().as_secs_f64();
         let end = End::of(&place)?;
         ensure!(end.step == self.steps, "the undisturbed run ended at step {}", end.step);
-        // Once more: it starts, finds nothing to do and stops.
+        // The second time it starts, finds nothing to do and stops.
         let begun = Instant::now();
         self.finish(&place)?;
         let start = begun.elapsed().as_secs_f64().min(seconds);
@@ -66,32 +66,32 @@ impl Recipe {
 pub(crate) struct Reference {
     /// How it ended.
     pub(crate) end: End,
-    /// Seconds from the start of the process to its first step, about.
+    /// Approximate seconds from the start of the process to its first step.
     pub(crate) start: f64,
-    /// Seconds of a step, with its share of saving, about.
+    /// Approximate seconds per step, including its share of saving.
     pub(crate) step: f64,
 }
 
 impl Reference {
-    /// Seconds that so many steps take from the start of the process.
+    /// Seconds that this many steps take from the start of the process.
     pub(crate) fn seconds(&self, steps: u64) -> f64 {
         self.start + self.step * steps as f64
     }
 }
 
-/// How a run ended: everything of it that does not depend on the clock.
+/// The end state of a run: everything that does not depend on the clock.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct End {
     /// The step of the last checkpoint.
     pub(crate) step: u64,
-    /// SHA-256 by name, of the files of the last checkpoint and of all grids.
+    /// SHA-256 by name of the files of the last checkpoint and of all grids.
     files: BTreeMap<String, String>,
     /// The lines of `metrics.jsonl` without `images_per_s`.
     records: Vec<Value>,
 }
 
 impl End {
-    /// Of the run in the folder.
+    /// The end state of the run in the folder.
     pub(crate) fn of(place: &Place) -> anyhow::Result<Self> {
         let step = newest_saved(place);
         let mut names: Vec<String> = Vec::new();
@@ -100,7 +100,7 @@ impl End {
         }
         let files = names.into_iter().map(|name| Ok((name.clone(), place.sha256(&name)?)));
         let records = records(place)?.into_iter().map(|mut record| {
-            record.as_object_mut().context("a record that is no object")?.remove("images_per_s");
+            record.as_object_mut().context("a record is not a JSON object")?.remove("images_per_s");
             Ok(record)
         });
         Ok(Self {
@@ -110,12 +110,12 @@ impl End {
         })
     }
 
-    /// Fails, naming the first difference, unless the other run ended in the same way.
+    /// Fails, naming the first difference, unless the other run ended in the same state.
     pub(crate) fn ensure_same(&self, other: &Self) -> anyhow::Result<()> {
         let missing = other.files.keys().find(|name| !self.files.contains_key(*name));
         ensure!(missing.is_none(), "there is no {}", missing.map_or("", String::as_str));
         for (name, sha256) in &self.files {
-            ensure!(other.files.get(name) == Some(sha256), "{name} is not that of the undisturbed run");
+            ensure!(other.files.get(name) == Some(sha256), "{name} differs from that of the undisturbed run");
         }
         for (mine, others) in self.records.iter().zip(&other.records) {
             ensure!(mine == others, "metrics.jsonl: {mine}, and undisturbed {others}");
@@ -137,7 +137,7 @@ pub(crate) fn newest_saved(place: &Place) -> u64 {
     names.iter().filter_map(|name| name.strip_prefix("step-")?.parse().ok()).max().unwrap_or(0)
 }
 
-/// Fails unless the program finds the newest checkpoint sound; returns its step, 0 when there is none yet.
+/// Fails unless the program verifies the newest checkpoint; returns its step, 0 if there is none yet.
 pub(crate) fn newest_sound(place: &Place) -> anyhow::Result<u64> {
     let step = newest_saved(place);
     if step > 0 {
@@ -149,7 +149,7 @@ pub(crate) fn newest_sound(place: &Place) -> anyhow::Result<u64> {
     Ok(step)
 }
 
-/// The whole lines of `metrics.jsonl`; none when it is not there.
+/// The complete lines of `metrics.jsonl`; empty if the file does not exist.
 pub(crate) fn records(place: &Place) -> anyhow::Result<Vec<Value>> {
     let text = String::from_utf8(place.read("run/metrics.jsonl").unwrap_or_default())?;
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -161,7 +161,7 @@ pub(crate) fn last_logged(place: &Place) -> anyhow::Result<u64> {
     Ok(records(place)?.last().and_then(|record| record["step"].as_u64()).unwrap_or(0))
 }
 
-/// Files and folders under construction, anywhere in the run.
+/// Unfinished files and folders, anywhere in the run.
 pub(crate) fn leftovers(place: &Place) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![place.at("run")];
@@ -186,7 +186,7 @@ pub(crate) fn ensure_tidy(place: &Place) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails unless the program ended with this code and one line of error that has all the words.
+/// Fails unless the program ended with this code and one error line that contains all the words.
 pub(crate) fn ensure_one_line(output: &Output, code: i32, words: &[&str]) -> anyhow::Result<()> {
     let errors = output.errors();
     ensure!(
@@ -202,7 +202,7 @@ pub(crate) fn ensure_one_line(output: &Output, code: i32, words: &[&str]) -> any
     Ok(())
 }
 
-/// The last line of what a program said on standard error.
+/// The last line of standard error.
 pub(crate) fn last_line(output: &Output) -> &str {
     output.stderr.trim_end().lines().last().unwrap_or_default()
 }

@@ -1,25 +1,25 @@
-//! Many independent trials, some at the same time.
+//! Many independent trials, some in parallel.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What came of the trials of a check.
+/// The results of a check's trials.
 #[derive(Debug)]
 pub(crate) struct Tried<T> {
-    /// Of those that held, in no order.
+    /// The results of the successful trials, in no particular order.
     pub(crate) held: Vec<T>,
-    /// What the others say.
+    /// The errors of the others.
     pub(crate) complaints: Vec<String>,
 }
 
 impl<T> Tried<T> {
-    /// All of them.
+    /// All trials.
     pub(crate) fn count(&self) -> u64 {
         (self.held.len() + self.complaints.len()) as u64
     }
 }
 
-/// Runs trials 0 to `count - 1`, `jobs` at a time; a trial that fails its promise is an error. Tells how far it is
+/// Runs trials 0 to `count - 1`, `jobs` at a time; a trial that breaks its promise returns an error. Prints progress
 /// after each tenth, and every failure.
 pub(crate) fn run<T: Send>(
     jobs: usize,
@@ -39,7 +39,7 @@ pub(crate) fn run<T: Send>(
             match result {
                 Ok(value) => tried.held.push(value),
                 Err(error) => {
-                    // At once: the end may be hours away.
+                    // Print at once: the end may be hours away.
                     let complaint = format!("trial {number}: {error:#}");
                     println!("    {}", files::printable(&complaint));
                     tried.complaints.push(complaint);
@@ -56,7 +56,7 @@ pub(crate) fn run<T: Send>(
             scope.spawn(work);
         }
     });
-    // A trial that panicked has ended the program by now: `scope` passes it on.
+    // A panicked trial has ended the program by now: `scope` propagates it.
     tried.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

@@ -1,10 +1,10 @@
-//! The numbers in a safetensors file, read without any code of the project.
+//! The values in a safetensors file, read without project code.
 
 use ::tests::Place;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Map, Value};
 
-/// Fails, naming the tensor, when one of the checkpoints has a number that is not finite; how many files it read.
+/// Fails, naming the tensor, when a checkpoint has a value that is not finite; returns the number of files read.
 pub(crate) fn ensure_finite(place: &Place) -> anyhow::Result<u64> {
     let mut read = 0;
     for folder in place.names("run/checkpoints") {
@@ -18,7 +18,7 @@ pub(crate) fn ensure_finite(place: &Place) -> anyhow::Result<u64> {
     Ok(read)
 }
 
-/// A length in eight bytes, a JSON object of so many, the numbers.
+/// Length in eight bytes, a JSON object of that length, data.
 fn ensure_all_finite(bytes: &[u8]) -> anyhow::Result<()> {
     let (length, rest) = bytes.split_first_chunk().context("shorter than a length")?;
     let length = usize::try_from(u64::from_le_bytes(*length))?;
@@ -34,7 +34,7 @@ fn ensure_all_finite(bytes: &[u8]) -> anyhow::Result<()> {
                 ensure!(bad.is_none(), "{name} holds {bad:?}");
             }
             Some("I64" | "U64" | "I32" | "U8" | "BOOL") => {}
-            other => bail!("{name}: numbers of type {other:?}"),
+            other => bail!("{name}: unsupported type {other:?}"),
         }
     }
     Ok(())
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_none_is_found_where_it_is() {
+    fn a_value_that_is_not_finite_is_located() {
         ensure_all_finite(&file(&[0.0, f32::MAX, -1.5])).unwrap();
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             assert!(ensure_all_finite(&file(&[0.0, bad])).unwrap_err().to_string().contains("a holds"));

@@ -1,7 +1,7 @@
 //! Least squares for two laws, and how well a law describes points.
 //!
-//! Both weigh relative errors alike: the scatter of a timing is a share of it, and a step of a second must not hide one of ten
-//! milliseconds.
+//! Both weigh relative errors equally: the scatter of a timing is proportional to it, and a step of one second must not
+//! hide one of ten milliseconds.
 
 /// `y = c_0 x^p_0 + c_1 x^p_1 + ..`: a line for the powers 0 and 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,13 +27,13 @@ pub(super) struct Quality {
 }
 
 impl Sum {
-    /// The sum of these powers with the least sum of `((law - y) / y)^2`; `None` for fewer different x than powers, or a
-    /// number that is not above 0.
+    /// The sum of these powers with the least sum of `((law - y) / y)^2`; `None` if there are fewer distinct x than
+    /// powers, or a value is not above 0.
     pub(super) fn fit(points: &[(f64, f64)], powers: &[i32]) -> Option<Self> {
         if !has_different_x(points, powers.len()) {
             return None;
         }
-        // Each column over its largest number: x^2 beside 1 would cost half of the digits.
+        // Scale each column by its largest value: x^2 beside 1 would lose half of the digits.
         let largest = points.iter().map(|point| point.0).fold(0.0, f64::max);
         let row = |&(x, y): &(f64, f64)| -> Vec<f64> {
             powers.iter().map(|&power| (x / largest).powi(power) / y).collect()
@@ -57,7 +57,7 @@ impl Sum {
 }
 
 impl Power {
-    /// The straight line through the logarithms; `None` for fewer than two different x, or a number that is not above 0.
+    /// The straight line through the logarithms; `None` for fewer than two distinct x, or a value that is not above 0.
     pub(super) fn fit(points: &[(f64, f64)]) -> Option<Self> {
         if !has_different_x(points, 2) {
             return None;
@@ -75,7 +75,7 @@ impl Power {
     }
 }
 
-/// Whether all numbers are above 0 and at least so many x differ.
+/// Whether all values are above 0 and there are at least this many distinct x.
 fn has_different_x(points: &[(f64, f64)], least: usize) -> bool {
     let mut x: Vec<f64> = points.iter().map(|point| point.0).collect();
     x.sort_by(f64::total_cmp);
@@ -84,7 +84,7 @@ fn has_different_x(points: &[(f64, f64)], least: usize) -> bool {
     x.len() >= least && points.iter().all(|&(x, y)| is_sound(x) && is_sound(y))
 }
 
-/// Gaussian elimination with the largest pivot; each row ends with its right side. `None` where there is no single answer.
+/// Gaussian elimination with pivoting; each row ends with its right side. `None` if there is no unique solution.
 fn solve(mut rows: Vec<Vec<f64>>) -> Option<Vec<f64>> {
     let n = rows.len();
     for k in 0..n {
@@ -102,7 +102,7 @@ fn solve(mut rows: Vec<Vec<f64>>) -> Option<Vec<f64>> {
     Some((0..n).map(|k| rows[k][n] / rows[k][k]).collect())
 }
 
-/// Of points with y above 0.
+/// The quality of a law on points with y above 0.
 pub(super) fn quality(points: &[(f64, f64)], law: impl Fn(f64) -> f64) -> Quality {
     let mean = points.iter().map(|p| p.1).sum::<f64>() / points.len() as f64;
     let square = |of: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(|p| of(p).powi(2)).sum::<f64>();
@@ -122,7 +122,7 @@ mod tests {
         X.iter().map(|&x| (x, law(x))).collect()
     }
 
-    /// Up to 3 % off, the same in every run, with no trend.
+    /// Relative errors of up to 3 %, the same in every run, without a trend.
     fn noisy(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
         let off = [0.02, -0.03, 0.01, 0.03, -0.02, -0.02, 0.01];
         points.into_iter().zip(off).map(|((x, y), off)| (x, y * (1.0 + off))).collect()
@@ -167,7 +167,7 @@ mod tests {
         assert!(quality.worst < 0.06 && quality.r_squared > 0.99 && quality.r_squared < 1.0, "{quality:?}");
     }
 
-    /// A timing of the largest step that is 3 % off would move an unweighted intercept by more than the smallest step.
+    /// A 3 % error in the largest step would move an unweighted intercept by more than the smallest step.
     #[test]
     fn small_values_count_as_much_as_large_ones() {
         let mut points = of(|x| 10.0 + 100.0 * x);
@@ -176,7 +176,7 @@ mod tests {
         assert!((line.at(1.0) / 110.0 - 1.0).abs() < 0.005, "{line:?}");
     }
 
-    /// No other line or power comes closer, in the sense of each.
+    /// No other line or power is closer in its own norm.
     #[test]
     fn the_sum_of_squares_is_the_least() {
         let points = noisy(of(|x| 12.0 + 5.5 * x));

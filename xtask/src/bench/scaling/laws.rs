@@ -1,4 +1,4 @@
-//! Laws: time and memory of a step against batch size, image side and width, each with a point it was not shown.
+//! Laws: time and memory of a step against batch size, image side and width, each with a held-out point.
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::fit::{Power, Quality, Sum, quality};
 use super::measure::Measured;
 use super::plan::{Axis, CENTRE};
 
-/// What a law is of.
+/// The quantity of a law.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quantity {
     Time,
@@ -55,25 +55,25 @@ impl Shape {
     }
 }
 
-/// A law and what it was made of, as `(value of the axis, ms or MiB)`.
+/// A law and its points, as `(value of the axis, ms or MiB)`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Law {
     pub(super) axis: Axis,
     pub(super) quantity: Quantity,
     pub(super) shape: Shape,
     pub(super) fitted: Vec<(f64, f64)>,
-    /// Small points that the law does not claim to describe.
+    /// Small points outside the law's range.
     pub(super) left_out: Vec<(f64, f64)>,
-    /// The largest point: what the law says of it is a prediction.
+    /// The largest point, held out to test the law's prediction.
     pub(super) held_out: (f64, f64),
     /// On the points it was fitted to.
     pub(super) quality: Quality,
 }
 
-/// Those of time, then those of memory, each against batch, side and width; of time against width a power and a sum.
+/// The laws of time, then of memory, each against batch, side and width; time against width has a power and a sum.
 ///
 /// # Errors
-/// Too few points, or one that said no numbers.
+/// Too few points, or a point without numbers.
 pub(super) fn laws(all: &[Measured]) -> anyhow::Result<Vec<Law>> {
     let everywhere = |_: (f64, f64)| true;
     let sum = |axis, quantity, powers: &[i32], holds: &dyn Fn((f64, f64)) -> bool| {
@@ -81,7 +81,7 @@ pub(super) fn laws(all: &[Measured]) -> anyhow::Result<Vec<Law>> {
         law(all, axis, quantity, holds, (&fit, powers.len()))
     };
     let batch = sum(Axis::Batch, Quantity::Time, &[0, 1], &everywhere)?;
-    // What a step costs without images, and so whatever their side is; but hardly whatever the width is.
+    // The cost of a step without images. It does not depend on the side, but does depend on the width.
     let overhead = batch.shape.at(0.0).max(0.0);
     let power = |axis, offset: f64, holds: &dyn Fn((f64, f64)) -> bool| {
         let fit = |points: &[(f64, f64)]| {
@@ -93,19 +93,19 @@ pub(super) fn laws(all: &[Measured]) -> anyhow::Result<Vec<Law>> {
     let side = power(Axis::Side, overhead, &|(_, ms)| ms >= 2.0 * overhead)?;
     let is_wide = |(width, _): (f64, f64)| width >= f64::from(CENTRE.width);
     let width = power(Axis::Width, 0.0, &is_wide)?;
-    // What is done to every number grows with w, multiplications and the optimiser with w^2.
+    // Elementwise work grows with w, multiplications and the optimiser with w^2.
     let of_parts = sum(Axis::Width, Quantity::Time, &[1, 2], &is_wide)?;
     let memory = |axis, powers: &[i32]| sum(axis, Quantity::Memory, powers, &everywhere);
-    // Feature maps grow with n, s^2 and w; weights, gradients, moments and average with w^2.
+    // Feature maps grow with n, s^2 and w; weights, gradients, moments and EMA with w^2.
     let of_memory =
         [memory(Axis::Batch, &[0, 1])?, memory(Axis::Side, &[0, 2])?, memory(Axis::Width, &[0, 1, 2])?];
     Ok([batch, side, width, of_parts].into_iter().chain(of_memory).collect())
 }
 
-/// Makes the law of points.
+/// Fits the law to points.
 type Fit<'a> = &'a dyn Fn(&[(f64, f64)]) -> Option<Shape>;
 
-/// One law of so many numbers: the largest point held out, then those where it is not said to hold.
+/// Fits one law with this many parameters: holds out the largest point, then drops those outside its range.
 fn law(
     all: &[Measured],
     axis: Axis,
@@ -118,7 +118,7 @@ fn law(
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     let what = || format!("{} against {}: too few points for a law", quantity.unit(), axis.name());
     let held_out = points.pop().with_context(what)?;
-    // As many points as numbers would all be met, so that one more is kept even where it is small.
+    // As many points as parameters would fit exactly, so one more is kept even if it is small.
     let most = points.len().checked_sub(numbers + 1).with_context(what)?;
     let small = points.iter().take(most).take_while(|&&point| !holds(point)).count();
     let fitted = points.split_off(small);
@@ -129,12 +129,12 @@ fn law(
 }
 
 impl Law {
-    /// What the law says of the point it was not shown.
+    /// The law's prediction for the held-out point.
     pub(super) fn predicted(&self) -> f64 {
         self.shape.at(self.held_out.0)
     }
 
-    /// Of the prediction, as a share of what was measured.
+    /// The relative error of the prediction.
     pub(super) fn error(&self) -> f64 {
         self.predicted() / self.held_out.1 - 1.0
     }
@@ -168,13 +168,13 @@ impl Law {
         }
     }
 
-    /// Whether it has a panel: of the two laws of time against width the sum, whose exponent may grow.
+    /// Whether it has a panel: of the two laws of time against width only the sum, whose exponent may grow.
     pub(super) fn is_drawn(&self) -> bool {
         let is_power = matches!(self.shape, Shape::Power { .. });
         !(self.axis == Axis::Width && is_power)
     }
 
-    /// A panel of the picture, as `ddpm draw-scaling` takes it.
+    /// A panel of the picture, as input for `ddpm draw-scaling`.
     pub(super) fn panel(&self) -> Value {
         const POINTS: u32 = 60;
         let fitted: Vec<(f64, f64)> = self.left_out.iter().chain(&self.fitted).copied().collect();
@@ -193,7 +193,7 @@ impl Law {
         })
     }
 
-    /// For the file.
+    /// As JSON.
     pub(super) fn json(&self) -> Value {
         json!({
             "against": self.axis.name(), "unit": self.quantity.unit(), "law": self.formula(),
@@ -204,7 +204,7 @@ impl Law {
     }
 }
 
-/// Three digits, plainly.
+/// Three significant digits, without an exponent.
 pub(super) fn short(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return format!("{x}");
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
     use crate::bench::scaling::plan::{Point, points};
 
-    /// A machine of which all laws hold exactly: a step has a fixed cost, and a cost an image.
+    /// A machine that obeys all laws exactly: a step has a fixed cost, and a cost per image.
     fn machine(cost: impl Fn(Point) -> (f64, f64)) -> Vec<Measured> {
         let measured = |point| {
             let (ms, mib) = cost(point);
@@ -229,7 +229,7 @@ mod tests {
 
     fn ideal(Point { batch, side, width }: Point) -> (f64, f64) {
         let (n, s, w) = (f64::from(batch), f64::from(side) / 32.0, f64::from(width) / 32.0);
-        // The fixed cost is that of the centre's network; a wider one has a power law only without it.
+        // The fixed cost belongs to the centre's network; widths follow a power law only without it.
         let fixed = if width == CENTRE.width { 6.0 } else { 0.0 };
         let of_image = if width == CENTRE.width { 5.0 } else { 5.375 };
         (fixed + of_image * n * s.powf(1.9) * w.powf(1.5), 84.0 + 8.0 * n * s.powi(2) * w + 16.0 * w * w)
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(laws[6].formula(), "m = 84.0 + 4.00 w + 0.0156 w^2");
     }
 
-    /// Where the fixed cost is most of a step there is no telling the rest of it.
+    /// Where the fixed cost dominates a step, the rest cannot be measured.
     #[test]
     fn points_that_say_little_are_left_out() {
         let laws = laws(&machine(ideal)).unwrap();
@@ -274,7 +274,7 @@ mod tests {
         assert!(laws.iter().all(|law| law.fitted.iter().all(|point| point.0 < 128.0)));
     }
 
-    /// A machine that slows down at the end, out of the laws' sight, shows in the errors of the predictions.
+    /// If the machine slows down at the held-out points, the prediction errors show it.
     #[test]
     fn a_prediction_can_fail() {
         let slow = |point: Point| {

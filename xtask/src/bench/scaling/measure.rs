@@ -1,4 +1,4 @@
-//! Points in turns, each a process of its own, and what they said.
+//! Times the points in turns, each in a separate process.
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::plan::Point;
 use crate::bench::rounds::median;
 
-/// A point that needs more is left out: the smallest machine this is run on has 24 GiB and other things to do.
+/// Points that need more memory are skipped: the smallest machine for this has 24 GiB and other work to do.
 const MOST_MIB: f64 = 8192.0;
 
-/// What a point said, round by round.
+/// The answers of a point, round by round.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Measured {
     pub(super) point: Point,
@@ -21,7 +21,7 @@ impl Measured {
         self.said.iter().map(|said| said[key].as_f64().unwrap_or(f64::NAN)).collect()
     }
 
-    /// Seconds of a step: the median of the rounds' medians.
+    /// Seconds per step: the median of the rounds' medians.
     pub(super) fn seconds(&self) -> f64 {
         median(&self.numbers("median_s"))
     }
@@ -33,12 +33,12 @@ impl Measured {
         numbers.into_iter().fold([f64::INFINITY, f64::NEG_INFINITY], ends)
     }
 
-    /// The most memory of the whole process.
+    /// Peak memory of the whole process.
     pub(super) fn peak_mib(&self) -> f64 {
         median(&self.numbers("peak_mib"))
     }
 
-    /// Operations of a step, the products of the attention included.
+    /// Operations of a step, including the attention's products.
     pub(super) fn gflop(&self) -> f64 {
         median(&self.numbers("gflop")) + median(&self.numbers("attention_gflop"))
     }
@@ -48,11 +48,11 @@ impl Measured {
     }
 }
 
-/// Runs all points in rounds, small ones first in the first, last in the second; `start` runs one. Points that would take too
-/// much memory are left out.
+/// Runs all points in rounds, small ones first in the first round, last in the second; `start` runs one. Points that
+/// would take too much memory are skipped.
 ///
 /// # Errors
-/// Those of `start`.
+/// When `start` fails.
 pub(super) fn take_turns(
     points: &[Point],
     rounds: usize,
@@ -76,8 +76,8 @@ pub(super) fn take_turns(
     Ok(all)
 }
 
-/// The most memory that a point may take, judged by smaller ones: what a process has grows no faster than its feature maps.
-/// 0 where there is no smaller one.
+/// An upper bound on the memory of a point, from smaller ones: a process grows no faster than its feature maps. 0 if
+/// there is no smaller point.
 fn most_mib(smaller: &[Measured], point: Point) -> f64 {
     let fits = |p: Point| p.batch <= point.batch && p.side <= point.side && p.width <= point.width;
     let known = smaller.iter().filter(|measured| fits(measured.point));
@@ -87,16 +87,16 @@ fn most_mib(smaller: &[Measured], point: Point) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// For a file, to make the page again.
+/// As JSON, to make the page again.
 pub(super) fn to_json(all: &[Measured]) -> Value {
     let one = |Measured { point, said }: &Measured| json!({ "batch": point.batch, "side": point.side, "width": point.width, "rounds": said });
     all.iter().map(one).collect()
 }
 
-/// Back again.
+/// Reads it back.
 ///
 /// # Errors
-/// What is not as [`to_json`] makes it.
+/// Anything that [`to_json`] does not produce.
 pub(super) fn from_json(value: &Value) -> anyhow::Result<Vec<Measured>> {
     let one = |value: &Value| {
         let number = |key: &str| {
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(from_json(&to_json(&all)).unwrap(), all);
     }
 
-    /// 1 GiB at a side of 32 may be 16 at one of 128, unless a larger one has shown less.
+    /// 1 GiB at a side of 32 may become 16 at 128, unless a larger point has shown less.
     #[test]
     fn what_would_take_too_much_is_left_out() {
         let sides = [32, 64, 128].map(|side| Axis::Side.point(side));

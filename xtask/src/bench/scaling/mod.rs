@@ -1,5 +1,5 @@
-//! `cargo xtask bench --scaling`: time and memory of a training step against batch size, image side and width, with the laws
-//! that fit, what they predict, and what trainings of published sizes would take.
+//! `cargo xtask bench --scaling`: time and memory of a training step against batch size, image side and width, with
+//! fitted laws, their predictions, and what trainings of published sizes would take.
 
 mod fit;
 mod laws;
@@ -26,7 +26,7 @@ use laws::Law;
 use measure::Measured;
 use page::Page;
 
-/// Times training steps of one family of networks over three sweeps, fits laws and writes a page with its picture.
+/// Times training steps of one family of networks over three sweeps, fits laws and writes a page with a picture.
 #[derive(Debug, clap::Parser)]
 #[command(name = "cargo xtask bench --scaling")]
 pub(super) struct Args {
@@ -35,13 +35,13 @@ pub(super) struct Args {
     /// Few points and short rounds: a minute or two. The laws are then rough.
     #[arg(long)]
     quick: bool,
-    /// How often each point has its turn [default: 5, or 2 with --quick].
+    /// Number of rounds [default: 5, or 2 with --quick].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// Where scaling.md and scaling.png go [default: docs].
+    /// Folder for scaling.md and scaling.png [default: docs].
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Write points, laws and everything the program said as JSON.
+    /// Write points, laws and all program outputs as JSON.
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
     /// Make the page again from such a file, without measuring.
@@ -70,7 +70,7 @@ pub(super) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         }
     };
     let counted = paper::counted(&mut |words| ours(&ddpm, words))?;
-    // What was measured is kept even where no law fits it.
+    // Keep the measurements even if no law fits.
     let laws = laws::laws(&measured);
     if let Some(path) = &args.json {
         let rate = page::best_rate(&measured).0;
@@ -96,12 +96,12 @@ fn measure(ddpm: &Path, quick: bool, rounds: usize) -> anyhow::Result<Vec<Measur
         ours(ddpm, &point.args(quick))
     })?;
     for left_out in points.iter().filter(|&&point| measured.iter().all(|m| m.point != point)) {
-        eprintln!("left out, since it may take more than 8 GiB: {left_out:?}");
+        eprintln!("skipped, since they may take more than 8 GiB: {left_out:?}");
     }
     Ok(measured)
 }
 
-/// What was run and what it said, of an earlier `--json`.
+/// The plan and the answers of an earlier `--json`.
 fn read(path: &Path) -> anyhow::Result<(Value, Vec<Measured>)> {
     let what = || path.display().to_string();
     let text = fs::read_to_string(path).with_context(what)?;
@@ -109,12 +109,12 @@ fn read(path: &Path) -> anyhow::Result<(Value, Vec<Measured>)> {
     Ok((all["run"].clone(), measure::from_json(&all["points"]).with_context(what)?))
 }
 
-/// Runs our program and reads what it says.
+/// Runs our program and parses its answer.
 fn ours(ddpm: &Path, words: &[String]) -> anyhow::Result<Value> {
     object(&whole::output(Command::new(ddpm).args(words))?)
 }
 
-/// The picture, by our program, which has the drawing: panels go to its standard input.
+/// Draws the picture with our program; panels go to its standard input.
 fn draw(ddpm: &Path, laws: &[Law], out: &Path) -> anyhow::Result<()> {
     let panels: Value = laws.iter().filter(|law| law.is_drawn()).map(Law::panel).collect();
     process::feed(Command::new(ddpm).args(["draw-scaling", "--quiet", "--out"]).arg(out), &panels.to_string())

@@ -1,4 +1,4 @@
-//! The page: laws, predictions, points, and trainings on paper.
+//! The page: laws, predictions, points, and published trainings.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::measure::Measured;
 use super::paper::{Counted, H100_PEAK, UTILISATION};
 use super::plan::{Axis, CENTRE};
 
-/// Everything there is to say.
+/// Everything the page reports.
 pub(super) struct Page<'a> {
     /// What was run, where and how often.
     pub(super) head: &'a Value,
@@ -22,7 +22,7 @@ impl Page<'_> {
         [self.introduction(), self.laws(), self.points(), self.on_paper()].join("\n\n") + "\n"
     }
 
-    /// Laws alone, for a terminal.
+    /// The laws only, for a terminal.
     pub(super) fn text(&self) -> String {
         let line = |law: &Law| {
             format!(
@@ -46,10 +46,11 @@ impl Page<'_> {
         let quick = if self.head["quick"] == true { " Few and short rounds (`--quick`): rough." } else { "" };
         format!(
             "# Scaling of a training step\n\n\
-             `cargo xtask bench --scaling`, commit {}, on {}, {} threads, {}: the medians of {} rounds; in each every point is \
-             a process of its own, and every other round runs backwards.{quick} The network is `small-32` with 16 groups \
-             and with its attention on the lowest of the three levels. Batch {}, {} px and {} base channels, but for what \
-             is varied. Memory is the most that the whole process had resident.\n\n\
+             `cargo xtask bench --scaling`, commit {}, on {}, {} threads, {}: the medians of {} rounds. Each \
+             point runs in a separate process, and every other round runs backwards.{quick} The network is \
+             `small-32` with 16 groups and attention on the lowest of the three levels. Batch {}, {} px and {} \
+             base channels, except for the varied quantity. Memory is the peak resident memory of the whole \
+             process.\n\n\
              ![time and memory against batch size, image side and width](scaling.png)",
             said("commit"),
             said("processor"),
@@ -86,19 +87,20 @@ impl Page<'_> {
         };
         format!(
             "## Laws\n\
-             n images at once, s pixels a side, w base channels; least squares of the relative errors for sums, of the \
-             logarithms for powers. The largest point of each sweep was held out: what the law says of it is a prediction. \
-             R² and the largest error are of the points that were fitted.\n\n{table}\n\n\
-             - Time against the batch: a cost of the step (launches, optimiser, average) and a cost of each image.\n\
-             - Time against the side: the cost of the step is that of the first law and not fitted again. Sides at which it is \
-             more than half of a step are left out ({}).\n\
-             - Time against the width: all of the step, since a wider network costs its optimiser more as well. Widths below \
-             the preset's, where most of the time is not multiplication, are left out ({}). The power says how \
-             time grows over the widths that were fitted; operations grow with w², and time more slowly as long as wide \
-             convolutions come closer to the machine's peak. The sum (drawn) tells what is done to every number, which grows \
-             with w, from multiplications and the optimiser, which grow with w², and so can bend upwards beyond the points.\n\
-             - Memory: the process with its network, and the feature maps, which grow with n, s² and w; in the sweep of the \
-             width also weights, gradients, moments and average, which grow with w².",
+             n is the batch size, s the image side in pixels, w the base channels. Sums minimise squared \
+             relative errors, powers squared errors of the logarithms. The largest point of each sweep is held \
+             out to test the prediction. R² and the largest error refer to the fitted points.\n\n{table}\n\n\
+             - Time against batch size: a fixed cost per step (launches, optimiser, EMA) and a cost per image.\n\
+             - Time against side: the fixed cost comes from the first law and is not fitted again. Sides where \
+             it is more than half of a step are left out ({}).\n\
+             - Time against width: the whole step, since a wider network also costs its optimiser more. Widths \
+             below the preset's, where most of the time is not multiplication, are left out ({}). The power \
+             describes how time grows over the fitted widths. Operations grow with w², but time grows more \
+             slowly as long as wide convolutions come closer to the machine's peak. The sum (drawn) separates \
+             elementwise work, which grows with w, from multiplications and the optimiser, which grow with w². \
+             So it can bend upwards beyond the points.\n\
+             - Memory: the process with its network, and the feature maps, which grow with n, s² and w. The \
+             sweep over widths adds weights, gradients, moments and EMA, which grow with w².",
             left_out(Axis::Side),
             left_out(Axis::Width)
         )
@@ -170,13 +172,14 @@ impl Page<'_> {
         let [plain, tuned] = UTILISATION.map(|share| format!("{:.0} %", 100.0 * share));
         format!(
             "## Training at 64, 256 and 512 px, on paper\n\
-             days = steps x batch x FLOP of an image / (FLOP/s x GPUs) / 86400, with the steps and the batch that were \
-             published, and the operations of our own network of the published shape, forward and backward (`ddpm inspect \
-             work`). **This machine** is the best rate measured above, {} GFLOP/s ({best}). **H100**: its dense bf16 peak, {:.0} \
-             TFLOP/s, times {tuned} to {plain}. That share is an assumption and not measured, and so is that GPUs add up \
-             without loss.\n\n{table}\n\nThe shapes:\n\n{}\n\n\
-             Our network changes the resolution by one convolution, where Dhariwal & Nichol use residual blocks, and puts out no \
-             variance, so that their rows count somewhat less than they ran. A check of the arithmetic: with these operations the speed that the papers report comes to {}.",
+             days = steps x batch x FLOP per image / (FLOP/s x GPUs) / 86400, with the published steps and \
+             batch, and the operations of our own network of the published shape, forward and backward (`ddpm \
+             inspect work`). **This machine** is the best rate measured above, {} GFLOP/s ({best}). **H100** \
+             is its dense bf16 peak, {:.0} TFLOP/s, times {tuned} to {plain}. That share and perfect scaling \
+             over GPUs are assumptions, not measurements.\n\n{table}\n\nThe shapes:\n\n{}\n\n\
+             Our network changes the resolution with one convolution, where Dhariwal & Nichol use residual \
+             blocks, and has no variance output, so their rows count somewhat fewer operations than they ran. \
+             A check of the arithmetic: with these operations, the published speeds imply {}.",
             short(rate / 1e9),
             H100_PEAK / 1e12,
             shapes.join("\n"),
@@ -185,7 +188,7 @@ impl Page<'_> {
     }
 }
 
-/// The most operations a second of a point, and where that was.
+/// The highest rate in operations per second, and the point that reached it.
 pub(super) fn best_rate(measured: &[Measured]) -> (f64, String) {
     let best = measured.iter().max_by(|a, b| a.gflop_per_s().total_cmp(&b.gflop_per_s()));
     best.map_or((f64::NAN, String::new()), |best| {
@@ -245,10 +248,10 @@ mod tests {
             assert!(text.contains(&law.formula()) && page.text().contains(&law.formula()), "{text}");
         }
         assert!(text.contains("commit abc, on a CPU, 2 threads, bf16") && text.contains("rough"), "{text}");
-        // Tables of one width each; header and rule of five, and all their rows.
+        // Every table has constant width; five headers and rules, and all rows.
         let rows = text.lines().filter(|line| line.starts_with('|')).count();
         assert_eq!(rows, 5 * 2 + 7 + measured.len() + 2 + counted.len());
-        // 800,000 x 128 images of 10^12 operations.
+        // 800,000 x 128 images of 10^12 operations each.
         assert!(
             text.contains("| CIFAR-10, 32 px (Ho et al. 2020, App. B) | 102 M | 1000 | 1.0 x 10^20 |"),
             "{text}"

@@ -1,6 +1,6 @@
-//! On paper: what published trainings ask for in operations, and the days they would take.
+//! The operations of published trainings, and the days they would take.
 //!
-//! `ddpm inspect work` counts our own network of a published shape, so that what is counted is what we would train.
+//! `ddpm inspect work` counts our own network of a published shape, so the count is what we would train.
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -15,16 +15,16 @@ pub(super) struct Published {
     set: &'static [&'static str],
     pub(super) steps: f64,
     pub(super) batch: f64,
-    /// What the publication says about its own speed, if it does.
+    /// The published speed, if any.
     speed: Option<Speed>,
 }
 
-/// How long it took there.
+/// The form of a published speed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Speed {
     /// Steps a second on a TPU v3-8.
     TpuSteps(f64),
-    /// Days of one V100, all together.
+    /// Total days on one V100.
     V100Days(f64),
 }
 
@@ -74,7 +74,7 @@ pub(super) const PUBLISHED: [Published; 6] = [
         set: HO_256,
         steps: 2.4e6,
         batch: 64.0,
-        // The speed of the same network is above.
+        // The speed of the same network is given above.
         speed: None,
     },
     Published {
@@ -97,7 +97,7 @@ pub(super) const PUBLISHED: [Published; 6] = [
         name: "ImageNet, 512 px",
         source: ADM,
         shape: "256 channels x (1/2, 1, 1, 2, 2, 4, 4), 2 blocks, attention at 32, 16, 8",
-        // Half of 256 channels, and factors twice as large.
+        // Half of 256 channels, with doubled factors.
         set: &[
             "model.image_size=512",
             "model.base_channels=128",
@@ -115,11 +115,11 @@ pub(super) const PUBLISHED: [Published; 6] = [
 const HO_256: &[&str] =
     &["model.image_size=256", "model.channel_mults=[1,1,2,2,4,4]", "model.attention_resolutions=[16]"];
 
-/// The dense bf16 peak of an H100 SXM, operations a second, from its data sheet.
+/// The dense bf16 peak of an H100 SXM in operations per second, from its data sheet.
 pub(super) const H100_PEAK: f64 = 989e12;
-/// Shares of it that are assumed, not measured: of a plain training and of a well tuned one.
+/// Assumed, not measured, shares of it: of a plain training and of a well tuned one.
 pub(super) const UTILISATION: [f64; 2] = [0.3, 0.5];
-/// In which a number of GPUs is asked for.
+/// The deadline for the number of GPUs, in days.
 pub(super) const WEEK_DAYS: f64 = 7.0;
 const DAY_S: f64 = 86_400.0;
 
@@ -127,7 +127,7 @@ const DAY_S: f64 = 86_400.0;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Counted {
     pub(super) published: Published,
-    /// Forward and backward of one image, the attention's products included.
+    /// Forward and backward of one image, including the attention's products.
     pub(super) flop_of_image: f64,
 }
 
@@ -140,6 +140,8 @@ impl Published {
     }
 }
 
+/// Counts the operations of all published trainings.
+///
 /// # Errors
 /// Those of `count`, which runs `ddpm` with the arguments, and an answer without the numbers.
 pub(super) fn counted(
@@ -165,22 +167,23 @@ impl Counted {
         self.images() * self.flop_of_image
     }
 
-    /// Days at so many operations a second.
+    /// Days at this many operations per second.
     pub(super) fn days(&self, flop_per_s: f64) -> f64 {
         self.flop() / flop_per_s / DAY_S
     }
 
-    /// Days on so many H100, for each share of the peak; spread over them without loss.
+    /// Days on this many H100s, for each share of the peak, assuming perfect scaling.
     pub(super) fn h100_days(&self, gpus: f64) -> [f64; 2] {
         UTILISATION.map(|share| self.days(gpus * share * H100_PEAK))
     }
 
-    /// H100 that are done within a week, for each share of the peak.
+    /// Number of H100s that finish within a week, for each share of the peak.
     pub(super) fn h100_for_a_week(&self) -> [f64; 2] {
         self.h100_days(1.0).map(|days| (days / WEEK_DAYS).ceil())
     }
 
-    /// What the published speed comes to: operations a second of what, or `None` where none was said.
+    /// The rate implied by the published speed, in operations per second, and its device; `None` if no speed was
+    /// published.
     pub(super) fn published_rate(&self) -> Option<(f64, &'static str)> {
         Some(match self.published.speed? {
             Speed::TpuSteps(steps) => (steps * self.published.batch * self.flop_of_image, "TPU v3-8"),
@@ -188,7 +191,7 @@ impl Counted {
         })
     }
 
-    /// For the file.
+    /// As JSON.
     pub(super) fn json(&self, machine_flop_per_s: f64) -> Value {
         json!({
             "name": self.published.name, "source": self.published.source, "images": self.images(),
@@ -208,7 +211,7 @@ mod tests {
         json!({ "training_gflop": training, "training_attention_gflop": 1.0 })
     }
 
-    /// 800,000 steps of 128 images at 37.3 GFLOP, by hand: 3.8 x 10^18 operations, 1.07 hours at the whole of the peak.
+    /// 800,000 steps of 128 images at 37.3 GFLOP, by hand: 3.8 x 10^18 operations, 1.07 hours at the full peak.
     #[test]
     fn days_follow_from_operations() {
         let mut asked = Vec::new();

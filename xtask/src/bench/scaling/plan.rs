@@ -1,6 +1,6 @@
-//! What is timed: one family of networks, and three sweeps through it that meet in one point.
+//! The plan: one family of networks, and three sweeps through it that meet in one point.
 
-/// A training step: images at once, side of an image in pixels, channels of the highest level.
+/// A training step: batch size, image side in pixels, channels of the highest level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Point {
     pub(super) batch: u32,
@@ -11,7 +11,7 @@ pub(super) struct Point {
 /// Where the sweeps meet.
 pub(super) const CENTRE: Point = Point { batch: 16, side: 32, width: 32 };
 
-/// What a sweep varies.
+/// The quantity a sweep varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Axis {
     Batch,
@@ -22,7 +22,7 @@ pub(super) enum Axis {
 impl Axis {
     pub(super) const ALL: [Self; 3] = [Self::Batch, Self::Side, Self::Width];
 
-    /// As in tables and under axes.
+    /// The name in tables and under axes.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Batch => "batch size",
@@ -31,7 +31,7 @@ impl Axis {
         }
     }
 
-    /// As in formulas.
+    /// The symbol in formulas.
     pub(super) fn letter(self) -> char {
         match self {
             Self::Batch => 'n',
@@ -40,7 +40,7 @@ impl Axis {
         }
     }
 
-    /// The largest value is the one that no law is fitted to.
+    /// The values; the largest is held out from the fit.
     pub(super) fn values(self, quick: bool) -> &'static [u32] {
         match (self, quick) {
             (Self::Batch, false) => &[1, 2, 4, 8, 16, 32, 64, 128],
@@ -61,7 +61,7 @@ impl Axis {
         }
     }
 
-    /// The value of a point of this sweep; `None` for a point of another one.
+    /// The value of a point of this sweep; `None` for a point of another sweep.
     pub(super) fn value(self, point: Point) -> Option<u32> {
         let value = match self {
             Self::Batch => point.batch,
@@ -82,13 +82,13 @@ pub(super) fn points(quick: bool) -> Vec<Point> {
 }
 
 impl Point {
-    /// Numbers in the feature maps, over those of the centre: how memory grows, and time at the least.
+    /// Size of the feature maps relative to the centre: memory grows like this, and time at least as much.
     pub(super) fn size(self) -> f64 {
         let numbers = |p: Self| f64::from(p.batch) * f64::from(p.side).powi(2) * f64::from(p.width);
         numbers(self) / numbers(CENTRE)
     }
 
-    /// Steps before the timed ones, and those; fewer of the long ones.
+    /// Warm-up steps and timed steps; fewer for long steps.
     fn steps(self, quick: bool) -> [u32; 2] {
         match (quick, self.size()) {
             (true, _) => [1, 2],
@@ -98,8 +98,8 @@ impl Point {
         }
     }
 
-    /// The arguments of `ddpm bench train`. All networks have 16 groups, which divide the narrowest, and attention on the
-    /// lowest of their three levels, as the preset has at 32 pixels.
+    /// The arguments of `ddpm bench train`. All networks have 16 groups, which divide the narrowest, and attention on
+    /// the lowest of their three levels, like the preset at 32 pixels.
     pub(super) fn args(self, quick: bool) -> Vec<String> {
         let Self { batch, side, width } = self;
         let [warmup, steps] = self.steps(quick);
@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// Three levels halve a side twice; the attention's size is one of them.
+    /// Three levels halve a side twice; the attention resolution is one of them.
     #[test]
     fn every_point_is_a_network() {
         let preset = include_str!("../../../../assets/configs/small-32.toml");

@@ -1,4 +1,4 @@
-//! Small files that claim, or unpack to, very much: an example of `fuzz-bodies` opens them.
+//! Small files that claim, or unpack to, very much. An example of `fuzz-bodies` opens them.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -8,10 +8,10 @@ use crate::outcome::{Check, Outcome};
 
 pub(crate) const CHECK: Check = Check {
     name: "bombs",
-    goal: "a small file cannot take the memory",
-    meaning: "Archives that unpack to gigabytes, headers that claim 2^32 images, pictures of 50,000 x 50,000 pixels, texts \
-              nested without end: each is opened in a process of its own and must be refused within 1 s and 64 MiB \
-              above an idle process.",
+    goal: "a small file cannot exhaust memory",
+    meaning: "Archives that unpack to gigabytes, headers that claim 2^32 images, pictures of 50,000 x 50,000 \
+              pixels, endlessly nested texts: each is opened in a separate process and must be refused \
+              within 1 s and 64 MiB above an idle process.",
     run,
 };
 
@@ -20,7 +20,8 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let output = cargo.args(["run", "--quiet", "--package", "fuzz-bodies", "--example", "bombs"]).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let bombs = said.lines().filter(|line| line.starts_with('{')).map(|line| {
-        serde_json::from_str::<Value>(line).with_context(|| format!("the example `bombs` said {line:?}"))
+        serde_json::from_str::<Value>(line)
+            .with_context(|| format!("unexpected output of the example `bombs`: {line:?}"))
     });
     let bombs = bombs.collect::<anyhow::Result<Vec<_>>>()?;
     let number = |bomb: &Value, key: &str| bomb[key].as_f64().unwrap_or(f64::INFINITY);

@@ -1,4 +1,4 @@
-//! Standard error and standard output that are closed, full, or read by nobody any more.
+//! Standard error and standard output that are closed, full, or no longer read.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -14,25 +14,26 @@ use crate::trials;
 
 pub(crate) const CHECK: Check = Check {
     name: "diagnostics",
-    goal: "nothing said costs work",
-    meaning: "Training runs with standard error or standard output closed, on a full device, or in a pipe whose reader leaves \
-              after some lines. It has to end with exit code 0 as the undisturbed run, bit for bit; after SIGINT with 130 \
-              and all steps saved. Commands whose result is on standard output end with 0 when the reader leaves and \
-              with 6 when the device is full, and whatever becomes of standard error with 0.",
+    goal: "lost output costs no work",
+    meaning: "Training runs with standard error or standard output closed, on a full device, or in a pipe \
+              whose reader leaves after some lines. It must end with exit code 0, bit for bit like the \
+              undisturbed run; after SIGINT with 130 and all steps saved. Commands that print a result to \
+              standard output exit with 0 when the reader leaves and with 6 when the device is full. Nothing \
+              done to standard error changes exit code 0.",
     run,
 };
 
-/// A line a step, so that there is something to say.
+/// One log line per step, so that there is much output.
 const RECIPE: Recipe = Recipe {
     steps: 12,
     set: "train.batch=2 train.log_every=1 train.checkpoint_every=4 train.sample_every=6",
 };
 
-/// What a shell does with the two streams; `{}` is a device that is full.
+/// Shell redirections of the two streams; `{}` is a full device.
 const REDIRECTIONS: [&str; 8] =
     ["2>&-", ">&-", ">&- 2>&-", "2>{}", ">{}", ">{} 2>&1", "2>&1 | head -n 1", "2>&1 | head -n 7 >&-"];
 
-/// Commands whose result is on standard output, and which need no network.
+/// Commands that print a result to standard output and need no network.
 const ANSWERS: [&str; 10] = [
     "--help",
     "--version",
@@ -46,15 +47,15 @@ const ANSWERS: [&str; 10] = [
     "inspect work --preset tiny-16 --json",
 ];
 
-/// What is tried in a trial.
+/// What a trial does.
 #[derive(Debug, Clone, Copy)]
 enum Trial {
     Redirected(&'static str),
-    /// The reader of standard error leaves after so many lines.
+    /// The reader of standard error leaves after this many lines.
     Leaving(u64),
-    /// SIGINT when the readers have left.
+    /// SIGINT after the readers have left.
     Interrupted,
-    /// A command, and what becomes of its streams.
+    /// A command and its redirections.
     Answer(&'static str),
 }
 
@@ -73,17 +74,17 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
         let trial = all[number as usize];
         tried(&context.place()?, &reference, trial, devices).with_context(|| format!("{trial:?}"))
     });
-    let skipped = if devices { "" } else { "; no full device: this user may make none" };
+    let skipped = if devices { "" } else { "; no full device: this user cannot make one" };
     Ok(Outcome {
         tried: tried.count(),
         survived: tried.held.len() as u64,
-        figure: format!("{} ways to lose what is said{skipped}", all.len()),
+        figure: format!("{} ways to lose output{skipped}", all.len()),
         complaints: tried.complaints,
     })
 }
 
 fn tried(place: &Place, reference: &Reference, trial: Trial, devices: bool) -> anyhow::Result<()> {
-    ensure!(!devices || nodes::device(&place.at("full"), nodes::FULL), "the device cannot be made");
+    ensure!(!devices || nodes::device(&place.at("full"), nodes::FULL), "cannot make the device");
     let line = format!("{} --device cpu --threads 1", RECIPE.line());
     match trial {
         Trial::Redirected(how) => ended(place, &redirected(place, &line, how)?, 0)?,
@@ -93,13 +94,16 @@ fn tried(place: &Place, reference: &Reference, trial: Trial, devices: bool) -> a
         }
         Trial::Interrupted => {
             let code = leaving(place, &line, 3, Some("INT"))?;
-            // It may have been in its last step.
+            // It may have finished its last step.
             ensure!(
                 code == Some(130) || newest_saved(place) == RECIPE.steps,
                 "after SIGINT exit code {code:?}"
             );
             let saved = newest_sound(place)?;
-            ensure!(saved == last_logged(place)? && saved > 0, "step {saved} is saved");
+            ensure!(
+                saved == last_logged(place)? && saved > 0,
+                "expected all steps saved, found step {saved}"
+            );
             RECIPE.finish(place)?;
         }
         Trial::Answer(command) => return answered(place, command, devices),
@@ -107,7 +111,7 @@ fn tried(place: &Place, reference: &Reference, trial: Trial, devices: bool) -> a
     End::of(place)?.ensure_same(&reference.end)
 }
 
-/// The streams of a result: a reader that has gone is no failure, a full disk is.
+/// Redirections of a result: a reader that has gone is not a failure, a full disk is.
 fn answered(place: &Place, command: &str, devices: bool) -> anyhow::Result<()> {
     let ways = [(">&-", 0), ("2>&-", 0), ("| head -c 1 >&-", 0), ("2>{}", 0), (">{}", 6), (">{} 2>&1", 6)];
     for (how, code) in ways.into_iter().filter(|(how, _)| devices || !how.contains("{}")) {
@@ -118,14 +122,14 @@ fn answered(place: &Place, command: &str, devices: bool) -> anyhow::Result<()> {
 }
 
 fn ended(place: &Place, output: &tests::Output, code: i32) -> anyhow::Result<()> {
-    // Behind a pipe the shell's exit code is that of the last program.
+    // In a pipeline the shell's exit code is that of the last program.
     let found = String::from_utf8_lossy(&place.read("code")?).trim().to_owned();
     ensure!(found == code.to_string(), "exit code {found}, expected {code}: {}", last_line(output));
     Ok(())
 }
 
-/// Runs the program in a shell with its streams led elsewhere; its exit code is in the file `code`, and what it says in
-/// `said`, because it may be more than a pipe holds.
+/// Runs the program in a shell with redirected streams. Its exit code goes to the file `code`, and its output to
+/// `said`, because a pipe might not hold it all.
 fn redirected(place: &Place, line: &str, how: &str) -> anyhow::Result<tests::Output> {
     let program = place.command(line)?;
     let how = how.replace("{}", "full");
@@ -138,8 +142,8 @@ fn redirected(place: &Place, line: &str, how: &str) -> anyhow::Result<tests::Out
     Running::start(line, &mut shell)?.wait_within(PATIENCE)
 }
 
-/// Runs the program with a reader of standard error that leaves after some lines, and one of standard output that leaves
-/// at once; then it may get a signal. Returns its exit code.
+/// Runs the program with a reader of standard error that leaves after some lines, and one of standard output that
+/// leaves at once; then it may send a signal. Returns the exit code.
 fn leaving(place: &Place, line: &str, lines: u64, signal: Option<&str>) -> anyhow::Result<Option<i32>> {
     let mut child = place.command(line)?.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     drop(child.stdout.take());

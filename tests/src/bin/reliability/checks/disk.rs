@@ -1,4 +1,4 @@
-//! A disk that takes no more.
+//! A full disk.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::trials;
 pub(crate) const CHECK: Check = Check {
     name: "disk",
     goal: "a full disk costs no checkpoint",
-    meaning: "A run with a checkpoint goes on where files may have so many bytes only, as on a full disk: from too few for \
-              the configuration up to enough for all but the largest file. It has to end with exit code 6 and one \
-              line; the checkpoint still verifies, nothing half-written is left, and with room again the same command \
-              ends as the undisturbed run.",
+    meaning: "A run with a checkpoint is resumed under a limit on file size, as on a full disk: from too \
+              small for the configuration up to enough for all but the largest file. It must end with exit \
+              code 6 and one line. The checkpoint still verifies, nothing half-written is left, and with \
+              enough space the same command ends like the undisturbed run.",
     run,
 };
 
 const RECIPE: Recipe =
     Recipe { steps: 20, set: "train.batch=2 train.log_every=1 train.checkpoint_every=4 model.dropout=0.1" };
 
-/// Blocks of 512 bytes that a file may have.
+/// File size limits, in blocks of 512 bytes.
 const LIMITS: [u64; 6] = [0, 2, 16, 128, 1024, 1800];
 
 fn run(context: &Context) -> anyhow::Result<Outcome> {
@@ -35,14 +35,14 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let tried = trials::run(context.jobs, count, |trial| {
         let draws = context.draws("disk", trial);
         let limit = LIMITS[trial as usize % LIMITS.len()];
-        // The limits themselves first, then others like them.
+        // First these limits, then similar ones.
         let limit = if trial < LIMITS.len() as u64 { limit } else { draws.below("limit", limit + 2) };
         filled(&context.place()?, &reference, limit).map_err(|error| error.context(format!("{limit} blocks")))
     });
     Ok(Outcome {
         tried: tried.count(),
         survived: tried.held.len() as u64,
-        figure: format!("{} ended with exit code 6 and went on later", tried.held.len()),
+        figure: format!("{} ended with exit code 6 and were resumed later", tried.held.len()),
         complaints: tried.complaints,
     })
 }
@@ -58,7 +58,7 @@ fn filled(place: &Place, reference: &Reference, limit: u64) -> anyhow::Result<()
     let line = format!("{} --device cpu --threads 1", RECIPE.line());
     let program = place.command(&line)?;
     let mut shell = Command::new("sh");
-    // Without the signal, which would end the program, writing fails as it does on a full disk.
+    // With the signal ignored, which would end the program, writes fail as on a full disk.
     shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {limit}; exec \"$0\" \"$@\"")]);
     shell.arg(program.get_program()).args(program.get_args()).current_dir(place.path()).env_clear();
     shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));

@@ -1,4 +1,4 @@
-//! Aborts and a full disk at every step of writing, through the program with the feature `faults`.
+//! Aborts and a full disk at every point of writing, using the program with the feature `faults`.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,14 @@ use crate::trials;
 
 pub(crate) const CHECK: Check = Check {
     name: "faults",
-    goal: "a crash at any step of writing costs no checkpoint",
-    meaning: "The program is made to abort, or to find the disk full, at a random passage of every named point of writing: \
-              file created, half written, before and after it is synced and renamed, the same for folders, while old \
-              checkpoints are removed, half a line into the log. That a checkpoint is written, synced, renamed and the \
-              folder synced before an older one is removed is read from its log. The newest checkpoint has to verify; after a full disk the \
-              exit code is 6, with one line and nothing half-written left; and the program without faults goes on and \
-              ends as the undisturbed run.",
+    goal: "a crash at any point of writing costs no checkpoint",
+    meaning: "The program aborts, or sees a full disk, at a random pass of every named point of writing: \
+              file created, half written, before and after it is synced and renamed, the same for folders, \
+              while old checkpoints are removed, half a line into the log. Its log must show that a \
+              checkpoint is written, synced and renamed and its folder synced before an older one is \
+              removed. The newest checkpoint must verify. After a full disk the exit code is 6, with one \
+              line and nothing half-written left. The program without faults resumes and ends like the \
+              undisturbed run.",
     run,
 };
 
@@ -50,12 +51,12 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     Ok(Outcome {
         tried: tried.count(),
         survived: tried.held.len() as u64,
-        figure: format!("{} points, {repeats} times each by abort and by a full disk", points.len()),
+        figure: format!("{} points, {repeats} times each with an abort and with a full disk", points.len()),
         complaints: tried.complaints,
     })
 }
 
-/// The points, and how often a whole run passes each.
+/// The points, and how often a full run passes each.
 fn passages(context: &Context) -> anyhow::Result<BTreeMap<String, u64>> {
     let place = context.place()?;
     let output = faulty(context, &place, "list")?;
@@ -75,7 +76,7 @@ fn survived(context: &Context, reference: &Reference, fault: &str, way: &str) ->
     let output = faulty(context, &place, fault)?;
     if way == "abort" {
         let code = output.shell_code();
-        ensure!(output.signal == Some(ABORTED), "it did not abort: {code:?}: {}", last_line(&output));
+        ensure!(output.signal == Some(ABORTED), "expected an abort, found {code:?}: {}", last_line(&output));
     } else {
         // The message names the file.
         ensure_one_line(&output, 6, &["run/"])?;
@@ -84,10 +85,10 @@ fn survived(context: &Context, reference: &Reference, fault: &str, way: &str) ->
     newest_sound(&place)?;
     RECIPE.finish(&place)?;
     End::of(&place)?.ensure_same(&reference.end)?;
-    ensure_tidy(&place).context("after the run was finished")
+    ensure_tidy(&place).context("after the run had finished")
 }
 
-/// The program with a fault, to its end.
+/// Runs the program with a fault, to its end.
 fn faulty(context: &Context, place: &Place, fault: &str) -> anyhow::Result<Output> {
     let line = format!("{} --device cpu --threads 1", RECIPE.line());
     let mut command = place.command_of(context.faulty()?, &line);

@@ -1,4 +1,4 @@
-//! Fuzzing of every parser: the corpora on stable, or libFuzzer for millions of inputs.
+//! Fuzzing of every parser: the corpora on stable, or millions of inputs with libFuzzer.
 
 use std::path::Path;
 
@@ -12,23 +12,22 @@ use crate::trials;
 pub(crate) const CHECK: Check = Check {
     name: "fuzz",
     goal: "no input crashes a parser",
-    meaning: "With `--quick` the committed corpus of every fuzz target is replayed and mutated by the tests of \
-              `fuzz-bodies`, which are what is counted. With `--full` libFuzzer runs every target for \
-              2,000,000 inputs or more within 512 MB, those of binary formats with AddressSanitizer; the inputs are what \
-              is counted.",
+    meaning: "With `--quick` the tests of `fuzz-bodies` replay and mutate the committed corpus of every fuzz \
+              target; the tests are counted. With `--full` libFuzzer runs every target for 2,000,000 inputs \
+              or more within 512 MB, those of binary formats with AddressSanitizer; the inputs are counted.",
     run,
 };
 
-/// Inputs of one target.
+/// Inputs per target.
 const RUNS: u64 = 2_000_000;
 const MEMORY_MB: u64 = 512;
 
-/// Targets of text, whose parsers have no unsafe code: AddressSanitizer has nothing to find there that is not a panic, and
-/// makes them ten times slower.
+/// Targets of text. Their parsers have no unsafe code, so AddressSanitizer finds nothing there that is not a panic, and
+/// it makes them ten times slower.
 const TEXT: [&str; 7] =
     ["class_labels", "config_toml", "manifest", "overrides", "region", "source_spec", "state"];
 
-/// The flags of cargo-fuzz for a target; a folder for each way of building, or each would build everything anew.
+/// The cargo-fuzz flags for a target. Each kind of build has its own folder; otherwise each would rebuild everything.
 fn flags(context: &Context, target: &str) -> Vec<String> {
     if !TEXT.contains(&target) {
         return Vec::new();
@@ -81,7 +80,7 @@ fn fuzz(context: &Context) -> anyhow::Result<Outcome> {
         bail!("--targets {unknown}: expected some of {}, found no such target", targets.join(", "));
     }
     targets.retain(|target| context.targets.is_empty() || context.targets.iter().any(|name| name == target));
-    // One build for all of a kind, before they run side by side.
+    // One build for all targets of a kind, before they run in parallel.
     for kind in ["cifar", TEXT[0]] {
         let built =
             context.cargo().args(["+nightly", "fuzz", "build"]).args(flags(context, kind)).output()?;
@@ -94,7 +93,7 @@ fn fuzz(context: &Context) -> anyhow::Result<Outcome> {
     let executed: u64 = tried.held.iter().map(|(executed, _)| executed).sum();
     let peak = tried.held.iter().map(|(_, peak)| *peak).max().unwrap_or(0);
     Ok(Outcome {
-        // A target that failed counts as one input that did.
+        // A failed target counts as one failed input.
         tried: executed + tried.complaints.len() as u64,
         survived: executed,
         figure: format!("{} of {} targets, {peak} MB at most", tried.held.len(), targets.len()),
@@ -102,7 +101,7 @@ fn fuzz(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// An earlier run of all targets with those that failed in it counted again, when this run had all of them.
+/// Merges an earlier run of all targets with this rerun of exactly the targets that failed in it.
 pub(crate) fn mended(earlier: Outcome, again: &Outcome, targets: &[String]) -> Outcome {
     let failed = |complaint: &String| {
         // `trial 7: mask: ended with ..`
@@ -120,9 +119,9 @@ pub(crate) fn mended(earlier: Outcome, again: &Outcome, targets: &[String]) -> O
     }
 }
 
-/// Inputs executed and MB at the peak.
+/// Executed inputs and peak MB.
 fn fuzz_one(context: &Context, target: &str) -> anyhow::Result<(u64, u64)> {
-    // What it finds goes into the first folder, not among what is committed.
+    // New inputs go to the first folder, not to the committed corpus.
     let found = Place::new()?;
     let committed = context.workspace.join("fuzz/corpus").join(target);
     let mut cargo = context.cargo();
@@ -137,10 +136,10 @@ fn fuzz_one(context: &Context, target: &str) -> anyhow::Result<(u64, u64)> {
     }
     let stat = |name: &str| -> anyhow::Result<u64> {
         let line = said.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|line| line.trim().parse().ok()).with_context(|| format!("no {name} in what it said"))
+        line.and_then(|line| line.trim().parse().ok()).with_context(|| format!("no {name} in its output"))
     };
     let executed = stat("stat::number_of_executed_units")?;
-    ensure!(executed >= RUNS, "{executed} inputs only");
+    ensure!(executed >= RUNS, "only {executed} inputs");
     Ok((executed, stat("stat::peak_rss_mb")?))
 }
 
@@ -149,7 +148,7 @@ fn before(line: &str, word: &str) -> Option<u64> {
     line.split_once(word)?.0.rsplit(' ').next()?.parse().ok()
 }
 
-/// Files in the folders of a folder.
+/// Counts the files in the subfolders of a folder.
 fn files(folder: &Path) -> usize {
     let inner = std::fs::read_dir(folder).into_iter().flatten().flatten();
     inner.map(|entry| std::fs::read_dir(entry.path()).map_or(0, Iterator::count)).sum()
@@ -182,7 +181,7 @@ mod tests {
         let both = mended(earlier.clone(), &again, &names(&["a", "b"]));
         assert!(both.passed() && both.tried == 24);
         assert_eq!(both.figure, "10 of 12 targets; again a, b: 2 of 2 targets");
-        // Half of them is not enough, nor is a second failure.
+        // A rerun of only half of them is not enough, nor is a second failure.
         assert_eq!(mended(earlier.clone(), &again, &names(&["a"])).complaints.len(), 2);
         let failed = outcome(2, "1 of 2 targets", &["trial 0: a: ended"]);
         assert!(!mended(earlier, &failed, &names(&["a", "b"])).passed());

@@ -1,4 +1,4 @@
-//! Run folders from a stranger, through every command that takes one.
+//! Hostile run folders, passed to every command that takes one.
 
 mod kinds;
 mod measure;
@@ -24,15 +24,15 @@ use measure::{Cost, watch};
 pub(crate) const CHECK: Check = Check {
     name: "hostile",
     goal: "a stranger's run folder does no harm",
-    meaning: "A sound run folder is changed in one way: links, pipes and devices in place of its files, files of gigabytes \
-              that take no room on the disk, configurations that ask for huge networks and images or for the reader's own \
-              data, names that a terminal obeys. Every command that takes a run or a checkpoint may take 1 s of CPU time \
-              above what it takes of the sound run, and 300 MB above an idle process. Nothing outside of the folder may \
-              change, and no control character may be printed.",
+    meaning: "A valid run folder is changed in one way: links, pipes and devices in place of its files, \
+              sparse files of gigabytes, configurations that ask for huge networks and images or for the \
+              reader's own data, names with terminal control codes. Every command that takes a run or a \
+              checkpoint may use 1 s of CPU time more than with the valid run, and 300 MB above an idle \
+              process. Nothing outside the folder may change, and no control character may be printed.",
     run,
 };
 
-/// Seconds of CPU time above those of the same command on the sound run.
+/// CPU seconds above those of the same command on the valid run.
 const CPU_SECONDS: f64 = 1.0;
 /// MB above an idle process.
 const MEMORY_MB: f64 = 300.0;
@@ -43,7 +43,7 @@ const TRAIN: &str = "train --preset tiny-16 --run run --set train.steps=6 --set 
                      --set sample.count=4 --set sample.steps=4 --set train.log_every=2 \
                      --set train.checkpoint_every=3 --set precision=f32";
 
-/// What is done with each folder. `train` comes last, since it writes there.
+/// The commands run on each folder. `train` comes last, since it writes there.
 const COMMANDS: [&str; 17] = [
     "sample --run run --count 2 --sampler ddim --steps 2 --out out",
     "sample --model run/checkpoints/step-00000006 --count 2 --sampler ddim --steps 2 --out out",
@@ -67,15 +67,15 @@ const COMMANDS: [&str; 17] = [
 fn run(context: &Context) -> anyhow::Result<Outcome> {
     let sound = sound(context)?;
     let idle = call(&sound, "inspect schedule", f64::INFINITY)?.0;
-    // All of them succeed on the sound run, or they would prove nothing on others.
+    // All must succeed on the valid run, or they would prove nothing on others.
     let before = COMMANDS.iter().map(|line| {
         let place = copied(context, &sound)?;
         let (cost, code, said) = call(&place, line, f64::INFINITY)?;
-        ensure!(code == Some(0), "{line}: exit code {code:?} on the sound run: {said}");
+        ensure!(code == Some(0), "{line}: exit code {code:?} on the valid run: {said}");
         Ok(cost)
     });
     let before = before.collect::<anyhow::Result<Vec<Cost>>>()?;
-    // A quick run takes a few commands for each kind, by the number of the kind, and `train --resume` for all.
+    // A quick run uses a few commands per kind, chosen by the kind's index, and `train --resume` for all.
     let some = |kind: usize, command: usize| {
         context.full || command + 1 == COMMANDS.len() || (command + 4 * kind) % COMMANDS.len() < 3
     };
@@ -104,32 +104,29 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// One command on one folder; what it cost when it did no harm.
+/// Runs one command on one folder; returns its cost if it did no harm.
 fn harmless(place: &Place, kind: &Kind, line: &str, (idle, sound): (Cost, Cost)) -> anyhow::Result<Cost> {
     (kind.plant)(place)?;
     let outside = snapshot(&place.at("outside"))?;
     let (cost, code, said) = call(place, line, idle.peak_mb + MEMORY_MB)?;
-    ensure!(code.is_some(), "a signal ended it: {said}");
-    ensure!(!said.contains("panicked") && !said.contains("unexpected: "), "it panicked: {said}");
+    ensure!(code.is_some(), "killed by a signal: {said}");
+    ensure!(!said.contains("panicked") && !said.contains("unexpected: "), "panicked: {said}");
     ensure!(
         cost.cpu < sound.cpu + CPU_SECONDS,
-        "{:.2} s of CPU time, {:.2} s of the sound run",
+        "{:.2} s of CPU time, {:.2} s on the valid run",
         cost.cpu,
         sound.cpu
     );
     let printed = said.chars().find(|c| c.is_control() && *c != '\n');
     ensure!(printed.is_none(), "it printed {printed:?}: {said:?}");
-    ensure!(
-        snapshot(&place.at("outside"))? == outside,
-        "something outside of the folder has changed: {said}"
-    );
+    ensure!(snapshot(&place.at("outside"))? == outside, "something outside the folder has changed: {said}");
     if kind.name == "data of the reader" && line.contains("--index") {
         ensure!(code != Some(0) && said.contains("--data"), "it used the reader's images: {code:?}: {said}");
     }
     Ok(cost)
 }
 
-/// A run, and things beside it that nothing may touch.
+/// A run, and files beside it that must not be touched.
 fn sound(context: &Context) -> anyhow::Result<Place> {
     let place = context.place()?;
     let output = place.ddpm(TRAIN)?;
@@ -166,7 +163,7 @@ fn copied(context: &Context, sound: &Place) -> anyhow::Result<Place> {
     Ok(place)
 }
 
-/// Everything below a folder: what files hold, where links lead.
+/// Everything below a folder: file contents and link targets.
 fn snapshot(folder: &Path) -> anyhow::Result<BTreeMap<PathBuf, Vec<u8>>> {
     let (mut found, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -187,12 +184,12 @@ fn snapshot(folder: &Path) -> anyhow::Result<BTreeMap<PathBuf, Vec<u8>>> {
     Ok(found)
 }
 
-/// Runs a command to its end; what it cost, its exit code, and all it said.
+/// Runs a command to its end; returns its cost, exit code and all output.
 fn call(place: &Place, line: &str, most_mb: f64) -> anyhow::Result<(Cost, Option<i32>, String)> {
     let mut command = place.command(&format!("{line} --device cpu --threads 1"))?;
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    // On threads, or a process with much to say would wait for its reader.
+    // Read on threads, or a process with much output would block.
     std::thread::scope(|scope| {
         let out = scope.spawn(move || all(stdout));
         let err = scope.spawn(move || all(stderr));
@@ -205,7 +202,7 @@ fn call(place: &Place, line: &str, most_mb: f64) -> anyhow::Result<(Cost, Option
 
 fn all(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
-    // A pipe that breaks has said all it will.
+    // A broken pipe has delivered all it will.
     let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -1,4 +1,4 @@
-//! A folder of images with broken files in it.
+//! A folder of images, some of them broken.
 
 use std::fs;
 use std::io::Cursor;
@@ -16,10 +16,11 @@ use crate::training::{PATIENCE, checkpoint, last_line};
 pub(crate) const CHECK: Check = Check {
     name: "images",
     goal: "broken images are found at the start",
-    meaning: "A folder of small PNG files has broken ones of every kind among them: empty, cut, with a wrong checksum, \
-              text under the name of a photograph, an animation, one of 50,000 x 50,000 pixels, links to nowhere and \
-              in a circle, a pipe that nobody writes to. The training has to end with exit code 4 before its first \
-              step and list each of them with its reason; with `--on-bad skip` it has to train on exactly the others.",
+    meaning: "A folder of small PNG files contains broken files of every kind: empty, truncated, with a \
+              wrong checksum, text named .jpg, an animation, one of 50,000 x 50,000 pixels, dangling and \
+              looping links, a pipe that nobody writes to. Training must end with exit code 4 before its \
+              first step and list each of them with its reason. With `--on-bad skip` it must train on \
+              exactly the others.",
     run,
 };
 
@@ -45,9 +46,9 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
         ));
     }
     if place.at("run/metrics.jsonl").exists() {
-        complaints.push("it has trained before it refused".to_owned());
+        complaints.push("it trained before it refused".to_owned());
     }
-    // A reason is more than the name.
+    // A reason is more than the file name.
     let told = |name: &&String| {
         let line = refused.stderr.lines().find(|line| line.contains(name.as_str()));
         line.and_then(|line| line.split_once(name.as_str())).is_some_and(|(_, reason)| reason.len() > 10)
@@ -71,7 +72,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// How many images a training uses that leaves the broken ones out.
+/// The number of images used by a training that skips the broken ones.
 fn skipping(place: &Place) -> anyhow::Result<u64> {
     let output = place.start(&format!("{TRAIN} --on-bad skip"))?.wait_within(PATIENCE)?;
     ensure!(output.code == Some(0), "exit code {:?}: {}", output.shell_code(), last_line(&output));
@@ -80,7 +81,7 @@ fn skipping(place: &Place) -> anyhow::Result<u64> {
     said["config"]["images"]["count"].as_u64().context("no images.count in the configuration")
 }
 
-/// Puts broken files into `images`; their names.
+/// Adds broken files to `images`; returns their names.
 fn break_some(place: &Place) -> anyhow::Result<Vec<String>> {
     let encoded = |format| data::grey_file(3, (16, 16), format);
     let colour = |format| data::colour_file(3, (64, 64), format);
@@ -90,7 +91,7 @@ fn break_some(place: &Place) -> anyhow::Result<Vec<String>> {
     let webp = colour(ImageFormat::WebP)?;
     let bmp = colour(ImageFormat::Bmp)?;
     let mut wrong_checksum = png.clone();
-    // The last 16 bytes are the checksum of the pixels and the chunk that ends the file.
+    // The last 16 bytes are the checksum of the pixels and the end chunk.
     let at = png.len() - 16;
     wrong_checksum[at] ^= 0xff;
     let files = [
@@ -110,7 +111,7 @@ fn break_some(place: &Place) -> anyhow::Result<Vec<String>> {
         place.write(&format!("images/{name}"), bytes)?;
         names.push(name.to_owned());
     }
-    // What only a command can make; as the user that may read all, nothing is unreadable.
+    // These need a command. There is no unreadable file, since root can read everything.
     for (name, words) in [
         ("dangling.png", ["ln", "-s", "nowhere.png"].as_slice()),
         ("circle.png", ["ln", "-s", "circle.png"].as_slice()),
@@ -121,7 +122,7 @@ fn break_some(place: &Place) -> anyhow::Result<Vec<String>> {
         ensure!(status.success(), "{words:?} {name}: {status}");
         names.push(name.to_owned());
     }
-    ensure!(fs::read_dir(place.at("images"))?.count() > names.len(), "no sound images");
+    ensure!(fs::read_dir(place.at("images"))?.count() > names.len(), "no valid images");
     Ok(names)
 }
 

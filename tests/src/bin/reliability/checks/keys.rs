@@ -1,4 +1,4 @@
-//! Every key of a configuration changed before a run goes on.
+//! Every configuration key, changed before a run is resumed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,18 @@ use crate::trials;
 pub(crate) const CHECK: Check = Check {
     name: "keys",
     goal: "each config key changed before --resume",
-    meaning: "A short run is to go on with one key of its configuration changed, each key in turn, taken from its `config.toml` \
-              and from what the program says it knows. A key that may change lets it go on to its new end with finite losses. \
-              Any other is refused in one line with the key, its value in the run and the new one, and no file of the run \
-              folder changes. A key without a line in this check's tables fails it.",
+    meaning: "A short run is resumed with one key of its configuration changed: every key of its \
+              `config.toml` and every key the program lists. If the key may change, the run continues to its \
+              new end with finite losses. Any other key is refused in one line with the key, its value in \
+              the run and the new one, and no file of the run folder changes. A key missing from this \
+              check's tables fails it.",
     run,
 };
 
 const TRAIN: &str = "train --run run --preset tiny-16 --set data.limit=12 --set sample.count=2 --set sample.steps=2 \
                      --set precision=f32 --set train.steps=4 --set train.batch=3 --set train.log_every=1";
 
-/// Keys that may change, and another value.
+/// Keys that may change, each with another value.
 const MAY: &[(&str, &str)] = &[
     ("precision", "bf16"),
     ("train.steps", "7"),
@@ -42,7 +43,7 @@ const MAY: &[(&str, &str)] = &[
     ("sample.steps", "3"),
 ];
 
-/// Keys that stay, and another value.
+/// Keys that must not change, each with another value.
 const STAY: &[(&str, &str)] = &[
     ("seed", "1"),
     ("id", "0123456789abcdef"),
@@ -135,7 +136,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let known = known(&place)?;
     let listed: BTreeSet<&str> = MAY.iter().chain(STAY).map(|(key, _)| *key).collect();
     for key in known.iter().filter(|key| !listed.contains(key.as_str())) {
-        outcome.complaints.push(format!("{key}: no line says whether it may change when a run goes on"));
+        outcome.complaints.push(format!("{key}: the tables do not say whether it may change on resume"));
     }
     let before = files(&place)?;
     let tried = trials::run(context.jobs, (STAY.len() + MAY.len()) as u64, |number| {
@@ -157,7 +158,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     outcome.survived = tried.held.len() as u64;
     outcome.complaints.extend(tried.complaints);
     outcome.figure = format!(
-        "{} keys refused, {} changed, of {} that the program knows",
+        "{} keys refused, {} changed, of {} known to the program",
         STAY.len(),
         MAY.len(),
         known.len()
@@ -165,7 +166,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// Refused in one line, with nothing changed.
+/// The change is refused in one line and nothing changes.
 fn refused(place: &Place, key: &str, value: &str, before: &BTreeMap<String, String>) -> anyhow::Result<()> {
     let output = place.run(&format!("train --resume --run run --device cpu --set {key}={value}"))?;
     let errors = output.errors();
@@ -180,7 +181,7 @@ fn refused(place: &Place, key: &str, value: &str, before: &BTreeMap<String, Stri
     Ok(())
 }
 
-/// The run goes on to its new end, sanely.
+/// The run continues to its new end with finite losses.
 fn goes_on(place: &Place, key: &str, value: &str) -> anyhow::Result<()> {
     let steps = if key == "train.steps" { "" } else { "--set train.steps=7" };
     let line = format!("train --resume --run run --device cpu --set {key}={value} {steps}");
@@ -189,14 +190,14 @@ fn goes_on(place: &Place, key: &str, value: &str) -> anyhow::Result<()> {
     ensure!(last_logged(place)? == 7, "it ended at step {}", last_logged(place)?);
     for record in records(place)? {
         let loss = record["loss"].as_f64().context("no loss")?;
-        ensure!(loss.is_finite() && loss < 10.0, "a loss of {loss}");
+        ensure!(loss.is_finite() && loss < 10.0, "the loss is {loss}");
     }
     let config = String::from_utf8(place.read("run/config.toml")?)?;
-    ensure!(config.contains(value), "config.toml does not say {value}");
+    ensure!(config.contains(value), "config.toml does not contain {value}");
     Ok(())
 }
 
-/// The keys in the run's file, and those that the program lists when it does not know one.
+/// The keys in the run's file, and those that the program lists in its error for an unknown key.
 fn known(place: &Place) -> anyhow::Result<BTreeSet<String>> {
     let mut keys = BTreeSet::new();
     let (mut group, mut groups) = (String::new(), vec![String::new()]);
@@ -208,7 +209,7 @@ fn known(place: &Place) -> anyhow::Result<BTreeSet<String>> {
             keys.insert(joined(&group, key));
         }
     }
-    ensure!(keys.len() > 30 && groups.len() > 5, "config.toml was not understood: {keys:?}");
+    ensure!(keys.len() > 30 && groups.len() > 5, "cannot find the keys of config.toml: {keys:?}");
     for name in groups.iter().filter(|name| *name != "images" && !name.contains('.')) {
         let output = place
             .run(&format!("train --resume --run run --device cpu --set {}=1", joined(name, "no_such_key")))?;

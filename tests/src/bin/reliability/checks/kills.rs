@@ -16,14 +16,14 @@ use crate::trials;
 pub(crate) const CHECK: Check = Check {
     name: "kills",
     goal: "kill -9 loses nothing",
-    meaning: "Training is killed by SIGKILL at uniformly random moments of its life, and the same command is given \
-              again, until it is done. After each kill the newest checkpoint has to verify, with at most one \
-              checkpoint interval lost; the next start has to go on from it by itself; each finished run has to be \
-              the undisturbed one bit for bit, with nothing half-written left.",
+    meaning: "Training is killed by SIGKILL at uniformly random moments, and the same command is repeated \
+              until the run is done. After each kill the newest checkpoint must verify, with at most one \
+              checkpoint interval lost, and the next start must resume from it without help. Each finished \
+              run must be bit-identical to the undisturbed one, with nothing half-written left.",
     run,
 };
 
-/// Kills in the life of one run, at most: with more of them, most would meet the start of the last few steps.
+/// Maximum number of kills per run: with more, most would hit the start of the last few steps.
 const KILLS_A_RUN: u64 = 5;
 
 /// Steps between checkpoints.
@@ -32,7 +32,7 @@ const INTERVAL: u64 = 4;
 const RECIPE: Recipe =
     Recipe { steps: 60, set: "train.batch=4 train.log_every=1 train.checkpoint_every=4 model.dropout=0.1" };
 
-/// One run folder from its beginning to the end of training.
+/// Trains in one run folder from start to end.
 #[derive(Debug, Default)]
 struct Life {
     kills: u64,
@@ -42,7 +42,7 @@ struct Life {
 fn run(context: &Context) -> anyhow::Result<Outcome> {
     let reference = RECIPE.reference(context)?;
     let count = context.count(40, 1000);
-    // Kills so far, and lives so far: runs are begun until the kills are done.
+    // Kills and runs so far: new runs start until all kills are done.
     let (kills, lives) = (AtomicU64::new(0), AtomicU64::new(0));
     let tried = trials::run(context.jobs, context.jobs as u64, |_| {
         let mut done = Vec::new();
@@ -69,18 +69,18 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let failed = complaints.len();
     Ok(Outcome {
         tried,
-        // A run that failed did so after one of its kills.
+        // A failed run counts as one failed kill.
         survived: tried.saturating_sub(failed as u64),
         figure: format!(
-            "{} runs finished as undisturbed, {failed} not; at most {most_lost} steps lost, a checkpoint every {INTERVAL}",
+            "{} runs finished like the undisturbed one, {failed} did not; at most {most_lost} steps lost, a checkpoint every {INTERVAL}",
             lives.len() - failed,
         ),
         complaints,
     })
 }
 
-/// Starts and kills until the run is done. `wanted` says whether one more kill is, and `killed` counts those that met
-/// a run at work.
+/// Starts and kills until the run is done. `wanted` says whether to kill once more; `killed` counts the kills that hit
+/// a running process.
 fn live(
     context: &Context,
     reference: &Reference,
@@ -94,7 +94,7 @@ fn live(
         let from = newest_saved(&place);
         let mut running = place.start(&RECIPE.line())?;
         if life.kills < KILLS_A_RUN && wanted() {
-            // A little longer than it takes, so that some runs come to their end.
+            // A little longer than a run takes, so that some finish.
             let length = 1.05 * reference.seconds(RECIPE.steps - from);
             let moment = length * context.draws("kills", number).unit(&life.kills.to_string());
             if !running.let_run(Duration::from_secs_f64(moment))? {
@@ -114,23 +114,28 @@ fn live(
     ensure_tidy(&place)
 }
 
-/// The program must have been killed, or have done its work; where it said from which step it goes on, it must have
-/// been the newest checkpoint.
+/// The program must have been killed or have finished. If it reported the step it resumed from, that must have been the
+/// newest checkpoint.
 fn went_on(output: &Output, from: u64) -> anyhow::Result<()> {
     let by_itself = output.signal == Some(9) || output.code == Some(0);
-    ensure!(by_itself, "it needs help: exit code {:?}: {}", output.shell_code(), last_line(output));
+    ensure!(
+        by_itself,
+        "it did not resume without help: exit code {:?}: {}",
+        output.shell_code(),
+        last_line(output)
+    );
     let said = output.stderr.lines().find_map(|line| line.split_once(", steps ")?.1.split_once(" to "));
     if let Some((first, _)) = said {
         ensure!(
             first == from.to_string(),
-            "the newest checkpoint was of step {from}, it went on from {first}"
+            "the newest checkpoint was of step {from}, but the run resumed from {first}"
         );
     }
     ensure!(!output.stderr.contains("damaged"), "{}", output.stderr);
     Ok(())
 }
 
-/// Steps done and not saved.
+/// Steps done but not saved.
 fn lost(place: &Place) -> anyhow::Result<u64> {
     let (saved, logged) = (newest_sound(place)?, last_logged(place)?);
     ensure!(

@@ -11,13 +11,13 @@ use crate::training::{Recipe, last_logged};
 pub(crate) const CHECK: Check = Check {
     name: "memory",
     goal: "memory does not grow with the steps",
-    meaning: "One long run of tiny steps (8x8 images, one at a time), its resident memory read all the time: the median \
-              of the last tenth of the steps may be at most 2 MB above that of the second tenth. The first tenth is \
-              for warming up.",
+    meaning: "One long run of tiny steps (8x8 images, one at a time). Its resident memory is sampled all the \
+              time: the median over the last tenth of the steps may be at most 2 MB above that of the second \
+              tenth. The first tenth is for warming up.",
     run,
 };
 
-/// MB that count as growth.
+/// Growth limit in MB.
 const DRIFT_MB: f64 = 2.0;
 
 fn run(context: &Context) -> anyhow::Result<Outcome> {
@@ -29,7 +29,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let place = context.place()?;
     let log = std::fs::File::create(place.at("log"))?;
     let line = format!("{} --device cpu --threads 1", recipe.line());
-    // The lines of so long a run would fill a pipe.
+    // The log of such a long run would fill a pipe.
     let mut child = place.command(&line)?.stdout(log.try_clone()?).stderr(log).spawn()?;
     let mut read: Vec<(u64, f64)> = Vec::new();
     let pause = Duration::from_millis(context.count(20, 500));
@@ -46,12 +46,12 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     ensure!(status.success(), "the run ended with {status}");
     let tenth = |number: u64| {
         let (begin, end) = (number * steps / 10, (number + 1) * steps / 10);
-        // After its last step a run saves and draws.
+        // After its last step a run saves a checkpoint and draws samples.
         let inside = read.iter().filter(|(step, _)| (begin..end).contains(step));
         median(inside.map(|&(_, memory)| memory).collect())
     };
-    let second = tenth(1).context("nothing was read in the second tenth")?;
-    let last = tenth(9).context("nothing was read in the last tenth")?;
+    let second = tenth(1).context("no reading in the second tenth")?;
+    let last = tenth(9).context("no reading in the last tenth")?;
     let drift = last - second;
     let peak = read.iter().map(|&(_, memory)| memory).fold(0.0, f64::max);
     let complaint = format!("{second:.1} MB in the second tenth, {last:.1} MB in the last");
@@ -63,7 +63,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The resident memory of a process; none when it is over.
+/// The resident memory of a process; `None` when it has ended.
 fn resident_mb(pid: u32) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -22,7 +22,7 @@ mod values;
 
 use crate::outcome::Check;
 
-/// All of them.
+/// All checks.
 pub(crate) const CHECKS: &[&Check] = &[
     &kills::CHECK,
     &resume::CHECK,

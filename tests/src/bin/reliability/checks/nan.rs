@@ -1,4 +1,4 @@
-//! Losses and gradients that are no numbers.
+//! Losses and gradients that are NaN.
 
 use anyhow::ensure;
 use tests::{Output, Place, Running};
@@ -14,9 +14,10 @@ use crate::weights::ensure_finite;
 pub(crate) const CHECK: Check = Check {
     name: "nan",
     goal: "NaN never gets into a checkpoint",
-    meaning: "The loss, or a gradient, becomes NaN at a random step. By default the run ends in that step with exit code 3 \
-              and one line, every number of every checkpoint is finite, and without the fault the same command ends \
-              as the undisturbed run; with `--on-nan skip` and `--on-nan rollback` the run goes on to its end.",
+    meaning: "The loss, or a gradient, becomes NaN at a random step. By default the run ends in that step \
+              with exit code 3 and one line, every value in every checkpoint is finite, and without the \
+              fault the same command ends like the undisturbed run. With `--on-nan skip` and `--on-nan \
+              rollback` the run continues to its end.",
     run,
 };
 
@@ -33,7 +34,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let tried = trials::run(context.jobs, context.count(kinds, 100 * kinds), |trial| {
         let fault = FAULTS[trial as usize % FAULTS.len()];
         let policy = POLICIES[trial as usize / FAULTS.len() % POLICIES.len()];
-        // Steps count from 0 here; the first checkpoint is there by step 4.
+        // Steps count from 0 here; the first checkpoint exists by step 4.
         let step = 4 + context.draws("nan", trial).below("step", RECIPE.steps - 5);
         diverged(context, &reference, &format!("{fault}:{step}"), policy, step)
             .map_err(|error| error.context(format!("{fault}:{step}{policy}")))
@@ -47,7 +48,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// One run with its fault; how many files of weights were looked at.
+/// One run with its fault; returns the number of weight files checked.
 fn diverged(
     context: &Context,
     reference: &Reference,
@@ -67,7 +68,7 @@ fn diverged(
     }
     ensure!(newest_sound(&place)? > 0, "no checkpoint");
     let read = ensure_finite(&place)?;
-    ensure!(read > 0, "no weights to look at");
+    ensure!(read > 0, "no weights to check");
     if policy.is_empty() {
         RECIPE.finish(&place)?;
         End::of(&place)?.ensure_same(&reference.end)?;
@@ -75,7 +76,7 @@ fn diverged(
     Ok(read)
 }
 
-/// The program with a fault, to its end.
+/// Runs the program with a fault, to its end.
 fn faulty(context: &Context, place: &Place, line: &str, fault: &str) -> anyhow::Result<Output> {
     let line = format!("{line} --device cpu --threads 1");
     let mut command = place.command_of(context.faulty()?, &line);

@@ -1,18 +1,18 @@
-//! The order of writing, as the log of a program with the feature `faults` has it.
+//! The order of writing, read from the log of a program with the feature `faults`.
 
 use std::collections::HashMap;
 
 use anyhow::{Context, ensure};
 
-/// The points of one file.
+/// The points of writing one file, in order.
 const FILE: [&str; 5] = ["created", "half-written", "written", "synced", "renamed"];
 
-/// Checks a log of "POINT PATH" lines: a file is renamed when it is synced, and synced when it is written; a checkpoint
-/// gets its name when all of its files have theirs, the manifest last, and its folder is synced; and only then are older
-/// ones removed. Any other order could lose a checkpoint when the power fails.
+/// Checks a log of "POINT PATH" lines. A file is synced after it is written and renamed after it is synced. A
+/// checkpoint folder is renamed after all its files are renamed, the manifest last, and the folder synced. Only then
+/// are older checkpoints removed. Any other order could lose a checkpoint in a power failure.
 ///
 /// # Errors
-/// For the first line that is not in order.
+/// For the first line that is out of order.
 pub(crate) fn ensure_order(log: &str) -> anyhow::Result<()> {
     let mut files: HashMap<&str, usize> = HashMap::new();
     let (mut renamed, mut folder, mut checkpoints) = (Vec::new(), "folder-renamed", 0);
@@ -21,7 +21,7 @@ pub(crate) fn ensure_order(log: &str) -> anyhow::Result<()> {
         let before = folder;
         let in_order = match point {
             "created" => files.insert(path, 0).is_none_or(|last| last + 1 == FILE.len()),
-            // What a file system may lack is asked for at many places.
+            // Probes of file-system features occur in many places.
             "half-logged" | "lock" | "dir-sync" | "file-sync" => true,
             "folder-created" => {
                 renamed.clear();
@@ -40,7 +40,7 @@ pub(crate) fn ensure_order(log: &str) -> anyhow::Result<()> {
                 if point == "renamed" {
                     renamed.push(path.rsplit('/').next().unwrap_or(path));
                 }
-                // What is produced piece by piece has no half.
+                // Streamed files have no half-written point.
                 files.insert(path, step).is_some_and(|last| last + 1 == step || (last, step) == (0, 2))
             }
         };
@@ -85,7 +85,7 @@ mod tests {
         for at in 0..lines.len() - 1 {
             let mut other = lines.clone();
             other.swap(at, at + 1);
-            // The line of the log and each file go their own way; no file can come before the folder it lies in.
+            // A log line and each file are independent, but no file can precede its folder.
             let own =
                 |line: &str| FILE.iter().any(|point| line.starts_with(point)) || line.contains("logged");
             let (first, second) = (lines[at], lines[at + 1]);

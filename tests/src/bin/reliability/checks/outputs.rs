@@ -1,4 +1,4 @@
-//! What is at the name of an output before it is written.
+//! Outputs whose name already exists as something else.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
@@ -17,29 +17,30 @@ use crate::trials;
 
 pub(crate) const CHECK: Check = Check {
     name: "outputs",
-    goal: "every output is tried before the work, and only files are replaced",
-    meaning: "Each flag of each command that names an output (the program lists them) is given a new name in a new folder, a \
-              device, a full device, a link to a file, a link to nothing, a file of mode 0600, a named pipe with a reader, a \
-              folder, a name below a file and one in a place that cannot be written. Files are replaced and keep their \
-              mode, links are followed and stay, pipes and devices are written to and stay. What cannot be written is \
-              refused with exit code 2 and one line, before a network or data are opened.",
+    goal: "every output is tested before the work, and only files are replaced",
+    meaning: "Each output flag of each command (as listed by the program) is given a new name in a new \
+              folder, a device, a full device, a link to a file, a dangling link, a file of mode 0600, a \
+              named pipe with a reader, a folder, a name below a file and a place that is not writable. \
+              Files are replaced and keep their mode, links are followed and stay, pipes and devices are \
+              written to and stay. Outputs that cannot be written are refused with exit code 2 and one line, \
+              before a network or data are opened.",
     run,
 };
 
-/// A flag, and the commands to try it with. `{}` is its value, `RUN` a trained run.
+/// A flag, and the commands to try it with. `{}` is its value, `RUN` is a trained run.
 struct Flag {
     command: &'static str,
     flag: &'static str,
-    /// A call that works.
+    /// A call that succeeds.
     works: &'static str,
-    /// A call that fails as soon as it opens its network or its data; none where there is nothing to open.
+    /// A call that fails as soon as it opens its network or data; `None` if it opens nothing.
     hopeless: Option<&'static str>,
-    /// Files that a folder gets; none for a flag that names a file.
+    /// Files written to a folder; empty for a flag that names a file.
     files: &'static [&'static str],
 }
 
 impl Flag {
-    /// Whether its value is a folder, also one whose files are in folders of their own.
+    /// Whether its value is a folder, even if its files go to subfolders.
     fn is_folder(&self) -> bool {
         !self.files.is_empty() || self.flag == "--run" || self.command == "ema"
     }
@@ -133,14 +134,14 @@ const FLAGS: &[Flag] = &[
     flag(
         ("draw-scaling", "--out"),
         "draw-scaling --out {}",
-        // It gets nothing to read then.
+        // It gets no input then.
         Some("draw-scaling --quiet --out {}"),
         &["scaling.png"],
     ),
     flag(
         ("draw-ablation", "--out"),
         "draw-ablation --out {}",
-        // It gets nothing to read then.
+        // It gets no input then.
         Some("draw-ablation --quiet --out {}"),
         &[],
     ),
@@ -209,10 +210,10 @@ const PANELS: &str = r#"[{"heading": "h", "x_label": "x", "y_label": "y", "fitte
 const STUDY: &str = r#"{"metric": "FD", "kinds": ["ddim 30"], "groups": [{"heading": "v", "lines": [
                          {"label": "own", "kind": 0, "value": 2, "interval": [1.5, 2.5], "seeds": []}]}]}"#;
 
-/// What is at the name of a file.
+/// What exists at the name of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// Nothing, and no folder either.
+    /// Nothing, and its folder does not exist either.
     Nothing,
     Null,
     Full,
@@ -220,7 +221,7 @@ enum At {
     Dangling,
     Private,
     Pipe,
-    // From here on it is refused.
+    // All from here on are refused.
     Folder,
     BelowFile,
     ReadOnly,
@@ -229,14 +230,14 @@ enum At {
 use At::{BelowFile, Dangling, Folder, Full, Link, Nothing, Null, Pipe, Private, ReadOnly};
 
 const FOR_FILES: [At; 10] = [Nothing, Null, Full, Link, Dangling, Private, Pipe, Folder, BelowFile, ReadOnly];
-/// Each file in the folder has one of these, in turn; then the folder itself.
+/// Each file in the folder becomes one of these in turn, then the folder itself.
 const WITHIN: [At; 4] = [Null, Link, Private, Pipe];
 
-/// What is tried with a flag.
+/// What exists when a flag is tried.
 #[derive(Debug, Clone, Copy)]
 enum Trial {
     File(At),
-    /// The files in a folder are `WITHIN`, from this one on.
+    /// The files in a folder take the kinds of `WITHIN`, starting from this one.
     Files(usize),
     Refused(At),
 }
@@ -268,7 +269,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
             .with_context(|| format!("{} {}: {trial:?}", flag.command, flag.flag))
     });
     complaints.extend(tried.complaints.iter().cloned());
-    let skipped = if devices { "" } else { ", no devices: this user may make none" };
+    let skipped = if devices { "" } else { ", no devices: this user cannot make them" };
     Ok(Outcome {
         tried: tried.count(),
         survived: tried.held.len() as u64,
@@ -277,7 +278,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// A place with what the calls need.
+/// A working folder with everything the calls need.
 fn trained(context: &Context) -> anyhow::Result<Place> {
     let place = context.place()?;
     let train = FLAGS[0].works.replace("{}", "run");
@@ -291,7 +292,7 @@ fn trained(context: &Context) -> anyhow::Result<Place> {
     Ok(place)
 }
 
-/// Flags that the program has and the table has not, and the other way round.
+/// Flags of the program missing from the table, and the reverse.
 fn unlisted(place: &Place) -> anyhow::Result<Vec<String>> {
     let said: Value = serde_json::from_str(&place.run("flags")?.stdout).context("ddpm flags")?;
     let of =
@@ -304,7 +305,7 @@ fn unlisted(place: &Place) -> anyhow::Result<Vec<String>> {
         |(command, name): &(String, String)| FLAGS.iter().any(|f| f.command == command && f.flag == name);
     let missing = outputs.iter().filter(|output| !mine(output));
     let mut complaints: Vec<String> =
-        missing.map(|(command, flag)| format!("ddpm {command} {flag}: there is no trial of it")).collect();
+        missing.map(|(command, flag)| format!("ddpm {command} {flag}: it has no trial")).collect();
     for Flag { command, flag, .. } in FLAGS {
         if !outputs.iter().any(|(c, f)| c == command && f == flag) {
             complaints.push(format!("ddpm {command} {flag}: the program has no such output"));
@@ -351,7 +352,7 @@ fn tried(context: &Context, trained: &Place, flag: &Flag, trial: Trial, devices:
         Trial::Refused(at) => {
             let path = prepared(&place, "x.png", at)?;
             let before = all_names(&place)?;
-            // Whatever comes first, a network or data, would be the one that is complained about.
+            // If it opened a network or data first, the error would be about that.
             let output = call(&place, trained, flag.hopeless.unwrap_or(flag.works), &path, flag)?;
             let errors = output.errors();
             ensure!(output.code == Some(2), "exit code {:?}: {}", output.shell_code(), last_line(&output));
@@ -359,7 +360,7 @@ fn tried(context: &Context, trained: &Place, flag: &Flag, trial: Trial, devices:
                 errors.len() == 1 && errors[0].contains(flag.flag),
                 "expected one line about it: {errors:?}"
             );
-            ensure!(all_names(&place)? == before, "something was written: {:?}", all_names(&place)?);
+            ensure!(all_names(&place)? == before, "expected no new file, found {:?}", all_names(&place)?);
             ensure!(at != Private || fs::read(&path)? == b"old", "the file has changed");
             Ok(())
         }
@@ -376,14 +377,14 @@ fn folder(place: &Place, at: At) -> anyhow::Result<PathBuf> {
     Ok(place.at("new/deeper/x"))
 }
 
-/// Puts something at a name, which it returns as the flag has it.
+/// Creates something at a name; returns the name as the flag spells it.
 fn prepared(place: &Place, name: &str, at: At) -> anyhow::Result<PathBuf> {
     let path = place.at(name);
     match at {
         Nothing => return Ok(place.at(&format!("new/deeper/{name}"))),
         Null | Full => {
             let minor = if at == Null { nodes::NULL } else { nodes::FULL };
-            ensure!(nodes::device(&path, minor), "the device cannot be made");
+            ensure!(nodes::device(&path, minor), "cannot make the device");
         }
         Link => {
             let target = place.write(&format!("elsewhere/{name}"), "old")?;
@@ -398,13 +399,13 @@ fn prepared(place: &Place, name: &str, at: At) -> anyhow::Result<PathBuf> {
         Pipe => nodes::pipe(&path)?,
         Folder => fs::create_dir(&path)?,
         BelowFile => return Ok(place.write("file", "old")?.join(name)),
-        // Nobody makes files there, root neither.
+        // Nobody can create files there, not even root.
         ReadOnly => return Ok(Path::new("/proc/self").join(name)),
     }
     Ok(path)
 }
 
-/// Fails unless the output is where it should be, and what was there is still of its kind.
+/// Fails unless the output is where it should be, and what was there is still of the same kind.
 fn written(place: &Place, name: &str, at: At, reader: Option<Reader>) -> anyhow::Result<()> {
     let path = place.at(name);
     let kind = || Ok::<_, anyhow::Error>(fs::symlink_metadata(&path)?.file_type());
@@ -416,7 +417,7 @@ fn written(place: &Place, name: &str, at: At, reader: Option<Reader>) -> anyhow:
         Pipe => {
             let read = reader.context("no reader")?.finish()?;
             ensure!(kind()?.is_fifo(), "the pipe is gone");
-            ensure!(read.len() > 20, "{} bytes came through the pipe", read.len());
+            ensure!(read.len() > 20, "only {} bytes came through the pipe", read.len());
             return tidy(place);
         }
         Nothing => (place.at(&format!("new/deeper/{name}")), None),

@@ -13,13 +13,14 @@ use crate::trials;
 pub(crate) const CHECK: Check = Check {
     name: "pairs",
     goal: "one process at a time in a run folder",
-    meaning: "Two trainings are started in one folder at the same moment: one runs, the other ends with exit code 6 and \
-              one line that names the process id of the first. Then the first is killed by SIGKILL and two more are \
-              started: again one runs, no lock is left over, and the process id named is not the dead one's.",
+    meaning: "Two trainings start in one folder at the same moment: one runs, the other ends with exit code \
+              6 and one line that names the process id of the first. Then the first is killed by SIGKILL and \
+              two more start: again one runs, no lock is left over, and the named process id is not the dead \
+              one's.",
     run,
 };
 
-/// Long enough to be at work until it is killed.
+/// Long enough to still be running when it is killed.
 const RECIPE: Recipe = Recipe { steps: 100_000, set: "train.batch=2 train.checkpoint_every=20" };
 
 fn run(context: &Context) -> anyhow::Result<Outcome> {
@@ -36,7 +37,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Starts two, sees one off, and kills the other.
+/// Starts two, sees one refused, and kills the other.
 fn pair(place: &Place) -> anyhow::Result<()> {
     let [first, second] = [place.start(&RECIPE.line())?, place.start(&RECIPE.line())?];
     let (mut holder, refused) = first_to_end(first, second)?;
@@ -44,12 +45,12 @@ fn pair(place: &Place) -> anyhow::Result<()> {
     holder.wait_for_more(&place.at("run/metrics.jsonl"))?;
     holder.signal("KILL")?;
     let killed = holder.wait_within(PATIENCE)?;
-    ensure!(killed.signal == Some(9), "the holder ended by itself: {}", killed.stderr);
+    ensure!(killed.signal == Some(9), "the holder was not killed: {}", killed.stderr);
     newest_sound(place)?;
     Ok(())
 }
 
-/// The one that goes on, and what the other said.
+/// The process that continues, and the output of the other.
 fn first_to_end(mut first: Running, mut second: Running) -> anyhow::Result<(Running, Output)> {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -60,5 +61,5 @@ fn first_to_end(mut first: Running, mut second: Running) -> anyhow::Result<(Runn
             return Ok((first, second.wait()?));
         }
     }
-    bail!("both go on")
+    bail!("both run")
 }

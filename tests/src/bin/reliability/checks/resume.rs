@@ -1,4 +1,4 @@
-//! Interrupted runs against undisturbed ones.
+//! Compares interrupted runs with undisturbed ones.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use crate::trials;
 pub(crate) const CHECK: Check = Check {
     name: "resume",
     goal: "a resumed run equals an undisturbed one",
-    meaning: "Runs with dropout and an average of the weights, half of them with classes and label dropout, are \
-              interrupted one to three times by SIGINT, SIGTERM or SIGKILL, at random moments, within an epoch or at \
-              its edge, and go on with another number of threads for reading. Every file of the last checkpoint and \
-              every grid must have the SHA-256 of the undisturbed run's, and every line of `metrics.jsonl` its \
-              numbers.",
+    meaning: "Runs with dropout and an EMA, half of them with classes and label dropout, are interrupted one \
+              to three times by SIGINT, SIGTERM or SIGKILL at random moments, within an epoch or at its end, \
+              and resumed with another number of reader threads. Every file of the last checkpoint and every \
+              grid must have the SHA-256 of the undisturbed run's, and every line of `metrics.jsonl` its \
+              values.",
     run,
 };
 
 /// An epoch: 30 images in batches of 3.
 const EPOCH: u64 = 10;
 
-/// A run that was over before its first interruption is begun anew.
+/// A run that finished before its first interruption is restarted.
 const ATTEMPTS: u64 = 5;
 
-/// Checkpoints lie in the middle of a logged interval, and neither divides an epoch.
+/// Checkpoints fall in the middle of a logging interval, and neither interval divides an epoch.
 const PLAIN: Recipe = Recipe {
     steps: 50,
     set: "train.batch=3 train.log_every=2 train.checkpoint_every=7 train.sample_every=14 model.dropout=0.1 train.ema_decay=0.9",
@@ -55,14 +55,14 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// One run with its interruptions; how many there were.
+/// One run with its interruptions; returns their number.
 fn interrupted(context: &Context, recipe: &Recipe, reference: &Reference, trial: u64) -> anyhow::Result<u64> {
     let draws = context.draws("resume", trial);
     let wanted = 1 + draws.below("interruptions", 3);
     for attempt in 0..ATTEMPTS {
         let place = context.place()?;
         let mut done = 0;
-        // One that comes too late is none: the run is over then, and there is nothing more to interrupt.
+        // An interruption after the end of the run does not count.
         while done < wanted && interrupt(&place, recipe, reference, &draws, attempt * wanted + done)? {
             done += 1;
         }
@@ -76,7 +76,7 @@ fn interrupted(context: &Context, recipe: &Recipe, reference: &Reference, trial:
     anyhow::bail!("no interruption of {ATTEMPTS} runs came in time")
 }
 
-/// Starts the run and interrupts it; whether it came in time.
+/// Starts the run and interrupts it; returns whether the interruption came in time.
 fn interrupt(
     place: &Place,
     recipe: &Recipe,
@@ -89,7 +89,7 @@ fn interrupt(
     let line = format!("{} --device cpu --threads 1", recipe.line());
     let mut running = Running::start(&line, place.command(&line)?.env("RAYON_NUM_THREADS", threads))?;
     let from = newest_saved(place);
-    // Early enough that something is left for the other interruptions and for the end.
+    // Early enough to leave steps for the other interruptions and for the end.
     let left = (recipe.steps - from).max(4);
     let to = from + draws.below(&what("step"), left / 2);
     match draws.below(&what("moment"), 3) {

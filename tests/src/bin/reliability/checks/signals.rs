@@ -15,14 +15,14 @@ use crate::trials;
 pub(crate) const CHECK: Check = Check {
     name: "signals",
     goal: "SIGINT, SIGTERM and SIGHUP end a run cleanly",
-    meaning: "A run gets a signal at a random moment, while it starts, trains, saves or draws a grid that takes seconds. \
-              It has to end within one step and 5 s, with exit code 130, 143 or 129 (by the signal itself while the \
-              program is still being loaded), everything done saved in a checkpoint that verifies and nothing \
-              half-written left. A second SIGINT or SIGTERM ends it within 1 s.",
+    meaning: "A run gets a signal at a random moment, while it starts, trains, saves or draws a grid that \
+              takes seconds. It must end within one step and 5 s, with exit code 130, 143 or 129 (or by the \
+              signal itself while the program is still being loaded), everything done saved in a checkpoint \
+              that verifies, and nothing half-written left. A second SIGINT or SIGTERM ends it within 1 s.",
     run,
 };
 
-/// Training alone; a checkpoint after every step; grids by Algorithm 2 in 200 steps.
+/// Training only; a checkpoint after every step; grids by Algorithm 2 in 200 steps.
 const RECIPES: [Recipe; 3] = [
     Recipe { steps: 80, set: "train.batch=2 train.log_every=1 train.checkpoint_every=1000" },
     Recipe { steps: 40, set: "train.batch=2 train.log_every=1 train.checkpoint_every=1" },
@@ -33,18 +33,18 @@ const RECIPES: [Recipe; 3] = [
     },
 ];
 
-/// Beyond a step.
+/// Time limit in addition to one step.
 const LIMIT: Duration = Duration::from_secs(5);
 const SECOND_LIMIT: Duration = Duration::from_secs(1);
 
-/// What a signal met.
+/// The outcome of a signal.
 #[derive(Debug, Default)]
 struct Met {
-    /// From the last signal to the end.
+    /// Time from the last signal to the end.
     took: Duration,
-    /// It needed a second one.
+    /// Whether it got a second signal.
     second: bool,
-    /// It was over first.
+    /// Whether the run ended before the signal.
     too_late: bool,
 }
 
@@ -64,13 +64,13 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let seconds = met.iter().filter(|met| met.second).count();
     let mut complaints = tried.complaints;
     if seconds == 0 {
-        complaints.push("no second signal met a program that was still ending".to_owned());
+        complaints.push("no second signal came before the program had ended".to_owned());
     }
     Ok(Outcome {
         tried: (met.len() + complaints.len()) as u64,
         survived: met.len() as u64,
         figure: format!(
-            "ended after {:.2} s at most, after {seconds} second signals {:.2} s",
+            "ended after at most {:.2} s, and after {seconds} second signals {:.2} s",
             slowest(false),
             slowest(true)
         ),
@@ -90,8 +90,8 @@ fn signalled(context: &Context, recipe: &Recipe, reference: &Reference, trial: u
     let step = Duration::from_secs_f64(reference.step);
     let (mut sent, mut limit) = (Instant::now(), step + LIMIT);
     running.signal(signal)?;
-    // Every second trial is impatient, if there is still something to be impatient with. A closing terminal is not: it
-    // sends SIGHUP twice.
+    // Every second trial sends a second signal if the program is still running. Not for SIGHUP, because a closing
+    // terminal sends it twice.
     let second = signal != "HUP" && (trial / 3).is_multiple_of(2) && still_there(&mut running)?;
     if second {
         (sent, limit) = (Instant::now(), SECOND_LIMIT);
@@ -103,7 +103,7 @@ fn signalled(context: &Context, recipe: &Recipe, reference: &Reference, trial: u
     let output = running.wait_within(PATIENCE)?;
     let saved = newest_sound(&place)?;
     if output.code == Some(0) {
-        // It was in its last step, and has done all it should.
+        // It was in its last step and has finished its work.
         ensure!(saved == recipe.steps, "it ended with exit code 0 at step {saved}");
         return Ok(Met { took, second, too_late: false });
     }
@@ -113,8 +113,8 @@ fn signalled(context: &Context, recipe: &Recipe, reference: &Reference, trial: u
         output.shell_code(),
         last_line(&output)
     );
-    // A program that was asked once and had its handler saves what it has done and clears away what it was at. Before the
-    // first step there is nothing to save, and it ends at once.
+    // A program that got one signal after its handler was set saves what it has done and removes partial files. Before
+    // the first step there is nothing to save, and it ends at once.
     if output.code.is_some() && !second {
         let logged = last_logged(&place)?;
         ensure!(saved == logged, "step {logged} was done, but {} is saved", newest_saved(&place));

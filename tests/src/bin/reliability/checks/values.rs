@@ -1,4 +1,4 @@
-//! Values that make no sense, and other wrong calls: an end-to-end test tries them.
+//! Absurd values and other wrong calls, tried by an end-to-end test.
 
 use std::path::Path;
 
@@ -11,14 +11,15 @@ use crate::outcome::{Check, Outcome};
 
 pub(crate) const CHECK: Check = Check {
     name: "values",
-    goal: "absurd values are told in one line",
-    meaning: "Flags and configuration values of all kinds (0, negative, 2^63, NaN, infinite, empty, of the wrong type, that do \
-              not go together) must each end with exit code 2 and one line that names what is wrong, without a panic \
-              and before anything is written. Wrong calls and bad files are tried in the same way and counted apart.",
+    goal: "absurd values are reported in one line",
+    meaning: "Flags and configuration values of all kinds (0, negative, 2^63, NaN, infinite, empty, of the \
+              wrong type, contradictory) must each end with exit code 2 and one line that names what is \
+              wrong, without a panic and before anything is written. Wrong calls and bad files are tried in \
+              the same way and counted separately.",
     run,
 };
 
-/// What is promised at least.
+/// Minimum number of values.
 const VALUES: u64 = 150;
 
 fn run(context: &Context) -> anyhow::Result<Outcome> {
@@ -42,7 +43,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Runs the test; what went wrong.
+/// Runs the test; returns what went wrong.
 fn try_them(context: &Context, reports: &Path) -> anyhow::Result<Vec<String>> {
     let mut cargo = context.cargo();
     cargo.args(["test", "--quiet", "--package", "tests", "--test", "bad_input"]);
@@ -56,7 +57,7 @@ fn try_them(context: &Context, reports: &Path) -> anyhow::Result<Vec<String>> {
     Ok(complaints)
 }
 
-/// How many were tried, and how many told in one line.
+/// How many were tried, and how many were reported in one line.
 fn read(report: &Path) -> anyhow::Result<(u64, u64)> {
     let text = std::fs::read(report);
     let report: Value = serde_json::from_slice(&text.context("the test `bad_input` left no report")?)?;

@@ -1,4 +1,4 @@
-//! Run folders as a stranger may send them: each kind begins as a sound run and is changed in one way.
+//! Hostile run folders: each kind starts as a valid run and is changed in one way.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -10,9 +10,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tests::Place;
 
-/// Fills the clipboard of a terminal that obeys it.
+/// Writes to the clipboard of a terminal that obeys it (OSC 52).
 const OSC_52: &str = "\u{1b}]52;c;ZXZpbA==\u{7}";
-/// The same as TOML and JSON write it.
+/// The same as TOML and JSON escape it.
 const OSC_52_QUOTED: &str = "\\u001b]52;c;ZXZpbA==\\u0007";
 
 /// The newest checkpoint of the run.
@@ -35,7 +35,7 @@ pub(super) const KINDS: &[Kind] = kinds! {
     "metrics.jsonl is a pipe": |place| pipe(&place.at("run/metrics.jsonl"));
     "metrics.jsonl is an endless device": |place| link("/dev/zero", &place.at("run/metrics.jsonl"));
     "metrics.jsonl has a line of 1 GB": |place| sparse(&place.at("run/metrics.jsonl"), 1 << 30);
-    "metrics.jsonl has numbers that are none": |place| {
+    "metrics.jsonl has values that are not numbers": |place| {
         let line = r#"{"step":18446744073709551615,"loss":1e308,"lr":-1e308,"grad_norm":0,"images_per_s":1e-308,"loss_by_t":[1e308,null,-1e308]}"#;
         Ok(fs::write(place.at("run/metrics.jsonl"), format!("{line}\n{line}\n{{\"step\":NaN}}\n"))?)
     };
@@ -57,11 +57,11 @@ pub(super) const KINDS: &[Kind] = kinds! {
     };
     "data in the root folder": |place| data_source(place, "/");
     "data in a device": |place| data_source(place, "/dev/zero");
-    "data with a name for the terminal": |place| data_source(place, OSC_52_QUOTED);
-    "a schedule with a name for the terminal": |place| {
+    "data with a control code in its name": |place| data_source(place, OSC_52_QUOTED);
+    "a schedule with a control code in its name": |place| {
         config(place, &[("kind = \"linear\"", &format!("kind = \"{OSC_52_QUOTED}\""))])
     };
-    "tensors with names for the terminal": |place| {
+    "tensors with control codes in their names": |place| {
         for name in ["model", "ema", "optimizer"] {
             let path = place.at(&format!("{NEWEST}/{name}.safetensors"));
             let bytes = fs::read(&path)?;
@@ -71,17 +71,17 @@ pub(super) const KINDS: &[Kind] = kinds! {
         }
         seal(place)
     };
-    "files with names for the terminal": |place| {
+    "files with control codes in their names": |place| {
         fs::write(place.at(&format!("{NEWEST}/{OSC_52}")), "")?;
         fs::rename(place.at(NEWEST), place.at(&format!("run/checkpoints/step-{OSC_52}")))?;
         fs::create_dir(place.at(NEWEST))?;
         Ok(())
     };
-    "counts without end": |place| config(place, &[
+    "huge counts": |place| config(place, &[
         ("\nsteps = 6", "\nsteps = 9223372036854775807"), ("\ncount = 40", "\ncount = 9223372036854775807"),
     ]);
-    "a chain without end": |place| config(place, &[("\nsteps = 1000", "\nsteps = 9223372036854775807")]);
-    "a configuration nested without end": |place| text(place, &format!("a = {}", "[".repeat(1 << 20)));
+    "an endless chain": |place| config(place, &[("\nsteps = 1000", "\nsteps = 9223372036854775807")]);
+    "an endlessly nested configuration": |place| text(place, &format!("a = {}", "[".repeat(1 << 20)));
     "a configuration of 1 GB": |place| {
         sparse(&place.at("run/config.toml"), 1 << 30)?;
         sparse(&place.at(&format!("{NEWEST}/config.toml")), 1 << 30)?;
@@ -115,7 +115,7 @@ pub(super) const KINDS: &[Kind] = kinds! {
         fs::rename(place.at("run/checkpoints"), place.at("outside/checkpoints"))?;
         link("../outside/checkpoints", &place.at("run/checkpoints"))
     };
-    "a grid to come is a link": |place| link("../../outside/file", &place.at("run/samples/step-00000007-ema.png"));
+    "a future grid is a link": |place| link("../../outside/file", &place.at("run/samples/step-00000007-ema.png"));
     "an event file is a link": |place| link("../outside/file", &place.at("run/events.out.tfevents.1.ddpm.1"));
     "an event file is a pipe": |place| pipe(&place.at("run/events.out.tfevents.1.ddpm.1"));
     "an event file of 1 TB": |place| sparse(&place.at("run/events.out.tfevents.1.ddpm.1"), 1 << 40);
@@ -127,7 +127,7 @@ pub(super) const KINDS: &[Kind] = kinds! {
         fs::write(place.at(&format!("{NEWEST}/state.json")), "[[1e999, {\"step\": -1}]]")?;
         seal(place)
     };
-    "a state with numbers without end": |place| {
+    "a state with endless numbers": |place| {
         let path = place.at(&format!("{NEWEST}/state.json"));
         let mut state: Value = serde_json::from_slice(&fs::read(&path)?)?;
         let passed: Vec<u64> = (0..100_000).collect();
@@ -150,7 +150,7 @@ fn pipe(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A file of zeros that takes no room.
+/// A sparse file of zeros.
 fn sparse(path: &Path, bytes: u64) -> anyhow::Result<()> {
     remove(path)?;
     Ok(File::create(path)?.set_len(bytes)?)
@@ -194,7 +194,7 @@ fn manifest(place: &Place, change: impl Fn(&mut Vec<Value>)) -> anyhow::Result<(
     Ok(fs::write(&path, serde_json::to_vec(&manifest)?)?)
 }
 
-/// Makes the manifest of the newest checkpoint agree with its files, as a stranger's would.
+/// Makes the manifest of the newest checkpoint match its files, as an attacker would.
 fn seal(place: &Place) -> anyhow::Result<()> {
     manifest(place, |files| {
         for entry in files {
@@ -206,7 +206,7 @@ fn seal(place: &Place) -> anyhow::Result<()> {
     })
 }
 
-/// Makes it agree with the sizes alone, of files that are too large to be read.
+/// Makes it match only the sizes, for files too large to hash.
 fn seal_sizes(place: &Place) -> anyhow::Result<()> {
     manifest(place, |files| {
         for entry in files {

@@ -1,27 +1,27 @@
-//! What a process costs: CPU time and the most memory, as `/proc` has them while it lives.
+//! Process cost: CPU time and peak memory, read from `/proc` while it runs.
 
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-/// CPU time is counted in hundredths of a second on Linux, whatever the kernel's own clock is.
+/// Linux counts CPU time in hundredths of a second, whatever the kernel's own clock is.
 const TICK_MS: u64 = 10;
 
-/// What one run of the program took.
+/// The cost of one run of the program.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Cost {
-    /// Seconds of CPU time, of user and system.
+    /// Seconds of CPU time, user and system.
     pub(super) cpu: f64,
-    /// MB of resident memory at its peak.
+    /// Peak resident memory in MB.
     pub(super) peak_mb: f64,
 }
 
-/// Waits for the end of a process. One that takes more than `most_mb` or longer than `patience` is killed.
+/// Waits for a process to end, and kills it when it exceeds `most_mb` or `patience`.
 pub(super) fn watch(child: &mut Child, most_mb: f64, patience: Duration) -> anyhow::Result<Cost> {
     let (begun, pid, mut cost) = (Instant::now(), child.id(), Cost::default());
     loop {
-        // Before the end is noticed: afterwards there is nothing to read.
+        // Read before checking for the end; afterwards there is nothing to read.
         cost.peak_mb = peak_mb(pid).unwrap_or(0.0).max(cost.peak_mb);
         cost.cpu = cpu_seconds(pid).unwrap_or(0.0).max(cost.cpu);
         if child.try_wait()?.is_some() {
@@ -46,7 +46,7 @@ fn peak_mb(pid: u32) -> Option<f64> {
 
 fn cpu_seconds(pid: u32) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Fields 14 and 15; the second is the name in parentheses, in which there may be spaces.
+    // Fields 14 and 15. Field 2 is the name in parentheses, which may contain spaces.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
     Some((ticks(11)? + ticks(12)?) as f64 * TICK_MS as f64 / 1e3)
