@@ -81,8 +81,7 @@ fn network(tensors: &Tensors, image_size: usize) -> Result<UNetConfig, Interchan
     let [base, in_channels, ..] = tensors.sizes::<4>("conv_in.weight")?;
     let [out_channels, ..] = tensors.sizes::<4>("conv_out.weight")?;
     if ![1, 3].contains(&in_channels) {
-        return tensors
-            .refuse("conv_in.weight", format!("{in_channels} image channels, expected 1 or 3"));
+        return tensors.refuse("conv_in.weight", format!("{in_channels} image channels, expected 1 or 3"));
     }
     let levels = tensors.count("down.", MOST);
     let channels = |level: usize| Ok(tensors.sizes::<4>(&format!("down.{level}.block.0.conv2.weight"))?[0]);
