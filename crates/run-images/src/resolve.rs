@@ -145,7 +145,7 @@ mod tests {
         dataset::write_npz(&path, &[images(), ("labels", many.into())]).unwrap();
         assert_eq!(resolve(&[]).unwrap().dataset.classes(), 0);
         let error = resolve(&["model.classes=14"]).map(|_| ()).unwrap_err();
-        assert!(error.contains("one class an image"), "{error}");
+        assert!(error.contains("one class per image"), "{error}");
         // Labels counted from 1: the error explains the extra class.
         let from_one = ndarray::Array1::from_shape_fn(6, |n| 1 + n as i64 % 5);
         dataset::write_npz(&path, &[images(), ("labels", from_one.into())]).unwrap();
