@@ -1,5 +1,4 @@
-//! Writes a network as an ONNX (Open Neural Network Exchange) file, which many runtimes load. Opset 17, f32. The inputs
-//! are
+//! Writes a network as an ONNX (Open Neural Network Exchange) file, which many runtimes load: opset 17, f32 weights.
 //!
 //! ```text
 //! x_t    f32 [batch, c, h, w]     noisy images
@@ -7,7 +6,7 @@
 //! class  i64 [batch]              labels, -1 for none; only for networks with classes
 //! ```
 //!
-//! and there is one output, f32 `[batch, c', h, w]`, named after what it predicts.
+//! The only output is f32 `[batch, c', h, w]`, named after what it predicts.
 
 mod graph;
 mod layers;
