@@ -1,5 +1,5 @@
 //! Refuses values that are valid but have no effect because of another value. A user who sets such a value expects it
-//! to matter. A preset, or a file that repeats its preset, may contain one.
+//! to matter. A preset, or a file that repeats its preset, may contain such values.
 
 use toml::{Table, Value};
 

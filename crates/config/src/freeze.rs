@@ -3,7 +3,7 @@
 use crate::error::ConfigError;
 use crate::train::{TrainConfig, refuse};
 
-/// More or longer patterns than any network needs; the limits bound the time for matching.
+/// Limits on patterns, above what any network needs; they bound the time for matching.
 const MOST_PATTERNS: usize = 32;
 const MOST_CHARACTERS: usize = 200;
 /// Maximum number of names in a message.

@@ -6,7 +6,7 @@ use crate::error::ConfigError;
 use crate::run::Config;
 use crate::text::{deserialize, parse};
 
-/// More parts than any key has; each part nests one table deeper.
+/// Maximum number of parts, above that of any real key; each part nests one table deeper.
 const MAX_PARTS: usize = 16;
 
 /// One parsed `--set`.

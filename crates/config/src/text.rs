@@ -108,7 +108,7 @@ mod tests {
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Numbers {
-        #[expect(dead_code, reason = "only whether it is read counts")]
+        #[expect(dead_code, reason = "only parsing matters here")]
         steps: u64,
     }
 

@@ -1,6 +1,6 @@
 //! Prints batches of the embedded images, or of a folder if one is given:
 //! `cargo run -p dataset --example batches -- photos/`.
-#![allow(clippy::print_stdout, reason = "a program that talks to people")]
+#![allow(clippy::print_stdout, reason = "this program prints to the terminal")]
 
 use dataset::{BatchPlan, Dataset, DatasetError, OpenOptions, Source};
 

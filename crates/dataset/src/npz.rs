@@ -135,7 +135,7 @@ pub(crate) fn refuse_zip64<R: Read + Seek>(
             "none",
         ));
     };
-    // The zip crate finds the locator by the length of the comment, so a false length must not lead elsewhere.
+    // The locator is found by the length of the comment, so a false length must not lead elsewhere.
     let comment = tail.get(end + 20..end + 22).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])));
     if comment.is_none_or(|n| end + END_RECORD as usize + n != tail.len()) {
         return Err(DatasetError::malformed(

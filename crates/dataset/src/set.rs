@@ -59,7 +59,7 @@ impl Dataset {
             Some(multiple) => Padding::to_multiple(items.height, items.width, multiple)?,
             None => Padding::default(),
         };
-        tracing::debug!(%source, count = items.count, height = items.height, width = items.width, "data set opened");
+        tracing::debug!(%source, count = items.count, height = items.height, width = items.width, "dataset opened");
         Ok(Self { range: 0..items.count, items: Arc::new(items), padding, fingerprint: OnceLock::new() })
     }
 

@@ -29,7 +29,7 @@ pub(crate) fn open<'a, R: Read + Seek>(
 /// The methods of common programs, by their numbers in the zip specification (APPNOTE, 4.4.5).
 fn method_name(method: CompressionMethod) -> String {
     // `to_u16` is deprecated, but the names of the variants depend on features.
-    #[allow(deprecated, reason = "the number is the one name that every build knows")]
+    #[allow(deprecated, reason = "only the number is the same in every build")]
     let number = method.to_u16();
     let name = match number {
         9 => "deflate64",

@@ -5,7 +5,7 @@ use std::fmt;
 /// An element type of whole bytes. (The format also has 4-bit and 6-bit types.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-#[expect(non_camel_case_types, reason = "the names in the file, which are what a user sees elsewhere")]
+#[expect(non_camel_case_types, reason = "these are the names in the file, which users know")]
 pub enum Dtype {
     /// Booleans, one byte each.
     BOOL,

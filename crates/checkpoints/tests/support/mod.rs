@@ -1,6 +1,6 @@
 //! Makes checkpoints with one weight, without libtorch.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
-#![allow(dead_code, reason = "each test takes the part it needs")]
+#![allow(dead_code, reason = "each test uses some of these")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -106,7 +106,7 @@ pub(crate) fn scheduler(mut read: Keys) -> Result<Scheduler, InterchangeError> {
 
 fn prediction(keys: &mut Keys, kind: Kind) -> Result<Prediction, InterchangeError> {
     let all = [("epsilon", Prediction::Eps), ("sample", Prediction::X0), ("v_prediction", Prediction::V)];
-    // PNDM extrapolates, and only eps can be extrapolated.
+    // PNDM extrapolates the network's output, which has to be eps.
     let known = if kind == Kind::Pndm { &all[..1] } else { &all[..] };
     keys.choice("prediction_type", "epsilon", known)
 }

@@ -11,7 +11,7 @@ use crate::error::InterchangeError;
 use crate::parts::{channels_of, unless_usual};
 use crate::state_dict::Tensors;
 
-/// More entries than this project's largest network has.
+/// Maximum number of entries, above that of this project's largest network.
 const MOST: usize = 1000;
 
 pub(super) fn network(tensors: &Tensors, options: &Options) -> Result<UNetConfig, InterchangeError> {

@@ -1,4 +1,4 @@
-//! Writes a network as an ONNX (Open Neural Network Exchange) file, which many runtimes load: opset 17, f32 weights.
+//! Writes a network as an ONNX (Open Neural Network Exchange) file, which many runtimes load (opset 17, f32).
 //!
 //! ```text
 //! x_t    f32 [batch, c, h, w]     noisy images

@@ -14,7 +14,7 @@ use crate::error::InterchangeError;
 use crate::parts::{chain, channels_of, unless_usual};
 use crate::state_dict::{Model, Naming, Part, Place, Side, Tensors, plan};
 
-/// More levels and blocks than any network of this project.
+/// Maximum number of levels and of blocks, above any network of this project.
 const MOST: usize = 1000;
 /// Image size of CIFAR-10. Its published network is sampled with the larger of the two variances, others with the
 /// smaller.
