@@ -101,7 +101,7 @@ fn an_exported_folder_comes_back() -> anyhow::Result<()> {
         let output = place.ddpm("export --run other --format diffusers --folder none")?;
         let errors = output.errors();
         ensure!(
-            errors.len() == 1 && errors[0].contains(word) && errors[0].contains("cannot say"),
+            errors.len() == 1 && errors[0].contains(word) && errors[0].contains("not available"),
             "{set}: {errors:?}"
         );
         ensure!(!place.at("none").exists(), "{set}");

@@ -211,7 +211,7 @@ fn what_cannot_be_read_is_refused_in_one_line() -> anyhow::Result<()> {
         ("short --format guided --image-size 8", 5, ["middle_block.1.qkv.bias", "missing"]),
         ("more --format guided --image-size 8", 5, ["transformer_blocks", "no such tensor"]),
         ("shape --format guided --image-size 8", 5, ["out.2.weight", "[1, 32, 3, 3]"]),
-        ("wide --format guided --image-size 8", 5, ["6 channels", "1 or 3"]),
+        ("wide --format guided --image-size 8", 5, ["6 image channels", "1 or 3"]),
         ("model.pt --format guided --image-size 8", 5, ["pickle", "torch.load('model.pt'"]),
         ("nowhere --format guided --image-size 8", 2, ["SRC nowhere", "expected a safetensors file"]),
     ] {

@@ -235,7 +235,7 @@ fn a_run_resumes_as_itself_or_not_at_all() -> anyhow::Result<()> {
         let foreign = place.run(line)?;
         let said = foreign.errors().join(" ");
         ensure!(
-            foreign.code != Some(0) && said.contains("step-00000020: it is of the run"),
+            foreign.code != Some(0) && said.contains("step-00000020: it belongs to run"),
             "{line}: {}",
             foreign.stderr
         );

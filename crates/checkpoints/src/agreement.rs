@@ -1,5 +1,5 @@
-//! The three files of tensors against one another. Hashes vouch for bytes; a manifest made for other files
-//! than the trainer's would vouch for those as well.
+//! Checks that the three tensor files agree with each other. Hashes protect bytes only: a manifest made for files that
+//! did not come from the trainer would pass as well.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,8 +9,8 @@ use tensor_file::{Dtype, Header, TensorInfo, read_header};
 use crate::CheckpointError;
 use crate::layout::{EMA, MODEL, OPTIMIZER};
 
-/// Checks by their headers that the average has the tensors of the model, and the optimiser two for each of
-/// them that is trained and its `step`. Of frozen tensors it has none; one of them at least is trained.
+/// Compares the headers: the average must have the tensors of the model, and the optimiser a `step` and two tensors for
+/// each trained parameter. It has none for frozen parameters; at least one parameter is trained.
 pub(crate) fn check(folder: &Path) -> Result<(), CheckpointError> {
     let model = tensors(&read_header(&folder.join(MODEL))?);
     let ema = folder.join(EMA);
@@ -38,7 +38,7 @@ fn tensors(header: &Header) -> Tensors {
     header.tensors.iter().map(one).collect()
 }
 
-/// Refuses the first difference.
+/// Returns an error for the first difference.
 fn compare(path: &Path, expected: &Tensors, found: &Tensors) -> Result<(), CheckpointError> {
     let differs = |name: &&String| expected.get(*name) != found.get(*name);
     match expected.keys().chain(found.keys()).find(differs) {

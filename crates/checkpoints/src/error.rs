@@ -1,4 +1,4 @@
-//! Why a checkpoint is refused, or not written.
+//! Reasons why a checkpoint is refused or cannot be written.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,49 +15,49 @@ pub enum CheckpointError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file of a checkpoint is there and cannot be read. That says nothing about what is in it.
+    /// A file of a checkpoint exists but cannot be read. Its content may still be sound.
     #[error(
-        "{}: cannot be read: {source}; nothing was changed: make it readable (permissions, disk, mount), or move its \
-         checkpoint's folder away to use the one before",
+        "{}: cannot be read: {source}; nothing was changed; make it readable (permissions, disk, mount), or move its \
+         checkpoint's folder away to use the previous one",
         path.display()
     )]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is not what was written, or belongs to something else.
+    /// A file differs from what was written, or belongs to something else.
     #[error("{}: {what}: expected {expected}, found {found}", path.display())]
     Altered {
         /// The file or folder.
         path: PathBuf,
-        /// What of it, `size` for example.
+        /// Which property, for example `size`.
         what: &'static str,
-        /// What would do.
+        /// What was expected.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// A file holds another tensor than the files beside it say.
+    /// A file's tensor disagrees with the other files of the checkpoint.
     #[error("{}: tensor {}: expected {expected}, found {found}", path.display(), tensor.escape_debug())]
     Tensor {
         /// The file.
         path: PathBuf,
         /// The tensor's name.
         tensor: String,
-        /// What would do.
+        /// What was expected.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// A file of tensors is none.
+    /// A tensor file is not valid.
     #[error(transparent)]
     TensorFile(TensorFileError),
-    /// The checkpoint is of a later program.
+    /// A later version of the program wrote the checkpoint.
     #[error(
         "{}: format version: expected at most {expected}, found {found}; it was written by a newer version of \
          this program: update it",
@@ -66,25 +66,25 @@ pub enum CheckpointError {
     Version {
         /// The checkpoint's folder.
         path: PathBuf,
-        /// The newest known.
+        /// The newest known version.
         expected: u32,
-        /// That of the checkpoint.
+        /// The checkpoint's version.
         found: u64,
     },
-    /// A checkpoint could not be written, twice. Earlier ones are untouched.
+    /// Writing a checkpoint failed twice. Earlier checkpoints are unchanged.
     #[error("{}: the checkpoint cannot be saved: {}; {}", path.display(), cause(source), survivor(newest.as_deref()))]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
-        /// The newest sound checkpoint beside it.
+        /// The newest sound checkpoint in the same folder.
         newest: Option<PathBuf>,
     },
-    /// There are checkpoints, and not one is sound.
+    /// There are checkpoints, but none is sound.
     #[error(
-        "{}: none of its {count} checkpoints is sound, the newest for this reason: {newest}; restore one from a \
-         copy, or train in another --run folder",
+        "{}: none of its {count} checkpoints is sound; the newest: {newest}; restore one from a \
+         backup, or train in another --run folder",
         path.display()
     )]
     NoneSound {
@@ -92,20 +92,20 @@ pub enum CheckpointError {
         path: PathBuf,
         /// How many there are.
         count: usize,
-        /// What is wrong with the newest.
+        /// What is wrong with the newest one.
         newest: Box<CheckpointError>,
     },
 }
 
 impl CheckpointError {
-    /// For `map_err` on the errors of one file.
+    /// For `map_err` on I/O errors of one file.
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { path, source }
     }
 
-    /// A file that could not be opened or read. One that is not there, or ends early, is damage; anything else is in the
-    /// way of reading it. A link to nothing is there: what it leads to may be on a disk that is not mounted.
+    /// A file that could not be opened or read. A missing or truncated file is damage; any other error only prevents
+    /// reading. A dangling link counts as present: its target may be on a disk that is not mounted.
     pub(crate) fn of_read(path: &Path, source: io::Error) -> Self {
         use io::ErrorKind::{NotADirectory, NotFound, UnexpectedEof};
         let is_link = || path.symlink_metadata().is_ok_and(|found| found.is_symlink());
@@ -116,7 +116,7 @@ impl CheckpointError {
         }
     }
 
-    /// Whether the checkpoint itself is at fault: a file is missing, or is not what was written. A file that cannot be
+    /// Whether the checkpoint itself is damaged: a file is missing, or is not what was written. A file that cannot be
     /// read, or that a newer program wrote, may be sound.
     #[must_use]
     pub fn is_damage(&self) -> bool {
@@ -131,7 +131,7 @@ impl CheckpointError {
         }
     }
 
-    /// Something in the checkpoint, or of it, is not the expected thing.
+    /// Something about the checkpoint differs from what was expected.
     pub fn altered(path: &Path, what: &'static str, expected: impl ToString, found: impl ToString) -> Self {
         let (expected, found) = (expected.to_string(), found.to_string());
         Self::Altered { path: path.to_owned(), what, expected, found }
@@ -147,13 +147,13 @@ impl From<TensorFileError> for CheckpointError {
     }
 }
 
-/// The system's words, with the plain ones before them where there are any.
+/// The system's error, preceded by plain words for the common causes.
 fn cause(source: &io::Error) -> String {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match source.kind() {
         StorageFull => format!("the disk is full ({source})"),
         QuotaExceeded => format!("the disk quota is used up ({source})"),
-        FileTooLarge => format!("files may not grow that large here ({source})"),
+        FileTooLarge => format!("the file would exceed the file size limit ({source})"),
         ReadOnlyFilesystem => format!("the disk is read-only ({source})"),
         _ => source.to_string(),
     }
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_read_is_no_damage() {
+    fn an_unreadable_file_is_not_damage() {
         use io::ErrorKind::{InvalidInput, NotADirectory, NotFound, PermissionDenied, UnexpectedEof};
         let of = |kind: io::ErrorKind| CheckpointError::of_read(Path::new("step-00000001/a"), kind.into());
         for kind in [NotFound, NotADirectory, UnexpectedEof] {

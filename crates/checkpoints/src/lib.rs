@@ -1,12 +1,12 @@
-//! Checkpoint folders: `step-00001000/` with the model, its average, the optimiser, the position and the
-//! configuration, and a manifest of sizes and hashes.
+//! Checkpoint folders: `step-00001000/` holds the model, its average, the optimiser, the state, the configuration, and
+//! a manifest of sizes and hashes.
 //!
-//! A folder is built under a hidden name, every file synced, the manifest last, the folder synced, then
-//! renamed, and the folder above synced: a checkpoint is complete or not there. "Latest" is the highest step
-//! whose manifest verifies, so there is no pointer that could be wrong. What makes the files, and what reads
-//! the numbers in them, is above this crate, which is why it needs no libtorch.
+//! A folder is built under a hidden name: every file is synced, the manifest last, then the folder. It is then renamed,
+//! and its parent is synced. So a checkpoint is complete or absent. The latest checkpoint is the one with the highest
+//! step whose manifest verifies, so there is no pointer that could be wrong. The trainer makes the files and interprets
+//! their numbers, so this crate does not need libtorch.
 //!
-//! Whoever writes, rotates or clears away holds the lock of the run; reading needs none.
+//! Writing, rotating and cleaning up require the run's lock; reading does not.
 
 mod agreement;
 mod checkpoint;

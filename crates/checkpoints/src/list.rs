@@ -1,4 +1,4 @@
-//! Which checkpoints there are, and the newest that is sound.
+//! Lists checkpoints and finds the newest sound one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use serde::de::DeserializeOwned;
 use crate::layout::step_of;
 use crate::{Checkpoint, CheckpointError, verify};
 
-/// What lies under a checkpoint's name below `checkpoints`, by step, not verified.
+/// Lists everything in `checkpoints` that has the name of a checkpoint, by step, without verifying it.
 ///
 /// # Errors
-/// [`CheckpointError::File`] when the folder cannot be read.
+/// [`CheckpointError::File`] if the folder cannot be read.
 pub fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(checkpoints).map_err(CheckpointError::file(checkpoints))? {
         let path = entry.map_err(CheckpointError::file(checkpoints))?.path();
-        // By number: sorted as text, step 1000000000 would come before 200000000.
+        // Sort by number: as text, step 1000000000 would come before 200000000.
         if let Some(step) = path.file_name().and_then(|name| step_of(name.to_str()?)) {
             found.push((step, path));
         }
@@ -25,12 +25,12 @@ pub fn list(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>, CheckpointError> 
     Ok(found)
 }
 
-/// The newest checkpoint that verifies, if there is any, and why newer ones were passed over: they are damaged.
+/// The newest checkpoint that verifies, if any, and why newer ones, which are damaged, were skipped.
 ///
 /// # Errors
-/// [`CheckpointError::File`] when the folder cannot be read, [`CheckpointError::Unreadable`] when a file of a checkpoint
-/// that comes before any sound one cannot be, and [`CheckpointError::Version`] for one of a newer program: going on from an
-/// older checkpoint would lose work that is there.
+/// [`CheckpointError::File`] if the folder cannot be read; [`CheckpointError::Unreadable`] if a checkpoint newer than
+/// any sound one has a file that cannot be read; [`CheckpointError::Version`] if a newer program wrote it. Continuing
+/// from an older checkpoint would lose the work in it.
 pub fn latest<I: DeserializeOwned>(
     checkpoints: &Path,
 ) -> Result<(Option<Checkpoint<I>>, Vec<CheckpointError>), CheckpointError> {

@@ -1,4 +1,4 @@
-//! The list of a checkpoint's files with their sizes and hashes: what vouches for all the others.
+//! The manifest lists a checkpoint's files with sizes and hashes.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::CheckpointError;
 use crate::layout::{FILES, MANIFEST};
 use crate::read::{self, sha256};
 
-/// Files that a manifest may list.
+/// Maximum number of files in a manifest.
 pub const MAX_FILES: usize = 64;
 
 /// Name, size and SHA-256 of each file of a checkpoint.
@@ -30,7 +30,7 @@ pub struct ManifestEntry {
 }
 
 impl ManifestEntry {
-    /// That of a file of this content.
+    /// The entry for a file with this content.
     #[must_use]
     pub fn of(name: &str, bytes: &[u8]) -> Self {
         Self { name: name.to_owned(), bytes: bytes.len() as u64, sha256: sha256(bytes) }
@@ -38,12 +38,12 @@ impl ManifestEntry {
 }
 
 impl Manifest {
-    /// Parses and checks the text of a manifest; `path` is for the error message.
+    /// Parses and checks the text of a manifest. `path` is for the error message.
     ///
     /// # Errors
-    /// [`CheckpointError::Altered`] for other JSON, for a name that is no plain file name or is there twice,
-    /// for more than [`MAX_FILES`], and when one of [`FILES`] is missing: what the manifest does not list,
-    /// nothing vouches for.
+    /// [`CheckpointError::Altered`] for other JSON, for a name that is not a plain file name or is listed twice, for
+    /// more than [`MAX_FILES`] entries, and if one of [`FILES`] is missing, since a file without an entry cannot be
+    /// verified.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let manifest: Self = read::json(path, bytes)?;
         let refuse =
@@ -61,7 +61,7 @@ impl Manifest {
             }
         }
         match FILES.iter().find(|name| manifest.entry(name).is_none()) {
-            Some(name) => refuse("files", &format!("{name} among them"), "none of that name".to_owned()),
+            Some(name) => refuse("files", &format!("an entry for {name}"), "none".to_owned()),
             None => Ok(manifest),
         }
     }
@@ -69,20 +69,20 @@ impl Manifest {
     /// Reads the manifest of a checkpoint folder.
     ///
     /// # Errors
-    /// As [`Manifest::parse`], and [`CheckpointError::File`].
+    /// As for [`Manifest::parse`], and [`CheckpointError::File`].
     pub fn read(folder: &Path) -> Result<Self, CheckpointError> {
         let path = folder.join(MANIFEST);
         Self::parse(&path, &read::small_file(&path)?)
     }
 
-    /// What it says about a file.
+    /// The entry of a file.
     #[must_use]
     pub fn entry(&self, name: &str) -> Option<&ManifestEntry> {
         self.files.iter().find(|entry| entry.name == name)
     }
 }
 
-/// A name of a file within the folder, and not of the manifest itself.
+/// Whether a name is a plain file name within the folder, other than the manifest's own.
 fn is_plain(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     (1..=255).contains(&name.len()) && name.chars().all(plain) && !name.starts_with('.') && name != MANIFEST
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_one_comes_back() {
+    fn a_sound_manifest_round_trips() {
         assert_eq!(parsed(&sound()), Ok(sound()));
         let mut more = sound();
         more.files.push(ManifestEntry::of("notes.txt", b""));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_leads_elsewhere_is_refused() {
+    fn a_name_outside_the_folder_is_refused() {
         for name in [
             "",
             ".",
@@ -133,12 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn each_file_is_there_once_and_all_are() {
+    fn each_file_must_be_listed_once() {
         for index in 0..FILES.len() {
             let mut without = sound();
             let entry = without.files.remove(index);
             let message = parsed(&without).unwrap_err();
-            assert!(message.contains(&format!("expected {} among them", entry.name)), "{message}");
+            assert!(message.contains(&format!("expected an entry for {}", entry.name)), "{message}");
             let mut twice = sound();
             twice.files.push(entry.clone());
             assert!(parsed(&twice).unwrap_err().contains(&format!("{} twice", entry.name)));

@@ -1,4 +1,4 @@
-//! Reading the small files of a checkpoint, and hashing the large ones.
+//! Reads the small files of a checkpoint, and hashes the large ones.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,22 +9,22 @@ use sha2::{Digest, Sha256};
 
 use crate::CheckpointError;
 
-/// Bytes of `manifest.json` and of `state.json`: 1 MiB, a thousand times what they take.
+/// Maximum size of `manifest.json` and `state.json`: 1 MiB, a thousand times what they need.
 pub const MAX_JSON_BYTES: u64 = 1 << 20;
 
-/// Bytes that are in memory while a file is hashed.
+/// Bytes held in memory while hashing a file.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Opens a file that has to be there.
+/// Opens a file that must exist.
 pub(crate) fn open(path: &Path) -> Result<File, CheckpointError> {
     files::open_regular(path).map_err(|source| CheckpointError::of_read(path, source))
 }
 
-/// A small file, whole.
+/// Reads a small file whole.
 pub(crate) fn small_file(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     let file = open(path)?;
     let mut bytes = Vec::new();
-    // One byte more than may be there: the file may grow while it is read.
+    // Read one byte more than allowed: the file may grow meanwhile.
     let read = file.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|source| CheckpointError::of_read(path, source))?;
     if bytes.len() as u64 > MAX_JSON_BYTES {
@@ -34,16 +34,16 @@ pub(crate) fn small_file(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     Ok(bytes)
 }
 
-/// Text as JSON of a type; `path` is for the error message.
+/// Parses JSON into a type. `path` is for the error message.
 pub(crate) fn json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, CheckpointError> {
     serde_json::from_slice(bytes).map_err(|e| {
         // The message quotes the file.
         let found: String = e.to_string().escape_debug().take(200).collect();
-        CheckpointError::altered(path, "content", "the JSON that a checkpoint has there", found)
+        CheckpointError::altered(path, "content", "the JSON of this checkpoint file", found)
     })
 }
 
-/// The SHA-256 of what is left of a file, in hexadecimal as `sha256sum` prints it.
+/// SHA-256 of the rest of a file, in hexadecimal as `sha256sum` prints it.
 pub(crate) fn sha256_of(mut file: File) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -57,7 +57,7 @@ pub(crate) fn sha256_of(mut file: File) -> io::Result<String> {
     }
 }
 
-/// The same of bytes in memory.
+/// SHA-256 of bytes in memory.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
@@ -73,7 +73,7 @@ mod tests {
 
     /// FIPS 180-4's example, and a file longer than the buffer.
     #[test]
-    fn hashes_are_those_of_sha256sum() {
+    fn hashes_match_sha256sum() {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(b"abc"), abc);
         let folder = tempfile::tempdir().unwrap();

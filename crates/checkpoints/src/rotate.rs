@@ -1,4 +1,4 @@
-//! Removing old checkpoints.
+//! Removes old checkpoints.
 
 use std::fs;
 use std::path::Path;
@@ -8,15 +8,14 @@ use files::faults;
 use crate::layout::{FILES, MANIFEST, temporary_name};
 use crate::{CheckpointError, list, verify};
 
-/// Checkpoints that are never removed: the newest sound ones, so many.
+/// How many of the newest sound checkpoints are never removed.
 const SOUND: usize = 2;
 
-/// Removes the checkpoints before the newest `keep`. The newest two that verify stay whatever `keep` is; so
-/// does what holds a file that no run wrote. `written` is the step of a checkpoint known to be sound, which
-/// is not read again.
+/// Removes all but the newest `keep` checkpoints. The newest two that verify always stay, and so does any folder with a
+/// file that no run wrote. `written` is the step of a checkpoint known to be sound, which is not read again.
 ///
 /// # Errors
-/// [`CheckpointError::File`] when one cannot be removed.
+/// [`CheckpointError::File`] if one cannot be removed.
 pub fn rotate(checkpoints: &Path, keep: usize, written: Option<u64>) -> Result<(), CheckpointError> {
     let found = list(checkpoints)?;
     if found.len() <= keep.max(SOUND) {
@@ -36,10 +35,10 @@ pub fn rotate(checkpoints: &Path, keep: usize, written: Option<u64>) -> Result<(
     Ok(())
 }
 
-/// Removes all checkpoints but that of a step; what holds a file that no run wrote stays.
+/// Removes all checkpoints except that of a step. A folder with a file that no run wrote stays.
 ///
 /// # Errors
-/// [`CheckpointError::File`] when one cannot be removed.
+/// [`CheckpointError::File`] if one cannot be removed.
 pub fn keep_only(checkpoints: &Path, step: u64) -> Result<(), CheckpointError> {
     for (other, path) in list(checkpoints)? {
         if other != step && is_ours(&path) {
@@ -49,17 +48,17 @@ pub fn keep_only(checkpoints: &Path, step: u64) -> Result<(), CheckpointError> {
     Ok(())
 }
 
-/// Renames first, so that a process that dies here leaves no checkpoint with half of its files.
+/// Renames the folder first, so that a crash here never leaves a checkpoint with half of its files.
 fn remove(checkpoints: &Path, step: u64, path: &Path) -> Result<(), CheckpointError> {
     faults::pass("rotation", path).map_err(CheckpointError::file(path))?;
     let hidden = checkpoints.join(temporary_name(step, true));
     fs::rename(path, &hidden).map_err(CheckpointError::file(path))?;
-    // A full disk is no obstacle to removing.
+    // A full disk does not prevent removal.
     let _ = faults::pass("half-rotated", path);
     fs::remove_dir_all(&hidden).map_err(CheckpointError::file(path))
 }
 
-/// A real folder that holds nothing but the files of a checkpoint.
+/// Whether a path is a real folder that holds only the files of a checkpoint.
 fn is_ours(path: &Path) -> bool {
     let folder = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     let known = |entry: std::io::Result<fs::DirEntry>| {

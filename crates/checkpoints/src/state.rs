@@ -1,4 +1,4 @@
-//! Where a run stands, as `state.json` has it.
+//! The state of a run, as stored in `state.json`.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::CheckpointError;
 use crate::read;
 
-/// Raised when the layout changes; older ones stay readable.
+/// Increased when the layout changes; older layouts stay readable.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Where a run stands. `R` is the caller's part of it, an object whose keys stand beside these.
+/// The state of a run. `R` is the caller's part, an object whose keys stand beside these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State<R> {
     /// Version of the layout.
@@ -20,34 +20,34 @@ pub struct State<R> {
     pub step: u64,
     /// The run's seed.
     pub seed: u64,
-    /// What else the caller needs to go on.
+    /// Whatever else the caller needs to resume.
     #[serde(flatten)]
     pub run: R,
 }
 
-/// What every version has.
+/// The key that every version has.
 #[derive(Deserialize)]
 struct Version {
     format_version: u64,
 }
 
 impl<R> State<R> {
-    /// A state of this version.
+    /// A state in the current format version.
     pub fn new(step: u64, seed: u64, run: R) -> Self {
         Self { format_version: FORMAT_VERSION, step, seed, run }
     }
 }
 
 impl<R: DeserializeOwned> State<R> {
-    /// Parses the text of a state; `path` is that of the file, for the error message.
+    /// Parses the text of a state. `path` is the file's path, for the error message.
     ///
     /// # Errors
-    /// [`CheckpointError::Version`] for a newer version, whatever else it holds, and
-    /// [`CheckpointError::Altered`] for what is no state.
+    /// [`CheckpointError::Version`] for a newer version, whatever else the text holds, and [`CheckpointError::Altered`]
+    /// if it is not a valid state.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let Version { format_version } = read::json(path, bytes)?;
         match format_version {
-            0 => Err(CheckpointError::altered(path, "format version", "one from 1", 0)),
+            0 => Err(CheckpointError::altered(path, "format version", "1 or more", 0)),
             found if found > u64::from(FORMAT_VERSION) => Err(CheckpointError::Version {
                 path: files::parent(path).to_owned(),
                 expected: FORMAT_VERSION,
@@ -58,7 +58,7 @@ impl<R: DeserializeOwned> State<R> {
     }
 }
 
-/// Checks all of a state but the part that is the caller's.
+/// Checks a state, except for the caller's part.
 pub(crate) fn check(path: &Path, bytes: &[u8]) -> Result<State<IgnoredAny>, CheckpointError> {
     State::parse(path, bytes)
 }
@@ -77,13 +77,13 @@ mod tests {
     }
 
     #[test]
-    fn a_state_comes_back_to_the_bit() {
+    fn a_state_round_trips_exactly() {
         let state = State::new(7, u64::MAX, Run { interval: vec![0.1 + 0.2, -0.0, f64::MIN_POSITIVE] });
         assert_eq!(parsed(&serde_json::to_string(&state).unwrap()), Ok(state));
     }
 
     #[test]
-    fn a_newer_version_is_refused_by_its_number_whatever_it_holds() {
+    fn a_newer_version_is_refused_by_its_number() {
         for found in ["2", "57", "18446744073709551615"] {
             let message = parsed(&format!(r#"{{"format_version": {found}, "steps": []}}"#)).unwrap_err();
             assert!(message.starts_with("step-00000007: format version: expected at most 1"), "{message}");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_state_is_refused() {
+    fn an_invalid_state_is_refused() {
         for text in [
             "",
             "null",

@@ -1,4 +1,4 @@
-//! A folder against its manifest: nothing of a checkpoint is used before this has passed.
+//! Verifies a folder against its manifest. Nothing of a checkpoint is used before this passes.
 
 use std::path::Path;
 
@@ -8,26 +8,26 @@ use crate::layout::{AVERAGES, EMA, MODEL, OPTIMIZER, STATE, step_of};
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::{CheckpointError, agreement, read, state};
 
-/// What may be large.
+/// Files that may be large.
 const TENSOR_FILES: [&str; 4] = [MODEL, EMA, OPTIMIZER, AVERAGES];
 
-/// Bytes of any other file: 64 MiB, more than any of them is read of.
+/// Maximum size of any other file: 64 MiB, above the limits of their readers.
 const MAX_OTHER_BYTES: u64 = 64 << 20;
 
-/// Checks that a folder is a whole checkpoint as it was written: every file of the manifest has its size and
-/// its hash, the state is of a known version and of the step in the folder's name, and the files of tensors
-/// agree on what they hold. Large files are read in pieces.
+/// Checks that a folder is a complete, unchanged checkpoint. Every file of the manifest must have its size and hash.
+/// The state must have a known version and the step in the folder's name. The tensor files must agree with each other.
+/// Large files are read in pieces.
 ///
 /// # Errors
-/// [`CheckpointError`] naming the file, what was expected and what was found.
+/// [`CheckpointError`] with the file, what was expected and what was found.
 pub fn verify(folder: &Path) -> Result<(), CheckpointError> {
     verified_state(folder).map(|_| ())
 }
 
-/// The same; returns the text of the state.
+/// Like [`verify`], and returns the text of the state.
 pub(crate) fn verified_state(folder: &Path) -> Result<Vec<u8>, CheckpointError> {
     let manifest = Manifest::read(folder)?;
-    // Sizes and headers first: they cost nothing, where hashing a sparse file of terabytes takes hours.
+    // Check sizes and headers first: they cost nothing, while hashing a sparse file of terabytes takes hours.
     for entry in &manifest.files {
         check_size(folder, entry)?;
     }
@@ -55,7 +55,7 @@ pub(crate) fn verified_state(folder: &Path) -> Result<Vec<u8>, CheckpointError> 
     }
 
     let state = state::check(&folder.join(STATE), &text)?;
-    // A folder under a name of another kind, a copy for example, may be of any step.
+    // A folder with another name, for example a copy, may hold any step.
     let named = folder.file_name().and_then(|name| step_of(name.to_str()?));
     if let Some(step) = named.filter(|step| *step != state.step) {
         return Err(CheckpointError::altered(&folder.join(STATE), "step", step, state.step));

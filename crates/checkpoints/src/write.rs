@@ -1,4 +1,4 @@
-//! Building a checkpoint: complete or not there.
+//! Writes a checkpoint so that it is complete or absent.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -10,8 +10,8 @@ use crate::layout::{MANIFEST, STATE, folder_name, temporary_name};
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::{Checkpoint, CheckpointError, State, newest_sound, verify};
 
-/// A checkpoint under construction, in a hidden folder that is removed when this is dropped before
-/// [`Writer::commit`]. An operation that fails is tried once more.
+/// A checkpoint under construction, in a hidden folder that is removed on drop unless [`Writer::commit`] has run. An
+/// operation that fails is retried once.
 #[derive(Debug)]
 pub struct Writer {
     checkpoints: PathBuf,
@@ -21,10 +21,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// An empty checkpoint below `checkpoints`.
+    /// Starts an empty checkpoint in the folder `checkpoints`.
     ///
     /// # Errors
-    /// [`CheckpointError::Write`] when the folder cannot be made.
+    /// [`CheckpointError::Write`] if the folder cannot be created.
     pub fn begin(checkpoints: &Path, step: u64) -> Result<Self, CheckpointError> {
         let folder = checkpoints.join(temporary_name(step, false));
         let writer = Self {
@@ -34,7 +34,7 @@ impl Writer {
             committed: false,
         };
         writer.twice(&writer.folder, || {
-            // A process of the same number may have died here.
+            // A process with the same id may have died here.
             remove_if_there(&writer.folder)?;
             fs::create_dir_all(&writer.folder)?;
             faults::pass("folder-created", &writer.folder)
@@ -42,10 +42,10 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Writes one of [`crate::FILES`], or [`crate::AVERAGES`], and enters it into the manifest.
+    /// Writes one of [`crate::FILES`], or [`crate::AVERAGES`], and adds it to the manifest.
     ///
     /// # Errors
-    /// [`CheckpointError::Write`] when the disk is full, for example.
+    /// [`CheckpointError::Write`], for example if the disk is full.
     pub fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
         let path = self.folder.join(name);
         self.twice(&path, || files::write_atomic(&path, bytes))?;
@@ -53,14 +53,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the state and the manifest, and gives the folder its name. A sound checkpoint of the same step
-    /// and the same content stays in its place.
+    /// Writes the state and the manifest, and renames the folder to its final name. If a sound checkpoint of the same
+    /// step and content is already there, it stays.
     ///
     /// # Errors
-    /// [`CheckpointError::Write`]; earlier checkpoints are untouched.
+    /// [`CheckpointError::Write`]; earlier checkpoints are unchanged.
     pub fn commit<I: Serialize>(mut self, state: State<I>) -> Result<Checkpoint<I>, CheckpointError> {
         let text = |path: &Path, json: serde_json::Result<Vec<u8>>| {
-            json.map_err(|e| CheckpointError::altered(path, "content", "what JSON can say", e))
+            json.map_err(|e| CheckpointError::altered(path, "content", "values that JSON can represent", e))
         };
         let path = self.folder.join(STATE);
         self.put(STATE, &text(&path, serde_json::to_vec_pretty(&state))?)?;
@@ -82,7 +82,7 @@ impl Writer {
     }
 
     fn put_in_place(&mut self, step: u64, path: &Path) -> Result<(), CheckpointError> {
-        // What is there, damaged or of another run, goes when the new one has its place.
+        // An old folder, damaged or from another run, is removed once the new one is in place.
         let old = self.checkpoints.join(temporary_name(step, true));
         let placed = self.twice(path, || {
             if fs::symlink_metadata(path).is_ok() {
@@ -92,7 +92,7 @@ impl Writer {
             fs::rename(&self.folder, path)
         });
         if placed.is_err() {
-            // There is nothing to put back where nothing was, or where it could not be moved.
+            // There is nothing to restore if nothing was there, or if it could not be moved.
             let _ = fs::rename(&old, path);
         }
         placed?;
@@ -101,12 +101,12 @@ impl Writer {
             faults::pass("folder-renamed", path)?;
             files::sync_dir(&self.checkpoints)
         })?;
-        // The new one is safe. What cannot be removed now is a leftover.
+        // The new one is safe. Anything that cannot be removed now is a leftover.
         let _ = remove_if_there(&old);
         Ok(())
     }
 
-    /// Does something, and does it again if it fails.
+    /// Runs an operation, and again if it fails.
     fn twice(&self, path: &Path, operation: impl Fn() -> io::Result<()>) -> Result<(), CheckpointError> {
         operation().or_else(|_| operation()).map_err(|source| CheckpointError::Write {
             path: path.to_owned(),
@@ -119,13 +119,13 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.committed {
-            // What cannot be removed now is a leftover that the next start removes.
+            // The next start removes whatever cannot be removed now.
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
 }
 
-/// Removes a file, a link or a folder with all that is in it.
+/// Removes a file, a link, or a folder with its content.
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),

@@ -1,4 +1,4 @@
-//! Written whole, found again, verified, rotated: the life of a checkpoint folder.
+//! Writes, finds, verifies and rotates checkpoint folders.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use support::{Run, folder, latest, names, optimizer, path_of, replace, state_text, tensors, write};
 
 #[test]
-fn what_is_written_is_found_again() {
+fn a_written_checkpoint_is_found() {
     let folder = folder(&[2, 4]);
     assert_eq!(names(folder.path()), ["step-00000002", "step-00000004"]);
     let path = path_of(folder.path(), 4);
@@ -26,7 +26,7 @@ fn what_is_written_is_found_again() {
 }
 
 #[test]
-fn a_checkpoint_that_is_given_up_leaves_nothing() {
+fn an_abandoned_checkpoint_leaves_nothing() {
     let folder = folder(&[2]);
     let mut writer = Writer::begin(folder.path(), 4).unwrap();
     writer.put(MODEL, b"half").unwrap();
@@ -39,12 +39,12 @@ fn a_checkpoint_that_is_given_up_leaves_nothing() {
 fn the_same_step_again() {
     let folder = folder(&[2, 4]);
     let path = path_of(folder.path(), 4);
-    // The same content: the folder stays, as the file's age shows.
+    // The content is the same, so the folder stays, as the file's age shows.
     let age = || fs::metadata(path.join(MODEL)).unwrap().modified().unwrap();
     let before = age();
     write(folder.path(), 4, 4.0).unwrap();
     assert_eq!(age(), before);
-    // Other content, or damage, makes way.
+    // Other content, or damage, is replaced.
     write(folder.path(), 4, 5.0).unwrap();
     assert_eq!(fs::read(path.join(MODEL)).unwrap(), tensors(&[("w", &[2], 5.0)]));
     fs::write(path.join(MODEL), "").unwrap();
@@ -56,7 +56,7 @@ fn the_same_step_again() {
     assert_eq!(names(folder.path()), ["step-00000002", "step-00000004"]);
 }
 
-/// A folder cannot be made where a file is: the error says so and which checkpoint is left.
+/// A folder cannot be created where a file is. The error says so, and which checkpoint is left.
 #[test]
 fn a_failed_write_says_what_is_left() {
     let folder = folder(&[2, 4]);
@@ -82,18 +82,18 @@ fn a_failed_write_says_what_is_left() {
 }
 
 #[test]
-fn a_checkpoint_under_anothers_name_is_refused() {
+fn a_checkpoint_with_another_steps_name_is_refused() {
     let folder = folder(&[2, 4]);
     fs::rename(path_of(folder.path(), 4), path_of(folder.path(), 9)).unwrap();
     let (step, refused) = latest(folder.path());
     assert_eq!(step, Some(2));
     assert!(refused[0].ends_with("step-00000009/state.json: step: expected 9, found 4"), "{refused:?}");
-    // A copy under a name that is no step's is a checkpoint like any other.
+    // A copy under a name that is not a step is a checkpoint like any other.
     fs::rename(path_of(folder.path(), 9), folder.path().join("best")).unwrap();
     assert_eq!(Checkpoint::<Run>::open(&folder.path().join("best")).unwrap().state.step, 4);
 }
 
-/// A manifest that agrees vouches for bytes; what they mean has to agree as well.
+/// A valid manifest only proves that bytes are unchanged; the contents must also agree.
 #[test]
 fn files_that_do_not_belong_together_are_refused() {
     let shape: &[usize] = &[3];
@@ -133,7 +133,7 @@ fn files_that_do_not_belong_together_are_refused() {
         assert_eq!(step, Some(2), "{part}");
         assert!(refused[0].contains(part), "{part:?} is not in {:?}", refused[0]);
     }
-    // The caller's part of the state is the caller's type.
+    // The caller's part of the state has the caller's type.
     let folder = folder(&[2, 4]);
     let path = path_of(folder.path(), 4);
     let text = state_text(&path).replace("\"interval\": 5", "\"interval\": \"five\"");
@@ -151,7 +151,7 @@ fn a_manifest_that_lies_is_refused() {
             "a name",
             "ema.safetensors",
             "emu.safetensors",
-            "manifest.json: files: expected ema.safetensors among them",
+            "manifest.json: files: expected an entry for ema.safetensors",
         ),
         ("a name that is there", "\"ema.", "\"model.", "manifest.json: files: expected each name once"),
         ("its form", "{", "[", "manifest.json: content"),
@@ -168,7 +168,7 @@ fn a_manifest_that_lies_is_refused() {
 
 #[cfg(unix)]
 #[test]
-fn links_lead_to_what_they_name_and_loops_nowhere() {
+fn links_are_followed_and_loops_refused() {
     let folder = folder(&[2, 4]);
     let path = path_of(folder.path(), 4);
     fs::rename(path.join(EMA), folder.path().join("elsewhere")).unwrap();
@@ -180,10 +180,10 @@ fn links_lead_to_what_they_name_and_loops_nowhere() {
     assert!(error.to_string().contains("ema.safetensors: cannot be read"), "{error}");
 }
 
-/// Each file in turn is there and cannot be read, also by root: the older checkpoint is no substitute for it.
+/// Makes each file in turn unreadable, even for root: an older checkpoint is no substitute.
 #[cfg(unix)]
 #[test]
-fn what_cannot_be_read_is_an_error_and_no_damage() {
+fn an_unreadable_file_is_an_error_but_not_damage() {
     use std::os::unix::fs::symlink;
     use std::path::Path;
     let ways: [fn(&Path); 4] = [
@@ -210,7 +210,7 @@ fn what_cannot_be_read_is_an_error_and_no_damage() {
 }
 
 #[test]
-fn a_checkpoint_of_a_newer_program_is_not_passed_over() {
+fn a_checkpoint_of_a_newer_program_is_not_skipped() {
     let folder = folder(&[2, 4]);
     let path = path_of(folder.path(), 4);
     let text = state_text(&path).replace("\"format_version\": 1", "\"format_version\": 57");
@@ -219,7 +219,7 @@ fn a_checkpoint_of_a_newer_program_is_not_passed_over() {
     assert!(matches!(error, CheckpointError::Version { found: 57, .. }), "{error}");
 }
 
-/// Terabytes that take no room on a disk: they are refused by header and size, not hashed.
+/// Sparse files of terabytes are refused by header and size, not hashed.
 #[test]
 fn sparse_files_are_refused_before_they_are_hashed() {
     for name in [MODEL, CONFIG, "notes.bin"] {
@@ -237,7 +237,7 @@ fn sparse_files_are_refused_before_they_are_hashed() {
 
 #[test]
 fn rotation_keeps_the_newest_two_that_are_sound() {
-    // Of 1 to 9: which are damaged, how many to keep, the one just written, and what is left.
+    // For steps 1 to 9: which are damaged, how many to keep, the one just written, and what is left.
     type Case = (&'static [u64], usize, Option<u64>, &'static [u64]);
     let cases: &[Case] = &[
         (&[], 20, None, &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
@@ -276,7 +276,7 @@ fn rotation_leaves_what_no_run_wrote() {
 }
 
 #[test]
-fn leftovers_go_and_wrecks_step_aside() {
+fn leftovers_are_removed_and_damaged_ones_set_aside() {
     let folder = folder(&[2, 4, 6]);
     for name in [".tmp-123-step-00000008", ".tmp-123-step-00000002-old", ".tmp-notes", ".tmp-1-step-8"] {
         fs::create_dir(folder.path().join(name)).unwrap();
@@ -285,7 +285,7 @@ fn leftovers_go_and_wrecks_step_aside() {
     checkpoints::set_aside_after(folder.path(), 2).unwrap();
     let aside = ["damaged-step-00000004", "damaged-step-00000006"];
     assert_eq!(names(folder.path()), [".tmp-1-step-8", ".tmp-notes", aside[0], aside[1], "step-00000002"]);
-    // Once more: the newer wreck takes the place of the older.
+    // Again: the newer damaged copy replaces the older.
     write(folder.path(), 4, 9.0).unwrap();
     checkpoints::set_aside_after(folder.path(), 2).unwrap();
     let model = fs::read(folder.path().join(aside[0]).join(MODEL)).unwrap();
@@ -293,9 +293,9 @@ fn leftovers_go_and_wrecks_step_aside() {
 }
 
 proptest! {
-    /// Any changed, added or missing byte of any file is refused, with the file's name.
+    /// Any changed, added or missing byte of any file is refused, and the error names the file.
     #[test]
-    fn no_change_goes_unseen(
+    fn every_change_is_detected(
         file in 0_usize..6, at in any::<prop::sample::Index>(), bit in 0_u32..8, change in 0..3
     ) {
         let folder = folder(&[2, 4]);

@@ -1,4 +1,4 @@
-//! The choices of a training: words of `[train]`.
+//! The named choices of `[train]`.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,45 +6,45 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LrDecay {
-    /// It stays (the paper).
+    /// It stays constant (the paper).
     Constant,
     /// It falls to 0 at the last step along half a cosine.
     Cosine,
-    /// It falls as `1 / sqrt(step)` from [`crate::TrainConfig::lr_decay_steps`] on (Karras et al. 2024, Eq. 67), whatever
-    /// `train.steps` is.
+    /// It falls as `1 / sqrt(step)` from step [`crate::TrainConfig::lr_decay_steps`] on (Karras et al. 2024, Eq. 67),
+    /// independent of `train.steps`.
     InverseSqrt,
 }
 
-/// What to do about a step whose loss or gradients are not finite. Its weights are never kept.
+/// What to do when the loss or gradients of a step are not finite. The weights of such a step are never kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnNan {
-    /// The run ends.
+    /// Stop the run.
     #[default]
     Stop,
-    /// The step is passed over; after ten in a row the run ends.
+    /// Skip the step; stop after ten in a row.
     Skip,
-    /// Back to the last checkpoint, and on from there with half the learning rate and without that step; after five
-    /// times the run ends.
+    /// Return to the last checkpoint, and continue with half the learning rate and without that step; stop after five
+    /// times.
     Rollback,
 }
 
-/// How the noise levels of a batch are drawn: always one for each image.
+/// How the noise levels of a batch are drawn, one for each image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeSampling {
     /// Independent and uniform in time (Algorithm 1, line 3).
     Uniform,
-    /// Uniform for each image, but one from each of `batch` equal parts of the path: the same expected
-    /// loss with less variance from step to step.
+    /// Uniform for each image, but one from each of `batch` equal parts of the path. The expected loss is the same,
+    /// with less variance between steps.
     Stratified,
     /// The logarithm of `sigma / alpha` is normal (Karras et al. 2022, Table 1: mean -1.2, deviation 1.2).
     LogNormal,
-    /// The share of the way from data to noise is the logistic function of a normal number (Esser et al. 2024, Sec. 3.1: mean
-    /// 0, deviation 1): more of the middle.
+    /// The position between data and noise is the logistic function of a normal number (Esser et al. 2024, Sec. 3.1:
+    /// mean 0, deviation 1), which favours the middle.
     LogitNormal,
-    /// By the root of the mean squared loss of each hundredth of the path, over the last ten losses seen there, and with the
-    /// loss divided by how much more often that is (Nichol & Dhariwal 2021, Sec. 3.3).
+    /// In proportion to the root of the mean squared loss in each hundredth of the path, over its last ten losses. The
+    /// loss is divided by how much more often the level is drawn (Nichol & Dhariwal 2021, Sec. 3.3).
     ByLoss,
 }
 
@@ -52,10 +52,10 @@ pub enum TimeSampling {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
-    /// Its square.
+    /// The squared error.
     #[default]
     Squared,
-    /// Its square up to [`crate::TrainConfig::huber_delta`], a straight line beyond (Huber 1964).
+    /// The squared error up to [`crate::TrainConfig::huber_delta`], linear above it (Huber 1964).
     Huber,
     /// The variational bound itself (Ho et al. 2020, Eq. 5), for learned variances.
     Vlb,
@@ -68,24 +68,25 @@ pub enum Loss {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LearnedVariance {
-    /// Chosen in sampling (the paper).
+    /// Fixed, and chosen at sampling (the paper).
     #[default]
     Fixed,
-    /// Said by the network, in twice the channels, between the two fixed ones (Nichol & Dhariwal 2021, Sec. 3.1).
+    /// Predicted by the network, with twice the output channels, between the two fixed variances (Nichol & Dhariwal
+    /// 2021, Sec. 3.1).
     Learned,
 }
 
-/// Which noise of a step an image gets.
+/// How noise is assigned to images within a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pairing {
-    /// Any.
+    /// Independent noise for each image.
     #[default]
     Independent,
-    /// The noises of a batch are given out so that the sum of squared distances to the images is least (minibatch optimal
-    /// transport: Pooladian et al. 2023, Tong et al. 2024); among the images of one class where there are classes.
+    /// Noise is assigned within a batch so that the sum of squared distances to the images is minimal (minibatch
+    /// optimal transport: Pooladian et al. 2023, Tong et al. 2024). With classes, only among images of one class.
     Optimal,
-    /// The nearest of four draws of its own ("immiscible diffusion": Li et al. 2024). Cheaper, and the noise of an
-    /// image is then not quite normal.
+    /// The nearest of four draws per image ("immiscible diffusion": Li et al. 2024). Cheaper, but the noise of an image
+    /// is then not exactly normal.
     Nearest,
 }

@@ -1,18 +1,18 @@
-//! `model.classes`: whether the labels of the data reach the network.
+//! `model.classes`: whether the network uses the labels of the data.
 
 use crate::error::ConfigError;
 use crate::run::Config;
 
 impl Config {
-    /// Brings `model.classes` to what it stands for and checks it against the number of classes of the data, 0
-    /// where it has no labels; before a network is made. Absent or 0, the labels are not used.
+    /// Resolves `model.classes` and checks it against the number of classes in the data, which is 0 without labels.
+    /// Call it before building a network. If `model.classes` is absent or 0, the labels are not used.
     ///
     /// # Errors
     /// [`ConfigError::NoLabels`], [`ConfigError::TooFewClasses`], [`ConfigError::NothingToDrop`].
     pub fn settle_classes(&mut self, of_data: usize) -> Result<(), ConfigError> {
         let data = || self.data.source.clone();
         match self.model.classes {
-            // Said in words that there are none: then there are none to drop, whatever the preset says.
+            // Classes were explicitly turned off, so there are no labels to drop, whatever the preset says.
             Some(0) => {
                 self.model.classes = None;
                 self.train.label_dropout = 0.0;
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_must_be_those_of_the_data() {
+    fn classes_must_match_the_data() {
         for classes in [3, 5] {
             let config = settled(Some(classes), 0.1, 3).unwrap();
             assert_eq!((config.model.classes, config.train.label_dropout), (Some(classes), 0.1));

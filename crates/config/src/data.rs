@@ -1,33 +1,33 @@
-//! The `[data]` group: what the user says of the images.
+//! The `[data]` group: the user's settings for the images.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 
-/// Where the images are and how they are brought to one size.
+/// Where the images are, and how they get one size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// `fashion-mnist`, or a file or folder.
     pub source: String,
-    /// Height and width to resize to; absent for images that all have one size.
+    /// Height and width to resize to; absent if all images have one size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
-    /// 1 for grey, 3 for colour; absent for what the images are.
+    /// 1 for grey, 3 for colour; absent to keep the images' own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
     /// How other aspect ratios become square: crop, stretch or pad.
     pub fit: String,
-    /// A border of zeros brings height and width to multiples of this; absent for what the network needs.
+    /// Pad height and width with zeros to multiples of this; absent for what the network needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pad_to_multiple: Option<usize>,
-    /// Train on so many images only.
+    /// Train on only this many images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// What to do about images that cannot be read: fail or skip.
     pub on_bad: String,
-    /// MiB that one array or image of a compressed file may unpack to; absent for 16 MiB, or 200 times its compressed
-    /// size if that is more.
+    /// How many MiB one array or image of a compressed file may unpack to. If absent, 16 MiB, or 200 times its
+    /// compressed size if that is more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpacked_limit: Option<u64>,
 }
@@ -35,28 +35,28 @@ pub struct DataConfig {
 /// How images of other aspect ratios become square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageFit {
-    /// The middle of them is taken.
+    /// Take the centre square.
     Crop,
-    /// Each side is scaled by itself.
+    /// Scale height and width independently.
     Stretch,
-    /// They get a border.
+    /// Add a border.
     Pad,
 }
 
-/// What is done about images that cannot be read.
+/// What to do about images that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadImages {
-    /// They are an error, told after all were looked at.
+    /// Fail, after checking all images.
     Fail,
-    /// They are left out.
+    /// Skip them.
     Skip,
 }
 
-/// Most MiB of [`DataConfig::unpacked_limit`].
+/// Maximum of [`DataConfig::unpacked_limit`] in MiB.
 const MAX_UNPACKED: u64 = 16 << 10;
 
 impl DataConfig {
-    /// The same images without a border of their own.
+    /// The same images without their own border.
     #[must_use]
     pub fn unpadded(&self) -> Self {
         Self { pad_to_multiple: None, ..self.clone() }
@@ -65,7 +65,7 @@ impl DataConfig {
     /// How other aspect ratios become square.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] for another word.
+    /// [`ConfigError::Value`] for any other word.
     pub fn fit(&self) -> Result<ImageFit, ConfigError> {
         match self.fit.as_str() {
             "crop" => Ok(ImageFit::Crop),
@@ -75,7 +75,7 @@ impl DataConfig {
         }
     }
 
-    /// MiB that are granted to compressed files.
+    /// How many MiB a compressed file may unpack to.
     ///
     /// # Errors
     /// [`ConfigError::Value`] for a number out of range.
@@ -91,7 +91,7 @@ impl DataConfig {
     /// What to do about images that cannot be read.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] for another word.
+    /// [`ConfigError::Value`] for any other word.
     pub fn on_bad(&self) -> Result<BadImages, ConfigError> {
         match self.on_bad.as_str() {
             "fail" => Ok(BadImages::Fail),

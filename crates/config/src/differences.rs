@@ -1,4 +1,4 @@
-//! What differs between two configurations.
+//! Compares two configurations.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,14 +8,14 @@ use toml::Value;
 use crate::error::ConfigError;
 use crate::run::Config;
 
-/// A key that has another value in one configuration than in another.
+/// A key whose value differs between two configurations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// `train.lr`, for example.
+    /// The key, for example `train.lr`.
     pub key: String,
-    /// Its value in the first, on one line; `unset` where it has none.
+    /// The value in the first configuration, on one line; `unset` if it has none.
     pub was: String,
-    /// Its value in the second.
+    /// The value in the second configuration.
     pub is: String,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// The keys in which two configurations differ, in alphabetical order.
+/// The keys that differ between two configurations, in alphabetical order.
 ///
 /// # Errors
 /// [`ConfigError::Write`] for numbers above 2^63 - 1.
@@ -37,10 +37,10 @@ pub fn changes(old: &Config, new: &Config) -> Result<Vec<Change>, ConfigError> {
     Ok(out)
 }
 
-/// The keys in which two configurations differ, with both values, in words.
+/// The keys that differ between two configurations, each as a sentence with both values.
 ///
 /// # Errors
-/// As [`changes`].
+/// As for [`changes`].
 pub fn differences(old: &Config, new: &Config) -> Result<Vec<String>, ConfigError> {
     Ok(changes(old, new)?.iter().map(Change::to_string).collect())
 }
@@ -59,7 +59,7 @@ fn walk(prefix: &str, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<Ch
     }
 }
 
-/// On one line: TOML would break a text with a line break over several.
+/// Shows a value on one line: TOML would split a text with line breaks over several.
 pub(crate) fn show(value: Option<&Value>) -> String {
     match value {
         None => "unset".to_owned(),

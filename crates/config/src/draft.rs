@@ -1,5 +1,5 @@
-//! What follows from the images: the preset nobody chose, levels and attention, and whether network and images
-//! go together.
+//! Derives settings from the images: the default preset, levels and attention, and whether network and images fit
+//! together.
 
 use toml::{Table, Value};
 
@@ -7,12 +7,12 @@ use crate::error::ConfigError;
 use crate::network::UNetConfig;
 use crate::run::{Config, MAX_SIDE};
 
-/// What the network has to know about the images, `data.size` and `data.channels` applied.
+/// Properties of the images that the network depends on, after `data.size` and `data.channels` are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ImageShape {
-    /// Rows of every image, in pixels.
+    /// Image height in pixels.
     pub height: usize,
-    /// Columns of every image, in pixels.
+    /// Image width in pixels.
     pub width: usize,
     /// 1 or 3.
     pub channels: usize,
@@ -21,7 +21,7 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// The preset for images nobody chose one for.
+    /// The default preset for these images.
     pub(crate) fn preset(&self) -> &'static str {
         if (self.height, self.width, self.channels) == (28, 28, 1) { "fashion-28" } else { "images" }
     }
@@ -52,8 +52,8 @@ impl ImageShape {
     }
 }
 
-/// The images with the border that the configuration asks for in words, by `data.pad_to_multiple` or a larger
-/// `model.image_size`. What is wrong with it is said later.
+/// The images with the border that the configuration explicitly asks for, by `data.pad_to_multiple` or a larger
+/// `model.image_size`. An invalid border is reported later.
 pub(crate) fn bordered(table: &Table, images: &ImageShape) -> ImageShape {
     let number = |group: &str, key: &str| {
         let value = table.get(group).and_then(|group| group.get(key)).and_then(Value::as_integer);
@@ -64,20 +64,20 @@ pub(crate) fn bordered(table: &Table, images: &ImageShape) -> ImageShape {
     multiple.and_then(|multiple| images.padded(multiple).ok()).unwrap_or(*images)
 }
 
-/// Levels and attention of a network whose preset leaves them to the size of the images.
+/// Fills in levels and attention if the preset derives them from the image size.
 pub(crate) fn complete_model(table: &mut Table, images: &ImageShape) -> Result<(), ConfigError> {
     let Some(model) = table.get_mut("model").and_then(Value::as_table_mut) else {
         return Err(ConfigError::NoModel);
     };
     let size = images.side();
-    // Halve until 8 pixels or less are left: three levels for 28 or 32, four for 64.
+    // Halve until at most 8 pixels are left: three levels for 28 or 32, four for 64.
     let levels = (1..6).find(|level| size.div_ceil(1 << level) <= 8).map_or(6, |level| level + 1).min(5);
     let mults = model
         .entry("channel_mults")
         .or_insert_with(|| numbers((0..levels).map(|level| if level == 0 { 1 } else { 2 })));
     let levels = mults.as_array().map_or(0, Vec::len).clamp(1, 16);
     let factor = 1_usize << (levels - 1);
-    // A size without a next multiple is refused later, with all that no image has.
+    // A size without a next multiple is refused later, like any other impossible size.
     let padded = size.checked_next_multiple_of(factor).unwrap_or(size);
     model.entry("attention_resolutions").or_insert_with(|| numbers([padded / factor]));
     Ok(())
@@ -87,29 +87,28 @@ fn numbers(list: impl IntoIterator<Item = usize>) -> Value {
     Value::Array(list.into_iter().map(|n| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX))).collect())
 }
 
-/// The multiple that a border brings the images to: a network for larger images than these gets them in a
-/// border, 28 pixels in 32, say.
+/// The multiple to which the images are padded. A network for larger images gets these in a border, for example 28
+/// pixels in 32.
 pub(crate) fn border_multiple(model: &UNetConfig, images: &ImageShape) -> usize {
     let size = model.image_size;
     if size > images.side() { size } else { model.downsampling_factor() }
 }
 
 impl Config {
-    /// Fills in what stands for the size of the images, border included, and checks that the network is for
-    /// such images.
+    /// Fills in the model keys that follow from the padded image size, and checks that the network fits the images.
     pub(crate) fn settle_model(&mut self, padded: &ImageShape) -> Result<(), ConfigError> {
         let model = &mut self.model;
         let ImageShape { height, width, channels, .. } = *padded;
         if model.image_size == 0 {
             model.image_size = padded.side();
         }
-        // The file of a run says what is used, not what stands for it.
+        // A run's file states the resolved values, not the placeholders.
         model.time_channels = model.time_width();
         model.augmented |= self.train.augment > 0.0;
         if model.in_channels == 0 {
             model.in_channels = channels;
         }
-        // A preset that names its channels does not know of a variance.
+        // A preset that sets the channels does not account for a learned variance.
         let learned = self.train.outputs_per_channel();
         if model.out_channels == 0 || model.out_channels == model.in_channels {
             model.out_channels = model.in_channels.saturating_mul(learned);

@@ -1,5 +1,5 @@
-//! Values that are in range and yet change nothing, because of another value. A user who sets one expects something of it,
-//! so it is refused. A preset, or a file that repeats its preset, may say what is idle.
+//! Refuses values that are valid but have no effect because of another value. A user who sets such a value expects it
+//! to matter. A preset, or a file that repeats its preset, may contain such values.
 
 use toml::{Table, Value};
 
@@ -7,7 +7,7 @@ use crate::error::ConfigError;
 use crate::network::{TimeInjection, UNetConfig};
 use crate::run::Config;
 
-/// A key, when it is idle, and why.
+/// A key, when it has no effect, and why.
 struct Idle {
     key: &'static str,
     idle: fn(&Config) -> bool,
@@ -37,7 +37,7 @@ const IDLE: &[Idle] = &[
     },
 ];
 
-/// Refuses the first value that the user set to something else than preset and objective and that changes nothing.
+/// Refuses the first value without effect that the user set differently from preset and objective.
 pub(crate) fn check(config: &Config, user: &Table, base: &Table) -> Result<(), ConfigError> {
     for Idle { key, idle, reason } in IDLE {
         let (group, field) = key.split_once('.').unwrap_or((key, ""));
@@ -51,14 +51,14 @@ pub(crate) fn check(config: &Config, user: &Table, base: &Table) -> Result<(), C
             return Err(ConfigError::NoEffect { key, got, reason });
         }
     }
-    // A preset that names its channels gets twice as many with a learned variance; a user who does is taken by his word.
+    // A preset's channels are doubled for a learned variance; channels that the user sets must be right.
     let channels = user.get("model").and_then(|model| model.get("out_channels")).and_then(Value::as_integer);
     if let Some(got) =
         channels.filter(|&got| got != 0 && usize::try_from(got) != Ok(config.model.out_channels))
     {
         return Err(ConfigError::value("model", "out_channels", got, config.model.out_channels.to_string()));
     }
-    // Classes that were set to 0 take the preset's label dropout with them, but not one that was asked for.
+    // Setting classes to 0 also drops the preset's label dropout, but not one that the user asked for.
     let dropout = user.get("train").and_then(|train| train.get("label_dropout")).and_then(Value::as_float);
     match dropout {
         Some(label_dropout) if label_dropout > 0.0 && config.model.classes.is_none() => {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_the_value_work_lets_it_pass() {
+    fn a_value_with_effect_is_accepted() {
         for set in [
             &["model.time_form=scale-shift"][..],
             &["model.heads=2"],
@@ -137,9 +137,10 @@ mod tests {
         assert!(without_size.unwrap_err().to_string().contains("data.size"));
     }
 
-    /// The file of a run says everything, the idle too, and what its images were: `--config` takes it as it is.
+    /// A run's file contains everything, including values without effect and the image properties; `--config` accepts
+    /// it as it is.
     #[test]
-    fn a_file_of_a_run_is_taken_as_it_is() {
+    fn a_run_file_is_accepted_as_it_is() {
         for idle in [
             &["model.time_injection=input"][..],
             &["model.channel_mults=[2]", "model.attention_resolutions=[16]"],
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_chain_settles_by_itself() {
+    fn a_short_chain_gets_valid_defaults() {
         for steps in [2, 10, 100] {
             let config = settled(&[&format!("schedule.steps={steps}")]);
             let config = config.unwrap_or_else(|error| panic!("T = {steps}: {error}"));

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration, in the words of whoever wrote it.
+//! Errors in a configuration, in terms of the user's settings.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,11 +7,11 @@ use embedding::EmbeddingError;
 use schedule::ScheduleError;
 use thiserror::Error;
 
-/// A mistake in a configuration, or data that cannot be used; [`ConfigError::is_usage`] tells them apart.
+/// A mistake in a configuration, or data that cannot be used; [`ConfigError::is_usage`] distinguishes them.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A value is out of its range or does not go with another.
+    /// A value is out of range or conflicts with another.
     #[error("{group}.{field} = {got}: expected {expected}")]
     Value {
         /// The group: `model`, `train`, `data`, `sample` or `images`.
@@ -20,10 +20,10 @@ pub enum ConfigError {
         field: &'static str,
         /// The value.
         got: String,
-        /// What would do.
+        /// What was expected.
         expected: String,
     },
-    /// The name of the element type is none.
+    /// The precision is unknown.
     #[error("precision {got:?}: expected auto, f32, tf32 or bf16")]
     Precision {
         /// The name given.
@@ -32,10 +32,10 @@ pub enum ConfigError {
     /// The kind of noise schedule is unknown.
     #[error("schedule.kind: {error}")]
     ScheduleKind {
-        /// With the names there are.
+        /// The error, with the known kinds.
         error: ScheduleError,
     },
-    /// A parameter of another kind of noise schedule.
+    /// A parameter belongs to another kind of noise schedule.
     #[error("schedule.{field} = {got}: schedule.kind = {kind} has no such parameter")]
     StrayParameter {
         /// The parameter.
@@ -45,39 +45,39 @@ pub enum ConfigError {
         /// The kind of schedule.
         kind: String,
     },
-    /// The numbers make no noise schedule.
+    /// The parameters do not give a valid noise schedule.
     #[error("schedule: {error}")]
     Schedule {
-        /// Which, and why.
+        /// Which parameter, and why.
         error: ScheduleError,
     },
-    /// The numbers make no time embedding.
+    /// The parameters do not give a valid time embedding.
     #[error("model.embedding: {error}")]
     Embedding {
-        /// Which, and why.
+        /// Which parameter, and why.
         error: EmbeddingError,
     },
-    /// The network is for other images.
+    /// The network is for images of another shape.
     #[error(
         "the images are {height}x{width} with {channels} channels, the network is for {size}x{size} with \
          {in_channels}: pass --set data.size={size} or data.channels, or take another --preset"
     )]
     Images {
-        /// Rows of an image, border included.
+        /// Image height, border included.
         height: usize,
-        /// Columns of an image, border included.
+        /// Image width, border included.
         width: usize,
-        /// Channels of an image.
+        /// Image channels.
         channels: usize,
         /// `model.image_size`.
         size: usize,
         /// `model.in_channels`.
         in_channels: usize,
     },
-    /// Classes are asked for where the data has none.
+    /// Classes are requested, but the data has none.
     #[error(
-        "model.classes = {classes}: the data ({data}) has no labels, as a folder with a sub-folder a class has; pass \
-         --set model.classes=0, the default, to train without"
+        "model.classes = {classes}: the data ({data}) has no labels (a folder needs one sub-folder per class); pass \
+         --set model.classes=0, the default, to train without labels"
     )]
     NoLabels {
         /// `model.classes`.
@@ -98,10 +98,10 @@ pub enum ConfigError {
         data: String,
         /// Classes of the data.
         of_data: usize,
-        /// What reading the data has to say.
+        /// Notes from reading the data.
         notes: Vec<String>,
     },
-    /// Labels are to be dropped where none are used.
+    /// Label dropout is set, but the network uses no labels.
     #[error(
         "train.label_dropout = {label_dropout}: this network has no classes (model.classes is 0 by default), so there \
          is no label to drop; {}",
@@ -113,7 +113,7 @@ pub enum ConfigError {
         /// Classes of the data.
         of_data: usize,
     },
-    /// A value changes nothing beside the others.
+    /// A value has no effect in combination with the others.
     #[error("{key} = {got}: has no effect, {reason}; leave it out")]
     NoEffect {
         /// The key.
@@ -123,15 +123,15 @@ pub enum ConfigError {
         /// Why.
         reason: &'static str,
     },
-    /// A key that the program fills in.
-    #[error("--set {key}: cannot be set; it says what the run and its images turned out to be")]
+    /// A key that only the program sets.
+    #[error("--set {key}: cannot be set; it records a property of the run or its images")]
     NotSettable {
         /// The key.
         key: String,
     },
-    /// A run goes on with another value of a key that has to stay.
+    /// A resumed run has another value for a key that must not change.
     #[error(
-        "--resume: {key} is {was} in this run and {is} here, and has to stay: leave it as it was, or start a new run with \
+        "--resume: {key} is {was} in this run and {is} here, and cannot change: keep the old value, or start a new run with \
          another --run"
     )]
     Resume {
@@ -139,60 +139,60 @@ pub enum ConfigError {
         key: String,
         /// Its value in the run.
         was: String,
-        /// The value that it was to go on with.
+        /// The new value.
         is: String,
     },
-    /// A checkpoint is of another run than its folder.
-    #[error("it is of the run {found}, expected the run {expected} of this folder; remove it from there")]
+    /// A checkpoint belongs to another run than its folder.
+    #[error("it belongs to run {found}, expected run {expected} as in this folder; remove it")]
     OtherRun {
         /// The id in the folder's configuration.
         expected: String,
-        /// The id in the checkpoint's.
+        /// The id in the checkpoint's configuration.
         found: String,
     },
-    /// A key that says what the weights' output means has another value than where they were trained.
+    /// A key that defines the meaning of the network's output differs from the training of the weights.
     #[error(
-        "{key} is {is} here, and the weights of --init-from were trained with {was}: keep that value, or train without \
+        "{key} is {is} here, but the weights of --init-from were trained with {was}: keep that value, or train without \
          --init-from"
     )]
     Init {
         /// The key.
         key: String,
-        /// Its value where the weights were trained.
+        /// The value with which the weights were trained.
         was: String,
         /// The value here.
         is: String,
     },
-    /// No preset of this name.
-    #[error("no preset {name:?}; there are: {known}{}", question(hint))]
+    /// The preset does not exist.
+    #[error("no preset {name:?}; expected one of: {known}{}", question(hint))]
     UnknownPreset {
-        /// The wanted name.
+        /// The requested name.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: String,
-        /// The nearest of them, if one is near.
+        /// The nearest known name, if one is close.
         hint: Option<String>,
     },
-    /// No objective of this name.
-    #[error("no objective {name:?}; there are: {known}{}", question(hint))]
+    /// The objective does not exist.
+    #[error("no objective {name:?}; expected one of: {known}{}", question(hint))]
     UnknownObjective {
-        /// The wanted name.
+        /// The requested name.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: String,
-        /// The nearest of them, if one is near.
+        /// The nearest known name, if one is close.
         hint: Option<String>,
     },
-    /// The key `preset` or `objective` of a file is no text.
+    /// The key `preset` or `objective` of a file is not a string.
     #[error("{what}: expected a name in quotes")]
     PresetName {
         /// The key.
         what: &'static str,
     },
-    /// Nothing says what the network is.
+    /// No layer defines the network.
     #[error("the configuration has no [model] group")]
     NoModel,
-    /// A `--set` that is none.
+    /// A `--set` that cannot be parsed.
     #[error("--set {text:?}: {reason}")]
     Set {
         /// The argument.
@@ -200,7 +200,7 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A `--set` that reaches into a single value.
+    /// A `--set` whose key goes inside a single value.
     #[error("--set {key}: {part} is a single value, not a group")]
     NotAGroup {
         /// The whole key.
@@ -208,7 +208,7 @@ pub enum ConfigError {
         /// The part of it that is a value.
         part: String,
     },
-    /// Keys or types that are not those of a configuration.
+    /// Unknown keys or wrong types.
     #[error(
         "configuration: {place}{}{message}{}{}",
         if place.is_empty() { "" } else { ": " },
@@ -216,44 +216,44 @@ pub enum ConfigError {
         missing(place, message)
     )]
     Mismatch {
-        /// The key, or empty for the whole.
+        /// The key, or empty for the whole configuration.
         place: String,
-        /// What is expected and what is there.
+        /// What was expected and what was found.
         message: String,
-        /// The nearest known key, if one is near.
+        /// The nearest known key, if one is close.
         hint: Option<String>,
     },
-    /// Text that is no TOML, or no TOML of a configuration.
+    /// The text is not TOML, or not TOML of a configuration.
     #[error("{}{message}{}", line.map(|line| format!("line {line}: ")).unwrap_or_default(), question(hint))]
     Syntax {
         /// The line, from 1.
         line: Option<usize>,
-        /// What is expected and what is there.
+        /// What was expected and what was found.
         message: String,
-        /// The nearest known key, if one is near.
+        /// The nearest known key, if one is close.
         hint: Option<String>,
     },
-    /// A text longer than any configuration.
-    #[error("a configuration of more than {limit} bytes")]
+    /// The text is too long for a configuration.
+    #[error("the configuration has more than {limit} bytes")]
     TooLong {
-        /// The most bytes.
+        /// The maximum in bytes.
         limit: u64,
     },
-    /// A statement with more levels of keys, groups and lists than any configuration has.
+    /// A statement nests keys, groups and lists too deep for a configuration.
     #[error("line {line}: nested more than {limit} levels deep")]
     TooDeep {
         /// The line, from 1.
         line: usize,
-        /// The most levels of one statement.
+        /// The maximum number of levels in one statement.
         limit: usize,
     },
     /// A file cannot be read.
     #[error("{error}")]
     Read {
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// A mistake in the file that the user named.
+    /// A mistake in a file that the user named.
     #[error("--config {file}: {error}")]
     InFile {
         /// The file as the user wrote it.
@@ -261,7 +261,7 @@ pub enum ConfigError {
         /// The mistake.
         error: Box<ConfigError>,
     },
-    /// A file that this program wrote does not read.
+    /// A file that this program wrote cannot be loaded.
     #[error("{}: {error}", path.display())]
     InRun {
         /// The file.
@@ -269,7 +269,7 @@ pub enum ConfigError {
         /// What is wrong with it.
         error: Box<ConfigError>,
     },
-    /// A configuration does not go into TOML: a number beyond 2^63 - 1.
+    /// The configuration cannot be written as TOML: a number exceeds 2^63 - 1.
     #[error("the configuration cannot be written: {error}")]
     Write {
         /// The value.
@@ -278,13 +278,13 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// Whether the user can mend it by other words; otherwise a file is damaged or cannot be read.
+    /// Whether the user can fix it by changing the command or configuration; otherwise a file is damaged or unreadable.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         !matches!(self, Self::InRun { .. } | Self::OtherRun { .. } | Self::Write { .. })
     }
 
-    /// A value out of its range.
+    /// An error for a value that is out of range.
     pub(crate) fn value(
         group: &'static str,
         field: &'static str,
@@ -299,7 +299,7 @@ fn question(hint: &Option<String>) -> String {
     hint.as_ref().map(|near| format!("; did you mean {near}?")).unwrap_or_default()
 }
 
-/// How to give a key that serde misses.
+/// Advice for a key that serde reports as missing.
 fn missing(place: &str, message: &str) -> String {
     let field = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
     let dot = if place.is_empty() { "" } else { "." };

@@ -1,4 +1,4 @@
-//! Configurations as files: those of a user, of which each says a part, and those of runs, which say all.
+//! Configuration files: a user's file sets some keys, a run's file sets all.
 
 use std::path::Path;
 
@@ -6,16 +6,16 @@ use crate::error::ConfigError;
 use crate::run::Config;
 use crate::text::{MAX_TEXT, read_as, read_run_text, read_text};
 
-/// Bytes of the file of a run, which names every class of its data: some 100,000. A list of short numbers takes 75 times
-/// as much in memory.
+/// Maximum size of a run's file, which names every class of its data: some 100,000. A list of short numbers takes 75
+/// times its size in memory.
 const MAX_RUN_TEXT: u64 = 2 << 20;
 
-/// The file of a user: what it says is laid over a preset.
+/// A user's file, whose values override a preset's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserFile {
-    /// What errors call it: its path as the user wrote it.
+    /// The name for error messages: its path as the user wrote it.
     pub name: String,
-    /// TOML.
+    /// The TOML text.
     pub text: String,
 }
 
@@ -33,11 +33,11 @@ impl UserFile {
     }
 }
 
-/// A configuration that [`to_toml`] wrote.
+/// Parses a configuration that [`to_toml`] wrote.
 ///
 /// # Errors
-/// [`ConfigError::Syntax`] with the line, also for unknown and missing keys; [`ConfigError::TooLong`] above
-/// 2 MiB, [`ConfigError::TooDeep`]; [`ConfigError::Value`] for a size in `[images]` that no image has.
+/// [`ConfigError::Syntax`] with the line, including for unknown and missing keys; [`ConfigError::TooLong`] above 2 MiB;
+/// [`ConfigError::TooDeep`]; [`ConfigError::Value`] for an impossible size in `[images]`.
 pub fn from_toml(text: &str) -> Result<Config, ConfigError> {
     let mut config: Config = read_as(text, MAX_RUN_TEXT)?;
     config.schedule.settle_as_read();
@@ -47,11 +47,11 @@ pub fn from_toml(text: &str) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// The text of `config.toml`.
+/// Returns the text of `config.toml`.
 ///
 /// # Errors
-/// [`ConfigError::Write`] for numbers above 2^63 - 1, which TOML does not have; [`ConfigError::TooLong`] for a text that
-/// [`from_toml`] would refuse.
+/// [`ConfigError::Write`] for numbers above 2^63 - 1, which TOML cannot represent; [`ConfigError::TooLong`] for a text
+/// that [`from_toml`] would refuse.
 pub fn to_toml(config: &Config) -> Result<String, ConfigError> {
     let text = toml::to_string_pretty(config).map_err(|error| ConfigError::Write { error })?;
     if text.len() as u64 > MAX_RUN_TEXT {
@@ -61,10 +61,10 @@ pub fn to_toml(config: &Config) -> Result<String, ConfigError> {
     }
 }
 
-/// The `config.toml` of a run or a checkpoint.
+/// Reads the `config.toml` of a run or a checkpoint.
 ///
 /// # Errors
-/// [`ConfigError::InRun`], which names the file, for what [`from_toml`] refuses and files that do not read.
+/// [`ConfigError::InRun`], which names the file, if it cannot be read or [`from_toml`] refuses it.
 pub fn read_run(path: &Path) -> Result<Config, ConfigError> {
     read_run_text(path, MAX_RUN_TEXT)
         .and_then(|text| from_toml(&text))

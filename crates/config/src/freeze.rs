@@ -1,15 +1,15 @@
-//! `train.freeze`: patterns of the parameters that training leaves as they are.
+//! `train.freeze`: patterns for parameters that training does not change.
 
 use crate::error::ConfigError;
 use crate::train::{TrainConfig, refuse};
 
-/// More patterns, or longer ones, than any network needs; they bound the time that matching takes.
+/// Limits on patterns, above what any network needs; they bound the time for matching.
 const MOST_PATTERNS: usize = 32;
 const MOST_CHARACTERS: usize = 200;
-/// Names that a message shows.
+/// Maximum number of names in a message.
 const SHOWN: usize = 3;
 
-/// Whether a whole name matches a pattern, in which `*` stands for any characters, dots included, or for none.
+/// Whether a pattern matches a whole name. `*` matches any characters, including dots and none at all.
 ///
 /// ```
 /// assert!(config::matches("down_blocks.*", "down_blocks.0.resnets.0.norm1.weight"));
@@ -22,7 +22,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     let Some(mut name) = name.strip_prefix(start) else { return false };
     let mut pieces: Vec<&str> = rest.split('*').collect();
     let end = pieces.pop().unwrap_or_default();
-    // Between the first and the last star the first place that fits leaves the most for what follows.
+    // Between the first and last star, taking the first match leaves the most for the pieces that follow.
     for piece in pieces {
         let Some(at) = name.find(piece) else { return false };
         name = &name[at + piece.len()..];
@@ -31,10 +31,10 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 }
 
 impl TrainConfig {
-    /// Which of a network's parameters stay as they are, in the order of `names`.
+    /// Which of a network's parameters are frozen, in the order of `names`.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] for a pattern that matches no parameter, and for patterns that match all of them.
+    /// [`ConfigError::Value`] if a pattern matches no parameter, or if the patterns match all.
     pub fn frozen<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Vec<bool>, ConfigError> {
         let names: Vec<&str> = names.into_iter().collect();
         for pattern in &self.freeze {
@@ -51,13 +51,13 @@ impl TrainConfig {
         let is_frozen = |name: &&str| self.freeze.iter().any(|pattern| matches(pattern, name));
         let frozen: Vec<bool> = names.iter().map(is_frozen).collect();
         if !frozen.is_empty() && frozen.iter().all(|&frozen| frozen) {
-            let expected = "patterns that leave a parameter to train; these match every one";
+            let expected = "patterns that leave some parameter trainable; these match every one";
             return Err(ConfigError::value("train", "freeze", format!("{:?}", self.freeze), expected));
         }
         Ok(frozen)
     }
 
-    /// Checks the patterns by themselves, without a network.
+    /// Checks the patterns on their own, without a network.
     pub(crate) fn validate_freeze(&self) -> Result<(), ConfigError> {
         if self.freeze.len() > MOST_PATTERNS {
             let got = format!("a list of {}", self.freeze.len());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_is_any_characters() {
+    fn a_star_matches_any_characters() {
         for (pattern, name) in [
             ("a", "a"),
             ("*", ""),

@@ -1,7 +1,8 @@
-//! A run that begins with trained weights: what it takes from the configuration of their network.
+//! Starting a run from trained weights: what it takes from the configuration of their network.
 //!
-//! The weights fix the network, and what its output means: schedule, output and learned variance stay theirs. How they are
-//! trained on is the new run's own choice; where nobody chose, the loss and the levels go on as they were.
+//! The weights determine the network and the meaning of its output, so schedule, prediction and learned variance are
+//! kept. The new run is free to choose how they are trained. Where nothing is chosen, the loss and the noise levels
+//! stay as they were.
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -11,17 +12,17 @@ use crate::draft::ImageShape;
 use crate::error::ConfigError;
 use crate::run::Config;
 
-/// The weights that a run began with; not for the user to set.
+/// The weights that a run starts from; not settable by the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InitConfig {
     /// Where they were, as the user wrote it.
     pub from: String,
-    /// SHA-256 over names, shapes and numbers.
+    /// SHA-256 over names, shapes and values.
     pub sha256: String,
 }
 
-/// Keys of `[train]` that say what is learned.
+/// Keys of `[train]` that define what is learned.
 const OBJECTIVE: &[&str] = &[
     "prediction",
     "loss_weight",
@@ -37,14 +38,14 @@ const OBJECTIVE: &[&str] = &[
     "pairing",
 ];
 
-/// Lays what the weights fix over the tables of a preset. The classes are those of the preset where it has some.
+/// Puts the settings that the weights fix on top of a preset. The preset's classes win if it has any.
 pub(crate) fn lay_over(base: &mut Table, source: &Config) -> Result<(), ConfigError> {
     let classes = base.get("model").and_then(|model| model.get("classes")).cloned();
     let mut model = table(&source.model)?;
     if let Some(classes) = classes {
         model.insert("classes".to_owned(), classes);
     }
-    // The size is that of the new images.
+    // The size comes from the new images.
     model.remove("image_size");
     base.insert("model".to_owned(), Value::Table(model));
     base.insert("schedule".to_owned(), Value::Table(table(&source.schedule)?));
@@ -73,7 +74,7 @@ pub(crate) fn lay_over(base: &mut Table, source: &Config) -> Result<(), ConfigEr
     Ok(())
 }
 
-/// The configuration without the numbers that follow from its choices: beside another choice they would be strays.
+/// The configuration without the numbers that follow from its choices: with other choices they would be invalid.
 fn without_usual(source: &Config) -> Config {
     let (mut bare, mut out) = (source.train.clone(), source.clone());
     (bare.sigma_data, bare.huber_delta, bare.vlb_weight, bare.halvings) = (None, None, None, None);
@@ -101,21 +102,21 @@ fn table(value: &impl Serialize) -> Result<Table, ConfigError> {
     Table::try_from(value).map_err(|error| ConfigError::Write { error })
 }
 
-/// What the user said of the network.
+/// Which network settings the user gave.
 pub(crate) struct Said {
-    /// `model.classes`, in a preset or anything above it.
+    /// `model.classes`, in a preset or any layer above it.
     pub(crate) classes: bool,
     pub(crate) attention: bool,
 }
 
 impl Config {
-    /// Whether the images had this size before their border, which a run on such images then keeps.
+    /// Whether the images had this size before padding; then a run on such images keeps the padding.
     pub(crate) fn fits(&self, images: &ImageShape) -> bool {
         let inner = self.images.as_ref().map(|own| own.inner_shape());
         inner.is_some_and(|(height, width, _)| (height, width) == (images.height, images.width))
     }
 
-    /// Takes classes and channels of the images before [`Config::settle_classes`].
+    /// Takes classes and channels from the images, before [`Config::settle_classes`].
     pub(crate) fn settle_init(
         &mut self,
         source: &Self,
@@ -130,13 +131,13 @@ impl Config {
             return Err(ConfigError::value("data", "channels", images.channels, expected));
         }
         if !said.classes && source.model.classes.is_some() {
-            // None stands for a preset without classes; 0 takes the label dropout away as well.
+            // `None` would mean a preset without classes; 0 also removes the label dropout.
             self.model.classes = Some(images.classes);
         }
         Ok(())
     }
 
-    /// Keeps attention at the levels that have its weights, after the size is known.
+    /// Keeps attention at the levels whose weights have it, once the size is known.
     pub(crate) fn keep_attention(&mut self, source: &Self, said: &Said) {
         let own = &source.model;
         if said.attention || own.attention_resolutions.is_empty() || own.image_size == self.model.image_size {
@@ -148,7 +149,7 @@ impl Config {
         self.model.attention_resolutions = levels.map(|level| self.model.level_size(level)).collect();
     }
 
-    /// Checks that the output means what the weights were trained to put out.
+    /// Checks that the output means what the weights were trained to predict.
     pub(crate) fn check_init(&self, source: &Self) -> Result<(), ConfigError> {
         let (mut was, own) = (self.clone(), &source.train);
         was.schedule = source.schedule.clone();
@@ -157,7 +158,7 @@ impl Config {
         if own.prediction == self.train.prediction && own.output() != self.train.output() {
             was.train.sigma_data = own.sigma_data;
         }
-        // The parameters of another kind of schedule say less than the kind.
+        // Report the kind of schedule before its parameters, which say less.
         let mut changes = changes(&was, self)?;
         changes.sort_by_key(|change| change.key != "schedule.kind");
         match changes.into_iter().next() {
@@ -193,20 +194,20 @@ mod tests {
     }
 
     #[test]
-    fn network_and_objective_are_those_of_the_weights_and_training_is_new() {
+    fn network_and_objective_come_from_the_weights_and_training_is_new() {
         let source = source(&["schedule.kind=cosine", "train.loss_weight=min-snr", "train.lr=0.1"]);
         let config = tuned(&source, &["train.steps=7"], &grey(16, 10)).unwrap();
         assert_eq!((&config.model, &config.schedule), (&source.model, &source.schedule));
         assert_eq!(config.train.prediction, source.train.prediction);
         assert_eq!(config.train.loss_weight, source.train.loss_weight);
-        // The preset that these images get without weights.
+        // The default preset for these images without weights.
         let images = crate::preset_table("images").unwrap();
         assert_eq!(Some(config.train.lr), images["train"]["lr"].as_float());
         assert_eq!((config.train.steps, config.data.size), (7, None));
     }
 
     #[test]
-    fn another_size_keeps_attention_at_its_level_and_the_same_size_its_border() {
+    fn a_new_size_keeps_attention_levels_and_the_same_size_keeps_its_border() {
         let source = source(&["model.channel_mults=[1,2,2]"]);
         assert_eq!(source.model.attention_resolutions, [8]);
         let config = tuned(&source, &[], &grey(29, 0)).unwrap();
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_those_of_the_images_where_the_network_has_some() {
+    fn a_conditional_network_takes_its_classes_from_the_images() {
         let plain = source(&[]);
         assert_eq!(tuned(&plain, &[], &grey(16, 3)).unwrap().model.classes, None);
         let added = ["model.classes=3", "train.label_dropout=0.2"];
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn another_meaning_of_the_output_is_refused_by_its_key() {
+    fn a_changed_output_is_refused_by_its_key() {
         let source = source(&["train.sigma_data=0.7", "train.prediction=edm", "schedule.kind=edm"]);
         for (set, words) in [
             ("schedule.kind=linear", &["schedule.kind", "edm", "--init-from"][..]),
@@ -267,14 +268,14 @@ mod tests {
             assert!(error.is_usage() && !message.contains('\n'), "{message}");
             words.iter().for_each(|word| assert!(message.contains(word), "{set}: {message}"));
         }
-        // The same again, and what only decides how the loss counts, are fine.
+        // The same value again, and settings that only weight the loss, are allowed.
         for set in ["train.sigma_data=0.7", "train.loss_weight=p2", "train.time_sampling=uniform"] {
             tuned(&source, &[set], &grey(16, 0)).unwrap_or_else(|error| panic!("{set}: {error}"));
         }
     }
 
     #[test]
-    fn a_run_is_known_by_its_first_weights_and_not_by_their_place() {
+    fn a_run_id_depends_on_its_first_weights_but_not_their_path() {
         let run = |init: Option<(&str, &str)>| {
             let init =
                 init.map(|(from, sha256)| InitConfig { from: from.to_owned(), sha256: sha256.to_owned() });
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn an_objective_is_taken_where_it_agrees_with_the_weights() {
+    fn an_objective_is_accepted_if_it_agrees_with_the_weights() {
         let objective = |source: &Config, name| {
             let layers = Layers { objective: Some(name), init: Some(source), ..Layers::default() };
             layers.settle(&grey(16, 0))

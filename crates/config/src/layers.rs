@@ -1,4 +1,4 @@
-//! From presets, files and flags to one complete [`Config`], without a look at the disk.
+//! Combines presets, files and flags into one complete [`Config`], without touching the disk.
 
 use toml::{Table, Value};
 
@@ -14,7 +14,7 @@ use crate::presets::preset_table;
 use crate::run::Config;
 use crate::text::{deserialize, parse};
 
-/// What the user said, from the weakest to the strongest.
+/// The user's settings, from the weakest to the strongest.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Layers<'a> {
     /// `--preset`.
@@ -27,30 +27,30 @@ pub struct Layers<'a> {
     pub data: Option<&'a str>,
     /// `--set`.
     pub set: &'a [Override],
-    /// The configuration of the weights that the run begins with: network and objective are theirs.
+    /// The configuration of the weights that the run starts from, which fixes network and objective.
     pub init: Option<&'a Config>,
 }
 
-/// A configuration that is complete but for what the images are, and what it started from.
+/// A configuration that is complete except for the description of the images, and what it is based on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settled {
     /// Valid, without [`Config::images`].
     pub config: Config,
     /// The preset.
     pub preset: String,
-    /// The objective over it, where one was named.
+    /// The objective on top of it, if one was named.
     pub objective: Option<String>,
 }
 
-/// The preset of images that are not known yet.
+/// The preset used before the images are known.
 const CANDIDATE: &str = "images";
-/// Images before they are known.
+/// Placeholder for images that are not known yet.
 const ANY: ImageShape = ImageShape { height: 32, width: 32, channels: 1, classes: 0 };
 
-/// The source inside the program.
+/// The embedded dataset.
 const EMBEDDED: &str = "fashion-mnist";
 
-/// The layers above preset and objective as one table, and which of these they name.
+/// The layers above preset and objective as one table, and the preset and objective they name.
 pub(crate) struct Merged {
     pub(crate) preset: Option<String>,
     pub(crate) objective: Option<String>,
@@ -58,25 +58,25 @@ pub(crate) struct Merged {
 }
 
 impl Layers<'_> {
-    /// The configuration for images of a known shape. It is complete and valid, but says nothing of the images
-    /// themselves: [`Config::images`] is absent. This is the way of every text through the crate, so it is what
-    /// a fuzzer calls.
+    /// Returns the configuration for images of a known shape. It is complete and valid, but [`Config::images`] is
+    /// absent. All configuration text passes through here, so fuzzers call this function.
     ///
     /// # Errors
-    /// The first mistake; every one is of usage.
+    /// The first mistake, always a usage error.
     pub fn settle(&self, images: &ImageShape) -> Result<Config, ConfigError> {
         Ok(self.settle_with(images, None)?.config)
     }
 
-    /// The same with a `[data]` group in place of the layers' own: with its whole path, say.
+    /// Like [`Layers::settle`], with a `[data]` group that replaces the layers' own, for example one with an absolute
+    /// path.
     ///
     /// # Errors
-    /// As [`Layers::settle`].
+    /// As for [`Layers::settle`].
     pub fn settle_with(&self, images: &ImageShape, data: Option<DataConfig>) -> Result<Settled, ConfigError> {
         let Merged { preset, objective, table } = self.merged()?;
         let preset = preset.unwrap_or_else(|| images.preset().to_owned());
         let mut base = base_table(&preset, objective.as_deref(), self.init)?;
-        // Images of the size that the weights were trained on get the border that those had.
+        // Images of the size that the weights were trained on get the same border.
         let alike = self.init.filter(|source| source.fits(images));
         if let (Some(source), Some(model)) = (alike, base.get_mut("model").and_then(Value::as_table_mut)) {
             let side = i64::try_from(source.model.image_size).unwrap_or(i64::MAX);
@@ -108,11 +108,11 @@ impl Layers<'_> {
         Ok(Settled { config, preset, objective })
     }
 
-    /// The `[data]` group. Data nobody chose a preset for is looked at by that of the preset `images`, which the other
-    /// candidate has as well.
+    /// The `[data]` group. Without a chosen preset the data is opened with the group of the preset `images`, which is
+    /// the same in the other candidate.
     ///
     /// # Errors
-    /// As [`Layers::settle`].
+    /// As for [`Layers::settle`].
     pub fn data_group(&self) -> Result<DataConfig, ConfigError> {
         #[derive(serde::Deserialize)]
         struct Part {
@@ -128,17 +128,17 @@ impl Layers<'_> {
         Ok(deserialize::<Part>(table)?.data)
     }
 
-    /// Whether the network is to have classes, before the images are known.
+    /// Whether the network will have classes, before the images are known.
     ///
     /// # Errors
-    /// As [`Layers::settle`]: a slip in a key is told here.
+    /// As for [`Layers::settle`]; a mistyped key is reported here.
     pub fn wants_labels(&self) -> Result<bool, ConfigError> {
         let Merged { preset, objective, table } = self.merged()?;
         let base = base_table(preset.as_deref().unwrap_or(CANDIDATE), objective.as_deref(), self.init)?;
         Ok(self.draft(&base, table, &ANY)?.model.classes.is_some_and(|classes| classes > 0))
     }
 
-    /// Lays file, `--data` and `--set` over each other, and takes the name of the preset out.
+    /// Merges file, `--data` and `--set`, and takes out the names of preset and objective.
     pub(crate) fn merged(&self) -> Result<Merged, ConfigError> {
         let mut table = self.file.map(UserFile::table).transpose()?.unwrap_or_default();
         let mut named = |what: &'static str| match table.remove(what) {
@@ -151,8 +151,7 @@ impl Layers<'_> {
             let data = Table::from_iter([("source".to_owned(), Value::String(source.to_owned()))]);
             merge(&mut table, Table::from_iter([("data".to_owned(), Value::Table(data))]));
         }
-        // A run's own file also says what its images turned out to be, which run it was and what it began with: that is
-        // found out anew.
+        // A run's own file also records its images, its id and its initial weights; these are determined again.
         for described in ["images", "id", "init"] {
             table.remove(described);
         }
@@ -169,7 +168,7 @@ impl Layers<'_> {
         })
     }
 
-    /// The layers over preset and objective, with what the network's shape takes from the images.
+    /// Puts the layers on top of preset and objective, and derives the network's shape from the images.
     pub(crate) fn draft(
         &self,
         base: &Table,
@@ -189,7 +188,7 @@ impl Layers<'_> {
         };
         let says_steps = user.get("sample").and_then(|sample| sample.get("steps")).is_some();
         let mut config: Config = over_preset(user).map_err(|error| {
-            // The mistake is in the file when the file by itself has it too.
+            // The file is to blame if it fails the same way on its own.
             let Some(file) = self.file else { return error };
             let alone = file.table().and_then(|mut table| {
                 for name in ["preset", "objective"] {
@@ -204,18 +203,18 @@ impl Layers<'_> {
         })?;
         config.model.validate_level_count()?;
         if !says_steps {
-            // The preset's number is for its own T; no solver takes more steps than the chain has.
+            // The preset's value is for its own T; no solver takes more steps than the chain has.
             config.sample.steps = config.sample.steps.min(config.schedule.steps);
         }
         Ok(config)
     }
 }
 
-/// Whether a preset for the embedded garments gets other images, and nobody said whether to mirror them: letters and
-/// digits must not be, so that is left to the user.
+/// Whether a preset for the embedded clothing images is used with other images, and the user has not set `train.flip`.
+/// Letters and digits must not be mirrored, so that is left to the user.
 fn own_data(preset: &Table, user: &Table) -> bool {
     let get = |table: &'_ Table, group: &str, key: &str| table.get(group).and_then(|g| g.get(key)).cloned();
-    // As it is, or a part of it: `fashion-mnist:test`.
+    // The source itself or a part of it: `fashion-mnist:test`.
     let embedded = |source: &Value| source.as_str().is_some_and(|s| s.split(':').next() == Some(EMBEDDED));
     get(preset, "data", "source").is_some_and(|source| embedded(&source))
         && get(user, "data", "source").is_some_and(|source| !embedded(&source))
@@ -224,7 +223,7 @@ fn own_data(preset: &Table, user: &Table) -> bool {
 }
 
 impl UserFile {
-    /// Its text as tables.
+    /// Parses the text into tables.
     ///
     /// # Errors
     /// [`ConfigError::InFile`], which names the file.
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn every_preset_settles_on_its_images() {
+    fn every_preset_settles_with_its_images() {
         for (name, _, _) in PRESETS {
             let (side, channels) = match *name {
                 "ddpm-cifar10" => (32, 3),
@@ -283,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_of_the_file_names_the_file_and_no_other_does() {
+    fn only_mistakes_in_the_file_name_the_file() {
         let message = |text: &str, set: &str| {
             let (file, set) = (file(text), [parse_set(set).unwrap()]);
             let error =

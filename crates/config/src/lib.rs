@@ -1,5 +1,5 @@
-//! The configuration of a run: what the program reads as TOML, as `--set` and as names of presets, and what
-//! has to hold of it. Nothing here needs libtorch, and no text makes it panic.
+//! The configuration of a run: reads TOML, `--set` and preset names, and checks them. Nothing here needs libtorch, and
+//! no text makes it panic.
 //!
 //! ```
 //! use config::{ImageShape, Layers, parse_set};

@@ -1,20 +1,20 @@
-//! How deep a TOML text nests, found before it is parsed: the parser, and all that walks the result, takes
-//! stack for each level, and 80 dotted keys in 10 nested braces overflow 2 MiB of it.
+//! Checks how deep a TOML text nests before it is parsed. The parser and all code that walks the result use stack for
+//! each level; 80 dotted keys in 10 nested braces overflow 2 MiB.
 
 use toml_parser::Source;
 use toml_parser::lexer::TokenKind;
 
 use crate::error::ConfigError;
 
-/// Levels of one statement. Below a header of as many, each an array of tables, a value is three times as deep at
-/// most.
+/// Maximum levels in one statement. Below a header of this many levels, each an array of tables, a value is at most
+/// three times as deep.
 const MAX_LEVELS: usize = 32;
 
-/// Refuses a statement whose keys, groups and lists are more than [`MAX_LEVELS`] levels deep. Text that is no
-/// TOML is counted by what it opens and never closes.
+/// Refuses a statement whose keys, groups and lists are more than [`MAX_LEVELS`] levels deep. In invalid TOML, every
+/// bracket that is never closed counts as a level.
 pub(crate) fn check(text: &str) -> Result<(), ConfigError> {
     let mut line = 1;
-    // What is open, and the dots of a key in each; the first stands for the statement itself.
+    // The open brackets, with the dots of a key in each; the first entry stands for the statement itself.
     let mut open = vec![(TokenKind::Newline, 0_usize)];
     for token in Source::new(text).lex() {
         let span = token.span();
@@ -44,7 +44,7 @@ pub(crate) fn check(text: &str) -> Result<(), ConfigError> {
 }
 
 fn close(open: &mut Vec<(TokenKind, usize)>, kind: TokenKind) {
-    // What closes nothing is an error, after which the parser's own idea of what is open counts: none is closed.
+    // An unmatched closing bracket is an error. Only the parser knows how it continues, so nothing is closed here.
     if open.last().is_some_and(|level| level.0 == kind) {
         open.pop();
     }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_those_of_keys_groups_and_lists() {
+    fn keys_groups_and_lists_count_as_levels() {
         let dots = |n: usize| vec!["a"; n].join(".");
         let lists = |n: usize| format!("a = {}{}", "[".repeat(n), "]".repeat(n));
         for fine in [

@@ -1,4 +1,4 @@
-//! Keys of `[train]` that go together: a number that belongs to a choice gets its usual value with that choice, and is refused
+//! Dependent keys of `[train]`: a number that belongs to a choice gets a default with that choice, and is refused
 //! without it.
 
 use schedule::{LossWeight, NoisePath, Prediction};
@@ -7,21 +7,21 @@ use crate::choices::{LearnedVariance, Loss, LrDecay, TimeSampling};
 use crate::error::ConfigError;
 use crate::train::{TrainConfig, at_least, number, refuse};
 
-/// Mean and deviation of ln sigma in the training of EDM (Karras et al. 2022, Table 1).
+/// Mean and deviation of ln sigma in EDM's training (Karras et al. 2022, Table 1).
 const LOG_NORMAL: (f64, f64) = (-1.2, 1.2);
 const LOGIT_NORMAL: (f64, f64) = (0.0, 1.0);
-/// The same in consistency tuning (Geng et al. 2024, Sec. 4).
+/// The same for consistency tuning (Geng et al. 2024, Sec. 4).
 const LOG_NORMAL_OF_CONSISTENCY: (f64, f64) = (-1.1, 2.0);
 /// Down to a 256th of the level, as in their shortest tuning.
 const HALVINGS: u32 = 8;
-/// Deviation of the data in the trainings of EDM (Karras et al. 2022, Table 1).
+/// Standard deviation of the data in EDM's training (Karras et al. 2022, Table 1).
 const SIGMA_DATA: f64 = 0.5;
 const HUBER_DELTA: f64 = 1.0;
 /// lambda of the hybrid loss (Nichol & Dhariwal 2021, Sec. 3.1).
 const VLB_WEIGHT: f64 = 0.001;
 
 impl TrainConfig {
-    /// Writes down the numbers that follow from the choices.
+    /// Fills in the numbers that follow from the choices.
     pub(crate) fn settle_objective(&mut self) {
         if let Some((mean, deviation)) = self.usual_times() {
             self.time_mean.get_or_insert(mean);
@@ -49,7 +49,7 @@ impl TrainConfig {
             || matches!(self.loss_weight, LossWeight::Edm { .. })
     }
 
-    /// What the network puts out, with its parameter.
+    /// What the network predicts, with its parameter.
     #[must_use]
     pub fn output(&self) -> Prediction {
         match self.prediction {
@@ -58,7 +58,7 @@ impl TrainConfig {
         }
     }
 
-    /// What the loss of a level counts, with its parameter.
+    /// The loss weight, with its parameter.
     #[must_use]
     pub fn weight(&self) -> LossWeight {
         match self.loss_weight {
@@ -67,12 +67,12 @@ impl TrainConfig {
         }
     }
 
-    /// Whether the variational bound stands beside another loss.
+    /// Whether the variational bound is added to another loss.
     fn is_hybrid(&self) -> bool {
         self.variance == LearnedVariance::Learned && self.loss != Loss::Vlb
     }
 
-    /// Mean and deviation of the normal numbers that levels are drawn from, where they are.
+    /// Mean and deviation of the normal distribution from which levels are drawn, if they are.
     fn usual_times(&self) -> Option<(f64, f64)> {
         match self.time_sampling {
             TimeSampling::LogNormal if self.loss == Loss::Consistency => Some(LOG_NORMAL_OF_CONSISTENCY),
@@ -82,45 +82,45 @@ impl TrainConfig {
         }
     }
 
-    /// Mean and deviation of the normal numbers that levels are drawn from.
+    /// Mean and deviation of the normal distribution from which levels are drawn.
     #[must_use]
     pub fn times(&self) -> (f64, f64) {
         let (mean, deviation) = self.usual_times().unwrap_or_default();
         (self.time_mean.unwrap_or(mean), self.time_std.unwrap_or(deviation))
     }
 
-    /// [`TrainConfig::huber_delta`], or what it usually is.
+    /// [`TrainConfig::huber_delta`] or its default.
     #[must_use]
     pub fn huber_delta(&self) -> f64 {
         self.huber_delta.unwrap_or(HUBER_DELTA)
     }
 
-    /// [`TrainConfig::halvings`], or what they usually are.
+    /// [`TrainConfig::halvings`], or its default.
     #[must_use]
     pub fn halvings(&self) -> u32 {
         self.halvings.unwrap_or(HALVINGS)
     }
 
-    /// [`TrainConfig::vlb_weight`], or what it usually is.
+    /// [`TrainConfig::vlb_weight`] or its default.
     #[must_use]
     pub fn vlb_weight(&self) -> f64 {
         self.vlb_weight.unwrap_or(VLB_WEIGHT)
     }
 
-    /// Channels of the output for each of the images'.
+    /// Output channels for each image channel.
     #[must_use]
     pub fn outputs_per_channel(&self) -> usize {
         if self.variance == LearnedVariance::Learned { 2 } else { 1 }
     }
 
     pub(crate) fn validate_objective(&self) -> Result<(), ConfigError> {
-        let of_times = "a value with train.time_sampling = log-normal or logit-normal only";
+        let of_times = "no value unless train.time_sampling is log-normal or logit-normal";
         let numbers = [
             (
                 "sigma_data",
                 self.sigma_data,
                 self.knows_sigma_data(),
-                "a value with train.prediction or train.loss_weight = edm only",
+                "no value unless train.prediction or train.loss_weight is edm",
             ),
             ("time_mean", self.time_mean, self.usual_times().is_some(), of_times),
             ("time_std", self.time_std, self.usual_times().is_some(), of_times),
@@ -128,13 +128,13 @@ impl TrainConfig {
                 "huber_delta",
                 self.huber_delta,
                 self.loss == Loss::Huber,
-                "a value with train.loss = huber only",
+                "no value unless train.loss is huber",
             ),
             (
                 "vlb_weight",
                 self.vlb_weight,
                 self.is_hybrid(),
-                "a value beside another loss only: train.variance = learned",
+                "no value unless train.variance is learned and train.loss is not vlb",
             ),
         ];
         for (field, value, has_effect, expected) in numbers {
@@ -153,7 +153,7 @@ impl TrainConfig {
         }
         match self.lr_decay_steps {
             Some(steps) if self.lr_decay != LrDecay::InverseSqrt => {
-                return refuse("lr_decay_steps", steps, "a value with train.lr_decay = inverse-sqrt only");
+                return refuse("lr_decay_steps", steps, "no value unless train.lr_decay is inverse-sqrt");
             }
             Some(steps) => at_least("lr_decay_steps", steps, 1)?,
             None => {}
@@ -176,29 +176,30 @@ impl TrainConfig {
             );
         }
         if self.loss == Loss::Vlb && self.variance == LearnedVariance::Fixed {
-            return refuse("loss", "vlb", "train.variance = learned beside it");
+            return refuse("loss", "vlb", "a loss other than vlb unless train.variance is learned");
         }
         if self.loss == Loss::Vlb && self.loss_weight != schedule::LossWeight::Simple {
             return refuse(
                 "loss_weight",
                 self.loss_weight,
-                "simple: the bound has its own weights (train.loss = vlb)",
+                "simple, since the bound has its own weights (train.loss = vlb)",
             );
         }
         Ok(())
     }
 
-    /// Checks the choices against the path that they are made for.
+    /// Checks the choices against the path on which they are used.
     pub(crate) fn validate_on(&self, path: &dyn NoisePath, kind: &str) -> Result<(), ConfigError> {
         if self.variance == LearnedVariance::Learned && !path.is_discrete() {
-            let expected =
-                format!("fixed: schedule.kind = {kind} is no chain of steps with variances to learn");
+            let expected = format!(
+                "fixed, since schedule.kind = {kind} has no chain of steps whose variances could be learned"
+            );
             return refuse("variance", "learned", expected);
         }
         let noisiest = path.noisiest().map_err(|error| ConfigError::Schedule { error })?;
         if self.output().form(&noisiest).is_err() {
-            let expected = "another output, v for example: the noisiest level of this schedule has no signal, so no image \
-                            follows from its noise";
+            let expected = "another output such as v: the noisiest level of this schedule has no signal, so x_0 does not \
+                            follow from eps";
             return refuse("prediction", self.prediction, expected);
         }
         Ok(())
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_brings_its_numbers() {
+    fn a_choice_sets_its_numbers() {
         let train = |set: &[&str]| settled(set).unwrap().train;
         let plain = train(&[]);
         assert_eq!(
@@ -250,7 +251,7 @@ mod tests {
             (&["train.loss=consistency", "train.variance=learned"], "fixed"),
             (&["train.loss=consistency", "train.loss_weight=p2"], "simple"),
             (&["train.vlb_weight=0.1"], "learned"),
-            (&["train.variance=learned", "train.loss=vlb", "train.vlb_weight=0.1"], "beside another loss"),
+            (&["train.variance=learned", "train.loss=vlb", "train.vlb_weight=0.1"], "train.loss is not vlb"),
             (&["train.lr_decay_steps=3"], "inverse-sqrt"),
             (&["train.lr_decay=inverse-sqrt", "train.lr_decay_steps=0"], "at least 1"),
             (&["train.loss=vlb"], "learned"),

@@ -1,4 +1,4 @@
-//! Objectives by name, as TOML files in `assets/objectives`: what is learned and how, over any preset.
+//! Named objectives, as TOML files in `assets/objectives`: what is learned and how, for any preset.
 
 use toml::{Table, Value};
 
@@ -10,18 +10,18 @@ use crate::run::Config;
 use crate::suggest::nearest;
 use crate::text::parse;
 
-/// Name, what it is, text.
+/// Name, description, text.
 pub const OBJECTIVES: &[(&str, &str, &str)] = &[
-    ("ddpm", "noise on a linear chain (Ho et al. 2020)", include_str!("../assets/objectives/ddpm.toml")),
+    ("ddpm", "eps on a linear chain (Ho et al. 2020)", include_str!("../assets/objectives/ddpm.toml")),
     (
         "learned",
-        "noise and variances on a cosine chain (Nichol & Dhariwal 2021)",
+        "eps and variances on a cosine chain (Nichol & Dhariwal 2021)",
         include_str!("../assets/objectives/learned.toml"),
     ),
     ("v", "v on the cosine path (Salimans & Ho 2022)", include_str!("../assets/objectives/v.toml")),
     (
         "min-snr",
-        "v with weights of the signal-to-noise ratio (Hang et al. 2023)",
+        "v with min-SNR weights (Hang et al. 2023)",
         include_str!("../assets/objectives/min-snr.toml"),
     ),
     ("edm", "a preconditioned network (Karras et al. 2022)", include_str!("../assets/objectives/edm.toml")),
@@ -37,11 +37,11 @@ pub const OBJECTIVES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The tables of a preset with what trained weights fix over it, and an objective over that. The network stays that of the
-/// weights.
+/// The tables of a preset, overridden by the settings that trained weights fix, and then by an objective. The network
+/// stays that of the weights.
 ///
 /// # Errors
-/// [`ConfigError::UnknownPreset`] and [`ConfigError::UnknownObjective`], with the names there are.
+/// [`ConfigError::UnknownPreset`] and [`ConfigError::UnknownObjective`], with the known names.
 pub(crate) fn base_table(
     preset: &str,
     objective: Option<&str>,
@@ -93,7 +93,7 @@ mod tests {
     use schedule::Prediction;
 
     #[test]
-    fn every_objective_settles_on_every_preset() {
+    fn every_objective_settles_with_every_preset() {
         let images = ImageShape { height: 28, width: 28, channels: 1, classes: 10 };
         for (preset, _, _) in PRESETS.iter().filter(|preset| !["tiny-16", "ddpm-cifar10"].contains(&preset.0))
         {
@@ -130,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn an_objective_lies_over_the_preset_and_under_what_the_user_says() {
+    fn an_objective_overrides_the_preset_and_the_user_overrides_both() {
         let images = ImageShape { height: 28, width: 28, channels: 1, classes: 0 };
         let set = [parse_set("train.prediction=v").unwrap()];
         let layers = Layers { objective: Some("edm"), set: &set, ..Layers::default() };
         let config = layers.settle(&images).unwrap();
         assert_eq!((config.schedule.kind.as_str(), config.schedule.sigma_max), ("edm", Some(80.0)));
         assert_eq!((config.train.prediction, config.train.variance), (Prediction::V, LearnedVariance::Fixed));
-        // The preset of images that nobody chose one for stays theirs.
+        // The default preset for these images still applies.
         assert_eq!(config.model.channel_mults, [1, 2, 3]);
 
         let file = crate::UserFile {

@@ -1,4 +1,4 @@
-//! `--set train.lr=1e-4`: one value of the configuration, by its path.
+//! Parses `--set train.lr=1e-4`: one value of the configuration, by its path.
 
 use toml::{Table, Value};
 
@@ -6,21 +6,21 @@ use crate::error::ConfigError;
 use crate::run::Config;
 use crate::text::{deserialize, parse};
 
-/// More parts than any key has; each is a table in a table.
+/// Maximum number of parts, above that of any real key; each part nests one table deeper.
 const MAX_PARTS: usize = 16;
 
 /// One parsed `--set`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Override {
-    /// `["train", "lr"]`: 1 to [`MAX_PARTS`] parts, none of them empty.
+    /// For example `["train", "lr"]`: 1 to [`MAX_PARTS`] parts, none of them empty.
     path: Vec<String>,
     value: Value,
 }
 
-/// Parses `a.b=VALUE`; what is no TOML value is taken as text, so quotes can be left out.
+/// Parses `a.b=VALUE`. Anything that is not a TOML value counts as text, so quotes can be omitted.
 ///
 /// # Errors
-/// [`ConfigError::Set`] without an `=` or without a key in front of it.
+/// [`ConfigError::Set`] if there is no `=`, or no key before it.
 ///
 /// ```
 /// let change = config::parse_set("model.channel_mults=[1, 2]")?;
@@ -39,7 +39,7 @@ pub fn parse_set(text: &str) -> Result<Override, ConfigError> {
         return Err(refuse("expected a key such as train.lr before the ="));
     }
     let value = value.trim();
-    // Another statement on a second line is no part of a value.
+    // A second line would be another statement, not part of the value.
     let as_toml = parse(&format!("v = {value}")).ok().filter(|table| table.len() == 1);
     let as_toml = as_toml.and_then(|mut table| table.remove("v"));
     let is_digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
@@ -50,19 +50,19 @@ pub fn parse_set(text: &str) -> Result<Override, ConfigError> {
 }
 
 impl Override {
-    /// A key and a text, as a flag of its own says it.
+    /// A key with a text value, for flags that set a key.
     #[must_use]
     pub fn text(key: &str, text: &str) -> Self {
         Self { path: key.split('.').map(str::to_owned).collect(), value: Value::String(text.to_owned()) }
     }
 
-    /// The first part of the key: `train` of `train.lr`.
+    /// The first part of the key, for example `train` in `train.lr`.
     #[must_use]
     pub fn group(&self) -> &str {
         self.path.first().map_or("", String::as_str)
     }
 
-    /// The whole key, `train.lr`.
+    /// The whole key, for example `train.lr`.
     #[must_use]
     pub fn key(&self) -> String {
         self.path.join(".")
@@ -72,10 +72,10 @@ impl Override {
         &self.value
     }
 
-    /// Writes the value into a table, making the tables on the way.
+    /// Writes the value into a table, and creates missing tables.
     ///
     /// # Errors
-    /// [`ConfigError::NotAGroup`] where the key goes through a single value.
+    /// [`ConfigError::NotAGroup`] if the key passes through a single value.
     pub fn apply(&self, table: &mut Table) -> Result<(), ConfigError> {
         let Some((last, parents)) = self.path.split_last() else { return Ok(()) };
         let mut at = table;
@@ -91,10 +91,10 @@ impl Override {
 }
 
 impl Config {
-    /// The same configuration with one value changed; not validated.
+    /// The configuration with one value changed; not validated.
     ///
     /// # Errors
-    /// [`ConfigError::Mismatch`] for unknown keys and values of another type, [`ConfigError::NotAGroup`].
+    /// [`ConfigError::Mismatch`] for unknown keys and values of the wrong type; [`ConfigError::NotAGroup`].
     pub fn with(&self, change: &Override) -> Result<Self, ConfigError> {
         let mut table = Table::try_from(self).map_err(|error| ConfigError::Write { error })?;
         change.apply(&mut table)?;
@@ -102,11 +102,11 @@ impl Config {
     }
 }
 
-/// Lays `top` over `base`, table by table.
+/// Merges `top` into `base`, table by table; `top` wins.
 pub(crate) fn merge(base: &mut Table, top: Table) {
     for (key, value) in top {
         match (base.get_mut(&key), value) {
-            // A tagged group such as model.embedding is replaced whole when its kind changes.
+            // A tagged group such as model.embedding is replaced as a whole when its kind changes.
             (Some(Value::Table(below)), Value::Table(above))
                 if above
                     .get("kind")
@@ -114,7 +114,7 @@ pub(crate) fn merge(base: &mut Table, top: Table) {
             {
                 merge(below, above);
             }
-            // The parameters of a schedule go with its kind, the length of the chain does not.
+            // When the kind of schedule changes, its parameters are replaced, but the length of the chain stays.
             (Some(Value::Table(below)), Value::Table(mut above)) => {
                 if let (Some(steps), false) = (below.remove("steps"), above.contains_key("steps")) {
                     above.insert("steps".to_owned(), steps);

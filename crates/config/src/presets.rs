@@ -1,4 +1,4 @@
-//! Configurations by name, as TOML files in `assets/configs`.
+//! Named configurations, as TOML files in `assets/configs`.
 
 use toml::Table;
 
@@ -6,7 +6,7 @@ use crate::error::ConfigError;
 use crate::suggest::nearest;
 use crate::text::parse;
 
-/// Name, what it is for, text.
+/// Name, description, text.
 pub const PRESETS: &[(&str, &str, &str)] = &[
     (
         "fashion-28",
@@ -30,12 +30,12 @@ pub const PRESETS: &[(&str, &str, &str)] = &[
     ),
     (
         "small-32",
-        "28x28 grey images padded to 32x32, a 1.6M network: the one peers are compared with",
+        "28x28 grey images padded to 32x32, a 1.6M network: for comparison with other implementations",
         include_str!("../assets/configs/small-32.toml"),
     ),
     (
         "tiny-16",
-        "16x16 images, seconds on a CPU: for first tries and tests",
+        "16x16 images, seconds on a CPU: for first experiments and tests",
         include_str!("../assets/configs/tiny-16.toml"),
     ),
 ];
@@ -43,7 +43,7 @@ pub const PRESETS: &[(&str, &str, &str)] = &[
 /// The tables of a preset.
 ///
 /// # Errors
-/// [`ConfigError::UnknownPreset`] with the names there are.
+/// [`ConfigError::UnknownPreset`] with the known names.
 pub fn preset_table(name: &str) -> Result<Table, ConfigError> {
     let Some((_, _, text)) = PRESETS.iter().find(|preset| preset.0 == name) else {
         let names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_parses_and_a_slip_is_met_with_the_nearest() {
+    fn every_preset_parses_and_a_typo_suggests_the_nearest() {
         for (name, _, _) in PRESETS {
             assert!(preset_table(name).unwrap().contains_key("model"), "{name}");
         }

@@ -1,4 +1,4 @@
-//! What may change about a run when it goes on, and what may not.
+//! Decides which settings may change when a run is resumed.
 
 use toml::Value;
 
@@ -7,10 +7,10 @@ use crate::error::ConfigError;
 use crate::overrides::Override;
 use crate::run::Config;
 
-/// The keys that may change when a run goes on: how long it is, how fast it learns, what it costs and what it shows. All
-/// else decides what the steps already done were about.
+/// The keys that may change when a run is resumed: its length, its learning rate, its cost and what it shows. All other
+/// keys decide what the completed steps have computed.
 ///
-/// `data.source` may name another place. That the same images are there is for the caller to check, by their hash.
+/// `data.source` may name another place. The caller has to check by hash that the images are the same.
 pub const MAY_CHANGE: &[&str] = &[
     "precision",
     "data.source",
@@ -30,11 +30,11 @@ pub const MAY_CHANGE: &[&str] = &[
     "sample.steps",
 ];
 
-/// Checks that a run that was `was` may go on as `is`. `was` is the configuration in the checkpoint that it goes on from.
+/// Checks that a run with configuration `was` may resume as `is`. `was` comes from the checkpoint that it resumes from.
 ///
 /// # Errors
-/// [`ConfigError::OtherRun`] for a checkpoint of another run, [`ConfigError::Resume`] for the first key that has to stay;
-/// [`ConfigError::Write`] for numbers above 2^63 - 1.
+/// [`ConfigError::OtherRun`] for a checkpoint of another run; [`ConfigError::Resume`] for the first key that must not
+/// change; [`ConfigError::Write`] for numbers above 2^63 - 1.
 pub fn check_resume(was: &Config, is: &Config) -> Result<(), ConfigError> {
     let name = |config: &Config| config.id.clone().unwrap_or_else(|| "without an id".to_owned());
     // Checkpoints of earlier versions have no id.
@@ -49,8 +49,8 @@ pub fn check_resume(was: &Config, is: &Config) -> Result<(), ConfigError> {
 }
 
 impl Override {
-    /// The refusal of a change that a run cannot take on, where its key is one that has to stay: it says more than what is
-    /// wrong with the new value.
+    /// The error for a change to a key that a run cannot change, if it is one. It tells the user more than an error
+    /// about the new value.
     #[must_use]
     pub fn refused_on_resume(&self, run: &Config) -> Option<ConfigError> {
         let key = self.key();
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_list_may_change_and_nothing_else() {
+    fn only_the_listed_keys_may_change() {
         check_resume(&with(&[]), &with(&[])).unwrap();
         for change in [
             "precision=f32",
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_makes_no_configuration_is_refused_for_its_key() {
+    fn an_invalid_change_is_refused_for_its_key() {
         let refusal = |text: &str| parse_set(text).unwrap().refused_on_resume(&with(&[]));
         let kind = refusal("model.embedding.kind=fourier").unwrap().to_string();
         assert!(
@@ -136,7 +136,7 @@ mod tests {
         let config = with(&[]);
         let own = id(&config, Some(config.fingerprint().unwrap()));
         check_resume(&own, &own).unwrap();
-        // Even one that differs in nothing but what may change.
+        // Even if only keys differ that may change.
         let other = with(&["train.lr=1e-4"]);
         let other = id(&other, Some(other.fingerprint().unwrap()));
         assert!(matches!(check_resume(&other, &own), Err(ConfigError::OtherRun { .. })));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_follows_from_all_but_the_place_of_the_images() {
+    fn the_id_depends_on_everything_but_the_path_of_the_images() {
         let id = |set: &[&str]| with(set).fingerprint().unwrap();
         assert_eq!(id(&[]), id(&["data.source=/elsewhere"]));
         assert_eq!(id(&[]), id(&["id=before"]));

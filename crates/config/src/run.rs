@@ -1,4 +1,4 @@
-//! The configuration of a run, complete: a preset, changed by a file, by `--set`, by flags; completed from the
+//! The complete configuration of a run: a preset, overridden by a file, by `--set` and by flags, and completed from the
 //! data.
 
 use ::embedding::TimeEmbedding;
@@ -12,15 +12,15 @@ use crate::network::{EmbeddingConfig, UNetConfig};
 use crate::schedule::ScheduleConfig;
 use crate::train::TrainConfig;
 
-/// Everything that decides what a run computes; written to `config.toml`, and enough to repeat it.
+/// Everything that decides what a run computes. It is written to `config.toml`, and suffices to repeat the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Of weights, data order, t, noise, dropout and samples.
+    /// Seed of weights, data order, t, noise, dropout and samples.
     pub seed: u64,
-    /// auto, f32, tf32 (GPUs only) or bf16; resolved to one of the latter three.
+    /// auto, f32, tf32 (GPUs only) or bf16; auto is resolved to one of the others.
     pub precision: String,
-    /// Which run this is, see [`Config::fingerprint`]; not for the user to set. Runs of earlier versions have none.
+    /// The run's id, see [`Config::fingerprint`]; not settable by the user. Runs of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Where the images are.
@@ -29,14 +29,14 @@ pub struct Config {
     pub schedule: ScheduleConfig,
     /// The network.
     pub model: UNetConfig,
-    /// How it is trained.
+    /// Training settings.
     pub train: TrainConfig,
-    /// What a run shows of its progress.
+    /// How a run shows its progress.
     pub sample: SampleConfig,
-    /// What the data turned out to be; not for the user to set.
+    /// Properties of the images; not settable by the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<ImagesConfig>,
-    /// The weights that the run began with; absent where they were drawn.
+    /// The weights that the run started from; absent if they were drawn at random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<InitConfig>,
 }
@@ -45,45 +45,46 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleConfig {
-    /// Images of a grid.
+    /// Images per grid.
     pub count: usize,
     /// Solver.
     pub sampler: String,
-    /// Its steps.
+    /// Sampling steps.
     pub steps: usize,
-    /// How the network is sampled where nothing else is asked for, if its maker said so.
+    /// The preferred way of sampling, if the network's author specified one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferred: Option<Preferred>,
 }
 
-/// A way of sampling that comes with a network from elsewhere. Its t and levels are chosen as the Python library `diffusers` does.
+/// A way of sampling that comes with a network from another program. Its t and levels are chosen as in the Python
+/// library `diffusers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preferred {
     /// Solver.
     pub sampler: String,
-    /// Its steps.
+    /// Sampling steps.
     pub steps: usize,
-    /// Which t it visits: leading, trailing or linspace.
+    /// Which t are visited: leading, trailing or linspace.
     pub spacing: String,
-    /// Levels evenly spaced in a function of the noise instead: karras, exponential or lu.
+    /// Use levels evenly spaced in a function of the noise instead: karras, exponential or lu.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warp: Option<String>,
     /// Added to every t.
     #[serde(default)]
     pub steps_offset: usize,
-    /// Whether it ends at the noise of t = 0, and not at the image.
+    /// Whether sampling ends at the noise level of t = 0 rather than at the image.
     #[serde(default)]
     pub ends_at_first_step: bool,
-    /// What is done about predicted images outside [-1, 1]: off, clip or dynamic.
+    /// How predicted images outside [-1, 1] are handled: off, clip or dynamic.
     pub threshold: String,
-    /// Whether a step goes on with the network's own noise beside an image that was kept in [-1, 1].
+    /// Whether a step keeps the network's eps when the predicted x_0 is clipped to [-1, 1].
     #[serde(default)]
     pub keeps_eps: bool,
-    /// Whether x_T has the deviation of its level, and not that of pure noise.
+    /// Whether x_T has the standard deviation of its noise level rather than 1.
     #[serde(default)]
     pub scales_start: bool,
-    /// Variance of ddpm's noise.
+    /// Variance of the noise of ddpm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma: Option<String>,
     /// Noise of ddim and euler-ancestral.
@@ -94,39 +95,39 @@ pub struct Preferred {
     pub order: Option<usize>,
 }
 
-/// Size of the images as they are, and the border the network needs.
+/// Size of the images, and the border that the network needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImagesConfig {
-    /// Rows the network sees, border included.
+    /// Height for the network, border included.
     pub height: usize,
-    /// Columns the network sees, border included.
+    /// Width for the network, border included.
     pub width: usize,
     /// 1 or 3.
     pub channels: usize,
-    /// Border of zeros: top, bottom, left, right. Cut off every image the program writes.
+    /// Border of zeros: top, bottom, left, right. It is cut off every image the program writes.
     pub padding: [usize; 4],
-    /// How many images.
+    /// Number of images.
     pub count: usize,
     /// SHA-256 over sizes, pixels and labels.
     pub sha256: String,
-    /// Names of the classes in label order; none for an unconditional network.
+    /// Class names in label order; empty for an unconditional network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
-    /// Classes among those that no image has, so that the network learned nothing of them.
+    /// Classes that no image has, so the network has not learned them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent_classes: Vec<usize>,
 }
 
-/// Rows or columns of the largest image, as of the largest network.
+/// Maximum height or width of an image, for images and networks.
 pub(crate) const MAX_SIDE: usize = 1 << 16;
 
 impl Config {
-    /// Checks every group by itself and against the others. Which samplers there are, and what steps they can
-    /// take, is not known here.
+    /// Checks every group, and the groups against each other. Samplers and their step counts are not checked, since
+    /// they are not known here.
     ///
     /// # Errors
-    /// The first mistake: every one is of usage.
+    /// The first mistake, always a usage error.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let path = self.schedule.path()?;
         self.model.validate()?;
@@ -143,14 +144,14 @@ impl Config {
         self.train.validate_on(&*path, &self.schedule.kind)?;
         let outputs = self.model.in_channels * self.train.outputs_per_channel();
         if self.model.augmented != (self.train.augment > 0.0) {
-            let expected = "false, or train.augment above 0 with it".to_owned();
+            let expected = "false, or train.augment above 0".to_owned();
             return Err(ConfigError::value("model", "augmented", self.model.augmented, expected));
         }
         if self.model.out_channels != outputs {
             let expected = match self.train.outputs_per_channel() {
                 1 => format!("in_channels, {outputs}"),
                 _ => format!(
-                    "twice in_channels, {outputs}: one half says the variance (train.variance = learned)"
+                    "twice in_channels, {outputs}: one half is the variance (train.variance = learned)"
                 ),
             };
             return Err(ConfigError::value("model", "out_channels", self.model.out_channels, expected));
@@ -175,10 +176,10 @@ impl Config {
 }
 
 impl Config {
-    /// The id of a run that begins with this configuration: 16 hexadecimal digits of the SHA-256 of all that decides its
-    /// numbers, so of everything but the places of images and weights. A run keeps the id it began with.
+    /// The id of a run that starts with this configuration: 16 hexadecimal digits of a SHA-256 over everything that
+    /// decides its numbers, which excludes the paths of images and weights. A run keeps the id it started with.
     ///
-    /// Runs that begin alike have one id. Their checkpoints are the same, so nothing is lost when they are mixed up.
+    /// Runs with the same start share an id. Their checkpoints are identical, so mixing them up does no harm.
     ///
     /// # Errors
     /// [`ConfigError::Write`].
@@ -191,7 +192,8 @@ impl Config {
 }
 
 impl ImagesConfig {
-    /// Checks that there are such images: what holds of every written file, and not of every edited one.
+    /// Checks that such images are possible, which is true for every file the program writes, but not for every edited
+    /// one.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let refuse = |field, got: &dyn ToString, expected: String| {
             Err(ConfigError::value("images", field, got.to_string(), expected))
@@ -206,13 +208,13 @@ impl ImagesConfig {
         }
         let [top, bottom, left, right] = self.padding;
         if top.saturating_add(bottom) >= self.height || left.saturating_add(right) >= self.width {
-            let expected = format!("a border that leaves something of {}x{}", self.height, self.width);
+            let expected = format!("a border smaller than the images, {}x{}", self.height, self.width);
             return refuse("padding", &format!("{:?}", self.padding), expected);
         }
         Ok(())
     }
 
-    /// Height and width without the border that the network needs, and channels.
+    /// Height and width without the border for the network, and channels.
     #[must_use]
     pub fn inner_shape(&self) -> (usize, usize, usize) {
         let [top, bottom, left, right] = self.padding;
@@ -220,7 +222,7 @@ impl ImagesConfig {
         (inner(self.height, top + bottom), inner(self.width, left + right), self.channels)
     }
 
-    /// One square image of `side` pixels, without a border or a hash.
+    /// Describes a square image of `side` pixels, without a border or a hash.
     #[must_use]
     pub fn square(side: usize, channels: usize) -> Self {
         Self {
@@ -235,7 +237,7 @@ impl ImagesConfig {
         }
     }
 
-    /// The labels that a network of so many classes has learned from these images, rising.
+    /// The labels that a network with this many classes has learned from these images, in ascending order.
     #[must_use]
     pub fn learned_classes(&self, classes: usize) -> Vec<i64> {
         // A network may have more classes than the data, which has a name for each of its own.

@@ -1,27 +1,26 @@
-//! The `[schedule]` group: which path leads from data to noise. A new run writes down every number
-//! ([`ScheduleConfig::settle`]); files of earlier versions may lack some, which then are the usual ones of 1000 steps, whatever
-//! T is.
+//! The `[schedule]` group: the path from data to noise. A new run stores every number ([`ScheduleConfig::settle`]).
+//! Files of earlier versions may lack some; these get their defaults for 1000 steps, whatever T is.
 
 use schedule::{BetaSchedule, Continuous, ContinuousPath, NoisePath, Schedule, ScheduleError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
 
-/// Kind of noise schedule and its parameters. What a user leaves out gets the kind's usual value for T.
+/// Kind of noise schedule and its parameters. Parameters that the user omits get the kind's default for T.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleConfig {
     /// One of [`ScheduleConfig::KINDS`].
     pub kind: String,
-    /// T: steps of a chain, or parts that the time of another path is counted in.
+    /// T: the steps of a chain, or the units in which a continuous path counts time.
     pub steps: usize,
-    /// First beta, of linear, scaled-linear and sigmoid.
+    /// First beta; for linear, scaled-linear and sigmoid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta_start: Option<f64>,
-    /// Last beta, of the same.
+    /// Last beta; for the same kinds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta_end: Option<f64>,
-    /// The one beta of constant.
+    /// The single beta of constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta: Option<f64>,
     /// Offset of cosine.
@@ -30,14 +29,14 @@ pub struct ScheduleConfig {
     /// Largest beta of cosine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_beta: Option<f64>,
-    /// Least sigma of edm, at t = 0.
+    /// Smallest sigma of edm, at t = 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma_min: Option<f64>,
     /// Largest sigma of edm, at t = T - 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma_max: Option<f64>,
-    /// Whether the betas of a chain are rescaled so that its last step has no signal left (Lin et al. 2024, Sec. 3.1), for
-    /// networks that put out v or x_0.
+    /// Whether the betas of a chain are rescaled so that its last step has no signal left (Lin et al. 2024, Sec. 3.1),
+    /// for networks that predict v or x_0.
     #[serde(default, skip_serializing_if = "is_false")]
     pub zero_terminal_snr: bool,
 }
@@ -55,7 +54,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// The usual one of a name, for a chain of `steps` steps, or of 1000 where none are given.
+    /// The default path of a name, for a chain of `steps` steps, or 1000 if `steps` is `None`.
     fn usual(name: &str, steps: Option<usize>) -> Result<Self, ScheduleError> {
         if let Ok(kind) = name.parse() {
             return Ok(Self::Continuous(kind));
@@ -75,7 +74,7 @@ impl Kind {
         }
     }
 
-    /// Its parameters, by the names that they have in the configuration.
+    /// Its parameters, by their names in the configuration.
     fn parameters(&mut self) -> Vec<(&'static str, &mut f64)> {
         match self {
             Self::Chain(
@@ -94,15 +93,15 @@ impl Kind {
 }
 
 impl ScheduleConfig {
-    /// The names of paths: chains of betas, and continuous ones.
+    /// The names of all paths: chains of betas, and continuous paths.
     pub const KINDS: &[&str] =
         &["linear", "scaled-linear", "cosine", "sigmoid", "constant", "cosine-continuous", "edm", "straight"];
 
-    /// Writes down the numbers that the user left out: the kind's usual ones for a chain of this length.
+    /// Fills in the numbers that the user omitted, with the kind's defaults for a chain of this length.
     ///
     /// # Errors
-    /// [`ConfigError::ScheduleKind`] for an unknown kind, [`ConfigError::StrayParameter`] for a parameter that it does not
-    /// have; [`ConfigError::Schedule`] for a length that no chain has.
+    /// [`ConfigError::ScheduleKind`] for an unknown kind; [`ConfigError::StrayParameter`] for a parameter of another
+    /// kind; [`ConfigError::Schedule`] for an impossible chain length.
     pub fn settle(&mut self) -> Result<(), ConfigError> {
         self.kind()?;
         let usual = Kind::usual(&self.kind, Some(self.steps));
@@ -111,8 +110,8 @@ impl ScheduleConfig {
         Ok(())
     }
 
-    /// Writes down the numbers that a file of an earlier version left out. A kind that there is not is left to
-    /// [`ScheduleConfig::path`].
+    /// Fills in the numbers that a file of an earlier version omits. An unknown kind is left for
+    /// [`ScheduleConfig::path`] to report.
     pub(crate) fn settle_as_read(&mut self) {
         if let Ok(kind) = self.kind() {
             self.write_down(kind);
@@ -131,7 +130,7 @@ impl ScheduleConfig {
         }
     }
 
-    /// Every parameter that some kind has.
+    /// The parameters of all kinds.
     fn slots(&mut self) -> [(&'static str, &mut Option<f64>); 7] {
         [
             ("beta_start", &mut self.beta_start),
@@ -144,7 +143,7 @@ impl ScheduleConfig {
         ]
     }
 
-    /// A kind with the numbers that are given in place of its own.
+    /// Replaces a kind's parameters with those that are given.
     fn over(&self, mut kind: Kind) -> Result<Kind, ConfigError> {
         let stray = |field, got| Err(ConfigError::StrayParameter { field, got, kind: self.kind.clone() });
         for (field, given) in self.clone().slots() {
@@ -160,10 +159,10 @@ impl ScheduleConfig {
         Ok(kind)
     }
 
-    /// The path.
+    /// Builds the path.
     ///
     /// # Errors
-    /// As [`ScheduleConfig::settle`]; [`ConfigError::Schedule`] for numbers that make none.
+    /// As for [`ScheduleConfig::settle`]; [`ConfigError::Schedule`] for invalid parameters.
     pub fn path(&self) -> Result<Box<dyn NoisePath>, ConfigError> {
         match self.kind()? {
             Kind::Chain(kind) => Ok(Box::new(self.chain_of(kind)?)),
@@ -174,10 +173,10 @@ impl ScheduleConfig {
         }
     }
 
-    /// The tables of the chain, or of another path as it looks at its whole t.
+    /// The tables of the chain, or of a continuous path at whole t.
     ///
     /// # Errors
-    /// As [`ScheduleConfig::path`].
+    /// As for [`ScheduleConfig::path`].
     pub fn tables(&self) -> Result<Schedule, ConfigError> {
         match self.kind()? {
             Kind::Chain(kind) => self.chain_of(kind),
@@ -202,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_reach_their_kind_and_no_other() {
+    fn parameters_apply_to_their_kind_only() {
         let config = |text: &str| toml::from_str::<ScheduleConfig>(text).unwrap();
         let linear = config("kind = 'linear'\nsteps = 10\nbeta_end = 0.5").tables().unwrap();
         assert_eq!((linear.betas()[0], linear.betas()[9]), (1e-4, 0.5));
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_follows_the_length_and_what_is_given_stays() {
+    fn defaults_follow_the_length_and_given_values_stay() {
         let settled = |text: &str| {
             let mut config = toml::from_str::<ScheduleConfig>(text).unwrap();
             config.settle().map(|()| config)
@@ -229,7 +228,7 @@ mod tests {
                 let config = settled(&format!("kind = '{kind}'\nsteps = {steps}")).unwrap();
                 let schedule = config.tables().unwrap();
                 assert!(schedule.ends_in_noise(), "{kind}, T = {steps}: {}", schedule.terminal_signal());
-                // Every number is written down, so that reading it back needs no rule.
+                // Every number is stored, so that reading it back needs no defaults.
                 let text = toml::to_string(&config).unwrap();
                 assert_eq!(toml::from_str::<ScheduleConfig>(&text).unwrap().tables().unwrap(), schedule);
             }
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_left_numbers_out_mean_what_they_meant() {
+    fn old_files_without_numbers_keep_their_meaning() {
         let mut config =
             toml::from_str::<ScheduleConfig>("kind = 'sigmoid'\nsteps = 100\nbeta_end = 0.03").unwrap();
         let before = config.tables().unwrap();

@@ -1,21 +1,21 @@
-//! What the configuration of a run asks for, against what it can hold. A network of a few weights runs on images of any
-//! size, so a configuration from elsewhere could ask for more memory than there is.
+//! Limits the sizes that a run's configuration may request. A small network runs on images of any size, so a
+//! configuration from elsewhere could ask for more memory than there is.
 
 use crate::error::ConfigError;
 use crate::network::UNetConfig;
 use crate::run::{Config, ImagesConfig};
 
-/// Numbers of an image that any network may have: 512x512 grey.
+/// Image values that are allowed for any network: 512x512 grey.
 const FREE_NUMBERS: u64 = 1 << 18;
 
-/// Pixels of a level with attention, whose work grows with their square: 128x128.
+/// Maximum pixels of a level with attention, whose cost is quadratic in them: 128x128.
 const ATTENDED_PIXELS: usize = 1 << 14;
 
 impl Config {
-    /// Checks that the images are those that the network was made for, as in every run.
+    /// Checks that the images have the shape for which the network was made, as in every run.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] for the side or the channels.
+    /// [`ConfigError::Value`] for the height, the width or the channels.
     pub fn check_images(&self) -> Result<(), ConfigError> {
         let Some(images) = &self.images else { return Ok(()) };
         let (model, side) = (&self.model, images.height.max(images.width));
@@ -31,11 +31,11 @@ impl Config {
         Ok(())
     }
 
-    /// Checks that the images are no larger than the weights let expect.
+    /// Checks that the images are not implausibly large for the number of weights.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] for images of more numbers than the network has and more than 2^18, or with attention over
-    /// more than 128x128 pixels.
+    /// [`ConfigError::Value`] for images with more values than the network has weights and more than 2^18, or with
+    /// attention over more than 128x128 pixels.
     pub fn check_sizes(&self) -> Result<(), ConfigError> {
         let Some(images) = &self.images else { return Ok(()) };
         let numbers =
@@ -43,7 +43,7 @@ impl Config {
         let most = FREE_NUMBERS.max(self.model.parameter_count());
         if numbers > most {
             let expected =
-                format!("at most {most} numbers an image for the {} weights", self.model.parameter_count());
+                format!("at most {most} numbers per image for the {} weights", self.model.parameter_count());
             return Err(too_large(images, numbers, &expected));
         }
         let attended = attended_pixels(&self.model, images);
@@ -60,14 +60,14 @@ impl Config {
 
 fn too_large(images: &ImagesConfig, numbers: u64, expected: &str) -> ConfigError {
     let got = format!("{}x{}x{} ({numbers} numbers)", images.height, images.width, images.channels);
-    ConfigError::value("images", "height", got, format!("{expected}; pass --any-size if this is meant"))
+    ConfigError::value("images", "height", got, format!("{expected}; pass --any-size if this is intended"))
 }
 
-/// Pixels of the largest level that has attention.
+/// Pixels of the largest level with attention.
 fn attended_pixels(model: &UNetConfig, images: &ImagesConfig) -> usize {
     let levels = model.levels();
     let attends = |level: &usize| model.has_attention(*level) || (model.mid_attention && level + 1 == levels);
-    // Levels and sides were checked: none is above 8 and 2^16.
+    // Levels and sides are already checked: at most 8 and 2^16.
     let pixels = |level: usize| (images.height >> level.min(31)) * (images.width >> level.min(31));
     (0..levels).filter(attends).map(pixels).max().unwrap_or(0)
 }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_those_of_the_network() {
+    fn images_must_have_the_networks_shape() {
         config().check_images().unwrap();
         for field in ["height", "width", "channels"] {
             let mut config = config();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_network_is_not_for_huge_images() {
+    fn huge_images_are_refused_for_a_small_network() {
         for (side, channels) in [(16, 1), (256, 3), (512, 1)] {
             of_side(side, channels).check_sizes().unwrap();
         }

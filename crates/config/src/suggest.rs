@@ -1,22 +1,22 @@
-//! "Did you mean": the nearest of the valid names.
+//! "Did you mean": finds the nearest valid name.
 
-/// A word of more characters is no slip: the distance takes the product of both lengths.
+/// A longer word is not a typo; the distance takes time in proportion to the product of both lengths.
 const MAX_WORD: usize = 64;
 
-/// The candidate with the smallest edit distance to `word`, if it is close enough to be a slip.
+/// The candidate with the smallest edit distance to `word`, if it is close enough to be a typo.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     if length > MAX_WORD {
         return None;
     }
-    // Two words are at least as far apart as their lengths.
+    // The distance is at least the difference in length.
     let most = (length / 2).max(2);
     let of_length = |name: &&str| name.chars().count().abs_diff(length) <= most;
     let best = candidates.into_iter().filter(of_length).map(|name| (distance(word, name), name)).min()?;
     (best.0 <= most).then_some(best.1)
 }
 
-/// Levenshtein's distance: insertions, deletions and replacements.
+/// The Levenshtein distance: insertions, deletions and replacements.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn near_names_only() {
+    fn only_near_names_are_suggested() {
         let names = ["steps", "batch", "ema_decay"];
         assert_eq!(nearest("stesp", names), Some("steps"));
         assert_eq!(nearest("ema_deccay", names), Some("ema_decay"));

@@ -1,4 +1,4 @@
-//! TOML in: text to tables, tables to what they stand for, and both kinds of errors in the user's words.
+//! Parses TOML text into tables, and tables into types, with errors in the user's terms.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,11 +10,11 @@ use crate::error::ConfigError;
 use crate::nesting;
 use crate::suggest::nearest;
 
-/// Bytes of the text of a user: a hundred times what the longest preset has. A list of short numbers takes 75 times as
-/// much in memory.
+/// Maximum size of a user's text in bytes: a hundred times the longest preset. A list of short numbers takes 75 times
+/// its size in memory.
 pub(crate) const MAX_TEXT: u64 = 512 << 10;
 
-/// A TOML text of at most 512 KiB as tables.
+/// Parses a TOML text of at most 512 KiB into tables.
 ///
 /// # Errors
 /// [`ConfigError::TooLong`], [`ConfigError::TooDeep`], [`ConfigError::Syntax`].
@@ -29,14 +29,14 @@ pub fn parse(text: &str) -> Result<Table, ConfigError> {
     read_as(text, MAX_TEXT)
 }
 
-/// Text of at most `limit` bytes as anything that TOML can hold.
+/// Parses text of at most `limit` bytes into any type that TOML can represent.
 pub(crate) fn read_as<T: for<'a> serde::Deserialize<'a>>(text: &str, limit: u64) -> Result<T, ConfigError> {
     if text.len() as u64 > limit {
         return Err(ConfigError::TooLong { limit });
     }
     nesting::check(text)?;
     toml::from_str(text).map_err(|error| {
-        // The line alone, without the drawing around it.
+        // Only the message, without the excerpt that TOML draws around it.
         let before = error.span().and_then(|span| text.as_bytes().get(..span.start.min(text.len())));
         ConfigError::Syntax {
             line: before.map(|before| nesting::newlines(before) + 1),
@@ -46,7 +46,7 @@ pub(crate) fn read_as<T: for<'a> serde::Deserialize<'a>>(text: &str, limit: u64)
     })
 }
 
-/// The text of a file of at most `limit` bytes.
+/// Reads a file of at most `limit` bytes as text.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, ConfigError> {
     let mut text = String::new();
     let file = File::open(path).map_err(|error| ConfigError::Read { error })?;
@@ -54,8 +54,8 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, ConfigError> 
     if text.len() as u64 > limit { Err(ConfigError::TooLong { limit }) } else { Ok(text) }
 }
 
-/// The text of a regular file of at most `limit` bytes, for a folder that may come from elsewhere. A user's own file may be
-/// a pipe, see [`read_text`].
+/// Reads a regular file of at most `limit` bytes as text, for a folder that may come from elsewhere. A user's own file
+/// may be a pipe, see [`read_text`].
 pub(crate) fn read_run_text(path: &Path, limit: u64) -> Result<String, ConfigError> {
     let bytes = files::read_regular(path, limit).map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => ConfigError::TooLong { limit },
@@ -65,7 +65,7 @@ pub(crate) fn read_run_text(path: &Path, limit: u64) -> Result<String, ConfigErr
     String::from_utf8(bytes).map_err(invalid)
 }
 
-/// A configuration, or a part of one, from its tables.
+/// Converts tables into a configuration or a part of one.
 pub(crate) fn deserialize<T: for<'a> serde::Deserialize<'a>>(table: Table) -> Result<T, ConfigError> {
     T::deserialize(Value::Table(table)).map_err(|error| {
         let message = in_plain_words(error.message());
@@ -73,7 +73,7 @@ pub(crate) fn deserialize<T: for<'a> serde::Deserialize<'a>>(table: Table) -> Re
             error.to_string().lines().find_map(|line| line.trim().strip_prefix("in ").map(str::to_owned));
         let place = at.map(|at| at.trim_matches('`').to_owned()).unwrap_or_default();
         let hint = suggestion(&message);
-        // With a key that is near, the list of all keys says nothing more.
+        // With a suggestion, the list of all keys adds nothing.
         let message = match message.split_once(", expected one of ") {
             Some((unknown, _)) if hint.is_some() => unknown.to_owned(),
             _ => message,
@@ -82,7 +82,7 @@ pub(crate) fn deserialize<T: for<'a> serde::Deserialize<'a>>(table: Table) -> Re
     })
 }
 
-/// serde names the types of this program; a user knows numbers.
+/// Replaces the names of Rust types in serde's messages by words for users.
 fn in_plain_words(message: &str) -> String {
     let words = [
         ("expected u64", "expected a whole number, 0 or more"),
@@ -94,7 +94,7 @@ fn in_plain_words(message: &str) -> String {
     words.iter().fold(message.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
 }
 
-/// The known key nearest to the unknown one of serde's message "unknown field `x`, expected one of `a`, `b`".
+/// The known key nearest to the unknown one in serde's message "unknown field `x`, expected one of `a`, `b`".
 fn suggestion(message: &str) -> Option<String> {
     let mut names = message.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
@@ -108,12 +108,12 @@ mod tests {
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Numbers {
-        #[expect(dead_code, reason = "only whether it is read counts")]
+        #[expect(dead_code, reason = "only parsing matters here")]
         steps: u64,
     }
 
     #[test]
-    fn errors_speak_of_numbers_and_name_the_nearest_key() {
+    fn errors_mention_numbers_and_the_nearest_key() {
         let error =
             |text: &str| deserialize::<Numbers>(toml::from_str(text).unwrap()).unwrap_err().to_string();
         assert!(error("steps = -1").contains("a whole number, 0 or more"), "{}", error("steps = -1"));

@@ -1,4 +1,4 @@
-//! The numbers of a training run.
+//! Training settings.
 
 use schedule::{LossWeight, Prediction};
 use serde::{Deserialize, Serialize};
@@ -12,62 +12,63 @@ use crate::error::ConfigError;
 pub struct TrainConfig {
     /// Optimiser steps of the whole run.
     pub steps: u64,
-    /// Images of one step.
+    /// Images per step.
     pub batch: usize,
-    /// Images that go through the network at the same time, where memory is short: the gradients of the parts of a
-    /// batch are added up, so that the step is that of the whole batch. 0 is all of them.
+    /// Images that pass through the network at once, to save memory. The gradients of the parts of a batch are summed,
+    /// so the step equals that of the whole batch. 0 means the whole batch.
     #[serde(default)]
     pub micro_batch: usize,
-    /// Activation checkpointing, where memory is short: a residual block keeps its inputs only and runs a second time in
-    /// the backward pass. A third more work for the same numbers, bit for bit.
+    /// Activation checkpointing, to save memory: a residual block stores only its inputs and runs again in the backward
+    /// pass. A third more work, with bit-identical results.
     #[serde(default)]
     pub checkpoint_activations: bool,
     /// Learning rate after the warm-up.
     pub lr: f64,
-    /// Steps over which the learning rate rises linearly from nearly 0.
+    /// Steps over which the learning rate increases linearly from nearly 0.
     pub warmup_steps: u64,
     /// What the learning rate does after the warm-up.
     pub lr_decay: LrDecay,
-    /// Of `inverse-sqrt`: steps up to which the rate stays, in 1 or more.
+    /// For `inverse-sqrt`: the steps before the rate starts to fall, 1 or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr_decay_steps: Option<u64>,
-    /// Adam's decay of the first moment.
+    /// Decay of Adam's first moment.
     pub beta1: f64,
-    /// Adam's decay of the second moment.
+    /// Decay of Adam's second moment.
     pub beta2: f64,
     /// Added to the root of Adam's second moment.
     pub adam_eps: f64,
-    /// Decoupled weight decay (AdamW); 0 is Adam.
+    /// Decoupled weight decay (AdamW); 0 gives Adam.
     pub weight_decay: f64,
-    /// Gradients are scaled down to this norm if theirs is larger.
+    /// Maximum gradient norm; larger gradients are scaled down to it.
     pub grad_clip: f64,
-    /// Decay of the exponential moving average of the weights, once warmed up.
+    /// Decay of the exponential moving average of the weights, after its warm-up.
     pub ema_decay: f64,
     /// Whether the average starts short and grows, see `trainer::Ema::decay_at`.
     pub ema_warmup: bool,
-    /// Decays of further averages that every checkpoint keeps.
+    /// Decays of further averages, kept in every checkpoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ema_decays: Vec<f64>,
-    /// Power averages (Karras et al. 2024), by their deviation as a share of the time trained, 0.05 and 0.1 for example: kept
-    /// in every checkpoint, and stored with each for good, so that `ddpm ema` can make any average afterwards.
+    /// Power averages (Karras et al. 2024), by their standard deviation relative to the training time, for example 0.05
+    /// and 0.1. They are kept in every checkpoint, and stored with each permanently, so that `ddpm ema` can reconstruct
+    /// any average afterwards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ema_sigma_rels: Vec<f64>,
-    /// What the network's output stands for: `eps`, `x_0`, `v`, `edm` or `velocity`; see [`TrainConfig::output`]. What counts is said by [`TrainConfig::loss_weight`] in
-    /// terms of eps, so that `v` changes how well the network is conditioned and not what it is asked for: its output of 0 is
-    /// the best guess where nothing is left of the image.
+    /// What the network predicts: `eps`, `x_0`, `v`, `edm` or `velocity`; see [`TrainConfig::output`].
+    /// [`TrainConfig::loss_weight`] weights the loss in terms of eps, so `v` changes the conditioning of the network
+    /// but not the objective. An output of 0 is then the best guess where nothing is left of the image.
     #[serde(with = "by_name")]
     pub prediction: Prediction,
-    /// How much the loss of a noise level counts, see [`LossWeight`]: `simple` (the paper), `min-snr`, `p2`, `output` or `edm`;
-    /// see [`TrainConfig::weight`].
+    /// How noise levels are weighted in the loss, see [`LossWeight`]: `simple` (the paper), `min-snr`, `p2`, `output`
+    /// or `edm`; see [`TrainConfig::weight`].
     #[serde(default, with = "by_name")]
     pub loss_weight: LossWeight,
-    /// Of `edm`: deviation of the images' values in [-1, 1].
+    /// For `edm`: standard deviation of the images' values in [-1, 1].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma_data: Option<f64>,
     /// How an error is measured.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub loss: Loss,
-    /// Of `huber`: errors above this count by their size and not by its square.
+    /// For `huber`: errors above this count linearly rather than squared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub huber_delta: Option<f64>,
     /// Of `consistency`: how often the distance between the two levels is halved over the run, 1 to 16.
@@ -76,52 +77,55 @@ pub struct TrainConfig {
     /// Whether the network learns the variance of the reverse steps as well.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub variance: LearnedVariance,
-    /// Of `learned` variances: weight of the variational bound beside the loss, in bits a number and for the whole chain.
+    /// For `learned` variances: weight of the variational bound that is added to the loss, in bits per dimension over
+    /// the whole chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlb_weight: Option<f64>,
     /// How the noise levels of a batch are drawn.
     pub time_sampling: TimeSampling,
-    /// Of `log-normal` and `logit-normal`: mean of the normal distribution.
+    /// For `log-normal` and `logit-normal`: mean of the normal distribution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_mean: Option<f64>,
-    /// Of the same: its standard deviation.
+    /// For the same: its standard deviation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_std: Option<f64>,
-    /// Which noise an image gets.
+    /// How noise is assigned to images.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub pairing: Pairing,
-    /// Mirror half of the images left to right. Not for letters, digits and whatever else has a left and a right. A preset
-    /// for the embedded images has it on for those only.
+    /// Mirror half of the images horizontally. Not for letters, digits or anything else where left and right matter.
+    /// Presets for the embedded images enable it for those images only.
     pub flip: bool,
-    /// Probability that an image is mirrored, turned or moved, each by itself, and the network told so (Karras et al. 2022,
-    /// App. F.2, who have 0.12 for CIFAR-10, and more ways): for small sets. 0 is none.
+    /// Probability of mirroring, rotating or shifting an image, each independently; the network is conditioned on it
+    /// (Karras et al. 2022, App. F.2, who use 0.12 for CIFAR-10 and more transforms). For small datasets. 0 disables
+    /// it.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub augment: f64,
-    /// Share of the labels that a step takes away, 0 to 1, so that a conditional network learns to do without
-    /// as well (Ho & Salimans 2022, Algorithm 1, their p_uncond); guidance needs it above 0. Nothing to an
-    /// unconditional network.
+    /// Share of labels dropped in each step, 0 to 1, so that a conditional network also learns the unconditional model
+    /// (Ho & Salimans 2022, Algorithm 1, their p_uncond). Guidance needs a value above 0. No effect on an unconditional
+    /// network.
     #[serde(default)]
     pub label_dropout: f64,
-    /// Parameters that do not change: patterns of their names, `*` for any characters, see [`crate::matches`].
+    /// Parameters that training does not change: patterns of their names, with `*` for any characters, see
+    /// [`crate::matches`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<String>,
     /// What to do about a step whose loss or gradients are not finite.
     #[serde(default)]
     pub on_nan: OnNan,
-    /// A line of `metrics.jsonl` every so many steps.
+    /// Steps between lines of `metrics.jsonl`.
     pub log_every: u64,
-    /// A sample grid every so many steps; 0 for none but the last.
+    /// Steps between sample grids; 0 for only the last.
     pub sample_every: u64,
-    /// An evaluation every so many steps and after the last: samples against real images, the loss on held-out images; 0 for
-    /// none.
+    /// Steps between evaluations, which compare samples with real images and compute the loss on held-out images. The
+    /// last step is evaluated too. 0 disables them.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub evaluate_every: u64,
-    /// Samples of an evaluation, 20 or more; absent for 1000.
+    /// Samples per evaluation, 20 or more; 1000 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluate_count: Option<usize>,
-    /// A checkpoint every so many steps; the last step has one in any case.
+    /// Steps between checkpoints; the last step always gets one.
     pub checkpoint_every: u64,
-    /// Checkpoints kept; the older ones are removed. At least 2.
+    /// Number of checkpoints to keep; older ones are removed. At least 2.
     pub keep_checkpoints: usize,
 }
 
@@ -129,7 +133,7 @@ fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Types with `Display` and `FromStr` as their names.
+/// Serialises types with `Display` and `FromStr` as their names.
 mod by_name {
     use std::fmt::Display;
     use std::str::FromStr;
@@ -149,7 +153,7 @@ mod by_name {
     }
 }
 
-/// The training of the paper on CIFAR-10 (Ho et al. 2020, App. B), as the preset `ddpm-cifar10` has it.
+/// The paper's training on CIFAR-10 (Ho et al. 2020, App. B), as in the preset `ddpm-cifar10`.
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -198,7 +202,7 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Samples of an evaluation.
+    /// Samples per evaluation.
     #[must_use]
     pub fn evaluate_count(&self) -> usize {
         self.evaluate_count.unwrap_or(1000)
@@ -207,7 +211,7 @@ impl TrainConfig {
     /// Checks that every number is in its range.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] for the first field that is not.
+    /// [`ConfigError::Value`] for the first field that is out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         at_least("steps", self.steps, 1)?;
         at_least("batch", self.batch as u64, 1)?;
@@ -220,28 +224,23 @@ impl TrainConfig {
             return refuse("evaluate_count", count, "from 20 to 100000");
         }
         if self.micro_batch > self.batch {
-            return refuse("micro_batch", self.micro_batch, "at most train.batch, or 0 for all of it");
+            return refuse("micro_batch", self.micro_batch, "at most train.batch, or 0 for the whole batch");
         }
         if self.keep_checkpoints < 2 {
-            return refuse("keep_checkpoints", self.keep_checkpoints, "at least 2: one may be damaged");
+            return refuse("keep_checkpoints", self.keep_checkpoints, "at least 2, since one may be damaged");
         }
         number("lr", self.lr, self.lr > 0.0 && self.lr <= 1.0, "a number above 0, at most 1")?;
         let unit = |x: f64| (0.0..1.0).contains(&x);
-        number("beta1", self.beta1, unit(self.beta1), "a number from 0 up to, but not, 1")?;
-        number("beta2", self.beta2, unit(self.beta2), "a number from 0 up to, but not, 1")?;
-        number("ema_decay", self.ema_decay, unit(self.ema_decay), "a number from 0 up to, but not, 1")?;
-        averages(
-            "ema_decays",
-            &self.ema_decays,
-            unit,
-            "numbers from 0 up to, but not, 1, each once, at most 8",
-        )?;
+        number("beta1", self.beta1, unit(self.beta1), "a number in [0, 1)")?;
+        number("beta2", self.beta2, unit(self.beta2), "a number in [0, 1)")?;
+        number("ema_decay", self.ema_decay, unit(self.ema_decay), "a number in [0, 1)")?;
+        averages("ema_decays", &self.ema_decays, unit, "at most 8 different numbers in [0, 1)")?;
         let deviation = |x: f64| (0.01..=0.28).contains(&x);
         averages(
             "ema_sigma_rels",
             &self.ema_sigma_rels,
             deviation,
-            "numbers from 0.01 to 0.28, each once, at most 8",
+            "at most 8 different numbers from 0.01 to 0.28",
         )?;
         number("adam_eps", self.adam_eps, self.adam_eps > 0.0 && self.adam_eps < 1.0, "a number in (0, 1)")?;
         let decay = (0.0..=1.0).contains(&self.weight_decay);
@@ -256,10 +255,10 @@ impl TrainConfig {
     }
 }
 
-/// Each average is as large as the network.
+/// Each average takes as much memory as the network.
 const MOST_AVERAGES: usize = 8;
 
-/// Few averages, and each once.
+/// Checks that there are few averages, all different.
 fn averages(
     field: &'static str,
     list: &[f64],
@@ -304,13 +303,13 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_the_paper_s_preset() {
+    fn the_default_is_the_papers_preset() {
         let preset = crate::preset_table("ddpm-cifar10").unwrap()["train"].clone();
         assert_eq!(preset.try_into::<TrainConfig>().unwrap(), TrainConfig::default());
     }
 
     #[test]
-    fn every_absurd_value_is_refused_by_its_name() {
+    fn every_invalid_value_is_refused_by_name() {
         type Change = fn(&mut TrainConfig);
         let cases: &[(&str, Change)] = &[
             ("steps", |c| c.steps = 0),

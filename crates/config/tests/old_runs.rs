@@ -1,8 +1,8 @@
-//! Files of runs of earlier versions load, and say what they said.
+//! Files from runs of earlier versions load with their original meaning.
 
 use config::{UserFile, from_toml, read_run, to_toml};
 
-/// What version 0.1.0 wrote for `ddpm train --preset tiny-16`.
+/// The file that version 0.1.0 wrote for `ddpm train --preset tiny-16`.
 const TINY_16: &str = include_str!("old_runs/tiny-16.toml");
 
 #[test]
@@ -12,7 +12,7 @@ fn a_run_of_0_1_0_loads() {
     assert_eq!((config.model.channel_mults.as_slice(), config.model.time_channels), (&[1, 2][..], 64));
     assert_eq!((config.train.lr, config.train.adam_eps, config.data.pad_to_multiple), (2e-3, 1e-8, Some(2)));
     assert_eq!(config.images.as_ref().map(|images| images.count), Some(10_000));
-    // Keys that came later have the value that was the only one then.
+    // Keys added later have the value that was the only one then.
     let later = to_toml(&config).unwrap();
     let later = later.replace("on_nan = \"stop\"\n", "").replace("micro_batch = 0\n", "");
     let later =
@@ -22,14 +22,14 @@ fn a_run_of_0_1_0_loads() {
 }
 
 #[test]
-fn files_without_the_keys_that_came_later_load() {
+fn files_without_later_keys_load() {
     let without = TINY_16.replace("label_dropout = 0.0\n", "").replace("time_channels = 64\n", "");
     let config = from_toml(&without).unwrap();
     assert_eq!((config.train.label_dropout, config.model.time_width()), (0.0, 64));
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_told_with_its_name_and_line() {
+fn errors_name_the_file_and_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     let message = |text: &str| {

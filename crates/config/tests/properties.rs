@@ -1,4 +1,4 @@
-//! No text makes this crate panic; what it writes it reads; an override changes what it names and nothing else.
+//! No text makes this crate panic; it reads what it writes; an override changes only the key it names.
 
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 const DUMP: &str = include_str!("old_runs/tiny-16.toml");
 
-/// Every key of a configuration that a user sets, and some that there are not.
+/// Every key that a user can set, and some that do not exist.
 const KEYS: &[&str] = &[
     "seed",
     "precision",
@@ -114,7 +114,7 @@ const KEYS: &[&str] = &[
     "a.b.c",
 ];
 
-/// Values as they are typed: in range, out of range, of another type.
+/// Values as users type them: in range, out of range, of another type.
 fn value() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
         "true",
@@ -161,7 +161,7 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Mostly shapes that one of the presets is for.
+/// Mostly shapes that fit one of the presets.
 fn shape() -> impl Strategy<Value = ImageShape> {
     let usual = prop::sample::select(vec![(28, 28, 1, 10), (16, 16, 1, 10), (32, 32, 3, 10), (28, 28, 1, 0)]);
     let side = || prop_oneof![1_usize..70, any::<usize>()];
@@ -170,7 +170,7 @@ fn shape() -> impl Strategy<Value = ImageShape> {
         .prop_map(|(height, width, channels, classes)| ImageShape { height, width, channels, classes })
 }
 
-/// Texts that begin as a configuration does: the dump or a preset with a piece replaced.
+/// Texts that start like a configuration: a dump or a preset with a piece replaced.
 fn nearly_toml() -> impl Strategy<Value = String> {
     let texts: Vec<&str> = PRESETS.iter().map(|preset| preset.2).chain([DUMP]).collect();
     let piece = prop_oneof![
@@ -190,7 +190,7 @@ fn nearly_toml() -> impl Strategy<Value = String> {
     )
 }
 
-/// All that a text can be read as. Whatever comes of it is well-formed.
+/// Reads a text in every possible way, and checks that whatever results is valid.
 fn read_in_every_way(text: &str, images: &ImageShape) -> Result<(), TestCaseError> {
     let checked = |result: Result<Config, ConfigError>| match result {
         Ok(config) => {
@@ -205,7 +205,7 @@ fn read_in_every_way(text: &str, images: &ImageShape) -> Result<(), TestCaseErro
     if let Err(error) = parse(text) {
         prop_assert!(error.is_usage() && !error.to_string().is_empty());
     }
-    // An f64 that is no number differs from itself, so it is left to `validate`.
+    // NaN differs from itself, so leave it to `validate`.
     checked(from_toml(text).and_then(|config| config.validate().map(|()| config)))?;
     let file = UserFile { name: "f".to_owned(), text: text.to_owned() };
     let set: Vec<_> = parse_set(text).into_iter().collect();
@@ -223,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn text_that_is_nearly_a_configuration_is_read_or_refused(text in nearly_toml(), images in shape()) {
+    fn almost_valid_text_is_read_or_refused(text in nearly_toml(), images in shape()) {
         read_in_every_way(&text, &images)?;
     }
 
@@ -253,7 +253,7 @@ proptest! {
             let rest = line.strip_prefix(key).unwrap_or_default();
             prop_assert!(rest.starts_with([' ', '.']), "{key}={value} changed: {line}");
         }
-        // What it says is there, unless it is the value that was there; numbers may be written otherwise.
+        // The new value is there, unless it is the old one; numbers may be formatted differently.
         let mut expected: toml::Table = parse(DUMP).unwrap();
         change.apply(&mut expected).unwrap();
         let expected: Config = expected.try_into().unwrap();
@@ -269,7 +269,7 @@ fn a_difference_names_key_and_both_values() {
     assert!(differences(&config, &config.clone()).unwrap().is_empty());
 }
 
-/// The threads of tests have 2 MiB of stack, those of programs more.
+/// Test threads have 2 MiB of stack; the program's threads have more.
 #[test]
 fn the_deepest_text_fits_the_stack_and_a_deeper_one_is_refused() {
     let images = ImageShape { height: 16, width: 16, channels: 1, classes: 0 };
@@ -300,7 +300,7 @@ fn the_deepest_text_fits_the_stack_and_a_deeper_one_is_refused() {
 }
 
 #[test]
-fn the_longest_texts_are_answered_shortly() {
+fn the_longest_texts_give_short_messages() {
     let images = ImageShape { height: 16, width: 16, channels: 1, classes: 0 };
     let settle = |text: String| {
         let file = UserFile { name: "long.toml".to_owned(), text };
@@ -308,7 +308,8 @@ fn the_longest_texts_are_answered_shortly() {
             .settle(&images)
             .unwrap_err()
     };
-    // As many levels as fit, a name of half a million letters, a text of backticks, which messages put around names.
+    // The maximum number of levels, a name of half a million letters, and a text of backticks, which messages put
+    // around names.
     let levels = settle(format!("[model]\nchannel_mults = [{}]", "1,".repeat(200_000)));
     let levels = levels.to_string();
     assert!(levels.starts_with("model.channel_mults = [1, 1") && levels.len() < 300, "{levels}");

@@ -1,6 +1,6 @@
-//! Batches of the embedded images, and of a folder if one is named:
+//! Prints batches of the embedded images, or of a folder if one is given:
 //! `cargo run -p dataset --example batches -- photos/`.
-#![allow(clippy::print_stdout, reason = "a program that talks to people")]
+#![allow(clippy::print_stdout, reason = "this program prints to the terminal")]
 
 use dataset::{BatchPlan, Dataset, DatasetError, OpenOptions, Source};
 
@@ -10,7 +10,7 @@ fn main() -> Result<(), DatasetError> {
     let set = Dataset::open(&Source::detect(named.as_deref().unwrap_or("fashion-mnist"))?, &options)?;
     let (height, width, channels) = set.shape();
     println!("{} images of {height}x{width}, {channels} channels", set.len());
-    // The images of a step follow from the seed and the step alone.
+    // The images of a step depend only on the seed and the step.
     let plan = BatchPlan::new(set.len(), 8.min(set.len()), 7)?.with_flip(true);
     for step in 0..3 {
         let batch = plan.batch(&set, step)?;

@@ -1,4 +1,4 @@
-//! An array of one of the four element types that the program computes with.
+//! An array with one of the four element types that the program computes with.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,7 +8,7 @@ use ndarray::{Array, ArrayD, Dimension};
 use crate::error::DatasetError;
 use crate::npy::encode_npy;
 
-/// An array as it comes from a `.npy` file: booleans and bytes as `u8`, other integers as `i64`.
+/// An array from a `.npy` file: booleans and bytes become `u8`, other integers `i64`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum AnyArray {
@@ -23,7 +23,7 @@ pub enum AnyArray {
 }
 
 impl AnyArray {
-    /// Extents, outermost first.
+    /// The shape, outermost dimension first.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         match self {
@@ -45,7 +45,7 @@ impl AnyArray {
         }
     }
 
-    /// Writes it as `.npy`: little endian, C order, whole or not at all.
+    /// Writes the array as `.npy`: little endian, C order, atomically.
     ///
     /// # Errors
     /// [`DatasetError::Io`].
@@ -54,7 +54,7 @@ impl AnyArray {
             .map_err(|e| DatasetError::io(path, "write", e))
     }
 
-    /// Writes it to a stream as [`AnyArray::write_npy`] does to a file.
+    /// Writes the array to a stream; see [`AnyArray::write_npy`].
     pub(crate) fn encode_npy(&self, writer: &mut impl Write) -> io::Result<()> {
         match self {
             Self::U8(a) => encode_npy(writer, a),
@@ -64,7 +64,7 @@ impl AnyArray {
         }
     }
 
-    /// As `f32`, rounded to the nearest.
+    /// Converts to `f32`, rounding to nearest.
     #[must_use]
     pub fn into_f32(self) -> ArrayD<f32> {
         match self {
@@ -75,7 +75,7 @@ impl AnyArray {
         }
     }
 
-    /// As `f64`; integers beyond 2^53 are rounded.
+    /// Converts to `f64`; integers beyond 2^53 are rounded.
     #[must_use]
     pub fn into_f64(self) -> ArrayD<f64> {
         match self {
@@ -86,10 +86,10 @@ impl AnyArray {
         }
     }
 
-    /// As `i64`; `file` is for the error's text.
+    /// Converts to `i64`; `file` is for error messages.
     ///
     /// # Errors
-    /// [`DatasetError::Unsuitable`] for a float that is no integer (NaN included) or beyond 2^53.
+    /// [`DatasetError::Unsuitable`] for a float that is not an integer (including NaN) or is beyond 2^53.
     pub fn into_i64(self, file: &str) -> Result<ArrayD<i64>, DatasetError> {
         const EXACT: f64 = 9_007_199_254_740_992.0;
         let floats = match self {
@@ -103,10 +103,10 @@ impl AnyArray {
         }
     }
 
-    /// As `u8`; `file` is for the error's text.
+    /// Converts to `u8`; `file` is for error messages.
     ///
     /// # Errors
-    /// [`DatasetError::Unsuitable`] for a value that is no integer in 0..=255.
+    /// [`DatasetError::Unsuitable`] for a value that is not an integer in 0..=255.
     pub fn into_u8(self, file: &str) -> Result<ArrayD<u8>, DatasetError> {
         if let Self::U8(a) = self {
             return Ok(a);
@@ -136,7 +136,7 @@ mod tests {
     use ndarray::array;
 
     #[test]
-    fn conversions_keep_values_and_refuse_what_does_not_fit() {
+    fn conversions_keep_values_or_fail() {
         assert_eq!(AnyArray::from(array![0_u8, 255]).into_f32(), array![0.0_f32, 255.0].into_dyn());
         assert_eq!(AnyArray::from(array![-3_i64]).into_f64(), array![-3.0].into_dyn());
         assert_eq!(AnyArray::from(array![2.0_f32]).into_i64("a").unwrap(), array![2_i64].into_dyn());

@@ -1,24 +1,25 @@
-//! Which arrays of an `.npz` archive are the images and the labels, by the names that people give them.
+//! Finds the images and labels of an `.npz` archive by the usual array names.
 
 use crate::error::DatasetError;
 use crate::split::Split;
 
-/// Names of images and of their labels where no part is named. `labels` and `y` stand beside either name of the images.
+/// Names of images and of their labels if no part is named. `labels` and `y` go with either name for the images.
 const PLAIN: [(&str, &[&str]); 3] =
     [("images", &["labels", "y"]), ("x", &["y", "labels"]), ("arr_0", &["arr_1"])];
 
-/// The names of two arrays in an archive.
+/// The names of the images and labels in an archive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Chosen<'a> {
     pub(crate) images: &'a str,
     pub(crate) labels: Option<&'a str>,
 }
 
-/// Chooses among the names of an archive, in any case: `train_images` and `train_labels`, `x_train` and `y_train`, the same
-/// of other parts; without a part asked for, the training part or `images`, `x`, `arr_0`. `file` is for the errors.
+/// Chooses among the names of an archive, ignoring case: `train_images` and `train_labels`, `x_train` and `y_train`,
+/// and the same for other parts. If no part is requested, takes the training part or `images`, `x`, `arr_0`. `file` is
+/// for error messages.
 ///
 /// # Errors
-/// [`DatasetError::NoPart`] when only other parts are there; [`DatasetError::Unsuitable`].
+/// [`DatasetError::NoPart`] if there are only other parts; [`DatasetError::Unsuitable`].
 pub(crate) fn choose<'a>(
     file: &str,
     names: &'a [String],
@@ -65,13 +66,13 @@ fn there<'a>(find: &impl Fn(&str) -> Option<&'a str>) -> Vec<Split> {
 }
 
 impl Chosen<'_> {
-    /// What was taken, where something was left out.
+    /// A note on what was used, if something was left out.
     pub(crate) fn note(&self, names: &[String]) -> Option<String> {
         let taken = |name: &&String| *name == self.images || Some(name.as_str()) == self.labels;
         let left: Vec<&str> = names.iter().filter(|name| !taken(name)).map(String::as_str).collect();
         let labels = self.labels.map(|name| format!(" and labels from {name}")).unwrap_or_default();
         (!left.is_empty())
-            .then(|| format!("images are taken from {}{labels}; left out: {}", self.images, left.join(", ")))
+            .then(|| format!("images come from {}{labels}; left out: {}", self.images, left.join(", ")))
     }
 }
 
@@ -94,11 +95,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_an_error_with_what_is() {
+    fn errors_for_missing_arrays_name_the_others() {
         let text = chosen(&["x_train", "x_val"], Some(Split::Test)).unwrap_err();
         assert!(text.contains("expected a test part, found train and validation"), "{text}");
         let text = chosen(&["test_images"], None).unwrap_err();
-        assert!(text.contains("put :test behind it"), "{text}");
+        assert!(text.contains("append :test"), "{text}");
         let text = chosen(&["images"], Some(Split::Train)).unwrap_err();
         assert!(text.contains("found no parts"), "{text}");
         assert!(chosen(&["z"], None).unwrap_err().contains(r#"found ["z"]"#));

@@ -1,4 +1,4 @@
-//! Images that lie in arrays: IDX, CIFAR, npy and npz brought to one form, `[n, h, w, c]` of u8.
+//! Loads images from array files: IDX, CIFAR, npy and npz, all converted to u8 `[n, h, w, c]`.
 
 use std::path::{Path, PathBuf};
 
@@ -17,12 +17,12 @@ use crate::options::OpenOptions;
 use crate::ranges::to_bytes;
 use crate::split::Split;
 
-/// Images `[n, h, w, c]`, labels when there are any, and class names when the format has them.
+/// Images `[n, h, w, c]`, labels if there are any, and class names if the format has them.
 pub(crate) struct ArrayImages {
     pub(crate) images: Array4<u8>,
     pub(crate) labels: Option<Vec<u32>>,
     pub(crate) class_names: Vec<String>,
-    /// What a user should know, one sentence each.
+    /// Notes for the user, one sentence each.
     pub(crate) notes: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ impl ArrayImages {
     }
 }
 
-/// IDX files of images and, when given, labels.
+/// Loads an IDX file of images and, if given, one of labels.
 pub(crate) fn load_idx(
     images: &Path,
     labels: Option<&Path>,
@@ -55,7 +55,7 @@ pub(crate) fn load_idx(
     Ok(ArrayImages::new(pixels, labels))
 }
 
-/// One CIFAR batch file, or the training batches of a folder in order.
+/// Loads one CIFAR batch file, or the training batches of a folder in order.
 pub(crate) fn load_cifar(path: &Path) -> Result<ArrayImages, DatasetError> {
     let files: Vec<PathBuf> = if path.is_dir() {
         let named = (1..=5).map(|i| path.join(format!("data_batch_{i}.bin")));
@@ -84,7 +84,7 @@ pub(crate) fn load_cifar(path: &Path) -> Result<ArrayImages, DatasetError> {
     })?;
     let mut notes = Vec::new();
     if path.is_dir() && kind == CifarKind::Cifar10 && files.len() < 5 {
-        notes.push(format!("{} of the 5 training batches are there", files.len()));
+        notes.push(format!("{} of the 5 training batches were found", files.len()));
     }
     let class_names = match kind {
         CifarKind::Cifar10 => CIFAR10_CLASSES.map(str::to_owned).to_vec(),
@@ -93,7 +93,7 @@ pub(crate) fn load_cifar(path: &Path) -> Result<ArrayImages, DatasetError> {
     Ok(ArrayImages { images, labels: Some(labels), class_names, notes })
 }
 
-/// A `.npy` file of images, or a `.npz` archive with images and perhaps labels under the usual names.
+/// Loads a `.npy` file of images, or a `.npz` archive with images and possibly labels under the usual names.
 pub(crate) fn load_numpy(
     path: &Path,
     split: Option<Split>,
@@ -131,23 +131,23 @@ fn read_start(path: &Path) -> Result<[u8; 4], DatasetError> {
     Ok(start)
 }
 
-/// An array as images `[n, h, w, c]`, from `[n, h, w]`, `[n, h, w, c]` or `[n, c, h, w]` with `c` 1 or 3 (channels
-/// last wins when both fit). Integers are pixels in 0..=255; where there are only 0 and 1 (booleans), black and white.
-/// Floats are in [0, 1] when none is negative, else in [-1, 1]. `name` is for the errors.
+/// Converts an array to images `[n, h, w, c]`, from `[n, h, w]`, `[n, h, w, c]` or `[n, c, h, w]` with `c` 1 or 3;
+/// channels last wins if both fit. Integers are pixels in 0..=255, or black and white if there are only 0 and 1
+/// (booleans). Floats are in [0, 1] if none is negative, else in [-1, 1]. `name` is for error messages.
 ///
 /// # Errors
-/// [`DatasetError::Unsuitable`] for another shape or a value out of range, [`DatasetError::Empty`].
+/// [`DatasetError::Unsuitable`] for another shape or a value out of range; [`DatasetError::Empty`].
 pub fn to_images(name: &str, array: AnyArray) -> Result<Array4<u8>, DatasetError> {
     Ok(to_pixels(name, array)?.0)
 }
 
-/// As [`to_images`], with a sentence about it where the values were not plain pixels.
+/// Like [`to_images`], with a note if the values were not plain pixels.
 fn to_pixels(name: &str, array: AnyArray) -> Result<(Array4<u8>, Option<String>), DatasetError> {
     check_shape(name, array.shape())?;
     let thin = match array.shape() {
         [count @ (1 | 3), height, width] if *height.min(width) >= 8 => Some(format!(
-            "{name}: shape [{count}, {height}, {width}] is read as {count} grey images of {width}x{height}; one image in colour \
-             has an axis for its number first"
+            "{name}: shape [{count}, {height}, {width}] is read as {count} grey images of {width}x{height}; a single colour image \
+             needs a leading axis"
         )),
         _ => None,
     };
@@ -155,7 +155,7 @@ fn to_pixels(name: &str, array: AnyArray) -> Result<(Array4<u8>, Option<String>)
     Ok((arrange(name, bytes)?, note.or(thin)))
 }
 
-/// Pixels that are known to be some, as images `[n, h, w, c]`; see [`to_images`].
+/// Arranges values that are known to be pixels as images `[n, h, w, c]`; see [`to_images`].
 pub(crate) fn arrange(name: &str, pixels: ArrayD<u8>) -> Result<Array4<u8>, DatasetError> {
     let shape = pixels.shape().to_vec();
     check_shape(name, &shape)?;
@@ -171,11 +171,11 @@ fn check_shape(name: &str, shape: &[usize]) -> Result<(), DatasetError> {
     match shape {
         [0, ..] => Err(DatasetError::Empty { file: name.to_owned(), hint: format!(" (shape {shape:?})") }),
         _ if shape.contains(&0) => Err(wrong_shape(name, shape)),
-        // One image, saved without an axis for its number.
+        // A single image, saved without a leading axis.
         [height, width, channels @ (1 | 3 | 4)] if *height.min(width) >= 8 => {
             let expected = format!(
-                "images [n, h, w], [n, h, w, c] or [n, c, h, w] (one image needs an axis for its number first, images {channels} \
-                 pixels wide one for their channel last)"
+                "images [n, h, w], [n, h, w, c] or [n, c, h, w] (a single image needs a leading axis, images {channels} \
+                 pixels wide a trailing channel axis)"
             );
             Err(DatasetError::unsuitable(name, expected, format!("shape {shape:?}")))
         }
@@ -199,7 +199,7 @@ mod tests {
     use ndarray::{Array1, Array3, array};
 
     #[test]
-    fn layouts_are_told_apart() {
+    fn layouts_are_distinguished() {
         let shape = |dims: &[usize]| {
             to_images("a", AnyArray::U8(ArrayD::zeros(dims))).map(|images| images.shape().to_vec())
         };
@@ -209,7 +209,10 @@ mod tests {
         assert_eq!(shape(&[5, 3, 8, 3]).unwrap(), [5, 3, 8, 3]);
         assert!(shape(&[5, 8, 9, 4]).unwrap_err().to_string().contains("alpha"));
         for one in [&[16, 16, 3][..], &[28, 30, 1], &[8, 8, 4]] {
-            assert!(shape(one).unwrap_err().to_string().contains("one image needs an axis"), "{one:?}");
+            assert!(
+                shape(one).unwrap_err().to_string().contains("a single image needs a leading axis"),
+                "{one:?}"
+            );
         }
         let note = |dims: &[usize]| to_pixels("a", AnyArray::U8(ArrayD::from_elem(dims, 200))).unwrap().1;
         assert!(note(&[3, 32, 32]).unwrap().contains("3 grey images of 32x32"));
@@ -221,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn channels_second_moves_the_values() {
+    fn channels_second_is_transposed() {
         let chw = ArrayD::from_shape_fn(vec![1, 3, 2, 2], |i| (i[1] * 100 + i[2] * 10 + i[3]) as u8);
         let images = to_images("a", AnyArray::U8(chw)).unwrap();
         assert_eq!(images[[0, 1, 0, 2]], 210);
     }
 
     #[test]
-    fn archives_by_the_usual_names() {
+    fn archives_with_the_usual_names() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npz");
         let load = |split| load_numpy(&path, split, &OpenOptions::default());
@@ -244,13 +247,13 @@ mod tests {
         }
         write_npz(&path, &[("x_train", images(3)), ("x_test", images(2))]).unwrap();
         assert_eq!(load(Some(Split::Test)).unwrap().images.dim().0, 2);
-        assert_eq!(load(None).unwrap().notes, ["images are taken from x_train; left out: x_test"]);
+        assert_eq!(load(None).unwrap().notes, ["images come from x_train; left out: x_test"]);
         write_npz(&path, &[("z", images(3))]).unwrap();
         let error = load(None).err().unwrap().to_string();
         assert!(error.contains(r#"found ["z"]"#), "{error}");
     }
 
-    /// A bare array is all there is: it must not pass as images that were held out.
+    /// A bare array has no parts, so it must not pass as held-out images.
     #[test]
     fn a_single_array_has_no_parts() {
         let folder = tempfile::tempdir().unwrap();

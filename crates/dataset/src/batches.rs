@@ -1,8 +1,8 @@
-//! Which images make up the batch of a step: a pure function of (seed, step, rank), with nothing to save.
+//! Chooses the images in the batch of a step: a pure function of (seed, step, rank), without state to save.
 //!
-//! All epochs together are one endless sequence of indices, each epoch a permutation of its own. Place `j` of
-//! the batch of `step` on `rank` is position `p = (step * world + rank) * batch + j`: item `p mod len` of
-//! epoch `p / len`. A batch may cross the end of an epoch, and may be larger than the set.
+//! All epochs form one endless sequence of indices, with a separate permutation for each epoch. Place `j` of the batch
+//! of `step` on `rank` is position `p = (step * world + rank) * batch + j`: item `p mod len` of epoch `p / len`. A
+//! batch may cross the end of an epoch, and may be larger than the dataset.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ use crate::error::DatasetError;
 use crate::limits::check_size;
 use crate::set::Dataset;
 
-/// Largest batch (bytes of f32); more than that is a mistake in the batch size or the image size.
+/// Maximum size of a batch in bytes of f32; a larger one means a wrong batch size or image size.
 const MAX_BATCH: u64 = 8 << 30;
 
 /// Images, labels and their indices for one training step on one rank.
@@ -24,13 +24,13 @@ pub struct Batch {
     pub step: u64,
     /// `[b, c, h, w]` in [-1, 1].
     pub images: Array4<f32>,
-    /// One label an image, `None` when the set has none.
+    /// One label per image; `None` if the dataset has none.
     pub labels: Option<Vec<i64>>,
-    /// Index of each image in the data set.
+    /// Index of each image in the dataset.
     pub indices: Vec<usize>,
 }
 
-/// The order of the images of one run.
+/// The order of the images in a run.
 #[derive(Debug, Clone)]
 pub struct BatchPlan {
     len: u32,
@@ -39,7 +39,7 @@ pub struct BatchPlan {
     rank: u32,
     world: u32,
     flip: bool,
-    /// The latest permutation: neighbouring batches share it, and for a million images it takes 20 ms.
+    /// The latest permutation. Neighbouring batches share it, and computing it for a million images takes 20 ms.
     memo: Arc<Mutex<Option<EpochOrder>>>,
 }
 
@@ -50,7 +50,7 @@ struct EpochOrder {
 }
 
 impl BatchPlan {
-    /// Batches of `batch` images out of `len`, on a single device, without flips.
+    /// Plans batches of `batch` images out of `len`, on a single device, without flips.
     ///
     /// # Errors
     /// [`DatasetError::BadOption`] unless `len` is in 1..2^32 and `batch` in 1..=2^20.
@@ -73,7 +73,7 @@ impl BatchPlan {
         Ok(Self { len, batch, seed, rank: 0, world: 1, flip: false, memo: Arc::default() })
     }
 
-    /// The share of `rank` out of `world` devices; together they take `world * batch` images a step.
+    /// Takes the share of `rank` out of `world` devices; together they use `world * batch` images per step.
     ///
     /// # Errors
     /// [`DatasetError::BadOption`] unless `rank < world`.
@@ -84,8 +84,8 @@ impl BatchPlan {
         Ok(Self { rank, world, memo: Arc::default(), ..self })
     }
 
-    /// Mirrors each image left to right with probability 1/2, decided anew at every position. The border stays where it
-    /// is: only the image inside it is mirrored.
+    /// Mirrors each image horizontally with probability 1/2, drawn anew at each position. Only the image inside the
+    /// border is mirrored; the border stays.
     #[must_use]
     pub fn with_flip(self, flip: bool) -> Self {
         Self { flip, ..self }
@@ -97,24 +97,24 @@ impl BatchPlan {
         self.batch
     }
 
-    /// The epoch, counted from 0, that the first image of `step` belongs to.
+    /// The epoch, counted from 0, of the first image of `step`.
     #[must_use]
     pub fn epoch(&self, step: u64) -> u64 {
         let position = u128::from(step) * u128::from(self.world) * self.batch as u128;
         (position / u128::from(self.len)) as u64
     }
 
-    /// Indices of the images of one step, in batch order.
+    /// The indices of the images of a step, in batch order.
     #[must_use]
     pub fn indices(&self, step: u64) -> Vec<usize> {
         self.positions(step).map(|position| self.index(position)).collect()
     }
 
-    /// Reads the batch of one step.
+    /// Reads the batch of a step.
     ///
     /// # Errors
-    /// [`DatasetError::BadOption`] when `dataset` has another length than the plan,
-    /// [`DatasetError::TooLarge`] above 8 GiB; errors of reading.
+    /// [`DatasetError::BadOption`] if the length of `dataset` differs from the plan; [`DatasetError::TooLarge`] above 8
+    /// GiB; any error of reading.
     pub fn batch(&self, dataset: &Dataset, step: u64) -> Result<Batch, DatasetError> {
         if dataset.len() != self.len as usize {
             return Err(DatasetError::option(
@@ -125,14 +125,14 @@ impl BatchPlan {
         }
         let (height, width, channels) = dataset.shape();
         let values = [self.batch, height, width, channels].map(|n| n as u64);
-        // Both factors stay below 2^64: the shape is of an image in memory.
+        // Both factors stay below 2^64, because the shape is that of an image in memory.
         let bytes = values[0].saturating_mul(values[1] * values[2] * values[3]).saturating_mul(4);
         check_size("the batch", &format!("shape {values:?}"), bytes, MAX_BATCH)?;
         let mut pixels = Array4::zeros((self.batch, height, width, channels));
         let mut indices = Vec::with_capacity(self.batch);
         for (position, mut item) in self.positions(step).zip(pixels.axis_iter_mut(Axis(0))) {
             let index = self.index(position);
-            // A slice of a fresh array along its first axis is contiguous.
+            // A slice of a new array along its first axis is contiguous.
             if let Some(out) = item.as_slice_mut() {
                 dataset.read_item(index, self.flip && self.flips(position), out)?;
             }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn flips_mirror_about_half_and_depend_on_the_position_alone() {
+    fn flips_mirror_about_half_and_depend_only_on_the_position() {
         let set = numbered(1);
         let flipping = BatchPlan::new(1, 1000, 5).unwrap().with_flip(true);
         let batch = flipping.batch(&set, 2).unwrap();
@@ -211,12 +211,12 @@ mod tests {
         }
         // Five standard deviations of a fair coin.
         assert!((421..=579).contains(&count), "{count}");
-        // The same positions in smaller batches flip alike.
+        // The same positions flip alike in smaller batches.
         let small = BatchPlan::new(1, 500, 5).unwrap().with_flip(true).batch(&set, 5).unwrap();
         assert_eq!(small.images, batch.images.slice_axis(Axis(0), Slice::from(500..)));
     }
 
-    /// A border that is one pixel wider on the right stays on the right.
+    /// If the border is one pixel wider on the right, it stays there.
     #[test]
     fn white_images_of_odd_width_have_no_black_column_inside() {
         let white = Dataset::from_array(Array4::from_elem((1, 15, 15, 1), 255), None).unwrap();
@@ -237,15 +237,15 @@ mod tests {
         let large = Dataset::from_array(Array4::zeros((1, 64, 64, 3)), None).unwrap();
         let error = BatchPlan::new(1, 1 << 20, 0).unwrap().batch(&large, 0).unwrap_err();
         assert!(matches!(error, DatasetError::TooLarge { needed: 51_539_607_552, .. }), "{error}");
-        // The last step that can be named neither overflows nor panics.
+        // The last possible step neither overflows nor panics.
         let plan = BatchPlan::new(5, 1 << 20, 0).unwrap().sharded(u32::MAX - 1, u32::MAX).unwrap();
         assert_eq!(plan.indices(u64::MAX).len(), 1 << 20);
     }
 
     proptest! {
-        /// Whatever the batch size, every image comes once an epoch, and the order is another each epoch.
+        /// With any batch size, every image occurs once per epoch, and the order differs between epochs.
         #[test]
-        fn every_image_once_an_epoch(len in 1_usize..60, batch in 1_usize..100, seed: u64) {
+        fn every_image_once_per_epoch(len in 1_usize..60, batch in 1_usize..100, seed: u64) {
             let plan = BatchPlan::new(len, batch, seed).unwrap();
             let steps = (3 * len).div_ceil(batch) as u64;
             let sequence: Vec<usize> = (0..steps).flat_map(|step| plan.indices(step)).collect();
@@ -259,9 +259,9 @@ mod tests {
             }
         }
 
-        /// Whatever the size and the border, a flipped batch is the batch of flipped images.
+        /// With any size and border, a flipped batch equals a batch of flipped images.
         #[test]
-        fn flipping_and_padding_change_places(
+        fn flipping_and_padding_commute(
             h in 1_usize..6, w in 1_usize..20, colour: bool, multiple in 1_usize..9, seed: u64,
         ) {
             let c = if colour { 3 } else { 1 };
@@ -279,7 +279,7 @@ mod tests {
             }
         }
 
-        /// Two ranks with half the batch see what one device sees, and any step can be asked for first.
+        /// Two ranks with half the batch see what one device sees, and steps can be requested in any order.
         #[test]
         fn ranks_share_one_sequence(len in 1_usize..60, half in 1_usize..40, step in 0_u64..1000, seed: u64) {
             let whole = BatchPlan::new(len, 2 * half, seed).unwrap().indices(step);

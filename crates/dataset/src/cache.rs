@@ -1,8 +1,9 @@
-//! The file that keeps decoded images for the next start.
+//! The cache file, which keeps decoded images for the next start.
 //!
-//! A header of 128 bytes, the pixels of all items, one u32 label an item when there are labels, and one CRC-32 an item.
-//! The header has the key, which is the SHA-256 of everything that decides the content; five numbers; and the SHA-256 of
-//! what comes after the pixels. So no changed byte passes unnoticed, and one item is checked without reading the others.
+//! The file has a header of 128 bytes, the pixels of all items, a u32 label for each item if there are labels, and a
+//! CRC-32 for each item. The header holds the key, five numbers, and the SHA-256 of everything after the pixels. The
+//! key is the SHA-256 of everything that determines the content. So every changed byte is detected, and one item can be
+//! checked without reading the others.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -19,25 +20,25 @@ use crate::store::{Store, StoreFile, checksum};
 const MAGIC: &[u8; 16] = b"ddpm pixels v2\r\n";
 pub(crate) const HEADER: usize = 128;
 const NUMBERS: usize = 5;
-/// How long pixels are kept that nobody uses: those of images that have changed since, mostly.
+/// How long unused pixels are kept; mostly they belong to images that have changed since.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Where the pixels of a key are kept.
+/// The path of the cache file for a key.
 pub(crate) fn cache_path(folder: &Path, key: &[u8; 32]) -> PathBuf {
     folder.join(format!("pixels-{}.bin", hex(&key[..16])))
 }
 
-/// A file under construction for `path`, locked as long as it is open, so that [`remove_abandoned`] can tell it from one
-/// that a killed process has left.
+/// Creates a file under construction for `path`, locked while it is open. By the lock [`remove_abandoned`]
+/// distinguishes it from a file left by a killed process.
 pub(crate) fn create_locked(path: &Path) -> io::Result<PendingFile> {
     for _ in 0..10 {
         let pending = PendingFile::create(path)?;
         let file = pending.reopen()?;
         match file.try_lock() {
-            // Between its creation and the lock it may have looked abandoned.
+            // Before it was locked, another process may have removed it as abandoned.
             Ok(()) if has_name(&file)? => return Ok(pending),
             Ok(()) | Err(TryLockError::WouldBlock) => {}
-            // Nobody can lock here, so nobody can take it for abandoned.
+            // If locks are not supported, nobody can take the file for abandoned.
             Err(TryLockError::Error(_)) => return Ok(pending),
         }
     }
@@ -51,12 +52,12 @@ fn has_name(file: &File) -> io::Result<bool> {
 
 #[cfg(not(unix))]
 fn has_name(_: &File) -> io::Result<bool> {
-    // An open file keeps its name there.
+    // On other systems an open file keeps its name.
     Ok(true)
 }
 
-/// Removes from a cache folder what killed processes have left under construction, and pixels that no set has used for
-/// [`KEPT`]. A file that a living process writes is locked and stays. What cannot be removed is left for the next time.
+/// Removes unfinished files of killed processes from a cache folder, and pixels that no dataset has used for [`KEPT`].
+/// Files that a running process writes are locked and stay. Anything that cannot be removed is left for the next time.
 pub(crate) fn remove_abandoned(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -72,13 +73,13 @@ pub(crate) fn remove_abandoned(folder: &Path) {
             continue;
         }
         if file.try_lock().is_ok() && fs::remove_file(entry.path()).is_ok() {
-            tracing::debug!(file = %entry.path().display(), "an abandoned file of the cache is removed");
+            tracing::debug!(file = %entry.path().display(), "removed an abandoned cache file");
         }
     }
 }
 
-/// The items of an earlier start, when the cache has them whole under this key; `like` tells what the folder
-/// says about them. A file with a changed byte is not taken.
+/// The items of an earlier start, if the cache holds all of them under this key. `like` has what the folder says about
+/// them. A file with a changed byte is rejected.
 pub(crate) fn open_cached(cache: &Path, key: &[u8; 32], like: &Items) -> Option<Items> {
     let path = cache_path(cache, key);
     let mut file = files::open_regular(&path).ok()?;
@@ -123,13 +124,13 @@ pub(crate) fn open_cached(cache: &Path, key: &[u8; 32], like: &Items) -> Option<
         tracing::warn!("{}: damaged, so the images are decoded again", path.display());
         return None;
     }
-    // Its last use, for `remove_abandoned`. Without that it is only made anew some day.
+    // Record the last use for `remove_abandoned`. If that fails, the file is only rebuilt some day.
     let _ = File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
     let offset = HEADER as u64;
     Some(Items { store: Store::File(StoreFile { file, path, offset, checksums, _unkept: None }), ..items })
 }
 
-/// Whether all items have their checksums.
+/// Whether the checksums of all items match.
 fn sound(file: &mut File, checksums: &[u32], item_bytes: usize) -> io::Result<bool> {
     file.seek(SeekFrom::Start(HEADER as u64))?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
@@ -143,12 +144,12 @@ fn sound(file: &mut File, checksums: &[u32], item_bytes: usize) -> io::Result<bo
     Ok(true)
 }
 
-/// What comes after the pixels.
+/// The bytes after the pixels.
 pub(crate) fn tail(labels: Option<&[u32]>, checksums: &[u32]) -> Vec<u8> {
     labels.unwrap_or_default().iter().chain(checksums).flat_map(|number| number.to_le_bytes()).collect()
 }
 
-/// The header of these items, whose pixels `tail` comes after.
+/// The header for these items; `tail` follows their pixels.
 pub(crate) fn header(key: &[u8; 32], items: &Items, tail: &[u8]) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..16].copy_from_slice(MAGIC);
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_nobody_writes_is_removed() {
+    fn only_files_that_nobody_writes_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = cache_path(folder.path(), &[7; 32]);
         let names = || {
@@ -182,20 +183,20 @@ mod tests {
         };
         let alive = create_locked(&path).unwrap();
         let living = names();
-        // As an interrupted process leaves it, of this version and of one that did not lock.
+        // Left by an interrupted process, of this version and of one that did not lock.
         fs::write(folder.path().join(".pixels-00.bin.77-0.tmp"), "half").unwrap();
         let kept = ["pixels-00.bin", ".other.77-0.tmp"];
         kept.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
         remove_abandoned(folder.path());
         assert_eq!(names().len(), living.len() + kept.len());
         assert!(names().contains(&living[0]));
-        // A process that ends lets go of its lock, even when it removes nothing.
+        // A process that ends releases its lock, even if it removes nothing.
         std::mem::forget(alive.reopen().unwrap().unlock());
         std::mem::forget(alive);
         remove_abandoned(folder.path());
         assert_eq!(names().len(), kept.len());
         remove_abandoned(&folder.path().join("nowhere"));
-        // Pixels that were not used for long go, too.
+        // Pixels that have not been used for a long time are removed too.
         let old = File::options().write(true).open(folder.path().join("pixels-00.bin")).unwrap();
         old.set_modified(SystemTime::now() - KEPT + Duration::from_secs(100)).unwrap();
         remove_abandoned(folder.path());

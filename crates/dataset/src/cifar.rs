@@ -1,5 +1,5 @@
-//! CIFAR-10 and CIFAR-100 in their binary version: one record an image, labels first, then 32x32 pixels as
-//! a red, a green and a blue plane (<https://www.cs.toronto.edu/~kriz/cifar.html>).
+//! Parses CIFAR-10 and CIFAR-100 in the binary version: one record per image, labels first, then 32x32 pixels as a red,
+//! a green and a blue plane (<https://www.cs.toronto.edu/~kriz/cifar.html>).
 
 use ndarray::{Array4, ArrayView4};
 
@@ -12,17 +12,17 @@ const PIXELS: usize = 3 * SIDE * SIDE;
 pub const CIFAR10_CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-/// Which of the two sets.
+/// CIFAR-10 or CIFAR-100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CifarKind {
-    /// One label byte in 0..10, 3073 bytes a record.
+    /// One label byte in 0..10; 3073 bytes per record.
     Cifar10,
-    /// A coarse label in 0..20 and a fine one in 0..100, 3074 bytes a record; the fine one is used.
+    /// A coarse label in 0..20 and a fine one in 0..100; 3074 bytes per record. The fine label is used.
     Cifar100,
 }
 
 impl CifarKind {
-    /// Bytes of one record.
+    /// Bytes per record.
     #[must_use]
     pub fn record(self) -> usize {
         PIXELS + self.label_bytes()
@@ -44,7 +44,7 @@ impl CifarKind {
         }
     }
 
-    /// Whether a first record can begin so.
+    /// Whether a file may start with this record.
     pub(crate) fn may_begin(self, start: &[u8]) -> bool {
         start.len() >= self.label_bytes() && self.labels_fit(start)
     }
@@ -60,11 +60,11 @@ impl CifarKind {
 /// Images `[n, 32, 32, 3]` and labels of one batch file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CifarBatch {
-    /// Which set the records are of.
+    /// The dataset of the records.
     pub kind: CifarKind,
     /// Pixels, HWC.
     pub images: Array4<u8>,
-    /// One label an image.
+    /// One label per image.
     pub labels: Vec<u32>,
 }
 
@@ -77,10 +77,10 @@ pub fn recognise_cifar(bytes: &[u8]) -> Option<CifarKind> {
     })
 }
 
-/// Parses a batch file; `name` is for the errors.
+/// Parses a batch file; `name` is for error messages.
 ///
 /// # Errors
-/// [`DatasetError::Malformed`] when the length is no multiple of the record's, or a label is out of range.
+/// [`DatasetError::Malformed`] if the length is not a multiple of the record size, or a label is out of range.
 pub fn parse_cifar(name: &str, bytes: &[u8]) -> Result<CifarBatch, DatasetError> {
     let Some(kind) = recognise_cifar(bytes) else {
         return Err(explain(name, bytes));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hundred_classes_use_the_fine_label() {
+    fn cifar_100_uses_the_fine_label() {
         let batch = parse_cifar("a", &[record(&[19, 99]), record(&[0, 42])].concat()).unwrap();
         assert_eq!((batch.kind, batch.labels), (CifarKind::Cifar100, vec![99, 42]));
     }

@@ -1,16 +1,16 @@
-//! Containers that are not read, recognised so that a user learns what to do with them.
+//! Recognises container formats that are not supported, to tell users what to do with them.
 
 use std::io::Read;
 
 use flate2::read::GzDecoder;
 
-/// Bytes of the start that decide: the magic of a tar archive is far behind.
+/// How many bytes are checked; the magic of a tar archive is far from the start.
 pub(crate) const CONTAINER_START: usize = 512;
 
 const UNPACK: &str = "unpack it and give the folder";
 const CONVERT: &str = "save its images as a .npy or .npz array, or as files in a folder";
 
-/// First bytes, what they are, what to do.
+/// First bytes, description, advice.
 const MAGICS: [(&[u8], &str, &str); 11] = [
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (b"Rar!\x1a\x07", "a rar archive", UNPACK),
@@ -25,14 +25,14 @@ const MAGICS: [(&[u8], &str, &str); 11] = [
     (b"\x80\x04\x95", "a Python pickle, which is never read", CONVERT),
 ];
 
-/// What a file with this start is and what to do with it, when it is a container that is not read.
+/// What a file with this start is and what to do with it, if it is an unsupported container.
 pub(crate) fn container(start: &[u8]) -> Option<String> {
     if is_tar(start) {
         return Some(format!("a tar archive; {UNPACK}"));
     }
     if start.starts_with(&[0x1f, 0x8b]) {
         let mut inner = Vec::new();
-        // The start of a file ends early; what was inflated before that counts.
+        // The start of a file ends early; use what was inflated before that.
         let _ = GzDecoder::new(start).take(CONTAINER_START as u64).read_to_end(&mut inner);
         return is_tar(&inner).then(|| format!("a gzipped tar archive; {UNPACK}"));
     }
@@ -58,14 +58,14 @@ mod tests {
         assert!(container(&tar[..512]).unwrap().starts_with("a tar archive; unpack"));
         let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
         gz.write_all(&tar).unwrap();
-        // Long enough for the end to be cut off.
+        // Long enough that the end is cut off.
         gz.write_all(&(0..100_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect::<Vec<_>>()).unwrap();
         let gz = gz.finish().unwrap();
         assert!(container(&gz[..512]).unwrap().starts_with("a gzipped tar archive; unpack"));
     }
 
     #[test]
-    fn what_is_read_is_none_of_them() {
+    fn supported_formats_are_not_among_them() {
         for start in [
             &b"\x93NUMPY\x01\0"[..],
             b"PK\x03\x04",

@@ -1,9 +1,9 @@
-//! The one function each way between pixels and model values: `x = p / 127.5 - 1` (Ho et al. 2020, section
-//! 3.3: integers in 0..=255 scaled linearly to [-1, 1]).
+//! The only conversions between pixels and model values: `x = p / 127.5 - 1` (Ho et al. 2020, section 3.3: integers in
+//! 0..=255 scaled linearly to [-1, 1]).
 
 use ndarray::{Array4, ArrayView4, Axis};
 
-/// Pixels `[b, h, w, c]` to model values `[b, c, h, w]` in [-1, 1].
+/// Converts pixels `[b, h, w, c]` to model values `[b, c, h, w]` in [-1, 1].
 ///
 /// ```
 /// let pixels = ndarray::Array4::from_shape_vec((1, 1, 2, 1), vec![0_u8, 255])?;
@@ -25,8 +25,8 @@ pub fn to_model(pixels: ArrayView4<'_, u8>) -> Array4<f32> {
     values
 }
 
-/// Model values `[b, c, h, w]` to pixels `[b, h, w, c]`: rounded to the nearest, values beyond [-1, 1]
-/// clamped, NaN becomes 0.
+/// Converts model values `[b, c, h, w]` to pixels `[b, h, w, c]`: rounds to the nearest, clamps values beyond [-1, 1],
+/// and maps NaN to 0.
 #[must_use]
 pub fn from_model(values: ArrayView4<'_, f32>) -> Array4<u8> {
     let (b, c, h, w) = values.dim();

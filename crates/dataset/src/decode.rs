@@ -1,7 +1,7 @@
-//! One encoded image to pixels: PNG, JPEG, WebP and BMP by content, within explicit limits.
+//! Decodes one image: PNG, JPEG, WebP and BMP, recognised by content, within explicit limits.
 //!
-//! Palettes are expanded, 16 bits become 8, the EXIF orientation is applied, transparency is laid over
-//! white, as a browser would show it; of an animation the first frame is taken.
+//! Palettes are expanded, 16 bits become 8, and the EXIF orientation is applied. Transparency is composited over white,
+//! as in a browser. For an animation the first frame is used.
 
 use std::io::Cursor;
 use std::panic::{self, UnwindSafe};
@@ -11,27 +11,27 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use crate::jpeg;
 use crate::pixels::Pixels;
 
-/// Largest width and height, in pixels.
+/// Maximum width and height in pixels.
 const MAX_SIDE: u32 = 1 << 14;
-/// Most memory for one image while it is decoded, in bytes; a photo of 100 megapixels fits.
+/// Maximum memory for decoding one image, in bytes; a photo of 100 megapixels fits.
 const MAX_ALLOC: u64 = 512 << 20;
-/// Pixels that are granted however small the file is, in bytes.
+/// Bytes of pixels that are allowed however small the file is.
 const PIXELS_FREE: u64 = 16 << 20;
-/// A progressive JPEG is granted fewer: its coefficients take two bytes each while the pixels are made of them.
+/// A progressive JPEG is allowed fewer: its coefficients take two bytes each while it is decoded.
 const PROGRESSIVE_WORK: u64 = 2;
-/// Above that, bytes of pixels for each byte of the file. A mask of few shapes reaches 1000; a header that lies has no
-/// bound, and some decoders fill up what the file lacks.
+/// Above that, bytes of pixels for each byte of the file. A mask of a few shapes reaches 1000. A false header has no
+/// bound, and some decoders fill in what the file lacks.
 const PIXELS_RATIO: u64 = 4096;
-/// Most memory for what a PNG carries beside its pixels, such as a deflated colour profile.
+/// Maximum memory for the parts of a PNG other than its pixels, such as a deflated colour profile.
 const MAX_PNG_EXTRAS: u64 = 16 << 20;
 const FORMATS: [ImageFormat; 4] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Bmp];
 
-/// Whether these first bytes are of an image that [`decode`] reads.
+/// Whether these first bytes belong to an image that [`decode`] reads.
 pub(crate) fn looks_like_image(start: &[u8]) -> bool {
     image::guess_format(start).is_ok_and(|format| FORMATS.contains(&format))
 }
 
-/// Width and height as shown (after orientation), from the header alone; the error says why not.
+/// Width and height as shown (after orientation), from the header alone. The error gives the reason.
 pub(crate) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
     guarded(|| {
         let (width, height, orientation) = match open(bytes)? {
@@ -44,19 +44,19 @@ pub(crate) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
                 (width, height, orientation)
             }
         };
-        // EXIF 5 to 8 are the ones with a quarter turn.
+        // EXIF orientations 5 to 8 include a quarter turn.
         Ok(if orientation.to_exif() >= 5 { (height, width) } else { (width, height) })
     })
 }
 
-/// Decodes an image; 1 channel when every pixel is grey, else 3. The error says why not.
+/// Decodes an image to 1 channel if every pixel is grey, else 3. The error gives the reason.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Pixels, String> {
     guarded(|| decode_unguarded(bytes))
 }
 
-/// Decoders are large, and some input may make one panic: for the user that is one more damaged file.
+/// Decoders are large, and some input may make one panic. For the user that is another damaged file.
 fn guarded<T>(read: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Result<T, String> {
-    panic::catch_unwind(read).unwrap_or_else(|_| Err("the decoder lost its way in it".to_owned()))
+    panic::catch_unwind(read).unwrap_or_else(|_| Err("the decoder failed unexpectedly".to_owned()))
 }
 
 fn decode_unguarded(bytes: &[u8]) -> Result<Pixels, String> {
@@ -80,7 +80,7 @@ fn decode_unguarded(bytes: &[u8]) -> Result<Pixels, String> {
     Ok(if grey { image.with_channels(1) } else { image })
 }
 
-/// An image whose header has been read and asks for no more than is granted.
+/// An image whose header has been read and stays within the limits.
 enum Opened<'a> {
     Jpeg(jpeg::Header),
     Other(Box<dyn ImageDecoder + 'a>),
@@ -109,12 +109,12 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, String> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
-    // Some decoders heed these limits late or not at all.
+    // Some decoders check these limits late or not at all.
     check_size(bytes, decoder.dimensions(), decoder.total_bytes(), 1)?;
     Ok(Opened::Other(Box::new(decoder)))
 }
 
-/// Whether an image of this size and these bytes of pixels is granted; `work` is how many times as much it takes.
+/// Checks the size of an image and its bytes of pixels; `work` is how many times as much memory decoding takes.
 fn check_size(bytes: &[u8], (width, height): (u32, u32), pixels: u64, work: u64) -> Result<(), String> {
     if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_ALLOC {
         return Err(format!(
@@ -131,14 +131,14 @@ fn check_size(bytes: &[u8], (width, height): (u32, u32), pixels: u64, work: u64)
     Ok(())
 }
 
-/// Whether the alpha of an image is none: many programs leave the fourth byte of BMP pixels 0, and browsers show such a
-/// file opaque. In PNG and WebP 0 is meant: an empty image is as white as the page.
+/// Whether to ignore the alpha channel. Many programs leave the fourth byte of BMP pixels 0, and browsers show such a
+/// file as opaque. In PNG and WebP an alpha of 0 is intentional: an empty image is white like the page.
 fn has_no_alpha(bytes: &[u8], image: &DynamicImage) -> bool {
     image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::Bmp)
         && image.to_rgba8().pixels().all(|pixel| pixel[3] == 0)
 }
 
-/// RGB of an image with alpha laid over white, rounded.
+/// The RGB values of an image with alpha, composited over white and rounded.
 fn over_white(image: &DynamicImage) -> Vec<u8> {
     let rgba = image.to_rgba8();
     let blend = |value: u8, alpha: u8| {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn grey_is_one_channel_however_it_is_stored() {
+    fn grey_is_one_channel_in_every_encoding() {
         let grey = GrayImage::from_fn(4, 4, |x, y| Luma([(x * 60 + y) as u8]));
         let as_rgb = RgbImage::from_fn(4, 4, |x, y| Rgb([grey.get_pixel(x, y)[0]; 3]));
         let as_rgba = RgbaImage::from_fn(4, 4, |x, y| {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn jpeg_is_near_and_keeps_grey() {
+    fn jpeg_is_close_and_keeps_grey() {
         let flat = RgbImage::from_pixel(16, 16, Rgb([200, 40, 90]));
         let image = decode(&encode(flat, ImageFormat::Jpeg)).unwrap();
         assert!(image.pixels.chunks(3).all(|p| p[0].abs_diff(200) < 4 && p[1].abs_diff(40) < 4));
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn transparency_shows_white() {
+    fn transparency_becomes_white() {
         let pixels =
             RgbaImage::from_vec(3, 1, vec![10, 20, 30, 0, 10, 20, 30, 255, 0, 100, 200, 51]).unwrap();
         let image = decode(&encode(pixels, ImageFormat::Png)).unwrap();
@@ -215,14 +215,14 @@ mod tests {
         assert_eq!((image.channels, image.pixels), (1, vec![255, 0]));
     }
 
-    /// A BMP with a V4 header and four bytes a pixel: blue, green, red, alpha.
+    /// A BMP with a V4 header and four bytes per pixel: blue, green, red, alpha.
     fn bmp_v4(width: i32, rows: &[u8]) -> Vec<u8> {
         let mut header = vec![0; 108];
         let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, &108_u32.to_le_bytes());
         put(4, &width.to_le_bytes());
         put(8, &1_i32.to_le_bytes());
-        // One plane, 32 bits, compression 3: masks.
+        // One plane, 32 bits, compression 3 (bit masks).
         put(12, &[1, 0, 32, 0, 3]);
         put(40, &[0, 0, 0xff, 0, 0, 0xff, 0, 0, 0xff, 0, 0, 0, 0, 0, 0, 0xff]);
         let size = 14 + header.len() + rows.len();
@@ -231,10 +231,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bmp_whose_alpha_is_wholly_0_is_opaque() {
+    fn a_bmp_with_alpha_0_everywhere_is_opaque() {
         let image = decode(&bmp_v4(2, &[30, 20, 10, 0, 3, 2, 1, 0])).unwrap();
         assert_eq!(image.pixels, [10, 20, 30, 1, 2, 3]);
-        // One pixel with alpha: then it is meant.
+        // If one pixel has alpha, it is intentional.
         let image = decode(&bmp_v4(2, &[30, 20, 10, 0, 3, 2, 1, 255])).unwrap();
         assert_eq!(image.pixels, [255, 255, 255, 1, 2, 3]);
         // An empty PNG is white.
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn exif_orientation_turns_the_image() {
+    fn exif_orientation_rotates_the_image() {
         // Little-endian TIFF header, one entry: tag 0x0112 (orientation), SHORT, one value: 6.
         let exif =
             [b"II*\0\x08\0\0\0\x01\0".as_slice(), &[0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0], &[0; 4]].concat();
@@ -323,20 +323,20 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_that_lies_about_its_size_is_refused() {
+    fn a_jpeg_with_a_false_size_is_refused() {
         let mut bytes = encode(rgb(), ImageFormat::Jpeg);
         let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
-        // Height and width; the decoder would fill up the rest with grey.
+        // Height and width; the decoder would fill the rest with grey.
         bytes[frame + 5..frame + 9].copy_from_slice(&[0x2a, 0x94, 0x40, 0]);
         assert!(decode(&bytes).unwrap_err().ends_with("found 16384x10900"), "{:?}", decode(&bytes));
-        // Flat images are small files, and are read.
+        // Flat images are small files, and are accepted.
         let flat = encode(GrayImage::from_pixel(4096, 4000, Luma([9])), ImageFormat::Png);
         assert_eq!(decode(&flat).unwrap().width, 4096);
     }
 
-    /// Factors that T.81 does not have.
+    /// Sampling factors that T.81 does not allow.
     #[test]
-    fn a_jpeg_of_odd_sampling_is_refused() {
+    fn a_jpeg_with_invalid_sampling_is_refused() {
         let mut bytes = encode(rgb(), ImageFormat::Jpeg);
         let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
         bytes[frame + 17] = 0x53;
@@ -347,12 +347,12 @@ mod tests {
     #[test]
     fn a_panic_is_an_error() {
         let lost = guarded(|| -> Result<(), String> { panic!("on purpose") });
-        assert_eq!(lost, Err("the decoder lost its way in it".to_owned()));
+        assert_eq!(lost, Err("the decoder failed unexpectedly".to_owned()));
         assert_eq!(guarded(|| Ok(1)), Ok(1));
     }
 
     proptest! {
-        /// Any cut and any changed bytes give an image or an error, never a panic.
+        /// Any truncation and any changed bytes give an image or an error, never a panic.
         #[test]
         fn damage_never_panics(kind in 0_usize..5, at: prop::sample::Index, bytes: [u8; 2], cut: prop::sample::Index) {
             let format = FORMATS[kind % 4];

@@ -1,5 +1,5 @@
-//! The data set inside the program: a stratified subset of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017),
-//! 10,000 training and 2,000 test images of 28x28 grey pixels in ten classes.
+//! The embedded dataset: a stratified subset of Fashion-MNIST (Xiao, Rasul and Vollgraf 2017) with 10,000 training and
+//! 2,000 test images of 28x28 grey pixels in ten classes.
 
 use std::io::Cursor;
 
@@ -59,14 +59,14 @@ mod tests {
     }
 
     #[test]
-    fn every_class_is_there_equally_often() {
+    fn every_class_is_equally_frequent() {
         for (split, per_class) in [(Split::Train, 1000), (Split::Test, 200)] {
             let (images, labels) = load(split).unwrap();
             assert_eq!(images.dim(), (10 * per_class, 28, 28, 1));
             for class in 0..10 {
                 assert_eq!(labels.iter().filter(|&&l| l == class).count(), per_class);
             }
-            // Any prefix is a mixture.
+            // Any prefix is a mixture of classes.
             let seen: std::collections::HashSet<_> = labels[..100].iter().collect();
             assert_eq!(seen.len(), 10);
         }

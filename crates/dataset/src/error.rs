@@ -1,54 +1,54 @@
-//! The errors of this crate: each says which file, what was expected and what was found.
+//! Errors of this crate: each names the file, what was expected and what was found.
 
 use std::io;
 use std::path::Path;
 
 use crate::split::Split;
 
-/// What a specification may be; part of an error's text.
+/// The accepted specifications, for error messages.
 const ACCEPTED: &str = "\"fashion-mnist\" (embedded), an IDX file or a folder with train-images-idx3-ubyte[.gz], a \
      CIFAR-10/100 binary file or folder, a .npy or .npz file, or a folder or .zip archive of images (one sub-folder \
-     a class, or flat); \":test\" or \":validation\" behind it takes that part";
+     per class, or flat); append \":test\" or \":validation\" to use that part";
 
-/// What can go wrong with data from outside, or with what is asked of it.
+/// Errors in outside data, or in what is requested of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatasetError {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("cannot {action} {file}: {source}")]
     Io {
         /// The file or folder.
         file: String,
         /// What was tried: "read", "write", ...
         action: &'static str,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file breaks its own format.
+    /// A file violates its own format.
     #[error("{file} is not valid {format}: expected {expected}, found {found}")]
     Malformed {
         /// The file.
         file: String,
         /// The format it was read as.
         format: &'static str,
-        /// What the format asks for at this place.
+        /// What the format requires there.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// A file asks for more memory than is granted; nothing of it was allocated.
+    /// A file needs more memory than allowed; nothing was allocated for it.
     #[error("{file}: {what} needs {needed} bytes, the limit is {limit}")]
     TooLarge {
         /// The file.
         file: String,
         /// The part that is too large.
         what: String,
-        /// Bytes that the file asks for.
+        /// Bytes that the file needs.
         needed: u64,
-        /// Bytes granted.
+        /// Bytes allowed.
         limit: u64,
     },
-    /// A compressed file would grow to more than is granted to one of its size; nothing of it was allocated.
+    /// A compressed file would unpack to more than its size allows; nothing was allocated for it.
     #[error(
         "{file}: {what} unpacks to {needed} bytes, the limit for a file of this size is {limit}; raise the limit if you \
          trust the file"
@@ -58,41 +58,41 @@ pub enum DatasetError {
         file: String,
         /// The part that is too large.
         what: String,
-        /// Bytes that it would grow to.
+        /// Bytes that it would unpack to.
         needed: u64,
-        /// Bytes granted.
+        /// Bytes allowed.
         limit: u64,
     },
-    /// A part of a set is not there.
+    /// The dataset lacks the requested part.
     #[error("{file}: expected a {asked} part, found {}", found_parts(found))]
     NoPart {
         /// The file or folder.
         file: String,
-        /// The part that was asked for, or that is taken by default.
+        /// The part that was requested, or the default one.
         asked: Split,
-        /// The parts that are there.
+        /// The available parts.
         found: Vec<Split>,
     },
-    /// A specification that names no data.
+    /// The specification does not name any data.
     #[error("unknown data {spec:?} ({reason}); expected {accepted}", accepted = ACCEPTED)]
     UnknownSource {
         /// What was given.
         spec: String,
-        /// Why it is not data.
+        /// Why it does not.
         reason: String,
     },
-    /// A file is well formed but does not hold what a data set needs.
+    /// A file is well formed but does not contain a usable dataset.
     #[error("{file}: expected {expected}, found {found}")]
     Unsuitable {
         /// The file.
         file: String,
-        /// What a data set needs.
+        /// What a dataset needs.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// Images and labels do not go together.
-    #[error("{file}: expected {expected} labels, one an image, found {got}")]
+    /// The number of labels does not match the number of images.
+    #[error("{file}: expected {expected} labels, one per image, found {got}")]
     LabelCount {
         /// The file of the labels.
         file: String,
@@ -101,28 +101,28 @@ pub enum DatasetError {
         /// Number of labels.
         got: usize,
     },
-    /// No image at all.
+    /// There are no images.
     #[error("{file}: expected at least one image, found none{hint}")]
     Empty {
         /// The file or folder.
         file: String,
-        /// What else was there, or nothing.
+        /// What else was found, or empty.
         hint: String,
     },
-    /// Images of a folder that cannot be read.
+    /// Some images of a folder cannot be read.
     #[error("{folder}: {} of {total} images cannot be read (skipping them is an option):{}", reasons.len(), list(reasons))]
     BadImages {
         /// The folder.
         folder: String,
-        /// How many there are in all.
+        /// How many images there are in total.
         total: usize,
-        /// Each with its reason, in the order of the folder.
+        /// Each unreadable image with its reason, in the order of the folder.
         reasons: Vec<String>,
     },
-    /// Images of different sizes without a size to bring them to.
+    /// The images differ in size, and no target size is given.
     #[error(
         "{folder}: images differ in size ({first} is {first_width}x{first_height}, {second} is \
-         {second_width}x{second_height}); give a target size, 32 for example"
+         {second_width}x{second_height}); give a target size such as 32"
     )]
     MixedSizes {
         /// The folder.
@@ -140,7 +140,7 @@ pub enum DatasetError {
         /// Its height in pixels.
         second_height: u32,
     },
-    /// An option outside its range.
+    /// An option is out of range.
     #[error("{option}: expected {expected}, got {got}")]
     BadOption {
         /// The option's name.
@@ -150,7 +150,7 @@ pub enum DatasetError {
         /// What was given.
         got: String,
     },
-    /// An array or buffer of another shape than asked for.
+    /// An array or buffer has the wrong shape.
     #[error("{what}: expected shape {expected:?}, got {got:?}")]
     Shape {
         /// The array.
@@ -160,7 +160,7 @@ pub enum DatasetError {
         /// The shape it has.
         got: Vec<usize>,
     },
-    /// An index past the end.
+    /// An index is out of range.
     #[error("{what}: expected an index below {len}, got {got}")]
     OutOfRange {
         /// What was indexed.
@@ -198,16 +198,16 @@ impl DatasetError {
     }
 }
 
-/// The parts there are, and how to take one.
+/// The available parts, and how to use one.
 fn found_parts(found: &[Split]) -> String {
     let Some(first) = found.first() else {
         return "no parts (leave out the part to take everything)".to_owned();
     };
     let names: Vec<String> = found.iter().map(Split::to_string).collect();
-    format!("{}; put :{first} behind it to take that", names.join(" and "))
+    format!("{}; append :{first} to use that part", names.join(" and "))
 }
 
-/// A person reads the first ten; a program has them all.
+/// Shows the first ten; a program has all of them.
 fn list(reasons: &[String]) -> String {
     const SHOWN: usize = 10;
     let mut text: String = reasons.iter().take(SHOWN).map(|line| format!("\n  {line}")).collect();

@@ -1,4 +1,4 @@
-//! A folder or archive of images: listed, decoded once, kept as pixels.
+//! Loads a folder or archive of images: lists it, decodes each image once, and keeps the pixels.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::split::Split;
 use crate::spool::{Refuge, Sink, SpoolError};
 use crate::store::Store;
 
-/// Images decoded at a time: enough for every core, few enough to bound the memory.
+/// Images decoded at once: enough to keep every core busy, few enough to bound the memory.
 const CHUNK: usize = 256;
 
 /// Opens a folder; see [`crate::Dataset::open`].
@@ -98,7 +98,7 @@ fn load(
     decode_all(&entries, &items, &key, &bad, options, Refuge::all(cache, &key, expected))
 }
 
-/// Decodes into the first place that takes the pixels: a cache that cannot be written is no reason to stop.
+/// Decodes into the first storage that accepts the pixels. A cache that cannot be written does not stop the run.
 fn decode_all(
     entries: &[Entry],
     items: &Items,
@@ -138,12 +138,12 @@ fn decode_all(
             Err(error) => refused = refused.or(Some(error)),
         }
     }
-    // The last of them writes nothing, so it is only without any that this is reached.
+    // The last storage writes nothing, so this is reached only if the list is empty.
     let none = || DatasetError::option("places for decoded images", "at least one", 0);
     Err(refused.map_or_else(none, SpoolError::into_error))
 }
 
-/// What came of decoding once.
+/// The result of decoding all images once.
 struct Decoded<'a> {
     entries: Vec<Entry>,
     bad: Bad<'a>,
@@ -164,7 +164,7 @@ fn decode_into<'a>(
         for (entry, image) in chunk.iter().zip(decoded) {
             match image {
                 Err(reason) => bad.push(entry, &reason),
-                // With an error certain, the rest is only checked.
+                // Once failure is certain, only check the remaining images.
                 Ok(_) if options.on_bad == OnBad::Fail && !bad.reasons.is_empty() => {}
                 Ok(image) => {
                     if options.channels.is_none() && image.channels > sink.channels() {
@@ -179,7 +179,7 @@ fn decode_into<'a>(
     Ok(Decoded { entries: good, bad })
 }
 
-/// Reads and decodes one file, and brings it to the size and channels asked for.
+/// Reads and decodes one file, and converts it to the requested size and channels.
 pub(crate) fn prepare(entry: &Entry, shape: (usize, usize), options: &OpenOptions) -> Result<Pixels, String> {
     let image = decode(&entry.read()?)?;
     let image = match options.size {
@@ -197,7 +197,7 @@ pub(crate) fn prepare(entry: &Entry, shape: (usize, usize), options: &OpenOption
     })
 }
 
-/// The size that all images have, by their headers, and the images whose header can be read.
+/// The size that all images have according to their headers, and the images whose header can be read.
 fn same_size(entries: Vec<Entry>, bad: &mut Bad<'_>) -> Result<(Vec<Entry>, (u32, u32)), DatasetError> {
     let sizes: Vec<Result<(u32, u32), String>> = entries.par_iter().map(|e| dimensions(&e.read()?)).collect();
     let (mut good, mut first) = (Vec::new(), None);
@@ -252,7 +252,7 @@ impl Bad<'_> {
     fn judge(&self, on_bad: OnBad, good: usize) -> Result<(), DatasetError> {
         match self.reasons.len() {
             0 => Ok(()),
-            // A set of nothing is no set, whatever was asked for.
+            // A dataset cannot be empty, whatever the options say.
             _ if on_bad == OnBad::Fail || good == 0 => Err(self.error()),
             skipped => {
                 tracing::warn!(skipped, total = self.total, "unreadable images left out");
@@ -262,7 +262,7 @@ impl Bad<'_> {
     }
 }
 
-/// SHA-256 over everything that decides the decoded pixels: the files and the options.
+/// SHA-256 over everything that determines the decoded pixels: the files and the options.
 fn cache_key(entries: &[Entry], class_names: &[String], options: &OpenOptions) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut text = |text: &str| {
@@ -284,9 +284,9 @@ mod tests {
     use super::*;
     use ndarray::Array3;
 
-    /// Wherever the pixels are kept, also where a place takes none, they are the same.
+    /// The pixels are the same in every storage, even after one of them fails.
     #[test]
-    fn every_refuge_gives_the_same_items() {
+    fn every_storage_gives_the_same_items() {
         let folder = tempfile::tempdir().unwrap();
         for n in 0..5 {
             let channels = if n < 3 { 1 } else { 3 };
@@ -328,7 +328,7 @@ mod tests {
                 assert_eq!(pixels(memory_limit, &[nowhere.clone(), last.clone()]), want, "{last:?}");
             }
         }
-        // A temporary file has no name while it is used, so nothing is left whatever ends the process.
+        // A temporary file has no name while it is used, so nothing is left however the process ends.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 5);
     }
 }

@@ -1,4 +1,4 @@
-//! A `.npy` file that grows: sound after every part, so that what it holds survives whatever ends the program.
+//! A growing `.npy` file. It is valid after every part, so its content survives however the program ends.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,12 +10,12 @@ use crate::array::AnyArray;
 use crate::error::DatasetError;
 use crate::npz::{Images, write_npz_with};
 
-/// Bytes before the items: numpy wants a multiple of 64, and the longest shape needs more than 64.
+/// Bytes before the items: numpy requires a multiple of 64, and the longest shape needs more than 64.
 const HEADER: u64 = 128;
 /// Magic, version and the length of the header text.
 const BEFORE_TEXT: usize = 10;
 
-/// Images u8 `[n, h, w, c]` on disk, more and more of them.
+/// A growing file of u8 images `[n, h, w, c]`.
 #[derive(Debug)]
 pub struct GrowingNpy {
     file: File,
@@ -26,7 +26,7 @@ pub struct GrowingNpy {
 }
 
 impl GrowingNpy {
-    /// An empty file for images `[h, w, c]`. One that an earlier program has left there is replaced.
+    /// Creates an empty file for images `[h, w, c]`. A file that an earlier run left there is replaced.
     ///
     /// # Errors
     /// [`DatasetError::Io`].
@@ -34,7 +34,7 @@ impl GrowingNpy {
         let wrong = |e| DatasetError::io(path, "write", e);
         match fs::symlink_metadata(path) {
             Ok(found) if found.is_file() => fs::remove_file(path).map_err(wrong)?,
-            // Below, what is there and no file is an error.
+            // If something other than a file is there, creating it below fails.
             _ => {}
         }
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(wrong)?;
@@ -43,7 +43,7 @@ impl GrowingNpy {
         Ok(growing)
     }
 
-    /// Adds images `[b, h, w, c]`. When that fails, the file holds those before them.
+    /// Appends images `[b, h, w, c]`. If that fails, the file holds the images before them.
     ///
     /// # Errors
     /// [`DatasetError::Io`]; [`DatasetError::Shape`] for images of another shape.
@@ -62,22 +62,22 @@ impl GrowingNpy {
         self.file.seek(SeekFrom::Start(end))?;
         let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
-            // What is beyond the images that the header counts is of no use.
+            // Bytes after the images that the header counts are useless.
             let _ = self.file.set_len(end);
             return Err(error);
         }
-        // The images are on disk before they count.
+        // The images are on disk before the header counts them.
         self.count += count;
         self.write_header()
     }
 
-    /// Images so far.
+    /// The number of images so far.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Writes the images as array `images` of an archive with other arrays after it, and removes this file. When that
+    /// Writes the images as the array `images` of an archive, followed by other arrays, and removes this file. If that
     /// fails, this file stays.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl GrowingNpy {
         let room = HEADER as usize - BEFORE_TEXT;
         let mut header = b"\x93NUMPY\x01\x00".to_vec();
         header.extend((room as u16).to_le_bytes());
-        // Spaces up to the newline, as the format wants.
+        // The format requires spaces up to the newline.
         header.extend(format!("{text:<width$}\n", width = room - 1).bytes());
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&header)
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_sound_after_every_part() {
+    fn it_is_valid_after_every_part() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npy");
         std::fs::write(&path, "of an earlier run").unwrap();
@@ -141,7 +141,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_no_file_stays() {
+    fn anything_but_a_file_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npy");
         std::os::unix::fs::symlink("elsewhere", &path).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_archive_is_that_of_the_whole_array() {
+    fn the_archive_equals_that_of_the_whole_array() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let mut growing = GrowingNpy::create(&at("a.npy"), [2, 3, 1]).unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_place_for_the_archive_the_images_stay() {
+    fn if_the_archive_cannot_be_written_the_images_stay() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("a.npz")).unwrap();

@@ -1,4 +1,4 @@
-//! IDX files of bytes, the format of MNIST and Fashion-MNIST, gzipped or not.
+//! Parses IDX files of bytes, the format of MNIST and Fashion-MNIST, gzipped or not.
 //!
 //! `00 00 08 d`, then `d` big-endian u32 extents, then the bytes in C order.
 
@@ -15,16 +15,16 @@ const FORMAT: &str = "IDX";
 const TYPE_U8: u8 = 8;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Whether these are the first bytes of an IDX file of u8, or of any gzip file.
+/// Whether these first bytes belong to an IDX file of u8, or to any gzip file.
 pub(crate) fn looks_like_idx(start: &[u8]) -> bool {
     start.starts_with(&GZIP_MAGIC) || matches!(start, [0, 0, TYPE_U8, 1..=4, ..])
 }
 
-/// Parses an IDX file of u8 with 1 to 4 dimensions; gzip is recognised by its magic. `name` is for the errors.
+/// Parses an IDX file of u8 with 1 to 4 dimensions; gzip is recognised by its magic. `name` is for error messages.
 ///
 /// # Errors
-/// [`DatasetError::Malformed`]; [`DatasetError::Inflates`] when it would inflate to more than 16 MiB and 200
-/// times its compressed size. Both come before anything of the claimed size is allocated.
+/// [`DatasetError::Malformed`]; [`DatasetError::Inflates`] if it would inflate to more than 16 MiB and 200 times its
+/// compressed size. Both are checked before anything of the claimed size is allocated.
 ///
 /// ```
 /// let labels = dataset::parse_idx("labels", &[0, 0, 8, 1, 0, 0, 0, 2, 7, 9])?;
@@ -35,7 +35,7 @@ pub fn parse_idx(name: &str, bytes: &[u8]) -> Result<ArrayD<u8>, DatasetError> {
     parse_within(name, bytes, Inflation::default())
 }
 
-/// As [`parse_idx`]; `inflation` says what a gzipped file may grow to.
+/// Like [`parse_idx`]; `inflation` limits the size of a gzipped file.
 pub(crate) fn parse_within(
     name: &str,
     bytes: &[u8],
@@ -90,11 +90,11 @@ fn take(name: &str, reader: &mut impl Read, count: usize, what: &str) -> Result<
     Ok(bytes)
 }
 
-/// The vector grows with what is there, not with what is claimed.
+/// The vector grows with the data that is there, not with the claimed size.
 fn take_up_to(name: &str, reader: &mut impl Read, count: u64) -> Result<Vec<u8>, DatasetError> {
     let mut bytes = Vec::new();
     let read = reader.take(count).read_to_end(&mut bytes);
-    read.map_err(|e| DatasetError::malformed(name, FORMAT, "sound data", e.to_string()))?;
+    read.map_err(|e| DatasetError::malformed(name, FORMAT, "intact data", e.to_string()))?;
     Ok(bytes)
 }
 
@@ -161,7 +161,7 @@ mod tests {
         assert!(bomb.len() < 1 << 20);
         let error = parse_idx("a", &bomb).unwrap_err();
         assert!(matches!(error, DatasetError::Inflates { needed: 20_971_520, .. }), "{error}");
-        // A small claim with a long rest stops at the claim.
+        // A small claim followed by a lot of data stops at the claimed size.
         let long = gz(&idx(&[4], &vec![0; 20 << 20]));
         assert!(parse_idx("a", &long).unwrap_err().to_string().contains("more bytes"));
     }

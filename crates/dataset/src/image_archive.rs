@@ -1,4 +1,4 @@
-//! A zip archive of images, read in place: nothing is unpacked to the disk.
+//! Reads a zip archive of images in place: nothing is unpacked to disk.
 
 use std::fmt;
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::store::read_at;
 use crate::zip_entry;
 
 const FORMAT: &str = "zip";
-/// What to do about an image that is not read.
+/// Advice for an entry that cannot be read.
 const REPACK: &str =
     "pack the images again with plain zip (deflate, no password), or unpack them and give the folder";
 
@@ -36,18 +36,18 @@ struct Archive {
 }
 
 impl Packed {
-    /// The bytes of the file; the error says why not.
+    /// Reads the bytes of the file. The error gives the reason.
     pub(crate) fn read(&self) -> Result<Vec<u8>, String> {
         let Archive { length, inflation, zip, .. } = &*self.archive;
-        // A copy has a position of its own and shares the directory.
+        // A clone has its own position and shares the directory.
         let mut zip = zip.clone();
         let entry = zip_entry::open(&mut zip, self.index, REPACK)
             .map_err(|found| format!("expected {}, found {found}", zip_entry::EXPECTED))?;
-        // Only what the archive really holds counts as compressed data.
+        // Only bytes that are really in the archive count as compressed data.
         let limit = inflation.limit(entry.compressed_size().min(*length)).min(MAX_ENCODED_IMAGE);
         let needed = entry.size();
         if needed > limit {
-            return Err(format!("expected at most {limit} bytes of it, found {needed}"));
+            return Err(format!("expected at most {limit} bytes, found {needed}"));
         }
         let mut bytes = Vec::new();
         entry.take(limit).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
@@ -70,10 +70,10 @@ impl fmt::Debug for Packed {
     }
 }
 
-/// Lists the images of an archive by their names; hidden files are left out.
+/// Lists the images of an archive by name; hidden files are skipped.
 ///
 /// # Errors
-/// [`DatasetError::Io`], [`DatasetError::Malformed`], also for names that lead out of the archive.
+/// [`DatasetError::Io`]; [`DatasetError::Malformed`], including for names that lead out of the archive.
 pub(crate) fn list(path: &Path, inflation: Inflation) -> Result<Listing, DatasetError> {
     let name = path.display().to_string();
     let wrong = |e: &dyn fmt::Display| DatasetError::malformed(&name, FORMAT, "a zip archive", e.to_string());
@@ -114,7 +114,7 @@ pub(crate) fn list(path: &Path, inflation: Inflation) -> Result<Listing, Dataset
     Ok(Listing { entries, others })
 }
 
-/// A file with a position of its own, so that copies can be read at the same time.
+/// A file with its own position, so that clones can be read at the same time.
 #[derive(Clone)]
 struct Positioned {
     file: Arc<File>,
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_out_are_refused() {
+    fn names_outside_the_archive_are_refused() {
         for name in ["../x.png", "a/../../x.png", "/etc/x.png"] {
             let (_folder, path) = archive(&[(name, b"x")]);
             let error = list(&path, Inflation::default()).unwrap_err().to_string();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_that_only_some_builds_read_are_refused() {
+    fn methods_that_only_some_builds_support_are_refused() {
         let (_folder, path) = archive(&[("a.png", b"one")]);
         let good = std::fs::read(&path).unwrap();
         for (field, value, name) in [(METHOD, 12, "bzip2"), (METHOD, 93, "zstd"), (FLAGS, 1, "encrypted")] {
@@ -205,12 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_and_damage_are_errors_of_the_image() {
+    fn a_bomb_or_damage_is_an_error_of_that_image() {
         let zeros = vec![0; 20 << 20];
         let (_folder, path) = archive(&[("a.png", &zeros), ("b.png", b"some bytes that are whole")]);
         let listing = list(&path, Inflation::default()).unwrap();
         assert!(listing.entries[0].read().unwrap_err().contains("at most 16777216 bytes"));
-        // Only the other one fits when more is granted.
+        // It fits once the limit is raised.
         let granted = Inflation::granted(Some(32 << 20));
         assert_eq!(list(&path, granted).unwrap().entries[0].read().unwrap().len(), zeros.len());
         let mut bytes = std::fs::read(&path).unwrap();

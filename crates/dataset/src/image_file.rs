@@ -1,4 +1,4 @@
-//! Single images: reading one of any accepted kind, writing PNG.
+//! Reads single images of any supported format, and writes PNG.
 
 use std::path::Path;
 
@@ -12,8 +12,7 @@ use crate::pixels::{Fit, Pixels};
 
 /// Reads a PNG, JPEG, WebP or BMP file as `[h, w, c]`.
 ///
-/// `size` (1..=4096 pixels) makes it square by `fit`; `channels` is 1 or 3, and `None` gives 1 when every
-/// pixel is grey.
+/// `size` (1..=4096 pixels) makes it square using `fit`. `channels` is 1 or 3; `None` gives 1 if every pixel is grey.
 ///
 /// # Errors
 /// [`DatasetError::Io`], [`DatasetError::TooLarge`], [`DatasetError::Malformed`], [`DatasetError::BadOption`].
@@ -27,7 +26,7 @@ pub fn read_image(
     parse_image(&path.display().to_string(), &read_file(path, MAX_ENCODED_IMAGE)?, size, channels, fit)
 }
 
-/// Reads an image that lies in memory, as [`read_image`] does a file; `name` is for the errors.
+/// Parses an image in memory, as [`read_image`] does for a file; `name` is for error messages.
 ///
 /// # Errors
 /// [`DatasetError::Malformed`], [`DatasetError::BadOption`].
@@ -50,7 +49,7 @@ pub fn parse_image(
     Array3::from_shape_vec(shape, image.pixels).map_err(|e| no_image(name, e.to_string()))
 }
 
-/// Height and width of an image in memory, in pixels as it is shown, from its header alone; `name` is for the errors.
+/// The height and width in pixels of an image in memory, as shown, from its header alone. `name` is for error messages.
 ///
 /// # Errors
 /// [`DatasetError::Malformed`].
@@ -59,7 +58,7 @@ pub fn image_size(name: &str, bytes: &[u8]) -> Result<(usize, usize), DatasetErr
     Ok((height as usize, width as usize))
 }
 
-/// The decoder may say itself what it expected.
+/// The decoder's message may already contain what was expected.
 fn no_image(name: &str, reason: String) -> DatasetError {
     match reason.split_once(", found ") {
         Some((expected, found)) => {
@@ -69,11 +68,11 @@ fn no_image(name: &str, reason: String) -> DatasetError {
     }
 }
 
-/// An image `[h, w, c]`, `c` 1 or 3, brought to another size: the largest part in its middle with the proportions of
-/// `height` x `width`, resized. Sides are 1..=4096 pixels.
+/// Resizes an image `[h, w, c]` with `c` 1 or 3: crops the largest centred part with the aspect ratio of `height` x
+/// `width`, and scales it. Sides are 1..=4096 pixels.
 ///
 /// # Errors
-/// [`DatasetError::BadOption`] for a side out of range, [`DatasetError::Shape`] for no image.
+/// [`DatasetError::BadOption`] for a side out of range; [`DatasetError::Shape`] for an invalid image.
 ///
 /// ```
 /// let wide = ndarray::Array3::from_elem((4, 12, 1), 7);
@@ -93,10 +92,10 @@ pub fn resize(image: ArrayView3<'_, u8>, height: usize, width: usize) -> Result<
     Array3::from_shape_vec((height, width, channels), resized.pixels).map_err(|_| shape_error(image))
 }
 
-/// Writes an image `[h, w, c]` as PNG, grey (`c` = 1) or RGB (`c` = 3), whole or not at all.
+/// Writes an image `[h, w, c]` as PNG, grey (`c` = 1) or RGB (`c` = 3), atomically.
 ///
 /// # Errors
-/// [`DatasetError::Shape`] for no pixels or other channels, [`DatasetError::Io`].
+/// [`DatasetError::Shape`] for an empty image or other channels; [`DatasetError::Io`].
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -114,7 +113,7 @@ pub fn save_png(path: &Path, image: ArrayView3<'_, u8>) -> Result<(), DatasetErr
 /// The bytes that [`save_png`] writes.
 ///
 /// # Errors
-/// [`DatasetError::Shape`] for no pixels or other channels.
+/// [`DatasetError::Shape`] for an empty image or other channels.
 pub fn encode_png(image: ArrayView3<'_, u8>) -> Result<Vec<u8>, DatasetError> {
     let (height, width, channels) = image.dim();
     let color = match channels {
@@ -129,7 +128,7 @@ pub fn encode_png(image: ArrayView3<'_, u8>) -> Result<Vec<u8>, DatasetError> {
     }
     let pixels: Vec<u8> = image.iter().copied().collect();
     let mut bytes = Vec::new();
-    // Only a size that PNG cannot hold is refused.
+    // Encoding fails only for a size that PNG cannot represent.
     PngEncoder::new(&mut bytes).write_image(&pixels, columns, rows, color).map_err(|_| shape_error(image))?;
     Ok(bytes)
 }
@@ -152,13 +151,13 @@ mod tests {
         save_png(&path, image.view()).unwrap();
         assert_eq!(read_image(&path, None, None, Fit::Crop).unwrap(), image);
         assert_eq!(read_image(&path, Some(3), Some(3), Fit::Pad).unwrap().dim(), (3, 3, 3));
-        // A view that is not contiguous is written by its logical order.
+        // A view that is not contiguous is written in logical order.
         save_png(&path, image.view().permuted_axes([1, 0, 2])).unwrap();
         assert_eq!(read_image(&path, None, None, Fit::Crop).unwrap(), image.permuted_axes([1, 0, 2]));
     }
 
     #[test]
-    fn resizing_refuses_what_has_no_size() {
+    fn resizing_refuses_empty_sizes() {
         let image = Array3::zeros((4, 4, 1));
         for (height, width) in [(0, 4), (4, 0), (4097, 4)] {
             let error = resize(image.view(), height, width).unwrap_err();
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_is_refused() {
+    fn anything_but_an_image_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         assert!(save_png(&path, Array3::zeros((2, 2, 2)).view()).is_err());

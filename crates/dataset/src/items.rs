@@ -1,4 +1,4 @@
-//! Items of one size: what every kind of source ends as.
+//! Items of one size: the final form of every source.
 
 use ndarray::Array4;
 use rayon::prelude::*;
@@ -8,7 +8,7 @@ use crate::options::OpenOptions;
 use crate::pixels::Pixels;
 use crate::store::Store;
 
-/// Items of one size in memory or in a file; what every kind of source ends as.
+/// Items of one size, in memory or in a file: the final form of every source.
 #[derive(Debug)]
 pub(crate) struct Items {
     pub(crate) store: Store,
@@ -19,7 +19,7 @@ pub(crate) struct Items {
     pub(crate) labels: Option<Vec<u32>>,
     pub(crate) class_names: Vec<String>,
     pub(crate) skipped: usize,
-    /// What a user should know, one sentence each.
+    /// Notes for the user, one sentence each.
     pub(crate) notes: Vec<String>,
 }
 
@@ -28,7 +28,7 @@ impl Items {
         self.height * self.width * self.channels
     }
 
-    /// Takes the chosen images and brings them to the size and channels asked for.
+    /// Takes the selected images and converts them to the requested size and channels.
     pub(crate) fn from_arrays(source: ArrayImages, options: &OpenOptions) -> Self {
         let (count, height, width, channels) = source.images.dim();
         let chosen = options.chosen(count);
@@ -64,12 +64,12 @@ impl Items {
     }
 }
 
-/// The elements in C order, copied only when they do not lie so.
+/// The elements in C order, copied only if they are in another order.
 fn into_bytes(images: Array4<u8>) -> Vec<u8> {
     let images = if images.is_standard_layout() { images } else { images.as_standard_layout().into_owned() };
     let count = images.len();
     let (mut all, offset) = images.into_raw_vec_and_offset();
-    // An array that was cut keeps all it was cut from.
+    // A sliced array still owns all elements of the original.
     all.drain(..offset.unwrap_or(0));
     all.truncate(count);
     all
@@ -81,7 +81,7 @@ mod tests {
     use ndarray::{Axis, Slice};
 
     #[test]
-    fn cut_and_turned_arrays_keep_their_elements() {
+    fn sliced_and_transposed_arrays_keep_their_elements() {
         let whole = Array4::from_shape_fn((4, 2, 3, 1), |(i, y, x, _)| (i * 6 + y * 3 + x) as u8);
         let mut cut = whole.clone();
         cut.slice_axis_inplace(Axis(0), Slice::from(1..3));

@@ -1,10 +1,10 @@
-//! What a single file holds, by its first bytes and its length.
+//! Recognises the kind of a single file by its first bytes and its length.
 
 use crate::cifar::CifarKind;
 use crate::decode::looks_like_image;
 use crate::idx::looks_like_idx;
 
-/// What a file is taken for; parsing it may still find that it is not valid.
+/// The probable kind of a file; parsing may still find it invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FileKind {
     /// A `.npy` array or a `.npz` archive.
@@ -18,13 +18,14 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// Bytes of the start that decide.
+    /// How many bytes from the start are needed.
     pub const START: usize = 20;
 
-    /// Recognises a file of `length` bytes by its first [`FileKind::START`], or fewer when it is shorter.
+    /// Recognises a file of `length` bytes by its first [`FileKind::START`] bytes, or fewer if it is shorter.
     ///
-    /// CIFAR has no magic, only a length of whole records and labels in range. A first image of label 0 with the right
-    /// dark pixels begins like an IDX file, whose extents then ask for another length, or like an icon.
+    /// CIFAR has no magic, only a length of whole records and labels in range. If the first image has label 0 and
+    /// certain dark pixels, the file starts like an icon or an IDX file, but then the IDX dimensions imply another
+    /// length.
     ///
     /// ```
     /// use dataset::FileKind;
@@ -48,12 +49,12 @@ impl FileKind {
         if !cifar && looks_like_image(start) {
             return Some(Self::Image);
         }
-        // Parsing tells what is wrong with the labels.
+        // If the labels are invalid, parsing says what is wrong.
         whole_records.then_some(Self::Cifar)
     }
 }
 
-/// Whether the extents of what may be a bare IDX file ask for another length.
+/// Whether the dimensions of a possible IDX file imply another length.
 fn extents_miss(start: &[u8], length: u64) -> bool {
     let [0, 0, _, dimensions, extents @ ..] = start else { return false };
     let Some(extents) = extents.get(..4 * usize::from(*dimensions)) else { return true };
@@ -82,19 +83,19 @@ mod tests {
         assert_eq!(FileKind::recognise(&[0, 0, 8, 3], 100), Some(FileKind::Idx));
         assert_eq!(FileKind::recognise(&[], 0), None);
         assert_eq!(FileKind::recognise(&[11; 16], 3072), None);
-        // A label out of range is for the parser to explain.
+        // The parser will explain a label that is out of range.
         assert_eq!(FileKind::recognise(&[11; 16], 3073), Some(FileKind::Cifar));
     }
 
     #[test]
-    fn dark_pixels_do_not_make_an_idx_file() {
+    fn dark_pixels_do_not_look_like_idx() {
         // Label 0 and pixels 0, 8, 3: the magic of IDX with three dimensions.
         let start = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9];
         assert_eq!(FileKind::recognise(&start, 3073), Some(FileKind::Cifar));
         assert_eq!(FileKind::recognise(&start, 16 + 9), Some(FileKind::Idx));
         // Label 0 and pixels 0, 1, 0: the magic of an icon.
         assert_eq!(FileKind::recognise(&[0, 0, 1, 0, 1, 1], 2 * 3074), Some(FileKind::Cifar));
-        // One that fits is IDX, whatever its length.
+        // If the length fits, it is IDX, even with the length of a record.
         let whole = [0, 0, 8, 1, 0, 0, 0x0b, 0xf9];
         assert_eq!(FileKind::recognise(&whole, 3073), Some(FileKind::Idx));
     }

@@ -1,4 +1,4 @@
-//! Labels that come as an array: class numbers, or one-hot rows.
+//! Reads labels from an array: class numbers, or one-hot rows.
 
 use std::collections::BTreeSet;
 
@@ -7,25 +7,25 @@ use ndarray::Axis;
 use crate::array::AnyArray;
 use crate::error::DatasetError;
 
-/// Labels above this are an error, not a class.
+/// Labels from this on are an error, not a class.
 const MAX_CLASSES: u32 = 1 << 16;
 
-/// What became of the labels of a set.
+/// The labels of a dataset, or why they are not used.
 #[derive(Debug, Default)]
 pub(crate) struct Labels {
-    /// One an image, when they can be used.
+    /// One per image, if they can be used.
     pub(crate) labels: Option<Vec<u32>>,
     /// Names of the classes, "0", "1", ... up to the largest label.
     pub(crate) class_names: Vec<String>,
-    /// What a user should know about them.
+    /// A note for the user.
     pub(crate) note: Option<String>,
 }
 
 impl Labels {
-    /// Labels that were read; those that cannot be used are an error where they are `required`, and else left out.
+    /// Takes labels that were read. Unusable labels are an error if they are `required`, else they are dropped.
     ///
     /// # Errors
-    /// That of reading them.
+    /// The error of reading them.
     pub(crate) fn new(
         name: &str,
         read: Result<Vec<u32>, DatasetError>,
@@ -45,11 +45,11 @@ impl Labels {
     }
 }
 
-/// An array `[n]` or `[n, 1]` as the labels of `count` images, each below 65536; or `[n, k]` with one 1 in each row and 0
-/// elsewhere (one-hot), k at least 2. `name` is for the errors.
+/// Converts an array `[n]` or `[n, 1]` to the labels of `count` images, each below 65536. An array `[n, k]` with k at
+/// least 2 must be one-hot: a single 1 in each row and 0 elsewhere. `name` is for error messages.
 ///
 /// # Errors
-/// [`DatasetError::Unsuitable`] for another shape or a value out of range, [`DatasetError::LabelCount`].
+/// [`DatasetError::Unsuitable`] for another shape or a value out of range; [`DatasetError::LabelCount`].
 ///
 /// ```
 /// let one_hot = ndarray::array![[0.0_f32, 1.0], [1.0, 0.0]];
@@ -79,8 +79,8 @@ fn one_hot(name: &str, array: AnyArray, classes: usize) -> Result<Vec<u32>, Data
     if classes > MAX_CLASSES as usize {
         return Err(label_range(name, classes - 1));
     }
-    let expected = "one class an image: a number, or a row with one 1 and 0 elsewhere";
-    // Rows without numbers take no memory: a small file may claim any count of them.
+    let expected = "one class per image: a number, or a row with one 1 and 0 elsewhere";
+    // Rows without numbers take no memory, so a small file may claim any number of them.
     if classes == 0 {
         return Err(DatasetError::unsuitable(name, expected, "rows of 0 numbers".to_owned()));
     }
@@ -103,7 +103,7 @@ fn one_hot(name: &str, array: AnyArray, classes: usize) -> Result<Vec<u32>, Data
     Ok(labels)
 }
 
-/// The labels, when each is one of a sane number of classes.
+/// Returns the labels if all are below the maximum number of classes.
 pub(crate) fn check_labels(name: &str, labels: Vec<u32>) -> Result<Vec<u32>, DatasetError> {
     match labels.iter().find(|label| **label >= MAX_CLASSES) {
         Some(label) => Err(label_range(name, label)),
@@ -121,7 +121,7 @@ pub(crate) fn numbered(labels: Option<&[u32]>) -> Vec<String> {
     largest.map_or(Vec::new(), |&largest| (0..=largest).map(|i| i.to_string()).collect())
 }
 
-/// Class numbers stay as they are in the file, so some may have no image: labels counted from 1 leave 0 empty.
+/// Class numbers stay as in the file, so some may have no image: labels counted from 1 leave class 0 empty.
 fn unused_note(name: &str, labels: &[u32], classes: usize) -> Option<String> {
     let used: BTreeSet<u32> = labels.iter().copied().collect();
     let (smallest, largest) = (used.first()?, used.last()?);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn one_hot_rows_are_classes_and_other_rows_are_not() {
+    fn only_one_hot_rows_are_classes() {
         assert_eq!(to_labels("a", array![[0_u8, 0, 1], [1, 0, 0]].into(), 2).unwrap(), [2, 0]);
         assert_eq!(to_labels("a", array![[0.0, 1.0]].into(), 1).unwrap(), [1]);
         for (wrong, found) in [
@@ -175,17 +175,17 @@ mod tests {
     }
 
     #[test]
-    fn labels_nobody_needs_are_left_out_with_the_reason() {
+    fn unusable_optional_labels_are_dropped_with_a_reason() {
         let wrong = || to_labels("a", array![[1_u8, 1]].into(), 1);
         assert!(Labels::new("a", wrong(), true).is_err());
         let left = Labels::new("a", wrong(), false).unwrap();
         assert!(left.labels.is_none() && left.class_names.is_empty());
         let note = left.note.unwrap();
-        assert!(note.starts_with("the labels are not used: a: expected one class an image"), "{note}");
+        assert!(note.starts_with("the labels are not used: a: expected one class per image"), "{note}");
     }
 
     #[test]
-    fn classes_without_images_are_told() {
+    fn classes_without_images_are_noted() {
         let note = |labels: &[u32]| Labels::new("a", Ok(labels.to_vec()), true).unwrap().note;
         assert_eq!(note(&[0, 2, 1]), None);
         assert!(note(&[5, 1, 2, 3, 4]).unwrap().contains("6 classes, and class 0 has no images"));

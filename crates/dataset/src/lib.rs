@@ -1,8 +1,8 @@
-//! Images in: embedded set, IDX, CIFAR-10, folders, npy/npz; seeded batches out.
+//! Loads images (embedded set, IDX, CIFAR-10, folders, npy/npz) and makes seeded batches of them.
 //!
-//! Pixels are u8 `[h, w, c]` in a [`Dataset`] and f32 `[b, c, h, w]` in [-1, 1] in a [`Batch`]. Every byte
-//! that comes from outside is checked before anything of the size it claims is allocated. Which images make
-//! up a batch is a function of (seed, step, rank): see [`BatchPlan`].
+//! Pixels are u8 `[h, w, c]` in a [`Dataset`] and f32 `[b, c, h, w]` in [-1, 1] in a [`Batch`]. Every byte from outside
+//! is checked before anything of the size it claims is allocated. The images of a batch are a function of (seed, step,
+//! rank): see [`BatchPlan`].
 //!
 //! ```
 //! use dataset::{BatchPlan, Dataset, OpenOptions, Source};

@@ -1,4 +1,4 @@
-//! How much memory a file may ask for, and reading that never exceeds it.
+//! Limits the memory that a file may request, and reads files within those limits.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,20 +6,20 @@ use std::path::Path;
 
 use crate::error::DatasetError;
 
-/// Largest file that is read whole (bytes); larger sets belong into an image folder.
+/// Maximum size of a file that is read whole, in bytes; larger datasets belong in a folder of images.
 pub(crate) const MAX_FILE: u64 = 16 << 30;
-/// Largest encoded image (bytes).
+/// Maximum size of an encoded image, in bytes.
 pub(crate) const MAX_ENCODED_IMAGE: u64 = 256 << 20;
-/// Inflated bytes that are granted whatever the ratio. Turning them into numbers takes up to three times as much for a
-/// moment.
+/// Inflated bytes that are allowed whatever the ratio. Converting them to numbers briefly takes up to three times as
+/// much.
 const INFLATE_FREE: u64 = 16 << 20;
 /// Above that, inflated bytes for each compressed one. Images stay below 50; deflate can reach 1032.
 const INFLATE_RATIO: u64 = 200;
 
-/// How much compressed data may grow to.
+/// How much compressed data may inflate to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Inflation {
-    /// Bytes that the user grants in place of what follows from the compressed size.
+    /// Bytes that the user allows, instead of the limit by compressed size.
     granted: Option<u64>,
 }
 
@@ -28,13 +28,13 @@ impl Inflation {
         Self { granted: bytes.map(|bytes| bytes.min(MAX_FILE)) }
     }
 
-    /// Bytes that `compressed` bytes may inflate to.
+    /// How many bytes `compressed` bytes may inflate to.
     pub(crate) fn limit(self, compressed: u64) -> u64 {
         let by_size = compressed.saturating_mul(INFLATE_RATIO).clamp(INFLATE_FREE, MAX_FILE);
         self.granted.map_or(by_size, |granted| granted.max(by_size))
     }
 
-    /// [`DatasetError::Inflates`] when `needed` exceeds what `compressed` bytes may grow to.
+    /// [`DatasetError::Inflates`] if `needed` exceeds what `compressed` bytes may inflate to.
     pub(crate) fn check(
         self,
         file: &str,
@@ -43,7 +43,7 @@ impl Inflation {
         compressed: u64,
     ) -> Result<(), DatasetError> {
         let limit = self.limit(compressed);
-        // Beyond the largest file nothing can be granted.
+        // The user cannot allow more than the maximum file size.
         check_size(file, what, needed, MAX_FILE)?;
         if needed > limit {
             let (file, what) = (file.to_owned(), what.to_owned());
@@ -53,7 +53,7 @@ impl Inflation {
     }
 }
 
-/// Opens a regular file and tells its length. A pipe or a device is refused: it could last for ever.
+/// Opens a regular file and returns its length. A pipe or a device is refused, since it may never end.
 pub(crate) fn open_regular(path: &Path) -> Result<(File, u64), DatasetError> {
     let kind = std::fs::metadata(path).map_err(|e| DatasetError::io(path, "read", e))?;
     if !kind.is_file() {
@@ -65,7 +65,7 @@ pub(crate) fn open_regular(path: &Path) -> Result<(File, u64), DatasetError> {
     Ok((file, length))
 }
 
-/// A whole file of at most `limit` bytes.
+/// Reads a whole file of at most `limit` bytes.
 pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DatasetError> {
     let (file, length) = open_regular(path)?;
     check_size(&path.display().to_string(), "the file", length, limit)?;
@@ -75,7 +75,7 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DatasetError
     Ok(bytes)
 }
 
-/// [`DatasetError::TooLarge`] when `needed` exceeds `limit`.
+/// [`DatasetError::TooLarge`] if `needed` exceeds `limit`.
 pub(crate) fn check_size(file: &str, what: &str, needed: u64, limit: u64) -> Result<(), DatasetError> {
     if needed > limit {
         return Err(DatasetError::TooLarge { file: file.to_owned(), what: what.to_owned(), needed, limit });
@@ -83,9 +83,9 @@ pub(crate) fn check_size(file: &str, what: &str, needed: u64, limit: u64) -> Res
     Ok(())
 }
 
-/// The product of `extents`, or `None` when it, or a prefix with zeros left out, exceeds `isize::MAX`.
+/// The product of `extents`; `None` if it, or any partial product without zeros, exceeds `isize::MAX`.
 pub(crate) fn checked_product(extents: &[u64]) -> Option<usize> {
-    // Zeros count as ones at first: ndarray and npyz multiply partial products for their strides.
+    // Count zeros as ones first: ndarray and npyz multiply partial products for their strides.
     let span = extents.iter().try_fold(1_u64, |span, &n| span.checked_mul(n.max(1)))?;
     let span = isize::try_from(span).ok()?;
     Some(if extents.contains(&0) { 0 } else { span.unsigned_abs() })
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(limit(0), INFLATE_FREE);
         assert_eq!(limit(1 << 20), 200 << 20);
         assert_eq!(limit(u64::MAX), MAX_FILE);
-        // A user grants more, never less, and nothing beyond the largest file.
+        // A user can raise the limit but not lower it, and not above the maximum file size.
         assert_eq!(Inflation::granted(Some(1)).limit(0), INFLATE_FREE);
         assert_eq!(Inflation::granted(Some(1 << 30)).limit(0), 1 << 30);
         assert_eq!(Inflation::granted(Some(u64::MAX)).limit(0), MAX_FILE);

@@ -1,19 +1,19 @@
-//! An image of black and white as a mask.
+//! Converts a black and white image to a mask.
 
 use ndarray::{Array2, ArrayView3, Axis};
 
 use crate::error::DatasetError;
 use crate::image_file::resize;
 
-/// From here on a grey counts as white.
+/// Grey values from this on count as white.
 const WHITE: u8 = 128;
 
-/// A grey image `[h, w, 1]` as a mask of `height` x `width` (1..=4096 each): true where the image, brought to that size
-/// as [`resize`] does, is white rather than black (128 or more).
+/// Converts a grey image `[h, w, 1]` to a mask of `height` x `width` (1..=4096 each). The image is resized as in
+/// [`resize`]; the mask is true where it is white rather than black (128 or more).
 ///
 /// # Errors
-/// [`DatasetError::Shape`] for another number of channels or no pixels, [`DatasetError::BadOption`] for a side out of
-/// range.
+/// [`DatasetError::Shape`] for another number of channels or an empty image; [`DatasetError::BadOption`] for a side out
+/// of range.
 ///
 /// ```
 /// let image = ndarray::array![[[0_u8], [127], [128], [255]]];
@@ -36,7 +36,7 @@ mod tests {
     use ndarray::Array3;
 
     #[test]
-    fn sizes_follow_what_is_asked_for() {
+    fn the_mask_has_the_requested_size() {
         let half = Array3::from_shape_fn((8, 8, 1), |(_, x, _)| if x < 4 { 0 } else { 255 });
         for (height, width) in [(8, 8), (4, 4), (2, 2), (16, 16)] {
             let mask = to_mask(half.view(), height, width).unwrap();
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_and_absurd_sizes_are_refused() {
+    fn colour_and_invalid_sizes_are_refused() {
         assert!(matches!(to_mask(Array3::zeros((2, 2, 3)).view(), 2, 2), Err(DatasetError::Shape { .. })));
         assert!(matches!(to_mask(Array3::zeros((0, 2, 1)).view(), 2, 2), Err(DatasetError::Shape { .. })));
         assert!(matches!(

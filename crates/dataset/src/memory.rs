@@ -1,9 +1,9 @@
-//! How much memory is left, where the system says.
+//! Determines how much memory is available, where the system reports it.
 
 use std::fs;
 
-/// Bytes that this process may take: those of the machine, or of its control group if that is less. `None` where the
-/// system does not say.
+/// Bytes that this process may still use: those of the machine, or of its control group if fewer. `None` if the system
+/// does not report it.
 pub(crate) fn available() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok()?;
     let machine = of_machine(&machine)?;
@@ -14,7 +14,7 @@ pub(crate) fn available() -> Option<u64> {
     Some(group.map_or(machine, |group| machine.min(group)))
 }
 
-/// The line `MemAvailable:   123 kB` in bytes.
+/// The value of the line `MemAvailable:   123 kB` in bytes.
 fn of_machine(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)

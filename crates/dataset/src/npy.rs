@@ -1,7 +1,6 @@
-//! `.npy` files: checked reading of any plain array, writing that is atomic and always the same bytes.
+//! Reads plain `.npy` arrays with all checks, and writes them atomically with reproducible bytes.
 //!
-//! The data itself is decoded by `npyz`, but only after our own gate has compared the header's shape with
-//! the bytes that are there.
+//! `npyz` decodes the data, but only after our own check has compared the header's shape with the bytes that are there.
 
 use std::io::{self, BufReader, Cursor, Read, Write};
 use std::path::Path;
@@ -16,7 +15,7 @@ use crate::npy_header::{NpyHeader, read_header};
 
 const FORMAT: &str = "npy";
 
-/// An element type of a `.npy` file that we write: `u8`, `i64`, `f32`, `f64`, and the narrower integers.
+/// An element type that can be written as `.npy`: `u8`, `i64`, `f32`, `f64`, and the narrower integers.
 pub trait Element: npyz::AutoSerialize + npyz::Deserialize + Copy {}
 impl Element for u8 {}
 impl Element for i32 {}
@@ -25,8 +24,8 @@ impl Element for i64 {}
 impl Element for f32 {}
 impl Element for f64 {}
 
-/// Reads a `.npy` file: bool, integers of 8-64 bits, floats of 16, 32 and 64 bits, either byte order, C or
-/// Fortran order. Pickled objects and structures are refused.
+/// Reads a `.npy` file: bool, integers of 8 to 64 bits, and floats of 16, 32 and 64 bits, in either byte order and in C
+/// or Fortran order. Pickled objects and structured types are refused.
 ///
 /// # Errors
 /// [`DatasetError::Io`], [`DatasetError::Malformed`], [`DatasetError::TooLarge`].
@@ -44,12 +43,12 @@ pub fn read_npy(path: &Path) -> Result<AnyArray, DatasetError> {
     parse_npy(&path.display().to_string(), BufReader::new(file), length)
 }
 
-/// Reads a `.npy` file of `length` bytes, the header included, from a reader; `name` is for the errors.
+/// Parses a `.npy` file of `length` bytes, including the header, from a reader. `name` is for error messages.
 ///
 /// Nothing is allocated for data that the length cannot hold.
 ///
 /// # Errors
-/// As [`read_npy`].
+/// As for [`read_npy`].
 pub fn parse_npy(name: &str, mut reader: impl Read, length: u64) -> Result<AnyArray, DatasetError> {
     let header = read_header(name, &mut reader)?;
     let present = length.saturating_sub(header.bytes.len() as u64);
@@ -60,7 +59,7 @@ pub fn parse_npy(name: &str, mut reader: impl Read, length: u64) -> Result<AnyAr
     parse_data(name, header, &mut reader)
 }
 
-/// Reads the data that follows `header`, and makes sure that nothing comes after it.
+/// Reads the data after `header`, and checks that nothing follows it.
 pub(crate) fn parse_data(
     name: &str,
     header: NpyHeader,
@@ -99,20 +98,20 @@ pub(crate) fn parse_data(
             let expected = format!("the end after {} bytes of data", header.data_bytes);
             Err(DatasetError::malformed(name, FORMAT, expected, "more bytes"))
         }
-        Err(error) => Err(DatasetError::malformed(name, FORMAT, "sound data", error.to_string())),
+        Err(error) => Err(DatasetError::malformed(name, FORMAT, "intact data", error.to_string())),
     }
 }
 
 /// The header of the same elements as 16-bit integers.
 fn as_u16(mut header: NpyHeader) -> NpyHeader {
-    // The letters come once: the header was read strictly.
+    // These letters occur only once, since the header was parsed strictly.
     if let Some(at) = header.bytes.windows(2).position(|pair| pair == b"f2") {
         header.bytes[at] = b'u';
     }
     header
 }
 
-/// The value of a 16-bit float (IEEE 754 binary16), which f32 holds exactly.
+/// The value of a 16-bit float (IEEE 754 binary16), which is exact in f32.
 fn half(bits: u16) -> f32 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
     let size = match exponent {
@@ -137,11 +136,11 @@ fn elements<T: npyz::Deserialize + Clone>(
     let values: Vec<T> = npy.into_vec().map_err(|e| wrong("an element for each place of the shape", &e))?;
     let shape = IxDyn(&header.shape).set_f(header.fortran_order);
     let array = ArrayD::from_shape_vec(shape, values).map_err(|e| wrong("a shape that fits the data", &e))?;
-    // Everybody else may rely on C order.
+    // Callers may rely on C order.
     Ok(if header.fortran_order { array.as_standard_layout().into_owned() } else { array })
 }
 
-/// Writes an array as `.npy`: little endian, C order, whole or not at all.
+/// Writes an array as `.npy`: little endian, C order, atomically.
 ///
 /// # Errors
 /// [`DatasetError::Io`].
@@ -155,10 +154,10 @@ where
         .map_err(|e| DatasetError::io(path, "write", e))
 }
 
-/// Writes an array to a stream as [`write_npy`] does to a file.
+/// Writes an array to a stream; see [`write_npy`].
 ///
 /// # Errors
-/// Those of the stream.
+/// Any error of the stream.
 pub fn encode_npy<T, S, D>(writer: &mut impl Write, array: &ArrayBase<S, D>) -> io::Result<()>
 where
     T: Element,
@@ -171,7 +170,7 @@ where
     npy.finish()
 }
 
-/// [`encode_npy`] of u8 numbers that are read while they are written.
+/// Like [`encode_npy`] for u8, reading the values while writing them.
 pub(crate) fn encode_bytes(writer: &mut impl Write, shape: &[usize], from: &mut dyn Read) -> io::Result<()> {
     let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
     let mut npy = npyz::WriteOptions::<u8>::new().default_dtype().shape(&shape).writer(writer).begin_nd()?;
@@ -293,12 +292,12 @@ mod tests {
     }
 
     #[test]
-    fn written_files_are_the_same_bytes_and_aligned() {
+    fn written_files_are_reproducible_and_aligned() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("a.npy"), folder.path().join("b.npy"));
         let array = array![[1.5_f32, f32::NAN], [f32::NEG_INFINITY, -0.0]];
         write_npy(&a, &array).unwrap();
-        // A transposed view is written by its logical order.
+        // A transposed view is written in logical order.
         write_npy(&b, &array.t().to_owned().t()).unwrap();
         let bytes = std::fs::read(&a).unwrap();
         assert_eq!(bytes, std::fs::read(&b).unwrap());
@@ -316,7 +315,7 @@ mod tests {
             prop_assert_eq!(parse(&bytes).unwrap(), AnyArray::from(array));
         }
 
-        /// Any change of one byte, and any cut, gives an array or an error, never a panic.
+        /// Any change of one byte, and any truncation, gives an array or an error, never a panic.
         #[test]
         fn damage_never_panics(at in 0_usize..144, byte: u8, cut in 0_usize..144) {
             let mut good = Vec::new();

@@ -1,7 +1,7 @@
-//! The header of a `.npy` file, read strictly: the Python dictionary with `descr`, `fortran_order`, `shape`.
+//! Parses the header of a `.npy` file strictly: the Python dictionary with `descr`, `fortran_order`, `shape`.
 //!
-//! A general Python parser recurses on nested brackets and multiplies shapes without a check, so this gate
-//! comes first: what passes it is a plain array of a known scalar type whose size is known to be sane.
+//! A general Python parser recurses on nested brackets and multiplies shapes without a check, so this check comes
+//! first. It accepts only plain arrays of a known scalar type and of a sane size.
 
 use std::io::Read;
 
@@ -9,7 +9,7 @@ use crate::error::DatasetError;
 use crate::limits::checked_product;
 
 const FORMAT: &str = "npy";
-/// Longest header text that is read (bytes); numpy writes some 100.
+/// Maximum length of the header text in bytes; numpy writes about 100.
 const MAX_HEADER: u32 = 64 << 10;
 const MAX_DIMENSIONS: usize = 32;
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -17,7 +17,7 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// A checked header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NpyHeader {
-    /// The header's bytes with magic and length, as they are in the file.
+    /// The bytes of the header in the file, including magic and length.
     pub(crate) bytes: Vec<u8>,
     /// The scalar type without byte order: `u1`, `f4`, ...
     pub(crate) scalar: &'static str,
@@ -28,7 +28,7 @@ pub(crate) struct NpyHeader {
 }
 
 impl NpyHeader {
-    /// Bytes of the array once it is read: integers other than bytes become `i64`, halves `f32`.
+    /// Bytes of the array in memory: integers other than bytes become `i64`, halves `f32`.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let elements: u64 = self.shape.iter().map(|&n| n as u64).product();
         match self.scalar {
@@ -39,7 +39,7 @@ impl NpyHeader {
     }
 }
 
-/// Scalar types that are read: name and bytes of one element.
+/// The supported scalar types: name and bytes per element.
 const SCALARS: [(&str, u64); 12] = [
     ("b1", 1),
     ("u1", 1),
@@ -98,7 +98,7 @@ fn take(file: &str, reader: &mut impl Read, count: usize, what: &str) -> Result<
     Ok(bytes)
 }
 
-/// A parser of the one dictionary that the format knows.
+/// Parses the single dictionary of the format.
 struct Dictionary<'a> {
     file: &'a str,
     text: &'a [u8],
@@ -112,7 +112,7 @@ impl Dictionary<'_> {
         while !self.accept(b'}') {
             let key = self.string()?;
             self.expect(b':')?;
-            // A key that comes twice is refused: another reader could take the other one.
+            // A duplicate key is refused: another reader could use the other one.
             match key.as_str() {
                 "descr" if scalar.is_none() => scalar = Some(self.scalar()?),
                 "fortran_order" if fortran_order.is_none() => fortran_order = Some(self.boolean()?),
@@ -141,7 +141,7 @@ impl Dictionary<'_> {
                 format!("shape {shape:?}"),
             ));
         };
-        // Each extent is at most the checked product.
+        // Each dimension is at most the checked product.
         let shape = shape.into_iter().map(|n| n as usize).collect();
         Ok(NpyHeader { bytes: Vec::new(), scalar, fortran_order, shape, data_bytes })
     }
@@ -154,7 +154,7 @@ impl Dictionary<'_> {
         let text = self.string()?;
         let name = text.strip_prefix(['<', '>', '|']).unwrap_or("");
         let known = SCALARS.iter().find(|(scalar, _)| *scalar == name);
-        // Without a byte order only single bytes mean something.
+        // A byte order is optional for single bytes only.
         let known = known.filter(|(_, size)| *size == 1 || !text.starts_with('|'));
         known
             .copied()

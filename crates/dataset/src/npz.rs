@@ -1,4 +1,4 @@
-//! `.npz` archives: a zip file of `.npy` entries, as numpy's `savez` and `savez_compressed` write them.
+//! Reads and writes `.npz` archives: zip files of `.npy` entries, as written by numpy's `savez` and `savez_compressed`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,18 +16,18 @@ use crate::npy_header::read_header;
 use crate::zip_entry;
 
 const FORMAT: &str = "npz";
-/// What to do about an entry that is not read.
+/// Advice for an entry that cannot be read.
 const REWRITE: &str = "rewrite the file with numpy.savez_compressed";
-/// Length of the record that ends a zip file, without its comment.
+/// Length of the record at the end of a zip file, without its comment.
 const END_RECORD: u64 = 22;
 
-/// An open archive; arrays are read one by one, when asked for.
+/// An open archive; arrays are read one at a time, on demand.
 pub struct Npz<R: Read + Seek> {
     name: String,
     length: u64,
     inflation: Inflation,
     archive: ZipArchive<R>,
-    /// Position in the archive by array name.
+    /// Index in the archive by array name.
     entries: BTreeMap<String, usize>,
 }
 
@@ -43,7 +43,7 @@ impl Npz<BufReader<File>> {
 }
 
 impl<R: Read + Seek> Npz<R> {
-    /// Reads the directory of an archive; `name` is for the errors.
+    /// Reads the directory of an archive; `name` is for error messages.
     ///
     /// # Errors
     /// [`DatasetError::Malformed`].
@@ -66,8 +66,7 @@ impl<R: Read + Seek> Npz<R> {
         Ok(Self { name: name.to_owned(), length, inflation: Inflation::default(), archive, entries })
     }
 
-    /// Grants an array `bytes` of memory, however few compressed bytes it comes from; see
-    /// [`crate::OpenOptions::unpacked_limit`].
+    /// Allows an array `bytes` of memory, however few its compressed bytes; see [`crate::OpenOptions::unpacked_limit`].
     #[must_use]
     pub fn with_unpacked_limit(self, bytes: Option<u64>) -> Self {
         Self { inflation: Inflation::granted(bytes), ..self }
@@ -78,7 +77,7 @@ impl<R: Read + Seek> Npz<R> {
         self.entries.keys().map(String::as_str)
     }
 
-    /// Whether there is an array of this name.
+    /// Whether there is an array with this name.
     #[must_use]
     pub fn contains(&self, array: &str) -> bool {
         self.entries.contains_key(array)
@@ -87,8 +86,9 @@ impl<R: Read + Seek> Npz<R> {
     /// Reads one array.
     ///
     /// # Errors
-    /// [`DatasetError::Unsuitable`] when it is not there, naming those that are; [`DatasetError::Malformed`];
-    /// [`DatasetError::Inflates`] when it would take more than 16 MiB and 200 times its compressed size in memory.
+    /// [`DatasetError::Unsuitable`] if the array does not exist, with the names of those that do;
+    /// [`DatasetError::Malformed`]; [`DatasetError::Inflates`] if it would take more than 16 MiB and 200 times its
+    /// compressed size in memory.
     pub fn array(&mut self, array: &str) -> Result<AnyArray, DatasetError> {
         let Some(&index) = self.entries.get(array) else {
             let names: Vec<_> = self.names().collect();
@@ -99,7 +99,7 @@ impl<R: Read + Seek> Npz<R> {
         let entry = zip_entry::open(&mut self.archive, index, REWRITE);
         let mut entry =
             entry.map_err(|found| DatasetError::malformed(&file, FORMAT, zip_entry::EXPECTED, found))?;
-        // Only what the file really holds counts as compressed data.
+        // Only bytes that are really in the file count as compressed data.
         let compressed = entry.compressed_size().min(self.length);
         let declared = entry.size();
         let header = read_header(&file, &mut entry)?;
@@ -113,8 +113,8 @@ impl<R: Read + Seek> Npz<R> {
     }
 }
 
-/// A zip64 directory can claim 2^64 entries, and room for them would be reserved at once. Numpy writes one
-/// only for archives above 4 GiB.
+/// Refuses zip64 directories. One can claim 2^64 entries, and memory for them would be reserved at once. Numpy writes
+/// them only for archives above 4 GiB.
 pub(crate) fn refuse_zip64<R: Read + Seek>(
     name: &str,
     reader: &mut R,
@@ -135,13 +135,13 @@ pub(crate) fn refuse_zip64<R: Read + Seek>(
             "none",
         ));
     };
-    // The locator is looked for by the length of the comment, so a false one must not lead elsewhere.
+    // The locator is found by the length of the comment, so a false length must not lead elsewhere.
     let comment = tail.get(end + 20..end + 22).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])));
     if comment.is_none_or(|n| end + END_RECORD as usize + n != tail.len()) {
         return Err(DatasetError::malformed(
             name,
             FORMAT,
-            "a zip directory that ends the file",
+            "a zip directory at the end of the file",
             "other bytes",
         ));
     }
@@ -152,11 +152,11 @@ pub(crate) fn refuse_zip64<R: Read + Seek>(
     Ok(())
 }
 
-/// Writes arrays as `.npz`: not compressed, in the order given, with fixed dates, so that the same arrays
-/// give the same bytes; whole or not at all.
+/// Writes arrays as `.npz`, atomically: uncompressed, in the given order and with fixed dates, so that the same arrays
+/// give the same bytes.
 ///
 /// # Errors
-/// [`DatasetError::Io`], also for a name that comes twice.
+/// [`DatasetError::Io`], including for a duplicate name.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -175,11 +175,11 @@ pub fn write_npz(path: &Path, arrays: &[(&str, AnyArray)]) -> Result<(), Dataset
 pub(crate) struct Images<'a> {
     /// `[n, h, w, c]`.
     pub(crate) shape: [usize; 4],
-    /// As many bytes as the shape says.
+    /// The bytes; as many as the shape requires.
     pub(crate) from: &'a mut dyn Read,
 }
 
-/// [`write_npz`] with an array `images` before the others.
+/// Like [`write_npz`], with an array `images` before the others.
 pub(crate) fn write_npz_with(
     path: &Path,
     images: Option<Images<'_>>,
@@ -189,10 +189,10 @@ pub(crate) fn write_npz_with(
         .map_err(|e| DatasetError::io(path, "write", e))
 }
 
-/// Writes arrays to a stream as [`write_npz`] does to a file.
+/// Writes arrays to a stream; see [`write_npz`].
 ///
 /// # Errors
-/// Those of the stream; also for a name that comes twice.
+/// Any error of the stream, and a duplicate name.
 pub fn encode_npz(writer: impl Write + Seek, arrays: &[(&str, AnyArray)]) -> io::Result<()> {
     encode(writer, None, arrays)
 }
@@ -215,14 +215,14 @@ fn encode(
     zip.finish()?.flush()
 }
 
-/// Begins the entry of an array.
+/// Starts the entry of an array.
 fn start<'a, W: Write + Seek>(
     zip: &mut ZipWriter<W>,
     name: &'a str,
     names: &mut Vec<&'a str>,
 ) -> io::Result<()> {
     if names.contains(&name) {
-        return Err(io::Error::other(format!("the array name {name:?} comes twice")));
+        return Err(io::Error::other(format!("duplicate array name {name:?}")));
     }
     names.push(name);
     let options = FileOptions::default()
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn written_archives_read_back_and_are_the_same_bytes() {
+    fn written_archives_read_back_and_are_reproducible() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("a.npz"), folder.path().join("b.npz"));
         let arrays = [
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_entries_are_read_and_others_ignored() {
+    fn compressed_entries_are_read_and_other_files_ignored() {
         let data = npy(&array![1_u8, 2, 3].into());
         let bytes = archive(&[("x.npy", &data), ("readme.txt", b"hello")], CompressionMethod::Deflated);
         let mut npz = Npz::new("x.npz", Cursor::new(bytes)).unwrap();
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_before_it_is_inflated() {
-        // 20 MiB of zeros are 20 KiB when deflated.
+        // 20 MiB of zeros deflate to 20 KiB.
         let data = npy(&Array1::<u8>::zeros(20 << 20).into());
         let bytes = archive(&[("x.npy", &data)], CompressionMethod::Deflated);
         assert!(bytes.len() < 1 << 20);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn narrow_integers_count_as_what_they_become() {
+    fn narrow_integers_count_with_their_size_in_memory() {
         let header = "{'descr': '|i1', 'fortran_order': False, 'shape': (3145728,)}";
         let start =
             [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes()].concat();
@@ -332,7 +332,7 @@ mod tests {
         for cut in 0..good.len() {
             assert!(open(&good[..cut]).is_err(), "{cut}");
         }
-        // A flipped bit of the data is caught by the CRC.
+        // The CRC detects a flipped bit in the data.
         let mut flipped = good.clone();
         let at = flipped.windows(4).position(|w| w == 2.0_f32.to_le_bytes()).unwrap();
         flipped[at] ^= 1;
@@ -344,13 +344,13 @@ mod tests {
         zip64.extend([0xff; 16]);
         zip64.extend([0, 0]);
         assert!(open(&zip64).unwrap_err().to_string().contains("zip64"));
-        // The methods and the encryption that other builds of the zip crate may read.
+        // Methods and encryption that other builds of the zip crate may support.
         for (field, value, name) in [(METHOD, 12, "bzip2"), (METHOD, 93, "zstd"), (FLAGS, 1, "encrypted")] {
             let error = open(&with_field(good.clone(), field, value)).unwrap_err().to_string();
             assert!(error.contains("x.npz[x]") && error.contains(name), "{error}");
             assert!(error.contains("rewrite the file with numpy.savez_compressed"), "{error}");
         }
-        // More data than the shape says.
+        // More data than the shape requires.
         let long = archive(&[("x.npy", &[data.as_slice(), &[0]].concat())], CompressionMethod::Deflated);
         assert!(open(&long).unwrap_err().to_string().contains("for shape [2]"));
     }

@@ -1,4 +1,4 @@
-//! How a source is opened.
+//! Options for opening a source.
 
 use std::path::PathBuf;
 
@@ -7,42 +7,42 @@ use crate::limits::Inflation;
 use crate::padding::Padding;
 use crate::pixels::Fit;
 
-/// What to do with an image of a folder that cannot be read.
+/// What to do about an image of a folder that cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum OnBad {
-    /// One error that lists them.
+    /// Fail with one error that lists all of them.
     #[default]
     Fail,
-    /// Leave them out; [`crate::Dataset::skipped`] counts them.
+    /// Skip it; [`crate::Dataset::skipped`] counts them.
     Skip,
 }
 
-/// How a source is opened. The default takes everything as it is.
+/// Options for opening a source. By default all images are used unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Height and width to bring every image to, 1..=4096 pixels; `None` keeps the size, which must then
-    /// be the same for all.
+    /// Height and width to which every image is resized, 1..=4096 pixels; `None` keeps the size, which must then be the
+    /// same for all.
     pub size: Option<usize>,
-    /// 1 (grey) or 3 (colour); `None` takes it from the data.
+    /// 1 (grey) or 3 (colour); `None` uses the data's.
     pub channels: Option<usize>,
-    /// How images that are not square become square.
+    /// How non-square images become square.
     pub fit: Fit,
     /// Pads height and width with 0 (black) to multiples of this, 1..=1024; see [`crate::Dataset::padding`].
     pub pad_to_multiple: Option<usize>,
-    /// Takes this many images, evenly spread over the source, so that every class keeps its share.
+    /// Use only this many images, evenly spread over the source, so that every class keeps its share.
     pub limit: Option<usize>,
-    /// Where the decoded images of a large folder are kept for the next start; `None` keeps them only as long as
-    /// the data set lives.
+    /// Where the decoded images of a large folder are kept for the next start. `None` keeps them only for the lifetime
+    /// of the dataset.
     pub cache_dir: Option<PathBuf>,
-    /// What to do with an image that cannot be read.
+    /// What to do about an image that cannot be read.
     pub on_bad: OnBad,
-    /// Whether labels are needed. When they are not, labels that cannot be used leave the set without labels, and
-    /// [`crate::Dataset::notes`] says why; when they are, they are an error.
+    /// Whether labels are needed. If so, unusable labels are an error. If not, they are dropped, and
+    /// [`crate::Dataset::notes`] says why.
     pub labels_required: bool,
-    /// Bytes that one array or image of a compressed file may grow to, where that is more than what a file of its size
-    /// gets (16 MiB, or 200 times its compressed bytes). For files from a source that you trust.
+    /// Bytes that one array or image of a compressed file may unpack to, if more than the default (16 MiB, or 200 times
+    /// its compressed size). For files from a source that you trust.
     pub unpacked_limit: Option<u64>,
-    /// A decoded folder above this many bytes goes to a file instead of memory.
+    /// Decoded images above this many bytes go to a file instead of memory.
     pub memory_limit: u64,
 }
 
@@ -84,7 +84,7 @@ impl OpenOptions {
         Ok(())
     }
 
-    /// Indices of the images to take of `count`.
+    /// Indices of the selected images out of `count`.
     pub(crate) fn chosen(&self, count: usize) -> Vec<usize> {
         let take = self.limit.unwrap_or(count).min(count);
         (0..take).map(|i| (i as u128 * count as u128 / take as u128) as usize).collect()

@@ -1,4 +1,4 @@
-//! Padding to a multiple of the network's downsampling factor, and its exact inverse for the output.
+//! Pads images to a multiple of the network's downsampling factor, and crops the output exactly back.
 
 use ndarray::{Array, ArrayView, Axis, Dimension, Slice};
 
@@ -18,10 +18,11 @@ pub struct Padding {
 }
 
 impl Padding {
-    /// What brings `height` and `width` up to multiples of `multiple`; an odd rest goes below and right.
+    /// The padding that brings `height` and `width` up to multiples of `multiple`; an odd remainder goes below and
+    /// right.
     ///
     /// # Errors
-    /// [`DatasetError::BadOption`] when `multiple` is not in 1..=1024.
+    /// [`DatasetError::BadOption`] if `multiple` is not in 1..=1024.
     pub fn to_multiple(height: usize, width: usize, multiple: usize) -> Result<Self, DatasetError> {
         if !(1..=1024).contains(&multiple) {
             return Err(DatasetError::option("pad_to_multiple", "1..=1024", multiple));
@@ -32,17 +33,17 @@ impl Padding {
         Ok(Self { top, bottom: rows - top, left, right: columns - left })
     }
 
-    /// Whether nothing is added.
+    /// Whether there is no padding.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Takes the padding off an array whose height is axis `height_axis` and whose width is the next:
-    /// 0 for `[h, w, c]`, 1 for `[b, h, w, c]`, 2 for `[b, c, h, w]`.
+    /// Removes the padding from an array whose height is axis `height_axis` and whose width is the next: 0 for
+    /// `[h, w, c]`, 1 for `[b, h, w, c]`, 2 for `[b, c, h, w]`.
     ///
     /// # Errors
-    /// [`DatasetError::Shape`] when there is no such axis or the image is not larger than its padding.
+    /// [`DatasetError::Shape`] if there is no such axis or the image is not larger than its padding.
     ///
     /// ```
     /// let padding = dataset::Padding::to_multiple(28, 28, 8)?;
@@ -69,8 +70,8 @@ impl Padding {
         Ok(view.as_standard_layout().into_owned())
     }
 
-    /// Copies `item` (`[height, width, channels]`, row by row) into the middle of `out`, 0 around it.
-    /// The lengths are the caller's to check.
+    /// Copies `item` (`[height, width, channels]`, row by row) into the middle of `out`, and fills the rest with 0. The
+    /// caller checks the lengths.
     pub(crate) fn place(&self, item: &[u8], width: usize, channels: usize, out: &mut [u8]) {
         out.fill(0);
         let (row, out_row) = (width * channels, (self.left + width + self.right) * channels);
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_small_is_refused() {
+    fn images_smaller_than_the_padding_are_refused() {
         let padding = Padding { top: 2, bottom: 2, left: 0, right: 0 };
         let image = Array3::<u8>::zeros((4, 9, 1));
         assert!(matches!(padding.crop(image.view(), 0), Err(DatasetError::Shape { .. })));

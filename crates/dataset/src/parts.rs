@@ -1,4 +1,4 @@
-//! What of a listing is taken: one part of a set that comes in parts, and the classes of its images.
+//! Selects images from a listing: one part of a dataset that is split into parts, and the classes of its images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::error::DatasetError;
 use crate::scan::{Entry, class_labels};
 use crate::split::Split;
 
-/// The images of one part, or all, with their labels set.
+/// The images of one part, or all images, with their labels.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) entries: Vec<Entry>,
@@ -15,10 +15,10 @@ pub(crate) struct Taken {
     pub(crate) notes: Vec<String>,
 }
 
-/// Takes `part` of `entries`, the training part when there are parts and none was asked for. `name` is for errors.
+/// Selects `part` of `entries`; by default the training part if there are parts. `name` is for error messages.
 ///
-/// The folders of one level are parts when all have names of parts, or when there is one for training and one for
-/// something else; whatever lies beside those is left out. That level may be below folders that all images share
+/// The folders of one level are parts if all are named like parts, or if one is for training and another for something
+/// else; everything beside them is left out. That level may be below folders that all images share
 /// (`photos/train/cat/1.png`), or inside the classes (`cat/train/1.png`).
 pub(crate) fn take(name: &str, entries: Vec<Entry>, part: Option<Split>) -> Result<Taken, DatasetError> {
     let paths: Vec<Folders> = entries.iter().map(|entry| folders(&entry.relative)).collect();
@@ -37,7 +37,7 @@ pub(crate) fn take(name: &str, entries: Vec<Entry>, part: Option<Split>) -> Resu
         return Err(DatasetError::NoPart { file: name.to_owned(), asked: wanted, found });
     }
 
-    // Without the folder of the part, and without what all images share, a path begins with the class.
+    // Without the folder of the part and the shared folders, a path starts with the class.
     let mut training: Vec<PathBuf> = Vec::new();
     let mut chosen: Vec<(PathBuf, Entry)> = Vec::new();
     for (entry, folders) in entries.into_iter().zip(&paths) {
@@ -54,7 +54,7 @@ pub(crate) fn take(name: &str, entries: Vec<Entry>, part: Option<Split>) -> Resu
     training.sort();
     chosen.sort_by(|a, b| a.0.cmp(&b.0));
     let (names, labels) = class_labels(chosen.iter().map(|(path, _)| path.as_path()));
-    // A class has the label that it has in training, also where a part lacks a class.
+    // A class has the same label as in training, even if a part lacks some classes.
     let mut class_names = class_labels(training.iter().map(PathBuf::as_path)).0;
     if names.is_empty() {
         class_names.clear();
@@ -67,18 +67,20 @@ pub(crate) fn take(name: &str, entries: Vec<Entry>, part: Option<Split>) -> Resu
     Ok(Taken { entries, class_names, notes: vec![note(wanted, &counts)] })
 }
 
-/// All images, the first folder of each as its class: the first that they do not all share, since an archive often has its
+/// Selects all images. The class is the first folder that the images do not all share, since an archive often has its
 /// own name around everything.
 fn all(mut entries: Vec<Entry>, paths: &[Folders]) -> Taken {
     let mut notes = Vec::new();
     let shared = shared(paths);
-    // A folder around the images alone is their class.
+    // If a single folder directly contains all images, it is their class.
     let around = if paths.iter().all(|folders| folders.len() == shared) { 0 } else { shared };
     let inner = |entry: &Entry| entry.relative.components().skip(around).collect::<PathBuf>();
     let inner: Vec<PathBuf> = entries.iter().map(inner).collect();
     let (class_names, labels) = class_labels(inner.iter().map(PathBuf::as_path));
     if class_names.is_empty() && inner.iter().any(|path| path.components().nth(1).is_some()) {
-        notes.push("images lie beside sub-folders with images: all are taken, without labels".to_owned());
+        notes.push(
+            "there are images next to sub-folders with images: all are used, without labels".to_owned(),
+        );
     } else if let (true, [first, ..]) = (around > 0 && !class_names.is_empty(), paths) {
         notes.push(format!("the classes are the sub-folders of {}", first[..around].join("/")));
     }
@@ -89,7 +91,7 @@ fn all(mut entries: Vec<Entry>, paths: &[Folders]) -> Taken {
     }
     for part in class_names.iter().filter(|name| Split::of_folder(name).is_some()) {
         notes.push(format!(
-            "the folder {part} is taken as a class, because there is no other part beside it; give that folder alone to train \
+            "the folder {part} is treated as a class, because there is no other part beside it; give that folder alone to train \
              on it"
         ));
     }
@@ -99,7 +101,7 @@ fn all(mut entries: Vec<Entry>, paths: &[Folders]) -> Taken {
     Taken { entries, class_names, notes }
 }
 
-/// The place of a class in the list, at its end when it is new.
+/// The index of a class in the list; a new class is appended.
 fn number(class_names: &mut Vec<String>, name: &str) -> u32 {
     let place = class_names.iter().position(|known| known == name).unwrap_or_else(|| {
         class_names.push(name.to_owned());
@@ -116,10 +118,10 @@ fn note(taken: Split, counts: &BTreeMap<Option<Split>, usize>) -> String {
     let left: Vec<String> = left.collect();
     let count = counts.get(&Some(taken)).copied().unwrap_or(0);
     let rest = if left.is_empty() { String::new() } else { format!("; left out: {}", left.join(", ")) };
-    format!("the {taken} part is taken, {count} images{rest}")
+    format!("using the {taken} part, {count} images{rest}")
 }
 
-/// Names of the folders that an image lies in, outermost first.
+/// Names of the folders that contain an image, outermost first.
 type Folders = Vec<String>;
 
 fn folders(relative: &Path) -> Folders {
@@ -127,16 +129,16 @@ fn folders(relative: &Path) -> Folders {
     parent.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect()
 }
 
-/// Where the parts are.
+/// The level of the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Level {
-    /// Which folder of a path names the part, from 0.
+    /// Which folder of a path names the part, counted from 0.
     at: usize,
-    /// So many folders before it are the same for all images.
+    /// How many folders before it are the same for all images.
     shared: usize,
 }
 
-/// How many folders all images share, from the outermost on.
+/// How many of the outermost folders all images share.
 fn shared(paths: &[Folders]) -> usize {
     let Some(first) = paths.first() else { return 0 };
     let same = |at: &usize| paths.iter().all(|folders| folders.get(*at) == Some(&first[*at]));
@@ -156,7 +158,7 @@ fn level(paths: &[Folders]) -> Option<Level> {
             return Some(Level { at, shared: at });
         }
     }
-    // Below the classes: all of them have to come in parts.
+    // Below the classes: each class must be split into parts.
     let (found, all) = parts(shared + 1);
     (all && found.len() > 1 && found.contains(&Split::Train)).then_some(Level { at: shared + 1, shared })
 }
@@ -174,7 +176,7 @@ mod tests {
     /// Paths and labels.
     type Labelled = Vec<(String, Option<u32>)>;
 
-    /// What is taken, the classes, and what is said about it.
+    /// The selected images, the classes, and the notes.
     fn taken(paths: &[&str], part: Option<Split>) -> (Labelled, Vec<String>, String) {
         let taken = take("photos", listed(paths), part).unwrap();
         let entries = taken.entries.iter().map(|e| (e.relative.display().to_string(), e.label)).collect();
@@ -186,17 +188,17 @@ mod tests {
     }
 
     #[test]
-    fn the_training_part_is_the_default_and_any_can_be_asked_for() {
+    fn the_training_part_is_the_default_and_any_can_be_requested() {
         let paths = ["Train/cat/1", "Train/dog/2", "validation/dog/3", "TEST/dog/4", "TEST/owl/5"];
         let (entries, classes, note) = taken(&paths, None);
         assert_eq!(entries, [("Train/cat/1".to_owned(), Some(0)), ("Train/dog/2".to_owned(), Some(1))]);
         assert_eq!(classes, names(&["cat", "dog"]));
         assert_eq!(
             note,
-            "the train part is taken, 2 images; left out: 1 of the validation part, 2 of the test part"
+            "using the train part, 2 images; left out: 1 of the validation part, 2 of the test part"
         );
         assert_eq!(taken(&paths, Some(Split::Train)).0, entries);
-        // Labels are those of training; a class of the test part alone comes last.
+        // Labels are those of training; a class that only the test part has comes last.
         let (entries, classes, _) = taken(&paths, Some(Split::Test));
         assert_eq!(entries, [("TEST/dog/4".to_owned(), Some(1)), ("TEST/owl/5".to_owned(), Some(2))]);
         assert_eq!(classes, names(&["cat", "dog", "owl"]));
@@ -225,13 +227,13 @@ mod tests {
         let (_, classes, note) = taken(&["train/cat/1", "extra/cat/2"], None);
         assert_eq!(classes, names(&["extra", "train"]));
         assert!(
-            note.contains("the folder train is taken as a class") && note.contains("extra/cat/2"),
+            note.contains("the folder train is treated as a class") && note.contains("extra/cat/2"),
             "{note}"
         );
     }
 
     #[test]
-    fn a_folder_around_everything_is_no_class() {
+    fn a_folder_around_everything_is_not_a_class() {
         let (entries, classes, note) = taken(&["top/cat/1", "top/dog/2"], None);
         assert_eq!(entries, [("top/cat/1".to_owned(), Some(0)), ("top/dog/2".to_owned(), Some(1))]);
         assert_eq!(
@@ -243,7 +245,7 @@ mod tests {
             (classes, note.as_str()),
             (names(&["cat", "dog"]), "the classes are the sub-folders of a/b")
         );
-        // One class is one.
+        // A single class stays a class.
         let (_, classes, note) = taken(&["cat/1", "cat/2"], None);
         assert_eq!((classes, note.as_str()), (names(&["cat"]), ""));
         let (entries, classes, note) = taken(&["top/1", "top/dog/2"], None);
@@ -252,12 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_not_there_is_an_error_with_those_that_are() {
+    fn a_missing_part_is_an_error_that_names_the_others() {
         let error = |paths: &[&str], part| take("photos", listed(paths), part).unwrap_err().to_string();
         let text = error(&["train/1", "val/2"], Some(Split::Test));
         assert!(text.contains("expected a test part, found train and validation"), "{text}");
         let text = error(&["test/1", "val/2"], None);
-        assert!(text.contains("put :validation behind it to take that"), "{text}");
+        assert!(text.contains("append :validation to use that part"), "{text}");
         for part in Split::ALL {
             let text = error(&["cat/1", "dog/2"], Some(part));
             assert!(text.contains("found no parts"), "{text}");

@@ -1,17 +1,17 @@
-//! Bringing one image to a size and a number of channels.
+//! Converts an image to a given size and number of channels.
 
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Rgb};
 
-/// How an image that is not square is brought to a square.
+/// How a non-square image becomes square.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Fit {
-    /// The largest square in the middle, resized: the shorter side fills the square, the rest is cut.
+    /// Crop the largest centred square and resize it.
     #[default]
     Crop,
-    /// Both sides resized, each by its own factor.
+    /// Resize both sides, each by its own factor.
     Stretch,
-    /// The longer side fills the square, black (0) beside it.
+    /// Fit the longer side to the square and fill the rest with black (0).
     Pad,
 }
 
@@ -25,10 +25,10 @@ pub(crate) struct Pixels {
 }
 
 impl Pixels {
-    /// The image as `size` x `size`; unchanged when it has that size.
+    /// Resizes the image to `size` x `size`; unchanged if it already has that size.
     ///
-    /// The filter is Catmull-Rom (bicubic); when an image shrinks, its support grows with it, so that
-    /// nothing aliases.
+    /// The filter is Catmull-Rom (bicubic). When an image shrinks, the filter's support grows accordingly, so there is
+    /// no aliasing.
     pub(crate) fn fit(self, size: usize, fit: Fit) -> Self {
         if (self.height, self.width) == (size, size) {
             return self;
@@ -38,8 +38,8 @@ impl Pixels {
             Fit::Crop => self.cover(size, size),
             Fit::Pad => {
                 let longer = self.height.max(self.width);
-                // The border is as wide on one side as on the other, so that a mirrored image lies where it was: the
-                // side that does not fill the square is rounded to a number as even, or odd, as the square's.
+                // Both borders have the same width, so that a mirrored image stays in place. For that the shorter side
+                // is rounded to the parity of the square's side.
                 let scaled = |n: usize| {
                     let border = ((longer - n) * size + longer - 1) / (2 * longer);
                     (size - 2 * border).max(2 - size % 2)
@@ -56,9 +56,10 @@ impl Pixels {
         }
     }
 
-    /// The largest part in the middle with the proportions of `height` x `width` (both at least 1), resized to that.
+    /// Crops the largest centred part with the aspect ratio of `height` x `width` (both at least 1), and resizes it to
+    /// that.
     pub(crate) fn cover(self, height: usize, width: usize) -> Self {
-        // Cut first: a strip of 1 x 16384 would grow to half a million pixels otherwise.
+        // Crop first: a strip of 1 x 16384 would otherwise grow to half a million pixels.
         let share = |side: usize, of: usize, other: usize| ((side * of + other / 2) / other).max(1);
         let (rows, columns) = if self.width * height >= self.height * width {
             (self.height, share(self.height, width, height).min(self.width))
@@ -69,7 +70,7 @@ impl Pixels {
         self.cut(top, left, (rows, columns)).resize(height, width)
     }
 
-    /// Grey to three equal channels, or colour to its luma (ITU-R BT.709 weights).
+    /// Converts grey to three equal channels, or colour to its luma (ITU-R BT.709 weights).
     pub(crate) fn with_channels(self, channels: usize) -> Self {
         let pixels = match (self.channels, channels) {
             (1, 3) => self.pixels.iter().flat_map(|&v| [v; 3]).collect(),
@@ -106,7 +107,7 @@ impl Pixels {
     }
 }
 
-/// Luma of one pixel, rounded; equal channels keep their value.
+/// The luma of one pixel, rounded; equal channels keep their value.
 fn luma(rgb: &[u8]) -> u8 {
     let weighted = 2126 * u32::from(rgb[0]) + 7152 * u32::from(rgb[1]) + 722 * u32::from(rgb[2]);
     ((weighted + 5000) / 10_000) as u8
@@ -124,19 +125,19 @@ mod tests {
 
     #[test]
     fn crop_takes_the_middle() {
-        // Left third black, middle white, right third black: the middle square is all white.
+        // Left third black, middle white, right third black, so the centred square is all white.
         let pixels = (0..4).flat_map(|_| [[0_u8; 4], [255; 4], [0; 4]].concat()).collect();
         let image = Pixels { height: 4, width: 12, channels: 1, pixels };
         assert!(image.clone().fit(4, Fit::Crop).pixels.iter().all(|&v| v == 255));
         assert!(image.clone().fit(2, Fit::Crop).pixels.iter().all(|&v| v == 255));
-        // Stretched, the outer columns are black.
+        // When stretched, the outer columns are black.
         let stretched = image.fit(3, Fit::Stretch).pixels;
         assert!(stretched[1] > 200 && stretched[0] < 60 && stretched[2] < 60, "{stretched:?}");
     }
 
     #[test]
     fn cover_keeps_proportions() {
-        // Columns of their own value, so that a cut to any height keeps them.
+        // Each column has its own value, so that cropping the height keeps it.
         let image =
             Pixels { height: 4, width: 12, channels: 1, pixels: (0..48).map(|i| i % 12 * 20).collect() };
         for (height, width, columns) in [(4, 6, 3..9), (4, 2, 5..7), (4, 12, 0..12), (2, 12, 0..12)] {
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn grey_survives_the_way_through_colour() {
+    fn grey_survives_conversion_to_colour_and_back() {
         let image = ramp(16, 16, 1);
         assert_eq!(image.clone().with_channels(3).with_channels(1), image);
         let primaries =

@@ -1,4 +1,4 @@
-//! Preparing the next batches in a thread of its own while the network works on this one.
+//! Prepares the next batches in a separate thread while the network processes the current one.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -7,9 +7,9 @@ use crate::batches::{Batch, BatchPlan};
 use crate::error::DatasetError;
 use crate::set::Dataset;
 
-/// The batches of steps `first_step`, `first_step + 1`, ..., endlessly, the same as [`BatchPlan::batch`] gives.
+/// The batches of steps `first_step`, `first_step + 1`, ..., without end, identical to those of [`BatchPlan::batch`].
 ///
-/// At most `depth + 1` prepared batches exist at a time besides those handed out. After an error the sequence
+/// Besides the batches handed out, at most `depth + 1` prepared batches exist at a time. After an error the sequence
 /// ends. Dropping it ends the thread.
 ///
 /// ```
@@ -23,16 +23,16 @@ use crate::set::Dataset;
 /// ```
 #[derive(Debug)]
 pub struct Prefetch {
-    /// `None` once the thread has been told to end.
+    /// `None` once the thread has been told to stop.
     batches: Option<Receiver<Result<Batch, DatasetError>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Prefetch {
-    /// Starts the thread; `depth` batches wait at most, 1..=64.
+    /// Starts the thread; at most `depth` batches (1..=64) are waiting.
     ///
     /// # Errors
-    /// [`DatasetError::BadOption`] for another depth, [`DatasetError::Io`] when no thread can be started.
+    /// [`DatasetError::BadOption`] for another depth; [`DatasetError::Io`] if the thread cannot be started.
     pub fn new(
         dataset: Dataset,
         plan: BatchPlan,
@@ -47,7 +47,7 @@ impl Prefetch {
             for step in first_step.. {
                 let batch = plan.batch(&dataset, step);
                 let failed = batch.is_err();
-                // Nobody listens any more: the run is over.
+                // Nobody receives any more: the run is over.
                 if sender.send(batch).is_err() || failed {
                     return;
                 }
@@ -73,7 +73,7 @@ impl Iterator for Prefetch {
                 self.batches = None;
                 Some(Err(error))
             }
-            // The thread ends without a word only by a panic.
+            // Without sending an error the thread ends only by a panic.
             Err(_) => {
                 self.batches = None;
                 Some(Err(DatasetError::PrefetchEnded))
@@ -84,10 +84,10 @@ impl Iterator for Prefetch {
 
 impl Drop for Prefetch {
     fn drop(&mut self) {
-        // A sender that waits for room wakes up with an error when the receiver goes.
+        // Dropping the receiver wakes a sender that waits for space, with an error.
         self.batches = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has already been reported as PrefetchEnded.
+            // A panic in the thread has already been reported as PrefetchEnded.
             let _ = thread.join();
         }
     }
@@ -123,7 +123,7 @@ mod tests {
         assert!(Prefetch::new(set(), BatchPlan::new(9, 4, 1).unwrap(), 0, 0).is_err());
     }
 
-    /// The drop joins the thread, so this returns only when the thread has noticed.
+    /// Drop joins the thread, so this returns only after the thread has noticed.
     #[test]
     fn dropping_it_ends_the_thread() {
         let shared = set();

@@ -1,16 +1,16 @@
-//! Which number stands for black and which for white, in an array that does not say.
+//! Determines which values mean black and white in an array that does not say.
 
 use ndarray::ArrayD;
 
 use crate::array::AnyArray;
 use crate::error::DatasetError;
 
-/// Float images may exceed their range by rounding.
+/// Float images may exceed their range because of rounding.
 const FLOAT_SLACK: f64 = 1e-3;
-/// Images whose brightest pixel is below this look black: more likely the values meant something else.
+/// If the brightest pixel is below this, the images look black; more likely the values have another range.
 const DARK: u8 = 32;
 
-/// Values as pixels 0..=255, and a sentence about it where the range was not that of pixels.
+/// Converts values to pixels 0..=255, with a note if they were not in the range of pixels.
 ///
 /// | values | meaning |
 /// |---|---|
@@ -20,7 +20,7 @@ const DARK: u8 = 32;
 /// | floats in [-1, 1], some negative | black to white |
 ///
 /// # Errors
-/// [`DatasetError::Unsuitable`] for any other range, with what to do.
+/// [`DatasetError::Unsuitable`] for any other range, with advice.
 pub(crate) fn to_bytes(name: &str, array: AnyArray) -> Result<(ArrayD<u8>, Option<String>), DatasetError> {
     let (bytes, note) = match array {
         AnyArray::F32(a) => floats(name, a.mapv(f64::from))?,
@@ -66,8 +66,8 @@ fn floats(name: &str, values: ArrayD<f64>) -> Result<(ArrayD<u8>, Option<String>
     let faint = signed && low > -0.5 - FLOAT_SLACK && high < 0.5 + FLOAT_SLACK;
     let note = faint.then(|| {
         format!(
-            "{name}: values from {low:.3} to {high:.3} are taken as a part of [-1, 1], so contrast is low; scale them if \
-             they are whole images"
+            "{name}: values from {low:.3} to {high:.3} are treated as part of [-1, 1], so contrast is low; rescale them if \
+             they should span the full range"
         )
     });
     // A float-to-integer `as` saturates.
@@ -80,11 +80,11 @@ fn two_values(name: &str, black: i64) -> String {
 }
 
 fn dark(name: &str, bytes: &ArrayD<u8>) -> Option<String> {
-    // All black is what it is, whatever the range.
+    // All-black images are allowed in any range.
     let brightest = bytes.iter().copied().max().filter(|max| (1..DARK).contains(max))?;
     Some(format!(
-        "{name}: the brightest pixel is {brightest} of 255, so the images are nearly black; scale the values if they are \
-         not meant to be"
+        "{name}: the brightest pixel is {brightest} of 255, so the images are nearly black; rescale the values if that is \
+         not intended"
     ))
 }
 
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_and_the_usual_floats_need_no_word() {
+    fn pixels_and_the_usual_floats_give_no_note() {
         assert_eq!(pixels(Array1::from(vec![0_u8, 7, 255])), Ok((vec![0, 7, 255], None)));
         assert_eq!(pixels(ints(&[0, 255])), Ok((vec![0, 255], None)));
         assert_eq!(pixels(reals(&[0.0, 0.5, 1.0])), Ok((vec![0, 128, 255], None)));
@@ -120,14 +120,14 @@ mod tests {
     }
 
     #[test]
-    fn two_values_are_black_and_white_with_a_word() {
+    fn two_values_are_black_and_white_with_a_note() {
         for array in [Array1::from(vec![0_u8, 1, 1]).into(), AnyArray::from(ints(&[0, 1, 1]))] {
             let (bytes, note) = pixels(array).unwrap();
             assert_eq!(bytes, [0, 255, 255]);
             assert!(note.unwrap().contains("0 is taken as black and 1 as white"));
         }
         assert_eq!(pixels(ints(&[-1, 1])).unwrap().0, [0, 255]);
-        // As floats they have always been that.
+        // As floats they always mean that.
         assert_eq!(pixels(reals(&[0.0, 1.0])), Ok((vec![0, 255], None)));
     }
 
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn dark_and_faint_images_get_a_word() {
+    fn dark_and_faint_images_give_a_note() {
         for array in [AnyArray::from(ints(&[0, 16])), reals(&[0.0, 1.0 / 255.0]).into()] {
             assert!(pixels(array).unwrap().1.unwrap().contains("nearly black"));
         }

@@ -1,4 +1,4 @@
-//! A rectangle of an image, as a user says it: `X,Y,W,H`.
+//! A rectangle in an image, as a user specifies it: `X,Y,W,H`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,13 +29,13 @@ pub struct Region {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegionError {
-    /// Text that is no rectangle.
+    /// The text is not four numbers.
     #[error("expected X,Y,W,H, four whole numbers such as 4,4,10,8")]
     NotFourNumbers,
-    /// No pixel in it.
+    /// The rectangle contains no pixel.
     #[error("expected a width and a height of 1 or more")]
     Empty,
-    /// A part of it, or all, lies outside the image.
+    /// The rectangle is partly or wholly outside the image.
     #[error("reaches beyond the image, which has {columns} columns and {rows} rows")]
     Outside {
         /// Columns of the image.
@@ -49,7 +49,7 @@ impl FromStr for Region {
     type Err = RegionError;
 
     fn from_str(text: &str) -> Result<Self, RegionError> {
-        // No longer a list than needed is collected, whatever the text.
+        // Collect no more numbers than needed, whatever the text.
         let numbers: Option<Vec<usize>> =
             text.split(',').take(5).map(|word| word.trim().parse().ok()).collect();
         match numbers.as_deref() {
@@ -66,7 +66,7 @@ impl fmt::Display for Region {
 }
 
 impl Region {
-    /// Refuses an empty one and one that is not within an image of `rows` and `columns`.
+    /// Refuses a rectangle that is empty or not within an image of `rows` and `columns`.
     ///
     /// # Errors
     /// [`RegionError::Empty`], [`RegionError::Outside`].
@@ -82,8 +82,8 @@ impl Region {
         Ok(())
     }
 
-    /// Whether each pixel of an image of `rows` and `columns` lies within; of a rectangle that reaches beyond the
-    /// image, the part inside counts.
+    /// Whether each pixel of an image of `rows` and `columns` is inside the rectangle. If it reaches beyond the image,
+    /// only the part inside counts.
     #[must_use]
     pub fn mask(&self, (rows, columns): (usize, usize)) -> Array2<bool> {
         let (down, right) = (self.y.saturating_add(self.height), self.x.saturating_add(self.width));

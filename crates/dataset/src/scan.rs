@@ -1,4 +1,4 @@
-//! Listing a folder of images: which files, in which order; and the classes that their paths name.
+//! Lists a folder of images in a fixed order, and derives classes from paths.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
@@ -11,19 +11,19 @@ use crate::error::DatasetError;
 use crate::image_archive::Packed;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
 
-/// Files with these endings are meant as images: when one cannot be read, that is reported.
+/// Files with these extensions are meant to be images, so one that cannot be read is reported.
 const IMAGE_ENDINGS: [&str; 13] =
     ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "avif", "heic"];
-/// Deepest nesting of folders.
+/// Maximum nesting of folders.
 const MAX_DEPTH: usize = 32;
-/// Links to one folder that are followed: twenty folders that link to each other have more ways through them than can be
-/// walked.
+/// Maximum number of links to one folder that are followed. Twenty folders that link to each other have more paths
+/// through them than can be walked.
 const MAX_LINKS: u32 = 16;
 
 /// Where the bytes of an image are.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
-    /// In a file of their own.
+    /// In a separate file.
     File(PathBuf),
     /// In an archive.
     Packed(Packed),
@@ -33,16 +33,16 @@ pub(crate) enum Place {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) place: Place,
-    /// Path below the folder, or in the archive.
+    /// The path within the folder or archive.
     pub(crate) relative: PathBuf,
     pub(crate) label: Option<u32>,
-    /// Bytes and nanoseconds of the last change, to notice that the file is another one.
+    /// Size in bytes and time of the last change in nanoseconds, to notice that the file was replaced.
     pub(crate) length: u64,
     pub(crate) modified: u128,
 }
 
 impl Entry {
-    /// The encoded image; the error says why not.
+    /// Reads the encoded image. The error gives the reason.
     pub(crate) fn read(&self) -> Result<Vec<u8>, String> {
         match &self.place {
             Place::File(path) => read_file(path, MAX_ENCODED_IMAGE).map_err(|e| e.to_string()),
@@ -50,7 +50,7 @@ impl Entry {
         }
     }
 
-    /// Where it is, for a message or a hash.
+    /// Its full path, for a message or a hash.
     pub(crate) fn whole_name(&self) -> String {
         match &self.place {
             Place::File(path) => path.to_string_lossy().into_owned(),
@@ -72,7 +72,7 @@ pub(crate) struct Listing {
     pub(crate) others: Others,
 }
 
-/// Visible files that are not taken for images: how many, and their endings.
+/// Visible files that are not recognised as images: their count and extensions.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Others {
     pub(crate) count: usize,
@@ -80,16 +80,16 @@ pub(crate) struct Others {
 }
 
 impl Others {
-    /// Endings that are named.
+    /// Maximum number of extensions in a note.
     const SHOWN: usize = 6;
 
     pub(crate) fn add(&mut self, path: &Path) {
         self.count += 1;
         let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy().to_lowercase()));
-        self.endings.insert(ending.unwrap_or_else(|| "without an ending".to_owned()));
+        self.endings.insert(ending.unwrap_or_else(|| "without an extension".to_owned()));
     }
 
-    /// A sentence about them, if there are any.
+    /// A note about them, if there are any.
     pub(crate) fn note(&self) -> Option<String> {
         let shown: Vec<&str> = self.endings.iter().take(Self::SHOWN).map(String::as_str).collect();
         let more = if self.endings.len() > Self::SHOWN { ", ..." } else { "" };
@@ -99,16 +99,16 @@ impl Others {
     }
 }
 
-/// Folders that a system or a program has put beside the images.
+/// Folders that systems or programs add to a folder of images.
 const FOREIGN: [&str; 3] = ["__MACOSX", "@eaDir", "lost+found"];
 
-/// Whether a file or folder is none of the user's images by its name.
+/// Whether a file or folder does not belong to the user's images, judging by its name.
 pub(crate) fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || FOREIGN.contains(&name)
 }
 
-/// Lists the images below `root`: files that begin as one, whatever their name, and files named as one.
-/// Hidden files and folders are left out.
+/// Lists the images below `root`: files whose content starts like an image, whatever their name, and files named like
+/// one. Hidden files and folders are skipped.
 pub(crate) fn scan(root: &Path) -> Result<Listing, DatasetError> {
     let mut walk = Walk {
         root,
@@ -119,14 +119,14 @@ pub(crate) fn scan(root: &Path) -> Result<Listing, DatasetError> {
     };
     walk.folder(root, 0)?;
     let Walk { mut entries, others, .. } = walk;
-    // Component by component: the order does not depend on how the system lists a folder.
+    // Sort by component, so that the order does not depend on how the system lists a folder.
     entries.sort_by(|a, b| a.relative.cmp(&b.relative));
     Ok(Listing { entries, others })
 }
 
-/// Classes of the images of a folder by their paths below it, which are sorted: the first component of each is its
-/// class, and the label, one a path, counts the classes from 0. An image in the folder itself means that there are
-/// none: both are empty then.
+/// Derives classes from the sorted paths of images within a folder. The first component of a path is its class. There
+/// is one label per path, and labels count the classes from 0. If an image is directly in the folder, there are no
+/// classes and both lists are empty.
 ///
 /// ```
 /// let paths = ["bird/9.png", "cat/1.png", "cat/deep/3.png"].map(std::path::Path::new);
@@ -154,9 +154,9 @@ struct Walk<'a> {
     root: &'a Path,
     entries: Vec<Entry>,
     others: Others,
-    /// Folders that are being listed, links resolved: a link back to one of them is a loop.
+    /// The folders currently being listed, with links resolved: a link to one of them is a loop.
     open: HashSet<PathBuf>,
-    /// How often a link led to a folder, by its path with links resolved.
+    /// How often a link led to a folder, by its resolved path.
     links: HashMap<PathBuf, u32>,
 }
 
@@ -191,7 +191,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Refuses one link too many to a folder that is not being listed.
+    /// Refuses a folder that too many links lead to, unless it is currently being listed.
     fn count_link(&mut self, link: &Path) -> Result<(), DatasetError> {
         let real = link.canonicalize().map_err(|e| DatasetError::io(link, "list", e))?;
         if self.open.contains(&real) {
@@ -200,14 +200,14 @@ impl Walk<'_> {
         let count = self.links.entry(real).or_default();
         *count += 1;
         if *count > MAX_LINKS {
-            let expected = format!("at most {MAX_LINKS} ways by links to one folder");
+            let expected = format!("at most {MAX_LINKS} links to one folder");
             return Err(DatasetError::unsuitable(&link.display().to_string(), expected, "one more"));
         }
         Ok(())
     }
 
     fn entry(&self, path: PathBuf) -> Entry {
-        // A file that cannot be asked is listed all the same; reading it will say why.
+        // List a file even if its metadata cannot be read; reading it will give the reason.
         let metadata = fs::metadata(&path).ok();
         let modified = metadata.as_ref().and_then(|m| m.modified().ok()?.duration_since(UNIX_EPOCH).ok());
         Entry {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_of_systems_and_endless_nesting_are_no_data() {
+    fn system_folders_and_deep_nesting_are_not_data() {
         let dir = folder(&["a/1.png", "@eaDir/1.png", "lost+found/2.png", "__MACOSX/a/1.png"]);
         assert_eq!(names(&scan(dir.path()).unwrap()), ["a/1.png"]);
         let dir = folder(&[PathBuf::from("d/".repeat(MAX_DEPTH + 1)).join("1.png")]);
@@ -296,7 +296,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_but_not_round_in_circles() {
+    fn links_are_followed_but_not_in_loops() {
         use std::os::unix::fs::symlink;
         let dir = folder(&["a/1.png"]);
         symlink(dir.path(), dir.path().join("a/loop")).unwrap();
@@ -318,8 +318,8 @@ mod tests {
             }
         }
         let error = scan(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("at most 16 ways by links to one folder, found one more"), "{error}");
-        // As many links to one folder as there are classes, say, are well.
+        assert!(error.contains("at most 16 links to one folder, found one more"), "{error}");
+        // The maximum number of links to one folder, for example one per class, is accepted.
         let dir = folder(&["a/1.png"]);
         for i in 0..16 {
             symlink(dir.path().join("a"), dir.path().join(format!("b{i}"))).unwrap();

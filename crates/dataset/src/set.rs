@@ -1,4 +1,4 @@
-//! A data set: images of one size with perhaps labels, read by index.
+//! A dataset: images of one size, possibly with labels, read by index.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,7 @@ use crate::options::OpenOptions;
 use crate::padding::Padding;
 use crate::source::Source;
 
-/// Images of one size, u8 HWC, with perhaps labels. Cloning is cheap and shares the pixels.
+/// Images of one size, u8 HWC, possibly with labels. Cloning is cheap and shares the pixels.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     items: Arc<Items>,
@@ -26,10 +26,10 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens a source. Everything is checked here, so that no bad image turns up in the middle of a run.
+    /// Opens a source. Everything is checked here, so that no bad image turns up during a run.
     ///
     /// # Errors
-    /// [`DatasetError`], naming the file, what was expected and what was found.
+    /// [`DatasetError`] with the file, what was expected and what was found.
     ///
     /// ```
     /// use dataset::{Dataset, OpenOptions, Source};
@@ -59,11 +59,11 @@ impl Dataset {
             Some(multiple) => Padding::to_multiple(items.height, items.width, multiple)?,
             None => Padding::default(),
         };
-        tracing::debug!(%source, count = items.count, height = items.height, width = items.width, "data set opened");
+        tracing::debug!(%source, count = items.count, height = items.height, width = items.width, "dataset opened");
         Ok(Self { range: 0..items.count, items: Arc::new(items), padding, fingerprint: OnceLock::new() })
     }
 
-    /// A data set of images `[n, h, w, c]` in memory, with `c` 1 or 3 and pixels in 0..=255.
+    /// Makes a dataset of images `[n, h, w, c]` in memory, with `c` 1 or 3 and pixels in 0..=255.
     ///
     /// # Errors
     /// [`DatasetError::Unsuitable`], [`DatasetError::Empty`], [`DatasetError::LabelCount`].
@@ -93,21 +93,21 @@ impl Dataset {
         self.range.len()
     }
 
-    /// Whether there is no image; only a [`Dataset::subset`] can be empty.
+    /// Whether there are no images; only a [`Dataset::subset`] can be empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
     }
 
-    /// `(height, width, channels)` of every image, with padding.
+    /// `(height, width, channels)` of every image, including padding.
     #[must_use]
     pub fn shape(&self) -> (usize, usize, usize) {
         let Padding { top, bottom, left, right } = self.padding;
         (top + self.items.height + bottom, left + self.items.width + right, self.items.channels)
     }
 
-    /// The same images in a border of 0 (black) to multiples of `multiple` pixels, 1..=1024, in place of the border they
-    /// have; see [`Dataset::padding`].
+    /// The same images with a border of 0 (black) to multiples of `multiple` pixels, 1..=1024, which replaces their
+    /// current border; see [`Dataset::padding`].
     ///
     /// # Errors
     /// [`DatasetError::BadOption`].
@@ -116,14 +116,14 @@ impl Dataset {
         Ok(Self { padding, fingerprint: OnceLock::new(), ..self })
     }
 
-    /// What a user should know about how the data was read, one sentence each: which part of it was taken and what was
-    /// left, values that were scaled, labels that are not used and why.
+    /// Notes for the user on how the data was read, one sentence each: which part was used and what was left out,
+    /// values that were scaled, labels that are not used and why.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.items.notes
     }
 
-    /// What was added around every image, to be taken off the output.
+    /// The border around every image, to be cropped from the output.
     #[must_use]
     pub fn padding(&self) -> Padding {
         self.padding
@@ -135,7 +135,7 @@ impl Dataset {
         self.items.class_names.len()
     }
 
-    /// Names of the classes in label order.
+    /// Class names in label order.
     #[must_use]
     pub fn class_names(&self) -> &[String] {
         &self.items.class_names
@@ -147,7 +147,7 @@ impl Dataset {
         self.items.labels.as_ref()?[self.range.clone()].get(index).copied()
     }
 
-    /// How many unreadable images were left out.
+    /// How many unreadable images were skipped.
     #[must_use]
     pub fn skipped(&self) -> usize {
         self.items.skipped
@@ -162,13 +162,13 @@ impl Dataset {
     /// Copies image `index`, HWC with padding, into `out` of `height * width * channels` bytes.
     ///
     /// # Errors
-    /// [`DatasetError::OutOfRange`], [`DatasetError::Shape`] for a buffer of another length,
-    /// [`DatasetError::Io`] when the cache file cannot be read, [`DatasetError::Malformed`] when it is damaged.
+    /// [`DatasetError::OutOfRange`]; [`DatasetError::Shape`] for a buffer of another length; [`DatasetError::Io`] if
+    /// the cache file cannot be read; [`DatasetError::Malformed`] if it is damaged.
     pub fn read_into(&self, index: usize, out: &mut [u8]) -> Result<(), DatasetError> {
         self.read_item(index, false, out)
     }
 
-    /// As [`Dataset::read_into`]; the image is mirrored left to right when `flip` says so, its border is not.
+    /// Like [`Dataset::read_into`]. If `flip` is set the image is mirrored horizontally, but not its border.
     pub(crate) fn read_item(&self, index: usize, flip: bool, out: &mut [u8]) -> Result<(), DatasetError> {
         if index >= self.len() {
             return Err(DatasetError::OutOfRange { what: "image", len: self.len(), got: index });
@@ -190,7 +190,7 @@ impl Dataset {
             turn(out);
             return Ok(());
         }
-        // Mirrored before the border goes round it: an odd border is wider on one side.
+        // Mirror before adding the border, which is wider on one side if it is odd.
         let mut item = vec![0; bytes];
         self.items.store.read(place, &mut item)?;
         turn(&mut item);
@@ -198,10 +198,10 @@ impl Dataset {
         Ok(())
     }
 
-    /// Image `index` as `[h, w, c]`, with padding.
+    /// Image `index` as `[h, w, c]`, including padding.
     ///
     /// # Errors
-    /// As [`Dataset::read_into`].
+    /// As for [`Dataset::read_into`].
     pub fn image(&self, index: usize) -> Result<Array3<u8>, DatasetError> {
         let mut image = Array3::zeros(self.shape());
         if let Some(out) = image.as_slice_mut() {
@@ -210,16 +210,16 @@ impl Dataset {
         Ok(image)
     }
 
-    /// Images by their numbers, `[n, h, w, c]`, with padding.
+    /// Images by index, `[n, h, w, c]`, including padding.
     ///
     /// # Errors
-    /// As [`Dataset::read_into`].
+    /// As for [`Dataset::read_into`].
     pub fn images(&self, indices: impl IntoIterator<Item = usize>) -> Result<Array4<u8>, DatasetError> {
         let indices: Vec<usize> = indices.into_iter().collect();
         let (height, width, channels) = self.shape();
         let mut images = Array4::zeros((indices.len(), height, width, channels));
         for (index, mut image) in indices.into_iter().zip(images.axis_iter_mut(Axis(0))) {
-            // An image of a fresh array is contiguous.
+            // An image of a new array is contiguous.
             if let Some(out) = image.as_slice_mut() {
                 self.read_into(index, out)?;
             }
@@ -230,7 +230,7 @@ impl Dataset {
     /// The images of `range`, sharing the pixels.
     ///
     /// # Errors
-    /// [`DatasetError::OutOfRange`] when it ends past the end or before its start.
+    /// [`DatasetError::OutOfRange`] if it ends past the end or before its start.
     pub fn subset(&self, range: Range<usize>) -> Result<Self, DatasetError> {
         if range.end > self.len() || range.start > range.end {
             let got = range.start.max(range.end);
@@ -245,11 +245,11 @@ impl Dataset {
         })
     }
 
-    /// SHA-256 in hex over count, shape, labels and pixels with padding; computed once. Two sets with one
+    /// SHA-256 in hex over count, shape, labels and pixels with padding, computed once. Two datasets with the same
     /// fingerprint train the same model.
     ///
     /// # Errors
-    /// [`DatasetError::Io`] when the cache file cannot be read.
+    /// [`DatasetError::Io`] if the cache file cannot be read.
     pub fn fingerprint(&self) -> Result<String, DatasetError> {
         if let Some(known) = self.fingerprint.get() {
             return Ok(known.clone());
@@ -270,7 +270,7 @@ impl Dataset {
     }
 }
 
-/// Mirrors `[h, w, c]` left to right in place.
+/// Mirrors `[h, w, c]` horizontally in place.
 fn mirror(item: &mut [u8], width: usize, channels: usize) {
     for row in item.chunks_exact_mut(width * channels) {
         for x in 0..width / 2 {
@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_come_in_the_order_asked_for() {
+    fn images_have_the_requested_order() {
         let pixels = Array4::from_shape_fn((5, 2, 3, 1), |(n, y, x, _)| (n * 40 + y * 3 + x) as u8);
         let set = Dataset::from_array(pixels, None).unwrap();
         let images = set.images([3, 0, 3]).unwrap();

@@ -1,4 +1,4 @@
-//! Which data is meant: from what a user types to files whose content is recognised.
+//! Identifies the data that a user names: finds the files and recognises their content.
 
 use std::fmt;
 use std::io::Read;
@@ -13,10 +13,10 @@ use crate::split::Split;
 
 /// Where images come from.
 ///
-/// Its `Display` is a specification that [`Source::detect`] understands.
+/// Its `Display` output is a specification that [`Source::detect`] accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The set inside the program.
+    /// The embedded dataset.
     Embedded {
         /// Training or test part.
         split: Split,
@@ -30,39 +30,39 @@ pub enum Source {
     },
     /// CIFAR-10 or CIFAR-100, binary version.
     Cifar {
-        /// A batch file, or a folder whose training batches are taken.
+        /// A batch file, or a folder whose training batches are used.
         path: PathBuf,
     },
-    /// PNG, JPEG, WebP and BMP files, recognised by content.
+    /// A folder of PNG, JPEG, WebP and BMP files, recognised by content.
     Folder {
-        /// The folder: a sub-folder for each class, or flat; or such folders as the parts of a set.
+        /// The folder: a sub-folder for each class, or flat; or one such folder for each part.
         path: PathBuf,
-        /// The part to take. `None` takes the training part where there are parts, else everything.
+        /// The part to use. `None` uses the training part if there are parts, else everything.
         split: Option<Split>,
     },
-    /// The same in a zip archive, recognised by their names.
+    /// The same in a zip archive; images are recognised by their names.
     Zip {
         /// The archive.
         path: PathBuf,
-        /// As of a folder.
+        /// As for a folder.
         split: Option<Split>,
     },
     /// Numpy arrays.
     Npz {
         /// A `.npz` archive, or a `.npy` file of images only.
         path: PathBuf,
-        /// Of an archive that holds `x_train` and `x_test`, say. `None` takes the training part, or arrays such as
-        /// `images` that name no part.
+        /// The part, for an archive with `x_train` and `x_test` for example. `None` uses the training part, or arrays
+        /// such as `images` that do not name a part.
         split: Option<Split>,
     },
 }
 
 impl Source {
-    /// Recognises `fashion-mnist`, or a file or folder by its content; `:train`, `:validation` or `:test` behind it
-    /// chooses the part, see [`Split::of_spec`].
+    /// Recognises `fashion-mnist`, or a file or folder by its content. An appended `:train`, `:validation` or `:test`
+    /// selects the part, see [`Split::of_spec`].
     ///
-    /// Without one the training part of a set in parts is taken. Whether a folder, an archive or a `.npz` has the part
-    /// is told when it is opened. A folder of one's own named `fashion-mnist` is given as `./fashion-mnist`.
+    /// By default the training part is used if there are parts. Whether a folder, an archive or a `.npz` has the part
+    /// is checked when it is opened. Write `./fashion-mnist` for your own folder of that name.
     ///
     /// # Errors
     /// [`DatasetError::UnknownSource`] with what is accepted; [`DatasetError::NoPart`]; [`DatasetError::Io`].
@@ -87,7 +87,7 @@ impl Source {
         if !path.exists() {
             return Err(match bare.rsplit_once(':') {
                 Some((before, word)) if Path::new(before).exists() => {
-                    unknown(&format!("no part is called {word:?}; there may be train, validation and test"))
+                    unknown(&format!("no part is called {word:?}; the parts are train, validation and test"))
                 }
                 _ => unknown("there is no such file or folder"),
             });
@@ -112,10 +112,10 @@ impl Source {
         }
         if path.join("data_batch_1").is_file() || path.join("cifar-10-batches-py").is_dir() {
             return Err(unknown(
-                "this is CIFAR-10 as Python pickles, which are never read; take the binary version",
+                "this is CIFAR-10 as Python pickles, which are never read; use the binary version",
             ));
         }
-        // The names of the files that were looked for are those of one part only.
+        // The file names searched so far belong to a single part.
         let found: Vec<Split> =
             Split::ALL.into_iter().filter(|part| Self::known_files(path, *part).is_some()).collect();
         if !found.is_empty() {
@@ -141,7 +141,7 @@ impl Source {
                 return Some(Self::Cifar { path: if whole { folder.to_owned() } else { file } });
             }
         }
-        // The first is where the files lie; the others are how torchvision unpacks them.
+        // The first is the usual place; the others are where torchvision unpacks them.
         for folder in ["", "raw", "MNIST/raw", "FashionMNIST/raw"].map(|inner| path.join(inner)) {
             let with_gz = |name: &str| [folder.join(name), folder.join(format!("{name}.gz"))];
             if let Some(images) = idx.iter().flat_map(|name| with_gz(name)).find(|file| file.is_file()) {
@@ -177,7 +177,7 @@ impl Source {
                 return Ok(Self::Idx { images: path, labels });
             }
             Some(FileKind::Cifar) => return Ok(Self::Cifar { path }),
-            // Of a kind that is read, or of another.
+            // A supported image format, or another one.
             Some(FileKind::Image) => {}
             None if image::guess_format(&start).is_ok() => {}
             None if start.is_empty() => return Err(unknown("the file is empty")),
@@ -189,7 +189,7 @@ impl Source {
     }
 }
 
-/// Whether a zip archive is one of arrays; one that cannot be read is left to the reader of arrays to explain.
+/// Whether a zip archive contains arrays. One that cannot be read is left to the array reader to explain.
 fn holds_arrays(path: &Path) -> bool {
     Npz::open(path).map_or(true, |npz| npz.names().next().is_some())
 }
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// A folder with the given files, each with the given first bytes.
+    /// A folder with these files, each with the given first bytes.
     fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes) in files {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_part_alone_is_taken_when_asked_for() {
+    fn a_lone_test_part_is_used_if_requested() {
         for name in ["t10k-images-idx3-ubyte", "test_batch.bin"] {
             let dir = folder(&[(name, IDX3)]);
             assert!(detect(dir.path()).unwrap_err().to_string().contains(":test"), "{name}");
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_parts_says_so() {
+    fn sources_without_parts_say_so() {
         let dir = folder(&[("a-idx3-ubyte", IDX3), ("x.bin", &[0; 3073])]);
         for name in ["a-idx3-ubyte", "x.bin"] {
             for part in Split::ALL {

@@ -1,12 +1,12 @@
-//! The parts that a set may come in, and the names they go by.
+//! The parts of a dataset, and their usual names.
 
 use std::fmt;
 use std::path::Path;
 
-/// Words that a folder's name may add to that of its part: `training_set`, `test-images`.
+/// Words that may be added to a part in a folder's name: `training_set`, `test-images`.
 const ADDED: [&str; 6] = ["set", "images", "imgs", "data", "split", "part"];
 
-/// Which part of a set.
+/// A part of a dataset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Split {
     /// For training.
@@ -14,15 +14,15 @@ pub enum Split {
     Train,
     /// Held out, to choose between models.
     Validation,
-    /// Held out, for the last word.
+    /// Held out, for the final evaluation.
     Test,
 }
 
 impl Split {
-    /// All of them.
+    /// All parts.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
-    /// The names of a part, in lower case; the first is the one that is written.
+    /// The names of a part in lower case; the first is used for output.
     pub(crate) fn names(self) -> &'static [&'static str] {
         match self {
             Self::Train => &["train", "training"],
@@ -31,7 +31,7 @@ impl Split {
         }
     }
 
-    /// The part of this name, in any case.
+    /// The part with this name, ignoring case.
     ///
     /// ```
     /// use dataset::Split;
@@ -44,7 +44,7 @@ impl Split {
         Self::ALL.into_iter().find(|part| part.names().contains(&word.as_str()))
     }
 
-    /// The part that a folder of this name holds: also `train2017`, `Training_Set` and `test-images`.
+    /// The part in a folder of this name, including `train2017`, `Training_Set` and `test-images`.
     pub(crate) fn of_folder(name: &str) -> Option<Self> {
         let separator = |c: char| !c.is_ascii_alphabetic();
         let mut word = name.to_ascii_lowercase();
@@ -54,8 +54,8 @@ impl Split {
         Self::named(&word).or_else(|| plain.and_then(Self::named))
     }
 
-    /// Takes `:train`, `:validation`, `:test` or another name of a part off the end of what a user typed. A path that
-    /// exists as it is, is a path.
+    /// Splits `:train`, `:validation`, `:test` or another name of a part from the end of a user's text. If the whole
+    /// text is an existing path, it is not split.
     ///
     /// ```
     /// use dataset::Split;
@@ -74,7 +74,7 @@ impl Split {
     }
 }
 
-/// The first of its names.
+/// Writes the first of its names.
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.names()[0])
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_written_as_it_is_read() {
+    fn a_part_round_trips_through_its_name() {
         for part in Split::ALL {
             assert_eq!(Split::of_spec(&format!("a:{part}")), ("a", Some(part)));
         }

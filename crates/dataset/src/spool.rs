@@ -1,7 +1,7 @@
-//! Where decoded images are collected: memory up to a limit, then a file that the next start can use.
+//! Collects decoded images in memory up to a limit, then in a file that the next start can reuse.
 //!
-//! No place to write is no reason to stop: without a cache folder a temporary file takes the pixels, without that
-//! memory, and when they do not fit there they are decoded again whenever they are needed.
+//! A missing place to write does not stop the run. Without a cache folder the pixels go to a temporary file, and
+//! without that to memory. If they do not fit there, images are decoded again whenever they are needed.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -17,12 +17,12 @@ use crate::options::OpenOptions;
 use crate::scan::Entry;
 use crate::store::{Decoder, Store, StoreFile, checksum};
 
-/// Where pixels beyond the limit of memory go.
+/// Where pixels above the memory limit go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refuge {
-    /// A file that stays for the next start.
+    /// A file that is kept for the next start.
     Cache(PathBuf),
-    /// A file without a name, for this set only.
+    /// A file without a name, for this dataset only.
     Temporary(PathBuf),
     /// Memory after all.
     Memory,
@@ -31,11 +31,11 @@ pub(crate) enum Refuge {
 }
 
 impl Refuge {
-    /// All there are for `expected` bytes, in the order to try them. The last one writes nothing.
+    /// All options for `expected` bytes, in the order to try them. The last one writes nothing.
     pub(crate) fn all(cache: Option<&Path>, key: &[u8; 32], expected: u64) -> Vec<Self> {
         let cache = cache.map(|folder| Self::Cache(cache_path(folder, key)));
         let last = match memory::available() {
-            // Training needs memory, too.
+            // Training needs memory too.
             Some(available) if expected <= available / 2 => Self::Memory,
             _ => Self::Images,
         };
@@ -43,18 +43,18 @@ impl Refuge {
         cache.into_iter().chain([temporary, last]).collect()
     }
 
-    /// What happens to the decoded images there.
+    /// What happens to the decoded images, for a message.
     pub(crate) fn told(&self) -> &'static str {
         match self {
             Self::Cache(_) => "go to the cache",
-            Self::Temporary(_) => "go to a temporary file instead, and are decoded anew at the next start",
-            Self::Memory => "stay in memory instead, and are decoded anew at the next start",
+            Self::Temporary(_) => "go to a temporary file instead, and are decoded again at the next start",
+            Self::Memory => "stay in memory instead, and are decoded again at the next start",
             Self::Images => "are not kept: each is decoded whenever it is needed, which is slower",
         }
     }
 }
 
-/// A file of pixels that cannot be written.
+/// A pixel file that cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {source}", path.display())]
 pub(crate) struct SpoolError {
@@ -72,8 +72,8 @@ impl SpoolError {
     }
 }
 
-/// Collects items of one height and width. Starts with one channel, and turns to three at the first item
-/// that has colour, unless the number is fixed.
+/// Collects items of one height and width. Starts with one channel and switches to three at the first item with colour,
+/// unless the number of channels is fixed.
 #[derive(Debug)]
 pub(crate) struct Sink {
     refuge: Refuge,
@@ -81,15 +81,15 @@ pub(crate) struct Sink {
     /// Height times width.
     area: usize,
     channels: usize,
-    /// Pixels in memory; empty once there is a file.
+    /// Pixels in memory; empty once they are in a file.
     pixels: Vec<u8>,
     spool: Option<Spool>,
-    /// Whether the pixels were more than the memory takes, and are not kept.
+    /// Whether the pixels exceeded the memory limit and are not kept.
     dropped: bool,
 }
 
 impl Sink {
-    /// For items of `area` pixels.
+    /// A sink for items of `area` pixels.
     pub(crate) fn new(refuge: Refuge, memory_limit: u64, area: usize, channels: Option<usize>) -> Self {
         let channels = channels.unwrap_or(1);
         Self { refuge, memory_limit, area, channels, pixels: Vec::new(), spool: None, dropped: false }
@@ -99,7 +99,7 @@ impl Sink {
         self.channels
     }
 
-    /// Appends an item of [`Sink::channels`] channels.
+    /// Appends an item with [`Sink::channels`] channels.
     pub(crate) fn push(&mut self, item: &[u8]) -> Result<(), SpoolError> {
         if let Some(spool) = &mut self.spool {
             return spool.push(item);
@@ -150,7 +150,8 @@ impl Sink {
         Ok(())
     }
 
-    /// The items, with what only the caller knows about them; `entries` are the images they were decoded from.
+    /// Returns the items, completed with what only the caller knows about them. `entries` are the images they were
+    /// decoded from.
     pub(crate) fn finish(
         mut self,
         mut items: Items,
@@ -170,7 +171,7 @@ impl Sink {
     }
 }
 
-/// The file that took over from memory.
+/// The file that replaces memory.
 #[derive(Debug)]
 struct Spool {
     pending: PendingFile,
@@ -189,7 +190,7 @@ impl Spool {
             cache::create_locked(path).map_err(&wrong)?
         } else {
             let mut pending = PendingFile::create(path).map_err(&wrong)?;
-            // Whatever ends this process, nothing is left of it.
+            // Nothing is left of it, however this process ends.
             pending.forget_name();
             pending
         };
@@ -204,7 +205,7 @@ impl Spool {
         self.writer.write_all(item).map_err(SpoolError::at(&self.path))
     }
 
-    /// The items from the first on, and how many there are.
+    /// The items from the first on, and their number.
     fn into_reader(mut self) -> Result<(impl Read, usize), SpoolError> {
         let at_pixels = self.writer.flush().and_then(|()| self.writer.seek(SeekFrom::Start(HEADER as u64)));
         let file = at_pixels.and_then(|_| self.pending.reopen()).map_err(SpoolError::at(&self.path))?;
@@ -224,7 +225,7 @@ impl Spool {
         if !self.kept {
             unkept = Some(self.pending);
         } else if let Err(error) = self.pending.commit() {
-            // The pixels are there, and the open file reads them; only the next start has to decode again.
+            // The pixels exist and the open file can read them; only the next start has to decode again.
             tracing::warn!("{}: the decoded images are not kept for the next start", wrong(error));
         }
         let checksums = self.checksums;
@@ -232,7 +233,7 @@ impl Spool {
     }
 }
 
-/// Reads from a file that lives as long as this.
+/// Reads from a file that exists as long as this reader.
 struct KeptAlive {
     file: io::BufReader<File>,
     _pending: PendingFile,

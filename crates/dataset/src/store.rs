@@ -1,4 +1,4 @@
-//! Where the pixels are: in memory, in a file that is read by position, or in the images they are decoded from.
+//! Where pixels are stored: in memory, in a file that is read by position, or in the images they are decoded from.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::folder::prepare;
 use crate::options::OpenOptions;
 use crate::scan::Entry;
 
-/// Pixels of all items, one after the other.
+/// The pixels of all items in sequence.
 #[derive(Debug)]
 pub(crate) enum Store {
     Memory(Vec<u8>),
@@ -24,9 +24,9 @@ pub(crate) struct StoreFile {
     pub(crate) file: File,
     pub(crate) path: PathBuf,
     pub(crate) offset: u64,
-    /// Of each item.
+    /// One for each item.
     pub(crate) checksums: Vec<u32>,
-    /// A file that nobody asked to keep is never committed, and so removed with the store.
+    /// A file that is not to be kept is never committed, so it is removed with the store.
     pub(crate) _unkept: Option<PendingFile>,
 }
 
@@ -53,9 +53,8 @@ impl Decoder {
         let Some(entry) = self.entries.get(index) else {
             return Err(DatasetError::OutOfRange { what: "image", len: self.entries.len(), got: index });
         };
-        let changed = |reason| {
-            DatasetError::unsuitable(&entry.whole_name(), "the image that was there at the start", reason)
-        };
+        let changed =
+            |reason| DatasetError::unsuitable(&entry.whole_name(), "the image as at the start", reason);
         let image = prepare(entry, self.shape, &self.options).map_err(changed)?;
         if image.pixels.len() != out.len() {
             return Err(changed(format!("{}x{} pixels", image.width, image.height)));
@@ -65,7 +64,7 @@ impl Decoder {
     }
 }
 
-/// The checksum of an item in a file: every change of 32 bits in a row or less shows.
+/// The checksum of an item in a file; it detects every change within 32 consecutive bits.
 pub(crate) fn checksum(item: &[u8]) -> u32 {
     let mut crc = flate2::Crc::new();
     crc.update(item);
@@ -73,7 +72,7 @@ pub(crate) fn checksum(item: &[u8]) -> u32 {
 }
 
 impl Store {
-    /// Reads item `index`, of `out.len()` bytes as all others.
+    /// Reads item `index`; all items have `out.len()` bytes.
     pub(crate) fn read(&self, index: usize, out: &mut [u8]) -> Result<(), DatasetError> {
         let start = index.saturating_mul(out.len());
         match self {
@@ -91,7 +90,7 @@ impl Store {
                 if store.checksums.get(index) == Some(&checksum(out)) {
                     return Ok(());
                 }
-                let found = format!("others in image {index}; start again, and it is made anew");
+                let found = format!("other pixels in image {index}; start again to rebuild the cache");
                 let file = store.path.display().to_string();
                 Err(DatasetError::malformed(
                     &file,
@@ -105,7 +104,7 @@ impl Store {
     }
 }
 
-/// A positioned read leaves no shared position behind: threads may read at the same time.
+/// A positioned read does not change a shared position, so threads may read at the same time.
 #[cfg(unix)]
 pub(crate) fn read_at(file: &File, at: u64, out: &mut [u8]) -> std::io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, out, at)

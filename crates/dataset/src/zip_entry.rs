@@ -1,5 +1,5 @@
-//! Opens an entry of a zip archive: stored or deflated, not encrypted. Which other methods the zip crate can read depends on
-//! the features that some other crate switches on; what the program accepts must not.
+//! Opens an entry of a zip archive: stored or deflated, not encrypted. Other crates' features decide which other
+//! methods the zip crate can read, but what the program accepts must not depend on that.
 
 use std::io::{Read, Seek};
 
@@ -7,10 +7,10 @@ use zip::read::ZipFile;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-/// What an entry must be; part of the errors' text.
+/// The kind of entry that is accepted, for error messages.
 pub(crate) const EXPECTED: &str = "a stored or deflated zip entry without a password";
 
-/// Opens entry `index`; the error says what was found instead of [`EXPECTED`], and what to do.
+/// Opens entry `index`. The error gives what was found instead of [`EXPECTED`], and advice.
 pub(crate) fn open<'a, R: Read + Seek>(
     zip: &'a mut ZipArchive<R>,
     index: usize,
@@ -26,10 +26,10 @@ pub(crate) fn open<'a, R: Read + Seek>(
     })
 }
 
-/// The methods that common programs write, by their numbers in the zip specification (APPNOTE, 4.4.5).
+/// The methods of common programs, by their numbers in the zip specification (APPNOTE, 4.4.5).
 fn method_name(method: CompressionMethod) -> String {
-    // Deprecated for matching on; the variants' names depend on features.
-    #[allow(deprecated, reason = "the number is the one name that every build knows")]
+    // `to_u16` is deprecated, but the names of the variants depend on features.
+    #[allow(deprecated, reason = "only the number is the same in every build")]
     let number = method.to_u16();
     let name = match number {
         9 => "deflate64",
@@ -50,8 +50,8 @@ pub(crate) mod tests {
     use zip::ZipWriter;
     use zip::write::FileOptions;
 
-    /// Sets a 16-bit field of every entry's two headers: at `local` in the header before the data, at `local + 2` in the
-    /// directory, which has one field more at the beginning.
+    /// Sets a 16-bit field in both headers of every entry: at `local` in the local header before the data, and at
+    /// `local + 2` in the directory, which has one extra field at the start.
     pub(crate) fn with_field(mut archive: Vec<u8>, local: usize, value: u16) -> Vec<u8> {
         for (mark, at) in [(b"PK\x03\x04", local), (b"PK\x01\x02", local + 2)] {
             let headers: Vec<usize> =
@@ -63,7 +63,7 @@ pub(crate) mod tests {
         archive
     }
 
-    /// Offsets in the header before the data.
+    /// Offsets in the local header.
     pub(crate) const FLAGS: usize = 6;
     pub(crate) const METHOD: usize = 8;
 

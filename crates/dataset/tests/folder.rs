@@ -1,6 +1,6 @@
 //! Folders of images, from files on disk to pixels: classes, colour, sizes, bad files, the cache.
 
-// Helpers of tests are not recognised as tests.
+// Clippy does not recognise helpers as tests.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ fn image(height: usize, width: usize, channels: usize, value: usize) -> Array3<u
     Array3::from_shape_fn((height, width, channels), |(y, x, c)| (value * 31 + y * 5 + x * 3 + c * 40) as u8)
 }
 
-/// Classes `bird` and `cat` with `count` images each, numbered from 00; item `i` of the set is `image(.., i)`.
+/// Classes `bird` and `cat` with `count` images each, numbered from 00; item `i` of the dataset is `image(.., i)`.
 fn classes(count: usize, channels: usize) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (class, name) in ["bird", "cat"].into_iter().enumerate() {
@@ -52,10 +52,10 @@ fn size_channels_and_classes_come_from_the_data() {
 }
 
 #[test]
-fn one_colour_image_makes_the_whole_set_coloured() {
+fn one_colour_image_makes_the_whole_set_colour() {
     let folder = classes(2, 1);
     save_png(&folder.path().join("cat/99.png"), image(8, 6, 3, 4).view()).unwrap();
-    // In memory, from a file that turns to colour, and from memory that becomes a file at that moment.
+    // In memory, in a file that switches to colour, and in memory that becomes a file at that moment.
     let spooled = |memory_limit| OpenOptions { memory_limit, ..OpenOptions::default() };
     for options in
         [OpenOptions::default(), spooled(0), spooled(100), spooled(4 * 48), spooled(5 * 48 * 3 - 1)]
@@ -86,7 +86,7 @@ fn mixed_sizes_need_a_target_size() {
         let options = OpenOptions { size: Some(16), fit, ..OpenOptions::default() };
         let set = open(folder.path(), &options).unwrap();
         assert_eq!((set.len(), set.shape()), (3, (16, 16, 1)));
-        // Only padding leaves black columns beside the upright image.
+        // Only padding leaves black columns beside the portrait image.
         let black = set.image(2).unwrap().index_axis(ndarray::Axis(1), 0).iter().all(|&v| v == 0);
         assert_eq!(black, fit == Fit::Pad, "{fit:?}");
     }
@@ -100,7 +100,7 @@ fn bad_images_are_listed_in_one_error_or_skipped() {
     fs::write(at("empty.png"), "").unwrap();
     fs::write(at("text.jpg"), "no image").unwrap();
     fs::write(at("gif.gif"), b"GIF89a\x08\0\x08\0\0\0\0;").unwrap();
-    // The header is whole, the pixels are not.
+    // The header is complete, the pixels are not.
     fs::write(at("cut.png"), &png[..png.len() - 30]).unwrap();
     for i in 0..8 {
         fs::write(at(&format!("x{i}.png")), &png[..20]).unwrap();
@@ -166,7 +166,7 @@ fn a_spooled_set_equals_one_in_memory_and_is_decoded_once() {
     let files = || fs::read_dir(cache.path().join("deep/cache")).unwrap().map(|e| e.unwrap().path());
     assert_eq!(files().count(), 1);
 
-    // Same length, same time, other content: only a set that decodes again can notice.
+    // Same length and time but other content: only a dataset that decodes again can notice.
     let victim = folder.path().join("cat/00.png");
     let modified = fs::metadata(&victim).unwrap().modified().unwrap();
     let length = fs::metadata(&victim).unwrap().len() as usize;
@@ -177,7 +177,7 @@ fn a_spooled_set_equals_one_in_memory_and_is_decoded_once() {
     assert_eq!(second.fingerprint().unwrap(), fingerprint);
     assert_eq!((second.classes(), second.label(9)), (2, Some(1)));
 
-    // Another time, or another option, and the cache no longer applies.
+    // With another time or another option, the cache no longer applies.
     let skipping = OpenOptions { on_bad: OnBad::Skip, ..options.clone() };
     assert_eq!(open(folder.path(), &skipping).unwrap().skipped(), 1);
     File::options().write(true).open(&victim).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
@@ -185,7 +185,7 @@ fn a_spooled_set_equals_one_in_memory_and_is_decoded_once() {
 }
 
 #[test]
-fn a_damaged_cache_file_is_made_anew() {
+fn a_damaged_cache_file_is_rebuilt() {
     let folder = classes(3, 1);
     let cache = tempfile::tempdir().unwrap();
     let cache_dir = Some(cache.path().to_owned());
@@ -193,7 +193,7 @@ fn a_damaged_cache_file_is_made_anew() {
     let fingerprint = open(folder.path(), &options).unwrap().fingerprint().unwrap();
     let file = fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
     let good = fs::read(&file).unwrap();
-    // Labels and checksums are at the end, six each.
+    // Labels and checksums are at the end, six of each.
     let mut bad_label = good.clone();
     bad_label[good.len() - 25] = 9;
     let mut bad_pixel = good.clone();
@@ -220,7 +220,7 @@ fn a_damaged_cache_file_is_made_anew() {
     }
 }
 
-/// A byte that changes while a set is in use is an error of the image it belongs to, and of no other.
+/// If a byte changes while a dataset is in use, only the affected image gives an error.
 #[test]
 fn a_changed_byte_of_an_open_cache_is_not_trained_on() {
     let folder = classes(3, 1);
@@ -231,13 +231,16 @@ fn a_changed_byte_of_an_open_cache_is_not_trained_on() {
     let file = fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
     let mut bytes = fs::read(&file).unwrap();
     bytes[128 + 2 * 48] ^= 4;
-    // In place: the set reads the same file.
+    // In place: the dataset reads the same file.
     std::io::Write::write_all(&mut File::options().write(true).open(&file).unwrap(), &bytes).unwrap();
     for index in 0..6 {
         match set.image(index) {
             Ok(pixels) => assert_eq!(pixels, image(8, 6, 1, index)),
             Err(error) => {
-                assert!(index == 2 && error.to_string().contains("others in image 2"), "{index}: {error}");
+                assert!(
+                    index == 2 && error.to_string().contains("other pixels in image 2"),
+                    "{index}: {error}"
+                );
             }
         }
     }
@@ -245,9 +248,9 @@ fn a_changed_byte_of_an_open_cache_is_not_trained_on() {
     assert_eq!(open(folder.path(), &options).unwrap().image(2).unwrap(), image(8, 6, 1, 2));
 }
 
-/// A cache folder that is a file cannot be written by anyone.
+/// If the cache folder is a file, nobody can write to it.
 #[test]
-fn a_cache_that_cannot_be_written_is_done_without() {
+fn an_unwritable_cache_is_not_needed() {
     let folder = classes(3, 3);
     let file = folder.path().join("bird/00.png");
     let in_memory = open(folder.path(), &OpenOptions::default()).unwrap();
@@ -263,7 +266,7 @@ fn a_cache_that_cannot_be_written_is_done_without() {
 }
 
 #[test]
-fn what_a_killed_process_left_in_the_cache_is_removed() {
+fn leftovers_of_killed_processes_are_removed_from_the_cache() {
     let folder = classes(2, 1);
     let cache = tempfile::tempdir().unwrap();
     let left = cache.path().join(".pixels-0123.bin.4711-0.tmp");
@@ -275,9 +278,9 @@ fn what_a_killed_process_left_in_the_cache_is_removed() {
     assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 1);
 }
 
-/// The first one is the broken one: every broken image is listed, or every sound one is taken.
+/// The first image is broken: either every broken image is listed, or every good one is used.
 #[test]
-fn a_broken_first_image_is_like_any_other() {
+fn a_broken_first_image_is_treated_like_any_other() {
     let folder = classes(3, 1);
     fs::write(folder.path().join("bird/00.png"), "").unwrap();
     fs::write(folder.path().join("cat/02.png"), "x").unwrap();
@@ -288,7 +291,7 @@ fn a_broken_first_image_is_like_any_other() {
 }
 
 #[test]
-fn an_archive_is_read_as_the_folder_it_holds() {
+fn an_archive_is_read_like_a_folder() {
     use zip::write::FileOptions;
     let folder = tempfile::tempdir().unwrap();
     let (path, root) = (folder.path().join("photos.zip"), folder.path().join("photos"));
@@ -324,7 +327,7 @@ fn an_archive_is_read_as_the_folder_it_holds() {
 }
 
 #[test]
-fn formats_are_told_by_content() {
+fn formats_are_recognised_by_content() {
     let folder = tempfile::tempdir().unwrap();
     let pixels = image(8, 8, 3, 1);
     let rgb = image::RgbImage::from_raw(8, 8, pixels.iter().copied().collect()).unwrap();

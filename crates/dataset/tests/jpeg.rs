@@ -1,6 +1,7 @@
-//! JPEG files of many kinds against libjpeg-turbo; cut and damaged ones. `scripts/make_jpeg_corpus.py` makes the files.
+//! Compares JPEG files of many kinds with libjpeg-turbo, and checks truncated and damaged ones.
+//! `scripts/make_jpeg_corpus.py` makes the files.
 
-// Helpers of tests are not recognised as tests.
+// Clippy does not recognise helpers as tests.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -9,8 +10,8 @@ use std::path::{Path, PathBuf};
 use dataset::{DatasetError, Fit, image_size, parse_image, read_image};
 use ndarray::Array3;
 
-/// Most that a sample may differ. T.81 leaves the inverse DCT to the decoder within a step of rounding; another step each
-/// comes from smoothing coarse chroma and from the conversion to RGB, where it counts up to 1.772 times.
+/// Maximum difference of a sample. T.81 lets the inverse DCT of a decoder differ by one step of rounding. One more step
+/// each comes from smoothing coarse chroma and from the conversion to RGB, which multiplies it by up to 1.772.
 const CLOSE: u8 = 4;
 
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -30,19 +31,19 @@ fn farthest(a: &Array3<u8>, b: &Array3<u8>) -> u8 {
     a.iter().zip(b).map(|(&a, &b)| a.abs_diff(b)).max().unwrap()
 }
 
-/// Where the coded data of the last scan begins and ends.
+/// Where the coded data of the last scan starts and ends.
 fn coded(bytes: &[u8]) -> (usize, usize) {
     let scan = bytes.windows(4).rposition(|w| w[..3] == [0xff, 0xda, 0]).unwrap();
     let end = bytes.windows(2).rposition(|w| w == [0xff, 0xd9]).unwrap();
     (scan + 2 + usize::from(bytes[scan + 3]), end)
 }
 
-/// Where the image ends: what follows it may be lost.
+/// Where the image ends; anything after it may be lost.
 fn image_end(path: &Path, bytes: &[u8]) -> usize {
     if !path.to_str().unwrap().contains("after-the-end") {
         return bytes.len();
     }
-    // Those files have no marker that looks so before.
+    // In those files this is the first such marker.
     bytes.windows(2).position(|w| w == [0xff, 0xd9]).unwrap() + 2
 }
 
@@ -61,7 +62,7 @@ fn whole_files_have_the_pixels_of_libjpeg_turbo() {
 }
 
 #[test]
-fn kinds_that_are_not_read_are_named() {
+fn unsupported_kinds_are_named() {
     let reasons = [
         ("12-bits", "found 12"),
         ("arithmetic-progressive", "found arithmetic coding"),
@@ -90,14 +91,14 @@ fn cut_files_are_refused() {
         }
         let error = read(&bytes[..whole - 1]).unwrap_err().to_string();
         assert!(error.contains("the JPEG is cut"), "{}: {error}", path.display());
-        // As a browser saves a download that breaks off, with an end put to it.
+        // As a browser saves an interrupted download, with an end marker added.
         let (start, end) = coded(&bytes[..whole]);
         let ended = [&bytes[..start + (end - start) / 2], &[0xff, 0xd9]].concat();
         assert!(read(&ended).is_err(), "{}: half of the coded data is read", path.display());
     }
 }
 
-/// Zeros are what a disk or a download that lost a part leaves there.
+/// A disk or a download that lost a part often leaves zeros there.
 #[test]
 fn zeroed_stretches_are_refused() {
     let (mut trials, mut missed) = (0, Vec::new());
@@ -118,9 +119,9 @@ fn zeroed_stretches_are_refused() {
     assert!(missed.is_empty(), "{} of {trials} are read: {missed:#?}", missed.len());
 }
 
-/// Phones and editors append data of their own.
+/// Phones and editors append their own data.
 #[test]
-fn what_follows_the_image_is_passed_over() {
+fn data_after_the_image_is_ignored() {
     let plain =
         fs::read(files("read").iter().find(|path| path.ends_with("fill-bytes-7x5.jpg")).unwrap()).unwrap();
     let whole = read(&plain).unwrap();
@@ -129,9 +130,9 @@ fn what_follows_the_image_is_passed_over() {
     }
 }
 
-/// The file of EXIF orientation 1 and its turns, by the numbers of TIFF 6.0.
+/// The file with EXIF orientation 1 and its rotations, by the numbers of TIFF 6.0.
 #[test]
-fn exif_orientation_turns_the_pixels() {
+fn exif_orientation_rotates_the_pixels() {
     let of = |n: u8| {
         let name = format!("exif-orientation-{n}-7x5.jpg");
         let path = files("read").into_iter().find(|path| path.ends_with(&name)).unwrap();

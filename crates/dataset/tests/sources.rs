@@ -1,6 +1,6 @@
-//! Data sets from every kind of source but folders, as a user names them.
+//! Opens datasets by specification, from every kind of source except folders.
 
-// Helpers of tests are not recognised as tests.
+// Clippy does not recognise helpers as tests.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -36,14 +36,14 @@ fn the_embedded_set_is_padded_and_unpadded() {
 }
 
 #[test]
-fn any_source_is_resized_and_coloured() {
+fn any_source_is_resized_and_converted_to_colour() {
     let options =
         OpenOptions { size: Some(16), channels: Some(3), limit: Some(20), ..OpenOptions::default() };
     let set = open("fashion-mnist", &options).unwrap();
     assert_eq!((set.len(), set.shape()), (20, (16, 16, 3)));
     let image = set.image(0).unwrap();
     assert!(image.rows().into_iter().all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]));
-    // Shrinking keeps the mean, up to rounding and the filter's edge.
+    // Shrinking keeps the mean, up to rounding and edge effects of the filter.
     let whole = open("fashion-mnist", &OpenOptions::default()).unwrap().image(0).unwrap();
     let mean = |a: &Array3<u8>| a.iter().map(|&v| f64::from(v)).sum::<f64>() / a.len() as f64;
     assert!((mean(&image) - mean(&whole)).abs() < 2.0);
@@ -111,14 +111,14 @@ fn numpy_files_with_and_without_labels() {
 }
 
 #[test]
-fn ones_and_zeros_are_black_and_white_from_every_file() {
+fn ones_and_zeros_are_white_and_black_in_every_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mask-idx3-ubyte");
     fs::write(&path, idx(&[2, 2, 2], &[0, 1, 1, 0, 1, 1, 0, 0])).unwrap();
     let set = open(path.to_str().unwrap(), &OpenOptions::default()).unwrap();
     assert_eq!(set.image(0).unwrap(), array![[[0_u8], [255]], [[255], [0]]]);
     assert!(set.notes()[0].contains("1 as white"), "{:?}", set.notes());
-    // Pixels that the caller made are pixels.
+    // Pixels that the caller supplies are used unchanged.
     let set = Dataset::from_array(Array4::from_elem((1, 1, 2, 1), 1), None).unwrap();
     assert_eq!(set.image(0).unwrap(), array![[[1_u8], [1]]]);
 }
@@ -138,7 +138,7 @@ fn a_trusted_file_may_unpack_to_more() {
 }
 
 #[test]
-fn the_fingerprint_is_of_the_content() {
+fn the_fingerprint_depends_on_the_content() {
     let images = Array4::from_shape_fn((6, 2, 2, 1), |(n, y, x, _)| (n * 4 + y * 2 + x) as u8);
     let fingerprint = |images: &Array4<u8>, labels: Option<Vec<u32>>| {
         Dataset::from_array(images.clone(), labels).unwrap().fingerprint().unwrap()
@@ -152,7 +152,7 @@ fn the_fingerprint_is_of_the_content() {
     assert_ne!(base, fingerprint(&images, Some(vec![0; 6])));
     assert_ne!(base, fingerprint(&images.clone().into_shape_with_order((3, 4, 2, 1)).unwrap(), None));
 
-    // A subset has the fingerprint of a set of the same images.
+    // A subset has the fingerprint of a dataset of the same images.
     let set = Dataset::from_array(images.clone(), None).unwrap();
     let mut part = images;
     part.slice_axis_inplace(ndarray::Axis(0), ndarray::Slice::from(2..5));
@@ -175,7 +175,7 @@ fn subsets_nest_and_are_checked() {
 }
 
 #[test]
-fn absurd_options_are_refused() {
+fn invalid_options_are_refused() {
     let default = OpenOptions::default;
     for options in [
         OpenOptions { size: Some(0), ..default() },
@@ -191,7 +191,7 @@ fn absurd_options_are_refused() {
 }
 
 #[test]
-fn a_source_names_itself() {
+fn a_source_round_trips_through_its_specification() {
     let test = Source::Embedded { split: Split::Test };
     assert_eq!(test.to_string(), "fashion-mnist:test");
     assert_eq!(Source::detect(&test.to_string()).unwrap(), test);

@@ -1,23 +1,24 @@
-//! Faults on demand, for tests of what survives them: with the feature `faults`, the points of writing that a program
-//! passes can be made to abort it, or to find the disk full from there on. Without the feature a point is nothing.
+//! Fault injection for crash tests. With the feature `faults`, each write point that a program passes can abort it, or
+//! fail as if the disk were full from there on. Without the feature a point does nothing.
 //!
-//! `DDPM_FAULT=POINT:N` aborts at the N-th passage of a point, from 1; `POINT:N:full` lets that passage and every later one
-//! of any point fail as a full disk does; `POINT:N:unsupported` lets that passage and every later one of this point fail as
-//! on a file system that has no such operation. `DDPM_FAULT=NAME:STEP` is for faults that are no point of writing, which the
-//! program asks for by [`is_due`]. `DDPM_FAULT_LOG` names a file that gets a line a passage: the point, and the path.
+//! `DDPM_FAULT=POINT:N` aborts the N-th time a point is passed, counting from 1. `POINT:N:full` makes that pass and
+//! every later pass of any point fail as on a full disk. `POINT:N:unsupported` makes that pass and every later pass of
+//! this point fail as on a file system that lacks the operation. `DDPM_FAULT=NAME:STEP` is for faults that are not
+//! write points; the program checks for them with [`is_due`]. `DDPM_FAULT_LOG` names a file that gets one line per
+//! pass: the point and the path.
 
 use std::io;
 use std::path::Path;
 
-/// A passage of a point.
+/// Passes a point, and fails there if a fault is requested.
 ///
 /// # Errors
-/// `StorageFull` or `Unsupported` where that is asked for; never without the feature.
+/// `StorageFull` or `Unsupported` where such a fault is requested; never without the feature.
 pub fn pass(point: &str, path: &Path) -> io::Result<()> {
     on_demand::pass(point, path)
 }
 
-/// Whether the fault of this name is asked for in this step; never without the feature.
+/// Whether the fault of this name is requested in this step; always false without the feature.
 #[must_use]
 pub fn is_due(name: &str, step: u64) -> bool {
     on_demand::is_due(name, step)
@@ -46,7 +47,7 @@ mod on_demand {
     use std::io::Write;
     use std::sync::{LazyLock, Mutex, PoisonError};
 
-    /// What is asked for: a name, a number, and what happens.
+    /// A requested fault: a name, a number, and how it fails.
     struct Asked {
         name: String,
         number: u64,
@@ -63,7 +64,7 @@ mod on_demand {
 
     static ASKED: LazyLock<Option<Asked>> = LazyLock::new(|| asked(&std::env::var("DDPM_FAULT").ok()?));
 
-    /// Passages of each point so far, and whether the disk is full by now.
+    /// How often each point has been passed, and whether the disk counts as full.
     static SEEN: LazyLock<Mutex<(HashMap<String, u64>, bool)>> = LazyLock::new(Mutex::default);
 
     fn asked(text: &str) -> Option<Asked> {
@@ -80,7 +81,7 @@ mod on_demand {
     pub(super) fn pass(point: &str, path: &Path) -> io::Result<()> {
         if let Some(log) = std::env::var_os("DDPM_FAULT_LOG") {
             let mut log = OpenOptions::new().create(true).append(true).open(log)?;
-            // One write, so that lines of two threads stay whole.
+            // One write call, so that lines from two threads stay whole.
             log.write_all(format!("{point} {}\n", path.display()).as_bytes())?;
         }
         let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +108,7 @@ mod on_demand {
         use super::*;
 
         #[test]
-        fn what_is_asked_for_is_read() {
+        fn fault_requests_are_parsed() {
             let read = |text| asked(text).map(|a| (a.name, a.number, a.way));
             assert_eq!(read("renamed:3"), Some(("renamed".to_owned(), 3, Way::Abort)));
             assert_eq!(read("renamed:3:full"), Some(("renamed".to_owned(), 3, Way::Full)));
@@ -117,7 +118,7 @@ mod on_demand {
         }
 
         #[test]
-        fn nothing_happens_unless_asked_for() {
+        fn nothing_fails_without_a_request() {
             assert!(pass("renamed", Path::new("a")).is_ok() && !is_due("nan-loss", 0));
         }
     }

@@ -1,11 +1,11 @@
-//! `~`, which a shell expands at the start of a word only: not in `--run=~/x`, and not in a configuration file.
+//! Expands `~`. A shell does so at the start of a word only: not in `--run=~/x`, and not in a configuration file.
 
 use std::borrow::Cow;
 use std::env;
 use std::io;
 use std::path::Path;
 
-/// A path with the home folder in place of a leading `~`. A folder of that name is `./~`.
+/// Replaces a leading `~` with the home folder. Write `./~` for a folder of that name.
 ///
 /// # Errors
 /// `NotFound` when the home folder is not known.
@@ -14,7 +14,7 @@ pub fn expand_home(path: &Path) -> io::Result<Cow<'_, Path>> {
     let Some(home) = env::home_dir().filter(|home| home.is_absolute()) else {
         return Err(io::Error::new(
             io::ErrorKind::NotFound,
-            "~ is the home folder, and HOME does not name one",
+            "cannot expand ~: HOME does not name an absolute path",
         ));
     };
     Ok(Cow::Owned(if rest.as_os_str().is_empty() { home } else { home.join(rest) }))

@@ -1,10 +1,10 @@
-//! Whether a path still names the file that was opened. Another process may have removed it and made a new one.
+//! Checks whether a path still names the file that was opened. Another process may have replaced it.
 
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::Path;
 
-/// What tells a file from every other on the same machine, as long as it is open.
+/// Tells a file from every other file on the same machine, as long as it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
@@ -12,10 +12,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// That of an open file.
+    /// The identity of an open file.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Any error of the file system.
     pub fn of(file: &File) -> io::Result<Self> {
         Ok(Self::from_metadata(&file.metadata()?))
     }
@@ -23,7 +23,7 @@ impl Identity {
     /// Whether `path` names this very file, and not a link to it.
     ///
     /// # Errors
-    /// Those of the file system; a path that names nothing is none.
+    /// Any error of the file system, except that a path that names nothing gives `false`.
     pub fn is_at(&self, path: &Path) -> io::Result<bool> {
         match fs::symlink_metadata(path) {
             Ok(found) => Ok(Self::from_metadata(&found) == *self),
@@ -40,7 +40,7 @@ impl Identity {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
-    /// Elsewhere an open file cannot be removed, so all are taken for the same.
+    /// On other systems an open file cannot be removed, so all identities are equal.
     #[cfg(not(unix))]
     fn from_metadata(_: &Metadata) -> Self {
         Self { device: 0, inode: 0 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_made_anew_is_another() {
+    fn a_recreated_file_is_a_different_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let file = File::create(&path).unwrap();
@@ -61,7 +61,7 @@ mod tests {
         assert!(identity.is_at(&path).unwrap());
         fs::remove_file(&path).unwrap();
         assert!(!identity.is_at(&path).unwrap());
-        // The number of a file that is still open is not given away again.
+        // The inode number of an open file is not reused.
         fs::write(&path, "").unwrap();
         assert!(!identity.is_at(&path).unwrap());
         assert!(!identity.is_at(&path.join("b")).unwrap());

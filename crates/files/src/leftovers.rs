@@ -1,18 +1,18 @@
-//! What a process that was killed while writing has left under its temporary name.
+//! Cleans up temporary files that a process left when it was killed while writing.
 
 use std::fs::{self, DirEntry};
 use std::io;
 use std::path::Path;
 
-/// Removes the files under construction from a folder, not from those below it. Only for a folder in which nobody
-/// writes now, as one that is locked.
+/// Removes files under construction from a folder, but not from its subfolders. Call it only while nobody writes to the
+/// folder, for example while holding its lock.
 ///
 /// # Errors
-/// Any error of reading the folder or of removing a file.
+/// Any error of reading the folder or removing a file.
 pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         match remove_leftover(&entry?) {
-            // Another process, which tries whether it could write here, has removed its own.
+            // Another process that was testing whether it can write here has removed its own file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             removed => removed?,
         }
@@ -27,7 +27,7 @@ fn remove_leftover(entry: &DirEntry) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a name is one that [`crate::PendingFile`] gives: `.NAME.PROCESS-ATTEMPT.tmp`.
+/// Whether a name has the form that [`crate::PendingFile`] gives: `.NAME.PROCESS-ATTEMPT.tmp`.
 fn is_temporary(name: &str) -> bool {
     let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
     let Some((_, numbers)) = inner.and_then(|inner| inner.rsplit_once('.')) else { return false };
@@ -41,10 +41,10 @@ mod tests {
     use crate::PendingFile;
 
     #[test]
-    fn only_files_under_construction_go() {
+    fn only_files_under_construction_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        // Not dropped, as in a process that is killed.
+        // Not dropped, as when a process is killed.
         std::mem::forget(PendingFile::create(&at("config.toml")).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         fs::write(at(".a.b.77-3.tmp"), "").unwrap();
@@ -59,9 +59,9 @@ mod tests {
         assert!(remove_leftovers(&at("nowhere")).is_err());
     }
 
-    /// As where two runs start in one folder: what was listed may be gone when it is to be removed.
+    /// Two runs may start in one folder, so a listed file may be gone by the time it is removed.
     #[test]
-    fn what_others_remove_meanwhile_is_no_failure() {
+    fn a_file_removed_by_another_process_is_not_an_error() {
         let folder = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for _ in 0..3 {

@@ -1,9 +1,9 @@
-//! Files that are either the old one or the new one, whatever happens in between: everything is written
-//! to a temporary name in the same folder, synced, renamed, and the folder synced.
+//! Atomic file writes: after a crash a file has its old content or its new content, never a mix. Everything is written
+//! to a temporary name in the same folder, synced and renamed, and then the folder is synced.
 //!
-//! A regular file is replaced and keeps its mode. What else has its name depends on whose folder it is.
-//! [`write_atomic`] is for folders of the program's own: it replaces a link and refuses pipes and devices.
-//! [`write_output`] is for what a user names: it follows links and writes to pipes and devices.
+//! A regular file is replaced and keeps its mode. Anything else at the path is handled by whose folder it is in.
+//! [`write_atomic`] is for the program's own folders: it replaces links and refuses pipes and devices. [`write_output`]
+//! is for paths that a user names: it follows links and writes to pipes and devices.
 //!
 //! ```no_run
 //! files::write_atomic("report.html".as_ref(), b"<html></html>")?;
@@ -34,19 +34,20 @@ pub use regular::{is_irregular, open_own, open_regular, read_regular};
 pub use support::{Support, is_unsupported, try_lock, try_sync_dir};
 pub use trial::{make_folder, try_folder, try_output};
 
-/// Replaces `path` by `bytes`, in a folder of the program's own; a reader sees the old content or the new, never a part.
+/// Replaces the content of `path`, in a folder of the program's own. A reader sees the old content or the new, never a
+/// part.
 ///
 /// # Errors
-/// Any error of the file system; the old file is then still there and no temporary file is left.
+/// Any error of the file system; the old file is then unchanged and no temporary file is left.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_atomic_with(path, |out| halves(out, path, bytes))
 }
 
-/// Writes an output to where a user wants it. A regular file is replaced as by [`write_atomic`], also behind a link; a
-/// pipe or a character device is written to. Missing folders are made.
+/// Writes an output to a path that a user names. A regular file is replaced as by [`write_atomic`], even behind a link.
+/// Pipes and character devices are written to directly. Missing folders are created.
 ///
 /// # Errors
-/// Any error of the file system; an old file is then still there and no temporary file is left.
+/// Any error of the file system; an old file is then unchanged and no temporary file is left.
 pub fn write_output(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_output_with(path, |out| halves(out, path, bytes))
 }
@@ -61,11 +62,10 @@ fn halves(out: &mut BufWriter<File>, path: &Path, bytes: &[u8]) -> io::Result<()
     out.write_all(second)
 }
 
-/// [`write_atomic`] for content that is produced piece by piece.
+/// Like [`write_atomic`], for content produced piece by piece.
 ///
 /// # Errors
-/// Any error of the file system or of `write`; the old file is then still there and no temporary file is
-/// left.
+/// Any error of the file system or of `write`; the old file is then unchanged and no temporary file is left.
 pub fn write_atomic_with<F>(path: &Path, write: F) -> io::Result<()>
 where
     F: FnOnce(&mut BufWriter<File>) -> io::Result<()>,
@@ -73,10 +73,10 @@ where
     fill(PendingFile::create(path)?, write)
 }
 
-/// [`write_output`] for content that is produced piece by piece.
+/// Like [`write_output`], for content produced piece by piece.
 ///
 /// # Errors
-/// Any error of the file system or of `write`; an old file is then still there and no temporary file is left.
+/// Any error of the file system or of `write`; an old file is then unchanged and no temporary file is left.
 pub fn write_output_with<F>(path: &Path, write: F) -> io::Result<()>
 where
     F: FnOnce(&mut BufWriter<File>) -> io::Result<()>,
@@ -94,8 +94,8 @@ where
     pending.commit()
 }
 
-/// Makes the entries of a folder (created, renamed, removed) survive a power loss, where the file system can;
-/// [`try_sync_dir`] says whether it can.
+/// Syncs a folder, so that created, renamed and removed entries survive a power loss. Does nothing where the file
+/// system cannot; [`try_sync_dir`] reports that.
 ///
 /// # Errors
 /// Any error of opening or syncing the folder.
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_without_a_name_is_an_error() {
+    fn a_path_without_a_file_name_fails() {
         assert_eq!(write_atomic(Path::new("/"), b"").unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(parent(Path::new("a")), Path::new("."));
     }

@@ -1,4 +1,4 @@
-//! A file under construction: it has its name when it is complete, and is gone when it is given up.
+//! A file under construction: it gets its name when it is complete, and is removed if it is abandoned.
 
 use std::env;
 use std::fs::{self, File, Metadata};
@@ -10,36 +10,36 @@ use crate::support::sync_file;
 use crate::target::{Target, keep, new_file, open_stream};
 use crate::trial::again_when_gone;
 
-/// Characters of a file's name in that of its temporary file: with all of them the longest names would be too long.
+/// How many characters of a file's name its temporary name keeps; with all of them the longest names would be too long.
 const NAME_CHARS: usize = 48;
 
-/// A file beside its final place, hidden, removed when dropped unless it was committed.
+/// A hidden temporary file beside its final path, removed on drop unless committed.
 #[derive(Debug)]
 pub struct PendingFile {
     file: File,
     temporary: PathBuf,
     path: PathBuf,
-    /// What is at `path` is written to and not replaced.
+    /// Write to what is at `path` instead of replacing it.
     into_stream: bool,
     committed: bool,
 }
 
 impl PendingFile {
-    /// An empty file in the folder of `path`, for the program's own folders: a link at `path` will be replaced.
+    /// Creates an empty file in the folder of `path`, for the program's own folders. A link at `path` will be replaced.
     ///
     /// # Errors
-    /// Any error of the file system; `InvalidInput` for a path that names no file, or that names a pipe or a device.
+    /// Any error of the file system; `InvalidInput` if `path` has no file name, or names a pipe or a device.
     pub fn create(path: &Path) -> io::Result<Self> {
         Self::of(Target::own(path)?)
     }
 
-    /// An empty file for an output that a user has named. Links are followed, missing folders made. The file will keep
-    /// the mode and, where the system allows it, the owner of the one it replaces. A pipe or a character device is
-    /// written to by [`PendingFile::commit`], and the bytes wait in the system's folder for temporary files.
+    /// Creates an empty file for an output that a user names. Links are followed and missing folders created. The file
+    /// keeps the mode of the file it replaces and, where the system allows it, the owner. For a pipe or a character
+    /// device the bytes are collected in the system's temporary folder, and [`PendingFile::commit`] copies them.
     ///
     /// # Errors
-    /// Any error of the file system; `InvalidInput` or `IsADirectory` for what is neither a file nor a pipe nor a
-    /// character device.
+    /// Any error of the file system; `InvalidInput` or `IsADirectory` if `path` names something other than a file, a
+    /// pipe or a character device.
     pub fn create_output(path: &Path) -> io::Result<Self> {
         again_when_gone(|| {
             let target = Target::output(path)?;
@@ -70,26 +70,26 @@ impl PendingFile {
         }
     }
 
-    /// A second handle that shares the position.
+    /// A second handle to the file; both share one position.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Any error of the file system.
     pub fn reopen(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 
-    /// Removes the name while the file stays open, where the system can: nothing is left even when the
-    /// program is killed. Such a file cannot be committed.
+    /// Removes the name while the file stays open, where the system allows it. Then nothing is left even if the program
+    /// is killed, and the file cannot be committed.
     pub fn forget_name(&mut self) {
-        // Another file may take the name from now on, so the drop must not remove it.
+        // Another file may now take the name, so drop must not remove it.
         self.committed = fs::remove_file(&self.temporary).is_ok();
     }
 
-    /// Syncs the content, renames the file to its final name, and syncs the folder. Into a pipe or a device it copies
+    /// Syncs the content, renames the file to its final name, and syncs the folder. For a pipe or a device it copies
     /// the content.
     ///
     /// # Errors
-    /// Those of the file system; what was at the final name before is then still there.
+    /// Any error of the file system; what was at the final path is then unchanged.
     pub fn commit(mut self) -> io::Result<()> {
         if self.into_stream {
             self.file.rewind()?;
@@ -109,25 +109,25 @@ impl PendingFile {
 impl Drop for PendingFile {
     fn drop(&mut self) {
         if !self.committed {
-            // Nothing more can be done about a file that cannot be removed.
+            // Nothing can be done about a file that cannot be removed.
             let _ = fs::remove_file(&self.temporary);
         }
     }
 }
 
-/// A new file beside `path`, hidden, and its name.
+/// Creates a hidden new file beside `path`; returns it with its name.
 pub(crate) fn temporary(path: &Path, before: Option<&Metadata>) -> io::Result<(File, PathBuf)> {
     under_new_name(path, |name| new_file(before).open(name))
 }
 
-/// What `make` makes under a new name beside `path`, `.NAME.PROCESS-ATTEMPT.tmp`.
+/// Calls `make` with a new name beside `path`, `.NAME.PROCESS-ATTEMPT.tmp`, until one is free.
 pub(crate) fn under_new_name<T>(
     path: &Path,
     make: impl Fn(&Path) -> io::Result<T>,
 ) -> io::Result<(T, PathBuf)> {
     let name: String =
         path.file_name().unwrap_or_default().to_string_lossy().chars().take(NAME_CHARS).collect();
-    // Another process, or another thread of this one, may be writing the same file.
+    // Another process, or another thread of this process, may be writing the same file.
     for attempt in 0..1000 {
         let new = path.with_file_name(format!(".{name}.{}-{attempt}.tmp", std::process::id()));
         match make(&new) {

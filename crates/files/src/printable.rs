@@ -1,10 +1,11 @@
-//! Text from files and their names as a terminal may show it. A control character in it could move the cursor, hide text or
-//! fill the clipboard (OSC 52).
+//! Makes text from files and file names safe to print on a terminal. A control character could move the cursor, hide
+//! text or write to the clipboard (OSC 52).
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The text with every control character but the line break as `\u001b`, which JSON reads as the same character.
+/// Escapes every control character except the line break, as `\u001b` for example, which JSON reads as the same
+/// character.
 ///
 /// ```
 /// assert_eq!(files::printable("a\u{1b}]52;c;aGk=\u{7}"), "a\\u001b]52;c;aGk=\\u0007");
@@ -15,7 +16,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_control(c))
 }
 
-/// The same with line breaks escaped as well: for a name in a table, and for a line of a log.
+/// Like [`printable`], with line breaks escaped as well: for a name in a table or a line of a log.
 #[must_use]
 pub fn printable_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_control)
@@ -37,8 +38,8 @@ fn escaped(text: &str, hides: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// C0, DEL and C1; the separators of lines and paragraphs; and what turns the direction of the text around it (Unicode
-/// Annex 9), by which a name can look like another.
+/// C0, DEL and C1; the line and paragraph separators; and the characters that change text direction (Unicode Annex 9),
+/// which can make one name look like another.
 fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}')
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_that_a_terminal_obeys() {
+    fn no_control_character_is_left() {
         let all: String = (0..=0x2070).filter_map(char::from_u32).collect();
         let line = printable_line(&all);
         assert!(!line.contains(is_control) && line.chars().all(|c| !c.is_control()));

@@ -1,19 +1,19 @@
-//! Opening what claims to be a file. A named pipe would make the reader wait for a writer, and a device may never end.
+//! Opens files that may not be regular. A reader of a named pipe waits for a writer, and a device may never end.
 //!
-//! Reading follows links: people keep large files on other disks. Writing in place does not, since a link in a folder from
-//! elsewhere could lead to any file of the user ([`open_own`]).
+//! Reading follows links, since people keep large files on other disks. Writing in place does not: a link in a folder
+//! from elsewhere could point to any file of the user ([`open_own`]).
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Opens a regular file, or a link to one, for reading. Never waits.
+/// Opens a regular file, or a link to one, for reading. Never blocks.
 ///
 /// # Errors
-/// `InvalidInput` for anything else: a folder, a pipe, a socket, a device; those of the file system.
+/// `InvalidInput` for anything else (a folder, a pipe, a socket, a device); any error of the file system.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    // Opening a device may already do something, so its kind is checked before; and again after, since another process
-    // may have replaced it.
+    // Opening a device can have side effects, so check the kind first. Check it again afterwards, since another process
+    // may have replaced the file.
     check(fs::metadata(path)?.file_type())?;
     let file = without_waiting(OpenOptions::new().read(true), true).open(path)?;
     check(file.metadata()?.file_type())?;
@@ -31,15 +31,15 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(too_large(limit));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
-    // One byte more than allowed: the file may grow while it is read.
+    // Read one byte more than allowed: the file may grow meanwhile.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large(limit)) } else { Ok(bytes) }
 }
 
-/// Opens a regular file for reading and writing in place, as `options` say. A link is refused.
+/// Opens a regular file with `options`, for reading and writing in place. A link is refused.
 ///
 /// # Errors
-/// `InvalidInput` for a link and for anything that is no regular file; those of the file system.
+/// `InvalidInput` for a link or anything else that is not a regular file; any error of the file system.
 pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     match fs::symlink_metadata(path) {
         Ok(found) => check(found.file_type())?,
@@ -51,13 +51,13 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether an error of [`open_regular`] and the like says that something other than a regular file is there.
+/// Whether an error of [`open_regular`] or its relatives means that the path is not a regular file.
 #[must_use]
 pub fn is_irregular(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Irregular>())
 }
 
-/// What was found in place of a regular file.
+/// What was found instead of a regular file.
 #[derive(Debug)]
 struct Irregular(&'static str);
 
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_opened_and_nothing_else_is() {
+    fn only_files_are_opened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, "text").unwrap();
@@ -124,14 +124,14 @@ mod tests {
         fs::write(&path, "text").unwrap();
         assert_eq!(read_regular(&path, 4).unwrap(), b"text");
         assert_eq!(read_regular(&path, 3).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        // Sparse: it is refused by its length.
+        // A sparse file: it is refused by its length.
         File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(read_regular(&path, 1 << 20).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_pipe_is_refused_and_not_waited_for() {
+    fn a_pipe_is_refused_without_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();

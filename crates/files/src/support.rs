@@ -1,5 +1,5 @@
-//! What a file system may lack. Some network and user-space file systems have no locks, or cannot sync a folder. Work goes
-//! on without them there; whoever opens a folder asks once and tells the user.
+//! Operations that a file system may lack. Some network and user-space file systems have no locks, or cannot sync a
+//! folder. The program continues without them; whoever opens a folder checks once and tells the user.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -7,38 +7,38 @@ use std::path::Path;
 
 use crate::faults;
 
-/// Whether the file system did what was asked.
+/// Whether the file system supports an operation.
 #[derive(Debug)]
 #[must_use]
 pub enum Support {
-    /// It did.
+    /// The operation succeeded.
     Given,
-    /// It has no such operation, and says so with this error.
+    /// The file system has no such operation; this is its error.
     Missing(io::Error),
 }
 
-/// Whether an error says that the file system has no such operation, as opposed to one that failed.
+/// Whether an error means that the file system lacks the operation, rather than that the operation failed.
 #[cfg(unix)]
 #[must_use]
 pub fn is_unsupported(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    // Linux answers EINVAL when a file cannot be synced at all, and ENOLCK for flock where a server has no locks.
+    // Linux returns EINVAL when a file cannot be synced at all, and ENOLCK for flock when a server has no locks.
     let lacking = [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOLCK, Errno::INVAL, Errno::NOTTY];
     error.kind() == io::ErrorKind::Unsupported
         || error.raw_os_error().is_some_and(|code| lacking.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-/// Whether an error says that the file system has no such operation, as opposed to one that failed.
+/// Whether an error means that the file system lacks the operation, rather than that the operation failed.
 #[cfg(not(unix))]
 #[must_use]
 pub fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }
 
-/// Locks a file for this process, without waiting. `path` is that of the file.
+/// Locks a file for this process, without waiting. `path` is the file's path.
 ///
 /// # Errors
-/// `WouldBlock` while another process holds it; those of the file system.
+/// `WouldBlock` while another process holds the lock; any error of the file system.
 pub fn try_lock(file: &File, path: &Path) -> Result<Support, TryLockError> {
     let locked = faults::pass("lock", path).map_err(TryLockError::Error).and_then(|()| file.try_lock());
     match locked {
@@ -48,12 +48,12 @@ pub fn try_lock(file: &File, path: &Path) -> Result<Support, TryLockError> {
     }
 }
 
-/// Makes the entries of a folder survive a power loss, and says whether the file system can.
+/// Syncs a folder, so that its entries survive a power loss, and reports whether the file system can.
 ///
 /// # Errors
 /// Any error of opening or syncing the folder.
 pub fn try_sync_dir(folder: &Path) -> io::Result<Support> {
-    // Only Unix lets a folder be opened as a file; elsewhere the rename itself is all there is.
+    // Only Unix can open a folder as a file; other systems rely on the rename.
     if !cfg!(unix) {
         return Ok(Support::Given);
     }
@@ -61,7 +61,7 @@ pub fn try_sync_dir(folder: &Path) -> io::Result<Support> {
     support(faults::pass("dir-sync", folder).and_then(|()| opened.sync_all()))
 }
 
-/// Makes the content of a file survive a power loss, where the file system can.
+/// Syncs the content of a file, so that it survives a power loss, where the file system can.
 pub(crate) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
     support(faults::pass("file-sync", path).and_then(|()| file.sync_all())).map(|_| ())
 }
@@ -81,7 +81,7 @@ mod tests {
     use rustix::io::Errno;
 
     #[test]
-    fn lacking_is_told_from_failing() {
+    fn unsupported_is_distinguished_from_failed() {
         let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
         for errno in [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOLCK, Errno::INVAL] {
             assert!(is_unsupported(&error(errno)), "{errno}");

@@ -1,4 +1,4 @@
-//! Where a file goes: to a new name, into the place of a regular file, or into a pipe or a device.
+//! Where a file goes: to a new name, in place of a regular file, or into a pipe or a device.
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io;
@@ -7,21 +7,21 @@ use std::time::Duration;
 #[cfg(unix)]
 use std::time::Instant;
 
-/// Links followed before they count as a circle, as on Linux.
+/// How many links are followed before they count as a cycle, as on Linux.
 const MOST_LINKS: usize = 40;
 
-/// Where the bytes end up.
+/// Where the bytes go.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// A file of this name. It gets the mode and the owner of the file it replaces.
+    /// A file at this path. It gets the mode and the owner of the file it replaces.
     File { path: PathBuf, before: Option<Metadata> },
     /// A pipe or a character device. The bytes are written to it.
     Stream(PathBuf),
 }
 
 impl Target {
-    /// In a folder of the program's own. A link is replaced and not followed: a stranger's folder must not reach files
-    /// outside it.
+    /// A target in a folder of the program's own. A link is replaced, not followed: a folder from elsewhere must not
+    /// reach files outside it.
     pub(crate) fn own(path: &Path) -> io::Result<Self> {
         named(path)?;
         let before = match fs::symlink_metadata(path) {
@@ -33,7 +33,7 @@ impl Target {
         Ok(Self::File { path: path.to_owned(), before })
     }
 
-    /// What a user names. Links are followed, also one to a file that is not there yet.
+    /// A target that a user names. Links are followed, even to a file that does not exist yet.
     pub(crate) fn output(path: &Path) -> io::Result<Self> {
         named(path)?;
         match fs::metadata(path) {
@@ -48,22 +48,22 @@ impl Target {
                 let before = fs::metadata(&end).ok();
                 return Ok(Self::File { path: end, before });
             };
-            // /dev/stdout: the file is open already, and its name may be another's by now.
+            // /dev/stdout: the file is already open, and another file may have its name by now.
             if ["/proc", "/dev/fd"].iter().any(|folder| end.starts_with(folder)) {
                 return Ok(Self::Stream(path.to_owned()));
             }
             end = crate::parent(&end).join(link);
         }
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "the link leads through too many others"))
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "too many levels of symbolic links"))
     }
 }
 
-/// Opens what is written to as it is.
+/// Opens a pipe or a device for writing.
 pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::fd::AsFd;
-        // A second handle of the same opening, so that both write one after the other.
+        // Duplicate the process's own handle, so that both share one position.
         let is = |names: [&str; 3]| names.iter().any(|name| path == Path::new(name));
         if is(["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]) {
             return io::stdout().as_fd().try_clone_to_owned().map(File::from);
@@ -78,13 +78,13 @@ pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).open(path)
 }
 
-/// How long a pipe may be without a reader: opening it would wait for ever, and not hear a signal.
+/// How long to wait for a pipe's reader. Opening a pipe blocks until then, without noticing signals.
 #[cfg(unix)]
 const PATIENCE: Duration = Duration::from_secs(10);
 #[cfg(not(unix))]
 const PATIENCE: Duration = Duration::ZERO;
 
-/// Opens a named pipe once a process reads it.
+/// Opens a named pipe once another process reads it.
 #[cfg(unix)]
 fn open_pipe(path: &Path, patience: Duration) -> io::Result<File> {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -94,7 +94,7 @@ fn open_pipe(path: &Path, patience: Duration) -> io::Result<File> {
         let opened = OpenOptions::new().write(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
         match opened {
             Ok(file) => {
-                // Writing may wait: the reader is there.
+                // Now there is a reader, so writes may block.
                 fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
                 return Ok(file);
             }
@@ -104,7 +104,7 @@ fn open_pipe(path: &Path, patience: Duration) -> io::Result<File> {
             Err(_) if begun.elapsed() < patience => std::thread::sleep(Duration::from_millis(10)),
             Err(error) => {
                 let text = format!(
-                    "expected a process that reads this pipe, found none in {} s",
+                    "expected a process that reads this pipe, found none within {} s",
                     patience.as_secs()
                 );
                 return Err(io::Error::new(error.kind(), text));
@@ -118,7 +118,7 @@ fn open_pipe(path: &Path, _patience: Duration) -> io::Result<File> {
     OpenOptions::new().append(true).open(path)
 }
 
-/// Whether opening it waits until somebody reads.
+/// Whether opening it blocks until there is a reader.
 pub(crate) fn is_pipe(path: &Path) -> bool {
     #[cfg(unix)]
     {
@@ -132,17 +132,17 @@ pub(crate) fn is_pipe(path: &Path) -> bool {
     }
 }
 
-/// Gives a new file the mode of the one it replaces, and where the system allows it the owner.
+/// Gives a new file the mode of the file it replaces and, where the system allows it, the owner.
 #[cfg(unix)]
 pub(crate) fn keep(file: &File, before: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
     let now = file.metadata()?;
     if (now.uid(), now.gid()) != (before.uid(), before.gid()) {
-        // Only root may give files away; of a group's file the group may remain.
+        // Only root may change the owner; other users may still set the group.
         let _ = fchown(file, Some(before.uid()), Some(before.gid()))
             .or_else(|_| fchown(file, None, Some(before.gid())));
     }
-    // After the owner, whose change takes bits away.
+    // After chown, which clears some mode bits.
     file.set_permissions(fs::Permissions::from_mode(mode(before)))
 }
 
@@ -151,14 +151,14 @@ pub(crate) fn keep(file: &File, before: &Metadata) -> io::Result<()> {
     file.set_permissions(before.permissions())
 }
 
-/// Options for a new file that nobody may read who may not read the one it replaces.
+/// Options for a new file that nobody can read who cannot read the file it replaces.
 pub(crate) fn new_file(before: Option<&Metadata>) -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     if let Some(before) = before {
         use std::os::unix::fs::OpenOptionsExt;
-        // The owner has to be able to write it now.
+        // The owner must be able to write it now.
         options.mode(mode(before) | 0o600);
     }
     #[cfg(not(unix))]
@@ -186,7 +186,7 @@ fn named(path: &Path) -> io::Result<()> {
     if path.file_name().is_some() {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))
 }
 
 fn no_file(kind: FileType) -> io::Error {
@@ -204,7 +204,7 @@ mod tests {
     use std::io::{Read, Write};
 
     #[test]
-    fn a_pipe_waits_for_its_reader_and_not_for_ever() {
+    fn a_pipe_waits_for_a_reader_up_to_a_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
@@ -219,7 +219,7 @@ mod tests {
                 text
             }
         });
-        // More than a pipe holds: the writer waits for the reader.
+        // More than a pipe holds, so the writer waits for the reader.
         let text = "x".repeat(1 << 20);
         open_stream(&path).unwrap().write_all(text.as_bytes()).unwrap();
         assert_eq!(reader.join().unwrap(), text);

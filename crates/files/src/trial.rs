@@ -1,4 +1,4 @@
-//! Whether an output can be written, tried before the work for it begins. A trial leaves nothing behind.
+//! Checks whether an output can be written, before the work for it starts. A check leaves nothing behind.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,11 +8,12 @@ use std::path::{Component, Path, PathBuf};
 use crate::pending::{temporary, under_new_name};
 use crate::target::{Target, is_pipe, open_stream};
 
-/// Whether [`crate::write_output`] could write this file now. Makes missing folders and a temporary file, and removes
-/// them again. A pipe is not opened, because its reader would take the end of the trial for the end of the data.
+/// Checks whether [`crate::write_output`] could write this file now. Creates missing folders and a temporary file, and
+/// removes them again. A pipe is not opened, because its reader would take the end of the check for the end of the
+/// data.
 ///
 /// # Errors
-/// What would keep the file from being written; a disk that fills up later cannot be known.
+/// Whatever would keep the file from being written. A disk that fills up later cannot be foreseen.
 pub fn try_output(path: &Path) -> io::Result<()> {
     output(path).map_err(|error| explained(path, error))
 }
@@ -27,10 +28,10 @@ fn output(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether files could be written into this folder now, which need not be there.
+/// Checks whether files could be written to this folder now. The folder need not exist.
 ///
 /// # Errors
-/// What would keep a file from being written.
+/// Whatever would keep a file from being written.
 pub fn try_folder(path: &Path) -> io::Result<()> {
     folder(path).map_err(|error| explained(path, error))
 }
@@ -39,20 +40,20 @@ fn folder(path: &Path) -> io::Result<()> {
     again_when_gone(|| try_name(path, OsStr::new("trial")))
 }
 
-/// Makes a folder and those above it, while other processes may be trying the same names.
+/// Creates a folder and its parents, while other processes may be checking the same paths.
 ///
 /// # Errors
-/// Those of the file system.
+/// Any error of the file system.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     again_when_gone(|| fs::create_dir_all(path))
 }
 
-/// Tries again what found a folder missing that it had just made: another process tried the same new name and took it
-/// away.
+/// Retries an operation that lost a folder it had just created, because another process checked the same new path and
+/// removed it.
 pub(crate) fn again_when_gone<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    /// Each time, another process has to be trying the same name.
+    /// Each retry needs another process that checks the same path.
     const ATTEMPTS: usize = 50;
-    // `AlreadyExists` is what making a folder says when it was there and then was not.
+    // `create_dir_all` returns `AlreadyExists` when a folder existed and then vanished.
     let kinds = [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists];
     let gone = |result: &io::Result<T>| matches!(result, Err(error) if kinds.contains(&error.kind()));
     let mut result = attempt();
@@ -65,7 +66,7 @@ pub(crate) fn again_when_gone<T>(attempt: impl Fn() -> io::Result<T>) -> io::Res
     result
 }
 
-/// The system does not say which of the names on the way is a file.
+/// Names the path component that is a file, which the system's error does not.
 fn explained(path: &Path, error: io::Error) -> io::Error {
     let is_file = |path: &&Path| path.exists() && !path.is_dir();
     match path.ancestors().skip(1).find(is_file) {
@@ -79,14 +80,14 @@ fn explained(path: &Path, error: io::Error) -> io::Error {
 
 fn remove(temporary: PathBuf) -> io::Result<()> {
     match fs::remove_file(temporary) {
-        // A run that starts in the same folder clears away such files.
+        // A run that starts in the same folder removes such files.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
 }
 
-/// Writes a file of this name into the folder and removes it. Missing folders are made inside one of a new name: others
-/// may try the same path now, and none could tell whose the folders are.
+/// Writes a file of this name into the folder and removes it. Missing folders are created inside a temporary one.
+/// Others may be checking the same path, and nobody could tell whose the folders are.
 fn try_name(folder: &Path, name: &OsStr) -> io::Result<()> {
     let Way { there, missing } = Way::to(folder)?;
     if missing.as_os_str().is_empty() {
@@ -105,7 +106,7 @@ fn try_name(folder: &Path, name: &OsStr) -> io::Result<()> {
     tried
 }
 
-/// A path to a folder: the part of it that is there, and the part that is to be made.
+/// A path to a folder, split into the part that exists and the part to create.
 struct Way {
     there: PathBuf,
     missing: PathBuf,
@@ -115,7 +116,7 @@ impl Way {
     fn to(path: &Path) -> io::Result<Self> {
         let (mut there, mut missing) = (PathBuf::new(), PathBuf::new());
         for part in path.components() {
-            // What is made is no link, so `..` leads back to where it was made.
+            // Created folders are never links, so `..` leads back to the parent.
             if part == Component::ParentDir && missing.pop() {
                 continue;
             }
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trial_leaves_nothing() {
+    fn a_check_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         try_output(&at("a/b/c.npy")).unwrap();
@@ -154,9 +155,9 @@ mod tests {
         assert_eq!(fs::read_dir(at("kept")).unwrap().count(), 0);
     }
 
-    /// A folder that a trial made must not stay because another trial was in it at that moment.
+    /// A folder that one check created must not stay because another check was in it at that moment.
     #[test]
-    fn trials_of_one_new_name_at_once_leave_nothing() {
+    fn concurrent_checks_of_one_path_leave_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("a/run");
         std::thread::scope(|scope| {
@@ -173,9 +174,9 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
-    /// Each makes the folder and removes it under the others.
+    /// Each creates the folder and removes it while the others use it.
     #[test]
-    fn trials_of_one_new_name_at_once_all_succeed() {
+    fn concurrent_checks_of_one_path_succeed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::thread::scope(|scope| {
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_said() {
+    fn errors_name_what_cannot_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("file"), "mine").unwrap();
@@ -216,7 +217,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_to_nothing_is_no_folder() {
+    fn a_dangling_link_is_not_a_folder() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("nowhere", &link).unwrap();
@@ -224,7 +225,7 @@ mod tests {
             let error = try_folder(&path).unwrap_err().to_string();
             assert!(error.ends_with("is a link to a folder that does not exist"), "{error}");
         }
-        // As a file it is one.
+        // As a file the link is valid.
         try_output(&link).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! What is at the name of an output: links, modes, pipes, devices, folders.
+//! What an output path may name: links, modes, pipes, devices, folders.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test, and its helpers")]
 
@@ -24,10 +24,10 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A character device of the kernel's memory driver; none where the system does not let us make one.
+/// Creates a character device of the kernel's memory driver; returns false where the system does not allow it.
 fn device(path: &Path, minor: &str) -> bool {
     let made = Command::new("mknod").arg(path).args(["c", "1", minor]).output();
-    // It may be made and yet not be opened, on file systems without devices.
+    // On file systems without devices it can be created but not opened.
     let there =
         made.is_ok_and(|made| made.status.success()) && fs::OpenOptions::new().write(true).open(path).is_ok();
     if !there {
@@ -90,7 +90,7 @@ fn an_output_goes_where_a_link_leads() {
 }
 
 #[test]
-fn in_a_folder_of_our_own_links_are_replaced() {
+fn links_in_our_own_folder_are_replaced() {
     let (_folder, at) = place();
     fs::write(at("theirs"), "theirs").unwrap();
     symlink("theirs", at("link")).unwrap();
@@ -150,7 +150,7 @@ fn folders_and_sockets_are_refused() {
     assert_eq!(names(folder.path()), ["folder", "socket"]);
 }
 
-/// The temporary name is longer than the file's, and names have at most 255 bytes.
+/// The temporary name is longer than the file's, and names are limited to 255 bytes.
 #[test]
 fn the_longest_names_can_be_written() {
     use std::os::unix::ffi::OsStringExt;

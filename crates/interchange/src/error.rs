@@ -1,9 +1,9 @@
-//! What can be wrong with a model from elsewhere.
+//! Errors in models from other programs.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An error of this crate. Every message is one line that begins with the file.
+/// An error of this crate. Every message is one line that starts with the file, if there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InterchangeError {
@@ -12,10 +12,10 @@ pub enum InterchangeError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// A file holds something else.
+    /// A file's content is not as expected.
     #[error("{}: {reason}", path.display())]
     Content {
         /// The file or the folder.
@@ -23,7 +23,7 @@ pub enum InterchangeError {
         /// What is wrong.
         reason: String,
     },
-    /// A value of a configuration that is not supported.
+    /// A configuration has a value that is not supported.
     #[error("{}: {key} = {got}: expected {expected}", path.display())]
     Value {
         /// The configuration.
@@ -35,25 +35,25 @@ pub enum InterchangeError {
         /// What is supported.
         expected: String,
     },
-    /// What the configuration says makes no network.
+    /// The configuration does not describe a valid network.
     #[error("{}: {error}", path.display())]
     Network {
         /// The configuration.
         path: PathBuf,
-        /// In terms of this project's keys.
+        /// The error, in terms of this project's keys.
         error: config::ConfigError,
     },
-    /// The other program has nothing that a configuration of this one asks for.
-    #[error("{key} = {got}: diffusers cannot say that; {reason}")]
+    /// The other program lacks something that this project's configuration asks for.
+    #[error("{key} = {got}: not available in diffusers; {reason}")]
     NotExpressible {
-        /// The key of this project.
+        /// The key in this project.
         key: String,
         /// Its value.
         got: String,
-        /// What there is instead.
+        /// What is available instead.
         reason: String,
     },
-    /// A file of ONNX cannot say what a configuration asks for.
+    /// ONNX cannot express what a configuration asks for.
     #[error("{key} = {got}: cannot be written as ONNX; {reason}")]
     NotInOnnx {
         /// The key.
@@ -63,7 +63,7 @@ pub enum InterchangeError {
         /// Why, or what was expected.
         reason: String,
     },
-    /// A file would be larger than its format allows.
+    /// The file would be larger than its format allows.
     #[error(
         "the file would have {bytes} bytes: expected at most {most}, the largest ONNX file; train a smaller network"
     )]
@@ -73,25 +73,25 @@ pub enum InterchangeError {
         /// The largest size in bytes.
         most: u64,
     },
-    /// A network lacks a weight.
+    /// A weight is missing.
     #[error("{name}: expected a weight of this name, found none")]
     MissingWeight {
         /// The weight.
         name: String,
     },
-    /// A weight has another shape than its network says, or other numbers than its shape.
+    /// A weight has another shape than the network expects, or its number of values does not match its shape.
     #[error("{name}: expected shape {expected:?}, found {got:?} with {numbers} numbers")]
     WrongWeight {
         /// The weight.
         name: String,
-        /// The network's shape.
+        /// The shape the network expects.
         expected: Vec<usize>,
-        /// The shape that it has.
+        /// The shape it has.
         got: Vec<usize>,
-        /// How many numbers it has.
+        /// How many values it has.
         numbers: usize,
     },
-    /// A file of weights has no sound header.
+    /// A weight file has an invalid header.
     #[error(transparent)]
     Weights(#[from] tensor_file::TensorFileError),
 }

@@ -1,4 +1,4 @@
-//! The keys of a JSON object, taken one after the other; what is left over is refused.
+//! Reads a JSON object key by key, and refuses what is left over.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 
 use crate::error::InterchangeError;
 
-/// Bytes of a configuration. Published ones have less than 2 kB.
+/// Maximum size of a configuration in bytes. Published ones have less than 2 kB.
 const MOST_BYTES: u64 = 1 << 20;
-/// Letters of a value that a message shows.
+/// Maximum characters of a value shown in a message.
 const SHOWN: usize = 60;
 
-/// An object of a file.
+/// The JSON object of a file.
 pub(crate) struct Keys {
     path: PathBuf,
     values: Map<String, Value>,
@@ -23,12 +23,12 @@ impl Keys {
         Self::parse(path, files::read_regular(path, MOST_BYTES).map_err(file)?)
     }
 
-    /// The object in the bytes of a file.
+    /// Parses the object in the bytes of a file.
     pub(crate) fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, InterchangeError> {
         match serde_json::from_slice(&without_infinities(bytes)) {
             Ok(Value::Object(values)) => Ok(Self { path: path.to_owned(), values }),
             Ok(other) => {
-                let reason = format!("expected an object of keys and values, found {}", shown(&other));
+                let reason = format!("expected a JSON object, found {}", shown(&other));
                 Err(InterchangeError::content(path, reason))
             }
             Err(error) => Err(InterchangeError::content(path, format!("not JSON: {error}"))),
@@ -39,12 +39,12 @@ impl Keys {
         &self.path
     }
 
-    /// A value; none where it is missing or null.
+    /// Takes a value; `None` if it is missing or null.
     pub(crate) fn take(&mut self, key: &str) -> Option<Value> {
         self.values.remove(key).filter(|value| !value.is_null())
     }
 
-    /// A value that is missing, or null, which means something else than the default.
+    /// Takes a value where null differs from a missing key.
     pub(crate) fn take_nullable(&mut self, key: &str) -> Option<Option<Value>> {
         self.values.remove(key).map(|value| Some(value).filter(|value| !value.is_null()))
     }
@@ -59,9 +59,9 @@ impl Keys {
         Err(InterchangeError::Value { path, key, got: shown(got), expected: expected.into() })
     }
 
-    /// A whole number.
+    /// Converts a value to a whole number.
     pub(crate) fn count(&self, key: &str, value: &Value) -> Result<usize, InterchangeError> {
-        // Python writes 1.0 where a number came from a division.
+        // Python writes 1.0 if a number came from a division.
         let whole = value.as_u64().or_else(|| {
             value.as_f64().filter(|x| x.fract() == 0.0 && (0.0..9e15).contains(x)).map(|x| x as u64)
         });
@@ -72,7 +72,7 @@ impl Keys {
     }
 
     pub(crate) fn count_or(&mut self, key: &str, default: usize) -> Result<usize, InterchangeError> {
-        // Null is no default here: the library takes it for a value.
+        // Null is not the default here: the library treats it as a value.
         self.values.remove(key).map_or(Ok(default), |value| self.count(key, &value))
     }
 
@@ -86,14 +86,14 @@ impl Keys {
         value.as_bool().map_or_else(|| self.refuse(key, &value, "true or false"), Ok)
     }
 
-    /// One of some names, and what it stands for; `default` is a name of them.
+    /// Takes one of several names and returns its meaning; `default` is one of the names.
     pub(crate) fn choice<T: Copy>(
         &mut self,
         key: &str,
         default: &str,
         choices: &[(&str, T)],
     ) -> Result<T, InterchangeError> {
-        // Null is the default where that is called nothing.
+        // Null means the default if the default is the empty name.
         let value = match self.values.remove(key) {
             None => Value::from(default),
             Some(Value::Null) if default.is_empty() => Value::from(default),
@@ -105,7 +105,7 @@ impl Keys {
         }
     }
 
-    /// A key that may be there with this one value.
+    /// Checks a key for which only this value is supported.
     pub(crate) fn only(&mut self, key: &str, supported: impl Into<Value>) -> Result<(), InterchangeError> {
         let supported = supported.into();
         match self.take(key) {
@@ -114,22 +114,22 @@ impl Keys {
         }
     }
 
-    /// A key that changes nothing here, whatever it says.
+    /// Drops a key whose value changes nothing here.
     pub(crate) fn ignore(&mut self, key: &str) {
         let _ = self.values.remove(key);
     }
 
-    /// Refuses keys that nobody has taken, but for those that are null or name versions and places.
+    /// Refuses keys that nobody has taken, except those that are null or start with `_` (versions and paths).
     pub(crate) fn finish(self) -> Result<(), InterchangeError> {
         let is_known = |(key, value): &(&String, &Value)| key.starts_with('_') || value.is_null();
         match self.values.iter().find(|entry| !is_known(entry)) {
-            Some((key, value)) => self.refuse(key, value, "no such key: this program does not know it"),
+            Some((key, value)) => self.refuse(key, value, "no such key; this program does not support it"),
             None => Ok(()),
         }
     }
 }
 
-/// Python writes numbers that JSON does not have. They become texts, which are no numbers either.
+/// Python writes numbers that JSON does not allow. They become strings, which later fail as numbers.
 fn without_infinities(mut bytes: Vec<u8>) -> Vec<u8> {
     let (mut place, mut in_text) = (0, false);
     while place < bytes.len() {
@@ -152,7 +152,7 @@ fn without_infinities(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// 1 and 1.0 are one number.
+/// Treats 1 and 1.0 as equal.
 fn equal(a: &Value, b: &Value) -> bool {
     a == b || a.as_f64().is_some_and(|x| b.as_f64() == Some(x))
 }
@@ -165,7 +165,7 @@ pub(crate) fn one_of<T>(choices: &[(&str, T)]) -> String {
     }
 }
 
-/// A value in one short line.
+/// A value on one short line.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= SHOWN {

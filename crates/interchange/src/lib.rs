@@ -1,11 +1,12 @@
-//! Models in the layouts of other programs: which files belong to one, and what their configurations say in this project's
-//! terms. A key or a value that is not supported is an error that names both, and nothing is passed over in silence. Weights are
-//! read by whoever builds the network, in the order of [`diffusers::Model::weights`], or as [`state_dict::Model::weights`] says.
+//! Models in the layouts of other programs: finds a model's files, and translates its configuration to this project's
+//! terms. An unsupported key or value is an error that names both; nothing is ignored silently. The code that builds
+//! the network reads the weights, in the order of [`diffusers::Model::weights`] or as [`state_dict::Model::weights`]
+//! says.
 //!
-//! [`onnx`] writes a network for programs that run ONNX.
+//! [`onnx`] writes a network for ONNX runtimes.
 //!
-//! Every file is taken for a stranger's: sizes are bounded, names of files lead nowhere else, and numbers are checked before
-//! anything is made of them.
+//! No file is trusted: sizes are bounded, file names cannot lead elsewhere, and numbers are checked before they are
+//! used.
 
 pub mod diffusers;
 mod error;

@@ -1,4 +1,4 @@
-//! Parts of a configuration that the readers of every layout make alike.
+//! Parts of a configuration that the readers of all layouts share.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use config::{Resampling, ScheduleConfig};
 
 use crate::error::InterchangeError;
 
-/// A chain of `steps` betas of a kind, with their ends where the kind has some; `path` is the file that says so.
+/// A chain of `steps` betas of a kind, with their ends if the kind has any. `path` is the file it comes from.
 pub(crate) fn chain(
     path: &Path,
     kind: &str,
@@ -32,7 +32,7 @@ pub(crate) fn chain(
     Ok(schedule)
 }
 
-/// Channels of levels as multiples of the first map's, or one by one where they are none.
+/// Channels per level as multiples of the first map's, or the channels themselves if they are not multiples.
 pub(crate) fn channels_of(base: usize, channels: Vec<usize>) -> (Vec<usize>, Option<Vec<usize>>) {
     if base > 0 && channels.iter().all(|channels| channels.is_multiple_of(base)) {
         return (channels.iter().map(|channels| channels / base).collect(), None);
@@ -40,7 +40,7 @@ pub(crate) fn channels_of(base: usize, channels: Vec<usize>) -> (Vec<usize>, Opt
     (Vec::new(), Some(channels))
 }
 
-/// How levels resample, where one does not by a convolution.
+/// How levels resample, or `None` if all use a convolution.
 pub(crate) fn unless_usual(kinds: Vec<Resampling>) -> Option<Vec<Resampling>> {
     kinds.iter().any(|kind| *kind != Resampling::Conv).then_some(kinds)
 }

@@ -1,13 +1,13 @@
-//! A model from elsewhere as a configuration of this project, so that every command takes it.
+//! Turns a model from another program into a configuration of this project, for use by every command.
 
 use config::{Config, DataConfig, ImagesConfig, LearnedVariance, SampleConfig, TrainConfig};
 
 use crate::diffusers::{Network, Scheduler};
 
-/// Images of a grid.
+/// Images in a grid.
 const GRID: usize = 64;
 
-/// The configuration of such a network. What nobody knows of its training is the usual.
+/// The configuration of such a network. Unknown training settings get their defaults.
 pub(crate) fn config(network: &Network, scheduler: &Scheduler) -> Config {
     let model = network.config.clone();
     let classes = model.classes.unwrap_or(0);

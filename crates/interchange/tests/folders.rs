@@ -1,4 +1,4 @@
-//! Folders of every layout, and what is refused: each in one line that names the file, and the key and its value.
+//! Folders of every layout, and refusals: each in one line that names the file, the key and its value.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::path::Path;
 use interchange::diffusers::{Model, current_name, is_model, open};
 use serde_json::{Value, json};
 
-/// A configuration of 4,000 numbers, in the keys of 2022.
+/// A configuration with 4,000 parameters, in the keys of 2022.
 fn unet() -> Value {
     json!({
         "_class_name": "UNet2DModel", "_diffusers_version": "0.0.4", "act_fn": "silu", "attention_head_dim": null,
@@ -25,7 +25,7 @@ fn ddpm() -> Value {
             "variance_type": "fixed_large" })
 }
 
-/// A safetensors file of zeros.
+/// Writes a safetensors file of zeros.
 fn tensors(path: &Path, of: &[(String, Vec<usize>)]) {
     let (mut header, mut end) = (BTreeMap::new(), 0);
     for (name, shape) in of {
@@ -38,7 +38,7 @@ fn tensors(path: &Path, of: &[(String, Vec<usize>)]) {
     fs::write(path, [&length[..], header.as_bytes(), &vec![0; end]].concat()).unwrap();
 }
 
-/// The tensors of [`unet`], by the names of 2022.
+/// The tensors of [`unet`], with the names of 2022.
 fn parameters(folder: &Path) -> Vec<(String, Vec<usize>)> {
     let config = folder.join("only.json");
     fs::write(&config, unet().to_string()).unwrap();
@@ -49,7 +49,7 @@ fn parameters(folder: &Path) -> Vec<(String, Vec<usize>)> {
     network.config.parameters().into_iter().map(|(name, shape)| (renamed(name), shape)).collect()
 }
 
-/// A folder in the layout of today, or with everything at the root.
+/// A folder in the current layout, or with all files at the root.
 fn folder(nested: bool) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let [home, scheduler] = ["unet", "scheduler"]
@@ -80,7 +80,7 @@ fn changed(mut whole: Value, key: &str, value: Value) -> Value {
 }
 
 #[test]
-fn old_and_new_layouts_are_one_model() {
+fn old_and_new_layouts_give_the_same_model() {
     let (nested, flat) = (folder(true), folder(false));
     assert!(is_model(nested.path()) && is_model(flat.path()));
     let (a, b) = (open(nested.path()).unwrap(), open(flat.path()).unwrap());
@@ -126,7 +126,7 @@ fn weights_may_be_in_shards() {
         let error = with(folder.path(), index, map(hostile)).unwrap_err();
         assert!(error.contains("weight_map = ") && error.contains("in the same folder"), "{error}");
     }
-    // A shard too few.
+    // One shard is missing.
     let error = with(folder.path(), index, map(names[0])).unwrap_err();
     assert!(
         error.contains(&format!(
@@ -138,7 +138,7 @@ fn weights_may_be_in_shards() {
 }
 
 #[test]
-fn what_is_not_supported_is_named_with_its_value() {
+fn unsupported_settings_are_named_with_their_values() {
     let folder = folder(true);
     let network =
         |key: &str, value: Value| with(folder.path(), "unet/config.json", changed(unet(), key, value));
@@ -195,7 +195,7 @@ fn what_is_not_supported_is_named_with_its_value() {
 }
 
 #[test]
-fn what_is_no_model_is_refused_in_a_line() {
+fn anything_but_a_model_is_refused_in_one_line() {
     let folder = folder(true);
     let deep = "[".repeat(100_000);
     for text in ["", "[]", "7", "{", "{\"a\": }", &deep, "\u{0}"] {
@@ -225,7 +225,7 @@ fn what_is_no_model_is_refused_in_a_line() {
 }
 
 #[test]
-fn every_scheduler_says_how_it_samples() {
+fn every_scheduler_gives_its_way_of_sampling() {
     let folder = folder(true);
     let of = |config: &str| {
         let found = with(folder.path(), "scheduler/scheduler_config.json", config).unwrap();
@@ -241,7 +241,7 @@ fn every_scheduler_says_how_it_samples() {
     );
     assert_eq!((preferred.steps_offset, preferred.ends_at_first_step), (1, true));
     assert_eq!((preferred.threshold.as_str(), preferred.eta), ("off", Some(0.0)));
-    // What Python writes for minus infinity is no JSON.
+    // Python's minus infinity is not valid JSON.
     let dpm = of(
         r#"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity, "use_karras_sigmas": true}"#,
     );

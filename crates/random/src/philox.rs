@@ -1,5 +1,5 @@
-//! Philox4x32-10, the block function (Salmon et al. 2011, section 3.3): 128 bits of counter and 64 bits
-//! of key in, 128 random bits out.
+//! The Philox4x32-10 block function (Salmon et al. 2011, section 3.3): 128 bits of counter and 64 bits of key in, 128
+//! random bits out.
 
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 /// Golden ratio and sqrt(3) - 1, the key schedule of the paper.
@@ -9,7 +9,7 @@ const ROUNDS: usize = 10;
 /// Four random words for one counter under one key.
 ///
 /// ```
-/// // Known answer of the authors' Random123 distribution.
+/// // Known answer from the authors' Random123 distribution.
 /// assert_eq!(random::philox4x32_10([0; 4], [0; 2]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
 /// ```
 #[must_use]

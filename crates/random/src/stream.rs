@@ -4,15 +4,15 @@ use std::f32::consts::TAU;
 
 use crate::philox::philox4x32_10;
 
-/// What the numbers are for. Two purposes never share numbers, even at the same seed and step.
+/// The purpose of the numbers. Two purposes never share numbers, even at the same seed and step.
 ///
-/// The discriminants are part of the file format of a run: a resumed run draws the same numbers only
-/// while they stay as they are. Add, never renumber.
+/// The discriminants are part of a run's file format: a resumed run draws the same numbers only while they do not
+/// change. Add new ones, never renumber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u32)]
 pub enum Purpose {
-    /// First values of a network's weights; the step is the parameter's position.
+    /// Initial values of a network's weights; the step is the parameter's position.
     Init = 1,
     /// Order of the images; the step is the epoch.
     Order = 2,
@@ -26,45 +26,47 @@ pub enum Purpose {
     Dropout = 6,
     /// x_T of a sample; the step is the image's index.
     SampleStart = 7,
-    /// Noise added while sampling; the step is the image's index, one sub-stream a reverse step.
+    /// Noise added while sampling; the step is the image's index, with one sub-stream for each reverse step.
     SampleNoise = 8,
     /// Noise that diffuses a given image; the step is the image's index.
     Diffuse = 9,
-    /// Draws of figures and of checks such as `doctor`.
+    /// Draws for figures and for checks such as `doctor`.
     Figure = 10,
     /// Frequencies of Gaussian Fourier features.
     Frequencies = 11,
-    /// Label dropout of class-conditional training.
+    /// Label dropout in class-conditional training.
     LabelDropout = 12,
-    /// Noise and times of evaluation.
+    /// Noise and times for evaluation.
     Evaluate = 13,
-    /// Noise put back before a step of a sampler; the step is the image's index, one sub-stream a reverse step.
+    /// Noise that a sampler adds back before a step; the step is the image's index, with one sub-stream for each
+    /// reverse step.
     Churn = 14,
-    /// Noise on the known part of an image that is being completed; the step is the image's index, one sub-stream a level.
+    /// Noise on the known part of an image that is being inpainted; the step is the image's index, with one sub-stream
+    /// for each level.
     Known = 15,
-    /// Noise put back by the jumps of resampling; the step is the image's index, one sub-stream a level.
+    /// Noise added by the jumps of resampling; the step is the image's index, with one sub-stream for each level.
     Renoise = 16,
-    /// Further noises that an image of a training batch chooses among.
+    /// Extra noises among which an image of a training batch chooses.
     TrainChoice = 17,
     /// Augmentation of a training batch.
     TrainAugment = 18,
 }
 
-/// Numbers of one (seed, purpose, step, rank), in a fixed order.
+/// The numbers for one (seed, purpose, step, rank), in a fixed order.
 #[derive(Debug, Clone)]
 pub struct Stream {
     key: [u32; 2],
-    /// Words 0: block within the stream; 1: sub-stream; 2, 3: step.
+    /// Word 0 is the block within the stream, word 1 the sub-stream, words 2 and 3 the step.
     counter: [u32; 4],
     words: [u32; 4],
     used: usize,
 }
 
 impl Stream {
-    /// The stream of one purpose at one step (0-based) on one rank (0 on a single device).
+    /// The stream for one purpose at one step (0-based) on one rank (0 on a single device).
     #[must_use]
     pub fn new(seed: u64, purpose: Purpose, step: u64, rank: u32) -> Self {
-        // The key mixes the seed with who asks; one Philox block makes close seeds unrelated.
+        // The key mixes the seed with purpose and rank; one Philox block makes close seeds unrelated.
         let mixed = philox4x32_10([purpose as u32, rank, 0, 0], [seed as u32, (seed >> 32) as u32]);
         Self {
             key: [mixed[0], mixed[1]],
@@ -74,8 +76,8 @@ impl Stream {
         }
     }
 
-    /// The same stream's `index`-th sub-stream, from its beginning: one for each reverse step of an
-    /// image, say. Sub-stream 0 is what [`Stream::new`] gives.
+    /// The stream's sub-stream number `index`, from its beginning; for example one for each reverse step of an image.
+    /// Sub-stream 0 is what [`Stream::new`] gives.
     #[must_use]
     pub fn sub_stream(&self, index: u32) -> Self {
         Self { counter: [0, index, self.counter[2], self.counter[3]], used: 4, ..self.clone() }
@@ -92,7 +94,7 @@ impl Stream {
         self.words[self.used - 1]
     }
 
-    /// Passes over so many times 32 bits, at no cost.
+    /// Skips this many 32-bit words, at no cost.
     pub fn skip(&mut self, words: u64) {
         let drawn = 4 * u64::from(self.counter[0]) - (4 - self.used as u64) % 4;
         let target = drawn + words;
@@ -113,7 +115,7 @@ impl Stream {
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Uniform in `0..n`, without bias (Lemire 2019, by rejection). 0 when `n` is 0.
+    /// Uniform in `0..n`, without bias (Lemire 2019, by rejection). Returns 0 if `n` is 0.
     pub fn below(&mut self, n: u32) -> u32 {
         let threshold = n.wrapping_neg().checked_rem(n).unwrap_or(0);
         loop {
@@ -124,10 +126,10 @@ impl Stream {
         }
     }
 
-    /// Standard normal numbers (Box and Muller 1958), two from two words.
+    /// Standard normal numbers (Box and Muller 1958), two from each pair of words.
     pub fn fill_normal(&mut self, out: &mut [f32]) {
         for pair in out.chunks_mut(2) {
-            // (0, 1]: the logarithm stays finite; |z| is at most 5.8.
+            // In (0, 1], so that the logarithm stays finite; |z| is at most 5.8.
             let radius = unit_open_below(self.next_u32());
             let angle = TAU * unit_open_below(self.next_u32());
             let length = (-2.0 * radius.ln()).sqrt();
@@ -169,7 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn every_coordinate_gives_other_numbers() {
+    fn every_coordinate_changes_the_numbers() {
         let base = Stream::new(1, Purpose::Order, 2, 0).next_u64();
         for other in [
             Stream::new(2, Purpose::Order, 2, 0),
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn skipping_is_drawing() {
+    fn skipping_equals_drawing() {
         for (before, words) in [(0, 0), (0, 1), (0, 4), (3, 1), (3, 2), (4, 3), (5, 11), (8, 1000)] {
             let mut skips = Stream::new(3, Purpose::TrainNoise, 0, 0);
             let mut draws = skips.clone();
@@ -202,9 +204,9 @@ mod tests {
         }
     }
 
-    /// The numbers are part of the run format: this test fails when they change.
+    /// The numbers are part of the run format: this test fails if they change.
     #[test]
-    fn numbers_stay_as_they_are() {
+    fn numbers_do_not_change() {
         let mut stream = Stream::new(42, Purpose::TrainNoise, 7, 0);
         let words = [stream.next_u32(), stream.next_u32()];
         assert_eq!(words, GOLDEN_WORDS);

@@ -1,4 +1,4 @@
-//! What keeps a configuration from its images, in the words of the flags.
+//! Why a configuration's images cannot be used, in terms of the command-line flags.
 
 use std::io;
 
@@ -6,19 +6,19 @@ use config::{ConfigError, nearest};
 use dataset::DatasetError;
 use thiserror::Error;
 
-/// A mistake in a configuration, or data that cannot be used; [`DataError::is_usage`] tells them apart.
+/// A mistake in a configuration, or data that cannot be used; [`DataError::is_usage`] distinguishes them.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// The configuration is wrong, or does not go with the images.
+    /// The configuration is wrong, or does not fit the images.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// What was named is no data, or its images do not go together.
+    /// The named source is not a dataset, or its images do not fit together.
     #[error("--data: {error}{advice}")]
     Source {
-        /// Which, and why.
+        /// Which source, and why.
         error: DatasetError,
-        /// What helps, with the mark in front of it; or nothing.
+        /// Advice with its leading punctuation, or empty.
         advice: String,
     },
     /// Images of a folder cannot be read.
@@ -30,9 +30,9 @@ pub enum DataError {
     BadImages {
         /// The folder.
         folder: String,
-        /// How many there are in all.
+        /// How many images there are in total.
         total: usize,
-        /// Each that cannot be read, with its reason.
+        /// Each unreadable image with its reason.
         reasons: Vec<String>,
     },
     /// The data cannot be read.
@@ -41,15 +41,15 @@ pub enum DataError {
         /// Which file, and why.
         error: DatasetError,
     },
-    /// A compressed file unpacks to more than is granted.
+    /// A compressed file unpacks to more than the limit.
     #[error("--data: {error}: --set data.unpacked_limit={mib}")]
     Unpacks {
-        /// Which file, and how much; in a box because it is large.
+        /// Which file, and how much; boxed because it is large.
         error: Box<DatasetError>,
-        /// What would do, in MiB.
+        /// A sufficient limit in MiB.
         mib: u64,
     },
-    /// The same of images that another flag names.
+    /// The same error for images that another flag names.
     #[error("{}", renamed(flag, error))]
     Of {
         /// The flag.
@@ -57,24 +57,24 @@ pub enum DataError {
         /// What is wrong.
         error: Box<DataError>,
     },
-    /// The place of the data cannot be told.
+    /// The path of the data cannot be determined.
     #[error("--data {data}: {error}")]
     Path {
         /// `data.source`.
         data: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }
 
 impl DataError {
-    /// The same of images that `flag` names, which has no `--on-bad` beside it.
+    /// The same error for images named by `flag`, which has no `--on-bad` of its own.
     #[must_use]
     pub fn of(self, flag: &'static str) -> Self {
         Self::Of { flag, error: Box::new(self) }
     }
 
-    /// Whether the user can mend it by other words; otherwise a file is damaged or cannot be read.
+    /// Whether the user can fix it by changing the command or configuration; otherwise a file is damaged or unreadable.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         match self {
@@ -85,7 +85,7 @@ impl DataError {
         }
     }
 
-    /// Whether the images are at fault, as opposed to what was said about them.
+    /// Whether the images are at fault, rather than the settings for them.
     #[must_use]
     pub fn is_data(&self) -> bool {
         match self {
@@ -95,7 +95,7 @@ impl DataError {
     }
 }
 
-/// An error of the data with the flag that it is about, and the one that helps.
+/// Adds the flag that the error is about, and the flag that helps.
 impl From<DatasetError> for DataError {
     fn from(error: DatasetError) -> Self {
         match error {
@@ -128,7 +128,7 @@ fn renamed(flag: &str, error: &DataError) -> String {
     text.replacen("--on-bad skip leaves", "--set data.on_bad=skip leaves", 1)
 }
 
-/// The first of several, as an example.
+/// The first reason, as an example if there are several.
 fn example(reasons: &[String]) -> String {
     let first = reasons.first().map(String::as_str).unwrap_or_default();
     if reasons.len() > 1 { format!("{first}, for example") } else { first.to_owned() }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_flag_is_named_in_place_of_data() {
+    fn another_flag_replaces_data() {
         let error = DataError::from(DatasetError::BadImages {
             folder: "x".to_owned(),
             total: 3,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_unpacks_to_much_is_told_the_key() {
+    fn a_file_that_unpacks_to_too_much_names_the_key() {
         let error = DataError::from(DatasetError::Inflates {
             file: "a.npz".to_owned(),
             what: "the array".to_owned(),

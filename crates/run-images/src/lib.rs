@@ -1,5 +1,5 @@
-//! A configuration with the images that it is about. The crate `config` knows texts and numbers alone; here the images are
-//! opened, what follows from them is filled in, and what they turned out to be is written down.
+//! Combines a configuration with its images. The crate `config` handles text and numbers only. This crate opens the
+//! images, fills in the settings that follow from them, and records their properties.
 
 mod error;
 mod open;

@@ -1,4 +1,4 @@
-//! From the `[data]` group to images.
+//! Opens the images of a `[data]` group.
 
 use std::path::Path;
 use std::{fs, io};
@@ -8,16 +8,16 @@ use dataset::{Dataset, Fit, OnBad, OpenOptions, Source, Split};
 
 use crate::error::DataError;
 
-/// Opens the images. `cache_dir` is where decoded images are kept for the next start. Labels that cannot be used
-/// are left out.
+/// Opens the images. `cache_dir` is where decoded images are kept for the next start. Labels that cannot be used are
+/// dropped.
 ///
 /// # Errors
-/// What is wrong with the words or with the files.
+/// The first problem with the settings or the files.
 pub fn open(data: &DataConfig, cache_dir: Option<&Path>) -> Result<Dataset, DataError> {
     open_with(data, cache_dir, false)
 }
 
-/// As [`open`]; labels that cannot be used are an error where they are required.
+/// Like [`open`], but labels that cannot be used are an error if they are required.
 pub(crate) fn open_with(
     data: &DataConfig,
     cache_dir: Option<&Path>,
@@ -46,7 +46,7 @@ pub(crate) fn open_with(
     Ok(Dataset::open(&source, &options)?)
 }
 
-/// The source with the home folder in place of a leading `~`.
+/// The source with a leading `~` replaced by the home folder.
 fn at_home(data: &DataConfig) -> Result<String, DataError> {
     let wrong = |error| DataError::Path { data: data.source.clone(), error };
     let path = files::expand_home(Path::new(&data.source)).map_err(wrong)?;
@@ -55,15 +55,15 @@ fn at_home(data: &DataConfig) -> Result<String, DataError> {
     })
 }
 
-/// The same options for images in another place, by its whole path.
+/// The same options for images in another place, given by its absolute path.
 ///
 /// # Errors
-/// [`DataError::Path`] for a place whose path cannot be told.
+/// [`DataError::Path`] if the path cannot be determined.
 pub fn moved(data: &DataConfig, source: &str) -> Result<DataConfig, DataError> {
     located(DataConfig { source: source.to_owned(), ..data.clone() })
 }
 
-/// The data by its whole path: a run resumed from another folder must find it, also where it is a part such as
+/// The data with its absolute path: a run resumed from another folder must find it, even if it names a part such as
 /// `photos:test`.
 pub(crate) fn located(mut data: DataConfig) -> Result<DataConfig, DataError> {
     data.source = at_home(&data)?;
@@ -72,8 +72,8 @@ pub(crate) fn located(mut data: DataConfig) -> Result<DataConfig, DataError> {
         let absolute =
             fs::canonicalize(path).map_err(|error| DataError::Path { data: data.source.clone(), error })?;
         let part = part.map(|part| format!(":{part}")).unwrap_or_default();
-        // A folder on the way may have a name that is not UTF-8, which no configuration can hold. Then what the user wrote
-        // has to do: from this folder it is found.
+        // A parent folder's name may not be UTF-8, and a configuration cannot hold such a name. Then keep what the user
+        // wrote: it is valid from this folder.
         let texts = [Some(absolute), std::path::absolute(path).ok()];
         if let Some(text) = texts.iter().flatten().find_map(|path| path.to_str()) {
             data.source = format!("{text}{part}");
@@ -82,11 +82,11 @@ pub(crate) fn located(mut data: DataConfig) -> Result<DataConfig, DataError> {
     Ok(data)
 }
 
-/// [`Config::settle_classes`] for images that were opened: an error also tells what reading them had to say, such as which
-/// labels have no images.
+/// Like [`Config::settle_classes`], for opened images. An error also includes the dataset's notes, such as which labels
+/// have no images.
 ///
 /// # Errors
-/// As [`Config::settle_classes`].
+/// As for [`Config::settle_classes`].
 pub fn settle_labels(config: &mut Config, dataset: &Dataset) -> Result<(), ConfigError> {
     config.settle_classes(dataset.classes()).map_err(|error| with_notes(error, dataset))
 }

@@ -1,4 +1,4 @@
-//! From layers to a complete [`Config`] and the images it is about.
+//! Builds a complete [`Config`] from layers and opens its images.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,26 +9,26 @@ use dataset::Dataset;
 use crate::error::DataError;
 use crate::open::{located, open_with, with_notes};
 
-/// A complete configuration and the images it is about.
+/// A complete configuration with its images.
 pub struct Resolved {
-    /// Valid, with [`Config::images`].
+    /// Valid, with [`Config::images`] filled in.
     pub config: Config,
-    /// The preset that it started from.
+    /// The preset it is based on.
     pub preset: String,
-    /// The objective over it, where one was named.
+    /// The objective on top of it, if one was named.
     pub objective: Option<String>,
-    /// What `config.data` opens.
+    /// The images that `config.data` names.
     pub dataset: Dataset,
 }
 
-/// Merges the layers, opens the data, and fills in what follows from it. `cache_dir` is where decoded images
-/// are kept for the next start.
+/// Merges the layers, opens the data, and fills in what follows from it. `cache_dir` is where decoded images are kept
+/// for the next start.
 ///
 /// # Errors
-/// The first mistake, or what keeps the data from being read; [`DataError::is_usage`] tells which.
+/// The first mistake, or the reason why the data cannot be read; [`DataError::is_usage`] distinguishes them.
 pub fn resolve(layers: &Layers<'_>, cache_dir: Option<&Path>) -> Result<Resolved, DataError> {
     let data = located(layers.data_group()?)?;
-    // A slip in a key is told before all images are decoded.
+    // Report a mistyped key before decoding all images.
     let dataset = open_with(&data.unpadded(), cache_dir, layers.wants_labels()?)?;
     let (height, width, channels) = dataset.shape();
     let images = ImageShape { height, width, channels, classes: dataset.classes() };
@@ -40,7 +40,7 @@ pub fn resolve(layers: &Layers<'_>, cache_dir: Option<&Path>) -> Result<Resolved
     Ok(Resolved { config, preset, objective, dataset })
 }
 
-/// What the data turned out to be.
+/// Describes the data for the configuration.
 fn described(config: &Config, data: &Dataset) -> Result<ImagesConfig, DataError> {
     let (height, width, channels) = data.shape();
     let padding = data.padding();
@@ -56,7 +56,7 @@ fn described(config: &Config, data: &Dataset) -> Result<ImagesConfig, DataError>
     })
 }
 
-/// The classes of the data, of those below `classes`, that no image has.
+/// The classes below `classes` in the data that have no images.
 fn absent(classes: usize, data: &Dataset) -> Vec<usize> {
     let mut missing: BTreeSet<usize> = (0..classes.min(data.classes())).collect();
     for label in (0..data.len()).filter_map(|index| data.label(index)) {
@@ -75,13 +75,13 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn the_presets_that_images_choose_from_have_the_same_data() {
+    fn the_presets_chosen_by_image_size_have_the_same_data() {
         let group = |preset| Layers { preset: Some(preset), ..Layers::default() }.data_group().unwrap();
         assert_eq!(group("images"), group("fashion-28"));
     }
 
     #[test]
-    fn the_embedded_set_resolves_as_its_shape_settles() {
+    fn the_embedded_set_resolves_by_its_shape() {
         let set = [parse_set("data.limit=20").unwrap(), parse_set("precision=f32").unwrap()];
         let file = UserFile { name: "a".to_owned(), text: "[train]\nsteps = 5".to_owned() };
         let layers = Layers { file: Some(&file), set: &set, ..Layers::default() };
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn images_of_ones_own_are_not_mirrored_unless_asked_for() {
+    fn user_images_are_not_mirrored_by_default() {
         let set = ["data.limit=20", "precision=f32"].map(|text| parse_set(text).unwrap());
         let flips = |layers: Layers<'_>| resolve(&layers, None).unwrap().config.train.flip;
         let folder = tempfile::tempdir().unwrap();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_strict_only_where_classes_are_asked_for() {
+    fn labels_are_strict_only_when_classes_are_requested() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npz");
         let data = path.to_str();
@@ -145,8 +145,8 @@ mod tests {
         dataset::write_npz(&path, &[images(), ("labels", many.into())]).unwrap();
         assert_eq!(resolve(&[]).unwrap().dataset.classes(), 0);
         let error = resolve(&["model.classes=14"]).map(|_| ()).unwrap_err();
-        assert!(error.contains("one class an image"), "{error}");
-        // Counted from 1: the error says why there is one class more.
+        assert!(error.contains("one class per image"), "{error}");
+        // Labels counted from 1: the error explains the extra class.
         let from_one = ndarray::Array1::from_shape_fn(6, |n| 1 + n as i64 % 5);
         dataset::write_npz(&path, &[images(), ("labels", from_one.into())]).unwrap();
         let error = resolve(&["model.classes=5"]).map(|_| ()).unwrap_err();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_home_folder_is_found_in_any_layer() {
+    fn the_home_folder_is_expanded_in_any_layer() {
         let home = std::env::home_dir().unwrap();
         let file =
             UserFile { name: "a".to_owned(), text: "[data]\nsource = \"~/no such photos:test\"".to_owned() };
@@ -165,7 +165,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn data_behind_a_name_that_is_not_utf_8_is_kept_as_written() {
+    fn a_source_below_a_non_utf_8_folder_is_kept_as_written() {
         use std::os::unix::ffi::OsStringExt;
         let folder = tempfile::tempdir().unwrap();
         let strange = folder.path().join(std::ffi::OsString::from_vec(b"a\xff".to_vec()));
@@ -182,7 +182,7 @@ mod tests {
         let set = ["data.limit=60", "model.classes=12"].map(|text| parse_set(text).unwrap());
         let layers = Layers { preset: Some("tiny-16"), set: &set, ..Layers::default() };
         let images = resolve(&layers, None).unwrap().config.images.unwrap();
-        // The network has two more than the data.
+        // The network has two more classes than the data.
         assert_eq!(images.learned_classes(12), (0..10).collect::<Vec<i64>>());
         let gap = ImagesConfig { absent_classes: vec![3], ..images };
         assert_eq!(gap.learned_classes(12), [0, 1, 2, 4, 5, 6, 7, 8, 9]);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_data_is_a_mistake_of_usage() {
+    fn an_unknown_source_is_a_usage_error() {
         let error =
             |data| resolve(&Layers { data: Some(data), ..Layers::default() }, None).map(|_| ()).unwrap_err();
         let unknown = error("fashion-minst");

@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-/// An element type that takes whole bytes. (The format also knows types of 4 and 6 bits.)
+/// An element type of whole bytes. (The format also has 4-bit and 6-bit types.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-#[expect(non_camel_case_types, reason = "the names in the file, which are what a user sees elsewhere")]
+#[expect(non_camel_case_types, reason = "these are the names in the file, which users know")]
 pub enum Dtype {
-    /// Truth values, one a byte.
+    /// Booleans, one byte each.
     BOOL,
     /// 8 bits, unsigned.
     U8,
     /// 8 bits, signed.
     I8,
-    /// 8 bits: 5 of exponent, 2 of mantissa.
+    /// 8-bit float: 5 exponent bits, 2 mantissa bits.
     F8_E5M2,
-    /// 8 bits: 4 of exponent, 3 of mantissa.
+    /// 8-bit float: 4 exponent bits, 3 mantissa bits.
     F8_E4M3,
-    /// 8 bits of exponent.
+    /// 8 exponent bits, without mantissa.
     F8_E8M0,
     /// 16 bits, signed.
     I16,
@@ -39,11 +39,11 @@ pub enum Dtype {
     I64,
     /// 64 bits, unsigned.
     U64,
-    /// A complex number of two f32.
+    /// A complex number of two f32 values.
     C64,
 }
 
-/// Every type with its name in a file and its bytes.
+/// Every type with its name in the file and its size in bytes.
 const TABLE: [(Dtype, &str, u64); 17] = [
     (Dtype::BOOL, "BOOL", 1),
     (Dtype::U8, "U8", 1),
@@ -65,26 +65,26 @@ const TABLE: [(Dtype, &str, u64); 17] = [
 ];
 
 impl Dtype {
-    /// The type of this name in a file, `F32` for example.
+    /// The type with this name in the file, for example `F32`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         TABLE.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    /// Its name in a file.
+    /// The type's name in the file.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().1
     }
 
-    /// Bytes of one element.
+    /// Bytes per element.
     #[must_use]
     pub fn bytes(self) -> u64 {
         self.row().2
     }
 
     fn row(self) -> &'static (Self, &'static str, u64) {
-        // The order of the table is that of the type.
+        // The table has the order of the enum.
         &TABLE[self as usize]
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_the_order_of_the_type() {
+    fn the_table_has_the_order_of_the_enum() {
         for (dtype, name, bytes) in TABLE {
             assert_eq!((dtype.name(), dtype.bytes()), (name, bytes));
             assert_eq!(Dtype::from_name(name), Some(dtype));

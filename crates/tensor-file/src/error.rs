@@ -1,4 +1,4 @@
-//! Why a file of tensors is refused.
+//! Reasons for refusing a file of tensors.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,39 +14,39 @@ pub enum TensorFileError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is no safetensors file, or what its header says cannot be.
+    /// The file is not a safetensors file, or its header is invalid.
     #[error("{}: {what}: expected {expected}, found {found}", path.display())]
     Header {
         /// The file.
         path: PathBuf,
-        /// The part of the file, `header size` for example.
+        /// The part of the file, for example `header size`.
         what: &'static str,
-        /// What would do.
+        /// What was expected.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// What the header says about one tensor cannot be.
+    /// The header entry of one tensor is invalid.
     #[error("{}: {what} of tensor {}: expected {expected}, found {found}", path.display(), tensor.escape_debug())]
     Tensor {
         /// The file.
         path: PathBuf,
         /// The tensor's name.
         tensor: String,
-        /// What of it, `dtype` for example.
+        /// Which property, for example `dtype`.
         what: &'static str,
-        /// What would do.
+        /// What was expected.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
     },
 }
 
 impl TensorFileError {
-    /// For `map_err` on the errors of one file.
+    /// For `map_err` on I/O errors of one file.
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { path, source }

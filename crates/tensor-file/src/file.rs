@@ -1,4 +1,4 @@
-//! A file on disk: the header at once, the tensors one by one.
+//! A safetensors file on disk: the header is read at once, tensors one by one.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -15,7 +15,7 @@ pub struct TensorFile {
     header: Header,
 }
 
-/// Reads what a file holds, and nothing of its tensors.
+/// Reads the header of a file, and none of its tensors.
 ///
 /// # Errors
 /// As [`TensorFile::open`].
@@ -27,8 +27,8 @@ impl TensorFile {
     /// Opens a file and reads its header.
     ///
     /// # Errors
-    /// [`TensorFileError::File`] for what cannot be read or is no regular file, and the others for a header
-    /// that disagrees with itself or with the length of the file.
+    /// [`TensorFileError::File`] if it cannot be read or is not a regular file; the other variants if the header
+    /// contradicts itself or the file's length.
     pub fn open(path: &Path) -> Result<Self, TensorFileError> {
         let mut file = files::open_regular(path).map_err(TensorFileError::file(path))?;
         let file_bytes = file.metadata().map_err(TensorFileError::file(path))?.len();
@@ -44,17 +44,17 @@ impl TensorFile {
         Ok(Self { path: path.to_owned(), file, header })
     }
 
-    /// What it holds.
+    /// The file's header.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The little-endian bytes of one of [`Header::tensors`], row-major. Their number is that of the type and
-    /// the shape, and no more than the file had when it was opened.
+    /// Reads the bytes of one of [`Header::tensors`]: little-endian, row-major. The number of bytes follows from type
+    /// and shape, and is at most the file's length when it was opened.
     ///
     /// # Errors
-    /// [`TensorFileError::File`] when they cannot be read.
+    /// [`TensorFileError::File`] if the bytes cannot be read.
     pub fn read(&mut self, tensor: &TensorInfo) -> Result<Vec<u8>, TensorFileError> {
         let length = tensor.range.end.saturating_sub(tensor.range.start);
         let mut bytes = vec![0; length as usize];

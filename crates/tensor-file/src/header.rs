@@ -1,4 +1,4 @@
-//! What a header says, once it has been checked against itself and against the length of the file.
+//! The header, checked against itself and against the length of the file.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -8,15 +8,15 @@ use crate::json::{RawHeader, RawTensor};
 use crate::limits::{MAX_FILE_BYTES, MAX_HEADER_BYTES};
 use crate::{Dtype, TensorFileError};
 
-/// Bytes in front of the header: its length.
+/// Bytes before the header, which hold its length.
 pub(crate) const PREFIX: u64 = 8;
 
-/// The tensors of a file, none of them read.
+/// The tensors of a file, without their data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Each tensor by its name.
+    /// Tensors by name.
     pub tensors: BTreeMap<String, TensorInfo>,
-    /// The file's own strings.
+    /// The strings under `__metadata__`.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -24,18 +24,18 @@ pub struct Header {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TensorInfo {
-    /// Type of its numbers.
+    /// Element type.
     pub dtype: Dtype,
-    /// Its shape, row-major. The bytes of the numbers fit an `isize`, and so does every size.
+    /// Shape, row-major. The size in bytes fits an `isize`, and so does every dimension.
     pub shape: Vec<usize>,
-    /// Its bytes in the file, from the file's beginning.
+    /// Range of its bytes, counted from the start of the file.
     pub range: Range<u64>,
 }
 
-/// Checks a whole file in memory; `path` is for the error message.
+/// Parses and checks a whole file in memory. `path` is for the error message.
 ///
 /// # Errors
-/// [`TensorFileError::Header`] and [`TensorFileError::Tensor`] for what cannot be.
+/// [`TensorFileError::Header`] and [`TensorFileError::Tensor`] for an invalid file.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Header, TensorFileError> {
     let file_bytes = bytes.len() as u64;
     let prefix = bytes.first_chunk().ok_or_else(|| too_short(path, file_bytes))?;
@@ -44,11 +44,11 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Header, TensorFileError> {
 }
 
 pub(crate) fn too_short(path: &Path, file_bytes: u64) -> TensorFileError {
-    let expected = "at least the 8 bytes of a safetensors file's header size";
+    let expected = "at least 8 bytes, the header size of a safetensors file";
     TensorFileError::header(path, "file size", expected, format!("{file_bytes} bytes"))
 }
 
-/// Where the header of a file of this length ends.
+/// Where the header ends in a file of this length.
 pub(crate) fn header_end(path: &Path, prefix: [u8; 8], file_bytes: u64) -> Result<u64, TensorFileError> {
     if file_bytes > MAX_FILE_BYTES {
         let expected = format!("at most {MAX_FILE_BYTES} bytes");
@@ -63,10 +63,10 @@ pub(crate) fn header_end(path: &Path, prefix: [u8; 8], file_bytes: u64) -> Resul
     Ok(PREFIX + length)
 }
 
-/// Parses and checks the text of a header of a file of this length.
+/// Parses and checks the header text of a file of this length.
 pub(crate) fn header(path: &Path, text: &[u8], file_bytes: u64) -> Result<Header, TensorFileError> {
     let raw: RawHeader = serde_json::from_slice(text).map_err(|e| {
-        // The message quotes the file, which may go on for megabytes where a name should be.
+        // The message quotes the file, where a name could go on for megabytes.
         let found: String = e.to_string().escape_debug().take(200).collect();
         TensorFileError::header(path, "header", "the JSON of a safetensors file", found)
     })?;
@@ -80,7 +80,7 @@ pub(crate) fn header(path: &Path, text: &[u8], file_bytes: u64) -> Result<Header
     Ok(Header { tensors, metadata: raw.metadata })
 }
 
-/// One tensor by itself: its type is known, and its shape takes as many bytes as it claims.
+/// Checks one tensor on its own: its type is known, and its shape takes as many bytes as it claims.
 fn check(path: &Path, name: &str, raw: &RawTensor, data_start: u64) -> Result<TensorInfo, TensorFileError> {
     let refuse = |what, expected: String, found: String| TensorFileError::Tensor {
         path: path.to_owned(),
@@ -91,10 +91,10 @@ fn check(path: &Path, name: &str, raw: &RawTensor, data_start: u64) -> Result<Te
     };
     let dtype = Dtype::from_name(&raw.dtype).ok_or_else(|| {
         let found: String = raw.dtype.escape_debug().take(40).collect();
-        refuse("dtype", "a type of whole bytes, such as F32".to_owned(), found)
+        refuse("dtype", "a whole-byte type such as F32".to_owned(), found)
     })?;
     let shape = &raw.shape.0;
-    // Sizes of 0 count as 1 here: libtorch multiplies the others for its strides all the same.
+    // Count a dimension of 0 as 1: libtorch still multiplies the others for its strides.
     let room = shape.iter().try_fold(dtype.bytes(), |bytes, &n| bytes.checked_mul(n.max(1)));
     let fits = |bytes: u64| isize::try_from(bytes).is_ok();
     if !room.is_some_and(fits) {
@@ -114,7 +114,7 @@ fn check(path: &Path, name: &str, raw: &RawTensor, data_start: u64) -> Result<Te
     Ok(TensorInfo { dtype, shape: shape.iter().map(|&n| n as usize).collect(), range: start..end })
 }
 
-/// All of them together: each begins where the one before ends, and the last where the file does.
+/// Checks all tensors together: each starts where the previous one ends, and the last ends with the file.
 fn cover(
     path: &Path,
     tensors: &BTreeMap<String, TensorInfo>,
@@ -130,14 +130,14 @@ fn cover(
                 path: path.to_owned(),
                 tensor: name.clone(),
                 what: "data_offsets",
-                expected: format!("a start of {}, where the tensor before ends", position - data.start),
+                expected: format!("a start of {}, where the previous tensor ends", position - data.start),
                 found: (start - data.start).to_string(),
             });
         }
         position = end;
     }
     if position != data.end {
-        let expected = format!("{position} bytes, as its header says");
+        let expected = format!("{position} bytes, as the header says");
         return Err(TensorFileError::header(path, "file size", expected, format!("{} bytes", data.end)));
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! The JSON of a header, with its counts limited while it is parsed: a header of 16 MiB can hold some million
-//! entries, each of which would cost many times its length.
+//! Parses the JSON of a header and limits its counts meanwhile. A header of 16 MiB can hold over a million entries, and
+//! each would cost many times its length.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,14 +8,14 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 
 use crate::limits::{MAX_METADATA, MAX_NAME_BYTES, MAX_RANK, MAX_TENSORS};
 
-/// The header as it is written, nothing of it believed yet.
+/// The header as written, still unchecked.
 #[derive(Debug, Default)]
 pub(crate) struct RawHeader {
     pub(crate) tensors: BTreeMap<String, RawTensor>,
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
-/// What is written about one tensor.
+/// What the header says about one tensor.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawTensor {
@@ -24,7 +24,7 @@ pub(crate) struct RawTensor {
     pub(crate) data_offsets: [u64; 2],
 }
 
-/// At most [`MAX_RANK`] sizes.
+/// At most [`MAX_RANK`] dimensions.
 #[derive(Debug)]
 pub(crate) struct Shape(pub(crate) Vec<u64>);
 
@@ -63,7 +63,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 return Err(A::Error::custom(format!("a name of {length} bytes, above {MAX_NAME_BYTES}")));
             }
             let tensor = map.next_value()?;
-            // What a second entry says would depend on the reader.
+            // With duplicate names, readers would disagree on which entry counts.
             if header.tensors.contains_key(&name) {
                 return Err(A::Error::custom(format!("tensor {} twice", name.escape_debug())));
             }
@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for Shape {
     }
 }
 
-/// A list of at most [`MAX_RANK`].
+/// Reads a list of at most [`MAX_RANK`] sizes.
 struct ListVisitor;
 
 impl<'de> Visitor<'de> for ListVisitor {
@@ -101,7 +101,7 @@ impl<'de> Visitor<'de> for ListVisitor {
     }
 }
 
-/// At most [`MAX_METADATA`] strings by name.
+/// At most [`MAX_METADATA`] named strings.
 struct Strings(BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Strings {

@@ -1,9 +1,9 @@
-//! Safetensors files, read with every claim of the header checked before anything is allocated for it.
+//! Reads safetensors files, and checks every claim of the header before allocating anything for it.
 //!
-//! A file is eight bytes of header length (little-endian), the header (JSON: a name to `dtype`, `shape` and
-//! `data_offsets` each, and strings under `__metadata__`), and the numbers, without holes or overlaps
-//! (<https://github.com/huggingface/safetensors>, "Format"). Its parser of the same name takes a buffer with
-//! the whole file; here the header alone says whether the file is worth reading.
+//! A file has eight bytes of header length (little-endian), the header, and the data without holes or overlaps. The
+//! header is JSON that maps each name to `dtype`, `shape` and `data_offsets`, with strings under `__metadata__`
+//! (<https://github.com/huggingface/safetensors>, "Format"). The `safetensors` crate parses a buffer that holds the
+//! whole file; here the header alone decides whether the file is worth reading.
 //!
 //! ```
 //! # use std::path::Path;

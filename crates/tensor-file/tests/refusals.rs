@@ -1,4 +1,4 @@
-//! Every way in which a header can lie, and what the refusal says.
+//! Every way in which a header can be invalid, and the error it gives.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::fs;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use safetensors::{Dtype as Theirs, SafeTensors, tensor::TensorView};
 use tensor_file::{Dtype, TensorFile, TensorFileError, parse, read_header};
 
-/// A file of this header and so many zeros.
+/// A file with this header and this many zero bytes of data.
 fn file(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = Vec::from((header.len() as u64).to_le_bytes());
     bytes.extend(header.bytes());
@@ -18,7 +18,7 @@ fn file(header: &str, data: usize) -> Vec<u8> {
 
 fn refusal(bytes: &[u8]) -> String {
     let from_memory = parse(Path::new("m.safetensors"), bytes).unwrap_err().to_string();
-    // From disk it is the same one: there the numbers are not even looked at.
+    // Reading from disk gives the same error, without looking at the data.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
     fs::write(&path, bytes).unwrap();
@@ -27,7 +27,7 @@ fn refusal(bytes: &[u8]) -> String {
     from_memory
 }
 
-/// A file of the library whose format it is: two tensors and a string.
+/// A file written by the reference library: two tensors and a string.
 fn sound() -> Vec<u8> {
     let (a, b) = ([1_u8; 24], [2_u8; 8]);
     let tensors = [
@@ -64,7 +64,7 @@ fn scalars_and_empty_tensors_are_tensors() {
 }
 
 #[test]
-fn every_lie_is_named() {
+fn every_invalid_header_is_explained() {
     let many: String = (0..=100_000)
         .map(|n| format!(r#""{n}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}},"#))
         .collect();
@@ -91,7 +91,7 @@ fn every_lie_is_named() {
         (of("[1]", "[0,4]"), 5, &["file size", "bytes"]),
         (of("[1]", "[0,4]"), 3, &["file size", "bytes"]),
         (of("[2000000000,1,1]", "[0,8000000000]"), 9, &["file size", "8000000"]),
-        // Products that do not fit 64 bits, and one that would but for a size of 0.
+        // Products that overflow 64 bits, and one that would without its dimension of 0.
         (of("[4294967296,4294967296]", "[0,0]"), 0, &["shape of tensor w", "4294967296"]),
         (of("[0,18446744073709551615]", "[0,0]"), 0, &["shape of tensor w", "18446744073709551615"]),
         (of("[0]", "[18446744073709551615,18446744073709551615]"), 0, &["data_offsets of tensor w"]),
@@ -132,19 +132,19 @@ fn a_header_that_claims_more_than_there_is_costs_nothing() {
             "header size: expected a safetensors header of at most 2 bytes, found {claim}"
         )));
     }
-    // A sparse file of a size that is no model's.
+    // A sparse file larger than any model.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
     fs::File::create(&path).unwrap().set_len((64 << 30) + 1).unwrap();
     assert!(read_header(&path).unwrap_err().to_string().contains("file size"));
-    // One of 17 MiB whose header would fill it.
+    // A file of 17 MiB whose header would fill it.
     fs::write(&path, (17_u64 << 20).to_le_bytes()).unwrap();
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(8 + (17 << 20)).unwrap();
     assert!(read_header(&path).unwrap_err().to_string().contains("header size"));
 }
 
 #[test]
-fn what_is_no_file_is_refused() {
+fn anything_but_a_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().to_owned(), folder.path().join("absent")] {
         assert!(matches!(read_header(&path), Err(TensorFileError::File { .. })));
@@ -156,7 +156,7 @@ fn what_is_no_file_is_refused() {
     }
 }
 
-/// A name from a file cannot forge a line of a log.
+/// A name from a file cannot forge a line in a log.
 #[test]
 fn names_are_shown_escaped() {
     let header = r#"{"w\n\u001b[31m":{"dtype":"X","shape":[1],"data_offsets":[0,4]}}"#;
@@ -165,9 +165,10 @@ fn names_are_shown_escaped() {
 }
 
 proptest! {
-    /// What is read here the format's own library reads too, and the same; what it does not read is refused.
+    /// Whatever this crate reads, the reference library reads as well, with the same result. What that library refuses
+    /// is refused here.
     #[test]
-    fn nothing_is_read_that_the_formats_library_refuses(
+    fn nothing_is_read_that_the_reference_library_refuses(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<Option<prop::sample::Index>>(),
     ) {
@@ -193,9 +194,9 @@ proptest! {
         }
     }
 
-    /// What the format's library writes is read, whatever the shapes.
+    /// This crate reads what the reference library writes, whatever the shapes.
     #[test]
-    fn what_the_formats_library_writes_is_read(
+    fn files_of_the_reference_library_are_read(
         tensors in prop::collection::btree_map("[a-z.]{1,8}", prop::collection::vec(0_usize..4, 0..4), 0..5)
     ) {
         let zeros = vec![0_u8; 4 * 81];

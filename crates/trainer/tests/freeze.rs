@@ -144,7 +144,7 @@ fn a_frozen_parameter_is_a_constant() {
 #[test]
 fn patterns_that_match_nothing_or_all_are_refused() {
     for (patterns, words) in
-        [(&["conv_in.*", "conv_ni.*"][..], "\"conv_ni.*\""), (&["*"], "leave a parameter")]
+        [(&["conv_in.*", "conv_ni.*"][..], "\"conv_ni.*\""), (&["*"], "leave some parameter")]
     {
         let net = tiny_net(0.0, 5);
         let schedule = schedule::Schedule::ddpm();

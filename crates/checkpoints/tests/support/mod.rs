@@ -1,6 +1,6 @@
-//! Checkpoints with one weight, made without libtorch.
+//! Makes checkpoints with one weight, without libtorch.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
-#![allow(dead_code, reason = "each test takes the part it needs")]
+#![allow(dead_code, reason = "each test uses some of these")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use checkpoints::{
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-/// A file of tensors: name, shape, and their numbers, all equal.
+/// A tensor file: each tensor's name, shape, and the value of all its elements.
 pub(crate) fn tensors(of: &[(&str, &[usize], f32)]) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> =
         of.iter().map(|(_, shape, value)| value.to_le_bytes().repeat(shape.iter().product())).collect();
@@ -23,7 +23,7 @@ pub(crate) fn tensors(of: &[(&str, &[usize], f32)]) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
-/// The optimiser's file for weights of these names and shapes.
+/// The optimiser's file for weights with these names and shapes.
 pub(crate) fn optimizer(of: &[(&str, &[usize])], step: i64) -> Vec<u8> {
     let zeros = vec![0; 1 << 10];
     let step = step.to_le_bytes();
@@ -44,7 +44,7 @@ pub(crate) struct Run {
     pub(crate) interval: u32,
 }
 
-/// Writes the checkpoint of a step; `value` is what its weight is.
+/// Writes the checkpoint of a step, with all its weights set to `value`.
 pub(crate) fn write(folder: &Path, step: u64, value: f32) -> Result<Checkpoint<Run>, CheckpointError> {
     let mut writer = Writer::begin(folder, step)?;
     writer.put(MODEL, &tensors(&[("w", &[2], value)]))?;
@@ -54,7 +54,7 @@ pub(crate) fn write(folder: &Path, step: u64, value: f32) -> Result<Checkpoint<R
     writer.commit(State::new(step, 3, Run { interval: 5 }))
 }
 
-/// A folder with the checkpoints of some steps.
+/// A folder with checkpoints of these steps.
 pub(crate) fn folder(steps: &[u64]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for &step in steps {
@@ -63,13 +63,13 @@ pub(crate) fn folder(steps: &[u64]) -> tempfile::TempDir {
     folder
 }
 
-/// The step of the newest sound checkpoint, and why others were passed over.
+/// The step of the newest sound checkpoint, and why others were skipped.
 pub(crate) fn latest(folder: &Path) -> (Option<u64>, Vec<String>) {
     let (latest, refused) = checkpoints::latest::<Run>(folder).unwrap();
     (latest.map(|found| found.state.step), refused.iter().map(ToString::to_string).collect())
 }
 
-/// Every name below a folder, sorted.
+/// Every name in a folder, sorted.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -77,7 +77,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Puts a file into a checkpoint and makes its manifest agree.
+/// Replaces a file of a checkpoint and updates its manifest.
 pub(crate) fn replace(checkpoint: &Path, name: &str, bytes: &[u8]) {
     fs::write(checkpoint.join(name), bytes).unwrap();
     let path = checkpoint.join(MANIFEST);

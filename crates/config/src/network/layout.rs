@@ -1,69 +1,69 @@
-//! Variations of the U-Net that this project's own networks do without. Networks from elsewhere are described by them.
+//! Variations of the U-Net that this project's own networks do not use. They describe networks from other programs.
 
 use serde::{Deserialize, Serialize};
 
-/// How a network differs from the usual one. Lists are by level, from the full resolution (0) down.
+/// How a network differs from the default U-Net. Lists are by level, from the full resolution (0) down.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Layout {
-    /// Channels of each level, where they are no multiples of `base_channels`; `channel_mults` is then empty.
+    /// Channels of each level if they are not multiples of `base_channels`; `channel_mults` is then empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level_channels: Option<Vec<usize>>,
-    /// Whether the encoder's blocks are followed by attention, in place of `attention_resolutions`.
+    /// Whether each encoder level has attention; replaces `attention_resolutions`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub down_attention: Option<Vec<bool>>,
     /// The same for the decoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_attention: Option<Vec<bool>>,
-    /// Channels of an attention head, in place of `heads`.
+    /// Channels per attention head; replaces `heads`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_channels: Option<usize>,
-    /// How the encoder's levels halve their maps: all but the lowest do.
+    /// How encoder levels halve the resolution; all but the lowest do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub downsampling: Option<Vec<Resampling>>,
-    /// How the decoder's levels double theirs: all but the highest (0) do.
+    /// How decoder levels double the resolution; all but the highest (0) do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upsampling: Option<Vec<Resampling>>,
-    /// In the blocks, and of the time vector in front of their projections.
+    /// The activation in the blocks, and of the time vector before their projections.
     #[serde(skip_serializing_if = "Activation::is_usual")]
     pub activation: Activation,
-    /// The middle, where it is another.
+    /// Differences in the middle of the network.
     #[serde(skip_serializing_if = "Middle::is_usual")]
     pub middle: Middle,
-    /// Whether images are taken to be in `[0, 1]`, and brought to `[-1, 1]` first.
+    /// Whether images are expected in `[0, 1]` and mapped to `[-1, 1]` first.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub center_input: bool,
 }
 
-/// What is different about the middle of a network.
+/// How the middle of a network differs from the default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Middle {
-    /// There is none: the decoder begins where the encoder ends.
+    /// There is no middle: the decoder starts where the encoder ends.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub absent: bool,
-    /// Groups of the attention's normalisation, in place of `groups`; 0 for no normalisation.
+    /// Groups of the attention's normalisation; replaces `groups`. 0 means no normalisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention_groups: Option<usize>,
-    /// Sums of a branch and its skip path are divided by this.
+    /// Divisor of the sum of a branch and its skip path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
 }
 
-/// How a level changes the resolution of its map.
+/// How a level changes the resolution.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resampling {
-    /// A convolution of stride 2; nearest neighbour and a convolution.
+    /// Down: a convolution with stride 2. Up: nearest neighbour, then a convolution.
     #[default]
     Conv,
-    /// A residual block, in which means of 2x2 pixels are taken or pixels repeated (Song et al. 2021; Dhariwal & Nichol 2021).
+    /// A residual block that averages 2x2 pixels or repeats pixels (Song et al. 2021; Dhariwal & Nichol 2021).
     Resnet,
-    /// Means of 2x2 pixels; pixels repeated.
+    /// Down: average 2x2 pixels. Up: repeat pixels.
     Plain,
 }
 
-/// The function between the layers of a block.
+/// The activation function in a block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
@@ -72,14 +72,14 @@ pub enum Activation {
     Silu,
     /// `max(x, 0)`.
     Relu,
-    /// `x Phi(x)`, with the distribution function of the normal distribution.
+    /// `x Phi(x)`, with the standard normal distribution function Phi.
     Gelu,
     /// `x tanh(ln(1 + e^x))`.
     Mish,
 }
 
 impl Layout {
-    /// Whether it says nothing.
+    /// Whether everything has its default.
     #[must_use]
     pub fn is_usual(&self) -> bool {
         *self == Self::default()

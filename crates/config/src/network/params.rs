@@ -1,15 +1,15 @@
-//! The parameters of a network, by name and shape, without building it: what a file of weights has to hold.
+//! Lists a network's parameters by name and shape, without building it: the required content of a weight file.
 //!
-//! `unet` makes the same in the same order; its test `tests/weights.rs` compares the two.
+//! `unet` creates the same parameters in the same order; its test `tests/weights.rs` compares the two.
 
 use super::layout::Resampling;
 use super::shape::{AUGMENTATIONS, EmbeddingConfig, TimeForm, TimeInjection, UNetConfig};
 
-/// A parameter's name, `conv_in.weight` for example, and its shape. All are f32.
+/// A parameter's name, for example `conv_in.weight`, and its shape. All are f32.
 pub type Parameter = (String, Vec<usize>);
 
 impl UNetConfig {
-    /// The parameters of a valid network, in the order of building.
+    /// The parameters of a valid network, in the order in which it is built.
     #[must_use]
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut list = List { config: self, parameters: Vec::new() };
@@ -31,7 +31,7 @@ impl UNetConfig {
             list.linear("time_in", width, base);
         }
 
-        // The encoder, and the channels of what it hands to the decoder.
+        // The encoder, and the channels of its skip connections.
         let (mut skips, mut channels) = (vec![base], base);
         for level in 0..levels {
             let (prefix, c_out) = (format!("down_blocks.{level}"), self.level_channels(level));
@@ -72,7 +72,7 @@ impl UNetConfig {
         list.parameters
     }
 
-    /// How many numbers are learned; `u64::MAX` for more than that.
+    /// The number of learned parameters; `u64::MAX` if it is larger.
     #[must_use]
     pub fn parameter_count(&self) -> u64 {
         let numbers =
@@ -81,7 +81,7 @@ impl UNetConfig {
     }
 }
 
-/// Parameters so far.
+/// The parameters so far.
 struct List<'a> {
     config: &'a UNetConfig,
     parameters: Vec<Parameter>,
@@ -107,7 +107,7 @@ impl List<'_> {
         self.add(format!("{name}.bias"), &[channels]);
     }
 
-    /// A residual block and the attention that may follow it.
+    /// A residual block, with attention if the level has it.
     fn stage(&mut self, prefix: &str, index: usize, (c_in, c_out): (usize, usize), attends: bool) {
         self.block(&format!("{prefix}.resnets.{index}"), (c_in, c_out));
         if attends {
@@ -154,9 +154,9 @@ impl List<'_> {
 mod tests {
     use super::*;
 
-    /// As diffusers counts its own network of these shapes.
+    /// The number that diffusers counts for its network of the same shape.
     #[test]
-    fn the_network_of_the_paper_has_its_published_number() {
+    fn the_papers_network_has_the_published_parameter_count() {
         assert_eq!(UNetConfig::preset("ddpm-cifar10").unwrap().parameter_count(), 35_746_307);
     }
 

@@ -7,7 +7,7 @@ use crate::layers::Layers;
 use crate::presets::preset_table;
 
 impl UNetConfig {
-    /// The network of a preset in [`crate::PRESETS`], for the images that it names, or else for 28x28 grey ones.
+    /// The network of a preset in [`crate::PRESETS`], for the images that it names, or for 28x28 grey images.
     ///
     /// # Errors
     /// [`ConfigError::UnknownPreset`] with the known names.

@@ -1,4 +1,4 @@
-//! What a network looks like: everything that decides its parameters and what it computes.
+//! The shape of a network: everything that decides its parameters and what it computes.
 
 use embedding::{EmbeddingKind, Order};
 use serde::{Deserialize, Serialize};
@@ -7,31 +7,30 @@ use super::layout::{Layout, Resampling};
 
 /// The shape of a U-Net. Levels count from the full resolution (0) down; each halves the size.
 ///
-/// Presets have names, see [`UNetConfig::preset`]; there is no `Default`, since no numbers are right for
-/// all images.
+/// Presets have names, see [`UNetConfig::preset`]. There is no `Default`, since no numbers suit all images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UNetConfig {
-    /// Which network it is. Runs of earlier versions do not say.
+    /// Which network it is. Runs of earlier versions do not record it.
     #[serde(default)]
     pub kind: NetworkKind,
-    /// Height and width the network is meant for, in pixels. It decides at which levels
-    /// `attention_resolutions` lie; other sizes run too if they divide by the downsampling factor.
+    /// Height and width in pixels for which the network is designed. It decides on which levels `attention_resolutions`
+    /// lie. Other sizes work too if they are multiples of the downsampling factor.
     #[serde(default)]
     pub image_size: usize,
-    /// Channels of the images: 1 or 3, say.
+    /// Image channels, usually 1 or 3.
     #[serde(default)]
     pub in_channels: usize,
-    /// Channels of the prediction: as many as `in_channels`.
+    /// Output channels: as many as `in_channels`, or twice that with a learned variance.
     #[serde(default)]
     pub out_channels: usize,
     /// Channels of the first feature map.
     pub base_channels: usize,
-    /// Channels of each level, in multiples of `base_channels`.
+    /// Channels of each level, as multiples of `base_channels`.
     pub channel_mults: Vec<usize>,
     /// Residual blocks of each encoder level; a decoder level has one more.
     pub blocks_per_level: usize,
-    /// Sizes in pixels at which the blocks are followed by self-attention.
+    /// Resolutions in pixels at which self-attention follows each block.
     pub attention_resolutions: Vec<usize>,
     /// Self-attention between the two blocks of the lowest level.
     pub mid_attention: bool,
@@ -39,36 +38,36 @@ pub struct UNetConfig {
     pub heads: usize,
     /// Groups of the group normalisation.
     pub groups: usize,
-    /// Added to the variance in the group normalisation.
+    /// Added to the variance in group normalisation.
     pub norm_eps: f64,
-    /// Probability that a channel entry is zeroed before a block's second convolution, in training.
+    /// Probability that a channel entry is zeroed before a block's second convolution, during training.
     pub dropout: f64,
     /// How t is encoded.
     pub embedding: EmbeddingConfig,
-    /// Width of the time vector after its two linear layers; 0 stands for 4 times `base_channels`.
+    /// Width of the time vector after its two linear layers; 0 means 4 times `base_channels`.
     #[serde(default)]
     pub time_channels: usize,
-    /// Where the time enters.
+    /// Where the time enters the network.
     pub time_injection: TimeInjection,
-    /// How it enters a block.
+    /// How the time enters a block.
     pub time_form: TimeForm,
     /// Where the padding of the downsampling convolutions goes.
     pub downsample_padding: DownsamplePadding,
-    /// Number of classes of a conditional network; absent for an unconditional one.
+    /// Number of classes of a conditional network; absent if it is unconditional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
-    /// Whether it is told how an image was augmented: follows from `train.augment`.
+    /// Whether the network is conditioned on the augmentation of its input; follows from `train.augment`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub augmented: bool,
-    /// What makes it another network than the keys above can say: networks from elsewhere need it.
+    /// Differences from the U-Net of the keys above, for networks from other programs.
     #[serde(default, skip_serializing_if = "Layout::is_usual")]
     pub layout: Layout,
 }
 
-/// Numbers that say how an image was augmented: cosine and sine of its turn, mirrored or not, the way it was moved.
+/// Numbers that describe an augmentation: cosine and sine of the rotation, mirrored or not, and the two offsets.
 pub const AUGMENTATIONS: usize = 5;
 
-/// The networks there are.
+/// The supported networks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkKind {
@@ -86,17 +85,17 @@ pub enum EmbeddingConfig {
         /// Number of frequencies; twice as many dimensions.
         frequencies: usize,
     },
-    /// The transformer's position encoding, as in Ho et al. 2020.
+    /// The transformer's position encoding, as used by Ho et al. 2020.
     Transformer {
         /// Number of dimensions, even.
         dim: usize,
         /// Whether the sines or the cosines come first.
         order: SinusoidOrder,
-        /// Subtracted from the number of frequencies in the exponent's divisor: 1 in Ho et al.'s code, 0
-        /// in the transformer paper.
+        /// Subtracted from the number of frequencies in the exponent's divisor: 1 in Ho et al.'s code, 0 in the
+        /// transformer paper.
         freq_shift: usize,
     },
-    /// Random frequencies on t / T (Gaussian Fourier features).
+    /// Random frequencies of t / T (Gaussian Fourier features).
     Fourier {
         /// Number of frequencies; twice as many dimensions.
         frequencies: usize,
@@ -105,11 +104,12 @@ pub enum EmbeddingConfig {
         /// Seed of the frequencies.
         seed: u64,
     },
-    /// A row of a learned table for every t, as networks from elsewhere have; between two t, a mixture of both rows.
+    /// A learned table with a row for each t, as in networks from other programs; between two t, the rows are
+    /// interpolated.
     Table {
         /// T.
         rows: usize,
-        /// Numbers of a row.
+        /// Numbers per row.
         dim: usize,
     },
 }
@@ -128,10 +128,10 @@ pub enum SinusoidOrder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeInjection {
-    /// Added to the first feature map only, which is the same as feeding the encoding as constant input
-    /// channels; suffices for a small model.
+    /// Added to the first feature map only, which equals feeding the encoding as constant input channels. This suffices
+    /// for a small model.
     Input,
-    /// Into every residual block, as in the paper.
+    /// Added to every residual block, as in the paper.
     PerBlock,
 }
 
@@ -150,14 +150,14 @@ pub enum TimeForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DownsamplePadding {
-    /// Below and to the right, as in Ho et al.'s code.
+    /// At the bottom and the right, as in Ho et al.'s code.
     BottomRight,
-    /// On all four sides, which the convolution does by itself, without a copy.
+    /// On all four sides; the convolution pads internally, without a copy.
     Even,
 }
 
 impl EmbeddingConfig {
-    /// The embedding for a process of `timesteps` steps; none for a table, whose numbers are weights.
+    /// The embedding for `timesteps` steps; `None` for a table, whose values are weights.
     #[must_use]
     pub fn kind(&self, timesteps: usize) -> Option<EmbeddingKind> {
         Some(match *self {
@@ -180,13 +180,13 @@ impl EmbeddingConfig {
 }
 
 impl UNetConfig {
-    /// How many resolutions there are.
+    /// The number of resolutions.
     #[must_use]
     pub fn levels(&self) -> usize {
         self.layout.level_channels.as_ref().unwrap_or(&self.channel_mults).len()
     }
 
-    /// Height and width must divide by this.
+    /// Height and width must be multiples of this.
     #[must_use]
     pub fn downsampling_factor(&self) -> usize {
         1 << self.levels().saturating_sub(1).min(usize::BITS as usize - 1)
@@ -198,7 +198,7 @@ impl UNetConfig {
         if self.time_channels == 0 { self.base_channels.saturating_mul(4) } else { self.time_channels }
     }
 
-    /// Channels of a level; 0 for one that the network does not have.
+    /// Channels of a level; 0 if the network does not have it.
     #[must_use]
     pub fn level_channels(&self, level: usize) -> usize {
         match &self.layout.level_channels {
@@ -207,19 +207,19 @@ impl UNetConfig {
         }
     }
 
-    /// Height and width of a level, in pixels; 0 beyond the last that a size can have.
+    /// Height and width of a level in pixels; 0 if there is no such level.
     #[must_use]
     pub fn level_size(&self, level: usize) -> usize {
         u32::try_from(level).ok().and_then(|level| self.image_size.checked_shr(level)).unwrap_or(0)
     }
 
-    /// Whether the encoder's blocks of a level are followed by attention.
+    /// Whether attention follows the encoder's blocks of a level.
     #[must_use]
     pub fn attends_down(&self, level: usize) -> bool {
         self.attends(&self.layout.down_attention, level)
     }
 
-    /// Whether the decoder's blocks of a level are followed by attention.
+    /// Whether attention follows the decoder's blocks of a level.
     #[must_use]
     pub fn attends_up(&self, level: usize) -> bool {
         self.attends(&self.layout.up_attention, level)
@@ -232,25 +232,25 @@ impl UNetConfig {
         }
     }
 
-    /// Whether some blocks of a level are followed by attention.
+    /// Whether attention follows any blocks of a level.
     #[must_use]
     pub fn has_attention(&self, level: usize) -> bool {
         self.attends_down(level) || self.attends_up(level)
     }
 
-    /// Heads of an attention over so many channels.
+    /// Attention heads for this many channels.
     #[must_use]
     pub fn heads_of(&self, channels: usize) -> usize {
         self.layout.head_channels.map_or(self.heads, |each| channels.checked_div(each).unwrap_or(0))
     }
 
-    /// How the encoder's level halves its map.
+    /// How the encoder level reduces the resolution.
     #[must_use]
     pub fn downsampling(&self, level: usize) -> Resampling {
         Layout::resampling(&self.layout.downsampling, level)
     }
 
-    /// How the decoder's level doubles its map.
+    /// How the decoder level increases the resolution.
     #[must_use]
     pub fn upsampling(&self, level: usize) -> Resampling {
         Layout::resampling(&self.layout.upsampling, level)

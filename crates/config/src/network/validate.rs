@@ -1,21 +1,21 @@
-//! A configuration is checked before a network is built from it; each message names the field.
+//! Checks a configuration before a network is built from it; each message names the field.
 
 use super::layout::Resampling;
 use super::shape::{EmbeddingConfig, UNetConfig};
 use crate::error::ConfigError;
 
-/// More levels than this would halve any image away.
+/// More levels would shrink any image to nothing.
 const MAX_LEVELS: usize = 8;
-/// Far above every published U-Net; keeps a slip of the finger from asking for terabytes.
+/// Far above every published U-Net, so that a typo does not request terabytes.
 const MAX_CHANNELS: usize = 65_536;
-/// Numbers of a list that a message shows.
+/// Maximum numbers of a list in a message.
 const SHOWN: usize = 32;
 
 impl UNetConfig {
-    /// Checks that the numbers make a network.
+    /// Checks that the values describe a valid network.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] for the first field that is out of range or does not go with another.
+    /// [`ConfigError::Value`] for the first field that is out of range or conflicts with another.
     pub fn validate(&self) -> Result<(), ConfigError> {
         range("in_channels", self.in_channels, 1, MAX_CHANNELS)?;
         range("base_channels", self.base_channels, 1, MAX_CHANNELS)?;
@@ -35,10 +35,10 @@ impl UNetConfig {
         }
         self.validate_sizes()?;
         if !(self.dropout >= 0.0 && self.dropout < 1.0) {
-            return refuse("dropout", self.dropout, "a number from 0 up to, but not, 1");
+            return refuse("dropout", self.dropout, "a number in [0, 1)");
         }
         if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
-            return refuse("norm_eps", self.norm_eps, "a number above 0 and below 1");
+            return refuse("norm_eps", self.norm_eps, "a number in (0, 1)");
         }
         if let Some(classes) = self.classes {
             range("classes", classes, 1, 1 << 20)?;
@@ -46,7 +46,7 @@ impl UNetConfig {
         self.validate_embedding()
     }
 
-    /// The one check that comes before the data is opened: the border of the images doubles with each level.
+    /// Runs before the data is opened, because the padding of the images doubles with each level.
     pub(crate) fn validate_level_count(&self) -> Result<(), ConfigError> {
         let (field, channels) = match &self.layout.level_channels {
             None => ("channel_mults", &self.channel_mults),
@@ -72,7 +72,7 @@ impl UNetConfig {
                 return refuse(
                     field,
                     format!("a list of {length}"),
-                    format!("one of {levels}, a value a level"),
+                    format!("one of {levels}, one value per level"),
                 );
             }
         }
@@ -80,12 +80,12 @@ impl UNetConfig {
             return refuse(
                 "channel_mults",
                 list(&self.channel_mults),
-                "[], since layout.level_channels says the channels",
+                "[], since layout.level_channels sets the channels",
             );
         }
         let says_attention = layout.down_attention.is_some() && layout.up_attention.is_some();
         if says_attention && !self.attention_resolutions.is_empty() {
-            let expected = "[], since layout.down_attention and layout.up_attention say where attention is";
+            let expected = "[], since layout.down_attention and layout.up_attention set the attention";
             return refuse("attention_resolutions", list(&self.attention_resolutions), expected);
         }
         let channels = self.level_channels(levels - 1);
@@ -145,7 +145,7 @@ impl UNetConfig {
         let sizes: Vec<usize> = (0..self.levels()).map(|level| self.level_size(level)).collect();
         match self.attention_resolutions.iter().find(|size| !sizes.contains(size)) {
             Some(size) => {
-                refuse("attention_resolutions", size, format!("sizes the levels have: {}", list(&sizes)))
+                refuse("attention_resolutions", size, format!("sizes of the levels: {}", list(&sizes)))
             }
             None => Ok(()),
         }
@@ -195,7 +195,7 @@ mod tests {
     type Change = fn(&mut UNetConfig);
 
     #[test]
-    fn every_absurd_value_is_refused_by_its_name() {
+    fn every_invalid_value_is_refused_by_name() {
         let cases: &[(&str, Change)] = &[
             ("in_channels", |c| c.in_channels = 0),
             ("out_channels", |c| c.out_channels = 3),

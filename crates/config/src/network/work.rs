@@ -1,42 +1,44 @@
-//! How much arithmetic a network asks for: multiply-adds of its convolutions, linear layers and attention products.
+//! Counts the arithmetic of a network: multiply-adds of its convolutions, linear layers and attention products.
 
 use super::layout::Resampling;
 use super::shape::{AUGMENTATIONS, EmbeddingConfig, TimeForm, TimeInjection, UNetConfig};
 
-/// Multiply-adds of one image, forward.
+/// Multiply-adds of a forward pass for one image.
 ///
-/// Normalisations, activations, additions and the softmax are left out, as is usual: a few operations a value where a
-/// convolution has hundreds. Counted as written down: an algorithm that multiplies less does the same work.
+/// Normalisations, activations, additions and the softmax are not counted, as is usual: they take a few operations per
+/// value, while a convolution takes hundreds. The count is for the direct algorithm, even if a faster one multiplies
+/// less.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Work {
-    /// Of all convolutions and linear layers.
+    /// Multiply-adds of all convolutions and linear layers.
     pub layers: f64,
-    /// Of them, the layers whose input needs no gradient: the images and the encoded t are not learned.
+    /// The part of `layers` whose input needs no gradient, since images and encoded t are not learned.
     pub of_inputs: f64,
-    /// Of the products `q k^T` and `softmax(..) v`. They stand apart because PyTorch's own counter does not see them in
-    /// its fused attention, so that published counts lack them.
+    /// Multiply-adds of the products `q k^T` and `softmax(..) v`. They are counted separately because PyTorch's own
+    /// counter does not see them in its fused attention, so published counts do not include them.
     pub attention: f64,
 }
 
 /// Floating-point operations, 2 for each multiply-add.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Flop {
-    /// Of convolutions and linear layers.
+    /// Operations of convolutions and linear layers.
     pub layers: f64,
-    /// Of the products of the attention.
+    /// Operations of the attention products.
     pub attention: f64,
 }
 
 impl Work {
-    /// Of a network call for `images` images.
+    /// The operations of one network call for `images` images.
     #[must_use]
     pub fn call(&self, images: usize) -> Flop {
         let operations = 2.0 * images as f64;
         Flop { layers: operations * self.layers, attention: operations * self.attention }
     }
 
-    /// Of forward and backward: every layer costs as much again for the gradient of its weights, and once more for that
-    /// of its input where one is needed; a product as much again for each of its factors.
+    /// The operations of a forward and a backward pass. In the backward pass a layer costs the same again for the
+    /// gradient of its weights, and again for that of its input if one is needed. An attention product costs the same
+    /// again for each of its two factors.
     #[must_use]
     pub fn training(&self, images: usize) -> Flop {
         let operations = 2.0 * images as f64;
@@ -48,9 +50,10 @@ impl Work {
 }
 
 impl UNetConfig {
-    /// The arithmetic for one image of `height` x `width` pixels, multiples of [`UNetConfig::downsampling_factor`].
+    /// The arithmetic for one image of `height` x `width` pixels, each a multiple of
+    /// [`UNetConfig::downsampling_factor`].
     ///
-    /// In f64, since no count of a valid network overflows it, and those of real ones are exact.
+    /// Uses f64: no count of a valid network overflows it, and counts of realistic networks are exact.
     #[must_use]
     pub fn work(&self, height: usize, width: usize) -> Work {
         let levels = self.levels();
@@ -66,7 +69,7 @@ impl UNetConfig {
             work.layers += linear(time_width, base);
         }
 
-        // The encoder, and the channels of what it hands to the decoder.
+        // The encoder, and the channels of its skip connections.
         let mut skips = vec![base];
         let mut channels = base;
         for level in 0..levels {
@@ -103,7 +106,7 @@ impl UNetConfig {
         work
     }
 
-    /// To a map of so many pixels. A residual block has all its convolutions there.
+    /// Resampling to a map of this many pixels. A residual block runs all its convolutions at that size.
     fn add_resampling(&self, work: &mut Work, kind: Resampling, channels: usize, pixels: f64) {
         match kind {
             Resampling::Conv => work.layers += conv(channels, channels, 3, pixels),
@@ -112,7 +115,7 @@ impl UNetConfig {
         }
     }
 
-    /// A residual block and the attention that may follow it.
+    /// A residual block, with attention if the level has it.
     fn add_stage(&self, work: &mut Work, (c_in, c_out): (usize, usize), attends: bool, pixels: f64) {
         work.layers += conv(c_in, c_out, 3, pixels) + conv(c_out, c_out, 3, pixels);
         if c_in != c_out {
@@ -124,7 +127,8 @@ impl UNetConfig {
             (TimeInjection::PerBlock, TimeForm::ScaleShift) => linear(self.time_width(), 2 * c_out),
         };
         if attends {
-            // q, k, v and the output of every pixel; then the two products, whatever the number of heads.
+            // q, k, v and the output for every pixel; then the two products, which do not depend on the number of
+            // heads.
             work.layers += 4.0 * linear(c_out, c_out) * pixels;
             work.attention += 2.0 * pixels * pixels * c_out as f64;
         }
@@ -132,7 +136,7 @@ impl UNetConfig {
 }
 
 impl EmbeddingConfig {
-    /// Numbers that t becomes.
+    /// Dimensions of the encoded t.
     pub(super) fn dim(&self) -> usize {
         match *self {
             Self::Normalized { frequencies } | Self::Fourier { frequencies, .. } => 2 * frequencies,
@@ -141,12 +145,12 @@ impl EmbeddingConfig {
     }
 }
 
-/// A convolution with a square kernel and so many pixels of output.
+/// A convolution with a square kernel and this many output pixels.
 fn conv(c_in: usize, c_out: usize, kernel: usize, pixels: f64) -> f64 {
     (c_in * kernel * kernel) as f64 * c_out as f64 * pixels
 }
 
-/// A linear layer on one vector.
+/// A linear layer applied to one vector.
 fn linear(from: usize, to: usize) -> f64 {
     from as f64 * to as f64
 }
@@ -156,17 +160,17 @@ mod tests {
     use super::*;
     use crate::SinusoidOrder;
 
-    /// The network peers are compared with, as the preset `small-32` of whole configurations has it.
+    /// The network for comparison with other implementations, from the preset `small-32`.
     fn small_32() -> UNetConfig {
         let embedding =
             EmbeddingConfig::Transformer { dim: 32, order: SinusoidOrder::SinFirst, freq_shift: 1 };
         UNetConfig { embedding, ..UNetConfig::preset("small-32").unwrap() }
     }
 
-    /// To the last operation what FlopCounterMode of PyTorch 2.11 counts for one image of the same networks, made by
-    /// UNet2DModel of diffusers 0.42.1; with the attention of the math backend, which it sees.
+    /// Exactly what FlopCounterMode of PyTorch 2.11 counts for one image of the same networks, built as UNet2DModel of
+    /// diffusers 0.42.1, with the math backend for attention, which the counter sees.
     #[test]
-    fn agrees_with_what_pytorch_counts() {
+    fn agrees_with_pytorchs_count() {
         let rows = [
             (small_32(), 719_208_448.0, 725_499_904.0, 2_157_027_328.0, 2_175_901_696.0),
             (
@@ -185,9 +189,9 @@ mod tests {
         }
     }
 
-    /// The published numbers of steps, which have one decimal.
+    /// The published costs per step, which have one decimal.
     #[test]
-    fn steps_have_their_published_cost() {
+    fn steps_have_the_published_cost() {
         let close = |flop: Flop, want: f64| {
             assert!((flop.layers / 1e9 - want).abs() <= 0.05, "{flop:?} is not {want} GFLOP");
         };
@@ -198,7 +202,7 @@ mod tests {
         close(paper.call(8), 96.9);
     }
 
-    /// Without attention and time, four times the pixels are four times the work.
+    /// Without attention and time, four times the pixels need four times the work.
     #[test]
     fn grows_with_the_pixels() {
         let plain = UNetConfig {
@@ -228,12 +232,12 @@ mod tests {
             ..UNetConfig::preset("tiny-16").unwrap()
         };
         let (pixels, time) = (8.0, 3.0 * 8.0);
-        // Two convolutions of 4 to 4; the decoder's first has 8 channels in, and a 1x1 beside it.
+        // Two convolutions from 4 to 4 channels; the decoder's first has 8 input channels and a 1x1 skip convolution.
         let same = 2.0 * 4.0 * 9.0 * 4.0 * pixels + time;
         let joined = (8.0 + 4.0) * 9.0 * 4.0 * pixels + 8.0 * 4.0 * pixels + time;
         let around_attention = 4.0 * 16.0 * pixels;
         let (first, last, encoded) = (9.0 * 4.0 * pixels, 4.0 * 9.0 * pixels, 10.0 * 3.0);
-        // Encoder: one; bottom: two; decoder: two, both with a skip connection.
+        // Encoder: one block; bottom: two; decoder: two, both with a skip connection.
         let want = first + last + encoded + 9.0 + 3.0 * same + 2.0 * joined + around_attention;
         let attention = 2.0 * 64.0 * 4.0;
         assert_eq!(tiny.work(2, 4), Work { layers: want, of_inputs: first + encoded, attention });

@@ -1,25 +1,25 @@
-//! The coefficients of a block (ITU-T T.81, F.2.2 and G.1.2).
+//! Reads the coefficients of a block (ITU-T T.81, F.2.2 and G.1.2).
 
 use super::entropy::{Bits, Table};
 use super::scan::Band;
 
-/// Coefficients in a row, none of them zero, each the most negative of its size. That is how the usual tables read a part
-/// of the file that was lost and filled with zeros. Noise has so many by a chance of one in 2^48, and no dot or edge has
-/// coefficients so alike.
+/// The number of consecutive nonzero coefficients, each the most negative of its size, that is treated as damage. The
+/// usual tables decode a lost part of a file, filled with zeros, in this way. Noise produces so many with a probability
+/// of 2^-48, and no dot or edge has coefficients so alike.
 const ZEROED: u32 = 48;
 
-/// Looks for stretches of zeros.
+/// Detects stretches of zero bytes.
 #[derive(Default)]
 struct Zeroed(u32);
 
 impl Zeroed {
-    /// The next coefficient: how many before it are zero, and its bits.
+    /// Takes the next coefficient: how many before it are zero, and its bits.
     fn see(&mut self, zeros: u8, value: u32) -> Result<(), String> {
         self.0 = if zeros == 0 && value == 0 { self.0 + 1 } else { 0 };
         if self.0 < ZEROED {
             return Ok(());
         }
-        Err("the JPEG is damaged: a part of its coded pixels is zeroed".to_owned())
+        Err("the JPEG is damaged: part of its coded data is zeroed".to_owned())
     }
 }
 
@@ -35,7 +35,7 @@ fn table(table: Option<&Table>) -> Result<&Table, String> {
     table.ok_or_else(|| "the JPEG is damaged: a Huffman table is missing".to_owned())
 }
 
-/// A difference of DC coefficients (T.81, F.2.2.1).
+/// Reads a difference of DC coefficients (T.81, F.2.2.1).
 pub(super) fn difference(bits: &mut Bits<'_>, dc: Option<&Table>) -> Result<(), String> {
     let size = bits.symbol(table(dc)?)?;
     if size > 11 {
@@ -44,7 +44,7 @@ pub(super) fn difference(bits: &mut Bits<'_>, dc: Option<&Table>) -> Result<(), 
     bits.take(size.into()).map(drop)
 }
 
-/// A block with all its coefficients (T.81, F.2.2).
+/// Reads a block with all its coefficients (T.81, F.2.2).
 pub(super) fn sequential(bits: &mut Bits<'_>, dc: Option<&Table>, ac: Option<&Table>) -> Result<(), String> {
     difference(bits, dc)?;
     let (ac, mut zeroed) = (table(ac)?, Zeroed::default());
@@ -66,7 +66,7 @@ pub(super) fn sequential(bits: &mut Bits<'_>, dc: Option<&Table>, ac: Option<&Ta
     Ok(())
 }
 
-/// The first scan of a band (T.81, G.1.2.2).
+/// Reads a block in the first scan of a band (T.81, G.1.2.2).
 pub(super) fn first(
     bits: &mut Bits<'_>,
     ac: Option<&Table>,
@@ -104,7 +104,7 @@ pub(super) fn first(
     Ok(())
 }
 
-/// A later scan of a band, one bit finer (T.81, G.1.2.3).
+/// Reads a block in a later scan of a band, which adds one bit (T.81, G.1.2.3).
 pub(super) fn refine(
     bits: &mut Bits<'_>,
     ac: Option<&Table>,
@@ -126,7 +126,7 @@ pub(super) fn refine(
             1 => bits.take(1).map(drop)?,
             _ => return Err("the JPEG is damaged: a refinement of more than one bit".to_owned()),
         }
-        // Past `zeros` coefficients that stay zero; those that are not get a bit each.
+        // Skip `zeros` coefficients that stay zero; the nonzero ones in between get one bit each.
         loop {
             if at >= end {
                 return Err(overfull());
@@ -159,7 +159,7 @@ mod tests {
     use super::super::entropy::Tables;
     use super::*;
 
-    /// Codes of two bits: 00 to 10 for these symbols. For both DC and AC.
+    /// Two-bit codes 00 to 10 for these symbols, for both DC and AC.
     fn tables(symbols: [u8; 3]) -> Tables {
         let mut tables = Tables::default();
         for class in [0x00, 0x10] {
@@ -180,9 +180,9 @@ mod tests {
         // 00: end of the block, or a difference of 0; 01: sixteen zeros; 10: fourteen zeros, then a bit.
         let tables = tables([0x00, 0xf0, 0xe1]);
         assert_eq!(block(&tables, &[0b0000_1111]), Ok(1));
-        // 1 + 3 x 16 + 15 = 64: with the last, no end follows.
+        // 1 + 3 x 16 + 15 = 64: after the last coefficient there is no end code.
         assert_eq!(block(&tables, &[0b0001_0101, 0b1001_1111]), Ok(2));
-        // A fourth time sixteen is one too many.
+        // A fourth run of sixteen is too many.
         assert_eq!(block(&tables, &[0b0001_0101, 0b0111_1111]), Err(overfull()));
         assert_eq!(
             block(&tables, &[0b0001_0101]).unwrap_err(),
@@ -200,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn a_zeroed_stretch_is_no_picture() {
-        // As in the tables of T.81 for luma: two zeros are a difference of 0, then one coefficient of one bit.
+    fn a_zeroed_stretch_is_damage() {
+        // As in the luma tables of T.81: two zeros are a difference of 0, then one coefficient of one bit.
         let mut tables = tables([0x01, 0x00, 0x02]);
         tables.dc[0] = self::tables([0, 1, 2]).dc[0].take();
         assert!(block(&tables, &[0; 40]).unwrap_err().contains("zeroed"));
-        // Every other value is positive: 63 codes of 00 and a bit, after the difference.
+        // If every other value is positive it is a picture: 63 codes of 00 and a bit, after the difference.
         let bits = (0..63).fold(vec![0, 0], |mut bits, i| {
             bits.extend([0, 0, i % 2]);
             bits
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn progressive_bands_keep_to_themselves() {
+    fn progressive_bands_stay_within_their_limits() {
         // 00: a run of one block; 01: a run of two or three, by a bit; 10: one zero, then a bit.
         let tables = tables([0x00, 0x10, 0x11]);
         let ac = tables.ac[0].as_ref();
@@ -225,13 +225,13 @@ mod tests {
         let mut bits = Bits::new(&[0b1010_1100]);
         first(&mut bits, ac, band, &mut run, &mut mask).unwrap();
         assert_eq!((run, mask), (0, 1 << 2));
-        // 01 1: three blocks, of which this one is passed.
+        // 01 1: a run of three blocks, of which this is the first.
         first(&mut bits, ac, band, &mut run, &mut mask).unwrap();
         assert_eq!(run, 2);
         assert!(no_run_left(run).is_err());
         first(&mut bits, ac, band, &mut run, &mut mask).unwrap();
         assert_eq!(run, 1);
-        // One zero before the only coefficient of this band: there is no place.
+        // A zero before the only coefficient of this band: there is no room.
         let narrow = Band { from: 1, to: 1, high: 0, low: 1 };
         assert_eq!(first(&mut Bits::new(&[0b1010_0000]), ac, narrow, &mut 0, &mut mask), Err(overfull()));
         let finer = Band { high: 1, low: 0, ..narrow };
@@ -239,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn refinement_has_a_bit_for_each_coefficient_that_is_not_zero() {
+    fn refinement_has_a_bit_for_each_nonzero_coefficient() {
         // 00: a run of one block; 01: one new coefficient.
         let tables = tables([0x00, 0x01, 0x02]);
         let ac = tables.ac[0].as_ref();
         let band = Band { from: 1, to: 3, high: 1, low: 0 };
         let (mut run, mut mask) = (0, 1 << 1);
-        // 01 and its sign, a bit for the first, then the end and nothing for what is zero.
+        // 01 and its sign, a bit for the first coefficient, then the end, and nothing for zeros.
         let mut bits = Bits::new(&[0b0110_0011]);
         refine(&mut bits, ac, band, &mut run, &mut mask).unwrap();
         assert_eq!((run, mask), (0, 1 << 1 | 1 << 2));

@@ -1,6 +1,6 @@
-//! Huffman codes and the bits they are made of (ITU-T T.81, Annexes C and F.2.2).
+//! Huffman codes and the bits they consist of (ITU-T T.81, Annexes C and F.2.2).
 
-/// The tables that have been defined so far: for DC and for AC, four places each.
+/// The tables defined so far: four slots each for DC and AC.
 #[derive(Default)]
 pub(super) struct Tables {
     pub(super) dc: [Option<Table>; 4],
@@ -8,7 +8,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Takes the tables of a DHT segment (T.81, B.2.4.2).
+    /// Reads the tables of a DHT segment (T.81, B.2.4.2).
     pub(super) fn define(&mut self, mut body: &[u8]) -> Result<(), String> {
         while let [place, rest @ ..] = body {
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or_else(malformed)?;
@@ -31,14 +31,15 @@ fn malformed() -> String {
     "the JPEG is damaged: a Huffman table is malformed".to_owned()
 }
 
-/// Codes of up to this many bits are looked up at once.
+/// Codes of up to this many bits are looked up directly.
 const SHORT: u32 = 9;
 
 /// A Huffman table.
 pub(super) struct Table {
-    /// By the next bits: length of the code, 0 for a longer one, and its symbol.
+    /// Indexed by the next bits: the length of the code, or 0 for a longer one, and its symbol.
     short: Box<[(u8, u8); 1 << SHORT]>,
-    /// By length: the first 16-bit value above all codes up to that length, and what leads from a code to its symbol.
+    /// Indexed by length: the first 16-bit value above all codes up to that length, and the offset from a code to its
+    /// symbol.
     limits: [(u32, i32); 17],
     symbols: Vec<u8>,
 }
@@ -68,11 +69,11 @@ impl Table {
     }
 }
 
-/// Bits of coded data, up to a marker.
+/// The bits of coded data, up to a marker.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// The next bits, from the highest on; zeros below.
+    /// The next bits, from the highest down; zeros below.
     held: u64,
     count: u32,
 }
@@ -85,7 +86,7 @@ impl<'a> Bits<'a> {
     fn fill(&mut self) {
         while self.count <= 56 {
             let byte = match self.bytes[self.at..] {
-                // Followed by a zero, it is data; by anything else, a marker, or a fill byte before one.
+                // 0xff is data if a zero follows; otherwise it starts a marker or is a fill byte before one.
                 [0xff, 0x00, ..] => {
                     self.at += 2;
                     0xff
@@ -127,13 +128,13 @@ impl<'a> Bits<'a> {
         }
         let next = (self.held >> 48) as u32;
         let longer = (SHORT + 1..=16).find(|&length| next < table.limits[length as usize].0);
-        let length = longer.ok_or("the JPEG is damaged: its pixels have a code that no table has")?;
+        let length = longer.ok_or("the JPEG is damaged: its coded data has a code that is in no table")?;
         let code = self.take(length)?;
         let index = code as i32 + table.limits[length as usize].1;
         usize::try_from(index).ok().and_then(|index| table.symbols.get(index)).copied().ok_or_else(malformed)
     }
 
-    /// Passes over the bits that fill up the last byte and says where the coded data ends.
+    /// Skips the padding bits of the last byte and returns where the coded data ends.
     pub(super) fn finish(&mut self) -> Result<usize, String> {
         self.fill();
         if self.count >= 8 {
@@ -143,7 +144,7 @@ impl<'a> Bits<'a> {
         Ok(self.at)
     }
 
-    /// Passes over restart marker `number`.
+    /// Skips restart marker `number`.
     pub(super) fn restart(&mut self, number: u8) -> Result<(), String> {
         self.finish()?;
         while let [0xff, 0xff, ..] = self.bytes[self.at..] {
@@ -171,17 +172,17 @@ mod tests {
 
     #[test]
     fn codes_grow_by_length() {
-        // 0, 10, then eleven ones and a zero: one that is looked up at once, one that is not.
+        // 0, 10, then eleven ones and a zero: one code that is looked up directly, one that is not.
         let table = table(&[(1, 1), (2, 1), (12, 1)], &[7, 8, 9]).unwrap();
         let mut bits = Bits::new(&[0b0101_1000, 0b0000_0001]);
         assert_eq!([bits.symbol(&table), bits.symbol(&table)], [Ok(7), Ok(8)]);
         assert_eq!(bits.symbol(&table), Ok(9));
         let error = Bits::new(&[0xfe, 0xff, 0x00]).symbol(&table).unwrap_err();
-        assert!(error.contains("no table has"), "{error}");
+        assert!(error.contains("in no table"), "{error}");
     }
 
     #[test]
-    fn tables_of_too_many_codes_are_refused() {
+    fn tables_with_too_many_codes_are_refused() {
         assert!(table(&[(1, 2)], &[1, 2]).is_ok());
         assert!(table(&[(1, 3)], &[1, 2, 3]).is_err());
         assert!(table(&[(1, 2), (9, 1)], &[1, 2, 3]).is_err());
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn stuffed_bytes_are_data_and_markers_end_it() {
+    fn stuffed_bytes_are_data_and_markers_end_the_data() {
         let mut bits = Bits::new(&[0xff, 0x00, 0x12, 0xff, 0xd9]);
         assert_eq!((bits.take(12), bits.take(0), bits.take(4)), (Ok(0xff1), Ok(0), Ok(2)));
         assert!(bits.take(1).is_err());
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn restart_markers_come_in_order() {
+    fn restart_markers_must_be_in_order() {
         let data = [0xa5, 0xff, 0xff, 0xd3, 0x5a, 0xff, 0xd9];
         let mut bits = Bits::new(&data);
         bits.take(5).unwrap();

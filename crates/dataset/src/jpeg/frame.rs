@@ -10,7 +10,7 @@ pub(crate) struct Frame {
     pub(super) components: Vec<Component>,
 }
 
-/// A component: its identifier, and its samples in each direction for those of the coarsest one.
+/// A component: its identifier, and its sampling factors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Component {
     pub(super) id: u8,
@@ -25,7 +25,7 @@ impl Frame {
         };
         let (height, width) = (u16::from_be_bytes([h1, h0]), u16::from_be_bytes([w1, w0]));
         if precision != 8 {
-            return Err(format!("expected a JPEG of 8 bits a sample, found {precision}"));
+            return Err(format!("expected a JPEG with 8 bits per sample, found {precision}"));
         }
         if !matches!(count, 1 | 3 | 4) || components.len() != 3 * usize::from(count) {
             return Err(format!(
@@ -57,7 +57,7 @@ impl Frame {
         self.marker == 0xc2
     }
 
-    /// Bytes of decoded pixels: one a component.
+    /// Bytes of decoded pixels: one per component and pixel.
     pub(crate) fn pixel_bytes(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height) * self.components.len() as u64
     }
@@ -67,15 +67,15 @@ impl Frame {
         (most(|c| c.across), most(|c| c.down))
     }
 
-    /// Minimum coded units across and down, where components take turns (T.81, A.2.4).
+    /// Minimum coded units across and down in an interleaved scan (T.81, A.2.4).
     pub(super) fn units(&self) -> (usize, usize) {
         let (across, down) = self.finest();
         let units = |side: u16, factor: u8| usize::from(side).div_ceil(8 * usize::from(factor));
         (units(self.width, across), units(self.height, down))
     }
 
-    /// Blocks of a component across and down in a scan of its own (T.81, A.1.1 and A.2.2): without those that only fill up
-    /// the last units.
+    /// Blocks of a component across and down in a scan of its own (T.81, A.1.1 and A.2.2), without the padding blocks
+    /// of the last units.
     pub(super) fn blocks(&self, component: &Component) -> (usize, usize) {
         let (across, down) = self.finest();
         let blocks = |side: u16, factor: u8, finest: u8| {

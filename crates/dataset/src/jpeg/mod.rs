@@ -1,9 +1,10 @@
-//! JPEG: the pixels that libjpeg-turbo gives, or a refusal.
+//! Decodes JPEG to the pixels of libjpeg-turbo, or refuses the file.
 //!
-//! `jpeg-decoder` makes the pixels. `image` uses zune-jpeg instead, which in 0.5.15 decodes files with one scan per
-//! component to green stripes (etemesi254/zune-image issues 419, 422, 448) and fills what a cut file lacks with grey
-//! (pull requests 312 and 354), both without an error. `jpeg-decoder` refuses a cut file, but takes zeros for data that is
-//! missing before a marker. So [`verify`] first reads all coded data and refuses a file in which any is missing or left over.
+//! `jpeg-decoder` produces the pixels. `image` uses zune-jpeg instead. Version 0.5.15 decodes files with one scan per
+//! component to green stripes (etemesi254/zune-image issues 419, 422, 448), and fills the missing part of a truncated
+//! file with grey (pull requests 312 and 354), both without an error. `jpeg-decoder` refuses a truncated file, but
+//! reads zeros for data that is missing before a marker. So [`verify`] first reads all coded data, and refuses a file
+//! in which any is missing or left over.
 
 mod blocks;
 mod entropy;
@@ -18,7 +19,7 @@ use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
 pub(crate) use frame::Frame;
 use segments::{Segment, Segments};
 
-/// What is known before any pixel is decoded.
+/// What is known before decoding any pixel.
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) frame: Frame,
@@ -26,7 +27,7 @@ pub(crate) struct Header {
     transform: ColorTransform,
 }
 
-/// Reads the segments up to the first scan; the error says what is wrong or not supported.
+/// Reads the segments up to the first scan. The error says what is invalid or not supported.
 pub(crate) fn header(bytes: &[u8]) -> Result<Header, String> {
     let (mut frame, mut orientation, mut is_jfif, mut adobe) = (None, None, false, None);
     let mut segments = Segments::new(bytes)?;
@@ -64,7 +65,7 @@ fn transform(frame: &Frame, is_jfif: bool, adobe: Option<u8>) -> Result<ColorTra
         ([_, _, _], Some(0)) => Ok(ColorTransform::RGB),
         ([_, _, _], Some(_)) => Ok(ColorTransform::YCbCr),
         (b"RGB", None) => Ok(ColorTransform::RGB),
-        // The wide-gamut kinds of JFIF's extensions.
+        // The wide-gamut types of JFIF extensions.
         ([1, 34, 35] | b"rgb", None) => {
             Err("the JPEG has wide-gamut colours, which are not supported".to_owned())
         }
@@ -75,12 +76,12 @@ fn transform(frame: &Frame, is_jfif: bool, adobe: Option<u8>) -> Result<ColorTra
     }
 }
 
-/// Reads all coded data up to the end of the image, without making pixels of it.
+/// Reads all coded data up to the end of the image, without decoding pixels.
 ///
-/// A cut file has no end-of-image marker, and damaged data nearly always ends before or after its blocks do: codes are
-/// of different lengths, so what follows a wrong one is read at the wrong bit. The format has no checksum, though, so some
-/// damage cannot be told from a picture: a changed bit of a value or of a refinement, a code changed to one of the same
-/// length, and data that falls into step again after as many blocks as there were.
+/// A truncated file has no end-of-image marker. Damaged data nearly always ends before or after its blocks do: codes
+/// have different lengths, so whatever follows a wrong one is read at the wrong bit. The format has no checksum,
+/// however, so some damage cannot be detected: a changed bit of a value or of a refinement, a code changed to one of
+/// the same length, and data that resynchronises after the right number of blocks.
 fn verify(bytes: &[u8], frame: &Frame) -> Result<(), String> {
     let mut segments = Segments::new(bytes)?;
     let mut state = scan::State::new(frame);
@@ -102,7 +103,7 @@ fn verify(bytes: &[u8], frame: &Frame) -> Result<(), String> {
     }
 }
 
-/// Verifies and decodes a file whose header has been read and found acceptable. Not turned yet.
+/// Verifies and decodes a file whose header has been accepted. The orientation is not applied yet.
 pub(crate) fn decode(bytes: &[u8], header: &Header) -> Result<DynamicImage, String> {
     verify(bytes, &header.frame)?;
     let mut decoder = Decoder::new(bytes);
@@ -118,10 +119,10 @@ pub(crate) fn decode(bytes: &[u8], header: &Header) -> Result<DynamicImage, Stri
         }
         _ => None,
     };
-    image.ok_or_else(|| "the decoder gave pixels of another size".to_owned())
+    image.ok_or_else(|| "the decoder returned an image of another size".to_owned())
 }
 
-/// Cyan, magenta, yellow and black as amounts of ink to RGB, as programs without a colour profile do it.
+/// Converts amounts of cyan, magenta, yellow and black ink to RGB, as programs without colour profiles do.
 fn inks_to_rgb(mut pixels: Vec<u8>) -> Vec<u8> {
     let count = pixels.len() / 4;
     for at in 0..count {
@@ -143,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// Small files of every kind; `scripts/make_jpeg_corpus.py` makes them.
+    /// Small files of every kind, made by `scripts/make_jpeg_corpus.py`.
     fn corpus() -> Vec<Vec<u8>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jpeg/read");
         let mut paths: Vec<_> =
@@ -153,7 +154,7 @@ mod tests {
         jpegs.map(|path| std::fs::read(path).unwrap()).collect()
     }
 
-    /// As the caller does, but a panic gets through; images as large as the caller would not grant are left out.
+    /// Decodes like the caller, but lets panics through, and skips images above the caller's limit.
     fn read(bytes: &[u8]) -> Result<(u32, u32), String> {
         let header = header(bytes)?;
         let size = (header.frame.width.into(), header.frame.height.into());
@@ -165,7 +166,7 @@ mod tests {
         Ok(size)
     }
 
-    /// Each byte in turn becomes another: a panic would end the test.
+    /// Changes each byte in turn: a panic would end the test.
     #[test]
     fn a_changed_byte_gives_an_image_or_an_error() {
         let (mut taken, mut refused) = (0, 0);
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_follow_the_markers() {
+    fn colours_depend_on_the_markers() {
         let frame = |ids: &[u8]| {
             let components = ids.iter().map(|&id| frame::Component { id, across: 1, down: 1 }).collect();
             Frame { marker: 0xc0, width: 1, height: 1, components }
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn inks_are_laid_over_each_other() {
+    fn inks_are_multiplied() {
         let inks = vec![0, 0, 0, 0, 255, 0, 128, 0, 0, 0, 255, 51, 9, 9, 9, 255];
         assert_eq!(inks_to_rgb(inks), [255, 255, 255, 0, 255, 127, 204, 204, 0, 0, 0, 0]);
     }

@@ -1,25 +1,25 @@
-//! Reads the coded data of a scan to its end, to see that it is whole (ITU-T T.81, B.2.3 and A.2).
+//! Reads the coded data of a scan to its end, to check that it is complete (ITU-T T.81, B.2.3 and A.2).
 
 use super::blocks::{difference, first, no_run_left, refine, sequential};
 use super::entropy::{Bits, Table, Tables};
 use super::frame::{Component, Frame};
 
-/// How far a coefficient is coded: its lowest bit so far.
+/// Marks a coefficient that is not coded yet; otherwise its lowest coded bit is stored.
 const UNSEEN: u8 = u8::MAX;
 
-/// What the scans so far have said.
+/// What the scans so far have coded.
 pub(super) struct State<'a> {
     frame: &'a Frame,
     pub(super) tables: Tables,
-    /// Units between restart markers; 0 for none.
+    /// Units between restart markers; 0 if there are none.
     pub(super) restart: u16,
     /// For each component, the lowest coded bit of each coefficient, in zigzag order.
     lowest: Vec<[u8; 64]>,
-    /// For each component of a progressive file and each block, which coefficients are not zero.
+    /// For each component of a progressive file and each block, which coefficients are nonzero.
     nonzero: Vec<Vec<u64>>,
 }
 
-/// A scan's part of the coefficients: from..=to in zigzag order, the bit before, the bit now.
+/// The coefficients of a scan: from..=to in zigzag order, the previous bit, the current bit.
 #[derive(Clone, Copy)]
 pub(super) struct Band {
     pub(super) from: u8,
@@ -28,7 +28,7 @@ pub(super) struct Band {
     pub(super) low: u8,
 }
 
-/// A component of a scan: its place in the frame and its tables.
+/// A component of a scan: its index in the frame and its tables.
 struct Part<'a> {
     index: usize,
     component: &'a Component,
@@ -51,7 +51,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Reads a scan, whose coded data begins at `data`, and says where it ends.
+    /// Reads a scan whose coded data starts at `data`, and returns where it ends.
     pub(super) fn scan(&mut self, header: &[u8], data: &[u8]) -> Result<usize, String> {
         let Some((selected, band)) = split_header(header) else {
             return Err("the JPEG is damaged: a scan header is malformed".to_owned());
@@ -59,7 +59,7 @@ impl<'a> State<'a> {
         let mut parts = Vec::new();
         for pair in selected.chunks_exact(2) {
             let index = self.frame.components.iter().position(|component| component.id == pair[0]);
-            let index = index.ok_or("the JPEG is damaged: a scan is of a component that there is not")?;
+            let index = index.ok_or("the JPEG is damaged: a scan refers to an unknown component")?;
             if parts.iter().any(|part: &Part<'_>| part.index >= index) {
                 return Err("the JPEG is damaged: a scan's components are out of order".to_owned());
             }
@@ -73,7 +73,7 @@ impl<'a> State<'a> {
             for lowest in &mut self.lowest[part.index][usize::from(band.from)..=usize::from(band.to)] {
                 let expected = if band.high == 0 { UNSEEN } else { band.high };
                 if *lowest != expected {
-                    return Err("the JPEG is damaged: its scans do not follow each other".to_owned());
+                    return Err("the JPEG is damaged: its scans are out of order".to_owned());
                 }
                 *lowest = band.low;
             }
@@ -81,7 +81,7 @@ impl<'a> State<'a> {
         read(self.frame, &parts, band, self.restart, &mut self.nonzero, data)
     }
 
-    /// At the end of the image: every bit of every coefficient has been there.
+    /// At the end of the image: checks that every bit of every coefficient was coded.
     pub(super) fn finish(&self) -> Result<(), String> {
         if self.lowest.iter().flatten().all(|&lowest| lowest == 0) {
             return Ok(());
@@ -102,7 +102,7 @@ fn check_band(band: Band, parts: usize, progressive: bool) -> Result<(), String>
     let one_kind = if band.from == 0 { band.to == 0 } else { band.from <= band.to && parts == 1 };
     let refines = band.high == 0 || band.high == band.low + 1;
     if progressive && !(one_kind && band.to < 64 && band.low <= 13 && refines) {
-        return Err("the JPEG is damaged: a scan is of coefficients that there are not".to_owned());
+        return Err("the JPEG is damaged: a scan refers to coefficients that do not exist".to_owned());
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ fn read(
         _ => units,
     };
     let mut bits = Bits::new(data);
-    // Blocks of this band that are still to be passed over (T.81, G.1.2.2).
+    // Blocks of this band that remain to be skipped (T.81, G.1.2.2).
     let mut run = 0;
     for unit in 0..columns * rows {
         if restart > 0 && unit > 0 && unit.is_multiple_of(usize::from(restart)) {
@@ -147,7 +147,7 @@ fn read(
                 }
                 let at = (row * down + block / across) * stride + column * across + block % across;
                 let mask = nonzero.get_mut(part.index).and_then(|blocks| blocks.get_mut(at));
-                let mask = mask.ok_or("the JPEG is damaged: a block lies outside")?;
+                let mask = mask.ok_or("the JPEG is damaged: a block lies outside the image")?;
                 match (band.from, band.high) {
                     (0, 0) => difference(&mut bits, part.dc)?,
                     (0, _) => bits.take(1).map(drop)?,
@@ -161,8 +161,8 @@ fn read(
     bits.finish()
 }
 
-/// In a scan of one component that is neither the finest nor the coarsest, `jpeg-decoder` 0.3.2 reads blocks that there
-/// are not (`decode_scan` compares with the size of the image, not of the component).
+/// In a scan of one component with neither the finest nor the coarsest sampling, `jpeg-decoder` 0.3.2 reads blocks that
+/// do not exist (`decode_scan` compares with the size of the image, not of the component).
 fn decoder_agrees(frame: &Frame, component: &Component, blocks: (usize, usize)) -> Result<(), String> {
     let units = frame.units();
     let across = (units.0 * usize::from(component.across)).min(usize::from(frame.width).div_ceil(8));
@@ -171,7 +171,7 @@ fn decoder_agrees(frame: &Frame, component: &Component, blocks: (usize, usize)) 
         return Ok(());
     }
     Err(format!(
-        "expected JPEG components that are sampled as the finest or once a unit, found {}x{} in a scan of its own",
+        "expected JPEG components with the finest sampling or one block per unit, found {}x{} in a scan of its own",
         component.across, component.down
     ))
 }

@@ -1,41 +1,41 @@
-//! The segments of a JPEG: a marker, a length, a body (ITU-T T.81, B.1).
+//! Reads the segments of a JPEG: a marker, a length, a body (ITU-T T.81, B.1).
 
 pub(super) const SCAN: u8 = 0xda;
 pub(super) const END: u8 = 0xd9;
 
-/// A marker and what its length covers, without the length; empty for markers that have none.
+/// A marker with its body, without the length; the body is empty for markers without one.
 pub(super) struct Segment<'a> {
     pub(super) marker: u8,
     pub(super) body: &'a [u8],
 }
 
-/// Reads segment by segment.
+/// Reads one segment at a time.
 pub(super) struct Segments<'a> {
     rest: &'a [u8],
-    /// Whether coded data comes right before, after which there has to be a marker at once.
+    /// Whether coded data comes directly before; then a marker must follow immediately.
     after_scan: bool,
 }
 
 impl<'a> Segments<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, String> {
-        let rest = bytes.strip_prefix(&[0xff, 0xd8]).ok_or("the JPEG does not start as one")?;
+        let rest = bytes.strip_prefix(&[0xff, 0xd8]).ok_or("the JPEG does not start with an SOI marker")?;
         Ok(Self { rest, after_scan: false })
     }
 
-    /// What follows the last segment.
+    /// Everything after the last segment.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// Passes over coded data.
+    /// Skips coded data.
     pub(super) fn skip(&mut self, length: usize) {
         self.rest = self.rest.get(length..).unwrap_or_default();
         self.after_scan = true;
     }
 
-    /// The next segment; kinds of JPEG that are not supported are an error.
+    /// The next segment. Unsupported kinds of JPEG are an error.
     pub(super) fn take(&mut self) -> Result<Segment<'a>, String> {
-        // Some cameras leave bytes between the segments of the header, and every decoder passes over them.
+        // Some cameras leave stray bytes between header segments, and every decoder skips them.
         let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff);
         let at = self.rest.windows(2).position(is_marker).ok_or_else(cut)?;
         if self.after_scan && self.rest[..at].iter().any(|&byte| byte != 0xff) {
@@ -43,7 +43,7 @@ impl<'a> Segments<'a> {
         }
         let marker = self.rest[at + 1];
         self.rest = &self.rest[at + 2..];
-        // A restart marker after the last block is written by some encoders, and by none elsewhere.
+        // Some encoders write a restart marker after the last block; nowhere else do any.
         self.after_scan &= matches!(marker, 0xd0..=0xd7);
         let unsupported = match marker {
             0xd0..=0xd9 | 0x01 => return Ok(Segment { marker, body: &[] }),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_passed_by_their_lengths() {
+    fn segments_are_skipped_by_their_lengths() {
         // A comment that looks like the end, fill bytes, and a stray byte.
         let bytes =
             [0xff, 0xd8, 0xff, 0xfe, 0, 4, 0xff, 0xd9, 0xff, 0xff, 0xdd, 0, 4, 0, 1, 7, 0xff, 0xd9, 1, 2];
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_and_lengths_that_lie_are_refused() {
+    fn unsupported_kinds_and_false_lengths_are_refused() {
         for (marker, reason) in
             [(0xc3, "lossless"), (0xc5, "hierarchical"), (0xc9, "arithmetic"), (0xdc, "height")]
         {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_lies_between_coded_data_and_the_next_marker() {
+    fn a_marker_must_follow_coded_data() {
         for (between, fits) in [(&[][..], true), (&[0xff, 0xff], true), (&[0xff, 0xd0], true), (&[0], false)]
         {
             let bytes = [&[0xff, 0xd8, 1, 2], between, &[0xff, END]].concat();

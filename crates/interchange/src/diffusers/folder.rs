@@ -1,4 +1,4 @@
-//! Which files of a folder are the model, and whether its weights are those of the network.
+//! Finds a model's files in a folder, and checks its weights against the network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,39 +18,39 @@ const WEIGHTS: &str = "diffusion_pytorch_model.safetensors";
 const SHARDS: &str = "diffusion_pytorch_model.safetensors.index.json";
 const PICKLE: &str = "diffusion_pytorch_model.bin";
 const SCHEDULER: &str = "scheduler_config.json";
-/// Files that the weights may be in.
+/// Maximum number of weight files.
 const MOST_SHARDS: usize = 1000;
 
-/// A model of the library.
+/// A diffusers model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// The network and the size of its images.
     pub network: Network,
-    /// The noise schedule and the way of sampling.
+    /// The noise schedule and the preferred way of sampling.
     pub scheduler: Scheduler,
-    /// Files with the weights. Their names become the network's by [`super::current_name`]; the element types may be f64, f32,
-    /// f16 or bf16.
+    /// Files with the weights. [`super::current_name`] maps their tensor names to the network's. Element types may be
+    /// f64, f32, f16 or bf16.
     pub weights: Vec<PathBuf>,
 }
 
 impl Model {
-    /// The configuration of such a network. What nobody knows of its training is the usual.
+    /// The configuration of this network. Unknown training settings get their defaults.
     #[must_use]
     pub fn config(&self) -> config::Config {
         crate::run::config(&self.network, &self.scheduler)
     }
 }
 
-/// Whether a folder looks like such a model.
+/// Whether a folder looks like a diffusers model.
 #[must_use]
 pub fn is_model(folder: &Path) -> bool {
     [INDEX, CONFIG, "unet/config.json"].iter().any(|name| folder.join(name).is_file())
 }
 
-/// Reads the configurations of a model and the headers of its weights, which are checked against the network.
+/// Reads a model's configurations and the headers of its weights, and checks the headers against the network.
 ///
 /// # Errors
-/// One that names the file and, where it is one, the key and its value.
+/// An error that names the file and, if there is one, the key and its value.
 pub fn open(folder: &Path) -> Result<Model, InterchangeError> {
     let index = folder.join(INDEX);
     if index.is_file() {
@@ -62,7 +62,7 @@ pub fn open(folder: &Path) -> Result<Model, InterchangeError> {
     let places = [folder.join("scheduler").join(SCHEDULER), folder.join(SCHEDULER)];
     let Some(place) = places.iter().find(|path| path.is_file()) else {
         let reason =
-            format!("no scheduler/{SCHEDULER}, which says the noise schedule the network was trained on");
+            format!("no scheduler/{SCHEDULER}, which holds the noise schedule the network was trained on");
         return Err(InterchangeError::content(folder, reason));
     };
     let scheduler = scheduler(Keys::read(place)?)?;
@@ -71,7 +71,7 @@ pub fn open(folder: &Path) -> Result<Model, InterchangeError> {
     Ok(Model { network, scheduler, weights })
 }
 
-/// Refuses pipelines of other parts: their network would not be all there is to it.
+/// Refuses pipelines with other parts, since their network is not the whole model.
 fn check_index(mut keys: Keys) -> Result<(), InterchangeError> {
     keys.ignore("_class_name");
     keys.ignore("scheduler");
@@ -88,7 +88,7 @@ fn check_index(mut keys: Keys) -> Result<(), InterchangeError> {
     keys.finish()
 }
 
-/// The files of the weights, whole or in shards.
+/// The weight files: one file, or several shards.
 fn weights(home: &Path) -> Result<Vec<PathBuf>, InterchangeError> {
     let index = home.join(SHARDS);
     if index.is_file() {
@@ -100,7 +100,7 @@ fn weights(home: &Path) -> Result<Vec<PathBuf>, InterchangeError> {
     }
     let reason = if home.join(PICKLE).is_file() {
         format!(
-            "{PICKLE} is a pickle, which can run any program when it is read; where you trust it, convert it there: python3 -c \
+            "{PICKLE} is a pickle, which can run arbitrary code when it is read; if you trust it, convert it in its folder: python3 -c \
              \"import torch, safetensors.torch as s; s.save_file(torch.load('{PICKLE}', weights_only=True), '{WEIGHTS}')\""
         )
     } else {
@@ -109,10 +109,10 @@ fn weights(home: &Path) -> Result<Vec<PathBuf>, InterchangeError> {
     Err(InterchangeError::content(home, reason))
 }
 
-/// The names of files in the bytes of an index of shards called `path`: names alone, without folders.
+/// Parses a shard index with the bytes of a file at `path`, and returns the file names it lists, without folders.
 ///
 /// # Errors
-/// One that names the file, the key and its value.
+/// An error that names the file, the key and its value.
 pub fn parse_shards(path: &Path, bytes: &[u8]) -> Result<Vec<String>, InterchangeError> {
     shards(Keys::parse(path, bytes.to_vec())?)
 }
@@ -121,7 +121,7 @@ fn shards(mut keys: Keys) -> Result<Vec<String>, InterchangeError> {
     keys.ignore("metadata");
     let map = keys.take("weight_map").unwrap_or(Value::Null);
     let Some(map) = map.as_object() else {
-        return keys.refuse("weight_map", &map, "an object of tensors and the files that they are in");
+        return keys.refuse("weight_map", &map, "an object that maps tensors to files");
     };
     let mut names = BTreeSet::new();
     for file in map.values() {
@@ -141,7 +141,7 @@ fn shards(mut keys: Keys) -> Result<Vec<String>, InterchangeError> {
     Ok(names.into_iter().map(str::to_owned).collect())
 }
 
-/// Compares names and shapes in the headers with those of the network.
+/// Compares names and shapes in the headers with the network's.
 fn check_weights(network: &Network, files: &[PathBuf]) -> Result<(), InterchangeError> {
     let mut wanted: BTreeMap<String, Vec<usize>> = network.config.parameters().into_iter().collect();
     for path in files {
@@ -149,7 +149,7 @@ fn check_weights(network: &Network, files: &[PathBuf]) -> Result<(), Interchange
             let refuse = |reason: String| Err(InterchangeError::content(path, format!("{name}: {reason}")));
             let Some(shape) = wanted.remove(&current(&name)) else {
                 return refuse(
-                    "the network that config.json describes has no such tensor, or has it once".to_owned(),
+                    "the network in config.json has no such tensor, or the tensor is there twice".to_owned(),
                 );
             };
             if found.shape != shape {

@@ -1,13 +1,14 @@
-//! Folders in the layout of the Python library `diffusers`, of its unconditional models.
+//! Reads and writes folders of unconditional models in the layout of the Python library `diffusers`.
 //!
 //! ```text
-//! model_index.json                        which class the parts have; need not be there
+//! model_index.json                        the class of each part; optional
 //! unet/config.json                        the network
 //! unet/diffusion_pytorch_model.safetensors
-//! scheduler/scheduler_config.json         the noise schedule, and how images are drawn
+//! scheduler/scheduler_config.json         the noise schedule, and how to sample
 //! ```
 //!
-//! In the old layout the three files are in the folder itself. Large weights are in several files beside an index.
+//! In the old layout the three files are in the folder itself. Large weights are split into several files with an
+//! index.
 
 mod folder;
 mod names;

@@ -1,10 +1,10 @@
-//! Names of tensors as older versions of the library wrote them.
+//! Tensor names from older versions of the library.
 
-/// The projections of an attention: the old name, and the one of today.
+/// Attention projections: the old name and the current one.
 const RENAMED: [(&str, &str); 4] =
     [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
 
-/// The name of today, which is also this project's.
+/// The current name, which this project uses too.
 #[must_use]
 pub fn current(name: &str) -> String {
     let mut parts: Vec<&str> = name.split('.').collect();
@@ -24,7 +24,7 @@ mod tests {
     use super::current;
 
     #[test]
-    fn old_names_of_attentions_become_new_ones() {
+    fn old_attention_names_become_current_ones() {
         for (old, new) in [
             ("mid_block.attentions.0.query.weight", "mid_block.attentions.0.to_q.weight"),
             ("down_blocks.1.attentions.12.key.bias", "down_blocks.1.attentions.12.to_k.bias"),

@@ -1,5 +1,5 @@
-//! The configuration of a scheduler: the noise schedule that the network was trained on, what it puts out, and how its maker
-//! samples it.
+//! Reads a scheduler configuration: the noise schedule the network was trained on, its output, and the preferred way of
+//! sampling.
 
 use std::path::Path;
 
@@ -11,27 +11,27 @@ use crate::error::InterchangeError;
 use crate::keys::Keys;
 use crate::parts::chain;
 
-/// What a scheduler says.
+/// The settings of a scheduler.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scheduler {
     /// The noise schedule.
     pub schedule: ScheduleConfig,
-    /// What the network puts out.
+    /// What the network predicts.
     pub prediction: Prediction,
-    /// Whether it puts out the variance as well.
+    /// Whether the network also predicts the variance.
     pub learned_variance: bool,
-    /// How it is sampled.
+    /// The preferred way of sampling.
     pub preferred: Preferred,
 }
 
-/// Steps of the pipelines of schedulers that need few.
+/// Default sampling steps of pipelines whose scheduler needs few.
 const FEW: usize = 50;
 
 const SPACINGS: [(&str, &str); 3] =
     [("leading", "leading"), ("trailing", "trailing"), ("linspace", "linspace")];
 const ENDS: [(&str, bool); 2] = [("zero", false), ("sigma_min", true)];
 
-/// Schedulers that are supported.
+/// The supported schedulers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Ddpm,
@@ -58,21 +58,21 @@ const KINDS: [(&str, Kind); 9] = [
 ];
 
 impl Kind {
-    /// Multistep solvers on half the log signal-to-noise ratio.
+    /// Multistep solvers in half the log signal-to-noise ratio.
     fn is_multistep(self) -> bool {
         matches!(self, Self::DpmSolver | Self::UniPc | Self::Deis)
     }
 
-    /// Solvers on sigma / alpha.
+    /// Solvers in sigma / alpha.
     fn is_on_sigmas(self) -> bool {
         matches!(self, Self::Euler | Self::EulerAncestral | Self::Heun)
     }
 }
 
-/// The scheduler in the bytes of a `scheduler_config.json` called `path`.
+/// Parses the bytes of a `scheduler_config.json` at `path`.
 ///
 /// # Errors
-/// One that names the file and, where it is one, the key and its value.
+/// An error that names the file and, if there is one, the key and its value.
 pub fn parse_scheduler(path: &Path, bytes: &[u8]) -> Result<Scheduler, InterchangeError> {
     scheduler(Keys::parse(path, bytes.to_vec())?)
 }
@@ -93,7 +93,7 @@ pub(crate) fn scheduler(mut read: Keys) -> Result<Scheduler, InterchangeError> {
         ends_at_first_step: false,
         threshold: threshold(keys, kind)?.to_owned(),
         keeps_eps: kind == Kind::Ddim,
-        // What is said with `leading` is rather N(0, 1) of signal and noise together.
+        // With `leading` the library starts from N(0, 1), signal and noise together.
         scales_start: kind.is_on_sigmas() && spacing != "leading",
         sigma: None,
         eta: None,
@@ -106,19 +106,19 @@ pub(crate) fn scheduler(mut read: Keys) -> Result<Scheduler, InterchangeError> {
 
 fn prediction(keys: &mut Keys, kind: Kind) -> Result<Prediction, InterchangeError> {
     let all = [("epsilon", Prediction::Eps), ("sample", Prediction::X0), ("v_prediction", Prediction::V)];
-    // What PNDM extrapolates has to be eps.
+    // PNDM extrapolates the network's output, which has to be eps.
     let known = if kind == Kind::Pndm { &all[..1] } else { &all[..] };
     keys.choice("prediction_type", "epsilon", known)
 }
 
 fn spacing(keys: &mut Keys, kind: Kind) -> Result<&'static str, InterchangeError> {
     let default = if kind.is_multistep() || kind.is_on_sigmas() { "linspace" } else { "leading" };
-    // The steps of the library's DDIM and PNDM lead to other t than those they ask the network at, where the gaps are uneven.
+    // Where the gaps are uneven, the library's DDIM and PNDM step to other t than those at which they call the network.
     let known = if matches!(kind, Kind::Ddim | Kind::Pndm) { &SPACINGS[..2] } else { &SPACINGS[..] };
     keys.choice("timestep_spacing", default, known)
 }
 
-/// Added to t with `leading` alone; other spacings end at the last step as they are.
+/// Added to t for `leading` only; the other spacings end at the last step as they are.
 fn steps_offset(keys: &mut Keys, spacing: &str) -> Result<usize, InterchangeError> {
     let offset = keys.count_or("steps_offset", 0)?;
     Ok(if spacing == "leading" { offset } else { 0 })
@@ -137,14 +137,14 @@ fn schedule(keys: &mut Keys, kind: Kind) -> Result<ScheduleConfig, InterchangeEr
     ];
     let name = keys.choice("beta_schedule", "linear", &kinds)?;
     if let Some(betas) = keys.take("trained_betas") {
-        return keys.refuse("trained_betas", &betas, "null, and the betas of beta_schedule");
+        return keys.refuse("trained_betas", &betas, "null: only the betas of beta_schedule are supported");
     }
     let ends = (name != "cosine").then_some((start, end));
     let zero_terminal_snr = keys.bool_or("rescale_betas_zero_snr", false)?;
     chain(keys.path(), name, steps, ends, zero_terminal_snr)
 }
 
-/// A spacing by noise levels in place of one by t.
+/// The spacing by noise level, if there is one instead of spacing by t.
 fn warp(keys: &mut Keys, kind: Kind, spacing: &str) -> Result<Option<String>, InterchangeError> {
     keys.only("use_beta_sigmas", false)?;
     keys.only("use_flow_sigmas", false)?;
@@ -158,9 +158,9 @@ fn warp(keys: &mut Keys, kind: Kind, spacing: &str) -> Result<Option<String>, In
         if !keys.bool_or(key, false)? {
             continue;
         }
-        // Their ends are those of a list of t that this program does not make.
+        // Their end points belong to a list of t that this program does not produce.
         if !kind.is_multistep() && spacing != "linspace" {
-            return keys.refuse(key, &Value::from(true), "false, or timestep_spacing = linspace with it");
+            return keys.refuse(key, &Value::from(true), "false, or timestep_spacing = linspace");
         }
         found = Some(warp.to_owned());
     }
@@ -182,11 +182,11 @@ fn threshold(keys: &mut Keys, kind: Kind) -> Result<&'static str, InterchangeErr
             None => keys.refuse(
                 "sample_max_value",
                 &Value::from(1.0),
-                "a number that no image reaches, such as 1e9",
+                "a number above any pixel value, such as 1e9",
             ),
             Some(value) if value.as_f64().is_some_and(|most| most >= 1e3) => Ok("dynamic"),
             Some(value) if value.as_f64() == Some(1.0) => Ok("clip"),
-            Some(value) => keys.refuse("sample_max_value", &value, "1, or 1000 and above"),
+            Some(value) => keys.refuse("sample_max_value", &value, "1, or at least 1000"),
         };
     }
     keys.ignore("dynamic_thresholding_ratio");
@@ -194,7 +194,7 @@ fn threshold(keys: &mut Keys, kind: Kind) -> Result<&'static str, InterchangeErr
     Ok(if clip { "clip" } else { "off" })
 }
 
-/// The solver's own keys. Whether the network says the variance as well.
+/// Reads the solver's own keys. Returns whether the network also predicts the variance.
 fn solver(keys: &mut Keys, kind: Kind, preferred: &mut Preferred) -> Result<bool, InterchangeError> {
     let mut learned = false;
     preferred.sampler = match kind {

@@ -1,4 +1,4 @@
-//! The configuration of `UNet2DModel` as a network of this project.
+//! Reads the configuration of a `UNet2DModel` as a network of this project.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::error::InterchangeError;
 use crate::keys::{Keys, one_of};
 use crate::parts::{channels_of, unless_usual};
 
-/// Levels that a list may have.
+/// Maximum number of levels in a list.
 const MOST_LEVELS: usize = 32;
 
-/// Whether blocks of a type are followed by attention, and how they resample: `None` for as `downsample_type` says.
+/// Whether a block type has attention, and how it resamples; `None` means as `downsample_type` says.
 type Block = (bool, Option<Resampling>);
 
 const DOWN: [(&str, Block); 3] = [
@@ -37,26 +37,26 @@ const ACTIVATIONS: [(&str, Activation); 5] = [
     ("mish", Activation::Mish),
 ];
 
-/// A network, and the height and width of its images.
+/// A network with the height and width of its images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     /// The network.
     pub config: UNetConfig,
-    /// Rows of its images.
+    /// Height in pixels.
     pub height: usize,
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
 }
 
-/// The network that a `config.json` describes.
+/// Reads the network that a `config.json` describes.
 ///
 /// # Errors
-/// One that names the file and, where it is one, the key and its value.
+/// An error that names the file and, if there is one, the key and its value.
 pub fn read_network(config: &Path) -> Result<Network, InterchangeError> {
     network(Keys::read(config)?)
 }
 
-/// The same of the bytes of a file called `path`.
+/// Like [`read_network`], from the bytes of a file at `path`.
 ///
 /// # Errors
 /// As [`read_network`].
@@ -78,7 +78,7 @@ pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
     ];
     let down = blocks(keys, "down_block_types", &DOWN, levels)?;
     let mut up = blocks(keys, "up_block_types", &UP, levels)?;
-    // Listed from the bottom up.
+    // The file lists them from the lowest level up.
     up.reverse();
     let attention = |blocks: &[Block]| Some(blocks.iter().map(|block| block.0).collect());
     let of = |blocks: &[Block], usual| -> Option<Vec<Resampling>> {
@@ -136,7 +136,7 @@ pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
     Ok(Network { config, height, width })
 }
 
-/// Null is four times the first level's.
+/// `null` means four times the channels of the first level.
 fn time_channels(keys: &mut Keys, base: usize) -> Result<usize, InterchangeError> {
     let value = keys.take("time_embedding_dim");
     value.map_or(Ok(base.saturating_mul(4)), |value| keys.count("time_embedding_dim", &value))
@@ -179,11 +179,7 @@ fn blocks(
     };
     let value = keys.take(key).unwrap_or_else(|| serde_json::json!(usual));
     let Some(list) = value.as_array().filter(|list| list.len() == levels) else {
-        return keys.refuse(
-            key,
-            &value,
-            format!("{levels} types, one for each number of block_out_channels"),
-        );
+        return keys.refuse(key, &value, format!("{levels} types, one for each entry of block_out_channels"));
     };
     let block = |one: &Value| match known.iter().find(|(name, _)| one.as_str() == Some(name)) {
         Some((_, block)) => Ok(*block),
@@ -205,7 +201,7 @@ fn middle(keys: &mut Keys, time_form: TimeForm) -> Result<Middle, InterchangeErr
     let attention_groups = match (groups, time_form) {
         (Some(groups), _) => Some(groups),
         (None, TimeForm::Additive) => None,
-        // Without a number, attention beside blocks of this form has no normalisation.
+        // Without this key, attention beside blocks of this form has no normalisation.
         (None, TimeForm::ScaleShift) => Some(0),
     };
     let scale = keys.number_or("mid_block_scale_factor", 1.0)?;
@@ -231,7 +227,9 @@ fn embedding(keys: &mut Keys, dim: usize) -> Result<EmbeddingConfig, Interchange
         Some(rows) if learned => {
             Ok(EmbeddingConfig::Table { rows: keys.count("num_train_timesteps", &rows)?, dim })
         }
-        None if learned => keys.refuse("num_train_timesteps", &Value::Null, "the rows of the learned table"),
+        None if learned => {
+            keys.refuse("num_train_timesteps", &Value::Null, "the number of rows of the learned table")
+        }
         _ => Ok(EmbeddingConfig::Transformer { dim, order, freq_shift }),
     }
 }
@@ -250,7 +248,7 @@ fn classes(keys: &mut Keys) -> Result<Option<usize>, InterchangeError> {
         return keys.refuse(
             "class_embed_type",
             &value,
-            "null: classes have a table of num_class_embeds rows",
+            "null: the class embedding is a table of num_class_embeds rows",
         );
     }
     let value = keys.take("num_class_embeds");

@@ -1,4 +1,4 @@
-//! A network of this project as the library's configurations.
+//! Writes a network of this project as configurations of the library.
 
 use config::{
     Activation, Config, DownsamplePadding, EmbeddingConfig, Resampling, SinusoidOrder, TimeForm,
@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 
 use crate::error::InterchangeError;
 
-/// The version of the library whose keys are written.
+/// The library version whose keys are written.
 const VERSION: &str = "0.35.1";
 
-/// What a folder of the library holds besides the weights.
+/// The files of a diffusers folder besides the weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// `model_index.json`.
@@ -23,28 +23,28 @@ pub struct Written {
     pub network: Value,
     /// `scheduler/scheduler_config.json`.
     pub scheduler: Value,
-    /// Where the library has no such time encoding: the encoding of every t, which it then looks up.
+    /// The encoding of every t, for the library to look up; only if it lacks this time encoding.
     pub table: Option<Table>,
 }
 
-/// The encoding of every t of a chain.
+/// The time encodings for every t of a chain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// `[rows, columns]`, row by row: for each t its numbers, then zeros.
+    /// `[rows, columns]`, row by row: the encoding of each t, padded with zeros.
     pub values: Vec<f32>,
     /// T.
     pub rows: usize,
-    /// As many as the network has base channels, which is what the library asks for.
+    /// The network's base channels, as the library requires.
     pub columns: usize,
-    /// Numbers of a row that are not zero for want of others: columns of `time_embedding.linear_1.weight` as it was trained. It
-    /// gets columns of zeros behind them.
+    /// Columns before the padding. This is the number of columns of `time_embedding.linear_1.weight` as trained;
+    /// columns of zeros are appended to it.
     pub used: usize,
 }
 
-/// What the library has to be told of a network.
+/// Converts a configuration to the library's files.
 ///
 /// # Errors
-/// [`InterchangeError::NotExpressible`] with the key of what it does not have.
+/// [`InterchangeError::NotExpressible`] with the key of a setting that the library lacks.
 pub fn write(config: &Config) -> Result<Written, InterchangeError> {
     let table = table(config)?;
     Ok(Written {
@@ -75,11 +75,11 @@ fn network(config: &Config, looked_up: bool) -> Result<Value, InterchangeError> 
         return refuse(
             "model.channel_mults",
             format!("{:?}", model.channel_mults),
-            "it has 1 for the first level",
+            "its first level always has multiplier 1",
         );
     }
     if model.time_injection != TimeInjection::PerBlock {
-        return refuse("model.time_injection", "input", "its blocks all see the time");
+        return refuse("model.time_injection", "input", "all its blocks receive the time");
     }
     let down: Vec<(bool, Resampling)> =
         (0..levels).map(|level| (model.attends_down(level), model.downsampling(level))).collect();
@@ -100,7 +100,11 @@ fn network(config: &Config, looked_up: bool) -> Result<Value, InterchangeError> 
     let attention_groups = match (layout.middle.attention_groups, model.time_form) {
         (Some(0), TimeForm::ScaleShift) => None,
         (Some(0), TimeForm::Additive) => {
-            return refuse("model.layout.middle.attention_groups", 0, "it normalises before that attention");
+            return refuse(
+                "model.layout.middle.attention_groups",
+                0,
+                "it always normalises before that attention",
+            );
         }
         (groups, _) => Some(groups.unwrap_or(model.groups)),
     };
@@ -136,7 +140,8 @@ fn network(config: &Config, looked_up: bool) -> Result<Value, InterchangeError> 
     }))
 }
 
-/// The types of blocks in the library's order, and how those with attention resample. The last block of either side does not.
+/// Block types in the library's order, and how the blocks with attention resample. The last block on each side does not
+/// resample.
 fn blocks(
     of: &[(bool, Resampling)],
     [side, key]: [&str; 2],
@@ -154,7 +159,7 @@ fn blocks(
                 return refuse(
                     &format!("model.layout.{key}ing"),
                     "plain",
-                    "its blocks resample by a convolution or a block",
+                    "its blocks resample with a convolution or a residual block",
                 );
             }
         };
@@ -164,7 +169,7 @@ fn blocks(
                 return refuse(
                     &format!("model.layout.{key}ing"),
                     "plain or mixed",
-                    "its blocks with attention all resample alike",
+                    "all its blocks with attention resample alike",
                 );
             }
         }
@@ -173,7 +178,7 @@ fn blocks(
     Ok((types, if attending == Some(Resampling::Resnet) { "resnet" } else { "conv" }))
 }
 
-/// Channels of a head; null for one head.
+/// Channels per head; null for a single head.
 fn head_dim(model: &UNetConfig) -> Result<Value, InterchangeError> {
     if let Some(channels) = model.layout.head_channels {
         return Ok(json!(channels));
@@ -188,7 +193,7 @@ fn head_dim(model: &UNetConfig) -> Result<Value, InterchangeError> {
     if dims.all(|dim| dim == first) {
         Ok(json!(first))
     } else {
-        refuse("model.heads", model.heads, "its heads have as many channels at every level")
+        refuse("model.heads", model.heads, "its heads have the same number of channels at every level")
     }
 }
 
@@ -199,12 +204,12 @@ fn scheduler(config: &Config) -> Result<Value, InterchangeError> {
         Prediction::Eps => "epsilon",
         Prediction::X0 => "sample",
         Prediction::V => "v_prediction",
-        _ => return refuse("train.prediction", train.prediction, "its schedulers know eps, x_0 and v"),
+        _ => return refuse("train.prediction", train.prediction, "its schedulers support eps, x_0 and v"),
     };
     let path =
         schedule.path().map_err(|error| InterchangeError::Network { path: "config.toml".into(), error })?;
     if !path.is_discrete() {
-        return refuse("schedule.kind", &schedule.kind, "its schedulers are chains of steps");
+        return refuse("schedule.kind", &schedule.kind, "its schedulers run on chains of betas");
     }
     let mut written = Map::new();
     let mut add = |key: &str, value: Value| written.insert(key.to_owned(), value);
@@ -220,7 +225,7 @@ fn scheduler(config: &Config) -> Result<Value, InterchangeError> {
         json!(if train.outputs_per_channel() == 2 { "learned_range" } else { "fixed_small" }),
     );
     add("rescale_betas_zero_snr", json!(schedule.zero_terminal_snr));
-    // A constant beta is a line that does not rise.
+    // A constant beta is linear with equal ends.
     let ends = (schedule.beta_start.or(schedule.beta), schedule.beta_end.or(schedule.beta));
     let usual = schedule.s == Some(0.008) && schedule.max_beta == Some(0.999);
     let (name, ends) = match (schedule.kind.as_str(), ends) {
@@ -232,7 +237,7 @@ fn scheduler(config: &Config) -> Result<Value, InterchangeError> {
             return refuse(
                 "schedule.kind",
                 &schedule.kind,
-                "its betas are linear, scaled_linear, sigmoid or squaredcos_cap_v2",
+                "its beta schedules are linear, scaled_linear, sigmoid or squaredcos_cap_v2",
             );
         }
     };
@@ -244,7 +249,7 @@ fn scheduler(config: &Config) -> Result<Value, InterchangeError> {
     Ok(Value::Object(written))
 }
 
-/// The encodings of all t, where the library has no such encoding.
+/// The encodings of all t, if the library lacks this encoding.
 fn table(config: &Config) -> Result<Option<Table>, InterchangeError> {
     let (model, rows) = (&config.model, config.schedule.steps);
     let columns = model.base_channels;
@@ -255,8 +260,8 @@ fn table(config: &Config) -> Result<Option<Table>, InterchangeError> {
     let Some(kind) = model.embedding.kind(rows) else {
         return refuse(
             "model.embedding.dim",
-            "another number",
-            "its tables have a number for each base channel",
+            "other than model.base_channels",
+            "its tables have one column for each base channel",
         );
     };
     let embedding = TimeEmbedding::new(&kind);
@@ -264,8 +269,8 @@ fn table(config: &Config) -> Result<Option<Table>, InterchangeError> {
         embedding.map_err(|error| InterchangeError::content("config.toml".as_ref(), error.to_string()))?;
     let used = embedding.dim();
     if used > columns {
-        let reason = "its time encoding has no more numbers than there are base channels: train with fewer model.embedding.frequencies";
-        return refuse("model.embedding", format!("{used} numbers beside {columns} base channels"), reason);
+        let reason = "its time encoding has at most one number for each base channel; train with fewer model.embedding.frequencies";
+        return refuse("model.embedding", format!("{used} numbers for {columns} base channels"), reason);
     }
     let times: Array1<f64> = (0..rows).map(|t| t as f64).collect();
     let encoded = embedding.encode(times.view());

@@ -1,7 +1,7 @@
-//! Checkpoints of improved-diffusion and guided-diffusion (Nichol & Dhariwal 2021; Dhariwal & Nichol 2021): `time_embed.0`,
-//! `input_blocks.4.1.qkv`, `middle_block.0`, `output_blocks`, `label_emb`.
+//! Reads checkpoints of improved-diffusion and guided-diffusion (Nichol & Dhariwal 2021; Dhariwal & Nichol 2021). They
+//! have tensors such as `time_embed.0`, `input_blocks.4.1.qkv`, `middle_block.0`, `output_blocks`, `label_emb`.
 //!
-//! What their files do not say is in [`Options`], with the defaults of guided-diffusion.
+//! [`Options`] holds what the files do not record, with the defaults of guided-diffusion.
 
 mod names;
 mod network;
@@ -14,52 +14,52 @@ use crate::error::InterchangeError;
 use crate::parts::chain;
 use crate::state_dict::{Model, Origin, Tensors, Weight, plan};
 
-/// What a file does not say.
+/// Settings that the file does not record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Height and width of the images, in pixels.
     pub image_size: usize,
-    /// How many heads an attention has.
+    /// The number of attention heads.
     pub heads: Heads,
-    /// How the rows of queries, keys and values lie.
+    /// The row order of queries, keys and values.
     pub order: AttentionOrder,
     /// The noise schedule.
     pub schedule: NoiseSchedule,
     /// T.
     pub steps: usize,
-    /// Whether the network is told t x 1000 / T in place of t.
+    /// Whether the network receives t x 1000 / T instead of t.
     pub rescales_timesteps: bool,
 }
 
-/// How many heads an attention has.
+/// The number of heads of an attention layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heads {
-    /// As many in each.
+    /// The same number in each layer.
     Number(usize),
-    /// As many as go into its channels, by so many channels each.
+    /// One head for each group of this many channels.
     Channels(usize),
 }
 
-/// How the rows of queries, keys and values lie in one tensor.
+/// The row order of queries, keys and values in one tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttentionOrder {
-    /// Head by head, each with its queries, keys and values.
+    /// Grouped by head: queries, keys and values of each head in turn.
     Legacy,
-    /// All queries, all keys, all values (`use_new_attention_order`).
+    /// All queries, then all keys, then all values (`use_new_attention_order`).
     New,
 }
 
 /// The noise schedules of these codebases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoiseSchedule {
-    /// Betas on a line from `0.1 / T` to `20 / T`: 1e-4 to 0.02 for T = 1000.
+    /// Betas increase linearly from `0.1 / T` to `20 / T`: 1e-4 to 0.02 for T = 1000.
     Linear,
     /// Nichol & Dhariwal 2021, Eq. 17.
     Cosine,
 }
 
 impl Options {
-    /// The defaults of guided-diffusion, for images of a size: 4 heads in the legacy order, 1000 linear betas.
+    /// The defaults of guided-diffusion for this image size: 4 heads in the legacy order, 1000 linear betas.
     #[must_use]
     pub fn new(image_size: usize) -> Self {
         Self {
@@ -83,11 +83,11 @@ impl Options {
     }
 }
 
-/// The model of a file.
+/// Reads the model from a file's tensors.
 ///
 /// # Errors
-/// [`InterchangeError::Content`] that names the tensor which such a network does not have, or in another shape, or which is
-/// missing; [`InterchangeError::Network`] for numbers that make no network.
+/// [`InterchangeError::Content`] with the tensor that is missing, has another shape, or does not belong to such a
+/// network; [`InterchangeError::Network`] if the sizes do not make a valid network.
 pub fn read(tensors: &Tensors, options: &Options) -> Result<Model, InterchangeError> {
     let refuse = |error| InterchangeError::Network { path: tensors.path().to_owned(), error };
     let mut network = network::network(tensors, options)?;
@@ -98,7 +98,7 @@ pub fn read(tensors: &Tensors, options: &Options) -> Result<Model, InterchangeEr
     };
     let mut weights = plan(tensors, &network, &names::NAMING, groups)?;
     let schedule = options.chain(tensors)?;
-    // Shapes and T have been checked by now, so the table is no longer than they ask for.
+    // Shapes and T are checked by now, so the table is no larger than they require.
     let rescales = options.rescales_timesteps && options.steps != 1000;
     let table = rescales.then(|| table(&network, options.steps)).transpose();
     let table =
@@ -110,7 +110,7 @@ pub fn read(tensors: &Tensors, options: &Options) -> Result<Model, InterchangeEr
     Model::new(tensors, (network, weights), schedule, "fixed-large")
 }
 
-/// The encodings of `t x 1000 / steps` for every t, which this project's network looks up.
+/// The encodings of `t x 1000 / steps` for every t, for this project's network to look up.
 fn table(
     network: &UNetConfig,
     steps: usize,
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use config::{Resampling, TimeForm};
 
-    /// A network whose levels resample by `kind`, with attention where `attention` has a bit.
+    /// A network whose levels resample by `kind`, with attention at the levels whose bit is set in `attention`.
     fn made(levels: usize, blocks: usize, kind: Resampling, attention: usize) -> UNetConfig {
         let mut config = UNetConfig::preset("ddpm-cifar10").unwrap();
         config.base_channels = 64;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_that_made_the_names_is_found_in_them() {
+    fn the_network_is_recovered_from_its_names() {
         for kind in [Resampling::Conv, Resampling::Resnet, Resampling::Plain] {
             for (levels, blocks) in (1..=5).flat_map(|levels| (1..=3).map(move |blocks| (levels, blocks))) {
                 for attention in 0..1 << levels {
@@ -178,7 +178,7 @@ mod tests {
         let told = Options { steps: 4000, rescales_timesteps: true, ..Options::new(32) };
         let model = read(&tensors, &told).unwrap();
         let Origin::Given { values } = &model.weights[0].origin else { panic!("{:?}", model.weights[0]) };
-        // t = 2000 is told as 500; the first frequency is 1, and the cosines come first.
+        // t = 2000 is passed as 500; the first frequency is 1, and the cosines come first.
         let row = &values[2000 * 128..][..128];
         assert_eq!((row[0], row[64]), (500.0_f64.cos() as f32, 500.0_f64.sin() as f32));
         assert_eq!(model.weights[0].shape, [4000, 128]);

@@ -1,7 +1,8 @@
-//! Where this project's weights are in `input_blocks`, `middle_block` and `output_blocks`.
+//! Maps this project's weights to `input_blocks`, `middle_block` and `output_blocks`.
 //!
-//! `input_blocks.0` is the first convolution. Each level follows with its blocks, then one entry that halves the resolution. An
-//! entry is a list: a residual block, its attention if any, and in the last of a decoder level what doubles the resolution.
+//! `input_blocks.0` is the first convolution. Each level follows with its blocks, then one entry that halves the
+//! resolution. An entry is a list: a residual block, its attention if any, and in the last entry of a decoder level the
+//! upsampling layer.
 
 use config::UNetConfig;
 
@@ -53,12 +54,12 @@ fn module(config: &UNetConfig, place: Place) -> String {
     }
 }
 
-/// Entry of a level's block of this number; that of number `blocks` halves the resolution.
+/// Entry of block `number` of a level; number `blocks` halves the resolution.
 pub(super) fn input(level: usize, number: usize, blocks: usize) -> String {
     format!("input_blocks.{}", 1 + level * (blocks + 1) + number)
 }
 
-/// Entry of a level's block of this number, of which there are `blocks + 1`, from the lowest level up.
+/// Entry of block `number` of a level. Levels count from the lowest up, with `blocks + 1` entries each.
 pub(super) fn output(levels: usize, level: usize, number: usize, blocks: usize) -> String {
     format!("output_blocks.{}", (levels - 1 - level) * (blocks + 1) + number)
 }

@@ -1,4 +1,4 @@
-//! The network that names and shapes make.
+//! Derives the network from names and shapes.
 
 use config::{
     DownsamplePadding, EmbeddingConfig, Layout, NetworkKind, Resampling, SinusoidOrder, TimeForm,
@@ -11,7 +11,7 @@ use crate::error::InterchangeError;
 use crate::parts::{channels_of, unless_usual};
 use crate::state_dict::Tensors;
 
-/// More entries than the largest network of this project has.
+/// Maximum number of entries, above that of this project's largest network.
 const MOST: usize = 1000;
 
 pub(super) fn network(tensors: &Tensors, options: &Options) -> Result<UNetConfig, InterchangeError> {
@@ -20,7 +20,7 @@ pub(super) fn network(tensors: &Tensors, options: &Options) -> Result<UNetConfig
     let [out_channels, ..] = tensors.sizes::<4>("out.2.weight")?;
     if ![1, 3].contains(&in_channels) {
         let reason = format!(
-            "{in_channels} channels of images, expected 1 or 3: models that enlarge images are not supported"
+            "{in_channels} image channels, expected 1 or 3: super-resolution models are not supported"
         );
         return tensors.refuse("input_blocks.0.0.weight", reason);
     }
@@ -93,11 +93,11 @@ pub(super) fn network(tensors: &Tensors, options: &Options) -> Result<UNetConfig
     })
 }
 
-/// Levels, and blocks of each encoder level.
+/// The number of levels, and of blocks in each encoder level.
 ///
-/// There are `levels x (blocks + 1)` entries in the encoder. The first that halves the resolution has number `blocks + 1`: it has
-/// a convolution `op`, or no tensor at all (means of pixels). Where a residual block does it, it has the names of any other, but in the
-/// decoder a second residual block in an entry tells the last of a level.
+/// The encoder has `levels x (blocks + 1)` entries, and entry `blocks + 1` is the first that halves the resolution. It
+/// has a convolution `op`, or no tensor at all (average pooling). If a residual block halves the resolution, its names
+/// do not show it; then a second residual block in a decoder entry marks the last entry of a level.
 fn counts(tensors: &Tensors) -> Result<(usize, usize), InterchangeError> {
     let entries = tensors.count("input_blocks.", MOST);
     let is_gap = |entry: &usize| !tensors.has(&format!("input_blocks.{entry}.0.in_layers.0.weight"));
@@ -109,7 +109,7 @@ fn counts(tensors: &Tensors) -> Result<(usize, usize), InterchangeError> {
     let period = halving.unwrap_or(entries);
     if period < 2 || !entries.is_multiple_of(period) {
         let reason = format!(
-            "{entries} entries, the first that halves the resolution at {period}: expected a convolution and levels of equally many \
+            "{entries} entries, the first that halves the resolution at {period}: expected a convolution, then levels of equally many \
              residual blocks"
         );
         return tensors.refuse("input_blocks", reason);

@@ -1,5 +1,5 @@
-//! A graph of ONNX: nodes in the order in which they run, and the tensors that they start from. Field numbers are those of
-//! `onnx.proto` (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>), IR version 8.
+//! An ONNX graph: nodes in execution order, and the tensors they start from. Field numbers are those of `onnx.proto`
+//! (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>), IR version 8.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use super::wire::Message;
 use crate::error::InterchangeError;
 
-/// The version of the file's layout, and of the operators.
+/// Versions of the file layout and of the operators.
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 17;
 /// `TensorProto.DataType`.
 const FLOAT: i64 = 1;
 const INT64: i64 = 7;
-/// Readers of protocol buffers take no larger message.
+/// Protocol buffer readers accept no larger message.
 const MOST_BYTES: u64 = i32::MAX as u64;
 
-/// What a tensor of a graph is called.
+/// The name of a tensor in a graph.
 pub(super) type Name = String;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -35,20 +35,20 @@ struct Node {
     attributes: Vec<(&'static str, Attribute)>,
 }
 
-/// The numbers of a tensor; of weights they are borrowed, since there may be gigabytes of them.
+/// The values of a tensor. Weights are borrowed, since they can take gigabytes.
 #[derive(Debug, Clone, PartialEq)]
 enum Values<'a> {
     Floats(Cow<'a, [f32]>),
     Ints(Vec<i64>),
 }
 
-/// A tensor that goes in or comes out.
+/// An input or output tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Port {
     pub(super) name: Name,
-    /// Whether it holds i64, and not f32.
+    /// Whether it holds i64 rather than f32.
     pub(super) is_whole: bool,
-    /// A free size has a name.
+    /// A free dimension has a name.
     pub(super) shape: Vec<Size>,
     pub(super) doc: String,
 }
@@ -59,7 +59,7 @@ pub(super) enum Size {
     Free(&'static str),
 }
 
-/// What a file says beside the graph.
+/// What a file records besides the graph.
 pub(super) struct About<'a> {
     pub(super) doc: &'a str,
     pub(super) metadata: &'a BTreeMap<String, String>,
@@ -72,7 +72,7 @@ pub(super) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// A node behind those there are; the name of its output. `scope` is the layer that it is a part of.
+    /// Appends a node and returns the name of its output. `scope` is the layer it belongs to.
     pub(super) fn node<S: Into<Name>>(
         &mut self,
         op: &'static str,
@@ -80,26 +80,26 @@ impl<'a> Graph<'a> {
         inputs: impl IntoIterator<Item = S>,
         attributes: impl Into<Vec<(&'static str, Attribute)>>,
     ) -> Name {
-        // The number makes it the only one of its name.
+        // The number makes the name unique.
         let output = format!("{scope}/{op}_{}", self.nodes.len());
         let inputs = inputs.into_iter().map(Into::into).collect();
         self.nodes.push(Node { op, inputs, output: output.clone(), attributes: attributes.into() });
         output
     }
 
-    /// A tensor of numbers that are learned or computed here.
+    /// A tensor of f32 values, learned or computed here.
     pub(super) fn floats(&mut self, name: &str, shape: &[usize], values: impl Into<Cow<'a, [f32]>>) -> Name {
         let values = Values::Floats(values.into());
         self.tensors.entry(name.to_owned()).or_insert_with(|| (shape.to_vec(), values));
         name.to_owned()
     }
 
-    /// A single number.
+    /// A scalar.
     pub(super) fn float(&mut self, value: f32) -> Name {
         self.floats(&format!("number/{value}"), &[], vec![value])
     }
 
-    /// Whole numbers, sizes for example.
+    /// A tensor of whole numbers, for example sizes.
     pub(super) fn ints(&mut self, values: &[i64]) -> Name {
         let name = values.iter().fold("sizes".to_owned(), |name, value| format!("{name}/{value}"));
         let entry = self.tensors.entry(name.clone());
@@ -107,10 +107,10 @@ impl<'a> Graph<'a> {
         name
     }
 
-    /// The file: this graph from `inputs` to what the last node puts out, under the name of `output`.
+    /// The file: this graph from `inputs` to the output of the last node, which is named `output`.
     ///
     /// # Errors
-    /// [`InterchangeError::TooLarge`] from 2 GiB on.
+    /// [`InterchangeError::TooLarge`] for 2 GiB or more.
     pub(super) fn file(
         mut self,
         inputs: &[Port],
@@ -129,7 +129,7 @@ impl<'a> Graph<'a> {
             graph.message(11, &input.message());
         }
         graph.message(12, &output.message());
-        // Weights are written behind everything else, so that they are copied once.
+        // Weights are written after everything else, so that they are copied only once.
         let mut tensors = Vec::new();
         for (name, (shape, values)) in &self.tensors {
             let (start, data) = values.start(name, shape);
@@ -175,7 +175,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Refuses a file of more bytes than one message may have.
+/// Refuses a file with more bytes than one message may have.
 pub(super) fn check_bytes(bytes: u64) -> Result<(), InterchangeError> {
     if bytes > MOST_BYTES {
         return Err(InterchangeError::TooLarge { bytes, most: MOST_BYTES });
@@ -191,7 +191,7 @@ impl Values<'_> {
         }
     }
 
-    /// `TensorProto` up to the numbers, and how many bytes of them follow.
+    /// `TensorProto` up to its values, and how many bytes of values follow.
     fn start(&self, name: &str, shape: &[usize]) -> (Message, u64) {
         let mut start = Message::default();
         shape.iter().for_each(|&size| start.int(1, size as i64));

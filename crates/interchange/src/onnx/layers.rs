@@ -1,4 +1,4 @@
-//! Convolutions, linear layers, normalisations and resampling as nodes. Maps are f32 `[b, c, h, w]`.
+//! Convolutions, linear layers, normalisation and resampling as ONNX nodes. Feature maps are f32 `[b, c, h, w]`.
 
 use std::collections::BTreeMap;
 use std::f32::consts::FRAC_1_SQRT_2;
@@ -26,7 +26,7 @@ impl Map {
     }
 
     fn shape(&self) -> [i64; 4] {
-        // 0 stands for the size of the input.
+        // 0 means the size of the input.
         [0, self.channels as i64, self.height as i64, self.width as i64]
     }
 }
@@ -34,7 +34,7 @@ impl Map {
 /// Padding of a convolution: top, left, bottom, right.
 pub(super) type Pads = [i64; 4];
 
-/// A graph with the weights that its layers take.
+/// A graph under construction, with the weights of its layers.
 pub(super) struct Builder<'a> {
     pub(super) graph: Graph<'a>,
     pub(super) config: &'a UNetConfig,
@@ -53,18 +53,18 @@ impl<'a> Builder<'a> {
         self.weights.get(name).copied().ok_or_else(missing)
     }
 
-    /// A weight as a tensor, in a shape of as many numbers.
+    /// A weight as a graph tensor, in a shape with the same number of elements.
     pub(super) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Name, InterchangeError> {
         let values = self.weight(name)?.values;
         Ok(self.graph.floats(name, shape, values))
     }
 
-    /// An operator of two tensors.
+    /// A node with two inputs.
     pub(super) fn two(&mut self, op: &'static str, scope: &str, a: &str, b: &str) -> Name {
         self.graph.node(op, scope, [a, b], [])
     }
 
-    /// An operator of one tensor.
+    /// A node with one input.
     pub(super) fn one(&mut self, op: &'static str, scope: &str, x: &str) -> Name {
         self.graph.node(op, scope, [x], [])
     }
@@ -92,7 +92,7 @@ impl<'a> Builder<'a> {
         Ok(Map { name, channels: c_out, height: x.height / stride, width: x.width / stride })
     }
 
-    /// A convolution that keeps the size, or a linear layer of every pixel.
+    /// A convolution that keeps the size; with kernel size 1, a linear layer applied to every pixel.
     pub(super) fn conv_same(
         &mut self,
         scope: &str,
@@ -115,13 +115,13 @@ impl<'a> Builder<'a> {
         Ok(self.graph.node("Gemm", scope, [x, &weight, &bias], [("transB", Int(1))]))
     }
 
-    /// `[b, c]` as `[b, c, 1, 1]`, which meets every pixel of a map.
+    /// `[b, c]` as `[b, c, 1, 1]`, which broadcasts over the pixels of a map.
     pub(super) fn per_pixel(&mut self, scope: &str, x: &str) -> Name {
         let axes = self.graph.ints(&[2, 3]);
         self.graph.node("Unsqueeze", scope, [x, &axes], [])
     }
 
-    /// Group normalisation. Operators before version 18 have none: an instance normalisation sees each group as one channel.
+    /// Group normalisation. Opset 17 has no such operator, so an instance normalisation sees each group as one channel.
     pub(super) fn group_norm(
         &mut self,
         scope: &str,
@@ -141,7 +141,7 @@ impl<'a> Builder<'a> {
         Ok(x.same(self.two("Add", scope, &scaled, &bias)))
     }
 
-    /// The function of the blocks, of a map or a vector.
+    /// The blocks' activation function, for a map or a vector.
     pub(super) fn activated(&mut self, scope: &str, x: &str, activation: Activation) -> Name {
         match activation {
             Activation::Relu => self.one("Relu", scope, x),
@@ -166,14 +166,14 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Means of 2x2 pixels.
+    /// Averages 2x2 pixels.
     pub(super) fn halved(&mut self, scope: &str, x: &Map) -> Map {
         let attributes = [("kernel_shape", Ints(vec![2, 2])), ("strides", Ints(vec![2, 2]))];
         let name = self.graph.node("AveragePool", scope, [&x.name], attributes);
         Map { name, channels: x.channels, height: x.height / 2, width: x.width / 2 }
     }
 
-    /// Each pixel as 2x2.
+    /// Repeats each pixel as 2x2.
     pub(super) fn doubled(&mut self, scope: &str, x: &Map) -> Map {
         let scales = self.graph.floats("scales", &[4], vec![1.0, 1.0, 2.0, 2.0]);
         let attributes = [
@@ -181,12 +181,12 @@ impl<'a> Builder<'a> {
             ("mode", Text("nearest")),
             ("nearest_mode", Text("floor")),
         ];
-        // The second input, a region, is left out.
+        // The second input, a region of interest, is omitted.
         let name = self.graph.node("Resize", scope, [&x.name, "", &scales], attributes);
         Map { name, channels: x.channels, height: 2 * x.height, width: 2 * x.width }
     }
 
-    /// Self-attention over the pixels, and `x` beside it.
+    /// Self-attention over the pixels, plus the residual `x`.
     pub(super) fn attention(
         &mut self,
         scope: &str,
@@ -206,7 +206,7 @@ impl<'a> Builder<'a> {
         };
         let (q, k, v) = (split("to_q")?, split("to_k")?, split("to_v")?);
         let swapped = || [("perm", Ints(vec![0, 1, 3, 2]))];
-        // softmax(q k^T / sqrt(d)) v; the root goes to q, which has the fewest numbers.
+        // softmax(q k^T / sqrt(d)) v; q is scaled, since it has the fewest elements.
         let root = self.graph.float((1.0 / (each as f64).sqrt()) as f32);
         let q = self.two("Mul", scope, &q, &root);
         let q = self.graph.node("Transpose", scope, [q], swapped());
@@ -220,7 +220,7 @@ impl<'a> Builder<'a> {
         Ok(self.sum(scope, x, &out, scale))
     }
 
-    /// A branch and its skip path.
+    /// Adds a branch to its skip path.
     pub(super) fn sum(&mut self, scope: &str, x: &Map, branch: &Map, scale: Option<f64>) -> Map {
         let sum = self.two("Add", scope, &x.name, &branch.name);
         branch.same(match scale {

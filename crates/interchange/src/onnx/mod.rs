@@ -1,12 +1,12 @@
-//! A network as a file of ONNX (Open Neural Network Exchange), which many programs run: operators of version 17, f32.
+//! Writes a network as an ONNX (Open Neural Network Exchange) file, which many runtimes load (opset 17, f32).
 //!
 //! ```text
-//! x_t    f32 [batch, c, h, w]     what the network is shown
-//! t      f32 [batch]              times in 0..T, whole or between two steps
-//! class  i64 [batch]              labels, -1 for none; only where there are classes
+//! x_t    f32 [batch, c, h, w]     noisy images
+//! t      f32 [batch]              times in 0..T, fractions allowed
+//! class  i64 [batch]              labels, -1 for none; only for networks with classes
 //! ```
 //!
-//! and one output, f32 `[batch, c', h, w]`, named by what it stands for.
+//! The only output is f32 `[batch, c', h, w]`, named after what it predicts.
 
 mod graph;
 mod layers;
@@ -22,22 +22,22 @@ use crate::error::InterchangeError;
 use graph::{About, Port, Size};
 use layers::{Builder, Map};
 
-/// A network that is to be written.
+/// A network to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model<'a> {
-    /// What it looks like.
+    /// The network's configuration.
     pub network: &'a UNetConfig,
-    /// T of the path that its times are on.
+    /// T of the path on which its times lie.
     pub timesteps: usize,
-    /// Height and width of its images, in pixels: multiples of [`UNetConfig::downsampling_factor`].
+    /// Height and width of its images in pixels, each a multiple of [`UNetConfig::downsampling_factor`].
     pub size: (usize, usize),
-    /// What its output stands for, which is the name of it: `eps` for example.
+    /// What the output predicts, for example `eps`; also the output's name.
     pub output: &'a str,
-    /// Images of a call; none for any number.
+    /// Images per call; `None` for any number.
     pub batch: Option<usize>,
-    /// What people should know of it.
+    /// A description for people.
     pub doc: String,
-    /// Texts that the file keeps for programs.
+    /// Key-value texts for programs.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -52,17 +52,17 @@ pub struct Weight<'a> {
     pub values: &'a [f32],
 }
 
-/// The bytes of the file. The weights that a network has for augmented images are left out: for others they add nothing.
+/// Returns the bytes of the file. The weights for augmented images are left out: they add nothing for other images.
 ///
 /// # Errors
-/// [`InterchangeError::Network`] for a configuration that makes no network; [`InterchangeError::NotInOnnx`] with the key of what
-/// cannot be written; [`InterchangeError::MissingWeight`] and [`InterchangeError::WrongWeight`];
-/// [`InterchangeError::TooLarge`] for a file of 2 GiB or more.
+/// [`InterchangeError::Network`] for a configuration that is not a valid network; [`InterchangeError::NotInOnnx`] with
+/// the key of a setting that cannot be written; [`InterchangeError::MissingWeight`] and
+/// [`InterchangeError::WrongWeight`]; [`InterchangeError::TooLarge`] for a file of 2 GiB or more.
 pub fn write(model: &Model<'_>, weights: &[Weight<'_>]) -> Result<Vec<u8>, InterchangeError> {
     let Model { network, size: (height, width), .. } = *model;
     network.validate().map_err(|error| InterchangeError::Network { path: "config.toml".into(), error })?;
     check_size(model)?;
-    // Before anything is copied.
+    // Check this before copying anything.
     graph::check_bytes(network.parameter_count().saturating_mul(size_of::<f32>() as u64))?;
     check_weights(network, weights)?;
     let mut builder = Builder::new(network, weights);
@@ -75,7 +75,7 @@ pub fn write(model: &Model<'_>, weights: &[Weight<'_>]) -> Result<Vec<u8>, Inter
     builder.graph.file(&inputs(model), &output(model), &about)
 }
 
-/// The inputs, in their order.
+/// The inputs, in order.
 fn inputs(model: &Model<'_>) -> Vec<Port> {
     let port = |name: &str, is_whole, shape: &[usize], doc: String| Port {
         name: name.to_owned(),
@@ -102,13 +102,13 @@ fn output(model: &Model<'_>) -> Port {
     let doc = if channels == model.network.in_channels {
         format!("The prediction: {}", model.output)
     } else {
-        format!("The prediction, {}, then as many channels that say the variance", model.output)
+        format!("The prediction, {}, then as many channels for the variance", model.output)
     };
     let shape = of_images(model, &[channels, height, width]);
     Port { name: model.output.to_owned(), is_whole: false, shape, doc }
 }
 
-/// A shape for each image of a call.
+/// The given shape with the batch dimension in front.
 fn of_images(model: &Model<'_>, shape: &[usize]) -> Vec<Size> {
     let batch = model.batch.map_or(Size::Free("batch"), Size::Fixed);
     std::iter::once(batch).chain(shape.iter().map(|&size| Size::Fixed(size))).collect()
@@ -126,7 +126,7 @@ fn check_size(model: &Model<'_>) -> Result<(), InterchangeError> {
     if model.batch == Some(0) {
         return refuse("batch", "0".to_owned(), "expected 1 or more".to_owned());
     }
-    // Beyond, an f32 does not tell a step from the next.
+    // Above this, an f32 cannot represent every step.
     if model.timesteps > 1 << f32::MANTISSA_DIGITS {
         let most = format!("expected at most {} steps: t is an f32", 1 << f32::MANTISSA_DIGITS);
         return refuse("schedule.steps", model.timesteps.to_string(), most);

@@ -1,8 +1,8 @@
-//! From t and a label to the vector that blocks see.
+//! Computes the time vector that blocks receive, from t and a label.
 //!
-//! Angles reach thousands of radians, where an f32 is wrong in the fourth decimal. Many programs that run ONNX have no f64, so
-//! the angle is computed in cycles and in parts: of `t = n + r` and a frequency `f = g + e` cycles a step, with n whole and g of
-//! so few bits that `n g` is exact in f32, it is `frac(n g) + n e + r f`.
+//! Angles reach thousands of radians, where f32 is wrong in the fourth decimal. Many ONNX runtimes have no f64, so the
+//! angle is computed in cycles and in parts. Let `t = n + r` with n whole, and let the frequency be `f = g + e` cycles
+//! per step, where g has so few bits that `n g` is exact in f32. Then the angle is `frac(n g) + n e + r f`.
 
 use std::f32::consts::TAU;
 
@@ -14,7 +14,7 @@ use super::graph::Name;
 use super::layers::Builder;
 use crate::error::InterchangeError;
 
-/// Bits of the whole numbers that an f32 holds.
+/// Whole numbers up to this many bits are exact in f32.
 const BITS: u32 = f32::MANTISSA_DIGITS;
 /// `TensorProto.INT64`.
 const INT64: i64 = 7;
@@ -40,7 +40,7 @@ pub(super) fn vector(builder: &mut Builder<'_>, timesteps: usize) -> Result<Name
     let hidden = builder.activated(scope, &hidden, config::Activation::Silu);
     let mut time = builder.linear("time_embedding.linear_2", &hidden, (width, width))?;
     if let Some(classes) = config.classes {
-        // No label, -1, is the last row: zeros.
+        // The label -1, for none, selects the last row, which is zero.
         let learned = builder.weight("class_embedding.weight")?.values;
         let table: Vec<f32> = learned.iter().copied().chain(std::iter::repeat_n(0.0, width)).collect();
         let table = builder.graph.floats("class_embedding.weight", &[classes + 1, width], table);
@@ -56,13 +56,13 @@ fn sinusoids(
     embedding: &TimeEmbedding,
     timesteps: usize,
 ) -> Result<Name, InterchangeError> {
-    // In cycles a step.
+    // In cycles per step.
     let frequencies: Vec<f64> =
         embedding.angular_frequencies().iter().map(|omega| omega / std::f64::consts::TAU).collect();
     if let Some(wrong) = frequencies.iter().find(|&&cycles| !(cycles as f32).is_finite()) {
         return Err(InterchangeError::NotInOnnx {
             key: "model.embedding.scale".to_owned(),
-            got: format!("{wrong:e} cycles a step"),
+            got: format!("{wrong:e} cycles per step"),
             reason: "expected frequencies that are finite in f32; train with a smaller scale".to_owned(),
         });
     }
@@ -97,13 +97,13 @@ fn sinusoids(
     Ok(builder.graph.node("Concat", scope, halves, [("axis", Int(1))]))
 }
 
-/// A number of so many significant bits near another.
+/// Truncates a number to this many significant bits.
 fn rounded(value: f64, bits: u32) -> f32 {
     let mask = u64::MAX << (f64::MANTISSA_DIGITS - bits);
     f64::from_bits(value.to_bits() & mask) as f32
 }
 
-/// Rows of the learned table, `[b, dim]`, and between two t a mixture of both.
+/// Rows of the learned table, `[b, dim]`; between two t they are interpolated.
 fn rows(builder: &mut Builder<'_>) -> Result<(Name, usize), InterchangeError> {
     let EmbeddingConfig::Table { rows, dim } = builder.config.embedding else {
         return Err(InterchangeError::NotInOnnx {

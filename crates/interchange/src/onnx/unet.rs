@@ -1,4 +1,4 @@
-//! The U-Net of the crate `unet`, by the names of its weights.
+//! The U-Net of the crate `unet` as a graph, with the names of its weights.
 
 use config::{DownsamplePadding, Resampling, TimeForm, TimeInjection};
 
@@ -6,11 +6,11 @@ use super::graph::Name;
 use super::layers::{Builder, Map};
 use crate::error::InterchangeError;
 
-/// How a block differs from the usual one.
+/// How a block differs from the default one.
 #[derive(Clone, Copy, Default)]
 struct Variant {
     resized: Option<Resized>,
-    /// What the sum of branch and skip path is divided by.
+    /// Divisor of the sum of branch and skip path.
     scale: Option<f64>,
 }
 
@@ -20,7 +20,7 @@ enum Resized {
     Doubled,
 }
 
-/// From `x_t`, of the network's size, and the activated time vector to the prediction: the last node.
+/// Builds the network from `x_t` and the activated time vector to the prediction, which is the last node.
 pub(super) fn network(builder: &mut Builder<'_>, x_t: Map, time: &Name) -> Result<(), InterchangeError> {
     Blocks { builder, time }.network(x_t)
 }
@@ -42,7 +42,7 @@ impl Blocks<'_, '_> {
             h = h.same(self.builder.two("Add", "time_in", &h.name, &of_time));
         }
 
-        // The encoder, and what it hands to the decoder.
+        // The encoder, and the skip connections for the decoder.
         let mut skips = vec![h.clone()];
         for level in 0..levels {
             let prefix = format!("down_blocks.{level}");
@@ -60,7 +60,7 @@ impl Blocks<'_, '_> {
             h = self.middle(&h)?;
         }
 
-        // Named from the bottom up.
+        // The names count from the lowest level up.
         for level in (0..levels).rev() {
             let prefix = format!("up_blocks.{}", levels - 1 - level);
             for index in 0..=config.blocks_per_level {
@@ -79,7 +79,7 @@ impl Blocks<'_, '_> {
         Ok(())
     }
 
-    /// `[0, 1]` to `[-1, 1]`.
+    /// Maps `[0, 1]` to `[-1, 1]`.
     fn centred(&mut self, x: &Map) -> Map {
         let [two, one] = [2.0, 1.0].map(|number| self.builder.graph.float(number));
         let doubled = self.builder.two("Mul", "center_input", &x.name, &two);
@@ -92,7 +92,7 @@ impl Blocks<'_, '_> {
         Map { name, channels: h.channels + skip.channels, ..*h }
     }
 
-    /// A residual block and the attention that may follow it.
+    /// A residual block, with attention if the level has it.
     fn stage(
         &mut self,
         prefix: &str,
@@ -123,7 +123,7 @@ impl Blocks<'_, '_> {
         self.block("mid_block.resnets.1", &h, x.channels, variant)
     }
 
-    /// The residual block (Ho et al. 2020, App. B): norm, activation, convolution, twice; the time enters between.
+    /// The residual block (Ho et al. 2020, App. B): norm, activation and convolution, twice, with the time in between.
     fn block(
         &mut self,
         scope: &str,
@@ -153,7 +153,7 @@ impl Blocks<'_, '_> {
         Ok(self.builder.sum(scope, &skip, &h, variant.scale))
     }
 
-    /// The second normalisation: the time is added before it, or scales and shifts after it.
+    /// The second normalisation. The time is added before it, or scales and shifts after it.
     fn timed_norm(&mut self, scope: &str, h: Map) -> Result<Map, InterchangeError> {
         let config = self.builder.config;
         let (norm2, projection) = (format!("{scope}.norm2"), format!("{scope}.time_emb_proj"));

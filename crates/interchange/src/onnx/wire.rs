@@ -1,11 +1,11 @@
-//! Messages of protocol buffers, as far as ONNX needs them: whole numbers, f32, texts and messages within messages
+//! Encodes protocol buffer messages, as far as ONNX needs them: whole numbers, f32, texts and nested messages
 //! (<https://protobuf.dev/programming-guides/encoding>).
 
-/// A message under construction: its fields one after the other.
+/// A message under construction, field by field.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Message(Vec<u8>);
 
-/// How the value of a field is written.
+/// The wire type of a field.
 #[derive(Clone, Copy)]
 enum Wire {
     Varint = 0,
@@ -16,7 +16,7 @@ enum Wire {
 impl Message {
     pub(super) fn int(&mut self, field: u8, value: i64) {
         self.key(field, Wire::Varint);
-        // A negative number is its two's complement, in ten bytes.
+        // A negative number is encoded as its two's complement, in ten bytes.
         self.varint(value as u64);
     }
 
@@ -35,7 +35,7 @@ impl Message {
         self.0.extend(&message.0);
     }
 
-    /// A field of `length` bytes that are to follow.
+    /// Starts a field whose `length` bytes follow.
     pub(super) fn opened(&mut self, field: u8, length: u64) {
         self.key(field, Wire::Length);
         self.varint(length);
@@ -53,7 +53,7 @@ impl Message {
         self.varint(u64::from(field) << 3 | wire as u64);
     }
 
-    /// Seven bits a byte, the lowest first; the highest bit says that more follow.
+    /// Seven bits per byte, lowest first; the highest bit marks that more bytes follow.
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -73,9 +73,9 @@ mod tests {
         message.0
     }
 
-    /// The examples of the specification.
+    /// The examples in the specification.
     #[test]
-    fn fields_are_those_of_the_specification() {
+    fn fields_match_the_specification() {
         assert_eq!(written(|m| m.int(1, 150)), [0x08, 0x96, 0x01]);
         assert_eq!(written(|m| m.text(2, "testing")), b"\x12\x07testing");
         let mut inner = Message::default();
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(written(|m| m.message(3, &inner)), [0x1a, 0x03, 0x08, 0x96, 0x01]);
         assert_eq!(written(|m| m.int(1, -2)), [8, 0xfe, 255, 255, 255, 255, 255, 255, 255, 255, 1]);
         assert_eq!(written(|m| m.float(2, 1.0)), [0x15, 0, 0, 0x80, 0x3f]);
-        // Fields from 16 on have a key of two bytes.
+        // Field numbers from 16 on need a key of two bytes.
         assert_eq!(written(|m| m.int(20, 7)), [0xa0, 0x01, 7]);
     }
 }

@@ -1,7 +1,9 @@
-//! The PyTorch form of the published DDPM (Ho et al. 2020): `temb.dense.0`, `down.0.block.0.temb_proj`, `mid.attn_1`.
+//! Reads the PyTorch form of the published DDPM (Ho et al. 2020): `temb.dense.0`, `down.0.block.0.temb_proj`,
+//! `mid.attn_1`.
 //!
-//! Its numbers are those of the paper's code: time encoding with the sines first and a divisor of `half - 1`, 32 groups with
-//! eps 1e-6, one head, stride-2 convolutions padded below and to the right, 1000 betas from 1e-4 to 0.02.
+//! The settings are those of the paper's code: a time encoding with the sines first and a divisor of `half - 1`, 32
+//! groups with eps 1e-6, one head, stride-2 convolutions padded at the bottom and the right, and 1000 betas from 1e-4
+//! to 0.02.
 
 use config::{
     DownsamplePadding, EmbeddingConfig, Layout, NetworkKind, Resampling, SinusoidOrder, TimeForm,
@@ -12,9 +14,10 @@ use crate::error::InterchangeError;
 use crate::parts::{chain, channels_of, unless_usual};
 use crate::state_dict::{Model, Naming, Part, Place, Side, Tensors, plan};
 
-/// More levels and blocks than any network of this project has.
+/// Maximum number of levels and of blocks, above any network of this project.
 const MOST: usize = 1000;
-/// Side of CIFAR-10's images, whose published network is sampled with the larger of the two variances, others with the smaller.
+/// Image size of CIFAR-10. Its published network is sampled with the larger of the two variances, others with the
+/// smaller.
 const CIFAR: usize = 32;
 
 const NAMING: Naming = Naming {
@@ -58,11 +61,11 @@ fn module(_: &UNetConfig, place: Place) -> String {
     }
 }
 
-/// The model of a file, for images of `image_size` pixels a side.
+/// Reads the model from a file's tensors, for images of `image_size` x `image_size` pixels.
 ///
 /// # Errors
-/// [`InterchangeError::Content`] that names the tensor which such a network does not have, or in another shape, or which is
-/// missing; [`InterchangeError::Network`] for numbers that make no network.
+/// [`InterchangeError::Content`] with the tensor that is missing, has another shape, or does not belong to such a
+/// network; [`InterchangeError::Network`] if the sizes do not make a valid network.
 pub fn read(tensors: &Tensors, image_size: usize) -> Result<Model, InterchangeError> {
     let network = network(tensors, image_size)?;
     let refuse = |error| InterchangeError::Network { path: tensors.path().to_owned(), error };
@@ -78,8 +81,7 @@ fn network(tensors: &Tensors, image_size: usize) -> Result<UNetConfig, Interchan
     let [base, in_channels, ..] = tensors.sizes::<4>("conv_in.weight")?;
     let [out_channels, ..] = tensors.sizes::<4>("conv_out.weight")?;
     if ![1, 3].contains(&in_channels) {
-        return tensors
-            .refuse("conv_in.weight", format!("{in_channels} channels of images, expected 1 or 3"));
+        return tensors.refuse("conv_in.weight", format!("{in_channels} image channels, expected 1 or 3"));
     }
     let levels = tensors.count("down.", MOST);
     let channels = |level: usize| Ok(tensors.sizes::<4>(&format!("down.{level}.block.0.conv2.weight"))?[0]);
@@ -136,7 +138,7 @@ mod tests {
     use crate::state_dict::tensors_of;
 
     #[test]
-    fn the_network_of_the_paper_is_found_in_its_names() {
+    fn the_papers_network_is_recovered_from_its_names() {
         let mut config = UNetConfig::preset("ddpm-cifar10").unwrap();
         let tensors = tensors_of(&NAMING, &config);
         let model = read(&tensors, 32).unwrap();

@@ -1,5 +1,5 @@
-//! State dicts of PyTorch codebases, as safetensors. The network follows from the names and shapes of the tensors; what these
-//! cannot say is told by the user.
+//! Reads state dicts of PyTorch codebases from safetensors files. The network follows from tensor names and shapes; the
+//! user supplies the rest.
 
 mod naming;
 mod plan;
@@ -19,18 +19,18 @@ use schedule::Prediction;
 use crate::InterchangeError;
 use crate::diffusers::{Network, Scheduler};
 
-/// A model of such a file.
+/// A model read from a state dict.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
-    /// What every command takes.
+    /// The configuration for all commands.
     pub config: Config,
     /// Where each weight of the network comes from, in the order of [`UNetConfig::parameters`].
     pub weights: Vec<Weight>,
 }
 
 impl Model {
-    /// A network that puts out eps, and the variance too where it has twice the channels (Nichol & Dhariwal 2021, Eq. 15). It is
-    /// sampled by all steps of its chain. `sigma` is the variance of a network that does not say it.
+    /// A network that predicts eps, and the variance too if it has twice the output channels (Nichol & Dhariwal 2021,
+    /// Eq. 15). It is sampled with all steps of its chain. `sigma` is the variance for networks that do not predict it.
     pub(crate) fn new(
         tensors: &Tensors,
         (network, weights): (UNetConfig, Vec<Weight>),

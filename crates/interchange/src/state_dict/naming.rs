@@ -1,42 +1,42 @@
-//! Names of this project's weights as another codebase has them.
+//! Maps names of this project's weights to those of another codebase.
 
 use config::UNetConfig;
 
 /// How a codebase names its modules.
 pub(crate) struct Naming {
-    /// Modules that a network has once: this project's name and theirs.
+    /// Modules that occur once: this project's name and theirs.
     pub(crate) once: &'static [(&'static str, &'static str)],
     /// Layers of a residual block.
     pub(crate) block: &'static [(&'static str, &'static str)],
-    /// Layers of an attention.
+    /// Layers of an attention module.
     pub(crate) attention: &'static [(&'static str, Part)],
-    /// The convolutions that resample, down and up.
+    /// The convolutions for downsampling and upsampling.
     pub(crate) resampling: [&'static str; 2],
-    /// The module at a place of a network.
+    /// Their name for the module at a place of the network.
     pub(crate) module: fn(&UNetConfig, Place) -> String,
 }
 
-/// A layer of an attention.
+/// A layer of an attention module.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Part {
-    /// A layer of its own.
+    /// A separate layer.
     Whole(&'static str),
-    /// A third of a layer for queries (0), keys (1) and values (2).
+    /// One third of a combined layer for queries (0), keys (1) and values (2).
     Third(&'static str, usize),
 }
 
 /// A module of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Residual block of this number.
+    /// The residual block of this number.
     Block(Side, usize),
-    /// The attention behind the block of this number.
+    /// The attention after the block of this number.
     Attention(Side, usize),
-    /// What halves or doubles the resolution.
+    /// The layer that halves or doubles the resolution.
     Resampler(Side),
 }
 
-/// Encoder or decoder at a level, from the full resolution (0) down, or what is between them.
+/// The encoder or decoder at a level, counted from the full resolution (0) down, or the part between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Down(usize),
@@ -45,7 +45,8 @@ pub(crate) enum Side {
 }
 
 impl Naming {
-    /// Their name of a weight of this project, and which third of the tensor it is, if not all of it.
+    /// Their name for one of this project's weights, and which third of the tensor it is, unless it is the whole
+    /// tensor.
     pub(crate) fn of(&self, config: &UNetConfig, own: &str) -> Option<(String, Option<usize>)> {
         let (module, kind) = own.rsplit_once('.')?;
         let parts: Vec<&str> = module.split('.').collect();
@@ -82,7 +83,7 @@ impl Naming {
     }
 }
 
-/// The tensors that a codebase has of a network.
+/// The tensors of a network in a codebase's naming.
 #[cfg(test)]
 pub(crate) fn tensors_of(naming: &Naming, config: &UNetConfig) -> super::Tensors {
     let theirs = |(name, mut shape): (String, Vec<usize>)| {

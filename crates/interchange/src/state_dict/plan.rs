@@ -1,4 +1,4 @@
-//! Where each weight of a network comes from, with all names and shapes of the file compared.
+//! Plans where each weight of a network comes from, after comparing all names and shapes of the file.
 
 use std::collections::BTreeSet;
 
@@ -11,40 +11,40 @@ use crate::error::InterchangeError;
 /// A weight of this project.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weight {
-    /// Its name, as [`UNetConfig::parameters`] has it.
+    /// Its name, as in [`UNetConfig::parameters`].
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// Its numbers.
+    /// Where its values are.
     pub origin: Origin,
 }
 
-/// Where the numbers of a weight are.
+/// Where the values of a weight are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
-    /// All of a tensor of the file, which may have further dimensions of size 1.
+    /// A whole tensor of the file, which may have extra dimensions of size 1.
     Whole {
         /// Its name in the file.
         tensor: String,
     },
-    /// A third of each of some equal groups of a tensor's rows: of `[groups, 3, rows / (3 groups), ...]` those at `third`.
+    /// A third of a tensor's rows: with the rows split as `[groups, 3, rows / (3 groups), ...]`, those at `third`.
     Third {
         /// Its name in the file.
         tensor: String,
         /// 0, 1 or 2.
         third: usize,
-        /// How many groups: as many as there are heads, or one.
+        /// The number of groups: the number of heads, or one.
         groups: usize,
     },
-    /// They are not in the file, but follow from what the user said. Row-major.
+    /// Values that are not in the file but follow from the user's settings. Row-major.
     Given {
-        /// As many as the shape says.
+        /// As many values as the shape requires.
         values: Vec<f32>,
     },
 }
 
-/// The weights of a valid network, but for a table of times. `groups` is how many groups the rows of queries, keys and values
-/// of an attention over so many channels are in.
+/// The weights of a valid network, except a time table. `groups` gives, for an attention with that many channels, how
+/// many groups the rows of queries, keys and values form.
 pub(crate) fn plan(
     tensors: &Tensors,
     config: &UNetConfig,
@@ -55,7 +55,7 @@ pub(crate) fn plan(
     let mut weights = Vec::new();
     for (name, shape) in config.parameters().into_iter().filter(|(name, _)| name != "time_proj.weight") {
         let Some((theirs, third)) = naming.of(config, &name) else {
-            let reason = format!("{name}: such a network has no counterpart of it");
+            let reason = format!("{name}: such a network has no counterpart");
             return Err(InterchangeError::content(tensors.path(), reason));
         };
         let mut expected = shape.clone();
@@ -63,7 +63,7 @@ pub(crate) fn plan(
             expected[0] = expected[0].saturating_mul(3);
         }
         let found = tensors.shape(&theirs)?;
-        // Linear layers are convolutions with a kernel of 1 there.
+        // There, linear layers may be convolutions with kernel size 1.
         let rest = found.strip_prefix(expected.as_slice()).filter(|rest| rest.len() <= 2);
         if !rest.is_some_and(|rest| rest.iter().all(|&size| size == 1)) {
             return tensors.refuse(&theirs, format!("shape {found:?}, expected {expected:?}"));
@@ -77,7 +77,7 @@ pub(crate) fn plan(
         weights.push(Weight { name, shape, origin });
     }
     match left.first() {
-        Some(name) => tensors.refuse(name, "the network that the other tensors make has no such tensor"),
+        Some(name) => tensors.refuse(name, "the network of the other tensors has no such tensor"),
         None => Ok(weights),
     }
 }

@@ -1,4 +1,4 @@
-//! What a file of weights holds: names and shapes.
+//! The names and shapes in a weight file.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -8,20 +8,20 @@ use tensor_file::Dtype;
 
 use crate::error::InterchangeError;
 
-/// What wrappers and checkpoints put in front of every name.
+/// Prefixes that wrappers and checkpoints add to every name.
 const PREFIXES: [&str; 5] = ["module.", "model.", "state_dict.", "ema.", "model_ema."];
-/// Prefixes one behind the other.
+/// Maximum number of nested prefixes.
 const MOST_PREFIXES: usize = 4;
-/// How the files of `torch.save` begin: a zip archive, or before version 1.6 a pickle.
+/// The first bytes of files from `torch.save`: a zip archive or, before version 1.6, a pickle.
 const PICKLES: [&[u8]; 2] = [b"PK\x03\x04", b"\x80\x02"];
 
 /// Names and shapes of a file's tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensors {
     path: PathBuf,
-    /// In front of every name of the file.
+    /// The prefix of every name in the file.
     prefix: String,
-    /// By the names behind it.
+    /// Shapes by name, without the prefix.
     shapes: BTreeMap<String, Vec<usize>>,
 }
 
@@ -29,8 +29,8 @@ impl Tensors {
     /// Reads the header of a file.
     ///
     /// # Errors
-    /// One that names the file: a pickle, with the line that converts it; no sound safetensors header; a tensor that holds no
-    /// f64, f32, f16 or bf16.
+    /// An error that names the file: for a pickle, with the command that converts it; for an invalid safetensors
+    /// header; for a tensor that is not f64, f32, f16 or bf16.
     pub fn open(path: &Path) -> Result<Self, InterchangeError> {
         let file = |error| InterchangeError::File { path: path.to_owned(), error };
         let mut start = Vec::new();
@@ -49,7 +49,7 @@ impl Tensors {
         Ok(Self::new(path, shapes))
     }
 
-    /// Tensors of a file called `path`. What stands in front of all names (`module.`) is taken away.
+    /// Tensors of a file at `path`. A prefix that all names share, such as `module.`, is removed.
     #[must_use]
     pub fn new(path: &Path, shapes: BTreeMap<String, Vec<usize>>) -> Self {
         let mut all = Self { path: path.to_owned(), prefix: String::new(), shapes };
@@ -68,7 +68,7 @@ impl Tensors {
         &self.path
     }
 
-    /// Names without what stands in front of all of them.
+    /// Names without the common prefix.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.shapes.keys().map(String::as_str)
     }
@@ -89,7 +89,7 @@ impl Tensors {
         }
     }
 
-    /// The sizes of a tensor with `N` dimensions.
+    /// The dimensions of a tensor that must have `N` of them.
     pub(crate) fn sizes<const N: usize>(&self, name: &str) -> Result<[usize; N], InterchangeError> {
         let shape = self.shape(name)?;
         match shape.try_into() {
@@ -98,7 +98,8 @@ impl Tensors {
         }
     }
 
-    /// How many numbers stand right behind `prefix` in the names, counted from 0, below `most`: `input_blocks.7.0.op.bias`.
+    /// How many numbers follow `prefix` in the names, counted from 0 and below `most`: `input_blocks.7.0.op.bias` has
+    /// 7.
     pub(crate) fn count(&self, prefix: &str, most: usize) -> usize {
         let number = |name: &str| name.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
         let numbers = self.names().filter_map(number).filter(|&number| number < most);
@@ -117,7 +118,7 @@ fn pickle(path: &Path) -> InterchangeError {
     let target = target.file_name().unwrap_or_default().to_string_lossy();
     let target = if target == name { "converted.safetensors".into() } else { target };
     let reason = format!(
-        "a pickle, which can run any program when it is read; where you trust it, convert it there: python3 -c \"import torch, \
+        "a pickle, which can run arbitrary code when it is read; if you trust it, convert it in its folder: python3 -c \"import torch, \
          safetensors.torch as s; s.save_file(torch.load('{name}', map_location='cpu', weights_only=True), '{target}')\""
     );
     InterchangeError::content(path, reason)
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_front_of_all_names_is_taken_away() {
+    fn a_common_prefix_is_removed() {
         for (names, prefix) in [
             (["module.a.weight", "module.b.weight"], "module."),
             (["ema.module.a.weight", "ema.module.b.weight"], "ema.module."),
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn pickles_are_refused_with_the_line_that_converts_them() {
+    fn pickles_are_refused_with_the_command_that_converts_them() {
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes) in
             [("a.pt", &b"PK\x03\x04..."[..]), ("b.ckpt", b"\x80\x02}"), ("c.safetensors", b"PK\x03\x04")]

@@ -1,4 +1,4 @@
-//! Files of ONNX by their structure, and what is refused. What the networks in them predict is in the test `onnx` of `unet`.
+//! The structure of ONNX files, and refusals. The test `onnx` of `unet` checks what the networks in them predict.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod reader;
@@ -11,7 +11,7 @@ use interchange::onnx::{Model, Weight, write};
 
 use reader::Message;
 
-/// A network with weights of 0, 1, 2 and so on.
+/// A network with weights 0, 1, 2 and so on.
 struct Network {
     config: UNetConfig,
     weights: Vec<(String, Vec<usize>, Vec<f32>)>,
@@ -48,7 +48,7 @@ impl Network {
     }
 }
 
-/// Name, element type and sizes of a `ValueInfoProto`; a free size by its name.
+/// Name, element type and dimensions of a `ValueInfoProto`; a free dimension is given by name.
 fn port(port: &Message<'_>) -> (String, u64, Vec<String>) {
     let tensor = port.message(2).message(1);
     let sizes = tensor.message(2).messages(1);
@@ -65,7 +65,7 @@ fn ports(graph: &Message<'_>, field: u64) -> Vec<(String, u64, String)> {
 }
 
 #[test]
-fn a_file_says_what_goes_in_and_what_comes_out() {
+fn a_file_describes_its_inputs_and_outputs() {
     let plain = Network::new(|_| {});
     let file = plain.written(&plain.model()).unwrap();
     let model = Message::read(&file).unwrap();
@@ -94,9 +94,9 @@ fn a_file_says_what_goes_in_and_what_comes_out() {
     assert_eq!(ports(&graph, 12), [("v".to_owned(), float, "5 2 8 12".to_owned())]);
 }
 
-/// Every node reads what is there before it, every weight is used, and has the numbers that were given.
+/// Every node reads only earlier outputs, and every weight is used and has its original values.
 #[test]
-fn a_graph_is_whole() {
+fn a_graph_is_complete() {
     let network = Network::new(|config| (config.classes, config.augmented) = (Some(3), true));
     let file = network.written(&network.model()).unwrap();
     let graph = Message::read(&file).unwrap().message(7);
@@ -120,7 +120,7 @@ fn a_graph_is_whole() {
     let by_name: BTreeMap<&str, &Message<'_>> =
         tensors.iter().map(|tensor| (tensor.text(8), tensor)).collect();
     for (name, shape, values) in &network.weights {
-        // What tells of augmented images is of no use here.
+        // The embedding of augmentations is not exported.
         let Some(tensor) = by_name.get(name.as_str()) else {
             assert_eq!(name, "augment_embedding.weight");
             continue;
@@ -130,7 +130,7 @@ fn a_graph_is_whole() {
         assert_eq!((tensor.numbers(2), 4 * sizes), (vec![1], data.len() as u64), "{name}");
         let mut bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         if name == "class_embedding.weight" {
-            // No label is a row of zeros.
+            // The row for no label is zero.
             bytes.extend(vec![0; 4 * shape[1]]);
         }
         assert!(data == bytes, "{name}");
@@ -138,7 +138,7 @@ fn a_graph_is_whole() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused_by_its_name() {
+fn unsupported_settings_are_refused_by_name() {
     let network = Network::new(|_| {});
     let refused = |model: Model<'_>| network.written(&model).unwrap_err().to_string();
     for (model, words) in [

@@ -1,4 +1,4 @@
-//! Protocol buffers by their field numbers, read by other code than that which writes them.
+//! Reads protocol buffers by field number, independently of the code that writes them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ pub(crate) enum Field<'a> {
     Float(f32),
 }
 
-/// Fields of a message, by number, in their order.
+/// Fields of a message by number, in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Message<'a>(BTreeMap<u64, Vec<Field<'a>>>);
 
@@ -28,7 +28,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 impl<'a> Message<'a> {
-    /// None for what is no message.
+    /// `None` if the bytes are not a message.
     pub(crate) fn read(mut bytes: &'a [u8]) -> Option<Self> {
         let mut fields: BTreeMap<u64, Vec<Field<'a>>> = BTreeMap::new();
         while !bytes.is_empty() {
