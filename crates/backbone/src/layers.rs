@@ -6,6 +6,7 @@
 use tch::{Kind, Tensor};
 use torch_ext::Modulation;
 
+use crate::adapters::Adapter;
 use crate::error::BackboneError;
 use crate::params::{ParamStore, Role};
 use crate::pass::{Ops, Pass};
@@ -23,6 +24,7 @@ pub enum Init {
 pub struct Conv2d {
     weight: Tensor,
     bias: Tensor,
+    adapter: Option<Adapter>,
     size: i64,
     stride: i64,
     padding: i64,
@@ -61,14 +63,11 @@ impl Conv2d {
         let (c_in, c_out) = (channels.0 as i64, channels.1 as i64);
         let area = kernel.size * kernel.size;
         let bound = bound(init, c_in * area, c_out * area);
+        let shape = [c_out, c_in, kernel.size, kernel.size];
         Ok(Self {
-            weight: store.uniform(
-                format!("{name}.weight"),
-                &[c_out, c_in, kernel.size, kernel.size],
-                bound,
-                Role::Convolution,
-            )?,
+            weight: store.uniform(format!("{name}.weight"), &shape, bound, Role::Convolution)?,
             bias: store.constant(format!("{name}.bias"), &[c_out], 0.0, Role::Other)?,
+            adapter: Adapter::new(store, name, &shape, Role::Convolution)?,
             size: kernel.size,
             stride: kernel.stride,
             padding: kernel.padding,
@@ -82,12 +81,13 @@ impl Conv2d {
     /// # Errors
     /// Those of libtorch.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
+        let weight = adapted(&self.weight, self.adapter.as_ref())?;
         if self.has_fast_gradient(x, pass)? {
-            return Ok(torch_ext::conv2d(x, &self.weight, &self.bias)?);
+            return Ok(torch_ext::conv2d(x, &weight, &self.bias)?);
         }
         let bias = cast(&self.bias, pass.kind)?;
         // libtorch takes the layout of the result from input and weight.
-        let weight = pass.layout(&self.weight)?;
+        let weight = pass.layout(&weight)?;
         if pass.is_for_any_batch(x.device()) {
             return any_batch(x, &weight, &bias, self.stride, self.padding);
         }
@@ -127,6 +127,8 @@ fn any_batch(
 pub struct Linear {
     weight: Tensor,
     bias: Tensor,
+    /// Of a layer on pixels or tokens.
+    adapter: Option<Adapter>,
 }
 
 impl Linear {
@@ -145,6 +147,10 @@ impl Linear {
         Ok(Self {
             weight: store.uniform(format!("{name}.weight"), &[to, from], bound(init, from, to), role)?,
             bias: store.constant(format!("{name}.bias"), &[to], 0.0, role)?,
+            adapter: match role {
+                Role::Tokens => Adapter::new(store, name, &[to, from], role)?,
+                _ => None,
+            },
         })
     }
 
@@ -154,7 +160,8 @@ impl Linear {
     /// Those of libtorch.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, BackboneError> {
         let kind = x.f_kind()?;
-        Ok(x.f_linear(&cast(&self.weight, kind)?, Some(&cast(&self.bias, kind)?))?)
+        let weight = adapted(&self.weight, self.adapter.as_ref())?;
+        Ok(x.f_linear(&cast(&weight, kind)?, Some(&cast(&self.bias, kind)?))?)
     }
 
     /// [`Linear::forward`] of vectors `[b, from]` that belong to an image each; in sampling one after the other, since the
@@ -181,11 +188,12 @@ impl Linear {
     /// Those of libtorch.
     pub fn side_by_side(layers: &[&Self], x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         let kind = x.f_kind()?;
-        let joined = |part: fn(&Self) -> &Tensor| -> Result<Tensor, BackboneError> {
-            let parts: Vec<&Tensor> = layers.iter().map(|layer| part(layer)).collect();
+        let joined = |part: fn(&Self) -> Result<Tensor, BackboneError>| -> Result<Tensor, BackboneError> {
+            let parts = layers.iter().map(|layer| part(layer)).collect::<Result<Vec<_>, _>>()?;
             cast(&Tensor::f_cat(&parts, 0)?, kind)
         };
-        let (weight, bias) = (joined(|layer| &layer.weight)?, joined(|layer| &layer.bias)?);
+        let weight = joined(|layer| adapted(&layer.weight, layer.adapter.as_ref()))?;
+        let bias = joined(|layer| Ok(layer.bias.shallow_clone()))?;
         if !pass.is_for_any_batch(x.device()) {
             return Ok(x.f_linear(&weight, Some(&bias))?);
         }
@@ -332,6 +340,11 @@ fn bound(init: Init, fan_in: i64, fan_out: i64) -> f64 {
         Init::FanAverage => (6.0 / (fan_in + fan_out) as f64).sqrt(),
         Init::Zero => 0.0,
     }
+}
+
+/// The weight of a layer with its adapter, if it has one.
+fn adapted(weight: &Tensor, adapter: Option<&Adapter>) -> Result<Tensor, BackboneError> {
+    adapter.map_or_else(|| Ok(weight.shallow_clone()), |adapter| adapter.add_to(weight))
 }
 
 /// The same tensor, without a copy, when it is of that kind already.

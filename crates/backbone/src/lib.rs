@@ -3,6 +3,7 @@
 //! [`Backbone`]; the crate `unet` has one.
 
 mod activation;
+mod adapters;
 mod backbone;
 mod error;
 mod labels;
@@ -13,6 +14,7 @@ mod predictor;
 mod time;
 
 pub use activation::activate;
+pub use adapters::merged;
 pub use backbone::{Backbone, Facts};
 pub use error::BackboneError;
 pub use labels::NO_LABEL;

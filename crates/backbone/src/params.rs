@@ -4,6 +4,7 @@ use random::{Purpose, Stream};
 use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
 
+use crate::adapters::merged;
 use crate::error::BackboneError;
 use crate::pass::Pass;
 
@@ -39,9 +40,11 @@ impl Params {
         self.device
     }
 
-    /// Copies in the types and the layout that a pass computes with.
+    /// Copies in the types and the layout that a pass computes with, adapters merged into their weights.
     pub(crate) fn prepared(&self, pass: &Pass) -> Result<Vec<Named>, BackboneError> {
         let _no_grad = tch::no_grad_guard();
+        let plain = merged(&self.named)?;
+        let roles = self.named.iter().zip(&self.roles).filter(|((name, _), _)| !config::is_adapter(name));
         let copy = |((name, param), role): (&Named, &Role)| {
             let param = param.f_detach()?;
             let param = match role {
@@ -55,7 +58,7 @@ impl Params {
             own.f_copy_(&param)?;
             Ok((name.clone(), own))
         };
-        self.named.iter().zip(&self.roles).map(copy).collect()
+        plain.iter().zip(roles.map(|(_, role)| role)).map(copy).collect()
     }
 }
 
@@ -63,6 +66,7 @@ impl Params {
 pub struct ParamStore {
     params: Params,
     origin: Origin,
+    adapter_rank: Option<usize>,
 }
 
 /// Where parameters come from.
@@ -87,7 +91,18 @@ impl ParamStore {
     }
 
     fn of(device: Device, origin: Origin) -> Self {
-        Self { params: Params { named: Vec::new(), roles: Vec::new(), device }, origin }
+        Self { params: Params { named: Vec::new(), roles: Vec::new(), device }, origin, adapter_rank: None }
+    }
+
+    /// The same for a network whose layers get adapters of this rank, see [`crate::merged`].
+    #[must_use]
+    pub fn with_adapters(self, adapter_rank: Option<usize>) -> Self {
+        Self { adapter_rank, ..self }
+    }
+
+    /// The rank of the layers' adapters.
+    pub(crate) fn adapter_rank(&self) -> Option<usize> {
+        self.adapter_rank
     }
 
     /// Where they are going to be.

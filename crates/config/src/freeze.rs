@@ -1,6 +1,7 @@
 //! `train.freeze`: patterns for parameters that training does not change.
 
 use crate::error::ConfigError;
+use crate::network::is_adapter;
 use crate::train::{TrainConfig, refuse};
 
 /// Limits on patterns, above what any network needs; they bound the time for matching.
@@ -31,7 +32,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 }
 
 impl TrainConfig {
-    /// Which of a network's parameters are frozen, in the order of `names`.
+    /// Which of a network's parameters are frozen, in the order of `names`. In a network with adapters, all others are.
     ///
     /// # Errors
     /// [`ConfigError::Value`] if a pattern matches no parameter, or if the patterns match all.
@@ -48,7 +49,11 @@ impl TrainConfig {
                 return Err(ConfigError::value("train", "freeze", format!("{pattern:?}"), expected));
             }
         }
-        let is_frozen = |name: &&str| self.freeze.iter().any(|pattern| matches(pattern, name));
+        // Adapters are there to be trained in place of the weights that they belong to.
+        let adapted = names.iter().any(|name| is_adapter(name));
+        let is_frozen = |name: &&str| {
+            (adapted && !is_adapter(name)) || self.freeze.iter().any(|pattern| matches(pattern, name))
+        };
         let frozen: Vec<bool> = names.iter().map(is_frozen).collect();
         if !frozen.is_empty() && frozen.iter().all(|&frozen| frozen) {
             let expected = "patterns that leave some parameter trainable; these match every one";

@@ -46,7 +46,7 @@ pub use freeze::matches;
 pub use init::InitConfig;
 pub use layers::{Layers, Settled};
 pub use network::{
-    AUGMENTATIONS, Activation, DownsamplePadding, EmbeddingConfig, Flop, Layout, Middle, NetworkKind,
+    ADAPTER_DOWN, ADAPTER_UP, AUGMENTATIONS, Activation, DownsamplePadding, EmbeddingConfig, Flop, Layout, Middle, NetworkKind,
     Parameter, Resampling, SinusoidOrder, TimeForm, TimeInjection, UNetConfig, Work,
 };
 pub use objectives::OBJECTIVES;

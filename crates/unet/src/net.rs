@@ -52,7 +52,8 @@ impl UNet {
         seed: u64,
     ) -> Result<Self, BackboneError> {
         config.validate()?;
-        Self::build(config, timesteps, ParamStore::new(device, seed))
+        let store = ParamStore::new(device, seed).with_adapters(config.adapter_rank);
+        Self::build(config, timesteps, store)
     }
 
     fn build(config: &UNetConfig, timesteps: usize, mut params: ParamStore) -> Result<Self, BackboneError> {
@@ -128,8 +129,12 @@ impl Backbone for UNet {
     }
 
     fn with_parameters(&self, params: Vec<Named>) -> Result<Box<dyn Backbone>, BackboneError> {
-        let store = ParamStore::given(self.device(), params);
-        Ok(Box::new(Self::build(&self.config, self.timesteps, store)?))
+        // Those of a network whose adapters are merged have none.
+        let adapter_rank =
+            self.config.adapter_rank.filter(|_| params.iter().any(|(name, _)| config::is_adapter(name)));
+        let config = UNetConfig { adapter_rank, ..self.config.clone() };
+        let store = ParamStore::given(self.device(), params).with_adapters(adapter_rank);
+        Ok(Box::new(Self::build(&config, self.timesteps, store)?))
     }
 
     fn forward(

@@ -10,7 +10,7 @@ mod work;
 pub use layout::{Activation, Layout, Middle, Resampling};
 pub use params::Parameter;
 pub use shape::{
-    AUGMENTATIONS, DownsamplePadding, EmbeddingConfig, NetworkKind, SinusoidOrder, TimeForm, TimeInjection,
-    UNetConfig,
+    ADAPTER_DOWN, ADAPTER_UP, AUGMENTATIONS, DownsamplePadding, EmbeddingConfig, NetworkKind, SinusoidOrder,
+    TimeForm, TimeInjection, UNetConfig, is_adapter,
 };
 pub use work::{Flop, Work};

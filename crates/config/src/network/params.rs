@@ -3,7 +3,7 @@
 //! `unet` creates the same parameters in the same order; its test `tests/weights.rs` compares the two.
 
 use super::layout::Resampling;
-use super::shape::{AUGMENTATIONS, EmbeddingConfig, TimeForm, TimeInjection, UNetConfig};
+use super::shape::{ADAPTER_DOWN, ADAPTER_UP, AUGMENTATIONS, EmbeddingConfig, TimeForm, TimeInjection, UNetConfig};
 
 /// A parameter's name, for example `conv_in.weight`, and its shape. All are f32.
 pub type Parameter = (String, Vec<usize>);
@@ -93,8 +93,20 @@ impl List<'_> {
     }
 
     fn conv(&mut self, name: &str, (c_in, c_out): (usize, usize), kernel: usize) {
-        self.add(format!("{name}.weight"), &[c_out, c_in, kernel, kernel]);
+        let shape = [c_out, c_in, kernel, kernel];
+        self.add(format!("{name}.weight"), &shape);
         self.add(format!("{name}.bias"), &[c_out]);
+        self.adapter(name, &shape);
+    }
+
+    /// The adapter of a layer, if the network has them.
+    fn adapter(&mut self, name: &str, weight: &[usize]) {
+        if let Some(rank) = self.config.adapter_rank {
+            let mut down = weight.to_vec();
+            down[0] = rank;
+            self.add(format!("{name}{ADAPTER_DOWN}"), &down);
+            self.add(format!("{name}{ADAPTER_UP}"), &[weight[0], rank]);
+        }
     }
 
     fn linear(&mut self, name: &str, from: usize, to: usize) {
@@ -137,7 +149,9 @@ impl List<'_> {
             self.norm(&format!("{name}.group_norm"), channels);
         }
         for part in ["to_q", "to_k", "to_v", "to_out.0"] {
-            self.linear(&format!("{name}.{part}"), channels, channels);
+            let layer = format!("{name}.{part}");
+            self.linear(&layer, channels, channels);
+            self.adapter(&layer, &[channels, channels]);
         }
     }
 

@@ -56,6 +56,10 @@ pub struct UNetConfig {
     /// Number of classes of a conditional network; absent if it is unconditional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
+    /// Rank of the low-rank adapters of convolutions and attention (LoRA: Hu et al. 2022), which are then trained instead of the
+    /// rest of the network; absent for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter_rank: Option<usize>,
     /// Whether the network is conditioned on the augmentation of its input; follows from `train.augment`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub augmented: bool,
@@ -66,6 +70,17 @@ pub struct UNetConfig {
 
 /// Numbers that describe an augmentation: cosine and sine of the rotation, mirrored or not, and the two offsets.
 pub const AUGMENTATIONS: usize = 5;
+
+/// What the names of an adapter's two factors end with, after the name of the layer.
+pub const ADAPTER_DOWN: &str = ".adapter_down";
+/// As [`ADAPTER_DOWN`].
+pub const ADAPTER_UP: &str = ".adapter_up";
+
+/// Whether a parameter is part of an adapter.
+#[must_use]
+pub fn is_adapter(name: &str) -> bool {
+    name.ends_with(ADAPTER_DOWN) || name.ends_with(ADAPTER_UP)
+}
 
 /// The supported networks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -40,6 +40,9 @@ impl UNetConfig {
         if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             return refuse("norm_eps", self.norm_eps, "a number in (0, 1)");
         }
+        if let Some(rank) = self.adapter_rank {
+            range("adapter_rank", rank, 1, 1024)?;
+        }
         if let Some(classes) = self.classes {
             range("classes", classes, 1, 1 << 20)?;
         }

@@ -117,6 +117,7 @@ pub(crate) fn network(mut read: Keys) -> Result<Network, InterchangeError> {
         time_form,
         downsample_padding: padding(keys)?,
         classes: classes(keys)?,
+        adapter_rank: None,
         augmented: false,
         layout: Layout {
             level_channels,

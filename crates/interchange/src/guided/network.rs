@@ -80,6 +80,7 @@ pub(super) fn network(tensors: &Tensors, options: &Options) -> Result<UNetConfig
         time_form,
         downsample_padding: DownsamplePadding::Even,
         classes,
+        adapter_rank: None,
         augmented: false,
         layout: Layout {
             level_channels,

@@ -120,6 +120,7 @@ fn network(tensors: &Tensors, image_size: usize) -> Result<UNetConfig, Interchan
         time_form: TimeForm::Additive,
         downsample_padding: DownsamplePadding::BottomRight,
         classes: None,
+        adapter_rank: None,
         augmented: false,
         layout: Layout {
             level_channels,
