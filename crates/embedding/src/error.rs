@@ -2,11 +2,11 @@
 
 use crate::{MAX_DIM, MIN_STEPS};
 
-/// Parameters that make no embedding.
+/// Parameters that do not define an embedding.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbeddingError {
-    /// A chain of this many steps has no times to tell apart.
+    /// A chain of this many steps has no times to distinguish.
     #[error("an embedding of normalised t needs at least {MIN_STEPS} diffusion steps, got {got}")]
     Steps {
         /// The number of steps given.
@@ -50,7 +50,7 @@ pub enum EmbeddingError {
         /// Its value.
         got: f64,
     },
-    /// No such name.
+    /// The name is unknown.
     #[error("unknown {what} {got:?}, expected one of: {}", expected.join(", "))]
     UnknownName {
         /// What is named.

@@ -304,7 +304,7 @@ fn chains_that_cannot_be_sampled_are_refused() {
     let error = Sampler::new(&zero_snr, &config).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "alpha is 0 at t = 999: x_t holds no signal, so x_0 does not follow from eps"
+        "alpha is 0 at t = 999: x_t holds no signal, so eps does not determine x_0"
     );
     // v-prediction works there, and so does eps on a chain that leaves the last step out.
     let v = SamplerConfig { prediction: Prediction::V, ..config.clone() };
