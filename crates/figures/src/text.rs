@@ -6,7 +6,7 @@ use kuva::render::render::{Primitive, Scene, TextAnchor, TextSpan};
 use crate::canvas::{Canvas, Colour};
 use crate::error::FiguresError;
 
-/// A line ends here, however long the name is that somebody gave to something.
+/// The most letters in a line, because users' names may be of any length.
 const MOST_LETTERS: usize = 300;
 
 /// Regular or bold.
@@ -27,7 +27,8 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// A line of text, `size` pixels an em.
+    /// A line of text, `size` pixels per em.
+    ///
     pub(crate) fn new(text: &str, size: u32, weight: Weight) -> Result<Self, FiguresError> {
         let text: String = text.chars().take(MOST_LETTERS).collect();
         let em = f64::from(size);
