@@ -15,13 +15,13 @@ pub enum EmbeddingError {
     /// The number of frequencies is 0 or absurdly large.
     #[error("an embedding has 1 to {} frequencies, got {got}", MAX_DIM / 2)]
     Frequencies {
-        /// The number of frequencies asked for.
+        /// The number of frequencies requested.
         got: usize,
     },
     /// The dimension is not an even number in range: it holds a sine and a cosine per frequency.
     #[error("an embedding's dimension must be an even number from 2 to {MAX_DIM}, got {got}")]
     Dim {
-        /// The dimension asked for.
+        /// The dimension requested.
         got: usize,
     },
     /// A parameter is outside its range, infinite, or not a number.

@@ -125,7 +125,7 @@ mod tests {
                 assert!((encoded[[row, 3 + k]] - angle.cos()).abs() < 1e-12);
             }
         }
-        // One quarter of the chain is a quarter of the first cycle; half a step a quarter of the last.
+        // One quarter of the chain is a quarter of the first cycle; half a step is a quarter of the last.
         assert!((encoded[[1, 0]] - 1.0).abs() < 1e-15 && (encoded[[2, 2]] - 1.0).abs() < 1e-15);
     }
 

@@ -87,7 +87,7 @@ pub enum FiguresError {
     /// The delay of a frame is outside the range that viewers respect or the formats allow.
     #[error("a frame shown for {got:?}: expected {shortest:?} to {longest:?}")]
     Delay {
-        /// The time asked for.
+        /// The time requested.
         got: Duration,
         /// The shortest one.
         shortest: Duration,

@@ -12,7 +12,7 @@
 //!   [`trajectories`] (8), [`sigmas`] (9), [`variations`] (10), [`fewer_steps`] (11), [`solvers`] (12),
 //!   [`fast_and_slow`] (13), [`convergence`] (14), [`guidance`] (15), [`interpolation`]
 //!   (16), [`inpainting`] (17), [`encoding`] (18), [`upscaling`] (19), [`bits`] (20).
-//! - [`loss_curves`] and [`sample_grids`] show several runs beside each other.
+//! - [`loss_curves`] and [`sample_grids`] show several runs side by side.
 //! - Two figures are not part of the report: [`scaling`] shows how time and memory of a training step grow,
 //!   [`ablation`] the metric of many trainings.
 //! - [`Report`] combines [`Section`]s, which can be made from [`Figure`]s, into one self-contained HTML file; a

@@ -102,7 +102,7 @@ impl Canvas {
     }
 }
 
-/// Lines of at most `width` pixels, broken between words; a longer word stands alone.
+/// Lines of at most `width` pixels, broken between words; a longer word gets a line of its own.
 pub(crate) fn wrap(text: &str, size: u32, weight: Weight, width: usize) -> Result<Vec<Text>, FiguresError> {
     let mut lines: Vec<Text> = Vec::new();
     let mut line = String::new();

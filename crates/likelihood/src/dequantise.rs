@@ -17,16 +17,17 @@ const LEVELS_PER_UNIT: f64 = 127.5;
 /// How grey levels become continuous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dequantisation {
-    /// Adds uniform noise as wide as a grey level and centred at it; the volume of a level turns `log2 p` into `log2
-    /// P` (Theis et al. 2016). The density is that at the first level of the flow, in `x_t / alpha`: the model is the
-    /// flow down to there, rounded to grey levels. Most published numbers use this.
+    /// Adds uniform noise as wide as a grey level and centred at it; the volume of a level turns `log2 p` into
+    /// `log2 P` (Theis et al. 2016). The density is that at the first level of the flow, in `x_t / alpha`: the model
+    /// is the flow down to there, rounded to grey levels. Most published numbers use this.
     ///
     /// Where the first level has more noise than a grey level is wide (0.01 on the paper's chain, whose grey levels
     /// are 0.008 wide), this costs bits at pixels that the model knows exactly, such as a black background.
     Uniform,
-    /// Adds the noise of the first level, which the last step of the chain removes again: `ln P(x_0) >= E[ln P(x_0 |
-    /// x_1) + ln p(x_1) - ln q(x_1 | x_0)]`. That step is the one of [`crate::bound`], with `x_0` clipped and the
-    /// variance learned if the network predicts one. So the two likelihoods differ only above the first level.
+    /// Adds the noise of the first level, which the last step of the chain removes again:
+    /// `ln P(x_0) >= E[ln P(x_0 | x_1) + ln p(x_1) - ln q(x_1 | x_0)]`. That step is the one of [`crate::bound`],
+    /// with `x_0` clipped and the variance learned if the network predicts one. So the two likelihoods differ only
+    /// above the first level.
     Noise,
 }
 

@@ -14,7 +14,7 @@ pub enum LikelihoodError {
     Count {
         /// What is counted.
         what: &'static str,
-        /// The number asked for.
+        /// The number requested.
         got: usize,
         /// The smallest one allowed.
         least: usize,

@@ -49,7 +49,7 @@ impl OdeOptions {
 /// The likelihood by the flow, in bits per dimension.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ode {
-    /// `-log2 P` of the grey levels; because of the dequantisation an upper bound of it in expectation.
+    /// `-log2 P` of the grey levels; in expectation an upper bound on it, because of the dequantisation.
     pub bits: Summary,
     /// How far off the mean may be because of the finite number of steps. It is a third of the change on every other
     /// level, since the error is of second order. `None` unless requested.

@@ -14,8 +14,8 @@ pub enum Terms {
     Sampled(usize),
 }
 
-/// The part of an even distribution in the probabilities of the drawn terms, so that a term whose estimate is too
-/// small does not get a large weight.
+/// The share of the uniform distribution that is mixed into the probabilities of the drawn terms, so that a term whose
+/// estimate is too small does not get a large weight.
 const EVEN: f64 = 0.2;
 
 /// A term that is computed, and its weight.

@@ -135,8 +135,8 @@ impl Steps {
     }
 }
 
-/// `L_T`, in bits per dimension, `[b]`: the divergence of `q(x_T | x_0)` from the start of sampling, `N(0, (alpha^2 +
-/// sigma^2) I)` (Ho et al. 2020, Eq. 5, where that sum is 1).
+/// `L_T`, in bits per dimension, `[b]`: the divergence of `q(x_T | x_0)` from the start of sampling,
+/// `N(0, (alpha^2 + sigma^2) I)` (Ho et al. 2020, Eq. 5, where that sum is 1).
 pub(crate) fn prior(x_0: &Tensor, last: &Level) -> Result<Tensor, LikelihoodError> {
     let variance = last.alpha.powi(2) + last.sigma.powi(2);
     let share = last.sigma.powi(2) / variance;

@@ -1,5 +1,5 @@
-//! Algorithm 2 of Ho et al. 2020 (sampling), line by line and without this crate's engine: `cargo run -p sampler
-//! --example algorithm_2`. The paper's t = 1..T is 0..T-1 here.
+//! Algorithm 2 of Ho et al. 2020 (sampling), line by line and without this crate's engine:
+//! `cargo run -p sampler --example algorithm_2`. The paper's t = 1..T is 0..T-1 here.
 //!
 //! The data are the two numbers -1 and 1, for which the optimal network is known. `tests/algorithm_2.rs` shows that
 //! the engine draws the same samples.

@@ -1,5 +1,5 @@
-//! Draws images of a closed-form network with three solvers, using this crate alone: `cargo run -p sampler --example
-//! draw`.
+//! Draws images of a closed-form network with three solvers, using this crate alone:
+//! `cargo run -p sampler --example draw`.
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use sampler::schedule::Schedule;

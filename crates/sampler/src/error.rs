@@ -14,7 +14,7 @@ pub enum SamplerError {
     Steps {
         /// The length of the whole chain.
         timesteps: usize,
-        /// The number of steps asked for.
+        /// The number of steps requested.
         got: usize,
     },
     /// The noise scale of DDIM is out of range or not a number.
@@ -26,7 +26,7 @@ pub enum SamplerError {
     /// The order of a solver is out of range.
     #[error("order = {got}: expected 1 to {highest}")]
     Order {
-        /// The order asked for.
+        /// The order requested.
         got: usize,
         /// The highest supported order.
         highest: usize,
@@ -66,7 +66,7 @@ pub enum SamplerError {
     StartStep {
         /// The length of the whole chain.
         timesteps: usize,
-        /// The start asked for.
+        /// The start requested.
         got: usize,
     },
     /// Two images, or two latents, that cannot be mixed.
@@ -123,7 +123,7 @@ pub enum SamplerError {
     /// A jump as long as the chain.
     #[error("jump = {got}: expected 1 to {highest}, shorter than the chain of {} steps", highest + 1)]
     Jump {
-        /// The length asked for.
+        /// The length requested.
         got: usize,
         /// The longest.
         highest: usize,

@@ -6,12 +6,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::SamplerError;
 
-/// Which noise a solver asks for.
+/// Identifies the noise that a solver draws.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draw {
     /// What it is for.
     pub purpose: Purpose,
-    /// The time of the step that asks, in `0..=T-1`.
+    /// The time of the step that draws it, in `0..=T-1`.
     pub t: f64,
     /// How often that step was taken before: 0 unless steps are repeated, as in inpainting.
     pub visit: u32,

@@ -164,7 +164,7 @@ impl Sampler {
     /// Runs all steps from `x_T` (`[b, c, h, w]` f32, or f64 where rounding matters; see [`crate::Noise::start`]) to
     /// images of the same shape, on its device.
     ///
-    /// With a network that treats each image alone and [`crate::Noise`], image `first_index + k` is the same whatever
+    /// With a network that treats images independently and [`crate::Noise`], image `first_index + k` is the same whatever
     /// the batch size, for every solver. No gradients are recorded. A step that adds no noise draws none. The number
     /// of calls is fixed in advance, so NaN from the network ends in an error and never in a loop. It is checked
     /// once, after the last step, because a check in each step would make the host wait for the device.

@@ -129,7 +129,7 @@ impl Stage {
         self.hold.as_ref().map_or(0, |sum| sum.past.len()).max(self.next.past.len())
     }
 
-    /// Whether the step depends on this call alone, so that it can be repeated at will.
+    /// Whether the step depends on this call only, so that it can be repeated.
     pub(crate) fn stands_alone(&self) -> bool {
         self.completes && self.hold.is_none() && self.next.held == 0.0 && self.next.past.len() <= 1
     }

@@ -2,8 +2,8 @@
 //! EDM, `x = x_0 + sigma eps` (Karras et al. 2022), and the straight one, `x = (1 - s) x_0 + s eps` (Lipman et al.
 //! 2023, Liu et al. 2023).
 //!
-//! For data from N(MEAN, DEVIATION^2) the optimal network is known, and so is the flow: `(x - alpha MEAN) /
-//! sqrt(alpha^2 DEVIATION^2 + sigma^2)` stays constant.
+//! For data from N(MEAN, DEVIATION^2) the optimal network is known, and so is the flow:
+//! `(x - alpha MEAN) / sqrt(alpha^2 DEVIATION^2 + sigma^2)` stays constant.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use sampler::{

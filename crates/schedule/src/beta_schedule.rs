@@ -91,9 +91,9 @@ impl BetaSchedule {
     /// exactly those of [`BetaSchedule::from_name`]; for other lengths they are scaled.
     ///
     /// A step of such a chain replaces `1000 / steps` steps of the usual one. It keeps as much of the signal as these
-    /// keep together: `1 - beta' = (1 - beta)^(1000 / steps)`. For small betas this scales Ho et al.'s range by `1000
-    /// / steps`. For short chains, where plain scaling would exceed 1, beta stays below 1. So every chain ends in
-    /// noise, see [`Schedule::ends_in_noise`](crate::Schedule::ends_in_noise). The cosine is a function of `t / T`
+    /// keep together: `1 - beta' = (1 - beta)^(1000 / steps)`. For small betas this scales Ho et al.'s range by
+    /// `1000 / steps`. For short chains, where plain scaling would exceed 1, beta stays below 1. So every chain ends
+    /// in noise, see [`Schedule::ends_in_noise`](crate::Schedule::ends_in_noise). The cosine is a function of `t / T`
     /// and needs no scaling.
     ///
     /// # Errors

@@ -11,8 +11,8 @@ pub struct Posterior {
     pub x_0: f64,
     /// Weight of the noisier `x_from` in the mean.
     pub x_t: f64,
-    /// Variance of the noise added on the way from `to` to `from`: with `a = alpha_from / alpha_to`, `x_from = a x_to
-    /// + sqrt(beta) z`.
+    /// Variance of the noise added on the way from `to` to `from`: with `a = alpha_from / alpha_to`,
+    /// `x_from = a x_to + sqrt(beta) z`.
     pub beta: f64,
     /// `beta~`, the variance of the posterior.
     pub variance: f64,

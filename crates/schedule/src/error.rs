@@ -9,7 +9,7 @@ pub enum ScheduleError {
     /// The number of diffusion steps is out of range.
     #[error("a diffusion chain has {MIN_STEPS} to {MAX_STEPS} steps, got {got}")]
     Steps {
-        /// The number of steps asked for.
+        /// The number of steps requested.
         got: usize,
     },
     /// A parameter is outside its range, infinite, or not a number.
@@ -100,7 +100,7 @@ pub enum ScheduleError {
     ShortSteps {
         /// The length of the original chain.
         train_steps: usize,
-        /// The length asked for.
+        /// The length requested.
         got: usize,
     },
     /// The timesteps of a shorter chain must ascend, each once.

@@ -3,8 +3,8 @@
 use crate::names::named;
 use crate::{Level, Prediction};
 
-/// The weight of a level as a factor on `|eps - eps_theta|^2`: a function of its signal-to-noise ratio `SNR = alpha^2
-/// / sigma^2`.
+/// The weight of a level as a factor on `|eps - eps_theta|^2`: a function of its signal-to-noise ratio
+/// `SNR = alpha^2 / sigma^2`.
 ///
 /// The squared error of `x_0` is that of eps divided by SNR, and so on, so a weight means the same for every network
 /// output. The exception is [`LossWeight::Output`].

@@ -1,5 +1,5 @@
-//! A shorter chain through some of the steps of a longer one (Nichol & Dhariwal 2021, Sec. 4): `beta_i = 1 -
-//! alpha_bar_{t_i} / alpha_bar_{t_{i-1}}`, which leaves `q(x_{t_i} | x_0)` unchanged.
+//! A shorter chain through some of the steps of a longer one (Nichol & Dhariwal 2021, Sec. 4):
+//! `beta_i = 1 - alpha_bar_{t_i} / alpha_bar_{t_{i-1}}`, which leaves `q(x_{t_i} | x_0)` unchanged.
 
 use ndarray::Array1;
 

@@ -85,7 +85,7 @@ fn quadratic(train_steps: usize, steps: usize) -> Vec<usize> {
         .collect()
 }
 
-/// `n` evenly spaced values from 0 to `end`, both included; 0 alone for n = 1.
+/// `n` evenly spaced values from 0 to `end`, both included; only 0 for n = 1.
 fn linspace(end: f64, n: usize) -> impl Iterator<Item = f64> {
     let step = if n > 1 { end / (n - 1) as f64 } else { 0.0 };
     (0..n).map(move |i| if i > 0 && i == n - 1 { end } else { i as f64 * step })

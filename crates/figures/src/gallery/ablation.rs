@@ -178,8 +178,8 @@ impl Chart {
         Ok(())
     }
 
-    /// Where the axis has ticks: of a logarithmic one at 1, 2 and 5 times each power of ten, or at the powers alone where
-    /// these are many.
+    /// The ticks of the axis. A logarithmic one has them at 1, 2 and 5 times each power of ten, or only at the powers if
+    /// there are many.
     fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.axis.range;
         let inside = |value: &f64| (low * (1.0 - 1e-9)..=high * (1.0 + 1e-9)).contains(value);

@@ -1,4 +1,4 @@
-//! Figures of several runs: their losses in one pair of axes, and their samples beside each other.
+//! Figures of several runs: their losses in one pair of axes, and their samples side by side.
 
 use ndarray::ArrayView4;
 
@@ -33,7 +33,7 @@ pub struct LossCurve<'a> {
     pub losses: &'a [f64],
 }
 
-/// The losses of several runs by training step and by images seen, smoothed; a colour a run, in the order of
+/// The losses of several runs by training step and by images seen, smoothed; one colour per run, in the order of
 /// [`loss_curves`]' argument.
 ///
 /// # Errors

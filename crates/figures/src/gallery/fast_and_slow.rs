@@ -1,4 +1,4 @@
-//! Figure 13: a fast solver in a few steps beside Algorithm 2 in all of them.
+//! Figure 13: a fast solver in a few steps next to Algorithm 2 in all of them.
 
 use ndarray::{ArrayView4, Axis, concatenate};
 

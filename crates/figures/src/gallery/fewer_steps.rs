@@ -7,7 +7,7 @@ use crate::gallery::blocks::{self, SamplerBlocks};
 /// Blocks of samples, one row per sampler, one column per number of steps.
 ///
 /// # Errors
-/// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when a sampler has not one block for each of
+/// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when a sampler does not have one block for each of
 /// `steps`, [`FiguresError::Shape`] when blocks differ, [`FiguresError::Channels`],
 /// [`FiguresError::TooLarge`].
 pub fn fewer_steps(steps: &[usize], samplers: &[SamplerBlocks<'_>]) -> Result<Figure, FiguresError> {

@@ -20,7 +20,7 @@ pub struct ClassBlocks<'a> {
 /// One row per class, one column per guidance scale, a few images in each.
 ///
 /// # Errors
-/// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when a class has not one block for each of `scales`,
+/// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when a class does not have one block for each of `scales`,
 /// [`FiguresError::Shape`] when blocks differ, [`FiguresError::Channels`], [`FiguresError::TooLarge`].
 pub fn guidance(scales: &[f64], classes: &[ClassBlocks<'_>]) -> Result<Figure, FiguresError> {
     check::not_empty("the guidance scales", scales)?;

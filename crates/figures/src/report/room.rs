@@ -8,7 +8,7 @@ const FEW_FRAMES: usize = 16;
 /// How many images and frames of a size a slider has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SliderRoom {
-    /// Images beside each other.
+    /// Images side by side.
     pub images: usize,
     /// Frames.
     pub frames: usize,

@@ -30,7 +30,7 @@ fn network(x: &Tensor, t: &Tensor, _: Option<&Tensor>) -> Result<Tensor, BoxErro
     Ok(x.view([-1, 2]).matmul(&matrix).view([-1, 1, 2, 1]))
 }
 
-/// The same point many times, each with probes of its own: single estimates differ, their mean is the density.
+/// The same point many times, each with different probes: single estimates differ, their mean is the density.
 #[test]
 fn probes_are_right_on_average() {
     let levels = Levels::flow(&*path("linear"), 120).unwrap();

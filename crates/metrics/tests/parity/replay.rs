@@ -1,4 +1,4 @@
-//! Every number that a peer computed for some features, beside ours for the same.
+//! Every number that a peer computed for some features, next to ours for the same.
 
 use std::fmt::Write;
 

@@ -55,9 +55,10 @@ impl Known {
         Ok(Self { image: image.shallow_clone(), part: Part::Outside(fill) })
     }
 
-    /// The mean of every block of `factor x factor` pixels is known: the larger version, `[b, c, factor h, factor
-    /// w]`, of a smaller image, `[1 or b, c, h, w]`, is to be drawn. The idea is that of Choi et al. 2021, "ILVR",
-    /// Algorithm 1. Their low-pass filter is any downsampling followed by upsampling; that of blocks is a projection.
+    /// The mean of every block of `factor x factor` pixels is known: the larger version,
+    /// `[b, c, factor h, factor w]`, of a smaller image, `[1 or b, c, h, w]`, is to be drawn. The idea is that of
+    /// Choi et al. 2021, "ILVR", Algorithm 1. Their low-pass filter is any downsampling followed by upsampling; that
+    /// of blocks is a projection.
     ///
     /// # Errors
     /// [`SamplerError::Images`]; [`SamplerError::Value`] for a factor of 0 or beyond 4096.

@@ -1,5 +1,6 @@
-//! Variations of an image, as in SDEdit (Meng et al. 2021): diffuse it to `x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 -
-//! alpha_bar_t) eps` (Ho et al. 2020, Eq. 4), then run the reverse process from that t instead of from pure noise.
+//! Variations of an image, as in SDEdit (Meng et al. 2021): diffuse it to
+//! `x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps` (Ho et al. 2020, Eq. 4), then run the reverse process
+//! from that t instead of from pure noise.
 
 use random::Purpose;
 use schedule::NoisePath;

@@ -8,9 +8,10 @@ use crate::stage::{Stage, StageNoise, Sum};
 
 /// The steps of Algorithm 2 on a grid.
 ///
-/// Written by Eq. 7, the step equals that of Algorithm 2 in eps, `(x_t - beta_t / sqrt(1 - alpha_bar_t) eps) /
-/// sqrt(alpha_t) + sigma_t z`, and `x_0` can be clipped on the way. On a shorter chain beta and alpha are those
-/// between its own levels (Nichol & Dhariwal 2021, Sec. 4). The step that ends at the data adds no noise.
+/// Written by Eq. 7, the step equals that of Algorithm 2 in eps,
+/// `(x_t - beta_t / sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_t) + sigma_t z`, and `x_0` can be clipped on the way. On
+/// a shorter chain beta and alpha are those between its own levels (Nichol & Dhariwal 2021, Sec. 4). The step that
+/// ends at the data adds no noise.
 #[must_use]
 pub fn ddpm(grid: &Grid, variance: Variance) -> Vec<Stage> {
     each(grid, |posterior| {

@@ -1,7 +1,7 @@
-//! DEIS (Zhang & Chen 2023, "Fast Sampling of Diffusion Models with Exponential Integrator"), multistep. In `x^ = x /
-//! alpha` and `rho = sigma / alpha` the flow is `dx^ = eps drho`. eps is replaced by the polynomial in `ln rho`
-//! through its last values, integrated exactly. The paper's polynomials are in t; `ln rho` is a later form, which
-//! diffusers uses as well.
+//! DEIS (Zhang & Chen 2023, "Fast Sampling of Diffusion Models with Exponential Integrator"), multistep. In
+//! `x^ = x / alpha` and `rho = sigma / alpha` the flow is `dx^ = eps drho`. eps is replaced by the polynomial in
+//! `ln rho` through its last values, integrated exactly. The paper's polynomials are in t or in rho; `ln rho` is a
+//! later form, which diffusers uses as well.
 
 use crate::grid::Grid;
 use crate::solvers::{multistep_order, out_of_nothing};

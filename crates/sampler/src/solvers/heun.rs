@@ -1,7 +1,7 @@
 //! Heun's method on the probability flow, with churn (Karras et al. 2022, Algorithms 1 and 2): an Euler step, a
-//! second call at its end, and the mean of both slopes `d = (x^ - x_0) / sigma^` in `x^ = x / alpha`, `sigma^ = sigma
-//! / alpha`. It is second order, with two network calls a step. The step to the data itself is an Euler step with one
-//! call, and so is a leap out of noise ([`Grid::leaps`]).
+//! second call at its end, and the mean of both slopes `d = (x^ - x_0) / sigma^` in `x^ = x / alpha`,
+//! `sigma^ = sigma / alpha`. It is second order, with two network calls a step. The step to the data itself is an
+//! Euler step with one call, and so is a leap out of noise ([`Grid::leaps`]).
 
 use schedule::{NoisePath, ScheduleError};
 

@@ -27,7 +27,7 @@ pub use unipc::{BFunction, UniPc, unipc};
 const SHORT: usize = 15;
 
 /// The first step from a level without any signal, for the solvers that remember eps. There eps does not determine
-/// `x_0`, so this step alone has no form in eps, and nothing of it is remembered.
+/// `x_0`, so only this step has no form in eps, and nothing of it is remembered.
 fn out_of_nothing(grid: &Grid) -> Option<Stage> {
     let (from, to) = (grid.level(0), grid.level(1));
     let (x, x_0) = transfer(from, to);

@@ -12,7 +12,7 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
 }
 
-/// One run beside the peer's.
+/// One run next to the peer's.
 #[derive(Debug)]
 pub(crate) struct Row {
     /// Scheduler, steps and the arguments that are not the peer's defaults.
@@ -30,7 +30,7 @@ pub(crate) struct Row {
     pub(crate) way: Way,
 }
 
-/// Our steps on the way to the sample beside the peer's.
+/// Our intermediate values compared with the peer's.
 #[derive(Debug)]
 pub(crate) struct Way {
     /// Network calls of the peer.
@@ -85,7 +85,7 @@ impl Table {
 }
 
 impl Row {
-    /// Whether the samples are equal but for rounding.
+    /// Whether the samples are equal up to rounding.
     fn agrees(&self) -> bool {
         self.error <= TOLERANCE
     }
