@@ -63,7 +63,7 @@ pub struct Ode {
 /// Computes the likelihood of images by the flow of a network, batch by batch.
 ///
 /// `model` is called as in training: with `x_t`, scaled where the output's form requires it, t (i64 on a chain of
-/// betas) and the batch's labels. libtorch must be able to differentiate its output by `x_t`, so gradients are
+/// betas) and the batch's labels. libtorch must be able to differentiate its output with respect to `x_t`, so gradients are
 /// enabled in about half of the calls. Neither the model nor the caller may disable them. The network's weights need
 /// no gradients.
 ///

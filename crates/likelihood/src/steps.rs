@@ -235,7 +235,7 @@ mod tests {
 
     /// Infinite outputs do not hide behind clipping.
     #[test]
-    fn infinite_outputs_stay_infinite() {
+    fn infinite_outputs_do_not_hide_behind_clipping() {
         let levels = Levels::chain(&Schedule::ddpm(), Some(20)).unwrap();
         let output = Output { prediction: Prediction::X0, learned_variance: false };
         let steps = Steps::new(&levels, output, ReverseVariance::Fixed(Variance::FixedLarge), true).unwrap();

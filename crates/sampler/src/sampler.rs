@@ -146,7 +146,7 @@ impl Sampler {
     /// Those of libtorch.
     pub fn start_from(&self, noise: Tensor) -> Result<Tensor, SamplerError> {
         let sigma = self.start().sigma;
-        // On a variance-preserving path sigma is as near 1 as the schedule leaves little signal.
+        // On a variance-preserving path sigma differs from 1 only by the signal that the schedule leaves.
         Ok(if sigma > 1.0 || self.scales_start { noise.f_mul_scalar(sigma)? } else { noise })
     }
 

@@ -20,7 +20,7 @@ pub enum Blend {
     /// Along the great circle through both: `sin((1 - a) theta) / sin(theta) x + sin(a theta) / sin(theta) x'`, with
     /// theta the angle between them over all their pixels and channels (Song et al. 2021, Appendix D.5). Two
     /// independent draws of N(0, I) are nearly orthogonal, so the result again has the norm of such a draw. A linear
-    /// mixture would be shorter, by up to `1 / sqrt(2)`.
+    /// mixture would have as little as `1 / sqrt(2)` of that norm.
     Spherical,
 }
 
