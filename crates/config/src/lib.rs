@@ -47,7 +47,7 @@ pub use init::InitConfig;
 pub use layers::{Layers, Settled};
 pub use network::{
     ADAPTER_DOWN, ADAPTER_UP, AUGMENTATIONS, Activation, DownsamplePadding, EmbeddingConfig, Flop, Layout, Middle, NetworkKind,
-    Parameter, Resampling, SinusoidOrder, TimeForm, TimeInjection, UNetConfig, Work,
+    Parameter, Resampling, SinusoidOrder, TimeForm, TimeInjection, UNetConfig, Work, is_adapter,
 };
 pub use objectives::OBJECTIVES;
 pub use overrides::{Override, parse_set};

@@ -1,5 +1,5 @@
-//! A few t as the vectors that a network sees: `cargo run -p embedding --example encode`.
-#![allow(clippy::print_stdout, reason = "a program that talks to people")]
+//! Prints the vectors that a network sees for a few t: `cargo run -p embedding --example encode`.
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use embedding::ndarray::array;
 use embedding::{EmbeddingError, EmbeddingKind, TimeEmbedding};

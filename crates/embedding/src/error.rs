@@ -2,11 +2,11 @@
 
 use crate::{MAX_DIM, MIN_STEPS};
 
-/// Parameters that make no embedding.
+/// Parameters that do not define an embedding.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbeddingError {
-    /// A chain of this many steps has no times to tell apart.
+    /// A chain of this many steps has no times to distinguish.
     #[error("an embedding of normalised t needs at least {MIN_STEPS} diffusion steps, got {got}")]
     Steps {
         /// The number of steps given.
@@ -15,13 +15,13 @@ pub enum EmbeddingError {
     /// The number of frequencies is 0 or absurdly large.
     #[error("an embedding has 1 to {} frequencies, got {got}", MAX_DIM / 2)]
     Frequencies {
-        /// The number of frequencies asked for.
+        /// The number of frequencies requested.
         got: usize,
     },
     /// The dimension is not an even number in range: it holds a sine and a cosine per frequency.
     #[error("an embedding's dimension must be an even number from 2 to {MAX_DIM}, got {got}")]
     Dim {
-        /// The dimension asked for.
+        /// The dimension requested.
         got: usize,
     },
     /// A parameter is outside its range, infinite, or not a number.
@@ -50,7 +50,7 @@ pub enum EmbeddingError {
         /// Its value.
         got: f64,
     },
-    /// No such name.
+    /// The name is unknown.
     #[error("unknown {what} {got:?}, expected one of: {}", expected.join(", "))]
     UnknownName {
         /// What is named.

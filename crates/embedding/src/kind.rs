@@ -7,7 +7,7 @@ use ndarray::Array1;
 use crate::normalized::Ladder;
 use crate::{EmbeddingError, Order, fourier, normalized, transformer};
 
-/// What sets the angular frequencies of a [`TimeEmbedding`](crate::TimeEmbedding), and their order.
+/// What determines the angular frequencies of a [`TimeEmbedding`](crate::TimeEmbedding), and their order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum EmbeddingKind {
@@ -23,12 +23,12 @@ pub enum EmbeddingKind {
         /// How the frequencies lie between the lowest and the highest.
         ladder: Ladder,
     },
-    /// The positional encoding of transformers (Vaswani et al. 2017, Sec. 3.5) in the form diffusion models
-    /// use it, on t itself: `omega_k = max_period^(-k / (dim / 2 - freq_shift))` for `k in 0..dim / 2`.
+    /// The positional encoding of transformers (Vaswani et al. 2017, Sec. 3.5) as diffusion models use it, on t
+    /// itself: `omega_k = max_period^(-k / (dim / 2 - freq_shift))` for `k in 0..dim / 2`.
     ///
-    /// Peers differ in the last two parameters, and weights only fit the values they were trained with:
-    /// the code of Ho et al. 2020 has sines first and `freq_shift = 1`, that of Nichol & Dhariwal 2021 has
-    /// cosines first and `freq_shift = 0`.
+    /// Implementations differ in the last two parameters, and weights fit only the values they were trained with: the
+    /// code of Ho et al. 2020 has sines first and `freq_shift = 1`, that of Nichol & Dhariwal 2021 has cosines first
+    /// and `freq_shift = 0`.
     ///
     /// Errors: [`EmbeddingError::Dim`], [`EmbeddingError::Parameter`] for a `max_period` that is not a number
     /// above 1 or a `freq_shift` that is not a number from 0, [`EmbeddingError::Divisor`].
@@ -40,7 +40,7 @@ pub enum EmbeddingKind {
         max_period: f64,
         /// Which half comes first.
         order: Order,
-        /// What is taken from `dim / 2` in the exponent's divisor.
+        /// Subtracted from `dim / 2` in the exponent's divisor.
         freq_shift: f64,
     },
     /// Random Fourier features (Tancik et al. 2020; Song et al. 2021 for time): sinusoids of `t / T` with
@@ -82,7 +82,7 @@ impl EmbeddingKind {
         Self::Fourier { steps, frequencies, scale: 16.0, seed }
     }
 
-    /// The kind's name, whatever its parameters.
+    /// The kind's name, without its parameters.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! Time embeddings: sinusoids of normalised t, transformer sinusoids, Gaussian Fourier features.
 //!
-//! A network is told the time t as a vector of sines and cosines. Every kind here is one formula,
+//! A network receives the time t as a vector of sines and cosines. Every kind here is one formula,
 //!
 //! ```text
 //! sines_k = sin(omega_k t),  cosines_k = cos(omega_k t),  k in 0..K
@@ -33,7 +33,7 @@ mod normalized;
 mod time_embedding;
 mod transformer;
 
-/// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
 pub use ndarray;
 
 pub use error::EmbeddingError;
@@ -41,7 +41,7 @@ pub use kind::EmbeddingKind;
 pub use normalized::Ladder;
 pub use time_embedding::{Order, TimeEmbedding};
 
-/// The fewest steps of a chain whose times can be told apart.
+/// The fewest steps of a chain, so that there are times to distinguish.
 pub const MIN_STEPS: usize = 2;
 /// The most dimensions of an embedding.
 pub const MAX_DIM: usize = 65_536;

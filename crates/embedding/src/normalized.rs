@@ -14,7 +14,7 @@ use ndarray::Array1;
 use crate::EmbeddingError;
 use crate::check::{check_frequencies, check_steps};
 
-/// How K frequencies lie between 1 and `T / 2` cycles, both included. A single one is 1 cycle.
+/// How K frequencies are spread between 1 and `T / 2` cycles, both included. A single one is 1 cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ladder {
     /// `f_k = (T / 2)^(k / (K - 1))`: as many between 1 and 2 cycles as between 100 and 200.
@@ -66,7 +66,7 @@ pub(crate) fn angular_frequencies(
         if k == 0 {
             return 1.0;
         }
-        // The last rung is Nyquist itself, free of the rounding of the power.
+        // The last one is exactly Nyquist, without the rounding of the power.
         if k == frequencies - 1 {
             return nyquist;
         }
@@ -125,7 +125,7 @@ mod tests {
                 assert!((encoded[[row, 3 + k]] - angle.cos()).abs() < 1e-12);
             }
         }
-        // One quarter of the chain is a quarter of the first cycle; half a step a quarter of the last.
+        // One quarter of the chain is a quarter of the first cycle; half a step is a quarter of the last.
         assert!((encoded[[1, 0]] - 1.0).abs() < 1e-15 && (encoded[[2, 2]] - 1.0).abs() < 1e-15);
     }
 
@@ -144,8 +144,8 @@ mod tests {
         assert!((any_two - 2.578).abs() < 5e-4, "{any_two}");
     }
 
-    /// Above Nyquist nothing new is seen on integer t: T/2 + d cycles are T/2 - d cycles with the sine
-    /// mirrored, so that a network gets the same number twice; the two part only between the steps.
+    /// Frequencies above Nyquist add nothing on integer t: T/2 + d cycles look like T/2 - d cycles with the sine
+    /// mirrored, so a network gets the same number twice. The two differ only between the steps.
     #[test]
     fn frequencies_above_nyquist_alias() {
         let steps = 1000;
@@ -156,7 +156,7 @@ mod tests {
             let sum_of_sines = &encoded.column(0) + &encoded.column(1);
             let difference_of_cosines = &encoded.column(2) - &encoded.column(3);
             assert!(sum_of_sines.iter().chain(&difference_of_cosines).all(|x| x.abs() < 1e-11), "d = {d}");
-            // Half a step in, the two points on the circle are a diameter away from that.
+            // At t = 0.5 the mirrored points are a full diameter of the circle apart.
             let between = embedding.encode(array![0.5].view());
             let apart = (between[[0, 0]] + between[[0, 1]]).hypot(between[[0, 2]] - between[[0, 3]]);
             assert!((apart - 2.0).abs() < 1e-12, "d = {d}: {apart}");

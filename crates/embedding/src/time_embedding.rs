@@ -1,4 +1,4 @@
-//! The core all kinds share: `[sin(omega_k t) | cos(omega_k t)]` for given angular frequencies `omega_k`.
+//! The core that all kinds share: `[sin(omega_k t) | cos(omega_k t)]` for given angular frequencies `omega_k`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,8 @@ use ndarray::{Array1, Array2, ArrayView1, Axis};
 use crate::check::check_frequencies;
 use crate::{EmbeddingError, EmbeddingKind};
 
-/// Which half of the dimensions comes first. Peers differ, so weights trained with one order need it.
+/// Which half of the dimensions comes first. Implementations differ, and weights fit only the order they were trained
+/// with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
     /// `[all sines | all cosines]`.
@@ -55,7 +56,7 @@ pub struct TimeEmbedding {
 }
 
 impl TimeEmbedding {
-    /// The embedding of a kind.
+    /// Makes the embedding of a kind.
     ///
     /// # Errors
     /// Those listed at each [`EmbeddingKind`].
@@ -63,8 +64,8 @@ impl TimeEmbedding {
         Self::from_angular_frequencies(kind.angular_frequencies()?, kind.order())
     }
 
-    /// The embedding with given angular frequencies, shape `[K]`, in radians per step of t; for frequencies
-    /// that come from elsewhere, such as a stored model's random ones.
+    /// Makes the embedding with given angular frequencies, shape `[K]`, in radians per step of t. Use it for
+    /// frequencies from elsewhere, such as a stored model's random ones.
     ///
     /// # Errors
     /// [`EmbeddingError::Frequencies`] for none or too many; [`EmbeddingError::NotFinite`].
@@ -105,8 +106,8 @@ impl TimeEmbedding {
         2 * self.angular_frequencies.len()
     }
 
-    /// The encodings `[b, 2K]`, in `[-1, 1]`, of the times `t` `[b]`, in steps of `0..T` and fractions of
-    /// them. A time that is not finite has NaN for an encoding.
+    /// The encodings `[b, 2K]`, in `[-1, 1]`, of the times `t` `[b]`, in steps of `0..T` and fractions of them. A
+    /// time that is not finite encodes as NaN.
     ///
     /// The angle `omega_k t` reaches thousands of radians, so it is computed in f64: as an f32 it would be
     /// wrong in the fourth decimal.

@@ -58,7 +58,7 @@ mod tests {
         assert!((embedding.angular_frequencies()[63] - 1e-4).abs() < 1e-17);
     }
 
-    /// The other form among peers: cosines first, divisor dim / 2.
+    /// The other common form: cosines first, divisor dim / 2.
     #[test]
     fn golden_with_cosines_first_and_no_shift() {
         let kind = EmbeddingKind::Transformer {

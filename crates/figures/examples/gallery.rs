@@ -1,6 +1,6 @@
-//! Draws every figure from made-up data, to look at them: `cargo run -p figures --example gallery -- DIR`.
+//! Draws every figure from made-up data, for a visual check: `cargo run -p figures --example gallery -- DIR`.
 //!
-//! No model is involved: "samples" are simple shapes, and ways back from noise are ways into it, reversed.
+//! No model is involved: "samples" are simple shapes, and reverse processes are forward ones played backwards.
 
 use std::f64::consts::{FRAC_PI_2, TAU};
 use std::path::PathBuf;
@@ -151,7 +151,7 @@ impl Demo {
         ])
     }
 
-    /// A way back from noise as a strip and as animations, with the names of their files.
+    /// A reverse process as a strip and as animations, with their file names.
     fn watched(&self) -> Result<[(&'static str, Vec<u8>); 3], FiguresError> {
         let times: Vec<usize> = (0..STEPS).rev().step_by(50).chain([0]).collect();
         let labels: Vec<f64> = times.iter().map(|&t| t as f64).collect();

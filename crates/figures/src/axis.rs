@@ -30,7 +30,7 @@ impl Scale {
     }
 }
 
-/// One axis: from where to where.
+/// One axis: its scale and both ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Axis {
     pub(crate) scale: Scale,
@@ -48,14 +48,14 @@ impl Axis {
     ) -> Self {
         let ends = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
         let (low, high) = range.unwrap_or_else(|| values.fold((f64::INFINITY, f64::NEG_INFINITY), ends));
-        // Nothing to show still has axes.
+        // An empty plot still has axes.
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
         let range = match scale {
             Scale::Log => log_ends(low, high),
             Scale::Linear => {
                 let (low, high) = apart(low, high);
                 let room = if range.is_some() { 0.0 } else { room * (high - low) };
-                // Values that start at zero keep it as the end.
+                // Values that start at zero start the axis there.
                 (if low == 0.0 { low } else { low - room }, high + room)
             }
         };
@@ -139,7 +139,7 @@ fn scientific(value: f64) -> String {
     format!("{mantissa}×10{}", superscript(exponent))
 }
 
-/// A tick of a logarithmic axis: every so many-th power of ten, and numbers between where they fit.
+/// A tick of a logarithmic axis: each `every`-th power of ten, and numbers between where they fit.
 fn power(value: f64, every: i32, plain: bool) -> String {
     let exponent = value.log10();
     let whole = exponent.round() as i32;

@@ -43,7 +43,7 @@ impl Band {
     }
 }
 
-/// No bands at all, or bands that hold every line once.
+/// Checks that there are no bands, or that they cover every line once.
 pub(crate) fn cover(what: &'static str, bands: &[Band], lines: usize) -> Result<(), FiguresError> {
     if bands.iter().any(|band| band.count == 0) {
         return Err(FiguresError::Empty { what });

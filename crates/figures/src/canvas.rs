@@ -20,11 +20,11 @@ pub(crate) type Colour = [u8; 3];
 
 /// The text colour.
 pub(crate) const INK: Colour = [0x22, 0x22, 0x22];
-/// Second-rank text and rules.
+/// Secondary text and rules.
 pub(crate) const GREY: Colour = [0x66, 0x66, 0x66];
 const WHITE: Colour = [255; 3];
 
-/// An RGB picture, white at first. Whatever reaches over an edge is cut off.
+/// An RGB picture, white at first. Drawing beyond an edge is clipped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Canvas {
     pixels: RgbImage,
@@ -55,10 +55,10 @@ impl Canvas {
         Ok(Self { pixels })
     }
 
-    /// The picture in a PNG file from anywhere: its size is checked before its pixels are decoded.
+    /// Reads an untrusted PNG file: its size is checked before its pixels are decoded.
     ///
     /// # Errors
-    /// [`FiguresError::Png`] for what is no PNG or has a side of more than 16,384 pixels.
+    /// [`FiguresError::Png`] for anything but a PNG, or a side of more than 16,384 pixels.
     pub fn read_png(png: &[u8]) -> Result<Self, FiguresError> {
         let mut limits = Limits::default();
         (limits.max_image_width, limits.max_image_height) = (Some(MOST_SIDE), Some(MOST_SIDE));
@@ -120,7 +120,7 @@ impl Canvas {
         }
     }
 
-    /// The picture with so much white around it.
+    /// The picture with a white margin.
     pub(crate) fn with_margin(&self, margin: usize) -> Result<Self, FiguresError> {
         let mut framed = Self::new(self.width() + 2 * margin, self.height() + 2 * margin)?;
         framed.draw_canvas(self, margin, margin);
@@ -164,7 +164,7 @@ mod tests {
     use ndarray::Array3;
 
     #[test]
-    fn refuses_pictures_nobody_can_look_at() {
+    fn refuses_empty_and_huge_pictures() {
         assert!(matches!(Canvas::new(0, 5), Err(FiguresError::Empty { .. })));
         assert!(matches!(Canvas::new(1 << 20, 1 << 20), Err(FiguresError::TooLarge { .. })));
         assert!(matches!(Canvas::new(usize::MAX, 2), Err(FiguresError::TooLarge { .. })));

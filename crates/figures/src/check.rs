@@ -1,4 +1,4 @@
-//! Gates for the data of a figure: sizes agree, something is there, numbers are finite.
+//! Checks of the data of a figure: sizes agree, nothing is empty, numbers are finite.
 
 use ndarray::ArrayViewD;
 

@@ -1,4 +1,4 @@
-//! Images on their way out of noise: each as it was at several t, and under it what the network took it for.
+//! Strips of the reverse process: each image at several t, and under it the predicted `x_0`.
 
 use ndarray::ArrayView5;
 
@@ -9,7 +9,7 @@ use crate::error::FiguresError;
 use crate::rows::alternate;
 use crate::sheet::Sheet;
 
-/// Pixels of an image in a strip at least: enough to be seen, and for a label that says "sample".
+/// The least pixels of an image in a strip: enough to see it, and for the label "sample".
 const LEAST_CELL: usize = 56;
 /// White around the strip.
 const MARGIN: usize = 16;

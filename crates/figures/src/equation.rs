@@ -35,8 +35,8 @@ fn part(letters: &[char]) -> String {
     html
 }
 
-/// The letters a `_` or `^` applies to, and where the text goes on after them. A brace that is never
-/// closed holds the rest; braces do not nest.
+/// The letters a `_` or `^` applies to, and where the text continues after them. A brace that is never closed extends
+/// to the end; braces do not nest.
 fn group(letters: &[char], at: usize) -> (&[char], usize) {
     if letters[at] != '{' {
         return (&letters[at..=at], at + 1);
@@ -47,12 +47,12 @@ fn group(letters: &[char], at: usize) -> (&[char], usize) {
     }
 }
 
-/// Plain text as HTML, in which `` `commands` `` between backquotes are set as such.
+/// Plain text as HTML, in which `` `commands` `` between backquotes are set as code.
 pub(crate) fn text_html(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
     let mut html = escape(parts[0]);
     for (index, part) in parts.iter().enumerate().skip(1) {
-        // A backquote without its partner is one.
+        // An unpaired backquote stays a backquote.
         html.push_str(match (index % 2, index + 1 < parts.len()) {
             (1, true) => "<code>",
             (1, false) => "`",
@@ -63,7 +63,7 @@ pub(crate) fn text_html(text: &str) -> String {
     html
 }
 
-/// Text that means itself in HTML, in an element and in a quoted attribute.
+/// Escapes text for HTML, in an element and in a quoted attribute.
 pub(crate) fn escape(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -73,7 +73,7 @@ pub(crate) fn escape(text: &str) -> String {
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#39;"),
-            // What a terminal would obey, when the page is looked at there. HTML has no such characters.
+            // Control characters, which a terminal that shows the page would obey. HTML has no such characters.
             other if other.is_control() && other != '\n' => {
                 html.push_str(&files::printable(&other.to_string()))
             }

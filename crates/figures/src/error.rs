@@ -1,4 +1,4 @@
-//! What can be wrong with the data of a figure.
+//! Errors in the data of a figure.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub enum FiguresError {
         what: &'static str,
         /// The size that fits the other arguments.
         expected: usize,
-        /// The size that came.
+        /// The actual size.
         got: usize,
     },
     /// Image arrays of one figure differ in shape.
@@ -31,10 +31,10 @@ pub enum FiguresError {
         what: &'static str,
         /// The shape of the first array, or the one it implies.
         expected: Vec<usize>,
-        /// The shape that came.
+        /// The actual shape.
         got: Vec<usize>,
     },
-    /// Images are grey or RGB.
+    /// Images are neither grey nor RGB.
     #[error("images must have 1 or 3 channels, got {got}")]
     Channels {
         /// Size of the last axis.
@@ -50,7 +50,7 @@ pub enum FiguresError {
         /// The number.
         got: f64,
     },
-    /// Places on an axis that have to rise do not.
+    /// Positions on an axis do not rise.
     #[error("{what} must rise: value {index} is {got} after {before}")]
     NotRising {
         /// The series.
@@ -72,7 +72,7 @@ pub enum FiguresError {
         /// Most pixels in all.
         limit: usize,
     },
-    /// A side is longer than the file format can say.
+    /// A side is longer than the file format allows.
     #[error("a {format} of {width} x {height} pixels: a side has at most {limit}")]
     Side {
         /// The file format.
@@ -84,40 +84,40 @@ pub enum FiguresError {
         /// Most pixels of a side.
         limit: usize,
     },
-    /// A frame is shown for a time that viewers do not keep to, or the formats cannot say.
+    /// The delay of a frame is outside the range that viewers respect or the formats allow.
     #[error("a frame shown for {got:?}: expected {shortest:?} to {longest:?}")]
     Delay {
-        /// The time asked for.
+        /// The time requested.
         got: Duration,
         /// The shortest one.
         shortest: Duration,
         /// The longest one.
         longest: Duration,
     },
-    /// The plotting crate refused to draw.
+    /// The plotting crate failed to draw.
     #[error("the plot could not be drawn: {reason}")]
     Plot {
-        /// Its own words.
+        /// Its message.
         reason: String,
     },
     /// A PNG could not be encoded or decoded.
-    #[error("the PNG could not be coded: {source}")]
+    #[error("the PNG could not be encoded or decoded: {source}")]
     Png {
-        /// What the codec says.
+        /// The error of the codec.
         #[from]
         source: image::ImageError,
     },
     /// A GIF could not be encoded.
-    #[error("the GIF could not be coded: {source}")]
+    #[error("the GIF could not be encoded: {source}")]
     Gif {
-        /// What the codec says.
+        /// The error of the codec.
         #[from]
         source: gif::EncodingError,
     },
     /// An animated PNG could not be encoded.
-    #[error("the animated PNG could not be coded: {source}")]
+    #[error("the animated PNG could not be encoded: {source}")]
     Apng {
-        /// What the codec says.
+        /// The error of the codec.
         #[from]
         source: png::EncodingError,
     },
@@ -126,7 +126,7 @@ pub enum FiguresError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: std::io::Error,
     },
 }

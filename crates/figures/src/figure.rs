@@ -12,17 +12,17 @@ use crate::sheet::Sheet;
 pub struct Figure {
     /// Name of the file without its ending, such as `01-schedules`. Names sort in the report's order.
     pub name: &'static str,
-    /// What is to be seen, in a few words.
+    /// The title, in a few words.
     pub title: &'static str,
-    /// What is to be looked at, in a sentence or two.
+    /// What to look at, in a sentence or two.
     pub caption: String,
     /// The equations it illustrates, one a line, in the plain notation of [`crate::equation_html`].
     pub equation: String,
     /// The picture.
     pub png: Vec<u8>,
-    /// Whether it holds curves and words only: a dark page may turn its colours round, which images do not bear.
+    /// Whether the picture has only curves and text: a dark page may invert its colours, which would spoil images.
     pub is_plot: bool,
-    /// The numbers behind the picture, where they are worth reading.
+    /// The numbers behind the picture, if they are worth reading.
     pub table: Option<Table>,
 }
 
@@ -35,13 +35,13 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// The words of a figure.
+/// The texts of a figure.
 pub(crate) struct Words {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) caption: String,
     pub(crate) equation: &'static str,
-    /// How to read the picture, in a line that stands in the picture itself.
+    /// How to read the picture, in a line inside the picture.
     pub(crate) note: &'static str,
 }
 
@@ -57,12 +57,12 @@ impl Words {
         self.figure(&picture)
     }
 
-    /// The figure, once it is drawn, of curves and words.
+    /// The figure of a drawn picture of curves and text.
     pub(crate) fn plot(self, picture: &Canvas) -> Result<Figure, FiguresError> {
         Ok(Figure { is_plot: true, ..self.figure(picture)? })
     }
 
-    /// The figure, once it is drawn.
+    /// The figure of a drawn picture.
     pub(crate) fn figure(self, picture: &Canvas) -> Result<Figure, FiguresError> {
         let Self { name, title, caption, equation, note: _ } = self;
         Ok(Figure {
@@ -78,13 +78,13 @@ impl Words {
 }
 
 impl Figure {
-    /// Its number in the report, which its name begins with: a report of some figures keeps their numbers.
+    /// Its number in the report, which its name starts with: a report of some figures keeps their numbers.
     #[must_use]
     pub fn number(&self) -> &str {
         self.name.split('-').next().unwrap_or_default().trim_start_matches('0')
     }
 
-    /// Writes the picture to `dir/name.png`, by way of a temporary file, and returns that path.
+    /// Writes the picture to `dir/name.png`, through a temporary file, and returns that path.
     ///
     /// # Errors
     /// [`FiguresError::Write`].

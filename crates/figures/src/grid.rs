@@ -1,4 +1,4 @@
-//! Images side by side, and nothing else: what `sample` saves.
+//! Images side by side without labels, as `sample` saves them.
 
 use ndarray::{ArrayView4, Axis};
 
@@ -6,7 +6,7 @@ use crate::canvas::Canvas;
 use crate::check;
 use crate::error::FiguresError;
 
-/// Grid of images `[n, h, w, c]` (u8, `c` 1 or 3), row by row, `columns` a row.
+/// Grid of images `[n, h, w, c]` (u8, `c` 1 or 3), row by row, with `columns` images per row.
 ///
 /// Each pixel becomes a square of `scale` pixels; `gap` white pixels lie between neighbours and none
 /// outside. Places after the last image stay white.

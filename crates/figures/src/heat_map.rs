@@ -41,8 +41,8 @@ impl HeatMap<'_> {
         let (low, high) = self.limits();
         let colour = |value: f64| self.colour((value - low) / (high - low));
 
-        // The plotting crate draws empty axes; every pixel inside is then the cell it lies in, so no
-        // seams appear between cells and none is lost between pixels unless there are more cells.
+        // The plotting crate draws empty axes. Every pixel inside then gets the colour of its cell, so no seams
+        // appear between cells, and no cell is lost unless there are more cells than pixels.
         let x = Axis::new(Scale::Linear, std::iter::empty(), Some(self.x_range), 0.0);
         let y = Axis::new(Scale::Linear, std::iter::empty(), Some(self.y_range), 0.0);
         let nothing = Plot::Line(LinePlot::new().with_color("none"));

@@ -1,22 +1,22 @@
 //! Every figure of the report as PNG, and the report itself: arrays in, bytes out.
 //!
-//! Nothing here draws random numbers, asks the clock or knows libtorch: the same arrays give the same
-//! bytes. Images are u8, `[.., h, w, c]` with `c` 1 (grey) or 3 (RGB); t runs over `0..T` as everywhere
-//! in this workspace (the paper's 1..=T).
+//! Nothing here draws random numbers, reads the clock or uses libtorch: the same arrays give the same bytes. Images
+//! are u8, `[.., h, w, c]` with `c` 1 (grey) or 3 (RGB); t runs over `0..T` as everywhere in this workspace (the
+//! paper's 1..=T).
 //!
-//! - [`grid`] is plain images side by side, [`Sheet`] adds labels.
-//! - [`Animation`] is pictures one after another, [`grid_frames`] grids for it;
-//!   [`denoising_strip`] is one picture of images on their way out of noise.
-//! - One function a figure, numbered as in the report: [`schedules`] (1), [`forward_strips`] (2),
+//! - [`grid`] lays out plain images side by side, [`Sheet`] adds labels.
+//! - [`Animation`] shows pictures one after another, and [`grid_frames`] makes grids for it; [`denoising_strip`] is
+//!   one picture of the reverse process.
+//! - One function per figure, numbered as in the report: [`schedules`] (1), [`forward_strips`] (2),
 //!   [`one_step`] (3), [`histograms`] (4), [`embedding`] (5), [`loss`] (6), [`samples`] (7),
 //!   [`trajectories`] (8), [`sigmas`] (9), [`variations`] (10), [`fewer_steps`] (11), [`solvers`] (12),
 //!   [`fast_and_slow`] (13), [`convergence`] (14), [`guidance`] (15), [`interpolation`]
 //!   (16), [`inpainting`] (17), [`encoding`] (18), [`upscaling`] (19), [`bits`] (20).
-//! - [`loss_curves`] and [`sample_grids`] show several runs beside each other.
-//! - [`scaling`] is no figure of the report: how time and memory of a training step grow. Nor is [`ablation`]: the metric of
-//!   many trainings.
-//! - [`Report`] binds [`Section`]s, which [`Figure`]s become, into one self-contained HTML file; a [`Slider`] steps through
-//!   images there.
+//! - [`loss_curves`] and [`sample_grids`] show several runs side by side.
+//! - Two figures are not part of the report: [`scaling`] shows how time and memory of a training step grow,
+//!   [`ablation`] the metric of many trainings.
+//! - [`Report`] combines [`Section`]s, which can be made from [`Figure`]s, into one self-contained HTML file; a
+//!   [`Slider`] steps through images there.
 
 mod animation;
 mod axis;

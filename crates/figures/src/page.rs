@@ -21,12 +21,12 @@ const MIN_WIDTH: usize = 900;
 pub(crate) struct Page {
     title: String,
     note: String,
-    /// For the row to come.
+    /// The legend of the next row.
     legend: Vec<(String, Colour)>,
     rows: Vec<Row>,
 }
 
-/// Drawings side by side, with what stands above them.
+/// Drawings side by side, with the heading and the legend above them.
 #[derive(Debug)]
 struct Row {
     heading: String,
@@ -132,7 +132,7 @@ impl<'a> SetRow<'a> {
     }
 }
 
-/// Writes lines from `y` down and says where they end.
+/// Writes lines from `y` down and returns where they end.
 fn draw_lines(canvas: &mut Canvas, mut y: usize, lines: &[Text], colour: Colour) -> usize {
     for line in lines {
         canvas.draw_text(line, MARGIN, y, colour);
@@ -141,7 +141,7 @@ fn draw_lines(canvas: &mut Canvas, mut y: usize, lines: &[Text], colour: Colour)
     y
 }
 
-/// Legend keys, in as many lines as the width asks for.
+/// Legend keys, in as many lines as the width requires.
 fn legend_lines(legend: &[(String, Colour)], width: usize) -> Result<Vec<Vec<(Text, Colour)>>, FiguresError> {
     let mut lines: Vec<Vec<(Text, Colour)>> = Vec::new();
     let mut used = usize::MAX;
@@ -164,7 +164,7 @@ fn height(lines: &[Text]) -> usize {
     lines.iter().map(Text::height).sum()
 }
 
-/// A height and the gap that parts it from its neighbour; nothing for nothing.
+/// A height and the gap to its neighbour; 0 for a height of 0.
 fn with_gap(height: usize, gap: usize) -> usize {
     if height == 0 { 0 } else { height + gap }
 }

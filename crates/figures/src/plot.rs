@@ -12,7 +12,7 @@ use crate::check;
 use crate::error::FiguresError;
 use crate::text::{Text, Weight};
 
-/// Colours that stay apart for colour-blind readers and in print (Paul Tol's "bright" scheme).
+/// Colours that stay distinct for colour-blind readers and in print (Paul Tol's "bright" scheme).
 pub(crate) const PALETTE: [Colour; 6] = [
     [0x44, 0x77, 0xaa],
     [0xee, 0x66, 0x77],
@@ -72,7 +72,7 @@ impl Mark {
         }
     }
 
-    /// What the axes can show of it: a logarithmic axis has no place for 0 and less.
+    /// What the axes can show of it: a logarithmic axis has no place for 0 or negative numbers.
     fn shown(self, x: Scale, y: Scale) -> Self {
         let keep = |points: Vec<(f64, f64)>| {
             points.into_iter().filter(|&(px, py)| x.shows(px) && y.shows(py)).collect()
@@ -177,7 +177,7 @@ pub(crate) fn with_labels(axes: Canvas, heading: &str, y_label: &str) -> Result<
     let above = HEADING;
     let mut canvas = Canvas::new(axes.width(), axes.height() + above)?;
     canvas.draw_canvas(&axes, 0, above);
-    // A long heading starts left of the axes rather than end beyond the picture.
+    // A long heading starts left of the axes, so that it does not end beyond the picture.
     let x = ((LEFT * DENSITY) as usize).min(canvas.width().saturating_sub(heading.width()));
     canvas.draw_text(&heading, x, 0, INK);
     let inside = axes.height().saturating_sub(((TOP + BOTTOM) * DENSITY) as usize);
@@ -191,7 +191,7 @@ pub(crate) fn css([red, green, blue]: Colour) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
-/// A colour mixed with white: `amount` 0 leaves it, 1 is white.
+/// A colour mixed with white: `amount` 0 leaves it unchanged, 1 is white.
 pub(crate) fn lighter(colour: Colour, amount: f64) -> Colour {
     colour.map(|part| (f64::from(part) + (255.0 - f64::from(part)) * amount.clamp(0.0, 1.0)).round() as u8)
 }
@@ -233,7 +233,7 @@ mod tests {
         assert!(columns.count().abs_diff(inside) <= 4);
     }
 
-    /// Numbers that would trap or confuse an axis: equal, far apart, tiny, one alone, none at all.
+    /// Numbers that are hard for an axis: equal, far apart, tiny, a single one, none at all.
     #[test]
     fn any_finite_numbers_are_drawn() {
         let cases: [&[(f64, f64)]; 7] = [

@@ -8,12 +8,12 @@ use crate::check;
 use crate::error::FiguresError;
 use crate::text::{Text, Weight};
 
-/// Widest block of cells a sheet makes of its own accord, in pixels.
+/// Widest block of cells that a sheet makes by default, in pixels.
 const TARGET_WIDTH: usize = 2100;
-/// Largest enlargement a sheet makes of its own accord, and the cell side beyond which it makes none.
+/// Largest enlargement that a sheet makes by default, and the cell side beyond which it makes none.
 const MAX_SCALE: usize = 8;
 const TARGET_CELL: usize = 160;
-/// Label sizes in pixels an em: wished for, and smallest that is still legible.
+/// Label sizes in pixels per em: the preferred one, and the smallest that is still legible.
 const LABEL_SIZE: u32 = 26;
 const MIN_LABEL_SIZE: u32 = 15;
 /// White between labels and cells.

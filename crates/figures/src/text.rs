@@ -6,7 +6,7 @@ use kuva::render::render::{Primitive, Scene, TextAnchor, TextSpan};
 use crate::canvas::{Canvas, Colour};
 use crate::error::FiguresError;
 
-/// A line ends here, however long the name is that somebody gave to something.
+/// The most letters in a line, because users' names may be of any length.
 const MOST_LETTERS: usize = 300;
 
 /// Regular or bold.
@@ -27,7 +27,8 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// A line of text, `size` pixels an em.
+    /// A line of text, `size` pixels per em.
+    ///
     pub(crate) fn new(text: &str, size: u32, weight: Weight) -> Result<Self, FiguresError> {
         let text: String = text.chars().take(MOST_LETTERS).collect();
         let em = f64::from(size);
@@ -101,7 +102,7 @@ impl Canvas {
     }
 }
 
-/// Lines of at most `width` pixels, broken between words; a longer word stands alone.
+/// Lines of at most `width` pixels, broken between words; a longer word gets a line of its own.
 pub(crate) fn wrap(text: &str, size: u32, weight: Weight, width: usize) -> Result<Vec<Text>, FiguresError> {
     let mut lines: Vec<Text> = Vec::new();
     let mut line = String::new();

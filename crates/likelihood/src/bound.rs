@@ -17,7 +17,8 @@ use crate::plan::{Chosen, Plan, Terms};
 use crate::steps::{ReverseVariance, Steps, prior};
 use crate::summary::Summary;
 
-/// The variance around what a network can know of a pixel by which terms are chosen: about 0.1 of the range from black to white.
+/// The variance of a pixel around the best prediction that is assumed when terms are chosen: a deviation of about 0.1
+/// of the range from black to white.
 const ROUGHLY: f64 = 0.05;
 
 /// What [`bound`] computes.
@@ -25,11 +26,12 @@ const ROUGHLY: f64 = 0.05;
 pub struct BoundOptions {
     /// The states of the chain, see [`Levels::chain`].
     pub levels: Levels,
-    /// What the network puts out.
+    /// What the network outputs.
     pub output: Output,
     /// The variance of the reverse steps.
     pub variance: ReverseVariance,
-    /// Whether a predicted `x_0` is kept in [-1, 1], as in published numbers: the bound then is that of sampling so.
+    /// Whether a predicted `x_0` is kept in [-1, 1], as in published numbers; the bound is then that of the clipped
+    /// sampler.
     pub clip: bool,
     /// Which terms are computed.
     pub terms: Terms,
@@ -40,7 +42,7 @@ pub struct BoundOptions {
 }
 
 impl BoundOptions {
-    /// All terms, with `x_0` clipped. The variance is what the network says, and beta if it says none.
+    /// All terms, with `x_0` clipped. The variance is the network's if it predicts one, else beta.
     #[must_use]
     pub fn new(levels: Levels, output: Output) -> Self {
         let variance = if output.learned_variance {
@@ -66,29 +68,30 @@ pub struct Term {
 /// The variational bound, in bits per dimension: the code length of the images is at most that, in expectation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bound {
-    /// The whole: `L_T` and all other terms, or the unbiased estimate of their sum.
+    /// The total: `L_T` and all other terms, or the unbiased estimate of their sum.
     pub bits: Summary,
-    /// Mean of `L_T`: what the chain's last state still says of the image.
+    /// Mean of `L_T`: the information about the image that is left in the chain's last state.
     pub prior: f64,
     /// Mean of `L_0`: the code length of the grey levels, given the first state.
     pub decoder: f64,
-    /// Each term that was computed for any image, rising in t, from `L_0` on and without `L_T`.
+    /// Each term that was computed for any image, in rising t, from `L_0` on and without `L_T`.
     pub by_t: Vec<Term>,
     /// Calls of the network for each image.
     pub calls: usize,
 }
 
-/// The variational bound of images, batch after batch.
+/// Computes the variational bound of images, batch by batch.
 ///
-/// `model` is asked as in training: `x_t`, scaled where the output's form says so, t (i64 on a chain of betas) and the batch's
-/// labels. Where terms are sampled, the images of a batch have different t. No gradients are recorded.
+/// `model` is called as in training: with `x_t`, scaled where the output's form requires it, t (i64 on a chain of
+/// betas) and the batch's labels. Where terms are sampled, the images of a batch have different t. No gradients are
+/// recorded.
 ///
 /// # Errors
-/// [`LikelihoodError::Count`] for a number of terms that the levels do not have; [`LikelihoodError::NoVariance`];
-/// [`LikelihoodError::Schedule`] for eps at a level without signal; [`LikelihoodError::Images`], [`LikelihoodError::NotGrey`] and
-/// [`LikelihoodError::Labels`] for a batch; [`LikelihoodError::Output`]; [`LikelihoodError::NonFinite`];
-/// [`LikelihoodError::Caller`] when the network, the batches or the observer fail; [`LikelihoodError::NoImages`]; those of
-/// libtorch.
+/// [`LikelihoodError::Count`] for a number of terms out of range; [`LikelihoodError::NoVariance`];
+/// [`LikelihoodError::Schedule`] for eps at a level without signal; [`LikelihoodError::Images`],
+/// [`LikelihoodError::NotGrey`] and [`LikelihoodError::Labels`] for a batch; [`LikelihoodError::Output`];
+/// [`LikelihoodError::NonFinite`]; [`LikelihoodError::Caller`] when the network, the batches or the observer fail;
+/// [`LikelihoodError::NoImages`]; those of libtorch.
 #[instrument(level = "debug", skip_all, fields(levels = options.levels.len(), terms = ?options.terms))]
 pub fn bound(
     options: &BoundOptions,
@@ -110,7 +113,7 @@ pub fn bound(
 enum Call {
     /// The same term for all images.
     Certain(usize),
-    /// A term of its own for each image.
+    /// A different term for each image.
     Drawn(Vec<Chosen>),
 }
 
@@ -127,11 +130,11 @@ impl Call {
 struct Work {
     steps: Steps,
     plan: Plan,
-    /// What no network changes, of all terms.
+    /// The part of all terms that does not depend on the network.
     known: f64,
     per_image: Vec<f64>,
     prior: f64,
-    /// Of each step: the sum of its bits and for how many images.
+    /// For each step: the sum of its bits and the number of images.
     by_step: Vec<(f64, usize)>,
 }
 
@@ -170,7 +173,7 @@ impl Work {
                 return Ok(ControlFlow::Break(()));
             }
         }
-        // To the host once, since a GPU would be waited for each time.
+        // Copied to the host once, because every copy waits for the GPU.
         let priors = Vec::<f64>::try_from(prior(&x_0, &options.levels.last())?.f_to_device(Device::Cpu)?)?;
         let bits = Tensor::f_stack(&bits, 1)?.f_to_device(Device::Cpu)?; // [b, calls]
         self.count(&calls, &priors, &Vec::<f64>::try_from(bits.f_flatten(0, -1)?)?, draws.first)?;
@@ -208,7 +211,7 @@ impl Work {
         self.steps.bits(&steps, (x_0, &x_t), (&output, said.as_ref()))
     }
 
-    /// Takes a batch's terms `[b, calls]` in.
+    /// Adds the terms `[b, calls]` of a batch.
     fn count(
         &mut self,
         calls: &[Call],

@@ -1,12 +1,11 @@
-//! Every draw of an image as a function of (seed, image, what it is for), so that no result depends on the batch that an image
-//! is in.
+//! Every draw of an image as a function of (seed, image, purpose), so that no result depends on the image's batch.
 
 use random::{Purpose, Stream};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::LikelihoodError;
 
-/// What is drawn: the rank of a stream. Other draws of [`Purpose::Evaluate`] have lower ones.
+/// What is drawn: the rank of a stream. Other draws of [`Purpose::Evaluate`] have lower ranks.
 #[derive(Debug, Clone, Copy)]
 #[repr(u32)]
 enum What {
@@ -16,7 +15,7 @@ enum What {
     Probe = 35,
 }
 
-/// The draws of a batch whose first image has an index.
+/// The draws of a batch, by the index of its first image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draws {
     pub(crate) seed: u64,
@@ -29,12 +28,12 @@ impl Draws {
         Stream::new(self.seed, Purpose::Evaluate, index, what as u32)
     }
 
-    /// Where the terms of an image are drawn from.
+    /// The stream that draws the terms of an image.
     pub(crate) fn terms(&self, image: usize) -> Stream {
         self.stream(What::Terms, image)
     }
 
-    /// Standard normal noise like `x`, f64; each image's is that of its own number.
+    /// Standard normal noise like `x`, f64. Image i of the batch gets the noise of `numbers[i]`.
     pub(crate) fn noise(&self, like: &Tensor, numbers: &[u32]) -> Result<Tensor, LikelihoodError> {
         self.filled(like, |image, out: &mut [f32]| {
             self.stream(What::Noise, image).sub_stream(numbers[image]).fill_normal(out);

@@ -14,7 +14,7 @@ pub enum LikelihoodError {
     Count {
         /// What is counted.
         what: &'static str,
-        /// The number asked for.
+        /// The number requested.
         got: usize,
         /// The smallest one allowed.
         least: usize,
@@ -39,14 +39,14 @@ pub enum LikelihoodError {
         /// Its range.
         expected: &'static str,
     },
-    /// A learned reverse variance was asked of a network without one.
+    /// A learned reverse variance was requested for a network without one.
     #[error(
-        "variance = learned: the network has no second half of channels that says a variance; use fixed-small or fixed-large"
+        "variance = learned: the network has no second half of channels for the variance; use fixed-small or fixed-large"
     )]
     NoVariance,
     /// A tensor is not a batch of images.
     #[error(
-        "images must be u8, f32 or f64 of shape [b, c, h, w] with something on each axis, got {got_kind} of shape {got:?}"
+        "images must be u8, f32 or f64 of shape [b, c, h, w] with no empty axis, got {got_kind} of shape {got:?}"
     )]
     Images {
         /// Its shape.
@@ -56,8 +56,8 @@ pub enum LikelihoodError {
     },
     /// A floating-point image has values between two grey levels.
     #[error(
-        "image {image} holds {value}, which is not one of the 256 grey levels k / 127.5 - 1: give images as u8, or \
-         normalised that way and nothing else"
+        "image {image} contains {value}, which is not one of the 256 grey levels k / 127.5 - 1: pass images as u8, or \
+         normalised exactly that way"
     )]
     NotGrey {
         /// Index of the image in the set, counted from the options' `first_index`.
@@ -65,8 +65,8 @@ pub enum LikelihoodError {
         /// The value farthest from a grey level.
         value: f64,
     },
-    /// The labels are not one for each image.
-    #[error("labels of shape {got:?}: expected [{expected}], one for each image")]
+    /// There is not one label per image.
+    #[error("labels of shape {got:?}: expected [{expected}], one per image")]
     Labels {
         /// Number of images.
         expected: i64,
@@ -79,21 +79,21 @@ pub enum LikelihoodError {
     /// The network's output does not have the expected shape.
     #[error("the network returned shape {got:?}, expected {expected:?}")]
     Output {
-        /// Shape of `x_t`, with twice the channels where the network says a variance.
+        /// Shape of `x_t`, with twice the channels if the network predicts a variance.
         expected: Vec<i64>,
         /// Shape of the output.
         got: Vec<i64>,
     },
-    /// The network's output does not follow from its input for libtorch's automatic gradients.
+    /// Automatic differentiation cannot follow the network's output back to its input.
     #[error(
-        "the network's output has no gradient with respect to x_t: call the network with gradients on (not under a no-grad \
-         guard, in inference mode or from a recording)"
+        "the network's output has no gradient with respect to x_t: call the network with gradients enabled (not under a no-grad \
+         guard, in inference mode or from a recorded graph)"
     )]
     NoGradient,
     /// Some results are NaN or infinite.
     #[error(
-        "{images} of {of} images have a likelihood that is not finite, image {first} first: the network gave NaN or infinite \
-         values (its weights may be those of a diverged run), or the images hold such values"
+        "the likelihood of {images} of {of} images is not finite, first of image {first}: the network returned NaN or infinite \
+         values (its weights may come from a diverged run), or the images contain them"
     )]
     NonFinite {
         /// How many images.
@@ -106,13 +106,13 @@ pub enum LikelihoodError {
     /// The network, the images or the observer failed.
     #[error(transparent)]
     Caller(BoxError),
-    /// The path has no such level, or the output says nothing about `x_0` there.
+    /// The path has no such level, or the output does not determine `x_0` there.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
-    /// Draws do not become a tensor.
+    /// Draws could not be converted to a tensor.
     #[error(transparent)]
     Tensors(#[from] tensor_io::TensorIoError),
-    /// libtorch refused.
+    /// An error of libtorch.
     #[error(transparent)]
     Torch(#[from] tch::TchError),
 }

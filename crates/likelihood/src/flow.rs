@@ -7,8 +7,8 @@
 //! ln p(y at the first level) = ln p(y at the last level) + integral of sigma tr(d eps / d x_t) d rho
 //! ```
 //!
-//! The points move by Heun's method in `sigma / alpha`, where the flow is straight both for little and for much noise; the
-//! integral is taken by the trapezoidal rule in rho, where the integrand is constant for much noise. Both have an error of
+//! The points move by Heun's method in `sigma / alpha`, in which the flow is straight at low and at high noise. The
+//! integral is taken by the trapezoidal rule in rho, in which the integrand is constant at high noise. Both are
 //! second order in the steps.
 
 use std::f64::consts::TAU;
@@ -26,7 +26,7 @@ use crate::network::Network;
 /// The flow of a network.
 pub(crate) struct Flow<'a> {
     pub(crate) network: Network<'a>,
-    /// Probes of Hutchinson's estimate of the trace, the same along the whole way (Song et al. 2021, Eq. 40).
+    /// Probes of Hutchinson's estimate of the trace, the same at all levels (Song et al. 2021, Eq. 40).
     pub(crate) probes: Vec<Tensor>,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Flow<'a> {
         for i in 0..levels.len() {
             let level = levels.get(i);
             let Slope { eps, trace } = self.slope(&y, &level)?;
-            // Half of the gap to each neighbour.
+            // Half of the distance to each neighbour.
             let rho = |i: usize| levels.get(i).ratio().ln();
             let (below, above) = (i.saturating_sub(1), (i + 1).min(levels.len() - 1));
             integral = integral.f_add(&trace.f_mul_scalar(0.5 * (rho(above) - rho(below)))?)?;
@@ -121,14 +121,14 @@ impl<'a> Flow<'a> {
 /// `ln p(y)` of each image at the last level, where `x_t = alpha y` is `N(0, (alpha^2 + sigma^2) I)`.
 fn log_prior(y: &Tensor, last: &Level) -> Result<Tensor, LikelihoodError> {
     let numbers = (y.numel() as i64 / y.size()[0]) as f64;
-    // Of y, which is as much wider as alpha is less than 1.
+    // The deviation of y, which is that of x_t divided by alpha.
     let deviation = last.ratio().hypot(1.0);
     let squares = y.f_square()?.f_flatten(1, -1)?.f_sum_dim_intlist(1_i64, false, None)?;
     let constant = -numbers * (deviation.ln() + 0.5 * TAU.ln());
     Ok(squares.f_mul_scalar(-0.5 / deviation.powi(2))?.f_add_scalar(constant)?)
 }
 
-/// Whether a flow can follow these levels: to the last one there is some signal.
+/// Checks that a flow can follow these levels: the last one must have some signal.
 pub(crate) fn check(levels: &Levels) -> Result<(), LikelihoodError> {
     let last = levels.last();
     if last.alpha > 0.0 { Ok(()) } else { Err(ScheduleError::NoSignal { t: last.t }.into()) }

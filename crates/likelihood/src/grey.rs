@@ -1,4 +1,4 @@
-//! Images as grey levels: what a discrete likelihood is of.
+//! Images as grey levels, the data of a discrete likelihood.
 
 use tch::{Kind, Tensor};
 
@@ -11,12 +11,13 @@ const OFF: f64 = 0.01;
 pub(crate) struct Grey {
     /// `k / 127.5 - 1` for the grey levels k in 0..=255.
     pub(crate) x_0: Tensor,
-    /// The type in which the network computes: f64 if the images came so, else f32.
+    /// The type in which the network computes: f64 for f64 images, else f32.
     pub(crate) kind: Kind,
 }
 
 impl Grey {
-    /// Of images as u8, or as floating values `k / 127.5 - 1`; `first` is the index of the first one in the set.
+    /// Reads images in u8, or floating-point values `k / 127.5 - 1`; `first` is the index of the first image in the
+    /// set.
     pub(crate) fn of(images: &Tensor, first: u64) -> Result<Self, LikelihoodError> {
         let kind = check(images, &[Kind::Uint8, Kind::Float, Kind::Double])?;
         let whole = if kind == Kind::Uint8 {
@@ -26,7 +27,7 @@ impl Grey {
             let whole = levels.f_round()?.f_clamp(0.0, 255.0)?;
             let off = levels.f_sub(&whole)?.f_abs()?.f_flatten(1, -1)?;
             let (worst, place) = off.f_max_dim(1, false)?; // [b]
-            // NaN is no number below anything.
+            // Negated, because NaN fails every comparison.
             let wrong = worst.f_le(OFF)?.f_logical_not()?;
             if bool::try_from(&wrong.f_any()?)? {
                 let image = i64::try_from(&wrong.f_to_kind(Kind::Int64)?.f_argmax(0, false)?)?;
@@ -44,7 +45,7 @@ impl Grey {
     }
 }
 
-/// The type of a batch of images `[b, c, h, w]` with something in it, one of `kinds`.
+/// Checks for a batch of images `[b, c, h, w]` with no empty axis, in one of `kinds`, and returns its type.
 pub(crate) fn check(images: &Tensor, kinds: &[Kind]) -> Result<Kind, LikelihoodError> {
     let (got, kind) = (images.size(), images.f_kind()?);
     if got.len() == 4 && got.iter().all(|&n| n > 0) && kinds.contains(&kind) {

@@ -4,8 +4,8 @@ use schedule::{Level, MAX_STEPS, NoisePath, Posterior, Spacing, timesteps};
 
 use crate::error::LikelihoodError;
 
-/// From this `sigma / alpha` on there is nothing left to gain: 0.004 % of the variance of `x_t` is signal. A path without steps,
-/// and every flow, ends there. The paper's chain ends at 157.
+/// Levels above this `sigma / alpha` gain nothing: 0.004 % of the variance of `x_t` is signal. Paths without steps,
+/// and every flow, end there. The paper's chain ends at 157.
 const FARTHEST: f64 = 160.0;
 const LOWEST: &str = "the lowest sigma / alpha";
 
@@ -22,19 +22,20 @@ const LOWEST: &str = "the lowest sigma / alpha";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Levels {
     levels: Vec<Level>,
-    /// Whether the network was trained on whole t alone.
+    /// Whether the network was trained on whole t only.
     pub(crate) discrete: bool,
-    /// Posterior variance of the step to the first level, which also stands for that of the step from there, which is 0.
+    /// Posterior variance of the step to the first level. It replaces that of the step from there, which is 0.
     pub(crate) second: f64,
-    /// Variance of the step from the first level to the grey levels, where it is fixed.
+    /// Variance of the step from the first level to the grey levels, if it is fixed.
     decoder: f64,
 }
 
 impl Levels {
     /// The states of a chain, for [`crate::bound`].
     ///
-    /// Of a chain of betas: all T of them, or `steps` of them spread evenly from the first to the last (Nichol & Dhariwal 2021,
-    /// Sec. 4). Of a path without steps: [`Levels::even`] from its own first level, by default T of them.
+    /// On a chain of betas: all T of them, or `steps` of them spread evenly from the first to the last (Nichol &
+    /// Dhariwal 2021, Sec. 4). On a path without steps: [`Levels::even`] from its own first level, T of them by
+    /// default.
     ///
     /// # Errors
     /// [`LikelihoodError::Count`] for fewer than 2 steps, or more than a chain of betas has; [`LikelihoodError::Schedule`].
@@ -48,7 +49,7 @@ impl Levels {
         Self::new(path, levels)
     }
 
-    /// The points of a flow of `steps` steps, for [`crate::ode`]: [`Levels::even`], one more than there are steps.
+    /// The points of a flow of `steps` steps, for [`crate::ode`]: [`Levels::even`] with one point more than steps.
     ///
     /// # Errors
     /// [`LikelihoodError::Count`] for fewer than 2 steps, or as many as a chain has levels; [`LikelihoodError::Schedule`].
@@ -56,11 +57,11 @@ impl Levels {
         Self::even(path, checked("steps", steps, 2, most(path) - 1)? + 1, None)
     }
 
-    /// Levels that are even in `ln(sigma / alpha)`, from a ratio `lowest` (None: that of the path's t = 0) to the path's last one,
-    /// at most 160.
+    /// Levels spaced evenly in `ln(sigma / alpha)`, from a ratio `lowest` (`None`: that of the path's t = 0) to the
+    /// path's last one, at most 160.
     ///
-    /// Of a chain of betas they are the nearest of its own levels, since its network was trained on no others; where these are
-    /// farther apart each is taken once, so that there are fewer than asked for.
+    /// On a chain of betas they are the nearest of its own levels, because its network was trained on no others.
+    /// Where these are farther apart, each is taken once, so that there are fewer than requested.
     ///
     /// # Errors
     /// [`LikelihoodError::Count`] for fewer than 2, or more than a chain has; [`LikelihoodError::Value`] for a ratio that is not
@@ -91,12 +92,13 @@ impl Levels {
         let mut times: Vec<f64> = levels.iter().map(|level| level.t.round()).collect();
         times.dedup();
         let whole = Self::new(path, times.iter().map(|&t| path.level_at(t)).collect::<Result<_, _>>()?)?;
-        // The step above the first level is that of the chain itself, as in training, however far the second level is.
+        // The step above the first level is that of the chain itself, as in training, however far away the second
+        // level is.
         let second = Posterior::between(&path.level_at(times[0] + 1.0)?, &whole.levels[0]).variance;
         Ok(Self { second, decoder: second, ..whole })
     }
 
-    /// Levels of the caller's choice on a path, the least noisy first, at least 2.
+    /// The caller's own levels on a path, the least noisy first, at least 2.
     ///
     /// # Errors
     /// [`LikelihoodError::Levels`] for values that are not numbers, for a level without noise, and where the noise does not
@@ -122,9 +124,9 @@ impl Levels {
         Ok(Self { levels, discrete, second, decoder })
     }
 
-    /// The same levels with another variance of the last step, for fixed reverse variances. The default on a chain of betas
-    /// is the posterior variance of the second step, as in the code of Ho et al. 2020, with either fixed variance; on other
-    /// paths it is `(sigma / alpha)^2` of the first level.
+    /// The same levels with another variance of the last step, for fixed reverse variances. On a chain of betas the
+    /// default is the posterior variance of the second step, for either fixed variance, as in the code of Ho et al.
+    /// 2020. On other paths it is `(sigma / alpha)^2` of the first level.
     ///
     /// # Errors
     /// [`LikelihoodError::Value`] unless it is above 0 and finite.
@@ -137,13 +139,13 @@ impl Levels {
         }
     }
 
-    /// The variance of the last step where it is fixed.
+    /// The variance of the last step, if it is fixed.
     #[must_use]
     pub fn decoder_variance(&self) -> f64 {
         self.decoder
     }
 
-    /// How many there are, at least 2.
+    /// The number of levels, at least 2.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "never empty")]
     pub fn len(&self) -> usize {
@@ -164,7 +166,7 @@ impl Levels {
         self.levels[self.levels.len() - 1]
     }
 
-    /// Every other one, and the last.
+    /// Every other level, and the last.
     pub(crate) fn coarser(&self) -> Self {
         let last = self.levels.len() - 1;
         let kept = (0..=last).filter(|i| i % 2 == 0 || *i == last).map(|i| self.levels[i]).collect();
@@ -172,7 +174,7 @@ impl Levels {
     }
 }
 
-/// The most levels there can be.
+/// The largest number of levels.
 fn most(path: &dyn NoisePath) -> usize {
     if path.is_discrete() { path.steps() } else { MAX_STEPS }
 }
@@ -232,7 +234,7 @@ mod tests {
             let wanted = path.noisiest().unwrap().ratio().min(FARTHEST);
             assert!((flow.last().ratio() / wanted).ln().abs() < 0.2, "{path:?}: {:?}", flow.last());
             assert!(!path.is_discrete() || (0..flow.len()).all(|i| flow.get(i).t.fract() == 0.0));
-            // The bound of a chain of betas has all of it, though nothing is left at its end.
+            // The bound of a chain of betas uses all of it, even where no signal is left.
             assert!(!path.is_discrete() || Levels::chain(&*path, None).unwrap().last().t == 999.0);
         }
     }

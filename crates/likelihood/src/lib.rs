@@ -1,36 +1,39 @@
-//! How likely images are under a trained diffusion model, in bits per dimension. A dimension is a number of an image; the fewer
-//! bits, the better the model has learned what the images have in common. The network is any closure.
+//! The likelihood of images under a trained diffusion model, in bits per dimension. A dimension is one number of an
+//! image. Fewer bits mean that the model has learned more of what the images have in common. The network is any
+//! closure.
 //!
-//! Two ways:
+//! There are two ways to compute it:
 //!
-//! - [`bound`], the variational bound of the reverse chain (Ho et al. 2020, Eq. 5). It is what "NLL <= ..." stands for in the
+//! - [`bound`], the variational bound of the reverse chain (Ho et al. 2020, Eq. 5). It is the "NLL <= ..." of the
 //!   papers on discrete chains.
-//! - [`ode`], the likelihood by the probability flow (Song et al. 2021, Sec. 4.3), a bound only by its dequantisation. It is what
-//!   papers on continuous time and on flow matching report.
+//! - [`ode`], the likelihood by the probability flow (Song et al. 2021, Sec. 4.3), a bound only because of its
+//!   dequantisation. It is what papers on continuous time and on flow matching report.
 //!
-//! **What can be compared with published numbers.** For a chain of betas the bound can: with all T terms ([`Levels::chain`] without
-//! a number of steps, and [`Terms::All`], or [`Terms::Sampled`] within its interval), `x_0` clipped, the averaged weights, and
-//! unaltered images that the network was not trained on. A chain shortened to some steps is another model with a higher bound
-//! (Nichol & Dhariwal 2021, Sec. 4). Images that were resized, padded or cropped have other likelihoods than the originals.
+//! **Comparing with published numbers.** For a chain of betas the bound is comparable under four conditions: all T
+//! terms ([`Levels::chain`] without a number of steps, and [`Terms::All`], or [`Terms::Sampled`] within its
+//! interval), `x_0` clipped, the averaged weights, and unaltered images that the network was not trained on. A chain
+//! shortened to some steps is a different model with a higher bound (Nichol & Dhariwal 2021, Sec. 4). Images that
+//! were resized, padded or cropped have other likelihoods than the originals.
 //!
-//! A path without steps (EDM's, the straight one, the cosine in continuous time) has no chain of its own. Each choice of levels
-//! makes one; its bound falls with the number of levels towards that of continuous time (Kingma et al. 2021). Compare such bounds
-//! with others on the same levels only. What is published for such models comes from [`ode`], with uniform dequantisation unless
-//! they say otherwise.
+//! A path without steps (EDM's, the straight one, the cosine in continuous time) has no chain of its own. Each choice
+//! of levels makes one; its bound falls with the number of levels towards that of continuous time (Kingma et al.
+//! 2021). Compare such bounds only with others on the same levels. Published numbers for such models come from
+//! [`ode`], with uniform dequantisation unless stated otherwise.
 //!
-//! **The first level matters.** Below a `sigma / alpha` of about 0.002 its noise is narrower than a grey level, and the bound (and
-//! [`Dequantisation::Noise`]) costs `log2(0.0019 / (sigma / alpha))` bits more unless the network has learned that grey levels are
-//! discrete: a bit on the straight path with T = 1000. Far above 0.002 the last step has to guess grey levels that the
-//! network knows exactly, such as a black background. [`Levels::even`] takes another first level. Uniform dequantisation hardly
-//! depends on it while it is low.
+//! **The first level matters.** Below a `sigma / alpha` of about 0.002 its noise is narrower than a grey level. The
+//! bound (and [`Dequantisation::Noise`]) then costs `log2(0.0019 / (sigma / alpha))` bits more, unless the network
+//! has learned that grey levels are discrete: one bit on the straight path with T = 1000. Far above 0.002 the last
+//! step has to guess grey levels that the network knows exactly, such as a black background. [`Levels::even`] takes
+//! another first level. Uniform dequantisation hardly depends on the first level while it is low.
 //!
-//! **Which is lower.** With the same first level and last step ([`Dequantisation::Noise`]) the bound of the best network lies above
-//! [`ode`], and that of a trained one mostly. Otherwise they are of different models: a learned variance can bring the bound below, and
-//! so can uniform dequantisation where the first level has more noise than a grey level is wide.
+//! **Which is lower.** With the same first level and last step ([`Dequantisation::Noise`]) the bound of the optimal
+//! network lies above [`ode`], and that of a trained one usually does. Otherwise the two belong to different models:
+//! a learned variance can bring the bound below, and so can uniform dequantisation where the first level has more
+//! noise than a grey level is wide.
 //!
-//! **What is exact.** The levels' numbers and all sums are f64; the network computes in f32, or in f64 for images in f64. A draw
-//! is a function of the seed and the image's index, so that a result does not depend on the batches, as far as the
-//! network's own numbers do not.
+//! **What is exact.** The levels' numbers and all sums are f64; the network computes in f32, or in f64 for images in
+//! f64. A draw is a function of the seed and the image's index. So results do not depend on the batches, as long as
+//! the network's outputs do not.
 //!
 //! ```
 //! use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! A call of the network at a level of each image.
+//! Calls of the network with a level for each image.
 
 use denoiser::Conditional;
 use schedule::{Level, Prediction};
@@ -6,12 +6,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::LikelihoodError;
 
-/// What a network puts out.
+/// What a network outputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Output {
-    /// What it stands for.
+    /// The quantity it predicts.
     pub prediction: Prediction,
-    /// Whether a second half of channels says the variance of each pixel (Nichol & Dhariwal 2021, Sec. 3.1).
+    /// Whether a second half of channels gives the variance of each pixel (Nichol & Dhariwal 2021, Sec. 3.1).
     pub learned_variance: bool,
 }
 
@@ -22,12 +22,12 @@ pub(crate) struct Network<'a> {
     pub(crate) labels: Option<Tensor>,
     /// The type in which it computes.
     pub(crate) kind: Kind,
-    /// Whether it was trained on whole t alone.
+    /// Whether it was trained on whole t only.
     pub(crate) discrete: bool,
 }
 
 impl Network<'_> {
-    /// What the network is shown for `x_t` `[b, c, h, w]` at a level for each image: scaled, and in its own type.
+    /// The network's input for `x_t` `[b, c, h, w]` with a level for each image: scaled, and in the network's type.
     pub(crate) fn shown(&self, x_t: &Tensor, levels: &[Level]) -> Result<Tensor, LikelihoodError> {
         let scales: Vec<f64> = levels.iter().map(|level| self.output.prediction.c_in(level)).collect();
         let scaled = if scales.iter().all(|scale| *scale == 1.0) {
@@ -38,7 +38,7 @@ impl Network<'_> {
         Ok(scaled.f_to_kind(self.kind)?)
     }
 
-    /// Its output for what it is [`Network::shown`], `[b, c, h, w]`, and what it says of the variance, if it does.
+    /// The output for an input made by [`Network::shown`], `[b, c, h, w]`, and the predicted variance, if any.
     pub(crate) fn ask(
         &self,
         shown: &Tensor,
@@ -63,12 +63,12 @@ impl Network<'_> {
     }
 }
 
-/// A number for each image, `[b, 1, 1, 1]` f64.
+/// One number per image, `[b, 1, 1, 1]` f64.
 pub(crate) fn each(numbers: &[f64], device: Device) -> Result<Tensor, LikelihoodError> {
     Ok(Tensor::f_from_slice(numbers)?.f_view([-1, 1, 1, 1])?.f_to_device(device)?)
 }
 
-/// The labels of a batch, one for each image.
+/// Checks that a batch has one label per image.
 pub(crate) fn check_labels(
     labels: Option<&Tensor>,
     images: &Tensor,

@@ -22,14 +22,14 @@ use crate::summary::Summary;
 pub struct OdeOptions {
     /// The points where the flow is evaluated, see [`Levels::flow`].
     pub levels: Levels,
-    /// What the network puts out.
+    /// What the network outputs.
     pub output: Output,
     /// How grey levels become continuous.
     pub dequantisation: Dequantisation,
-    /// Random vectors of Hutchinson's estimate of the trace for each image, from 1. Each further one takes another gradient and
-    /// makes the values of single images less noisy.
+    /// Number of random vectors per image for Hutchinson's estimate of the trace, at least 1. Each costs one more
+    /// gradient and makes the values of single images less noisy.
     pub probes: usize,
-    /// Whether the same is computed on every other level too, for [`Ode::step_error`]: half as much work again.
+    /// Whether to repeat the computation on every other level for [`Ode::step_error`], which adds half of the work.
     pub check_steps: bool,
     /// Seed of all draws.
     pub seed: u64,
@@ -49,10 +49,10 @@ impl OdeOptions {
 /// The likelihood by the flow, in bits per dimension.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ode {
-    /// `-log2 P` of the grey levels; in expectation a bound of it, because of the dequantisation.
+    /// `-log2 P` of the grey levels; in expectation an upper bound on it, because of the dequantisation.
     pub bits: Summary,
-    /// How far off the mean may be because there are not more steps: a third of what every other level changes it by, since
-    /// the error is of second order. None unless it was asked for.
+    /// How far off the mean may be because of the finite number of steps. It is a third of the change on every other
+    /// level, since the error is of second order. `None` unless requested.
     pub step_error: Option<f64>,
     /// Calls of the network for each image.
     pub calls: usize,
@@ -60,11 +60,12 @@ pub struct Ode {
     pub gradients: usize,
 }
 
-/// The likelihood of images by the flow of a network, batch after batch.
+/// Computes the likelihood of images by the flow of a network, batch by batch.
 ///
-/// `model` is asked as in training: `x_t`, scaled where the output's form says so, t (i64 on a chain of betas) and the batch's
-/// labels. libtorch has to be able to differentiate its output by `x_t`, so gradients are on in about half of the calls: neither
-/// the model nor the caller may turn them off. The network's weights need no gradients.
+/// `model` is called as in training: with `x_t`, scaled where the output's form requires it, t (i64 on a chain of
+/// betas) and the batch's labels. libtorch must be able to differentiate its output with respect to `x_t`, so gradients are
+/// enabled in about half of the calls. Neither the model nor the caller may disable them. The network's weights need
+/// no gradients.
 ///
 /// # Errors
 /// [`LikelihoodError::NoGradient`] where there are none; [`LikelihoodError::Count`] for no probes; [`LikelihoodError::Schedule`] for
@@ -100,14 +101,14 @@ pub fn ode(
     Ok(Ode { bits, step_error, calls, gradients })
 }
 
-/// `ln p` of points that need not be grey levels, in nats, one for each: the density at the first level of the flow, of
-/// `x_t / alpha`.
+/// The density `ln p` of points, in nats, one value per point. The points need not be grey levels. The density is
+/// that of `x_t / alpha` at the first level of the flow.
 ///
-/// `points` are `[b, c, h, w]` f32 or f64, with labels if the network takes any; point k has the draws of `first_index + k`.
-/// How grey levels become continuous does not matter, nor does a check of the steps.
+/// `points` are `[b, c, h, w]` f32 or f64, with labels if the network takes any; point k has the draws of
+/// `first_index + k`. The options' dequantisation and check of the steps are ignored.
 ///
 /// # Errors
-/// As [`ode`]; [`LikelihoodError::NoImages`] where the observer ended it.
+/// As [`ode`]; [`LikelihoodError::NoImages`] if the observer stopped it.
 pub fn log_density(
     options: &OdeOptions,
     model: &Conditional<'_>,
@@ -133,7 +134,7 @@ pub fn log_density(
     Ok(bits.into_iter().map(|bits| -bits * numbers * LN_2).collect())
 }
 
-/// Bits per dimension of each image; none on coarse levels unless asked for.
+/// Bits per dimension of each image; `None` on coarse levels unless requested.
 struct Values {
     fine: Vec<f64>,
     coarse: Vec<f64>,
@@ -152,7 +153,7 @@ impl OdeOptions {
         Network { model, output: self.output, labels, kind, discrete: self.levels.discrete }
     }
 
-    /// Along the levels, and once more along every other one if the steps are checked.
+    /// Follows the flow along the levels, and once more along every other one if the steps are checked.
     fn follow(
         &self,
         flow: &Flow<'_>,
@@ -189,7 +190,7 @@ impl OdeOptions {
     }
 }
 
-/// Numbers of an image.
+/// How many numbers an image has.
 fn numbers(images: &Tensor) -> f64 {
     (images.numel() as i64 / images.size()[0]) as f64
 }

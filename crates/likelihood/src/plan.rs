@@ -1,4 +1,4 @@
-//! Which terms of a sum are computed: all, or a few that stand for the others without bias.
+//! Which terms of a sum are computed: all, or a few that represent the others without bias.
 
 use random::Stream;
 
@@ -9,25 +9,26 @@ use crate::error::LikelihoodError;
 pub enum Terms {
     /// All of them, one call of the network each.
     All,
-    /// So many calls for each image, at levels drawn for it: the sum is right in expectation, and its noise is part of the
-    /// standard error. From 2, since the term of the first level is always computed.
+    /// This many calls per image, at levels drawn for it: the sum is right in expectation, and its noise is part of
+    /// the standard error. At least 2, since the term of the first level is always computed.
     Sampled(usize),
 }
 
-/// How the share of a term among those that are drawn is mixed with an even one, so that a term which was thought small does
-/// not get a large weight.
+/// The share of the uniform distribution that is mixed into the probabilities of the drawn terms, so that a term whose
+/// estimate is too small does not get a large weight.
 const EVEN: f64 = 0.2;
 
-/// A term that is computed, and what it counts.
+/// A term that is computed, and its weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Chosen {
     pub(crate) step: usize,
     pub(crate) weight: f64,
-    /// 1 for a step that is drawn a second time, which has to have another noise.
+    /// 1 for a step that is drawn a second time and needs different noise.
     pub(crate) visit: u32,
 }
 
-/// Terms that are always computed, and how the others are drawn: the range of all shares is cut into as many equal strata as there are draws.
+/// Terms that are always computed, and how the others are drawn: the range of all shares is cut into equal strata,
+/// one per draw.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
     certain: Vec<usize>,
@@ -37,7 +38,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// For a step 0 that is always computed and steps 1, 2, ... that cost about as much as `rough` says.
+    /// Makes a plan where step 0 is always computed and steps 1, 2, ... cost about what `rough` says.
     pub(crate) fn new(terms: Terms, rough: &[f64]) -> Result<Self, LikelihoodError> {
         let steps = rough.len() + 1;
         let calls = match terms {
@@ -55,7 +56,7 @@ impl Plan {
             .map(|(i, cost)| (i + 1, (1.0 - EVEN) * cost / total + EVEN * even))
             .collect();
         let (mut certain, mut draws) = (vec![0], calls - 1);
-        // What would be drawn once and more is computed once, at weight 1.
+        // A term that would be drawn once or more is computed exactly once, at weight 1.
         loop {
             let left: f64 = rest.iter().map(|(_, share)| share).sum();
             let sure = |share: f64| draws > 0 && share * draws as f64 >= left;
@@ -129,7 +130,8 @@ mod tests {
     }
 
     proptest! {
-        /// Over many images each term counts 1 on average, so any sum is right in expectation; and as many are computed as asked.
+        /// Over many images each term counts 1 on average, so any sum is right in expectation, and the requested
+        /// number is computed.
         #[test]
         fn each_term_counts_once_on_average(
             rough in proptest::collection::vec(0.0_f64..1.0, 3..40), part in 0.0_f64..1.0, steep in 1.0_f64..6.0,

@@ -1,4 +1,4 @@
-//! The reverse steps of a chain of levels, and the terms of the bound that they cost (Ho et al. 2020, Eq. 5 and 7).
+//! The reverse steps of a chain of levels, and their terms of the bound (Ho et al. 2020, Eq. 5 and 7).
 
 use std::f64::consts::LN_2;
 
@@ -15,7 +15,7 @@ use crate::terms::{code_length, divergence, log_variance};
 pub enum ReverseVariance {
     /// The same for each pixel.
     Fixed(Variance),
-    /// As the network says (Nichol & Dhariwal 2021, Sec. 3.1).
+    /// As the network predicts it (Nichol & Dhariwal 2021, Sec. 3.1).
     Learned,
 }
 
@@ -54,7 +54,8 @@ impl Steps {
             let from = levels.get(i);
             let below = if i == 0 { Level::DATA } else { levels.get(i - 1) };
             let posterior = Posterior::between(&from, &below);
-            // The variance of the last posterior is 0: that of the step before stands for it (Nichol & Dhariwal 2021, Sec. 3.1).
+            // The variance of the last posterior is 0, so that of the step before replaces it, as in the code of Ho
+            // et al. 2020.
             let least = if i == 0 { levels.second } else { posterior.variance };
             let fixed = match variance {
                 _ if i == 0 => levels.decoder_variance(),
@@ -82,16 +83,16 @@ impl Steps {
         self.steps[step].from
     }
 
-    /// The part of a term that no network changes, in bits per dimension: what a fixed variance other than the posterior's
-    /// costs.
+    /// The part of a term that does not depend on the network, in bits per dimension: the cost of a fixed variance
+    /// other than the posterior's.
     pub(crate) fn known(&self, step: usize) -> f64 {
         let Step { least, fixed, .. } = self.steps[step];
         let gap = fixed - least;
         if self.learned || step == 0 { 0.0 } else { 0.5 * (gap + (-gap).exp_m1()) / LN_2 }
     }
 
-    /// Roughly how much each term but that of step 0 costs, for choosing among them: exact for data of that variance around
-    /// what a network can know, and the posterior's variance.
+    /// The approximate cost of each term except that of step 0, for choosing among them. It is exact for data of this
+    /// variance around the best prediction, and the posterior's variance.
     pub(crate) fn rough(&self, variance: f64) -> Vec<f64> {
         let snr = |step: usize| (2.0 * self.steps[step].from.lambda()).exp();
         (1..self.len()).map(|step| 0.5 * (snr(step - 1) - snr(step)) / (1.0 / variance + snr(step))).collect()
@@ -134,8 +135,8 @@ impl Steps {
     }
 }
 
-/// `L_T`, in bits per dimension, `[b]`: the divergence of `q(x_T | x_0)` from what sampling starts with, `N(0, (alpha^2 + sigma^2)
-/// I)` (Ho et al. 2020, Eq. 5, where that sum is 1).
+/// `L_T`, in bits per dimension, `[b]`: the divergence of `q(x_T | x_0)` from the start of sampling,
+/// `N(0, (alpha^2 + sigma^2) I)` (Ho et al. 2020, Eq. 5, where that sum is 1).
 pub(crate) fn prior(x_0: &Tensor, last: &Level) -> Result<Tensor, LikelihoodError> {
     let variance = last.alpha.powi(2) + last.sigma.powi(2);
     let share = last.sigma.powi(2) / variance;
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
     use schedule::{ContinuousPath, NoisePath, Prediction, Schedule};
 
-    /// `scripts/make_likelihood_goldens.py` wrote them.
+    /// Written by `scripts/make_likelihood_goldens.py`.
     #[derive(serde::Deserialize)]
     struct Case {
         path: String,
@@ -210,9 +211,9 @@ mod tests {
         }
     }
 
-    /// What is known of a term is the whole of it where the network is right.
+    /// With an exact network the known part of a term is all of it.
     #[test]
-    fn a_right_network_costs_what_is_known() {
+    fn an_exact_network_costs_the_known_part() {
         let output = Output { prediction: Prediction::X0, learned_variance: false };
         let levels = Levels::chain(&Schedule::ddpm(), Some(20)).unwrap();
         for variance in [Variance::FixedSmall, Variance::FixedLarge] {
@@ -234,7 +235,7 @@ mod tests {
 
     /// Infinite outputs do not hide behind clipping.
     #[test]
-    fn what_is_not_finite_stays_so() {
+    fn infinite_outputs_do_not_hide_behind_clipping() {
         let levels = Levels::chain(&Schedule::ddpm(), Some(20)).unwrap();
         let output = Output { prediction: Prediction::X0, learned_variance: false };
         let steps = Steps::new(&levels, output, ReverseVariance::Fixed(Variance::FixedLarge), true).unwrap();

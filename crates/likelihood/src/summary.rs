@@ -1,21 +1,21 @@
-//! A mean over images, and how sure it is.
+//! A mean over images and its uncertainty.
 
-/// Values of images, their mean, and where the mean over all images of that kind lies.
+/// Values of images, their mean, and an interval for the mean over all images of that kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// Of each image, in bits per dimension, in the order in which they came.
+    /// The value of each image, in bits per dimension, in the order of the input.
     pub per_image: Vec<f64>,
     /// Their mean.
     pub mean: f64,
-    /// The standard error of the mean: the deviation between images over the root of their number. It holds whatever was drawn
-    /// for each image as well. None for one image.
+    /// The standard error of the mean: the deviation between images over the root of their number. It includes the
+    /// noise of what was drawn for each image. `None` for one image.
     pub standard_error: Option<f64>,
-    /// The 95 % interval of the mean by Student's t distribution. None for one image.
+    /// The 95 % interval of the mean by Student's t distribution. `None` for one image.
     pub interval: Option<(f64, f64)>,
 }
 
 impl Summary {
-    /// Of at least one value.
+    /// Summarises at least one value.
     pub(crate) fn of(per_image: Vec<f64>) -> Self {
         let n = per_image.len() as f64;
         let mean = per_image.iter().sum::<f64>() / n;

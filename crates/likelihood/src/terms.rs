@@ -1,18 +1,18 @@
 //! The terms of the variational bound of one step (Ho et al. 2020, Eq. 5; with the variance learned: Nichol & Dhariwal 2021,
 //! Sec. 3.1), number by number. Training with a learned variance and [`crate::bound`] use the same three functions.
 //!
-//! They hold nothing but libtorch operations on the tensors' own device and in their own type, so they can be differentiated
+//! They use only libtorch operations on the tensors' own device and in their own type, so they can be differentiated
 //! and recorded.
 
 use tch::{TchError, Tensor};
 
 /// Half the distance between neighbouring grey levels of images in [-1, 1].
 const HALF_GREY: f64 = 1.0 / 255.0;
-/// No probability counts for less.
+/// The lower limit of probabilities.
 const LEAST: f64 = 1e-12;
 
-/// The logarithm of the variance that a network says, between those of the posterior and of beta (Nichol & Dhariwal 2021,
-/// Eq. 15).
+/// The log variance that a network predicts, between those of the posterior and of beta (Nichol & Dhariwal 2021, Eq.
+/// 15).
 ///
 /// `said` is `[b, c, h, w]`: -1 is the `least` variance and 1 the `most`, both given as logarithms `[b, 1, 1, 1]`. The result
 /// is like `said`.
@@ -36,10 +36,11 @@ pub fn divergence(difference: &Tensor, least: &Tensor, log_variance: &Tensor) ->
     gap.f_add(&gap.f_neg()?.f_exp()?)?.f_sub_scalar(1.0)?.f_add(&distance)?.f_mul_scalar(0.5)
 }
 
-/// `-ln P` of each grey level of `x_0` under `N(mean, e^log_variance)` cut into 256 grey levels (Ho et al. 2020, Sec. 3.3): the
-/// probability between the middles to its neighbours; the darkest and the brightest have everything beyond.
+/// `-ln P` of each grey level of `x_0` under `N(mean, e^log_variance)` cut into 256 grey levels (Ho et al. 2020, Sec.
+/// 3.3). `P` is the probability between the midpoints to its neighbours; the darkest and the brightest level include
+/// everything beyond.
 ///
-/// `x_0` and `mean` are `[b, c, h, w]` in [-1, 1]. As in the paper's own code, no probability counts for less than 1e-12.
+/// `x_0` and `mean` are `[b, c, h, w]` in [-1, 1]. As in the paper's own code, probabilities are at least 1e-12.
 ///
 /// # Errors
 /// Those of libtorch.
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_what_a_network_says() {
+    fn the_ends_of_a_predicted_variance() {
         let (least, most) = (number(-5.0), number(-2.0));
         for (said, want) in [(-1.0, -5.0), (1.0, -2.0), (0.0, -3.5)] {
             let got = log_variance(&number(said), &least, &most).unwrap();

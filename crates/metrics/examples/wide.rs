@@ -1,7 +1,7 @@
-//! Times every metric on features as wide as those of InceptionV3: `wide [ROWS] [WIDTH]`, 10000 and 2048 unless told.
+//! Times every metric on features as wide as those of InceptionV3: `wide [ROWS] [WIDTH]`, by default 10000 and 2048.
 //!
-//! Seconds of the clock and of all processors together, and the most memory so far where the system says it (Linux). 100 subsets
-//! of 1000 rows for the kernel distance, the 5th neighbour for the balls. `RAYON_NUM_THREADS` limits the threads.
+//! Prints wall seconds, CPU seconds of all threads, and the peak memory so far (Linux only). The kernel distance uses
+//! 100 subsets of 1000 rows, the balls the 5th neighbour. `RAYON_NUM_THREADS` limits the threads.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example that prints")]
 
 use std::time::Instant;
@@ -32,7 +32,7 @@ fn main() {
     println!("{distance} {interval:?}\n{kernel:?}\n{shares:?}\n{sliced}");
 }
 
-/// Positive numbers that hang together, most of them small, as those after a ReLU and a mean.
+/// Correlated positive numbers, most of them small, like those after a ReLU and a mean.
 fn features(rows: usize, width: usize, set: u64, scale: f32) -> Array2<f32> {
     let mut all = Array2::zeros((rows, width));
     let own: Vec<_> = all.outer_iter_mut().collect();
@@ -56,7 +56,7 @@ fn step<R>(what: &str, body: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Of all threads; NaN where there is no /proc.
+/// CPU seconds of all threads; NaN where there is no /proc.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

@@ -1,10 +1,10 @@
 //! Whether samples repeat the images a network was trained on.
 //!
-//! A network that generalises puts its samples no nearer to the images it was trained on than to images it never saw. So the
-//! distance from each real image to its nearest sample is compared between the two sets by their ranks (Mann & Whitney 1947;
-//! Meehan et al. 2020 compare distances for the same purpose). The real images are the units that are drawn, and the samples are
-//! the same for both sets: if training did not depend on which images were in which set, the ranks are exchangeable and the
-//! test holds whatever the samples look like.
+//! A network that generalises puts its samples no nearer to the images it was trained on than to images it never saw.
+//! So the distances from each real image to its nearest sample are compared between the two sets by their ranks (Mann
+//! & Whitney 1947; Meehan et al. 2020 compare distances for the same purpose). The real images are the random units,
+//! and the samples are the same for both sets. If training did not depend on which images were in which set, the
+//! ranks are exchangeable, and the test holds whatever the samples look like.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use crate::feature::Feature;
 use crate::moments::check_pair;
 use crate::neighbours::{Rows, distances};
 
-/// The nearest of the other rows.
+/// The nearest of some other rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Nearest {
     /// Its number.
@@ -25,7 +25,7 @@ pub struct Nearest {
     pub distance: f64,
 }
 
-/// For each row of `rows` `[n, d]` the nearest of `others` `[m, d]`; of equally near ones the first.
+/// For each row of `rows` `[n, d]` the nearest of `others` `[m, d]`; the first one in a tie.
 ///
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::TooFew`] without others.
@@ -69,11 +69,11 @@ pub struct Copying {
     /// The probability that an image of the training set has a nearer sample than a held-out image, ties counted half: 0.5
     /// without copying, 1 when every training image is nearer to some sample than every held-out one.
     pub share: f64,
-    /// The probability of such a share or a larger one without copying, by the normal approximation.
+    /// The probability of this share or a larger one without copying, by the normal approximation.
     pub p_value: f64,
 }
 
-/// Compares the distances to the nearest sample of images that were trained on with those of held-out images.
+/// Compares the distances to the nearest sample between training images and held-out images.
 ///
 /// # Errors
 /// [`MetricsError::TooFew`] for fewer than 20 distances in a set, where the normal approximation fails;
@@ -92,7 +92,7 @@ pub fn copying(train: &[f64], held_out: &[f64]) -> Result<Copying, MetricsError>
     let mut all = [of(train, true), of(held_out, false)].concat();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
 
-    // Pairs in which the training image is the nearer one, and what ties take off the variance.
+    // Pairs in which the training image is the nearer one, and the reduction of the variance by ties.
     let (n, m) = (train.len() as f64, held_out.len() as f64);
     let (mut nearer, mut held_out_before, mut tied) = (0.0, 0.0, 0.0);
     for group in all.chunk_by(|a, b| a.0 == b.0) {
@@ -181,7 +181,8 @@ mod tests {
         assert!(copying(&[f64::NAN; 20], &[1.0; 30]).is_err());
     }
 
-    /// Samples near the training images are found; samples of the same distribution are not, at the rate that the p-value says.
+    /// Samples near the training images are found. Samples of the same distribution are flagged only at the rate of
+    /// the p-value.
     #[test]
     fn copies_are_found_and_nothing_else_is() {
         let mut alarms = 0;

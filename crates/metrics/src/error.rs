@@ -1,4 +1,4 @@
-//! What features a metric cannot work with.
+//! Why a metric cannot use some features.
 
 use thiserror::Error;
 
@@ -12,15 +12,15 @@ pub enum MetricsError {
     /// There are too few rows.
     #[error("{what}: {got} rows of features, expected {least} or more")]
     TooFew {
-        /// What for.
+        /// What needs them.
         what: &'static str,
         /// How many there are.
         got: usize,
-        /// How many it takes.
+        /// The least number.
         least: usize,
     },
     /// Two sets have features of different lengths.
-    #[error("features of {left} and of {right} numbers: both sets need the same network's")]
+    #[error("features of {left} and of {right} numbers: both sets must come from the same network")]
     Width {
         /// Numbers of a row of the first set.
         left: usize,
@@ -28,13 +28,13 @@ pub enum MetricsError {
         right: usize,
     },
     /// A feature is NaN or infinite.
-    #[error("row {row} holds a number that is not finite")]
+    #[error("row {row} contains a number that is not finite")]
     NonFinite {
         /// The row, from 0.
         row: usize,
     },
-    /// Rows that should be probabilities are none.
-    #[error("row {row} is no distribution: its numbers must be 0 or more and sum to 1")]
+    /// A row that should hold probabilities does not.
+    #[error("row {row} is not a probability distribution: its numbers must be 0 or more and sum to 1")]
     NoDistribution {
         /// The row, from 0.
         row: usize,
@@ -42,14 +42,14 @@ pub enum MetricsError {
     /// A count is out of range.
     #[error("{name} = {got}: expected {expected}")]
     Count {
-        /// Of what.
+        /// What is counted.
         name: &'static str,
         /// Its value.
         got: usize,
-        /// What would do.
+        /// The valid range.
         expected: String,
     },
-    /// The eigenvalues of a covariance were not found.
-    #[error("the eigenvalues of a covariance were not found")]
+    /// The eigenvalues of a covariance could not be computed.
+    #[error("the eigenvalues of a covariance could not be computed")]
     Eigenvalues,
 }

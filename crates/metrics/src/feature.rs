@@ -1,4 +1,4 @@
-//! Features as they come: f32 or f64, whole arrays or views.
+//! Features in f32 or f64, as whole arrays or views.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ pub trait Feature: Copy + Into<f64> + Send + Sync {}
 
 impl<T: Copy + Into<f64> + Send + Sync> Feature for T {}
 
-/// Rows that are in f64 at a time. Two such blocks and their products stay within a few MB a thread, and the blocks, so the
-/// order of sums too, are the same for any number of threads.
+/// Rows converted to f64 at a time. Two such blocks and their product take a few MB per thread. The blocks, and so
+/// the order of sums, are the same for any number of threads.
 pub(crate) const BLOCK: usize = 512;
 
 /// `0..count` in blocks.

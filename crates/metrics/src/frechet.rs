@@ -1,5 +1,5 @@
-//! The Frechet distance of two Gaussians (Dowson & Landau 1982), of features as Heusel et al. 2017 use it ("FID", with those of
-//! InceptionV3 alone): `|m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2))`.
+//! The Frechet distance of two Gaussians (Dowson & Landau 1982), for features as in Heusel et al. 2017 (called "FID"
+//! only with those of InceptionV3): `|m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2))`.
 
 use ndarray::{Array2, ArrayBase, Data, Ix2};
 use rayon::prelude::*;
@@ -11,37 +11,39 @@ use crate::linear::{self, product};
 use crate::moments::Moments;
 use crate::tridiagonal::Tridiagonal;
 
-/// The distance, 0 or more. Its expected value falls with the number of rows, so numbers of different counts do not compare.
+/// The distance, 0 or more. Its expected value falls with the number of rows, so distances of different counts are
+/// not comparable.
 ///
-/// The trace of the root is the sum of the roots of the eigenvalues of `L^T C_1 L` with `L L^T = C_2`, which is symmetric: no
-/// complex numbers, and nothing is added to a singular covariance, as there is with fewer rows than numbers in them. L has as
-/// many columns as `C_2` has rank; of two ranks the lower is taken.
+/// The trace of the root is the sum of the roots of the eigenvalues of `L^T C_1 L` with `L L^T = C_2`. That matrix is
+/// symmetric, so no complex numbers arise. Nothing is added to a singular covariance, which fewer rows than columns
+/// give. L has as many columns as the rank of `C_2`, the set with the lower rank.
 ///
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::TooFew`], [`MetricsError::Eigenvalues`].
 pub fn frechet_distance(x: &Moments, y: &Moments) -> Result<f64, MetricsError> {
-    // With as many rows as numbers both have full rank, as far as anyone knows before.
+    // A bound on the rank: with more rows than columns it may be full.
     let rank = |moments: &Moments| moments.count().min(moments.mean().len() + 1);
     let (x, y) = if rank(x) < rank(y) { (y, x) } else { (x, y) };
     Ok(Parts::of(x, y)?.distance())
 }
 
-/// The distance of the Gaussian of `samples` `[n, d]` from that of a reference, and a 95 % interval over the draw of the samples:
-/// where the distance of other n samples of the same origin would lie. The reference is taken as it is.
+/// The distance of the Gaussian of `samples` `[n, d]` from that of a reference, and a 95 % interval over the draw of
+/// the samples: where the distance of n other samples from the same source would lie. The reference is fixed.
 ///
 /// By the delta method (van der Vaart 1998, Ch. 20): to first order a sample x moves the distance by
 /// `2 (m_1 - m_2) (x - m_1) + (x - m_1)^T (1 - T) (x - m_1) - tr(C_1 (1 - T))` over n, where
 /// `T = L (L^T C_1 L)^(-1/2) L^T` takes the first Gaussian to the second (`L L^T = C_2`), and the standard error is the
 /// deviation of that divided by the root of n.
 ///
-/// What it does not cover: the bias, by which the distance of n samples is above that of all there could be, and which wide
-/// features make far larger than the interval; how the reference was drawn; and what is beyond first order, which is most of
-/// it where both sets come from one distribution and the first order vanishes.
+/// The interval does not cover three things. One is the bias, by which the distance of n samples exceeds that of
+/// infinitely many; with wide features it is far larger than the interval. Another is how the reference was drawn.
+/// The third is what is beyond first order, which dominates where both sets come from one distribution and the first
+/// order vanishes.
 ///
 /// # Errors
-/// [`MetricsError::Width`], [`MetricsError::NonFinite`], [`MetricsError::Eigenvalues`]; [`MetricsError::TooFew`] for no more
-/// than d samples and [`MetricsError::Flat`] for samples that do not vary where the reference does: their covariance has no such
-/// derivative.
+/// [`MetricsError::Width`], [`MetricsError::NonFinite`], [`MetricsError::Eigenvalues`]; [`MetricsError::TooFew`] for
+/// d samples or fewer, and [`MetricsError::Flat`] for samples that do not vary where the reference does, because
+/// their covariance has no such derivative.
 pub fn frechet_interval<S>(samples: &ArrayBase<S, Ix2>, reference: &Moments) -> Result<Interval, MetricsError>
 where
     S: Data,
@@ -81,13 +83,13 @@ where
     Ok(Interval { value, low: (value - half).max(0.0), high: value + half })
 }
 
-/// How many numbers are nothing beside the largest, but for rounding.
+/// How many values are 0 up to rounding, compared with the largest.
 fn flat(values: &[f64]) -> usize {
     let largest = values.iter().fold(0.0, |most: f64, &value| most.max(value));
     values.iter().filter(|&&value| value <= 16.0 * f64::EPSILON * largest).count()
 }
 
-/// What a distance is made of.
+/// The parts of a distance.
 struct Parts {
     /// The diagonal of L.
     pivots: Vec<f64>,
@@ -118,7 +120,7 @@ impl Parts {
     }
 
     fn distance(&self) -> f64 {
-        // Of equal sets, rounding may leave a little less than nothing.
+        // For equal sets rounding can give slightly less than 0.
         (self.apart + self.traces - 2.0 * roots(&self.values)).max(0.0)
     }
 }
@@ -151,8 +153,7 @@ mod tests {
         assert!((frechet_distance(&x, &y).unwrap() - want).abs() < 1e-9);
     }
 
-    /// A rotation of both changes nothing; of one set with itself nothing is left, also where there are fewer rows than
-    /// numbers in them.
+    /// Rotating both sets changes nothing. The distance of a set from itself is 0, even with fewer rows than columns.
     #[test]
     fn it_does_not_depend_on_the_axes_and_vanishes_for_equal_sets() {
         let (x, y) = (normals(200, 6, 0), normals(200, 6, 1) * 1.5 + 0.3);
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(got.value, frechet_distance(&x, &reference).unwrap());
     }
 
-    /// Resamples spread as the interval says; where their middle lies is another matter, by the bias.
+    /// Resamples spread as the interval says; their centre is elsewhere because of the bias.
     #[test]
     fn it_is_as_wide_as_the_bootstrap_says() {
         let mix = Array2::from_shape_fn((5, 5), |(i, j)| if i == j { 1.0 } else { 0.3 / (i + j) as f64 });
@@ -216,7 +217,7 @@ mod tests {
         assert!((ratio - 1.0).abs() < 0.15, "{got:?} {resampled:?}");
     }
 
-    /// Of 300 draws, those whose interval holds the mean of all: 95 of 100, give or take four standard errors.
+    /// Of 300 draws, 95 in 100 have an interval with the mean of all, within four standard errors.
     #[test]
     fn ninety_five_draws_of_a_hundred_hold_the_mean() {
         let reference = Moments::of(&normals(4000, 4, 8)).unwrap();
@@ -231,14 +232,14 @@ mod tests {
         assert!((270..=298).contains(&held), "{held} of 300");
     }
 
-    /// Twice the same column, beside a reference that varies in each.
+    /// The same column twice, with a reference that varies in each.
     #[test]
     fn samples_that_do_not_vary_have_no_interval() {
         let once = normals(600, 4, 3);
         let twice = ndarray::concatenate(Axis(1), &[once.view(), once.view()]).unwrap();
         let reference = Moments::of(&normals(700, 8, 4)).unwrap();
         assert!(matches!(frechet_interval(&twice, &reference), Err(MetricsError::Flat)));
-        // Where neither varies nothing is missing.
+        // Directions in which neither set varies do not matter.
         let padded = |rows: Array2<f64>| {
             ndarray::concatenate(Axis(1), &[rows.view(), Array2::zeros((rows.nrows(), 1)).view()]).unwrap()
         };

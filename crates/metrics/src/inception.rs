@@ -1,4 +1,4 @@
-//! The score of Salimans et al. 2016: `exp(mean KL(p(y | x) || p(y)))` of a classifier's answers.
+//! The Inception score (Salimans et al. 2016): `exp(mean KL(p(y | x) || p(y)))` of a classifier's predictions.
 
 use ndarray::{ArrayBase, ArrayView1, ArrayView2, Axis, Data, Ix2};
 
@@ -8,8 +8,8 @@ use crate::feature::{Feature, wide};
 /// How far a sum of probabilities may be from 1.
 const CLOSE: f64 = 1e-3;
 
-/// Mean and standard deviation over `splits` equal parts of answers `[n, classes]`, each a distribution. The parts are rows that
-/// follow each other, so rows that are sorted in some way have to be shuffled.
+/// Mean and standard deviation over `splits` equal parts of the predictions `answers` `[n, classes]`, whose rows are
+/// distributions. The parts are consecutive rows, so shuffle rows that are sorted in some way.
 ///
 /// # Errors
 /// [`MetricsError::NoDistribution`]; [`MetricsError::Count`] for splits that are not in `1..=n`.
@@ -24,7 +24,7 @@ where
     }
     let wrong = |row: ArrayView1<'_, S::Elem>| {
         let sum: f64 = row.iter().map(|&p| p.into()).sum();
-        // NaN is in no range.
+        // NaN is outside every range.
         !row.iter().all(|&p| (0.0..=1.0 + CLOSE).contains(&p.into())) || (sum - 1.0).abs() > CLOSE
     };
     if let Some(row) = answers.outer_iter().position(wrong) {

@@ -1,17 +1,17 @@
-//! How sure a number is: the bootstrap (Efron 1979).
+//! The uncertainty of a number: the bootstrap (Efron 1979).
 
 use random::{Purpose, Stream};
 
 use crate::error::MetricsError;
 
-/// How far 95 of 100 normal numbers are from their mean, in standard deviations.
+/// 95 of 100 normal numbers are within this many standard deviations of their mean.
 pub(crate) const NORMAL: f64 = 1.959_963_984_540_054;
 
-/// A value and where 95 of 100 lie: of resamples ([`bootstrap`]), or of other draws
+/// A value and the range of 95 of 100: of resamples ([`bootstrap`]), or of other draws
 /// ([`frechet_interval`](crate::frechet_interval)).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// Of the rows as they are.
+    /// The value for the actual rows.
     pub value: f64,
     /// 2.5 of 100 lie below.
     pub low: f64,
@@ -19,14 +19,14 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// The interval of a statistic of `rows` rows: `of` gets row numbers, first all of them, then as many drawn with repetition,
-/// `resamples` times, by a seed.
+/// The interval of a statistic of `rows` rows by the bootstrap. `of` gets row numbers: first all of them, then
+/// `resamples` times as many drawn with replacement, by a seed.
 ///
-/// A statistic with a bias that depends on how many different rows there are, as the Frechet distance, is larger in
-/// resamples; its interval says how far it would move, and not where the truth lies.
+/// A statistic whose bias depends on the number of different rows, such as the Frechet distance, is larger in
+/// resamples. Its interval says how far it would move, not where the truth lies.
 ///
 /// # Errors
-/// [`MetricsError::Count`] for less than 20 resamples, [`MetricsError::TooFew`] for no rows, and those of `of`.
+/// [`MetricsError::Count`] for fewer than 20 resamples, [`MetricsError::TooFew`] for no rows, and those of `of`.
 pub fn bootstrap(
     rows: usize,
     resamples: usize,

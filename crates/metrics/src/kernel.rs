@@ -1,5 +1,5 @@
-//! The kernel distance (Binkowski et al. 2018, "KID" with features of InceptionV3): the squared maximum mean discrepancy by the
-//! kernel `(x y / d + 1)^3`, without bias.
+//! The kernel distance (Binkowski et al. 2018, "KID" with features of InceptionV3): the unbiased squared maximum mean
+//! discrepancy with the kernel `(x y / d + 1)^3`.
 
 use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Axis, Data, Ix2};
 use random::{Purpose, Stream};
@@ -13,17 +13,17 @@ use crate::moments::check_pair;
 /// The mean over subsets, and its spread.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KernelDistance {
-    /// Mean; may be negative, since it has no bias.
+    /// Mean; may be negative, since it is unbiased.
     pub mean: f64,
-    /// Standard deviation from subset to subset (divided by their number, not by one less).
+    /// Standard deviation from subset to subset (divided by their number, not their number minus one).
     pub deviation: f64,
 }
 
-/// Numbers of rows of the first set, and of the second.
+/// Row numbers of the first set, and of the second.
 pub type Subset = (Vec<usize>, Vec<usize>);
 
-/// The distance of rows `x` `[n, d]` and `y` `[m, d]`, by `subsets` pairs of `size` rows each, drawn by a seed without
-/// repetition within a subset.
+/// The distance of rows `x` `[n, d]` and `y` `[m, d]`, by `subsets` pairs of `size` rows each, drawn by a seed
+/// without replacement within a subset.
 ///
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::Count`] for no subsets or a size that is not in
@@ -61,11 +61,11 @@ where
     kernel_distance_of(x, y, &drawn)
 }
 
-/// [`kernel_distance`] by subsets that are given: what another program drew, or all rows as one.
+/// [`kernel_distance`] of given subsets: what another program drew, or all rows as one.
 ///
 /// # Errors
-/// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::Count`] for no subsets, for one of fewer than two rows
-/// of a set, and for rows that are not there.
+/// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::Count`] for no subsets, for one of fewer
+/// than two rows of a set, and for row numbers out of range.
 pub fn kernel_distance_of<S, T>(
     x: &ArrayBase<S, Ix2>,
     y: &ArrayBase<T, Ix2>,
@@ -99,9 +99,9 @@ where
     Ok(KernelDistance { mean, deviation: variance.sqrt() })
 }
 
-/// The standard error of the distance over other draws of `x`, with `y` as it is. By the influence of a row of `x`, twice its mean
-/// kernel with the others less that with `y` (Hoeffding 1948, Sec. 5): its deviation over the root of n. At most 2,000
-/// rows of each set, evenly spread, are looked at.
+/// The standard error of the distance over other draws of `x`, with `y` fixed: the deviation of the influence of a
+/// row of `x` over the root of n. The influence is twice the difference between its mean kernel with the other rows
+/// and that with `y` (Hoeffding 1948, Sec. 5). At most 2,000 rows of each set, evenly spread, are used.
 ///
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::TooFew`] for fewer than 3 rows of `x` or none of `y`.
@@ -137,14 +137,14 @@ where
     Ok((variance / x.nrows() as f64).sqrt())
 }
 
-/// Rows of a set that [`kernel_error`] looks at.
+/// The most rows of a set that [`kernel_error`] uses.
 const LOOKED: usize = 2000;
 
 /// Rows of a set by their numbers.
 struct Rows<'a, A>(ArrayView2<'a, A>, &'a [usize]);
 
 impl<A: Feature> Rows<'_, A> {
-    /// In blocks of f64, only as long as a block is worked on.
+    /// Blocks in f64, each converted only while in use.
     fn blocks(&self) -> impl IndexedParallelIterator<Item = Array2<f64>> + '_ {
         self.1.par_chunks(BLOCK).map(|rows| self.0.select(Axis(0), rows).mapv(Into::into))
     }
@@ -220,7 +220,7 @@ mod tests {
         assert!((got.mean - want).abs() < 1e-9 && got.deviation < 1e-9);
     }
 
-    /// The error is how far fresh draws are apart, also where all of the samples are one subset.
+    /// The error matches the spread of fresh draws, even where all samples form one subset.
     #[test]
     fn the_error_is_that_of_fresh_draws() {
         let normals = |rows: usize, seed: u64| -> Array2<f64> {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_distributions_are_around_nothing_and_others_are_not() {
+    fn equal_distributions_are_around_0_and_others_are_not() {
         let normals = |step| {
             let values = Stream::new(2, Purpose::Evaluate, step, 9).normals(2000 * 8);
             Array2::from_shape_vec((2000, 8), values.into_iter().map(f64::from).collect()).unwrap()

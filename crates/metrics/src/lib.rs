@@ -1,4 +1,5 @@
-//! How near two sets of images are, by features that some network gave for each: numbers in f64, without libtorch.
+//! How close two sets of images are, by features that some network computed for each: numbers in f64, without
+//! libtorch.
 //!
 //! | what | from | says |
 //! |---|---|---|
@@ -6,13 +7,12 @@
 //! | [`frechet_interval`] | van der Vaart 1998, Ch. 20 | how far that would move with other samples |
 //! | [`kernel_distance`] | Binkowski et al. 2018, Sec. 4 | the same by all moments up to the third, without bias |
 //! | [`neighbours`] | Kynkaanniemi et al. 2019, Naeem et al. 2020 | what share looks right, and what share is covered |
-//! | [`inception_score`] | Salimans et al. 2016, Sec. 4 | whether classes are clear and all there |
+//! | [`inception_score`] | Salimans et al. 2016, Sec. 4 | whether classes are clear and all present |
 //! | [`copying`] | ranks of distances to the nearest sample | whether samples repeat what was trained on |
 //! | [`sliced_wasserstein`] | Rabin et al. 2011 | distance of the sets as distributions, by projections |
-//!
-//! Which features these are decides what a number can be compared with; this crate does not know. They come as arrays or
-//! views of f32 or f64 and are taken to f64 in blocks, so memory is theirs and little more. All threads of rayon's pool work;
-//! a result is the same bits for any number of them.
+//! A number can be compared only with others on the same features; this crate does not know which those are. Features
+//! are arrays or views of f32 or f64. They are converted to f64 in blocks, so little extra memory is needed. The work
+//! runs on all threads of rayon's pool; a result is the same bits for any number of them.
 //!
 //! ```
 //! use metrics::{Moments, frechet_distance};

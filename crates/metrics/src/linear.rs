@@ -1,4 +1,4 @@
-//! Products of matrices, by ndarray, and factors of covariances.
+//! Matrix products, by ndarray, and factors of covariances.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::feature::blocks;
 /// Pivots below this part of the largest variance count as 0: the covariance is singular there.
 const SINGULAR: f64 = 1e-13;
 
-/// Rows that one thread takes at least: less than that is done sooner than handed over.
+/// The least rows per thread: with fewer, handing the work over takes longer than doing it.
 pub(crate) const AT_LEAST: usize = 64;
 
 /// `x y^T`, `[rows of x, rows of y]`.
@@ -49,7 +49,7 @@ pub(crate) fn gram(x: ArrayView2<'_, f64>) -> Array2<f64> {
     whole
 }
 
-/// The sum of products, in a fixed order that processors do several at a time.
+/// The sum of products, in a fixed order that processors can vectorise.
 pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (x_eights, y_eights) = (x.chunks_exact(8), y.chunks_exact(8));
@@ -62,13 +62,13 @@ pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// L with `L L^T = x` and as many columns as x has rank, for a symmetric x without negative eigenvalues. The largest variance
-/// that is left comes next, which is what keeps a singular x from making much of its rounding.
+/// L with `L L^T = x` and as many columns as the rank of x, for a symmetric x without negative eigenvalues. The
+/// largest remaining variance is the next pivot, which keeps the rounding errors of a singular x small.
 pub(crate) fn cholesky(x: &Array2<f64>) -> Array2<f64> {
     let size = x.nrows();
     let mut left = x.diag().to_vec();
     let least = SINGULAR * left.iter().fold(0.0, |most: f64, &value| most.max(value));
-    // A row of the factor after the other.
+    // The factor, row by row.
     let mut factor = vec![0.0; size * size];
     let mut rank = 0;
     while rank < size {
@@ -84,7 +84,7 @@ pub(crate) fn cholesky(x: &Array2<f64>) -> Array2<f64> {
             factor[rank] = value;
             *left -= value * value;
         });
-        // It is done, whatever rounding left of it.
+        // This pivot is done, whatever rounding left of it.
         left[pivot] = f64::NEG_INFINITY;
         rank += 1;
     }

@@ -6,7 +6,7 @@ use crate::error::MetricsError;
 use crate::feature::{Feature, wide};
 use crate::linear;
 
-/// Rows that are in f64 at a time.
+/// Rows converted to f64 at a time.
 const PART: usize = 1024;
 
 /// Sums over the rows seen so far.
@@ -19,13 +19,13 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Of no rows yet, of `width` numbers each.
+    /// Starts with no rows, for rows of `width` numbers.
     #[must_use]
     pub fn new(width: usize) -> Self {
         Self { count: 0, mean: Array1::zeros(width), scatter: Array2::zeros((width, width)) }
     }
 
-    /// Of rows `[n, width]`.
+    /// The moments of rows `[n, width]`.
     ///
     /// # Errors
     /// [`MetricsError::NonFinite`].
@@ -59,7 +59,7 @@ impl Moments {
         Ok(())
     }
 
-    /// Adds what another has seen (Chan et al. 1979): parts of a set may be gathered apart.
+    /// Adds the rows of another (Chan et al. 1979), so that parts of a set can be gathered separately.
     ///
     /// # Errors
     /// [`MetricsError::Width`].
@@ -95,7 +95,7 @@ impl Moments {
     /// The unbiased covariance, `[width, width]`.
     ///
     /// # Errors
-    /// [`MetricsError::TooFew`] for less than two rows.
+    /// [`MetricsError::TooFew`] for fewer than two rows.
     pub fn covariance(&self) -> Result<Array2<f64>, MetricsError> {
         if self.count < 2 {
             return Err(MetricsError::TooFew { what: "a covariance", got: self.count, least: 2 });
@@ -109,7 +109,7 @@ impl Moments {
     }
 }
 
-/// Refuses the first row with a number that is none.
+/// Refuses the first row with a number that is not finite.
 pub(crate) fn check_finite<A: Feature>(rows: ArrayView2<'_, A>) -> Result<(), MetricsError> {
     match rows.outer_iter().position(|row| row.iter().any(|&x| !x.into().is_finite())) {
         Some(row) => Err(MetricsError::NonFinite { row }),
@@ -136,7 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_wrong_is_refused_and_changes_nothing() {
+    fn wrong_rows_are_refused_and_change_nothing() {
         let mut moments = Moments::of(&array![[1.0, 2.0]]).unwrap();
         let before = moments.clone();
         assert_eq!(moments.push(&array![[1.0]]), Err(MetricsError::Width { left: 2, right: 1 }));
@@ -148,7 +148,7 @@ mod tests {
         assert!(matches!(moments.covariance(), Err(MetricsError::TooFew { got: 1, .. })));
     }
 
-    /// Rows of f32, in more parts than one, are what they are in f64.
+    /// Rows of f32, in several parts, give the same as in f64.
     #[test]
     fn rows_of_f32_are_summed_in_f64() {
         let narrow = Array2::from_shape_fn((2 * PART + 100, 3), |(i, j)| ((i * 3 + j) as f32).sin() + 1000.0);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     proptest! {
-        /// However rows are shared out, mean and covariance are theirs, far from 0 too.
+        /// However rows are divided into parts, mean and covariance are those of the whole, even far from 0.
         #[test]
         fn parts_are_the_whole(values in prop::collection::vec(-3.0_f64..3.0, 30), cut in 0_usize..=10, far in -1e6_f64..1e6) {
             let rows = Array2::from_shape_vec((10, 3), values).unwrap() + far;

@@ -25,7 +25,8 @@ pub struct Neighbours {
     pub coverage: f64,
 }
 
-/// Of data `[n, d]` and samples `[m, d]`, with balls to the `k`-th neighbour. A row on the edge of a ball is not in it.
+/// The four shares of data `[n, d]` and samples `[m, d]`, with balls to the `k`-th neighbour. A row on the edge of a
+/// ball is outside.
 ///
 /// # Errors
 /// [`MetricsError::Width`], [`MetricsError::NonFinite`]; [`MetricsError::Count`] for a k that is not below both numbers of rows.
@@ -71,7 +72,7 @@ where
     })
 }
 
-/// What some data and some samples have to do with each other. Of other pairs of the same rows it is added in any order.
+/// The relations between some data and some samples. Those of other pairs of the same rows can be added in any order.
 struct Found {
     /// Balls of the data that each sample lies in.
     balls: Vec<usize>,
@@ -86,7 +87,7 @@ impl Found {
         Self { balls: vec![0; samples], within: vec![false; data], nearest: vec![f64::INFINITY; data] }
     }
 
-    /// By the squared distances of data `[n, m]` to samples, and the squared radii of their balls.
+    /// From the squared distances of data `[n, m]` to samples, and the squared radii of their balls.
     fn of(distances: &Array2<f64>, of_data: &[f64], of_samples: &[f64]) -> Self {
         let mut found = Self::new(of_data.len(), of_samples.len());
         for (row, (distances, radius)) in distances.outer_iter().zip(of_data).enumerate() {
@@ -141,8 +142,8 @@ pub(crate) fn distances<A: Feature, B: Feature>(
     distances
 }
 
-/// The squared distance of each row to its k-th neighbour. Distances of two blocks serve the rows of both, and of each row the
-/// k least so far are kept, whatever order they come in.
+/// The squared distance of each row to its k-th neighbour. The distances between two blocks serve the rows of both.
+/// Each row keeps its k smallest so far, whatever the order.
 fn radii<A: Feature>(rows: &Rows<'_, A>, k: usize) -> Vec<f64> {
     let least: Vec<Mutex<Array2<f64>>> =
         rows.blocks().map(|block| Mutex::new(Array2::from_elem((block.len(), k), f64::INFINITY))).collect();

@@ -9,7 +9,7 @@ use crate::feature::{Feature, blocks, wide};
 use crate::linear;
 use crate::moments::check_pair;
 
-/// Lines that are worked on at a time.
+/// Lines processed at a time.
 const LINES: usize = 64;
 
 /// The root of the mean squared distance of order 2 over `lines` random directions, for sets of any two sizes.
@@ -68,12 +68,12 @@ fn sorted(values: ArrayView1<'_, f64>) -> Vec<f64> {
     values
 }
 
-/// The squared distance of two sorted lists on a line: mass goes over in order.
+/// The squared distance of two sorted lists on a line: mass moves in order.
 fn line(x: Vec<f64>, y: Vec<f64>) -> f64 {
     let (n, m) = (x.len(), y.len());
     let (mut i, mut j, mut sum, mut done) = (0, 0, 0.0, 0.0);
     while i < n && j < m {
-        // Up to where the nearer of the two has given all it has.
+        // Up to the point where one of the two has moved all its mass.
         let (end_x, end_y) = ((i + 1) as f64 / n as f64, (j + 1) as f64 / m as f64);
         let end = end_x.min(end_y);
         sum += (end - done) * (x[i] - y[j]).powi(2);
@@ -90,16 +90,16 @@ mod tests {
     use ndarray::array;
 
     #[test]
-    fn on_a_line_mass_goes_over_in_order() {
+    fn on_a_line_mass_moves_in_order() {
         assert_eq!(line(vec![0.0, 1.0], vec![2.0, 3.0]), 4.0);
-        // Half of each of two goes to one of four.
+        // Half of the mass of each of two goes to one of four.
         assert!((line(vec![0.0, 4.0], vec![0.0, 0.0, 4.0, 6.0]) - 1.0).abs() < 1e-12);
         assert!((line(vec![1.0], vec![0.0, 2.0, 4.0]) - (1.0 + 1.0 + 9.0) / 3.0).abs() < 1e-12);
     }
 
-    /// A move by v is as far as v along each line: `|v|^2 / d` in the mean.
+    /// A shift by v moves each line by the projection of v: `|v|^2 / d` on average.
     #[test]
-    fn a_move_is_as_far_as_it_goes() {
+    fn a_shift_has_its_own_length() {
         let x = Array2::from_shape_fn((40, 4), |(i, j)| ((i * 5 + j * 3) as f64).cos());
         let moved = &x + &array![2.0, 0.0, 0.0, 0.0];
         let got = sliced_wasserstein(&x, &moved, 4000, 3).unwrap();

@@ -1,8 +1,8 @@
 //! Symmetric matrices as `Q T Q^T` with a tridiagonal T, by Householder's reflections, and the eigenvalues of T (Golub & Van
 //! Loan, Matrix Computations, Sec. 8.3).
 //!
-//! Eigenvectors are nowhere needed, and would take four times as long as all else: what is asked of T is its eigenvalues, and
-//! `u^T T^(-1/2) u` for many u.
+//! Eigenvectors are never needed, and would take four times as long as everything else. T is needed for its
+//! eigenvalues, and for `u^T T^(-1/2) u` of many u.
 
 use std::f64::consts::PI;
 
@@ -12,16 +12,16 @@ use rayon::prelude::*;
 use crate::error::MetricsError;
 use crate::linear::{AT_LEAST, dot};
 
-/// Steps for one eigenvalue; two or three is what it takes.
+/// The most steps for one eigenvalue; two or three are usual.
 const MOST_STEPS: usize = 80;
 
-/// Rows that are turned at a time, so that a reflection is fetched once for all of them.
+/// Rows transformed at a time, so that a reflection is loaded once for all of them.
 const TURNED: usize = 16;
 
 /// `Q T Q^T`.
 pub(crate) struct Tridiagonal {
     diagonal: Vec<f64>,
-    /// Beside the diagonal.
+    /// The elements beside the diagonal.
     beside: Vec<f64>,
     /// Reflection k is `1 - scales[k] v v^T` with v in row k, from column k + 1 on.
     reflections: Array2<f64>,
@@ -29,11 +29,11 @@ pub(crate) struct Tridiagonal {
 }
 
 impl Tridiagonal {
-    /// Of a symmetric matrix, of which both halves are read.
+    /// Decomposes a symmetric matrix; both halves are read.
     pub(crate) fn of(mut x: Array2<f64>) -> Self {
         let size = x.nrows();
         let (mut diagonal, mut beside, mut scales) = (vec![0.0; size], Vec::new(), Vec::new());
-        // What the last reflection still has to take from the rows that are left: `v w^T + w v^T`.
+        // The last reflection's pending update of the remaining rows: `v w^T + w v^T`.
         let (mut v, mut w) = (vec![0.0; size], vec![0.0; size]);
         for k in 0..size {
             let (mut head, mut left) = x.view_mut().split_at(Axis(0), k + 1);
@@ -48,7 +48,8 @@ impl Tridiagonal {
             let tail: Vec<f64> = row.iter().skip(k + 1).copied().collect();
             let (next, scale, kept) = reflection(tail);
             row.iter_mut().skip(k + 1).zip(&next).for_each(|(value, of_next)| *value = *of_next);
-            // One pass through what is left: the last reflection is taken away, the product with the next one's v made.
+            // One pass over the remaining rows applies the last reflection and computes the product with the next
+            // one's v.
             let mut rows: Vec<_> = left.axis_iter_mut(Axis(0)).collect();
             let mut product: Vec<f64> = rows
                 .par_iter_mut()
@@ -95,7 +96,7 @@ impl Tridiagonal {
         if d.iter().all(|value| value.is_finite()) { Ok(d) } else { Err(MetricsError::Eigenvalues) }
     }
 
-    /// Turns rows x into `x Q`.
+    /// Transforms rows x to `x Q`.
     pub(crate) fn turn(&self, rows: &mut Array2<f64>) {
         let mut parts: Vec<_> = rows.axis_chunks_iter_mut(Axis(0), TURNED).collect();
         parts.par_iter_mut().for_each(|part| {
@@ -111,11 +112,11 @@ impl Tridiagonal {
         });
     }
 
-    /// `u^T T^(-1/2) u` of each row u, for a T without negative eigenvalues, to about 1e-5 of it; directions with eigenvalues
-    /// below 1e-10 of the largest count less than they should.
+    /// `u^T T^(-1/2) u` of each row u, for a T without negative eigenvalues, with a relative error of about 1e-5.
+    /// Directions with eigenvalues below 1e-10 of the largest count less than they should.
     ///
-    /// `x^(-1/2) = 2 / pi int_0^inf ds / (s^2 + x)`, and with `s = e^r` even steps in r are enough: the integrand is smooth and
-    /// falls off on both sides. Each point of it is one tridiagonal system a row.
+    /// `x^(-1/2) = 2 / pi int_0^inf ds / (s^2 + x)`, and with `s = e^r` even steps in r are enough: the integrand is
+    /// smooth and falls off on both sides. Each point takes one tridiagonal system per row.
     pub(crate) fn inverse_root_forms(&self, rows: &Array2<f64>, largest: f64) -> Vec<f64> {
         const STEP: f64 = 0.7;
         // Beyond the eigenvalues on either side, e^-11 is 2e-5 of the whole.
@@ -139,7 +140,7 @@ impl Tridiagonal {
     }
 }
 
-/// `T + shift` as `L D L^T`, which a positive matrix has without pivots.
+/// `T + shift` as `L D L^T`, which needs no pivoting for a positive matrix.
 struct System {
     /// Of L, below the diagonal.
     below: Vec<f64>,
@@ -148,7 +149,7 @@ struct System {
 }
 
 impl System {
-    /// Rounding may take a pivot below `least`, where it then stays.
+    /// A pivot that rounding takes below `least` is set to `least`.
     fn of(whole: &Tridiagonal, shift: f64, least: f64) -> Self {
         let (mut below, mut inverses) = (Vec::new(), Vec::new());
         let mut taken = 0.0;
@@ -175,26 +176,26 @@ impl System {
     }
 }
 
-/// v, its scale and what it makes of the first element when all others become 0.
+/// v, its scale, and the first element after all others have become 0.
 fn reflection(mut x: Vec<f64>) -> (Vec<f64>, f64, f64) {
     let first = x[0];
     if x[1..].iter().all(|&value| value == 0.0) {
         x.fill(0.0);
         return (x, 0.0, first);
     }
-    // Squares of what is very small or large would leave the range.
+    // The squares of very small or large values would leave the range.
     let most = x.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
     x.iter_mut().for_each(|value| *value /= most);
     let length = dot(&x, &x).sqrt();
-    // Away from it, so that nothing cancels.
+    // With the opposite sign, so that nothing cancels.
     let kept = if first > 0.0 { -length } else { length };
     x[0] -= kept;
     let scale = 2.0 / dot(&x, &x);
     (x, scale, kept * most)
 }
 
-/// One step on a tridiagonal matrix whose elements beside the diagonal are none of them 0: two rows at a time are rotated, the
-/// first pair by the shift, each next one so that what the last has pushed out goes on.
+/// One QR step on a tridiagonal matrix with no 0 beside the diagonal. Two rows at a time are rotated: the first pair
+/// by the shift, each next one to move the element that the last one created further down.
 fn qr_step(d: &mut [f64], e: &mut [f64]) {
     let last = d.len() - 1;
     // The eigenvalue of the last two rows that is nearer to the last element.
@@ -283,13 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_has_no_eigenvalues() {
+    fn nan_has_no_eigenvalues() {
         let mut x = symmetric(6);
         (x[[1, 2]], x[[2, 1]]) = (f64::NAN, f64::NAN);
         assert_eq!(Tridiagonal::of(x).eigenvalues(), Err(MetricsError::Eigenvalues));
     }
 
-    /// Of a diagonal matrix it is a sum; turned, it is the same of turned rows. Eigenvalues span eight orders.
+    /// For a diagonal matrix it is a sum; rotated, it is the same for rotated rows. Eigenvalues span eight orders of
+    /// magnitude.
     #[test]
     fn inverse_roots_are_those_of_the_eigenvalues() {
         let size = 41;

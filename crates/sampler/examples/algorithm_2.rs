@@ -1,14 +1,14 @@
-//! Algorithm 2 of Ho et al. 2020 (sampling), line by line and without the engine of this crate:
+//! Algorithm 2 of Ho et al. 2020 (sampling), line by line and without this crate's engine:
 //! `cargo run -p sampler --example algorithm_2`. The paper's t = 1..T is 0..T-1 here.
 //!
-//! The data are two numbers, -1 and 1, of which the best possible network is known. `tests/algorithm_2.rs` shows that the
-//! engine draws the same samples.
-#![allow(clippy::print_stdout, reason = "a program that talks to people")]
+//! The data are the two numbers -1 and 1, for which the optimal network is known. `tests/algorithm_2.rs` shows that
+//! the engine draws the same samples.
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use schedule::Schedule;
 use tch::{Device, Kind, Tensor};
 
-/// Lines 1 to 6, with sigma_t^2 = beta_t. `z` gives the noise of a t.
+/// Lines 1 to 6, with sigma_t^2 = beta_t. `z` returns the noise for a t.
 pub(crate) fn sample(
     schedule: &Schedule,
     eps_theta: impl Fn(&Tensor, usize) -> Tensor,
@@ -28,8 +28,8 @@ pub(crate) fn sample(
     x // 6: x_0
 }
 
-/// The eps that the network of such data would predict: x_0 is -1 or 1, and its mean given x_t is
-/// tanh(sqrt(alpha_bar_t) x_t / (1 - alpha_bar_t)).
+/// The optimal eps for this data: x_0 is -1 or 1, and its mean given x_t is tanh(sqrt(alpha_bar_t) x_t / (1 -
+/// alpha_bar_t)).
 pub(crate) fn eps_theta(schedule: &Schedule, x_t: &Tensor, t: usize) -> Tensor {
     let alpha_bar = schedule.alpha_bars()[t];
     let x_0 = (x_t * (alpha_bar.sqrt() / (1.0 - alpha_bar))).tanh();

@@ -1,5 +1,5 @@
-//! Autoguidance (Karras et al. 2024, "Guiding a Diffusion Model with a Bad Version of Itself"): a network led away from a worse
-//! one of the same kind, `g + w (m - g)`; an earlier checkpoint, for example. It needs no classes.
+//! Autoguidance (Karras et al. 2024, "Guiding a Diffusion Model with a Bad Version of Itself"): a network is guided
+//! away from a worse one of the same kind, such as an earlier checkpoint, `g + w (m - g)`. It needs no classes.
 
 use tch::Tensor;
 
@@ -7,15 +7,15 @@ use crate::error::BoxError;
 use crate::guidance::{Guidance, GuidanceError, check_output};
 
 impl Guidance {
-    /// A network `model` made into a [`crate::Model`] that is guided away from `guide`. `timesteps` is the T of the path that
-    /// both were trained on.
+    /// Turns the network `model` into a [`crate::Model`] that is guided away from `guide`. `timesteps` is the T of
+    /// the path that both were trained on.
     ///
-    /// Both take `x_t` `[b, c, h, w]` and `t` `[b]`, and put out the same thing, with labels of their own making if they have
-    /// any. At scale 1 and outside the interval the guide is not asked, at scale 0 nothing but the guide. Variances are those
-    /// of `model`.
+    /// Both take `x_t` `[b, c, h, w]` and `t` `[b]` and return the same kind of output, with their own labels already
+    /// bound if they have any. At scale 1 and outside the interval the guide is not called; at scale 0 only the guide
+    /// is. Variances are those of `model`.
     ///
     /// # Errors
-    /// Those of [`Guidance::validate`]. The model made here passes on those of both, and fails with
+    /// Those of [`Guidance::validate`]. The returned model passes on errors of both networks and fails with
     /// [`GuidanceError::Output`].
     ///
     /// ```
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn it_leads_away_from_the_guide_where_it_is_asked_to() {
+    fn it_guides_away_from_the_guide_within_the_interval() {
         let (better, worse) = (Cell::new(0), Cell::new(0));
         let x = Tensor::ones([1, 1, 2, 2], (Kind::Float, Device::Cpu));
         let at = |guidance: Guidance, t: i64| {

@@ -12,25 +12,25 @@ use crate::times::{End, Times};
 pub struct SamplerConfig {
     /// The solver.
     pub method: Method,
-    /// Steps from pure noise to an image, in `1..=T`; `None` is all T, or as many as are given. Most solvers call
-    /// the network once a step.
+    /// Steps from pure noise to an image, in `1..=T`. `None` means all T, or as many as there are given times. Most
+    /// solvers call the network once a step.
     pub steps: Option<usize>,
     /// Which levels a shorter chain passes through.
     pub times: Times,
-    /// Where it ends.
+    /// Where the chain ends.
     pub end: End,
     /// What happens to a predicted `x_0` that leaves [-1, 1], the range of images.
     pub threshold: Threshold,
-    /// Whether the noise that a step goes on with is the network's own, also beside an `x_0` that was bounded, as in the DDIM
-    /// of other programs. Else it is what `x_t` holds beside that `x_0`.
+    /// Whether a step continues with the network's own eps even where `x_0` was bounded, as DDIM does in other
+    /// libraries. Otherwise eps is recomputed from `x_t` and the bounded `x_0`.
     pub keeps_eps: bool,
-    /// Whether [`crate::Sampler::start_from`] gives x_T the deviation of its level, `sqrt(1 - alpha_bar_T)`, and not 1, as Euler
-    /// and Heun of other programs do. They differ by as much signal as the schedule leaves.
+    /// Whether [`crate::Sampler::start_from`] gives x_T the deviation of its level, `sqrt(1 - alpha_bar_T)`, instead
+    /// of 1, as Euler and Heun do in other libraries. The two differ by the signal that the schedule leaves.
     pub scales_start: bool,
     /// What the network was trained to predict.
     pub prediction: Prediction,
-    /// Whether it says the variance of each pixel too, in a second half of channels (Nichol & Dhariwal 2021). Solvers but
-    /// [`Method::DdpmLearned`] leave that half out.
+    /// Whether the network also predicts the variance of each pixel, in a second half of channels (Nichol & Dhariwal
+    /// 2021). Solvers other than [`Method::DdpmLearned`] ignore that half.
     pub learned_variance: bool,
 }
 

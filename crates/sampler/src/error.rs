@@ -9,12 +9,12 @@ pub use denoiser::BoxError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SamplerError {
-    /// More steps than the chain has, or none.
+    /// More steps than the chain has, or none at all.
     #[error("steps = {got}: expected 1 to {timesteps}, the steps of the chain the network was trained on")]
     Steps {
         /// The length of the whole chain.
         timesteps: usize,
-        /// The number of steps asked for.
+        /// The number of steps requested.
         got: usize,
     },
     /// The noise scale of DDIM is out of range or not a number.
@@ -26,9 +26,9 @@ pub enum SamplerError {
     /// The order of a solver is out of range.
     #[error("order = {got}: expected 1 to {highest}")]
     Order {
-        /// The order asked for.
+        /// The order requested.
         got: usize,
-        /// The highest there is.
+        /// The highest supported order.
         highest: usize,
     },
     /// A parameter is out of range or not a number.
@@ -42,7 +42,7 @@ pub enum SamplerError {
         expected: &'static str,
     },
     /// Levels that do not lead from noise to data.
-    #[error("the levels of a chain do not fit at position {position}: {reason}")]
+    #[error("invalid noise level at position {position} of the chain: {reason}")]
     Grid {
         /// Position in the chain, from 0.
         position: usize,
@@ -56,22 +56,22 @@ pub enum SamplerError {
     Unsolvable {
         /// The solver.
         method: &'static str,
-        /// Where.
+        /// The t of the step.
         t: f64,
     },
-    /// A variation cannot start there.
+    /// A variation cannot start at this t.
     #[error(
         "t_start = {got}: expected 1 (the image hardly changes) to {timesteps} (nothing is left of the image)"
     )]
     StartStep {
         /// The length of the whole chain.
         timesteps: usize,
-        /// The start asked for.
+        /// The start requested.
         got: usize,
     },
     /// Two images, or two latents, that cannot be mixed.
     #[error(
-        "cannot go from a batch of shape {from:?} to one of shape {to:?}: expected one image each, of one shape"
+        "cannot interpolate between shapes {from:?} and {to:?}: expected one image each, of the same shape"
     )]
     Pair {
         /// Shape of the first.
@@ -80,34 +80,30 @@ pub enum SamplerError {
         to: Vec<i64>,
     },
     /// Two latents on opposite sides of the sphere: every great circle through one of them leads to the other.
-    #[error(
-        "the two latents point in opposite directions, so there is no shortest way between them on the sphere"
-    )]
+    #[error("the two latents point in opposite directions, so no great circle between them is the shortest")]
     Opposite,
     /// The flow from data to noise cannot be followed with this solver.
-    #[error("{method} cannot lead from an image to its noise: expected {expected}")]
+    #[error("{method} cannot encode images as noise: expected {expected}")]
     Encode {
         /// The solver.
         method: &'static str,
-        /// Those that can.
+        /// The solvers that can.
         expected: &'static str,
     },
-    /// The solver looks back at earlier calls, or takes several calls a step, so its steps cannot be repeated.
-    #[error(
-        "{method} cannot repeat single steps, which filling in what is unknown needs: expected {expected}"
-    )]
+    /// The solver uses earlier calls, or several calls a step, so its steps cannot be repeated.
+    #[error("{method} cannot repeat single steps, which inpainting needs: expected {expected}")]
     Repeat {
         /// The solver.
         method: &'static str,
-        /// Those that can.
+        /// The solvers that can.
         expected: &'static str,
     },
-    /// A mask that does not say for each pixel whether it is to be filled.
+    /// A mask that does not say of each pixel whether it is to be filled.
     #[error(
-        "the mask must be of shape [1 or {batch}, 1, {height}, {width}] and hold 0 (known) and 1 (to fill) only: {reason}"
+        "the mask must have shape [1 or {batch}, 1, {height}, {width}] and only values 0 (known) and 1 (to fill): {reason}"
     )]
     Mask {
-        /// The size of the batch that it is for.
+        /// The size of the batch it applies to.
         batch: i64,
         /// Rows of an image.
         height: i64,
@@ -127,12 +123,12 @@ pub enum SamplerError {
     /// A jump as long as the chain.
     #[error("jump = {got}: expected 1 to {highest}, shorter than the chain of {} steps", highest + 1)]
     Jump {
-        /// The length asked for.
+        /// The length requested.
         got: usize,
         /// The longest.
         highest: usize,
     },
-    /// No such name.
+    /// The name is unknown.
     #[error("unknown {what} {got:?}, expected one of: {}", expected.join(", "))]
     UnknownName {
         /// What is named.
@@ -142,9 +138,9 @@ pub enum SamplerError {
         /// The valid names.
         expected: &'static [&'static str],
     },
-    /// A tensor is no batch of images, or too large to address.
+    /// A tensor is not a batch of images, or too large to address.
     #[error(
-        "{what} must be f32 or f64 of shape [b, c, h, w] with something on each axis, got {got_kind} of shape {got:?}"
+        "{what} must be f32 or f64 of shape [b, c, h, w] with no empty axis, got {got_kind} of shape {got:?}"
     )]
     Images {
         /// The tensor.
@@ -162,10 +158,10 @@ pub enum SamplerError {
         /// Shape of the prediction.
         got: Vec<i64>,
     },
-    /// Some images came out with values that are NaN or infinite.
+    /// Some images contain values that are NaN or infinite.
     #[error(
-        "{images} of {of} images are not finite: the network gave NaN or infinite values (its weights may be \
-         those of a diverged run), or the noise or images it started from did"
+        "{images} of {of} images are not finite: the network returned NaN or infinite values (its weights may \
+         come from a diverged run), or the initial noise or images contain them"
     )]
     NonFinite {
         /// How many images.
@@ -179,10 +175,10 @@ pub enum SamplerError {
     /// The chain cannot be shortened in this way, or not sampled with this prediction.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
-    /// Noise does not become a tensor.
+    /// Noise could not be converted to a tensor.
     #[error(transparent)]
     Tensors(#[from] tensor_io::TensorIoError),
-    /// libtorch refused.
+    /// An error of libtorch.
     #[error(transparent)]
     Torch(#[from] tch::TchError),
 }

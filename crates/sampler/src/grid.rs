@@ -4,15 +4,15 @@ use schedule::{Level, NoisePath, ScheduleError};
 
 use crate::error::SamplerError;
 
-/// `sigma / alpha` from which on `x_t` counts as noise: 1% of its variance is signal.
+/// The `sigma / alpha` above which `x_t` counts as noise: at most 1% of its variance is signal.
 const NOISE: f64 = 10.0;
-/// How many times a step out of noise may lower `sigma / alpha` before it is a leap. The usual schedules of this program
-/// come to 7 in five trailing steps of the linear one, and in cosine ones to 8 between their last steps but one; with the
-/// last step, whose beta is cut at 0.999, to 30 and, in few steps, to 10000.
+/// The factor by which a step out of noise may lower `sigma / alpha` before it counts as a leap. Among the usual
+/// schedules the factor is 7 for five trailing steps of the linear one, and up to 8 for cosine ones without their
+/// last step. With the last step, whose beta is limited to 0.999, it is 30, and 10000 in chains of few steps.
 const LEAP: f64 = 16.0;
 
-/// The levels of a chain of steps: `level(0)` is where it starts, each step goes from `level(i)` to
-/// `level(i + 1)`, and `level(steps)` is its end, where the network is not asked any more.
+/// The levels of a chain of steps. `level(0)` is where it starts, each step goes from `level(i)` to `level(i + 1)`,
+/// and `level(steps)` is its end, where the network is not called.
 ///
 /// ```
 /// use sampler::Grid;
@@ -24,16 +24,16 @@ const LEAP: f64 = 16.0;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
-    /// One more than there are steps.
+    /// One level more than steps.
     levels: Vec<Level>,
 }
 
 impl Grid {
-    /// Any levels, the noisiest first, and the end: [`Level::DATA`] or a last bit of noise.
+    /// Makes a grid of any levels, the noisiest first, and an end: [`Level::DATA`] or a level with a little noise.
     ///
     /// # Errors
-    /// [`SamplerError::Grid`] for none, for levels that are not numbers, and where the noise-to-signal ratio does
-    /// not fall. Only the end may repeat the level before it; such a step changes nothing.
+    /// [`SamplerError::Grid`] for an empty list, for levels that are not numbers, and where the noise-to-signal ratio
+    /// does not fall. Only the end may repeat the level before it; such a step changes nothing.
     pub fn new(mut levels: Vec<Level>, end: Level) -> Result<Self, SamplerError> {
         let count = levels.len();
         levels.push(end);
@@ -85,26 +85,26 @@ impl Grid {
         self.levels[i]
     }
 
-    /// Whether step i leaps out of noise: it starts where next to no signal is left and ends where there is much more.
+    /// Whether step i leaps out of noise: it starts where almost no signal is left and ends where there is much more.
     ///
-    /// A method that mixes slopes from both ends in `sigma / alpha` goes wrong there. The step is as long as its start is
-    /// high, so a small difference of the slopes, of the network or of the image, is multiplied by the quotient of the two
-    /// ends: from a ratio of 20000 to one of 15 by 1300, and the pixels saturate. The slope at the start alone points at the
-    /// predicted image, whatever the length. A cosine schedule ends with such a step, zero terminal SNR with an
-    /// infinite one, and a chain of one or two steps may leap to the data itself.
+    /// A method that averages slopes from both ends in `sigma / alpha` fails there. The step is as long as its start
+    /// is high, so a small difference of the slopes, from the network or the image, is multiplied by the quotient of
+    /// the two ends: by 1300 from a ratio of 20000 to one of 15, and the pixels saturate. The slope at the start
+    /// alone points at the predicted image, whatever the length. A cosine schedule ends with such a step, zero
+    /// terminal SNR with an infinite one, and a chain of one or two steps may leap to the data itself.
     pub(crate) fn leaps(&self, i: usize) -> bool {
         let (from, to) = (self.levels[i].ratio(), self.levels[i + 1].ratio());
         from > NOISE && from > LEAP * to
     }
 
-    /// The same levels upwards: from the end, which must hold some noise, to the start.
+    /// The same levels in rising order: from the end, which must have some noise, to the start.
     pub(crate) fn rising(&self) -> Result<Self, SamplerError> {
         let mut levels: Vec<Level> = self.levels.iter().rev().copied().collect();
-        // An end that repeats the level before it.
+        // The end may repeat the level before it.
         levels.dedup_by(|next, kept| next.ratio() == kept.ratio());
         let reason = match levels.first() {
-            Some(first) if first.is_data() => "a way up must start with some noise",
-            _ if levels.len() < 2 => "there is no other level to go to",
+            Some(first) if first.is_data() => "encoding must start from a level with some noise",
+            _ if levels.len() < 2 => "there is only one level",
             _ => return Ok(Self { levels }),
         };
         Err(SamplerError::Grid { position: self.steps(), reason })
@@ -148,13 +148,13 @@ mod tests {
         let first = Schedule::ddpm().level_at(0.0).unwrap();
         assert_eq!(leaps(&grid(&Schedule::ddpm(), &few, first)), [false; 5]);
         assert_eq!(leaps(&grid(&cosine, &[999.0], Level::DATA)), [true]);
-        // Upwards nothing is multiplied.
+        // Nothing is multiplied in rising order.
         let up = grid(&cosine, &falling, cosine.level_at(0.0).unwrap()).rising().unwrap();
         assert_eq!(leaps(&up), [false; 5]);
     }
 
     #[test]
-    fn the_way_up_is_the_way_down() {
+    fn rising_levels_are_the_falling_ones_reversed() {
         let first = Schedule::ddpm().level_at(0.0).unwrap();
         for times in [&[999.0, 500.5, 20.0][..], &[999.0, 500.5, 20.0, 0.0]] {
             let up = at(times, first).unwrap().rising().unwrap();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_lead_to_data_is_refused() {
+    fn levels_that_do_not_lead_to_data_are_refused() {
         let first = Schedule::ddpm().level_at(0.0).unwrap();
         let wrong = |result: Result<Grid, SamplerError>, at: usize| match result {
             Err(SamplerError::Grid { position, .. }) => assert_eq!(position, at),
@@ -180,7 +180,7 @@ mod tests {
         wrong(Grid::new(vec![Level { alpha: 2.0, ..first }], Level::DATA), 0);
         wrong(Grid::new(vec![first], Level { sigma: f64::NAN, ..first }), 1);
         assert!(matches!(at(&[1000.0], Level::DATA), Err(SamplerError::Schedule(_))));
-        // The end may stand still.
+        // The end may repeat the last level.
         at(&[5.0, 0.0], first).unwrap();
     }
 }

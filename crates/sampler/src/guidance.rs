@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::error::BoxError;
 
-/// How much sampling leans towards the labels.
+/// How strongly sampling is guided towards the labels.
 ///
 /// ```
 /// use sampler::{BoxError, Guidance};
@@ -26,19 +26,19 @@ use crate::error::BoxError;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Guidance {
-    /// w in `u + w (c - u)`, 0 or more: 0 is unconditional, 1 conditional, more than 1 guides. It is 1 + w of
-    /// Ho & Salimans 2022, Eq. 6, whose w = 0 is conditional.
+    /// w in `u + w (c - u)`, 0 or more: 0 is unconditional, 1 conditional, more than 1 guides. It is 1 + w of Ho &
+    /// Salimans 2022, Eq. 6, where w = 0 is conditional.
     pub scale: f64,
-    /// Where in the chain to guide, as shares of T in `[0, 1]`: at the paper's t with `low < t / T <= high`,
-    /// which is `t + 1` here. Elsewhere the prediction is the conditional one (Kynkaanniemi et al. 2024, who
-    /// find guidance harmful where the noise is strong and of no use where it is weak). `(0, 1)` is everywhere.
+    /// Where in the chain to guide, as shares of T in `[0, 1]`: at the paper's t with `low < t / T <= high`, which is
+    /// `t + 1` here. Elsewhere the prediction is conditional (Kynkaanniemi et al. 2024, who find guidance harmful at
+    /// high noise and useless at low noise). `(0, 1)` is everywhere.
     pub interval: (f64, f64),
-    /// phi of Lin et al. 2024, Sec. 3.4, 0 to 1: how far the guided output of each image is brought back to
-    /// the standard deviation of the conditional one. 0 leaves it.
+    /// phi of Lin et al. 2024, Sec. 3.4, 0 to 1: how far the standard deviation of each guided output is moved back
+    /// to that of the conditional one. 0 leaves it.
     pub rescale: f64,
 }
 
-/// What is wrong with guidance or with what it is applied to.
+/// Invalid guidance settings or inputs.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GuidanceError {
@@ -64,7 +64,7 @@ pub enum GuidanceError {
         /// The value.
         got: f64,
     },
-    /// The labels are no list of i64.
+    /// The labels are not a list of i64.
     #[error("labels must be i64 of shape [b], got {got_kind} of shape {got:?}")]
     Labels {
         /// Their shape.
@@ -72,8 +72,8 @@ pub enum GuidanceError {
         /// Their element type.
         got_kind: String,
     },
-    /// There are more or fewer images than labels.
-    #[error("x_t has shape {got:?}, expected [{expected}, c, h, w], an image for each label")]
+    /// The numbers of images and labels differ.
+    #[error("x_t has shape {got:?}, expected [{expected}, c, h, w], one image per label")]
     Batch {
         /// How many labels.
         expected: i64,
@@ -83,17 +83,17 @@ pub enum GuidanceError {
     /// The network's output does not have the shape of its input.
     #[error("the network returned shape {got:?} for x_t of shape {expected:?}")]
     Output {
-        /// Shape of its input; twice the channels would do as well.
+        /// Shape of its input; twice the channels are also valid.
         expected: Vec<i64>,
         /// Shape of its output.
         got: Vec<i64>,
     },
-    /// libtorch refused.
+    /// An error of libtorch.
     #[error(transparent)]
     Torch(#[from] TchError),
 }
 
-/// What one step asks of the network.
+/// Which predictions a step needs from the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ask {
     Unconditional,
@@ -102,7 +102,7 @@ enum Ask {
 }
 
 impl Guidance {
-    /// Guidance of a scale everywhere in the chain, without rescaling.
+    /// Guidance with this scale over the whole chain, without rescaling.
     #[must_use]
     pub fn new(scale: f64) -> Self {
         Self { scale, interval: (0.0, 1.0), rescale: 0.0 }
@@ -126,26 +126,25 @@ impl Guidance {
         Ok(())
     }
 
-    /// A conditional network made into a [`crate::Model`] that is guided towards `labels` `[b]` i64, one for
-    /// each image; -1 is an image without. `timesteps` is the T of the chain it was trained on.
+    /// Turns a conditional network into a [`crate::Model`] that is guided towards `labels` `[b]` i64, one per image;
+    /// -1 means no label. `timesteps` is the T of the chain it was trained on.
     ///
-    /// `model` takes `x_t` `[n, c, h, w]`, `t` `[n]` and labels `[n]`, or no labels at all for predictions
-    /// without. A step calls it once: with both halves as one batch, n = 2b, where there is something to
-    /// extrapolate; else, as at scale 0 or 1 and outside the interval, with n = b.
+    /// `model` takes `x_t` `[n, c, h, w]`, `t` `[n]` and labels `[n]`, or no labels at all for unconditional
+    /// predictions. A step calls it once. If there is something to extrapolate, both halves form one batch, n = 2b;
+    /// otherwise, as at scale 0 or 1 and outside the interval, n = b.
     ///
-    /// Its output `[n, c, h, w]`, or `[n, 2c, h, w]` with a learned variance, may stand for eps, v or x_0. Each
-    /// is, at one t, an affine function of any other with weights that do not depend on the labels, and the
-    /// weights 1 - w and w sum to 1, so guidance is the same in all three. That does not hold for rescaling,
-    /// which goes by the output as it is (v, in Lin et al. 2024), nor is anything rescaled at scale 0, where the
-    /// conditional prediction is not computed.
+    /// Its output `[n, c, h, w]`, or `[n, 2c, h, w]` with a learned variance, may be eps, v or x_0. At a given t each
+    /// is an affine function of the others, with weights that do not depend on the labels. The weights 1 - w and w
+    /// sum to 1, so guidance is the same in all three. Rescaling is not: it uses the output as it is (v, in Lin et
+    /// al. 2024). At scale 0 nothing is rescaled, because the conditional prediction is not computed.
     ///
-    /// `labels` are best on the device of the images: they are prepared here, not in every step. Only with an
-    /// interval narrower than the chain is a `t` looked at, the first, since a batch has one; on a GPU the
-    /// host then waits for the step before.
+    /// Put `labels` on the device of the images: they are prepared here, not in every step. `t` is read only if the
+    /// interval is narrower than the chain, and then only its first value, since a batch has one t. On a GPU the host
+    /// then waits for the step before.
     ///
     /// # Errors
-    /// Those of [`Guidance::validate`]; [`GuidanceError::Labels`]; those of libtorch. The model made here
-    /// passes on those of `model`, and fails with [`GuidanceError::Batch`] and [`GuidanceError::Output`].
+    /// Those of [`Guidance::validate`]; [`GuidanceError::Labels`]; those of libtorch. The returned model passes on
+    /// errors of `model` and fails with [`GuidanceError::Batch`] and [`GuidanceError::Output`].
     pub fn apply<M>(
         &self,
         model: M,
@@ -174,7 +173,7 @@ impl Guidance {
                     let twice = Tensor::f_cat(&[x_t, x_t], 0)?; // [2b, c, h, w]
                     let output = model(&twice, &Tensor::f_cat(&[t, t], 0)?, Some(&both))?;
                     check_output(&twice, &output)?;
-                    // A network in half precision answers in it; differences are taken in that of x_t.
+                    // A half-precision network returns half precision; differences are taken in the type of x_t.
                     let output = output.f_to_kind(x_t.f_kind()?)?;
                     let halves = [output.f_narrow(0, 0, batch)?, output.f_narrow(0, batch, batch)?];
                     Ok(guidance.combine(&halves[0], &halves[1], size[1])?)
@@ -183,7 +182,7 @@ impl Guidance {
         })
     }
 
-    /// What a step at `t` `[b]`, one value for all, needs.
+    /// Which predictions a step at `t` `[b]`, one value for all, needs.
     fn ask(&self, t: &Tensor, timesteps: usize) -> Result<Ask, TchError> {
         if self.scale == 1.0 || !self.guides_at(t, timesteps)? {
             return Ok(Ask::Conditional);
@@ -200,8 +199,9 @@ impl Guidance {
         Ok(low < share && share <= high)
     }
 
-    /// The guided output from the conditional and the unconditional one, or the better and the worse, `[b, c, h, w]` or, with a learned
-    /// variance, `[b, 2c, h, w]` each. The variance stays the conditional one: it is no weighted sum.
+    /// The guided output from the conditional and the unconditional one, or the better and the worse, `[b, c, h, w]`
+    /// or, with a learned variance, `[b, 2c, h, w]` each. The variance stays the conditional one and is not
+    /// extrapolated.
     pub(crate) fn combine(
         &self,
         conditional: &Tensor,
@@ -219,18 +219,18 @@ impl Guidance {
         if self.rescale == 0.0 {
             return Ok(guided);
         }
-        // Over each image by itself, or its neighbours in the batch would change it.
+        // Per image; otherwise its neighbours in the batch would change it.
         let deviation = |images: &Tensor| images.f_flatten(1, -1)?.f_std_dim(1, false, false); // [b]
         let of_guided = deviation(&guided)?;
         let ratio = deviation(conditional)?.f_div(&of_guided)?;
-        // An output without any contrast has no scale to be brought back from.
+        // A constant output has no deviation to rescale.
         let ratio = ratio.f_where_self(&of_guided.f_gt(0.0)?, &ratio.f_ones_like()?)?;
         let factor = ratio.f_mul_scalar(self.rescale)?.f_add_scalar(1.0 - self.rescale)?;
         guided.f_mul(&factor.f_view([-1, 1, 1, 1])?)
     }
 }
 
-/// The network's output is of the shape of its input, or has twice the channels when it learned the variance.
+/// Checks that the output has the shape of the input, or twice the channels with a learned variance.
 pub(crate) fn check_output(x_t: &Tensor, output: &Tensor) -> Result<(), GuidanceError> {
     let (expected, got) = (x_t.size(), output.size());
     let mut with_variance = expected.clone();
@@ -277,7 +277,7 @@ mod tests {
         let guidance = Guidance { interval: (0.2, 0.5), ..Guidance::new(3.0) };
         let asks = |t: i64| {
             let whole = guidance.ask(&Tensor::from_slice(&[t, t]), 10).unwrap();
-            // A sampler may pass floats; it is the same t.
+            // A sampler may pass t as floats, with the same result.
             assert_eq!(whole, guidance.ask(&Tensor::from_slice(&[t as f32, t as f32]), 10).unwrap());
             whole
         };

@@ -1,12 +1,11 @@
-//! Algorithm 2 of Ho et al. 2020 and faster solvers: from noise `x_T` back to an image, one network call a
-//! step, `x_{t-1} = w_0 x_0 + w_t x_t + sigma_t z` with `x_0` as the network predicts it.
+//! Algorithm 2 of Ho et al. 2020 and faster solvers: from noise `x_T` back to an image, one network call a step,
+//! `x_{t-1} = w_0 x_0 + w_t x_t + sigma_t z` with the network's prediction of `x_0`.
 //!
-//! The network is any closure from (`x_t`, `t`) to a prediction, so this crate can be tested with closed
-//! forms. The paper's t = 1..T is 0..T-1 here; a chain of fewer steps gives the network the t of the
-//! original one.
+//! The network is any closure from (`x_t`, `t`) to a prediction, so this crate can be tested with closed forms. The
+//! paper's t = 1..T is 0..T-1 here. A chain of fewer steps passes the network the t of the original one.
 //!
-//! What starts from an image instead: [`Sampler::vary`], [`Sampler::interpolate`], [`Encoder`] for the noise that it
-//! stems from, and [`Sampler::inpaint`] for the rest of an image that is [`Known`] in part.
+//! To start from an image instead, use [`Sampler::vary`] for variations, [`Sampler::interpolate`], [`Encoder`] to
+//! encode it as noise, and [`Sampler::inpaint`] for an image that is [`Known`] in part.
 //!
 //! ```
 //! use sampler::{BoxError, Method, Noise, Sampler, SamplerConfig};
@@ -29,7 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 //! ```
 
-/// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
+/// Re-exported because public functions use them: programs get the same versions without dependencies of their own.
 pub use {schedule, tch};
 
 mod autoguidance;

@@ -19,7 +19,7 @@ pub enum Method {
         /// `sigma_t^2`.
         variance: Variance,
     },
-    /// The same with the variance that the network says, for networks with twice the channels out (Nichol &
+    /// The same with the variance that the network predicts, for networks with twice the output channels (Nichol &
     /// Dhariwal 2021).
     DdpmLearned,
     /// Denoising diffusion implicit models (Song et al. 2021).
@@ -38,12 +38,12 @@ pub enum Method {
     },
     /// Heun's method (Karras et al. 2022).
     Heun {
-        /// Noise put back before each step.
+        /// Noise added before each step.
         churn: ChurnSettings,
     },
     /// Euler's method (Karras et al. 2022).
     Euler {
-        /// Noise put back before each step.
+        /// Noise added before each step.
         churn: ChurnSettings,
     },
     /// Euler steps with ancestral noise.
@@ -77,7 +77,7 @@ impl Method {
         "consistency",
     ];
 
-    /// The solver's name, whatever its finer parameters.
+    /// The solver's name, without its finer parameters.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -99,8 +99,7 @@ impl Method {
         }
     }
 
-    /// How many steps give good images, where it makes a difference: beyond them one gains little. `None` for the
-    /// solvers that want all T.
+    /// The number of steps that gives good images; more steps gain little. `None` for the solvers that need all T.
     #[must_use]
     pub fn recommended_steps(&self) -> Option<usize> {
         match self {
@@ -113,7 +112,7 @@ impl Method {
         }
     }
 
-    /// Whether the same start gives other images with other noise.
+    /// Whether the images depend on the noise as well as on the start.
     #[must_use]
     pub fn is_stochastic(&self) -> bool {
         match self {
@@ -148,7 +147,7 @@ impl Method {
     /// Checks the parameters.
     pub(crate) fn validate(&self) -> Result<(), SamplerError> {
         match *self {
-            // NaN is in no range.
+            // NaN is outside every range.
             Self::Ddim { eta } | Self::EulerAncestral { eta } if !(0.0..=1.0).contains(&eta) => {
                 Err(SamplerError::Eta { got: eta })
             }
@@ -172,13 +171,13 @@ fn check_churn(churn: &ChurnSettings) -> Result<(), SamplerError> {
     // NaN fails both.
     let amount = churn.amount.is_finite() && churn.amount >= 0.0;
     check("churn", churn.amount, amount, "a finite number, 0 (none) or more")?;
-    check("noise of the churn", churn.noise, (0.0..=10.0).contains(&churn.noise), "0 to 10, 1 for example")?;
-    check("range of the churn", low, low >= 0.0 && low <= high, "sigmas of 0 or more, the lower one first")
+    check("churn noise", churn.noise, (0.0..=10.0).contains(&churn.noise), "0 to 10 (1 is usual)")?;
+    check("churn range", low, low >= 0.0 && low <= high, "sigmas of 0 or more, the lower one first")
 }
 
-/// `ddpm` is [`Variance::FixedSmall`], the choice that also does well in short chains; over all 1000 steps
-/// [`Variance::FixedLarge`] did better on CIFAR-10 (Song et al. 2021, Table 1, rows eta = 1 and sigma-hat).
-/// `ddim` is eta = 0, `euler-ancestral` eta = 1; `heun` and `euler` have no churn, `unipc` and `deis` order 3 and 3.
+/// `ddpm` is [`Variance::FixedSmall`], which also does well in short chains; over all 1000 steps
+/// [`Variance::FixedLarge`] did better on CIFAR-10 (Song et al. 2021, Table 1, rows eta = 1 and sigma-hat). `ddim` is
+/// eta = 0, `euler-ancestral` eta = 1; `heun` and `euler` have no churn, `unipc` and `deis` have order 3.
 impl FromStr for Method {
     type Err = SamplerError;
 
@@ -222,7 +221,7 @@ mod tests {
     use schedule::Schedule;
 
     #[test]
-    fn names_come_back() {
+    fn names_round_trip() {
         for name in Method::NAMES {
             let method: Method = name.parse().unwrap();
             assert_eq!(method.to_string(), *name);
@@ -232,7 +231,7 @@ mod tests {
         assert!(error.starts_with("unknown sampler \"eular\", expected one of: ddpm, "), "{error}");
     }
 
-    /// No sum asks for a memory that is not there, or for a held state before there is one.
+    /// No sum uses a memory that does not exist yet, or a held state before there is one.
     #[test]
     fn every_sum_finds_what_it_weighs() {
         let schedule = Schedule::ddpm();

@@ -6,12 +6,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::SamplerError;
 
-/// Which noise a solver asks for.
+/// Identifies the noise that a solver draws.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draw {
     /// What it is for.
     pub purpose: Purpose,
-    /// The time of the step that asks, in `0..=T-1`.
+    /// The time of the step that draws it, in `0..=T-1`.
     pub t: f64,
     /// How often that step was taken before: 0 unless steps are repeated, as in inpainting.
     pub visit: u32,
@@ -19,11 +19,11 @@ pub struct Draw {
 
 /// Where a sampler's noise comes from.
 pub trait NoiseSource {
-    /// Standard normal noise `[b, c, h, w]` f32 on the device. The same draw gives the same noise, and different draws
-    /// independent ones.
+    /// Standard normal noise `[b, c, h, w]` f32 on the device. The same draw gives the same noise, and different
+    /// draws give independent noise.
     ///
     /// # Errors
-    /// Whatever keeps it from being drawn.
+    /// Any error of the source.
     fn draw(&self, draw: Draw, shape: &[i64], device: Device) -> Result<Tensor, SamplerError>;
 }
 
@@ -36,8 +36,8 @@ pub struct Noise {
     pub first_index: u64,
 }
 
-/// Keyed by t and not by the position in the chain: two variations of an image share the noise of the steps that both
-/// run.
+/// Keyed by t and not by the position in the chain, so that two variations of an image share the noise of their
+/// common steps.
 impl NoiseSource for Noise {
     fn draw(&self, draw: Draw, shape: &[i64], device: Device) -> Result<Tensor, SamplerError> {
         self.numbers(draw.purpose, sub_stream(draw.t), draw.visit, shape, device)
@@ -55,7 +55,7 @@ impl NoiseSource for Shared<'_> {
     }
 }
 
-/// A whole t counts as itself; a fraction as the bits of its f32, which are far above any whole t.
+/// A whole t maps to itself, a fraction to the bits of its f32, which are far above any whole t.
 fn sub_stream(t: f64) -> u32 {
     if t.fract() == 0.0 { t as u32 } else { (t as f32).to_bits() }
 }
@@ -96,13 +96,13 @@ impl Noise {
             Stream::new(self.seed, purpose, index, visit).sub_stream(sub_stream).fill_normal(image);
         }
         let noise = tensor_io::from_slice(&values, shape)?;
-        // Non-blocking: the copy queues behind the network's kernels and the host need not wait for them.
-        // The host's memory is free again on return, because it is not page-locked.
+        // Non-blocking: the copy queues behind the network's kernels, and the host need not wait for them. The host's
+        // memory is free again on return, because it is not page-locked.
         Ok(noise.f_to_device_(device, Kind::Float, true, false)?)
     }
 }
 
-/// Numbers in all and for each image, when every axis holds something.
+/// Number of values in total and per image, if no axis is empty.
 fn counts(shape: &[i64]) -> Option<(usize, usize)> {
     let total = shape.iter().try_fold(1_usize, |total, &n| {
         let n = usize::try_from(n).ok().filter(|&n| n > 0)?;
@@ -145,7 +145,7 @@ mod tests {
             of_step(one, Purpose::Diffuse, 0.0, 0, &shape),
         ];
         for (i, a) in draws.iter().enumerate() {
-            assert!(draws[..i].iter().all(|b| a != b), "draw {i} came before");
+            assert!(draws[..i].iter().all(|b| a != b), "draw {i} repeats an earlier one");
         }
     }
 

@@ -1,4 +1,4 @@
-//! One run of a sampler on one batch: what it holds from call to call.
+//! One run of a sampler on one batch, and its state between calls.
 
 use std::collections::VecDeque;
 
@@ -17,12 +17,12 @@ pub(crate) struct Run<'a> {
     sampler: &'a Sampler,
     model: &'a Model<'a>,
     noise: &'a dyn NoiseSource,
-    /// `[b, c, h, w]`, what the next call gets.
+    /// `[b, c, h, w]`, the input of the next call.
     x: Tensor,
     held: Option<Tensor>,
     /// What is remembered of the calls, the newest first.
     past: VecDeque<Tensor>,
-    /// The t of every call, `[calls]`, on the device: so that no call has to send its own.
+    /// The t of every call, `[calls]`, on the device, so that no call has to copy its own.
     times: Tensor,
 }
 
@@ -41,17 +41,17 @@ impl<'a> Run<'a> {
         Ok(Self { sampler, model, noise, x, held: None, past: VecDeque::new(), times })
     }
 
-    /// What the next call gets, or the sample.
+    /// The input of the next call, or the sample.
     pub(crate) fn x(&self) -> &Tensor {
         &self.x
     }
 
-    /// Call `index` and what follows from it. Returns what the network got, and the image predicted from that.
+    /// Makes call `index` and computes its sums. Returns the network's input and the image predicted from it.
     ///
-    /// `visit` counts how often this call was made before, so that a repeated one gets other noise.
+    /// `visit` counts how often this call was made before, so that a repeated one gets different noise.
     pub(crate) fn advance(&mut self, index: usize, visit: u32) -> Result<(Tensor, Tensor), SamplerError> {
         let Call { form, stage, step } = &self.sampler.calls[index];
-        // Noise is keyed by where the step starts: a level raised by churn may be another's level, too.
+        // Noise is keyed by where the step starts, because churn may raise one level to another.
         let t = self.sampler.grid.level(*step).t;
         if let Some(churn) = &stage.churn {
             let z = self.draw(Purpose::Churn, t, visit)?;
@@ -67,7 +67,7 @@ impl<'a> Run<'a> {
         let bounded = self.sampler.threshold.apply(x_0.shallow_clone())?;
         let asked = self.x.shallow_clone();
         if self.sampler.keeps_eps && self.sampler.threshold != Threshold::Off {
-            // Where the same noise and the bounded image are.
+            // The state with the same noise and the bounded image.
             let alpha = stage.at.alpha;
             self.x = weighted_sum(&[(1.0, &self.x), (alpha, &bounded), (-alpha, &x_0)])?;
         }
@@ -91,14 +91,14 @@ impl<'a> Run<'a> {
         Ok((asked, x_0))
     }
 
-    /// Puts the state elsewhere, for methods that stand alone.
+    /// Replaces the state, for methods whose steps do not use earlier ones.
     pub(crate) fn set_x(&mut self, x: Tensor) {
         self.x = x;
         self.held = None;
         self.past.clear();
     }
 
-    /// The prediction in the type of `x`, and where the network says the variance lies, in [0, 1].
+    /// The prediction in the type of `x`, and the network's position in the range of variances, in [0, 1].
     fn split(&self, output: Tensor, noise: StageNoise) -> Result<(Tensor, Option<Tensor>), SamplerError> {
         let mut expected = self.x.size();
         let channels = expected[1];
@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
         if output.size() != expected {
             return Err(SamplerError::Output { expected, got: output.size() });
         }
-        // A network in half precision answers in it; the sums are taken in f32.
+        // A half-precision network returns half precision; the sums are taken in the type of x.
         let output = output.f_to_kind(self.x.f_kind()?)?;
         if !self.sampler.learned_variance {
             return Ok((output, None));
@@ -124,7 +124,7 @@ impl<'a> Run<'a> {
 
     fn sum(&self, sum: &Sum) -> Result<Tensor, SamplerError> {
         let mut terms = vec![(sum.x, &self.x)];
-        // A stage that asks for what was never held would be a mistake of the solver: its weight is then 0.
+        // Where nothing is held yet, every solver's weight for it is 0.
         terms.extend(self.held.as_ref().map(|held| (sum.held, held)));
         terms.extend(sum.past.iter().copied().zip(&self.past));
         Ok(weighted_sum(&terms)?)

@@ -1,5 +1,5 @@
-//! The reverse process: from noise to an image, with every coefficient computed beforehand (Ho et al. 2020,
-//! Algorithm 2, and what grew from it).
+//! The reverse process: from noise to an image, with every coefficient computed in advance (Ho et al. 2020, Algorithm
+//! 2, and its successors).
 
 use schedule::{Form, Level, NoisePath};
 use tch::{Kind, Tensor};
@@ -16,7 +16,7 @@ use crate::threshold::Threshold;
 
 pub use denoiser::Denoiser as Model;
 
-/// Called after each step. An error ends the sampling and is passed on.
+/// Called after each step. An error stops the sampling and is passed on.
 pub type Observer<'a> = dyn FnMut(&Step<'_>) -> Result<(), BoxError> + 'a;
 
 /// One finished step. The tensors are never written to again, so an observer may keep them.
@@ -27,14 +27,14 @@ pub struct Step<'a> {
     pub index: usize,
     /// Steps in all.
     pub of: usize,
-    /// The t that the step started from, in `0..=T-1` of the original chain; it falls from step to step, but for
+    /// The t that the step started from, in `0..=T-1` of the original chain. It falls from step to step, except for
     /// the jumps of [`Sampler::inpaint`], and rises in [`crate::Encoder::encode`].
     pub t: f64,
-    /// What the network got first in this step, `[b, c, h, w]`.
+    /// The network's first input in this step, `[b, c, h, w]`.
     pub x_t: &'a Tensor,
     /// The image that the network predicted from it, `[b, c, h, w]`, clipped if the configuration says so.
     pub x_0: &'a Tensor,
-    /// What the next step gets, `[b, c, h, w]`; after the last step, the sample.
+    /// The input of the next step, `[b, c, h, w]`; after the last step, the sample.
     pub x_prev: &'a Tensor,
 }
 
@@ -46,15 +46,15 @@ pub struct Sampler {
     pub(crate) threshold: Threshold,
     pub(crate) keeps_eps: bool,
     scales_start: bool,
-    /// Whether the network says the variance too, in twice the channels.
+    /// Whether the network also predicts the variance, in twice the channels.
     pub(crate) learned_variance: bool,
     /// In the order of the calls.
     pub(crate) calls: Vec<Call>,
-    /// How many memories to keep: as many as any call asks for, beside those that are soon to be forgotten.
+    /// How many memories to keep: as many as any call uses, plus those it is about to drop.
     pub(crate) depth: usize,
 }
 
-/// All that a call needs to know beforehand.
+/// The precomputed parts of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Call {
     /// From the network's output to `x_0`.
@@ -65,11 +65,11 @@ pub(crate) struct Call {
 }
 
 impl Sampler {
-    /// The coefficients of a solver for a path.
+    /// Computes the coefficients of a solver for a path.
     ///
     /// # Errors
     /// [`SamplerError::Steps`] and the errors of the method's parameters, see [`SamplerConfig::validate`];
-    /// [`SamplerError::Schedule`] where the prediction says nothing about `x_0`: eps at a step without any signal;
+    /// [`SamplerError::Schedule`] where the prediction does not determine `x_0`: eps at a step without any signal;
     /// [`SamplerError::Unsolvable`] for a solver that cannot start there.
     pub fn new(path: &dyn NoisePath, config: &SamplerConfig) -> Result<Self, SamplerError> {
         config.validate(path)?;
@@ -78,7 +78,7 @@ impl Sampler {
         Self::on_grid(path, config, grid)
     }
 
-    /// The same on levels of the caller's choice, which replace the configuration's `steps`, `times` and `end`.
+    /// The same on the caller's own levels, which replace the configuration's `steps`, `times` and `end`.
     ///
     /// # Errors
     /// As [`Sampler::new`].
@@ -111,7 +111,7 @@ impl Sampler {
         self.grid.steps()
     }
 
-    /// Network calls from noise to an image: as many as steps, or more for the solvers that look twice.
+    /// Network calls from noise to an image: as many as steps, or more for solvers with several calls a step.
     #[must_use]
     pub fn calls(&self) -> usize {
         self.calls.len()
@@ -139,18 +139,18 @@ impl Sampler {
         self.stages().any(|stage| stage.noise != StageNoise::None || stage.churn.is_some())
     }
 
-    /// `x_T` from noise of unit variance ([`crate::Noise::start`]): the same, but on a path whose noise has another
-    /// deviation, and with [`SamplerConfig::scales_start`].
+    /// Turns noise of unit variance ([`crate::Noise::start`]) into `x_T`. It scales the noise only where the path's
+    /// noise exceeds a deviation of 1, and with [`SamplerConfig::scales_start`].
     ///
     /// # Errors
     /// Those of libtorch.
     pub fn start_from(&self, noise: Tensor) -> Result<Tensor, SamplerError> {
         let sigma = self.start().sigma;
-        // A path that keeps the variance ends as near 1 as its schedule left signal.
+        // On a variance-preserving path sigma differs from 1 only by the signal that the schedule leaves.
         Ok(if sigma > 1.0 || self.scales_start { noise.f_mul_scalar(sigma)? } else { noise })
     }
 
-    /// [`SamplerConfig::scales_start`].
+    /// Whether [`SamplerConfig::scales_start`] is set.
     #[must_use]
     pub fn scales_start(&self) -> bool {
         self.scales_start
@@ -164,10 +164,10 @@ impl Sampler {
     /// Runs all steps from `x_T` (`[b, c, h, w]` f32, or f64 where rounding matters; see [`crate::Noise::start`]) to
     /// images of the same shape, on its device.
     ///
-    /// With a network that treats each image alone and [`crate::Noise`], image `first_index + k` is the same whatever
+    /// With a network that treats images independently and [`crate::Noise`], image `first_index + k` is the same whatever
     /// the batch size, for every solver. No gradients are recorded. A step that adds no noise draws none. The number
-    /// of calls is fixed beforehand, so NaN from the network ends in an error and never in a loop; it is looked for
-    /// once, after the last step, because a look at each step would make the host wait for the device.
+    /// of calls is fixed in advance, so NaN from the network ends in an error and never in a loop. It is checked
+    /// once, after the last step, because a check in each step would make the host wait for the device.
     ///
     /// # Errors
     /// [`SamplerError::Images`] for an `x_T` of the wrong shape or type; [`SamplerError::Caller`] when the
@@ -201,7 +201,7 @@ impl Sampler {
     }
 }
 
-/// A batch of images, `[b, c, h, w]` in f32 or f64, with something in it.
+/// Checks for a batch of images, `[b, c, h, w]` in f32 or f64, with no empty axis.
 pub(crate) fn check_images(what: &'static str, images: &Tensor) -> Result<(), SamplerError> {
     let (got, kind) = (images.size(), images.f_kind()?);
     if got.len() == 4 && got.iter().all(|&n| n > 0) && matches!(kind, Kind::Float | Kind::Double) {
@@ -225,7 +225,7 @@ mod tests {
     use tch::Device;
 
     #[test]
-    fn a_start_has_the_deviation_of_its_level_where_that_is_asked_for() {
+    fn a_start_has_the_deviation_of_its_level_if_configured() {
         let schedule = Schedule::ddpm();
         let noise = Tensor::f_ones([1, 1, 2, 2], (Kind::Double, Device::Cpu)).unwrap();
         for scales_start in [false, true] {

@@ -1,16 +1,15 @@
-//! What a solver is, once its grid is known: a list of network calls, each followed by weighted sums with
-//! weights in f64 that are all known beforehand.
+//! The form of a solver on a known grid: a list of network calls, each followed by weighted sums. The f64 weights are
+//! all known in advance.
 //!
-//! Every solver here is linear in `x` and in the network's predictions, whatever variable its paper thinks in, so
-//! one loop runs them all ([`crate::Sampler::sample`]) and nothing but the network and a few elementwise sums is
-//! left to do in it.
+//! Every solver here is linear in `x` and in the network's predictions, whatever variable its paper uses. So one loop
+//! runs them all ([`crate::Sampler::sample`]), and it computes only the network and a few elementwise sums.
 
 use schedule::Level;
 
-/// A weighted sum of what the loop holds.
+/// A weighted sum of the tensors that the loop holds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sum {
-    /// Weight of `x`, what the network just got.
+    /// Weight of `x`, the network's last input.
     pub x: f64,
     /// Weight of the held state, see [`Stage::hold`].
     pub held: f64,
@@ -39,13 +38,13 @@ impl Sum {
 /// What is remembered of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
-    /// The predicted `x_0`, clipped where that is wanted.
+    /// The predicted `x_0`, clipped if configured.
     X0,
-    /// `eps = (x - alpha x_0) / sigma`: the noise beside that `x_0`.
+    /// `eps = (x - alpha x_0) / sigma`: the noise that goes with that `x_0`.
     Eps,
 }
 
-/// More noise just before a call (Karras et al. 2022, Algorithm 2): `x = keep x + noise z`.
+/// Noise added just before a call (Karras et al. 2022, Algorithm 2): `x = keep x + noise z`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Churn {
     /// Weight of the state.
@@ -57,7 +56,7 @@ pub struct Churn {
 /// One network call and what follows from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stage {
-    /// Where the network looks: the t it is given, and the `alpha` and `sigma` of its `x`.
+    /// Where the network is called: its t, and the `alpha` and `sigma` of its `x`.
     pub at: Level,
     /// Noise added before the call.
     pub churn: Option<Churn>,
@@ -66,13 +65,13 @@ pub struct Stage {
     /// What becomes the held state after the call, before [`Stage::next`] is computed: the start of a step that
     /// takes several calls, or a corrected state.
     pub hold: Option<Sum>,
-    /// What the next call gets; after the last stage, the sample.
+    /// The input of the next call; after the last stage, the sample.
     pub next: Sum,
     /// How many of the newest memories are dropped after that.
     pub forget: usize,
-    /// The noise added to it.
+    /// The noise added to `next`.
     pub noise: StageNoise,
-    /// Whether the call completes a step; the calls before it were tries.
+    /// Whether the call completes a step; the calls before it are intermediate.
     pub completes: bool,
 }
 
@@ -83,11 +82,11 @@ pub enum StageNoise {
     None,
     /// The same for every pixel.
     Fixed(f64),
-    /// Said by the network for each pixel, between two logarithms of variances (Nichol & Dhariwal 2021, Eq. 15).
+    /// Predicted by the network for each pixel, between two log variances (Nichol & Dhariwal 2021, Eq. 15).
     Learned {
-        /// Where the network's second half of channels says -1.
+        /// Where the network's second half of channels is -1.
         log_min: f64,
-        /// Where it says 1.
+        /// Where it is 1.
         log_max: f64,
     },
 }
@@ -108,7 +107,7 @@ impl Stage {
         }
     }
 
-    /// The same with noise of a standard deviation; 0 draws none.
+    /// The same with noise of standard deviation `sigma`; 0 draws none.
     #[must_use]
     pub fn with_noise(self, sigma: f64) -> Self {
         let noise = if sigma == 0.0 { StageNoise::None } else { StageNoise::Fixed(sigma) };
@@ -130,7 +129,7 @@ impl Stage {
         self.hold.as_ref().map_or(0, |sum| sum.past.len()).max(self.next.past.len())
     }
 
-    /// Whether the step depends on this call alone, so that it can be repeated at will.
+    /// Whether the step depends on this call only, so that it can be repeated.
     pub(crate) fn stands_alone(&self) -> bool {
         self.completes && self.hold.is_none() && self.next.held == 0.0 && self.next.past.len() <= 1
     }

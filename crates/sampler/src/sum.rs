@@ -2,15 +2,15 @@
 
 use tch::{TchError, Tensor};
 
-/// `sum_j w_j a_j`, all of one shape. What has weight 0 is not looked at; a lone term of weight 1 is not copied.
+/// `sum_j w_j a_j`, all of the same shape. Terms of weight 0 are not read; a single term of weight 1 is not copied.
 ///
-/// No input is written to: an observer may have kept it.
+/// No input is written to, because an observer may have kept it.
 pub(crate) fn weighted_sum(terms: &[(f64, &Tensor)]) -> Result<Tensor, TchError> {
     let mut kept = terms.iter().filter(|(w, _)| *w != 0.0);
     let Some((w, first)) = kept.next() else {
         return match terms.first() {
             Some((_, any)) => any.f_zeros_like(),
-            None => Err(TchError::Shape("a sum of nothing".to_owned())),
+            None => Err(TchError::Shape("an empty sum".to_owned())),
         };
     };
     let mut rest = kept.peekable();

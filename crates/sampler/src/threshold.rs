@@ -23,7 +23,7 @@ pub enum Threshold {
 }
 
 impl Threshold {
-    /// Dynamic thresholding with the usual quantile and no limit to s.
+    /// Dynamic thresholding with the usual quantile and no limit on s.
     pub const DYNAMIC: Self = Self::Dynamic { quantile: 0.995, max: f64::INFINITY };
 
     pub(crate) fn validate(&self) -> Result<(), SamplerError> {

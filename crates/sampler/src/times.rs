@@ -1,4 +1,4 @@
-//! Where a chain of fewer steps than T looks: which levels, from the noisiest on.
+//! The levels that a chain of fewer than T steps passes through, from the noisiest on.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +8,9 @@ use schedule::{Level, NoisePath, ScheduleError, Spacing, timesteps};
 use crate::error::SamplerError;
 use crate::grid::Grid;
 
-/// Above this `sigma / alpha` levels are not worth a step: 0.004 % of the variance is signal. The paper's chain ends at 157,
-/// that of Karras et al. 2022 at 80; a cosine chain ends at 20,000, where steps of a method of higher order only multiply its
-/// errors.
+/// Levels above this `sigma / alpha` are not worth a step: 0.004 % of the variance is signal. The paper's chain ends
+/// at 157, that of Karras et al. 2022 at 80. A cosine chain ends at 20,000, where steps of a higher-order method only
+/// multiply its errors.
 const FARTHEST: f64 = 160.0;
 
 /// The choice of levels.
@@ -34,7 +34,7 @@ pub enum Times {
     },
     /// These times in `0..=T-1`, falling.
     Given(Vec<f64>),
-    /// These levels, with falling noise; what the network is told as t need not be the t of that noise.
+    /// These levels, with falling noise; the t passed to the network need not be the t of that noise.
     Levels(Vec<Level>),
 }
 
@@ -43,16 +43,17 @@ pub enum Times {
 pub enum End {
     /// At the data: the last step gives the network's last predicted image.
     Data,
-    /// At the level of t = 0, with that bit of noise still in.
+    /// At the level of t = 0, with its small noise left.
     FirstStep,
 }
 
 impl Times {
-    /// Whether the times are moved to the nearest whole steps, each to another one, and take those steps' levels.
+    /// Whether the times are moved to the nearest whole steps, all different, and take those steps' levels.
     ///
-    /// A network was trained on whole t. Whether it can tell what lies between depends on its time embedding: the
-    /// sinusoids of the transformer turn by at most one radian a step and can be interpolated; one that reaches the
-    /// Nyquist frequency turns by half a cycle, so that half a step leads to values that training never showed.
+    /// A network was trained on whole t. Whether it can handle a t in between depends on its time embedding. The
+    /// sinusoids of the transformer turn by at most one radian a step and can be interpolated. An embedding that
+    /// reaches the Nyquist frequency turns by half a cycle a step, so half a step leads to values never seen in
+    /// training.
     #[must_use]
     pub fn whole(&self) -> bool {
         match self {
@@ -66,7 +67,7 @@ impl Times {
     /// The names that [`FromStr`] knows.
     pub const NAMES: &[&str] = &["leading", "trailing", "linspace", "quadratic", "karras", "log-snr"];
 
-    /// The levels of `steps` steps below `t_start`, which is in `1..=T` and the number of whole steps there are.
+    /// The levels of `steps` steps below `t_start`, in `1..=T`, which is also the number of whole steps available.
     ///
     /// # Errors
     /// [`SamplerError::Schedule`] for times out of range; [`SamplerError::Grid`] for given times that do not fall.
@@ -87,11 +88,11 @@ impl Times {
             Self::Levels(levels) => return Grid::new(levels.clone(), last),
             Self::Karras { whole, .. } | Self::LogSnr { whole } => {
                 let levels = self.between(path, t_start, steps, end)?;
-                // What lies between is as good where a network was trained there.
+                // Levels between steps are as good if the network was trained on them.
                 if !whole || !path.is_discrete() {
                     return Grid::new(levels, last);
                 }
-                // A chain that ends at t = 0 itself must be above it until then.
+                // A chain that ends at t = 0 must stay above it until then.
                 let lowest = usize::from(end == End::FirstStep && steps < t_start);
                 snapped(&levels, t_start, lowest)
             }
@@ -110,7 +111,7 @@ impl Times {
         let (highest, lowest) = (path.level_at((t_start - 1) as f64)?, path.level_at(0.0)?);
         // The end itself counts as a level when the chain ends there.
         let gaps = if end == End::FirstStep { steps } else { steps - 1 };
-        // The start is the chain's own all the same, and the first step leads to the next level from there.
+        // The chain still starts at its own level, and the first step leads from there to the next.
         let (high, low) = (self.warp(highest.ratio().min(FARTHEST)), self.warp(lowest.ratio()));
         (0..steps)
             .map(|i| match i {
@@ -150,7 +151,7 @@ impl Times {
     }
 }
 
-/// Whole times, falling, each once: the nearest to the wanted ones that leave room for those after them.
+/// Whole times, falling, all different: the nearest to the wanted ones that leave room for those after them.
 fn snapped(levels: &[Level], t_start: usize, lowest: usize) -> Vec<f64> {
     let mut above = t_start;
     levels
@@ -165,8 +166,8 @@ fn snapped(levels: &[Level], t_start: usize, lowest: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Whole steps, falling. A single one starts from `t_start - 1` whatever the spacing: most spacings would keep t = 0
-/// alone, where an image is hardly diffused at all.
+/// Whole steps, falling. A single one starts from `t_start - 1` whatever the spacing: most spacings would keep only t
+/// = 0, where an image is hardly diffused at all.
 fn spaced(spacing: Spacing, t_start: usize, steps: usize) -> Result<Vec<f64>, SamplerError> {
     if steps == 1 && t_start >= 1 {
         return Ok(vec![(t_start - 1) as f64]);
@@ -175,7 +176,7 @@ fn spaced(spacing: Spacing, t_start: usize, steps: usize) -> Result<Vec<f64>, Sa
     Ok(kept.into_iter().rev().map(|t| t as f64).collect())
 }
 
-/// `karras` has rho = 7; it and `log-snr` keep to whole steps.
+/// `karras` has rho = 7; it and `log-snr` use whole steps.
 impl FromStr for Times {
     type Err = SamplerError;
 
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_back() {
+    fn names_round_trip() {
         for name in Times::NAMES {
             assert_eq!(name.parse::<Times>().unwrap().to_string(), *name);
         }
@@ -283,7 +284,7 @@ mod tests {
         }
     }
 
-    /// A chain without signal at its end, and one with next to none: one step leads out of there.
+    /// In chains that end with no signal, or almost none, a single step leads out of that region.
     #[test]
     fn few_steps_are_spent_where_there_is_no_signal() {
         let cosine = schedule::BetaSchedule::from_name("cosine").unwrap();

@@ -1,4 +1,4 @@
-//! The engine draws the samples of Algorithm 2 as the example writes it from the paper.
+//! The engine draws the same samples as the example, which transcribes Algorithm 2 from the paper.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 #[allow(dead_code, reason = "its main is not called")]

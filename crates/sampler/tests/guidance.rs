@@ -74,7 +74,7 @@ fn guided_eps_is_that_of_the_extrapolated_class() {
     }
 }
 
-/// A whole chain ends at that class: its mean, and the deviation that guidance leaves alone.
+/// A whole chain samples the extrapolated class: its mean, and the deviation, which guidance leaves unchanged.
 #[test]
 fn samples_come_from_the_extrapolated_class() {
     let (schedule, scale) = (Schedule::ddpm(), 1.8);
@@ -149,7 +149,7 @@ fn an_image_does_not_depend_on_its_batch() {
     }
 }
 
-/// Guiding what the network puts out, and guiding the eps that follows from it, is one thing.
+/// Guiding the network's output equals guiding the eps that follows from it.
 #[test]
 fn eps_v_and_x_0_are_guided_alike() {
     let schedule = Schedule::ddpm();
@@ -172,7 +172,7 @@ fn eps_v_and_x_0_are_guided_alike() {
 
 #[test]
 fn rescaling_brings_each_image_back_to_its_own_deviation() {
-    // Contrast and level follow the label, so that guidance changes both.
+    // Contrast and brightness follow the label, so that guidance changes both.
     let model = |x: &Tensor, _: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
         let level = means(&each(labels, x.size()[0]));
         Ok(x * (&level + 1.0) + level)
@@ -198,7 +198,7 @@ fn rescaling_brings_each_image_back_to_its_own_deviation() {
     assert!(numbers(&output).iter().all(|&x| x == 1.0));
 }
 
-/// A learned variance comes behind the mean in the channels, and is the conditional one.
+/// A learned variance follows the mean in the channels and stays the conditional one.
 #[test]
 fn a_learned_variance_is_not_guided() {
     let (labels, x_t, t) = (Tensor::from_slice(&[2_i64, 0]), images(0, [2, 3, 4, 4]), at(200, 2));
@@ -229,10 +229,7 @@ fn what_does_not_fit_is_refused() {
 
     let three = guidance.apply(network, &Tensor::from_slice(&[1_i64, 2, 0]), 1000).unwrap();
     let error = three(&images(0, [2, 1, 2, 2]), &at(10, 2)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "x_t has shape [2, 1, 2, 2], expected [3, c, h, w], an image for each label"
-    );
+    assert_eq!(error.to_string(), "x_t has shape [2, 1, 2, 2], expected [3, c, h, w], one image per label");
     let halving = |x: &Tensor, _: &Tensor, _: Option<&Tensor>| Ok(x.narrow(0, 0, 2));
     let halved = guidance.apply(halving, &Tensor::from_slice(&[1_i64, 2]), 1000).unwrap();
     let error = halved(&images(0, [2, 1, 2, 2]), &at(10, 2)).unwrap_err();

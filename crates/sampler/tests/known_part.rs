@@ -1,5 +1,5 @@
-//! Inpainting against a closed form: images of two correlated Gaussian pixels, of which the first is known. The second
-//! one's distribution given the first is Gaussian, and so is the best network linear.
+//! Inpainting against a closed form: images of two correlated Gaussian pixels, of which the first is known. Given the
+//! first, the second is Gaussian, so the optimal network is linear.
 
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
@@ -17,7 +17,7 @@ const KNOWN: f64 = 0.6;
 const COUNT: i64 = 4_000;
 
 const NO_JUMPS: Resampling = Resampling::NONE;
-/// Every step ten times.
+/// Take every step ten times.
 const TEN_TIMES: Resampling = Resampling { jump: 1, repeats: 10 };
 
 /// `E[x_0 | x_t] = alpha C (alpha^2 C + sigma^2 I)^-1 x_t`. The covariance C of the data has the eigenvectors (1, 1) and
@@ -63,14 +63,14 @@ fn drawn(method: Method, steps: usize, resampling: Resampling) -> (f64, f64) {
     (f64::try_from(second.mean(Kind::Double)).unwrap(), f64::try_from(second.var(true)).unwrap())
 }
 
-/// The distribution of both pixels on the way: mean and covariance.
+/// The joint distribution of both pixels at a level: mean and covariance.
 struct Both {
     mean: [f64; 2],
     covariance: [[f64; 2]; 2],
 }
 
 impl Both {
-    /// `x' = M x + s z` with `M` of `own` on its diagonal and `other` beside it.
+    /// `x' = M x + s z`, where `M` has `own` on its diagonal and `other` beside it.
     fn map(&mut self, own: f64, other: f64, variance: f64) {
         let m = [[own, other], [other, own]];
         let [a, b] = self.mean;
@@ -101,7 +101,7 @@ fn exact(eta: f64, steps: usize, resampling: Resampling) -> (f64, f64) {
     let mut both = Both { mean: [0.0; 2], covariance: [[1.0, 0.0], [0.0, 1.0]] };
     both.impose(level(0));
     for i in 0..steps {
-        // There is no way back from the data.
+        // No jump starts at the data.
         let repeats = if i + 1 == steps { 1 } else { resampling.repeats };
         let (from, to) = (level(i), level(i + 1));
         let beta = 1.0 - (from.alpha / to.alpha).powi(2);
@@ -144,8 +144,8 @@ fn drawn_pixels_have_the_moments_of_the_algorithm() {
     }
 }
 
-/// With every step taken ten times the second pixel has the distribution it has given the first, nearly. Without, the
-/// two were drawn too late in sight of each other: a third of the way to the mean is missing.
+/// With every step taken ten times, the second pixel nearly has its distribution given the first. Without repeats it
+/// adapts to the first too late: a third of the way to the mean is missing.
 #[test]
 fn resampling_gives_the_conditional_distribution() {
     let (mean, variance) = conditional();
@@ -158,7 +158,7 @@ fn resampling_gives_the_conditional_distribution() {
     assert!((exact(1.0, 200, more).0 / mean - 1.0).abs() < 0.01);
 }
 
-/// The same of what is drawn: 4000 images, within five standard errors of the bias known from the formulas.
+/// The same for drawn images: 4000 of them, within five standard errors of the bias known from the formulas.
 #[test]
 fn the_drawn_pixel_follows_the_known_one() {
     let ddpm = Method::Ddpm { variance: schedule::Variance::FixedSmall };

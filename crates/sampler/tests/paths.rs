@@ -1,9 +1,9 @@
-//! The solvers on every path and for every output: the discrete chain, the cosine in continuous time, that of EDM,
-//! `x = x_0 + sigma eps` (Karras et al. 2022), and the straight one, `x = (1 - s) x_0 + s eps` (Lipman et al. 2023, Liu et al.
-//! 2023).
+//! The solvers on every path and for every output: the discrete chain, the cosine in continuous time, the path of
+//! EDM, `x = x_0 + sigma eps` (Karras et al. 2022), and the straight one, `x = (1 - s) x_0 + s eps` (Lipman et al.
+//! 2023, Liu et al. 2023).
 //!
-//! For data from N(MEAN, DEVIATION^2) the best network is known, and so is the flow: `(x - alpha MEAN) / sqrt(alpha^2
-//! DEVIATION^2 + sigma^2)` stays what it is.
+//! For data from N(MEAN, DEVIATION^2) the optimal network is known, and so is the flow:
+//! `(x - alpha MEAN) / sqrt(alpha^2 DEVIATION^2 + sigma^2)` stays constant.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use sampler::{
@@ -31,7 +31,7 @@ fn spread(level: &Level) -> f64 {
     (level.alpha * DEVIATION).hypot(level.sigma)
 }
 
-/// The best network for an output, as it is called: with x_t scaled, and the time alone.
+/// The optimal network for an output, called with x_t already scaled and with t.
 fn network(
     path: &dyn NoisePath,
     prediction: Prediction,
@@ -47,7 +47,7 @@ fn network(
     }
 }
 
-/// Samples of a solver on a path, and the noise that they began with.
+/// Samples of a solver on a path, and the noise that they started from.
 fn samples(
     path: &dyn NoisePath,
     config: &SamplerConfig,
@@ -86,13 +86,13 @@ fn off(got: &Tensor, want: &Tensor) -> f64 {
     (got - want).abs().max().double_value(&[])
 }
 
-/// Evenly in the logarithm of the noise-to-signal ratio, between two ratios.
+/// A grid even in the logarithm of the noise-to-signal ratio, between two ratios.
 fn even(path: &dyn NoisePath, (high, low): (f64, f64), steps: usize) -> Grid {
     let at = |i: usize| path.level_of_ratio(high * (low / high).powf(i as f64 / steps as f64)).unwrap();
     Grid::new((0..steps).map(at).collect(), at(steps)).unwrap()
 }
 
-/// UniPC takes its last steps at falling order, which is seen where the end is fixed.
+/// UniPC takes its last steps at falling order, which shows when the end is fixed.
 #[test]
 fn deterministic_solvers_follow_the_flow_of_every_path_with_their_order() {
     for (path_name, path) in paths() {
@@ -122,7 +122,7 @@ fn deterministic_solvers_follow_the_flow_of_every_path_with_their_order() {
     }
 }
 
-/// From the path's own end, which may be without any signal, by every spacing.
+/// With every spacing, from the path's own end, which may have no signal at all.
 #[test]
 fn every_output_leads_to_the_same_exact_sample() {
     for (path_name, path) in paths() {
@@ -140,7 +140,8 @@ fn every_output_leads_to_the_same_exact_sample() {
                     }
                     let (got, z, end) = samples(&*path, &spaced, None, 16);
                     let place = format!("{path_name}, {name}, {times}, {prediction}");
-                    // Evenly in time most steps of EDM lie where there is little to do, and the chain's near its noise.
+                    // With even times most steps of EDM lie where little changes, and those of the chain near its
+                    // noise.
                     let most = if times == "trailing" || name.starts_with('p') { 0.1 } else { 0.03 };
                     assert!(off(&got, &exact(&z, &end)) < most, "{place}: {}", off(&got, &exact(&z, &end)));
                     match &first {
@@ -183,7 +184,7 @@ fn stochastic_solvers_reach_the_distribution_of_every_path() {
     }
 }
 
-/// What a user gets: noise of the path's own strength in, an image out.
+/// What a user gets: noise as strong as the path's end in, an image out.
 #[test]
 fn noise_is_as_strong_as_the_path_ends() {
     for (path_name, path) in paths() {
@@ -209,7 +210,7 @@ fn noise_is_as_strong_as_the_path_ends() {
 /// Two Gaussians: weight, mean, deviation.
 const MIXTURE: [(f64, f64, f64); 2] = [(0.3, -0.6, 0.15), (0.7, 0.5, 0.25)];
 
-/// The best network for the mixture.
+/// The optimal network for the mixture.
 fn mixture_network(
     path: &dyn NoisePath,
     prediction: Prediction,
@@ -217,7 +218,7 @@ fn mixture_network(
     move |shown, t| {
         let level = path.level_at(t.double_value(&[0]))?;
         let x = shown / prediction.c_in(&level);
-        // Of each Gaussian: how likely x is, and the x_0 that it expects.
+        // For each Gaussian: how likely x is, and the x_0 that it expects.
         let parts = MIXTURE.map(|(weight, mean, deviation)| {
             let width = (level.alpha * deviation).hypot(level.sigma);
             let z = (&x - level.alpha * mean) / width;
@@ -263,7 +264,7 @@ fn a_mixture_keeps_its_quantiles_on_every_path() {
     }
 }
 
-/// The quantiles of the samples are even: the largest gap of Kolmogorov and Smirnov.
+/// The quantiles of the samples are uniform, by the Kolmogorov-Smirnov distance.
 #[test]
 fn stochastic_solvers_reach_the_mixture_on_every_path() {
     let count = 4000;
@@ -281,7 +282,7 @@ fn stochastic_solvers_reach_the_mixture_on_every_path() {
             let end = sampler.grid().level(sampler.steps());
             let shares = below(&got, &end).flatten(0, -1).sort(0, false).0;
             let gap = (shares - &even_shares).abs().max().double_value(&[]);
-            // 1.63 / sqrt(n), 0.026, is exceeded once in a hundred; the steps add their own.
+            // 1.63 / sqrt(n), 0.026, is exceeded once in a hundred; the steps add their own error.
             assert!(gap < 0.035, "{path_name}, {name}: {gap}");
         }
     }

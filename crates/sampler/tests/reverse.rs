@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 const SHAPE: [i64; 4] = [3, 2, 3, 5];
 const NOISE: Noise = Noise { seed: 11, first_index: 40 };
 
-/// Every solver by name but the one that wants another network, and the variants that draw other noise.
+/// Every named solver except the one that needs a different network, and the variants that draw different noise.
 fn methods() -> Vec<Method> {
     let churn = ChurnSettings { amount: 5.0, ..ChurnSettings::NONE };
     let mut all: Vec<Method> = Method::NAMES.iter().map(|name| name.parse().unwrap()).collect();
@@ -36,7 +36,7 @@ fn start() -> Tensor {
     NOISE.start(SHAPE, Device::Cpu).unwrap()
 }
 
-/// A network that depends on x_t and t, on nothing else.
+/// A network that depends on x_t and t only.
 fn model(x_t: &Tensor, t: &Tensor) -> Result<Tensor, BoxError> {
     Ok((x_t + (t / 1000.0).view([-1, 1, 1, 1])).tanh())
 }
@@ -72,7 +72,7 @@ fn t_runs_backwards_and_reaches_the_network() {
             );
             assert_eq!(sampler.steps(), want.len());
             assert!(sampler.timesteps().eq(want.iter().map(|&t| t as f64)), "{method}");
-            // Those that look once a step, where they stand, see just the levels.
+            // Solvers that call once a step, at its start, see exactly the levels.
             let once = !matches!(
                 method,
                 Method::Pndm { .. }
@@ -112,7 +112,7 @@ fn the_observer_sees_every_step_and_the_last_is_free_of_noise() {
         let (x_0, x_prev) = last.unwrap();
         assert_eq!(result, x_prev);
         let worst = f64::try_from((x_0 - x_prev).abs().max()).unwrap();
-        // PNDM ends with a combination of the last four eps; the others with the predicted image.
+        // PNDM ends with a combination of the last four eps, the others with the predicted image.
         let bound = if let Method::Pndm { .. } = method { 0.1 } else { 1e-6 };
         assert!(worst <= bound, "{method}: {worst}");
     }
@@ -304,9 +304,10 @@ fn chains_that_cannot_be_sampled_are_refused() {
     let error = Sampler::new(&zero_snr, &config).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "alpha is 0 at t = 999: x_t holds no signal, so x_0 does not follow from eps"
+        "alpha is 0 at t = 999: x_t holds no signal, so eps does not determine x_0"
     );
-    // v-prediction works there, and so does eps on a chain that leaves the last step out.
+    // v-prediction works there, and so does eps on a chain that omits the last step.
+    //
     let v = SamplerConfig { prediction: Prediction::V, ..config.clone() };
     let sampler = Sampler::new(&zero_snr, &v).unwrap();
     let images = sampler.sample(&model, &start(), &NOISE, &mut |_| Ok(())).unwrap();

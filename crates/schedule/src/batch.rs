@@ -13,7 +13,7 @@ mod sealed {
 
 /// The number types that images come in: `f32` and `f64`.
 pub trait Element: NdFloat + sealed::Sealed {
-    /// The nearest value to a table's entry.
+    /// Rounds a table entry to this type.
     fn from_f64(value: f64) -> Self;
 }
 
@@ -31,8 +31,8 @@ impl Element for f64 {
 
 /// `w_a[i] a[i] + w_b[i] b[i]` for each batch element i, where `weights(t[i])` gives both weights.
 ///
-/// `a` and `b` are `[b, ...]`, of one shape; the result too. `b` comes with what to
-/// call it when its shape is wrong. Weights are f64 and rounded to `A` once.
+/// `a`, `b` and the result share one shape, `[b, ...]`. `b` comes with its name for the error about a wrong shape.
+/// Weights are f64 and rounded to `A` once.
 pub(crate) fn combine<A: Element>(
     a: &ArrayD<A>,
     (b_name, b): (&'static str, &ArrayD<A>),
@@ -73,7 +73,7 @@ pub(crate) fn scale<A: Element>(
     Ok(scaled)
 }
 
-/// One t in `0..steps` for each element of axis 0. An array without axes has no batch, and is refused.
+/// Checks for one t in `0..steps` for each element of axis 0. An array without axes has no batch and is refused.
 fn check_batch<A>(a: &ArrayD<A>, t: &[usize], steps: usize) -> Result<(), ScheduleError> {
     match a.shape().first() {
         Some(&batch) if batch == t.len() => {}

@@ -79,7 +79,7 @@ pub fn constant(steps: usize, beta: f64) -> Result<Array1<f64>, ScheduleError> {
     Ok(Array1::from_elem(steps, beta))
 }
 
-/// `n >= 2` evenly spaced values; the last is `end` itself, free of rounding.
+/// `n >= 2` evenly spaced values; the last is exactly `end`.
 fn linspace(n: usize, start: f64, end: f64) -> Array1<f64> {
     let step = (end - start) / (n - 1) as f64;
     Array1::from_shape_fn(n, |i| if i == n - 1 { end } else { start + i as f64 * step })
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(betas.to_vec(), [0.25, 0.5]);
     }
 
-    /// Away from the cut the cosine's cumulative product telescopes to f(t + 1) / f(0).
+    /// Up to the `max_beta` limit the cosine's cumulative product telescopes to f(t + 1) / f(0).
     #[test]
     fn cosine_telescopes() {
         let betas = cosine(100, 0.008, 0.999).unwrap();

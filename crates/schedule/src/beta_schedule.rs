@@ -7,11 +7,10 @@ use ndarray::Array1;
 
 use crate::{ScheduleError, beta};
 
-/// The length of chain that the parameters of [`BetaSchedule::from_name`] are for.
+/// The chain length for which [`BetaSchedule::from_name`] has parameters.
 const USUAL_STEPS: usize = 1000;
 
-/// How the betas run over the chain. The parameters are those of the function of the same name in
-/// [`beta`].
+/// How beta depends on t. The parameters are those of the function of the same name in [`beta`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum BetaSchedule {
@@ -54,7 +53,7 @@ impl BetaSchedule {
     /// The names that [`BetaSchedule::from_name`] knows.
     pub const NAMES: &[&str] = &["linear", "scaled-linear", "cosine", "sigmoid", "constant"];
 
-    /// The schedule of a name, with its usual parameters for T = 1000:
+    /// Returns a named schedule with its usual parameters for T = 1000:
     ///
     /// | name | parameters | from |
     /// |---|---|---|
@@ -88,16 +87,17 @@ impl BetaSchedule {
         }
     }
 
-    /// The schedule of a name with its usual parameters for a chain of `steps` steps: those of
-    /// [`BetaSchedule::from_name`] for 1000, to the bit, and otherwise scaled with the length.
+    /// Returns a named schedule with its usual parameters for a chain of `steps` steps. For 1000 steps these are
+    /// exactly those of [`BetaSchedule::from_name`]; for other lengths they are scaled.
     ///
-    /// A step of such a chain is worth `1000 / steps` steps of the usual one. It keeps as much of the signal as these keep
-    /// together, `1 - beta' = (1 - beta)^(1000 / steps)`. For small betas that is Ho et al.'s range in proportion to
-    /// `1000 / steps`; for short chains, where a proportion exceeds 1, it stays below 1. Every chain ends in noise then, see
-    /// [`Schedule::ends_in_noise`](crate::Schedule::ends_in_noise). The cosine is a function of `t / T` and needs no scaling.
+    /// A step of such a chain replaces `1000 / steps` steps of the usual one. It keeps as much of the signal as these
+    /// keep together: `1 - beta' = (1 - beta)^(1000 / steps)`. For small betas this scales Ho et al.'s range by
+    /// `1000 / steps`. For short chains, where plain scaling would exceed 1, beta stays below 1. So every chain ends
+    /// in noise, see [`Schedule::ends_in_noise`](crate::Schedule::ends_in_noise). The cosine is a function of `t / T`
+    /// and needs no scaling.
     ///
     /// # Errors
-    /// [`ScheduleError::UnknownName`]; [`ScheduleError::Steps`] for a length that no chain has.
+    /// [`ScheduleError::UnknownName`]; [`ScheduleError::Steps`] for a length out of range.
     ///
     /// ```
     /// use schedule::{BetaSchedule, Schedule};
@@ -113,7 +113,7 @@ impl BetaSchedule {
             return Ok(kind);
         }
         let exponent = USUAL_STEPS as f64 / steps as f64;
-        // 1 - (1 - beta)^exponent, without the cancellation that would swallow the small betas of long chains.
+        // 1 - (1 - beta)^exponent, without the cancellation that would lose the small betas of long chains.
         let scale = |beta: &mut f64| *beta = -(exponent * (-*beta).ln_1p()).exp_m1();
         match &mut kind {
             Self::Linear { beta_start, beta_end }
@@ -128,7 +128,7 @@ impl BetaSchedule {
         Ok(kind)
     }
 
-    /// The kind's name, whatever its parameters.
+    /// The kind's name, without its parameters.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -194,7 +194,8 @@ mod tests {
                 let schedule = Schedule::new(&BetaSchedule::usual(name, steps).unwrap(), steps).unwrap();
                 let left = schedule.terminal_signal();
                 assert!(schedule.ends_in_noise() && left > 0.0, "{name}, T = {steps}: {left}");
-                // Nor so little that f32 loses it. The cosine ends at 0 but for its last beta, so its end falls with the length.
+                // Enough is left for f32. Only max_beta keeps the cosine from ending at 0, so its end falls with the
+                // length.
                 let least = if *name == "cosine" { 1e-15 } else { 1e-12 };
                 assert!(left > least, "{name}, T = {steps}: {left}");
             }
@@ -203,7 +204,7 @@ mod tests {
         assert!(BetaSchedule::usual("linaer", 100).is_err());
     }
 
-    /// Long chains approach a limit, so that of 4000 steps is that of 1000 seen more finely.
+    /// Chains of all lengths approximate one continuous process; 4000 steps sample it more finely than 1000.
     #[test]
     fn a_chain_of_another_length_is_the_same_process() {
         for name in BetaSchedule::NAMES {
@@ -222,7 +223,7 @@ mod tests {
         assert!((schedule.terminal_signal() - 0.364).abs() < 1e-3 && !schedule.ends_in_noise());
         assert!(Schedule::ddpm().ends_in_noise());
         assert!(Schedule::ddpm().with_zero_terminal_snr().unwrap().ends_in_noise());
-        // A shorter chain that leaves out the end of a whole one.
+        // A respaced chain that omits the noisiest steps.
         let short = Schedule::ddpm().respace(&[0, 200, 400]).unwrap().schedule;
         assert!(!short.ends_in_noise());
     }

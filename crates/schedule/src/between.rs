@@ -2,24 +2,24 @@
 
 use crate::Level;
 
-/// `q(x_to | x_from, x_0) = N(x_0 weight * x_0 + x_t weight * x_from, variance I)`, for levels of any path:
-/// `x_t = alpha x_0 + sigma eps` is all that is supposed. On neighbouring steps of a chain these are the tables of
-/// [`crate::Schedule`].
+/// The posterior `q(x_to | x_from, x_0) = N(x_0 weight * x_0 + x_t weight * x_from, variance I)` between two levels
+/// of any path. It assumes only `x_t = alpha x_0 + sigma eps`. Between neighbouring steps of a chain it equals the
+/// tables of [`crate::Schedule`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Posterior {
     /// Weight of `x_0` in the mean.
     pub x_0: f64,
     /// Weight of the noisier `x_from` in the mean.
     pub x_t: f64,
-    /// `beta`, the variance of the noise that leads from the one level to the other: with `a = alpha_from / alpha_to`,
+    /// Variance of the noise added on the way from `to` to `from`: with `a = alpha_from / alpha_to`,
     /// `x_from = a x_to + sqrt(beta) z`.
     pub beta: f64,
-    /// `beta~`.
+    /// `beta~`, the variance of the posterior.
     pub variance: f64,
 }
 
 impl Posterior {
-    /// The step from a level down to a less noisy one. `from` holds some noise and `to` some signal.
+    /// The step from a level down to a less noisy one. `from` must hold some noise and `to` some signal.
     ///
     /// ```
     /// use schedule::{Posterior, Schedule};
@@ -32,7 +32,7 @@ impl Posterior {
     pub fn between(from: &Level, to: &Level) -> Self {
         let keep = from.alpha / to.alpha;
         let (noise, noise_to) = (from.sigma.powi(2), to.sigma.powi(2));
-        // Rounding may take the difference of equal levels just below 0.
+        // Rounding can make the difference of equal levels slightly negative.
         let beta = (noise - keep * keep * noise_to).max(0.0);
         Self {
             x_0: to.alpha * beta / noise,
@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    /// Karras et al. 2022: with alpha = 1 the noise between two levels has the difference of the variances.
+    /// Karras et al. 2022: with alpha = 1 the noise between two levels has the difference of their variances.
     #[test]
     fn without_scaling_variances_are_subtracted() {
         let step = Posterior::between(&level(1.0, 5.0), &level(1.0, 3.0));
@@ -95,8 +95,8 @@ mod tests {
     }
 
     proptest! {
-        /// What Eq. 7 must do on any path: with x_from = alpha x_0 + sigma eps, the step has the mean and the variance of
-        /// the level that it leads to.
+        /// Eq. 7 on any path: from x_from = alpha x_0 + sigma eps the step leads to the mean and variance of the
+        /// target level.
         #[test]
         fn it_leads_to_the_next_level(alpha in 0.05_f64..1.0, sigma in 0.1_f64..80.0, a in 0.01_f64..1.0, s in 0.0_f64..1.0) {
             // Less noise for the same signal.

@@ -7,27 +7,28 @@ use crate::names::named;
 use crate::path::{NoisePath, check_share};
 use crate::{Level, ScheduleError};
 
-/// No path needs more noise, or less: f32 would not show it beside an image.
+/// Limits on sigma. Beyond them f32 loses either the image or the noise in their sum.
 const LARGEST_SIGMA: f64 = 1e6;
 const LEAST_SIGMA: f64 = 1e-6;
 
-/// A path by its formulas. Its time runs from -1, the data, to T - 1; `s = (t + 1) / T` is the share of the way.
+/// The formulas of a path without steps. Time runs from -1 (data) to T - 1; `s = (t + 1) / T` is the share of the
+/// way.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Continuous {
     /// `alpha = cos(pi s / 2)`, `sigma = sin(pi s / 2)`: the limit of the cosine schedule without its offset (Salimans & Ho
     /// 2022, Sec. 2). It ends in pure noise.
     Cosine,
-    /// `alpha = 1`, and `ln sigma` rises evenly from t = 0 to T - 1 (Karras et al. 2022, "EDM", whose network is told
-    /// `ln(sigma) / 4`).
+    /// `alpha = 1`, and `ln sigma` rises evenly from t = 0 to T - 1 (Karras et al. 2022, "EDM", whose network takes
+    /// `ln(sigma) / 4` as its time).
     Edm {
         /// sigma at t = 0, above 0.
         sigma_min: f64,
         /// sigma at t = T - 1, above `sigma_min`.
         sigma_max: f64,
     },
-    /// `alpha = 1 - s`, `sigma = s`: flow matching with straight conditional paths (Lipman et al. 2023, Liu et al. 2023),
-    /// whose time here runs from data to noise. It ends in pure noise.
+    /// `alpha = 1 - s`, `sigma = s`: flow matching with straight conditional paths (Lipman et al. 2023, Liu et al.
+    /// 2023). Here time runs from data to noise. The path ends in pure noise.
     Straight,
 }
 
@@ -38,11 +39,11 @@ named!(Continuous, "continuous path":
 );
 
 impl Continuous {
-    /// The level at a time, for T parts.
+    /// The level at time `t` of a path of `steps` parts.
     fn at(self, t: f64, steps: f64) -> Level {
         let share = (t + 1.0) / steps;
         match self {
-            // The cosine of the rounded half of pi is 6e-17.
+            // In f64 cos(pi / 2) is 6e-17, not 0.
             Self::Cosine if share >= 1.0 => Level { t, alpha: 0.0, sigma: 1.0 },
             Self::Cosine => {
                 let (sigma, alpha) = (FRAC_PI_2 * share).sin_cos();
@@ -56,7 +57,7 @@ impl Continuous {
         }
     }
 
-    /// The level of a noise-to-signal ratio, for T parts.
+    /// The level with a noise-to-signal ratio, on a path of `steps` parts.
     fn of_ratio(self, ratio: f64, steps: f64) -> Level {
         match self {
             Self::Cosine => Level::of_ratio(ratio.atan() / FRAC_PI_2 * steps - 1.0, ratio),
@@ -86,7 +87,7 @@ impl Continuous {
     }
 }
 
-/// A path without steps, whose time is counted in T parts.
+/// A path without steps. Its time is counted in T parts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ContinuousPath {
     kind: Continuous,
@@ -94,7 +95,7 @@ pub struct ContinuousPath {
 }
 
 impl ContinuousPath {
-    /// A path in T parts, of which a sampler takes no more steps.
+    /// Makes a path of T parts; a sampler takes at most T steps on it.
     ///
     /// # Errors
     /// [`ScheduleError::Steps`]; [`ScheduleError::Parameter`] for parameters out of range.
@@ -180,7 +181,7 @@ mod tests {
         }
     }
 
-    /// Tables without gaps: the cosine schedule of a long chain comes near the continuous one.
+    /// The cosine schedule of a long chain approaches the continuous one.
     #[test]
     fn the_cosine_is_the_limit_of_the_chain_of_that_name() {
         let path = ContinuousPath::new(Continuous::Cosine, 4000).unwrap();
@@ -202,7 +203,7 @@ mod tests {
         let sigma = |t: f64| path.level_at(t).unwrap().sigma;
         assert!((sigma(0.0) - 0.002).abs() < 1e-15 && (sigma(999.0) - 80.0).abs() < 1e-12);
         assert!((sigma(499.5) - (0.002_f64 * 80.0).sqrt()).abs() < 1e-12);
-        // Beyond its ends a sigma is kept.
+        // A sigma beyond the ends is kept.
         let beyond = path.level_of_ratio(100.0).unwrap();
         assert_eq!((beyond.t, beyond.alpha, beyond.sigma), (999.0, 1.0, 100.0));
         for (sigma_min, sigma_max) in

@@ -6,10 +6,10 @@ use crate::{MAX_STEPS, MIN_STEPS};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
-    /// The number of diffusion steps is not one a chain can have.
+    /// The number of diffusion steps is out of range.
     #[error("a diffusion chain has {MIN_STEPS} to {MAX_STEPS} steps, got {got}")]
     Steps {
-        /// The number of steps asked for.
+        /// The number of steps requested.
         got: usize,
     },
     /// A parameter is outside its range, infinite, or not a number.
@@ -30,7 +30,7 @@ pub enum ScheduleError {
         /// The last beta.
         beta_end: f64,
     },
-    /// One beta of a table is not a variance that keeps some signal.
+    /// A beta of a table is neither in (0, 1) nor 1 at the last t.
     #[error("beta at t = {t} must be in (0, 1), or 1 at the last t; got {got}")]
     Beta {
         /// Its index, from 0.
@@ -51,7 +51,7 @@ pub enum ScheduleError {
         /// alpha_bar after it.
         alpha_bar: f64,
     },
-    /// No such name.
+    /// The name is unknown.
     #[error("unknown {what} {got:?}, expected one of: {}", expected.join(", "))]
     UnknownName {
         /// What is named.
@@ -61,7 +61,7 @@ pub enum ScheduleError {
         /// The valid names.
         expected: &'static [&'static str],
     },
-    /// Two arrays that must have one shape do not.
+    /// Two arrays that must have the same shape do not.
     #[error("{what} must have shape {expected:?}, got {got:?}")]
     Shape {
         /// The array whose shape is wrong.
@@ -100,7 +100,7 @@ pub enum ScheduleError {
     ShortSteps {
         /// The length of the original chain.
         train_steps: usize,
-        /// The length asked for.
+        /// The length requested.
         got: usize,
     },
     /// The timesteps of a shorter chain must ascend, each once.
@@ -114,7 +114,7 @@ pub enum ScheduleError {
         got: usize,
     },
     /// x_0 cannot be recovered from the noise where no signal is left.
-    #[error("alpha is 0 at t = {t}: x_t holds no signal, so x_0 does not follow from eps")]
+    #[error("alpha is 0 at t = {t}: x_t holds no signal, so eps does not determine x_0")]
     NoSignal {
         /// The t with zero signal-to-noise ratio.
         t: f64,

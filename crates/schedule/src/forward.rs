@@ -9,8 +9,8 @@ use crate::{Schedule, ScheduleError};
 impl Schedule {
     /// `x_t` drawn from `q(x_t | x_0)` in closed form (Eq. 4).
     ///
-    /// `x_0` is `[b, ...]`, `noise` the same shape, drawn from N(0, I); `t` holds one time in `0..T` for each
-    /// of the b elements, as training (Algorithm 1) wants it. The result has the shape of `x_0`.
+    /// `x_0` is `[b, ...]`, `noise` the same shape, drawn from N(0, I). `t` holds one time in `0..T` for each of the
+    /// b elements, as training (Algorithm 1) needs. The result has the shape of `x_0`.
     ///
     /// # Errors
     /// [`ScheduleError::Shape`] when `noise` has another shape; [`ScheduleError::Batch`] when `t` is not of
@@ -83,7 +83,7 @@ mod tests {
         })
     }
 
-    /// A batch with a t each equals its elements one by one.
+    /// A batch with one t per element gives the same as its elements one by one.
     #[test]
     fn each_element_has_its_own_t() {
         let schedule = Schedule::ddpm();

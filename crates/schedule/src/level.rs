@@ -5,16 +5,16 @@ use crate::{Schedule, ScheduleError};
 
 /// How much of the data and how much noise an `x_t` holds, and when.
 ///
-/// Solvers think in one of two variables that both follow from it: the noise-to-signal ratio `sigma / alpha`,
-/// which is the `sigma` of Karras et al. 2022, and half the log signal-to-noise ratio
-/// `lambda = ln(alpha / sigma)` of Lu et al. 2022.
+/// Solvers work in one of two variables that follow from it. One is the noise-to-signal ratio `sigma / alpha`, the
+/// `sigma` of Karras et al. 2022. The other is half the log signal-to-noise ratio, `lambda = ln(alpha / sigma)`, of
+/// Lu et al. 2022.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Level {
-    /// The time that a network is told; of a chain in `0..=T-1`, where a fraction lies between two steps.
+    /// The time passed to the network. On a chain it is in `0..=T-1`; a fraction lies between two steps.
     pub t: f64,
-    /// Weight of the data, in [0, 1]; of a chain `sqrt(alpha_bar_t)`.
+    /// Weight of the data, in [0, 1]; on a chain `sqrt(alpha_bar_t)`.
     pub alpha: f64,
-    /// Weight of the noise, 0 or more; of a chain `sqrt(1 - alpha_bar_t)`.
+    /// Weight of the noise, 0 or more; on a chain `sqrt(1 - alpha_bar_t)`.
     pub sigma: f64,
 }
 
@@ -22,7 +22,7 @@ impl Level {
     /// The data itself, which has no index in `0..T`: t = -1, no noise.
     pub const DATA: Self = Self { t: -1.0, alpha: 1.0, sigma: 0.0 };
 
-    /// The level of a noise-to-signal ratio with `alpha^2 + sigma^2 = 1`, at a time that the caller knows.
+    /// The level of a noise-to-signal ratio with `alpha^2 + sigma^2 = 1`. The caller supplies its time.
     #[must_use]
     pub fn of_ratio(t: f64, ratio: f64) -> Self {
         let alpha = 1.0 / ratio.hypot(1.0);
@@ -41,15 +41,15 @@ impl Level {
         (self.alpha / self.sigma).ln()
     }
 
-    /// The part of the variance of `x_t` that is the data's, `alpha^2 / (alpha^2 + sigma^2)`, for data of unit variance; of a
-    /// chain alpha_bar.
+    /// The data's share of the variance of `x_t`, `alpha^2 / (alpha^2 + sigma^2)`, for data of unit variance. On a
+    /// chain it is alpha_bar.
     #[must_use]
     pub fn signal(&self) -> f64 {
         let signal = self.alpha.powi(2);
         signal / (signal + self.sigma.powi(2))
     }
 
-    /// Whether nothing but data is left.
+    /// Whether the level holds no noise.
     #[must_use]
     pub fn is_data(&self) -> bool {
         self.sigma == 0.0
@@ -87,8 +87,8 @@ impl Schedule {
         Ok(Level::of_ratio(t, (low + part * (high - low)).exp()))
     }
 
-    /// The level with a given noise-to-signal ratio `sigma / alpha`: the inverse of [`Schedule::level_at`]. A
-    /// ratio beyond the chain's own ends is kept, at the t of that end.
+    /// The level with a given noise-to-signal ratio `sigma / alpha`: the inverse of [`Schedule::level_at`]. A ratio
+    /// beyond the chain's ends is kept, with the t of that end.
     ///
     /// # Errors
     /// [`ScheduleError::Parameter`] for a ratio that is not a number above 0.
@@ -108,7 +108,7 @@ impl Schedule {
             above if above == self.steps() => (above - 1) as f64,
             above => {
                 let (a, b) = (-self.level(above - 1).lambda(), -self.level(above).lambda());
-                // Towards an infinite ratio there is no between.
+                // Nothing lies between a finite ratio and an infinite one.
                 let part = if b.is_finite() { (wanted - a) / (b - a) } else { 0.0 };
                 (above - 1) as f64 + part
             }

@@ -54,7 +54,7 @@ mod tables;
 mod terminal_snr;
 mod variance;
 
-/// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
 pub use ndarray;
 
 pub use batch::Element;
@@ -76,6 +76,6 @@ pub use variance::Variance;
 pub const MIN_STEPS: usize = 2;
 /// The most steps of a chain, a thousand times the paper's; a table of that many stays small (8 MB).
 pub const MAX_STEPS: usize = 1_000_000;
-/// The most of the data's variance that may be left where sampling starts, for `x_t` to count as pure noise: twice what
-/// `scaled-linear` leaves at T = 1000, the most of the usual schedules.
+/// The largest share of the data's variance left in `x_T` that still counts as pure noise: twice what
+/// `scaled-linear`, the worst of the usual schedules, leaves at T = 1000.
 pub const MAX_TERMINAL_SIGNAL: f64 = 0.01;

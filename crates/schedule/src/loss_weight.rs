@@ -3,29 +3,28 @@
 use crate::names::named;
 use crate::{Level, Prediction};
 
-/// The weight of a level, said as that of `|eps - eps_theta|^2`, a function of its signal-to-noise ratio
+/// The weight of a level as a factor on `|eps - eps_theta|^2`: a function of its signal-to-noise ratio
 /// `SNR = alpha^2 / sigma^2`.
 ///
-/// The squared error of `x_0` is that of eps divided by SNR, and so on: a weight means the same whatever the network puts out.
-/// The exception is [`LossWeight::Output`].
+/// The squared error of `x_0` is that of eps divided by SNR, and so on, so a weight means the same for every network
+/// output. The exception is [`LossWeight::Output`].
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub enum LossWeight {
     /// 1: L_simple (Ho et al. 2020, Eq. 14).
     #[default]
     Simple,
-    /// `min(SNR, 5) / SNR`: the squared error of `x_0`, times SNR up to 5 (Min-SNR-gamma, Hang et al. 2023, Sec. 3.4). Levels of
-    /// little noise, which have the largest weight otherwise, pull less.
+    /// `min(SNR, 5) / SNR`: the squared error of `x_0`, times SNR up to 5 (Min-SNR-gamma, Hang et al. 2023, Sec.
+    /// 3.4). It limits the weight of levels with little noise, which would otherwise have the largest.
     MinSnr,
-    /// `1 / (1 + SNR)` (P2, Choi et al. 2022, Eq. 8 with k = 1 and gamma = 1): more weight to levels of much noise.
+    /// `1 / (1 + SNR)` (P2, Choi et al. 2022, Eq. 8 with k = 1 and gamma = 1): more weight on levels with much noise.
     P2,
-    /// The squared error of what the network puts out, as it is: the loss of v of Salimans & Ho 2022 (SNR + 1 times that of
-    /// `x_0`), of F that of Karras et al. 2022, and of the velocity that of
-    /// flow matching. A level without any signal counts as well, where the error of eps says
-    /// nothing.
+    /// The squared error of the network's output itself: for v the loss of Salimans & Ho 2022 (SNR + 1 times that of
+    /// `x_0`), for F the loss of Karras et al. 2022, for the velocity that of flow matching. Levels without signal
+    /// count as well, where the error of eps says nothing.
     Output,
-    /// `(1 / SNR + sigma_data^2) / sigma_data^2`: lambda of Karras et al. 2022, Table 1, which makes the loss of their F the
-    /// same at all levels.
+    /// `(1 / SNR + sigma_data^2) / sigma_data^2`: lambda of Karras et al. 2022, Table 1, which gives the loss of
+    /// their F the same weight at all levels.
     Edm {
         /// Deviation of the data, above 0.
         sigma_data: f64,
@@ -35,11 +34,12 @@ pub enum LossWeight {
 named!(LossWeight, "loss weight": "simple" => Simple, "min-snr" => MinSnr, "p2" => P2, "output" => Output,
     "edm" => Edm { sigma_data: 0.5 });
 
-/// gamma of Min-SNR, which its authors found best.
+/// gamma of Min-SNR, as its authors recommend.
 const MIN_SNR_GAMMA: f64 = 5.0;
 
 impl LossWeight {
-    /// The weight of the squared error of an output at a level that holds some noise; 0 or more, and finite where the output says something of `x_0`.
+    /// The weight of the squared error of an output at a level with some noise. It is 0 or more, and finite where the
+    /// output says something about `x_0`.
     ///
     /// ```
     /// use schedule::{LossWeight, Prediction, Schedule};
@@ -69,8 +69,8 @@ impl LossWeight {
         }
     }
 
-    /// That of v, `alpha^2 / (alpha^2 + sigma^2)` times that of eps. Without signal the one is 0 and the other may be
-    /// infinite, so the product is written out.
+    /// The weight for v: `alpha^2 / (alpha^2 + sigma^2)` times that for eps. Without signal the factor is 0 and the
+    /// weight for eps may be infinite, so the product is written out.
     fn of_v(self, level: &Level) -> f64 {
         let (signal, noise) = (level.alpha.powi(2), level.sigma.powi(2));
         let power = signal + noise;
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::Schedule;
 
-    /// The forms that the papers write, for the error of what the network puts out.
+    /// The weights as the papers give them, for the error of the network's output.
     #[test]
     fn weights_are_those_of_the_papers_for_every_output() {
         let schedule = Schedule::ddpm();
@@ -115,7 +115,8 @@ mod tests {
         }
     }
 
-    /// `lambda(sigma) = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2` of the squared error of `x_0`, and 1 of that of F.
+    /// `lambda(sigma) = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2` on the squared error of `x_0` is 1 on that
+    /// of F.
     #[test]
     fn edm_weighs_its_own_output_by_one() {
         let sigma_data: f64 = 0.5;
@@ -129,7 +130,7 @@ mod tests {
         }
     }
 
-    /// Without signal an error of v says nothing about eps; its own loss alone counts there.
+    /// Without signal an error of v says nothing about eps; only weights on v or x_0 themselves count there.
     #[test]
     fn the_noisiest_level_has_finite_weights() {
         let noise = Level { t: 999.0, alpha: 0.0, sigma: 1.0 };
@@ -137,12 +138,12 @@ mod tests {
             let weight: LossWeight = name.parse().unwrap();
             let of_v = match weight {
                 LossWeight::Output => 1.0,
-                // Of the error of x_0, which is that of v there.
+                // A weight on the error of x_0, which equals that of v there.
                 LossWeight::Edm { .. } => 4.0,
                 _ => 0.0,
             };
             assert_eq!(weight.of(Prediction::V, &noise), of_v, "{name}");
-            // As the error of eps, that of x_0 has no finite weight there; nor has a network for eps an x_0.
+            // The weight on x_0 is infinite for the error of eps there, and eps does not determine x_0.
             let finite = !matches!(weight, LossWeight::Edm { .. });
             assert!(!finite || weight.of(Prediction::Eps, &noise) == 1.0, "{name}");
         }

@@ -1,5 +1,5 @@
-//! Types whose values have names: `NAMES`, `name`, [`FromStr`](std::str::FromStr) and [`Display`](std::fmt::Display), from one
-//! list.
+//! Gives a type with named values `NAMES`, `name`, [`FromStr`](std::str::FromStr) and [`Display`](std::fmt::Display),
+//! from one list.
 
 /// `named!(Type, "what it is": "name" => Variant { field: usual value }, ...)`.
 macro_rules! named {
@@ -8,7 +8,7 @@ macro_rules! named {
             /// The names that [`FromStr`](std::str::FromStr) knows.
             pub const NAMES: &[&str] = &[$($name),+];
 
-            /// Its name, whatever its parameters.
+            /// Its name, without its parameters.
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self {
@@ -47,7 +47,7 @@ mod tests {
     use crate::{LossWeight, Prediction, Spacing, Variance};
 
     #[test]
-    fn every_name_comes_back_and_a_wrong_one_meets_the_list() {
+    fn every_name_round_trips_and_an_unknown_one_lists_the_valid() {
         fn check<T>(names: &[&str], what: &str)
         where
             T: std::str::FromStr<Err = crate::ScheduleError> + std::fmt::Display + std::fmt::Debug,

@@ -1,19 +1,20 @@
-//! What every forward process has in common: at each time, how much of the data is left and how much noise there is.
+//! What all forward processes have in common: at each time, how much of the data is left and how much noise there is.
 
 use std::fmt::Debug;
 
 use crate::{Level, Schedule, ScheduleError};
 
-/// A way from data to noise, `x_t = alpha(t) x_0 + sigma(t) eps`. Trainer and samplers know nothing else of a process.
+/// A path from data to noise, `x_t = alpha(t) x_0 + sigma(t) eps`. The trainer and the samplers know nothing else of
+/// a process.
 ///
-/// Time is told in steps of a chain, whatever the path: T - 1 is the noisiest level and -1 the data, where the paper has T
-/// and 0. A path without steps is cut into T parts, so that `t`, "the last 100 steps" and an even spacing mean the same on
-/// all of them.
+/// Every path counts time in steps of a chain: T - 1 is the noisiest level and -1 the data, where the paper has T and
+/// 0. A path without steps is cut into T parts, so that `t`, "the last 100 steps" and an even spacing mean the same
+/// on every path.
 pub trait NoisePath: Debug + Send + Sync {
-    /// T: steps of a chain; of other paths, parts that time is counted in.
+    /// T: the number of steps of a chain, or of parts of a path without steps.
     fn steps(&self) -> usize;
 
-    /// Whether a network is trained on whole t alone.
+    /// Whether a network is trained on whole t only.
     fn is_discrete(&self) -> bool;
 
     /// The level at a time in `0..=T-1`, whole or not.
@@ -29,13 +30,13 @@ pub trait NoisePath: Debug + Send + Sync {
     /// [`ScheduleError::Parameter`] for a ratio that is not a number above 0.
     fn level_of_ratio(&self, ratio: f64) -> Result<Level, ScheduleError>;
 
-    /// The level at a share in (0, 1) of the way from data to noise; of a chain, the step that it falls into.
+    /// The level at a share in (0, 1) of the way from data to noise; on a chain, the step that the share falls in.
     ///
     /// # Errors
     /// [`ScheduleError::Parameter`] for a share out of range.
     fn level_of_share(&self, share: f64) -> Result<Level, ScheduleError>;
 
-    /// The same path as a value of its own.
+    /// A boxed copy of the path.
     fn boxed(&self) -> Box<dyn NoisePath>;
 
     /// The noisiest level, which sampling starts from.
@@ -75,7 +76,7 @@ impl NoisePath for Schedule {
 }
 
 impl Schedule {
-    /// The chain that has a path's noise-to-signal ratio at each whole t: for looking at a path as the paper looks at its
+    /// The chain with a path's noise-to-signal ratio at each whole t. It shows any path in the terms of the paper, as
     /// betas.
     ///
     /// # Errors

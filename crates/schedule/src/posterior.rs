@@ -1,4 +1,4 @@
-//! The posterior of the forward process and the change between `x_0` and `eps` (Ho et al. 2020, Eq. 6, 7, 15).
+//! The posterior of the forward process and the conversion between `x_0` and `eps` (Ho et al. 2020, Eq. 6, 7, 15).
 
 use ndarray::{Array1, ArrayD};
 
@@ -78,8 +78,8 @@ mod tests {
         ArrayD::from_elem(IxDyn(&[1, 1]), value)
     }
 
-    /// The mean of the posterior is linear, so its weights are what it gives for unit vectors. Gaussian
-    /// algebra gives them directly: precisions add, and so do precision-weighted means.
+    /// The mean of the posterior is linear, so unit vectors give its weights. Gaussian algebra gives them directly:
+    /// precisions add, and so do precision-weighted means.
     #[test]
     fn posterior_is_the_product_of_two_gaussians() {
         for name in BetaSchedule::NAMES {
@@ -136,14 +136,14 @@ mod tests {
     }
 
     proptest! {
-        /// x_0 -> x_t -> x_0 and eps -> x_t -> eps come back, at every t.
+        /// x_0 -> x_t -> x_0 and eps -> x_t -> eps round-trip at every t.
         #[test]
         fn predictions_invert_q_sample(x_0 in -1.0_f64..1.0, eps in -4.0_f64..4.0, t in 0_usize..1000) {
             let schedule = Schedule::ddpm();
             let x_t = schedule.q_sample(&single(x_0), &[t], &single(eps)).unwrap();
             let x_0_back = schedule.predict_x_0_from_eps(&x_t, &[t], &single(eps)).unwrap();
             let eps_back = schedule.predict_eps_from_x_0(&x_t, &[t], &single(x_0)).unwrap();
-            // Rounding of x_t grows by 1 / sqrt(alpha_bar) <= 158 and 1 / sqrt(1 - alpha_bar) <= 100.
+            // Rounding errors of x_t grow by 1 / sqrt(alpha_bar) <= 158 and 1 / sqrt(1 - alpha_bar) <= 100.
             prop_assert!((x_0_back[[0, 0]] - x_0).abs() < 1e-12);
             prop_assert!((eps_back[[0, 0]] - eps).abs() < 1e-12);
         }

@@ -1,10 +1,10 @@
-//! What a network's output stands for, and what follows from it at a level: the form `x_0 = skip x_t + out F(c_in x_t, t)`,
-//! and what F has to be in training. Four numbers a level, in f64, are all that trainer and samplers know of an output.
+//! What a network's output means at a level: how it gives `x_0 = skip x_t + out F(c_in x_t, t)`, and what the target
+//! of F is in training. The trainer and the samplers know an output only as a few f64 numbers per level.
 
 use crate::names::named;
 use crate::{Level, ScheduleError};
 
-/// What a network puts out for `x_t` and t.
+/// What a network predicts from `x_t` and t.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Prediction {
@@ -12,12 +12,12 @@ pub enum Prediction {
     Eps,
     /// The data itself.
     X0,
-    /// `v = (alpha eps - sigma x_0) / sqrt(alpha^2 + sigma^2)` (Salimans & Ho 2022, where that root is 1).
+    /// `v = (alpha eps - sigma x_0) / sqrt(alpha^2 + sigma^2)` (Salimans & Ho 2022, where the root is 1).
     V,
-    /// F of Karras et al. 2022, Sec. 5 ("EDM"): of a unit variance, as is what the network sees, for data of deviation
-    /// `sigma_data`. On a chain and with `sigma_data = 1` it is -v.
+    /// F of Karras et al. 2022, Sec. 5 ("EDM"). The network's input and its target have unit variance for data of
+    /// standard deviation `sigma_data`. On a chain and with `sigma_data = 1` it is -v.
     Edm {
-        /// Deviation of the data, above 0.
+        /// Standard deviation of the data, above 0.
         sigma_data: f64,
     },
     /// `eps - x_0`: on the straight path the velocity `dx / ds` (Lipman et al. 2023, Liu et al. 2023).
@@ -30,7 +30,7 @@ named!(Prediction, "prediction": "eps" => Eps, "x_0" => X0, "v" => V, "edm" => E
 /// How an output F becomes an image: `x_0 = skip x_t + out F(c_in x_t, t)` (Karras et al. 2022, Eq. 7, whose `c_noise` is t).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Form {
-    /// Scale of what the network is shown.
+    /// Scale of the network's input.
     pub c_in: f64,
     /// Weight of `x_t` in `x_0`.
     pub skip: f64,
@@ -71,7 +71,7 @@ impl Prediction {
                 let power = power(alpha, sigma);
                 Ok(Form { c_in, skip: alpha / power, out: -sigma / power.sqrt() })
             }
-            // Table 1 there has alpha = 1.
+            // The paper's Table 1 has alpha = 1.
             Self::Edm { sigma_data } => {
                 let deviation = (alpha * sigma_data).hypot(sigma);
                 let skip = alpha * (sigma_data / deviation).powi(2);
@@ -134,7 +134,7 @@ impl Prediction {
         }
     }
 
-    /// By how much an error of the output changes `v`, which is defined for every level that has either signal or noise.
+    /// How much an error of the output changes `v`, which is defined for every level that has either signal or noise.
     pub(crate) fn error_in_v(self, level: &Level) -> f64 {
         let Level { alpha, sigma, .. } = *level;
         let deviation = power(alpha, sigma).sqrt();
@@ -153,10 +153,10 @@ fn power(alpha: f64, sigma: f64) -> f64 {
     alpha * alpha + sigma * sigma
 }
 
-/// A scale that keeps what a network sees from growing with the noise: 1 where `alpha^2 + sigma^2` is no more than 1.
+/// A scale that keeps the network's input from growing with the noise: 1 where `alpha^2 + sigma^2` is at most 1.
 fn visible(alpha: f64, sigma: f64) -> f64 {
     let deviation = alpha.hypot(sigma);
-    // On a chain it is 1 but for rounding.
+    // On a chain it is 1 up to rounding.
     if deviation > 1.0 + 1e-9 { 1.0 / deviation } else { 1.0 }
 }
 
@@ -195,12 +195,12 @@ mod tests {
             let plain = [Prediction::Eps, Prediction::X0, Prediction::V];
             assert!(plain.iter().all(|prediction| prediction.c_in(&level) == 1.0), "t = {t}");
         }
-        // Where the noise has a deviation of 80, it sees as much as 1.
+        // Noise of deviation 80 is scaled down to about 1.
         let level = Level { t: 0.0, alpha: 1.0, sigma: 80.0 };
         assert!((Prediction::Eps.c_in(&level) * 80.0 - 1.0).abs() < 1e-4);
     }
 
-    /// Karras et al. 2022, Table 1, and the requirements that it was derived from (App. B.6).
+    /// Karras et al. 2022, Table 1, and the requirements from which they derive it (App. B.6).
     #[test]
     fn edm_is_the_preconditioning_of_the_paper() {
         let sigma_data: f64 = 0.5;
@@ -212,7 +212,7 @@ mod tests {
             assert!((form.skip - sigma_data.powi(2) / total).abs() < 1e-15);
             assert!((form.out - sigma * sigma_data / total.sqrt()).abs() < 1e-14);
             assert!((form.c_in - 1.0 / total.sqrt()).abs() < 1e-13);
-            // What is seen and what is asked for have unit variance.
+            // Input and target have unit variance.
             let target = edm.target(&level);
             let variance = (target.x_0 * sigma_data).powi(2) + target.eps.powi(2);
             assert!((variance - 1.0).abs() < 1e-12 && (form.c_in.powi(2) * total - 1.0).abs() < 1e-12);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     proptest! {
-        /// On any path: the output that training asks for gives back the pair that it was made from.
+        /// On any path the training target gives back the x_0 and eps it was made from.
         #[test]
         fn the_target_leads_to_x_0_and_eps(
             x_0 in -1.0_f64..1.0, eps in -4.0_f64..4.0, alpha in 0.01_f64..=1.0, sigma in 0.01_f64..80.0,
@@ -240,7 +240,7 @@ mod tests {
                 let scale = 1.0 + (of_x_t * x_t).abs();
                 prop_assert!((of_x_t * x_t + of_output * output - eps).abs() < 1e-12 * scale, "{prediction}");
                 prop_assert!(form.c_in == prediction.c_in(&level));
-                // An error of the output is one of v, and of eps.
+                // An error of the output is proportional to one of v, and to one of eps.
                 let v = prediction.error_in_v(&level);
                 prop_assert!((v.abs() * alpha / power(alpha, sigma).sqrt() / of_output.abs() - 1.0).abs() < 1e-9, "{prediction}");
             }

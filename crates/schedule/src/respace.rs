@@ -1,5 +1,5 @@
 //! A shorter chain through some of the steps of a longer one (Nichol & Dhariwal 2021, Sec. 4):
-//! `beta_i = 1 - alpha_bar_{t_i} / alpha_bar_{t_{i-1}}`, so that `q(x_{t_i} | x_0)` stays what it was.
+//! `beta_i = 1 - alpha_bar_{t_i} / alpha_bar_{t_{i-1}}`, which leaves `q(x_{t_i} | x_0)` unchanged.
 
 use ndarray::Array1;
 
@@ -11,16 +11,15 @@ use crate::{Schedule, ScheduleError};
 pub struct Respaced {
     /// The tables of the shorter chain; its own t runs over `0..timesteps.len()`.
     pub schedule: Schedule,
-    /// `timesteps[i]` is the original t of step i, ascending: what a network trained on the original chain
-    /// is to be given.
+    /// `timesteps[i]` is the original t of step i, ascending. Pass it to a network trained on the original chain.
     pub timesteps: Vec<usize>,
 }
 
 impl Schedule {
-    /// The chain that passes through `timesteps` (in `0..T`, ascending, each once) alone.
+    /// The chain through these `timesteps` only (in `0..T`, ascending, each once).
     ///
-    /// Its `alpha_bars` are exactly the original ones at these times; where a step and its predecessor are
-    /// both kept its beta is the original one. It may have a single step.
+    /// Its `alpha_bars` are exactly the original ones at these times. A step whose predecessor is also kept has its
+    /// original beta. The chain may have a single step.
     ///
     /// # Errors
     /// [`ScheduleError::ShortSteps`] for an empty list; [`ScheduleError::Timestep`] for a time outside the
@@ -41,7 +40,7 @@ impl Schedule {
         for (i, &t) in timesteps.iter().enumerate() {
             let next_to_previous = if i == 0 { t == 0 } else { timesteps[i - 1] + 1 == t };
             if next_to_previous {
-                // Free of the rounding of a division.
+                // Copied, to avoid the rounding of a division.
                 (betas[i], alphas[i]) = (self.betas()[t], self.alphas()[t]);
             } else {
                 alphas[i] = self.alpha_bars()[t] / kept(i);
@@ -111,8 +110,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any subset: the kept alpha_bars are the original ones, bit for bit; the betas multiply up to
-        /// them; and respacing in two stages is respacing at once.
+        /// Any subset: the kept alpha_bars are the original ones, bit for bit; the betas multiply up to them; and
+        /// respacing in two stages equals respacing at once.
         #[test]
         fn kept_steps_keep_their_alpha_bar(mask in proptest::collection::vec(any::<bool>(), 200)) {
             let schedule = Schedule::new(&BetaSchedule::from_name("cosine").unwrap(), 200).unwrap();
@@ -124,7 +123,7 @@ mod tests {
             for (i, &t) in kept.iter().enumerate() {
                 prop_assert_eq!(short.alpha_bars()[i], schedule.alpha_bars()[t]);
                 product *= 1.0 - short.betas()[i];
-                // 1 - beta at beta = 0.999 is good to 1e-13.
+                // 1 - beta at beta = 0.999 is accurate to 1e-13.
                 prop_assert!((product / short.alpha_bars()[i] - 1.0).abs() < 1e-11);
             }
             let every_other: Vec<usize> = (0..kept.len()).step_by(2).collect();

@@ -3,7 +3,7 @@
 use crate::names::named;
 use crate::{ScheduleError, beta};
 
-/// How the kept timesteps lie in `0..T`. They differ most at the ends: whether the chain starts from the
+/// How the kept timesteps are spread over `0..T`. They differ most at the ends: whether the chain starts from the
 /// noisiest step (T - 1) and whether it ends at the cleanest (0).
 ///
 /// | | first kept | last kept, for n of T | n = 1 |
@@ -28,8 +28,8 @@ pub enum Spacing {
     /// `floor((i sqrt(0.8 T) / (n - 1))^2)`: the "quadratic" choice of Song et al. 2021 (App. D.2), with the
     /// factor 0.8 of their code. More steps lie near the data.
     ///
-    /// With many steps the first values coincide (0, 0, 1, ... for 48 of 1000). Here each such value moves
-    /// up by as little as makes it distinct, so that the chain has n steps.
+    /// With many steps the first values coincide (0, 0, 1, ... for 48 of 1000). Each such value moves up by the least
+    /// that makes it distinct, so that the chain has n steps.
     Quadratic,
 }
 
@@ -41,8 +41,8 @@ named!(Spacing, "spacing": "leading" => Leading, "trailing" => Trailing, "linspa
 /// libraries.
 ///
 /// # Errors
-/// [`ScheduleError::Steps`] for a `train_steps` that no chain has; [`ScheduleError::ShortSteps`] when `steps`
-/// is not in `1..=train_steps`.
+/// [`ScheduleError::Steps`] for a `train_steps` out of range; [`ScheduleError::ShortSteps`] when `steps` is not in
+/// `1..=train_steps`.
 ///
 /// ```
 /// use schedule::{Spacing, timesteps};
@@ -69,7 +69,7 @@ pub fn timesteps(spacing: Spacing, train_steps: usize, steps: usize) -> Result<V
 
 fn trailing(train_steps: usize, steps: usize) -> Vec<usize> {
     let end = train_steps as f64;
-    // The difference as rounded at the size of T, as in numpy's arange: it decides how halves fall.
+    // The difference as rounded at the size of T, as in numpy's arange: it decides how halves round.
     let difference = (end - end / steps as f64) - end;
     (0..steps).rev().map(|j| (end + j as f64 * difference).round_ties_even() as usize - 1).collect()
 }
@@ -85,7 +85,7 @@ fn quadratic(train_steps: usize, steps: usize) -> Vec<usize> {
         .collect()
 }
 
-/// `n` evenly spaced values from 0 to `end`, both included; 0 alone for n = 1.
+/// `n` evenly spaced values from 0 to `end`, both included; only 0 for n = 1.
 fn linspace(end: f64, n: usize) -> impl Iterator<Item = f64> {
     let step = if n > 1 { end / (n - 1) as f64 } else { 0.0 };
     (0..n).map(move |i| if i > 0 && i == n - 1 { end } else { i as f64 * step })
@@ -119,7 +119,7 @@ mod tests {
         }
     }
 
-    /// 62.5 and its like come out as numpy rounds them.
+    /// Halves such as 62.5 round as in numpy.
     #[test]
     fn trailing_rounds_halves_as_numpy() {
         let got = timesteps(Spacing::Trailing, 1000, 48).unwrap();

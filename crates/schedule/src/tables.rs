@@ -27,7 +27,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The chain of a kind of betas.
+    /// Makes the chain of `steps` steps with betas of this kind.
     ///
     /// # Errors
     /// Those of [`BetaSchedule::betas`] and of [`Schedule::from_betas`].
@@ -45,14 +45,14 @@ impl Schedule {
         }
     }
 
-    /// The chain of given betas, shape `[T]`, each in (0, 1).
+    /// Makes the chain of given betas, shape `[T]`, each in (0, 1).
     ///
-    /// The last one alone may be 1: such a chain ends without any signal, `alpha_bar_{T-1} = 0`, as
-    /// [`Schedule::with_zero_terminal_snr`] makes it.
+    /// Only the last may be 1. Such a chain ends without any signal, `alpha_bar_{T-1} = 0`, as after
+    /// [`Schedule::with_zero_terminal_snr`].
     ///
     /// # Errors
     /// [`ScheduleError::Steps`] for a length out of range; [`ScheduleError::Beta`] for a beta out of range;
-    /// [`ScheduleError::Degenerate`] when alpha_bar cannot be told from its predecessor or from 0 in f64.
+    /// [`ScheduleError::Degenerate`] when f64 cannot distinguish alpha_bar from its predecessor or from 0.
     pub fn from_betas(betas: Array1<f64>) -> Result<Self, ScheduleError> {
         beta::check_steps(betas.len())?;
         let last = betas.len() - 1;
@@ -71,7 +71,7 @@ impl Schedule {
         Self::assemble(betas, alphas, alpha_bars)
     }
 
-    /// The remaining tables, from three that the caller made consistent, of one length of at least 1.
+    /// Computes the remaining tables from three consistent ones of the same length, at least 1.
     pub(crate) fn assemble(
         betas: Array1<f64>,
         alphas: Array1<f64>,
@@ -197,9 +197,9 @@ impl Schedule {
         self.alpha_bars()[self.steps() - 1]
     }
 
-    /// Whether the chain ends in noise, with at most [`MAX_TERMINAL_SIGNAL`](crate::MAX_TERMINAL_SIGNAL) of the data's
-    /// variance left. Sampling starts from pure noise. Where more is left, training never showed the network such a start, and
-    /// the samples come out with the wrong brightness (Lin et al. 2024, Sec. 3.1).
+    /// Whether the chain ends in noise, with at most [`MAX_TERMINAL_SIGNAL`](crate::MAX_TERMINAL_SIGNAL) of the
+    /// data's variance left. Sampling starts from pure noise. Where more is left, the network has not seen such a
+    /// start in training, and the samples have the wrong brightness (Lin et al. 2024, Sec. 3.1).
     #[must_use]
     pub fn ends_in_noise(&self) -> bool {
         self.terminal_signal() <= crate::MAX_TERMINAL_SIGNAL
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(Schedule::from_betas(array![]), Err(ScheduleError::Steps { got: 0 }));
     }
 
-    /// f64 has no room for these chains: 0.1^1000 underflows, and 1 - 1e-17 is 1.
+    /// f64 cannot represent these chains: 0.1^1000 underflows, and 1 - 1e-17 is 1.
     #[test]
     fn chains_beyond_f64_are_refused() {
         let strong = Schedule::new(&BetaSchedule::Constant { beta: 0.9 }, 1000);

@@ -5,8 +5,8 @@ use ndarray::Array1;
 
 use crate::{Schedule, ScheduleError};
 
-/// Shifts and scales `sqrt(alpha_bar)` so that its first value stays and its last becomes 0, and gives the
-/// betas that belong to it (Lin et al. 2024, Algorithm 1).
+/// Shifts and scales `sqrt(alpha_bar)` so that its first value stays and its last becomes 0, and returns the
+/// corresponding betas (Lin et al. 2024, Algorithm 1).
 ///
 /// `betas` is `[T]`, as for [`Schedule::from_betas`]; so is the result, whose last value is exactly 1.
 /// At that step eps-prediction says nothing about the data: a network must predict x_0 or v there.
@@ -32,7 +32,7 @@ pub fn rescale_to_zero_terminal_snr(betas: Array1<f64>) -> Result<Array1<f64>, S
 
     Ok(Array1::from_shape_fn(last + 1, |t| {
         if t == 0 {
-            // Unchanged by construction; free of the rounding of the square.
+            // Unchanged by construction; copied to avoid rounding the square.
             schedule.betas()[0]
         } else {
             1.0 - alpha_bars[t] / alpha_bars[t - 1]
@@ -44,8 +44,8 @@ impl Schedule {
     /// The chain with [`rescale_to_zero_terminal_snr`] applied to its betas: `alpha_bar` ends at exactly 0.
     ///
     /// # Errors
-    /// [`ScheduleError::Steps`] for a respaced chain of a single step; [`ScheduleError::Degenerate`] where
-    /// f64 has no room for the result.
+    /// [`ScheduleError::Steps`] for a respaced chain of a single step; [`ScheduleError::Degenerate`] where f64 cannot
+    /// represent the result.
     pub fn with_zero_terminal_snr(&self) -> Result<Self, ScheduleError> {
         Self::from_betas(rescale_to_zero_terminal_snr(self.betas().clone())?)
     }

@@ -19,8 +19,7 @@ pub enum Variance {
 named!(Variance, "variance": "fixed-small" => FixedSmall, "fixed-large" => FixedLarge);
 
 impl Schedule {
-    /// Standard deviations `sigma_t` of the reverse process, shape `[T]`: multiply standard normal noise by
-    /// them as they are.
+    /// Standard deviations `sigma_t` of the reverse process, shape `[T]`: factors for standard normal noise.
     ///
     /// The value at t = 0 is 0 with [`Variance::FixedSmall`] and `sqrt(beta_0)` with [`Variance::FixedLarge`];
     /// Algorithm 2 adds no noise in that last step, whatever the choice.

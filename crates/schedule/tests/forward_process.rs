@@ -1,5 +1,5 @@
-//! The closed form `q(x_t | x_0)` against the chain `q(x_t | x_{t-1})` walked step by step, in mean and
-//! variance: exactly, through the recursion of the moments, and by drawing.
+//! Compares the closed form `q(x_t | x_0)` with the chain `q(x_t | x_{t-1})` walked step by step, in mean and
+//! variance: exactly, by the recursion of the moments, and by sampling.
 
 use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;
@@ -63,7 +63,7 @@ fn walks_and_closed_form_have_the_same_moments() {
     }
 }
 
-/// Data of unit variance keeps it at every t, in drawing as in the tables.
+/// Data of unit variance keeps it at every t, in samples as in the tables.
 #[test]
 fn unit_variance_is_kept() {
     const N: usize = 1 << 14;
@@ -102,7 +102,7 @@ fn any_schedule() -> impl Strategy<Value = BetaSchedule> {
 }
 
 proptest! {
-    /// What must hold for any schedule that is accepted.
+    /// Properties of every schedule that is accepted.
     #[test]
     fn tables_are_consistent(kind in any_schedule(), steps in 2_usize..1500) {
         let schedule = Schedule::new(&kind, steps).unwrap();

@@ -1,4 +1,4 @@
-//! Animated PNG: each frame a whole picture without loss.
+//! Animated PNG: each frame is a whole picture, without loss.
 
 use png::{BitDepth, ColorType, Compression, Encoder, Filter};
 
@@ -55,13 +55,13 @@ mod tests {
     }
 
     #[test]
-    fn delays_and_the_hold_come_back() {
+    fn delays_and_the_hold_are_kept() {
         let frames = Array4::from_shape_fn((3, 4, 5, 3), |(t, y, x, c)| (t * 60 + y * 15 + x * 3 + c) as u8);
         let animation = Animation::new(frames.view()).delay(Duration::from_millis(80));
         let file = animation.hold(Duration::from_secs(3)).apng().unwrap();
         let (got, delays) = decode(&file);
         assert_eq!((got, delays), (frames.clone(), vec![0.08, 0.08, 3.0]));
-        // A program that knows nothing of animations reads the first frame.
+        // A reader without support for animations gets the first frame.
         let still = image::load_from_memory(&file).unwrap().into_rgb8().into_raw();
         assert!(still.iter().eq(frames.index_axis(ndarray::Axis(0), 0)));
     }

@@ -5,9 +5,9 @@ use ndarray::{Array4, ArrayView5, Axis};
 use crate::check;
 use crate::error::FiguresError;
 
-/// The images `[frames, n, h, w, c]` (u8, `c` 1 or 3) of each moment in a grid, as frames of an
-/// [`crate::Animation`], `[frames, .., .., c]`. Each frame is laid out as [`crate::grid()`] lays out its images at
-/// scale 1, with as many channels as the images have.
+/// The images `[frames, n, h, w, c]` (u8, `c` 1 or 3) of each frame in a grid, as frames of an [`crate::Animation`],
+/// `[frames, .., .., c]`. Each frame is laid out as [`crate::grid()`] lays out its images at scale 1, with as many
+/// channels as the images have.
 ///
 /// # Errors
 /// [`FiguresError::Empty`] when there is no image or `columns` is 0; [`FiguresError::Channels`] when `c` is

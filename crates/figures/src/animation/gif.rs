@@ -1,4 +1,4 @@
-//! GIF89a: a palette of 256 colours and an index a pixel.
+//! GIF89a: a palette of 256 colours and one index per pixel.
 
 use gif::{Encoder, Frame, Repeat};
 
@@ -8,7 +8,7 @@ use crate::error::FiguresError;
 
 pub(super) fn encode(animation: &Animation<'_>, sizes: &Sizes) -> Result<Vec<u8>, FiguresError> {
     let (_, _, frame_width, channels) = animation.frames.dim();
-    // Grey frames share the palette in which a level is its own index.
+    // Grey frames share a palette in which each level is its own index.
     let greys: Vec<u8> = (0..=u8::MAX).flat_map(|level| [level; 3]).collect();
     let shared: &[u8] = if channels == 1 { &greys } else { &[] };
     let (width, height) = (sizes.width as u16, sizes.height as u16); // checked before
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn every_grey_level_comes_back() {
+    fn every_grey_level_is_kept() {
         let frames = Array4::from_shape_fn((3, 16, 16, 1), |(t, y, x, _)| (y * 16 + x + t * 85) as u8);
         let (got, delays) = decode(&Animation::new(frames.view()).gif().unwrap());
         assert_eq!(got, frames.broadcast((3, 16, 16, 3)).unwrap());
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!((got.iter().copied().collect::<Vec<_>>(), delays), (vec![7; 3], vec![150]));
     }
 
-    /// White gaps stay white, and a colour is never far from its own.
+    /// White gaps stay white, and every colour stays close to the original.
     #[test]
     fn more_colours_than_a_palette_holds() {
         let smooth = |y: usize, x: usize, c: usize| [4 * x, 4 * y, 2 * (x + y)][c] as u8;

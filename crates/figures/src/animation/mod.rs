@@ -1,5 +1,4 @@
-//! Pictures one after another in one file: GIF, which everything shows, and animated PNG, which keeps every
-//! colour.
+//! Animations in one file: GIF, which every viewer shows, and animated PNG, which keeps every colour.
 
 mod apng;
 mod frames;
@@ -16,14 +15,14 @@ use crate::canvas::PIXEL_LIMIT;
 use crate::check;
 use crate::error::FiguresError;
 
-/// Browsers take anything shorter for 100 ms.
+/// Browsers show anything shorter for 100 ms.
 const SHORTEST: Duration = Duration::from_millis(20);
 /// Well within the 16 bits that both formats have for it.
 const LONGEST: Duration = Duration::from_secs(60);
 /// The unit of time of a GIF, used for both formats so that both show the same.
 const TICKS_PER_SECOND: u16 = 100;
 
-/// Frames `[frames, h, w, c]` (u8, `c` 1 or 3), shown over and over. The same frames give the same bytes.
+/// Frames `[frames, h, w, c]` (u8, `c` 1 or 3), shown in a loop. The same frames give the same bytes.
 ///
 /// ```
 /// let frames = ndarray::Array4::from_shape_fn((8, 4, 4, 1), |(t, ..)| 255 - 30 * t as u8);
@@ -39,7 +38,7 @@ pub struct Animation<'a> {
     hold: Duration,
 }
 
-/// What is left to write once everything is checked.
+/// What is needed for writing once everything is checked.
 struct Sizes {
     /// Pixels of the file.
     width: usize,
@@ -50,7 +49,7 @@ struct Sizes {
 }
 
 impl<'a> Animation<'a> {
-    /// Frames in their own size, 100 ms each and 2 s the last.
+    /// Frames in their own size, for 100 ms each and 2 s for the last.
     #[must_use]
     pub fn new(frames: ArrayView4<'a, u8>) -> Self {
         Self { frames, scale: 1, delay: Duration::from_millis(100), hold: Duration::from_secs(2) }
@@ -68,7 +67,7 @@ impl<'a> Animation<'a> {
         Self { delay, ..self }
     }
 
-    /// How long the last frame is shown, before it all begins again.
+    /// How long the last frame is shown before the loop restarts.
     #[must_use]
     pub fn hold(self, hold: Duration) -> Self {
         Self { hold, ..self }
@@ -76,8 +75,8 @@ impl<'a> Animation<'a> {
 
     /// The animation as GIF.
     ///
-    /// Grey frames keep all 256 levels, and a colour frame of at most 256 colours keeps them. Any other one gets
-    /// a palette of its own with the 256 colours that suit it, white among them if the frame has it.
+    /// Grey frames keep all 256 levels, and a colour frame of at most 256 colours keeps them. Any other frame gets
+    /// its own palette of 256 fitted colours, including white if the frame has it.
     ///
     /// # Errors
     /// [`FiguresError::Empty`] when there is no frame or `scale` is 0; [`FiguresError::Channels`] when `c` is

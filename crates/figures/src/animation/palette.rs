@@ -1,4 +1,4 @@
-//! At most 256 colours for a frame: its own where they are no more, else a palette fitted to it.
+//! At most 256 colours for a frame: its own if there are no more, else a palette fitted to it.
 
 use std::collections::BTreeSet;
 
@@ -6,19 +6,19 @@ use color_quant::NeuQuant;
 
 /// Colours of a palette.
 const MOST: usize = 256;
-/// Every so many pixels teach the palette, up to so many of them in all.
+/// The palette is fitted to about this many pixels, evenly thinned, but to at least one in `MOST_SPARSE`.
 const TAUGHT: usize = 1 << 16;
 const MOST_SPARSE: usize = 30;
 
-/// A frame as a GIF holds it.
+/// A frame as a GIF stores it.
 pub(super) struct Indexed {
     /// RGB one after another.
     pub(super) palette: Vec<u8>,
-    /// The place in it of each pixel.
+    /// The palette index of each pixel.
     pub(super) indices: Vec<u8>,
 }
 
-/// RGB pixels with a palette. No dithering: in pictures of noise going away, it would be noise that stays.
+/// RGB pixels with a palette. No dithering: in pictures where noise goes away, it would be noise that stays.
 pub(super) fn indexed(rgb: &[u8]) -> Indexed {
     let colours = rgb.chunks_exact(3).map(|colour| [colour[0], colour[1], colour[2]]);
     let mut distinct = BTreeSet::new();
@@ -29,7 +29,7 @@ pub(super) fn indexed(rgb: &[u8]) -> Indexed {
         }
     }
     let palette: Vec<[u8; 3]> = distinct.into_iter().collect();
-    // Every colour is there.
+    // Every colour is in the palette.
     let place = |colour| palette.binary_search(&colour).unwrap_or_default() as u8;
     Indexed { indices: colours.map(place).collect(), palette: palette.concat() }
 }

@@ -1,4 +1,4 @@
-//! An ablation study as dots with intervals; beside its page, not a figure of the report.
+//! An ablation study as dots with intervals, for the page of the study and not for the report.
 
 use crate::axis::{Axis, Scale};
 use crate::canvas::{Canvas, Colour, GREY, INK};
@@ -32,7 +32,7 @@ const GRID: Colour = [0xe4; 3];
 /// What was measured of one training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AblationGroup {
-    /// Above its lines: the name of the training, and what it is.
+    /// The heading above its lines: the name of the training, and what it is.
     pub heading: String,
     /// One for each way of evaluating it.
     pub lines: Vec<AblationLine>,
@@ -41,7 +41,7 @@ pub struct AblationGroup {
 /// One way of evaluating a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AblationLine {
-    /// Left of it.
+    /// The label on the left.
     pub label: String,
     /// Index of its colour in the legend.
     pub kind: usize,
@@ -72,8 +72,8 @@ pub fn ablation(metric: &str, kinds: &[String], groups: &[AblationGroup]) -> Res
         title: "Ablation study",
         caption: "The metric of every training, by how it was evaluated.".into(),
         equation: "",
-        note: "Dots: the metric, its mean over seeds where there are several. Bars: 95 % interval of the evaluation, of all \
-               seeds together. Small dots: the seeds.",
+        note: "Dots: the metric (mean over seeds if there are several). Bars: 95 % interval of the evaluation, over all \
+               seeds. Small dots: single seeds.",
     };
     let legend = kinds.iter().cloned().zip(PALETTE.iter().copied().cycle()).collect();
     let page = words.page().legend(legend).row(vec![Chart::new(groups)?.draw(metric, groups)?]);
@@ -86,7 +86,7 @@ fn numbers(line: &AblationLine) -> impl Iterator<Item = f64> + '_ {
     std::iter::once(line.value).chain(ends).chain(line.seeds.iter().copied())
 }
 
-/// Where things lie.
+/// The layout of the chart.
 struct Chart {
     axis: Axis,
     /// Pixels left of the axis.
@@ -128,7 +128,7 @@ impl Chart {
         let mut y = 0;
         for group in groups {
             let heading = Text::new(&group.heading, TEXT_SIZE, Weight::Bold)?;
-            // Over the grid, which would run through the letters.
+            // On white, because the grid would run through the letters.
             canvas.fill(0, y, heading.width() + LABEL_GAP, HEADING - 4, [255; 3]);
             canvas.draw_text(&heading, 0, y + HEADING - 6 - heading.height(), INK);
             y += HEADING;
@@ -178,8 +178,8 @@ impl Chart {
         Ok(())
     }
 
-    /// Where the axis has ticks: of a logarithmic one at 1, 2 and 5 times each power of ten, or at the powers alone where
-    /// these are many.
+    /// The ticks of the axis. A logarithmic one has them at 1, 2 and 5 times each power of ten, or only at the powers if
+    /// there are many.
     fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.axis.range;
         let inside = |value: &f64| (low * (1.0 - 1e-9)..=high * (1.0 + 1e-9)).contains(value);

@@ -7,21 +7,21 @@ use crate::figure::{Figure, Words};
 use crate::gallery::HALF;
 use crate::plot::{Mark, PALETTE, Panel};
 
-/// The terms of the variational bound of a dataset, in bits a number of an image.
+/// The terms of the variational bound of a dataset, in bits per dimension.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bits<'a> {
-    /// t in `0..T`, as the network is told it, and the term of that t, rising in t; the least t is the decoder's. Some t
-    /// may be missing.
+    /// t in `0..T`, as passed to the network, and its term, in rising t. The smallest t is the decoder's. Some t may
+    /// be missing.
     pub by_t: &'a [(f64, f64)],
     /// The term of the prior, `L_T`.
     pub prior: f64,
-    /// The whole bound.
+    /// The total bound.
     pub total: f64,
-    /// Images it is the mean of.
+    /// The number of images averaged.
     pub images: usize,
 }
 
-/// A difference from the whole, as a share of it, up to which the terms count as all of them.
+/// The terms count as complete if they differ from the whole by at most this share of it.
 const ROUNDING: f64 = 0.01;
 
 impl Bits<'_> {
@@ -55,16 +55,16 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
     }
     let summed = bits.summed();
     let sums = if summed.is_some() {
-        " Right: the sum from the noisiest t down, which ends at the whole bound: what is known of an image once x_t is."
+        " Right: the sum from the noisiest t down, the information about an image in x_t. It ends at the whole bound."
     } else {
-        " The terms of some t are missing, so that they do not add up to the bound."
+        " The terms of some t are missing, so they do not add up to the bound."
     };
     let side = if summed.is_some() { "Left: t" } else { "T" };
     let words = Words {
         name: "20-bits",
         title: "Bits by timestep",
         caption: format!(
-            "{side}he bits that each step back from noise costs, per number of an image; t = 0 is the decoder's. Most bits \
+            "{side}he bits that each reverse step costs, per dimension; t = 0 is the decoder's. Most bits \
              describe details that are lost at the smallest t.{sums} Mean of {} images; the whole bound is {:.3} bits/dim, of \
              which {} are the prior's.",
             bits.images,
@@ -73,14 +73,14 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
         ),
         equation: "L = L_T + L_{T−1} + ⋯ + L_0,  L_T = D_{KL}(q(x_T | x_0) ‖ p(x_T))\n\
                    L_{t−1} = D_{KL}(q(x_{t−1} | x_t, x_0) ‖ p_θ(x_{t−1} | x_t)),  L_0 = −log p_θ(x_0 | x_1)",
-        note: "Bits per dimension: divided by the numbers of an image, and by ln 2.",
+        note: "Bits per dimension: nats divided by the number of dimensions and by ln 2.",
     };
     let lowest = bits.by_t.iter().fold(f64::INFINITY, |low, term| low.min(term.1));
     let by_t = Panel {
         heading: "Bits of each t".into(),
         x_label: "t".into(),
         y_label: "bits/dim".into(),
-        // A term is a divergence and above 0, but for rounding.
+        // A term is a divergence and above 0, up to rounding.
         y_scale: if lowest > 0.0 { Scale::Log } else { Scale::Linear },
         marks: vec![
             Mark::line(bits.by_t.to_vec(), PALETTE[0]),
@@ -107,7 +107,7 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
     words.plot(&picture)
 }
 
-/// A number that may be close to nothing.
+/// A number that may be close to 0.
 fn short(value: f64) -> String {
     if value != 0.0 && value.abs() < 1e-3 { format!("{value:.1e}") } else { format!("{value:.3}") }
 }
@@ -133,7 +133,7 @@ mod tests {
     fn draws_and_refuses() {
         assert_eq!(bits(&ALL).unwrap(), bits(&ALL).unwrap());
         assert_ne!(bits(&ALL).unwrap().png, bits(&Bits { total: 3.0, ..ALL }).unwrap().png);
-        // Rounding may leave a term of nothing below 0.
+        // Rounding may leave a term of 0 slightly negative.
         assert!(bits(&Bits { by_t: &[(0.0, 2.25), (1.0, -1e-9)], ..ALL }).is_ok());
         assert!(matches!(bits(&Bits { by_t: &[], ..ALL }), Err(FiguresError::Empty { .. })));
         let nan = bits(&Bits { by_t: &[(0.0, f64::NAN)], ..ALL });

@@ -1,4 +1,4 @@
-//! Blocks of samples side by side: a row a sampler, a column a number of steps.
+//! Blocks of samples side by side: one row per sampler, one column per number of steps.
 
 use ndarray::{Array5, ArrayView4, Axis};
 
@@ -11,12 +11,12 @@ use crate::sheet::Sheet;
 /// Images across in the block of one sampler at one number of steps.
 const BLOCK_COLUMNS: usize = 3;
 
-/// What one sampler made.
+/// The samples of one sampler.
 #[derive(Debug, Clone)]
 pub struct SamplerBlocks<'a> {
-    /// What the row is called: "DDIM, η = 0".
+    /// The label of the row, such as "DDIM, η = 0".
     pub name: &'a str,
-    /// Samples `[n, h, w, c]` by number of steps; the same place is the same starting noise.
+    /// Samples `[n, h, w, c]` by number of steps; the same place has the same starting noise.
     pub blocks: Vec<ArrayView4<'a, u8>>,
 }
 

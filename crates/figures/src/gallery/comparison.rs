@@ -1,4 +1,4 @@
-//! Figures of several runs: their losses in one pair of axes, and their samples beside each other.
+//! Figures of several runs: their losses in one pair of axes, and their samples side by side.
 
 use ndarray::ArrayView4;
 
@@ -14,7 +14,7 @@ use crate::page::COLUMN_GAP;
 use crate::plot::{Mark, PALETTE, Panel};
 use crate::text::{Text, Weight, wrap};
 
-/// Pixels of a run's grid about, and of the name above it.
+/// Approximate pixels of a run's grid, and pixels of the name above it.
 const GRID: usize = 560;
 const NAME_SIZE: u32 = 26;
 /// Grids in a line.
@@ -23,17 +23,17 @@ const IN_LINE: usize = 3;
 /// The losses that a run has logged.
 #[derive(Debug, Clone, Copy)]
 pub struct LossCurve<'a> {
-    /// What the legend calls the run.
+    /// The name of the run in the legend.
     pub name: &'a str,
     /// Training steps, rising, `[n]`.
     pub steps: &'a [u64],
-    /// Images of a step.
+    /// Images per step.
     pub batch: usize,
     /// Mean loss since the line before, `[n]`.
     pub losses: &'a [f64],
 }
 
-/// The losses of several runs by training step and by images seen, smoothed; a colour a run, in the order of
+/// The losses of several runs by training step and by images seen, smoothed; one colour per run, in the order of
 /// [`loss_curves`]' argument.
 ///
 /// # Errors
@@ -80,8 +80,8 @@ pub fn loss_curves(curves: &[LossCurve<'_>]) -> Result<Figure, FiguresError> {
     words.plot(&picture)
 }
 
-/// The samples of several runs, `[n, h, w, c]` each, a grid a run with its name above. Runs may differ in the size and
-/// the number of their images.
+/// The samples of several runs, `[n, h, w, c]` each: one grid per run with its name above. Runs may differ in the
+/// size and the number of their images.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::Channels`], [`FiguresError::TooLarge`].
@@ -90,9 +90,9 @@ pub fn sample_grids(runs: &[(&str, ArrayView4<'_, u8>)]) -> Result<Figure, Figur
     let words = Words {
         name: "02-samples",
         title: "Samples of each run",
-        caption: "A grid a run, not selected.".into(),
+        caption: "One grid per run, not selected.".into(),
         equation: "x_T ~ N(0, I) → x_{T−1} → ⋯ → x_0",
-        note: "The same place in every grid is the same starting noise, where the runs have images of one shape.",
+        note: "The same place in every grid has the same starting noise if the runs have images of one shape.",
     };
     let drawings = runs.iter().map(|(name, images)| named(name, *images)).collect::<Result<Vec<_>, _>>()?;
     let mut page = words.page();

@@ -50,11 +50,11 @@ pub fn convergence(
         name: "14-convergence",
         title: "Convergence of the solvers",
         caption: format!(
-            "Root mean square distance from what the same start becomes in very many steps. Left: data are numbers from two \
-             Gaussians, the best network is known in closed form, and the reference takes {exact_reference} steps of UniPC: a \
-             method of order p falls along a line of slope −p. Right: the trained network, without clipping, in f32, against \
-             {reference} steps. It is less smooth in t than the closed form, so a high order gains less, and in few steps \
-             nothing; errors are in units of the pixel range [−1, 1]."
+            "Root mean square distance from the result of the same start in very many steps. Left: the data are numbers from \
+             two Gaussians, the optimal network is known in closed form, and the reference takes {exact_reference} steps of \
+             UniPC. A method of order p follows a line of slope −p. Right: the trained network, without clipping, in f32, \
+             against {reference} steps. It is less smooth in t than the closed form, so a high order gains less, and nothing \
+             in few steps. Errors are in units of the pixel range [−1, 1]."
         ),
         equation: "‖x^{(n)} − x‖ ∝ n^{−p}",
         note: "All axes are logarithmic. The table has the fitted orders p.",

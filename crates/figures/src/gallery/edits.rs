@@ -1,4 +1,4 @@
-//! Figures 16 to 19: what can be made of given images.
+//! Figures 16 to 19: edits of given images.
 
 use ndarray::{ArrayView5, Axis, concatenate};
 
@@ -8,7 +8,7 @@ use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
 use crate::sheet::Sheet;
 
-/// Lines of a figure that belong together.
+/// A group of lines of a figure.
 #[derive(Debug, Clone)]
 pub struct EditRows<'a> {
     /// What they show.
@@ -17,7 +17,7 @@ pub struct EditRows<'a> {
     pub cells: ArrayView5<'a, u8>,
 }
 
-/// Figure 16: images between two. A column a share of the second image, between both originals.
+/// Figure 16: interpolation. One column per share of the second image, between both originals.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when there are not two columns more than shares,
@@ -25,10 +25,10 @@ pub struct EditRows<'a> {
 pub fn interpolation(shares: &[f64], rows: &[EditRows<'_>]) -> Result<Figure, FiguresError> {
     let words = Words {
         name: "16-interpolation",
-        title: "Between two images",
-        caption: "Left and right the originals, between them their mixtures by the share of the right one. Diffused: both are \
-                  diffused to the same t with the same noise, mixed there and denoised. Encoded: the deterministic flow leads \
-                  both to the noise they stem from, a great circle joins the two, and the flow leads back."
+        title: "Interpolation between two images",
+        caption: "Left and right: the originals. Between them: their mixtures, by the share of the right one. Diffused: both \
+                  are diffused to the same t with the same noise, mixed there and denoised. Encoded: both are encoded as \
+                  noise along the deterministic flow, mixed on a great circle, and decoded."
             .into(),
         equation: "x_t = (1 − a) x_t^{(0)} + a x_t^{(1)};  \
                    x_T = (sin((1 − a)θ) x_T^{(0)} + sin(aθ) x_T^{(1)}) / sin θ",
@@ -40,16 +40,16 @@ pub fn interpolation(shares: &[f64], rows: &[EditRows<'_>]) -> Result<Figure, Fi
     draw(words, &columns, rows)
 }
 
-/// Figure 17: images of which a part is known: the original, what is known of it, and `fills` ways to fill the rest.
+/// Figure 17: inpainting. It shows the original, its known part, and `fills` ways to fill the rest.
 ///
 /// # Errors
 /// As [`interpolation`].
 pub fn inpainting(fills: usize, rows: &[EditRows<'_>]) -> Result<Figure, FiguresError> {
     let words = Words {
         name: "17-inpainting",
-        title: "Filling what is missing",
-        caption: "The original, what the program was given of it, and what it made of the rest, each time from other noise \
-                  (RePaint, Lugmayr et al. 2022). The network was never trained for this. Grey is missing."
+        title: "Inpainting",
+        caption: "The original, the part given to the program, and several fills of the rest, each from different noise \
+                  (RePaint, Lugmayr et al. 2022). The network was never trained for this. Grey pixels are missing."
             .into(),
         equation: "x_{t−1} = m x_{t−1}^{unknown} + (1 − m) x_{t−1}^{known},  \
                    x_{t−1}^{known} ~ q(x_{t−1} | x_0)",
@@ -60,7 +60,7 @@ pub fn inpainting(fills: usize, rows: &[EditRows<'_>]) -> Result<Figure, Figures
     draw(words, &columns, rows)
 }
 
-/// Figure 18: from image to noise and back. `errors` are the root mean square errors of the lines, in grey levels of 255.
+/// Figure 18: encoding and decoding. `errors` are the root mean square errors of the lines, in grey levels of 255.
 ///
 /// # Errors
 /// As [`interpolation`]; [`FiguresError::Mismatch`] when there is not one error for each group.
@@ -71,10 +71,10 @@ pub fn encoding(rows: &[EditRows<'_>], errors: &[f64]) -> Result<Figure, Figures
         rows.iter().zip(errors).map(|(rows, error)| format!("{}: {error:.1}", rows.name)).collect();
     let words = Words {
         name: "18-encoding",
-        title: "From image to noise and back",
+        title: "Encoding to noise and decoding",
         caption: format!(
-            "The deterministic flow followed from the image to the noise it stems from, and back again. For an ideal network \
-             that noise would look like any other; a small one leaves traces of the image in it, where it is flat above all. \
+            "Each image is encoded as noise along the deterministic flow and decoded again. For an ideal network that noise \
+             would look like any other; a small one leaves traces of the image in it, above all where the image is flat. \
              Root mean square error in grey levels of 255: {}.",
             of_each.join("; ")
         ),
@@ -85,16 +85,16 @@ pub fn encoding(rows: &[EditRows<'_>], errors: &[f64]) -> Result<Figure, Figures
     draw(words, &columns, rows)
 }
 
-/// Figure 19: larger images from small ones: the original, the small one, and `fills` larger ones with its block means.
+/// Figure 19: upscaling. It shows the original, the small image, and `fills` larger ones with its block means.
 ///
 /// # Errors
 /// As [`interpolation`].
 pub fn upscaling(fills: usize, rows: &[EditRows<'_>]) -> Result<Figure, FiguresError> {
     let words = Words {
         name: "19-upscaling",
-        title: "Large from small",
-        caption: "The original, the small image the program was given (enlarged here), and what it made of it, each time \
-                  from other noise: images whose block means are those of the small one (after Choi et al. 2021)."
+        title: "Upscaling",
+        caption: "The original, the small image given to the program (enlarged here), and several larger ones, each from \
+                  different noise. Their block means are those of the small image (after Choi et al. 2021)."
             .into(),
         equation: "x_{t−1} = x′_{t−1} + P (y_{t−1} − x′_{t−1}),  y_{t−1} ~ q(y_{t−1} | y_0)",
         note: "P replaces each block by its mean.",

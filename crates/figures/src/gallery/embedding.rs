@@ -1,4 +1,4 @@
-//! Figure 5: the encoding of t, and how well it tells one t from another.
+//! Figure 5: the encoding of t, and how well it distinguishes one t from another.
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
@@ -32,9 +32,9 @@ pub fn embedding(values: ArrayView2<'_, f64>) -> Result<Figure, FiguresError> {
         name: "05-embedding",
         title: "Time embedding",
         caption: format!(
-            "Every t as a vector of sines and cosines: slow ones place it in the whole range, fast ones tell \
-             it from its neighbours. Neighbouring t are at least {least:.3} apart. Repeating stripes in the \
-             distance of all pairs would be t the network could confuse.{}",
+            "Every t as a vector of sines and cosines: slow ones place it in the whole range, fast ones \
+             distinguish it from its neighbours. Neighbouring t are at least {least:.3} apart. Repeating stripes in the \
+             distances of all pairs would mark t that the network could confuse.{}",
             constant(&values)
         ),
         equation: "e(t) = (sin 2π f_1 t/T, cos 2π f_1 t/T, …, sin 2π f_K t/T, cos 2π f_K t/T),  1 ≤ f_k ≤ T/2",
@@ -82,7 +82,7 @@ pub fn embedding(values: ArrayView2<'_, f64>) -> Result<Figure, FiguresError> {
     words.plot(&picture)
 }
 
-/// A sentence about dimensions that say nothing, where there are some.
+/// A sentence about constant dimensions, if there are any.
 fn constant(values: &ArrayView2<'_, f64>) -> String {
     let still = |column: &ArrayView1<'_, f64>| column.iter().all(|value| (value - column[0]).abs() < 1e-6);
     let columns = values.columns().into_iter().enumerate().filter(|(_, column)| still(column));
@@ -91,7 +91,7 @@ fn constant(values: &ArrayView2<'_, f64>) -> String {
         return String::new();
     }
     format!(
-        " The same for every t: dimension {} (a sine at the Nyquist frequency meets only its zeros; the cosine \
+        " The same for every t: dimension {} (a sine at the Nyquist frequency is sampled at its zeros; the cosine \
          beside it changes sign at every step).",
         names.join(", ")
     )
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn names_dimensions_that_say_nothing() {
+    fn names_constant_dimensions() {
         let caption = |values: Array2<f64>| embedding(values.view()).unwrap().caption;
         assert!(caption(array![[0.0, 1.0, 5.0], [1.0, 1.0, 5.0]]).contains("dimension 1, 2 ("));
         assert!(!caption(array![[0.0], [1.0]]).contains("The same for every t"));

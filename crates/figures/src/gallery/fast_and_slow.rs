@@ -1,4 +1,4 @@
-//! Figure 13: a fast solver in a few steps beside Algorithm 2 in all of them.
+//! Figure 13: a fast solver in a few steps next to Algorithm 2 in all of them.
 
 use ndarray::{ArrayView4, Axis, concatenate};
 
@@ -11,7 +11,7 @@ use crate::sheet::Sheet;
 
 const COLUMNS: usize = 8;
 
-/// Samples `[n, h, w, c]` of the slow and of the fast way, with the network evaluations each took.
+/// Samples `[n, h, w, c]` of the slow and of the fast solver, with the network evaluations each took.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::Shape`] when the arrays differ, [`FiguresError::Channels`],
@@ -26,9 +26,9 @@ pub fn fast_and_slow(
         name: "13-fast-and-slow",
         title: "A few steps instead of all of them",
         caption: format!(
-            "Above, Algorithm 2 of Ho et al. 2020 with {slow_calls} network evaluations for an image; below, \
-             DPM-Solver++ (2M, Lu et al. 2022) with {fast_calls}. Both start from the same noise but only the first draws \
-             more on its way, so the images differ; to the eye they are about as good."
+            "Above, Algorithm 2 of Ho et al. 2020 with {slow_calls} network evaluations per image; below, \
+             DPM-Solver++ (2M, Lu et al. 2022) with {fast_calls}. Both start from the same noise, but only the first draws \
+             more on its way, so the images differ; they look about equally good."
         ),
         equation: "x_s = (σ_s/σ_t) x_t − α_s (e^{−h} − 1) (x̂_0 + (h/(2 h_{−1})) (x̂_0 − x̂_{0,−1})),  \
                    h = λ_s − λ_t,  λ = ln(α/σ)",

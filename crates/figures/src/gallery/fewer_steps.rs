@@ -4,10 +4,10 @@ use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
 use crate::gallery::blocks::{self, SamplerBlocks};
 
-/// Blocks of samples, a row a sampler, a column a number of steps.
+/// Blocks of samples, one row per sampler, one column per number of steps.
 ///
 /// # Errors
-/// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when a sampler has not one block for each of
+/// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when a sampler does not have one block for each of
 /// `steps`, [`FiguresError::Shape`] when blocks differ, [`FiguresError::Channels`],
 /// [`FiguresError::TooLarge`].
 pub fn fewer_steps(steps: &[usize], samplers: &[SamplerBlocks<'_>]) -> Result<Figure, FiguresError> {
@@ -15,9 +15,9 @@ pub fn fewer_steps(steps: &[usize], samplers: &[SamplerBlocks<'_>]) -> Result<Fi
         name: "11-fewer-steps",
         title: "Fewer steps",
         caption: "Samples from the same starting noise by number of network evaluations. DDPM draws fresh \
-                  noise at every step and needs many of them; DDIM with η = 0 draws none, so that the same start \
+                  noise at every step and needs many of them; DDIM with η = 0 draws none, so the same start \
                   leads to much the same image in every column."
-                .into(),
+            .into(),
         equation: "x_s = √ᾱ_s x̂_0 + √(1 − ᾱ_s − σ^2) ε_θ(x_t, t) + σ z,  s < t;  \
                    σ = η √((1 − ᾱ_s)/(1 − ᾱ_t)) √(1 − ᾱ_t/ᾱ_s),  η = 0 for DDIM",
         note: "Columns: number of network evaluations. The same place in every block started from the same noise.",

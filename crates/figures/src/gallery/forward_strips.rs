@@ -1,4 +1,4 @@
-//! Figure 2: data drowning in noise (Ho et al. 2020, Eq. 4).
+//! Figure 2: data turning into noise (Ho et al. 2020, Eq. 4).
 
 use ndarray::ArrayView5;
 
@@ -11,7 +11,7 @@ use crate::sheet::Sheet;
 /// The same images at several t.
 #[derive(Debug, Clone)]
 pub struct Strip<'a> {
-    /// Says what is special about these t: "every 100 steps".
+    /// What is special about these t, such as "every 100 steps".
     pub heading: &'a str,
     /// The t of each column.
     pub times: &'a [usize],
@@ -19,7 +19,7 @@ pub struct Strip<'a> {
     pub images: ArrayView5<'a, u8>,
 }
 
-/// Images at growing t, a row an image; one block a strip, below each other.
+/// Images at rising t, one row per image; the strips' blocks lie below each other.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when `times` and `images` differ,
@@ -28,10 +28,9 @@ pub fn forward_strips(strips: &[Strip<'_>]) -> Result<Figure, FiguresError> {
     check::not_empty("the strips", strips)?;
     let words = Words {
         name: "02-forward",
-        title: "Forward process: data drowning in noise",
+        title: "Forward process: from data to noise",
         caption: "Each row is one image, diffused in one jump to the t above the column. The image fades \
-                  and the noise grows in such measure that the variance goes to one; in the end the noise is all \
-                  that is left."
+                  and the noise grows so that the variance approaches one; in the end only noise is left."
             .into(),
         equation: "q(x_t | x_0) = N(x_t; √ᾱ_t x_0, (1 − ᾱ_t) I)\n\
                    x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε,  ε ~ N(0, I)",

@@ -1,4 +1,4 @@
-//! Figure 15: classes, and how strongly to lean towards them (Ho & Salimans 2022).
+//! Figure 15: classifier-free guidance by class and guidance scale (Ho & Salimans 2022).
 
 use ndarray::{Array5, ArrayView4, Axis};
 
@@ -8,19 +8,19 @@ use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
 use crate::sheet::Sheet;
 
-/// What one class looks like at every scale.
+/// Samples of one class at every scale.
 #[derive(Debug, Clone)]
 pub struct ClassBlocks<'a> {
-    /// What the class is called.
+    /// The name of the class.
     pub name: &'a str,
-    /// Samples `[n, h, w, c]` by guidance scale; the same place is the same starting noise.
+    /// Samples `[n, h, w, c]` by guidance scale; the same place has the same starting noise.
     pub blocks: Vec<ArrayView4<'a, u8>>,
 }
 
-/// A row a class, a column a guidance scale, a few images in each.
+/// One row per class, one column per guidance scale, a few images in each.
 ///
 /// # Errors
-/// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when a class has not one block for each of `scales`,
+/// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when a class does not have one block for each of `scales`,
 /// [`FiguresError::Shape`] when blocks differ, [`FiguresError::Channels`], [`FiguresError::TooLarge`].
 pub fn guidance(scales: &[f64], classes: &[ClassBlocks<'_>]) -> Result<Figure, FiguresError> {
     check::not_empty("the guidance scales", scales)?;
@@ -36,9 +36,9 @@ pub fn guidance(scales: &[f64], classes: &[ClassBlocks<'_>]) -> Result<Figure, F
     let words = Words {
         name: "15-guidance",
         title: "Classifier-free guidance",
-        caption: "A row a class, a column a guidance scale w: at 1 the network's own idea of the class, beyond it the \
-                  difference to images of any class exaggerated. Images become clearer and more alike, and at large w \
-                  overdrawn. The same place in every block started from the same noise."
+        caption: "Rows: classes. Columns: guidance scale w. At w = 1 the samples are conditional; beyond it the difference to \
+                  the unconditional prediction is amplified. Images become clearer and more alike, and exaggerated at \
+                  large w. The same place in every block started from the same noise."
             .into(),
         equation: "ε̂ = ε_θ(x_t, t) + w (ε_θ(x_t, t, c) − ε_θ(x_t, t))",
         note: "Columns: guidance scale w. Not selected.",

@@ -21,7 +21,7 @@ pub struct PixelValues<'a> {
     pub values: &'a [f32],
 }
 
-/// Histograms of pixel values, a panel a t, with the density of N(0, 1).
+/// Histograms of pixel values, one panel per t, with the density of N(0, 1).
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::NotFinite`].
@@ -78,7 +78,7 @@ fn panel(at: &PixelValues<'_>) -> Result<crate::Canvas, FiguresError> {
     .draw(THIRD.0, THIRD.1)
 }
 
-/// Share of all values in each bin, by unit of length; values beyond the axis count in the whole only.
+/// Share of all values in each bin, per unit of length; values beyond the axis count only in the total.
 fn density(values: &[f32], step: f64) -> Vec<f64> {
     let mut counts = vec![0_usize; BINS];
     for &value in values {

@@ -23,8 +23,8 @@ pub struct LossBucket {
     pub loss: f64,
 }
 
-/// The loss by training step, raw and smoothed, and the loss by t. `steps` and `losses` are `[n]`;
-/// `buckets` follow each other without a hole.
+/// The loss by training step, raw and smoothed, and the loss by t. `steps` and `losses` are `[n]`; `buckets` follow
+/// each other without a gap.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when `steps` and `losses` differ in length or a
@@ -99,7 +99,7 @@ pub(super) fn smoothed(values: &[f64]) -> Vec<f64> {
     let before = weighted(values.iter(), decay);
     let mut after = weighted(values.iter().rev(), decay);
     after.reverse();
-    // Both sums hold the value itself; it counts once.
+    // Both sums include the value itself; it counts once.
     let sides = before.into_iter().zip(after).zip(values);
     sides.map(|((left, right), value)| (left.0 + right.0 - value) / (left.1 + right.1 - 1.0)).collect()
 }

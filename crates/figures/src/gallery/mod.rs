@@ -1,4 +1,4 @@
-//! One figure of the report a file.
+//! The figures of the report, one per file.
 
 mod ablation;
 mod bits;
@@ -51,7 +51,7 @@ const THIRD: (usize, usize) = (600, 450);
 const HALF: (usize, usize) = (914, 520);
 const FULL: (usize, usize) = (1856, 520);
 
-/// One column a timestep, labelled with it.
+/// One column per timestep, labelled with it.
 fn time_columns(times: &[usize]) -> Vec<Band> {
     times.iter().map(|t| Band::new(t.to_string())).collect()
 }

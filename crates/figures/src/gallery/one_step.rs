@@ -17,15 +17,15 @@ use crate::sheet::Sheet;
 pub struct Moments {
     /// The timestep.
     pub t: usize,
-    /// What the closed form says: `(mean, variance)`.
+    /// By the closed form: `(mean, variance)`.
     pub expected: (f64, f64),
-    /// As measured after iterating `q(x_t | x_{t-1})`: `(mean, variance)`.
+    /// Measured after iterating `q(x_t | x_{t-1})`: `(mean, variance)`.
     pub iterated: (f64, f64),
-    /// As measured after one draw of `q(x_t | x_0)`: `(mean, variance)`.
+    /// Measured after one draw of `q(x_t | x_0)`: `(mean, variance)`.
     pub closed: (f64, f64),
 }
 
-/// What both ways to `x_t` gave.
+/// The results of both ways to `x_t`.
 #[derive(Debug, Clone)]
 pub struct OneStep<'a> {
     /// The t of each column.
@@ -34,7 +34,7 @@ pub struct OneStep<'a> {
     pub iterated: ArrayView5<'a, u8>,
     /// Reached in one jump, same shape.
     pub closed: ArrayView5<'a, u8>,
-    /// Numbers to compare, by growing t.
+    /// Numbers to compare, in rising t.
     pub moments: &'a [Moments],
 }
 
@@ -52,7 +52,7 @@ pub fn one_step(data: &OneStep<'_>) -> Result<Figure, FiguresError> {
     let words = Words {
         name: "03-one-step",
         title: "Step by step, and in one jump",
-        caption: "Upper row of each pair: noise added t + 1 times, one small step after the other. Lower row: \
+        caption: "Upper row of each pair: noise added t + 1 times, one small step at a time. Lower row: \
                   one draw from the closed form. The single images differ, because their noise does; the \
                   distributions must not, and the measured mean and variance (dots) beside the formula (line) \
                   show how well they agree."

@@ -18,9 +18,7 @@ pub fn samples(images: ArrayView4<'_, u8>) -> Result<Figure, FiguresError> {
     let words = Words {
         name: "07-samples",
         title: "Samples",
-        caption:
-            "Images the model made from nothing but noise, with the averaged (EMA) weights; not selected."
-                .into(),
+        caption: "Images sampled from pure noise with the averaged (EMA) weights; not selected.".into(),
         equation: "x_{t−1} = (x_t − β_t/√(1 − ᾱ_t) ε_θ(x_t, t)) / √α_t + σ_t z,  z ~ N(0, I)",
         note: "Every image from its own noise, not selected.",
     };

@@ -1,4 +1,4 @@
-//! How time and memory of a training step grow; beside its page, not a figure of the report.
+//! How time and memory of a training step grow, for a page of its own and not for the report.
 
 use crate::axis::Scale;
 use crate::check;
@@ -10,15 +10,15 @@ use crate::plot::{Mark, PALETTE, Panel};
 /// What was measured against one quantity, and the law of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScalingPanel {
-    /// Above the axes: the law.
+    /// The heading above the axes: the law.
     pub heading: String,
     /// What is varied.
     pub x_label: String,
     /// What was measured, with its unit.
     pub y_label: String,
-    /// The measured points that the law was fitted to; all numbers above 0, as of the others.
+    /// The measured points that the law was fitted to. Here and below all numbers are above 0.
     pub fitted: Vec<(f64, f64)>,
-    /// Those it was not shown.
+    /// The points held out of the fit.
     pub held_out: Vec<(f64, f64)>,
     /// The law, close enough for a line.
     pub law: Vec<(f64, f64)>,
@@ -35,7 +35,7 @@ pub fn scaling(panels: &[ScalingPanel]) -> Result<Figure, FiguresError> {
         title: "Time and memory of a training step",
         caption: "Measured points and fitted laws, on doubly logarithmic axes.".into(),
         equation: "",
-        note: "All axes are logarithmic. The law is drawn over all points; those held out had no part in it.",
+        note: "All axes are logarithmic. The law is drawn over all points; it was fitted without those held out.",
     };
     let (point, held_out, law) = (PALETTE[0], PALETTE[1], PALETTE[2]);
     let draw = |panel: &ScalingPanel| {
@@ -51,7 +51,7 @@ pub fn scaling(panels: &[ScalingPanel]) -> Result<Figure, FiguresError> {
             y_label: panel.y_label.clone(),
             x_scale: Scale::Log,
             y_scale: Scale::Log,
-            // Half of a dot that lies on an axis would be cut off.
+            // A dot that lies on an axis would be cut in half.
             x_range: around(panel, |point| point.0),
             y_range: around(panel, |point| point.1),
             marks,
@@ -68,7 +68,7 @@ pub fn scaling(panels: &[ScalingPanel]) -> Result<Figure, FiguresError> {
     words.figure(&picture)
 }
 
-/// A little more than the numbers span.
+/// A range slightly wider than that of the numbers.
 fn around(panel: &ScalingPanel, of: fn(&(f64, f64)) -> f64) -> Option<(f64, f64)> {
     const ROOM: f64 = 1.08;
     let numbers = || panel.fitted.iter().chain(&panel.held_out).chain(&panel.law).map(of);

@@ -10,7 +10,7 @@ use crate::plot::{Mark, PALETTE, Panel};
 /// One noise schedule.
 #[derive(Debug, Clone, Copy)]
 pub struct ScheduleCurves<'a> {
-    /// What the legend calls it.
+    /// The name in the legend.
     pub name: &'a str,
     /// `beta_t`, `[T]`.
     pub betas: &'a [f64],
@@ -34,8 +34,8 @@ const QUANTITIES: [Quantity; 6] = [
     }),
 ];
 
-/// Curves over t of `beta`, `alpha`, `alpha_bar`, `sqrt(alpha_bar)`, `sqrt(1 - alpha_bar)` and, on a
-/// logarithmic axis, the signal-to-noise ratio; one colour a schedule. Schedules may differ in T.
+/// Curves over t of `beta`, `alpha`, `alpha_bar`, `sqrt(alpha_bar)`, `sqrt(1 - alpha_bar)` and, on a logarithmic
+/// axis, the signal-to-noise ratio; one colour per schedule. Schedules may differ in T.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when a schedule's arrays differ in length,
@@ -54,7 +54,7 @@ pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> 
         caption: "Each schedule fixes how much noise a step adds (β), and thereby how much of the image is \
                   left after t steps (ᾱ). The linear schedule destroys the image early and spends its last \
                   steps on what is already noise; the cosine schedule loses the signal more evenly. t counts \
-                  from 0. The axis of α ends where the gentle schedules do."
+                  from 0. The axis of α ends where the smoother schedules do."
             .into(),
         equation: "q(x_t | x_{t−1}) = N(x_t; √(1 − β_t) x_{t−1}, β_t I)\n\
                    α_t = 1 − β_t,  ᾱ_t = α_1 α_2 ⋯ α_t,  SNR(t) = ᾱ_t / (1 − ᾱ_t)",

@@ -11,8 +11,8 @@ use crate::sheet::Sheet;
 
 const COLUMNS: usize = 10;
 
-/// Samples `[n, h, w, c]` with `sigma_t^2 = beta_t` above samples from the same noise with the posterior
-/// variance; the same place in both blocks is the same noise.
+/// Samples `[n, h, w, c]` with `sigma_t^2 = beta_t` above samples from the same noise with the posterior variance;
+/// the same place in both blocks has the same starting noise.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::Shape`] when the arrays differ, [`FiguresError::Channels`],

@@ -4,7 +4,7 @@ use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
 use crate::gallery::blocks::{self, SamplerBlocks};
 
-/// Blocks of samples, a row a solver, a column a number of network evaluations.
+/// Blocks of samples, one row per solver, one column per number of network evaluations.
 ///
 /// # Errors
 /// As [`crate::fewer_steps`].
@@ -13,8 +13,8 @@ pub fn solvers(calls: &[usize], samplers: &[SamplerBlocks<'_>]) -> Result<Figure
         name: "12-solvers",
         title: "Solvers side by side",
         caption: "Samples from the same starting noise by solver and number of network evaluations. The deterministic \
-                  solvers all follow one flow, so down a column the images become alike as the evaluations grow; a \
-                  solver of higher order is there sooner. The stochastic ones end elsewhere: they draw noise on the way."
+                  solvers all follow one flow, so with more evaluations their images become alike; a solver of higher \
+                  order gets there sooner. The stochastic ones end elsewhere, because they draw noise on the way."
             .into(),
         equation: "dx̂/dσ̂ = (x̂ − x̂_0)/σ̂,  x̂ = x_t/√ᾱ_t,  σ̂ = √(1 − ᾱ_t)/√ᾱ_t",
         note: "Columns: number of network evaluations. The same place in every block started from the same noise.",

@@ -1,4 +1,4 @@
-//! Figure 8: the way back from noise (Ho et al. 2020, Algorithm 2, and Eq. 15 for the predicted `x_0`).
+//! Figure 8: the reverse process (Ho et al. 2020, Algorithm 2, and Eq. 15 for the predicted `x_0`).
 
 use ndarray::ArrayView5;
 
@@ -20,10 +20,10 @@ pub fn trajectories(
 ) -> Result<Figure, FiguresError> {
     let words = Words {
         name: "08-trajectories",
-        title: "Reverse process: an image out of noise",
+        title: "Reverse process: from noise to image",
         caption: "Upper row of each pair: the sample on its way from noise to image, left to right. Lower \
-                  row: the image the model expects at that moment, at first the blurred average of all it \
-                  could become, then more and more one of them."
+                  row: the image that the model predicts at that moment, at first the blurred average of all possible \
+                  ones, then more and more one of them."
             .into(),
         equation: "p_θ(x_{t−1} | x_t) = N(x_{t−1}; μ_θ(x_t, t), σ_t^2 I)\n\
                    x̂_0 = (x_t − √(1 − ᾱ_t) ε_θ(x_t, t)) / √ᾱ_t",

@@ -1,4 +1,4 @@
-//! Figure 10: images like a given one, from a start at smaller t.
+//! Figure 10: variations of an image, from a start at smaller t.
 
 use ndarray::{ArrayView4, ArrayView5, Axis, concatenate};
 
@@ -8,8 +8,8 @@ use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
 use crate::sheet::Sheet;
 
-/// Originals `[n, h, w, c]` in the first column, then what came of them when they were diffused to each
-/// of `starts` and sampled from there, `[n, starts, h, w, c]`.
+/// Originals `[n, h, w, c]` in the first column, then their variations, diffused to each of `starts` and sampled from
+/// there, `[n, starts, h, w, c]`.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::Shape`] when the arrays do not fit each other,
@@ -28,8 +28,8 @@ pub fn variations(
         name: "10-variations",
         title: "Variations of an image by starting timestep",
         caption: "Each original (left) is diffused to the t above the column, and the model samples from \
-                  there. A small t changes details only; the larger it is, the less is left of the original \
-                  and the more the model makes up."
+                  there. A small t changes details only; the larger t, the less is left of the original \
+                  and the more the model invents."
             .into(),
         equation: "x_s ~ q(x_s | x_0),  then  x_{t−1} ~ p_θ(x_{t−1} | x_t)  for t = s, …, 1",
         note: "Rows: images. Columns: timestep t to which the original was diffused before sampling.",

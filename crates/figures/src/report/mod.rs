@@ -1,4 +1,4 @@
-//! The report: sections under a heading in one HTML file that needs nothing else.
+//! The report: sections under a heading in one self-contained HTML file.
 
 mod room;
 mod section;
@@ -34,15 +34,15 @@ pub struct Report<'a> {
     pub title: &'a str,
     /// A paragraph below it; empty for none.
     pub introduction: &'a str,
-    /// The run in names and values, in this order.
+    /// Names and values that describe the run, in this order.
     pub summary: &'a [(String, String)],
-    /// What follows, in this order. Their names differ.
+    /// The sections, in this order. Their names must differ.
     pub sections: &'a [Section],
 }
 
 impl Report<'_> {
-    /// The page: pictures, style and script inside. Its policy lets a browser load nothing else and run no other script,
-    /// whatever the texts are.
+    /// The page, with pictures, style and script inside. Its Content-Security-Policy keeps a browser from loading
+    /// anything else and running any other script, whatever the texts are.
     #[must_use]
     pub fn html(&self) -> String {
         let title = escape(self.title);
@@ -82,7 +82,7 @@ impl Report<'_> {
         html.push_str("</ul></nav>\n");
     }
 
-    /// Writes the page, by way of a temporary file.
+    /// Writes the page, through a temporary file.
     ///
     /// # Errors
     /// [`FiguresError::Write`].
@@ -91,7 +91,7 @@ impl Report<'_> {
     }
 }
 
-/// How a policy names the one text that it allows (Content Security Policy Level 3, section 2.3.1).
+/// How a policy names the one text that it allows (Content Security Policy Level 3, section 2.3.1): by its hash.
 fn source_hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
@@ -192,7 +192,7 @@ mod tests {
         let picture = figure.save(dir.path()).unwrap();
         assert_eq!(picture, dir.path().join("01-first.png"));
         assert_eq!(std::fs::read(picture).unwrap(), figure.png);
-        // A folder that is missing is made; a file in its place is not replaced.
+        // A missing folder is created; a file in its place is not replaced.
         let below_a_file = report.save(&path.join("report.html"));
         assert!(matches!(below_a_file, Err(FiguresError::Write { .. })));
     }

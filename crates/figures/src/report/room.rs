@@ -1,23 +1,24 @@
 //! How much a slider may hold.
 
-/// Numbers of a sheet at most: noise does not compress, and two sheets should leave the page below 6 MB.
+/// The most numbers in a sheet: noise does not compress, and two sheets should leave the page below 6 MB.
 pub(super) const MOST_NUMBERS: usize = 1_500_000;
-/// Frames that a slider keeps when there is no room for all of them, before it shows fewer images, and smaller ones.
+/// The frames that a slider keeps if there is no room for all of them, before it shows fewer images, and then smaller
+/// ones.
 const FEW_FRAMES: usize = 16;
 /// How many images and frames of a size a slider has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SliderRoom {
-    /// Images beside each other.
+    /// Images side by side.
     pub images: usize,
     /// Frames.
     pub frames: usize,
-    /// The images are shown at one part in so many of their height and width.
+    /// The factor by which the images' height and width are reduced.
     pub shrink: usize,
 }
 
 impl SliderRoom {
-    /// Room for up to `images` images in each of `rows` rows and up to `frames` frames of `[h, w, c]`. What does not fit
-    /// loses frames first, down to 16, then images, then size.
+    /// Room for up to `images` images in each of `rows` rows and up to `frames` frames of `[h, w, c]`. If they do not
+    /// fit, frames are dropped first, down to 16, then images, then size.
     #[must_use]
     pub fn of(
         (height, width, channels): (usize, usize, usize),
@@ -55,7 +56,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the size, what is given is at least one frame of one image, and fits.
+        /// Whatever the size, the result is at least one frame of one image, and fits.
         #[test]
         fn the_room_is_never_exceeded(
             height in 1_usize..3000, width in 1_usize..3000, rgb: bool,

@@ -8,7 +8,8 @@ use crate::figure::{Figure, Table};
 use crate::report::push;
 use crate::report::slider::Slider;
 
-/// Pixels from which on a picture is wide: on a phone it scrolls in its box instead of shrinking to the screen.
+/// The width in pixels from which a picture is wide: on a phone it scrolls in its box instead of shrinking to the
+/// screen.
 const WIDE: u32 = 1000;
 /// Pixels below which a picture is shown in its own size.
 const SMALL: u32 = 700;
@@ -16,7 +17,7 @@ const SMALL: u32 = 700;
 /// A part of the page with a heading of its own and a line in the contents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {
-    /// Where links lead to: letters, digits and `-`.
+    /// The target of links: letters, digits and `-`.
     pub name: String,
     /// The heading.
     pub title: String,
@@ -26,26 +27,26 @@ pub struct Section {
     pub blocks: Vec<Block>,
 }
 
-/// A piece of a [`Section`]. Every text is plain; it is escaped where HTML needs it. In paragraphs, commands stand between
-/// backquotes.
+/// A piece of a [`Section`]. Every text is plain; it is escaped where HTML needs it. In paragraphs, commands are
+/// written between backquotes.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Block {
     /// A paragraph.
     Text(String),
-    /// A paragraph that warns.
+    /// A warning.
     Note(String),
     /// Equations, one a line, in the plain notation of [`crate::equation_html`].
     Equation(String),
     /// A PNG with the text below it.
     Picture {
-        /// What is to be seen, for readers who do not see it.
+        /// What the picture shows, for readers who cannot see it.
         title: String,
         /// The text below it; empty for none.
         caption: String,
         /// The file.
         png: Vec<u8>,
-        /// Whether a dark page may turn its colours round, as [`Figure::is_plot`].
+        /// Whether a dark page may invert its colours, as [`Figure::is_plot`].
         is_plot: bool,
     },
     /// Pictures to be stepped through.
@@ -56,7 +57,7 @@ pub enum Block {
     Table(Table),
     /// Blocks that the reader can fold away.
     Folded {
-        /// The line that remains.
+        /// The line that stays visible.
         title: String,
         /// Whether it is open at first.
         open: bool,
@@ -85,7 +86,7 @@ impl Section {
 }
 
 impl From<Figure> for Section {
-    /// Equation, picture, caption, and the numbers where there are some.
+    /// Equation, picture, caption, and the numbers if there are any.
     fn from(figure: Figure) -> Self {
         let (number, name, title) = (figure.number().to_owned(), figure.name, figure.title);
         let mut blocks = Vec::new();
@@ -180,7 +181,7 @@ fn push_table(html: &mut String, table: &Table) {
     html.push_str("</table></div>\n");
 }
 
-/// A PNG as an address that holds it.
+/// A PNG as a data URI.
 pub(super) fn data_uri(png: &[u8]) -> String {
     format!("data:image/png;base64,{}", STANDARD.encode(png))
 }
@@ -202,7 +203,7 @@ mod tests {
         html
     }
 
-    /// What a run's files say reaches the page as text, whatever block holds it.
+    /// Text from a run's files stays text on the page, in every block.
     #[test]
     fn no_block_lets_tags_through() {
         let evil = || "</pre><script>alert('x')</script>".to_owned();

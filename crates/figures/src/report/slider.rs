@@ -22,7 +22,7 @@ const CELL: usize = 48;
 pub struct Frame {
     /// Its name, such as `t = 250`: plain text.
     pub label: String,
-    /// What holds there, in the notation of [`crate::equation_html`]; empty for nothing.
+    /// A note for it, in the notation of [`crate::equation_html`]; empty for none.
     pub note: String,
 }
 
@@ -41,16 +41,16 @@ pub struct Slider {
     png: Vec<u8>,
 }
 
-/// What a [`Slider`] says besides its images.
+/// The texts of a [`Slider`].
 #[derive(Debug, Clone, Copy)]
 pub struct SliderText<'a> {
-    /// What is to be seen, for readers who do not see it.
+    /// What the images show, for readers who cannot see them.
     pub title: &'a str,
     /// What the slider changes: "timestep t".
     pub label: &'a str,
     /// The text below; it should say what the frames are, from left to right.
     pub caption: &'a str,
-    /// One text a row of cells, in the notation of [`crate::equation_html`]; one empty text for a row without.
+    /// One text per row of cells, in the notation of [`crate::equation_html`]; an empty one for a row without text.
     pub rows: &'a [&'a str],
     /// The frame shown at first; the last one if there are fewer.
     pub start: usize,
@@ -128,7 +128,7 @@ impl Slider {
     }
 }
 
-/// A row a cell and a column a frame, without gaps, `[h, w, c]`; and the pixels of a cell, across and down.
+/// One row per cell and one column per frame, without gaps, `[h, w, c]`; and the pixels of a cell, across and down.
 fn sheet(images: ArrayView5<'_, u8>, shrink: usize) -> Result<(Array3<u8>, (usize, usize)), FiguresError> {
     let (cells, frames, height, width, channels) = images.dim();
     // An image smaller than the factor is one pixel.
@@ -156,7 +156,7 @@ fn mean(
     ((sum + h * w / 2) / (h * w)) as u8
 }
 
-/// Grey stays grey: noise takes a third of the bytes then.
+/// Grey images stay grey: noise takes a third of the bytes then.
 fn png(sheet: &ArrayView3<'_, u8>) -> Result<Vec<u8>, FiguresError> {
     let (height, width, channels) = sheet.dim();
     let kind = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
@@ -190,7 +190,7 @@ mod tests {
         (0..count).map(|n| Frame { label: format!("t = {n}"), note: format!("x_{n} < 1") }).collect()
     }
 
-    /// Cell i in frame k is all `10 i + k`, but for a mark in its corner.
+    /// Cell i in frame k is all `10 i + k`, except for a mark in its corner.
     fn images(cells: usize, count: usize, side: usize, channels: usize) -> Array5<u8> {
         Array5::from_shape_fn((cells, count, side, side, channels), |(i, k, y, x, _)| {
             if (y, x) == (0, 0) { 200 } else { (10 * i + k) as u8 }

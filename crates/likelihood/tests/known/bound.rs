@@ -1,4 +1,4 @@
-//! The bound against its expectation under the best network of Gaussian data.
+//! The bound against its expectation under the optimal network of Gaussian data.
 
 use likelihood::{Bound, BoundOptions, Levels, ReverseVariance, Terms, bound};
 use schedule::{NoisePath, Prediction};
@@ -8,7 +8,7 @@ use crate::world::{
     GAUSSIAN, all_levels, entropy, go_on, network, one, output, over_data, path, paths, predictions,
 };
 
-/// `scripts/make_likelihood_goldens.py` wrote them: without clipping, for one grey level.
+/// Written by `scripts/make_likelihood_goldens.py`: without clipping, for one grey level.
 #[derive(serde::Deserialize)]
 struct Case {
     path: String,
@@ -56,7 +56,7 @@ fn every_term_has_its_expectation() {
             "{place}: {} is not {want} +- {error}",
             got.bits.mean
         );
-        // One step of fifty to grey levels is long, and the posterior's variance too small for it.
+        // With fifty steps the one to grey levels is long, and the posterior's variance too small for it.
         assert!(error < 0.1 * want, "{place}: {error}");
         for ((term, want), t) in got.by_t.iter().zip(&case.terms).zip(&case.t) {
             assert!((term.t - t).abs() < 1e-6 && term.images == 1500, "{place}: {term:?} at {t}");
@@ -71,7 +71,7 @@ fn every_term_has_its_expectation() {
     }
 }
 
-/// The same noise, so the same numbers but for rounding.
+/// The same noise, so the same numbers up to rounding.
 #[test]
 fn all_outputs_cost_the_same() {
     for (name, path) in paths() {
@@ -90,7 +90,7 @@ fn all_outputs_cost_the_same() {
     }
 }
 
-/// Over many images a few terms for each come to what all of them come to, at a fraction of the calls.
+/// Over many images, a few terms per image give the same sum as all of them, at a fraction of the calls.
 #[test]
 fn drawn_terms_are_unbiased() {
     for case in cases() {

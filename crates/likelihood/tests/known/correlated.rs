@@ -1,4 +1,4 @@
-//! Hutchinson's estimate where the pixels depend on each other, so that the Jacobian has more than its diagonal.
+//! Hutchinson's estimate for pixels that depend on each other, so that the Jacobian is not diagonal.
 
 use likelihood::{BoxError, Levels, LikelihoodError, OdeOptions, log_density};
 use schedule::{NoisePath, Prediction, Schedule};
@@ -9,7 +9,7 @@ use crate::world::{each, go_on, levels, output, path};
 /// The data are N(0, COVARIANCE), in images of 2 x 1 pixels.
 const COVARIANCE: [[f64; 2]; 2] = [[0.2, 0.15], [0.15, 0.3]];
 
-/// `(COVARIANCE + r I)^-1` and the logarithm of the determinant of what it inverts.
+/// `(COVARIANCE + r I)^-1` and the log determinant of the matrix it inverts.
 fn inverse(r: f64) -> ([[f64; 2]; 2], f64) {
     let [[a, b], [_, d]] = COVARIANCE;
     let (a, d) = (a + r, d + r);
@@ -21,7 +21,7 @@ fn quadratic(matrix: &[[f64; 2]; 2], y: [f64; 2]) -> f64 {
     matrix[0][0] * y[0] * y[0] + 2.0 * matrix[0][1] * y[0] * y[1] + matrix[1][1] * y[1] * y[1]
 }
 
-/// The best network: `eps = sigma (alpha^2 COVARIANCE + sigma^2 I)^-1 x_t`, for one level at a time.
+/// The optimal network: `eps = sigma (alpha^2 COVARIANCE + sigma^2 I)^-1 x_t`, for one level at a time.
 fn network(x: &Tensor, t: &Tensor, _: Option<&Tensor>) -> Result<Tensor, BoxError> {
     let level = levels(&Schedule::ddpm(), t)?[0];
     let (inverse, _) = inverse(level.ratio().powi(2));
@@ -30,7 +30,7 @@ fn network(x: &Tensor, t: &Tensor, _: Option<&Tensor>) -> Result<Tensor, BoxErro
     Ok(x.view([-1, 2]).matmul(&matrix).view([-1, 1, 2, 1]))
 }
 
-/// The same point many times, each with probes of its own: single estimates differ, their mean is the density.
+/// The same point many times, each with different probes: single estimates differ, their mean is the density.
 #[test]
 fn probes_are_right_on_average() {
     let levels = Levels::flow(&*path("linear"), 120).unwrap();
@@ -49,11 +49,11 @@ fn probes_are_right_on_average() {
         assert!((mean - want).abs() < 5.0 * error + 0.01, "{probes} probes: {mean} is not {want} +- {error}");
         errors.push(error);
     }
-    // Off the diagonal lies a sign for each probe: four times as many halve the error.
+    // The terms off the diagonal have a random sign per probe: four times as many probes halve the error.
     assert!(errors[0] > 0.005 && (errors[0] / errors[1] - 2.0).abs() < 0.3, "{errors:?}");
 }
 
-/// What stands in the way of gradients is told.
+/// Whatever blocks gradients is reported.
 #[test]
 fn a_network_without_gradients_is_refused() {
     let chain = path("linear");
@@ -64,14 +64,14 @@ fn a_network_without_gradients_is_refused() {
         assert!(matches!(got, Err(LikelihoodError::NoGradient)), "{got:?}");
     };
     refused(&|x, t, _| Ok(network(x, t, None)?.detach()));
-    // Gradients of weights alone.
+    // Gradients of weights only.
     let weight = Tensor::ones([1], (Kind::Double, Device::Cpu)).set_requires_grad(true);
     refused(&|x, _, _| Ok(x.detach() * &weight));
     let _no_grad = tch::no_grad_guard();
     refused(&network);
 }
 
-/// Weights that could be trained do not matter.
+/// Trainable weights make no difference.
 #[test]
 fn weights_get_no_gradients() {
     let chain = path("linear");

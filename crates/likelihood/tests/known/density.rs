@@ -25,8 +25,8 @@ fn worst(got: &[f64], want: impl Iterator<Item = f64>) -> f64 {
     got.iter().zip(want).map(|(got, want)| (got - want).abs()).fold(0.0, f64::max)
 }
 
-/// Where the exact flow of Gaussian data takes a point, and the density it has there and so here: at the noisy end the model
-/// starts from N(0, 1 + ratio^2) and not from where the data would come to.
+/// The exact density at a point, from where the exact flow of Gaussian data takes it. At the noisy end the model
+/// starts from N(0, 1 + ratio^2), not from the distribution of the diffused data.
 fn exact(levels: &Levels, y: f64) -> f64 {
     let (_, mean, deviation) = GAUSSIAN[0];
     let (first, last) = (levels.get(0).ratio().powi(2), levels.get(levels.len() - 1).ratio().powi(2));
@@ -34,7 +34,7 @@ fn exact(levels: &Levels, y: f64) -> f64 {
     log_normal(mean + (y - mean) * stretch.sqrt(), 0.0, 1.0 + last) + 0.5 * stretch.ln()
 }
 
-/// On a path without steps, where levels may lie evenly, the error falls with the square of the steps.
+/// On a path without steps, where levels can be spaced evenly, the error falls with the square of the steps.
 #[test]
 fn gaussian_data_has_its_density_to_second_order() {
     for (name, path) in paths() {
@@ -51,12 +51,12 @@ fn gaussian_data_has_its_density_to_second_order() {
             (least..2.3).contains(&order),
             "{name}: order {order:.2} ({coarse:.1e}, {middle:.1e}, {fine:.1e})"
         );
-        // Of the point 4.8 deviations out.
+        // The error at the point 4.8 deviations out.
         assert!(fine < 0.06, "{name}: {fine:.1e}");
     }
 }
 
-/// The density of the data with the noise of the first level in.
+/// The density of the data including the noise of the first level.
 #[test]
 fn a_mixture_has_its_density_on_every_path() {
     for (name, path) in paths() {
@@ -74,7 +74,7 @@ fn a_mixture_has_its_density_on_every_path() {
     }
 }
 
-/// The same density from whatever output, and nearly the same from a network in f32, which points in f32 go through.
+/// Every output gives the same density, and a network in f32, which f32 points use, nearly the same.
 #[test]
 fn every_output_gives_the_same_density() {
     for (name, path) in paths() {

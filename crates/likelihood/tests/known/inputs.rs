@@ -1,4 +1,4 @@
-//! What comes in wrong, what is passed on, and how it is stopped.
+//! Wrong inputs, errors that are passed on, and stopping.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -25,7 +25,7 @@ fn images(kind: Kind) -> Tensor {
     Tensor::ones([4, 1, 2, 2], (kind, Device::Cpu))
 }
 
-/// The error of both.
+/// The errors of both likelihoods.
 fn errors(model: &Model<'_>, batch: impl Fn() -> Batch) -> [LikelihoodError; 2] {
     [
         bound(&chain(), model, [Ok(batch())], &mut *go_on()).unwrap_err(),
@@ -59,7 +59,7 @@ fn wrong_images_are_refused() {
 }
 
 #[test]
-fn wrong_networks_are_told() {
+fn wrong_networks_are_reported() {
     let batch = || Batch { images: images(Kind::Uint8), labels: None };
     for error in errors(&|x, _, _| Ok(x.narrow(2, 0, 1)), batch) {
         assert!(matches!(error, LikelihoodError::Output { .. }), "{error}");
@@ -68,13 +68,13 @@ fn wrong_networks_are_told() {
         assert_eq!(error.to_string(), "no network");
     }
     for wrong in [f64::NAN, f64::INFINITY] {
-        // Of one image alone.
+        // Only one image is affected.
         let factor = Tensor::from_slice(&[1.0, 1.0, wrong, 1.0]).view([4, 1, 1, 1]).to_kind(Kind::Float);
         for error in errors(&|x, _, _| Ok(x * &factor), batch) {
             assert!(matches!(error, LikelihoodError::NonFinite { images: 1, of: 4, first: 2 }), "{error}");
         }
     }
-    // Half of the channels that should say a variance.
+    // The half of channels for the variance is missing.
     let learned = Output { prediction: Prediction::Eps, learned_variance: true };
     let options = BoundOptions::new(chain().levels, learned);
     let error = bound(&options, &|x, _, _| Ok(x.copy()), [Ok(batch())], &mut *go_on()).unwrap_err();
@@ -95,7 +95,7 @@ fn wrong_counts_and_levels_are_refused() {
     let options = OdeOptions { probes: 0, ..flow() };
     let error = ode(&options, model, one(images(Kind::Uint8)), &mut *go_on()).unwrap_err();
     assert!(matches!(error, LikelihoodError::Count { what: "probes", .. }), "{error}");
-    // A chain that ends without signal: its eps says nothing of x_0 there, and a flow cannot end there.
+    // On a chain that ends without signal, eps does not determine x_0 at the end, and a flow cannot end there.
     let dark = schedule::Schedule::ddpm().with_zero_terminal_snr().unwrap();
     let at_end = Levels::new(&dark, [500.0, 999.0].map(|t| dark.level_at(t).unwrap()).to_vec()).unwrap();
     let no_signal = |error| matches!(error, LikelihoodError::Schedule(ScheduleError::NoSignal { .. }));
@@ -108,9 +108,9 @@ fn wrong_counts_and_levels_are_refused() {
     assert!(bound(&options, model, one(images(Kind::Uint8)), &mut *go_on()).unwrap().bits.mean > 0.0);
 }
 
-/// Labels reach the network, whose answer follows them; and t is i64 on a chain, floating elsewhere.
+/// Labels reach the network, whose output depends on them; and t is i64 on a chain, floating elsewhere.
 #[test]
-fn the_network_is_asked_as_in_training() {
+fn the_network_is_called_as_in_training() {
     for (name, kind) in [("linear", Kind::Int64), ("edm", Kind::Float)] {
         let path = path(name);
         let best = network(&*path, Prediction::V, GAUSSIAN);
@@ -135,7 +135,7 @@ fn the_network_is_asked_as_in_training() {
     }
 }
 
-/// Stopped in its third batch, the result is that of the first two; in its first there is none.
+/// Stopped in its third batch it returns the result of the first two; stopped in its first batch it has none.
 #[test]
 fn it_can_be_stopped() {
     let chain_path = path("linear");

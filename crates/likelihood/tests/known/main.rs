@@ -1,4 +1,4 @@
-//! Both likelihoods for data whose likelihood, and whose best network, are known in closed form.
+//! Both likelihoods for data whose likelihood and optimal network are known in closed form.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod bound;

@@ -1,4 +1,4 @@
-//! Both likelihoods of grey levels beside each other and beside the best code.
+//! Both likelihoods of grey levels, compared with each other and with the best code.
 
 use likelihood::{Bound, BoundOptions, Dequantisation, Levels, Ode, OdeOptions, bound, ode};
 use schedule::{NoisePath, Prediction};
@@ -18,7 +18,7 @@ fn by_bound(path: &dyn NoisePath, options: &BoundOptions, times: i64) -> Bound {
     bound(options, &model, one(all_levels(times)), &mut *go_on()).unwrap()
 }
 
-/// So much noise at the first level that the best network for a density is the best one for grey levels, nearly.
+/// Enough noise at the first level that the optimal network for a density is nearly optimal for grey levels.
 const LOWEST: Option<f64> = Some(0.01);
 
 /// On every path: the best code, then the flow by either dequantisation, then the bound, which the few steps leave well above.
@@ -35,7 +35,7 @@ fn the_flow_comes_near_the_best_code_and_the_bound_lies_above() {
             let (bits, error) = over_data(MIXTURE, &by_flow(&*path, &options, 2).bits.per_image);
             let place = format!("{name}, {dequantisation:?}");
             assert!(bits > best - 5.0 * error - 0.02, "{place}: {bits} +- {error} is below {best}");
-            // The decoder of the paper's chain is narrower than what is left to know.
+            // The decoder of the paper's chain is narrower than the remaining uncertainty.
             let most = if dequantisation == Dequantisation::Noise { 0.25 } else { 0.03 };
             assert!(bits < best + 5.0 * error + most, "{place}: {bits} +- {error} is above {best}");
             let apart = 3.0 * error.hypot(bound_error);
@@ -55,7 +55,7 @@ fn more_steps_tighten_the_bound() {
             over_data(MIXTURE, &by_bound(&*path, &options, 8).bits.per_image)
         });
         assert!(few.0 > many.0 + 3.0 * few.1.hypot(many.1), "{name}: {few:?} {many:?}");
-        // EDM's steps are long where there is little to know, and beta a wide variance there.
+        // EDM's steps are long where little uncertainty is left, and beta is a wide variance there.
         let most = if name == "edm" { 0.6 } else { 0.25 };
         let near = many.0 > best - 4.0 * many.1 && many.0 < best + most + 4.0 * many.1;
         assert!(near, "{name}: {many:?}, at best {best}");
@@ -67,7 +67,7 @@ fn more_steps_tighten_the_bound() {
 fn both_have_the_same_last_step() {
     for (name, path) in paths() {
         for prediction in predictions() {
-            // Where there is no flow between: next to no levels.
+            // With almost no levels there is no flow in between.
             let levels =
                 Levels::new(&*path, vec![path.level_at(30.0).unwrap(), path.level_at(31.0).unwrap()])
                     .unwrap();
@@ -80,7 +80,7 @@ fn both_have_the_same_last_step() {
             };
             let got = points(Dequantisation::Noise);
             assert_eq!((got.calls, points(Dequantisation::Uniform).calls), (4, 3));
-            // What is left without it are densities of the same points.
+            // The rest is the density of the same points.
             let noise = got.bits.mean - decoder;
             assert!(decoder > 0.0 && noise.is_finite(), "{name}, {prediction}: {decoder} {noise}");
         }
@@ -88,7 +88,7 @@ fn both_have_the_same_last_step() {
 }
 
 #[test]
-fn the_error_of_the_steps_is_told() {
+fn the_error_of_the_steps_is_reported() {
     for (name, path) in paths() {
         let at = |steps: usize| {
             let levels = Levels::flow(&*path, steps).unwrap();
@@ -104,7 +104,7 @@ fn the_error_of_the_steps_is_told() {
     }
 }
 
-/// In parts of any sizes and from any first index.
+/// In parts of any size and from any first index.
 #[test]
 fn an_image_does_not_depend_on_its_batch() {
     let images = all_levels(1).narrow(0, 60, 7);

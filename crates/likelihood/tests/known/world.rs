@@ -1,4 +1,4 @@
-//! Pixels from a Gaussian or a mixture of two, each pixel by itself, and the best network on any path for any output.
+//! Independent pixels from a Gaussian or a mixture of two, and the optimal network on any path for any output.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 pub(crate) type Parts = [(f64, f64, f64)];
 
 pub(crate) const GAUSSIAN: &Parts = &[(1.0, 0.4, 0.3)];
-/// Between black and white, but for 2 pixels in 100,000.
+/// Between black and white, except for 2 pixels in 100,000.
 pub(crate) const MIXTURE: &Parts = &[(0.3, -0.5, 0.12), (0.7, 0.4, 0.15)];
 
 pub(crate) fn paths() -> Vec<(&'static str, Box<dyn NoisePath>)> {
@@ -22,7 +22,7 @@ pub(crate) fn paths() -> Vec<(&'static str, Box<dyn NoisePath>)> {
 }
 
 pub(crate) fn path(name: &str) -> Box<dyn NoisePath> {
-    // Threads that wait for such small tensors take four times as long as one that works.
+    // For such small tensors, waiting threads take four times as long as a single one.
     tch::set_num_threads(1);
     match name {
         "linear" => Box::new(Schedule::ddpm()),
@@ -44,12 +44,12 @@ pub(crate) fn levels(path: &dyn NoisePath, t: &Tensor) -> Result<Vec<Level>, Box
     Ok(t.into_iter().map(|t| path.level_at(t.clamp(0.0, 999.0))).collect::<Result<_, _>>()?)
 }
 
-/// A number of each level, `[b, 1, 1, 1]`.
+/// One number per level, `[b, 1, 1, 1]`.
 pub(crate) fn each(levels: &[Level], of: impl Fn(&Level) -> f64) -> Tensor {
     Tensor::from_slice(&levels.iter().map(of).collect::<Vec<_>>()).view([-1, 1, 1, 1])
 }
 
-/// What the best network puts out.
+/// The output of the optimal network.
 pub(crate) fn network<'a>(
     path: &'a dyn NoisePath,
     prediction: Prediction,
@@ -75,8 +75,8 @@ pub(crate) fn network<'a>(
     }
 }
 
-/// The probability of grey levels `x_0` of the parts: the mass between the middles to their neighbours, and of all beyond at
-/// the two ends.
+/// The probability of grey levels `x_0` of the parts: the mass between the midpoints to their neighbours, and
+/// everything beyond at the two ends.
 pub(crate) fn mass(parts: &Parts, x_0: &Tensor) -> Tensor {
     let below = |edge: f64| {
         let of = |&(weight, mean, deviation): &(f64, f64, f64)| {
@@ -95,7 +95,8 @@ pub(crate) fn all_levels(times: i64) -> Tensor {
     levels.repeat([times]).view([-1, 1, 1, 1])
 }
 
-/// Weighted by how likely each is: the mean over data of values of [`all_levels`], and its standard error from the repeats.
+/// The mean over data of values of [`all_levels`], weighted by their probabilities, and its standard error from the
+/// repeats.
 pub(crate) fn over_data(parts: &Parts, values: &[f64]) -> (f64, f64) {
     let shares = Vec::<f64>::try_from(mass(parts, &all_levels(1)).view(-1)).unwrap();
     let means: Vec<f64> = values
@@ -108,7 +109,7 @@ pub(crate) fn over_data(parts: &Parts, values: &[f64]) -> (f64, f64) {
     (mean, (squares / (n - 1.0) / n).sqrt())
 }
 
-/// The entropy of the grey levels: what the best code takes.
+/// The entropy of the grey levels: the length of the best code.
 pub(crate) fn entropy(parts: &Parts) -> f64 {
     let shares = mass(parts, &all_levels(1)).clamp_min(1e-300);
     -(&shares * shares.log2()).sum(Kind::Double).double_value(&[])

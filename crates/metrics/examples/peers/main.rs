@@ -1,4 +1,4 @@
-//! Prints every metric beside those of the Python packages: `cargo xtask parity --metrics`.
+//! Prints every metric next to those of the Python packages: `cargo xtask parity --metrics`.
 //!
 //! The numbers are those of the test of the same name, which asserts what this prints.
 

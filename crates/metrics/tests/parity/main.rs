@@ -1,4 +1,5 @@
-//! The same numbers as pytorch-fid, torch-fidelity and prdc give for the same features; `cargo xtask parity --metrics` prints them.
+//! The same numbers as pytorch-fid, torch-fidelity and prdc compute for the same features;
+//! `cargo xtask parity --metrics` prints them.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod replay;

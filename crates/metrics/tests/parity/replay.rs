@@ -1,4 +1,4 @@
-//! Every number that a peer gave for some features, beside ours for the same.
+//! Every number that a peer computed for some features, next to ours for the same.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use ndarray::{Array2, Axis};
 
 use crate::rule::features;
 
-/// The tests of the sets, written by `scripts/make_metrics_goldens.py`.
+/// The cases, written by `scripts/make_metrics_goldens.py`.
 #[derive(serde::Deserialize)]
 struct Case {
     /// Rows of the data.
@@ -22,7 +22,7 @@ struct Case {
     splits: usize,
     exact: f64,
     pytorch_fid: f64,
-    /// Whether it added to the covariances to get a root.
+    /// Whether pytorch-fid added to the covariances to get a root.
     pytorch_fid_adds: bool,
     torch_fidelity: f64,
     kernel_whole: f64,
@@ -48,7 +48,7 @@ pub(crate) struct Row {
 impl Row {
     fn error(&self) -> f64 {
         let gap = (self.ours - self.theirs).abs();
-        // Of a share that is 0, the error itself.
+        // For a share that is 0, the absolute error.
         if self.theirs == 0.0 { gap } else { gap / self.theirs.abs() }
     }
 
@@ -73,7 +73,7 @@ pub(crate) fn all() -> Result<Vec<Row>, Error> {
     Ok(rows)
 }
 
-/// What a replay may fail with.
+/// An error of a replay.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("goldens.json: {0}")]

@@ -1,9 +1,10 @@
-//! Features that `scripts/make_metrics_goldens.py` makes as well.
+//! Features that `scripts/make_metrics_goldens.py` makes in the same way.
 
 use ndarray::Array2;
 
-/// `[rows, columns]` that hang together along a row, by a hash of the name and the place: SplitMix64's finish of FNV-1a of the
-/// name plus the place.
+/// `[rows, columns]` that are correlated along a row, by a hash of the name and the place: SplitMix64's finish of
+/// FNV-1a of the name plus the place.
+///
 pub(crate) fn features(name: &str, rows: usize, columns: usize, scale: f64, shift: f64) -> Array2<f32> {
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
     let start = name.bytes().fold(0xCBF2_9CE4_8422_2325, fold);

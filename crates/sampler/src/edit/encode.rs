@@ -1,5 +1,5 @@
-//! From an image to the noise it stems from: the deterministic flow, followed from data to noise (Song et al. 2021,
-//! Sec. 4.3 and 5.4). Decoding that noise with a deterministic solver gives the image back, up to the error of both.
+//! Encodes an image as noise by following the deterministic flow from data to noise (Song et al. 2021, Sec. 4.3 and
+//! 5.4). Decoding that noise with a deterministic solver returns the image, up to the error of both.
 
 use schedule::NoisePath;
 use tch::Tensor;
@@ -14,12 +14,12 @@ use crate::times::End;
 
 /// A solver on a chain of rising levels, from the level of t = 0 to that of T - 1.
 ///
-/// The flow has no first step from data without noise: `eps = (x - alpha x_0) / sigma` is not defined there. So the
-/// image is taken for an `x_t` at t = 0, where the DDPM schedule has 1% of noise, and the way back ends at the same level
-/// ([`End::FirstStep`]). What was encoded then comes back with no error but those of the two solvers, which vanish with
-/// more steps. A way back to the data ([`End::Data`]) works as well where the chain passes t = 0: it takes that 1% for noise
-/// and leaves it out, a tenth of a grey level for a mixture of Gaussians. A chain that goes to the data from t = 19 in one
-/// step leaves fifty times as much as one that ends at t = 0 (50 steps of Heun, in `tests/mixture`).
+/// The flow is not defined at the data itself, where `eps = (x - alpha x_0) / sigma` divides by 0. So the image
+/// counts as an `x_t` at t = 0, where the DDPM schedule has 1% of noise, and decoding ends at the same level
+/// ([`End::FirstStep`]). Decoding then returns the image up to the errors of the two solvers, which vanish with more
+/// steps. Decoding to the data ([`End::Data`]) also works where the chain passes t = 0: it removes that 1% as noise,
+/// a tenth of a grey level for a mixture of Gaussians. A chain that goes to the data from t = 19 in one step has
+/// fifty times the error of one that ends at t = 0 (50 steps of Heun, in `tests/mixture`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Encoder {
     /// On rising levels; its steps work in either direction.
@@ -27,17 +27,18 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// The names of the solvers that lead both ways.
+    /// The solvers that can encode.
     pub const METHODS: &str = "ddim with eta = 0, euler or heun";
 
-    /// The inverse of `Sampler::new(path, config)` with `config.end = End::FirstStep`: on the same levels, upwards.
+    /// The inverse of `Sampler::new(path, config)` with `config.end = End::FirstStep`: the same levels in rising
+    /// order.
     ///
-    /// With [`Method::Ddim`] a step takes eps from the lower of its two levels, the way back from the upper one: an error
-    /// of first order in the step length. [`Method::Heun`] takes the mean of both, at two calls a step, and its
-    /// error is of second order.
+    /// A step of [`Method::Ddim`] takes eps from the lower of its two levels, decoding takes it from the upper one:
+    /// an error of first order in the step length. [`Method::Heun`] takes the mean of both, at two calls a step, and
+    /// its error is of second order.
     ///
     /// # Errors
-    /// [`SamplerError::Encode`] for a solver that adds noise, or remembers earlier steps; those of [`Sampler::new`].
+    /// [`SamplerError::Encode`] for a solver that adds noise or uses earlier steps; those of [`Sampler::new`].
     pub fn new(path: &dyn NoisePath, config: &SamplerConfig) -> Result<Self, SamplerError> {
         let leads_both_ways = match config.method {
             Method::Ddim { eta } => eta == 0.0,
@@ -65,11 +66,12 @@ impl Encoder {
         self.rising.calls()
     }
 
-    /// The images `[b, c, h, w]`, in [-1, 1], with the noise in that `x_t` has at t = 0: what the flow is defined for.
+    /// Adds to images `[b, c, h, w]` in [-1, 1] the noise that `x_t` has at t = 0, where the flow is defined.
     ///
-    /// Encoded as they are, pixels that hardly vary in the data, such as a background of one black, lack that noise, and
-    /// `x_T` is near 0 there instead of N(0, 1). With it `x_T` is what pure noise looks like, and can be mixed with other
-    /// noise; but what is decoded from it has the 1% of noise in, or with [`End::Data`] has lost details as small.
+    /// Without it, pixels that hardly vary in the data, such as a uniformly black background, lack that noise, and
+    /// their `x_T` is near 0 instead of N(0, 1). With it, `x_T` looks like pure noise and can be mixed with other
+    /// noise. But the decoded image then contains the 1% of noise or, with [`End::Data`], has lost details of that
+    /// size.
     ///
     /// # Errors
     /// As [`Sampler::diffuse`].
@@ -77,9 +79,9 @@ impl Encoder {
         self.rising.diffuse(images, noise)
     }
 
-    /// `x_T` of images `[b, c, h, w]` in [-1, 1], f32 or f64, on their device. The observer sees t rise.
+    /// Encodes images `[b, c, h, w]` in [-1, 1], f32 or f64, as `x_T` on their device. The observer sees t rise.
     ///
-    /// The solver's `x_0` is kept in range as the configuration says, the same as on the way back.
+    /// The solver's `x_0` is kept in range as configured, as in decoding.
     ///
     /// # Errors
     /// As [`Sampler::sample`].
@@ -125,7 +127,7 @@ mod tests {
     use tch::Kind;
 
     #[test]
-    fn solvers_that_add_noise_or_look_back_are_refused() {
+    fn solvers_that_add_noise_or_use_earlier_steps_are_refused() {
         let schedule = Schedule::ddpm();
         let churn = ChurnSettings { amount: 1.0, ..ChurnSettings::NONE };
         let mut methods: Vec<Method> = Method::NAMES.iter().map(|name| name.parse().unwrap()).collect();
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_levels_are_those_of_the_way_back_whatever_the_end() {
+    fn the_levels_are_those_of_decoding_whatever_the_end() {
         let schedule = Schedule::ddpm();
         for (spacing, end) in [(Spacing::Trailing, End::Data), (Spacing::Leading, End::FirstStep)] {
             let config = SamplerConfig {
@@ -165,7 +167,7 @@ mod tests {
     }
 
     proptest! {
-        /// Data that is one grey, and noise beside it: both are kept exactly by a step of any length.
+        /// For data that is a single grey, a step of any length keeps the grey and the noise exactly.
         #[test]
         fn one_grey_is_encoded_exactly(grey in -1.0_f64..1.0, x in -1.0_f64..1.0, steps in 1_usize..30) {
             let schedule = Schedule::ddpm();

@@ -1,5 +1,5 @@
-//! Images of which a part is known: RePaint (Lugmayr et al. 2022, "RePaint: Inpainting using Denoising Diffusion
-//! Probabilistic Models", Algorithm 1). The network is one that was trained on whole images.
+//! Inpainting by RePaint (Lugmayr et al. 2022, "RePaint: Inpainting using Denoising Diffusion Probabilistic Models",
+//! Algorithm 1), with a network trained on whole images.
 //!
 //! ```text
 //! known     y_{t-1} ~ q(y_{t-1} | y_0)              fresh noise at every step
@@ -7,7 +7,7 @@
 //! together  x_{t-1} = P y_{t-1} + (I - P) x_{t-1}
 //! ```
 //!
-//! and from time to time back up, `x_{t+j} ~ q(x_{t+j} | x_t)`, to go the same way again ([`Resampling`]).
+//! and from time to time back up, `x_{t+j} ~ q(x_{t+j} | x_t)`, to repeat these steps ([`Resampling`]).
 
 use random::Purpose;
 use schedule::Level;
@@ -24,24 +24,25 @@ use crate::stage::Stage;
 use crate::sum::weighted_sum;
 use crate::threshold::Threshold;
 
-/// The solvers whose steps stand alone.
+/// The solvers whose steps do not use earlier ones.
 const ALONE: &str = "ddpm, ddpm-learned, ddim, dpmpp-1, euler, euler-ancestral or consistency";
 
 impl Sampler {
-    /// Draws what is not known of images, from pure noise `x_T` (`[b, c, h, w]` f32 or f64, see
-    /// [`crate::Noise::start`]). The result has the shape of `x_T` and exactly the known pixels, or the known means up to
-    /// rounding.
+    /// Draws the unknown part of images from pure noise `x_T` (`[b, c, h, w]` f32 or f64, see
+    /// [`crate::Noise::start`]). The result has the shape of `x_T` and exactly the known pixels, or the known means
+    /// up to rounding.
     ///
-    /// Image k gets the noise of index `noise.first_index + k` in everything, so it does not depend on the batch. A step
-    /// that is taken again gets other noise, a deterministic one too: by the jump and in the known part. The start holds
-    /// the known part already, diffused like at every later level; the paper starts it from pure noise, which for T =
-    /// 1000 differs by 0.6% of the image.
+    /// Image k gets the noise of index `noise.first_index + k` throughout, so it does not depend on the batch. A
+    /// repeated step gets different noise, even with a deterministic solver: from the jump and in the known part. The
+    /// start already contains the known part, diffused as at every later level. The paper starts from pure noise,
+    /// which for T = 1000 differs by 0.6% of the image.
     ///
-    /// The observer sees every reverse step, the repeated ones too: `index` counts them all and t rises at the jumps.
+    /// The observer sees every reverse step, including repeated ones: `index` counts them all, and t rises at the
+    /// jumps.
     ///
     /// # Errors
-    /// [`SamplerError::Repeat`] for a solver whose steps do not stand alone; [`SamplerError::KnownShape`] for a known part
-    /// of other images; those of [`Resampling::reverse_steps`] and [`Sampler::sample`].
+    /// [`SamplerError::Repeat`] for a solver whose steps use earlier ones; [`SamplerError::KnownShape`] for a known
+    /// part of another shape; those of [`Resampling::reverse_steps`] and [`Sampler::sample`].
     #[instrument(level = "debug", skip_all, fields(steps = self.steps(), batch = ?x_start.size().first(), ?resampling))]
     pub fn inpaint(
         &self,
@@ -60,7 +61,7 @@ impl Sampler {
         let (moves, of) = (resampling.moves(self.steps())?, resampling.reverse_steps(self.steps())?);
         let image = known.image_for(x_start)?;
         let mut run = Run::new(self, model, noise, x_start)?;
-        // How often each step was taken: the next time it gets other noise, and what leads to it and from it too.
+        // How often each step was taken. A repeated step gets different noise, and so do the jumps to and from it.
         let mut taken = vec![0_u32; self.steps()];
         let at_level = |run: &Run<'_>, level: Level, visit: u32| match level.is_data() {
             true => Ok(image.shallow_clone()),
@@ -93,7 +94,7 @@ impl Sampler {
                 }
             }
         }
-        // Where the chain ends before the data, its last known part still holds noise.
+        // If the chain ends before the data, the last known part still contains noise.
         let mut images = known.impose(&image, run.x())?;
         if self.threshold != Threshold::Off {
             images = known.within_range(&images)?;
@@ -104,10 +105,10 @@ impl Sampler {
 }
 
 /// `q(x' | x)` from a level to a noisier one in closed form: the weight of x and the standard deviation of the noise.
-/// One jump over several steps is the product of theirs (Ho et al. 2020, Eq. 2 and 4).
+/// One jump over several steps equals their composition (Ho et al. 2020, Eq. 2 and 4).
 fn forward(from: Level, to: Level) -> (f64, f64) {
     let keep = to.alpha / from.alpha;
-    // What is missing of the noise of the level; on a chain 1 - alpha'^2 / alpha^2 without cancellation.
+    // The noise still missing at the target level; on a chain 1 - alpha'^2 / alpha^2 without cancellation.
     let variance = to.sigma.powi(2) - (keep * from.sigma).powi(2);
     (keep, variance.max(0.0).sqrt())
 }
@@ -124,7 +125,7 @@ mod tests {
     use schedule::Schedule;
     use tch::{Device, Kind};
 
-    /// A network that has something to say about every pixel.
+    /// A network whose output depends on the pixel and on t.
     fn model(x_t: &Tensor, t: &Tensor) -> Result<Tensor, BoxError> {
         Ok((x_t * 0.7 + t.view([-1, 1, 1, 1]) * 1e-4).tanh())
     }
@@ -140,7 +141,7 @@ mod tests {
 
     const RESAMPLING: Resampling = Resampling { jump: 2, repeats: 3 };
 
-    /// An image with its lower half to be filled.
+    /// An image whose lower half is to be filled.
     fn half_known() -> (Tensor, Known) {
         let image = Noise { seed: 77, first_index: 0 }.start([1, 1, 4, 3], Device::Cpu).unwrap() * 0.3;
         let mask = Tensor::cat(
@@ -183,7 +184,7 @@ mod tests {
                 assert_eq!(out.get(k).narrow(1, 0, 2), image.get(0).narrow(1, 0, 2));
                 assert_ne!(out.get(k).narrow(1, 2, 2), image.get(0).narrow(1, 2, 2));
             }
-            assert_ne!(out.get(0), out.get(1), "images of one batch are drawn apart");
+            assert_ne!(out.get(0), out.get(1), "images of one batch must differ");
         }
     }
 
@@ -199,7 +200,7 @@ mod tests {
         }
     }
 
-    /// With everything to fill and no jumps it is plain sampling, bit for bit.
+    /// With every pixel to fill and no jumps it is plain sampling, bit for bit.
     #[test]
     fn nothing_known_is_sampling() {
         let (image, _) = half_known();
@@ -211,7 +212,7 @@ mod tests {
         assert_ne!(run(&sampler, &known, &RESAMPLING, 0, 2), sampled);
     }
 
-    /// Every noise of a run is drawn once: a repeated visit gets other noise, for every purpose.
+    /// No noise of a run is used twice: a repeated visit gets different noise, for every purpose.
     #[test]
     fn no_noise_is_used_twice() {
         struct Recorder(std::cell::RefCell<Vec<(Purpose, f64, u32)>>);
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn solvers_that_stand_alone_are_those_of_the_message() {
+    fn the_message_lists_the_solvers_whose_steps_stand_alone() {
         let (_, known) = half_known();
         for name in Method::NAMES {
             let sampler = sampler(name.parse().unwrap(), 8);
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn bad_arguments_are_refused() {
         let (_, known) = half_known();
         let noise = Noise { seed: 4, first_index: 0 };
         let inpaint = |x_t: &Tensor, resampling| {
@@ -281,7 +282,7 @@ mod tests {
     }
 
     proptest! {
-        /// Two jumps are one.
+        /// Two jumps equal one.
         #[test]
         fn jumps_compose(low in 0_u32..300, first in 1_u32..300, second in 1_u32..300) {
             let schedule = Schedule::ddpm();

@@ -1,8 +1,9 @@
-//! Images between two images (Ho et al. 2020, Sec. 4.3 and Appendix D; Song et al. 2021, Sec. 5.3 and Appendix D.5).
+//! Interpolation between two images (Ho et al. 2020, Sec. 4.4 and Appendix D; Song et al. 2021, Sec. 5.3 and Appendix
+//! D.5).
 //!
-//! Two ways. Diffuse both images to the same t, mix `x_t = (1 - a) x_t + a x'_t` and denoise: the larger t, the more
-//! the network changes of the mixture. Or go along the deterministic flow to the noise that each image stems from
-//! ([`crate::Encoder`]), and mix those on the sphere, where the noise of images lies.
+//! There are two ways. One diffuses both images to the same t, mixes `x_t = (1 - a) x_t + a x'_t` and denoises: the
+//! larger t, the more the network changes the mixture. The other encodes both images as noise along the deterministic
+//! flow ([`crate::Encoder`]) and mixes the noise on the sphere, where it lies.
 
 use tch::{Kind, Tensor};
 
@@ -17,9 +18,9 @@ pub enum Blend {
     /// `(1 - a) x + a x'`.
     Linear,
     /// Along the great circle through both: `sin((1 - a) theta) / sin(theta) x + sin(a theta) / sin(theta) x'`, with
-    /// theta the angle between them over all their pixels and channels (Song et al. 2021, Appendix D.5). Two independent
-    /// draws of N(0, I) are nearly at right angles, so what comes out has again the length of such a draw, where a
-    /// linear mixture would be as short as `1 / sqrt(2)` of it.
+    /// theta the angle between them over all their pixels and channels (Song et al. 2021, Appendix D.5). Two
+    /// independent draws of N(0, I) are nearly orthogonal, so the result again has the norm of such a draw. A linear
+    /// mixture would have as little as `1 / sqrt(2)` of that norm.
     Spherical,
 }
 
@@ -42,13 +43,13 @@ pub fn shares(count: usize) -> Vec<f64> {
 
 /// A mixture for every share: `from` and `to` are `[1, c, h, w]`, the result is `[shares, c, h, w]`.
 ///
-/// Shares are of `to`: 0 is `from` and 1 is `to`, up to rounding. Nearly parallel tensors are mixed linearly, because
-/// the great circle through them is not determined.
+/// A share is the weight of `to`: 0 gives `from` and 1 gives `to`, up to rounding. Nearly parallel tensors are mixed
+/// linearly, because the great circle through them is not determined.
 ///
 /// # Errors
-/// [`SamplerError::Images`] and [`SamplerError::Pair`] for what is no pair of images;
-/// [`SamplerError::Value`] for a share outside [0, 1] and for none at all; [`SamplerError::Opposite`] where
-/// two opposite tensors are to be mixed spherically.
+/// [`SamplerError::Images`] and [`SamplerError::Pair`] for anything but a pair of images; [`SamplerError::Value`] for
+/// a share outside [0, 1] or an empty list; [`SamplerError::Opposite`] for a spherical mixture of two opposite
+/// tensors.
 ///
 /// ```
 /// use sampler::{Blend, blend};
@@ -62,7 +63,7 @@ pub fn shares(count: usize) -> Vec<f64> {
 /// ```
 pub fn blend(from: &Tensor, to: &Tensor, shares: &[f64], how: Blend) -> Result<Tensor, SamplerError> {
     check_pair(from, to)?;
-    // NaN is in no range, and none at all is no number either.
+    // This also finds NaN, which is in no range.
     if let Some(&got) = shares.iter().find(|a| !(0.0..=1.0).contains(*a)) {
         return Err(SamplerError::Value { what: "share", got, expected: "0 (the first) to 1 (the second)" });
     }
@@ -87,7 +88,7 @@ pub fn blend(from: &Tensor, to: &Tensor, shares: &[f64], how: Blend) -> Result<T
     Ok(Tensor::f_cat(&mixed, 0)?)
 }
 
-/// The angle between two tensors, taken as vectors; `None` where they are nearly parallel or one of them is 0.
+/// The angle between two tensors as vectors; `None` where they are nearly parallel or one of them is 0.
 fn angle(x: &Tensor, y: &Tensor) -> Result<Option<f64>, SamplerError> {
     let flat = |x: &Tensor| x.f_flatten(0, -1)?.f_to_kind(Kind::Double);
     let (x, y) = (flat(x)?, flat(y)?);
@@ -101,13 +102,13 @@ fn angle(x: &Tensor, y: &Tensor) -> Result<Option<f64>, SamplerError> {
 }
 
 impl Sampler {
-    /// Images between two, `[shares, c, h, w]`: both, `[1, c, h, w]` in [-1, 1], are diffused to the level that the
-    /// sampler starts from (see [`Sampler::from_step`]), mixed there, and denoised.
+    /// Interpolates between two images, `[1, c, h, w]` in [-1, 1], and returns `[shares, c, h, w]`. Both are diffused
+    /// to the level that the sampler starts from (see [`Sampler::from_step`]), mixed there, and denoised.
     ///
-    /// Both get the same noise. So a mixture of them is the mixed image, diffused: it has as much noise as the network
-    /// expects at that level. With noise of their own the mixture would hold less of it, half the variance at a = 1/2.
-    /// All shares get the same noise in the reverse steps too, that of image `noise.first_index`: the way from one
-    /// image to the other is then continuous, and no share depends on which others are asked for.
+    /// Both get the same noise. A mixture of them is then the mixed image, diffused: it has as much noise as the
+    /// network expects at that level. With independent noise it would have less, half the variance at a = 1/2. All
+    /// shares also get the same noise in the reverse steps, that of image `noise.first_index`. So the path from one
+    /// image to the other is continuous, and no share depends on which others are requested.
     ///
     /// # Errors
     /// As [`blend`] and [`Sampler::sample`].
@@ -156,7 +157,7 @@ mod tests {
     }
 
     proptest! {
-        /// The great circle is walked at an even pace: the angle from the start is the share of the whole.
+        /// The angle from the start is the share of the whole angle.
         #[test]
         fn spherical_mixtures_divide_the_angle(theta in 0.01_f64..3.1, a in 0.0_f64..=1.0, length in 0.1_f64..50.0) {
             let (x, y) = (image(&[length, 0.0]), image(&[length * theta.cos(), length * theta.sin()]));
@@ -184,7 +185,7 @@ mod tests {
         }
         let opposite = blend(&x, &(&x * -0.5), &[0.5], Blend::Spherical);
         assert!(matches!(opposite, Err(SamplerError::Opposite)));
-        // On the line between them there is no doubt.
+        // A linear mixture of opposite tensors is well defined.
         assert_eq!(values(&blend(&x, &-&x, &[0.5], Blend::Linear).unwrap()), [0.0, 0.0]);
     }
 
@@ -199,8 +200,8 @@ mod tests {
         }
     }
 
-    /// The mixture that is denoised is q(x_t | mixed image): what the network gets first has the mixed mean and the
-    /// whole noise.
+    /// The denoised mixture is q(x_t | mixed image): the network's first input has the mixed mean and all of the
+    /// noise.
     #[test]
     fn mixing_with_shared_noise_is_diffusing_the_mixed_image() {
         let schedule = Schedule::ddpm();
@@ -226,13 +227,13 @@ mod tests {
                 .map(f64::abs)
                 .fold(0.0, f64::max);
             assert!(worst < 1e-12, "{worst}");
-            // Alone it is the same image: all shares get the noise of one.
+            // A share alone gives the same image, since all shares get the same noise.
             let alone = sampler.interpolate(&zero, (&x, &y), &[a], &noise, &mut |_| Ok(())).unwrap();
             assert_eq!(values(&alone), values(&all.get(k as i64)));
         }
     }
 
-    /// Two draws of N(0, I) mixed on the sphere have its length again.
+    /// Two draws of N(0, I) mixed on the sphere have the norm of such a draw.
     #[test]
     fn noise_stays_noise() {
         let draw = |index| Noise { seed: 1, first_index: index }.start([1, 3, 32, 32], Device::Cpu).unwrap();

@@ -1,8 +1,8 @@
-//! What is known of an image of which the rest is drawn.
+//! The known part of an image whose other part is drawn.
 //!
-//! Both kinds are an orthogonal projection P: of the pixels, or of the means of blocks. What a reverse step drew is
-//! replaced by `P y + (I - P) x`, with `y` the known image diffused to the level of `x`. Because P is a projection
-//! the noise in the sum is white again, whichever part it comes from.
+//! Both kinds are an orthogonal projection P: onto the known pixels, or onto the means of blocks. The result `x` of a
+//! reverse step is replaced by `P y + (I - P) x`, with `y` the known image diffused to the level of `x`. Because P is
+//! an orthogonal projection, the noise in the sum is white again.
 
 use tch::{Kind, Tensor};
 
@@ -19,17 +19,17 @@ pub struct Known {
 
 #[derive(Debug)]
 enum Part {
-    /// Where this is false, bool `[1 or b, 1, h, w]`.
+    /// The pixels where this bool `[1 or b, 1, h, w]` is false.
     Outside(Tensor),
     /// The means of blocks of this many pixels a side.
     Means(i64),
 }
 
 impl Known {
-    /// All pixels where `mask` is 0; those where it is 1 are to be filled.
+    /// All pixels where `mask` is 0 are known; those where it is 1 are to be filled.
     ///
-    /// `image` is `[1 or b, c, h, w]` in [-1, 1], f32 or f64; what it holds where the mask is 1 does not matter. `mask`
-    /// is `[1 or b, 1, h, w]` of any type, with no values but 0 and 1: a pixel is known or it is not.
+    /// `image` is `[1 or b, c, h, w]` in [-1, 1], f32 or f64; its values where the mask is 1 do not matter. `mask` is
+    /// `[1 or b, 1, h, w]` of any type, with no values but 0 and 1.
     ///
     /// # Errors
     /// [`SamplerError::Images`] for an image of the wrong shape or type, [`SamplerError::Mask`] for a mask that does
@@ -41,23 +41,24 @@ impl Known {
         };
         let wrong = |reason: String| SamplerError::Mask { batch: b, height: h, width: w, reason };
         let size = mask.size();
-        // An image for the whole batch may go with a mask for each.
+        // One image for the whole batch may come with a mask for each element.
         let fits = matches!(&size[..], [m, 1, y, x] if [*y, *x] == [h, w] && *m >= 1 && (*m == 1 || b == 1 || *m == b));
         if !fits {
-            return Err(wrong(format!("it has shape {size:?}")));
+            return Err(wrong(format!("its shape is {size:?}")));
         }
         let fill = mask.f_eq(1.0)?;
         let other = fill.f_logical_or(&mask.f_eq(0.0)?)?.f_logical_not()?;
         let others = i64::try_from(&other.f_sum(Kind::Int64)?)?;
         if others > 0 {
-            return Err(wrong(format!("{others} of its values are others")));
+            return Err(wrong(format!("{others} of its values are neither")));
         }
         Ok(Self { image: image.shallow_clone(), part: Part::Outside(fill) })
     }
 
-    /// The mean of every block of `factor x factor` pixels: a smaller image, `[1 or b, c, h, w]`, of which the
-    /// larger one, `[b, c, factor h, factor w]`, is to be drawn (the idea of Choi et al. 2021, "ILVR", Algorithm 1,
-    /// whose low-pass filter is any pair of shrinking and enlarging; that of blocks is a projection).
+    /// The mean of every block of `factor x factor` pixels is known: the larger version,
+    /// `[b, c, factor h, factor w]`, of a smaller image, `[1 or b, c, h, w]`, is to be drawn. The idea is that of
+    /// Choi et al. 2021, "ILVR", Algorithm 1. Their low-pass filter is any downsampling followed by upsampling; that
+    /// of blocks is a projection.
     ///
     /// # Errors
     /// [`SamplerError::Images`]; [`SamplerError::Value`] for a factor of 0 or beyond 4096.
@@ -71,7 +72,7 @@ impl Known {
         Ok(Self { image: enlarged(small, factor)?, part: Part::Means(factor) })
     }
 
-    /// The known image, for a batch of a shape and type.
+    /// The known image in the shape and type of a batch.
     pub(crate) fn image_for(&self, x: &Tensor) -> Result<Tensor, SamplerError> {
         let (got, expected) = (self.image.size(), x.size());
         let mut batches = vec![got[0]];
@@ -87,7 +88,7 @@ impl Known {
     /// `P y + (I - P) x`.
     pub(crate) fn impose(&self, y: &Tensor, x: &Tensor) -> Result<Tensor, SamplerError> {
         Ok(match &self.part {
-            // A choice, not a sum: what is not chosen may even be NaN.
+            // A selection, not a sum: values that are not selected may be NaN.
             Part::Outside(fill) => x.f_where_self(fill, y)?,
             Part::Means(factor) => {
                 let missing =
@@ -97,11 +98,11 @@ impl Known {
         })
     }
 
-    /// The nearest images to `x`, which has the known part already, that have it and lie in [-1, 1].
+    /// The images in [-1, 1] with the known part that are nearest to `x`, which already has it.
     ///
-    /// Known pixels lie there. A block of known mean m is moved as a whole and cut, `min(max(x + c, -1), 1)`, by the one c that
-    /// gives the mean m: the projection onto both conditions. Cutting alone would change the mean. A block in range stays as it
-    /// is, to the bit.
+    /// Known pixels are in range already. A block of known mean m is shifted and clipped, `min(max(x + c, -1), 1)`,
+    /// with the one c that gives the mean m: the projection onto both conditions. Clipping alone would change the
+    /// mean. A block in range is unchanged, bit for bit.
     pub(crate) fn within_range(&self, x: &Tensor) -> Result<Tensor, SamplerError> {
         let Part::Means(factor) = self.part else { return Ok(x.shallow_clone()) };
         let mean = |x: &Tensor| x.f_avg_pool2d([factor; 2], [factor; 2], [0; 2], false, true, None::<i64>);
@@ -124,7 +125,7 @@ impl Known {
     }
 }
 
-/// Farther than any c: the images are in [-1, 1], a step's result before its known part as well, but for noise.
+/// Larger than any c: the images are in [-1, 1], and up to noise so is a step's result without its known part.
 const REACH: f64 = 32.0;
 /// Halvings of an interval of twice the reach, down to the last bits of an f64.
 const BISECTIONS: usize = 60;
@@ -200,10 +201,10 @@ mod tests {
         let means = out.avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None::<i64>);
         let off = f64::try_from((&means - &small).abs().max()).unwrap();
         assert!(off < 1e-6, "{off}");
-        // Cutting alone is far off: what this is for.
+        // Clipping alone is far off.
         let cut = x.clamp(-1.0, 1.0).avg_pool2d([4, 4], [4, 4], [0, 0], false, true, None::<i64>);
         assert!(f64::try_from((&cut - &small).abs().max()).unwrap() > 0.05);
-        // An image alone is the image in its batch, and what is in range stays to the bit.
+        // An image does not depend on its batch, and one in range is unchanged, bit for bit.
         assert_eq!(known.within_range(&x.narrow(0, 1, 1)).unwrap(), out.narrow(0, 1, 1));
         let inside = known.impose(&known.image_for(&x).unwrap(), &(&x * 0.0)).unwrap();
         assert_eq!(known.within_range(&inside).unwrap(), inside);

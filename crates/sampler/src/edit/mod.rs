@@ -1,5 +1,5 @@
-//! What starts from an image instead of from noise, one algorithm a file: variations, interpolation, the noise that an
-//! image stems from, and images of which a part is known.
+//! Algorithms that start from an image instead of noise, one per file: variations, interpolation, encoding, and
+//! inpainting.
 
 mod encode;
 mod inpaint;

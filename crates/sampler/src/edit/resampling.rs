@@ -1,12 +1,12 @@
-//! The order of steps and jumps back of RePaint (Lugmayr et al. 2022, Sec. 4.2).
+//! The order of reverse steps and backward jumps in RePaint (Lugmayr et al. 2022, Sec. 4.2).
 
 use crate::error::SamplerError;
 
 /// How often parts of the chain are run again.
 ///
-/// A step that is given a part of its result from outside makes what it has drawn and what it was given fit each other
-/// only as far as one step can. So the chain jumps back, by the forward process, and goes the same way again: every time
-/// the rest of the image is drawn in sight of the part that is known.
+/// When part of a step's result is set from outside, a single step can reconcile the drawn part and the given part
+/// only so far. So the chain jumps back by the forward process and takes the same steps again. Each time, the rest of
+/// the image is drawn with the known part in view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resampling {
     /// How many steps a jump goes back, at least 1; 10 in the paper, in chains of 250 steps.
@@ -31,7 +31,7 @@ impl Resampling {
     /// The largest number of repeats.
     pub const MOST: usize = 1000;
 
-    /// Reverse steps in all for a chain.
+    /// The total number of reverse steps for a chain.
     ///
     /// # Errors
     /// [`SamplerError::Value`] for a number of repeats or a jump that is 0 or too large, [`SamplerError::Jump`] for a
@@ -50,8 +50,7 @@ impl Resampling {
         Ok(steps.saturating_add(jumps.saturating_mul(self.repeats - 1).saturating_mul(self.jump)))
     }
 
-    /// Where it jumps from, as steps left: every `jump` steps, a last step before the data on, as far as there is
-    /// room for the jump.
+    /// Where jumps start, as steps left: at 1 and every `jump` steps from there, as far as the jump fits.
     fn jumps_from(&self, steps: usize) -> impl Iterator<Item = usize> {
         (1..=steps.saturating_sub(self.jump)).step_by(self.jump)
     }
@@ -96,7 +95,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The levels that a run passes, as steps left.
+    /// The levels that a run visits, as steps left.
     fn path(jump: usize, repeats: usize, steps: usize) -> Vec<usize> {
         let moves = Resampling { jump, repeats }.moves(steps).unwrap();
         let to = moves.into_iter().map(|step| match step {
@@ -121,7 +120,7 @@ mod tests {
         for (jump, repeats) in [(0, 1), (0, 5), (1, 0), (1, 1001), (1, usize::MAX)] {
             assert!(matches!(moves(jump, repeats, 10), Err(SamplerError::Value { .. })), "{jump} {repeats}");
         }
-        // A chain of any length can be asked about.
+        // Any chain length is accepted.
         assert_eq!(Resampling { jump: 3, repeats: 4 }.reverse_steps(usize::MAX).unwrap(), usize::MAX);
         for jump in [10, 11, usize::MAX] {
             assert!(matches!(moves(jump, 2, 10), Err(SamplerError::Jump { highest: 9, got }) if got == jump));
@@ -141,7 +140,7 @@ mod tests {
             prop_assert!(path.windows(2).all(|pair| pair[1] + 1 == pair[0] || pair[1] == pair[0] + jump));
             let down = path.windows(2).filter(|pair| pair[1] < pair[0]).count();
             prop_assert_eq!(down, resampling.reverse_steps(steps).unwrap());
-            // The stretch that ends where jumps start is run as often as asked for.
+            // The stretch that ends where jumps start runs `repeats` times.
             let visits = path.iter().filter(|left| **left == 1).count();
             prop_assert_eq!(visits, repeats);
         }

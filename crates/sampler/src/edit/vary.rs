@@ -1,5 +1,6 @@
-//! Variations of an image: diffuse it to `x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps` (Ho et al. 2020,
-//! Eq. 4), then run the reverse process from that t instead of from pure noise.
+//! Variations of an image, as in SDEdit (Meng et al. 2021): diffuse it to
+//! `x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps` (Ho et al. 2020, Eq. 4), then run the reverse process
+//! from that t instead of from pure noise.
 
 use random::Purpose;
 use schedule::NoisePath;
@@ -16,11 +17,10 @@ impl Sampler {
     /// A sampler for the last `t_start` of the `T` reverse steps, `t_start` in `1..=T`: at 1 an image hardly
     /// changes, at T almost nothing of it is left.
     ///
-    /// The chain is cut at `t_start`: its own t is in `0..t_start`. When the configuration asks for fewer steps
-    /// than T, those of the cut chain are as dense as those of the whole one, and spaced anew in
-    /// `0..t_start`: `steps t_start / T` of them, rounded up. A single one starts from `t_start - 1` whatever
-    /// the spacing. Of given times those below `t_start` are kept. With `t_start = T` the sampler is the one of
-    /// [`Sampler::new`].
+    /// The chain is cut at `t_start`: its own t is in `0..t_start`. If the configuration asks for fewer steps than T,
+    /// the cut chain is as dense as the whole one and spaced anew in `0..t_start`, with `steps t_start / T` steps,
+    /// rounded up. A single step starts from `t_start - 1` whatever the spacing. Given times are kept if below
+    /// `t_start`. With `t_start = T` the sampler is that of [`Sampler::new`].
     ///
     /// # Errors
     /// [`SamplerError::StartStep`]; those of [`Sampler::new`].
@@ -61,8 +61,8 @@ impl Sampler {
         Self::on_grid(path, config, grid)
     }
 
-    /// `q(x_t | x_0)` at the t that the first reverse step expects: `x_0` is `[b, c, h, w]` in [-1, 1], the
-    /// result is what [`Sampler::sample`] starts from.
+    /// Draws from `q(x_t | x_0)` at the t that the first reverse step expects. `x_0` is `[b, c, h, w]` in [-1, 1];
+    /// the result is the input of [`Sampler::sample`].
     ///
     /// # Errors
     /// [`SamplerError::Images`] for an `x_0` of the wrong shape or type; those of libtorch.
@@ -77,8 +77,8 @@ impl Sampler {
 
     /// A variation of each image: [`Sampler::diffuse`], then [`Sampler::sample`].
     ///
-    /// The images are `[b, c, h, w]` f32 in [-1, 1]; image k gets the noise of index
-    /// `noise.first_index + k`. For several variations of one image repeat it in the batch.
+    /// The images are `[b, c, h, w]` f32 in [-1, 1]; image k gets the noise of index `noise.first_index + k`. For
+    /// several variations of one image, repeat it in the batch.
     ///
     /// # Errors
     /// As [`Sampler::diffuse`] and [`Sampler::sample`].
@@ -148,8 +148,8 @@ mod tests {
         }
     }
 
-    /// The image is diffused to the t that the network is then told, not to the one asked for: with leading
-    /// spacing they differ.
+    /// The image is diffused to the t that the network then gets, not to the requested one: with leading spacing they
+    /// differ.
     #[test]
     fn diffuse_is_q_sample_at_the_first_t() {
         let schedule = Schedule::ddpm();

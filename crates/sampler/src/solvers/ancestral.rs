@@ -1,5 +1,5 @@
-//! Euler steps with ancestral noise: each step goes down to `sigma_down`, further than it should, and noise
-//! `sigma_up` brings it back to the level that was aimed at, `sigma_down^2 + sigma_up^2 = sigma^2`.
+//! Euler steps with ancestral noise: each step goes down to `sigma_down`, below its target, and noise `sigma_up`
+//! brings it back up to the target level, `sigma_down^2 + sigma_up^2 = sigma^2`.
 //!
 //! With eta = 1, `sigma_up^2 = sigma_to^2 (sigma_from^2 - sigma_to^2) / sigma_from^2` is the posterior variance of Ho et
 //! al. 2020 (Eq. 7) in the variables of Karras et al. 2022, so on the same levels this is DDPM with the posterior variance.
@@ -19,7 +19,7 @@ pub fn euler_ancestral(grid: &Grid, eta: f64) -> Vec<Stage> {
             let share = to.ratio() / from.ratio();
             let up = (eta * to.ratio() * (1.0 - share * share).max(0.0).sqrt()).min(to.ratio());
             let down = (to.ratio().powi(2) - up.powi(2)).max(0.0).sqrt();
-            // The mean lies on alpha_to times the state at sigma_down.
+            // The mean is alpha_to times the state at sigma_down.
             let mean = Level { t: to.t, alpha: to.alpha, sigma: to.alpha * down };
             let (x, x_0) = transfer(from, mean);
             Stage::new(from, Sum::of_x(x, &[x_0])).with_noise(to.alpha * up)

@@ -12,16 +12,16 @@ use crate::stage::{Stage, Sum};
 /// `sigma_t^2 = eta^2 beta~_t`, the posterior variance of that grid: eta = 1 is DDPM with
 /// [`schedule::Variance::FixedSmall`], eta = 0 adds no noise at all.
 ///
-/// eps is the noise that `x_t` holds beside the predicted `x_0`,
-/// `(x_t - sqrt(alpha_bar_t) x_0) / sqrt(1 - alpha_bar_t)`. Where `x_0` was clipped that is not what the network
-/// said, but it keeps the pair consistent, and eta = 1 equal to DDPM.
+/// eps is the noise in `x_t` given the predicted `x_0`, `(x_t - sqrt(alpha_bar_t) x_0) / sqrt(1 - alpha_bar_t)`.
+/// Where `x_0` was clipped this differs from the network's eps, but it keeps the pair consistent, and eta = 1 equal
+/// to DDPM.
 #[must_use]
 pub fn ddim(grid: &Grid, eta: f64) -> Vec<Stage> {
     (0..grid.steps())
         .map(|i| {
             let (from, to) = (grid.level(i), grid.level(i + 1));
             let variance = eta * eta * Posterior::between(&from, &to).variance;
-            // Rounding may take the difference just below 0.
+            // Rounding can make the difference slightly negative.
             let direction = (to.sigma.powi(2) - variance).max(0.0).sqrt();
             let x = direction / from.sigma;
             Stage::new(from, Sum::of_x(x, &[to.alpha - from.alpha * x])).with_noise(variance.sqrt())

@@ -1,5 +1,5 @@
-//! Ancestral sampling (Ho et al. 2020, Algorithm 2): `x_{t-1} = mu~_t(x_t, x_0) + sigma_t z`, with the
-//! posterior mean `mu~_t` of Eq. 7 and `x_0` as the network predicts it (Eq. 15).
+//! Ancestral sampling (Ho et al. 2020, Algorithm 2): `x_{t-1} = mu~_t(x_t, x_0) + sigma_t z`, with the posterior mean
+//! `mu~_t` of Eq. 7 and the network's prediction of `x_0` (Eq. 15).
 
 use schedule::{Posterior, Variance};
 
@@ -8,10 +8,10 @@ use crate::stage::{Stage, StageNoise, Sum};
 
 /// The steps of Algorithm 2 on a grid.
 ///
-/// Through Eq. 7 the step is the one Algorithm 2 writes in eps,
-/// `(x_t - beta_t / sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_t) + sigma_t z`, and `x_0` can be clipped on the
-/// way. On a shorter chain beta and alpha are those between its own levels (Nichol & Dhariwal 2021, Sec. 4).
-/// The step that ends at the data adds no noise.
+/// Written by Eq. 7, the step equals that of Algorithm 2 in eps,
+/// `(x_t - beta_t / sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_t) + sigma_t z`, and `x_0` can be clipped on the way. On
+/// a shorter chain beta and alpha are those between its own levels (Nichol & Dhariwal 2021, Sec. 4). The step that
+/// ends at the data adds no noise.
 #[must_use]
 pub fn ddpm(grid: &Grid, variance: Variance) -> Vec<Stage> {
     each(grid, |posterior| {
@@ -23,8 +23,8 @@ pub fn ddpm(grid: &Grid, variance: Variance) -> Vec<Stage> {
     })
 }
 
-/// The same with a network that puts out twice the channels: the second half says for each pixel where between
-/// the posterior variance (-1) and beta (1) the logarithm of the variance lies (Nichol & Dhariwal 2021, Eq. 15).
+/// The same for a network with twice the output channels. The second half says for each pixel where the log variance
+/// lies between those of the posterior variance (-1) and of beta (1) (Nichol & Dhariwal 2021, Eq. 15).
 #[must_use]
 pub fn ddpm_learned(grid: &Grid) -> Vec<Stage> {
     each(grid, |posterior| StageNoise::Learned {
@@ -38,12 +38,12 @@ fn each(grid: &Grid, noise: impl Fn(&Posterior) -> StageNoise) -> Vec<Stage> {
         .map(|i| {
             let (from, to) = (grid.level(i), grid.level(i + 1));
             if to.is_data() {
-                // The mean is the predicted image, whatever rounding makes of the weights.
+                // The mean is the predicted image, whatever the rounding of the weights.
                 return Stage::new(from, Sum::of_x(0.0, &[1.0]));
             }
             let posterior = Posterior::between(&from, &to);
             let step = Stage::new(from, Sum::of_x(posterior.x_t, &[posterior.x_0]));
-            // A step that stands still has no variance and no logarithm of one.
+            // A step between equal levels has variance 0, which has no logarithm.
             if posterior.beta > 0.0 { Stage { noise: noise(&posterior), ..step } } else { step }
         })
         .collect()
@@ -61,7 +61,7 @@ mod tests {
         Grid::at_times(schedule, &times, Level::DATA).unwrap()
     }
 
-    /// Algorithm 2, line 4: with x_0 from eps the step has the weights that the paper writes.
+    /// Algorithm 2, line 4: with x_0 from eps the step has the paper's weights.
     #[test]
     fn is_algorithm_2_line_4() {
         for name in BetaSchedule::NAMES {
@@ -78,7 +78,7 @@ mod tests {
                     let want_eps = -beta / (1.0 - chain.alpha_bars()[t]).sqrt() / alpha.sqrt();
                     let x_0 = stage.next.past[0];
                     let (got_x, got_eps) = (x_0 * from_x + stage.next.x, x_0 * from_eps);
-                    // beta is a difference here: good to 1e-16 / 1e-4.
+                    // beta is a difference here, accurate to 1e-16 / 1e-4.
                     assert!((got_x / want_x - 1.0).abs() < 1e-10, "{name} t = {t}: {got_x} {want_x}");
                     assert!((got_eps / want_eps - 1.0).abs() < 1e-8, "{name} t = {t}: {got_eps} {want_eps}");
                     let StageNoise::Fixed(sigma) = stage.noise else { panic!("{:?}", stage.noise) };

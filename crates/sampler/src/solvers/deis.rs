@@ -1,21 +1,22 @@
-//! DEIS (Zhang & Chen 2023, "Fast Sampling of Diffusion Models with Exponential Integrator"), multistep: in
-//! `x^ = x / alpha` and `rho = sigma / alpha` the flow is `dx^ = eps drho`, and eps is replaced by the polynomial
-//! through its last values, in `ln rho`, integrated exactly.
+//! DEIS (Zhang & Chen 2023, "Fast Sampling of Diffusion Models with Exponential Integrator"), multistep. In
+//! `x^ = x / alpha` and `rho = sigma / alpha` the flow is `dx^ = eps drho`. eps is replaced by the polynomial in
+//! `ln rho` through its last values, integrated exactly. The paper's polynomials are in t or in rho; `ln rho` is a
+//! later form, which diffusers uses as well.
 
 use crate::grid::Grid;
 use crate::solvers::{multistep_order, out_of_nothing};
 use crate::stage::{Memory, Stage, Sum};
 
-/// Which DEIS.
+/// Settings of DEIS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deis {
     /// 1 to 3: how many values of eps the polynomial goes through; 1 is DDIM.
     pub order: usize,
-    /// In chains of less than 15 steps, take the last two steps at order 2 and 1.
+    /// In chains of fewer than 15 steps, take the last two steps at order 2 and 1.
     pub lower_order_final: bool,
 }
 
-/// The steps on a grid. The step to the data itself is of first order, which gives `x_0`.
+/// The steps on a grid. The step to the data itself is first order, which gives `x_0`.
 #[must_use]
 pub fn deis(grid: &Grid, settings: &Deis) -> Vec<Stage> {
     let first = out_of_nothing(grid);

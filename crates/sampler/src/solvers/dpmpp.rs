@@ -6,26 +6,27 @@
 //! ```
 //!
 //! with `x_0(l)` replaced by its Taylor polynomial at the start of the step, whose derivatives come from earlier
-//! steps (multistep). `h = lambda' - lambda` is infinite in the step to the data itself; that step is of first
-//! order, which gives `x_0`.
+//! steps (multistep). `h = lambda' - lambda` is infinite in the step to the data itself; that step is first order,
+//! which gives `x_0`.
 
 use crate::grid::Grid;
 use crate::solvers::multistep_order;
 use crate::stage::{Stage, Sum};
 
-/// Which DPM-Solver++.
+/// Settings of DPM-Solver++.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DpmPp {
-    /// 1 to 3: the order of the method; 1 is DDIM, or with noise a solver of the reverse SDE. With noise at most 2.
+    /// The order of the method, 1 to 3 (with noise at most 2). Order 1 is DDIM or, with noise, a solver of the
+    /// reverse SDE.
     pub order: usize,
     /// How the first derivative enters a step of second order.
     pub correction: Correction,
     /// Solve the reverse SDE instead of the flow: SDE-DPM-Solver++.
     pub sde: bool,
-    /// In chains of less than 15 steps, take the last two steps at order 2 and 1, which is more stable.
+    /// In chains of fewer than 15 steps, take the last two steps at order 2 and 1, which is more stable.
     pub lower_order_final: bool,
-    /// Weigh the second derivative in a step of third order as published code does, at half of what the Taylor
-    /// polynomial says. The method is then of second order only: fitted 2.0, against 3.0 with the full weight.
+    /// Weight the second derivative in a third-order step as published code does, at half of what the Taylor
+    /// polynomial says. The method is then only second order: fitted 2.0, against 3.0 with the full weight.
     pub half_third: bool,
 }
 
@@ -39,7 +40,7 @@ pub enum Correction {
 }
 
 impl DpmPp {
-    /// The multistep solver of an order, 1 to 3.
+    /// The multistep solver of this order, 1 to 3.
     #[must_use]
     pub fn multistep(order: usize) -> Self {
         Self {
@@ -70,7 +71,7 @@ pub fn dpmpp(grid: &Grid, settings: &DpmPp) -> Vec<Stage> {
 fn step(grid: &Grid, i: usize, order: usize, settings: &DpmPp) -> Stage {
     let (from, to) = (grid.level(i), grid.level(i + 1));
     let h = grid.h(i);
-    // The SDE has the same integrals with 2 h (Lu et al. 2022b, App. D).
+    // The SDE has the same integrals with 2 h (Lu et al. 2022b, SDE-DPM-Solver++).
     let (reach, decay) = if settings.sde { (2.0 * h, (-h).exp()) } else { (h, 1.0) };
     let integral = Integrals::over(reach);
     let x = to.sigma / from.sigma * decay;
@@ -218,7 +219,7 @@ mod tests {
         let settings = DpmPp { sde: true, ..DpmPp::multistep(1) };
         let grid = grid(&[999.0, 700.0, 300.0, 20.0]);
         for (i, stage) in dpmpp(&grid, &settings).iter().enumerate().take(3) {
-            // x_0 = 0 known: x is sigma times noise before and after.
+            // With x_0 = 0, x is sigma times noise before and after.
             let StageNoise::Fixed(noise) = stage.noise else { panic!("{:?}", stage.noise) };
             let got = (stage.next.x * grid.level(i).sigma).hypot(noise);
             assert!((got - grid.level(i + 1).sigma).abs() < 1e-12);

@@ -9,26 +9,26 @@ use schedule::{Level, NoisePath, ScheduleError};
 use crate::grid::Grid;
 use crate::stage::{Churn, Stage, Sum, transfer};
 
-/// How much noise is put back before each step (Karras et al. 2022, Algorithm 2).
+/// How much noise is added before each step (Karras et al. 2022, Algorithm 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ChurnSettings {
     /// `S_churn`, over the whole chain, at least 0: each step of n raises `sigma^` by the factor
     /// `1 + min(S_churn / n, sqrt(2) - 1)`.
     pub amount: f64,
-    /// `[S_tmin, S_tmax]`: where `sigma^` must lie for that.
+    /// `[S_tmin, S_tmax]`: the range of `sigma^` in which noise is added.
     pub range: (f64, f64),
     /// `S_noise`: standard deviation of the new noise, about 1.
     pub noise: f64,
 }
 
 impl ChurnSettings {
-    /// None: the deterministic solver.
+    /// No churn: the deterministic solver.
     pub const NONE: Self = Self { amount: 0.0, range: (0.0, f64::INFINITY), noise: 1.0 };
 
     /// The level after churning at level i, and the noise that leads to it.
     ///
-    /// The network looks at the raised level, as in the paper. It is not raised above the chain's own noisiest
-    /// level, where no network was trained.
+    /// The network is called at the raised level, as in the paper. A level is not raised above the chain's noisiest
+    /// one, because the network was not trained beyond it.
     pub(crate) fn at(
         &self,
         grid: &Grid,
@@ -41,7 +41,7 @@ impl ChurnSettings {
         let highest = path.noisiest()?.ratio();
         let raised = (ratio * (1.0 + gamma)).min(highest);
         let within = self.range.0 <= ratio && ratio <= self.range.1;
-        // What is not raised is left bit for bit as it was.
+        // A level that is not raised is unchanged, bit for bit.
         if !(within && raised > ratio) {
             return Ok((from, None));
         }
@@ -71,7 +71,7 @@ mod tests {
     use schedule::Schedule;
 
     #[test]
-    fn churn_keeps_the_variance_and_tells_the_network() {
+    fn churn_keeps_the_variance_and_raises_the_networks_level() {
         let schedule = Schedule::ddpm();
         let grid = Grid::at_times(&schedule, &[900.0, 500.0, 100.0], Level::DATA).unwrap();
         let churn = ChurnSettings { amount: 0.6, ..ChurnSettings::NONE };

@@ -1,7 +1,7 @@
-//! Heun's method on the probability flow, with churn (Karras et al. 2022, Algorithms 1 and 2): an Euler step, a second
-//! look at its end, and the mean of both slopes `d = (x^ - x_0) / sigma^` in `x^ = x / alpha`, `sigma^ = sigma / alpha`.
-//! Two network calls a step; the step to the data itself is Euler's, one call, and so is a leap out of noise
-//! ([`Grid::leaps`]). Second order.
+//! Heun's method on the probability flow, with churn (Karras et al. 2022, Algorithms 1 and 2): an Euler step, a
+//! second call at its end, and the mean of both slopes `d = (x^ - x_0) / sigma^` in `x^ = x / alpha`,
+//! `sigma^ = sigma / alpha`. It is second order, with two network calls a step. The step to the data itself is an
+//! Euler step with one call, and so is a leap out of noise ([`Grid::leaps`]).
 
 use schedule::{NoisePath, ScheduleError};
 
@@ -66,7 +66,7 @@ mod tests {
         }
     }
 
-    /// For data that is one grey the flow is a straight line in sigma^: the second look changes nothing.
+    /// For data that is a single grey the flow is a straight line in sigma^: the second call changes nothing.
     #[test]
     fn a_straight_flow_is_followed_exactly() {
         let schedule = Schedule::ddpm();

@@ -25,19 +25,20 @@ pub use heun::heun;
 pub use pndm::pndm;
 pub use unipc::{BFunction, UniPc, unipc};
 
-/// Chains shorter than this end with lower orders, where a solver is asked to.
+/// Chains shorter than this end with lower orders, if the solver's settings say so.
 const SHORT: usize = 15;
 
-/// The first step from a level without any signal, for the solvers that remember eps: the only step that has no form in eps,
-/// from which `x_0` does not follow there. Nothing is remembered of it.
+/// The first step from a level without any signal, for the solvers that remember eps. There eps does not determine
+/// `x_0`, so only this step has no form in eps, and nothing of it is remembered.
 fn out_of_nothing(grid: &Grid) -> Option<Stage> {
     let (from, to) = (grid.level(0), grid.level(1));
     let (x, x_0) = transfer(from, to);
     (from.alpha == 0.0).then(|| Stage { forget: 1, ..Stage::new(from, Sum::of_x(x, &[x_0])) })
 }
 
-/// The order of step i of a multistep solver: no more than there are values, 1 in the step to the data itself, and falling
-/// to 1 at the end of short chains where that is wanted. `known` values are there, that of step i among them.
+/// The order of step i of a multistep solver. It is at most `known`, the number of values available including that of
+/// step i. It is 1 in the step to the data itself, and with `lower_order_final` it falls to 1 at the end of short
+/// chains.
 fn multistep_order(grid: &Grid, i: usize, known: usize, order: usize, lower_order_final: bool) -> usize {
     let order = order.min(known);
     if grid.level(i + 1).is_data() {

@@ -1,6 +1,6 @@
-//! PNDM (Liu et al. 2022, "Pseudo Numerical Methods for Diffusion Models on Manifolds"): the four-step method of Adams and
-//! Bashforth on eps, moved along `x' = alpha' / alpha x + (sigma' - sigma alpha' / alpha) eps` (their Eq. 11) instead
-//! of along a straight line.
+//! PNDM (Liu et al. 2022, "Pseudo Numerical Methods for Diffusion Models on Manifolds"): the four-step
+//! Adams-Bashforth method on eps, along `x' = alpha' / alpha x + (sigma' - sigma alpha' / alpha) eps` (their Eq. 11)
+//! instead of a straight line.
 //!
 //! The first three steps have no history. PNDM proper takes them by a Runge-Kutta method with four calls each;
 //! PLMS takes two calls for the first step and lower orders for the next two. A leap out of noise ([`Grid::leaps`]) is a
@@ -20,7 +20,7 @@ const ADAMS_BASHFORTH: [&[f64]; 4] = [
     &[55.0 / 24.0, -59.0 / 24.0, 37.0 / 24.0, -9.0 / 24.0],
 ];
 
-/// The calls on a grid whose times are evenly spaced, as the method supposes; `runge_kutta` chooses PNDM over PLMS.
+/// The calls on a grid whose times must be evenly spaced; `runge_kutta` chooses PNDM over PLMS.
 ///
 /// # Errors
 /// Those of [`NoisePath::level_at`] for a grid that is not the path's.
@@ -30,7 +30,7 @@ pub fn pndm(grid: &Grid, path: &dyn NoisePath, runge_kutta: bool) -> Result<Vec<
     let begin = stages.len();
     for step in begin..steps {
         let (from, to) = (grid.level(step), grid.level(step + 1));
-        // The steps that have left a value of eps.
+        // Steps before `begin` leave no value of eps.
         let i = step - begin;
         if grid.leaps(step) {
             stages.push(call(from, |eps| Sum::of_x(eps.0, &[eps.1]), to));
@@ -47,7 +47,7 @@ pub fn pndm(grid: &Grid, path: &dyn NoisePath, runge_kutta: bool) -> Result<Vec<
     Ok(stages)
 }
 
-/// A call at a level, and the move from there to another with a combination of eps.
+/// A call at a level, and the step from there to another with a combination of eps.
 fn call(from: Level, next: impl Fn((f64, f64)) -> Sum, to: Level) -> Stage {
     Stage { memory: Memory::Eps, ..Stage::new(from, next(transfer_eps(from, to))) }
 }
@@ -63,7 +63,7 @@ fn middle(from: Level, to: Level, path: &dyn NoisePath) -> Result<Level, Schedul
     path.level_at(if whole { between.ceil() } else { between })
 }
 
-/// Liu et al. 2022, Eq. 13: the classical Runge-Kutta method, each try from the start of the step.
+/// Liu et al. 2022, Eq. 13: the classical Runge-Kutta method, each stage from the start of the step.
 fn runge_kutta_step(from: Level, middle: Level, to: Level) -> [Stage; 4] {
     let (half, full) = (transfer_eps(from, middle), transfer_eps(from, to));
     let stage = |at, weights: (f64, f64), past: &[f64]| Stage {
@@ -76,12 +76,12 @@ fn runge_kutta_step(from: Level, middle: Level, to: Level) -> [Stage; 4] {
         Stage { hold: Some(Sum::of_x(1.0, &[])), ..stage(from, half, &[1.0]) },
         stage(middle, half, &[1.0]),
         stage(middle, full, &[1.0]),
-        // Of the four values of eps the first alone belongs to the steps' history.
+        // Only the first of the four values of eps enters the history.
         Stage { forget: 3, completes: true, ..stage(to, full, &sixths) },
     ]
 }
 
-/// The first step of PLMS: to the next level, a look from there, and the step again with the mean.
+/// The first step of PLMS: to the next level, a call there, and the step again with the mean.
 fn improved_euler_step(from: Level, to: Level) -> [Stage; 2] {
     let (x, eps) = transfer_eps(from, to);
     let stage = |at, next| Stage { memory: Memory::Eps, ..Stage::new(at, next) };

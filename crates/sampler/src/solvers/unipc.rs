@@ -1,11 +1,11 @@
-//! UniPC (Zhao et al. 2023, "UniPC: A Unified Predictor-Corrector Framework"), in `x_0` (their App. on data
-//! prediction): a multistep predictor like DPM-Solver++ and, when the network has looked at its result, a corrector that
-//! uses this look without another call. Order p of the predictor becomes p + 1.
+//! UniPC (Zhao et al. 2023, "UniPC: A Unified Predictor-Corrector Framework"), for data prediction. It combines a
+//! multistep predictor like that of DPM-Solver++ with a corrector. The corrector reuses the network's call at the
+//! predictor's result, so it needs no call of its own. It raises the predictor's order p to p + 1.
 
 use crate::grid::Grid;
 use crate::stage::{Stage, Sum};
 
-/// Which UniPC.
+/// Settings of UniPC.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UniPc {
     /// 1 to 3: the order p of the predictor.
@@ -14,7 +14,7 @@ pub struct UniPc {
     pub b: BFunction,
     /// Take the last steps at falling order, down to 1.
     pub lower_order_final: bool,
-    /// Whether the corrector works; without it this is a multistep predictor.
+    /// Whether to use the corrector; without it this is a multistep predictor.
     pub correct: bool,
 }
 
@@ -28,7 +28,7 @@ pub enum BFunction {
 }
 
 impl UniPc {
-    /// The usual one of an order, 1 to 3: `B_2`, corrected.
+    /// The usual settings of an order, 1 to 3: `B_2`, with the corrector.
     #[must_use]
     pub fn of_order(order: usize) -> Self {
         Self { order, b: BFunction::ExpM1, lower_order_final: true, correct: true }
@@ -40,7 +40,7 @@ impl UniPc {
 pub fn unipc(grid: &Grid, settings: &UniPc) -> Vec<Stage> {
     let steps = grid.steps();
     let order_at = |i: usize| {
-        // A level without signal is infinitely far away: no difference to it says anything.
+        // A level without signal is infinitely far away, so differences to it are useless.
         let near = (0..=i).rev().take_while(|&k| k == i || grid.level(k).lambda().is_finite()).count();
         let order = settings.order.min(near);
         match (grid.level(i + 1).is_data(), settings.lower_order_final) {
@@ -51,7 +51,7 @@ pub fn unipc(grid: &Grid, settings: &UniPc) -> Vec<Stage> {
     };
     (0..steps)
         .map(|i| {
-            // The state that this step starts from: what the predictor gave, or that corrected.
+            // The state that this step starts from: the predictor's result, or its correction.
             let hold = if i > 0 && settings.correct {
                 corrector(grid, i - 1, order_at(i - 1), settings.b)
             } else {
@@ -68,7 +68,7 @@ fn predictor(grid: &Grid, i: usize, order: usize, b: BFunction) -> Sum {
     let terms = Terms::new(grid, i, order, b);
     let weights = match order {
         1 => vec![],
-        // The solution for B_2 in the limit of small h, which the paper takes for both.
+        // The solution for B_2 in the limit of small h, which the paper uses for both.
         2 => vec![0.5],
         _ => terms.solve(order - 1),
     };
@@ -78,7 +78,7 @@ fn predictor(grid: &Grid, i: usize, order: usize, b: BFunction) -> Sum {
     Sum::of_held(terms.x, &past)
 }
 
-/// The step from the held state at level i to level i + 1 again, with `m_{i+1}` known: the newest memory.
+/// The step from the held state at level i to level i + 1 again, now with `m_{i+1}`, the newest memory.
 fn corrector(grid: &Grid, i: usize, order: usize, b: BFunction) -> Sum {
     let terms = Terms::new(grid, i, order, b);
     let weights = if order == 1 { vec![0.5] } else { terms.solve(order) };
@@ -99,7 +99,7 @@ struct Terms {
     constant: f64,
     /// `-alpha' B(-h)`, the factor of the differences.
     scale: f64,
-    /// `r_k`: where the earlier looks lie, in step lengths from the start; the last is 1, the end.
+    /// `r_k`: the positions of the earlier calls, in step lengths from the start; the last is 1, the end.
     r: Vec<f64>,
     /// Right-hand side of the order conditions.
     rhs: Vec<f64>,

@@ -1,5 +1,5 @@
-//! The whole sampler against a closed form: for data from N(mu, s^2 I) the best possible network is known, every
-//! reverse step is affine, and so the distribution of the samples is known exactly.
+//! The whole sampler against a closed form: for data from N(mu, s^2 I) the optimal network is known and every reverse
+//! step is affine, so the distribution of the samples is known exactly.
 
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 

@@ -1,4 +1,4 @@
-//! Samples have the mean and the variance of the data, up to what each solver's step size costs.
+//! Samples have the mean and the variance of the data, up to each solver's discretisation error.
 
 use sampler::{Method, Noise, Sampler};
 use tch::Device;
@@ -54,8 +54,8 @@ fn samples_have_the_moments_of_the_formulas() {
     }
 }
 
-/// eta = 0 is a map from noise to image, the same at every call and affine here: each pixel, not only the
-/// moments, is what the formulas say.
+/// With eta = 0 the sampler is a fixed map from noise to image, which is affine here: each pixel, not only the
+/// moments, matches the formulas.
 #[test]
 fn ddim_without_noise_is_a_map() {
     let world = World::new(-0.2, 0.7);
@@ -99,13 +99,13 @@ fn ddim_follows_the_probability_flow() {
     }
 }
 
-/// DDIM with eta = 1 draws the very images of DDPM with the posterior variance, pixel by pixel.
+/// DDIM with eta = 1 draws exactly the images of DDPM with the posterior variance, pixel by pixel.
 #[test]
 fn ddim_with_eta_1_is_ddpm() {
     let world = World::new(0.3, 0.5);
     let ddpm = world.sample(DDPM_SMALL, 1000, &NOISE, 1);
     let ddim = world.sample(Method::Ddim { eta: 1.0 }, 1000, &NOISE, 1);
-    // The same sums, rounded in another order 1000 times; x_0 starts as a difference of numbers up to 600.
+    // The same sums, rounded in a different order 1000 times; x_0 starts as a difference of numbers up to 600.
     let worst = ddpm.iter().zip(&ddim).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-4, "{worst}");
 }

@@ -1,4 +1,4 @@
-//! A variation's distance from its image, exactly: zero steps would be the image itself, all steps a stranger.
+//! The exact distance of a variation from its image: zero steps give the image itself, all steps an unrelated one.
 
 use random::{Purpose, Stream};
 use sampler::{Method, Noise, Sampler, SamplerConfig, Times};

@@ -1,4 +1,4 @@
-//! Gaussian data, its best network, and what the reverse process makes of it.
+//! Gaussian data, its optimal network, and the result of the reverse process.
 //!
 //! If `x_0 ~ N(mu, s^2)` then `x_t ~ N(r mu, V)` with `r = sqrt(alpha_bar_t)`, `V = s^2 alpha_bar_t + 1 - alpha_bar_t`,
 //! and the network with the least loss is `E[eps | x_t] = sqrt(1 - alpha_bar_t) (x_t - r mu) / V`.
@@ -26,7 +26,7 @@ pub(crate) struct Affine {
 }
 
 impl Affine {
-    /// Mean and variance of what comes out for N(mean, variance).
+    /// Mean and variance of the result for N(mean, variance).
     pub(crate) fn of(&self, (mean, variance): (f64, f64)) -> (f64, f64) {
         (self.slope * mean + self.offset, self.slope.powi(2) * variance + self.variance)
     }
@@ -46,7 +46,7 @@ impl World {
         (1.0 - alpha_bar).sqrt() * (x_t - alpha_bar.sqrt() * self.mu) / self.variance_at(alpha_bar)
     }
 
-    /// The best network. It looks up its own t for each image, so a wrong t gives wrong moments.
+    /// The optimal network. It uses the t of each image, so a wrong t gives wrong moments.
     pub(crate) fn model(&self) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> {
         let tables = |f: &dyn Fn(f64) -> f64| {
             let values: Vec<f32> = self.schedule.alpha_bars().iter().map(|&a| f(a) as f32).collect();
@@ -65,7 +65,7 @@ impl World {
         SamplerConfig { steps: Some(steps), threshold: Threshold::Off, ..SamplerConfig::new(method) }
     }
 
-    /// All reverse steps of a sampler in one, by the formulas as the papers write them, in eps.
+    /// All reverse steps of a sampler combined, by the papers' formulas in eps.
     pub(crate) fn reverse(&self, method: Method, sampler: &Sampler) -> Affine {
         let falling: Vec<usize> = sampler.timesteps().map(|t| t as usize).collect();
         let mut all = Affine { slope: 1.0, offset: 0.0, variance: 0.0 };

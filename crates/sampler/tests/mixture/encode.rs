@@ -1,4 +1,4 @@
-//! From data to noise and back: the encoder follows the flow with its solver's order, and what it encodes comes back.
+//! From data to noise and back: the encoder follows the flow with its solver's order, and decoding returns the data.
 
 use sampler::{
     ChurnSettings, Encoder, End, Method, Noise, Prediction, Sampler, SamplerConfig, Threshold, Times,
@@ -57,7 +57,7 @@ fn round_trip(world: &Mixture, config: &SamplerConfig) -> f64 {
 }
 
 #[test]
-fn the_way_up_has_the_order_of_the_solver() {
+fn encoding_has_the_order_of_the_solver() {
     let world = mixture();
     let (from, to) = (world.schedule.level_at(0.0).unwrap(), world.schedule.level_at(999.0).unwrap());
     let exact: Vec<f64> = pixels().iter().map(|&x| world.flow(x, &from, &to)).collect();
@@ -68,7 +68,7 @@ fn the_way_up_has_the_order_of_the_solver() {
         });
         let got = order(&errors);
         assert!(expected.contains(&got), "{method}: order {got:.2}, {errors:?}");
-        // Up and down again, the errors of both ways add up or, for Heun's, nearly cancel.
+        // In a round trip the errors of both directions add up or, for Heun's method, nearly cancel.
         let trips = [50, 100, 200]
             .map(|steps| (steps, round_trip(&world, &config(method, Times::LogSnr { whole: false }, steps))));
         let got = order(&trips);
@@ -79,7 +79,7 @@ fn the_way_up_has_the_order_of_the_solver() {
     }
 }
 
-/// At the same number of network calls, as the program has them: the error of Heun's method is a tenth and less.
+/// At the same number of network calls, and with the program's times, Heun's error is at most a tenth of DDIM's.
 #[test]
 fn two_calls_a_step_are_worth_it() {
     let world = mixture();
@@ -93,10 +93,11 @@ fn two_calls_a_step_are_worth_it() {
     }
 }
 
-/// Going on to the data leaves the noise of t = 0 out, which was in what was encoded: a tenth of a grey level, if the
-/// chain passes t = 0 at all; a chain that goes there from t = 19 in one step, as `trailing` with 50 does, leaves more.
+/// Decoding to the data removes the noise of t = 0, which was part of the encoded image: a tenth of a grey level, if
+/// the chain passes t = 0. A chain that goes to the data from t = 19 in one step, as `trailing` with 50 does, removes
+/// more.
 #[test]
-fn the_way_back_ends_where_the_way_up_began() {
+fn decoding_ends_where_encoding_began() {
     let world = mixture();
     let to_data = |times: Times| {
         let there = config(HEUN, times, 50);
@@ -112,8 +113,8 @@ fn the_way_back_ends_where_the_way_up_began() {
     assert!(same_long < 1e-3 && data_long > 10.0 * same_long, "{same_long} {data_long}");
 }
 
-/// One Gaussian keeps every pixel's distance from the mean in standard deviations: what is encoded of N(mu, s^2) is
-/// N(alpha_T mu, 1), pixel by pixel.
+/// For a single Gaussian the flow keeps every pixel's distance from the mean in standard deviations: N(mu, s^2) is
+/// encoded as N(alpha_T mu, 1), pixel by pixel.
 #[test]
 fn gaussian_data_becomes_standard_normal() {
     let part = Part { weight: 0.5, mean: 0.3, deviation: 0.5 };

@@ -1,5 +1,5 @@
-//! All solvers against data whose best network and whose probability flow are known: pixels drawn from a mixture of
-//! two Gaussians, of which one Gaussian is the special case.
+//! All solvers against data whose optimal network and probability flow are known: pixels drawn from a mixture of two
+//! Gaussians, with a single Gaussian as the special case.
 
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 

@@ -110,7 +110,7 @@ fn second_order() {
             assert_order(method, even_in_t, 1.8..2.6);
         }
     }
-    // PNDM's weights suppose even times.
+    // PNDM's weights assume even times.
     assert_order(Method::Pndm { runge_kutta: false }, true, 1.8..4.5);
     assert_order(Method::Pndm { runge_kutta: true }, true, 1.8..4.5);
 }
@@ -144,7 +144,7 @@ fn unipc_gains_an_order() {
     }
 }
 
-/// The third-order step as published weighs the second derivative by half: that costs an order.
+/// The third-order step as published gives the second derivative half its weight, which costs an order.
 #[test]
 fn half_the_second_derivative_is_not_third_order() {
     let published = DpmPp { half_third: true, ..dpmpp(3, Correction::Taylor) };
@@ -154,7 +154,7 @@ fn half_the_second_derivative_is_not_third_order() {
     assert!(error(published) > 3.0 * error(dpmpp(3, Correction::Taylor)));
 }
 
-/// With the step to the data, and from the very start, as users run it: more steps are better, and 50 are good.
+/// Whole chains as users run them, from pure noise to the data: more steps are better, and 50 are good.
 #[test]
 fn whole_chains_approach_the_flow() {
     let world = world();

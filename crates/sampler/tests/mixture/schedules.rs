@@ -1,5 +1,5 @@
-//! Every solver with its default levels, on every kind of schedule, in long and short chains and in few and many steps: the
-//! samples have the moments of the data and stay in its range, also when the network errs a little, as networks do.
+//! Every solver with its default levels, on every kind of schedule, in long and short chains and in few and many
+//! steps: the samples have the moments of the data and stay in its range, even with a small error of the network.
 //!
 //! A network's error counts most where hardly any signal is left: `x_0 = (x - sigma eps) / alpha` multiplies it by
 //! `sigma / alpha`, 20000 at the end of a cosine schedule.
@@ -13,14 +13,14 @@ use crate::world::{Mixture, Part};
 /// Pixels of one sampling.
 const PIXELS: i64 = 1024;
 
-/// Data in [-1, 1] but for one pixel in a thousand.
+/// Data in [-1, 1] except for one pixel in a thousand.
 fn world(schedule: Schedule) -> Mixture {
     let parts =
         [Part { weight: 0.4, mean: -0.5, deviation: 0.15 }, Part { weight: 0.6, mean: 0.3, deviation: 0.2 }];
     Mixture { schedule, parts }
 }
 
-/// What came of a sampling: mean, standard deviation, and the share of the pixels at the ends of the range.
+/// The result of a sampling: mean, standard deviation, and the share of the pixels at the ends of the range.
 #[derive(Debug, Clone, Copy)]
 struct Found {
     mean: f64,
@@ -34,7 +34,7 @@ fn sample(world: &Mixture, config: &SamplerConfig, error: f64) -> Found {
     let model = |x: &Tensor, t: &Tensor| {
         let level = schedule.level_at(f64::try_from(t.get(0))?)?;
         let x_0 = world.x_0(x, t)?;
-        // Of either sign from pixel to pixel, in the variable that the network predicts.
+        // The error changes sign from pixel to pixel, in the variable that the network predicts.
         let wrong = (x * 40.0).sin() * error;
         let eps = (x - &x_0 * level.alpha) / level.sigma;
         Ok(match config.prediction {
@@ -71,7 +71,7 @@ fn every_default_is_right_for_every_schedule() {
                             SamplerConfig { steps: Some(steps), prediction, ..SamplerConfig::new(method) };
                         let found = sample(&world, &config, error);
                         let what = format!("{kind} T={timesteps} {name} n={steps} {prediction} {error}");
-                        // Few steps blur, above all those that add noise; they never saturate.
+                        // Few steps blur, above all with added noise; they never saturate.
                         let (narrow, wide, saturated) = match steps {
                             2 => (0.0, 1.5, 0.2),
                             5 => (0.1, 1.3, 0.12),
@@ -88,7 +88,7 @@ fn every_default_is_right_for_every_schedule() {
     }
 }
 
-/// Without a signal at its end a chain starts from noise alone, which a network that predicts v can.
+/// A chain without signal at its end starts from noise alone, which works for a network that predicts v.
 #[test]
 fn chains_without_signal_at_their_end_are_sampled_or_refused() {
     let world = world(Schedule::ddpm().with_zero_terminal_snr().unwrap());
@@ -109,7 +109,7 @@ fn chains_without_signal_at_their_end_are_sampled_or_refused() {
         assert!(found.saturated <= 0.005, "{name}: {found:?}");
         sampled.push(*name);
     }
-    // The others divide by the first step, which is infinitely long here, and say so.
+    // The others divide by the first step, which is infinitely long here, and return an error.
     for name in ["ddpm", "ddim", "dpmpp-2m", "heun", "euler"] {
         assert!(sampled.contains(&name), "{name} is not among {sampled:?}");
     }

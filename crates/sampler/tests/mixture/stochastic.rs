@@ -8,7 +8,7 @@ use tch::{Device, Tensor};
 
 use crate::world::{Mixture, Part};
 
-/// Far enough apart that 0 tells the parts from each other: 1 in 30,000 lies on the wrong side.
+/// The parts are far enough apart for 0 to separate them: 1 in 30,000 lies on the wrong side.
 fn world() -> Mixture {
     Mixture::new([
         Part { weight: 0.3, mean: -0.6, deviation: 0.15 },
@@ -53,7 +53,7 @@ fn check(world: &Mixture, name: &str, samples: &[f64]) {
     );
     let weight_error = (0.3 * 0.7 / n).sqrt();
     assert!((weight - 0.3).abs() < 5.0 * weight_error + 0.01, "{name}: weight {weight}");
-    // Each part by itself has its own width: noise left in, or smoothed away, shows here. Steps cost up to 10%.
+    // Each part has its own width: noise left in, or smoothed away, shows here. Steps cost up to 10%.
     for (part, below) in world.parts.iter().zip([true, false]) {
         let own: Vec<f64> = samples.iter().copied().filter(|x| (*x < 0.0) == below).collect();
         let m = own.iter().sum::<f64>() / own.len() as f64;
@@ -86,7 +86,7 @@ fn stochastic_solvers_reproduce_the_mixture() {
     }
 }
 
-/// A network that also says the right variance, between the two bounds, for a single Gaussian: with few steps the
+/// A network that also predicts the right variance, between the two bounds, for a single Gaussian: with few steps the
 /// learned variance keeps the deviation that both fixed ones miss (Bao et al. 2022, "Analytic-DPM", Eq. 6).
 #[test]
 fn a_learned_variance_is_used() {

@@ -58,7 +58,7 @@ impl Mixture {
         let (mut low, mut high) = (-20.0, 20.0);
         for _ in 0..200 {
             let middle = f64::midpoint(low, high);
-            // The smaller tail keeps its digits.
+            // The smaller tail keeps its precision.
             let (below, above) = (self.distribution(middle, to), self.complement(middle, to));
             let too_low = if upper { above > want } else { below < want };
             if too_low { low = middle } else { high = middle }
@@ -66,7 +66,7 @@ impl Mixture {
         f64::midpoint(low, high)
     }
 
-    /// Whether it is the upper one, and the smaller tail at x.
+    /// Whether the smaller tail at x is the upper one, and its value.
     fn tail(&self, x: f64, level: &Level) -> (bool, f64) {
         let (below, above) = (self.distribution(x, level), self.complement(x, level));
         if above < below { (true, above) } else { (false, below) }

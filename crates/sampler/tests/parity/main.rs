@@ -1,6 +1,6 @@
 //! Every solver against the schedulers of diffusers, in f32: the same network, start and noise lead to the same sample.
 //!
-//! `scripts/make_sampler_goldens.py` ran diffusers and says how; `cargo xtask parity` prints the table.
+//! `scripts/make_sampler_goldens.py` ran diffusers and documents it; `cargo xtask parity` prints the table.
 
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 

@@ -1,6 +1,6 @@
 //! From the peer's settings to our sampler: which solver, which levels.
 //!
-//! The levels are ours, from f64 tables, and so are the times, wherever the peer means the same by them.
+//! Levels and times are ours, from f64 tables, wherever they mean the same in the peer.
 
 use anyhow::{Result, ensure};
 use sampler::{End, Grid, Level, Sampler, SamplerConfig, Threshold, Times};
@@ -53,7 +53,7 @@ fn end(scheduler: Scheduler, settings: &Settings) -> End {
     if above { End::FirstStep } else { End::Data }
 }
 
-/// How a grid is told.
+/// How a grid is specified.
 enum Levels {
     /// Our own choice of levels.
     Times(Times),
@@ -73,10 +73,13 @@ fn levels(run: &Run, schedule: &Schedule) -> Result<Levels> {
             None => one_more(run),
         },
         Scheduler::Euler | Scheduler::EulerAncestral | Scheduler::Heun => match warped {
-            // The peer's ends of the warped list are those of the spaced one; ours are those of the whole chain.
+            // The peer warps between the ends of the spaced list, we between those of the whole chain.
             Some(_) if spacing != Spacing::Linspace => Ok(Levels::Each(recorded(record))),
             Some(times) => {
-                ensure!(settings.final_sigmas_type != Some(FinalSigma::SigmaMin), "no such case is known");
+                ensure!(
+                    settings.final_sigmas_type != Some(FinalSigma::SigmaMin),
+                    "this combination is not replayed"
+                );
                 Ok(Levels::Times(times))
             }
             None if spacing == Spacing::Linspace => between(run, schedule),
@@ -95,7 +98,7 @@ fn warped(settings: &Settings) -> Option<Times> {
     }
 }
 
-/// Whole steps that both libraries choose alike.
+/// Whole steps that are the same in both libraries.
 fn spaced(run: &Run) -> Result<Levels> {
     let Run { record, settings, .. } = run;
     if settings.steps_offset == 0 {
@@ -105,7 +108,7 @@ fn spaced(run: &Run) -> Result<Levels> {
     Ok(given(times.into_iter(), settings))
 }
 
-/// Whole steps of a list that is longer by one, without its last, 0.
+/// Whole steps of a list with one more entry, without its last, 0.
 fn one_more(run: &Run) -> Result<Levels> {
     let Run { record, settings, .. } = run;
     let times = timesteps(settings.spacing(), settings.num_train_timesteps, record.steps + 1)?;
@@ -116,14 +119,14 @@ fn given(ascending: impl DoubleEndedIterator<Item = usize>, settings: &Settings)
     Levels::Times(Times::Given(ascending.rev().map(|t| (t + settings.steps_offset) as f64).collect()))
 }
 
-/// Our warped levels, at whole times: the peer tells the network a rounded t, but computes with the level itself.
+/// Our warped levels, at whole times: the peer passes a rounded t to the network but computes with the level itself.
 fn rounded(run: &Run, times: &Times, schedule: &Schedule) -> Result<Levels> {
     let Run { record, settings, .. } = run;
     let grid = times.grid(schedule, schedule.steps(), record.steps, End::Data)?;
     let level = |i| {
         let level = grid.level(i);
         let nearest = level.t.round_ties_even();
-        // What is a whole step but for rounding is not truncated to the one below.
+        // A step that is whole up to rounding is not truncated to the one below.
         let whole = (level.t - nearest).abs() < 1e-6;
         let t = if settings.use_exponential_sigmas && !whole { level.t.trunc() } else { nearest };
         Level { t, ..level }
@@ -131,7 +134,7 @@ fn rounded(run: &Run, times: &Times, schedule: &Schedule) -> Result<Levels> {
     Ok(Levels::Each((0..record.steps).map(level).collect()))
 }
 
-/// Evenly spaced times between whole steps, where the peer interpolates `sigma / alpha`; we, its logarithm.
+/// Evenly spaced times between whole steps. The peer interpolates `sigma / alpha` there, we its logarithm.
 fn between(run: &Run, schedule: &Schedule) -> Result<Levels> {
     let last = (schedule.steps() - 1) as f64;
     let gaps = (run.record.steps - 1) as f64;

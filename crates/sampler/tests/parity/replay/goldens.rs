@@ -55,7 +55,7 @@ pub(crate) enum Scheduler {
     Heun,
 }
 
-/// What the script noted of a run.
+/// The script's record of a run.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Record {
     pub(crate) name: String,
@@ -74,9 +74,9 @@ pub(crate) struct Record {
     pub(crate) timesteps: Vec<f32>,
     /// `sigma / alpha` of each call and of the end; empty where the scheduler has no such list.
     pub(crate) sigmas: Vec<f32>,
-    /// The L2 norm of what the network got in each call.
+    /// The L2 norm of the network's input in each call.
     pub(crate) input_norms: Vec<f64>,
-    /// How far the peer's own f32 took it from its result in f64.
+    /// How far the peer's result in f32 is from its result in f64.
     pub(crate) rounding: f64,
 }
 
@@ -89,7 +89,7 @@ struct File {
 }
 
 impl Goldens {
-    /// Those of this crate.
+    /// Reads the goldens of this crate.
     pub(crate) fn read() -> Result<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/goldens");
         let path = folder.join("configurations.json");

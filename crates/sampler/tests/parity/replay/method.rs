@@ -28,7 +28,7 @@ pub(crate) fn method(run: &Run) -> Result<Method> {
                 other => bail!("solver_type: expected bh1 or bh2, found {other:?}"),
             },
             lower_order_final,
-            // Ours is with all or none.
+            // Ours corrects all steps or none.
             correct: settings.disable_corrector.len() < record.steps,
         }),
         Scheduler::Pndm => Method::Pndm { runge_kutta: !settings.skip_prk_steps },
@@ -55,7 +55,7 @@ fn dpmpp(settings: &Settings) -> Result<DpmPp> {
         correction,
         sde,
         lower_order_final: settings.lower_order_final,
-        // The peer's third order has that factor.
+        // The peer's third-order step has that factor.
         half_third: true,
     })
 }

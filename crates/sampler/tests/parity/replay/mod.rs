@@ -1,4 +1,4 @@
-//! Every run of the peer again, with our sampler: the same network, start and noise, all tensors f32.
+//! Replays every run of the peer with our sampler: the same network, start and noise, all tensors f32.
 
 mod chain;
 mod differences;

@@ -5,7 +5,7 @@
 //! x_0(x, t) = (1 + g sigma^2) (alpha s^2 x + sigma^2 m tanh(alpha m x / w)) / w
 //! ```
 //!
-//! `scripts/make_sampler_goldens.py` has the same and says why.
+//! `scripts/make_sampler_goldens.py` has the same network and explains the choice.
 
 use sampler::{BoxError, Prediction};
 use schedule::{Level, Schedule};
@@ -26,7 +26,7 @@ pub(crate) struct Network<'a> {
     pub(crate) mixture: Mixture,
     pub(crate) schedule: &'a Schedule,
     pub(crate) prediction: Prediction,
-    /// Whether channels c..2c say where the variance lies, by `tanh(x)`.
+    /// Whether channels c..2c give the position in the range of variances, by `tanh(x)`.
     pub(crate) learns_variance: bool,
 }
 

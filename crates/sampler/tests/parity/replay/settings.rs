@@ -1,12 +1,12 @@
-//! The arguments of the peer's schedulers, and what they are in this project's terms.
+//! The arguments of the peer's schedulers, and their equivalents in this project.
 
 use anyhow::{Result, ensure};
 use schedule::{BetaSchedule, Prediction, Schedule, Spacing};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Every argument that a scheduler has, under the peer's names. One that is not here is refused, so none is overlooked;
-/// those that a scheduler does not have are as if they were off.
+/// Every argument that a scheduler has, under the peer's names. Unknown arguments are refused, so none is overlooked;
+/// those that a scheduler lacks count as off.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
@@ -126,7 +126,7 @@ pub(crate) enum SolverType {
 }
 
 impl Settings {
-    /// From all arguments, the defaults among them.
+    /// Reads all arguments, including the defaults.
     pub(crate) fn new(arguments: Map<String, Value>) -> Result<Self> {
         let settings: Self = serde_json::from_value(Value::Object(arguments))?;
         let only = |what: &str, found: &Option<String>, expected: &str| {

@@ -12,7 +12,7 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
 }
 
-/// One run beside the peer's.
+/// One run next to the peer's.
 #[derive(Debug)]
 pub(crate) struct Row {
     /// Scheduler, steps and the arguments that are not the peer's defaults.
@@ -23,14 +23,14 @@ pub(crate) struct Row {
     pub(crate) calls: usize,
     /// Distance between the samples over the norm of the peer's.
     pub(crate) error: f64,
-    /// The same between the peer in f32 and in f64: as much of `error` is its own.
+    /// The same between the peer in f32 and in f64: that much of `error` is the peer's own.
     pub(crate) rounding: f64,
     /// Why the samples differ on purpose; `None` where they must not.
     pub(crate) reason: Option<&'static str>,
     pub(crate) way: Way,
 }
 
-/// Our way to the sample beside the peer's.
+/// Our intermediate values compared with the peer's.
 #[derive(Debug)]
 pub(crate) struct Way {
     /// Network calls of the peer.
@@ -39,7 +39,7 @@ pub(crate) struct Way {
     pub(crate) t: f64,
     /// The largest relative difference of `sigma / alpha`, at calls and at the end, where the peer keeps a list.
     pub(crate) sigma: f64,
-    /// The largest relative difference in the norm of what the network gets.
+    /// The largest relative difference in the norm of the network's input.
     pub(crate) input: f64,
 }
 
@@ -85,13 +85,13 @@ impl Table {
 }
 
 impl Row {
-    /// Whether the samples are equal but for rounding.
+    /// Whether the samples are equal up to rounding.
     fn agrees(&self) -> bool {
         self.error <= TOLERANCE
     }
 
     /// What is wrong with the row, if anything: samples that differ without a reason, or agree in spite of one, or
-    /// agree although the ways do not.
+    /// agree although the steps on the way do not.
     fn fault(&self) -> Option<String> {
         if self.reason.is_some() {
             return self.agrees().then(|| "agrees, but is listed as different on purpose".to_owned());
@@ -104,7 +104,7 @@ impl Row {
             ("difference in t", t, 1e-2),
             // 1 - alpha_bar at t = 0 in f32, of which 4 digits are left.
             ("relative difference in sigma", sigma, 5e-4),
-            // In between the weights of third order lose more to f32 than the sample does.
+            // Within a run, third-order weights lose more to f32 than the sample does.
             ("relative difference in the network's input", input, 5e-5),
         ];
         let (what, found, most) =
