@@ -264,3 +264,51 @@ fn an_interrupted_fine_tuning_ends_as_the_whole_one() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Adapters learn while the weights stay, and their file on the base is the tuned model.
+#[test]
+fn adapters_are_a_small_file_of_their_own() -> anyhow::Result<()> {
+    let place = source();
+    let _ = place.ddpm("export --run run --out adapter-base.safetensors")?.ok();
+    let line = "train --preset tiny-16 --init-from adapter-base.safetensors --run adapted --set model.adapter_rank=2 --set \
+                data.limit=40 --set train.steps=4 --set train.checkpoint_every=2 --set train.lr=1e-2 --set train.warmup_steps=0 \
+                --set train.batch=8 --set sample.count=1 --set sample.steps=1 --set precision=f32";
+    let _ = place.ddpm(line)?.ok();
+    let base = tensors(place, "adapter-base.safetensors")?;
+    let adapted = tensors(place, "adapted/checkpoints/step-00000004/model.safetensors")?;
+    ensure!(base.iter().all(|tensor| adapted.contains(tensor)), "the weights under the adapters have changed");
+    ensure!(adapted.len() > base.len());
+
+    // As a model it is a plain one.
+    let _ = place.ddpm("export --run adapted --out adapted.safetensors")?.ok();
+    let merged = tensors(place, "adapted.safetensors")?;
+    ensure!(merged.len() == base.len() && merged != base);
+
+    let _ = place.ddpm("export --run adapted --format adapter --out adapter.safetensors")?.ok();
+    let size = |file: &str| place.read(file).map(|bytes| bytes.len());
+    ensure!(size("adapter.safetensors")? * 3 < size("adapted.safetensors")?);
+    let draw = "--count 2 --sampler ddim --steps 4 --save npz --precision f32";
+    let sampled = |model: &str, out: &str| -> anyhow::Result<Vec<u8>> {
+        let _ = place.ddpm(&format!("sample {model} {draw} --out {out}"))?.ok();
+        place.read(&format!("{out}/samples.npz"))
+    };
+    let with = sampled("--model adapter-base.safetensors --adapter adapter.safetensors", "with")?;
+    ensure!(with == sampled("--run adapted", "of-run")? && with == sampled("--model adapted.safetensors", "of-file")?);
+    ensure!(with != sampled("--model adapter-base.safetensors", "without")?);
+
+    for (line, words) in [
+        ("sample --run run --adapter adapter-base.safetensors", "export --format adapter"),
+        ("export --run run --format adapter --out x.safetensors", "model.adapter_rank=8"),
+        ("train --preset tiny-16 --set model.adapter_rank=2 --run nothing", "--init-from"),
+    ] {
+        let said = place.ddpm(line)?.code(2);
+        ensure!(said.stderr.contains(words) && said.stderr.trim().lines().count() == 1, "{line}: {}", said.stderr);
+    }
+    // Another network does not have such layers.
+    let other = "train --preset tiny-16 --run wide --set model.base_channels=24 --set model.groups=8 --set data.limit=40 --set \
+                 train.steps=1 --set train.batch=8 --set sample.count=1 --set sample.steps=1 --set precision=f32";
+    let _ = place.ddpm(other)?.ok();
+    let said = place.ddpm("sample --run wide --adapter adapter.safetensors --count 1")?.code(2);
+    ensure!(said.stderr.contains("adapters of this network"), "{}", said.stderr);
+    Ok(())
+}

@@ -36,6 +36,9 @@ pub(crate) struct ModelArgs {
     /// One model: a checkpoint, a file of `ddpm export`, or a folder of diffusers
     #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<InputPath>,
+    /// Put these low-rank adapters on the model: a file of `ddpm export --format adapter`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) adapter: Option<InputPath>,
     /// Use the run's best checkpoint by its own evaluations, not its newest
     #[arg(long, conflicts_with = "model")]
     pub(crate) best: bool,

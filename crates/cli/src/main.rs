@@ -4,6 +4,7 @@
 //! not sound, 6 disk or memory full, the run in use or its files unreadable, 129, 130 and 143 stopped by
 //! SIGHUP, SIGINT and SIGTERM after saving.
 
+mod adapter;
 mod args;
 mod array_file;
 mod commands;

@@ -15,7 +15,7 @@ use crate::device::{self, Precision};
 use crate::failure::usage;
 use crate::flags::{Global, ModelArgs};
 use crate::model_source::Source;
-use crate::{networks, noise_end};
+use crate::{adapter, networks, noise_end};
 
 /// Damaged checkpoints that are named when they are passed over.
 const REFUSED_SHOWN: usize = 3;
@@ -54,12 +54,16 @@ impl Loaded {
     ) -> anyhow::Result<Self> {
         let precision = Precision::settle(&args.precision, device)?;
         source.check(args.any_size)?;
-        let Source { place, config, weights, step, .. } = source;
+        let Source { place, mut config, weights, step, .. } = source;
         let images = config.images.clone();
         let images = images.with_context(|| format!("{}: no [images] group", place.display()))?;
         let path = config.schedule.path()?;
         noise_end::check_path(&*path);
         let net = networks::load(&config, &weights, device).with_context(|| place.display().to_string())?;
+        config.model.adapter_rank = None;
+        if let Some(file) = &args.adapter {
+            adapter::apply(file, &*net)?;
+        }
         Ok(Self { net, config, images, path, step, checkpoint: place, run, device, precision })
     }
 

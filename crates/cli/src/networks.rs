@@ -6,7 +6,7 @@ use config::{Config, NetworkKind, UNetConfig};
 use interchange::diffusers::current_name;
 use tch::{Device, Kind};
 use tensor_io::Named;
-use unet::{Backbone, BackboneError, UNet};
+use unet::{Backbone, BackboneError, UNet, merged};
 
 use crate::model_source::WeightFiles;
 use crate::state_dict;
@@ -23,7 +23,7 @@ pub(crate) fn build(
     }
 }
 
-/// A network with the weights of its files. They are checked before the network is built, which takes as much memory as the
+/// A network with the weights of its files, adapters merged. They are checked before the network is built, which takes as much memory as the
 /// configuration likes.
 pub(crate) fn load(
     config: &Config,
@@ -43,6 +43,7 @@ pub(crate) fn load(
     };
     match first_not_finite(&*net)? {
         Some(name) => Err(BackboneError::NotFinite { name }),
+        None if config.model.adapter_rank.is_some() => net.with_parameters(merged(net.params())?),
         None => Ok(net),
     }
 }
@@ -58,12 +59,12 @@ fn first_not_finite(net: &dyn Backbone) -> Result<Option<String>, BackboneError>
     Ok(None)
 }
 
-/// The weights of a network that is not built: f32, on the CPU, by this project's names.
+/// The weights of a network that is not built, adapters merged: f32, on the CPU, by this project's names.
 pub(crate) fn weights(config: &Config, weights: &WeightFiles) -> Result<Vec<Named>, BackboneError> {
     match weights {
         WeightFiles::Own(file) => {
             check_weights(&config.model, file)?;
-            Ok(tensor_io::read(file)?)
+            merged(&tensor_io::read(file)?)
         }
         // Whoever found the files has compared their headers with the network.
         WeightFiles::Diffusers(files) => {

@@ -26,7 +26,7 @@ mod stage;
 /// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
 pub use tch;
 
-pub use backbone::{Backbone, BackboneError, NO_LABEL, Pass, Predictor};
+pub use backbone::{Backbone, BackboneError, NO_LABEL, Pass, Predictor, merged};
 pub use config::{
     Activation, DownsamplePadding, EmbeddingConfig, Layout, Middle, Resampling, SinusoidOrder, TimeForm,
     TimeInjection, UNetConfig,

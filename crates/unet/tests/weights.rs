@@ -58,6 +58,7 @@ fn the_parameters_are_known_before_a_network_is_built() {
     let small = UNetConfig { base_channels: 8, ..UNetConfig::preset("ddpm-cifar10").unwrap() };
     let configs = [
         UNetConfig { classes: Some(7), ..tiny.clone() },
+        UNetConfig { adapter_rank: Some(3), ..tiny.clone() },
         UNetConfig { time_injection: TimeInjection::Input, ..tiny.clone() },
         UNetConfig { time_form: TimeForm::ScaleShift, time_channels: 24, ..tiny.clone() },
         UNetConfig { mid_attention: false, attention_resolutions: vec![16, 8], ..tiny.clone() },

@@ -85,6 +85,7 @@ impl Compare {
             precision: self.precision.clone(),
             any_size: self.any_size,
             best: false,
+            adapter: None,
         };
         let mut sides = Vec::new();
         for ((run, name), checkpoint) in self.runs.iter().zip(names(&self.runs)).zip(found) {

@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use unet::Backbone;
 
+use crate::adapter;
 use crate::config::{Config, ImagesConfig};
 use crate::failure::bail_usage;
 use crate::flags::{Global, ModelArgs};
@@ -29,6 +30,7 @@ command takes it with --model, and every program that reads safetensors reads it
 with a model card. A network that the library does not have is refused with the key.
 --format onnx is one file for onnxruntime and other programs that run ONNX (operators of version
 17, f32), with inputs x_t, t (0 to T - 1) and, where there are classes, class (-1 for none).
+--format adapter is the low-rank adapters of a run with model.adapter_rank, for --adapter.
 
 Examples:
   ddpm export --run runs/fashion-28 --out fashion.safetensors
@@ -42,7 +44,7 @@ pub(crate) struct Export {
     /// What is written
     #[arg(long, value_enum, default_value_t = Format::Ddpm)]
     format: Format,
-    /// The file of --format ddpm or onnx [default: out/model.safetensors or out/model.onnx]
+    /// The file of the other formats [default: out/model.safetensors, out/model.onnx or out/adapter.safetensors]
     #[arg(long, value_name = "FILE")]
     out: Option<OutputFile>,
     /// The folder of --format diffusers [default: out/diffusers]
@@ -62,6 +64,8 @@ enum Format {
     Diffusers,
     // A file of ONNX.
     Onnx,
+    // Low-rank adapters alone.
+    Adapter,
 }
 
 impl Export {
@@ -90,18 +94,32 @@ impl Export {
                 let bytes = onnx::write(out, &loaded, self.batch)?;
                 tell(&loaded, out, bytes, global)
             }
+            Format::Adapter => {
+                let out = out("out/adapter.safetensors");
+                output::try_file("--out", out)?;
+                let (source, _) = self.model.find()?;
+                source.check(self.model.any_size)?;
+                let (bytes, numbers) = adapter::write(out, &source)?;
+                let summary = json!({
+                    "file": text(out), "bytes": bytes, "parameters": numbers, "step": source.step,
+                    "checkpoint": text(&source.place),
+                });
+                output::finish(global, &summary, || {
+                    format!("{numbers} parameters of step {}, {bytes} bytes: {}", source.step, out.display())
+                })
+            }
         }
     }
 
     /// Refuses flags of other formats.
     fn check(&self) -> anyhow::Result<()> {
-        if let (Format::Ddpm | Format::Onnx, Some(folder)) = (self.format, &self.folder) {
+        if let (Format::Ddpm | Format::Onnx | Format::Adapter, Some(folder)) = (self.format, &self.folder) {
             bail_usage!("--folder {}: belongs to --format diffusers", folder.display());
         }
         if let (Format::Diffusers, Some(out)) = (self.format, &self.out) {
-            bail_usage!("--out {}: belongs to --format ddpm and onnx; use --folder", out.display());
+            bail_usage!("--out {}: belongs to the other formats; use --folder", out.display());
         }
-        if let (Format::Ddpm | Format::Diffusers, Some(batch)) = (self.format, self.batch) {
+        if let (Format::Ddpm | Format::Diffusers | Format::Adapter, Some(batch)) = (self.format, self.batch) {
             bail_usage!("--batch {batch}: belongs to --format onnx");
         }
         Ok(())

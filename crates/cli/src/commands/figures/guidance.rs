@@ -46,6 +46,7 @@ pub(super) fn guidance(
         precision: "auto".to_owned(),
         any_size: false,
         best: false,
+        adapter: None,
     };
     let mut figure = draw(&Loaded::open(&args, global)?, plan, seed, global)?;
     let name = run.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -64,6 +64,7 @@ impl Import {
             run: None,
             model: Some(self.source.clone()),
             best: false,
+            adapter: None,
             weights: Weights::Ema,
             precision: "f32".to_owned(),
             any_size: self.any_size,

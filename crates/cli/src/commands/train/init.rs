@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use config::InitConfig;
-use sha2::{Digest, Sha256};
+use config::{InitConfig, is_adapter};
 use tensor_io::Named;
 use tracing::info;
 use unet::Backbone;
@@ -13,7 +12,7 @@ use crate::config::{Config, ImagesConfig};
 use crate::failure::bail_usage;
 use crate::flags::Weights;
 use crate::model_source::Source;
-use crate::{model, networks};
+use crate::{adapter, model, networks};
 
 const FLAG: &str = "--init-from";
 /// The one parameter that may have another shape in the new run: its rows are the classes.
@@ -37,16 +36,16 @@ impl Init {
         let source = source(path, FLAG, which)?;
         // The size of its images does not matter here, so it is not checked against the weights.
         source.check(true).context(FLAG)?;
-        let mut weights = networks::weights(&source.config, &source.weights).context(FLAG)?;
-        weights.sort_by(|(a, _), (b, _)| a.cmp(b));
-        // Of the tensors and not of a file, so that an exported checkpoint is the checkpoint.
-        let digest = Sha256::digest(tensor_io::serialize(&weights)?);
+        let weights = networks::weights(&source.config, &source.weights).context(FLAG)?;
+        let Source { place, mut config, .. } = source;
+        // They are in the weights now.
+        config.model.adapter_rank = None;
         Ok(Self {
             from: path.display().to_string(),
-            place: source.place,
-            source: source.config,
+            place,
+            source: config,
+            sha256: adapter::digest(&weights)?,
             weights,
-            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             fresh_table: false,
         })
     }
@@ -61,6 +60,7 @@ impl Init {
     /// A class table of another number of classes is left out; the network's own stays in its place.
     pub(super) fn settle(&mut self, config: &mut Config) -> anyhow::Result<()> {
         let mut wanted = config.model.parameters();
+        wanted.retain(|(name, _)| !is_adapter(name));
         let own = self.weights.iter().find(|(name, _)| name == CLASS_TABLE).map(|(_, table)| table.size());
         let new = wanted.iter().find(|(name, _)| name == CLASS_TABLE).map(|(_, shape)| shape.clone());
         let width = |shape: &[i64]| shape.get(1).copied();
@@ -76,6 +76,13 @@ impl Init {
             wanted.retain(|(name, _)| name != CLASS_TABLE);
             self.fresh_table = new.is_some();
         }
+        if let (true, Some(rank)) = (self.fresh_table, config.model.adapter_rank) {
+            bail_usage!(
+                "model.adapter_rank = {rank}: adapters leave a class table as it is, and that of {} classes would start fresh; \
+                 train without adapters, or with the classes of the weights",
+                config.model.classes.unwrap_or(0)
+            );
+        }
         tensor_io::check_tensors(&self.place, &self.weights, &wanted).context(
             "--init-from: the network is not that of the weights; leave out the keys of [model] that change it",
         )?;
@@ -86,10 +93,10 @@ impl Init {
     /// Copies the weights into the network of the run, and says so.
     pub(super) fn load_into(self, net: &dyn Backbone, config: &Config) -> anyhow::Result<()> {
         let Self { from, place, source, mut weights, fresh_table, .. } = self;
-        if fresh_table {
-            let own = net.params().iter().find(|(name, _)| name == CLASS_TABLE);
-            weights.extend(own.map(|(name, table)| (name.clone(), table.detach().copy())));
-        }
+        // What starts fresh stays as it was drawn.
+        let is_fresh = |name: &str| is_adapter(name) || (fresh_table && name == CLASS_TABLE);
+        let fresh = net.params().iter().filter(|(name, _)| is_fresh(name));
+        weights.extend(fresh.map(|(name, tensor)| (name.clone(), tensor.detach().copy())));
         tensor_io::copy_into(&place, &weights, net.params()).context(FLAG)?;
         info!("the run begins with the weights of {from}");
         tell_classes(&source, config);

@@ -194,6 +194,9 @@ impl Train {
             Some(objective) => format!("{}-{objective}", resolved.preset),
             None => resolved.preset.clone(),
         };
+        if let (None, Some(rank)) = (&init, resolved.config.model.adapter_rank) {
+            bail_usage!("model.adapter_rank = {rank}: adapters are trained on a trained network; name it with --init-from");
+        }
         if let Some(init) = &mut init {
             init.settle(&mut resolved.config)?;
             name += "-tuned";
