@@ -27,7 +27,7 @@ fn a_training_is_told_and_not_begun() -> anyhow::Result<()> {
         ensure!(text.contains(part), "{part}: {text}");
     }
     let told = place.ddpm(&format!("{line} --set model.classes=10"))?.ok().stdout;
-    ensure!(told.contains("10 classes, which the network is told"), "{told}");
+    ensure!(told.contains("10 classes, used by the network"), "{told}");
     // The parameters are those of the network that `inspect model` counts.
     let model = place.ddpm("inspect model --preset tiny-16 --json")?.json();
     ensure!(model["params"] == said["parameters"], "{model}");

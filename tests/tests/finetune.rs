@@ -59,7 +59,7 @@ fn the_loss_is_that_of_the_model_continued() -> anyhow::Result<()> {
     let line =
         format!("train {common} {STILL} --init-from copy --init-weights raw --run still --set train.steps=7");
     let said = place.ddpm(&line)?.ok();
-    ensure!(said.stderr.contains("begins with the weights of copy"), "{}", said.stderr);
+    ensure!(said.stderr.contains("starts from the weights of copy"), "{}", said.stderr);
     let _ = place.ddpm("train --resume --run copy --set train.steps=7")?.ok();
     let (continued, new) = (losses(place, "copy")?, losses(place, "still")?);
     ensure!(continued.len() == 7 && new.len() == 7 && continued[..6] != new[..6], "{continued:?} {new:?}");
@@ -239,7 +239,7 @@ fn an_interrupted_fine_tuning_ends_as_the_whole_one() -> anyhow::Result<()> {
                 model.dropout=0.1 --set train.log_every=5 --set train.checkpoint_every=40 --set sample.count=2 --set \
                 sample.steps=2 --set train.freeze=[\"down_blocks.*\",\"*.norm*\"]";
     let whole = place.ddpm(&format!("{line} --run whole"))?.ok();
-    ensure!(whole.stderr.contains(" numbers are trained (train.freeze)"), "{}", whole.stderr);
+    ensure!(whole.stderr.contains(" parameters are trained (train.freeze)"), "{}", whole.stderr);
     for signal in ["INT", "KILL"] {
         let run = format!("part-{signal}");
         let mut running = place.start(&format!("{line} --run {run}"))?;

@@ -1,5 +1,5 @@
-//! `ddpm export`: a trained network as a single file with everything that is needed to use it, as a folder of the Python library
-//! diffusers, or as a file of ONNX.
+//! `ddpm export`: a trained network as one self-contained file, as a folder for the Python library diffusers, or as an ONNX
+//! file.
 
 mod diffusers;
 mod onnx;
@@ -20,15 +20,15 @@ use crate::model_source;
 use crate::output;
 use crate::paths::{OutputFile, OutputFolder, text};
 
-/// Write a trained network for other programs, or as one file for this one
+/// Export a trained network: as one file for this program, or for other programs
 #[derive(Debug, Args)]
 #[command(
     after_help = "--format ddpm is one safetensors file: the weights, and the configuration in the header. Every
 command takes it with --model, and every program that reads safetensors reads it.
 --format diffusers is a folder for DDPMPipeline.from_pretrained of the Python library diffusers,
-with a model card. A network that the library does not have is refused with the key.
---format onnx is one file for onnxruntime and other programs that run ONNX (operators of version
-17, f32), with inputs x_t, t (0 to T - 1) and, where there are classes, class (-1 for none).
+with a model card. If the library has no such network, the error names the key.
+--format onnx is one file for onnxruntime and other programs that run ONNX (opset 17, f32), with
+inputs x_t, t (0 to T - 1) and, for a network with classes, class (-1 for none).
 
 Examples:
   ddpm export --run runs/fashion-28 --out fashion.safetensors
@@ -39,7 +39,7 @@ Examples:
 pub(crate) struct Export {
     #[command(flatten)]
     model: ModelArgs,
-    /// What is written
+    /// Format to write
     #[arg(long, value_enum, default_value_t = Format::Ddpm)]
     format: Format,
     /// The file of --format ddpm or onnx [default: out/model.safetensors or out/model.onnx]
@@ -48,19 +48,19 @@ pub(crate) struct Export {
     /// The folder of --format diffusers [default: out/diffusers]
     #[arg(long, value_name = "DIR")]
     folder: Option<OutputFolder>,
-    /// Images of a call of --format onnx [default: any number]
+    /// Batch size of the --format onnx network [default: any]
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroUsize>,
 }
 
-/// What can be written.
+/// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    // Plain comments, as in `Weights`: one file of this program's own.
+    // Plain comments, as in `Weights`: one file for this program.
     Ddpm,
     // A folder.
     Diffusers,
-    // A file of ONNX.
+    // An ONNX file.
     Onnx,
 }
 
@@ -96,13 +96,13 @@ impl Export {
     /// Refuses flags of other formats.
     fn check(&self) -> anyhow::Result<()> {
         if let (Format::Ddpm | Format::Onnx, Some(folder)) = (self.format, &self.folder) {
-            bail_usage!("--folder {}: belongs to --format diffusers", folder.display());
+            bail_usage!("--folder {}: only applies to --format diffusers", folder.display());
         }
         if let (Format::Diffusers, Some(out)) = (self.format, &self.out) {
-            bail_usage!("--out {}: belongs to --format ddpm and onnx; use --folder", out.display());
+            bail_usage!("--out {}: only applies to --format ddpm and onnx; use --folder", out.display());
         }
         if let (Format::Ddpm | Format::Diffusers, Some(batch)) = (self.format, self.batch) {
-            bail_usage!("--batch {batch}: belongs to --format onnx");
+            bail_usage!("--batch {batch}: only applies to --format onnx");
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ fn tell(loaded: &Loaded, place: &Path, bytes: usize, global: &Global) -> anyhow:
     })
 }
 
-/// Writes the file of `--format ddpm`; its bytes.
+/// Writes the file of `--format ddpm`. Returns the number of bytes.
 pub(crate) fn write(path: &Path, net: &dyn Backbone, config: &Config, step: u64) -> anyhow::Result<usize> {
     let strings = model_source::strings(config, step)?;
     let bytes = tensor_io::serialize_with(net.params(), &strings)?;
@@ -127,7 +127,7 @@ pub(crate) fn write(path: &Path, net: &dyn Backbone, config: &Config, step: u64)
     Ok(bytes.len())
 }
 
-/// A sentence about the border of the images, with a space before it, if they have one.
+/// A sentence about the border of the images, with a leading space; empty if there is no border.
 fn border(images: &ImagesConfig) -> String {
     if images.padding == [0; 4] {
         return String::new();

@@ -1,4 +1,4 @@
-//! `--init-from`: a new run that begins with the weights of a trained network.
+//! `--init-from`: starts a new run from the weights of a trained network.
 
 use std::path::{Path, PathBuf};
 
@@ -16,34 +16,34 @@ use crate::model_source::Source;
 use crate::{model, networks};
 
 const FLAG: &str = "--init-from";
-/// The one parameter that may have another shape in the new run: its rows are the classes.
+/// The only parameter whose shape may differ in the new run: it has one row per class.
 const CLASS_TABLE: &str = "class_embedding.weight";
 
-/// Weights to begin with.
+/// Initial weights.
 pub(super) struct Init {
     from: String,
     place: PathBuf,
     source: Config,
-    /// Those that the new network takes, f32, by name.
+    /// The weights that the new network takes, f32, by name.
     weights: Vec<Named>,
     sha256: String,
-    /// The class table is the new network's own.
+    /// Whether the new network keeps its own class table.
     fresh_table: bool,
 }
 
 impl Init {
-    /// Reads what `--init-from` names: all that `--model` takes, or a run folder for its newest checkpoint.
+    /// Reads what `--init-from` names: anything that `--model` accepts, or the newest checkpoint of a run folder.
     pub(super) fn open(path: &Path, which: Weights) -> anyhow::Result<Self> {
         let is_run = path.join("checkpoints").is_dir();
         let source = match is_run {
             true => Source::of_checkpoint(&model::newest_checkpoint_of(path, FLAG)?, which)?,
             false => Source::open(path, FLAG, which)?,
         };
-        // The size of its images does not matter here, so it is not checked against the weights.
+        // The image size does not matter here, so it is not checked against the weights.
         source.check(true).context(FLAG)?;
         let mut weights = networks::weights(&source.config, &source.weights).context(FLAG)?;
         weights.sort_by(|(a, _), (b, _)| a.cmp(b));
-        // Of the tensors and not of a file, so that an exported checkpoint is the checkpoint.
+        // Hash the tensors, not the file, so that an exported checkpoint counts as the same weights.
         let digest = Sha256::digest(tensor_io::serialize(&weights)?);
         Ok(Self {
             from: path.display().to_string(),
@@ -62,7 +62,7 @@ impl Init {
 
     /// Compares the weights with the network of a new run, and records them in its configuration.
     ///
-    /// A class table of another number of classes is left out; the network's own stays in its place.
+    /// A class table for another number of classes is left out; the network keeps its own.
     pub(super) fn settle(&mut self, config: &mut Config) -> anyhow::Result<()> {
         let mut wanted = config.model.parameters();
         let own = self.weights.iter().find(|(name, _)| name == CLASS_TABLE).map(|(_, table)| table.size());
@@ -81,13 +81,13 @@ impl Init {
             self.fresh_table = new.is_some();
         }
         tensor_io::check_tensors(&self.place, &self.weights, &wanted).context(
-            "--init-from: the network is not that of the weights; leave out the keys of [model] that change it",
+            "--init-from: the network differs from that of the weights; leave out the keys of [model] that change it",
         )?;
         config.init = Some(InitConfig { from: self.from.clone(), sha256: self.sha256.clone() });
         Ok(())
     }
 
-    /// Copies the weights into the network of the run, and says so.
+    /// Copies the weights into the network of the run, and logs that.
     pub(super) fn load_into(self, net: &dyn Backbone, config: &Config) -> anyhow::Result<()> {
         let Self { from, place, source, mut weights, fresh_table, .. } = self;
         if fresh_table {
@@ -95,13 +95,13 @@ impl Init {
             weights.extend(own.map(|(name, table)| (name.clone(), table.detach().copy())));
         }
         tensor_io::copy_into(&place, &weights, net.params()).context(FLAG)?;
-        info!("the run begins with the weights of {from}");
+        info!("the run starts from the weights of {from}");
         tell_classes(&source, config);
         Ok(())
     }
 }
 
-/// Says what became of the class table.
+/// Logs what happens to the class table.
 fn tell_classes(source: &Config, config: &Config) {
     let had = match source.model.classes {
         Some(classes) => format!("the weights had one of {classes}"),
@@ -129,7 +129,7 @@ fn tell_classes(source: &Config, config: &Config) {
     }
 }
 
-/// Lets a run that is started again keep the place that it recorded, as long as the weights are the same.
+/// Lets a restarted run keep the recorded path of its weights, as long as the weights are the same.
 pub(super) fn keep_place(before: &Config, config: &mut Config, run: &Path) -> anyhow::Result<()> {
     let (Some(was), Some(is)) = (&before.init, &mut config.init) else { return Ok(()) };
     if was.sha256 != is.sha256 {
@@ -147,11 +147,11 @@ pub(super) fn keep_place(before: &Config, config: &mut Config, run: &Path) -> an
     Ok(())
 }
 
-/// Refuses a run that began with weights, has no checkpoint, and was not given them.
+/// Refuses to resume a run that started from other weights, has no checkpoint, and was not given those weights.
 pub(super) fn check_given(config: &Config, run: &Path) -> anyhow::Result<()> {
     if let Some(init) = &config.init {
         bail_usage!(
-            "--resume: expected a checkpoint in {}, found none, and the run begins with the weights of {}; start it again with \
+            "--resume: expected a checkpoint in {}, found none, and the run starts from the weights of {}; start it again with \
              the same command, --init-from included",
             run.display(),
             init.from
