@@ -32,7 +32,7 @@ impl Shape {
 /// Operations per second of the fastest forward 3x3 convolution, over all levels and both memory layouts.
 ///
 /// # Errors
-/// Errors of libtorch, such as lack of memory.
+/// Errors from libtorch, such as lack of memory.
 pub(super) fn flop_per_s(
     network: &UNetConfig,
     images: usize,
