@@ -25,7 +25,7 @@ pub(crate) enum Row {
     /// From here on: for learned variances. Weights that give `x_0` from the output.
     Skip,
     Out,
-    /// Weights of `x_0` and `x_t` in the mean of the posterior.
+    /// Weight of `x_0` in the mean of the posterior.
     MeanX0,
     /// Logarithms of variances: of the posterior, which is also the lower end, and of beta.
     LogVariance,

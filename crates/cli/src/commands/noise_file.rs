@@ -28,7 +28,7 @@ pub(crate) fn read(flag: &str, path: &Path, loaded: &Loaded) -> anyhow::Result<T
     // An encoded image may end at a lower level than the noisiest one.
     if !USUAL.contains(&(deviation / of_noise)) {
         warn!(
-            "{name}: the standard deviation is {deviation:.2}, but that of pure noise is {of_noise}; expect images of poor quality"
+            "{name}: the standard deviation is {deviation:.2}, but that of pure noise is {of_noise}; expect unusual images"
         );
     }
     Ok(x)

@@ -85,8 +85,8 @@ impl SamplerArgs {
             .map_err(|e| usage(anyhow!("--{}", e.to_string().replacen(" = ", " ", 1))))?;
         if config.method == Method::DdpmLearned && !config.learned_variance {
             bail_usage!(
-                "--sampler ddpm-learned: this network has no learned variance (train.variance = learned); --sampler ddpm \
-                 has a fixed one"
+                "--sampler ddpm-learned: this network did not learn a variance (train.variance = learned); use --sampler \
+                 ddpm, which has a fixed one"
             );
         }
         Ok(config)

@@ -98,7 +98,7 @@ mod tests {
         assert!((exponent(0.10) - 7.94).abs() < 0.005, "{}", exponent(0.10));
     }
 
-    /// Mean and standard deviation of the age of an average's weights, as shares of the whole time.
+    /// The standard deviation over time of an average's weights is `sigma_rel`, relative to the whole time.
     #[test]
     fn a_power_average_has_its_deviation_at_any_length() {
         for sigma_rel in [0.02, 0.05, 0.1, 0.25] {

@@ -65,7 +65,7 @@ impl Interpolate {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         check_count(self.count, 1..=256)?;
         if self.mode == Mode::Ddim && !self.t_start.is_empty() {
-            bail_usage!("--t-start belongs to --mode noise; --mode ddim goes all the way to noise");
+            bail_usage!("--t-start only applies to --mode noise; --mode ddim goes all the way to noise");
         }
         if self.mode == Mode::Noise {
             self.common.refuse_timesteps()?;
