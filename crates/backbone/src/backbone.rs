@@ -35,8 +35,8 @@ pub trait Backbone {
     /// Its parameters.
     fn parameters(&self) -> &Params;
 
-    /// Maps `x_t` `[b, c, h, w]` and `t` `[b]` in `0..T` (i64, or floating for fractional times) to the prediction `[b, c',
-    /// h, w]` in f32: eps, or the output that the network was trained for. `class` `[b]` i64 holds the labels of a
+    /// Maps `x_t` `[b, c, h, w]` and `t` `[b]` in `0..T` (i64, or floating for fractional times) to the prediction
+    /// `[b, c', h, w]` in f32: eps, or the output that the network was trained for. `class` `[b]` i64 holds the labels of a
     /// conditional network. [`crate::NO_LABEL`] means no class; omitting the labels is the same as [`crate::NO_LABEL`] for
     /// every image.
     ///

@@ -87,8 +87,8 @@ impl TimeNet {
         Ok(Self { encoding, linear_1, linear_2, class_embedding, augment_embedding })
     }
 
-    /// Maps `t` `[b]` in `0..T`, integer or fractional, and labels `[b]`, -1 for none, to the activated time vector, `[b,
-    /// d]` of [`Pass::time_kind`].
+    /// Maps `t` `[b]` in `0..T`, integer or fractional, and labels `[b]`, -1 for none, to the activated time vector,
+    /// `[b, d]` of [`Pass::time_kind`].
     ///
     /// # Errors
     /// Errors from libtorch.

@@ -33,9 +33,9 @@ pub fn adam_step_takes(tensors: [&Tensor; 4]) -> bool {
     check(tensors).is_ok()
 }
 
-/// `g = gradient * gradient_scale`, `m += (1 - beta1) (g - m)`, `v = beta2 v + (1 - beta2) g^2`, `param = keep * param -
-/// step_size * m / (sqrt(v) * second_scale + eps)` (Kingma & Ba 2015, Algorithm 1), in place and not recorded by
-/// autograd. The result does not depend on the number of threads.
+/// `g = gradient * gradient_scale`, `m += (1 - beta1) (g - m)`, `v = beta2 v + (1 - beta2) g^2`,
+/// `param = keep * param - step_size * m / (sqrt(v) * second_scale + eps)` (Kingma & Ba 2015, Algorithm 1), in place and
+/// not recorded by autograd. The result does not depend on the number of threads.
 ///
 /// # Errors
 /// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and

@@ -1,6 +1,6 @@
-//! Algorithm 1 of Ho et al. 2020: draw x_0, t and eps, take a gradient step on `|eps - eps_theta(sqrt(alpha_bar_t) x_0
-//! + sqrt(1 - alpha_bar_t) eps, t)|^2`. Adds what a run needs to be stopped and continued: Adam, EMA, checkpoints, the
-//! run folder.
+//! Algorithm 1 of Ho et al. 2020: draw x_0, t and eps, take a gradient step on
+//! `|eps - eps_theta(sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, t)|^2`. Adds what a run needs to be stopped and
+//! continued: Adam, EMA, checkpoints, the run folder.
 //!
 //! The network is any closure from (`x_t`, `t`, labels) to a prediction, together with its named parameters, so this
 //! crate can be tested with networks of one parameter. The paper's t = 1..T is 0..T-1 here.
@@ -22,7 +22,7 @@
 //! for _ in 1..20 {
 //!     trainer.train_step(&Batch { images: images.shallow_clone(), labels: None }, &model)?;
 //! }
-//! // The images are 0, so x_t is eps scaled by sigma, and eps is a little more than x_t at small t.
+//! // The images are 0, so eps is x_t / sigma, and sigma is close to 1 for most t.
 //! assert!((first.loss - 1.0).abs() < 0.2 && f64::try_from(&trainer.params()[0].1)? > 0.8);
 //! # Ok::<(), BoxError>(())
 //! ```

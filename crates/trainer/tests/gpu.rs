@@ -1,5 +1,5 @@
-//! Training on a GPU: queued and recorded steps against waited ones. The tests are ignored by default; `cargo xtask
-//! test` runs them if there is a GPU, and `cargo test -p trainer --test gpu -- --ignored` always does.
+//! Training on a GPU: queued and recorded steps against waited ones. The tests are ignored by default;
+//! `cargo xtask test` runs them if there is a GPU, and `cargo test -p trainer --test gpu -- --ignored` always does.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;

@@ -1,5 +1,5 @@
-//! Times the network's fast path against libtorch's own operations, alternating between them: `paths [PRESET] [BATCH]
-//! [ROUNDS]`.
+//! Times the network's fast path against libtorch's own operations, alternating between them:
+//! `paths [PRESET] [BATCH] [ROUNDS]`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example that prints")]
 
 use std::time::Instant;

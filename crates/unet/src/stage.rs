@@ -41,8 +41,8 @@ impl Stage {
         Ok(Self(Arc::new(Mutex::new(Layers { block, attention }))))
     }
 
-    /// Maps `x` `[b, c, h, w]`, concatenated with a skip connection if there is one, and `temb` `[b, d]` to `[b, c_out,
-    /// h, w]`. Results and gradients are bitwise the same with and without checkpointing.
+    /// Maps `x` `[b, c, h, w]`, concatenated with a skip connection if there is one, and `temb` `[b, d]` to
+    /// `[b, c_out, h, w]`. Results and gradients are bitwise the same with and without checkpointing.
     pub(crate) fn forward(
         &self,
         x: &Tensor,

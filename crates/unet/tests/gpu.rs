@@ -1,5 +1,5 @@
-//! Networks on a GPU. The tests are ignored by default; `cargo xtask test` runs them if there is a GPU, and `cargo test
-//! -p unet --test gpu -- --ignored` always does.
+//! Networks on a GPU. The tests are ignored by default; `cargo xtask test` runs them if there is a GPU, and
+//! `cargo test -p unet --test gpu -- --ignored` always does.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;

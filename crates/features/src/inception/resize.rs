@@ -12,8 +12,8 @@ use crate::error::FeaturesError;
 /// How an image is brought to the size and range of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resize {
-    /// Pixel i of the large image is at `i h / 299` of the small one; interpolates the bytes, then maps them with `(x -
-    /// 128) / 128`.
+    /// Pixel i of the large image is at `i h / 299` of the small one; interpolates the bytes, then maps them with
+    /// `(x - 128) / 128`.
     TensorFlow,
     /// Pixel i is at `(i + 1/2) h / 299 - 1/2`; interpolates `x / 255`, then maps it with `2 x - 1`.
     PyTorch,
