@@ -1,4 +1,4 @@
-//! Compiles the C++ of `cpp/` against the headers of the libtorch that torch-sys has found, and sets the rpath.
+//! Compiles the C++ of `cpp/` against the headers of the libtorch that torch-sys found, and sets the rpath.
 
 #![allow(clippy::print_stdout, reason = "it is how a build script talks to cargo")]
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Wrappers around libtorch.
 const WRAPPERS: &[&str] = &[
-    // First, because it takes longest.
+    // First, because it takes the longest to compile.
     "cpp/libtorch.cpp",
     "cpp/adam.cpp",
     "cpp/device/graph.cpp",
@@ -25,8 +25,8 @@ const WRAPPERS: &[&str] = &[
     "cpp/norm/norm.cpp",
 ];
 
-/// The inner loops, without any header of libtorch, once for each of these: name, floats in a vector, flags.
-/// The program picks one when it runs, so it runs on machines that have less than this one.
+/// The inner loops, which include no header of libtorch, compiled once for each entry: name, floats per vector, flags.
+/// The program selects one at run time, so it also runs on machines with fewer instructions than the build machine.
 const BF16: &str = "avx512_bf16";
 const BASE: (&str, &str, &[&str]) = ("base", "4", &[]);
 const X86: [(&str, &str, &[&str]); 3] = [
@@ -35,10 +35,10 @@ const X86: [(&str, &str, &[&str]); 3] = [
     (BF16, "16", &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"]),
 ];
 
-/// The convolution's loops, where the compiler knows these instructions. Linux alone lets a program ask for them.
+/// The convolution's loops, if the compiler supports these instructions. Only Linux lets a program request them.
 const AMX: &[&str] = &["-mamx-tile", "-mamx-bf16", "-mavx512f", "-mavx512bw", "-mavx512vl"];
 
-/// `address` builds the C++ with AddressSanitizer, as `cargo xtask test --sanitize` wants it.
+/// `address` builds the C++ with AddressSanitizer, for `cargo xtask test --sanitize`.
 const SANITIZE: &str = "TORCH_EXT_SANITIZE";
 
 fn sanitized() -> bool {
@@ -67,7 +67,7 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        // Or a square root is a call, and the loop around it takes one number at a time.
+        // Otherwise a square root is a call, and the loop around it is not vectorised.
         .flag("-fno-math-errno")
         .files(WRAPPERS);
     build.compile("torch_ext");
@@ -77,7 +77,7 @@ fn main() {
         let mut build = compiler(x86);
         build.define("TORCH_EXT_ISA", *name).define("TORCH_EXT_LANES", *lanes).flag("-fno-math-errno");
         build.flags(flags.iter()).file("cpp/norm/kernels.cpp");
-        // It has no use for the instructions made for bf16.
+        // Dropout does not use the bf16 instructions.
         if *name != BF16 {
             build.file("cpp/dropout/kernels.cpp");
         }
@@ -88,17 +88,17 @@ fn main() {
     }
 }
 
-/// C++17, optimised whatever the profile: the kernels are of no use otherwise.
+/// C++17, optimised in every profile: without optimisation the kernels are useless.
 fn compiler(x86: bool) -> cc::Build {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").pic(true).opt_level(3).debug(false);
     if sanitized() {
         build.opt_level(1).debug(true).flag("-fsanitize=address").flag("-fno-omit-frame-pointer");
     }
-    // libtorch's headers warn about themselves.
+    // libtorch's own headers cause warnings.
     build.warnings(false);
-    // at::parallel_for is made of OpenMP pragmas; the GNU runtime is the one libtorch has loaded already.
-    // Other compilers would bring a second runtime into the process, so there the kernels take one thread.
+    // at::parallel_for uses OpenMP pragmas, and libtorch has already loaded the GNU runtime. Other compilers would
+    // bring a second runtime into the process, so there the kernels use one thread.
     if build.get_compiler().is_like_gnu() {
         build.flag("-fopenmp");
     }
@@ -108,13 +108,13 @@ fn compiler(x86: bool) -> cc::Build {
     build
 }
 
-/// The folder with `ATen/` in it, found as torch-sys finds it.
+/// The folder that contains `ATen/`, found in the same way as torch-sys does.
 fn include_folder() -> PathBuf {
     let variable = |name: &str| {
         println!("cargo:rerun-if-env-changed={name}");
         env::var_os(name).map(PathBuf::from)
     };
-    // With LIBTORCH_USE_PYTORCH, LIBTORCH does not count, and only the library folder is known.
+    // With LIBTORCH_USE_PYTORCH, LIBTORCH is ignored and only the library folder is known.
     let from_python = variable("LIBTORCH_USE_PYTORCH").is_some();
     let configured = variable("LIBTORCH_INCLUDE").or(variable("LIBTORCH")).filter(|_| !from_python);
     let beside_lib = || {

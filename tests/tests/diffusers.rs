@@ -151,19 +151,15 @@ fn an_invalid_model_is_refused_in_one_line() -> anyhow::Result<()> {
         ("import endless --out x.safetensors", 5, ["beta_end", "NaN", "a number"]),
         ("import text --out x.safetensors", 5, ["beta_end", "Infinity", "a number"]),
         ("import nothing --out x.safetensors", 5, ["clip_sample", "null", "true or false"]),
-        // The output is one of the model's files.
-        ("import nan --out nan/config.json", 2, ["--out", "nan/config.json", "read as well"]),
+        // Its files are read.
+        ("import nan --out nan/config.json", 2, ["--out", "nan/config.json", "also read"]),
         (
             "export --model nan --format onnx --out nan/scheduler_config.json",
             2,
-            ["--out", "read as well", "nan"],
+            ["--out", "also read", "nan"],
         ),
         ("import nowhere --out x.safetensors", 2, ["SRC", "nowhere", "expected a folder"]),
-        (
-            "import plain.safetensors --out plain.safetensors",
-            2,
-            ["--out", "plain.safetensors", "read as well"],
-        ),
+        ("import plain.safetensors --out plain.safetensors", 2, ["--out", "plain.safetensors", "also read"]),
     ] {
         let output = place.ddpm(line)?.expect_code(code);
         let errors = output.errors();

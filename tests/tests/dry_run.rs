@@ -27,7 +27,7 @@ fn a_dry_run_reports_and_does_not_train() -> anyhow::Result<()> {
         ensure!(text.contains(part), "{part}: {text}");
     }
     let told = place.ddpm(&format!("{line} --set model.classes=10"))?.ok().stdout;
-    ensure!(told.contains("10 classes, which the network is told"), "{told}");
+    ensure!(told.contains("10 classes, used by the network"), "{told}");
     // The parameter count is that of `inspect model`.
     let model = place.ddpm("inspect model --preset tiny-16 --json")?.json();
     ensure!(model["params"] == said["parameters"], "{model}");

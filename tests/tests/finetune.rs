@@ -59,7 +59,7 @@ fn the_loss_is_that_of_the_model_continued() -> anyhow::Result<()> {
     let line =
         format!("train {common} {STILL} --init-from copy --init-weights raw --run still --set train.steps=7");
     let said = place.ddpm(&line)?.ok();
-    ensure!(said.stderr.contains("begins with the weights of copy"), "{}", said.stderr);
+    ensure!(said.stderr.contains("starts from the weights of copy"), "{}", said.stderr);
     let _ = place.ddpm("train --resume --run copy --set train.steps=7")?.ok();
     let (continued, new) = (losses(place, "copy")?, losses(place, "still")?);
     ensure!(continued.len() == 7 && new.len() == 7 && continued[..6] != new[..6], "{continued:?} {new:?}");
@@ -239,7 +239,7 @@ fn an_interrupted_fine_tuning_ends_as_the_whole_one() -> anyhow::Result<()> {
                 model.dropout=0.1 --set train.log_every=5 --set train.checkpoint_every=40 --set sample.count=2 --set \
                 sample.steps=2 --set train.freeze=[\"down_blocks.*\",\"*.norm*\"]";
     let whole = place.ddpm(&format!("{line} --run whole"))?.ok();
-    ensure!(whole.stderr.contains(" numbers are trained (train.freeze)"), "{}", whole.stderr);
+    ensure!(whole.stderr.contains(" parameters are trained (train.freeze)"), "{}", whole.stderr);
     for signal in ["INT", "KILL"] {
         let run = format!("part-{signal}");
         let mut running = place.start(&format!("{line} --run {run}"))?;
@@ -276,7 +276,10 @@ fn adapters_are_a_small_file_of_their_own() -> anyhow::Result<()> {
     let _ = place.ddpm(line)?.ok();
     let base = tensors(place, "adapter-base.safetensors")?;
     let adapted = tensors(place, "adapted/checkpoints/step-00000004/model.safetensors")?;
-    ensure!(base.iter().all(|tensor| adapted.contains(tensor)), "the weights under the adapters have changed");
+    ensure!(
+        base.iter().all(|tensor| adapted.contains(tensor)),
+        "the weights under the adapters have changed"
+    );
     ensure!(adapted.len() > base.len());
 
     // As a model it is a plain one.
@@ -293,7 +296,10 @@ fn adapters_are_a_small_file_of_their_own() -> anyhow::Result<()> {
         place.read(&format!("{out}/samples.npz"))
     };
     let with = sampled("--model adapter-base.safetensors --adapter adapter.safetensors", "with")?;
-    ensure!(with == sampled("--run adapted", "of-run")? && with == sampled("--model adapted.safetensors", "of-file")?);
+    ensure!(
+        with == sampled("--run adapted", "of-run")?
+            && with == sampled("--model adapted.safetensors", "of-file")?
+    );
     ensure!(with != sampled("--model adapter-base.safetensors", "without")?);
 
     for (line, words) in [
@@ -301,14 +307,18 @@ fn adapters_are_a_small_file_of_their_own() -> anyhow::Result<()> {
         ("export --run run --format adapter --out x.safetensors", "model.adapter_rank=8"),
         ("train --preset tiny-16 --set model.adapter_rank=2 --run nothing", "--init-from"),
     ] {
-        let said = place.ddpm(line)?.code(2);
-        ensure!(said.stderr.contains(words) && said.stderr.trim().lines().count() == 1, "{line}: {}", said.stderr);
+        let said = place.ddpm(line)?.expect_code(2);
+        ensure!(
+            said.stderr.contains(words) && said.stderr.trim().lines().count() == 1,
+            "{line}: {}",
+            said.stderr
+        );
     }
     // Another network does not have such layers.
     let other = "train --preset tiny-16 --run wide --set model.base_channels=24 --set model.groups=8 --set data.limit=40 --set \
                  train.steps=1 --set train.batch=8 --set sample.count=1 --set sample.steps=1 --set precision=f32";
     let _ = place.ddpm(other)?.ok();
-    let said = place.ddpm("sample --run wide --adapter adapter.safetensors --count 1")?.code(2);
+    let said = place.ddpm("sample --run wide --adapter adapter.safetensors --count 1")?.expect_code(2);
     ensure!(said.stderr.contains("adapters of this network"), "{}", said.stderr);
     Ok(())
 }

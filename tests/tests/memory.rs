@@ -80,7 +80,7 @@ fn the_same_batch_fits_in_parts_and_goes_on_in_the_same_parts() -> anyhow::Resul
 fn a_batch_that_fits_stays_whole() -> anyhow::Result<()> {
     let place = Place::new()?;
     let output = place.ddpm(&format!("{TRAIN} --batch auto --set train.batch=8 --run whole"))?.ok();
-    ensure!(output.stderr.contains("a batch of 8 images fits into memory"), "{}", output.stderr);
+    ensure!(output.stderr.contains("a batch of 8 images fits in memory"), "{}", output.stderr);
     ensure!(micro_batch(&place, "whole")? == 0);
     Ok(())
 }

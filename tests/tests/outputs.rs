@@ -290,7 +290,7 @@ fn an_input_is_never_an_output() -> anyhow::Result<()> {
     ] {
         let before = place.read(file)?;
         let output = place.ddpm(line)?;
-        output.expect_refusal(&[file, "read as well"]);
+        output.expect_refusal(&[file, "also read"]);
         anyhow::ensure!(place.read(file)? == before, "{line}");
     }
     Ok(())

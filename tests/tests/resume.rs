@@ -55,7 +55,7 @@ fn interrupted_runs_end_as_the_whole_one() -> anyhow::Result<()> {
         running.wait_for_more(&place.at("stopped/metrics.jsonl"))?;
         running.signal(signal)?;
         let output = running.wait()?.expect_code(code);
-        ensure!(output.stderr.contains("the same command goes on"), "{}", output.stderr);
+        ensure!(output.stderr.contains("run the same command to continue"), "{}", output.stderr);
         let saved = steps_saved(&place, "stopped").last().copied().context("nothing saved")?;
         ensure!(saved > before && saved < 120, "stopped after step {saved}, before at {before}");
     }

@@ -88,7 +88,7 @@ fn a_closed_terminal_ends_training_as_a_signal_does() {
     running.signal("HUP").unwrap();
     let _ = running.signal("HUP");
     let output = running.wait_within(LIMIT).unwrap().expect_code(129);
-    assert!(output.stderr.contains("the same command goes on"), "{}", output.stderr);
+    assert!(output.stderr.contains("run the same command to continue"), "{}", output.stderr);
     assert_eq!(saved(&place).len(), 1);
 }
 

@@ -1,4 +1,4 @@
-//! The function between the layers of a block.
+//! The activation function between the layers of a block.
 
 use tch::Tensor;
 
@@ -6,10 +6,10 @@ use config::Activation;
 
 use crate::error::BackboneError;
 
-/// Of a feature map or a vector, in its type.
+/// Applies an activation to a feature map or a vector, in its type.
 ///
 /// # Errors
-/// Those of libtorch.
+/// Errors from libtorch.
 pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor, BackboneError> {
     Ok(match activation {
         Activation::Silu => x.f_silu()?,

@@ -59,8 +59,7 @@ pub fn merged(params: &[Named]) -> Result<Vec<Named>, BackboneError> {
     plain
         .map(|(name, param)| {
             let layer = name.strip_suffix(".weight").unwrap_or(name);
-            let factors =
-                find(&format!("{layer}{ADAPTER_DOWN}")).zip(find(&format!("{layer}{ADAPTER_UP}")));
+            let factors = find(&format!("{layer}{ADAPTER_DOWN}")).zip(find(&format!("{layer}{ADAPTER_UP}")));
             let param = match factors.filter(|_| layer != name) {
                 Some((down, up)) => added(param, down, up)?,
                 None => param.shallow_clone(),

@@ -1,4 +1,4 @@
-//! What trainer, samplers and files ask of a network.
+//! The interface of a network for the trainer, samplers and files.
 
 use std::path::Path;
 
@@ -10,41 +10,41 @@ use crate::labels;
 use crate::params::Params;
 use crate::pass::Pass;
 
-/// What a network takes and gives.
+/// Inputs and outputs of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// Channels of the images.
     pub in_channels: usize,
-    /// Channels of the output: as many, or twice as many where half of them say a variance.
+    /// Channels of the output: the same number, or twice as many if half of them predict a variance.
     pub out_channels: usize,
     /// Height and width are multiples of this.
     pub multiple: usize,
     /// Classes of a conditional network.
     pub classes: Option<usize>,
-    /// Whether it is told how images were augmented.
+    /// Whether augmentation is an input.
     pub augmented: bool,
-    /// T of the path that its times are on.
+    /// T of the path that its times belong to.
     pub timesteps: usize,
 }
 
-/// A network: `x_t`, t and labels in, a prediction out.
+/// A network: maps `x_t`, t and labels to a prediction.
 pub trait Backbone {
-    /// What it takes and gives.
+    /// The inputs and outputs of the network.
     fn facts(&self) -> Facts;
 
     /// Its parameters.
     fn parameters(&self) -> &Params;
 
-    /// `x_t` `[b, c, h, w]` and `t` `[b]` in `0..T` (i64, or floating for times between) to the prediction `[b, c', h, w]` in
-    /// f32: eps, or whatever the network was trained for. `class` `[b]` i64 holds the labels of a conditional network;
-    /// [`crate::NO_LABEL`] is the label of an image without, and no labels at all are as many of it.
+    /// Maps `x_t` `[b, c, h, w]` and `t` `[b]` in `0..T` (i64, or floating for fractional times) to the prediction
+    /// `[b, c', h, w]` in f32: eps, or the output that the network was trained for. `class` `[b]` i64 holds the labels of a
+    /// conditional network. [`crate::NO_LABEL`] means no class; omitting the labels is the same as [`crate::NO_LABEL`] for
+    /// every image.
     ///
-    /// Labels in the host's memory are checked here. Those on a GPU are not, since the host would wait for it: make them by
-    /// [`Backbone::labels`], once before the steps, or check them otherwise. An unchecked wrong label on a GPU ends the work of
-    /// the whole process there.
-    ///
+    /// Labels in host memory are checked here. Labels on a GPU are not, since the host would have to wait for them: create them
+    /// with [`Backbone::labels`] once before the steps, or check them yourself. An unchecked wrong label on a GPU breaks all
+    /// GPU work of the process.
     /// # Errors
-    /// Those of [`Backbone::check`]; those of libtorch (memory).
+    /// Those of [`Backbone::check`]; errors from libtorch, such as lack of memory.
     fn forward(
         &self,
         x_t: &Tensor,
@@ -53,20 +53,20 @@ pub trait Backbone {
         pass: &Pass,
     ) -> Result<Tensor, BackboneError>;
 
-    /// The same network of other parameters, which are not for training.
+    /// The same network with other parameters, which are not trainable.
     ///
     /// # Errors
-    /// [`BackboneError::Shape`] for parameters of another network.
+    /// [`BackboneError::Shape`] for parameters of a different network.
     fn with_parameters(&self, params: Vec<Named>) -> Result<Box<dyn Backbone>, BackboneError>;
 
-    /// A copy for many passes like this one that learn nothing: its weights are in the type and layout in which the pass
-    /// computes, where [`Backbone::forward`] would convert them in every call. What it predicts is the same.
+    /// A copy for many inference passes like this one. Its weights are in the type and layout of the pass, which
+    /// [`Backbone::forward`] would otherwise convert in every call. Its predictions are the same.
     ///
-    /// Its parameters are its own and need no gradients. They are of several types, so such a copy is not for saving,
-    /// training or passes of another type.
+    /// It owns its parameters, which need no gradients and have several types. So do not save or train such a copy, or
+    /// use it for passes of another type.
     ///
     /// # Errors
-    /// Those of libtorch (memory).
+    /// Errors from libtorch, such as lack of memory.
     fn prepared(&self, pass: &Pass) -> Result<Box<dyn Backbone>, BackboneError> {
         self.with_parameters(self.parameters().prepared(pass)?)
     }
@@ -84,7 +84,7 @@ pub trait Backbone {
             let expected = format!("[b, {channels}, h, w] with h and w multiples of {factor}");
             return Err(BackboneError::Shape { what: "x_t", got: size, expected });
         }
-        // Beside the label, how the image was augmented.
+        // With augmentation, the class tensor also holds how each image was augmented.
         let told = |vector: &Tensor| facts.augmented && vector.size() == [size[0], 4];
         let vectors = [("t", Some(t)), ("class", class.filter(|class| !told(class)))];
         for (what, vector) in vectors {
@@ -104,35 +104,35 @@ pub trait Backbone {
         }
     }
 
-    /// Labels, [`crate::NO_LABEL`] or a class each, as the tensor `[b]` that [`Backbone::forward`] takes, on the
-    /// network's device.
+    /// Checks labels, each a class or [`crate::NO_LABEL`], and returns them as the tensor `[b]` for
+    /// [`Backbone::forward`], on the network's device.
     ///
     /// # Errors
     /// [`BackboneError::Unconditional`] for a network without classes; [`BackboneError::Label`] for a label out of
-    /// range; those of libtorch (memory).
+    /// range; errors from libtorch, such as lack of memory.
     fn labels(&self, labels: &[i64]) -> Result<Tensor, BackboneError> {
         labels::on_device(labels, self.facts().classes.ok_or(BackboneError::Unconditional)?, self.device())
     }
 
-    /// Where it computes.
+    /// The device of the network.
     fn device(&self) -> Device {
         self.parameters().device()
     }
 
-    /// The parameters, in a fixed order; training changes these very tensors.
+    /// The parameters, in a fixed order; training updates these tensors in place.
     fn params(&self) -> &[Named] {
         self.parameters().named()
     }
 
-    /// How many numbers are learned.
+    /// Number of values in the parameters.
     fn param_count(&self) -> usize {
         self.params().iter().map(|(_, tensor)| tensor.numel()).sum()
     }
 
-    /// Copies weights of the same names, shapes and types in, for example an average of training's.
+    /// Copies weights with the same names, shapes and types into the network, for example averaged weights.
     ///
     /// # Errors
-    /// [`BackboneError::Weights`] naming every difference; the network is then as it was.
+    /// [`BackboneError::Weights`], which lists every difference; the network is then unchanged.
     fn copy_weights(&self, weights: &[Named]) -> Result<(), BackboneError> {
         Ok(tensor_io::copy_into(Path::new("(memory)"), weights, self.params())?)
     }
@@ -145,10 +145,10 @@ pub trait Backbone {
         Ok(tensor_io::save(path, self.params())?)
     }
 
-    /// Reads weights that [`Backbone::save`] wrote.
+    /// Reads weights written by [`Backbone::save`].
     ///
     /// # Errors
-    /// [`BackboneError::Weights`] naming every name, shape or type that differs; the network is then as it was.
+    /// [`BackboneError::Weights`], which lists every differing name, shape or type; the network is then unchanged.
     fn load(&self, path: &Path) -> Result<(), BackboneError> {
         Ok(tensor_io::load_into(path, self.params())?)
     }

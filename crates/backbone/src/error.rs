@@ -1,4 +1,4 @@
-//! What can be wrong with a network's configuration, its input or a file of its weights.
+//! Errors in a network's configuration, its input or a file of its weights.
 
 use thiserror::Error;
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BackboneError {
-    /// A value of the configuration makes no network, or no preset has the name.
+    /// The configuration is invalid, or there is no such preset.
     #[error(transparent)]
     Config(#[from] config::ConfigError),
     /// The input does not fit the network.
@@ -22,7 +22,7 @@ pub enum BackboneError {
     /// Labels were given to a network without classes.
     #[error("labels were given, but the network was built without classes")]
     Unconditional,
-    /// A label of a class that the network does not have.
+    /// A label is not a class of the network.
     #[error("label {got}: expected 0 to {}, or -1 for none", classes - 1)]
     Label {
         /// The label.
@@ -30,25 +30,25 @@ pub enum BackboneError {
         /// Number of classes.
         classes: usize,
     },
-    /// Labels of another element type than i64.
+    /// Labels do not have the element type i64.
     #[error("labels are {got}, expected Int64")]
     LabelKind {
         /// Their element type.
         got: String,
     },
-    /// The time embedding's parameters are refused.
+    /// The parameters of the time embedding are invalid.
     #[error(transparent)]
     Embedding(#[from] embedding::EmbeddingError),
     /// Weights do not load or save.
     #[error(transparent)]
     Weights(#[from] tensor_io::TensorIoError),
-    /// A weight that no training writes.
+    /// A weight is not finite.
     #[error("{name}: expected finite weights, found NaN or infinite ones")]
     NotFinite {
         /// The tensor.
         name: String,
     },
-    /// Our own operations, or libtorch in them, refused.
+    /// Our own operations failed, or libtorch failed in them.
     #[error(transparent)]
     Fused(#[from] torch_ext::TorchExtError),
     /// libtorch refused.

@@ -1,4 +1,4 @@
-//! Class labels: which there are, and where they are checked.
+//! Class labels and their checks.
 
 use tch::{Device, Kind, Tensor};
 
@@ -6,10 +6,10 @@ pub use denoiser::NO_LABEL;
 
 use crate::error::BackboneError;
 
-/// Refuses labels that are no i64, or of a class there is none of.
+/// Refuses labels that are not i64, or not a class of the network.
 ///
-/// The values are looked at only where the labels are in the host's memory: reading them from a GPU would
-/// make the host wait for it in every step.
+/// The values are checked only if the labels are in host memory: reading them from a GPU would make the host wait in
+/// every step.
 pub(crate) fn check(labels: &Tensor, classes: usize) -> Result<(), BackboneError> {
     let kind = labels.f_kind()?;
     if kind != Kind::Int64 {
@@ -25,7 +25,7 @@ pub(crate) fn check(labels: &Tensor, classes: usize) -> Result<(), BackboneError
     Ok(())
 }
 
-/// Labels on the device, each of them checked.
+/// Checks labels and copies them to the device.
 pub(crate) fn on_device(labels: &[i64], classes: usize, device: Device) -> Result<Tensor, BackboneError> {
     labels.iter().try_for_each(|&label| check_value(label, classes))?;
     Ok(Tensor::f_from_slice(labels)?.f_to_device(device)?)

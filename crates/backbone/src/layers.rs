@@ -1,7 +1,7 @@
 //! Convolution, linear layer and group normalisation, each computing in the precision of the pass.
 //!
-//! Parameters stay f32; in a bf16 pass the convolutions and linear layers cast them for the product, and
-//! their gradients come back as f32.
+//! Parameters stay f32. In a bf16 pass the convolutions and linear layers cast them for the product, and their
+//! gradients come back as f32.
 
 use tch::{Kind, Tensor};
 use torch_ext::Modulation;
@@ -11,7 +11,7 @@ use crate::error::BackboneError;
 use crate::params::{ParamStore, Role};
 use crate::pass::{Ops, Pass};
 
-/// How a weight starts.
+/// The initialisation of a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Init {
     /// Uniform with variance 2 / (fan_in + fan_out), as in Ho et al.'s code.
@@ -35,24 +35,24 @@ pub struct Conv2d {
 pub struct Kernel {
     /// Height and width.
     pub size: i64,
-    /// In both directions.
+    /// The stride in both directions.
     pub stride: i64,
-    /// On all four sides.
+    /// The padding on all four sides.
     pub padding: i64,
 }
 
 impl Kernel {
-    /// A pixel at a time.
+    /// 1x1: one pixel at a time.
     pub const ONE: Self = Self { size: 1, stride: 1, padding: 0 };
-    /// 3x3, which keeps the size.
+    /// 3x3, padded to keep the size.
     pub const THREE: Self = Self { size: 3, stride: 1, padding: 1 };
 }
 
 impl Conv2d {
-    /// With a bias of 0.
+    /// Creates the layer with a bias of 0.
     ///
     /// # Errors
-    /// Those of libtorch (memory).
+    /// Errors from libtorch, such as lack of memory.
     pub fn new(
         store: &mut ParamStore,
         name: &str,
@@ -76,10 +76,10 @@ impl Conv2d {
 
     /// `[b, c_in, h, w]` to `[b, c_out, h / stride, w / stride]`.
     ///
-    /// The one place that chooses between libtorch's gradient of the weight and that of `torch-ext`.
+    /// The only place that chooses between libtorch's gradient of the weight and that of `torch-ext`.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         let weight = adapted(&self.weight, self.adapter.as_ref())?;
         if self.has_fast_gradient(x, pass)? {
@@ -94,7 +94,7 @@ impl Conv2d {
         Ok(x.f_conv2d(&weight, Some(&bias), self.stride, self.padding, 1, 1)?)
     }
 
-    /// A pass in bf16 with f32 weights, which those of a network prepared for sampling are not.
+    /// Whether this is a bf16 pass with f32 weights. A network prepared for sampling has bf16 weights.
     fn has_fast_gradient(&self, x: &Tensor, pass: &Pass) -> Result<bool, BackboneError> {
         let mixed = pass.kind == Kind::BFloat16 && self.weight.f_kind()? == Kind::Float;
         let keeps_size = self.stride == 1 && matches!((self.size, self.padding), (1, 0) | (3, 1));
@@ -102,10 +102,10 @@ impl Conv2d {
     }
 }
 
-/// A convolution in f32 by oneDNN, whose sums do not depend on the number of images. Left to itself, libtorch computes one
-/// image, or few with a kernel of 1, by another library than more, with other last bits.
+/// A convolution in f32 with oneDNN, whose sums do not depend on the number of images. By default libtorch uses another
+/// library for one image, or for few images with a 1x1 kernel, which gives other last bits.
 ///
-/// The strides of dimensions of size 1 may be any numbers, and libtorch chooses the kernel by them: so they are set.
+/// The strides of dimensions of size 1 are arbitrary, and libtorch's choice of kernel depends on them, so they are set.
 fn any_batch(
     x: &Tensor,
     weight: &Tensor,
@@ -132,10 +132,10 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// With a bias of 0.
+    /// Creates the layer with a bias of 0.
     ///
     /// # Errors
-    /// Those of libtorch (memory).
+    /// Errors from libtorch, such as lack of memory.
     pub fn new(
         store: &mut ParamStore,
         name: &str,
@@ -157,35 +157,35 @@ impl Linear {
     /// `[.., from]` to `[.., to]`, in the element type of `x`.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, BackboneError> {
         let kind = x.f_kind()?;
         let weight = adapted(&self.weight, self.adapter.as_ref())?;
         Ok(x.f_linear(&cast(&weight, kind)?, Some(&cast(&self.bias, kind)?))?)
     }
 
-    /// [`Linear::forward`] of vectors `[b, from]` that belong to an image each; in sampling one after the other, since the
-    /// last bits of a product of matrices depend on the number of its rows.
+    /// [`Linear::forward`] for vectors `[b, from]` that belong to one image each. In sampling they are processed one by
+    /// one, since the last bits of a matrix product depend on its number of rows.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn of_images(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         image_by_image(&[x], pass, |rows| self.forward(rows[0]))
     }
 
-    /// [`Linear::forward`] of the pixels `[b, pixels, from]` of images.
+    /// [`Linear::forward`] for the pixels `[b, pixels, from]` of images.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn of_pixels(&self, x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         Self::side_by_side(&[self], x, pass)
     }
 
-    /// Several layers of one input `[b, pixels, from]` side by side, `[b, pixels, to of all]`: one product of matrices, and
-    /// one gradient of the input where each alone would have its own.
+    /// Applies several layers to one input `[b, pixels, from]`, with outputs side by side, `[b, pixels, to of all]`. This
+    /// takes one matrix product and one gradient of the input instead of one per layer.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn side_by_side(layers: &[&Self], x: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
         let kind = x.f_kind()?;
         let joined = |part: fn(&Self) -> Result<Tensor, BackboneError>| -> Result<Tensor, BackboneError> {
@@ -197,18 +197,18 @@ impl Linear {
         if !pass.is_for_any_batch(x.device()) {
             return Ok(x.f_linear(&weight, Some(&bias))?);
         }
-        // As a convolution of a map that is one pixel wide.
+        // Computed as a convolution of a map that is one pixel wide.
         let map = x.f_transpose(1, 2)?.f_unsqueeze(-1)?; // [b, from, pixels, 1]
         let weight = weight.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
         Ok(any_batch(&map, &weight, &bias, 1, 0)?.f_squeeze_dim(-1)?.f_transpose(1, 2)?.f_contiguous()?)
     }
 }
 
-/// What `body` makes of tensors of a row an image: in sampling on the CPU of each row by itself, so that it does not depend
-/// on the others of its batch, else of all at once.
+/// Applies `body` to tensors with one row per image. In sampling on the CPU each row is processed on its own, so that it
+/// does not depend on the rest of its batch; otherwise all are processed at once.
 ///
 /// # Errors
-/// Those of libtorch.
+/// Errors from libtorch.
 pub fn image_by_image(
     rows: &[&Tensor],
     pass: &Pass,
@@ -225,7 +225,7 @@ pub fn image_by_image(
     Ok(Tensor::f_cat(&each, 0)?)
 }
 
-/// A group normalisation, with what may follow it in one operation.
+/// A group normalisation, and in one operation what may follow it.
 pub struct GroupNorm {
     weight: Tensor,
     bias: Tensor,
@@ -234,10 +234,10 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    /// Weights of 1 and a bias of 0.
+    /// Creates the layer with weights of 1 and a bias of 0.
     ///
     /// # Errors
-    /// Those of libtorch (memory).
+    /// Errors from libtorch, such as lack of memory.
     pub fn new(
         store: &mut ParamStore,
         name: &str,
@@ -253,12 +253,12 @@ impl GroupNorm {
         })
     }
 
-    /// The norm of `x` `[b, c, h, w]`, modulated by the time, and its SiLU when `silu`; in the type of `x`.
+    /// The norm of `x` `[b, c, h, w]`, modulated by the time, followed by SiLU if `silu`; in the type of `x`.
     ///
     /// This and [`GroupNorm::branch`] choose between the fused operation of `torch-ext` and libtorch's own.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -272,11 +272,11 @@ impl GroupNorm {
         }
     }
 
-    /// [`GroupNorm::forward`] without a time, and `x` for the branch around it: with the fused operation its gradient
-    /// costs no pass of its own.
+    /// [`GroupNorm::forward`] without a time, and `x` for the branch around it: with the fused operation, the gradient
+    /// of that branch needs no separate pass.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn branch(&self, x: &Tensor, silu: bool, pass: &Pass) -> Result<(Tensor, Tensor), BackboneError> {
         match pass.ops_on(x.device()) {
             Ops::Fused => Ok(torch_ext::group_norm_branch(x, &self.fused(), Modulation::None, silu)?),
@@ -306,11 +306,11 @@ impl GroupNorm {
     }
 }
 
-/// Feature maps one after the other in their channels; the one place that chooses between libtorch's concatenation and that of
+/// Concatenates feature maps along their channels. The only place that chooses between libtorch's concatenation and that of
 /// `torch-ext`.
 ///
 /// # Errors
-/// Those of libtorch.
+/// Errors from libtorch.
 pub fn join(maps: &[&Tensor], pass: &Pass) -> Result<Tensor, BackboneError> {
     match maps {
         [one] => Ok(one.shallow_clone()),
@@ -319,11 +319,11 @@ pub fn join(maps: &[&Tensor], pass: &Pass) -> Result<Tensor, BackboneError> {
     }
 }
 
-/// Dropout in training; the one place that chooses between libtorch's and that of `torch-ext`, which draw other masks from the
-/// same seed.
+/// Dropout in training. The only place that chooses between libtorch's and that of `torch-ext`; the two draw different masks
+/// from the same seed.
 ///
 /// # Errors
-/// Those of libtorch.
+/// Errors from libtorch.
 pub fn dropout(x: Tensor, rate: f64, pass: &Pass) -> Result<Tensor, BackboneError> {
     if !pass.train || rate == 0.0 {
         return Ok(x);
@@ -334,7 +334,7 @@ pub fn dropout(x: Tensor, rate: f64, pass: &Pass) -> Result<Tensor, BackboneErro
     }
 }
 
-/// Uniform numbers in `[-a, a]` have variance a^2 / 3.
+/// A uniform distribution on `[-a, a]` has variance a^2 / 3.
 fn bound(init: Init, fan_in: i64, fan_out: i64) -> f64 {
     match init {
         Init::FanAverage => (6.0 / (fan_in + fan_out) as f64).sqrt(),
@@ -347,7 +347,7 @@ fn adapted(weight: &Tensor, adapter: Option<&Adapter>) -> Result<Tensor, Backbon
     adapter.map_or_else(|| Ok(weight.shallow_clone()), |adapter| adapter.add_to(weight))
 }
 
-/// The same tensor, without a copy, when it is of that kind already.
+/// Casts a tensor; without a copy if it already has that kind.
 fn cast(param: &Tensor, kind: Kind) -> Result<Tensor, BackboneError> {
     Ok(param.f_to_kind(kind)?)
 }

@@ -1,6 +1,6 @@
-//! What the networks of this project have in common, whatever their shape: parameters drawn from a seed, layers that know the
-//! fast paths of this machine, time and labels as a vector, how a pass is run, a predictor for sampling. A network is a
-//! [`Backbone`]; the crate `unet` has one.
+//! The common parts of this project's networks: parameters drawn from a seed, layers that use this machine's fast paths, the
+//! time and label vector, the settings of a pass, and a predictor for sampling. A network is a [`Backbone`]; the crate `unet`
+//! has one.
 
 mod activation;
 mod adapters;

@@ -1,4 +1,4 @@
-//! Parameters with names, made in a fixed order from a seed.
+//! Named parameters, created in a fixed order from a seed.
 
 use random::{Purpose, Stream};
 use tch::{Device, Kind, Tensor};
@@ -8,14 +8,14 @@ use crate::adapters::merged;
 use crate::error::BackboneError;
 use crate::pass::Pass;
 
-/// What a parameter is for, as far as it decides in what type it is computed with. Whoever makes a parameter says so.
+/// The role of a parameter, which determines the type it is computed in. The code that creates a parameter sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The weight of a convolution.
     Convolution,
-    /// Of a linear layer of the time vector.
+    /// The weight of a linear layer on the time vector.
     Time,
-    /// Of a linear layer on pixels or tokens, in the type of the pass.
+    /// The weight of a linear layer on pixels or tokens, in the type of the pass.
     Tokens,
     /// Norms, tables of classes, and biases of convolutions: f32.
     Other,
@@ -29,18 +29,18 @@ pub struct Params {
 }
 
 impl Params {
-    /// In the order in which they were made.
+    /// The parameters in the order of creation.
     pub fn named(&self) -> &[Named] {
         &self.named
     }
 
-    /// Where they are.
+    /// The device of the parameters.
     #[must_use]
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// Copies in the types and the layout that a pass computes with, adapters merged into their weights.
+    /// Copies in the types and layout of a pass, with adapters merged into their weights.
     pub(crate) fn prepared(&self, pass: &Pass) -> Result<Vec<Named>, BackboneError> {
         let _no_grad = tch::no_grad_guard();
         let plain = merged(&self.named)?;
@@ -53,7 +53,7 @@ impl Params {
                 Role::Tokens => param.f_to_kind(pass.kind)?,
                 Role::Other => param,
             };
-            // The conversion may have been none.
+            // The conversion may not have made a copy.
             let mut own = param.f_empty_like()?;
             own.f_copy_(&param)?;
             Ok((name.clone(), own))
@@ -69,11 +69,11 @@ pub struct ParamStore {
     adapter_rank: Option<usize>,
 }
 
-/// Where parameters come from.
+/// The source of the parameters.
 enum Origin {
-    /// Drawn from a seed; they are for training.
+    /// Drawn from a seed, for training.
     Seed(u64),
-    /// Another network's, in the order of building.
+    /// Taken from another network, in the order of building.
     Given(std::vec::IntoIter<Named>),
 }
 
@@ -84,7 +84,7 @@ impl ParamStore {
         Self::of(device, Origin::Seed(seed))
     }
 
-    /// The parameters of another network of the same shape, as they are.
+    /// Takes the parameters of another network of the same shape unchanged.
     #[must_use]
     pub fn given(device: Device, params: Vec<Named>) -> Self {
         Self::of(device, Origin::Given(params.into_iter()))
@@ -105,23 +105,23 @@ impl ParamStore {
         self.adapter_rank
     }
 
-    /// Where they are going to be.
+    /// The device for the parameters.
     #[must_use]
     pub fn device(&self) -> Device {
         self.params.device
     }
 
-    /// All that were made.
+    /// All parameters created so far.
     #[must_use]
     pub fn into_params(self) -> Params {
         self.params
     }
 
-    /// Uniform in `[-bound, bound]`. The numbers depend on the seed and the parameter's position only, so
-    /// every device starts from the same network.
+    /// Uniform in `[-bound, bound]`. The values depend only on the seed and the parameter's position, so every device
+    /// starts from the same network.
     ///
     /// # Errors
-    /// [`BackboneError::Shape`] where given parameters are others; those of libtorch (memory).
+    /// [`BackboneError::Shape`] when given parameters do not match; errors from libtorch, such as lack of memory.
     pub fn uniform(
         &mut self,
         name: String,
@@ -139,10 +139,10 @@ impl ParamStore {
         })
     }
 
-    /// The same number everywhere.
+    /// A constant.
     ///
     /// # Errors
-    /// As [`ParamStore::uniform`].
+    /// The same as for [`ParamStore::uniform`].
     pub fn constant(
         &mut self,
         name: String,

@@ -1,4 +1,4 @@
-//! A network that is only asked, again and again, as samplers do.
+//! A network for inference only, called repeatedly, as by samplers.
 
 use std::cell::RefCell;
 
@@ -10,8 +10,8 @@ use crate::backbone::Backbone;
 use crate::error::BackboneError;
 use crate::pass::Pass;
 
-/// A network with its weights as they are now, prepared for a pass ([`Backbone::prepared`]), and on a GPU recorded: after some
-/// calls the device is told of all kernels at once.
+/// A network with a snapshot of its weights, prepared for a pass ([`Backbone::prepared`]). On a GPU it is recorded: after some
+/// calls all kernels are submitted at once.
 pub struct Predictor {
     net: Box<dyn Backbone>,
     pass: Pass,
@@ -19,10 +19,10 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Later changes of the network's weights do not matter.
+    /// Takes the present weights; later changes to the network have no effect.
     ///
     /// # Errors
-    /// Those of libtorch (memory).
+    /// Errors from libtorch, such as lack of memory.
     pub fn new(net: &dyn Backbone, pass: &Pass) -> Result<Self, BackboneError> {
         let recorder = RefCell::new(Recorder::new(net.device())?);
         Ok(Self { net: net.prepared(pass)?, pass: *pass, recorder })
@@ -31,10 +31,10 @@ impl Predictor {
     /// [`Backbone::forward`], without gradients.
     ///
     /// # Errors
-    /// As there.
+    /// The same as for [`Backbone::forward`].
     pub fn predict(&self, x_t: &Tensor, t: &Tensor, class: Option<&Tensor>) -> Result<Tensor, BackboneError> {
         self.net.check(x_t, t, class)?;
-        // Without a label and with the label for none are the same: the number of inputs does not change.
+        // No label is the same as the label for none, so pass that one: the number of inputs must not change.
         let none = match (class, self.net.facts().classes) {
             (None, Some(_)) => {
                 Some(Tensor::f_full([x_t.size()[0]], NO_LABEL, (Kind::Int64, self.net.device()))?)
@@ -46,7 +46,8 @@ impl Predictor {
             Ok(vec![self.net.forward(inputs[0], inputs[1], inputs.get(2).copied(), &self.pass)?])
         };
         let outputs = inference_mode(|| self.recorder.borrow_mut().call(&inputs, &mut forward))??;
-        // A copy, free of that mode; and the next replay writes to the same tensor, while solvers remember predictions.
+        // Copy, to leave inference mode, and because the next replay overwrites the tensor while solvers keep earlier
+        // predictions.
         Ok(outputs[0].f_detach_copy()?)
     }
 }

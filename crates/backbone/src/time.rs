@@ -1,4 +1,4 @@
-//! From t to the vector the blocks see: encoding, then linear, SiLU, linear (Ho et al. 2020, App. B).
+//! From t to the time vector of the blocks: encoding, then linear, SiLU, linear (Ho et al. 2020, App. B).
 
 use std::f64::consts::FRAC_PI_2;
 
@@ -13,24 +13,24 @@ use crate::params::{ParamStore, Role};
 use crate::pass::Pass;
 use config::{AUGMENTATIONS, Activation, EmbeddingConfig};
 
-/// Pixels of a way that counts as 1.
+/// A shift by this many pixels counts as 1.
 const PIXELS: f64 = 8.0;
 
-/// t, and a label, to the vector that blocks see.
+/// Maps t and a label to the time vector of the blocks.
 pub struct TimeNet {
     encoding: Encoding,
     linear_1: Linear,
     linear_2: Linear,
     /// `[classes, d]`, added to the time vector.
     class_embedding: Option<Tensor>,
-    /// `[d, 5]`: what the changes of an augmented image add.
+    /// `[d, 5]`: added for the changes of an augmented image.
     augment_embedding: Option<Tensor>,
 }
 
-/// From t to numbers.
+/// The encoding of t.
 enum Encoding {
     Sinusoids {
-        /// `[k]`, radians per unit of t, f64: at f32, 500 cycles over [0, 1] would lose three digits.
+        /// `[k]`, radians per unit of t, in f64: in f32, 500 cycles over [0, 1] would lose three digits.
         angular_frequencies: Tensor,
         order: Order,
     },
@@ -39,10 +39,11 @@ enum Encoding {
 }
 
 impl TimeNet {
-    /// For t in `0..timesteps`, encoded as `embedding` says, as a vector of `width` numbers; with classes of its own.
+    /// For t in `0..timesteps`, encoded as `embedding` specifies, to a vector of `width` numbers, with optional
+    /// classes.
     ///
     /// # Errors
-    /// [`BackboneError::Embedding`]; those of libtorch (memory).
+    /// [`BackboneError::Embedding`]; errors from libtorch, such as lack of memory.
     pub fn new(
         store: &mut ParamStore,
         embedding: &EmbeddingConfig,
@@ -86,11 +87,11 @@ impl TimeNet {
         Ok(Self { encoding, linear_1, linear_2, class_embedding, augment_embedding })
     }
 
-    /// `t` `[b]` in `0..T`, whole or fractional, and labels `[b]`, -1 for none, to the activated time vector, `[b, d]` of
-    /// [`Pass::time_kind`].
+    /// Maps `t` `[b]` in `0..T`, integer or fractional, and labels `[b]`, -1 for none, to the activated time vector,
+    /// `[b, d]` of [`Pass::time_kind`].
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn forward(
         &self,
         t: &Tensor,
@@ -124,7 +125,7 @@ impl TimeNet {
         }
     }
 
-    /// `[b]` to `[b, 2k]`: what `TimeEmbedding::encode` gives, on the device; or rows of the table.
+    /// `[b]` to `[b, 2k]`: the same as `TimeEmbedding::encode`, on the device; or rows of the table.
     fn encode(&self, t: &Tensor) -> Result<Tensor, BackboneError> {
         let t = t.f_to_kind(Kind::Double)?;
         match &self.encoding {
@@ -144,21 +145,21 @@ impl TimeNet {
                 let share = t.f_sub(&below)?.f_to_kind(Kind::Float)?.f_unsqueeze(1)?; // [b, 1]
                 let row = |at: &Tensor| table.f_index_select(0, &at.f_to_kind(Kind::Int64)?);
                 let (low, high) = (row(&below)?, row(&t.f_ceil()?)?);
-                // A whole t has its row to the bit: the share is 0, and the rows are one.
+                // An integer t gives its row exactly: the share is 0, and both rows are the same.
                 Ok(low.f_add(&high.f_sub(&low)?.f_mul(&share)?)?)
             }
         }
     }
 }
 
-/// Rows of `table` `[classes, d]`, zeros where the label is [`NO_LABEL`], which is not in the table.
+/// Rows of `table` `[classes, d]`; zeros where the label is [`NO_LABEL`], which has no row.
 fn embed(table: &Tensor, labels: &Tensor) -> Result<Tensor, BackboneError> {
     let given = labels.f_not_equal(NO_LABEL)?.f_unsqueeze(-1)?; // [b, 1]
     let rows = Tensor::f_embedding(table, &labels.f_clamp_min(0)?, -1, false, false)?; // [b, d]
     Ok(rows.f_mul(&given)?)
 }
 
-/// What `[b, 3]` i64 says of images, as numbers `[b, 5]` that are 0 for one as it was.
+/// The changes `[b, 3]` i64 of images, as numbers `[b, 5]` that are 0 for an unchanged image.
 fn changes(codes: &Tensor) -> Result<Tensor, BackboneError> {
     let code = codes.f_select(1, 0)?;
     let angle = code.f_remainder(4)?.f_to_kind(Kind::Float)?.f_mul_scalar(FRAC_PI_2)?;
@@ -191,7 +192,7 @@ mod tests {
         }
     }
 
-    /// The tensors do what the crate `embedding` specifies, for every kind, order and fractional t.
+    /// The tensor version matches the specification in the crate `embedding`, for every kind, order and fractional t.
     #[test]
     fn encoding_on_tensors_equals_the_specification() {
         let transformer = |order| EmbeddingConfig::Transformer { dim: 12, order, freq_shift: 1 };

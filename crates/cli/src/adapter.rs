@@ -58,12 +58,16 @@ pub(crate) fn apply(path: &Path, net: &dyn Backbone) -> anyhow::Result<()> {
     };
     let adapters = tensor_io::read(path).with_context(flag)?;
     check(&adapters, net.params()).map_err(|found| {
-        usage(anyhow!("{}: expected adapters of this network, found {found}; name the model they were trained on", flag()))
+        usage(anyhow!(
+            "{}: expected adapters of this network, found {found}; name the model they were trained on",
+            flag()
+        ))
     })?;
     if digest(net.params())? != *base {
         warn!("{}: it was trained on other weights of the same network", flag());
     }
-    let mut all: Vec<Named> = net.params().iter().map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
+    let mut all: Vec<Named> =
+        net.params().iter().map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
     all.extend(adapters);
     Ok(tensor_io::copy_into(path, &merged(&all)?, net.params()).with_context(flag)?)
 }

@@ -1,4 +1,4 @@
-//! The command line: sub-commands, and which code each of them runs.
+//! The command line: the sub-commands, and the code that each one runs.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use crate::memory;
 use crate::output;
 use crate::threads;
 
-/// Train, sample, understand and exchange denoising diffusion models.
+/// Train, sample, inspect and exchange denoising diffusion models.
 #[derive(Debug, Parser)]
 #[command(name = "ddpm", version, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -31,43 +31,43 @@ pub(crate) enum Command {
     Train(commands::train::Train),
     /// Tune a trained network to draw in 1 to 4 network calls
     Distill(commands::train::distill::Distill),
-    /// Try training steps, to see whether they fit into memory
+    /// Run trial training steps, to see whether they fit in memory
     #[command(hide = true)]
     TryStep(commands::try_step::TryStep),
-    /// Draw images from a trained network (Algorithm 2 and shorter ways)
+    /// Sample images from a trained network (Algorithm 2, or a faster solver)
     Sample(commands::sample::Sample),
-    /// Start from an image instead of from noise
+    /// Start from an image instead of noise
     #[command(subcommand)]
     Edit(commands::edit::Edit),
-    /// Draw the figures of the report, and the report
+    /// Draw the figures and the report page
     Figures(commands::figures::Figures),
-    /// Draw the metric of every training of a study
+    /// Plot the metric of every training run of a study
     #[command(hide = true)]
     DrawAblation(commands::figures::DrawAblation),
-    /// Put two or more runs beside each other: losses, samples, metrics, configuration, cost
+    /// Compare two or more runs: losses, samples, metrics, configuration, cost
     Compare(commands::compare::Compare),
-    /// Draw how time and memory of a training step grow
+    /// Plot how time and memory of a training step scale
     #[command(hide = true)]
     DrawScaling(commands::figures::DrawScaling),
-    /// Make another average of a run's weights than the one it kept
+    /// Compute another average of a run's weights after training
     Ema(commands::ema::EmaArgs),
-    /// Measure how good samples are: distances to real images, precision and recall, likelihood, copying
+    /// Measure sample quality: distances to real images, precision and recall, likelihood, copying
     Evaluate(commands::evaluate::Evaluate),
-    /// Train a classifier whose features compare images
+    /// Train a classifier whose features are used to compare images
     TrainFeatures(commands::train_features::TrainFeatures),
-    /// Turn a model of another program into a file that every command takes
+    /// Convert a model from another program to a file that every command accepts
     Import(commands::import::Import),
-    /// Write a trained network as one file
+    /// Export a trained network
     Export(commands::export::Export),
-    /// Apply a network to arrays: eps for given x_t and t
+    /// Run a network on arrays: eps for given x_t and t
     Predict(commands::predict::Predict),
-    /// Look at a schedule, an embedding, a network, a checkpoint or data
+    /// Inspect a schedule, an embedding, a network, a checkpoint or data
     #[command(subcommand)]
     Inspect(commands::inspect::Inspect),
     /// Time training and sampling steps
     #[command(subcommand)]
     Bench(commands::bench::Bench),
-    /// Say what was found: libtorch, CUDA, precision, and whether it computes right
+    /// Check libtorch, CUDA and numerics
     Doctor(commands::doctor::Doctor),
     /// List the flags that take a path, and whether it is read or written
     #[command(hide = true)]
@@ -76,13 +76,13 @@ pub(crate) enum Command {
     Completions(commands::completions::Completions),
 }
 
-/// The command line of this process. After a mistake in it, or a call for help, how the process ends: the explanation has
-/// been printed by then.
+/// Parses the command line of this process. On a mistake or a request for help, prints the message and returns how the
+/// process ends.
 pub(crate) fn parse() -> Result<Cli, anyhow::Result<ExitCode>> {
     let command = with_negative_numbers(Cli::command()).color(diagnostics::clap_colours());
     let matches = command.try_get_matches();
     matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
-        // A value of the user's goes into the explanation as it is. clap's own colours are lost with it.
+        // clap echoes values verbatim, so unprintable ones are escaped here. clap's colours are lost with it.
         let printed = match std::env::args_os().any(|arg| is_unprintable(&arg)) {
             true => write!(Diagnostics, "{}", files::printable(&error.render().to_string())),
             false => error.print(),
@@ -90,7 +90,7 @@ pub(crate) fn parse() -> Result<Cli, anyhow::Result<ExitCode>> {
         if error.use_stderr() {
             return Ok(ExitCode::from(failure::USAGE));
         }
-        // Help, and the version, are results.
+        // Help and the version are results, so they go to stdout.
         output::printed(printed.and_then(|()| std::io::stdout().flush())).map(|()| ExitCode::SUCCESS)
     })
 }
@@ -99,17 +99,17 @@ fn is_unprintable(arg: &OsStr) -> bool {
     matches!(files::printable_line(&arg.to_string_lossy()), Cow::Owned(_))
 }
 
-/// Takes `--count -1` for a wrong number and not for an unknown flag.
+/// Makes clap read `--count -1` as a wrong number, not as an unknown flag.
 fn with_negative_numbers(command: clap::Command) -> clap::Command {
     command.allow_negative_numbers(true).mut_subcommands(with_negative_numbers)
 }
 
 impl Cli {
-    /// Runs the command; the exit code of an error is not decided here.
+    /// Runs the command. The caller decides the exit code of an error.
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
         let global = &self.global;
         threads::check(global.threads)?;
-        // Training decides when it knows how much of the memory it takes.
+        // Training decides later, when it knows how much memory it takes.
         if !matches!(self.command, Command::Train(_) | Command::Distill(_) | Command::TryStep(_)) {
             memory::keep_freed();
         }

@@ -1,4 +1,4 @@
-//! Arrays that a user gives or gets: a `.npy` file, or a `.npz` archive that has it by name.
+//! Arrays in files that a user names: a `.npy` file, or a named array in a `.npz` archive.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use dataset::{AnyArray, Npz};
 
 use crate::failure::bail_usage;
 
-/// Whether the name of a file is that of an archive.
+/// Whether a path names an archive.
 fn is_archive(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"))
 }
 
-/// Refuses the name of a file with one array, for what has several. Devices, pipes and other names are the user's affair.
+/// Refuses a `.npy` name for several arrays. Devices, pipes and other names are up to the user.
 pub(crate) fn check_archive(flag: &str, path: &Path) -> anyhow::Result<()> {
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
         bail_usage!("{flag} {}: expected a name that ends in .npz, for several arrays", path.display());
@@ -20,7 +20,7 @@ pub(crate) fn check_archive(flag: &str, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The array in the file of a flag. In an archive it is the first of these names, or whatever is there alone.
+/// Reads the array in a flag's file. From an archive, takes the first of `names` that it has, or its only array.
 pub(crate) fn read(flag: &str, path: &Path, names: &[&str]) -> anyhow::Result<AnyArray> {
     if !is_archive(path) {
         return dataset::read_npy(path).with_context(|| flag.to_owned());
@@ -39,7 +39,7 @@ pub(crate) fn read(flag: &str, path: &Path, names: &[&str]) -> anyhow::Result<An
     npz.array(&name).with_context(|| flag.to_owned())
 }
 
-/// Writes an array for `--out`; an archive has it under this name.
+/// Writes an array for `--out`. In an archive it gets this name.
 pub(crate) fn write(path: &Path, name: &str, array: AnyArray) -> anyhow::Result<()> {
     let written =
         if is_archive(path) { dataset::write_npz(path, &[(name, array)]) } else { array.write_npy(path) };

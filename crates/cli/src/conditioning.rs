@@ -1,4 +1,4 @@
-//! What a conditional network is asked for: a class for each image, and how strongly to lean towards it.
+//! The condition for a conditional network: a class for each image, and the guidance.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -10,18 +10,18 @@ use unet::{Backbone, NO_LABEL, Pass, Predictor};
 
 use crate::config::ImagesConfig;
 
-/// The classes of a set of images, which go round: image i shows class i modulo their number, whatever the batch
-/// it is drawn in. Without classes the images are unconditional.
+/// The classes of a set of images, in turn: image i shows class i modulo their number, whatever its batch. Without
+/// classes the images are unconditional.
 #[derive(Clone)]
 pub(crate) struct Conditioning {
     classes: Vec<i64>,
     guidance: Guidance,
-    /// A worse network to be led away from, in place of the same one without classes.
+    /// A worse network to guide away from, instead of the same one without classes.
     guide: Option<Rc<dyn Backbone>>,
 }
 
 impl Conditioning {
-    /// Unconditional images, of a conditional network too.
+    /// Unconditional images, even for a conditional network.
     pub(crate) fn none() -> Self {
         Self::new(Vec::new(), Guidance::new(1.0))
     }
@@ -31,32 +31,33 @@ impl Conditioning {
         Self { classes, guidance, guide: None }
     }
 
-    /// The same, led away from a worse network.
+    /// The same, but guided away from a worse network.
     pub(crate) fn against(self, guide: Rc<dyn Backbone>) -> Self {
         Self { guide: Some(guide), ..self }
     }
 
-    /// Every class that a network learned from these images in turn, unguided; of an unconditional one, none.
+    /// Every class that a network learned from these images, in turn, without guidance; none for an unconditional
+    /// network.
     pub(crate) fn every_class_of(net: &dyn Backbone, images: &ImagesConfig) -> Self {
         Self::new(images.learned_classes(net.facts().classes.unwrap_or(0)), Guidance::new(1.0))
     }
 
-    /// The classes that go round; none for unconditional images.
+    /// The classes that are drawn in turn; empty for unconditional images.
     pub(crate) fn classes(&self) -> &[i64] {
         &self.classes
     }
 
-    /// How strongly to lean towards them, if there are any.
+    /// The guidance, if there are classes.
     pub(crate) fn guidance(&self) -> Option<&Guidance> {
         (!self.classes.is_empty() || self.guide.is_some()).then_some(&self.guidance)
     }
 
-    /// The labels of some of the images.
+    /// The labels of a range of images.
     pub(crate) fn labels(&self, images: Range<usize>) -> Vec<i64> {
         images.filter_map(|image| self.classes.get(image % self.classes.len().max(1)).copied()).collect()
     }
 
-    /// What is written beside the images: a guidance scale of 0 draws none of the classes.
+    /// The labels saved with the images: a guidance scale of 0 draws no class.
     pub(crate) fn drawn_labels(&self, images: Range<usize>) -> Vec<i64> {
         let mut labels = self.labels(images);
         if self.guidance.scale == 0.0 && self.guidance.interval == (0.0, 1.0) && self.guide.is_none() {
@@ -65,7 +66,7 @@ impl Conditioning {
         labels
     }
 
-    /// Says that some of the classes will not be drawn.
+    /// Warns if some of the classes will not be drawn.
     pub(crate) fn check_count(&self, images: usize) {
         let classes = self.classes.len();
         if classes > images {
@@ -76,7 +77,7 @@ impl Conditioning {
         }
     }
 
-    /// The network as a sampler calls it, for some of the images. `timesteps` is its T.
+    /// The network as a sampler calls it, for a range of images. `timesteps` is its T.
     pub(crate) fn model<'a>(
         &self,
         (net, kind): (&'a dyn Backbone, Kind),
@@ -98,7 +99,7 @@ impl Conditioning {
         Ok(Box::new(self.guidance.apply(network, &labels, timesteps)?))
     }
 
-    /// A network asked for the classes as they are, without guidance.
+    /// A network called with the classes, without guidance.
     fn asked(
         &self,
         net: &dyn Backbone,
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_follows_from_the_index_alone() {
+    fn a_label_depends_on_the_index_alone() {
         let conditioning = Conditioning::new(vec![7, 2, 5], Guidance::new(2.0));
         assert_eq!(conditioning.labels(0..7), [7, 2, 5, 7, 2, 5, 7]);
         for first in 0..7 {

@@ -1,5 +1,5 @@
-//! The configuration of a run as this program takes it: what the crate `config` makes of the flags, with the
-//! sampler of the grids checked, and with a place for decoded images.
+//! The configuration of a run for this program: the crate `config` builds it from the flags; this module adds a check
+//! of the grids' sampler, and a cache for decoded images.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::str::FromStr;
 use anyhow::anyhow;
 pub(crate) use config::{
     Change, Config, ConfigError, DataConfig, ImagesConfig, Layers, OBJECTIVES, Override, PRESETS,
-    SampleConfig, ScheduleConfig, UserFile, changes, check_resume, from_toml, nearest, parse_set, preset_table, read_run,
-    to_toml,
+    SampleConfig, ScheduleConfig, UserFile, changes, check_resume, from_toml, nearest, parse_set,
+    preset_table, read_run, to_toml,
 };
 use dataset::Dataset;
 use run_images::DataError;
@@ -25,7 +25,7 @@ pub(crate) fn names(list: &[(&str, &str, &str)]) -> String {
     list.iter().map(|entry| entry.0).collect::<Vec<_>>().join(", ")
 }
 
-/// Merges the layers, opens the data, and checks all that follows.
+/// Merges the layers, opens the data, and checks the result.
 pub(crate) fn resolve(layers: &Layers<'_>) -> anyhow::Result<Resolved> {
     let resolved = run_images::resolve(layers, cache_dir().as_deref()).inspect_err(list_bad_images)?;
     check_sampler(&resolved.config)?;
@@ -50,7 +50,7 @@ pub(crate) fn open(data: &DataConfig) -> anyhow::Result<Dataset> {
     Ok(run_images::open(data, cache_dir().as_deref()).inspect_err(list_bad_images)?)
 }
 
-/// Opens the images that another flag than `--data` names.
+/// Opens the images of a flag other than `--data`.
 pub(crate) fn open_of(flag: &'static str, data: &DataConfig) -> anyhow::Result<Dataset> {
     let opened = run_images::open(data, cache_dir().as_deref()).inspect_err(list_bad_images);
     Ok(opened.map_err(|error| error.of(flag))?)
@@ -65,7 +65,7 @@ pub(crate) fn open_part(data: &DataConfig) -> anyhow::Result<Option<Dataset>> {
     }
 }
 
-/// One line says what is wrong; which files they are takes as many lines as there are.
+/// The error itself is one line; list the files here, one line each.
 fn list_bad_images(error: &DataError) {
     if let DataError::BadImages { reasons, .. } = error
         && reasons.len() > 1
@@ -74,7 +74,7 @@ fn list_bad_images(error: &DataError) {
     }
 }
 
-/// The crate `config` does not know what samplers there are.
+/// Checked here, since the crate `config` does not know the samplers.
 fn check_sampler(config: &Config) -> anyhow::Result<()> {
     Method::from_str(&config.sample.sampler).map_err(|e| usage(anyhow!("sample.sampler: {e}")))?;
     if config.sample.sampler == Method::DdpmLearned.name() && config.train.outputs_per_channel() == 1 {
@@ -88,7 +88,7 @@ fn check_sampler(config: &Config) -> anyhow::Result<()> {
     sampler.validate(&*config.schedule.path()?).map_err(|e| usage(anyhow!("sample.{e}")))
 }
 
-/// Where decoded images, and features of images, are kept for the next start.
+/// Cache folder for decoded images and for features of images.
 pub(crate) fn cache_dir() -> Option<PathBuf> {
     let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));

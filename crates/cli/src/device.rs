@@ -1,4 +1,4 @@
-//! `--device`, `--threads`, `--precision`: what they mean on this machine.
+//! `--device`, `--threads`, `--precision`: their meaning on this machine.
 
 use tch::{Device, Kind};
 use tracing::{debug, warn};
@@ -6,7 +6,8 @@ use tracing::{debug, warn};
 use crate::failure::bail_usage;
 use crate::flags::Global;
 
-/// Sets the threads and the kind of algorithms, loads libtorch's CUDA part where there is a driver, picks the device.
+/// Sets the threads and whether algorithms are deterministic, loads libtorch's CUDA part if there is a driver, and
+/// selects the device.
 pub(crate) fn select(global: &Global) -> anyhow::Result<Device> {
     if let Some(threads) = global.threads {
         // `threads::check` has bounded it.
@@ -23,7 +24,7 @@ pub(crate) fn select(global: &Global) -> anyhow::Result<Device> {
     }
     match torch_ext::load_cuda_part() {
         Ok(part) => debug!(?part, "CUDA part of libtorch"),
-        // With `auto` the CPU still does the work.
+        // With `auto` the CPU can still be used.
         Err(error) if global.device == "auto" => warn!("no GPU: {error}"),
         Err(error) => return Err(error.into()),
     }
@@ -40,29 +41,29 @@ pub(crate) fn select(global: &Global) -> anyhow::Result<Device> {
 
 fn cuda(index: usize, count: usize, name: &str) -> anyhow::Result<Device> {
     if index >= count {
-        bail_usage!("--device {name}: there are {count} CUDA devices; `ddpm doctor` says what was found");
+        bail_usage!("--device {name}: found {count} CUDA devices; see `ddpm doctor`");
     }
     Ok(Device::Cuda(index))
 }
 
-/// In what the network computes.
+/// The number format that the network computes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Precision {
     F32,
-    /// f32 numbers, multiplied with 10 bits of their fraction by a GPU.
+    /// f32, but a GPU multiplies with 10 bits of the fraction.
     Tf32,
     Bf16,
 }
 
 impl Precision {
-    /// What `auto`, `f32`, `tf32` or `bf16` stands for on a device. libtorch is told, for the whole process: left to itself it
-    /// would compute convolutions in tf32 where f32 was asked for.
+    /// The meaning of `auto`, `f32`, `tf32` or `bf16` on a device. Also sets it in libtorch for the whole process: by default
+    /// libtorch computes convolutions in tf32 even if f32 was requested.
     pub(crate) fn settle(name: &str, device: Device) -> anyhow::Result<Self> {
         let precision = match name {
             "f32" => Self::F32,
             "tf32" if device.is_cuda() => Self::Tf32,
             "tf32" => {
-                warn!("precision tf32 is for GPUs: f32 on the CPU");
+                warn!("precision tf32 is for GPUs: using f32 on the CPU");
                 Self::F32
             }
             "bf16" => match torch_ext::bf16_obstacle().filter(|_| !device.is_cuda()) {
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn precisions_keep_their_names_where_they_are_had() {
+    fn precisions_keep_their_names_where_available() {
         let on_cpu = |name| Precision::settle(name, Device::Cpu).unwrap();
         for (name, kind) in [("f32", Kind::Float), ("bf16", Kind::BFloat16)] {
             assert_eq!((on_cpu(name).name(), on_cpu(name).kind()), (name, kind));

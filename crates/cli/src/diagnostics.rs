@@ -1,6 +1,6 @@
-//! Standard error, to which the program says what happens. Nothing said may cost work: where it cannot be written, as on
-//! a full disk or into a pipe that nobody reads any more, it is lost and the work goes on. What it can show, colours and
-//! bars, is decided here for the whole program.
+//! Standard error, for diagnostics. A failed diagnostic must not cost work: if it cannot be written, as on a full disk
+//! or to a closed pipe, it is lost and the work continues. This module also decides for the whole program whether
+//! colours and bars are shown.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::ColorChoice;
 use indicatif::TermLike;
 
-/// What the environment says about the terminal.
+/// What the environment says about colours and the terminal.
 struct Wishes {
     no_color: Option<OsString>,
     term: Option<OsString>,
@@ -19,7 +19,7 @@ impl Wishes {
         Self { no_color: std::env::var_os("NO_COLOR"), term: std::env::var_os("TERM") }
     }
 
-    /// Whether the terminal obeys escape sequences. One without a name is not known to.
+    /// Whether the terminal understands escape sequences; assumed not if TERM is missing.
     fn allow_escapes(&self) -> bool {
         self.term.as_ref().is_some_and(|term| !term.is_empty() && term != "dumb")
     }
@@ -30,22 +30,22 @@ impl Wishes {
     }
 }
 
-/// Whether what was written to standard error can be drawn over, as bars are.
+/// Whether lines on standard error can be redrawn, as bars need.
 pub(crate) fn can_redraw() -> bool {
     io::stderr().is_terminal() && Wishes::of_environment().allow_escapes()
 }
 
-/// Whether standard error takes colours.
+/// Whether to use colours on standard error.
 pub(crate) fn has_colours() -> bool {
     io::stderr().is_terminal() && Wishes::of_environment().allow_colours()
 }
 
-/// The same for clap, which sees for itself whether its text goes to a terminal: help goes to standard output.
+/// The same for clap. clap itself checks for a terminal, since help goes to standard output.
 pub(crate) fn clap_colours() -> ColorChoice {
     if Wishes::of_environment().allow_colours() { ColorChoice::Auto } else { ColorChoice::Never }
 }
 
-/// Standard error without errors.
+/// Standard error whose writes never fail.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Diagnostics;
 
@@ -61,7 +61,7 @@ impl Write for Diagnostics {
     }
 }
 
-/// The same as a terminal for progress bars: indicatif panics where its own cannot be written.
+/// The same as a terminal for progress bars: indicatif panics if its own cannot be written.
 impl TermLike for Diagnostics {
     fn width(&self) -> u16 {
         size().0
@@ -104,12 +104,12 @@ impl TermLike for Diagnostics {
     }
 }
 
-/// A terminal takes no number as 1.
+/// A terminal takes a missing number as 1.
 fn moved(n: usize, direction: char) -> io::Result<()> {
     if n == 0 { Ok(()) } else { write!(Diagnostics, "\x1b[{n}{direction}") }
 }
 
-/// Columns and rows; 80 and 24 where they are not known.
+/// Columns and rows; 80 and 24 if unknown.
 fn size() -> (u16, u16) {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
     let size = size.map(|size| (size.ws_col, size.ws_row)).filter(|&(columns, rows)| columns > 0 && rows > 0);
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_color_and_term_are_heeded() {
+    fn no_color_and_term_are_respected() {
         let wishes = |no_color: Option<&str>, term: Option<&str>| {
             let wishes = Wishes { no_color: no_color.map(OsString::from), term: term.map(OsString::from) };
             (wishes.allow_escapes(), wishes.allow_colours())

@@ -1,5 +1,5 @@
-//! How an error reaches the user: one line with what, where, expected, found and what to do. No panic and
-//! no backtrace does.
+//! How errors reach the user: one line with what failed, where, what was expected and found, and what to do, without
+//! panics or backtraces.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -18,15 +18,15 @@ use unet::BackboneError;
 
 use crate::diagnostics::Diagnostics;
 
-/// What failed has no code of its own.
+/// Any failure without a code of its own.
 const FAILED: u8 = 1;
 /// Flags or configuration are wrong.
 pub(crate) const USAGE: u8 = 2;
 /// Training diverged.
 const DIVERGED: u8 = 3;
-/// The data is not what it should be.
+/// The data is wrong.
 const DATA: u8 = 4;
-/// A checkpoint, or a file of weights, is not sound.
+/// A checkpoint or a file of weights is invalid.
 const CHECKPOINT: u8 = 5;
 /// Disk or memory is full, the run is in use by another process, or its files cannot be read.
 pub(crate) const RESOURCES: u8 = 6;
@@ -37,25 +37,25 @@ pub(crate) struct Usage(anyhow::Error);
 
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The whole chain: `Usage` is the end of it for whoever prints.
+        // Print the whole chain, since `Usage` hides its sources from the printer.
         f.write_str(&chain_text(&self.0))
     }
 }
 
 impl std::error::Error for Usage {}
 
-/// Marks an error as a mistake of usage.
+/// Marks an error as a usage error.
 pub(crate) fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
     anyhow::Error::new(Usage(error.into()))
 }
 
-/// `bail!` for mistakes of usage.
+/// `bail!` for usage errors.
 macro_rules! bail_usage {
     ($($arg:tt)*) => { return Err($crate::failure::usage(anyhow::anyhow!($($arg)*))) };
 }
 pub(crate) use bail_usage;
 
-/// Images are not those that they should be.
+/// The images are not the expected ones.
 #[derive(Debug)]
 pub(crate) struct WrongData(String);
 
@@ -67,14 +67,14 @@ impl fmt::Display for WrongData {
 
 impl std::error::Error for WrongData {}
 
-/// An error for images that are not those that they should be.
+/// An error for images that are not the expected ones.
 pub(crate) fn wrong_data(text: String) -> anyhow::Error {
     anyhow::Error::new(WrongData(text))
 }
 
-/// Runs the program and turns every end into an exit code; `verbose` shows errors in full.
+/// Runs the program and maps every outcome to an exit code; `verbose` shows errors in full.
 pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
-    // The default hook prints a location and a backtrace; the text comes back through `catch_unwind`.
+    // Silence the default hook, which prints a location and a backtrace; `catch_unwind` returns the message.
     if !verbose {
         panic::set_hook(Box::new(|_| {}));
     }
@@ -92,14 +92,14 @@ fn code_of(error: &anyhow::Error) -> u8 {
     if error.chain().any(is_usage) {
         return USAGE;
     }
-    // A full disk is a full disk, whatever was being written.
+    // Check for a full disk first, whatever was being written.
     if is_out_of_memory(&chain_text(error)) || error.chain().flat_map(unboxed).any(is_out_of_room) {
         return RESOURCES;
     }
     error.chain().flat_map(unboxed).find_map(code_of_cause).unwrap_or(FAILED)
 }
 
-/// A link of the chain, and what is in it without being a link itself.
+/// A link of the chain, and an error wrapped in it that is not a link itself.
 fn unboxed<'a>(
     link: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
@@ -111,7 +111,7 @@ fn unboxed<'a>(
     })
 }
 
-/// One that cannot be read may be sound: what is in the way is outside of it.
+/// An unreadable checkpoint may be valid: the obstacle is elsewhere.
 fn code_of_checkpoint(error: &CheckpointError) -> u8 {
     match error {
         CheckpointError::Unreadable { .. } | CheckpointError::File { .. } | CheckpointError::Write { .. } => {
@@ -122,7 +122,7 @@ fn code_of_checkpoint(error: &CheckpointError) -> u8 {
 }
 
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    // The same crate writes results, which are no data.
+    // The same crate writes results, which are not data.
     let writing = matches!(cause.downcast_ref(), Some(DatasetError::Io { action: "write", .. }));
     let config = cause.downcast_ref::<ConfigError>();
     if matches!(config, Some(ConfigError::OtherRun { .. })) {
@@ -158,7 +158,7 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
 }
 
-/// No room on the disk, or none for another open file.
+/// The disk is full, or too many files are open.
 fn is_out_of_room(cause: &(dyn std::error::Error + 'static)) -> bool {
     // ENFILE and EMFILE have no kind of their own.
     let no_file = |e: &io::Error| cfg!(unix) && matches!(e.raw_os_error(), Some(23 | 24));
@@ -177,7 +177,7 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
         || cause.downcast_ref::<DataError>().is_some_and(DataError::is_usage)
 }
 
-/// The text of an error, with advice where the system's own words give none.
+/// The text of an error, with advice if the system's message gives none.
 fn told(error: &anyhow::Error) -> String {
     let too_large = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::FileTooLarge)
@@ -185,13 +185,13 @@ fn told(error: &anyhow::Error) -> String {
     let text = chain_text(error);
     if error.chain().flat_map(unboxed).any(too_large) {
         return format!(
-            "{text}; raise the limit on the size of files (`ulimit -f`), or write to another file system"
+            "{text}; raise the limit on file size (`ulimit -f`), or write to another file system"
         );
     }
     text
 }
 
-/// The error and its causes, outermost first; a cause that the text before it tells already is left out.
+/// The error and its causes, outermost first. Skips a cause that the text already contains.
 fn chain_text(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -204,20 +204,18 @@ fn chain_text(error: &anyhow::Error) -> String {
     text
 }
 
-/// The last line of a failed program.
+/// Prints the last line of a failed program.
 fn report(message: &str, verbose: bool) {
-    // A name in it may hold anything.
+    // A file name in the message may contain anything.
     let message = if verbose { files::printable(message).into_owned() } else { one_line(message) };
     let _ = writeln!(Diagnostics, "error: {message}");
 }
 
-/// libtorch's messages go on with frames of C++, and out-of-memory deserves advice.
+/// Cuts the C++ frames off libtorch's messages, and adds advice to out-of-memory errors.
 fn one_line(message: &str) -> String {
     let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown error").trim();
     if is_out_of_memory(message) {
-        return format!(
-            "{line}; train --batch auto finds how many images fit; else fewer images at once, or a smaller model"
-        );
+        return format!("{line}; use train --batch auto, a smaller batch, or a smaller model");
     }
     files::printable_line(line).into_owned()
 }
@@ -273,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_cause_is_shown_once() {
         let cause = std::io::Error::other("disk full");
         let told = anyhow::Error::new(cause).context("cannot write a: disk full").context("--out a");
         assert_eq!(chain_text(&told), "--out a: cannot write a: disk full");

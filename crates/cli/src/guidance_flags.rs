@@ -1,4 +1,4 @@
-//! Which class to draw and how strongly to lean towards it: the flags of commands that sample.
+//! Class and guidance: the flags of commands that sample.
 
 use anyhow::anyhow;
 use clap::Args;
@@ -11,8 +11,8 @@ use crate::guide;
 use crate::model::Loaded;
 use crate::paths::InputPath;
 
-/// Of 1, 1.5, 2, 3 and 5 the largest at which the small network of `fashion-28-classes` keeps the look of the data:
-/// more puts stripes on coats and shirts.
+/// The largest of 1, 1.5, 2, 3 and 5 at which the small network of `fashion-28-classes` keeps the look of the data;
+/// higher scales draw stripes on coats and shirts.
 const SCALE: f64 = 2.0;
 /// Names listed in a message; `inspect data` lists all.
 const LISTED: usize = 12;
@@ -21,32 +21,32 @@ const LISTED: usize = 12;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Classes, of a network trained with labels")]
 pub(crate) struct GuidanceArgs {
-    /// Class by name or number, several in turn, or all [default: none]
+    /// Class name or number, several in turn, or all [default: none]
     #[arg(long, value_name = "K", value_delimiter = ',')]
     class: Vec<String>,
-    /// Lean towards it: 1 as learned, more is clearer [default: 2]
+    /// Guidance scale; 1 disables guidance [default: 2]
     #[arg(long, value_name = "W")]
     guidance: Option<f64>,
-    /// Lean away from this worse network instead, with classes or without: an earlier checkpoint of the run, for example
+    /// Guide away from this worse network instead, with classes or without; for example an earlier checkpoint of the run
     /// [default: none]
     #[arg(long, value_name = "DIR")]
     guide_with: Option<InputPath>,
-    /// Lean so in a part of the chain, 0 the image's end [default: 0,1]
+    /// Guide only for t/T in (LO, HI]; 0 is the clean end [default: 0,1]
     #[arg(long, value_name = "LO,HI", value_delimiter = ',')]
     guidance_interval: Vec<f64>,
-    /// Take back contrast that guidance adds, 0 to 1 [default: 0]
+    /// Reduce the contrast that guidance adds, 0 to 1 [default: 0]
     #[arg(long, value_name = "PHI")]
     guidance_rescale: Option<f64>,
 }
 
 impl GuidanceArgs {
-    /// Whether the numbers make sense, before any network is loaded.
+    /// Checks the numbers before any network is loaded.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.numbers().map(drop)
     }
 
-    /// What the flags ask of a network. A conditional network without `--class` draws unconditionally, if it has
-    /// learned to.
+    /// The conditioning that the flags choose. A conditional network without `--class` samples unconditionally, if it
+    /// was trained to.
     pub(crate) fn conditioning(&self, loaded: &Loaded) -> anyhow::Result<Conditioning> {
         let guidance = self.numbers()?;
         if let Some(guide) = &self.guide_with {
@@ -67,21 +67,18 @@ impl GuidanceArgs {
         let Some(classes) = loaded.config.model.classes else {
             if let Some(flag) = self.first_flag() {
                 bail_usage!(
-                    "{flag}: this network has no classes; leave it out, name a worse network to be led away from (--guide-with), or \
-                     train one with classes: `ddpm train --preset fashion-28-classes`, or --set model.classes=N with labelled \
-                     images of your own"
+                    "{flag}: this network has no classes; leave it out, pass a worse network to guide away from (--guide-with), or \
+                     train one with classes: `ddpm train --preset fashion-28-classes`, or --set model.classes=N with your own \
+                     labelled images"
                 );
             }
             return Ok(Conditioning::none());
         };
-        // Without label dropout in training, nothing is known about images of no class.
+        // Without label dropout in training, the network has not learned to predict without a class.
         let knows_none = loaded.config.train.label_dropout > 0.0;
         if self.class.is_empty() {
             if let Some(flag) = self.first_flag() {
-                bail_usage!(
-                    "{flag}: guidance leads towards a class; pass --class, {} or all",
-                    range(classes)
-                );
+                bail_usage!("{flag}: guidance needs a class; pass --class, {} or all", range(classes));
             }
             if !knows_none {
                 bail_usage!(
@@ -92,7 +89,7 @@ impl GuidanceArgs {
             }
             return Ok(Conditioning::none());
         }
-        // Guidance of 1 asks the network once, for the class; there is nothing to mix.
+        // A guidance scale of 1 calls the network once, with the class; there is nothing to mix.
         let mixes = knows_none && guidance.scale != 1.0;
         if let Some(flag) = self.mixing_flag().filter(|_| !mixes) {
             bail_usage!(
@@ -108,14 +105,14 @@ impl GuidanceArgs {
             guidance if self.guidance.is_none_or(|scale| scale == 1.0) => Guidance { scale: 1.0, ..guidance },
             _ => bail_usage!(
                 "--guidance {}: this network was trained with a class for every image (train.label_dropout = 0), so \
-                 it has nothing to lead away from; pass --guidance 1, or train with --set train.label_dropout=0.1",
+                 it has nothing to guide away from; pass --guidance 1, or train with --set train.label_dropout=0.1",
                 guidance.scale
             ),
         };
         Ok(Conditioning::new(wanted(&self.class, classes, &loaded.images)?, guidance))
     }
 
-    /// [`GuidanceArgs::conditioning`]; without a class or a guide every class in turn, unguided.
+    /// [`GuidanceArgs::conditioning`], but without a class or a guide it draws every class in turn, without guidance.
     pub(crate) fn conditioning_or_all(&self, loaded: &Loaded) -> anyhow::Result<Conditioning> {
         if self.class.is_empty() && self.guide_with.is_none() && self.first_flag().is_none() {
             return Ok(Conditioning::every_class_of(&*loaded.net, &loaded.images));
@@ -123,7 +120,7 @@ impl GuidanceArgs {
         self.conditioning(loaded)
     }
 
-    /// The first flag that says how guidance is mixed in, as it was given.
+    /// The first given flag that controls how guidance is mixed in, with its value.
     fn mixing_flag(&self) -> Option<String> {
         let interval = self.guidance_interval.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
         let interval = (!interval.is_empty()).then(|| format!("--guidance-interval {interval}"));
@@ -135,7 +132,7 @@ impl GuidanceArgs {
             [] => (0.0, 1.0),
             [low, high] => (low, high),
             ref other => bail_usage!(
-                "--guidance-interval {}: expected two numbers with a comma between, such as 0.2,0.8",
+                "--guidance-interval {}: expected two numbers separated by a comma, such as 0.2,0.8",
                 other.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
             ),
         };
@@ -145,13 +142,12 @@ impl GuidanceArgs {
         Ok(guidance)
     }
 
-    /// The first flag that only a network with classes has a use for, as it was given.
-    /// Whether nothing is said.
+    /// Whether no flag is given.
     pub(crate) fn is_empty(&self) -> bool {
         self.first_flag().is_none() && self.guide_with.is_none()
     }
 
-    /// What is said besides class and scale.
+    /// The settings besides class and scale.
     pub(crate) fn settings(&self) -> Vec<String> {
         let interval: Vec<String> = self.guidance_interval.iter().map(f64::to_string).collect();
         let interval = (!interval.is_empty()).then(|| format!("guidance interval {}", interval.join(" to ")));
@@ -171,14 +167,14 @@ impl GuidanceArgs {
     }
 }
 
-/// The library's error with the flag in place of the field.
+/// Rewords a library error with the flag in place of the field.
 fn in_flags(error: GuidanceError) -> anyhow::Error {
     let text = error.to_string().replacen("guidance scale = ", "--guidance ", 1);
     let text = text.replacen("guidance interval = ", "--guidance-interval ", 1);
     usage(anyhow!("{}", text.replacen("guidance rescale = ", "--guidance-rescale ", 1)))
 }
 
-/// The labels of a list of classes, all of them learned.
+/// The labels of a list of classes, all of which must be learned.
 fn wanted(list: &[String], classes: usize, images: &ImagesConfig) -> anyhow::Result<Vec<i64>> {
     let (names, learned) = (&images.class_names, images.learned_classes(classes));
     let mut labels = Vec::new();
@@ -213,8 +209,8 @@ fn wanted(list: &[String], classes: usize, images: &ImagesConfig) -> anyhow::Res
     Ok(labels)
 }
 
-/// A name as it is written, or in another case if it is the only one of it, or else a number. `all` in another case than a
-/// class is no name.
+/// Looks for the name as written, then in another case if that is unique, then takes the word as a number. `all` in
+/// another case than a class is not a name.
 fn label(word: &str, classes: usize, names: &[String]) -> anyhow::Result<Option<i64>> {
     let places = |matches: &dyn Fn(&str) -> bool| -> Vec<usize> {
         (0..names.len()).filter(|&label| matches(&names[label])).collect()
@@ -226,7 +222,7 @@ fn label(word: &str, classes: usize, names: &[String]) -> anyhow::Result<Option<
     };
     if let [first, second, ..] = found[..] {
         bail_usage!(
-            "--class {word}: {} and {} are both meant (classes {first} and {second}); write one of them as it is, or its number",
+            "--class {word}: {} and {} both match (classes {first} and {second}); write the exact name or the number",
             names[first],
             names[second]
         );
@@ -235,7 +231,7 @@ fn label(word: &str, classes: usize, names: &[String]) -> anyhow::Result<Option<
     Ok(found.first().copied().or_else(number).map(|label| label as i64))
 }
 
-/// Whether the classes are called by numbers, as folders 20, 21 and 30 are: then no number is taken for a label.
+/// Whether the class names are numbers, as with folders 20, 21 and 30. Then numbers are not taken for labels.
 fn are_numbers(names: &[String]) -> bool {
     !names.is_empty() && names.iter().all(|name| name.parse::<u64>().is_ok())
 }
@@ -277,7 +273,7 @@ mod tests {
         assert_eq!(labels("all").unwrap(), [0, 2, 3]);
         assert_eq!(labels("2").unwrap(), [2]);
         assert!(labels("4").unwrap_err().to_string().contains("--class 4: no image"));
-        // Of an earlier version, with fewer names than classes.
+        // A configuration of an earlier version, with fewer names than classes.
         assert!(wanted(&names(&["2"]), 3, &names(&["a", "b"])).unwrap_err().to_string().contains("no image"));
     }
 

@@ -1,4 +1,4 @@
-//! `--guide-with`: a second network that the first is led away from.
+//! `--guide-with`: a second network to guide away from.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -15,21 +15,21 @@ use crate::model::{self, Loaded};
 use crate::model_source::Source;
 use crate::networks;
 
-/// Opens the averaged weights of a checkpoint that puts out the same as `loaded` does.
+/// Opens the averaged weights of a checkpoint whose network has the same kind of output as `loaded`.
 pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<dyn Backbone>> {
-    // A run folder stands for its newest checkpoint.
+    // For a run folder, use its newest checkpoint.
     let source = match path.join("checkpoints").is_dir() {
         true => Source::of_checkpoint(&model::newest_checkpoint(path)?, Weights::Ema)?,
         false => Source::open(path, "--guide-with", Weights::Ema)?,
     };
     if source.place == loaded.checkpoint {
-        warn!("--guide-with {}: the network itself, which guidance then does not change", path.display());
+        warn!("--guide-with {}: this is the same network, so guidance has no effect", path.display());
     }
     source.check(false)?;
     for (what, is, of) in differences(&source.config, &loaded.config) {
         if is != of {
             return Err(usage(anyhow!(
-                "--guide-with {}: expected a network of the same kind, found {what} {is} where the other has {of}",
+                "--guide-with {}: expected a network of the same kind, found {what} {is} instead of {of}",
                 path.display()
             )));
         }
@@ -38,7 +38,7 @@ pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<dyn Backbo
     Ok(Rc::from(net))
 }
 
-/// What two networks must have in common, in words.
+/// What two networks must have in common, for messages.
 fn differences(guide: &Config, other: &Config) -> [(&'static str, String, String); 5] {
     let both = |of: &dyn Fn(&Config) -> String| (of(guide), of(other));
     let named = |what, (guide, other): (String, String)| (what, guide, other);
@@ -54,7 +54,7 @@ fn differences(guide: &Config, other: &Config) -> [(&'static str, String, String
     ]
 }
 
-/// Its kind and numbers.
+/// Kind and parameters of the schedule.
 fn schedule(config: &Config) -> String {
     let numbers = toml::to_string(&config.schedule).unwrap_or_default();
     numbers.trim().replace('\n', ", ").replace('"', "")

@@ -1,4 +1,4 @@
-//! Log lines to standard error, so that standard output carries results only.
+//! The log goes to standard error, so that standard output has only results.
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
@@ -9,8 +9,8 @@ use crate::diagnostics;
 use crate::flags::Global;
 use crate::progress;
 
-/// Starts the log: warnings and information; `-v` debug, `-vv` everything; `--quiet` errors. The variable
-/// `DDPM_LOG` takes filters such as `trainer=debug`.
+/// Starts the log: warnings and information by default, debug with `-v`, everything with `-vv`, errors only with
+/// `--quiet`. The variable `DDPM_LOG` takes filters such as `trainer=debug`.
 pub(crate) fn start(global: &Global) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => LevelFilter::ERROR,
@@ -28,11 +28,11 @@ pub(crate) fn start(global: &Global) {
         .without_time()
         .fmt_fields(printable_fields())
         .finish();
-    // A second call would be a mistake in this program; there is one.
+    // A second call would be a bug in this program; there is only one.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// An event is one line, and nothing in it is for the terminal to obey: messages quote names of files, and files.
+/// Formats an event as one line without control characters: messages quote file names and file contents.
 fn printable_fields() -> impl for<'a> FormatFields<'a> + 'static {
     let write = |out: &mut format::Writer<'_>, field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
         let text = format!("{value:?}");

@@ -1,7 +1,7 @@
-//! The memory that is there, and a limit on what this process takes of it.
+//! Available memory, and a limit on the memory of this process.
 //!
-//! A system gives out more memory than it has, and when that is used it kills a process without a word. With a limit the
-//! allocation fails instead, and the program can say what it was for, or try with less.
+//! The operating system overcommits memory and kills processes that exhaust it. With a limit the allocation fails
+//! instead, so the program can say what it was for, or try with less.
 
 use std::fs;
 use std::path::Path;
@@ -10,18 +10,18 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tch::Device;
 use tracing::debug;
 
-/// Memory that this process may take with what else runs now: the smallest of the machine's, the container's and its
-/// own. Unknown but on Linux.
+/// Memory that this process can take in addition: the smallest of what the machine, the container and the process limit
+/// leave. Known on Linux only.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Available {
-    /// Bytes of fast memory.
+    /// Bytes of RAM.
     pub(crate) bytes: u64,
-    /// Bytes with what can be put on disk for it.
+    /// Bytes of RAM and swap.
     pub(crate) with_swap: u64,
 }
 
 impl Available {
-    /// At this moment.
+    /// Memory available now.
     pub(crate) fn now() -> Option<Self> {
         let machine = read("/proc/meminfo")?;
         let bytes = kib(&machine, "MemAvailable:")?;
@@ -32,28 +32,28 @@ impl Available {
     }
 }
 
-/// Has freed memory kept for the next allocation, since every step of training and sampling allocates the same large
-/// blocks. Not for who is short of memory: what is kept cannot be used for everything.
+/// Makes the allocator keep freed memory, since every step of training and sampling allocates the same large blocks.
+/// Not for use when memory is short: what is kept cannot be used for everything.
 pub(crate) fn keep_freed() {
     let kept = torch_ext::keep_freed_memory();
     debug!(kept, "freed memory is kept by the allocator");
 }
 
-/// For a whole training: what there is now, so that what does not fit is an error and not the end of the process. A GPU
-/// knows its limit by itself.
+/// Limits a training run to the memory available now, so that too large a run fails with an error instead of being
+/// killed. A GPU enforces its own limit.
 pub(crate) fn limit(device: Device) -> Option<Limit> {
     let now = Available::now().filter(|_| device == Device::Cpu)?;
     Some(Limit::to(now.with_swap))
 }
 
-/// A limit on this process, taken back when dropped.
+/// A limit on the memory of this process, removed on drop.
 pub(crate) struct Limit {
     before: Option<Rlimit>,
 }
 
 impl Limit {
-    /// `more` bytes on top of what the process has now. No limit at all where the system knows none, and never a higher
-    /// one than before.
+    /// Allows `more` bytes on top of the current use. Sets no limit if the use is unknown, and never a higher one than
+    /// before.
     pub(crate) fn to(more: u64) -> Self {
         let Some(now) = taken() else { return Self { before: None } };
         let before = getrlimit(Resource::Data);
@@ -67,24 +67,23 @@ impl Limit {
 impl Drop for Limit {
     fn drop(&mut self) {
         if let Some(before) = self.before.take() {
-            // Back to what it was cannot be refused.
+            // Restoring the earlier limit cannot fail.
             let _ = setrlimit(Resource::Data, before);
         }
     }
 }
 
-/// What counts against the limit of this process.
+/// Bytes that count against the limit of this process.
 fn taken() -> Option<u64> {
     kib(&read("/proc/self/status")?, "VmData:")
 }
 
-/// What a limit that was set before leaves.
+/// Bytes that an earlier limit leaves.
 fn of_process() -> Option<u64> {
     Some(getrlimit(Resource::Data).current?.saturating_sub(taken()?))
 }
 
-/// What the container leaves: its limit without what cannot be given back. Files that were read are kept until memory is
-/// wanted.
+/// Bytes that the container leaves: its limit minus what cannot be reclaimed. Cached files can be.
 fn of_group() -> Option<u64> {
     let folder = Path::new("/sys/fs/cgroup");
     let own = read("/proc/self/cgroup")?;
@@ -103,7 +102,7 @@ fn left_in(folder: &Path) -> Option<u64> {
     Some(most.saturating_sub(used.saturating_sub(files.unwrap_or(0))))
 }
 
-/// The number of a line such as `VmData:   1234 kB`, in bytes.
+/// The number in a line such as `VmData:   1234 kB`, in bytes.
 fn kib(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_keeps_what_it_cannot_give_back() {
+    fn a_group_counts_what_it_cannot_reclaim() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         assert_eq!(left_in(folder.path()), None);
@@ -150,7 +149,7 @@ mod tests {
         let limit = Limit::to(1 << 40);
         let within = getrlimit(Resource::Data).current.unwrap();
         assert!(within > 1 << 40 && within < 1 << 42, "{within}");
-        // A second one cannot be higher.
+        // A second limit cannot be higher.
         drop(Limit::to(u64::MAX));
         assert_eq!(getrlimit(Resource::Data).current, Some(within));
         drop(limit);

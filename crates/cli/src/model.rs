@@ -17,10 +17,10 @@ use crate::flags::{Global, ModelArgs};
 use crate::model_source::Source;
 use crate::{adapter, networks, noise_end};
 
-/// Damaged checkpoints that are named when they are passed over.
+/// Most damaged checkpoints to name when they are skipped.
 const REFUSED_SHOWN: usize = 3;
 
-/// Where runs go unless told otherwise.
+/// Default folder for runs.
 pub(crate) const RUNS: &str = "runs";
 
 /// A network ready to predict, and what it was trained on.
@@ -38,14 +38,14 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Finds and loads what the flags say.
+    /// Finds and loads what the flags name.
     pub(crate) fn open(args: &ModelArgs, global: &Global) -> anyhow::Result<Self> {
         let on = device::select(global)?;
         let (source, run) = args.find()?;
         Self::load(source, run, args, on)
     }
 
-    /// Loads a network that has been found; of `args`, what is said of any.
+    /// Loads a network that has been found, with the general settings of `args`.
     pub(crate) fn load(
         source: Source,
         run: Option<PathBuf>,
@@ -67,19 +67,19 @@ impl Loaded {
         Ok(Self { net, config, images, path, step, checkpoint: place, run, device, precision })
     }
 
-    /// The network as a sampler calls it; its output stands for what the configuration says.
+    /// The network as a sampler calls it; the configuration defines the meaning of its output.
     pub(crate) fn predictor(
         &self,
     ) -> anyhow::Result<impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + use<>> {
         predictor(&*self.net, self.precision.kind())
     }
 
-    /// A sampler for what the network was trained to put out.
+    /// A sampler for the network's kind of output.
     pub(crate) fn sampler_config(&self, method: Method) -> SamplerConfig {
         sampler_config(&self.config.train, method)
     }
 
-    /// `[count, c, h, w]` of the images the network sees.
+    /// The shape `[count, c, h, w]` of the network's images.
     pub(crate) fn shape(&self, count: usize) -> [i64; 4] {
         let images = &self.images;
         [count, images.channels, images.height, images.width].map(|n| n as i64)
@@ -87,7 +87,7 @@ impl Loaded {
 }
 
 impl ModelArgs {
-    /// Finds what the flags say, and the run that it is of.
+    /// Finds the model that the flags name, and its run.
     pub(crate) fn find(&self) -> anyhow::Result<(Source, Option<PathBuf>)> {
         let run = match (&self.model, &self.run) {
             (Some(model), _) => return Ok((Source::open(model, "--model", self.weights)?, None)),
@@ -102,7 +102,7 @@ impl ModelArgs {
     }
 }
 
-/// A sampler for what a network is trained to put out, everything else as usual.
+/// A sampler for a network's kind of output, with defaults for everything else.
 pub(crate) fn sampler_config(train: &TrainConfig, method: Method) -> SamplerConfig {
     SamplerConfig {
         prediction: train.output(),
@@ -111,7 +111,7 @@ pub(crate) fn sampler_config(train: &TrainConfig, method: Method) -> SamplerConf
     }
 }
 
-/// A network as a sampler calls it, with its weights as they are now.
+/// A network as a sampler calls it, with its current weights.
 pub(crate) fn predictor(
     net: &dyn Backbone,
     kind: Kind,
@@ -120,7 +120,7 @@ pub(crate) fn predictor(
     Ok(move |x_t: &Tensor, t: &Tensor| Ok(network.predict(x_t, t, None)?))
 }
 
-/// Refuses a configuration that asks for more than a run of these weights has.
+/// Refuses a configuration that needs more than the weights suggest.
 pub(crate) fn check(config: &Config, path: &Path, any_size: bool) -> anyhow::Result<()> {
     config.model.validate()?;
     let sizes = if any_size { Ok(()) } else { config.check_sizes() };
@@ -130,7 +130,7 @@ pub(crate) fn check(config: &Config, path: &Path, any_size: bool) -> anyhow::Res
         .map_err(|error| ConfigError::InRun { path: path.to_owned(), error: Box::new(error) }.into())
 }
 
-/// The newest checkpoint of a run that verifies, or the one that its evaluations found best.
+/// The newest valid checkpoint of a run, or the best one by its evaluations.
 fn checkpoint_of(run: &Path, best: bool) -> anyhow::Result<Checkpoint> {
     if !best {
         return newest_checkpoint(run);
@@ -145,19 +145,19 @@ fn checkpoint_of(run: &Path, best: bool) -> anyhow::Result<Checkpoint> {
     }
     found.ok_or_else(|| {
         usage(anyhow!(
-            "--best: {} has no best checkpoint; a run keeps one when it evaluates itself (train --set train.evaluate_every=N) against \
-             images that it can be measured by",
+            "--best: {} has no best checkpoint; a run keeps one if it evaluates itself (train --set train.evaluate_every=N) on \
+             images for which there are features",
             run.display()
         ))
     })
 }
 
-/// The newest checkpoint that verifies, of a run that `--run` names.
+/// The newest valid checkpoint of the run that `--run` names.
 pub(crate) fn newest_checkpoint(run: &Path) -> anyhow::Result<Checkpoint> {
     newest_checkpoint_of(run, "--run")
 }
 
-/// The newest checkpoint that verifies, of a run that some flag or argument names.
+/// The newest valid checkpoint of the run that a flag or argument names.
 pub(crate) fn newest_checkpoint_of(run: &Path, flag: &str) -> anyhow::Result<Checkpoint> {
     let checkpoints = run.join("checkpoints");
     if !checkpoints.is_dir() {
@@ -165,9 +165,9 @@ pub(crate) fn newest_checkpoint_of(run: &Path, flag: &str) -> anyhow::Result<Che
             "{flag} {}: {}",
             run.display(),
             match run.join("manifest.json").is_file() {
-                true => "a checkpoint, expected the run folder that it is in".to_owned(),
+                true => "a checkpoint; expected its run folder".to_owned(),
                 false => format!(
-                    "not a run folder (no checkpoints in it); `ddpm train --run {}` makes one",
+                    "not a run folder (no checkpoints in it); create one with `ddpm train --run {}`",
                     run.display()
                 ),
             }
@@ -175,14 +175,14 @@ pub(crate) fn newest_checkpoint_of(run: &Path, flag: &str) -> anyhow::Result<Che
     }
     let (latest, refused) = trainer::latest_checkpoint(&checkpoints)?;
     for error in refused.iter().take(REFUSED_SHOWN) {
-        warn!("passing over a damaged checkpoint: {error}");
+        warn!("skipping a damaged checkpoint: {error}");
     }
     if refused.len() > REFUSED_SHOWN {
-        warn!("passing over {} more damaged checkpoints", refused.len() - REFUSED_SHOWN);
+        warn!("skipping {} more damaged checkpoints", refused.len() - REFUSED_SHOWN);
     }
     latest.ok_or_else(|| match refused.into_iter().next() {
         Some(first) => {
-            anyhow::Error::new(first).context(format!("{flag} {}: no sound checkpoint", run.display()))
+            anyhow::Error::new(first).context(format!("{flag} {}: no valid checkpoint", run.display()))
         }
         None => anyhow!("{flag} {}: no checkpoint yet", run.display()),
     })
@@ -192,16 +192,16 @@ pub(crate) fn newest_checkpoint_of(run: &Path, flag: &str) -> anyhow::Result<Che
 pub(crate) fn newest_run(runs: &Path) -> anyhow::Result<PathBuf> {
     match runs_newest_first(runs).into_iter().next() {
         Some(run) => Ok(run.path),
-        None => bail!("no run in {}: train one with `ddpm train`, or name one with --run", runs.display()),
+        None => bail!("no run in {}: train one with `ddpm train`, or pass one with --run", runs.display()),
     }
 }
 
-/// The run that was written to last, of those that have saved something.
+/// The run that was written to last among those with a checkpoint.
 pub(crate) fn newest_with_checkpoint(runs: &Path) -> anyhow::Result<PathBuf> {
     let found = runs_newest_first(runs);
     let Some(saved) = found.iter().position(|run| run.has_checkpoint) else { return newest_run(runs) };
     if let Some(newer) = found[..saved].first() {
-        warn!("passing over {}, which has no checkpoint yet", newer.path.display());
+        warn!("skipping {}, which has no checkpoint yet", newer.path.display());
     }
     Ok(found[saved].path.clone())
 }

@@ -1,4 +1,4 @@
-//! What `--model` names: a checkpoint folder, a single file that holds its configuration as well, or a folder in the layout of
+//! What `--model` names: a checkpoint folder, a single file that also holds its configuration, or a folder in the layout of
 //! the library `diffusers`.
 
 use std::collections::BTreeMap;
@@ -13,11 +13,11 @@ use crate::failure::usage;
 use crate::flags::Weights;
 use crate::model;
 
-/// The strings of a single file: its configuration, as the text of a `config.toml`, and the steps it was trained for.
+/// Metadata keys of a single file: its configuration as the text of a `config.toml`, and the steps it was trained for.
 pub(crate) const CONFIG: &str = "ddpm.config";
 pub(crate) const STEP: &str = "ddpm.step";
 
-/// A network that has been found, and not been built yet.
+/// A network that has been found but not built yet.
 pub(crate) struct Source {
     /// The folder or the file.
     pub(crate) place: PathBuf,
@@ -25,24 +25,24 @@ pub(crate) struct Source {
     /// The file with the configuration, for messages.
     pub(crate) config_file: PathBuf,
     pub(crate) weights: WeightFiles,
-    /// Steps it was trained for; 0 where nobody knows.
+    /// Steps it was trained for; 0 if unknown.
     pub(crate) step: u64,
 }
 
 /// Files of weights.
 pub(crate) enum WeightFiles {
-    /// One, with this project's names, all f32.
+    /// One file with this project's names, all f32.
     Own(PathBuf),
-    /// Several, with the names of any version of `diffusers`.
+    /// Files with the names of any version of `diffusers`.
     Diffusers(Vec<PathBuf>),
-    /// One of another codebase, and where in it each weight is.
+    /// A file of another codebase, and where it has each weight.
     StateDict(PathBuf, Vec<state_dict::Weight>),
 }
 
 impl Source {
-    /// What a flag names.
+    /// Opens what a flag names.
     pub(crate) fn open(path: &Path, flag: &'static str, weights: Weights) -> anyhow::Result<Self> {
-        // A checkpoint that is there and cannot be read is no wrong folder.
+        // An existing but unreadable checkpoint is not reported as a wrong folder.
         if path.join("manifest.json").symlink_metadata().is_ok() {
             return Self::of_checkpoint(&Checkpoint::open(path).context(flag)?, weights);
         }
@@ -56,7 +56,7 @@ impl Source {
             "{flag} {}: expected a checkpoint folder, such as RUN/checkpoints/step-00001000, a file of `ddpm export` or a folder \
              of diffusers, found none{}",
             path.display(),
-            if flag == "--model" { "; a run folder goes with --run" } else { "" }
+            if flag == "--model" { "; for a run folder use --run" } else { "" }
         )))
     }
 
@@ -97,19 +97,19 @@ impl Source {
         Ok(Self { place: folder.to_owned(), config, config_file, weights, step: 0 })
     }
 
-    /// A file of another codebase, which has been compared with the network.
+    /// A file of another codebase that has been compared with the network.
     pub(crate) fn of_state_dict(path: &Path, model: state_dict::Model) -> Self {
         let weights = WeightFiles::StateDict(path.to_owned(), model.weights);
         Self { place: path.to_owned(), config: model.config, config_file: path.to_owned(), weights, step: 0 }
     }
 
-    /// Refuses a configuration that asks for more than a run of these weights has.
+    /// Refuses a configuration that needs more than the weights suggest.
     pub(crate) fn check(&self, any_size: bool) -> anyhow::Result<()> {
         model::check(&self.config, &self.config_file, any_size)
     }
 }
 
-/// The strings of a single file.
+/// The metadata of a single file.
 pub(crate) fn strings(config: &Config, step: u64) -> anyhow::Result<BTreeMap<String, String>> {
     let strings = [(CONFIG, config::to_toml(config)?), (STEP, step.to_string())];
     Ok(strings.map(|(key, text)| (key.to_owned(), text)).into())

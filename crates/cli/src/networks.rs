@@ -11,7 +11,7 @@ use unet::{Backbone, BackboneError, UNet, merged};
 use crate::model_source::WeightFiles;
 use crate::state_dict;
 
-/// A fresh network for times of `timesteps` steps.
+/// Builds a fresh network for a path of `timesteps` steps.
 pub(crate) fn build(
     model: &UNetConfig,
     timesteps: usize,
@@ -23,8 +23,8 @@ pub(crate) fn build(
     }
 }
 
-/// A network with the weights of its files, adapters merged. They are checked before the network is built, which takes as much memory as the
-/// configuration likes.
+/// Builds a network with the weights of its files and merges adapters. Checks the files first, since building takes as much memory as the
+/// configuration asks for.
 pub(crate) fn load(
     config: &Config,
     weights: &WeightFiles,
@@ -48,10 +48,10 @@ pub(crate) fn load(
     }
 }
 
-/// The first tensor with a number that no training writes.
+/// The first tensor that contains a number that is not finite.
 fn first_not_finite(net: &dyn Backbone) -> Result<Option<String>, BackboneError> {
     for (name, tensor) in net.params() {
-        // A sum of magnitudes hides neither NaN nor infinity, and in f64 it makes none.
+        // A sum of magnitudes keeps any NaN or infinity, and in f64 it does not overflow.
         if !f64::try_from(tensor.f_abs()?.f_sum(Kind::Double)?)?.is_finite() {
             return Ok(Some(name.clone()));
         }
@@ -59,14 +59,14 @@ fn first_not_finite(net: &dyn Backbone) -> Result<Option<String>, BackboneError>
     Ok(None)
 }
 
-/// The weights of a network that is not built, adapters merged: f32, on the CPU, by this project's names.
+/// Reads the weights of a network without building it, adapters merged: f32, on the CPU, by this project's names.
 pub(crate) fn weights(config: &Config, weights: &WeightFiles) -> Result<Vec<Named>, BackboneError> {
     match weights {
         WeightFiles::Own(file) => {
             check_weights(&config.model, file)?;
             merged(&tensor_io::read(file)?)
         }
-        // Whoever found the files has compared their headers with the network.
+        // The headers were compared with the network when the files were found.
         WeightFiles::Diffusers(files) => {
             let mut all = Vec::new();
             for file in files {
@@ -81,7 +81,7 @@ pub(crate) fn weights(config: &Config, weights: &WeightFiles) -> Result<Vec<Name
     }
 }
 
-/// Checks by its header that a file holds the weights of such a network, without building one.
+/// Checks by its header, without building a network, that a file holds the weights of such a network.
 pub(crate) fn check_weights(model: &UNetConfig, path: &Path) -> Result<(), BackboneError> {
     match model.kind {
         NetworkKind::Unet => unet::check_weights(model, path),

@@ -1,4 +1,4 @@
-//! Images out: grids, single PNGs, arrays.
+//! Image output: grids, single PNGs, arrays.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -21,8 +21,8 @@ pub(crate) enum Form {
     Grid,
     /// Each in its own `00000.png`.
     Png,
-    /// All in `samples.npz`, array `images`, u8 `[n, h, w, c]`, and `labels`, i64 `[n]`, where there are classes; and
-    /// whatever arrays a command adds.
+    /// All in `samples.npz`: array `images`, u8 `[n, h, w, c]`, `labels`, i64 `[n]`, if there are classes, and any
+    /// arrays that a command adds.
     Npz,
 }
 
@@ -34,17 +34,17 @@ impl FromStr for Form {
             "grid" => Ok(Self::Grid),
             "png" => Ok(Self::Png),
             "npz" => Ok(Self::Npz),
-            _ => bail_usage!("--save {name}: expected grid, png or npz, several with commas between"),
+            _ => bail_usage!("--save {name}: expected grid, png or npz, several separated by commas"),
         }
     }
 }
 
-/// Tensor `[b, c, h, w]` in [-1, 1] to u8 `[b, h, w, c]`, without the border the network needed.
+/// Tensor `[b, c, h, w]` in [-1, 1] to u8 `[b, h, w, c]`, without the network's border.
 pub(crate) fn to_pixels(x: &Tensor, images: &ImagesConfig) -> anyhow::Result<Array4<u8>> {
     array_to_pixels(tensor_io::to_array(x)?.into_dimensionality::<Ix4>()?.view(), images)
 }
 
-/// The same of an array.
+/// The same for an array.
 pub(crate) fn array_to_pixels(x: ArrayView4<'_, f32>, images: &ImagesConfig) -> anyhow::Result<Array4<u8>> {
     let [top, bottom, left, right] = images.padding;
     let (padding, mut pixels) = (Padding { top, bottom, left, right }, dataset::from_model(x));
@@ -57,7 +57,7 @@ pub(crate) fn array_to_pixels(x: ArrayView4<'_, f32>, images: &ImagesConfig) -> 
     Ok(pixels)
 }
 
-/// u8 `[b, h, w, c]` to the tensor `[b, c, h, w]` the network works on; sizes must be the network's.
+/// u8 `[b, h, w, c]` to the network's tensor `[b, c, h, w]`; sizes must match the network.
 pub(crate) fn to_tensor(pixels: &Array4<u8>) -> anyhow::Result<Tensor> {
     Ok(tensor_io::from_array(&dataset::to_model(pixels.view()).view().into_dyn())?)
 }
@@ -67,13 +67,13 @@ pub(crate) fn grid(pixels: &Array4<u8>) -> anyhow::Result<figures::Canvas> {
     class_grid(pixels, 1)
 }
 
-/// How many times images of a height are enlarged to be seen: small ones are, by whole pixels.
+/// Enlargement of images for viewing: a whole number, larger than 1 for small images.
 pub(crate) fn scale(height: usize) -> usize {
     (96 / height.max(1)).clamp(1, 4)
 }
 
-/// A grid of images whose classes come round every `classes` images: a row a class where the classes are as
-/// often there as each other, else nearly square in the order of the images.
+/// A grid of images that show `classes` classes in turn. It has one row per class if all classes are equally frequent;
+/// else it is nearly square, in the order of the images.
 pub(crate) fn class_grid(pixels: &Array4<u8>, classes: usize) -> anyhow::Result<figures::Canvas> {
     let count = pixels.len_of(Axis(0));
     let (columns, order) = class_rows(count, classes);
@@ -82,9 +82,9 @@ pub(crate) fn class_grid(pixels: &Array4<u8>, classes: usize) -> anyhow::Result<
     Ok(figures::grid(ordered.as_ref().unwrap_or(pixels).view(), columns, scale, 2)?)
 }
 
-/// Columns of a grid, and its images row by row where that is another order than theirs.
+/// The columns of a grid, and the order of its images by rows if that is not their own order.
 fn class_rows(count: usize, classes: usize) -> (usize, Option<Vec<usize>>) {
-    // More than one image of each, or the grid would be a single column.
+    // With only one image of each class, the grid would be a single column.
     if classes < 2 || count < 2 * classes || !count.is_multiple_of(classes) {
         return (figures::square_columns(count), None);
     }
@@ -114,7 +114,7 @@ pub(crate) fn try_file(flag: &str, path: &Path) -> anyhow::Result<()> {
 fn tried(flag: &str, path: &Path, result: io::Result<()>) -> anyhow::Result<()> {
     if paths::is_read(path) {
         bail_usage!(
-            "{flag} {}: it is read as well, and would be replaced; choose another place",
+            "{flag} {}: this path is also read, and would be replaced; choose another path",
             path.display()
         );
     }
@@ -123,15 +123,15 @@ fn tried(flag: &str, path: &Path, result: io::Result<()>) -> anyhow::Result<()> 
     if is_full_disk(&error) {
         return Err(anyhow::Error::new(error).context(place));
     }
-    // What the system says is about a step of the way, so it needs words around it.
+    // The system's message is about one part of the path, so it needs context.
     match error.raw_os_error() {
-        Some(_) => bail_usage!("{place}: cannot be written ({error}); choose another place"),
+        Some(_) => bail_usage!("{place}: cannot be written ({error}); choose another path"),
         None => bail_usage!("{place}: {error}"),
     }
 }
 
-/// The end of a work that has its results in files: JSON on standard output with `--json`, else a line for people. That
-/// the line cannot be written is a warning, because the work is done.
+/// Ends a command whose results are in files: prints JSON on standard output with `--json`, else a line for people. A
+/// failure to print is only a warning, because the work is done.
 pub(crate) fn finish(
     global: &crate::flags::Global,
     summary: &serde_json::Value,
@@ -150,8 +150,8 @@ pub(crate) fn finish(
     }
 }
 
-/// The result of a command on standard output: JSON with `--json`, else text for people. It is what was asked for, so `--quiet`
-/// does not leave it out.
+/// Prints the result of a command on standard output: JSON with `--json`, else text. `--quiet` does not suppress it, because
+/// the user asked for it.
 pub(crate) fn answer(
     global: &crate::flags::Global,
     summary: &serde_json::Value,
@@ -160,23 +160,22 @@ pub(crate) fn answer(
     if global.json { print(&summary.to_string()) } else { print(&line()) }
 }
 
-/// So many images, in words.
+/// A count of images in words.
 pub(crate) fn images(count: usize) -> String {
     if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
 }
 
-/// Writes lines to standard output. What a terminal would obey is escaped, which leaves JSON what it is.
+/// Writes lines to standard output. Escapes control characters; JSON is not affected.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     printed(writeln!(out, "{}", files::printable(text)).and_then(|()| out.flush()))
 }
 
-/// What has come of writing to standard output. A reader that has gone, as after `| head`, wants no more: that is no
-/// failure. A full disk is.
+/// Judges a write to standard output. A reader that has gone, as after `| head`, is not a failure; a full disk is.
 pub(crate) fn printed(result: io::Result<()>) -> anyhow::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("standard output cannot be written"),
+        result => result.context("cannot write to standard output"),
     }
 }
 

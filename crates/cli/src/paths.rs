@@ -1,5 +1,5 @@
-//! Paths on the command line: what is read, and which files and folders are written. The type of a flag says which of
-//! these it is, so that [`crate::commands::flags`] can list all outputs.
+//! Paths on the command line: inputs, and files and folders to write. The type of a flag tells which it is, so that
+//! [`crate::commands::flags`] can list all outputs.
 
 use std::ffi::OsString;
 use std::ops::Deref;
@@ -29,25 +29,25 @@ impl OutputFolder {
     }
 }
 
-/// Images by their name, or where they are. A configuration keeps it, so it has to be text.
+/// Images, by name or by path. It must be text, because the configuration stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DataSource(String);
 
-/// A path as text, for JSON and messages. What is not UTF-8 in it is replaced.
+/// A path as text for JSON and messages. Replaces what is not UTF-8.
 pub(crate) fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// A path of the user: not empty, and with the home folder in place of a leading `~`.
+/// A path from the user: not empty, with a leading `~` expanded to the home folder.
 fn path(value: OsString) -> Result<PathBuf, String> {
     if value.is_empty() {
-        return Err("expected a path, found an empty text".to_owned());
+        return Err("expected a path, found an empty string".to_owned());
     }
     let path = PathBuf::from(value);
     files::expand_home(&path).map(Into::into).map_err(|error| error.to_string())
 }
 
-/// Files that flags of this process name for reading. An output must not take the place of one.
+/// Files that flags of this process name for reading. An output must not replace one.
 static READ: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 fn remember(path: &Path) {
@@ -56,7 +56,7 @@ fn remember(path: &Path) {
     }
 }
 
-/// Whether a file is one that a flag names for reading, or belongs to the model or the run in a folder that one names.
+/// Whether a flag names this file for reading, or it belongs to the model or run in a folder that a flag names.
 pub(crate) fn is_read(path: &Path) -> bool {
     let Ok(place) = path.canonicalize() else { return false };
     let is_it = |input: &PathBuf| {
@@ -68,7 +68,7 @@ pub(crate) fn is_read(path: &Path) -> bool {
     READ.lock().is_ok_and(|read| read.iter().any(is_it))
 }
 
-/// Whether a file of a folder is one that makes it a model or a run, and no result that was put there.
+/// Whether a file in a folder belongs to the model or run itself, and is not a result put there.
 fn is_of_model(within: &Path) -> bool {
     const FOLDERS: [&str; 5] = ["unet", "scheduler", "checkpoints", "best", "averages"];
     const ENDINGS: [&str; 4] = ["json", "jsonl", "safetensors", "toml"];
@@ -122,7 +122,7 @@ impl TryFrom<OsString> for DataSource {
         let text = path(value)?.into_os_string().into_string();
         let advice = "expected UTF-8, because the configuration of a run keeps it; rename the folder, or use a link to it";
         let text = text.map_err(|_| advice.to_owned())?;
-        // A part of a set is the set's file.
+        // Remember the file of the dataset without the name of the part.
         remember(Path::new(Split::of_spec(&text).0));
         Ok(Self(text))
     }
@@ -136,7 +136,7 @@ impl Deref for DataSource {
     }
 }
 
-/// Reads a flag as one of the types here.
+/// Parses a flag's value as one of the types of this module.
 type Parser<T> = TryMapValueParser<OsStringValueParser, fn(OsString) -> Result<T, String>>;
 
 macro_rules! flags {
@@ -199,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_refused() {
+    fn what_is_not_a_path_is_refused() {
         for error in [
             wrong::<InputPath>(""),
             wrong::<OutputFile>(""),
             wrong::<OutputFolder>(""),
             wrong::<DataSource>(""),
         ] {
-            assert_eq!(error, "expected a path, found an empty text");
+            assert_eq!(error, "expected a path, found an empty string");
         }
         for folder in ["a/", "..", "/", "a/.."] {
             assert!(wrong::<OutputFile>(folder).contains("the name of a folder"), "{folder}");
@@ -215,7 +215,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn bytes_that_are_not_utf_8_are_a_path_and_no_data() {
+    fn bytes_that_are_not_utf_8_are_a_path_but_not_data() {
         use std::os::unix::ffi::OsStringExt;
         let strange = || OsString::from_vec(b"a\xff".to_vec());
         let out = OutputFile::try_from(strange()).unwrap();

@@ -1,5 +1,5 @@
-//! The way of sampling that a network from elsewhere comes with: its t and levels are those that the library `diffusers` chooses
-//! for the same settings, which are not those of this program's own spacings.
+//! The preferred sampling settings of an imported network. The t and levels are those that the library `diffusers` chooses for
+//! these settings; they differ from this program's own spacings.
 
 use std::str::FromStr;
 
@@ -48,7 +48,7 @@ fn method(preferred: &Preferred) -> anyhow::Result<Method> {
         }
         Method::Ddim { eta } | Method::EulerAncestral { eta } => *eta = preferred.eta.unwrap_or(*eta),
         Method::DpmPp(settings) => {
-            // The library's third order has that factor.
+            // The library's third order has this factor.
             (settings.correction, settings.half_third) = (Correction::Midpoint, true);
         }
         Method::UniPc(settings) => settings.order = preferred.order.unwrap_or(settings.order),
@@ -58,7 +58,7 @@ fn method(preferred: &Preferred) -> anyhow::Result<Method> {
     Ok(method)
 }
 
-/// What decides the levels.
+/// What the levels depend on.
 struct Choice<'a> {
     preferred: &'a Preferred,
     steps: usize,
@@ -75,7 +75,7 @@ impl Choice<'_> {
             Some(warp) if multistep => self.rounded(&warp),
             Some(warp) => Ok(warp),
             None if multistep && spacing != Spacing::Trailing => {
-                // Those of one step more, without the lowest.
+                // Take the times for one step more, without the lowest.
                 self.whole(timesteps(spacing, self.path.steps(), self.steps + 1)?.into_iter().skip(1))
             }
             None if on_sigmas && spacing == Spacing::Linspace => self.between(),
@@ -92,27 +92,27 @@ impl Choice<'_> {
         })
     }
 
-    /// Whole steps that rise, falling and moved.
+    /// Ascending integer times, reversed and shifted.
     fn whole(&self, rising: impl DoubleEndedIterator<Item = usize>) -> anyhow::Result<Times> {
         let moved = rising.rev().map(|t| t.saturating_add(self.preferred.steps_offset) as f64);
         Ok(Times::Given(moved.collect()))
     }
 
-    /// The levels of a spacing by noise; the network is told whole t.
+    /// The levels of a spacing by noise; the network gets integer t.
     fn rounded(&self, warp: &Times) -> anyhow::Result<Times> {
         let grid = warp.grid(self.path, self.path.steps(), self.steps, End::Data)?;
         let truncates = self.preferred.warp.as_deref() == Some("exponential");
         let level = |i| {
             let level: Level = grid.level(i);
             let nearest = level.t.round_ties_even();
-            // What is a whole step but for rounding is not truncated to the one below.
+            // A level that is an integer up to rounding is not truncated to the one below.
             let whole = (level.t - nearest).abs() < 1e-6;
             Level { t: if truncates && !whole { level.t.trunc() } else { nearest }, ..level }
         };
         Ok(Times::Levels((0..self.steps).map(level).collect()))
     }
 
-    /// Evenly spaced t between whole steps, where `sigma / alpha` is interpolated.
+    /// Evenly spaced t between the integers, with `sigma / alpha` interpolated.
     fn between(&self) -> anyhow::Result<Times> {
         let last = (self.path.steps() - 1) as f64;
         let gaps = self.steps.saturating_sub(1).max(1) as f64;

@@ -11,7 +11,7 @@ use tracing::info;
 use crate::diagnostics::{self, Diagnostics};
 use crate::flags::Global;
 
-/// All bars of the process: log lines must go above them.
+/// All bars of the process, so that log lines can go above them.
 fn bars() -> &'static MultiProgress {
     static BARS: OnceLock<MultiProgress> = OnceLock::new();
     BARS.get_or_init(|| {
@@ -22,11 +22,11 @@ fn bars() -> &'static MultiProgress {
     })
 }
 
-/// How often a line says how far a work is, where no bar does.
+/// Interval of the progress lines that replace a bar.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// A bar over `length` steps with rate and time left. Off a terminal it is hidden, and a line every half minute says how far the
-/// work is; with `--quiet` nothing does.
+/// A bar over `length` steps with rate and remaining time. Without a terminal the bar is hidden, and a line every half minute
+/// shows the progress. `--quiet` shows neither.
 pub(crate) fn bar(global: &Global, length: u64, what: &str) -> ProgressBar {
     if !shows_bars(global) {
         let bar = ProgressBar::hidden();
@@ -43,7 +43,7 @@ pub(crate) fn bar(global: &Global, length: u64, what: &str) -> ProgressBar {
     bar
 }
 
-/// Logs how far a bar that nobody sees is, until it is gone.
+/// Logs the progress of a hidden bar until it is dropped.
 fn tell(bar: &ProgressBar, what: &str) {
     let (bar, what) = (bar.downgrade(), what.to_owned());
     let _ = thread::spawn(move || {
@@ -55,12 +55,12 @@ fn tell(bar: &ProgressBar, what: &str) {
     });
 }
 
-/// Whether bars are drawn; where they are not, whoever works prints lines.
+/// Whether bars are drawn. If not, the caller prints lines.
 pub(crate) fn shows_bars(global: &Global) -> bool {
     !global.quiet && !global.json && diagnostics::can_redraw()
 }
 
-/// Standard error for the log, above the bars.
+/// A writer to standard error for the log, above the bars.
 pub(crate) fn log_writer() -> impl Write {
     LogWriter
 }

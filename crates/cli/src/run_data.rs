@@ -1,30 +1,30 @@
-//! The images of a run that may be somebody else's. Its configuration names a place on the machine it was trained on; here,
-//! that place may hold private images, which must not end up in a report that its reader gives away.
+//! The images of a run that may come from someone else. Its configuration has a path on the machine that trained it. On
+//! this machine, that path may hold private images, which must not get into a report that the reader passes on.
 //!
-//! So a recorded place is used only when the images there have the hash that the run recorded. Whoever wrote that hash had
-//! these images. Anything else is asked for by `--data`.
+//! So a recorded path is used only if the images there have the hash that the run recorded, which shows that its author
+//! had the same images. In all other cases `--data` is required.
 
 use std::path::Path;
 
 use crate::config::{self, Config, DataConfig};
 use crate::failure::wrong_data;
 
-/// Files and folders that are looked at before the hash is known, for each image of the run and besides.
+/// Most files and folders to visit before the hash is known: per image of the run, and in addition.
 const ENTRIES_PER_IMAGE: usize = 10;
 const FREE_ENTRIES: usize = 10_000;
 
-/// Where the images of a run are: what the user names, or the recorded place once its images have been recognised.
+/// Where the images of a run are: what the user names, or the recorded path if its images have the recorded hash.
 pub(crate) fn locate(config: &Config, named: Option<&str>) -> anyhow::Result<DataConfig> {
     if let Some(source) = named {
         return Ok(DataConfig { source: source.to_owned(), ..config.data.clone() });
     }
     let source = &config.data.source;
-    // The embedded images are everybody's.
+    // The embedded images are public.
     if source.split(':').next() == Some("fashion-mnist") {
         return Ok(config.data.clone());
     }
     let known = config.images.as_ref().map(|images| images.sha256.as_str());
-    let advice = "name them with --data";
+    let advice = "pass them with --data";
     let with_advice = |error: anyhow::Error| wrong_data(format!("{error:#}; {advice}"));
     check_extent(config).map_err(with_advice)?;
     let data = config::open(&config.data).map_err(with_advice)?;
@@ -35,7 +35,7 @@ pub(crate) fn locate(config: &Config, named: Option<&str>) -> anyhow::Result<Dat
     Ok(config.data.clone())
 }
 
-/// Refuses a folder that holds far more than the images of the run: `/` would be searched for minutes.
+/// Refuses a folder that holds far more than the run's images: searching `/` would take minutes.
 pub(crate) fn check_extent(config: &Config) -> anyhow::Result<()> {
     let source = &config.data.source;
     let count = config.images.as_ref().map_or(0, |images| images.count);
@@ -86,12 +86,12 @@ mod tests {
         assert_eq!(locate(&own, None).unwrap(), own.data);
         let foreign = config(folder.path(), &"0".repeat(64), 1);
         assert!(locate(&foreign, None).unwrap_err().to_string().contains("--data"));
-        // What the user names needs no proof.
+        // Images that the user names need no check.
         assert_eq!(locate(&foreign, Some("mine")).unwrap().source, "mine");
     }
 
     #[test]
-    fn a_folder_of_everything_is_not_searched() {
+    fn a_far_too_large_folder_is_not_searched() {
         let folder = tempfile::tempdir().unwrap();
         (0..=FREE_ENTRIES)
             .for_each(|n| drop(std::fs::File::create(folder.path().join(n.to_string())).unwrap()));

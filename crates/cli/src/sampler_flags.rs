@@ -1,4 +1,4 @@
-//! How to run the reverse process: the flags of every command that samples.
+//! The reverse process: the flags of every command that samples.
 
 use std::str::FromStr;
 
@@ -27,25 +27,25 @@ pub(crate) struct SamplerArgs {
     /// Which t a shorter chain visits: leading, trailing, linspace, quadratic, karras or log-snr [default: trailing]
     #[arg(long, value_name = "NAME")]
     pub(crate) spacing: Option<String>,
-    /// These t instead, falling, such as 999,750.5,300
+    /// Visit these t instead, descending, such as 999,750.5,300
     #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with_all = ["steps", "spacing"])]
     pub(crate) timesteps: Vec<f64>,
     /// rho of --spacing karras [default: 7]
     #[arg(long, value_name = "X")]
     pub(crate) rho: Option<f64>,
-    /// Let --spacing karras and log-snr choose t between whole steps, where the network was not trained
+    /// Let --spacing karras and log-snr use t between whole steps, at which the network was not trained
     #[arg(long)]
     pub(crate) between_steps: bool,
     /// Variance of ddpm's noise: fixed-small (the posterior's) or fixed-large (beta_t) [default: fixed-small]
     #[arg(long, value_name = "NAME")]
     pub(crate) sigma: Option<String>,
-    /// Noise of ddim and euler-ancestral, 0 to 1, as much as ddpm [default: 0 and 1]
+    /// Noise of ddim and euler-ancestral, from 0 to 1 (as much as ddpm) [default: 0 and 1]
     #[arg(long, value_name = "X")]
     pub(crate) eta: Option<f64>,
     /// Order of unipc and deis, 1 to 3 [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) order: Option<usize>,
-    /// Noise put back over the chain by euler and heun, S_churn of Karras et al. 2022 [default: 0]
+    /// Noise added along the chain by euler and heun, S_churn of Karras et al. 2022 [default: 0]
     #[arg(long, value_name = "X")]
     pub(crate) churn: Option<f64>,
     /// Keep the predicted x_0 in [-1, 1]: clip, dynamic (by each image's quantile) or off [default: clip]
@@ -54,7 +54,7 @@ pub(crate) struct SamplerArgs {
 }
 
 impl SamplerArgs {
-    /// A solver by name, everything else as usual.
+    /// A solver by name, with defaults for everything else.
     pub(crate) fn named(sampler: &str, steps: usize) -> Self {
         Self {
             sampler: Some(sampler.to_owned()),
@@ -76,7 +76,7 @@ impl SamplerArgs {
         self.sampler.as_deref().unwrap_or("ddpm")
     }
 
-    /// The same flags, of another solver where none was named.
+    /// The same flags, with this solver if none was named.
     pub(crate) fn or(&self, sampler: &str, steps: usize) -> Self {
         if self.sampler.is_some() {
             return self.clone();
@@ -85,8 +85,8 @@ impl SamplerArgs {
         Self { sampler: Some(sampler.to_owned()), steps, ..self.clone() }
     }
 
-    /// The same flags, of the solver of a run's own grids where none was named and no network's maker chose one. Steps that
-    /// belong to a named solver are not a run's.
+    /// These flags with the solver and steps of the run's own sample grids, unless a solver was named or the model comes
+    /// with preferred sampling settings.
     pub(crate) fn or_of_run(&self, sample: &SampleConfig) -> Self {
         match &sample.preferred {
             Some(_) => self.clone(),
@@ -94,19 +94,21 @@ impl SamplerArgs {
         }
     }
 
-    /// The flags as a configuration for a network with such an output, not yet checked against a schedule.
+    /// The configuration for a network with this kind of output, not yet checked against a schedule.
     pub(crate) fn config(&self, train: &TrainConfig) -> anyhow::Result<SamplerConfig> {
         let method = self.method()?;
         let mut times = Times::from_str(self.spacing.as_deref().unwrap_or("trailing"))
             .map_err(|e| usage(anyhow!("--spacing: {e}")))?;
         match (&mut times, self.rho) {
             (Times::Karras { rho, .. }, Some(given)) => *rho = given,
-            (_, Some(_)) => bail_usage!("--rho belongs to --spacing karras"),
+            (_, Some(_)) => bail_usage!("--rho only applies to --spacing karras"),
             _ => {}
         }
         match &mut times {
             Times::Karras { whole, .. } | Times::LogSnr { whole } => *whole = !self.between_steps,
-            _ if self.between_steps => bail_usage!("--between-steps belongs to --spacing karras or log-snr"),
+            _ if self.between_steps => {
+                bail_usage!("--between-steps only applies to --spacing karras or log-snr")
+            }
             _ => {}
         }
         if !self.timesteps.is_empty() {
@@ -121,7 +123,7 @@ impl SamplerArgs {
         Ok(SamplerConfig { steps: self.steps, times, threshold, ..model::sampler_config(train, method) })
     }
 
-    /// What is said besides the solver and its steps: `eta 1`, `threshold off`.
+    /// The settings besides the solver and its steps: `eta 1`, `threshold off`.
     pub(crate) fn settings(&self) -> Vec<String> {
         let Self {
             sampler: _,
@@ -150,17 +152,18 @@ impl SamplerArgs {
         said
     }
 
-    /// Whether nothing is said but, maybe, how many steps: a network that comes with a way of sampling is sampled that way.
+    /// Whether no flag is given except perhaps the number of steps. Then a network with preferred sampling settings uses
+    /// those.
     pub(crate) fn leave_it_to_the_network(&self) -> bool {
         self.sampler.is_none() && self.settings().is_empty()
     }
 
-    /// Whether the flags fit each other; the network may refuse them yet.
+    /// Checks that the flags fit together; the network may still refuse them.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         self.config(&TrainConfig::default()).map(drop)
     }
 
-    /// The solver with its own parameters, none of them another's.
+    /// The solver with its own parameters. Parameters of other solvers are refused.
     fn method(&self) -> anyhow::Result<Method> {
         let mut method = Method::from_str(self.name()).map_err(|e| usage(anyhow!("--sampler: {e}")))?;
         let mut known: &[&str] = &[];
@@ -199,7 +202,7 @@ impl SamplerArgs {
             if is_given && !known.contains(&flag) {
                 let own =
                     known.first().map(|flag| format!("; {} has --{flag}", self.name())).unwrap_or_default();
-                bail_usage!("--{flag} belongs to --sampler {owner}{own}");
+                bail_usage!("--{flag} only applies to --sampler {owner}{own}");
             }
         }
         Ok(method)

@@ -1,5 +1,6 @@
-//! SIGINT, SIGTERM and SIGHUP: while there is something to save, the first asks for a clean end and a second SIGINT or
-//! SIGTERM ends at once; before that, the first does. SIGXFSZ becomes an error of the write that caused it.
+//! SIGINT, SIGTERM and SIGHUP: once there is something to save, the first signal asks for a clean stop and a second
+//! SIGINT or SIGTERM ends the process at once. Before that, the first signal does. SIGXFSZ becomes an error of the
+//! write that caused it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,9 +9,9 @@ use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
-/// What the handlers set. They only set flags: saving in a handler could meet a half-written checkpoint.
+/// What the handlers set. They only set flags, since saving in a handler could hit a half-written checkpoint.
 pub(crate) struct Signals {
-    /// A stop is asked for.
+    /// A stop is requested.
     pub(crate) stop: Arc<AtomicBool>,
     /// The next SIGINT or SIGTERM ends the process.
     at_once: Arc<AtomicBool>,
@@ -30,33 +31,35 @@ impl Signals {
             which: Arc::default(),
         };
         for signal in [SIGINT, SIGTERM] {
-            // In this order: the first signal after `hold` finds the flag unset and sets it, the second finds it set.
+            // The order matters: the first signal after `hold` finds the flag unset and sets it, the second finds it
+            // set.
             signals
                 .take(signal, &signals.at_once)
                 .and_then(|()| flag::register(signal, Arc::clone(&signals.at_once)).map(drop))
                 .context("cannot install the signal handlers")?;
         }
-        // A closing terminal sends SIGHUP twice, the kernel and the shell once each: the second is no impatience.
+        // A closing terminal sends SIGHUP twice, once from the kernel and once from the shell, so the second must not
+        // end the process.
         if may_take_hangup() {
             signals.take(SIGHUP, &signals.beginning).context("cannot install the signal handlers")?;
         }
         Ok(signals)
     }
 
-    /// The signal ends the process where `at_once` is set, and asks for a stop otherwise.
+    /// A signal ends the process if `at_once` is set, and asks for a stop otherwise.
     fn take(&self, signal: i32, at_once: &Arc<AtomicBool>) -> std::io::Result<()> {
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(at_once))?;
         flag::register_usize(signal, Arc::clone(&self.which), signal as usize)?;
         flag::register(signal, Arc::clone(&self.stop)).map(drop)
     }
 
-    /// From here on the first signal asks for a clean end.
+    /// From here on the first signal asks for a clean stop.
     pub(crate) fn hold(&self) {
         self.beginning.store(false, Ordering::SeqCst);
         self.at_once.store(false, Ordering::SeqCst);
     }
 
-    /// 129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM, as a shell would report them.
+    /// The exit code as a shell would report it: 129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM.
     pub(crate) fn exit_code(&self) -> u8 {
         match self.which.load(Ordering::Relaxed) {
             0 => 128 + SIGINT as u8,
@@ -65,21 +68,22 @@ impl Signals {
     }
 }
 
-/// Lets a write beyond the size that the system grants a file (`ulimit -f`) fail, as on a full disk, where the signal that
-/// comes with it would end the process.
+/// Makes a write beyond the file size limit (`ulimit -f`) fail as on a full disk. By default the signal would end the
+/// process.
 pub(crate) fn survive_large_files() {
-    // With any handler the write returns. Where it cannot be installed, all is as it was.
+    // With any handler the write returns an error. If no handler can be installed, nothing changes.
     let _ = flag::register(SIGXFSZ, Arc::default());
 }
 
-/// Whether a hangup would end this process. `nohup` has it ignored, and that must stay so. Where the system cannot tell,
-/// as without /proc, it is left alone for the same reason.
+/// Whether a hangup would end this process. `nohup` makes it ignored, which must stay so. If that is unknown, as without
+/// /proc, it is left alone for the same reason.
 fn may_take_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").ok();
     status.and_then(|status| is_ignored(&status, SIGHUP)) == Some(false)
 }
 
-/// What `/proc/self/status` says about a signal: the mask of ignored ones has a bit for each, signal 1 the lowest.
+/// Reads whether a signal is ignored from `/proc/self/status`: the mask has one bit per signal, with signal 1 the
+/// lowest.
 fn is_ignored(status: &str, signal: i32) -> Option<bool> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     let mask = u128::from_str_radix(mask.trim(), 16).ok()?;
@@ -91,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ignored_signals_are_told() {
+    fn ignored_signals_are_recognised() {
         let status =
             "Name:\tddpm\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000001001001\nSigCgt:\t0000000000000000\n";
         assert_eq!([1, 13, 25].map(|signal| is_ignored(status, signal)), [Some(true); 3]);

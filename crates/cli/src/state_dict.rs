@@ -1,4 +1,4 @@
-//! Weights of other codebases: read from their file, and laid out as this project's network has them.
+//! Weights of other codebases: read from their file and arranged for this project's network.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,8 +8,8 @@ use tch::{Kind, Tensor};
 use tensor_io::Named;
 use unet::BackboneError;
 
-/// The weights of a file, f32, on the CPU. Whoever made the plan has compared the header with the network; a tensor that is gone
-/// since is missing here as well, and whoever copies the weights says so.
+/// Reads the weights of a file, f32, on the CPU. The header was compared with the network when the plan was made. A tensor that
+/// has disappeared since is missing here too, and copying the weights reports that.
 pub(crate) fn read(file: &Path, plan: &[Weight]) -> Result<Vec<Named>, BackboneError> {
     let tensors: HashMap<String, Tensor> = tensor_io::read(file)?.into_iter().collect();
     let mut weights = Vec::with_capacity(plan.len());

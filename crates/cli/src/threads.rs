@@ -1,18 +1,18 @@
-//! How many threads may compute: numbers that a machine cannot mean are refused before anything starts them. Thousands of
-//! threads take the machine's memory and process numbers, and end the program without a message of ours.
+//! The number of compute threads: implausible numbers are refused before any thread starts. Thousands of threads exhaust
+//! the machine's memory and process ids, and end the program without a message.
 
 use crate::failure::bail_usage;
 
-/// Threads that any machine may run, and those that none may.
+/// A number of threads that is always allowed, and one that is never exceeded.
 const ALWAYS: usize = 16;
 const NEVER_ABOVE: usize = 1024;
-/// Threads for each core: two share one on many processors, and more than that only wait for each other.
+/// Threads per core: many processors run two per core; more would only wait for each other.
 const PER_CORE: usize = 4;
-/// What OpenMP, MKL and rayon start their threads by.
+/// Variables that set the threads of OpenMP, MKL and rayon.
 const OF_TENSORS: [&str; 2] = ["OMP_NUM_THREADS", "MKL_NUM_THREADS"];
 const OF_IMAGES: [&str; 2] = ["RAYON_NUM_THREADS", "RAYON_RS_NUM_CPUS"];
 
-/// Refuses `--threads`, and what the environment says instead of it, outside 1 to 4 for each core.
+/// Refuses `--threads`, or the environment variables it overrides, if they exceed the limit of 4 per core.
 pub(crate) fn check(flag: Option<usize>) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     check_of(flag, cores, |name| std::env::var(name).ok())
@@ -32,7 +32,7 @@ fn check_of(
         ),
         _ => {}
     }
-    // The flag takes the place of what OpenMP was told.
+    // The flag overrides OpenMP's variables.
     let tensors = if flag.is_none() { &OF_TENSORS[..] } else { &[] };
     for name in tensors.iter().chain(&OF_IMAGES) {
         if let Some(threads) = variable(name).and_then(|value| leading_number(&value))
@@ -51,7 +51,7 @@ fn limit(cores: usize) -> usize {
     cores.saturating_mul(PER_CORE).clamp(ALWAYS, NEVER_ABOVE)
 }
 
-/// OpenMP takes a list, a number for each level of nesting. What is no number, the libraries ignore.
+/// OpenMP accepts a list with a number for each level of nesting. The libraries ignore what is not a number.
 fn leading_number(value: &str) -> Option<u128> {
     value.split(',').next()?.trim().parse().ok()
 }

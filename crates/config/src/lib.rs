@@ -46,8 +46,9 @@ pub use freeze::matches;
 pub use init::InitConfig;
 pub use layers::{Layers, Settled};
 pub use network::{
-    ADAPTER_DOWN, ADAPTER_UP, AUGMENTATIONS, Activation, DownsamplePadding, EmbeddingConfig, Flop, Layout, Middle, NetworkKind,
-    Parameter, Resampling, SinusoidOrder, TimeForm, TimeInjection, UNetConfig, Work, is_adapter,
+    ADAPTER_DOWN, ADAPTER_UP, AUGMENTATIONS, Activation, DownsamplePadding, EmbeddingConfig, Flop, Layout,
+    Middle, NetworkKind, Parameter, Resampling, SinusoidOrder, TimeForm, TimeInjection, UNetConfig, Work,
+    is_adapter,
 };
 pub use objectives::OBJECTIVES;
 pub use overrides::{Override, parse_set};

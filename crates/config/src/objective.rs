@@ -162,7 +162,9 @@ impl TrainConfig {
             Some(halvings) if self.loss != Loss::Consistency => {
                 return refuse("halvings", halvings, "a value with train.loss = consistency only");
             }
-            Some(halvings) if !(1..=16).contains(&halvings) => return refuse("halvings", halvings, "1 to 16"),
+            Some(halvings) if !(1..=16).contains(&halvings) => {
+                return refuse("halvings", halvings, "1 to 16");
+            }
             _ => {}
         }
         if self.loss == Loss::Consistency && self.variance == LearnedVariance::Learned {

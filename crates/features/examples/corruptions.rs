@@ -1,5 +1,5 @@
-//! Prints the table of `docs/features.md`: how the Frechet distance of features grows as images get worse. The features are
-//! those of the shipped classifier, or of a file for 28x28 grey images:
+//! Prints the table of `docs/features.md`: how the Frechet distance of features grows as images get worse. Uses the
+//! features of the shipped classifier, or of a file for 28x28 grey images:
 //! `cargo run --release -p features --example corruptions [-- FILE.safetensors]`.
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 

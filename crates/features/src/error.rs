@@ -1,4 +1,4 @@
-//! What can go wrong between images and features.
+//! Errors on the way from images to features.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,25 +15,25 @@ pub enum FeaturesError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is no safetensors file, or does not hold the tensors of its network.
+    /// The file is not a safetensors file, or does not hold the tensors of its network.
     #[error(transparent)]
     Tensors(#[from] TensorIoError),
-    /// The file is sound, but says of itself what no network of this crate is.
+    /// The file is valid, but its metadata matches no network of this crate.
     #[error("{}: metadata {key:?}: expected {expected}, found {found}", path.display())]
     Metadata {
         /// The file.
         path: PathBuf,
         /// The key.
         key: &'static str,
-        /// What it should be.
+        /// The expected value.
         expected: String,
-        /// What it is.
+        /// The value found.
         found: String,
     },
-    /// A file holds weights that no training gives.
+    /// A weight in a file is not finite.
     #[error("{}: {tensor} is not finite; get the file again, or train it again", path.display())]
     NonFinite {
         /// The file.
@@ -46,7 +46,7 @@ pub enum FeaturesError {
     Images {
         /// The network's features by name.
         network: String,
-        /// The shapes it takes, and what to do.
+        /// The shapes it accepts, and what to do.
         expected: String,
         /// Height, width and channels.
         found: [usize; 3],
@@ -54,9 +54,9 @@ pub enum FeaturesError {
     /// No classifier can be trained on these images.
     #[error("training a classifier needs {expected}, found {found}")]
     Training {
-        /// What it needs.
+        /// The requirement.
         expected: String,
-        /// What the images are.
+        /// The property of the images.
         found: String,
     },
     /// The loss of a step is not finite.

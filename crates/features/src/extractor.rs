@@ -1,4 +1,4 @@
-//! Images in, features out, whatever the network.
+//! Extracts features from images, with any of the networks.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,15 +11,15 @@ use crate::error::FeaturesError;
 use crate::inception::{self, Inception};
 use crate::weights::Weights;
 
-/// The shipped classifier; `docs/features.md` says how it was made.
+/// The shipped classifier; `docs/features.md` describes how it was made.
 const FASHION: &[u8] = include_bytes!("../assets/fashion.safetensors");
 
-/// What a network gave for images.
+/// The output of a network for images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Extracted {
-    /// `[n, width]`, a row an image.
+    /// `[n, width]`, one row per image.
     pub features: Array2<f32>,
-    /// `[n, classes]`, probabilities that sum to 1 for each image, from networks that tell classes: for the Inception score.
+    /// `[n, classes]`, probabilities that sum to 1 for each image, from networks with classes: for the Inception score.
     pub answers: Option<Array2<f32>>,
 }
 
@@ -38,30 +38,30 @@ pub struct Extractor {
     sha256: String,
 }
 
-/// The networks there are.
+/// The supported networks.
 enum Network {
     Classifier(Classifier),
     Inception(Inception),
 }
 
-/// What a network gives for a part: features `[b, width]`, probabilities `[b, classes]`.
+/// A network's output for a part: features `[b, width]`, probabilities `[b, classes]`.
 pub(crate) type Given = (Tensor, Option<Tensor>);
 
 impl Extractor {
-    /// The shipped classifier of Fashion-MNIST, 28x28x1.
+    /// The shipped Fashion-MNIST classifier, for 28x28x1.
     ///
     /// # Errors
-    /// Those of libtorch (memory).
+    /// Errors from libtorch, such as lack of memory.
     pub fn fashion(device: Device) -> Result<Self, FeaturesError> {
         Self::of(&Weights::embedded("the shipped fashion features", FASHION)?, device)
     }
 
-    /// The network of a `.safetensors` file, whose metadata says under `kind` what it is: `classifier`, or `inception-v3-fid` with
-    /// the rule by which images are resized under `resize` (`scripts/convert_inception.py` makes one of the public weights).
+    /// Opens the network in a `.safetensors` file. Its metadata has the kind under `kind`: `classifier`, or `inception-v3-fid`
+    /// with the resize rule under `resize` (`scripts/convert_inception.py` makes such a file from the public weights).
     ///
     /// # Errors
-    /// [`FeaturesError::File`], [`FeaturesError::Tensors`] and [`FeaturesError::Metadata`] for a file that is not the weights
-    /// of such a network.
+    /// [`FeaturesError::File`], [`FeaturesError::Tensors`] and [`FeaturesError::Metadata`] for a file that does not hold the
+    /// weights of such a network.
     pub fn open(path: &Path, device: Device) -> Result<Self, FeaturesError> {
         Self::of(&Weights::open(path)?, device)
     }
@@ -78,12 +78,12 @@ impl Extractor {
         Ok(Self { network, sha256: weights.sha256().to_owned() })
     }
 
-    /// One that has no file yet.
+    /// Uses a classifier that has no file yet.
     pub(crate) fn of_classifier(net: Classifier) -> Self {
         Self { network: Network::Classifier(net), sha256: String::new() }
     }
 
-    /// What the features are called: "fashion features".
+    /// Name of the features: "fashion features".
     #[must_use]
     pub fn name(&self) -> &str {
         match &self.network {
@@ -92,7 +92,7 @@ impl Extractor {
         }
     }
 
-    /// What a Frechet distance of these features is called: "FD (fashion features)". "FID" is that of InceptionV3 alone.
+    /// Name of a Frechet distance with these features: "FD (fashion features)". Only InceptionV3 gives "FID".
     #[must_use]
     pub fn distance_title(&self) -> String {
         match &self.network {
@@ -101,7 +101,7 @@ impl Extractor {
         }
     }
 
-    /// Numbers in the features of an image.
+    /// Features per image.
     #[must_use]
     pub fn width(&self) -> usize {
         match &self.network {
@@ -110,13 +110,13 @@ impl Extractor {
         }
     }
 
-    /// SHA-256 of the file of weights, in hex: whoever keeps features keeps this beside them.
+    /// SHA-256 of the weights file, in hex. Store it together with the features.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
 
-    /// How images get the size the network works on, in words: "none (28x28)".
+    /// How images are resized to the network's size, for people: "none (28x28)".
     #[must_use]
     pub fn resize_rule(&self) -> String {
         match &self.network {
@@ -125,10 +125,10 @@ impl Extractor {
         }
     }
 
-    /// Whether images `[height, width, channels]` can be taken.
+    /// Checks that images `[height, width, channels]` are supported.
     ///
     /// # Errors
-    /// [`FeaturesError::Images`] when they cannot.
+    /// [`FeaturesError::Images`] when they are not.
     pub fn check(&self, height: usize, width: usize, channels: usize) -> Result<(), FeaturesError> {
         match &self.network {
             Network::Classifier(net) => net.check([height, width, channels]),
@@ -136,11 +136,12 @@ impl Extractor {
         }
     }
 
-    /// Features and answers for images `[n, h, w, c]`. They go through the network in parts of a fixed number, so memory does
-    /// not grow with `n` beyond the result, and on the CPU an image's numbers do not depend on the others.
+    /// Features and class probabilities for images `[n, h, w, c]`. The images go through the network in parts of a fixed
+    /// size. So memory does not grow with `n` beyond the result, and on the CPU an image's features do not depend on the
+    /// other images.
     ///
     /// # Errors
-    /// [`FeaturesError::Images`] as for [`Extractor::check`]; those of libtorch (memory).
+    /// [`FeaturesError::Images`] as for [`Extractor::check`]; errors from libtorch, such as lack of memory.
     pub fn extract(&self, images: ArrayView4<'_, u8>) -> Result<Extracted, FeaturesError> {
         let (count, height, width, channels) = images.dim();
         self.check(height, width, channels)?;
@@ -159,7 +160,7 @@ impl Extractor {
         Ok(Extracted { features, answers })
     }
 
-    /// Classes that the network tells apart, if it does.
+    /// Number of classes, if the network has classes.
     fn classes(&self) -> Option<usize> {
         match &self.network {
             Network::Classifier(net) => Some(net.classes()),
@@ -167,7 +168,7 @@ impl Extractor {
         }
     }
 
-    /// Images that go through the network at the same time.
+    /// Images in the network at a time.
     fn part(&self) -> usize {
         match &self.network {
             Network::Classifier(net) => net.part(),
@@ -183,8 +184,8 @@ impl Extractor {
     }
 }
 
-/// A part of the full number of images, its last one repeated where there are fewer: libtorch chooses how to compute by that
-/// number, so with another one an image would have other last bits.
+/// Fills a part up to the full number of images by repeating its last one. libtorch chooses its algorithm by that number, so
+/// another number would change the last bits of an image's features.
 fn whole(part: ArrayView4<'_, u8>, images: usize) -> CowArray<'_, u8, Ix4> {
     let count = part.len_of(Axis(0));
     if count == images {
@@ -194,7 +195,7 @@ fn whole(part: ArrayView4<'_, u8>, images: usize) -> CowArray<'_, u8, Ix4> {
     part.select(Axis(0), &places).into()
 }
 
-/// Copies the numbers of the first images of a part into their rows.
+/// Copies the rows of the first images of a part to their place.
 fn fill(all: &mut Array2<f32>, rows: Range<usize>, part: &Tensor) -> Result<(), FeaturesError> {
     let numbers = tensor_io::to_vec(part)?;
     let mut target = all.slice_axis_mut(Axis(0), rows.into());

@@ -6,8 +6,8 @@
 //! | a classifier of your own images ([`Extractor::open`]) | the same | "FD (NAME features)" |
 //! | InceptionV3, with weights that you supply ([`Extractor::open`]) | its last 2048 means | "FID" |
 //!
-//! A distance says nothing without the name of its features: numbers of different networks do not compare. FID is the one
-//! with InceptionV3 alone, so no other is called that.
+//! A distance means nothing without the name of its features: numbers of different networks cannot be compared. FID is
+//! only the distance with InceptionV3, so no other is called that.
 
 mod classifier;
 mod error;

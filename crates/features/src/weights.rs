@@ -1,4 +1,4 @@
-//! A file of weights in memory: hashed, its header checked, its metadata by key.
+//! A weights file in memory: hashed, with its header checked and its metadata by key.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -10,19 +10,19 @@ use tensor_io::{Named, TensorIoError};
 
 use crate::error::FeaturesError;
 
-/// Bytes of a file of weights. InceptionV3 takes 96 MB.
+/// Most bytes of a weights file. InceptionV3 takes 96 MB.
 const MAX_BYTES: u64 = 512 << 20;
 
-/// Characters of a network's name.
+/// Most characters of a network's name.
 const MAX_NAME: usize = 64;
 
-/// SHA-256 of bytes, in hex: what `sha256sum` says of a file.
+/// SHA-256 of bytes, in hex, as printed by `sha256sum`.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A file of weights, with every claim of its header checked.
+/// A weights file whose header has been fully checked.
 pub(crate) struct Weights {
     path: PathBuf,
     bytes: Cow<'static, [u8]>,
@@ -44,7 +44,7 @@ impl Weights {
         Self::new(path, bytes.into())
     }
 
-    /// The bytes of a file inside the program; `name` is for error messages.
+    /// Wraps a file embedded in the program; `name` is for error messages.
     pub(crate) fn embedded(name: &str, bytes: &'static [u8]) -> Result<Self, FeaturesError> {
         Self::new(Path::new(name), bytes.into())
     }
@@ -64,11 +64,12 @@ impl Weights {
     pub(crate) fn text(&self, key: &'static str) -> Result<&str, FeaturesError> {
         match self.header.metadata.get(key) {
             Some(text) => Ok(text),
-            None => Err(self.wrong(key, "a file of features' weights", "no such key")),
+            None => Err(self.wrong(key, "the weights file of a feature network", "no such key")),
         }
     }
 
-    /// The name of the network: 1 to [`MAX_NAME`] printable characters without spaces around them, since titles have it.
+    /// The name of the network: 1 to [`MAX_NAME`] printable characters without spaces around them, since titles contain
+    /// it.
     pub(crate) fn name(&self) -> Result<&str, FeaturesError> {
         let name = self.text("name")?;
         let fits = (1..=MAX_NAME).contains(&name.chars().count()) && name.trim() == name;
@@ -82,7 +83,7 @@ impl Weights {
         ))
     }
 
-    /// A whole number of the metadata, within `least..=most`.
+    /// An integer of the metadata, within `least..=most`.
     pub(crate) fn number(
         &self,
         key: &'static str,
@@ -95,13 +96,13 @@ impl Weights {
 
     /// An error about one key of the metadata.
     pub(crate) fn wrong(&self, key: &'static str, expected: &str, found: &str) -> FeaturesError {
-        // A file may hold anything.
+        // A file may contain anything.
         let found: String = found.escape_debug().take(80).collect();
         FeaturesError::Metadata { path: self.path.clone(), key, expected: expected.to_owned(), found }
     }
 
-    /// The tensors, which have to be exactly those of these names and shapes, in f16, bf16 or f32: as f32 on the CPU, in the
-    /// order of `wanted`.
+    /// The tensors, which must have exactly these names and shapes, in f16, bf16 or f32. Returns them as f32 on the CPU, in
+    /// the order of `wanted`.
     pub(crate) fn tensors(&self, wanted: &[(String, Vec<usize>)]) -> Result<Vec<Named>, FeaturesError> {
         let tensors = tensor_io::parse_for(&self.path, &self.bytes, wanted)?;
         for (name, tensor) in &tensors {

@@ -1,5 +1,5 @@
-//! Features of an image are the same bits whatever images come with it. The number of threads is the process's, so this has a
-//! test process of its own.
+//! The features of an image do not depend on the images in its batch, to the bit. The number of threads belongs to the
+//! process, so this test has its own process.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::path::Path;
@@ -15,7 +15,7 @@ fn noise(count: usize, (height, width, channels): (usize, usize, usize)) -> Arra
     Array4::from_shape_fn((count, height, width, channels), |_| stream.next_u32() as u8)
 }
 
-/// A network with weights as they are drawn.
+/// A network with freshly drawn weights.
 fn untrained(shape: (usize, usize, usize), folder: &Path) -> Extractor {
     let set = Dataset::from_array(noise(4, shape), Some(vec![0, 1, 2, 1])).unwrap();
     let options = TrainOptions { epochs: 1, seed: 0, flip: false };
@@ -43,7 +43,7 @@ fn an_image_is_the_same_bits_in_any_batch() {
             let all = network.extract(images.view()).unwrap();
             let answers = all.answers.unwrap();
             assert!(all.features.iter().all(|x| x.is_finite()) && all.features.iter().any(|&x| x > 0.0));
-            // Alone, the first and the last of a part, over its end, in the rest.
+            // A single image, the first and last of a part, across its end, and in the remainder.
             for (first, count) in [(0, 1), (63, 1), (69, 1), (0, 64), (5, 65), (60, 10)] {
                 let part =
                     network.extract(images.slice_axis(Axis(0), (first..first + count).into())).unwrap();
@@ -64,7 +64,7 @@ fn an_image_is_the_same_bits_in_any_batch() {
 }
 
 #[test]
-fn no_images_have_no_rows() {
+fn no_images_give_no_rows() {
     let network = Extractor::fashion(Device::Cpu).unwrap();
     let none = network.extract(noise(0, (28, 28, 1)).view()).unwrap();
     assert_eq!((none.features.dim(), none.answers.unwrap().dim()), ((0, 128), (0, 10)));

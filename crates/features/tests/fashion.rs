@@ -1,4 +1,4 @@
-//! The shipped classifier: what it claims, and that its features react to how good images are.
+//! The shipped classifier: its claimed accuracy, and that its features react to image quality.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod corruptions;
@@ -13,7 +13,7 @@ use tch::Device;
 
 const FILE: &[u8] = include_bytes!("../assets/fashion.safetensors");
 
-/// Its accuracy on 10,000 test images is in its metadata; 2,000 of them are embedded, whose standard error is 0.6 %.
+/// Its metadata has the accuracy on 10,000 test images; 2,000 of them are embedded, with a standard error of 0.6 %.
 const MARGIN: f64 = 0.015;
 
 fn accuracy_claimed() -> f64 {
@@ -40,8 +40,8 @@ fn the_file_is_the_one_that_the_page_describes() {
 }
 
 #[test]
-fn it_tells_as_many_images_right_as_it_claims() {
-    // Images this small are not worth a second thread.
+fn it_has_the_accuracy_that_it_claims() {
+    // A second thread does not pay off for images this small.
     tch::set_num_threads(1);
     let source = Source::detect("fashion-mnist:test").unwrap();
     let set = Dataset::open(&source, &OpenOptions::default()).unwrap();
@@ -59,7 +59,7 @@ fn it_tells_as_many_images_right_as_it_claims() {
     assert!((accuracy - accuracy_claimed()).abs() < MARGIN, "{accuracy}, claimed {}", accuracy_claimed());
 }
 
-/// From one strength to the next the distance grows by half at least, and the weakest is told from nothing at all.
+/// From one strength to the next the distance grows at least by half, and even the weakest is clearly detected.
 #[test]
 fn distances_grow_as_images_get_worse() {
     tch::set_num_threads(1);

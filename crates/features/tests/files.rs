@@ -1,4 +1,4 @@
-//! Files that are not what they should be are refused, each with its reason.
+//! Invalid files are refused, each with its reason.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use tensor_io::Named;
 
 const FILE: &[u8] = include_bytes!("../assets/fashion.safetensors");
 
-/// What opening a file of these bytes says.
+/// The error of opening a file with these bytes.
 fn refusal(bytes: &[u8]) -> FeaturesError {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.safetensors");
@@ -20,7 +20,7 @@ fn refusal(bytes: &[u8]) -> FeaturesError {
     error
 }
 
-/// The shipped tensors and strings, changed.
+/// The shipped tensors and metadata, changed.
 fn changed(change: impl FnOnce(&mut BTreeMap<String, Tensor>, &mut BTreeMap<String, String>)) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.safetensors");
@@ -33,7 +33,7 @@ fn changed(change: impl FnOnce(&mut BTreeMap<String, Tensor>, &mut BTreeMap<Stri
 }
 
 #[test]
-fn nothing_changed_is_the_shipped_file() {
+fn without_changes_it_is_the_shipped_file() {
     assert!(changed(|_, _| {}) == FILE);
 }
 
@@ -91,7 +91,7 @@ fn other_tensors_are_refused() {
         tensors.remove("conv0.bias");
     }));
     assert!(missing.to_string().contains("conv0.bias is missing"), "{missing}");
-    // Another size of images is another number of layers.
+    // Another image size needs another number of layers.
     let other = refusal(&changed(|_, metadata| {
         metadata.insert("height".to_owned(), "64".to_owned());
     }));

@@ -1,4 +1,4 @@
-//! Training on images that are easily told apart, and the file that comes of it.
+//! Training on images that are easy to classify, and the resulting file.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use dataset::Dataset;
@@ -20,7 +20,7 @@ fn stripes(count: usize) -> Dataset {
 }
 
 fn trained(set: &Dataset, seed: u64, epochs: usize) -> TrainedClassifier {
-    // Images this small are not worth a second thread.
+    // A second thread does not pay off for images this small.
     tch::set_num_threads(1);
     let options = TrainOptions { epochs, seed, flip: true };
     let mut training = ClassifierTraining::new(Selection::all(set), options, Device::Cpu).unwrap();

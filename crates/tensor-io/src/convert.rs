@@ -1,4 +1,4 @@
-//! Slices and ndarray to tensors and back, lengths checked.
+//! Converts slices and ndarrays to tensors and back, with checked lengths.
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use tch::kind::Element;
@@ -27,7 +27,7 @@ pub fn from_slice<T: Element>(data: &[T], shape: &[i64]) -> Result<Tensor, Tenso
 /// A CPU tensor of the given shape and type from its little-endian bytes in row-major order.
 ///
 /// # Errors
-/// [`TensorIoError::Length`] when `bytes` is not exactly as long as the shape says.
+/// [`TensorIoError::Length`] when the length of `bytes` does not match the shape.
 pub fn from_bytes(bytes: &[u8], shape: &[i64], kind: Kind) -> Result<Tensor, TensorIoError> {
     let count = element_count(shape)?;
     let expected = count.saturating_mul(kind.elt_size_in_bytes());
@@ -42,7 +42,7 @@ pub fn from_bytes(bytes: &[u8], shape: &[i64], kind: Kind) -> Result<Tensor, Ten
 /// A CPU tensor with the array's shape, `[b, c, h, w]` for a batch of images.
 ///
 /// # Errors
-/// Only those of libtorch (memory).
+/// Only errors from libtorch, such as lack of memory.
 pub fn from_array<T: Element>(array: &ArrayViewD<T>) -> Result<Tensor, TensorIoError> {
     let shape: Vec<i64> = array.shape().iter().map(|&n| n as i64).collect();
     from_slice(array.as_standard_layout().as_slice().unwrap_or(&[]), &shape)
@@ -51,7 +51,7 @@ pub fn from_array<T: Element>(array: &ArrayViewD<T>) -> Result<Tensor, TensorIoE
 /// The numbers of a tensor of any type, device and layout as f32 in row-major order.
 ///
 /// # Errors
-/// Those of libtorch.
+/// Errors from libtorch.
 pub fn to_vec(tensor: &Tensor) -> Result<Vec<f32>, TensorIoError> {
     let flat = tensor.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
     let mut out = vec![0.0_f32; flat.numel()];
@@ -63,7 +63,7 @@ pub fn to_vec(tensor: &Tensor) -> Result<Vec<f32>, TensorIoError> {
 /// [`to_vec`] with the tensor's shape.
 ///
 /// # Errors
-/// Those of libtorch.
+/// Errors from libtorch.
 pub fn to_array(tensor: &Tensor) -> Result<ArrayD<f32>, TensorIoError> {
     let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
     let data = to_vec(tensor)?;
@@ -106,7 +106,7 @@ mod tests {
             from_slice(&[1.0_f32; 5], &[2, 3]),
             Err(TensorIoError::Length { expected: 6, got: 5, .. })
         ));
-        // What tch itself accepts, reading foreign memory: 4 bytes for 1000 floats.
+        // tch itself accepts this and reads foreign memory: 4 bytes for 1000 floats.
         assert!(matches!(from_bytes(&[0; 4], &[1000], Kind::Float), Err(TensorIoError::Length { .. })));
         assert!(matches!(
             from_bytes(&[], &[1 << 32, 1 << 32], Kind::Float),

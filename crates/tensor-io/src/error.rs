@@ -1,4 +1,4 @@
-//! What can be wrong with a tensor or a file of tensors.
+//! Errors of tensors and tensor files.
 
 use std::fmt;
 use std::io;
@@ -16,19 +16,19 @@ pub enum TensorIoError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file cannot be read, is no safetensors file, or its header lies about its content.
+    /// The file cannot be read, is not a safetensors file, or its header does not match its contents.
     #[error(transparent)]
     Read(#[from] TensorFileError),
-    /// The tensors cannot be put in the form of a file.
-    #[error("not to be written as a safetensors file: {reason}")]
+    /// The tensors cannot be serialised.
+    #[error("cannot be written as a safetensors file: {reason}")]
     Serialize {
-        /// What is in the way.
+        /// The reason.
         reason: String,
     },
-    /// The file is a valid one, but its tensors are not the wanted ones. Nothing was copied.
+    /// The file is valid, but its tensors are not the wanted ones. Nothing was copied.
     #[error("{}: {} of the tensors do not fit: {}", path.display(), mismatches.len(), first_few(mismatches))]
     Mismatch {
         /// The file.
@@ -37,16 +37,16 @@ pub enum TensorIoError {
         mismatches: Vec<Mismatch>,
     },
     /// Data and shape disagree.
-    #[error("{got} bytes or numbers do not fill the shape {shape:?}, which takes {expected}")]
+    #[error("{got} bytes or numbers do not fill the shape {shape:?}, which needs {expected}")]
     Length {
         /// The wanted shape.
         shape: Vec<i64>,
-        /// Bytes or numbers the shape takes.
+        /// Bytes or numbers that the shape needs.
         expected: usize,
-        /// Bytes or numbers there are.
+        /// Bytes or numbers given.
         got: usize,
     },
-    /// An element type that files and arrays of this project do not use.
+    /// An element type that this project's files and arrays do not use.
     #[error("element type {kind} is not supported here; f16, bf16, f32, f64, u8 and i64 are")]
     Kind {
         /// The type.
@@ -66,7 +66,7 @@ pub enum Mismatch {
         /// Its name.
         name: String,
     },
-    /// The file has a tensor nobody asked for.
+    /// The file has a tensor that is not wanted.
     Unexpected {
         /// Its name.
         name: String,
@@ -93,7 +93,7 @@ pub enum Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A name from a file may hold anything, a line break too.
+        // A name from a file may contain anything, including a line break.
         match self {
             Self::Missing { name } => write!(f, "{} is missing", name.escape_debug()),
             Self::Unexpected { name } => write!(f, "{} is not expected", name.escape_debug()),
@@ -107,7 +107,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// One line however many there are: a network has hundreds of tensors.
+/// One line, however many there are: a network has hundreds of tensors.
 fn first_few(mismatches: &[Mismatch]) -> String {
     const SHOWN: usize = 3;
     let shown: Vec<_> = mismatches.iter().take(SHOWN).map(Mismatch::to_string).collect();

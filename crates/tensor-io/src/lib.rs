@@ -1,7 +1,7 @@
-//! Between libtorch tensors and the world: slices, ndarray, checked safetensors files.
+//! Conversions between libtorch tensors and slices, ndarray, and checked safetensors files.
 //!
-//! tch's own ways in and out trust a file's header, broadcast wrong shapes into a model, or abort on a
-//! full disk; everything of this project goes through here instead. No pickle is ever read.
+//! tch's own functions trust a file's header, broadcast wrong shapes into a model, or abort on a full disk. So
+//! everything in this project goes through this crate instead. No pickle is ever read.
 
 mod convert;
 mod error;
@@ -15,5 +15,5 @@ pub use load::{
 };
 pub use save::{save, serialize, serialize_with};
 
-/// A tensor and the name it has in a file, `conv_in.weight` for example.
+/// A tensor with its name in a file, for example `conv_in.weight`.
 pub type Named = (String, tch::Tensor);

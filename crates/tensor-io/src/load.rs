@@ -1,5 +1,5 @@
-//! Safetensors files to tensors. Names, shapes and element types are compared first, all of them; only
-//! when all fit is anything copied, so that a model is never half overwritten.
+//! Loads tensors from safetensors files. Names, shapes and element types are all compared first, and nothing is copied
+//! unless everything fits, so that a model is never half overwritten.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -9,12 +9,12 @@ use tensor_file::{Dtype, TensorFile, TensorInfo};
 
 use crate::{Mismatch, Named, TensorIoError, from_bytes};
 
-/// What a file's header says, with no tensor read.
+/// The contents of a file's header; no tensor is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Header {
     /// Name, element type (`F32`) and shape of each tensor, by name.
     pub tensors: BTreeMap<String, (String, Vec<i64>)>,
-    /// The file's own strings.
+    /// The metadata strings of the file.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> Result<Vec<Named>, TensorIoError> {
     tensors(TensorFile::open(path)?)
 }
 
-/// Reads what a file holds: its header, whatever the size of its tensors.
+/// Reads the header of a file, whatever the size of its tensors.
 ///
 /// # Errors
 /// [`TensorIoError::Read`] as for [`read`].
@@ -37,19 +37,19 @@ pub fn read_header(path: &Path) -> Result<Header, TensorIoError> {
     Ok(Header { tensors: header.tensors.into_iter().map(entry).collect(), metadata: header.metadata })
 }
 
-/// Copies the tensors of a file into `targets`, on whatever device those are.
+/// Copies the tensors of a file into `targets`, on any device.
 ///
 /// # Errors
-/// Those of [`read`], and [`TensorIoError::Mismatch`] with every missing or unexpected name, other shape
-/// or other element type, of which the header is enough. After an error `targets` are as they were.
+/// Those of [`read`], and [`TensorIoError::Mismatch`] with every missing or unexpected name and every difference in
+/// shape or element type, which the header is enough to find. After an error `targets` are unchanged.
 pub fn load_into(path: &Path, targets: &[Named]) -> Result<(), TensorIoError> {
     copy_into(path, &read_for(path, targets)?, targets)
 }
 
-/// Reads a file that has to hold exactly the tensors of `targets`, which stay as they are.
+/// Reads a file that must hold exactly the tensors of `targets`, which are not changed.
 ///
 /// # Errors
-/// As [`load_into`].
+/// The same as for [`load_into`].
 pub fn read_for(path: &Path, targets: &[Named]) -> Result<Vec<Named>, TensorIoError> {
     let file = TensorFile::open(path)?;
     let sources = file.header().tensors.iter();
@@ -58,11 +58,11 @@ pub fn read_for(path: &Path, targets: &[Named]) -> Result<Vec<Named>, TensorIoEr
     tensors(file)
 }
 
-/// Checks that a file holds exactly f32 tensors of these names and shapes. Its header is enough, and the tensors need not
-/// exist: a file is refused before anything is made for it.
+/// Checks that a file holds exactly f32 tensors of these names and shapes. This only needs the header and no existing
+/// tensors, so a file can be refused before anything is allocated for it.
 ///
 /// # Errors
-/// As [`load_into`].
+/// The same as for [`load_into`].
 pub fn check_header(path: &Path, parameters: &[(String, Vec<usize>)]) -> Result<(), TensorIoError> {
     let file = TensorFile::open(path)?;
     let sources = file.header().tensors.iter();
@@ -70,7 +70,7 @@ pub fn check_header(path: &Path, parameters: &[(String, Vec<usize>)]) -> Result<
     compare(path, &found.collect::<Result<_, TensorIoError>>()?, f32s(parameters))
 }
 
-/// Checks that tensors in memory are exactly f32 ones of these names and shapes. `path` is for the error message.
+/// Checks that tensors in memory are exactly f32 tensors of these names and shapes. `path` is for the error message.
 ///
 /// # Errors
 /// [`TensorIoError::Mismatch`] as for [`load_into`].
@@ -83,11 +83,11 @@ pub fn check_tensors(
     compare(path, &found.collect(), f32s(parameters))
 }
 
-/// Reads a whole file in memory that has to hold exactly tensors of these names and shapes, in f16, bf16 or f32: as f32 on
-/// the CPU, in the order of `parameters`. `path` is for the error message.
+/// Reads a file in memory that must hold exactly tensors of these names and shapes, in f16, bf16 or f32. Returns them as
+/// f32 on the CPU, in the order of `parameters`. `path` is for the error message.
 ///
 /// # Errors
-/// As [`load_into`].
+/// The same as for [`load_into`].
 pub fn parse_for(
     path: &Path,
     bytes: &[u8],
@@ -100,7 +100,7 @@ pub fn parse_for(
         found.insert(name, (shape_of(info), kind_of(info.dtype)?));
     }
     for (name, shape) in parameters {
-        // Any of the three is fine, and any other is told as not being f32.
+        // Any of the three is fine; any other is reported as not being f32.
         let stored = found.get(name.as_str()).map(|(_, kind)| *kind);
         let kind = stored.filter(|kind| matches!(kind, Kind::Half | Kind::BFloat16)).unwrap_or(Kind::Float);
         wanted.push((name, shape.iter().map(|&n| n as i64).collect(), kind));
@@ -115,10 +115,10 @@ pub fn parse_for(
     parameters.iter().map(|(name, _)| tensor(name)).collect()
 }
 
-/// Copies `sources` into the `targets` of the same names. `path` is for the error message.
+/// Copies `sources` into the `targets` with the same names. `path` is for the error message.
 ///
 /// # Errors
-/// [`TensorIoError::Mismatch`] as for [`load_into`]; `targets` are then as they were.
+/// [`TensorIoError::Mismatch`] as for [`load_into`]; `targets` are then unchanged.
 pub fn copy_into(path: &Path, sources: &[Named], targets: &[Named]) -> Result<(), TensorIoError> {
     let found = sources.iter().map(|(name, source)| (name.as_str(), (source.size(), source.kind())));
     compare(path, &found.collect(), wanted(targets))?;
@@ -147,7 +147,7 @@ fn f32s(parameters: &[(String, Vec<usize>)]) -> Wanted<'_> {
     parameters.iter().map(|(name, of)| (name.as_str(), shape(of), Kind::Float)).collect()
 }
 
-/// Refuses what is not exactly the wanted tensors, with every difference.
+/// Refuses anything but exactly the wanted tensors, and lists every difference.
 fn compare(path: &Path, found: &Found<'_>, wanted: Wanted<'_>) -> Result<(), TensorIoError> {
     let names: HashSet<&str> = wanted.iter().map(|(name, ..)| *name).collect();
     let unexpected = found.keys().filter(|name| !names.contains(*name));

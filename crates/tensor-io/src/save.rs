@@ -1,4 +1,4 @@
-//! Named tensors to a safetensors file, which Python reads with `safetensors.torch.load_file`.
+//! Saves named tensors to a safetensors file, which Python reads with `safetensors.torch.load_file`.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -10,18 +10,18 @@ use tch::{Kind, Tensor};
 
 use crate::{Named, TensorIoError};
 
-/// Bytes in front of the header: its length.
+/// Bytes before the header: its length.
 const PREFIX: usize = 8;
 
 /// Writes the tensors to `path`, atomically.
 ///
-/// The same tensors give the same bytes, whatever their device and memory layout, so that two runs can be
-/// compared by `sha256sum`. (That is why the header carries no strings but `format = "pt"`, which Python
-/// loaders insist on: the format's library writes several in the random order of a hash map.)
+/// The same tensors give the same bytes, whatever their device and memory layout, so that two runs can be compared with
+/// `sha256sum`. For that reason the only string in the header is `format = "pt"`, which Python loaders require: the
+/// format's library writes several strings in the random order of a hash map.
 ///
 /// # Errors
-/// [`TensorIoError::File`] when the file cannot be written (the old one stays),
-/// [`TensorIoError::Kind`] for element types that are not supported.
+/// [`TensorIoError::File`] when the file cannot be written (an old one is kept), [`TensorIoError::Kind`] for element
+/// types that are not supported.
 pub fn save(path: &Path, tensors: &[Named]) -> Result<(), TensorIoError> {
     let bytes = serialize(tensors)?;
     files::write_atomic(path, &bytes).map_err(|source| TensorIoError::File { path: path.to_owned(), source })
@@ -41,17 +41,17 @@ pub fn serialize(tensors: &[Named]) -> Result<Vec<u8>, TensorIoError> {
         .map_err(|e| TensorIoError::Serialize { reason: e.to_string() })
 }
 
-/// [`serialize`] with strings of the file's own, by name in the header; `format` is added.
+/// [`serialize`] with additional metadata strings in the header; `format` is added.
 ///
 /// # Errors
-/// Those of [`serialize`].
+/// The same as for [`serialize`].
 pub fn serialize_with(
     tensors: &[Named],
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, TensorIoError> {
     let bytes = serialize(tensors)?;
     let refuse = |reason: String| TensorIoError::Serialize { reason };
-    // The header is the same but for its strings, and the places of tensors count from its end.
+    // The header is the same except for its strings, and tensor offsets count from its end.
     let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length)) as usize;
     let (header, numbers) = bytes[PREFIX..].split_at(length);
     let mut header: serde_json::Map<String, Value> =
@@ -60,12 +60,12 @@ pub fn serialize_with(
     strings.insert("format".to_owned(), "pt".to_owned());
     header.insert("__metadata__".to_owned(), serde_json::json!(strings));
     let mut text = Value::from(header).to_string();
-    // Numbers begin at a multiple of 8 bytes.
+    // Tensor data must begin at a multiple of 8 bytes.
     text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
     Ok([&(text.len() as u64).to_le_bytes(), text.as_bytes(), numbers].concat())
 }
 
-/// A tensor's content in the file's form.
+/// A tensor's data in the form of the file.
 struct Bytes {
     dtype: Dtype,
     shape: Vec<usize>,
@@ -143,12 +143,12 @@ mod tests {
         let found = read(&path).unwrap();
         assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((&found[0].1, &found[1].1), (&tensors()[1].1, &tensors()[0].1));
-        // The library of the format takes it too.
+        // The format's library accepts it too.
         assert_eq!(safetensors::SafeTensors::deserialize(&bytes).unwrap().len(), 2);
     }
 
     #[test]
-    fn without_strings_it_is_the_plain_file() {
+    fn without_strings_it_equals_the_plain_file() {
         let folder = tempfile::tempdir().unwrap();
         let [plain, with] = ["plain", "with"].map(|name| folder.path().join(name));
         std::fs::write(&plain, serialize(&tensors()).unwrap()).unwrap();
@@ -162,7 +162,7 @@ mod tests {
         let bytes = serialize(&tensors()).unwrap();
         let wanted = |rows: usize| vec![("b".to_owned(), vec![rows, 3]), ("a".to_owned(), vec![2, 3])];
         let taken = parse_for(path, &bytes, &wanted(2)).unwrap();
-        // In the order asked for, and as f32 whatever the file has.
+        // In the requested order, and as f32 whatever the type in the file.
         assert_eq!(taken.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
         assert!(taken.iter().all(|(_, tensor)| tensor.kind() == Kind::Float));
         assert_eq!(taken[1].1, tensors()[1].1);

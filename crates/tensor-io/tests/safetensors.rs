@@ -1,4 +1,4 @@
-//! Round trips, and every way in which a file can fail to fit.
+//! Round trips, and every way in which a file can fail to match.
 
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 

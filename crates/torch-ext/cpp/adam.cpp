@@ -1,5 +1,5 @@
 // The joint norm of gradients, and one update of Adam (Kingma & Ba 2015, Algorithm 1) in one pass over the numbers.
-// libtorch's single operations take ten, and of a network of many parameters none stays in the cache.
+// libtorch's single operations take ten passes, and the parameters of a large network do not stay in the cache.
 #include "error.h"
 
 #include <ATen/Parallel.h>
@@ -12,15 +12,15 @@
 namespace torch_ext {
 namespace {
 
-// What a step has in common for all numbers. Kept in step with `AdamStep` in src/adam.rs.
+// The settings of a step, the same for all numbers. Must match `AdamStep` in src/adam.rs.
 struct AdamStep {
   double keep, gradient_scale, beta1, beta2, step_size, second_scale, eps;
 };
 
-// Numbers below which a thread is not worth waking; also those of a piece whose sum one thread takes.
+// Fewer numbers are not worth a thread. Also the size of a piece that one thread sums.
 constexpr int64_t kGrain = 32768;
 
-// The sum of the squares of a piece of a tensor, in eight sums side by side, as vectors take it.
+// The sum of squares of a piece of a tensor, in eight partial sums so that it vectorises.
 template <class T>
 double sum_of_squares(const T* numbers, int64_t count) {
   constexpr int64_t lanes = 8;
@@ -68,8 +68,8 @@ struct Numbers {
         eps(static_cast<T>(step.eps)) {}
 };
 
-// A function of its own: within the lambda below the compiler would not know that the four do not overlap, and would
-// take one number at a time.
+// A separate function: inside the lambda below the compiler would not know that the four arrays do not overlap, and
+// would not vectorise.
 template <class T>
 __attribute__((noinline)) void update(
     T* __restrict__ param, const T* __restrict__ gradient, T* __restrict__ first, T* __restrict__ second, int64_t count,
@@ -93,7 +93,7 @@ void update_tensors(
   T* v = second.mutable_data_ptr<T>();
   const T* g = gradient.const_data_ptr<T>();
   const Numbers<T> numbers(step);
-  // Each number by itself, so that threads change nothing.
+  // Numbers are independent, so the result does not depend on the number of threads.
   at::parallel_for(0, param.numel(), kGrain, [&](int64_t begin, int64_t end) {
     update(p + begin, g + begin, m + begin, v + begin, end - begin, numbers);
   });
@@ -102,12 +102,13 @@ void update_tensors(
 }  // namespace
 }  // namespace torch_ext
 
-// All four are on the CPU, contiguous, of one shape, and all f32 or all f64; no two share memory.
+// All four are contiguous on the CPU, have one shape, and are all f32 or all f64; no two share memory.
 extern "C" char* torch_ext_adam_step(
     const at::Tensor* param, const at::Tensor* gradient, const at::Tensor* first, const at::Tensor* second,
     const torch_ext::AdamStep* step) noexcept {
   return torch_ext::guarded([&] {
-    // Whoever kept them for a backward pass finds them changed. A tensor of inference mode refuses that: before anything is.
+    // Marks the tensors as changed for backward passes that saved them. Tensors from inference mode refuse this, so do it
+    // before changing anything.
     for (const at::Tensor* changed : {param, first, second}) {
       changed->unsafeGetTensorImpl()->bump_version();
     }
@@ -119,8 +120,8 @@ extern "C" char* torch_ext_adam_step(
   });
 }
 
-// The L2 norm of all numbers of `count` tensors on the CPU, contiguous and f32 or f64. Pieces are cut by sizes alone and added
-// in order, so that threads change nothing.
+// The L2 norm of all numbers of `count` contiguous f32 or f64 tensors on the CPU. Pieces depend on sizes alone and are added
+// in order, so the result does not depend on the number of threads.
 extern "C" char* torch_ext_joint_norm(const at::Tensor* const* tensors, size_t count, double* norm) noexcept {
   return torch_ext::guarded([&] {
     using torch_ext::kGrain;

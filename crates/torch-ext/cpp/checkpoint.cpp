@@ -1,6 +1,6 @@
-// A node of the graph that kept nothing of a piece of the network but its inputs: its backward pass runs the piece
-// again, with gradients, and goes back through that graph at once (Chen et al. 2016, "Training Deep Nets with
-// Sublinear Memory Cost").
+// A node of the graph that keeps only the inputs of a piece of the network. Its backward pass runs the piece again,
+// with gradients, and goes back through that graph at once (Chen et al. 2016, "Training Deep Nets with Sublinear Memory
+// Cost").
 #include "error.h"
 
 #include <ATen/core/Tensor.h>
@@ -19,12 +19,12 @@
 extern "C" {
 void torch_ext_free_text(char* text) noexcept;
 
-// Runs the piece on borrowed inputs and writes as many outputs as are asked for, each for the caller to own; or returns
-// an error's text, made by torch_ext_copy_text, and writes none. It does not throw.
+// Runs the piece on borrowed inputs and writes the requested number of outputs, owned by the caller. On failure it
+// writes none and returns the text of the error, made by torch_ext_copy_text. It does not throw.
 typedef char* (*TorchExtRun)(void* data, const at::Tensor* const* inputs, size_t n, at::Tensor** outputs, size_t m);
 typedef void (*TorchExtDrop)(void* data);
 
-// For Rust, which returns errors to C++ here as it gets them elsewhere.
+// For Rust, which returns errors to C++ here in the same form in which it gets them elsewhere.
 char* torch_ext_copy_text(const char* text) noexcept {
   return torch_ext::own_text(text);
 }
@@ -36,7 +36,7 @@ namespace {
 using at::Tensor;
 using torch::autograd::variable_list;
 
-// Owns a closure of Rust.
+// Owns a Rust closure.
 class Piece {
  public:
   Piece(void* data, TorchExtRun run, TorchExtDrop drop) noexcept : data_(data), run_(run), drop_(drop) {}
@@ -72,8 +72,8 @@ class Piece {
   TorchExtDrop drop_;
 };
 
-// Where the graph of a second run ends. It takes the gradients of the inputs as they come; a leaf would copy those of
-// another layout in memory than its own, and what is computed from such a copy may differ in the last bits.
+// The end of the graph of a second run. It takes the gradients of the inputs as they are. A leaf would copy a gradient
+// whose memory layout differs from its own, and results computed from the copy may differ in the last bits.
 struct Sink : public torch::autograd::Node {
   variable_list apply(variable_list&& gradients) override {
     gradients_ = std::move(gradients);
@@ -84,7 +84,7 @@ struct Sink : public torch::autograd::Node {
     return "TorchExtCheckpointSink";
   }
 
-  variable_list gradients_;  // of the inputs that require them
+  variable_list gradients_;  // of the inputs that require gradients
 };
 
 struct Rerun : public torch::autograd::Node {
@@ -99,7 +99,7 @@ struct Rerun : public torch::autograd::Node {
     TORCH_CHECK(
         !c10::GradMode::is_enabled(),
         "checkpoint: the gradient of a gradient is not implemented; run the piece without it");
-    // The parameters inside are no inputs of this node: there is no way to leave theirs out.
+    // The parameters inside are not inputs of this node, so their gradients cannot be left out.
     TORCH_CHECK(
         torch::autograd::Engine::get_default_engine().is_checkpoint_valid(),
         "checkpoint: only a backward pass for all parameters at once is possible, not one for chosen inputs");
@@ -161,8 +161,9 @@ struct Rerun : public torch::autograd::Node {
 }  // namespace
 }  // namespace torch_ext
 
-// `outputs` are what the piece made of `inputs` without gradients. `out` gets the same numbers, which the caller owns,
-// as results of a node that owns the piece; without a node where gradients are off. `data` is dropped in any case.
+// `outputs` are the results of the piece for `inputs`, computed without gradients. `out` gets the same numbers, owned
+// by the caller, as results of a node that owns the piece; there is no node if gradients are off. `data` is always
+// dropped.
 //
 // The results require gradients even when no input does: parameters inside the piece may.
 extern "C" char* torch_ext_checkpoint(
@@ -184,7 +185,7 @@ extern "C" char* torch_ext_checkpoint(
       const std::shared_ptr<Rerun> node(
           new Rerun(std::move(piece), kept, std::move(edges)), torch::autograd::deleteNode);
       for (size_t i = 0; i < m; ++i) {
-        // A tensor of its own, should the piece have returned one of its inputs.
+        // Make a new tensor, in case the piece returned one of its inputs.
         results.push_back(outputs[i]->tensor_data());
         torch::autograd::set_history(results[i], node);
       }

@@ -6,15 +6,15 @@
 extern "C" char* torch_ext_set_deterministic(bool on) noexcept {
   return torch_ext::guarded([&] {
     auto& context = at::globalContext();
-    // cuBLAS sums in a fixed order only with a fixed workspace, and reads this when its first handle is made.
+    // cuBLAS sums in a fixed order only with a fixed workspace. It reads this when its first handle is created.
     if (on) {
       c10::utils::set_env("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/false);
     }
     context.setDeterministicAlgorithms(on, /*warn_only=*/false);
     context.setDeterministicCuDNN(on);
-    // The benchmark picks the algorithm that was fastest this time.
+    // The benchmark selects the algorithm that happened to be fastest in this run.
     context.setBenchmarkCuDNN(false);
-    // Filling every new tensor with NaN would only hide reads of what nobody wrote, and takes time.
+    // Filling every new tensor with NaN takes time and would only hide reads of uninitialised memory.
     context.setDeterministicFillUninitializedMemory(false);
   });
 }

@@ -4,7 +4,7 @@
 #include <cstring>
 
 namespace {
-// What is said when there is no memory to say it in. Never freed.
+// The message when there is no memory for a message. Never freed.
 char out_of_memory[] = "out of memory";
 }  // namespace
 
@@ -24,7 +24,7 @@ extern "C" void torch_ext_free_text(char* text) noexcept {
   }
 }
 
-// For the tests of this path: throws what `kind` says.
+// For tests of this path: throws the exception that `kind` selects.
 extern "C" char* torch_ext_throw(int kind) noexcept {
   return torch_ext::guarded([&] {
     if (kind == 0) {

@@ -1,5 +1,5 @@
-// Every function of this folder that Rust calls returns its error: null, or a text that the caller owns and
-// gives back to torch_ext_free_text. No exception leaves C++.
+// Every function of this folder that Rust calls returns its error: null, or a text that the caller owns and frees with
+// torch_ext_free_text. No exception leaves C++.
 #pragma once
 
 #include <c10/util/Exception.h>
@@ -8,10 +8,10 @@
 
 namespace torch_ext {
 
-// A copy that torch_ext_free_text takes back.
+// A copy to be freed with torch_ext_free_text.
 char* own_text(const char* text) noexcept;
 
-// Runs `body` and turns what it throws into text, without libtorch's stack trace.
+// Runs `body` and converts an exception to text, without libtorch's stack trace.
 template <class Body>
 char* guarded(Body&& body) noexcept {
   try {

@@ -1,4 +1,4 @@
-// The state of libtorch's default generators, which dropout draws from.
+// The state of libtorch's default generators, which dropout uses.
 #include "error.h"
 
 #include <ATen/Context.h>
@@ -9,7 +9,7 @@
 
 namespace {
 
-// That of a CUDA device, or of the CPU for -1.
+// The generator of a CUDA device, or of the CPU for -1.
 at::Generator generator_of(int cuda) {
   const at::Device device = cuda < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<at::DeviceIndex>(cuda));
   return at::globalContext().defaultGenerator(device);
@@ -17,7 +17,7 @@ at::Generator generator_of(int cuda) {
 
 }  // namespace
 
-// The caller owns `*out`, a tensor of bytes in the host's memory.
+// The caller owns `*out`, a byte tensor in host memory.
 extern "C" char* torch_ext_generator_state(int cuda, at::Tensor** out) noexcept {
   return torch_ext::guarded([&] {
     at::Generator generator = generator_of(cuda);
@@ -26,7 +26,7 @@ extern "C" char* torch_ext_generator_state(int cuda, at::Tensor** out) noexcept 
   });
 }
 
-// libtorch refuses bytes that are no state of such a generator.
+// libtorch refuses bytes that are not a state of such a generator.
 extern "C" char* torch_ext_set_generator_state(int cuda, const at::Tensor* state) noexcept {
   return torch_ext::guarded([&] {
     at::Generator generator = generator_of(cuda);

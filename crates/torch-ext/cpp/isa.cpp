@@ -53,7 +53,7 @@ Isa isa([[maybe_unused]] int64_t lanes) {
 
 }  // namespace torch_ext
 
-// The place of the limit in Isa; -1 without one, -2 where the variable names none.
+// The limit as an index in Isa; -1 without a limit, -2 if the variable has another value.
 extern "C" int torch_ext_isa_limit() noexcept {
   return torch_ext::limit();
 }

@@ -1,6 +1,6 @@
-// Feature maps one after the other in their channels, channels innermost: rows of pixels copied side by side, and taken
-// apart for the gradient. libtorch gives slices of the gradient there, of which whoever needs them dense makes copies, and
-// copies a row of a few channels as a tensor of its own.
+// Concatenates feature maps along their channels, channels innermost: copies rows of pixels side by side, and splits them
+// for the gradient. libtorch returns slices of the gradient there, which are copied again where they must be dense, and it
+// copies a row of a few channels as a separate tensor.
 #include "error.h"
 #include "plain.h"
 
@@ -18,10 +18,10 @@ namespace {
 
 using at::Tensor;
 
-// Bytes below which a thread is not worth waking.
+// Fewer bytes are not worth a thread.
 constexpr int64_t kGrainBytes = 65536;
 
-// The channels of all pixels, side by side.
+// The channels of all pixels, as rows.
 struct ChannelRows {
   char* at;
   int64_t bytes;
@@ -47,7 +47,7 @@ void over_pixels(const Tensor& tensor, const Body& body) {
 }
 
 void copy(char* to, const char* from, int64_t bytes) {
-  // No channels have no address either, and memcpy wants one.
+  // An empty set of channels has no address, which memcpy does not allow.
   if (bytes > 0) {
     std::memcpy(to, from, static_cast<size_t>(bytes));
   }
@@ -74,7 +74,7 @@ struct Join : public torch::autograd::Function<Join> {
       torch::autograd::AutogradContext* ctx, torch::autograd::variable_list outputs) {
     const int64_t channels = ctx->saved_data["channels"].toInt();
     if (c10::GradMode::is_enabled()) {
-      // Slices have gradients of their own.
+      // Slices have their own gradients.
       return {outputs[0].narrow(1, 0, channels), outputs[0].narrow(1, channels, outputs[0].size(1) - channels)};
     }
     const Tensor dz = resolved(outputs[0]).contiguous(kLayout);

@@ -1,4 +1,4 @@
-// The files that need the larger headers of libtorch, as one for the compiler: those headers take it ten seconds each time.
+// The files that need libtorch's larger headers, compiled as one: those headers take ten seconds each time.
 #include "checkpoint.cpp"
 #include "conv/autograd.cpp"
 #include "determinism.cpp"

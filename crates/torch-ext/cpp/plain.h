@@ -1,4 +1,4 @@
-// Tensors whose numbers are read and written by address, and what has to be known of them before.
+// Tensors whose numbers are accessed by address, and the necessary checks.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,11 +10,11 @@ namespace torch_ext {
 // The channels of a pixel side by side.
 constexpr auto kLayout = at::MemoryFormat::ChannelsLast;
 
-// How a tensor keeps its numbers. Kept in step with `Numbers` in src/plain.rs.
+// How a tensor stores its numbers. Must match `Numbers` in src/plain.rs.
 enum class Numbers : int {
-  undefined,  // it has none
-  elsewhere,  // sparse or packed: not at one address each
-  marked,     // in memory, but negated, conjugated or all zero by a mark on the tensor
+  undefined,  // no tensor
+  elsewhere,  // sparse or packed: no address per number
+  marked,     // in memory, but flagged as negated, conjugated or all zero
   plain,      // in memory as they are
 };
 
@@ -28,8 +28,8 @@ inline Numbers numbers_of(const at::Tensor& x) {
   return x.is_neg() || x.is_conj() || x._is_zerotensor() ? Numbers::marked : Numbers::plain;
 }
 
-// `x` with its numbers in memory as they are; a copy only where they are not. Reading the memory of a tensor that is
-// marked as negated gives the wrong sign, and one marked as zero has no memory at all.
+// `x` with plain numbers in memory; copies only if necessary. Reading the memory of a tensor flagged as negated gives
+// the wrong sign, and one flagged as zero has no memory at all.
 inline at::Tensor resolved(const at::Tensor& x) {
   switch (numbers_of(x)) {
     case Numbers::plain:
@@ -41,22 +41,21 @@ inline at::Tensor resolved(const at::Tensor& x) {
   }
 }
 
-// What a backward pass may keep of a tensor: the same numbers, and shape and type as they are now. The caller's tensor can be
-// resized, or given other data, which libtorch's count of changes does not see. Undefined stays so.
+// A version of a tensor that a backward pass may keep: the same numbers, with the present shape and type. The caller may
+// resize the tensor or give it other data, which libtorch's version counter does not detect. Undefined stays undefined.
 inline at::Tensor kept(const at::Tensor& x) {
   return x.defined() ? x.detach() : x;
 }
 
-// Distances in numbers between the images and between the pixels of a tensor [n, c, h, w].
+// Distances, counted in numbers, between the images and between the pixels of a tensor [n, c, h, w].
 struct PixelStrides {
   int64_t image, pixel;
 };
 
-// None where a pixel's channels are not neighbours, or its pixels not at one distance: channels_last has them, and a slice
-// of its channels, which is what the gradient of a concatenation is.
+// Empty if a pixel's channels are not adjacent, or its pixels not at equal distances. channels_last tensors have both
+// properties, and so do slices of their channels, such as the gradient of a concatenation.
 //
-// The stride of a dimension of size 1 means nothing and may be any number, in contiguous tensors as well. So it is never
-// asked for.
+// The stride of a dimension of size 1 is arbitrary, even in contiguous tensors, so it is never read.
 inline std::optional<PixelStrides> pixel_strides(const at::Tensor& x) {
   const int64_t channels = x.size(1), height = x.size(2), width = x.size(3);
   if (channels > 1 && x.stride(1) != 1) {

@@ -1,4 +1,4 @@
-//! Times the weight and bias gradient of `conv2d` beside libtorch's, in alternation: `wgrad [ROUNDS]`.
+//! Times the weight and bias gradient of `conv2d` against libtorch's, alternating between them: `wgrad [ROUNDS]`.
 //!
 //! The convolutions are those of the networks small-32 (batch 64), fashion-28 (32) and ddpm-cifar10 (8).
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example that prints")]
@@ -8,7 +8,7 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 use torch_ext::{WeightGradient, channels_last, conv2d_with};
 
-/// Images, side of an image, channels in and out, side of the kernel.
+/// Images, side of an image, input and output channels, side of the kernel.
 const SHAPES: [[i64; 5]; 22] = [
     [64, 32, 3, 32, 3],
     [64, 32, 32, 32, 3],
@@ -44,7 +44,7 @@ fn main() {
         let (x, dy) = (map(c_in), map(c_out));
         let weight = random(&[c_out, c_in, kernel, kernel]).set_requires_grad(true);
         let bias = random(&[c_out]).set_requires_grad(true);
-        // The third is the rest of the graph alone.
+        // The third graph has only the rest.
         let graph = |y: &Tensor| (y * &dy).sum(Kind::Float);
         let loss = |gradient| graph(&conv2d_with(&x, &weight, &bias, gradient).unwrap());
         let y = map(c_out).set_requires_grad(true);
@@ -61,7 +61,7 @@ fn main() {
                 }
             }
         }
-        // The fastest: what else the machine does makes none faster.
+        // Use the fastest: other load on the machine never makes a run faster.
         let [ours, theirs, rest] =
             times.map(|times: Vec<f64>| times.into_iter().fold(f64::INFINITY, f64::min));
         let (ours, theirs) = (ours - rest, theirs - rest);

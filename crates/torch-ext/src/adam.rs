@@ -1,4 +1,4 @@
-//! Adam's update in one pass over the numbers, and gradients that are gone instead of zero.
+//! Adam's update in one pass over the numbers, and removal of gradients.
 
 use tch::{Device, Kind, Tensor};
 
@@ -6,13 +6,13 @@ use crate::error::{TorchExtError, checked};
 use crate::ffi;
 use crate::plain::{apart, in_memory};
 
-/// The numbers of one update.
+/// The settings of one update.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
 pub struct AdamStep {
-    /// The parameter is multiplied by it first: `1 - lr * weight_decay` (Loshchilov & Hutter 2019).
+    /// Factor applied to the parameter first: `1 - lr * weight_decay` (Loshchilov & Hutter 2019).
     pub keep: f64,
-    /// The gradient is multiplied by it: below 1 where it is clipped.
+    /// Factor applied to the gradient; below 1 if it is clipped.
     pub gradient_scale: f64,
     /// Decay of the average of the gradient.
     pub beta1: f64,
@@ -22,12 +22,12 @@ pub struct AdamStep {
     pub step_size: f64,
     /// `1 / sqrt(1 - beta2^t)`.
     pub second_scale: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub eps: f64,
 }
 
-/// Whether [`adam_step`] takes them: f32 or f64 in the host's memory, all of one type, shape and layout without gaps, and
-/// none in the memory of another.
+/// Whether [`adam_step`] accepts these tensors: f32 or f64 in host memory, all of one type, shape and layout without
+/// gaps, and none sharing memory with another.
 #[must_use]
 pub fn adam_step_takes(tensors: [&Tensor; 4]) -> bool {
     check(tensors).is_ok()
@@ -35,11 +35,11 @@ pub fn adam_step_takes(tensors: [&Tensor; 4]) -> bool {
 
 /// `g = gradient * gradient_scale`, `m += (1 - beta1) (g - m)`, `v = beta2 v + (1 - beta2) g^2`,
 /// `param = keep * param - step_size * m / (sqrt(v) * second_scale + eps)` (Kingma & Ba 2015, Algorithm 1), in place and
-/// without a record for gradients. The result does not depend on the number of threads.
+/// not recorded by autograd. The result does not depend on the number of threads.
 ///
 /// # Errors
 /// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and
-/// [`TorchExtError::Shape`] for tensors that do not fit; [`TorchExtError::Overlap`] where two share memory;
+/// [`TorchExtError::Shape`] for unsuitable tensors; [`TorchExtError::Overlap`] when two share memory;
 /// [`TorchExtError::Torch`] for tensors made in [`crate::inference_mode`]. Nothing is changed then.
 pub fn adam_step(
     param: &Tensor,
@@ -48,15 +48,15 @@ pub fn adam_step(
     step: &AdamStep,
 ) -> Result<(), TorchExtError> {
     check([param, gradient, m, v])?;
-    // SAFETY: the tensors are borrowed until the call is over, lie in the host's memory without gaps and apart from each
-    // other, and have one type and as many numbers each; the numbers of the step have the layout that C++ expects.
+    // SAFETY: the tensors are borrowed for the call, are in host memory without gaps and do not overlap, and have one
+    // type and equally many numbers each; the settings of the step have the layout that C++ expects.
     let text =
         unsafe { ffi::torch_ext_adam_step(param.as_ptr(), gradient.as_ptr(), m.as_ptr(), v.as_ptr(), step) };
     checked("adam_step", text)
 }
 
-/// The L2 norm of all numbers of all tensors together, in f64; `None` where one is not f32 or f64 in the host's memory
-/// without gaps. It does not depend on the number of threads.
+/// The L2 norm of all numbers of all tensors together, in f64; `None` if one is not f32 or f64 in host memory without
+/// gaps. It does not depend on the number of threads.
 ///
 /// # Errors
 /// [`TorchExtError::Torch`] when there is not enough memory.
@@ -72,24 +72,24 @@ pub fn joint_norm(tensors: &[Tensor]) -> Result<Option<f64>, TorchExtError> {
     }
     let pointers: Vec<*const torch_sys::C_tensor> = tensors.iter().map(|tensor| tensor.as_ptr()).collect();
     let mut norm = 0.0;
-    // SAFETY: the pointers are those of tensors borrowed until the call is over, as many as are told, on the CPU and of types
-    // that C++ reads; one number is written where it is told to.
+    // SAFETY: the pointers belong to tensors borrowed for the call, their number is passed, and the tensors are on the CPU
+    // and of types that C++ reads; one number is written through the last argument.
     let text = unsafe { ffi::torch_ext_joint_norm(pointers.as_ptr(), pointers.len(), &raw mut norm) };
     checked("joint_norm", text)?;
     Ok(Some(norm))
 }
 
-/// Leaves `param` without a gradient. The next backward pass then puts its own there as it is, where it would add it to
-/// zeros otherwise.
+/// Removes the gradient of `param`. The next backward pass then stores its own gradient directly; otherwise it would
+/// add it to zeros.
 ///
 /// # Errors
-/// [`TorchExtError::Undefined`] for no tensor; [`TorchExtError::Torch`] for one that can have none.
+/// [`TorchExtError::Undefined`] for an undefined tensor; [`TorchExtError::Torch`] for one that cannot have a gradient.
 pub fn forget_gradient(param: &Tensor) -> Result<(), TorchExtError> {
-    // libtorch keeps one object for all undefined tensors, which must not be given anything.
+    // libtorch has one shared object for all undefined tensors, which must not be modified.
     if !param.defined() {
         return Err(TorchExtError::Undefined { what: "the parameter" });
     }
-    // SAFETY: the tensor is borrowed until the call is over.
+    // SAFETY: the tensor is borrowed for the call.
     checked("forget_gradient", unsafe { ffi::torch_ext_forget_gradient(param.as_ptr()) })
 }
 
@@ -144,9 +144,9 @@ mod tests {
         [numbers(0.0), numbers(1.0), numbers(2.0), numbers(3.0).square()]
     }
 
-    /// Against the formulas on whole tensors, with enough numbers for several threads.
+    /// Compares with the formulas on whole tensors, with enough numbers for several threads.
     #[test]
-    fn it_is_the_formula() {
+    fn it_matches_the_formula() {
         for (kind, limit) in [(Kind::Double, 1e-14), (Kind::Float, 1e-6)] {
             let [param, gradient, m, v] = four(kind, &[7, 20_000]);
             let g = &gradient * 0.5;
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_untouched() {
+    fn unsuitable_tensors_are_refused_unchanged() {
         let [param, gradient, m, v] = four(Kind::Float, &[4, 6]);
         let before = param.copy();
         let others = [
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn tensors_that_share_memory_are_refused_untouched() {
+    fn tensors_that_share_memory_are_refused_unchanged() {
         let [param, gradient, m, v] = four(Kind::Float, &[4, 6]);
         let flat = Tensor::cat(&[m.flatten(0, -1), v.flatten(0, -1)], 0);
         let before = [&param, &m, &v, &flat].map(Tensor::copy);
@@ -212,14 +212,14 @@ mod tests {
             assert!(!adam_step_takes(four));
         }
         assert_eq!([&param, &m, &v, &flat].map(Tensor::copy), before);
-        // Neighbours in one block of memory are tensors of their own.
+        // Adjacent tensors in one block of memory do not overlap.
         adam_step(&param, &gradient, (&part(0), &part(24)), &STEP).unwrap();
         assert_ne!(flat, before[3]);
     }
 
-    /// Such a tensor may not be changed outside of that mode, and is not half changed.
+    /// Such a tensor must not be changed outside of that mode, and must not be partly changed.
     #[test]
-    fn a_tensor_of_inference_mode_is_refused_untouched() {
+    fn a_tensor_of_inference_mode_is_refused_unchanged() {
         let [param, gradient, m, v] = four(Kind::Float, &[4, 6]);
         let frozen = crate::inference_mode(|| v.copy()).unwrap();
         let before = param.copy();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_that_is_forgotten_does_not_count() {
+    fn a_removed_gradient_does_not_count() {
         let x = Tensor::from_slice(&[1.0_f32, 2.0]).set_requires_grad(true);
         for _ in 0..2 {
             forget_gradient(&x).unwrap();

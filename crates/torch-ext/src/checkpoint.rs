@@ -1,4 +1,5 @@
-//! Activation checkpointing: memory for time (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+//! Activation checkpointing: trades time for memory (Chen et al. 2016, "Training Deep Nets with Sublinear Memory
+//! Cost").
 
 use std::any::Any;
 use std::ffi::{CString, c_char, c_void};
@@ -17,28 +18,31 @@ use crate::generator::Generators;
 
 const CALL: &str = "checkpoint";
 
-/// `piece(inputs)`, of which nothing is kept for the backward pass but the inputs: there the piece runs a second time,
-/// with gradients, and those are the gradients of the inputs and of the parameters that the piece holds. Both are the
-/// same bits as without, if the piece is a function of its inputs, its parameters and libtorch's random numbers: for
-/// those the second run starts from where the first did, and the generators then go on as if it had not been.
+/// Runs `piece(inputs)` and keeps only the inputs for the backward pass. There the piece runs a second time, with
+/// gradients, which gives the gradients of the inputs and of the parameters inside the piece. Both are bitwise the same
+/// as without checkpointing if the piece depends only on its inputs, its parameters and libtorch's random numbers. The
+/// second run starts from the generator state of the first, and the generators are restored afterwards.
 ///
-/// - Inputs may be of any type and shape, on CPU and CUDA; outputs are of a floating type.
-/// - A tensor that the piece holds and that gets a gradient has to be a leaf of the graph, as parameters are; anything
-///   computed belongs to the inputs.
-/// - The outputs require gradients whether or not an input does. Where gradients are off the piece just runs.
-/// - The backward pass is one for all parameters: `backward`, not gradients of chosen tensors, and no gradient of a
-///   gradient. Both are refused when they are asked for.
+/// - Inputs may be of any type and shape, on CPU and CUDA; outputs must have a floating type.
+/// - A tensor inside the piece that gets a gradient must be a leaf of the graph, as parameters are. Pass computed
+///   tensors as inputs.
+/// - The outputs require gradients whether or not an input does. If gradients are off, the piece runs once and nothing
+///   is kept.
+/// - The backward pass must be for all parameters: `backward`, not gradients of chosen tensors, and no gradient of a
+///   gradient. Both are refused.
 /// - Pieces may contain pieces.
-/// - The gradients of an input that a piece uses several times are added up before those of its uses elsewhere. Floating
-///   numbers depend on the order, so without checkpointing such an input has to go through a node of its own
-///   (`Tensor::alias`) for the same bits.
+/// - The gradients of an input that a piece uses several times are summed before those of its other uses. Floating-point
+///   sums depend on the order, so without checkpointing such an input must go through a separate node (`Tensor::alias`)
+///   to get the same bits.
+///
+/// The second run is on the thread of the backward pass: the caller's on the CPU, one of libtorch's on a GPU.
 ///
 /// The second run is on the thread of the backward pass: the caller's on the CPU, one of libtorch's on a GPU.
 ///
 /// # Errors
-/// Whatever the piece returns in its first run. [`TorchExtError::Undefined`], [`TorchExtError::UnknownDevice`] and
-/// [`TorchExtError::Kind`] for inputs and outputs; [`TorchExtError::Torch`] when libtorch refuses (memory). An error or a
-/// panic of the second run is an error of `backward`, with its text.
+/// Any error of the piece in its first run. [`TorchExtError::Undefined`], [`TorchExtError::UnknownDevice`] and
+/// [`TorchExtError::Kind`] for inputs and outputs; [`TorchExtError::Torch`] when libtorch refuses, for example for lack
+/// of memory. An error or a panic in the second run is an error of `backward`, with its text.
 pub fn checkpoint<E, F>(inputs: &[&Tensor], piece: F) -> Result<Vec<Tensor>, E>
 where
     E: Display + From<TorchExtError>,
@@ -70,15 +74,15 @@ fn check(outputs: &[Tensor]) -> Result<(), TorchExtError> {
     Ok(())
 }
 
-/// What the graph keeps of a piece. Closure and states hold tensors, which may go to another thread but not be used by
-/// two at once: the lock makes that so.
+/// What the graph keeps of a piece. The closure and the states contain tensors, which may move to another thread but
+/// not be used by two threads at once; the lock ensures that.
 struct Piece<F> {
     held: Mutex<(F, Generators)>,
     /// Shape and type of each output of the first run.
     made: Vec<(Vec<i64>, Kind)>,
 }
 
-/// The outputs as results of a node that owns the piece.
+/// Attaches the outputs to a node that owns the piece.
 fn with_node<E, F>(
     inputs: &[&Tensor],
     outputs: &[Tensor],
@@ -91,14 +95,13 @@ where
     let inputs: Vec<_> = inputs.iter().map(|input| input.as_ptr()).collect();
     let outputs: Vec<_> = outputs.iter().map(Tensor::as_ptr).collect();
     let mut out = vec![ptr::null_mut(); outputs.len()];
-    // Without this bound the pointer below could not be given away.
+    // Passing the pointer below to C++ requires this bound.
     fn shared_by_threads<T: Send + Sync + 'static>(value: T) -> *mut c_void {
         Box::into_raw(Box::new(value)).cast()
     }
-    // SAFETY: the pointers are those of tensors borrowed until the call is over, and the lengths are theirs; `out` has
-    // room for as many as there are outputs and is written when there is no error. `data` is a `Piece<F>`, which is what
-    // the two functions take; C++ calls `drop_piece` once, after its last `run_piece`, on whichever threads: the piece
-    // may be sent and shared, and borrows nothing.
+    // SAFETY: the pointers belong to tensors borrowed for the call, and the lengths are theirs; `out` has room for all
+    // outputs and is written if there is no error. `data` is a `Piece<F>`, which both functions expect. C++ calls
+    // `drop_piece` once, after its last `run_piece`, on any thread: the piece is `Send` and `Sync` and borrows nothing.
     let text = unsafe {
         ffi::torch_ext_checkpoint(
             inputs.as_ptr().cast(),
@@ -112,14 +115,14 @@ where
         )
     };
     checked(CALL, text)?;
-    // SAFETY: without an error these are new tensors that nobody else owns.
+    // SAFETY: without an error these are new tensors with no other owner.
     Ok(out.into_iter().map(|pointer| unsafe { Tensor::from_ptr(pointer) }).collect())
 }
 
 /// The second run, called from C++.
 ///
 /// # Safety
-/// That of [`ffi::RunPiece`]; `data` is a `Piece<F>`.
+/// Those of [`ffi::RunPiece`]; `data` is a `Piece<F>`.
 unsafe extern "C" fn run_piece<E, F>(
     data: *mut c_void,
     inputs: *const *const C_tensor,
@@ -131,14 +134,14 @@ where
     E: Display + From<TorchExtError>,
     F: Fn(&[&Tensor]) -> Result<Vec<Tensor>, E>,
 {
-    // Nothing may unwind into C++. The piece is not used again by anybody who could see it half changed: it is `Fn`, and
-    // whatever it changes inside is its own concern.
+    // Nothing may unwind into C++. Nobody can observe the piece half changed: it is `Fn`, and any interior state is its
+    // own responsibility.
     let result = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: `data` is a `Piece<F>` that lives until `drop_piece`.
         let piece = unsafe { &*data.cast::<Piece<F>>() };
         let own = |index| {
-            // SAFETY: C++ lends `n` pointers to tensors for the length of the call, no array at all when `n` is 0. A
-            // shallow copy is taken; the cast only adds `mut`, which that copying does not use.
+            // SAFETY: C++ lends `n` pointers to tensors for the duration of the call, and no array if `n` is 0. This
+            // takes a shallow copy; the cast only adds `mut`, which the copy does not use.
             unsafe { Tensor::clone_from_ptr((*inputs.add(index)).cast_mut()) }
         };
         let inputs: Vec<Tensor> = (0..n).map(own).collect();
@@ -162,7 +165,7 @@ where
 }
 
 impl<F> Piece<F> {
-    /// Outputs like those of the first run.
+    /// Runs the piece and checks that its outputs are like those of the first run.
     fn run<E>(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, E>
     where
         E: Display + From<TorchExtError>,
@@ -175,7 +178,7 @@ impl<F> Piece<F> {
         check(&outputs)?;
         let made: Vec<_> = outputs.iter().map(|output| (output.size(), output.kind())).collect();
         if made != self.made {
-            // libtorch would add a gradient up where a shape differs but fits.
+            // libtorch would sum up a gradient whose shape differs but broadcasts.
             let text = format!("outputs of {made:?}, of {:?} in the first run", self.made);
             return Err(TorchExtError::Torch { call: CALL, text }.into());
         }
@@ -183,7 +186,7 @@ impl<F> Piece<F> {
     }
 }
 
-/// What a panic said.
+/// The text of a panic.
 fn said(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -191,11 +194,11 @@ fn said(panic: Box<dyn Any + Send>) -> String {
 }
 
 /// # Safety
-/// That of [`ffi::DropPiece`]; `data` is a `Piece<F>` that nobody uses any more.
+/// Those of [`ffi::DropPiece`]; `data` is a `Piece<F>` that is no longer used.
 unsafe extern "C" fn drop_piece<F>(data: *mut c_void) {
-    // What a panicking closure has left undropped is leaked.
+    // A closure that panics while dropping leaks what is left.
     let _ = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the pointer came from `Box::into_raw` of this type and is given back this once.
+        // SAFETY: the pointer came from `Box::into_raw` of this type, and is returned exactly once.
         drop(unsafe { Box::from_raw(data.cast::<Piece<F>>()) });
     }));
 }

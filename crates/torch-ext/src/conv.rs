@@ -1,4 +1,4 @@
-//! Convolutions in bf16 whose weights are f32, with a weight gradient of our own on processors with AMX.
+//! Convolutions in bf16 with f32 weights, and our own weight gradient on processors with AMX.
 
 use std::ptr;
 
@@ -8,43 +8,44 @@ use crate::error::{TorchExtError, checked};
 use crate::ffi;
 use crate::plain::strided;
 
-/// Who computes the gradients of weight and bias.
+/// Which code computes the gradients of weight and bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WeightGradient {
-    /// This crate where [`conv2d_is_fast`], libtorch elsewhere.
+    /// This crate if [`conv2d_is_fast`], otherwise libtorch.
     Best,
-    /// libtorch. It rounds them to bf16 on the way.
+    /// libtorch, which rounds them to bf16 on the way.
     Libtorch,
 }
 
-/// Whether the weight gradient of [`conv2d`] is this crate's: the processor multiplies tiles of bf16 (Intel's AMX),
-/// the system lets the process use them, and the compiler that built this knew them.
+/// Whether this crate computes the weight gradient of [`conv2d`]. The processor must multiply tiles of bf16 (Intel's
+/// AMX), the system must let the process use them, and the compiler must have supported them.
 #[must_use]
 pub fn conv2d_is_fast() -> bool {
-    // SAFETY: the function takes nothing; it asks the processor and, once, the system.
+    // SAFETY: the function takes nothing; it queries the processor and, once, the system.
     unsafe { ffi::torch_ext_conv2d_is_own() }
 }
 
-/// The convolution of `x` `[b, c_in, h, w]`, bf16, with `weight` `[c_out, c_in, k, k]`, f32, k 1 or 3, stride 1 and as
-/// much padding as keeps the size, plus `bias` `[c_out]`, f32: `[b, c_out, h, w]`, bf16, channels_last.
+/// The convolution of `x` `[b, c_in, h, w]`, bf16, with `weight` `[c_out, c_in, k, k]`, f32, k 1 or 3, stride 1 and
+/// size-preserving padding, plus `bias` `[c_out]`, f32. The result is `[b, c_out, h, w]`, bf16, channels_last.
 ///
-/// Forward it is libtorch's, with the weight rounded to bf16. Where [`conv2d_is_fast`], the gradients of weight and bias are
-/// sums of products of bf16 numbers in f32, never rounded to bf16, and the same bits for any number of threads. Elsewhere
-/// libtorch computes them: rounded to bf16, and another number of threads may change their last bits. The gradient of
-/// the gradient is refused when it is asked for.
+/// The forward pass is libtorch's, with the weight rounded to bf16. If [`conv2d_is_fast`], the gradients of weight and bias
+/// are f32 sums of products of bf16 numbers, never rounded to bf16, and bitwise the same for any number of threads.
+/// Otherwise libtorch computes them: rounded to bf16, and the number of threads may change their last bits. The gradient of
+/// the gradient is refused.
 ///
 /// # Errors
 /// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and
-/// [`TorchExtError::Shape`] for tensors that do not fit; [`TorchExtError::Torch`] when libtorch refuses (memory).
+/// [`TorchExtError::Shape`] for unsuitable tensors; [`TorchExtError::Torch`] when libtorch refuses, for example for
+/// lack of memory.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TorchExtError> {
     conv2d_with(x, weight, bias, WeightGradient::Best)
 }
 
-/// [`conv2d`] with a choice, to compare them.
+/// [`conv2d`] with a choice of gradients, to compare them.
 ///
 /// # Errors
-/// Those of [`conv2d`].
+/// The same as for [`conv2d`].
 pub fn conv2d_with(
     x: &Tensor,
     weight: &Tensor,
@@ -54,12 +55,12 @@ pub fn conv2d_with(
     check(x, weight, bias)?;
     let own = gradient == WeightGradient::Best;
     let mut out = ptr::null_mut();
-    // SAFETY: the tensors are borrowed until the call is over; device, types and shapes are what the kernel takes.
-    // `out` is written when there is no error.
+    // SAFETY: the tensors are borrowed for the call; device, types and shapes are what the kernel expects. `out` is
+    // written if there is no error.
     let text =
         unsafe { ffi::torch_ext_conv2d(x.as_ptr(), weight.as_ptr(), bias.as_ptr(), own, &raw mut out) };
     checked("conv2d", text)?;
-    // SAFETY: without an error `out` is a new tensor that nobody else owns.
+    // SAFETY: without an error `out` is a new tensor with no other owner.
     Ok(unsafe { Tensor::from_ptr(out) })
 }
 

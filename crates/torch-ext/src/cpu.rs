@@ -1,13 +1,13 @@
-//! What the processor can do that matters for the choice of precision, and what limits it.
+//! The processor features that matter for the choice of precision, and their limit.
 
 use crate::error::TorchExtError;
 use crate::ffi;
 
-/// The instruction sets of x86-64 that this crate has loops for, each with what those before it have.
+/// The instruction sets of x86-64 that this crate has loops for. Each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum CpuIsa {
-    /// What every processor of the architecture has.
+    /// Available on every x86-64 processor.
     Base,
     /// AVX2 and FMA.
     Avx2,
@@ -33,15 +33,14 @@ impl CpuIsa {
     }
 }
 
-/// The most that the environment variable `DDPM_MAX_CPU_ISA` allows, none where it is not set. It is read once. It is
-/// for tests: this crate then computes, and takes the processor, as if it had no more. libtorch's own kernels have
-/// variables of their own, `ATEN_CPU_CAPABILITY`, `ONEDNN_MAX_CPU_ISA` and `MKL_ENABLE_INSTRUCTIONS`. On other architectures it
-/// changes nothing.
+/// The limit in the environment variable `DDPM_MAX_CPU_ISA`; `None` if it is not set. It is read once. It is for tests: this
+/// crate then computes, and reports the processor, as if it had no more. libtorch's own kernels have their own variables,
+/// `ATEN_CPU_CAPABILITY`, `ONEDNN_MAX_CPU_ISA` and `MKL_ENABLE_INSTRUCTIONS`. On other architectures it has no effect.
 ///
 /// # Errors
-/// [`TorchExtError::IsaLimit`] when it names no set; the other functions then take no limit.
+/// [`TorchExtError::IsaLimit`] when it is not a known set; the other functions then apply no limit.
 pub fn cpu_isa_limit() -> Result<Option<CpuIsa>, TorchExtError> {
-    // SAFETY: the function takes nothing; it reads the environment once, through the lock of C++'s first call.
+    // SAFETY: the function takes nothing; it reads the environment once, under the lock of a C++ static initialiser.
     let place = unsafe { ffi::torch_ext_isa_limit() };
     let known = [CpuIsa::Base, CpuIsa::Avx2, CpuIsa::Avx512, CpuIsa::Avx512Bf16, CpuIsa::Amx];
     match usize::try_from(place).ok().and_then(|place| known.get(place)) {
@@ -63,20 +62,20 @@ pub fn cpu_has_bf16() -> bool {
         && ["amx_bf16", "avx512_bf16", "bf16"].iter().any(|&name| features.contains(&name))
 }
 
-/// What keeps libtorch from computing in bf16 on this CPU, whatever the processor has: some of its kernels ask the processor
-/// what it has, and fail where others were told not to use it.
+/// What prevents libtorch from computing in bf16 on this CPU, whatever the processor supports. Some of its kernels query the
+/// processor directly, and fail where others were told not to use a feature.
 #[must_use]
 pub fn bf16_obstacle() -> Option<&'static str> {
     let limit = std::env::var("ATEN_CPU_CAPABILITY").unwrap_or_default();
     let wide = std::env::consts::ARCH == "x86_64" && detect().contains(&"avx512f");
     if wide && ["default", "avx2"].contains(&limit.as_str()) {
-        return Some("ATEN_CPU_CAPABILITY keeps libtorch from using AVX-512");
+        return Some("ATEN_CPU_CAPABILITY prevents libtorch from using AVX-512");
     }
     let unknown = cfg!(target_os = "linux") && !std::path::Path::new("/proc/cpuinfo").exists();
-    unknown.then_some("without /proc libtorch does not find out what the processor has")
+    unknown.then_some("libtorch cannot detect the processor's features without /proc")
 }
 
-/// The vector and matrix extensions found, of those libtorch's kernels are written for and [`cpu_isa_limit`] allows.
+/// The vector and matrix extensions found, among those that libtorch's kernels use and [`cpu_isa_limit`] allows.
 #[must_use]
 pub fn cpu_features() -> Vec<&'static str> {
     match cpu_isa_limit() {
@@ -85,7 +84,7 @@ pub fn cpu_features() -> Vec<&'static str> {
     }
 }
 
-/// Those that belong to a set or to one before it.
+/// The features that belong to a set or to one before it.
 fn within(limit: CpuIsa, features: Vec<&'static str>) -> Vec<&'static str> {
     let belongs = |name: &str| match name {
         "avx2" | "fma" => CpuIsa::Avx2,
@@ -109,7 +108,7 @@ fn detect() -> Vec<&'static str> {
     add("fma", std::arch::is_x86_feature_detected!("fma"));
     add("avx512f", std::arch::is_x86_feature_detected!("avx512f"));
     add("avx512_bf16", std::arch::is_x86_feature_detected!("avx512bf16"));
-    // The standard library cannot ask for AMX yet; Linux lists it.
+    // The standard library cannot detect AMX yet, but Linux lists it.
     let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     add("amx_bf16", flags.split_ascii_whitespace().any(|flag| flag == "amx_bf16"));
     found
@@ -137,12 +136,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bf16_is_claimed_only_with_a_feature_that_has_it() {
+    fn bf16_is_reported_only_with_a_feature_that_has_it() {
         assert_eq!(cpu_has_bf16(), cpu_features().iter().any(|name| name.contains("bf16")));
     }
 
     #[test]
-    fn a_limit_takes_away_what_is_beyond_it() {
+    fn a_limit_removes_features_beyond_it() {
         let all = || vec!["avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16"];
         for (limit, left) in [
             (CpuIsa::Base, 0),
@@ -153,11 +152,11 @@ mod tests {
         ] {
             assert_eq!(within(limit, all()), all()[..left], "{}", limit.name());
         }
-        // What is no set of x86-64 is not the variable's.
+        // Features of other architectures are not limited by the variable.
         assert_eq!(within(CpuIsa::Base, vec!["neon", "bf16"]), ["neon", "bf16"]);
     }
 
-    /// Whatever the tests run under, kernels and claims keep to it.
+    /// Whatever limit the tests run with, kernels and reported features respect it.
     #[test]
     fn the_limit_of_the_environment_holds() {
         let set = std::env::var("DDPM_MAX_CPU_ISA").ok().filter(|value| !value.is_empty());

@@ -1,47 +1,46 @@
-//! One program for CPU and GPU: it is linked to libtorch's CPU part, and this loads the CUDA part into
-//! the running process when there is a driver. Loading it registers its kernels with the dispatcher;
-//! after that `tch::Cuda::is_available()` answers for the machine.
+//! One program for CPU and GPU: it is linked to libtorch's CPU part, and this module loads the CUDA part into the
+//! running process if there is a driver. Loading it registers its kernels with the dispatcher; after that
+//! `tch::Cuda::is_available()` tells whether the machine has a usable GPU.
 
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// How the CUDA part of libtorch came into the process.
+/// How the CUDA part of libtorch got into the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CudaPart {
     /// The program was linked to it.
     Linked,
-    /// It was loaded from here.
+    /// It was loaded from this path.
     Loaded(PathBuf),
-    /// There is no NVIDIA driver, so nothing was looked for.
+    /// There is no NVIDIA driver, so nothing was searched.
     NoDriver,
     /// There is a driver but no CUDA part of libtorch; these places were searched.
     NotFound(Vec<PathBuf>),
 }
 
-/// The CUDA part is there but does not load.
+/// The CUDA part exists but cannot be loaded.
 #[derive(Debug, Error)]
 #[error("cannot load {}: {reason}", path.display())]
 pub struct CudaError {
     /// The library.
     pub path: PathBuf,
-    /// What the dynamic linker says.
+    /// The message of the dynamic linker.
     pub reason: String,
 }
 
 #[cfg(target_os = "linux")]
 const LIBRARY: &str = "libtorch_cuda.so";
 
-/// Loads libtorch's CUDA kernels if the machine has a driver. Call it before anything else of libtorch,
-/// from the main thread.
+/// Loads libtorch's CUDA kernels if the machine has a driver. Call it before any other function of libtorch, from the
+/// main thread.
 ///
-/// The library is looked for in `LD_LIBRARY_PATH`, beside the loaded `libtorch_cpu.so`, and in the folder
-/// `lib-cuda` next to that one's.
+/// Searches `LD_LIBRARY_PATH`, the folder of the loaded `libtorch_cpu.so`, and the folder `lib-cuda` next to that one.
 ///
 /// # Errors
-/// [`CudaError`] when the library is found but cannot be loaded, for example because a library it needs is
-/// missing or of another version.
+/// [`CudaError`] when the library is found but cannot be loaded, for example because a library it needs is missing or
+/// has another version.
 #[cfg(target_os = "linux")]
 pub fn load_cuda_part() -> Result<CudaPart, CudaError> {
     if tch::Cuda::device_count() > 0 || is_mapped(LIBRARY) {
@@ -58,7 +57,7 @@ pub fn load_cuda_part() -> Result<CudaPart, CudaError> {
     Ok(CudaPart::Loaded(path.clone()))
 }
 
-/// Only Linux has a CUDA part to load.
+/// Does nothing: only Linux has a CUDA part to load.
 ///
 /// # Errors
 /// None.
@@ -67,7 +66,7 @@ pub fn load_cuda_part() -> Result<CudaPart, CudaError> {
     Ok(CudaPart::NoDriver)
 }
 
-/// Folders that may hold the library, in the order of precedence.
+/// Folders that may contain the library, in order of precedence.
 #[cfg(target_os = "linux")]
 fn candidates() -> Vec<PathBuf> {
     let from_environment = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
@@ -91,7 +90,7 @@ fn is_mapped(library: &str) -> bool {
 #[cfg(target_os = "linux")]
 fn mapped_path(library: &str) -> Option<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    // The path is the sixth column, and may hold spaces.
+    // The path is the sixth column, and may contain spaces.
     let paths = maps.lines().filter_map(|line| line.find('/').map(|start| Path::new(&line[start..])));
     paths.into_iter().find(|path| path.file_name().is_some_and(|name| name == library)).map(Path::to_owned)
 }
@@ -99,8 +98,8 @@ fn mapped_path(library: &str) -> Option<PathBuf> {
 #[cfg(target_os = "linux")]
 fn has_driver() -> bool {
     use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
-    // SAFETY: the driver's library has no initialisers that touch this program's state; it is the same
-    // library that libtorch's CUDA part loads by itself.
+    // SAFETY: the driver's library has no initialisers that touch this program's state; libtorch's CUDA part loads the
+    // same library.
     let driver = unsafe { Library::open(Some("libcuda.so.1"), RTLD_LAZY | RTLD_LOCAL) };
     driver.is_ok()
 }
@@ -108,8 +107,8 @@ fn has_driver() -> bool {
 #[cfg(target_os = "linux")]
 fn open_global(path: &Path) -> Result<(), String> {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    // SAFETY: the library's initialisers register kernels with the dispatcher of the libtorch_cpu that is
-    // loaded already, which guards the registration by its own lock. It is never unloaded: see `forget`.
+    // SAFETY: the library's initialisers register kernels with the dispatcher of the already loaded libtorch_cpu, which
+    // guards the registration with its own lock. The library is never unloaded: see `forget`.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
     // Unloading would leave dangling kernels in the dispatcher.
     library.map(std::mem::forget).map_err(|e| e.to_string())

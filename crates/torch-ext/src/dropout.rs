@@ -1,4 +1,4 @@
-//! Dropout (Srivastava et al. 2014) whose mask is drawn on all threads and kept by none.
+//! Dropout (Srivastava et al. 2014) whose mask is drawn on all threads and never stored.
 
 use std::ptr;
 
@@ -9,38 +9,39 @@ use crate::ffi;
 use crate::group_norm::Vectors;
 use crate::plain::strided;
 
-/// Numbers of 16 bits decide.
+/// Each decision uses a number of 16 bits.
 const LEVELS: f64 = 65536.0;
 
-/// `x` with each number zero with probability `rate`, or divided by `1 - rate`; in f32 or bf16, in the host's memory, of any
-/// shape. The rate is rounded to a multiple of 2^-16, for both.
+/// Sets each number of `x` to zero with probability `rate`, and divides the others by `1 - rate`. `x` is f32 or bf16, in
+/// host memory, of any shape. The rate is rounded to a multiple of 2^-16 in both places.
 ///
-/// The mask is a function of one number drawn from libtorch's generator, and goes by the order of memory: with the same
-/// seed, another layout has another mask, another number of threads has the same. The gradient draws it again.
+/// The mask depends on one number drawn from libtorch's generator, and follows memory order. So with the same seed
+/// another layout has another mask, but the number of threads does not matter. The backward pass draws the mask again.
 ///
 /// # Errors
-/// [`TorchExtError::Rate`] for a rate outside of `[0, 1]`; [`TorchExtError::Undefined`], [`TorchExtError::Layout`],
-/// [`TorchExtError::Device`] and [`TorchExtError::Kind`] for a tensor that it does not take; [`TorchExtError::Torch`] when there is no memory.
+/// [`TorchExtError::Rate`] for a rate outside `[0, 1]`; [`TorchExtError::Undefined`], [`TorchExtError::Layout`],
+/// [`TorchExtError::Device`] and [`TorchExtError::Kind`] for unsuitable tensors; [`TorchExtError::Torch`] when there is not
+/// enough memory.
 pub fn dropout(x: &Tensor, rate: f64) -> Result<Tensor, TorchExtError> {
     check(x, rate)?;
     let mut key = 0;
-    // SAFETY: one number is written where it is told to.
+    // SAFETY: one number is written through the argument.
     checked("dropout", unsafe { ffi::torch_ext_draw_key(&raw mut key) })?;
     dropout_with(x, rate, key, Vectors::Best)
 }
 
-/// [`dropout`] by a key of one's own, and vectors of a length.
+/// [`dropout`] with a given key, and vectors of a given length.
 ///
 /// # Errors
-/// As there.
+/// The same as for [`dropout`].
 pub fn dropout_with(x: &Tensor, rate: f64, key: u64, vectors: Vectors) -> Result<Tensor, TorchExtError> {
     check(x, rate)?;
     let dropped = (rate * LEVELS).round() as i64;
     let mut out = ptr::null_mut();
-    // SAFETY: the tensor is borrowed until the call is over, in the host's memory and of a type that C++ has a loop for.
+    // SAFETY: the tensor is borrowed for the call, is in host memory and has a type that C++ has a loop for.
     let text = unsafe { ffi::torch_ext_dropout(x.as_ptr(), key, dropped, vectors.lanes(), &raw mut out) };
     checked("dropout", text)?;
-    // SAFETY: without an error `out` is a new tensor that nobody else owns.
+    // SAFETY: without an error `out` is a new tensor with no other owner.
     Ok(unsafe { Tensor::from_ptr(out) })
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong in libtorch, and how it gets here: the C++ functions return a text or null.
+//! Errors of libtorch, and how they get here: the C++ functions return a text or null.
 
 use std::ffi::{CStr, c_char};
 
@@ -16,10 +16,10 @@ pub enum TorchExtError {
     Torch {
         /// The function of this crate.
         call: &'static str,
-        /// What the exception said, without its stack trace.
+        /// The exception's message, without its stack trace.
         text: String,
     },
-    /// A tensor of a shape that does not fit.
+    /// A tensor has the wrong shape.
     #[error("{what} has shape {got:?}, expected {expected}")]
     Shape {
         /// Which tensor.
@@ -29,7 +29,7 @@ pub enum TorchExtError {
         /// The wanted shape.
         expected: String,
     },
-    /// A tensor of another element type.
+    /// A tensor has the wrong element type.
     #[error("{what} is {got:?}, expected {expected}")]
     Kind {
         /// Which tensor.
@@ -39,7 +39,7 @@ pub enum TorchExtError {
         /// The wanted types.
         expected: &'static str,
     },
-    /// A tensor on another device than the call works on.
+    /// A tensor is not on the device that the call works on.
     #[error("{call}: {what} is on {got:?}, expected {expected:?}")]
     Device {
         /// The function of this crate.
@@ -51,14 +51,14 @@ pub enum TorchExtError {
         /// Where the call works.
         expected: Device,
     },
-    /// A tensor whose numbers are not in memory one by one: sparse, packed, or only marked as negated or zero.
-    #[error("{what} is not plain numbers in memory, expected a dense tensor (for example a copy)")]
+    /// A tensor's numbers are not plain numbers in memory: it is sparse, packed, or flagged as negated or zero.
+    #[error("{what} is not stored as plain numbers in memory, expected a dense tensor (for example a copy)")]
     Layout {
         /// Which tensor.
         what: &'static str,
     },
     /// Two tensors share memory in a call that writes to one of them.
-    #[error("{what} and {with} share memory, expected tensors of their own")]
+    #[error("{what} and {with} share memory, expected separate tensors")]
     Overlap {
         /// One tensor.
         what: &'static str,
@@ -68,10 +68,10 @@ pub enum TorchExtError {
     /// The environment variable that limits the instruction sets does not name one.
     #[error("DDPM_MAX_CPU_ISA={got:?}: expected base, avx2, avx512, avx512-bf16 or amx")]
     IsaLimit {
-        /// What it is set to.
+        /// The value of the variable.
         got: String,
     },
-    /// A tensor, or what was asked for, is on a device that this crate does not know.
+    /// A tensor, or the requested device, is of a kind that this crate does not support.
     #[error("{call}: {got:?} is neither Cpu nor Cuda")]
     UnknownDevice {
         /// The function of this crate.
@@ -79,20 +79,20 @@ pub enum TorchExtError {
         /// The device.
         got: Device,
     },
-    /// A tensor that is none: libtorch's undefined one.
+    /// A tensor is libtorch's undefined tensor.
     #[error("{what} is undefined")]
     Undefined {
         /// Which tensor.
         what: &'static str,
     },
-    /// No share.
+    /// A dropout rate is not in [0, 1].
     #[error("a rate of {got}, expected 0 to 1")]
     Rate {
-        /// What it was.
+        /// The rate.
         got: f64,
     },
-    /// Channels that do not make that many groups.
-    #[error("{channels} channels do not make {groups} groups")]
+    /// The channels cannot be divided into this number of groups.
+    #[error("{channels} channels cannot be divided into {groups} groups")]
     Groups {
         /// Number of groups.
         groups: i64,
@@ -101,14 +101,14 @@ pub enum TorchExtError {
     },
 }
 
-/// Takes what a function of `cpp/` returned.
+/// Converts the result of a function of `cpp/`.
 pub(crate) fn checked(call: &'static str, text: *mut c_char) -> Result<(), TorchExtError> {
     if text.is_null() {
         return Ok(());
     }
-    // SAFETY: a text that is not null is a C string that C++ made for the caller to own.
+    // SAFETY: a text that is not null is a C string that the caller owns.
     let copy = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
-    // SAFETY: the text came from C++, is copied, and is given back this once.
+    // SAFETY: the text came from C++, has been copied, and is freed exactly once.
     unsafe { ffi::torch_ext_free_text(text) };
     Err(TorchExtError::Torch { call, text: copy })
 }

@@ -1,4 +1,4 @@
-//! The functions of `cpp/`. Each returns null, or a text that [`crate::error::checked`] takes.
+//! The functions of `cpp/`. Each returns null, or a text for [`crate::error::checked`].
 
 use std::ffi::{c_char, c_void};
 
@@ -7,19 +7,19 @@ use torch_sys::C_tensor;
 use crate::adam::AdamStep;
 use crate::device::ListedAdam;
 
-/// A stream of a GPU, with the one that a thread was on before.
+/// A GPU stream, with the stream that a thread was on before.
 #[repr(C)]
 pub(crate) struct Side {
     _opaque: [u8; 0],
 }
 
-/// A thread that records nothing for gradients.
+/// Inference mode on a thread: nothing is recorded for gradients.
 #[repr(C)]
 pub(crate) struct InferenceMode {
     _opaque: [u8; 0],
 }
 
-/// A place in a stream.
+/// A point in a stream.
 #[repr(C)]
 pub(crate) struct Event {
     _opaque: [u8; 0],
@@ -31,8 +31,8 @@ pub(crate) struct Graph {
     _opaque: [u8; 0],
 }
 
-/// Runs a piece on `n` borrowed inputs and writes `m` outputs, which the caller owns; or returns a text made by
-/// [`torch_ext_copy_text`] and writes none. C++ calls it from any thread, and from several.
+/// Runs a piece on `n` borrowed inputs and writes `m` outputs, owned by the caller; or returns a text made by
+/// [`torch_ext_copy_text`] and writes none. C++ may call it from any thread, and from several.
 pub(crate) type RunPiece = unsafe extern "C" fn(
     data: *mut c_void,
     inputs: *const *const C_tensor,
@@ -41,23 +41,24 @@ pub(crate) type RunPiece = unsafe extern "C" fn(
     m: usize,
 ) -> *mut c_char;
 
-/// Ends a piece: the last that C++ does with it, from any thread.
+/// Drops a piece. This is C++'s last use of it, on any thread.
 pub(crate) type DropPiece = unsafe extern "C" fn(data: *mut c_void);
 
 unsafe extern "C" {
     pub(crate) fn torch_ext_free_text(text: *mut c_char);
-    /// A copy that C++ owns, the other way round.
+    /// A copy that C++ owns: the other direction.
     pub(crate) fn torch_ext_copy_text(text: *const c_char) -> *mut c_char;
     #[cfg(test)]
     pub(crate) fn torch_ext_throw(kind: i32) -> *mut c_char;
 
-    /// Whether it was done; no text, unlike the others.
+    /// Whether it succeeded; returns no text, unlike the others.
     pub(crate) fn torch_ext_keep_freed_memory() -> bool;
 
-    /// One of `Numbers` in `cpp/plain.h`; no text.
+    /// One of `Numbers` in `cpp/plain.h`; returns no text.
     pub(crate) fn torch_ext_numbers_of(x: *const C_tensor) -> i32;
 
-    /// The limit's place in `Isa` of `cpp/isa.h`, -1 without one, -2 where it is none; no text.
+    /// The limit as an index in `Isa` of `cpp/isa.h`, -1 without a limit, -2 if the variable is invalid; returns no
+    /// text.
     pub(crate) fn torch_ext_isa_limit() -> i32;
 
     pub(crate) fn torch_ext_adam_step(
@@ -81,7 +82,7 @@ unsafe extern "C" {
     pub(crate) fn torch_ext_generator_state(cuda: i32, out: *mut *mut C_tensor) -> *mut c_char;
     pub(crate) fn torch_ext_set_generator_state(cuda: i32, state: *const C_tensor) -> *mut c_char;
 
-    /// The caller owns `*out`, on its thread.
+    /// The caller owns `*out`, on this thread.
     pub(crate) fn torch_ext_inference_begin(out: *mut *mut InferenceMode) -> *mut c_char;
     pub(crate) fn torch_ext_inference_end(mode: *mut InferenceMode);
 
@@ -89,7 +90,7 @@ unsafe extern "C" {
     pub(crate) fn torch_ext_side_new(cuda: i32, out: *mut *mut Side) -> *mut c_char;
     pub(crate) fn torch_ext_side_free(side: *mut Side);
     pub(crate) fn torch_ext_side_enter(side: *mut Side) -> *mut c_char;
-    /// On the thread that entered.
+    /// Must be called on the thread that entered.
     pub(crate) fn torch_ext_side_leave(side: *mut Side) -> *mut c_char;
     pub(crate) fn torch_ext_synchronize(cuda: i32) -> *mut c_char;
 
@@ -136,7 +137,8 @@ unsafe extern "C" {
     pub(crate) fn torch_ext_set_tf32(on: bool) -> *mut c_char;
     pub(crate) fn torch_ext_tf32(on: *mut bool) -> *mut c_char;
 
-    /// Reads `n` inputs and `m` outputs, writes `m` tensors to `out`, which the caller owns; takes `data` in any case.
+    /// Reads `n` inputs and `m` outputs, writes `m` tensors to `out`, owned by the caller; always takes ownership of
+    /// `data`.
     pub(crate) fn torch_ext_checkpoint(
         inputs: *const *const C_tensor,
         n: usize,
@@ -188,7 +190,7 @@ unsafe extern "C" {
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
 
-    /// Whether `own` of the next one has an effect; no text, unlike the others.
+    /// Whether `own` of the next function has an effect; returns no text, unlike the others.
     pub(crate) fn torch_ext_conv2d_is_own() -> bool;
     /// The caller owns `*out`.
     pub(crate) fn torch_ext_conv2d(

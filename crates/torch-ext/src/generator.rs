@@ -1,4 +1,4 @@
-//! The state of libtorch's own random numbers, which dropout draws: to draw the same ones again.
+//! The state of libtorch's random number generators, which dropout uses: to draw the same numbers again.
 
 use std::ptr;
 
@@ -7,34 +7,34 @@ use tch::{Device, Tensor};
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
 
-/// The state of a device's default generator, `[n]` u8 in the host's memory: some 5 kB for the CPU and 16 B for a GPU.
+/// The state of a device's default generator, `[n]` u8 in host memory: about 5 kB for the CPU and 16 B for a GPU.
 ///
 /// # Errors
-/// [`TorchExtError::UnknownDevice`] for others than CPU and CUDA; [`TorchExtError::Torch`] for a device that is not
-/// there.
+/// [`TorchExtError::UnknownDevice`] for devices other than CPU and CUDA; [`TorchExtError::Torch`] for a device that
+/// does not exist.
 pub fn generator_state(device: Device) -> Result<Tensor, TorchExtError> {
     const CALL: &str = "generator_state";
     let index = index(CALL, device)?;
     let mut out = ptr::null_mut();
-    // SAFETY: one pointer is written where it is told to, when there is no error.
+    // SAFETY: one pointer is written through the argument, only if there is no error.
     checked(CALL, unsafe { ffi::torch_ext_generator_state(index, &raw mut out) })?;
-    // SAFETY: without an error `out` is a new tensor that nobody else owns.
+    // SAFETY: without an error `out` is a new tensor with no other owner.
     Ok(unsafe { Tensor::from_ptr(out) })
 }
 
-/// Puts a device's default generator back to a state of [`generator_state`]: it goes on with the numbers that it drew
-/// from there on. The generator is the process's, so other threads that draw in between get others.
+/// Restores a state from [`generator_state`] to a device's default generator, which then draws the same numbers again.
+/// The generator is shared by the process, so draws of other threads in between change the sequence.
 ///
 /// # Errors
-/// Those of [`generator_state`]; [`TorchExtError::Undefined`] and [`TorchExtError::Torch`] for what is no state of that
-/// generator, which then is as it was.
+/// Those of [`generator_state`]; [`TorchExtError::Undefined`] and [`TorchExtError::Torch`] for an invalid state, in
+/// which case the generator is unchanged.
 pub fn set_generator_state(device: Device, state: &Tensor) -> Result<(), TorchExtError> {
     const CALL: &str = "set_generator_state";
     let index = index(CALL, device)?;
     if !state.defined() {
         return Err(TorchExtError::Undefined { what: "the state" });
     }
-    // SAFETY: the tensor is borrowed until the call is over; C++ checks type and size before it reads.
+    // SAFETY: the tensor is borrowed for the call; C++ checks type and size before it reads.
     checked(CALL, unsafe { ffi::torch_ext_set_generator_state(index, state.as_ptr()) })
 }
 
@@ -43,17 +43,17 @@ pub(crate) fn index(call: &'static str, device: Device) -> Result<i32, TorchExtE
     let unknown = TorchExtError::UnknownDevice { call, got: device };
     match device {
         Device::Cpu => Ok(-1),
-        // As many as libtorch has numbers for.
+        // libtorch stores device indices as i8.
         Device::Cuda(index) => i8::try_from(index).map(i32::from).map_err(|_| unknown),
         _ => Err(unknown),
     }
 }
 
-/// The generators that work on some tensors may draw from, as they were at one time.
+/// Snapshots of the generators that operations on some tensors may use.
 pub(crate) struct Generators(Vec<(Device, Tensor)>);
 
 impl Generators {
-    /// Those of the tensors' devices, and the CPU's.
+    /// The generators of the tensors' devices, and the CPU's.
     pub(crate) fn of(tensors: &[&Tensor]) -> Result<Self, TorchExtError> {
         let mut devices = vec![Device::Cpu];
         for tensor in tensors {
@@ -73,7 +73,7 @@ impl Generators {
             .map(Self)
     }
 
-    /// Runs `body` from these states on, and puts the generators back to where they are now, whatever happens.
+    /// Runs `body` from these states, then restores the generators to their present state in any case.
     pub(crate) fn replay<R>(&self, body: impl FnOnce() -> R) -> Result<R, TorchExtError> {
         let _back = Back(Self::on(self.0.iter().map(|(device, _)| *device))?);
         self.restore()?;
@@ -85,12 +85,12 @@ impl Generators {
     }
 }
 
-/// Restores at its end.
+/// Restores on drop.
 struct Back(Generators);
 
 impl Drop for Back {
     fn drop(&mut self) {
-        // States that came from these very generators are taken back.
+        // States of these same generators are always accepted.
         let _ = self.0.restore();
     }
 }

@@ -1,4 +1,4 @@
-//! Group normalisation and what surrounds it in a residual block, as one operation on the CPU.
+//! Group normalisation together with its surroundings in a residual block, as one CPU operation.
 
 use std::ptr;
 
@@ -9,42 +9,42 @@ use crate::error::{TorchExtError, checked};
 use crate::ffi;
 use crate::plain::strided;
 
-/// What the time does to a feature map around its normalisation. The tensors may require gradients.
+/// How the time modulates a feature map around its normalisation. The tensors may require gradients.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Modulation<'a> {
     /// Nothing.
     None,
-    /// Added before: `[b, c]`, norm of `x + shift` (Ho et al. 2020).
+    /// Added before the norm: `[b, c]`, norm of `x + shift` (Ho et al. 2020).
     Shift(&'a Tensor),
-    /// `[b, 2 c]`, scales and then shifts: `norm(x) (1 + scale) + shift` (Dhariwal & Nichol 2021).
+    /// Scale and shift after the norm: `[b, 2 c]`, `norm(x) (1 + scale) + shift` (Dhariwal & Nichol 2021).
     ScaleShift(&'a Tensor),
 }
 
-/// The numbers of a group normalisation (Wu & He 2018).
+/// The parameters of a group normalisation (Wu & He 2018).
 #[derive(Debug, Clone, Copy)]
 pub struct GroupNorm<'a> {
     /// `[c]`.
     pub weight: &'a Tensor,
     /// `[c]`.
     pub bias: &'a Tensor,
-    /// How many groups the channels make.
+    /// Number of groups.
     pub groups: i64,
     /// Added to the variance.
     pub eps: f64,
 }
 
-/// The vectors that the kernel computes with. Whatever is asked for, it takes none that the processor lacks.
+/// The vectors that the kernel uses. It never uses wider ones than the processor supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Vectors {
-    /// The widest there are, with the instructions made for bf16.
+    /// The widest available, with the bf16 instructions.
     Best,
-    /// At most 16 floats, as AVX-512 has, without those instructions.
+    /// At most 16 floats, as in AVX-512, without the bf16 instructions.
     UpTo16,
-    /// At most 8 floats, as AVX2 has.
+    /// At most 8 floats, as in AVX2.
     UpTo8,
-    /// At most 4 floats, which every processor of the architecture has.
+    /// At most 4 floats, which every x86-64 processor supports.
     UpTo4,
 }
 
@@ -59,16 +59,17 @@ impl Vectors {
     }
 }
 
-/// `norm(x)`, modulated, and its SiLU when asked for, in one pass for the statistics and one for the result;
-/// the gradient likewise. Statistics and sums are f32 within a few hundred numbers and f64 beyond.
+/// `norm(x)`, modulated, and optionally its SiLU, in one pass for the statistics and one for the result; the gradient
+/// likewise. Sums are f32 within a few hundred numbers and f64 beyond.
 ///
-/// `x` is `[b, c, h, w]`, f32, bf16 or f64 on the CPU, in any memory layout; the result has its shape and type
-/// and is channels_last. Weight, bias and modulation are f32, or f64 when `x` is. Results do not depend on the
-/// number of threads. The gradient of the gradient is refused when it is asked for.
+/// `x` is `[b, c, h, w]`, f32, bf16 or f64 on the CPU, in any memory layout; the result has its shape and type and is
+/// channels_last. Weight, bias and modulation are f32, or f64 if `x` is. Results do not depend on the number of
+/// threads. The gradient of the gradient is refused.
 ///
 /// # Errors
 /// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`],
-/// [`TorchExtError::Shape`] and [`TorchExtError::Groups`] for tensors that do not fit; [`TorchExtError::Torch`] when libtorch refuses (memory).
+/// [`TorchExtError::Shape`] and [`TorchExtError::Groups`] for unsuitable tensors; [`TorchExtError::Torch`] when libtorch refuses,
+/// for example for lack of memory.
 pub fn group_norm(
     x: &Tensor,
     norm: &GroupNorm<'_>,
@@ -78,9 +79,9 @@ pub fn group_norm(
     group_norm_with(x, norm, modulation, silu, Vectors::Best)
 }
 
-/// [`group_norm`], and `x` again, without a copy, for the other branch of a residual block. The gradient that comes
-/// back through that one is added while the gradient of `x` is written, which saves a pass over it; in bf16 it is
-/// rounded once instead of twice.
+/// [`group_norm`], and `x` again, without a copy, for the other branch of a residual block. The gradient from that
+/// branch is added while the gradient of `x` is written, which saves a pass over it; in bf16 it is rounded once instead
+/// of twice.
 ///
 /// # Errors
 /// Those of [`group_norm`].
@@ -92,7 +93,7 @@ pub fn group_norm_branch(
 ) -> Result<(Tensor, Tensor), TorchExtError> {
     let mut branch = ptr::null_mut();
     let z = call(x, norm, modulation, silu, (Vectors::Best, &raw mut branch))?;
-    // SAFETY: without an error `branch` is a new tensor that nobody else owns.
+    // SAFETY: without an error `branch` is a new tensor with no other owner.
     Ok((z, unsafe { Tensor::from_ptr(branch) }))
 }
 
@@ -110,7 +111,7 @@ pub fn group_norm_with(
     call(x, norm, modulation, silu, (vectors, ptr::null_mut()))
 }
 
-/// `branch` is where `x` is wanted again, or null.
+/// `branch` receives `x` as a second result, or is null.
 fn call(
     x: &Tensor,
     norm: &GroupNorm<'_>,
@@ -126,9 +127,8 @@ fn call(
     };
     let (weight, bias) = (norm.weight.as_ptr(), norm.bias.as_ptr());
     let mut out = ptr::null_mut();
-    // SAFETY: the pointers are those of tensors borrowed until the call is over, or null where null is allowed;
-    // device, types and shapes are what the kernel takes. `out`, and `branch` where it is not null, are written when there
-    // is no error.
+    // SAFETY: the pointers belong to tensors borrowed for the call, or are null where that is allowed; device, types and
+    // shapes are what the kernel expects. `out`, and `branch` if not null, are written if there is no error.
     let text = unsafe {
         ffi::torch_ext_group_norm(
             x.as_ptr(),
@@ -145,7 +145,7 @@ fn call(
         )
     };
     checked("group_norm", text)?;
-    // SAFETY: without an error `out` is a new tensor that nobody else owns.
+    // SAFETY: without an error `out` is a new tensor with no other owner.
     Ok(unsafe { Tensor::from_ptr(out) })
 }
 

@@ -1,25 +1,25 @@
-//! Work of which nobody will ever want a gradient.
+//! Inference mode: work that never needs gradients.
 
 use std::ptr;
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
 
-/// Runs `body`. Its operations record nothing for gradients, and less than with gradients merely off: libtorch does not
-/// count the changes of their results either. These can take part in no gradient later, and are not to be changed in place
-/// afterwards; a copy made outside is free of that.
+/// Runs `body` without recording anything for gradients. It saves more than turning gradients off: libtorch does not track
+/// versions of the results either. The results can never take part in a gradient, and must not be changed in place
+/// afterwards; a copy made outside has neither limit.
 ///
-/// The mode is the thread's, and ends with the call, also by a panic: modes within each other end in their order.
+/// The mode belongs to the thread and ends with the call, even by a panic. Nested modes end in order.
 ///
 /// # Errors
-/// [`TorchExtError::Torch`] when there is no memory; the body has then not run.
+/// [`TorchExtError::Torch`] when there is not enough memory; the body has then not run.
 pub fn inference_mode<R>(body: impl FnOnce() -> R) -> Result<R, TorchExtError> {
     let _mode = Mode::begin()?;
     Ok(body())
 }
 
-/// Lives on the stack of [`inference_mode`] alone: libtorch puts back what was when each began, so one that ended after
-/// an outer one would leave the thread in the mode.
+/// Only lives on the stack of [`inference_mode`]. Each mode restores the state at its beginning, so a mode that ended
+/// after an outer one would leave the thread in inference mode.
 struct Mode {
     raw: *mut ffi::InferenceMode,
 }
@@ -27,7 +27,7 @@ struct Mode {
 impl Mode {
     fn begin() -> Result<Self, TorchExtError> {
         let mut raw = ptr::null_mut();
-        // SAFETY: one pointer is written where it is told to, when there is no error.
+        // SAFETY: one pointer is written through the argument, only if there is no error.
         checked("inference_mode", unsafe { ffi::torch_ext_inference_begin(&raw mut raw) })?;
         Ok(Self { raw })
     }
@@ -35,7 +35,7 @@ impl Mode {
 
 impl Drop for Mode {
     fn drop(&mut self) {
-        // SAFETY: made by `torch_ext_inference_begin` on this thread, ended this once.
+        // SAFETY: made by `torch_ext_inference_begin` on this thread, ended exactly once.
         unsafe { ffi::torch_ext_inference_end(self.raw) };
     }
 }
@@ -61,7 +61,7 @@ mod tests {
             y
         })
         .unwrap();
-        // Outside, gradients are recorded again, and a copy of what was made inside takes part.
+        // Outside, gradients are recorded again, and a copy of an inside tensor can take part.
         let loss = (&x * inside.detach_copy()).sum(Kind::Float);
         loss.backward();
         assert_eq!(x.grad(), inside);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_within_each_other_end_in_their_order_whatever_happens() {
+    fn nested_modes_always_end_in_order() {
         let after_inner = inference_mode(|| {
             assert!(!inference_mode(records).unwrap());
             records()

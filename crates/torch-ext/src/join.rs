@@ -1,4 +1,4 @@
-//! Feature maps one after the other in their channels.
+//! Concatenation of feature maps along their channels.
 
 use std::ptr;
 
@@ -8,12 +8,12 @@ use crate::error::{TorchExtError, checked};
 use crate::ffi;
 use crate::plain::strided;
 
-/// `a` `[b, c, h, w]` and `b` `[b, d, h, w]`, of one type and in the host's memory, as `[b, c + d, h, w]`, channels_last. The
-/// gradients are dense, where those of libtorch's concatenation are slices.
+/// Joins `a` `[b, c, h, w]` and `b` `[b, d, h, w]`, of one type and in host memory, to `[b, c + d, h, w]`, channels_last. The
+/// gradients are dense; those of libtorch's concatenation are slices.
 ///
 /// # Errors
 /// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and
-/// [`TorchExtError::Shape`] for tensors that do not fit; [`TorchExtError::Torch`] when there is no memory.
+/// [`TorchExtError::Shape`] for unsuitable tensors; [`TorchExtError::Torch`] when there is not enough memory.
 pub fn join_channels(a: &Tensor, b: &Tensor) -> Result<Tensor, TorchExtError> {
     const CALL: &str = "join_channels";
     for (what, tensor) in [("a", a), ("b", b)] {
@@ -33,10 +33,10 @@ pub fn join_channels(a: &Tensor, b: &Tensor) -> Result<Tensor, TorchExtError> {
         return Err(TorchExtError::Shape { what: "b", got: of_b, expected });
     }
     let mut out = ptr::null_mut();
-    // SAFETY: the tensors are borrowed until the call is over, in the host's memory, of one type and of shapes that fit; `out`
-    // is written when there is no error.
+    // SAFETY: the tensors are borrowed for the call, are in host memory, of one type and of matching shapes; `out` is written
+    // if there is no error.
     checked(CALL, unsafe { ffi::torch_ext_join_channels(a.as_ptr(), b.as_ptr(), &raw mut out) })?;
-    // SAFETY: without an error `out` is a new tensor that nobody else owns.
+    // SAFETY: without an error `out` is a new tensor with no other owner.
     Ok(unsafe { Tensor::from_ptr(out) })
 }
 
@@ -52,9 +52,9 @@ mod tests {
         Tensor::from_slice(&numbers).view(size)
     }
 
-    /// The same bits as libtorch's concatenation, and its gradients, for either layout.
+    /// Bitwise the same as libtorch's concatenation and its gradients, for both layouts.
     #[test]
-    fn it_is_the_concatenation() {
+    fn it_matches_libtorchs_concatenation() {
         for kind in [Kind::Float, Kind::BFloat16, Kind::Double] {
             for (c, d, h, w) in [(3, 5, 7, 2), (64, 32, 16, 16), (1, 1, 1, 1), (96, 1, 33, 5)] {
                 for inner in [false, true] {
@@ -80,14 +80,14 @@ mod tests {
     }
 
     impl BackwardWith for Tensor {
-        /// Of a sum of products, so that the gradient of the tensor is `gradient`.
+        /// Uses a sum of products as the loss, so that the gradient of the tensor is `gradient`.
         fn backward_with(&self, gradient: &Tensor) {
             (self * gradient).sum(Kind::Double).backward();
         }
     }
 
     #[test]
-    fn gradients_of_gradients_go_through() {
+    fn gradients_of_gradients_are_supported() {
         let (a, b) = (normals(&[1, 2, 3, 3], 0).set_requires_grad(true), normals(&[1, 1, 3, 3], 1));
         let loss = join_channels(&a, &b).unwrap().pow_tensor_scalar(3).sum(Kind::Float);
         let first = Tensor::run_backward(&[loss], &[&a], true, true);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn unsuitable_tensors_are_refused() {
         let a = normals(&[2, 3, 4, 4], 0);
         for size in [&[1_i64, 3, 4, 4][..], &[2, 3, 4, 5], &[2, 3, 16]] {
             assert!(

@@ -1,4 +1,4 @@
-//! The layout of feature maps in memory that convolutions on the CPU like best: channels innermost.
+//! The memory layout that suits convolutions on the CPU best: channels innermost.
 
 use std::ptr;
 
@@ -8,13 +8,13 @@ use crate::error::{TorchExtError, checked};
 use crate::ffi;
 use crate::plain::strided;
 
-/// `x` `[b, c, h, w]` in the layout channels_last, as `kind`, with its gradient; without a copy when it is
-/// so already. The shape stays `[b, c, h, w]`: only the strides differ.
+/// Converts `x` `[b, c, h, w]` to the layout channels_last and to `kind`, with its gradient; without a copy if it is so
+/// already. The shape stays `[b, c, h, w]`: only the strides change.
 ///
 /// # Errors
-/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], and [`TorchExtError::Shape`] without four dimensions;
-/// [`TorchExtError::Kind`] for other types than f32, bf16, f16 and
-/// f64; [`TorchExtError::Torch`] when libtorch refuses (memory).
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], and [`TorchExtError::Shape`] unless there are four
+/// dimensions; [`TorchExtError::Kind`] for types other than f32, bf16, f16 and f64; [`TorchExtError::Torch`] when
+/// libtorch refuses, for example for lack of memory.
 pub fn channels_last(x: &Tensor, kind: Kind) -> Result<Tensor, TorchExtError> {
     four_dimensions(x)?;
     // The order of the table in `cpp/layout.cpp`.
@@ -24,21 +24,22 @@ pub fn channels_last(x: &Tensor, kind: Kind) -> Result<Tensor, TorchExtError> {
         return Err(TorchExtError::Kind { what: "the wanted type", got: kind, expected });
     };
     let mut out = ptr::null_mut();
-    // SAFETY: the tensor is borrowed until the call is over, and the index is one of the table's; `out` is written when there is no error.
+    // SAFETY: the tensor is borrowed for the call, and the index is in the table; `out` is written if there is no error.
     let text = unsafe { ffi::torch_ext_channels_last(x.as_ptr(), index as i32, &raw mut out) };
     checked("channels_last", text)?;
-    // SAFETY: without an error `out` is a new tensor that nobody else owns.
+    // SAFETY: without an error `out` is a new tensor with no other owner.
     Ok(unsafe { Tensor::from_ptr(out) })
 }
 
-/// Whether the channels of `x` `[b, c, h, w]` are innermost, with no gaps.
+/// Whether the channels of `x` `[b, c, h, w]` are innermost, without gaps.
 ///
 /// # Errors
-/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], and [`TorchExtError::Shape`] without four dimensions.
+/// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], and [`TorchExtError::Shape`] unless there are four
+/// dimensions.
 pub fn is_channels_last(x: &Tensor) -> Result<bool, TorchExtError> {
     four_dimensions(x)?;
     let mut yes = false;
-    // SAFETY: the tensor is borrowed until the call is over, and one bool is written where it is told to.
+    // SAFETY: the tensor is borrowed for the call, and one bool is written through the argument.
     checked("is_channels_last", unsafe { ffi::torch_ext_is_channels_last(x.as_ptr(), &raw mut yes) })?;
     Ok(yes)
 }
@@ -56,7 +57,7 @@ mod tests {
     use tch::Device;
 
     #[test]
-    fn the_numbers_stay_and_the_strides_change() {
+    fn the_values_stay_and_the_strides_change() {
         let x = Tensor::arange(2 * 3 * 4 * 5, (Kind::Float, Device::Cpu)).view([2, 3, 4, 5]);
         assert!(!is_channels_last(&x).unwrap());
         for kind in [Kind::Float, Kind::BFloat16, Kind::Half, Kind::Double] {
@@ -64,7 +65,7 @@ mod tests {
             assert!(is_channels_last(&y).unwrap());
             assert_eq!((y.kind(), y.stride()), (kind, vec![60, 1, 15, 3]));
             assert_eq!(y.to_kind(Kind::Float), x);
-            // Once more is no copy.
+            // A second conversion does not copy.
             assert_eq!(channels_last(&y, kind).unwrap().data_ptr(), y.data_ptr());
         }
         assert!(matches!(channels_last(&x.get(0), Kind::Float), Err(TorchExtError::Shape { .. })));

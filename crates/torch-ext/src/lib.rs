@@ -1,6 +1,6 @@
-//! The one crate with unsafe code: what libtorch offers and tch does not bind, behind safe functions.
+//! The only crate with unsafe code: safe functions for what libtorch offers but tch does not bind.
 //!
-//! The C++ is in `cpp/`. A tch tensor's pointer is a `torch::Tensor*`, which is how tensors get there.
+//! The C++ is in `cpp/`. A tch tensor's pointer is a `torch::Tensor*`, and tensors are passed to C++ in that form.
 
 mod adam;
 mod checkpoint;

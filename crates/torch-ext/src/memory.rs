@@ -1,16 +1,16 @@
-//! What the process does with memory that is freed.
+//! What the allocator does with freed memory.
 
 use crate::ffi;
 
-/// Tells glibc's allocator to keep freed memory for the next allocation instead of giving it back to the system.
+/// Makes glibc's allocator keep freed memory for the next allocation instead of returning it to the system.
 ///
-/// Training and sampling allocate the same large blocks in every step. By default each of them is mapped anew, and
-/// the kernel clears its pages each time: a tenth of the time of a small network's training step. The price is that
-/// the process stays as large as it ever was. It holds for allocations of the first thread; blocks of 64 MiB and more
-/// of other threads are mapped as before.
+/// Training and sampling allocate the same large blocks in every step. By default each of them is mapped anew, and the
+/// kernel clears its pages each time, which takes a tenth of the time of a small network's training step. The cost is
+/// that the process never shrinks. This applies to allocations of the first thread; in other threads, blocks of 64 MiB
+/// and more are still mapped anew.
 ///
-/// It is for programs that do little else, before they allocate much. Returns whether it was done: not with another C
-/// library, and not where the user has set the allocator up by `GLIBC_TUNABLES` or a `MALLOC_...` variable.
+/// Call it before allocating much, in programs that do little else. Returns whether it took effect: it does not with
+/// another C library, or if the user configured the allocator with `GLIBC_TUNABLES` or a `MALLOC_...` variable.
 #[must_use]
 pub fn keep_freed_memory() -> bool {
     let tuned = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -21,6 +21,6 @@ pub fn keep_freed_memory() -> bool {
     if std::env::vars_os().any(tuned) {
         return false;
     }
-    // SAFETY: the function takes nothing, and glibc locks its settings itself.
+    // SAFETY: the function takes nothing, and glibc does its own locking.
     unsafe { ffi::torch_ext_keep_freed_memory() }
 }

@@ -1,4 +1,4 @@
-//! What has to be known of a tensor before C++ reads or writes its memory.
+//! Checks of a tensor before C++ reads or writes its memory.
 
 use std::ops::Range;
 
@@ -7,20 +7,20 @@ use tch::Tensor;
 use crate::error::TorchExtError;
 use crate::ffi;
 
-/// How a tensor keeps its numbers. The order is that of `Numbers` in `cpp/plain.h`.
+/// How a tensor stores its numbers. The order must match `Numbers` in `cpp/plain.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Numbers {
     Undefined,
-    /// Sparse or packed: not at one address each.
+    /// Sparse or packed: no address per number.
     Elsewhere,
-    /// In memory, but negated, conjugated or all zero by a mark on the tensor.
+    /// In memory, but flagged as negated, conjugated or all zero.
     Marked,
-    /// In memory as they are.
+    /// In memory as plain numbers.
     Plain,
 }
 
 fn numbers(tensor: &Tensor) -> Numbers {
-    // SAFETY: the tensor is borrowed until the call is over.
+    // SAFETY: the tensor is borrowed for the call.
     match unsafe { ffi::torch_ext_numbers_of(tensor.as_ptr()) } {
         0 => Numbers::Undefined,
         2 => Numbers::Marked,
@@ -29,8 +29,8 @@ fn numbers(tensor: &Tensor) -> Numbers {
     }
 }
 
-/// Refuses what has no strides; what is only marked is resolved in C++. Most questions to another tensor than such a one
-/// are a panic of tch, so this one comes first.
+/// Refuses tensors without strides; flagged tensors are resolved in C++. Do this check first: tch panics on most queries
+/// of a tensor without strides.
 pub(crate) fn strided(what: &'static str, tensor: &Tensor) -> Result<(), TorchExtError> {
     match numbers(tensor) {
         Numbers::Undefined => Err(TorchExtError::Undefined { what }),
@@ -39,13 +39,13 @@ pub(crate) fn strided(what: &'static str, tensor: &Tensor) -> Result<(), TorchEx
     }
 }
 
-/// Refuses what is not in memory as it is: for tensors that are written in place.
+/// Refuses tensors whose memory does not hold plain numbers: for tensors that are written in place.
 pub(crate) fn in_memory(what: &'static str, tensor: &Tensor) -> Result<(), TorchExtError> {
     strided(what, tensor)?;
     if numbers(tensor) == Numbers::Plain { Ok(()) } else { Err(TorchExtError::Layout { what }) }
 }
 
-/// Refuses tensors of which two share memory. All are contiguous.
+/// Refuses tensors if two of them share memory. All must be contiguous.
 pub(crate) fn apart(tensors: &[(&'static str, &Tensor)]) -> Result<(), TorchExtError> {
     let mut taken: Vec<(&'static str, Range<usize>)> = tensors
         .iter()
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_keeping_numbers_is_known() {
+    fn every_kind_of_storage_is_recognised() {
         let x = numbers_to(6).view([2, 3]);
         let zeros = Tensor::internal_efficientzerotensor([2], (Kind::Float, Device::Cpu));
         for (tensor, expected) in [
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_memory_is_found_and_neighbours_are_not() {
+    fn shared_memory_is_found_but_adjacent_memory_is_not() {
         let whole = numbers_to(10);
         let part = |first, count| whole.narrow(0, first, count);
         let (a, b, c) = (part(0, 4), part(4, 6), part(3, 2));

@@ -1,11 +1,10 @@
-//! The switches are the process's, so they have a test process of their own.
+//! The settings belong to the process, so this test has its own process.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::{Device, Kind, Tensor};
 use torch_ext::{deterministic, set_deterministic};
 
-/// An operation that has no deterministic form on the CPU: `put_` without accumulation, where an index occurs
-/// twice.
+/// An operation without a deterministic form on the CPU: `put_` without accumulation, with a repeated index.
 fn put() -> Result<Tensor, tch::TchError> {
     let mut target = Tensor::zeros([4], (Kind::Float, Device::Cpu));
     let index = Tensor::from_slice(&[1_i64, 1]);
@@ -13,7 +12,7 @@ fn put() -> Result<Tensor, tch::TchError> {
 }
 
 #[test]
-fn what_is_not_deterministic_is_an_error_while_the_switch_is_on() {
+fn nondeterministic_operations_fail_while_the_setting_is_on() {
     assert!(!deterministic().unwrap());
     assert!(put().is_ok());
 

@@ -1,4 +1,4 @@
-//! Dropout: known numbers, the same mask whatever computes it, its gradient, and what is refused.
+//! Dropout: known numbers, the same mask on every path, its gradient, and refusals.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use torch_ext::{TorchExtError, Vectors, channels_last, dropout, dropout_with};
 
 const ALL: [Vectors; 4] = [Vectors::Best, Vectors::UpTo16, Vectors::UpTo8, Vectors::UpTo4];
 
-/// The generator is the process's, and so is the number of threads.
+/// Both the generator and the number of threads belong to the process.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,11 +28,11 @@ fn kept(mask: &Tensor) -> Vec<bool> {
     Vec::<bool>::try_from(mask.detach().contiguous().ne(0.0).flatten(0, -1)).unwrap()
 }
 
-/// The numbers of 16 bits behind a mask: the rate at which each begins to drop tells them.
+/// The 16-bit numbers behind a mask, recovered from the rate at which each begins to drop.
 fn numbers(count: i64, key: u64, vectors: Vectors) -> Vec<u32> {
     let mut found = vec![0; count as usize];
     for bit in (0..16).rev() {
-        // A number is at least the candidate where it is still kept when as many drop.
+        // The number is at least the candidate if it is still kept when that many drop.
         let steps: Vec<u32> = found.iter().map(|&low| low | 1 << bit).collect();
         for candidate in steps.iter().copied().collect::<std::collections::BTreeSet<u32>>() {
             let rate = f64::from(candidate) / 65536.0;
@@ -47,7 +47,7 @@ fn numbers(count: i64, key: u64, vectors: Vectors) -> Vec<u32> {
     found
 }
 
-/// Philox4x32-10 of counter 0 and key 0 (Random123's file of known answers), low halves first.
+/// Philox4x32-10 of counter 0 and key 0 (from Random123's known answers), low halves first.
 #[test]
 fn the_numbers_are_philox() {
     let words = [0x6627_e8d5_u32, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8];
@@ -71,7 +71,7 @@ fn the_numbers_are_philox() {
 }
 
 #[test]
-fn a_mask_is_the_same_whatever_computes_it() {
+fn a_mask_is_the_same_on_every_path() {
     let _turn = alone();
     let before = tch::get_num_threads();
     for count in [1, 15, 127, 128, 129, 1000, 100_003] {
@@ -83,7 +83,7 @@ fn a_mask_is_the_same_whatever_computes_it() {
                 let got = dropout_with(&x, 0.3, 77, vectors).unwrap();
                 assert_eq!(got, expected, "{count} numbers, {vectors:?}, {threads} threads");
             }
-            // In bf16 the same ones are dropped, and the others rounded once.
+            // In bf16 the same numbers are dropped, and the others rounded once.
             let half = x.to_kind(Kind::BFloat16);
             let got = dropout_with(&half, 0.3, 77, vectors).unwrap();
             let expected = dropout_with(&half.to_kind(Kind::Float), 0.3, 77, vectors).unwrap();
@@ -94,7 +94,7 @@ fn a_mask_is_the_same_whatever_computes_it() {
 }
 
 #[test]
-fn the_share_is_dropped_and_the_rest_makes_up_for_it() {
+fn the_share_is_dropped_and_the_rest_compensates() {
     let n = 1 << 20;
     for rate in [0.1, 0.5, 0.9] {
         let y = dropout_with(&ones(n), rate, 5, Vectors::Best).unwrap();
@@ -103,7 +103,7 @@ fn the_share_is_dropped_and_the_rest_makes_up_for_it() {
         assert!((dropped - n as f64 * rate).abs() < 5.0 * deviation, "{dropped} of {n} at {rate}");
         let scale = f64::try_from(y.max()).unwrap();
         assert!((scale * (1.0 - rate) - 1.0).abs() < 2e-4, "{scale} at {rate}");
-        // Neighbours are dropped independently of each other: also those of the next counter and the next chunk.
+        // Neighbours are dropped independently, also across counters and chunks.
         let mask = y.eq(0.0).to_kind(Kind::Float) - rate;
         for distance in [1, 2, 16, 128] {
             let pairs = mask.narrow(0, 0, n - distance) * mask.narrow(0, distance, n - distance);
@@ -132,7 +132,7 @@ fn the_gradient_has_the_mask_of_the_numbers() {
         let y = dropout_with(&x, 0.4, 9, Vectors::Best).unwrap();
         assert_eq!(y.stride(), x.stride());
         let factor = y.detach() / x.detach();
-        // Gradients of this layout, and of another.
+        // Gradients in this layout and in another.
         for gradient in
             [channels_last(&normals(&[2, 5, 7, 3]), kind).unwrap(), normals(&[2, 5, 7, 3]).to_kind(kind)]
         {
@@ -145,7 +145,7 @@ fn the_gradient_has_the_mask_of_the_numbers() {
             assert_eq!(kept(&x.grad()), kept(&y));
         }
     }
-    // With gaps, the numbers are taken in the order of their places.
+    // With gaps, the numbers are processed in memory order.
     let wide = normals(&[4, 6]).set_requires_grad(true);
     let narrow = wide.narrow(1, 1, 3);
     let y = dropout_with(&narrow, 0.4, 9, Vectors::Best).unwrap();
@@ -154,9 +154,9 @@ fn the_gradient_has_the_mask_of_the_numbers() {
     assert_eq!(kept(&wide.grad().narrow(1, 1, 3).contiguous()), kept(&y));
 }
 
-/// It is linear, so the gradient of its gradient is to be had.
+/// Dropout is linear, so the gradient of its gradient is available.
 #[test]
-fn gradients_of_gradients_go_through() {
+fn gradients_of_gradients_are_supported() {
     let x = normals(&[50]).set_requires_grad(true);
     let y = dropout_with(&x.square(), 0.4, 9, Vectors::Best).unwrap().sum(Kind::Float);
     let first = Tensor::run_backward(&[y], &[&x], true, true);
@@ -179,7 +179,7 @@ fn the_seed_decides() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn unsuitable_tensors_are_refused() {
     let x = ones(4);
     for rate in [-0.1, 1.1, f64::NAN] {
         assert!(matches!(dropout(&x, rate), Err(TorchExtError::Rate { .. })), "{rate}");

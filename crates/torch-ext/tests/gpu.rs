@@ -1,5 +1,5 @@
-//! What a GPU does while the host goes on: recordings, transfers, random numbers. Ignored where there is none;
-//! `cargo xtask test` runs them where there is one, and `cargo test -p torch-ext --test gpu -- --ignored` anywhere.
+//! GPU work that runs while the host goes on: recordings, transfers, random numbers. The tests are ignored by default;
+//! `cargo xtask test` runs them if there is a GPU, and `cargo test -p torch-ext --test gpu -- --ignored` always does.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tch::{Device, Kind, Tensor};
 use torch_ext::{Download, ListedAdam, Recorder, TorchExtError, checkpoint, listed_adam, pinned, set_tf32};
 
-/// One test at a time has the GPU: a recording breaks when another thread waits for the device.
+/// One test at a time uses the GPU: a recording breaks if another thread waits for the device.
 fn gpu() -> (MutexGuard<'static, ()>, Device) {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ fn a_recording_does_the_work_of_the_function() {
         assert_eq!(cpu(&outputs[0]), &x * 2.0, "call {call}");
         expected += &x * 2.0;
         assert_eq!(recorder.is_recorded(), call >= 3, "{:?}", recorder.given_up());
-        // A rest of another size is done as well, and is no part of the recording.
+        // A last batch of another size also runs, but is not part of the recording.
         let rest = |inputs: &[&Tensor]| -> Made { Ok(vec![inputs[0] * 3.0]) };
         let outputs = recorder.call(&[&normals(&[2], call)], &mut { rest }).unwrap();
         assert_eq!(cpu(&outputs[0]), normals(&[2], call) * 3.0);
@@ -56,7 +56,7 @@ fn a_recording_does_the_work_of_the_function() {
     assert!(f64::try_from((cpu(&total) - expected).abs().max()).unwrap() < 1e-5);
 }
 
-/// Each call draws from where the generator is, recorded or not.
+/// Each call draws from the generator's current state, recorded or not.
 #[test]
 #[ignore = "needs a GPU"]
 fn recorded_random_numbers_follow_the_seed() {
@@ -117,7 +117,7 @@ fn a_training_step_can_be_recorded() {
     assert!(f64::try_from((on_gpu - &w).norm() / w.norm()).unwrap() < 1e-4);
 }
 
-/// What waits for the device breaks a recording; the results are right all the same, and the GPU is of use afterwards.
+/// Waiting for the device breaks a recording, but the results are still correct and the GPU stays usable.
 #[test]
 #[ignore = "needs a GPU"]
 fn what_cannot_be_recorded_runs_each_time() {
@@ -168,7 +168,7 @@ fn a_checkpointed_piece_draws_the_same_again() {
     assert_eq!([between, after], expected);
 }
 
-/// On GPUs since 2020.
+/// For GPUs since 2020.
 #[test]
 #[ignore = "needs a GPU"]
 fn tf32_is_what_is_asked_for() {

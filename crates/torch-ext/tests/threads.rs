@@ -1,4 +1,4 @@
-//! The number of threads is the process's, so it has a test process of its own.
+//! The number of threads belongs to the process, so this test has its own process.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::{Kind, Tensor};
@@ -22,7 +22,7 @@ fn everything(size: [i64; 4], kind: Kind) -> Vec<Tensor> {
     vec![z.detach(), x.grad(), weight.grad(), bias.grad(), shift.grad()]
 }
 
-/// One image for many threads is cut in chunks, many images are not: both have the sums of one thread.
+/// One image for many threads is split into chunks, many images are not: both give the sums of one thread.
 #[test]
 fn results_are_the_same_bits_for_any_number_of_threads() {
     for kind in [Kind::Float, Kind::BFloat16] {
@@ -37,9 +37,9 @@ fn results_are_the_same_bits_for_any_number_of_threads() {
     }
 }
 
-/// An image's numbers do not depend on the images beside it.
+/// An image's results do not depend on the other images of the batch.
 #[test]
-fn images_of_a_batch_do_not_see_each_other() {
+fn images_of_a_batch_are_independent() {
     let x = normals(&[3, 16, 20, 20], 0);
     let (weight, bias) = (normals(&[16], 1), normals(&[16], 2));
     let norm = GroupNorm { weight: &weight, bias: &bias, groups: 4, eps: 1e-5 };
@@ -50,8 +50,8 @@ fn images_of_a_batch_do_not_see_each_other() {
     }
 }
 
-/// Gradients of a convolution's weight and bias; there is more than one group of rows and range of channels. Those that this
-/// crate computes are the same bits; libtorch's, which stand in on processors without AMX, differ by their rounding to bf16.
+/// Gradients of a convolution's weight and bias, with more than one group of rows and range of channels. Those of this crate
+/// are bitwise the same. libtorch's, which are used on processors without AMX, differ by their rounding to bf16.
 #[test]
 fn weight_gradients_do_not_depend_on_the_number_of_threads() {
     let gradients = |size: [i64; 4], c_out: i64, kernel: i64| {
@@ -78,7 +78,7 @@ fn weight_gradients_do_not_depend_on_the_number_of_threads() {
             }
             for (got, expected) in got.iter().zip(&expected) {
                 let apart = f64::try_from((got - expected).norm() / expected.norm()).unwrap();
-                // Half a unit of bf16's 8 bits, twice.
+                // Half a unit in the last of bf16's 8 bits, twice.
                 assert!(apart <= 1.0 / 256.0, "{size:?} {c_out} with {threads} threads: {apart:e}");
             }
         }

@@ -1,8 +1,8 @@
 //! Algorithm 1 of Ho et al. 2020 (training), line by line and without the engine of this crate:
 //! `cargo run -p trainer --example algorithm_1`. The paper's t = 1..T is 0..T-1 here.
 //!
-//! The data are two numbers, -1 and 1, and the network is a small one. `tests/algorithm_1.rs` shows that the engine computes
-//! the same loss.
+//! The data are two numbers, -1 and 1, and the network is small. `tests/algorithm_1.rs` checks that the engine computes the
+//! same loss.
 #![allow(clippy::print_stdout, reason = "a program that talks to people")]
 
 use schedule::Schedule;
@@ -32,7 +32,7 @@ fn main() -> Result<(), TchError> {
         (Tensor::randn([rows, columns], CPU) / (rows as f64).sqrt()).set_requires_grad(true)
     };
     let theta = [weight(3, 64), weight(64, 64), weight(64, 1)];
-    // One number at a time t: three features, two hidden layers.
+    // Acts on each number of x_t separately, given t: three features, two hidden layers.
     let eps_theta = |x_t: &Tensor, t: &Tensor| {
         let t = t.to_kind(Kind::Double) / timesteps as f64;
         let features = Tensor::stack(&[x_t.view(-1), t.shallow_clone(), t.ones_like()], 1);

@@ -7,7 +7,7 @@ use trainer::{Batch, BoxError, TrainConfig, Trainer};
 
 fn main() -> Result<(), BoxError> {
     tch::manual_seed(0);
-    // Any tensors by name; the network is any closure that uses them.
+    // Parameters are named tensors; the network is any closure that uses them.
     let weight = Tensor::f_zeros([1, 2, 3, 3], (Kind::Float, Device::Cpu))?.f_requires_grad_(true)?;
     let params = [(String::from("weight"), weight.shallow_clone())];
     let model = |x_t: &Tensor, t: &Tensor, _: Option<&Tensor>| -> Result<Tensor, BoxError> {

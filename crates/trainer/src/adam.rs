@@ -1,5 +1,5 @@
-//! Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019), its state in reach:
-//! tch's optimiser can neither save nor restore it, and a run resumed without it goes another way.
+//! Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019) and accessible state. tch's optimiser
+//! can neither save nor restore its state, and without it a resumed run takes another course.
 
 use tch::{Device, Kind, Tensor, no_grad_guard};
 use tensor_io::Named;
@@ -15,15 +15,15 @@ pub struct Adam {
     first: Vec<Tensor>,
     second: Vec<Tensor>,
     steps: u64,
-    /// The same number `[1]` where the parameters are, for updates that do not wait for the host to know it.
+    /// The step count as a tensor `[1]` on the parameters' device, for updates that do not wait for the host.
     counter: Tensor,
 }
 
 impl Adam {
-    /// No step taken yet.
+    /// Starts with no steps taken.
     ///
     /// # Errors
-    /// Those of libtorch (memory).
+    /// Errors from libtorch, such as lack of memory.
     pub fn new(params: &[Named]) -> Result<Self, TrainerError> {
         let zeros = || params.iter().map(|(_, p)| p.f_zeros_like()).collect::<Result<Vec<_>, _>>();
         let device = params.first().map_or(Device::Cpu, |(_, param)| param.device());
@@ -31,10 +31,11 @@ impl Adam {
         Ok(Self { params: copy_handles(params), first: zeros()?, second: zeros()?, steps: 0, counter })
     }
 
-    /// One update from the gradients the parameters hold, times `gradient_scale`; a parameter without one stays.
+    /// One update from the parameters' gradients times `gradient_scale`. A parameter without a gradient is left as it
+    /// is.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn step(&mut self, lr: f64, gradient_scale: f64, config: &TrainConfig) -> Result<(), TrainerError> {
         let _no_grad = no_grad_guard();
         self.steps += 1;
@@ -45,7 +46,7 @@ impl Adam {
             gradient_scale,
             beta1,
             beta2,
-            // The moments are corrected for their start at 0.
+            // Bias correction: the moments start at 0.
             step_size: lr / (1.0 - beta1.powi(exponent)),
             second_scale: 1.0 / (1.0 - beta2.powi(exponent)).sqrt(),
             eps: config.adam_eps,
@@ -65,8 +66,8 @@ impl Adam {
         Ok(())
     }
 
-    /// [`Adam::step`] by numbers on the parameters' device: `lr` `[]`, gradients divided by `divisor` `[1]`, and nothing
-    /// where `kept` `[1]` is 0 instead of 1. [`Adam::took`] tells the host later. In f32 alone.
+    /// [`Adam::step`] with its settings as tensors on the parameters' device: `lr` is `[]`, gradients are divided by
+    /// `divisor` `[1]`, and `kept` `[1]` is 1, or 0 to change nothing. [`Adam::took`] informs the host later. f32 only.
     pub(crate) fn step_ahead(
         &self,
         lr: &Tensor,
@@ -94,15 +95,15 @@ impl Adam {
         Ok(torch_ext::listed_adam(&rows, &self.counter, lr, (divisor, &skipped), &numbers)?)
     }
 
-    /// An update of [`Adam::step_ahead`] was done.
+    /// Counts an update of [`Adam::step_ahead`] that took place.
     pub(crate) fn took(&mut self) {
         self.steps += 1;
     }
 
-    /// Forgets the gradients, so that the next backward pass starts from none.
+    /// Clears the gradients before the next backward pass.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn forget_gradients(&self) -> Result<(), TrainerError> {
         Ok(self.params.iter().try_for_each(|(_, param)| torch_ext::forget_gradient(param))?)
     }
@@ -110,7 +111,7 @@ impl Adam {
     /// The state by name, for a file: `m.NAME`, `v.NAME` and `step`.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn state(&self) -> Result<Vec<Named>, TrainerError> {
         let mut state = vec![("step".to_owned(), Tensor::f_from_slice(&[self.steps as i64])?)];
         for ((name, _), (m, v)) in self.params.iter().zip(self.first.iter().zip(&self.second)) {
@@ -120,17 +121,17 @@ impl Adam {
         Ok(state)
     }
 
-    /// Takes over a state that [`Adam::state`] gave.
+    /// Restores a state from [`Adam::state`].
     ///
     /// # Errors
-    /// [`TrainerError::Tensors`] when names, shapes or types differ; the state is then as it was.
+    /// [`TrainerError::Tensors`] when names, shapes or types differ; the state is then unchanged.
     pub fn restore(&mut self, path: &std::path::Path, state: &[Named]) -> Result<(), TrainerError> {
         let targets = self.state()?;
         tensor_io::copy_into(path, state, &targets)?;
         self.restored(&targets)
     }
 
-    /// After the tensors of [`Adam::state`] have been written to: their `step` is a copy.
+    /// To be called after the tensors of [`Adam::state`] were overwritten: their `step` is a copy.
     pub(crate) fn restored(&mut self, state: &[Named]) -> Result<(), TrainerError> {
         self.steps = i64::try_from(&state[0].1.f_view(-1)?.f_get(0)?)?.max(0) as u64;
         let _ = self.counter.f_fill_(self.steps as f64)?;
@@ -138,7 +139,7 @@ impl Adam {
     }
 }
 
-/// What [`torch_ext::adam_step`] does, by libtorch's operations: for devices that it does not know.
+/// The same as [`torch_ext::adam_step`], with libtorch's operations, for devices that it does not support.
 fn update(
     param: &Tensor,
     gradient: &Tensor,
@@ -158,7 +159,7 @@ fn update(
     Ok(())
 }
 
-/// The same tensors under the same names: libtorch's handles are counted references.
+/// The same tensors under the same names: libtorch's handles are reference-counted.
 pub(crate) fn copy_handles(params: &[Named]) -> Vec<Named> {
     params.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
 }
@@ -176,13 +177,13 @@ mod tests {
     fn descend(params: &[Named], adam: &mut Adam, steps: usize, config: &TrainConfig) {
         for _ in 0..steps {
             adam.forget_gradients().unwrap();
-            // Loss (w - 3)^2 summed.
+            // The loss is the sum of (w - 3)^2.
             (&params[0].1 - 3.0).square().sum(tch::Kind::Double).backward();
             adam.step(0.1, 1.0, config).unwrap();
         }
     }
 
-    /// Against the paper's Algorithm 1 written out in scalars.
+    /// Compares with Algorithm 1 of the paper, written out in scalars.
     #[test]
     fn follows_the_paper() {
         for weight_decay in [0.0, 0.3] {
@@ -201,9 +202,9 @@ mod tests {
         }
     }
 
-    /// The two ways to the same numbers: a layout with gaps takes the second.
+    /// Both implementations give the same numbers; a tensor with gaps takes the second.
     #[test]
-    fn libtorchs_operations_do_the_same() {
+    fn libtorchs_operations_give_the_same() {
         let config = TrainConfig { weight_decay: 0.3, ..example() };
         let dense = parameter(&[1.0, -2.0, 0.5]);
         let wide = Tensor::from_slice(&[1.0, 9.0, -2.0, 9.0, 0.5, 9.0]).view([3, 2]);

@@ -1,5 +1,5 @@
-//! Steps that the device works on while the host goes on to the next: the step of [`crate::Trainer::train_step`] without a
-//! number that the host would have to wait for.
+//! Steps that run on the device while the host goes on to the next: [`crate::Trainer::train_step`] without any value that
+//! the host would have to wait for.
 
 use config::{Loss, TrainConfig};
 use schedule::Level;
@@ -14,19 +14,19 @@ use crate::error::{BoxError, TrainerError};
 use crate::numbers::Numbers;
 use crate::step::{Batch, Model, StepReport, Trainer, check_finite};
 
-/// A step that was given to the device. [`Trainer::finish_step`] tells what came of it.
+/// A step that was queued on the device. [`Trainer::finish_step`] returns its result.
 pub struct Queued {
     step: u64,
     lr: f64,
     levels: Vec<Level>,
     oversampled: Vec<f64>,
-    /// The loss of each image's output, the same as they count, their mean, and the norm of the gradients: `[2b + 2]`.
+    /// The unweighted and the weighted loss of each image, the mean loss, and the gradient norm: `[2b + 2]`.
     results: Download,
 }
 
-/// Nobody reads a loss of a step that is queued.
+/// Nothing reads the loss of a queued step.
 struct Unwatched<'a> {
-    /// No number where a test asks for a fault; otherwise 0.
+    /// NaN if a test asks for a fault, otherwise 0.
     fault: &'a Tensor,
 }
 
@@ -36,42 +36,42 @@ impl Watch for Unwatched<'_> {
     }
 }
 
-/// What a trainer needs for it.
+/// The state that a trainer needs to queue steps.
 pub(crate) struct Ahead {
     recorder: Recorder,
-    /// Why there is no recording, said once.
+    /// Whether the reason for not recording has been logged.
     told: bool,
 }
 
 impl Ahead {
-    /// Checkpointed pieces set the generator back in the backward pass, and consistency does between its two calls, which no
-    /// recording can hold.
+    /// Checkpointed pieces reset the generator in the backward pass, and consistency resets it between its two calls.
+    /// Neither can be recorded.
     pub(crate) fn new(device: Device, config: &TrainConfig) -> Result<Self, TrainerError> {
-        let sets_back = config.checkpoint_activations || config.loss == Loss::Consistency;
-        let recorder = if sets_back { Recorder::without_recording(device) } else { Recorder::new(device) };
-        Ok(Self { recorder: recorder?, told: sets_back })
+        let resets = config.checkpoint_activations || config.loss == Loss::Consistency;
+        let recorder = if resets { Recorder::without_recording(device) } else { Recorder::new(device) };
+        Ok(Self { recorder: recorder?, told: resets })
     }
 }
 
 impl Trainer {
-    /// Whether steps are to be queued: on a GPU they are, so that it never waits for the host.
+    /// Whether steps are queued. They are on a GPU, so that it never waits for the host.
     #[must_use]
     pub fn works_ahead(&self) -> bool {
         self.ahead.is_some()
     }
 
-    /// Says whether steps are to be queued. On the CPU a queued step is done at once, to nearly the same numbers.
+    /// Sets whether steps are queued. On the CPU a queued step runs at once, with nearly the same numbers.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn work_ahead(&mut self, on: bool) -> Result<(), TrainerError> {
         self.ahead = on.then(|| Ahead::new(self.device, &self.config)).transpose()?;
         Ok(())
     }
 
-    /// [`Trainer::train_step`], on the images that `batch` has for the step's number. Where steps are queued, this one is in
-    /// `queued` already if it was not the first, and if there is `another` that one is queued before this one is waited
-    /// for: between the two the weights are not to be had.
+    /// [`Trainer::train_step`] on the images that `batch` returns for the step. If steps are queued, this one is already in
+    /// `queued` unless it is the first. If there is `another`, that one is queued before this one is waited for. Do not read
+    /// the weights while a step is queued.
     ///
     /// # Errors
     /// As [`Trainer::train_step`], with the state of [`Trainer::finish_step`].
@@ -97,15 +97,15 @@ impl Trainer {
         self.finish_step(this)
     }
 
-    /// Gives the device the step after the last that was finished or queued, number `step` from 0, and does not wait for
-    /// it. After some steps the work is recorded, and `model` is not called any more: it has to do the same for every
-    /// batch, and its weights have to be the trainer's.
+    /// Queues step `step` (from 0), the one after the last that was finished or queued, without waiting for it. After
+    /// some steps the work is recorded and `model` is no longer called. So it must do the same for every batch, and its
+    /// weights must be the trainer's.
     ///
-    /// A step whose loss or gradients are not finite changes nothing on the device: the steps queued after it start where
-    /// it did.
+    /// A step whose loss or gradients are not finite changes nothing on the device: the steps queued after it start from
+    /// the same state.
     ///
     /// # Errors
-    /// [`TrainerError::Caller`] when the network fails, [`TrainerError::OutOfMemory`], and those of libtorch.
+    /// [`TrainerError::Caller`] when the network fails, [`TrainerError::OutOfMemory`], and errors from libtorch.
     #[instrument(level = "debug", skip_all, fields(step))]
     pub fn queue_step(
         &mut self,
@@ -148,7 +148,7 @@ impl Trainer {
         Ok(Queued { step, lr, levels, oversampled, results: Download::new(&outputs[0])? })
     }
 
-    /// A whole step on tensors of the device; its one result is what [`Queued::results`] says.
+    /// A whole step on tensors of the device. Its only result is [`Queued::results`].
     fn on_device(&self, inputs: &[&Tensor], model: &Model<'_>) -> Result<Vec<Tensor>, TrainerError> {
         let [x_0, t, numbers, eps, settings, labels @ ..] = inputs else {
             return Err(TrainerError::Caller("a step takes five tensors".into()));
@@ -168,11 +168,11 @@ impl Trainer {
         Ok(vec![Tensor::f_cat(&[each, weighted, loss.f_view(1)?, norm.f_view(1)?], 0)?])
     }
 
-    /// Waits for the oldest queued step, and tells what came of it. The trainer has done one more step then.
+    /// Waits for the oldest queued step and returns its result. The trainer has then done one more step.
     ///
     /// # Errors
-    /// [`TrainerError::NonFinite`] when loss or gradients were not finite: the trainer then has done no more steps than
-    /// before, and its tensors are those that later queued steps made of them. Those of libtorch when the device failed.
+    /// [`TrainerError::NonFinite`] when loss or gradients were not finite: the step does not count, but the tensors are
+    /// already those of the steps queued after it. Errors from libtorch when the device failed.
     pub fn finish_step(&mut self, queued: Queued) -> Result<StepReport, TrainerError> {
         let Queued { step, lr, levels, oversampled, results } = queued;
         let mut losses: Vec<f32> = tensor_io::to_vec(&results.wait()?)?;

@@ -1,5 +1,6 @@
-//! Algorithm 1 of Ho et al. 2020 on a batch, the one body of a step: [`Trainer::train_step`] waits for what comes of it,
-//! [`Trainer::queue_step`] leaves it to the device. `examples/algorithm_1.rs` has the same without the engine.
+//! Algorithm 1 of Ho et al. 2020 on a batch: the one implementation of a step. [`Trainer::train_step`] waits for its
+//! result, [`Trainer::queue_step`] queues it on the device. `examples/algorithm_1.rs` has the algorithm without the
+//! engine.
 
 use config::{Loss, TrainConfig};
 use tch::Tensor;
@@ -13,43 +14,43 @@ use crate::parts::{Noised, parts};
 use crate::phase::Phase;
 use crate::step::{Model, Trainer};
 
-/// What a step is made of, on the trainer's device: lines 2 to 4, which the host has drawn.
+/// The inputs of a step on the trainer's device: lines 2 to 4, drawn by the host.
 pub(crate) struct Drawn<'a> {
     /// Line 2: `x_0 ~ q(x_0)`, `[b, c, h, w]`.
     pub(crate) x_0: &'a Tensor,
-    /// Line 3: t, `[b]` i64 or f32, and what follows from it.
+    /// Line 3: t, `[b]` i64 or f32, and the numbers derived from it.
     pub(crate) t: &'a Tensor,
     pub(crate) numbers: Numbers,
     /// Line 4: `eps ~ N(0, I)`, like `x_0`.
     pub(crate) eps: &'a Tensor,
-    /// `[b]` i64, -1 for those left out.
+    /// Labels `[b]` i64, -1 for dropped ones.
     pub(crate) labels: Option<&'a Tensor>,
 }
 
-/// Follows a step from within.
+/// Observes a step while it runs.
 pub(crate) trait Watch {
-    /// At the end of a phase.
+    /// Called at the end of a phase.
     fn on_end(&mut self, _phase: Phase) {}
 
-    /// The mean loss `[]` of a part, before its gradient is taken, and the share of the batch that the part is. What it
-    /// returns is what the gradient is taken of.
+    /// Called with the mean loss `[]` of a part before the backward pass, and the part's share of the batch. Returns
+    /// the tensor to differentiate.
     ///
     /// # Errors
-    /// Whatever ends the step.
+    /// Any error; it ends the step.
     fn on_loss(&mut self, mean: Tensor, share: f64) -> Result<Tensor, TrainerError>;
 }
 
 /// The losses of a step.
 pub(crate) struct Losses {
-    /// Of each image, unweighted, `[b]`.
+    /// Unweighted loss of each image, `[b]`.
     pub(crate) each: Tensor,
-    /// The same, as they count: their mean is the loss.
+    /// The weighted losses, whose mean is the loss.
     pub(crate) weighted: Tensor,
 }
 
 impl Trainer {
-    /// Lines 2 to 5 up to the gradient, which it leaves in the parameters. Several devices would add up their gradients after
-    /// this and before the norm is taken.
+    /// Lines 2 to 5 up to the gradient, which is left in the parameters. Several devices would sum their gradients after this
+    /// and before the norm is computed.
     pub(crate) fn gradient(
         &self,
         drawn: &Drawn<'_>,
@@ -72,7 +73,7 @@ impl Trainer {
         Ok(Losses { each: Tensor::f_cat(&each, 0)?, weighted: Tensor::f_cat(&weighted, 0)? })
     }
 
-    /// Adds the part's share of the gradient of the mean loss.
+    /// Adds a part's share to the gradient of the mean loss.
     fn descend(
         &self,
         part: &Noised,
@@ -81,8 +82,7 @@ impl Trainer {
         watch: &mut dyn Watch,
     ) -> Result<Losses, TrainerError> {
         let of_consistency = self.config.loss == Loss::Consistency;
-        let generators =
-            if of_consistency { consistency::generators(self.device)? } else { Vec::new() };
+        let generators = if of_consistency { consistency::generators(self.device)? } else { Vec::new() };
         let output = predict(&self.config, self.scales_input, part, &Asked::of(part), model)?;
         let goal = of_consistency
             .then(|| consistency::goal(&self.config, self.scales_input, part, &generators, model))
@@ -100,7 +100,7 @@ impl Trainer {
     }
 }
 
-/// `x_t = alpha x_0 + sigma eps`, and what the network should make of it.
+/// `x_t = alpha x_0 + sigma eps`, and the target of the network.
 pub(crate) fn perturbed(config: &TrainConfig, drawn: &Drawn<'_>) -> Result<Noised, TrainerError> {
     let Drawn { x_0, t, numbers, eps, labels } = drawn;
     let x_t = numbers.sum((Row::Alpha, x_0), (Row::Sigma, eps))?;
@@ -119,7 +119,7 @@ pub(crate) fn perturbed(config: &TrainConfig, drawn: &Drawn<'_>) -> Result<Noise
     })
 }
 
-/// What a network is asked.
+/// The input of a network call.
 pub(crate) struct Asked<'a> {
     /// `[b, c, h, w]`.
     pub(crate) x: &'a Tensor,
@@ -136,7 +136,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The network's output for a part, `[b, c, h, w]`, or twice the channels where it says the variance as well.
+/// The network's output for a part, `[b, c, h, w]`, or twice the channels if it also predicts the variance.
 pub(crate) fn predict(
     config: &TrainConfig,
     scales_input: bool,

@@ -1,6 +1,6 @@
-//! Augmentation that the network is told of (Karras et al. 2020, 2022): images are mirrored, turned and moved, the network
-//! learns which of them were, and in sampling, where it is told of none, draws images as the data are. A small set of images
-//! goes further so.
+//! Non-leaking augmentation (Karras et al. 2020, 2022): images are mirrored, rotated and shifted, and the network gets the
+//! transformation as a condition. Sampling sets that condition to none, so samples look like the original data. A small
+//! dataset goes further this way.
 
 use config::TrainConfig;
 use denoiser::NO_LABEL;
@@ -10,22 +10,22 @@ use tch::{Kind, Tensor};
 use crate::draw::Share;
 use crate::error::TrainerError;
 
-/// The longest way an image is moved, as a part of its side.
+/// The longest shift is the image's side divided by this.
 const FARTHEST: i64 = 8;
 
-/// What is done to an image, in this order.
+/// The transformation of an image, in this order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Change {
-    /// Left and right are exchanged.
+    /// Whether left and right are swapped.
     mirror: bool,
     /// Quarter turns.
     turn: i64,
-    /// Pixels to the right and down; what comes in is the edge again.
+    /// Shift right and down, in pixels; the uncovered area repeats the edge.
     moved: (i64, i64),
 }
 
-/// The images `[b, c, h, w]` of a step and their labels, augmented: labels `[b, 4]` then, see [`denoiser::Conditional`].
-/// Each change comes with probability [`TrainConfig::augment`], by the image's place in the whole batch.
+/// Augments the images `[b, c, h, w]` of a step and their labels, which become `[b, 4]`, see [`denoiser::Conditional`].
+/// Each transformation has probability [`TrainConfig::augment`] and depends on the image's place in the whole batch.
 pub(crate) fn augmented(
     config: &TrainConfig,
     images: &Tensor,
@@ -55,12 +55,12 @@ pub(crate) fn augmented(
     Ok((Tensor::f_cat(&parts, 0)?, Some(told)))
 }
 
-/// As many numbers are drawn for every image.
+/// Draws the same number of values for every image.
 fn drawn(stream: &mut Stream, probability: f64, (height, width): (i64, i64)) -> Change {
     let mut happens = || stream.uniform() < probability;
     let (mirror, turns, moves) = (happens(), happens(), happens());
     let (turn, right, down) = (stream.uniform(), stream.uniform(), stream.uniform());
-    // Only squares can be turned by a quarter.
+    // Only square images can be rotated by a quarter turn.
     let turn = if height == width { 1 + (turn * 3.0) as i64 } else { 2 };
     let way = |share: f64, side: i64| {
         let farthest = side / FARTHEST;
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_do_what_they_are_called() {
+    fn changes_do_what_their_names_say() {
         let one = images(1, 2, 2); // 0 1 / 2 3
         let at = |change| tensor_io::to_vec(&changed(&one, change).unwrap()).unwrap();
         let none = Change::default();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_is_told_what_was_done_by_place() {
+    fn the_condition_follows_the_place_in_the_batch() {
         let config = TrainConfig { augment: 0.5, ..example() };
         let all = images(200, 16, 16);
         let labels = Tensor::arange(200, (Kind::Int64, tch::Device::Cpu));
@@ -126,7 +126,7 @@ mod tests {
         let told = told.unwrap();
         assert_eq!((x.size(), told.size()), (all.size(), vec![200, 4]));
         assert_eq!(told.select(1, 0), labels);
-        // Nothing was told of an image that is as it was, and of no other.
+        // The condition is empty for unchanged images and for no others.
         let same = x.eq_tensor(&all).flatten(1, -1).all_dim(1, false);
         let untold = told.narrow(1, 1, 3).eq(0).all_dim(1, false);
         assert_eq!(same, untold);

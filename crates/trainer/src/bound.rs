@@ -1,4 +1,4 @@
-//! The variational bound of a step of the chain (Ho et al. 2020, Eq. 5; with the variance learned: Nichol & Dhariwal 2021,
+//! The variational bound of one step of the chain (Ho et al. 2020, Eq. 5; with a learned variance: Nichol & Dhariwal 2021,
 //! Sec. 3.1).
 
 use std::f64::consts::LN_2;
@@ -10,10 +10,10 @@ use crate::error::TrainerError;
 use crate::numbers::Row;
 use crate::parts::Noised;
 
-/// `L_t` of each image, in bits for each number of it, `[b]`: the divergence of the reverse step from the posterior, and at the
-/// first step the code length of the image under a Gaussian, cut into 256 grey levels (Ho et al. 2020, Sec. 3.3).
+/// `L_t` of each image in bits per dimension, `[b]`: the KL divergence between the posterior and the reverse step. For the
+/// first step it is the code length of the image under a Gaussian discretised to 256 grey levels (Ho et al. 2020, Sec. 3.3).
 ///
-/// `output` and `variance` are `[b, c, h, w]`; a variance of -1 is that of the posterior and 1 beta.
+/// `output` and `variance` are `[b, c, h, w]`; a variance of -1 means the posterior's, 1 means beta.
 pub(crate) fn bound(part: &Noised, output: &Tensor, variance: &Tensor) -> Result<Tensor, TrainerError> {
     let Noised { x_t, x_0, numbers, .. } = part;
     let x_0_theta = numbers.sum((Row::Skip, x_t), (Row::Out, output))?;
@@ -38,7 +38,7 @@ mod tests {
     use schedule::Schedule;
     use tch::{Device, Kind};
 
-    /// `scripts/make_bound_goldens.py` wrote them.
+    /// Written by `scripts/make_bound_goldens.py`.
     #[derive(serde::Deserialize)]
     struct Case {
         t: f64,
@@ -62,7 +62,8 @@ mod tests {
             (Schedule::ddpm(), TrainConfig { variance: LearnedVariance::Learned, ..example() });
         for case in &cases {
             let level = schedule.level_at(case.t).unwrap();
-            let draw = Draw { levels: vec![level], below: Vec::new(), oversampled: vec![1.0], noise: Vec::new() };
+            let draw =
+                Draw { levels: vec![level], below: Vec::new(), oversampled: vec![1.0], noise: Vec::new() };
             let numbers = Numbers::new(&Numbers::on_host(&schedule, &config, &draw, Kind::Double).unwrap());
             let (x_0, eps) = (one(&case.x_0), one(&case.eps));
             let x_t = numbers.sum((Row::Alpha, &x_0), (Row::Sigma, &eps)).unwrap();
@@ -90,7 +91,7 @@ mod tests {
         }
     }
 
-    /// The bound never falls below 0 but in the first step, and is 0 for the right mean and variance.
+    /// The bound is at least 0, except in the first step, and is 0 for the correct mean and variance.
     #[test]
     fn a_perfect_step_costs_nothing() {
         let (schedule, config) =

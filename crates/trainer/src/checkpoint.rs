@@ -1,5 +1,5 @@
-//! A trainer as the files of a checkpoint, and back. How these lie on disk, and that they are complete or
-//! not there, is the crate `checkpoints`.
+//! Converts a trainer to the files of a checkpoint and back. The crate `checkpoints` handles their layout on disk and
+//! guarantees that a checkpoint is either complete or absent.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,18 +17,18 @@ use crate::metrics::Interval;
 use crate::recovery::Recovery;
 use crate::step::Trainer;
 
-/// Where a run stands.
+/// The progress of a run.
 pub type State = checkpoints::State<Standing>;
 
-/// What is neither weights nor a position.
+/// The part of the state that is neither weights nor a position.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
-    /// Sums of the interval that is being logged.
+    /// Sums since the last log line.
     pub interval: Interval,
-    /// What was done about steps that failed.
+    /// Recovery from failed steps.
     #[serde(default)]
     pub recovery: Recovery,
-    /// The last losses, where levels are drawn by them.
+    /// The latest losses, if they control how levels are drawn.
     #[serde(default, skip_serializing_if = "LossHistory::is_empty")]
     pub history: LossHistory,
 }
@@ -38,7 +38,7 @@ pub struct Standing {
 pub struct Checkpoint {
     /// Its folder.
     pub path: PathBuf,
-    /// Where the run stood.
+    /// The state of the run.
     pub state: State,
 }
 
@@ -46,9 +46,8 @@ impl Checkpoint {
     /// Saves the trainer's state below `checkpoints`; `config` is the resolved configuration as TOML.
     ///
     /// # Errors
-    /// [`TrainerError::NonFiniteWeights`] when a number of the state is NaN or infinite: such a state is no
-    /// place to go back to. [`TrainerError::Checkpoint`] when the disk is full, for example. Earlier
-    /// checkpoints are untouched.
+    /// [`TrainerError::NonFiniteWeights`] when a number of the state is NaN or infinite, since a run could not continue
+    /// from it. [`TrainerError::Checkpoint`] for example when the disk is full. Earlier checkpoints are left alone.
     pub fn write(
         checkpoints: &Path,
         trainer: &Trainer,
@@ -84,12 +83,12 @@ impl Checkpoint {
     /// Opens a checkpoint folder and verifies every file against the manifest.
     ///
     /// # Errors
-    /// [`TrainerError::Checkpoint`] naming the file that is missing or altered, or the unknown version.
+    /// [`TrainerError::Checkpoint`], which names the missing or altered file, or the unknown version.
     pub fn open(path: &Path) -> Result<Self, TrainerError> {
         Ok(checkpoints::Checkpoint::open(path)?.into())
     }
 
-    /// The averaged weights: what to sample with.
+    /// The averaged weights, for sampling.
     #[must_use]
     pub fn ema_path(&self) -> PathBuf {
         self.path.join(EMA)
@@ -101,10 +100,10 @@ impl Checkpoint {
         self.path.join(MODEL)
     }
 
-    /// A further average that the run kept, under the names of `params`; none of another profile.
+    /// Another average that the run kept, under the names of `params`; `None` if there is none with this profile.
     ///
     /// # Errors
-    /// [`TrainerError::Tensors`] when the file is not that of the run.
+    /// [`TrainerError::Tensors`] when the file does not belong to the run.
     pub fn kept(
         &self,
         config: &TrainConfig,
@@ -123,17 +122,17 @@ impl Checkpoint {
         Ok((kept.len() == params.len()).then_some(kept))
     }
 
-    /// The same checkpoint with another average in place of its own, below `folder`.
+    /// Writes the same checkpoint with another average in place of its own into `folder`.
     ///
     /// # Errors
     /// [`TrainerError::Checkpoint`] when it cannot be written; [`TrainerError::File`] when this one cannot be read;
-    /// [`TrainerError::NonFiniteWeights`].
+    /// [`TrainerError::NonFiniteWeights`] when a number is not finite.
     pub fn with_average(&self, folder: &Path, average: &[Named]) -> Result<Self, TrainerError> {
         check_finite(EMA, average, self.state.step)?;
         self.with_ema(folder, &tensor_io::serialize(average)?)
     }
 
-    /// Writes a copy of this checkpoint into `folder`, without the averages that only a run that goes on needs.
+    /// Writes a copy of this checkpoint into `folder`, without the averages that are only needed to continue the run.
     ///
     /// # Errors
     /// [`TrainerError::Checkpoint`] when it cannot be written; [`TrainerError::File`] when this one cannot be read.
@@ -142,7 +141,7 @@ impl Checkpoint {
         self.with_ema(folder, &std::fs::read(&path).map_err(TrainerError::file(&path))?)
     }
 
-    /// [`Checkpoint::copied`], and removes other checkpoints from the folder.
+    /// [`Checkpoint::copied`], which also removes other checkpoints from the folder.
     ///
     /// # Errors
     /// As [`Checkpoint::copied`].
@@ -162,17 +161,17 @@ impl Checkpoint {
         Ok(writer.commit(self.state.clone())?.into())
     }
 
-    /// Puts a trainer where this checkpoint left off; returns the sums of the interval.
+    /// Restores a trainer from this checkpoint. Returns the sums since the last log line.
     ///
     /// # Errors
-    /// [`TrainerError::Checkpoint`] when it is of another seed, [`TrainerError::Tensors`] when it is of
-    /// another network, with every difference. The trainer is then as it was.
+    /// [`TrainerError::Checkpoint`] when the seed differs, [`TrainerError::Tensors`] when the network differs, with
+    /// every difference. The trainer is then unchanged.
     pub fn restore(&self, trainer: &mut Trainer) -> Result<Interval, TrainerError> {
         if self.state.seed != trainer.seed() {
             let (expected, found) = (trainer.seed(), self.state.seed);
             return Err(CheckpointError::altered(&self.path, "seed of the run", expected, found).into());
         }
-        // All is read and compared before anything is copied: files of one trainer, or none.
+        // Read and compare everything before copying anything, so that a trainer is never a mixture.
         let (state, averages) = (trainer.adam.state()?, trainer.averages.named());
         let mut files: Vec<(PathBuf, &[Named])> = vec![
             (self.model_path(), trainer.params()),
@@ -203,7 +202,7 @@ impl From<checkpoints::Checkpoint<Standing>> for Checkpoint {
     }
 }
 
-/// What lies under a checkpoint's name below `checkpoints`, by step, not verified.
+/// The entries below `checkpoints` with the name of a checkpoint, by step, not verified.
 ///
 /// # Errors
 /// [`TrainerError::Checkpoint`] when the folder cannot be read.
@@ -211,7 +210,7 @@ pub fn list_checkpoints(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>, Train
     Ok(checkpoints::list(checkpoints)?)
 }
 
-/// The newest checkpoint that verifies, if there is any, and why newer ones were passed over.
+/// The newest checkpoint that verifies, if there is one, and why newer ones were skipped.
 ///
 /// # Errors
 /// [`TrainerError::Checkpoint`] when the folder cannot be read.
@@ -222,7 +221,7 @@ pub fn latest_checkpoint(
     Ok((latest.map(Into::into), refused.into_iter().map(Into::into).collect()))
 }
 
-/// Refuses the first tensor with a number that is NaN or infinite.
+/// Refuses the first tensor that contains NaN or infinity.
 fn check_finite(file: &'static str, tensors: &[Named], step: u64) -> Result<(), TrainerError> {
     for (name, tensor) in tensors {
         let finite = tensor.f_isfinite()?.f_all()?;

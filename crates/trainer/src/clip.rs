@@ -1,39 +1,39 @@
-//! Gradient clipping that looks at the norm first: libtorch's lets a NaN through, since NaN exceeds
-//! nothing, and the next step writes it into every weight.
+//! Gradient clipping that checks the norm first. libtorch's clipping lets NaN through, since no comparison with NaN is
+//! true, and the next step would write NaN into every weight.
 
 use tch::{Kind, Tensor, no_grad_guard};
 use tensor_io::Named;
 
 use crate::error::TrainerError;
 
-/// The joint L2 norm of all gradients; 0 without any.
+/// The joint L2 norm of all gradients; 0 if there are none.
 ///
 /// # Errors
-/// Those of libtorch.
+/// Errors from libtorch.
 pub fn grad_norm(params: &[Named]) -> Result<f64, TrainerError> {
     let _no_grad = no_grad_guard();
     let gradients = gradients(params)?;
     if let Some(norm) = torch_ext::joint_norm(&gradients)? {
         return Ok(norm);
     }
-    // On other devices: one number a gradient, one transfer for all.
+    // On other devices: one number per gradient, and one transfer for all of them.
     let norms = gradients.iter().map(|gradient| gradient.f_norm()).collect::<Result<Vec<_>, _>>()?;
     Ok(f64::try_from(&Tensor::f_stack(&norms, 0)?.f_to_kind(Kind::Double)?.f_norm()?)?)
 }
 
-/// [`grad_norm`] as a number `[]` where the parameters are, in f32.
+/// [`grad_norm`] as a tensor `[]` on the parameters' device, in f32.
 pub(crate) fn grad_norm_ahead(params: &[Named]) -> Result<Tensor, TrainerError> {
     Ok(torch_ext::listed_norm(&gradients(params)?)?)
 }
 
-/// Those there are.
+/// The gradients of the parameters that have one.
 fn gradients(params: &[Named]) -> Result<Vec<Tensor>, TrainerError> {
     let all = params.iter().map(|(_, param)| param.f_grad()).collect::<Result<Vec<_>, _>>()?;
     Ok(all.into_iter().filter(Tensor::defined).collect())
 }
 
-/// What gradients of this norm are multiplied by so that it is at most `max_norm`. A norm that is not finite gives 1: the
-/// caller must not step with such gradients.
+/// The factor that scales gradients of this norm to at most `max_norm`. It is 1 for a norm that is not finite; the caller
+/// must not step with such gradients.
 #[must_use]
 pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
     if norm.is_finite() && norm > max_norm { max_norm / norm } else { 1.0 }
@@ -43,7 +43,7 @@ pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Parameters whose gradients are the given numbers.
+    /// Parameters with the given gradients.
     fn with_gradients(gradients: &[f64]) -> Vec<Named> {
         let leaf = |&g: &f64| {
             let w = Tensor::from_slice(&[1.0]).set_requires_grad(true);

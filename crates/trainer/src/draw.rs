@@ -1,4 +1,4 @@
-//! What a step draws, in the host's memory (Algorithm 1, lines 3 and 4): a noise level and noise for each image.
+//! Draws a noise level and noise for each image of a step, in host memory (Algorithm 1, lines 3 and 4).
 
 use std::ops::Range;
 
@@ -10,37 +10,37 @@ use crate::consistency;
 use crate::error::TrainerError;
 use crate::history::LossHistory;
 
-/// Which images of a batch are drawn for: all of them, or those of one of several devices.
+/// The images of a batch to draw for: all of them, or those of one of several devices.
 ///
-/// An image gets what its place in the whole batch gets, so what is drawn does not depend on who draws it.
+/// Draws depend on the image's place in the whole batch, so it does not matter which device makes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
-    /// Images of the whole batch.
+    /// Number of images in the whole batch.
     pub of: usize,
-    /// Those among them.
+    /// The range of images in this share.
     pub images: Range<usize>,
 }
 
 impl Share {
-    /// All of a batch.
+    /// All images of a batch.
     #[must_use]
     pub fn whole(images: usize) -> Self {
         Self { of: images, images: 0..images }
     }
 }
 
-/// The levels and the noise of some images: a function of the seed, the step and the place in the batch alone, and of earlier
-/// losses where levels are drawn by them.
+/// The levels and the noise of some images. They depend only on the seed, the step and the place in the batch, and on earlier
+/// losses if those control the levels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draw {
     /// A level for each image.
     pub levels: Vec<Level>,
-    /// For consistency, the level below each that the network is compared with; otherwise empty.
+    /// For consistency, the lower level that each level is compared with; otherwise empty.
     pub below: Vec<Level>,
-    /// What the loss of each image is divided by: how much more often than uniformly its level is drawn. 1, but for
+    /// The divisor of each image's loss: how much more often than uniformly its level is drawn. It is 1 except for
     /// [`TimeSampling::ByLoss`].
     pub oversampled: Vec<f64>,
-    /// Standard normal numbers, as many as the images have.
+    /// Standard normal numbers, one per value of the images.
     pub noise: Vec<f32>,
 }
 
@@ -48,7 +48,7 @@ impl Draw {
     /// Draws for images of `numbers` values each.
     ///
     /// # Errors
-    /// [`TrainerError::Schedule`] for a path that has no level where one is drawn.
+    /// [`TrainerError::Schedule`] when the path has no level at a drawn time.
     pub fn new(
         path: &dyn NoisePath,
         config: &TrainConfig,
@@ -73,16 +73,17 @@ impl Draw {
             }
         }
         let below = match config.loss {
-            Loss::Consistency => {
-                levels.iter().map(|level| consistency::below(path, config, level, step)).collect::<Result<_, _>>()?
-            }
+            Loss::Consistency => levels
+                .iter()
+                .map(|level| consistency::below(path, config, level, step))
+                .collect::<Result<_, _>>()?,
             _ => Vec::new(),
         };
         Ok(Self { levels, below, oversampled, noise: noise(share, numbers, (seed, step)) })
     }
 }
 
-/// The level of the image at a place of the batch.
+/// The level of the image at a place in the batch.
 fn level(
     path: &dyn NoisePath,
     config: &TrainConfig,
@@ -92,7 +93,7 @@ fn level(
     let (mean, deviation) = config.times();
     let normal = |stream: &mut Stream| mean + deviation * f64::from(stream.normals(1)[0]);
     Ok(match config.time_sampling {
-        // Whole steps, each as likely as the next.
+        // Integer steps, all equally likely.
         TimeSampling::Uniform if path.is_discrete() => {
             path.level_at(f64::from(stream.below(path.steps() as u32)))?
         }
@@ -108,16 +109,16 @@ fn level(
     })
 }
 
-/// No path has a level at its very ends.
+/// Keeps away from the very ends, where a path has no level.
 pub(crate) fn inside(share: f64) -> f64 {
     share.clamp(1e-9, 1.0 - 1e-9)
 }
 
-/// The noise of the images of a share: the part of the whole batch's that is theirs.
+/// The noise of the images of a share: their part of the whole batch's noise.
 fn noise(share: &Share, numbers: usize, (seed, step): (u64, u64)) -> Vec<f32> {
     let (first, end) = (share.images.start * numbers, share.images.end * numbers);
     let mut stream = Stream::new(seed, Purpose::TrainNoise, step, 0);
-    // Normal numbers come in pairs.
+    // Normal numbers are generated in pairs.
     let aligned = first & !1;
     stream.skip(aligned as u64);
     let mut noise = stream.normals(end - aligned);
@@ -168,7 +169,7 @@ mod tests {
         assert!(at(5).levels.windows(2).any(|pair| pair[0] != pair[1]), "one t for the whole batch");
     }
 
-    /// However a batch is shared out, and also where an image has an odd number of values.
+    /// Holds for any split of a batch, and for images with an odd number of values.
     #[test]
     fn an_image_gets_the_draws_of_its_place_in_the_batch() {
         for sampling in [TimeSampling::Uniform, TimeSampling::Stratified, TimeSampling::LogNormal] {

@@ -1,5 +1,4 @@
-//! The exponential moving average of the weights, which is what samples are drawn with (Ho et al. 2020,
-//! App. B: decay 0.9999).
+//! The exponential moving average of the weights, which is used for sampling (Ho et al. 2020, App. B: decay 0.9999).
 
 use std::collections::HashSet;
 
@@ -9,18 +8,18 @@ use tensor_io::Named;
 use crate::error::TrainerError;
 use config::TrainConfig;
 
-/// The average and what it averages.
+/// The average and the parameters it follows.
 pub struct Ema {
-    /// Average and parameter, of those that change.
+    /// Average and parameter, for the parameters that are trained.
     pairs: Vec<[Tensor; 2]>,
     average: Vec<Named>,
 }
 
 impl Ema {
-    /// Starts at the parameters as they are.
+    /// Starts as a copy of the parameters.
     ///
     /// # Errors
-    /// Those of libtorch (memory).
+    /// Errors from libtorch, such as lack of memory.
     pub fn new(params: &[Named]) -> Result<Self, TrainerError> {
         let copy = |(name, p): &Named| Ok((name.clone(), p.f_detach_copy()?));
         let average = params.iter().map(copy).collect::<Result<Vec<_>, TrainerError>>()?;
@@ -28,8 +27,8 @@ impl Ema {
         Ok(Self { pairs: average.iter().zip(params).map(pair).collect(), average })
     }
 
-    /// The same average, whose tensors for these parameters stay as they are: an update that changes nothing still makes
-    /// 0 of -0.
+    /// The same average, but with the tensors of these parameters never updated: even an update without a change turns
+    /// -0 into 0.
     pub(crate) fn without(mut self, frozen: &[Named]) -> Self {
         let frozen: HashSet<&str> = frozen.iter().map(|(name, _)| name.as_str()).collect();
         let mut names = self.average.iter();
@@ -37,8 +36,8 @@ impl Ema {
         self
     }
 
-    /// The decay of `step` (from 0): with warm-up at most `(1 + step) / (10 + step)`, so that the average
-    /// forgets the random start of the network within the first tenth of its life.
+    /// The decay at `step` (from 0). With warm-up it is at most `(1 + step) / (10 + step)`, so after `n` steps the
+    /// weight of the random start is at most `9! n! / (n + 9)!`: 1e-5 after 10 steps.
     #[must_use]
     pub fn decay_at(config: &TrainConfig, step: u64) -> f64 {
         let rising = (1.0 + step as f64) / (10.0 + step as f64);
@@ -48,7 +47,7 @@ impl Ema {
     /// `average = decay average + (1 - decay) params`.
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn update(&mut self, decay: f64) -> Result<(), TrainerError> {
         let _no_grad = no_grad_guard();
         for [average, param] in &mut self.pairs {
@@ -57,7 +56,7 @@ impl Ema {
         Ok(())
     }
 
-    /// [`Ema::update`] with `1 - decay` as a number `[]` on the parameters' device.
+    /// [`Ema::update`] with `1 - decay` as a tensor `[]` on the parameters' device.
     pub(crate) fn update_ahead(&self, weight: &Tensor) -> Result<(), TrainerError> {
         let pairs: Vec<[&Tensor; 2]> = self.pairs.iter().map(|[average, param]| [average, param]).collect();
         Ok(torch_ext::listed_average(&pairs, weight)?)
@@ -89,7 +88,7 @@ mod tests {
     }
 
     proptest! {
-        /// The average stays between its old value and the parameter, at the closed form's place.
+        /// The average stays between its old value and the parameter, as in the closed form.
         #[test]
         fn stays_between_its_inputs(start in -10.0..10.0_f64, end in -10.0..10.0_f64, decay in 0.0..1.0_f64) {
             let params = vec![("w".to_owned(), Tensor::from_slice(&[start]))];

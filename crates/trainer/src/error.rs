@@ -1,4 +1,4 @@
-//! What can go wrong in a training run.
+//! The errors of a training run.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ pub enum TrainerError {
     /// A value of the configuration is out of range.
     #[error(transparent)]
     Config(#[from] config::ConfigError),
-    /// There is nothing to make an average of.
+    /// There are no snapshots to make an average from.
     #[error(
         "{}: no snapshots of averages; a run stores them with --set train.ema_sigma_rels=[0.05,0.1]",
         path.display()
     )]
     NoSnapshots {
-        /// Where they would be.
+        /// Where they are expected.
         path: PathBuf,
     },
     /// The path has no such level.
@@ -50,14 +50,14 @@ pub enum TrainerError {
         /// Shape of the prediction.
         got: Vec<i64>,
     },
-    /// The device, or the system, has not enough memory. The parameters are those before the step.
+    /// The device or the machine does not have enough memory. The parameters are those before the step.
     #[error("not enough memory for {images} images of {}x{}x{} at the same time ({found})", image[1], image[2], image[0])]
     OutOfMemory {
-        /// Images that went through the network at the same time.
+        /// Images in the network at a time.
         images: usize,
         /// Channels, rows and columns of an image.
         image: [i64; 3],
-        /// What libtorch says of it, in one line.
+        /// libtorch's message, in one line.
         found: String,
     },
     /// The weights, their average or the optimiser's state are not finite. Nothing was saved.
@@ -77,14 +77,14 @@ pub enum TrainerError {
     /// A checkpoint is incomplete or altered, or cannot be written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A line of `metrics.jsonl` is not of this program.
+    /// A line of `metrics.jsonl` was not written by this program.
     #[error("{}: line {line}: expected a record of this program, found {found}", path.display())]
     Metrics {
         /// The file.
         path: PathBuf,
         /// Number of the line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// What was found instead.
         found: String,
     },
     /// Another process works in the run folder.
@@ -95,7 +95,7 @@ pub enum TrainerError {
         /// ` (pid 123)`, or empty when unknown.
         holder: String,
     },
-    /// The run folder is not the one that was locked any more.
+    /// The run folder is no longer the one that was locked.
     #[error(
         "{}: the run folder was removed or replaced while this process trained in it; it has written nothing since: start \
          again with another --run",
@@ -105,7 +105,7 @@ pub enum TrainerError {
         /// The run folder.
         path: PathBuf,
     },
-    /// Something in the run folder leads out of it.
+    /// A link in the run folder leads out of it.
     #[error(
         "{}: expected a file or folder of the run, found a link; put what it leads to in its place, or link the whole run \
          folder instead",
@@ -120,7 +120,7 @@ pub enum TrainerError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The network, the data or an observer failed.

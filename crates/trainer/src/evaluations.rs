@@ -1,4 +1,4 @@
-//! What a run found when it evaluated itself: one JSON object a line in `evaluations.jsonl`.
+//! The evaluations that a run makes during training: one JSON object per line in `evaluations.jsonl`.
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ pub(crate) const FILE: &str = "evaluations.jsonl";
 pub struct EvaluationRecord {
     /// Steps done.
     pub step: u64,
-    /// Samples that were compared.
+    /// Number of samples.
     pub n: usize,
-    /// What the distance is called: FID, or FD of the features' name. None where no features fit the images.
+    /// Name of the distance: FID, or FD with the features' name. `None` if no features fit the images.
     pub distance: Option<String>,
     /// The distance to the images trained on.
     pub fd_train: Option<f64>,
-    /// The distance to held-out images, where there are any.
+    /// The distance to held-out images, if there are any.
     pub fd_test: Option<f64>,
     /// Mean of `held_out_by_t`.
     pub held_out_loss: Option<f64>,
@@ -30,16 +30,16 @@ pub struct EvaluationRecord {
     pub held_out_by_t: Vec<f64>,
     /// Probability that an image trained on is nearer to a sample than a held-out one; 0.5 without copying.
     pub copying_share: Option<f64>,
-    /// Whether that is taken for copying.
+    /// Whether this counts as copying.
     #[serde(default)]
     pub copies: bool,
-    /// What the evaluation took.
+    /// Duration of the evaluation in seconds.
     pub seconds: f64,
 }
 
 impl EvaluationRecord {
-    /// What tells the best checkpoint, the lower the better: the distance to held-out images, or else to those of the training,
-    /// or else the loss on held-out images.
+    /// The score that selects the best checkpoint, lower is better: the distance to held-out images, or else to training
+    /// images, or else the loss on held-out images.
     #[must_use]
     pub fn score(&self) -> Option<f64> {
         self.fd_test.or(self.fd_train).or(self.held_out_loss)
@@ -56,10 +56,10 @@ impl Line for EvaluationRecord {
     }
 }
 
-/// The evaluations of the run in a folder, in the order of its steps; none for a run without.
+/// The evaluations of the run in a folder, in order of steps; empty if there are none.
 ///
 /// # Errors
-/// [`TrainerError::File`] and, for a file that is not of this program, [`TrainerError::Metrics`].
+/// [`TrainerError::File`], or [`TrainerError::Metrics`] for a file that this program did not write.
 pub fn read_evaluations(run: &Path) -> Result<Vec<EvaluationRecord>, TrainerError> {
     metrics::read(&run.join(FILE))
 }

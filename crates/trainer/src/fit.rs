@@ -18,53 +18,53 @@ use crate::recovery::{MAX_IN_A_ROW, MAX_ROLLBACKS};
 use crate::run_folder::RunFolder;
 use crate::step::{Batch, Model, StepReport, Trainer};
 
-/// Damaged checkpoints that are named when they are passed over.
+/// Most damaged checkpoints to name when they are skipped.
 const REFUSED_SHOWN: usize = 3;
 
-/// Follows a run: progress bars, event files, sample grids.
+/// Observes a run: progress bars, event files, sample grids.
 pub trait Observer {
-    /// After every step; `done` counts from 1.
+    /// Called after every step; `done` counts from 1.
     fn on_step(&mut self, _done: u64, _report: &StepReport) {}
-    /// After a line of `metrics.jsonl`.
+    /// Called after a line of `metrics.jsonl`.
     ///
     /// # Errors
-    /// Whatever stops the run.
+    /// Any error; it stops the run.
     fn on_log(&mut self, _record: &Record) -> Result<(), BoxError> {
         Ok(())
     }
-    /// When samples are due, with the averaged weights. One that is asked to stop meanwhile may leave them out: they are
-    /// asked for again when the run goes on, see [`Observer::has_samples`].
+    /// Called with the averaged weights when samples are due. An observer that is asked to stop meanwhile may skip them:
+    /// they are requested again when the run continues, see [`Observer::has_samples`].
     ///
     /// # Errors
-    /// Whatever stops the run.
+    /// Any error; it stops the run.
     fn on_sample(&mut self, _done: u64, _ema: &[Named]) -> Result<(), BoxError> {
         Ok(())
     }
-    /// When an evaluation is due, after the checkpoint of the step was saved. One that is asked to stop meanwhile may leave it
-    /// out: it is asked for again when the run goes on, see [`Observer::has_evaluation`].
+    /// Called when an evaluation is due, after the checkpoint of the step was saved. An observer that is asked to stop
+    /// meanwhile may skip it: it is requested again when the run continues, see [`Observer::has_evaluation`].
     ///
     /// # Errors
-    /// Whatever stops the run.
+    /// Any error; it stops the run.
     fn on_evaluate(&mut self, _done: u64, _ema: &[Named], _checkpoint: &Checkpoint) -> Result<(), BoxError> {
         Ok(())
     }
-    /// Whether the evaluation of a step is there.
+    /// Whether the evaluation of a step exists.
     fn has_evaluation(&self, _done: u64) -> bool {
         true
     }
-    /// Whether the samples of a step are there. A run that was stopped between a checkpoint and the samples of its step
-    /// draws them when it goes on.
+    /// Whether the samples of a step exist. A run that was stopped between a checkpoint and the samples of its step
+    /// draws them when it continues.
     fn has_samples(&self, _done: u64) -> bool {
         true
     }
-    /// When the trainer has gone back to the checkpoint of a step: what was reported of later steps does not hold.
+    /// Called when the trainer has gone back to the checkpoint of a step: reports of later steps are no longer valid.
     ///
     /// # Errors
-    /// Whatever stops the run.
+    /// Any error; it stops the run.
     fn on_rollback(&mut self, _to: u64) -> Result<(), BoxError> {
         Ok(())
     }
-    /// After a checkpoint.
+    /// Called after a checkpoint.
     fn on_checkpoint(&mut self, _path: &Path) {}
 }
 
@@ -74,15 +74,15 @@ pub trait Observer {
 pub enum Outcome {
     /// All steps are done.
     Finished,
-    /// It was asked to stop, and saved.
+    /// The run was asked to stop, and saved.
     Stopped,
 }
 
-/// What came of a step.
+/// The outcome of a step.
 enum Step {
     Done(StepReport),
     PassedOver,
-    /// The trainer is at an earlier step.
+    /// The trainer went back to an earlier step.
     WentBack,
 }
 
@@ -92,16 +92,16 @@ pub struct Fit<'a> {
     pub folder: &'a RunFolder,
     /// The resolved configuration as TOML, kept in every checkpoint.
     pub config: &'a str,
-    /// Set from a signal handler: the step in progress is finished and saved, then the run ends.
+    /// Set from a signal handler: the current step is finished and saved, then the run ends.
     pub stop: &'a AtomicBool,
 }
 
 impl Fit<'_> {
-    /// The newest checkpoint that verifies, if there is one. Nothing is changed but the leftovers of killed processes.
+    /// The newest checkpoint that verifies, if there is one. Only leftovers of killed processes are removed.
     ///
     /// # Errors
-    /// [`TrainerError::Checkpoint`] when there are checkpoints and none verifies: a run is never started over on top of
-    /// them. The same when one that may be sound cannot be read.
+    /// [`TrainerError::Checkpoint`] when there are checkpoints but none verifies, since a run must not start over on
+    /// top of them; also when one that may be valid cannot be read.
     pub fn newest(&self) -> Result<Option<Checkpoint>, TrainerError> {
         self.folder.check()?;
         let checkpoints = self.folder.checkpoints();
@@ -118,17 +118,17 @@ impl Fit<'_> {
             };
         };
         for error in refused.iter().take(REFUSED_SHOWN) {
-            warn!("passing over a damaged checkpoint: {error}");
+            warn!("skipping a damaged checkpoint: {error}");
         }
         if refused.len() > REFUSED_SHOWN {
-            warn!("passing over {} more damaged checkpoints", refused.len() - REFUSED_SHOWN);
+            warn!("skipping {} more damaged checkpoints", refused.len() - REFUSED_SHOWN);
         }
         Ok(Some(latest.into()))
     }
 
-    /// Puts the trainer at a checkpoint that [`Fit::newest`] has found, or leaves it at the beginning; returns the sums of
-    /// the checkpoint's interval. What was logged after it is dropped, and damaged checkpoints after it are renamed to
-    /// `damaged-step-N`.
+    /// Restores the trainer from a checkpoint found by [`Fit::newest`], or leaves it at the beginning. Returns the
+    /// checkpoint's sums since the last log line. Drops log lines written after it, and renames later damaged checkpoints
+    /// to `damaged-step-N`.
     ///
     /// # Errors
     /// [`TrainerError`] when the checkpoint does not fit the trainer.
@@ -138,12 +138,12 @@ impl Fit<'_> {
         newest: Option<&Checkpoint>,
     ) -> Result<Option<Interval>, TrainerError> {
         if !trainer.averages.snapshot().is_empty() {
-            // What keeps it from being made is told before the training.
+            // Report a folder that cannot be made before training starts.
             let folder = self.folder.averages();
             files::make_folder(&folder).map_err(TrainerError::file(&folder))?;
         }
         let Some(newest) = newest else {
-            // It may have died after its first log line and before its first checkpoint.
+            // The run may have died after its first log line and before its first checkpoint.
             self.folder.drop_records_after(0)?;
             self.folder.drop_events_after(0)?;
             remove_after(&self.folder.averages(), 0)?;
@@ -168,11 +168,11 @@ impl Fit<'_> {
         self.restore(trainer, newest.as_ref())
     }
 
-    /// Trains until all steps are done or a stop is asked for. `batch` gives the images of a step: a
-    /// function of the step alone, or a resumed run is another one.
+    /// Trains until all steps are done or a stop is requested. `batch` returns the images of a step. It must depend on
+    /// the step alone, or a resumed run differs from an uninterrupted one.
     ///
     /// # Errors
-    /// [`TrainerError::NonFinite`] when training diverges and [`OnNan`] does not help, or not any more; nothing of
+    /// [`TrainerError::NonFinite`] when training diverges and [`OnNan`] does not help or no longer helps; nothing of
     /// the diverged step is saved. Errors of the data, the network, the observer and the disk.
     pub fn run(
         &self,
@@ -202,7 +202,7 @@ impl Fit<'_> {
             observer.on_sample(first, trainer.ema_weights()).map_err(TrainerError::Caller)?;
         }
         if config.on_nan == OnNan::Rollback && trainer.steps_done() == 0 {
-            // There has to be something to go back to.
+            // There must be a checkpoint to go back to.
             self.save(trainer, &interval, observer)?;
         }
         let mut clock = (Instant::now(), 0);
@@ -225,7 +225,7 @@ impl Fit<'_> {
             }
 
             let last = done == config.steps;
-            // Where all steps were passed over there is nothing to report.
+            // If all steps were skipped there is nothing to report.
             if (last || done.is_multiple_of(config.log_every)) && !interval.is_empty() {
                 let images_per_s = clock.1 as f64 / clock.0.elapsed().as_secs_f64().max(1e-9);
                 let record = interval.finish(done, lr, images_per_s);
@@ -233,7 +233,7 @@ impl Fit<'_> {
                 observer.on_log(&record).map_err(TrainerError::Caller)?;
                 clock = (Instant::now(), 0);
             }
-            // With a step under way the weights are its own already: it is finished first.
+            // If a step is queued, the weights already include it, so it is finished first.
             let mut stop = self.stop.load(Ordering::Relaxed) && queued.is_none();
             let evaluates = evaluation_due(done) && (last || !stop);
             let saves = last || stop || evaluates || done.is_multiple_of(config.checkpoint_every);
@@ -252,7 +252,7 @@ impl Fit<'_> {
                 let begun = Instant::now();
                 observer.on_sample(done, trainer.ema_weights()).map_err(TrainerError::Caller)?;
                 clock.0 += begun.elapsed();
-                // Samples take a while, and an observer may give them up for a stop.
+                // Samples take a while, and an observer may abandon them for a stop.
                 stop = self.stop.load(Ordering::Relaxed);
                 if stop && !saves {
                     self.save(trainer, &interval, observer)?;
@@ -265,7 +265,7 @@ impl Fit<'_> {
         Ok(Outcome::Finished)
     }
 
-    /// One step, or what is done instead when it is not finite.
+    /// One step, or the recovery if it is not finite.
     fn step(
         &self,
         trainer: &mut Trainer,
@@ -287,14 +287,14 @@ impl Fit<'_> {
         match trainer.config().on_nan {
             OnNan::Skip if trainer.recovery.in_a_row < MAX_IN_A_ROW => {
                 trainer.pass_over();
-                warn!("passing over step {step}: {error}");
+                warn!("skipping step {step}: {error}");
                 Ok(Step::PassedOver)
             }
             OnNan::Rollback if trainer.recovery.rollbacks < MAX_ROLLBACKS => {
                 *queued = None;
                 let recovery = trainer.recovery.after_rollback(step);
                 let (latest, _) = checkpoints::latest(&self.folder.checkpoints())?;
-                // Without any checkpoint, somebody has removed them all.
+                // There is none only if someone removed all checkpoints.
                 let Some(latest) = latest else { return Err(error) };
                 *interval = Checkpoint::from(latest).restore(trainer)?;
                 trainer.recovery = recovery;
@@ -309,8 +309,8 @@ impl Fit<'_> {
         }
     }
 
-    /// What came of the step that comes next. The one after it may be queued by then, unless something is due between the
-    /// two that looks at the weights.
+    /// The result of the next step. The step after it may already be queued, unless something that reads the weights is
+    /// due between the two.
     fn report(
         &self,
         trainer: &mut Trainer,

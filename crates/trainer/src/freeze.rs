@@ -1,24 +1,24 @@
-//! Parameters that training leaves as they are ([`TrainConfig::freeze`]): without a gradient, a place in the optimiser or an
-//! update of their average, so that every checkpoint has the same bits of them.
+//! Parameters that training does not change ([`TrainConfig::freeze`]): they have no gradient, no optimiser state and no
+//! update of their average, so every checkpoint has the same bits of them.
 
 use config::TrainConfig;
 use tensor_io::Named;
 
 use crate::error::TrainerError;
 
-/// The parameters of a run in two parts, in their order.
+/// The parameters of a run in two groups, in their order.
 pub(crate) struct Parts {
-    /// To be trained.
+    /// Parameters to train.
     pub(crate) learned: Vec<Named>,
-    /// The others, which ask for no gradient any more.
+    /// The others, which no longer require a gradient.
     pub(crate) frozen: Vec<Named>,
 }
 
-/// Parts the parameters by the patterns of the configuration. Those are the network's own tensors, so its backward pass
-/// leaves the frozen ones out from now on.
+/// Splits the parameters by the patterns of the configuration. These are the network's own tensors, so its backward
+/// pass skips the frozen ones from now on.
 ///
 /// # Errors
-/// [`TrainerError::Config`] for a pattern that matches no parameter, and for patterns that match all of them.
+/// [`TrainerError::Config`] for a pattern that matches no parameter, or patterns that together match all of them.
 pub(crate) fn parted(params: &[Named], config: &TrainConfig) -> Result<Parts, TrainerError> {
     let is_frozen = config.frozen(params.iter().map(|(name, _)| name.as_str()))?;
     let mut parts = Parts { learned: Vec::new(), frozen: Vec::new() };
@@ -33,7 +33,7 @@ pub(crate) fn parted(params: &[Named], config: &TrainConfig) -> Result<Parts, Tr
     Ok(parts)
 }
 
-/// How many numbers there are.
+/// Number of values in the parameters.
 pub(crate) fn count(params: &[Named]) -> usize {
     params.iter().map(|(_, param)| param.numel()).sum()
 }

@@ -1,4 +1,4 @@
-//! The loss on images that are not trained on, by noise level.
+//! The loss on held-out images, by noise level.
 
 use config::{Loss, TrainConfig};
 use random::{Purpose, Stream};
@@ -14,13 +14,13 @@ use crate::numbers::{Numbers, in_eps, times};
 use crate::parts::parts;
 use crate::step::{Batch, Model};
 
-/// The mean squared error of eps in the middle of each tenth of the path, least noise first: as `loss_by_t` of a run's log, but
-/// of given images, with noise that is a function of the seed alone, so that the numbers of two moments of a run compare.
+/// The mean squared error of eps in the middle of each tenth of the path, least noise first. It is like `loss_by_t` in the log
+/// of a run, but for given images, with noise that depends on the seed alone, so that two moments of a run can be compared.
 ///
-/// At most `most` images are in the network together, 0 for all of them.
+/// At most `most` images are in the network at a time; 0 means all of them.
 ///
 /// # Errors
-/// [`TrainerError::Caller`] when the network fails, [`TrainerError::Schedule`] for a path without such levels.
+/// [`TrainerError::Caller`] when the network fails, [`TrainerError::Schedule`] when the path has no such level.
 pub fn held_out_losses(
     path: &dyn NoisePath,
     config: &TrainConfig,
@@ -94,9 +94,10 @@ mod tests {
         Batch { images, labels: None }
     }
 
-    /// A network that answers 0 is wrong by eps, of variance 1, whatever the level and the weight; parts change nothing.
+    /// A network that outputs 0 has an error of eps, of variance 1, for every level and weight; splitting the batch
+    /// changes nothing.
     #[test]
-    fn an_answer_of_nothing_costs_the_variance_of_eps() {
+    fn an_output_of_zero_costs_the_variance_of_eps() {
         let path = Schedule::ddpm();
         let model =
             |x: &Tensor, _: &Tensor, _: Option<&Tensor>| -> Result<Tensor, BoxError> { Ok(x.zeros_like()) };
@@ -105,16 +106,16 @@ mod tests {
         let of =
             |most| held_out_losses(&path, &config, &images(200), &model, (3, Device::Cpu, most)).unwrap();
         let losses = of(0);
-        // 3200 squares of deviation sqrt(2).
+        // 3200 squares, each with a standard deviation of sqrt(2).
         assert!(losses.iter().all(|loss| (loss - 1.0).abs() < 0.1), "{losses:?}");
         for (whole, parts) in losses.iter().zip(of(64)) {
             assert!((whole - parts).abs() < 1e-6);
         }
     }
 
-    /// For x_0 that is known the error is 0 at each level, in eps too.
+    /// With the true x_0 as output, the error is 0 at each level, also in eps.
     #[test]
-    fn a_perfect_answer_costs_nothing() {
+    fn a_perfect_output_costs_nothing() {
         let path = Schedule::ddpm();
         let config = TrainConfig { prediction: Prediction::X0, ..example() };
         let images = images(8);

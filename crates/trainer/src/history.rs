@@ -1,29 +1,28 @@
-//! Levels drawn by their losses (Nichol & Dhariwal 2021, Sec. 3.3): where the loss is large, and differs, more is learned from
-//! an image than where it is small.
+//! Loss-aware sampling of levels (Nichol & Dhariwal 2021, Sec. 3.3): levels with a large or varying loss are drawn more often.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-/// Parts of the path that losses are kept of. The paper keeps them for each of 4000 steps; so many parts know theirs after
-/// some tens of steps.
+/// Parts of the path for which losses are kept. The paper keeps them for each of 4000 steps; with this many parts, all are
+/// known after some tens of steps.
 const PARTS: usize = 100;
-/// Losses that are kept of a part, as in the paper.
+/// Losses kept per part, as in the paper.
 const KEPT: usize = 10;
-/// Losses of a step that count: as many as fill every part.
+/// Most losses used per step: enough to fill every part.
 const MOST_OF_STEP: usize = 4096;
-/// Share of the draws that stays uniform, so that no part is forgotten.
+/// Share of the draws that stays uniform, so that no part is neglected.
 const UNIFORM: f64 = 0.001;
 
-/// The last losses of each part of the path.
+/// The latest losses of each part of the path.
 ///
-/// A step is drawn by the losses up to the step before the last: on a GPU the last one is not known yet. So a run draws the
-/// same levels wherever it was stopped and resumed.
+/// A step uses the losses up to the step before the last, since on a GPU the last one is not known yet. So a run draws the
+/// same levels wherever it is stopped and resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LossHistory {
-    /// Of each part, the newest last.
+    /// Losses of each part, the newest last.
     parts: Vec<VecDeque<f64>>,
-    /// Of the last step: its number, and (part, loss) of each image.
+    /// The last step: its number, and (part, loss) of each image.
     last: Option<(u64, Vec<(usize, f64)>)>,
 }
 
@@ -34,13 +33,13 @@ impl Default for LossHistory {
 }
 
 impl LossHistory {
-    /// Whether nothing was recorded, as where levels are drawn otherwise.
+    /// Whether nothing was recorded, as when levels are drawn in another way.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Records the losses of a step, at shares in (0, 1] of the way from data to noise.
+    /// Records the losses of a step at their times, as shares in (0, 1] of the path from data to noise.
     pub(crate) fn record(&mut self, step: u64, losses: impl Iterator<Item = (f64, f64)>) {
         self.settle();
         let of_part = |(share, loss): (f64, f64)| (((share * PARTS as f64) as usize).min(PARTS - 1), loss);
@@ -58,7 +57,7 @@ impl LossHistory {
         }
     }
 
-    /// How a step is drawn; none while some part is not known well enough, and all are as likely.
+    /// The odds for a step; `None` while some part has too few losses, in which case draws are uniform.
     pub(crate) fn odds(&self, step: u64) -> Option<Odds> {
         let mut known = self.clone();
         if known.last.as_ref().is_some_and(|last| last.0 + 2 <= step) {
@@ -81,14 +80,15 @@ impl LossHistory {
     }
 }
 
-/// The chance of each part.
+/// The probability of each part.
 pub(crate) struct Odds {
-    /// Of a part and all before it.
+    /// Probability of a part and all parts before it.
     cumulative: Vec<f64>,
 }
 
 impl Odds {
-    /// A share of the path from two uniform numbers, and how much more often than uniformly its part is drawn.
+    /// Maps two uniform numbers to a share of the path, and returns how much more often than uniformly its part is
+    /// drawn.
     pub(crate) fn share(&self, part: f64, within: f64) -> (f64, f64) {
         let total = self.cumulative.last().copied().unwrap_or(1.0);
         let index = self.cumulative.partition_point(|&sum| sum <= part * total).min(PARTS - 1);
@@ -102,7 +102,7 @@ impl Odds {
 mod tests {
     use super::*;
 
-    /// Every part ten times; the loss of the upper half is three times that of the lower.
+    /// Ten losses in every part; those in the upper half are three times those in the lower half.
     fn full() -> LossHistory {
         let mut history = LossHistory::default();
         for step in 0..10 {
@@ -115,20 +115,20 @@ mod tests {
     #[test]
     fn uniform_until_every_part_is_known_and_then_by_the_root_of_its_squares() {
         let history = full();
-        // The tenth record, of step 9, is known to step 11.
+        // The tenth record, of step 9, is available to step 11.
         assert!(history.odds(10).is_none());
         let odds = history.odds(11).unwrap();
         for (at, want) in [(0.1, 0.5), (0.9, 1.5)] {
             let (_, more_often) = odds.share(at, 0.5);
             assert!((more_often - want).abs() < 2e-3, "{at}: {more_often}");
         }
-        // A quarter of the chance is below the middle.
+        // A quarter of the probability is below the middle.
         assert!((odds.share(0.2502, 0.0).0 - 0.5).abs() < 0.011, "{:?}", odds.share(0.25, 0.0));
     }
 
-    /// The mean over draws of what a loss is divided by makes up for how often it comes: the expected loss stays.
+    /// The divisor of a loss compensates for how often it is drawn, so the expected loss is unchanged.
     #[test]
-    fn the_expected_loss_stays() {
+    fn the_expected_loss_is_unchanged() {
         let odds = full().odds(11).unwrap();
         let loss = |share: f64| if share < 0.5 { 1.0 } else { 3.0 };
         let draws = 100_000;

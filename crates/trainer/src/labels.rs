@@ -1,5 +1,5 @@
-//! Label dropout (Ho & Salimans 2022, Algorithm 1): one network learns both the conditional and the
-//! unconditional prediction.
+//! Label dropout (Ho & Salimans 2022, Algorithm 1): one network learns both the conditional and the unconditional
+//! prediction.
 
 use denoiser::NO_LABEL;
 use random::{Purpose, Stream};
@@ -8,14 +8,14 @@ use tch::Tensor;
 use crate::draw::Share;
 use crate::error::TrainerError;
 
-/// The labels `[b]` i64 of a step with each replaced by -1, which stands for none, with `probability`
-/// in `[0, 1]`; on the device they are on.
+/// Replaces each label `[b]` i64 of a step by -1, which means no class, with `probability` in `[0, 1]`. The result is
+/// on the same device.
 ///
-/// Which ones is a function of (seed, step) and of the image's place in the whole batch, and of nothing else that is drawn
-/// there. The labels are those of the share.
+/// Which labels are replaced depends only on (seed, step) and the image's place in the whole batch, not on any other draw.
+/// The labels are those of the share.
 ///
 /// # Errors
-/// Those of libtorch.
+/// Errors from libtorch.
 pub fn drop_labels(
     labels: &Tensor,
     probability: f64,
@@ -26,7 +26,7 @@ pub fn drop_labels(
         return Ok(labels.shallow_clone());
     }
     let mut stream = Stream::new(seed, Purpose::LabelDropout, step, 0);
-    // Below 1, so that a probability of 1 takes them all.
+    // `uniform` is below 1, so a probability of 1 drops all labels.
     let dropped: Vec<bool> = (0..share.images.end).map(|_| stream.uniform() < probability).collect();
     let dropped = &dropped[share.images.clone()];
     let dropped = Tensor::f_from_slice(dropped)?.f_to_device(labels.device())?;
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn which_ones_follows_seed_step_and_place() {
+    fn dropped_labels_depend_on_seed_step_and_place() {
         let base = drop(100, 0.5, (1, 2));
         assert_eq!(base, drop(100, 0.5, (1, 2)));
         for other in [(2, 2), (1, 3)] {
@@ -68,7 +68,7 @@ mod tests {
         let labels = Tensor::arange_start(30, 50, (tch::Kind::Int64, tch::Device::Cpu));
         let part: Vec<i64> = Vec::try_from(drop_labels(&labels, 0.5, &part, (1, 2)).unwrap()).unwrap();
         assert_eq!(part, base[30..50]);
-        // A larger share drops what a smaller one does, and more.
+        // A larger probability drops the same labels as a smaller one, and more.
         let more = drop(100, 0.7, (1, 2));
         assert!(base.iter().zip(&more).all(|(&few, &many)| few != NO_LABEL || many == NO_LABEL));
     }

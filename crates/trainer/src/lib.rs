@@ -1,16 +1,16 @@
 //! Algorithm 1 of Ho et al. 2020: draw x_0, t and eps, take a gradient step on
-//! `|eps - eps_theta(sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, t)|^2`; and all that makes a run
-//! of it one can stop and continue: Adam, EMA, checkpoints, the run folder.
+//! `|eps - eps_theta(sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, t)|^2`. Adds what a run needs to be stopped and
+//! continued: Adam, EMA, checkpoints, the run folder.
 //!
-//! The network is any closure from (`x_t`, `t`, labels) to a prediction, with its parameters by name, so
-//! this crate can be tested with networks of one number. The paper's t = 1..T is 0..T-1 here.
+//! The network is any closure from (`x_t`, `t`, labels) to a prediction, together with its named parameters, so this
+//! crate can be tested with networks of one parameter. The paper's t = 1..T is 0..T-1 here.
 //!
 //! ```
 //! use trainer::schedule::Schedule;
 //! use trainer::tch::{Device, Kind, Tensor};
 //! use trainer::{Batch, BoxError, TrainConfig, Trainer};
 //!
-//! // The network: x_t times one number.
+//! // The network: x_t times one parameter.
 //! let weight = Tensor::zeros([1], (Kind::Float, Device::Cpu)).requires_grad_(true);
 //! let params = [(String::from("weight"), weight.shallow_clone())];
 //! let model = |x_t: &Tensor, _: &Tensor, _: Option<&Tensor>| -> Result<Tensor, BoxError> { Ok(x_t.f_mul(&weight)?) };
@@ -22,7 +22,7 @@
 //! for _ in 1..20 {
 //!     trainer.train_step(&Batch { images: images.shallow_clone(), labels: None }, &model)?;
 //! }
-//! // Without an image there is noise alone, so that eps is x_t, a little more of it the earlier.
+//! // The images are 0, so eps is x_t / sigma, and sigma is close to 1 for most t.
 //! assert!((first.loss - 1.0).abs() < 0.2 && f64::try_from(&trainer.params()[0].1)? > 0.8);
 //! # Ok::<(), BoxError>(())
 //! ```
@@ -61,7 +61,8 @@ mod runs;
 mod step;
 mod tensorboard;
 
-/// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
+/// Re-exports of the crates in the interface, in the version used here, so that programs need no dependency of their
+/// own.
 pub use {schedule, tch};
 
 pub use checkpoints::{CheckpointError, Manifest, ManifestEntry};

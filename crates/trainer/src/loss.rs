@@ -1,4 +1,4 @@
-//! The loss of each image, from what the network put out and what it should have.
+//! The loss of each image, from the network's output and its target.
 
 use config::{LearnedVariance, Loss, TrainConfig};
 use schedule::{LossWeight, Prediction};
@@ -10,7 +10,7 @@ use crate::error::TrainerError;
 use crate::numbers::{Numbers, Row};
 use crate::parts::Noised;
 
-/// What the output should be, `[b, c, h, w]`.
+/// The target of the output, `[b, c, h, w]`.
 pub(crate) fn target(
     config: &TrainConfig,
     numbers: &Numbers,
@@ -41,7 +41,7 @@ pub(crate) fn of_part(config: &TrainConfig, part: &Noised, output: &Tensor) -> R
         let bits = bits(mean)?;
         return Ok(Losses { each: self::each(config, mean, target)?, weighted: bits });
     }
-    // The bound teaches the variance alone (Nichol & Dhariwal 2021, Sec. 3.1).
+    // The bound trains the variance only (Nichol & Dhariwal 2021, Sec. 3.1).
     let each = each(config, mean, target)?;
     let weighted = weighted(config, numbers, &each)?.f_add(&bits(&mean.f_detach()?)?)?;
     Ok(Losses { each, weighted })
@@ -51,7 +51,7 @@ pub(crate) fn of_part(config: &TrainConfig, part: &Noised, output: &Tensor) -> R
 fn each(config: &TrainConfig, output: &Tensor, target: &Tensor) -> Result<Tensor, TrainerError> {
     let errors = match config.loss {
         Loss::Squared | Loss::Vlb | Loss::Consistency => output.f_mse_loss(target, Reduction::None)?,
-        // libtorch's is half a square near 0.
+        // libtorch's Huber loss is half the square near 0.
         Loss::Huber => {
             output.f_huber_loss(target, Reduction::None, config.huber_delta())?.f_mul_scalar(2.0)?
         }
@@ -59,7 +59,7 @@ fn each(config: &TrainConfig, output: &Tensor, target: &Tensor) -> Result<Tensor
     Ok(errors.f_flatten(1, -1)?.f_mean_dim(1_i64, false, target.f_kind()?)?)
 }
 
-/// The losses `[b]` as they count.
+/// The weighted losses, `[b]`.
 fn weighted(config: &TrainConfig, numbers: &Numbers, losses: &Tensor) -> Result<Tensor, TrainerError> {
     let plain = match config.loss_weight {
         LossWeight::Simple => config.prediction == Prediction::Eps,
@@ -72,7 +72,7 @@ fn weighted(config: &TrainConfig, numbers: &Numbers, losses: &Tensor) -> Result<
     Ok(losses.f_mul(&numbers.row(Row::Weight)?)?)
 }
 
-/// Whether a network of this kind of output ever sees something else than `x_t`.
+/// Whether a network with this kind of output ever gets an input other than `x_t`.
 pub(crate) fn scales_input(
     path: &dyn schedule::NoisePath,
     prediction: Prediction,

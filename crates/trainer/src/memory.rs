@@ -1,9 +1,9 @@
-//! Memory that is not there, as libtorch reports it: as one of many texts.
+//! Recognises out-of-memory errors, which libtorch reports in many different texts.
 
 use crate::error::TrainerError;
 
-/// In the texts of a CUDA device, of the allocator of the CPU, of the C++ library, of the system, and of the library of
-/// convolutions, which keeps its reason to itself and has hardly another.
+/// Texts of a CUDA device, the CPU allocator, the C++ library, the system, and oneDNN, which gives no reason but has
+/// hardly any other.
 const TEXTS: [&str; 7] = [
     "out of memory",
     "not enough memory",
@@ -13,16 +13,16 @@ const TEXTS: [&str; 7] = [
     "could not create a primitive",
     "could not execute a primitive",
 ];
-/// In front of what an error has to say.
+/// Prefixes to cut from an error's text.
 const PREFIXES: [&str; 2] = ["Internal torch error: ", "DefaultCPUAllocator: "];
 
-/// Whether an error's text, or a part of it, says that memory is missing.
+/// Whether an error's text, or a part of it, reports a lack of memory.
 #[must_use]
 pub fn is_out_of_memory(text: &str) -> bool {
     TEXTS.iter().any(|known| text.contains(known))
 }
 
-/// The same error as [`TrainerError::OutOfMemory`], if that is what it is. `images` of `size` `[b, c, h, w]` were at work.
+/// Turns an error into [`TrainerError::OutOfMemory`] if it is one. `images` of `size` `[b, c, h, w]` were in the network.
 pub(crate) fn out_of_memory(error: TrainerError, images: usize, size: &[i64]) -> TrainerError {
     let text = error.to_string();
     let line = text.lines().find(|line| is_out_of_memory(line)).map(str::trim);
@@ -42,7 +42,7 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     #[test]
-    fn what_libtorch_says_of_too_large_a_tensor_is_known() {
+    fn libtorchs_message_for_too_large_a_tensor_is_recognised() {
         let size = [1_i64 << 30, 1 << 20];
         let error = Tensor::f_empty(size, (Kind::Float, Device::Cpu)).unwrap_err();
         assert!(is_out_of_memory(&error.to_string()), "{error}");
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_stay_what_they_are() {
+    fn other_errors_stay_unchanged() {
         let error = TrainerError::Output { expected: vec![1], got: vec![2] };
         assert!(matches!(out_of_memory(error, 4, &[8, 3, 32, 16]), TrainerError::Output { .. }));
     }

@@ -1,4 +1,4 @@
-//! What a run reports: one JSON object a logged step in `metrics.jsonl`.
+//! The log of a run: one JSON object per logged step in `metrics.jsonl`.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainerError;
 use crate::step::StepReport;
 
-/// The chain is cut into so many equal parts for `loss_by_t`.
+/// Number of equal parts of the chain in `loss_by_t`.
 pub const LOSS_BUCKETS: usize = 10;
 
-/// A line of `metrics.jsonl`: means over the steps since the line before.
+/// A line of `metrics.jsonl`: means over the steps since the previous line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Steps done so far: 1 after the first.
@@ -24,13 +24,13 @@ pub struct Record {
     pub lr: f64,
     /// Mean norm of the gradients before clipping.
     pub grad_norm: f64,
-    /// Images trained on in a second.
+    /// Training images per second.
     pub images_per_s: f64,
-    /// Mean loss by tenth of the chain, earliest t first; none where no t fell into the tenth.
+    /// Mean loss by tenth of the chain, smallest t first; `None` if no t fell into the tenth.
     pub loss_by_t: Vec<Option<f64>>,
 }
 
-/// Sums since the last line. Part of a checkpoint, so that a resumed run logs the very same numbers.
+/// Sums since the last line. They are part of a checkpoint, so that a resumed run logs the same numbers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     steps: u64,
@@ -41,20 +41,20 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Adds a step of a process with `timesteps` steps.
+    /// Adds a step for a path with `timesteps` steps.
     pub fn add(&mut self, report: &StepReport, timesteps: usize) {
         self.steps += 1;
         self.loss += report.loss;
         self.grad_norm += report.grad_norm;
         for (&t, &loss) in report.t.iter().zip(&report.losses) {
-            // Whole steps of a chain, and what lies between those of another path.
+            // t may be an integer step of a chain, or lie in between on another path.
             let bucket = (t.max(0.0) as usize * LOSS_BUCKETS / timesteps).min(LOSS_BUCKETS - 1);
             self.bucket_loss[bucket] += f64::from(loss);
             self.bucket_count[bucket] += 1;
         }
     }
 
-    /// Whether there were no steps.
+    /// Whether no step was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps == 0
@@ -76,12 +76,12 @@ impl Interval {
     }
 }
 
-/// A record of a file with one a line.
+/// A record of a file with one record per line.
 pub(crate) trait Line: Serialize + DeserializeOwned {
     /// Steps done when it was written.
     fn step(&self) -> u64;
 
-    /// What is wrong with it, in words.
+    /// Describes what is wrong with it.
     fn check(&self) -> Result<(), String>;
 }
 
@@ -103,10 +103,11 @@ pub(crate) fn check_parts(parts: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Bytes of a line: some hundred times what one has.
+/// Most bytes per line: some hundred times those of a normal line.
 const MAX_LINE: u64 = 64 << 10;
 
-/// Parts of the chain in a line: some times what one has, so that no line takes much more memory than it has bytes.
+/// Most parts of the chain in a line: several times the normal number, so that a line takes little more memory than its
+/// bytes.
 const MAX_BUCKETS: usize = 64;
 
 /// Appends a line.
@@ -122,7 +123,7 @@ pub(crate) fn append<L: Line>(path: &Path, record: &L) -> Result<(), TrainerErro
     written.map_err(TrainerError::file(path))
 }
 
-/// Reads the lines of a file that may not exist yet. A last line cut off by a crash is left out.
+/// Reads the lines of a file that may not exist yet. Ignores a last line cut off by a crash.
 pub(crate) fn read<L: Line>(path: &Path) -> Result<Vec<L>, TrainerError> {
     let mut records = Vec::new();
     each_line(path, |_, record| {
@@ -132,9 +133,9 @@ pub(crate) fn read<L: Line>(path: &Path) -> Result<Vec<L>, TrainerError> {
     Ok(records)
 }
 
-/// Drops the lines after `step`: the run goes on from there and will write them again.
+/// Drops the lines after `step`: the run continues from there and writes them again.
 pub(crate) fn truncate_after<L: Line>(path: &Path, step: u64) -> Result<(), TrainerError> {
-    // Refused before anything is written.
+    // Check everything before writing anything.
     if !each_line(path, |_, _: L| Ok(()))? {
         return Ok(());
     }
@@ -153,7 +154,7 @@ pub(crate) fn truncate_after<L: Line>(path: &Path, step: u64) -> Result<(), Trai
     }
 }
 
-/// Passes on every whole line, with its line break, one at a time; says whether there is such a file.
+/// Passes every complete line, with its line break, to a function, one at a time. Returns whether the file exists.
 fn each_line<L: Line>(
     path: &Path,
     mut visit: impl FnMut(&[u8], L) -> io::Result<()>,
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_gives_means_and_starts_anew() {
+    fn an_interval_gives_means_and_starts_again() {
         let mut interval = Interval::default();
         interval.add(&report(1.0, &[0, 999]), 1000);
         interval.add(&report(3.0, &[99, 500]), 1000);
@@ -222,7 +223,7 @@ mod tests {
         truncate_after::<Record>(&path, 2).unwrap();
         assert_eq!(read::<Record>(&path).unwrap(), records[..2]);
 
-        // A crash in the middle of a line costs that line only; garbage before it is an error.
+        // A crash in the middle of a line loses that line only; garbage before it is an error.
         let cut = fs::read_to_string(&path).unwrap() + "{\"step\": 3, \"lo";
         fs::write(&path, cut).unwrap();
         assert_eq!(read::<Record>(&path).unwrap(), records[..2]);
@@ -232,9 +233,9 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"garbage\n");
     }
 
-    /// A line of a gigabyte takes no memory, an endless file no time.
+    /// A line of a gigabyte must not take memory, an endless file no time.
     #[test]
-    fn what_is_no_log_is_refused_at_once() {
+    fn what_is_not_a_log_is_refused_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         File::create(&path).unwrap().set_len(1 << 40).unwrap();

@@ -1,5 +1,5 @@
-//! The numbers of a batch: what each image's level makes of it, computed in f64, rounded once, and sent to the device in one
-//! piece with the images. So a step that was recorded on a GPU computes with the numbers of the step that it is replayed for.
+//! The per-image coefficients of a batch, derived from its levels in f64, rounded once, and sent to the device together with
+//! the images. So a step recorded on a GPU uses the coefficients of the step that it is replayed for.
 
 use schedule::{Level, NoisePath, Posterior};
 use tch::{Kind, Tensor};
@@ -16,24 +16,24 @@ pub(crate) enum Row {
     /// `x_t = alpha x_0 + sigma eps`.
     Alpha,
     Sigma,
-    /// Scale of what the network sees.
+    /// Scale of the network's input.
     CIn,
-    /// What the output should be: weights of `x_0` and eps.
+    /// Weights of `x_0` and eps in the target of the output.
     TargetX0,
     TargetEps,
-    /// Of the image's loss.
+    /// Weight of the image's loss.
     Weight,
-    /// From here on for learned variances. `x_0` from the output.
+    /// From here on: for learned variances. Weights that give `x_0` from the output.
     Skip,
     Out,
     /// Weight of `x_0` in the mean of the posterior.
     MeanX0,
-    /// Logarithms of variances: of the posterior, which is also the least, and of beta.
+    /// Logarithms of variances: of the posterior, which is also the lower end, and of beta.
     LogVariance,
     LogBeta,
-    /// 1 for the first step of the chain, whose term is that of the decoder.
+    /// 1 for the first step of the chain, whose term is the decoder's.
     IsFirst,
-    /// Of the image's term of the bound.
+    /// Weight of the image's term of the bound.
     BoundWeight,
     /// From here on for consistency. The level below, its form of `x_0`, and its t.
     BelowAlpha,
@@ -50,13 +50,13 @@ impl Row {
     const ALL: usize = Self::BelowT as usize + 1;
 }
 
-/// A number for each row and image, `[rows, b]`, in the type of the images.
+/// One number per row and image, `[rows, b]`, in the type of the images.
 pub(crate) struct Numbers {
     tensor: Tensor,
 }
 
 impl Numbers {
-    /// Those of a draw, in the host's memory and in the images' type.
+    /// The numbers of a draw, in host memory and in the images' type.
     pub(crate) fn on_host(
         path: &dyn NoisePath,
         config: &TrainConfig,
@@ -84,7 +84,9 @@ impl Numbers {
             set(Row::Weight, image, weight.of(output, level) / more_often);
             if consistency {
                 let below = draw.below.get(image).unwrap_or(level);
-                consistency::numbers(output, (level, below), *more_often, &mut |row, value| set(row, image, value))?;
+                consistency::numbers(output, (level, below), *more_often, &mut |row, value| {
+                    set(row, image, value)
+                })?;
             }
             if learned {
                 bound(path, config, level, *more_often, &mut |row, value| set(row, image, value))?;
@@ -98,12 +100,12 @@ impl Numbers {
         Self::new(&self.tensor)
     }
 
-    /// A tensor that [`Numbers::on_host`] made, on any device.
+    /// Wraps a tensor made by [`Numbers::on_host`], on any device.
     pub(crate) fn new(tensor: &Tensor) -> Self {
         Self { tensor: tensor.shallow_clone() }
     }
 
-    /// `images` of them from `first` on.
+    /// The columns of `images` images from `first` on.
     pub(crate) fn part(&self, first: i64, images: i64) -> Result<Self, TrainerError> {
         Ok(Self { tensor: self.tensor.f_narrow(1, first, images)? })
     }
@@ -124,7 +126,7 @@ impl Numbers {
     }
 }
 
-/// The numbers of the variational bound at a step of a chain.
+/// Sets the numbers of the variational bound at a step of a chain.
 fn bound(
     path: &dyn NoisePath,
     config: &TrainConfig,
@@ -134,7 +136,7 @@ fn bound(
 ) -> Result<(), TrainerError> {
     let below = |level: &Level| if level.t < 1.0 { Ok(Level::DATA) } else { path.level_at(level.t - 1.0) };
     let step = Posterior::between(level, &below(level)?);
-    // The first variance is 0 and has no logarithm: that of the second step stands for it (Nichol & Dhariwal 2021, Sec. 3.1).
+    // The first variance is 0 and has no logarithm, so the second step's is used (Nichol & Dhariwal 2021, Sec. 3.1).
     let variance = if step.variance > 0.0 {
         step.variance
     } else {
@@ -148,13 +150,14 @@ fn bound(
     set(Row::LogVariance, variance.ln());
     set(Row::LogBeta, step.beta.ln());
     set(Row::IsFirst, f64::from(u8::from(level.t < 1.0)));
-    // A term counts for all T of them; the part of the loss that says nothing of the variance goes by its own weight.
+    // A term stands for all T of them; the part of the loss that does not depend on the variance has its own weight.
     let weight = if config.loss == Loss::Vlb { 1.0 } else { config.vlb_weight() };
     set(Row::BoundWeight, weight * path.steps() as f64 / more_often);
     Ok(())
 }
 
-/// What the squared error of each image's output is multiplied by to be that of eps; an error of consistency stays as it is.
+/// The factor that turns the squared error of each image's output into that of eps. An error of consistency is left
+/// as it is.
 pub(crate) fn in_eps(config: &TrainConfig, levels: &[Level]) -> Vec<f64> {
     if config.loss == Loss::Consistency {
         return vec![1.0; levels.len()];
@@ -163,7 +166,7 @@ pub(crate) fn in_eps(config: &TrainConfig, levels: &[Level]) -> Vec<f64> {
     levels.iter().map(|level| output.eps_weights(level).1.powi(2)).collect()
 }
 
-/// The t of each image, `[b]`: i64 where a network is trained on whole t alone, f32 otherwise.
+/// The t of each image, `[b]`: i64 if the network is trained on integer t only, otherwise f32.
 pub(crate) fn times(path: &dyn NoisePath, levels: &[Level]) -> Result<Tensor, TrainerError> {
     let t: Vec<f64> = levels.iter().map(|level| level.t).collect();
     Ok(Tensor::f_from_slice(&t)?.f_to_kind(if path.is_discrete() { Kind::Int64 } else { Kind::Float })?)

@@ -1,5 +1,5 @@
-//! Which noise an image gets (Algorithm 1 gives any). A path from a noise to an image far away crosses many others; where they
-//! cross, the network learns their mean. Pairs that are near each other make straighter paths.
+//! Assigns noises to images (Algorithm 1 pairs them at random). A path from a noise to a distant image crosses many others,
+//! and where paths cross, the network learns their mean. Pairing nearby noises and images makes the paths straighter.
 
 use config::{Pairing, TrainConfig};
 use pathfinding::kuhn_munkres::kuhn_munkres_min;
@@ -9,10 +9,10 @@ use tch::{Kind, Tensor};
 
 use crate::error::TrainerError;
 
-/// Draws that an image chooses its noise from.
+/// Number of draws that an image chooses its noise from.
 const CHOICES: usize = 4;
 
-/// The noise `[b, c, h, w]` of a batch, given out as the configuration says; of the same kind and in the host's memory.
+/// The noise `[b, c, h, w]` of a batch, assigned as configured; of the same kind and in host memory.
 pub(crate) fn paired(
     config: &TrainConfig,
     (images, labels): (&Tensor, Option<&Tensor>),
@@ -26,11 +26,11 @@ pub(crate) fn paired(
     }
 }
 
-/// Each image with the noise that makes the sum of the squared distances least, among the images of its label. All noises are
-/// given out, so that together they are as normal as before; with labels so are those of each class.
+/// Minibatch optimal transport: the assignment with the least sum of squared distances, among images of the same label. Every
+/// noise is used once, so together they stay normal; with labels, so do the noises of each class.
 fn assigned(images: &Tensor, labels: Option<&Tensor>, noise: &Tensor) -> Result<Tensor, TrainerError> {
     let count = images.size()[0] as usize;
-    // |x - z|^2 without what is the same for every pairing.
+    // |x - z|^2 without the terms that are the same for every pairing.
     let inner = flat(images)?.f_matmul(&flat(noise)?.f_transpose(0, 1)?)?; // [b, b]
     let inner = tensor_io::to_vec(&inner)?;
     let labels: Vec<i64> = match labels {
@@ -43,7 +43,8 @@ fn assigned(images: &Tensor, labels: Option<&Tensor>, noise: &Tensor) -> Result<
     classes.dedup();
     for class in classes {
         let members: Vec<usize> = (0..count).filter(|&image| labels[image] == class).collect();
-        // The algorithm wants numbers with a total order; a millionth is far below what tells two noises apart.
+        // The algorithm needs totally ordered numbers, so costs are rounded to a millionth, far below the difference of
+        // two noises.
         let cost = Matrix::from_fn(members.len(), members.len(), |(row, column)| {
             (-1e6 * f64::from(inner[members[row] * count + members[column]])) as i64
         });
@@ -54,7 +55,7 @@ fn assigned(images: &Tensor, labels: Option<&Tensor>, noise: &Tensor) -> Result<
     Ok(noise.f_index_select(0, &Tensor::f_from_slice(&order)?)?)
 }
 
-/// Each image with the nearest of [`CHOICES`] noises: the one it has, and further draws of its own.
+/// Gives each image the nearest of [`CHOICES`] noises: its own, and further draws.
 fn nearest(images: &Tensor, noise: Tensor, (seed, step): (u64, u64)) -> Result<Tensor, TrainerError> {
     let size = noise.size();
     let further = Stream::new(seed, Purpose::TrainChoice, step, 0).normals((CHOICES - 1) * noise.numel());
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_is_of_the_image_alone() {
+    fn the_nearest_depends_on_the_image_alone() {
         let (whole, noise) = batch(5, None);
         let paired = pair(Pairing::Nearest, &whole, &noise);
         for image in 0..5 {

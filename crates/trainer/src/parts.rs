@@ -1,11 +1,11 @@
-//! A batch in parts: gradient accumulation, so that a step needs the memory of a part.
+//! A batch in parts: gradient accumulation, so that a step only needs the memory of one part.
 
 use tch::Tensor;
 
 use crate::error::TrainerError;
 use crate::numbers::Numbers;
 
-/// What the network is asked and what it should say, for the images of a batch or of a part of it.
+/// Input and target of the network, for a batch or a part of it.
 pub(crate) struct Noised {
     /// `[b, c, h, w]`.
     pub(crate) x_t: Tensor,
@@ -13,16 +13,16 @@ pub(crate) struct Noised {
     pub(crate) x_0: Tensor,
     /// `[b]`.
     pub(crate) t: Tensor,
-    /// Of each image.
+    /// The coefficients of each image.
     pub(crate) numbers: Numbers,
-    /// What the output should be, like `x_t`.
+    /// The target of the output, like `x_t`.
     pub(crate) target: Tensor,
     /// `[b]`.
     pub(crate) labels: Option<Tensor>,
 }
 
 impl Noised {
-    /// `images` of them from `first` on, without a copy.
+    /// `images` images from `first` on, without a copy.
     pub(crate) fn part(&self, first: usize, images: usize) -> Result<Self, TrainerError> {
         let (first, images) = (first as i64, images as i64);
         let part = |whole: &Tensor| whole.f_narrow(0, first, images);
@@ -37,8 +37,8 @@ impl Noised {
     }
 }
 
-/// The first image of each part and how many it has: as few parts as have at most `most` images each, 0 for any
-/// number, and as equal as they can be.
+/// The first image of each part and its number of images. There are as few parts as possible with at most `most` images
+/// each (0 for no limit), as equal as possible.
 pub(crate) fn parts(images: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = if most == 0 { 1 } else { images.div_ceil(most).max(1) };
     (0..count).map(move |part| {

@@ -1,18 +1,18 @@
-//! The phases of a training step, for whoever wants to know where its time goes.
+//! The phases of a training step, for timing.
 
-/// A phase of a step; [`crate::Trainer::train_step_watched`] tells the end of each.
+/// A phase of a step; [`crate::Trainer::train_step_watched`] reports the end of each.
 ///
 /// The order is `Draws`, then for each part of the batch `Network`, `Loss`, `Backward`, then `Optimizer`, `Average`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Images to the device, t and eps drawn, x_t made of them.
+    /// Copying images to the device, drawing t and eps, computing x_t.
     Draws,
-    /// The network, forward.
+    /// The forward pass of the network.
     Network,
     /// The loss, and its value on the host.
     Loss,
-    /// The gradients.
+    /// The backward pass.
     Backward,
     /// Clipping and Adam.
     Optimizer,

@@ -15,7 +15,7 @@ use crate::evaluations::{self, EvaluationRecord};
 use crate::metrics::{self, Record};
 use crate::tensorboard;
 
-/// What a run writes in its folder. A link in place of one of these would lead the writing elsewhere.
+/// What a run writes in its folder. A link in place of one of these would redirect the writing.
 const OWN: [&str; 9] = [
     "config.toml",
     "metrics.jsonl",
@@ -28,13 +28,13 @@ const OWN: [&str; 9] = [
     "best",
 ];
 
-/// How often the holder's note is read at most, and how far apart: a machine may be busy, but the note is all that the
-/// holder does in between.
+/// How often the holder's note is read at most, and the pause between reads. A machine may be busy, but the holder does
+/// nothing else in between.
 const HOLDER_READS: usize = 20;
 const HOLDER_PAUSE: Duration = Duration::from_millis(20);
 
-/// A folder of one run, locked as long as this lives. The system lets go of the lock when the process
-/// ends, however it ends.
+/// The folder of one run, locked as long as this value lives. The system releases the lock when the process ends,
+/// however it ends.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -42,7 +42,7 @@ pub struct RunFolder {
     _lock: File,
 }
 
-/// Says whether a run folder is still the one that was locked.
+/// Tells whether a run folder is still the one that was locked.
 #[derive(Debug, Clone)]
 pub struct Claim {
     path: PathBuf,
@@ -56,19 +56,20 @@ impl Claim {
         &self.path
     }
 
-    /// Adds what an evaluation has found to `evaluations.jsonl`.
+    /// Adds an evaluation to `evaluations.jsonl`.
     ///
     /// # Errors
-    /// Those of [`Claim::check`] and of the disk.
+    /// Those of [`Claim::check`], and file system errors.
     pub fn append_evaluation(&self, record: &EvaluationRecord) -> Result<(), TrainerError> {
         self.check()?;
         metrics::append(&self.path.join(evaluations::FILE), record)
     }
 
-    /// Checks it. The lock is on a file: once the folder was removed and made again, another process may hold a lock there.
+    /// Checks the claim. The lock is on a file, so if the folder is removed and made again, another process may hold a lock
+    /// there.
     ///
     /// # Errors
-    /// [`TrainerError::Replaced`]; [`TrainerError::File`] when the folder cannot be looked at.
+    /// [`TrainerError::Replaced`]; [`TrainerError::File`] when the folder cannot be inspected.
     pub fn check(&self) -> Result<(), TrainerError> {
         let lock = self.path.join("run.lock");
         match self.identity.is_at(&lock) {
@@ -80,11 +81,12 @@ impl Claim {
 }
 
 impl RunFolder {
-    /// Makes the folder if it is not there, and locks it. What its file system lacks of locks and syncing is a warning.
+    /// Makes the folder if it does not exist, and locks it. A file system without locks or folder syncing only gets a
+    /// warning.
     ///
     /// # Errors
-    /// [`TrainerError::InUse`] when another process holds it, [`TrainerError::Link`] when it has a link where a run writes,
-    /// [`TrainerError::File`] when it cannot be made.
+    /// [`TrainerError::InUse`] when another process holds it, [`TrainerError::Link`] when there is a link where a run
+    /// writes, [`TrainerError::File`] when it cannot be made.
     pub fn open(path: &Path) -> Result<Self, TrainerError> {
         Self::open_with(path, files::try_lock, files::try_sync_dir)
     }
@@ -108,7 +110,7 @@ impl RunFolder {
         match try_lock(&lock, &lock_path) {
             Ok(Support::Given) => {}
             Ok(Support::Missing(error)) => warn!(
-                "{}: this file system has no locks ({error}): take care that no other process trains here",
+                "{}: this file system has no locks ({error}): make sure that no other process trains here",
                 path.display()
             ),
             Err(TryLockError::WouldBlock) => {
@@ -119,7 +121,7 @@ impl RunFolder {
         }
         let identity = Identity::of(&lock).map_err(TrainerError::file(&lock_path))?;
         let folder = Self { path: path.to_owned(), identity, _lock: lock };
-        // It may have been removed between the opening and the lock.
+        // The file may have been removed between opening and locking.
         folder.check()?;
         let mut lock = &folder._lock;
         let note_holder = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
@@ -136,13 +138,13 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// What says later whether this is still the folder that was locked.
+    /// A claim that can later tell whether this is still the locked folder.
     #[must_use]
     pub fn claim(&self) -> Claim {
         Claim { path: self.path.clone(), identity: self.identity }
     }
 
-    /// Checks that this is still the folder that was locked: before every write in it.
+    /// Checks that this is still the locked folder; called before every write to it.
     ///
     /// # Errors
     /// Those of [`Claim::check`].
@@ -156,34 +158,34 @@ impl RunFolder {
         &self.path
     }
 
-    /// Where the resolved configuration is kept.
+    /// Path of the resolved configuration.
     #[must_use]
     pub fn config_path(&self) -> PathBuf {
         self.path.join("config.toml")
     }
 
-    /// Where averages are stored for good.
+    /// Folder of the averages that are kept permanently.
     #[must_use]
     pub fn averages(&self) -> PathBuf {
         self.path.join("averages")
     }
 
-    /// Where the checkpoints are.
+    /// Folder of the checkpoints.
     #[must_use]
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
     }
 
-    /// Where the periodic samples go.
+    /// Folder of the periodic samples.
     #[must_use]
     pub fn samples(&self) -> PathBuf {
         self.path.join("samples")
     }
 
-    /// The records of a run, which need not be locked for that.
+    /// The records of a run, which need not be locked.
     ///
     /// # Errors
-    /// [`TrainerError::File`] and, for a file that is not of this program, [`TrainerError::Metrics`].
+    /// [`TrainerError::File`], or [`TrainerError::Metrics`] for a file that this program did not write.
     pub fn read_metrics(path: &Path) -> Result<Vec<Record>, TrainerError> {
         metrics::read(&path.join("metrics.jsonl"))
     }
@@ -199,8 +201,8 @@ impl RunFolder {
         metrics::truncate_after::<EvaluationRecord>(&self.path.join(evaluations::FILE), step)
     }
 
-    /// Cuts what earlier processes have told TensorBoard of later steps. It is for looking at, so a file that cannot be cut
-    /// is a warning.
+    /// Cuts the TensorBoard events of later steps that earlier processes wrote. They are for viewing only, so a failure is
+    /// a warning.
     pub(crate) fn drop_events_after(&self, step: u64) -> Result<(), TrainerError> {
         self.check()?;
         if let Err(error) = tensorboard::cut_after(&self.path, step) {
@@ -210,7 +212,7 @@ impl RunFolder {
     }
 }
 
-/// The process that holds the lock, by the note it leaves in it.
+/// The process that holds the lock, by the note it leaves in the file.
 fn holder(lock: &mut File) -> Option<String> {
     settled(|| {
         let mut pid = String::new();
@@ -219,8 +221,8 @@ fn holder(lock: &mut File) -> Option<String> {
     })
 }
 
-/// The note that is read twice, some time apart. A holder notes its number just after it has the lock; until then there
-/// is no note, or that of a holder before it.
+/// The note, once two reads some time apart agree. A holder writes its number just after it gets the lock; until then
+/// the note is missing or from an earlier holder.
 fn settled(mut read: impl FnMut() -> Option<String>) -> Option<String> {
     let mut before = None;
     for _ in 0..HOLDER_READS {
@@ -256,9 +258,9 @@ mod tests {
     }
 
     #[test]
-    fn the_holder_that_is_named_is_not_the_one_before() {
+    fn the_named_holder_is_not_an_earlier_one() {
         let settles = |notes: &[&str]| {
-            // The last one stays.
+            // The last value repeats.
             let mut at = 0..notes.len();
             settled(|| {
                 let note = notes[at.next().unwrap_or(notes.len() - 1)];
@@ -271,7 +273,7 @@ mod tests {
         assert_eq!(settles(&[""]), None);
     }
 
-    /// As on a file system without flock or without fsync of folders.
+    /// As on a file system without flock, or without fsync for folders.
     #[test]
     fn what_a_file_system_lacks_does_not_stop_a_run() {
         let folder = tempfile::tempdir().unwrap();
@@ -294,7 +296,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_folder_made_anew_is_not_written_by_the_old_holder() {
+    fn a_recreated_folder_is_not_written_by_the_old_holder() {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
         let old = RunFolder::open(&run).unwrap();
@@ -306,7 +308,7 @@ mod tests {
         assert!(matches!(old.drop_records_after(0), Err(TrainerError::Replaced { .. })));
         assert!(!run.join("metrics.jsonl").exists());
         new.append_record(&record).unwrap();
-        // Only the lock was replaced, by somebody who took it for a leftover.
+        // Only the lock file was replaced, by someone who took it for a leftover.
         fs::remove_file(run.join("run.lock")).unwrap();
         assert!(new.check().is_err());
     }
@@ -325,7 +327,7 @@ mod tests {
             assert!(matches!(&error, TrainerError::Link { path } if path.ends_with(name)), "{error}");
             assert_eq!(fs::read(&outside).unwrap(), b"kept");
         }
-        // The run folder itself may be reached through one.
+        // The run folder itself may be reached through a link.
         let run = folder.path().join("run");
         fs::create_dir(&run).unwrap();
         std::os::unix::fs::symlink(&run, folder.path().join("link")).unwrap();

@@ -1,4 +1,4 @@
-//! Which folders are runs. A run is there before it has logged a step or saved anything, so neither decides.
+//! Which folders are runs. A run exists before it has logged a step or saved a checkpoint, so neither is required.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -14,20 +14,20 @@ use crate::error::TrainerError;
 pub struct FoundRun {
     /// Its folder.
     pub path: PathBuf,
-    /// Whether it has saved anything, sound or not.
+    /// Whether it has any checkpoint, valid or not.
     pub has_checkpoint: bool,
 }
 
 /// Whether a folder is a run: it has a `config.toml` and a folder `checkpoints`. `xtask` has the same rule.
 ///
 /// # Errors
-/// [`TrainerError::File`] when that cannot be told, as without permission.
+/// [`TrainerError::File`] when it cannot be determined, for example without permission.
 pub fn is_run(folder: &Path) -> Result<bool, TrainerError> {
     Ok(found(&folder.join("config.toml"))?.is_some_and(|config| config.is_file())
         && found(&folder.join("checkpoints"))?.is_some_and(|checkpoints| checkpoints.is_dir()))
 }
 
-/// The runs in a folder, the one that was written to last first. What cannot be looked at is left out with a warning.
+/// The runs in a folder, newest write first. Entries that cannot be read are skipped with a warning.
 #[must_use]
 pub fn runs_newest_first(runs: &Path) -> Vec<FoundRun> {
     let entries = match fs::read_dir(runs) {
@@ -48,15 +48,15 @@ pub fn runs_newest_first(runs: &Path) -> Vec<FoundRun> {
                 found.push((written(&path), FoundRun { path, has_checkpoint }));
             }
             Ok(false) => {}
-            Err(error) => warn!("passing over {}: {error}", path.display()),
+            Err(error) => warn!("skipping {}: {error}", path.display()),
         }
     }
-    // Of the same time, as where a file system has none, the names decide.
+    // Names decide between equal times, as on a file system that has none.
     found.sort_unstable_by(|(a, x), (b, y)| (b, &y.path).cmp(&(a, &x.path)));
     found.into_iter().map(|(_, run)| run).collect()
 }
 
-/// When a run was last written to, as far as the file system knows.
+/// When a run was last written to, according to the file system.
 fn written(run: &Path) -> SystemTime {
     let times = ["config.toml", "metrics.jsonl", "checkpoints"].iter();
     let times = times.filter_map(|name| fs::metadata(run.join(name)).ok()?.modified().ok());
@@ -79,7 +79,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_run_is_there_before_its_first_line_and_its_first_checkpoint() {
+    fn a_run_exists_before_its_first_line_and_its_first_checkpoint() {
         let runs = tempfile::tempdir().unwrap();
         assert_eq!(runs_newest_first(&runs.path().join("none")), []);
         for (name, age, saved) in [("old", 60, true), ("new", 5, false), ("middle", 30, true)] {
@@ -108,7 +108,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_cannot_be_looked_at_is_an_error() {
+    fn what_cannot_be_read_is_an_error() {
         let run = tempfile::tempdir().unwrap();
         fs::create_dir(run.path().join("checkpoints")).unwrap();
         std::os::unix::fs::symlink("config.toml", run.path().join("config.toml")).unwrap();

@@ -1,4 +1,4 @@
-//! A trainer, and a step of it that is waited for. What a step computes is in `algorithm.rs`.
+//! The trainer, and a step that waits for its result. `algorithm.rs` has the computation of a step.
 
 use files::faults;
 use schedule::{Level, NoisePath};
@@ -37,10 +37,10 @@ pub struct Batch {
     pub labels: Option<Tensor>,
 }
 
-/// What one step did.
+/// The result of one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
-    /// What the gradient was taken of: the mean loss over the batch, weighted by [`TrainConfig::loss_weight`].
+    /// The value that was differentiated: the mean loss over the batch, weighted by [`TrainConfig::loss_weight`].
     pub loss: f64,
     /// Norm of the gradients before clipping.
     pub grad_norm: f64,
@@ -48,28 +48,28 @@ pub struct StepReport {
     pub lr: f64,
     /// The time of each image.
     pub t: Vec<f64>,
-    /// Mean squared error of each image, unweighted and as one of eps, whatever the network puts out.
+    /// Mean squared error of each image, unweighted and converted to eps, whatever the output is.
     pub losses: Vec<f32>,
 }
 
-/// What a step draws, in the host's memory.
+/// The draws of a step, in host memory.
 pub(crate) struct OnHost {
-    /// `x_0`, augmented where that is wanted.
+    /// `x_0`, augmented if configured.
     pub(crate) images: Tensor,
     /// `[b]`.
     pub(crate) t: Tensor,
-    /// The levels of the same images, and how much more often than uniformly they are drawn.
+    /// The levels of these images, and how much more often than uniformly they are drawn.
     pub(crate) levels: Vec<Level>,
     pub(crate) oversampled: Vec<f64>,
     /// See [`Numbers`].
     pub(crate) numbers: Tensor,
     /// Like the images.
     pub(crate) eps: Tensor,
-    /// `[b]`, -1 for those left out; `[b, 4]` with augmentation.
+    /// `[b]`, -1 for dropped labels; `[b, 4]` with augmentation.
     pub(crate) labels: Option<Tensor>,
 }
 
-/// Reads the loss of each part before its gradient is taken.
+/// Reads the loss of each part before its backward pass.
 struct Waiting<'a> {
     step: u64,
     lr: f64,
@@ -92,23 +92,23 @@ impl Watch for Waiting<'_> {
     }
 }
 
-/// Parameters, optimiser and average of one run, and where it stands.
+/// Parameters, optimiser and average of one run, and its progress.
 pub struct Trainer {
     pub(crate) config: TrainConfig,
-    /// All of them; those that are frozen have no gradient.
+    /// All parameters; frozen ones have no gradient.
     pub(crate) params: Vec<Named>,
-    /// Numbers that are trained.
+    /// Number of trained parameters.
     learned: usize,
     path: Box<dyn NoisePath>,
-    /// Whether the network is shown something else than `x_t`.
+    /// Whether the network's input is scaled, so that it differs from `x_t`.
     pub(crate) scales_input: bool,
     pub(crate) device: Device,
     seed: u64,
-    /// Where steps are queued.
+    /// Set if steps are queued.
     pub(crate) ahead: Option<Ahead>,
     pub(crate) adam: Adam,
     pub(crate) ema: Ema,
-    /// Beside the run's own.
+    /// The averages besides the run's own.
     pub(crate) averages: Averages,
     pub(crate) step: u64,
     pub(crate) recovery: Recovery,
@@ -116,11 +116,11 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A run at its beginning. `params` are the network's own tensors, on `device`. Those that [`TrainConfig::freeze`] matches
-    /// ask for no gradient any more.
+    /// Starts a run. `params` are the network's own tensors, on `device`. Those that [`TrainConfig::freeze`] matches no longer
+    /// require a gradient.
     ///
     /// # Errors
-    /// [`TrainerError::Config`] for numbers out of range, and for patterns that match no parameter or all of them.
+    /// [`TrainerError::Config`] for values out of range, and for patterns that match no parameter or all of them.
     pub fn new(
         params: &[Named],
         path: &dyn NoisePath,
@@ -148,7 +148,7 @@ impl Trainer {
         })
     }
 
-    /// One gradient step on a batch, in parts of [`TrainConfig::micro_batch`] images if it says so.
+    /// One gradient step on a batch, in parts of [`TrainConfig::micro_batch`] images if that is set.
     ///
     /// # Errors
     /// [`TrainerError::NonFinite`] when loss or gradients are not finite, [`TrainerError::OutOfMemory`] when the batch or
@@ -158,8 +158,8 @@ impl Trainer {
         self.train_step_watched(batch, model, &mut |_| ())
     }
 
-    /// [`Trainer::train_step`], which calls `on_end` at the end of each of its phases. On a GPU the work of a phase may still
-    /// be under way then: whoever takes the time has to wait for it.
+    /// [`Trainer::train_step`], which calls `on_end` at the end of each phase. On a GPU the work of a phase may still be
+    /// running then, so timing code must wait for it.
     ///
     /// # Errors
     /// As [`Trainer::train_step`].
@@ -198,7 +198,7 @@ impl Trainer {
         Ok(self.done(step, (loss, grad_norm, lr), (&on_host.levels, &on_host.oversampled), losses))
     }
 
-    /// Counts a step that was taken; losses are those of the outputs and the same as they count.
+    /// Counts a completed step. `losses` has the unweighted and the weighted losses.
     pub(crate) fn done(
         &mut self,
         step: u64,
@@ -209,7 +209,7 @@ impl Trainer {
         if self.config.time_sampling == TimeSampling::ByLoss {
             let steps = self.path.steps() as f64;
             let shares = levels.iter().map(|level| (level.t + 1.0) / steps);
-            // As they would count if all levels were drawn alike.
+            // The losses as they would be with uniformly drawn levels.
             let losses =
                 weighted.iter().zip(oversampled).map(|(loss, more_often)| f64::from(*loss) * more_often);
             self.history.record(step, shares.zip(losses));
@@ -222,8 +222,8 @@ impl Trainer {
         StepReport { loss, grad_norm, lr, t: levels.iter().map(|level| level.t).collect(), losses }
     }
 
-    /// What a step draws, in the host's memory: lines 3 and 4, one t and one eps for each image, and labels that are left
-    /// out. It also seeds libtorch's generators for dropout, the one draw that is theirs.
+    /// Draws a step in host memory: lines 3 and 4, one t and one eps per image, and the dropped labels. Also seeds
+    /// libtorch's generators for dropout, the only draw that libtorch makes.
     pub(crate) fn draw(&self, step: u64, batch: &Batch) -> Result<OnHost, TrainerError> {
         tch::manual_seed(random::Stream::new(self.seed, random::Purpose::Dropout, step, 0).next_u64() as i64);
         let (size, kind) = (batch.images.size(), batch.images.f_kind()?);
@@ -249,13 +249,13 @@ impl Trainer {
         })
     }
 
-    /// Goes on to the next step without this one: nothing of it is drawn or learned.
+    /// Goes on to the next step and skips this one: nothing is drawn or learned.
     pub(crate) fn pass_over(&mut self) {
         self.step += 1;
         self.recovery.in_a_row += 1;
     }
 
-    /// The learning rate of the step that comes next.
+    /// The learning rate of the next step.
     #[must_use]
     pub fn lr(&self) -> f64 {
         self.lr_at(self.step)
@@ -265,7 +265,7 @@ impl Trainer {
         learning_rate(&self.config, step) * self.recovery.lr_scale()
     }
 
-    /// What was done about steps that failed.
+    /// The recovery from failed steps so far.
     #[must_use]
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
@@ -277,13 +277,13 @@ impl Trainer {
         self.step
     }
 
-    /// The numbers of the run.
+    /// The configuration of the run.
     #[must_use]
     pub fn config(&self) -> &TrainConfig {
         &self.config
     }
 
-    /// T, which the times of a step's report are below.
+    /// T; the times in a step's report are below it.
     #[must_use]
     pub fn timesteps(&self) -> usize {
         self.path.steps()
@@ -300,7 +300,7 @@ impl Trainer {
         &self.params
     }
 
-    /// How many numbers are trained, of all that the network has.
+    /// Number of trained parameters, and of all parameters of the network.
     #[must_use]
     pub fn trained_numbers(&self) -> (usize, usize) {
         (self.learned, count(&self.params))
@@ -311,13 +311,13 @@ impl Trainer {
         self.ema.weights()
     }
 
-    /// NaN where a test asks for a loss or gradients that are none, 0 otherwise.
+    /// NaN if a test asks for a loss or gradients that are not finite, otherwise 0.
     pub(crate) fn fault_at(step: u64) -> f32 {
         if faults::is_due("nan-loss", step) || faults::is_due("nan-gradient", step) { f32::NAN } else { 0.0 }
     }
 }
 
-/// An error for a loss or a norm of step `step` that is none.
+/// Fails if the loss or gradient norm of step `step` is not finite.
 pub(crate) fn check_finite(
     what: &'static str,
     value: f64,

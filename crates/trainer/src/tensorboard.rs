@@ -1,5 +1,5 @@
-//! TensorBoard event files: framed protocol buffers of a few fields, written by hand since no maintained
-//! crate does it.
+//! TensorBoard event files: framed protocol buffers with a few fields, written by hand since no maintained crate does
+//! it.
 //!
 //! A record is: length (u64), masked CRC-32C of the length, the bytes, masked CRC-32C of the bytes. The
 //! bytes are an `Event` with `wall_time` (1), `step` (2), `file_version` (3), `summary` (5) or `session_log` (7).
@@ -18,11 +18,11 @@ pub(crate) use cut::cut_after;
 use histogram::Histogram;
 use wire::{Message, frame};
 
-/// How the names of all event files begin.
+/// Prefix of the names of all event files.
 const PREFIX: &str = "events.out.tfevents.";
-/// What those of this program have in them.
+/// Part of the name in files of this program.
 const MARK: &str = ".ddpm.";
-/// Sessions that may begin within a second.
+/// Most sessions that may begin within a second.
 const ATTEMPTS: u32 = 1000;
 
 /// An event file, open for appending.
@@ -33,16 +33,16 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// A new file in `folder`, named after the time and the process, so that a resumed run adds one. `step` steps are
-    /// done; a reader drops what it has of later ones.
+    /// Creates a file in `folder`, named after the time and the process, so that a resumed run adds a file. `step`
+    /// steps are done; a reader drops earlier events of later steps.
     ///
     /// # Errors
-    /// [`TrainerError::File`], those of the file system.
+    /// [`TrainerError::File`] for file system errors.
     pub fn create(folder: &Path, step: u64) -> Result<Self, TrainerError> {
         let (seconds, pid) = (now() as u64, std::process::id());
         let mut attempt = 0;
         let (file, path) = loop {
-            // In containers, processes that follow each other may have one number.
+            // In containers, successive processes may have the same id.
             let end = if attempt == 0 { String::new() } else { format!(".{attempt}") };
             let path = folder.join(format!("{PREFIX}{seconds}{MARK}{pid}{end}"));
             match OpenOptions::new().create_new(true).append(true).open(&path) {
@@ -61,12 +61,12 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Says that training goes on behind `step` steps: a reader drops what it has of later ones, in all files of the folder.
+    /// Records that training continues after `step` steps: a reader drops events of later steps, in all files of the folder.
     ///
     /// # Errors
-    /// [`TrainerError::File`], those of the file system.
+    /// [`TrainerError::File`] for file system errors.
     pub fn restart(&mut self, step: u64) -> Result<(), TrainerError> {
-        // SessionLog { status: START }. The first step that is dropped is that of the event.
+        // SessionLog { status: START }. The event's step is the first one to drop.
         let mut log = Message::default();
         log.varint(1, 1);
         let mut event = Message::default();
@@ -74,7 +74,7 @@ impl EventFile {
         self.append(&event.0)
     }
 
-    /// Where it is.
+    /// Path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -83,7 +83,7 @@ impl EventFile {
     /// Adds a number under a name such as `train/loss`.
     ///
     /// # Errors
-    /// [`TrainerError::File`], those of the file system.
+    /// [`TrainerError::File`] for file system errors.
     pub fn scalar(&mut self, tag: &str, step: u64, value: f64) -> Result<(), TrainerError> {
         let mut entry = Message::default();
         entry.bytes(1, tag.as_bytes()).float(2, value as f32);
@@ -93,7 +93,7 @@ impl EventFile {
     /// Adds a picture, given as the bytes of a PNG file with 1 (grey) or 3 (RGB) channels.
     ///
     /// # Errors
-    /// [`TrainerError::File`], those of the file system.
+    /// [`TrainerError::File`] for file system errors.
     pub fn png(
         &mut self,
         tag: &str,
@@ -111,10 +111,11 @@ impl EventFile {
         self.summary(step, &entry)
     }
 
-    /// Adds the distribution of some numbers; nothing for none, and none that is not finite is counted.
+    /// Adds the distribution of some numbers. Numbers that are not finite are ignored; without finite numbers nothing
+    /// is added.
     ///
     /// # Errors
-    /// [`TrainerError::File`], those of the file system.
+    /// [`TrainerError::File`] for file system errors.
     pub fn histogram(&mut self, tag: &str, step: u64, values: &[f32]) -> Result<(), TrainerError> {
         let Some(histogram) = Histogram::of(values) else { return Ok(()) };
         let mut entry = Message::default();
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_a_sequence_of_sound_records() {
+    fn files_are_a_sequence_of_valid_records() {
         let folder = tempfile::tempdir().unwrap();
         let mut events = EventFile::create(folder.path(), 6).unwrap();
         events.scalar("train/loss", 7, 0.5).unwrap();
@@ -169,7 +170,7 @@ mod tests {
         }
         assert_eq!(records.len(), 4);
         assert!(records[0].ends_with(b"brain.Event:2"));
-        // Step 7 as the first that does not hold, then session_log { status: START }.
+        // Step 7 as the first to drop, then session_log { status: START }.
         assert!(records[1].ends_with(&[0x10, 7, 0x3a, 2, 0x08, 1]));
         // Step 7, then summary { value { tag "train/loss", simple_value 0.5 } }.
         let mut entry = Message::default();

@@ -1,4 +1,4 @@
-//! A batch in parts is the same step as the whole batch, and needs the memory of a part.
+//! A batch in parts gives the same step as the whole batch, and needs only the memory of a part.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -9,7 +9,7 @@ use tensor_io::Named;
 use trainer::{Batch, BoxError, Phase, StepReport, TrainConfig, TrainerError};
 use unet::{Backbone, Pass};
 
-/// Three steps of 16 images, in parts of `micro_batch`; the reports and the weights after them.
+/// Takes three steps of 16 images, in parts of `micro_batch`. Returns the reports and the weights after them.
 fn steps(micro_batch: usize) -> (Vec<StepReport>, Vec<Named>) {
     tch::set_num_threads(1);
     let net = tiny_net(0.0, 1);
@@ -19,7 +19,7 @@ fn steps(micro_batch: usize) -> (Vec<StepReport>, Vec<Named>) {
     (reports, trainer.params().iter().map(copy).collect())
 }
 
-/// The norm of the difference over that of the second.
+/// The norm of the difference relative to the norm of the second.
 fn apart(a: &[Named], b: &[Named]) -> f64 {
     let sum = |f: &dyn Fn(&Tensor, &Tensor) -> Tensor| -> f64 {
         let squares =
@@ -46,7 +46,7 @@ fn parts_add_up_to_the_step_of_the_batch() {
             let close = |(a, b): (&f32, &f32)| (a / b - 1.0).abs() < 1e-4;
             assert!(part.losses.len() == 16 && part.losses.iter().zip(&whole.losses).all(close));
         }
-        // Adam's first steps go by the sign of a gradient, which rounding turns where it is nearly 0.
+        // Adam's first steps follow the sign of a gradient, which rounding may flip where it is nearly 0.
         let apart = apart(&in_parts, &weights);
         assert!(apart < 1e-4, "{micro_batch}: {apart}");
     }
@@ -60,7 +60,7 @@ fn one_part_is_the_whole_batch_bit_for_bit() {
     assert_eq!(apart(&in_parts, &weights), 0.0);
 }
 
-/// Each phase of a step is told once for the batch or for each part of it, and a watched step is the same step.
+/// Each phase of a step is reported once for the batch or for each part, and watching does not change the step.
 #[test]
 fn the_phases_of_a_step_come_in_order() {
     use Phase::{Average, Backward, Draws, Loss, Network, Optimizer};

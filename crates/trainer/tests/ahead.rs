@@ -1,6 +1,6 @@
-//! Steps that are queued are the steps that are waited for: the same numbers but for rounding, the same checkpoints, the
-//! same answers to what is not finite. Here on the CPU, where a queued step is done at once; `gpu.rs` has the same for
-//! recorded ones.
+//! Queued steps equal waited steps: the same numbers up to rounding, the same checkpoints, the same handling of values
+//! that are not finite. These tests run on the CPU, where a queued step runs at once; `gpu.rs` does the same for
+//! recorded steps.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -20,7 +20,7 @@ use trainer::{
 
 const STEPS: u64 = 20;
 
-/// Each step seeds the process's generator, from which dropout draws: tests take turns.
+/// Each step seeds the process's generator, which dropout uses, so tests take turns.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -47,7 +47,7 @@ fn assert_near(got: &[Named], expected: &[Named]) {
 fn a_queued_step_is_the_step() {
     let _turn = alone();
     for micro_batch in [0, 3] {
-        // With a small eps, a gradient of nothing but rounding would be a step as long as any other.
+        // With a small eps, a gradient that is only rounding error would give as long a step as any other.
         let numbers = TrainConfig {
             micro_batch,
             adam_eps: 0.1,
@@ -77,7 +77,7 @@ fn predict(fine: bool, w: &Tensor, x_t: &Tensor) -> Tensor {
     if fine { x_t * w } else { x_t * w * f64::NAN }
 }
 
-/// Nobody on the host has seen the bad step when the next one starts; still that one starts where the bad one did.
+/// The host has not seen the bad step when the next one starts; yet that one starts from the state before it.
 #[test]
 fn a_step_that_is_not_finite_changes_nothing_of_those_queued_after_it() {
     let _turn = alone();
@@ -107,7 +107,7 @@ fn a_step_that_is_not_finite_changes_nothing_of_those_queued_after_it() {
     assert_eq!(losses(&reports), losses(&expected));
 }
 
-/// A run of one number; the steps in `bad` are NaN whenever they are tried.
+/// A run with one parameter; the steps in `bad` are NaN whenever they are tried.
 struct Run<'a> {
     ahead: bool,
     on_nan: OnNan,
@@ -196,7 +196,7 @@ fn a_run_that_ends_for_nan_has_saved_nothing_of_it() {
     assert_eq!(records(folder.path()).iter().map(|record| record.step).collect::<Vec<_>>(), [2, 4, 6, 8]);
 }
 
-/// Asks for a stop after a step.
+/// Requests a stop after a step.
 struct StopAfter<'a>(u64, &'a AtomicBool);
 
 impl Observer for StopAfter<'_> {
@@ -207,7 +207,7 @@ impl Observer for StopAfter<'_> {
     }
 }
 
-/// A step that is under way when the stop is asked for is part of the run that is saved.
+/// A step that is running when the stop is requested is part of the saved run.
 #[test]
 fn a_stopped_run_goes_on_where_it_was() {
     let _turn = alone();

@@ -1,4 +1,4 @@
-//! The engine computes the loss of Algorithm 1 as the example writes it from the paper.
+//! The engine computes the loss of Algorithm 1 as the example writes it down from the paper.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 #[allow(dead_code, reason = "its main is not called")]
@@ -14,13 +14,13 @@ use trainer::{Batch, BoxError, Draw, LossHistory, Share, TrainConfig, Trainer};
 const SEED: u64 = 11;
 const SHAPE: [i64; 4] = [6, 2, 4, 4];
 
-/// A network of one number that looks at x_t and t.
+/// A network with one parameter that uses x_t and t.
 fn eps_theta(weight: &Tensor, x_t: &Tensor, t: &Tensor) -> Tensor {
     let t = t.to_kind(weight.kind()).view([-1, 1, 1, 1]) / 1000.0;
     (x_t * weight + &t).tanh() + x_t.square() * 0.1
 }
 
-/// What the engine draws for a step.
+/// The engine's draws for a step.
 fn drawn(path: &dyn NoisePath, settings: &TrainConfig, step: u64) -> Draw {
     let numbers = SHAPE[1..].iter().product::<i64>() as usize;
     let images = Share::whole(SHAPE[0] as usize);
@@ -59,7 +59,7 @@ fn the_engine_has_the_loss_of_the_paper() {
     }
 }
 
-/// A network that says one number whatever it is given: loss and gradient have closed forms.
+/// A network with a constant output: loss and gradient have closed forms.
 #[test]
 fn weights_are_those_of_each_image() {
     let schedule = Schedule::ddpm();

@@ -1,4 +1,4 @@
-//! Averages beside a run's own: kept in checkpoints, stored for good, and made again from what was stored.
+//! Averages besides a run's own: kept in checkpoints, stored permanently, and reconstructed from stored ones.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -27,7 +27,7 @@ fn settings() -> TrainConfig {
     }
 }
 
-/// A run of one number that never comes to rest, up to its end or to a crash.
+/// A run with one parameter that never settles, up to its end or a crash.
 fn run(folder: &Path, crash: Option<u64>) -> Result<(), TrainerError> {
     let params = one_number();
     let mut trainer = one_trainer(&params, &settings());
@@ -51,7 +51,7 @@ fn value(named: &[Named], name: &str) -> f64 {
 }
 
 #[test]
-fn what_was_kept_is_made_again_from_what_was_stored() {
+fn kept_averages_are_reconstructed_from_stored_ones() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), None).unwrap();
     let newest = latest_checkpoint(&folder.path().join("checkpoints")).unwrap().0.unwrap();
@@ -73,7 +73,7 @@ fn what_was_kept_is_made_again_from_what_was_stored() {
         // The averages differ by more than that from the weights themselves.
         assert!((value(&last, "w") - want).abs() > 2.0 * close, "{wanted}: {want} shows nothing");
     }
-    // The run's own average is one of decay 0.9.
+    // The run's own average has decay 0.9.
     assert!((value(&made(Profile::Decay(0.9)).0, "w") - value(&own, "w")).abs() < 2e-3);
     let copy = newest.with_average(&folder.path().join("made"), &made(Profile::SigmaRel(0.2)).0).unwrap();
     assert_eq!(trainer::Checkpoint::open(&copy.path).unwrap().state, newest.state);
@@ -84,7 +84,7 @@ fn a_resumed_run_stores_what_an_uninterrupted_one_does() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     run(folders[0].path(), None).unwrap();
     assert!(run(folders[1].path(), Some(111)).is_err());
-    // A snapshot of a step that the run goes back behind.
+    // A snapshot of a step that the run goes back before.
     std::fs::write(folders[1].path().join("averages/step-00000107.safetensors"), b"").unwrap();
     run(folders[1].path(), None).unwrap();
     let files = folders.each_ref().map(|folder| {

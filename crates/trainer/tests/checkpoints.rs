@@ -1,5 +1,4 @@
-//! Checkpoints under damage: what is broken is passed over, what is foreign is left alone. The network here
-//! is one number.
+//! Damaged checkpoints: broken ones are skipped, foreign entries are left alone. The network here has one parameter.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -14,7 +13,7 @@ use trainer::{
     Checkpoint, Fit, Outcome, RunFolder, TrainConfig, TrainerError, latest_checkpoint, list_checkpoints,
 };
 
-/// Runs to `steps` with a checkpoint each 2 steps; goes on from what is there.
+/// Runs to `steps` with a checkpoint every 2 steps; continues an existing run.
 fn run_to(path: &Path, steps: u64, keep: usize) -> Result<Outcome, TrainerError> {
     let folder = RunFolder::open(path)?;
     let params = one_number();
@@ -48,7 +47,7 @@ fn flip_last_byte(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
-/// What was done to the newest checkpoint, and what the refusal must name.
+/// A damage to the newest checkpoint, and what the refusal must name.
 type Damage = (&'static str, fn(&Path), &'static str);
 
 const DAMAGES: &[Damage] = &[
@@ -70,7 +69,7 @@ fn truncate(path: &Path) {
     fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
 }
 
-/// The manifest names a file outside of the checkpoint.
+/// Makes the manifest name a file outside of the checkpoint.
 fn climb(path: &Path) {
     let text = fs::read_to_string(path).unwrap();
     fs::write(path, text.replace("\"ema.safetensors\"", "\"../../metrics.jsonl\"")).unwrap();
@@ -82,7 +81,7 @@ fn replace_by_file(checkpoint: &Path) {
 }
 
 #[test]
-fn a_damaged_newest_checkpoint_is_passed_over() {
+fn a_damaged_newest_checkpoint_is_skipped() {
     for (name, damage, named) in DAMAGES {
         let (run, newest) = three_checkpoints();
         damage(&newest);
@@ -112,7 +111,7 @@ fn a_run_goes_on_from_the_one_before_and_ends_the_same() {
 }
 
 #[test]
-fn without_a_sound_checkpoint_a_run_is_not_started_over() {
+fn without_a_valid_checkpoint_a_run_does_not_start_over() {
     let (run, _) = three_checkpoints();
     for (_, checkpoint) in list_checkpoints(&run.path().join("checkpoints")).unwrap() {
         truncate(&checkpoint.join("model.safetensors"));
@@ -124,12 +123,12 @@ fn without_a_sound_checkpoint_a_run_is_not_started_over() {
 }
 
 #[test]
-fn damaged_checkpoints_never_crowd_out_sound_ones() {
+fn damaged_checkpoints_never_crowd_out_valid_ones() {
     let (run, _) = three_checkpoints();
     for step in [4, 6] {
         truncate(&run.path().join(format!("checkpoints/step-{step:08}/model.safetensors")));
     }
-    // From step 2 on, one step and one checkpoint, two being kept.
+    // From step 2 on, one step and one checkpoint; two checkpoints are kept.
     run_to(run.path(), 3, 2).unwrap();
     let (latest, _) = latest_checkpoint(&run.path().join("checkpoints")).unwrap();
     assert_eq!(latest.map(|checkpoint| checkpoint.state.step), Some(3));
@@ -160,7 +159,7 @@ fn rotation_keeps_the_newest_and_leaves_what_is_foreign() {
 }
 
 #[test]
-fn what_a_killed_process_left_is_cleared_away() {
+fn leftovers_of_a_killed_process_are_removed() {
     let (run, _) = three_checkpoints();
     let checkpoints = run.path().join("checkpoints");
     let (leftover, foreign) = (checkpoints.join(".tmp-123-step-00000008"), checkpoints.join(".tmp-notes"));
@@ -193,7 +192,7 @@ fn a_future_version_is_refused_by_its_number() {
     fs::write(newest.join("state.json"), &state).unwrap();
     assert!(matches!(Checkpoint::open(&newest), Err(TrainerError::Checkpoint(_))), "not in the manifest");
 
-    // With a manifest that agrees, the version is what is left to refuse.
+    // The manifest agrees, so the version is the only reason to refuse.
     let manifest = fs::read_to_string(newest.join("manifest.json")).unwrap();
     let mut manifest: trainer::Manifest = serde_json::from_str(&manifest).unwrap();
     let entry = manifest.files.iter_mut().find(|entry| entry.name == "state.json").unwrap();
@@ -220,12 +219,12 @@ fn a_checkpoint_of_another_seed_or_network_changes_nothing() {
     assert_eq!(tensor_io::to_vec(&wider[0].1.detach()).unwrap(), [0.0, 0.0]);
 }
 
-/// Of a refused checkpoint nothing is taken over, though some of its files fit.
+/// Nothing is taken from a refused checkpoint, even if some of its files fit.
 #[test]
-fn a_checkpoint_is_taken_over_whole_or_not_at_all() {
+fn a_checkpoint_is_restored_completely_or_not_at_all() {
     let (_run, newest) = three_checkpoints();
     let checkpoint = Checkpoint::open(&newest).unwrap();
-    // The optimiser's file comes last, and is damaged after it was verified.
+    // The optimiser's file is read last, and is damaged after the verification.
     truncate(&newest.join("optimizer.safetensors"));
     let params = one_number();
     let mut trainer = one_trainer(&params, &config(9));
@@ -237,7 +236,7 @@ fn a_checkpoint_is_taken_over_whole_or_not_at_all() {
 #[test]
 fn what_is_not_finite_is_never_saved() {
     for value in [f64::NAN, f64::INFINITY] {
-        // The average starts as a copy of the weights: that it is looked at shows when these are mended.
+        // The average starts as a copy of the weights; repairing the weights shows that the average is checked too.
         for (mended, file) in [(false, "model.safetensors"), (true, "ema.safetensors")] {
             let folder = tempfile::tempdir().unwrap();
             let params = one_number();

@@ -6,9 +6,7 @@ mod support;
 use schedule::{Continuous, ContinuousPath, Level, NoisePath, Prediction, Schedule};
 use support::config;
 use tch::{Device, Kind, Tensor};
-use trainer::{
-    Batch, BoxError, Draw, Loss, LossHistory, LrDecay, Share, TimeSampling, TrainConfig, Trainer,
-};
+use trainer::{Batch, BoxError, Draw, Loss, LossHistory, LrDecay, Share, TimeSampling, TrainConfig, Trainer};
 
 const SEED: u64 = 5;
 const SHAPE: [i64; 4] = [7, 1, 2, 3];
@@ -105,7 +103,8 @@ fn loss_and_gradient_are_those_of_the_formula() {
         for prediction in ["eps", "x_0", "v", "velocity"] {
             // At step 0 of a run of one step the gap is that after the first halving.
             for micro_batch in [0, 3] {
-                let settings = TrainConfig { prediction: prediction.parse().unwrap(), micro_batch, ..tuning(1) };
+                let settings =
+                    TrainConfig { prediction: prediction.parse().unwrap(), micro_batch, ..tuning(1) };
                 check(path, &settings, false);
                 check(path, &settings, true);
             }
@@ -182,6 +181,9 @@ fn tuning_turns_the_mean_into_the_end_of_the_flow() {
         let factor = |h: f32| 1.0 - t * f64::from(h);
         let (got, was) = (factor(*got), factor(denoiser[bin]));
         let off = (got - flow).abs();
-        assert!(off < 0.1 && off < 0.3 * (was - flow).abs() + 0.02, "bin {bin}: {got}, was {was}, flow {flow}");
+        assert!(
+            off < 0.1 && off < 0.3 * (was - flow).abs() + 0.02,
+            "bin {bin}: {got}, was {was}, flow {flow}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A run that diverges stops within the step: no weight, no average and no checkpoint ever holds a NaN.
+//! A run that diverges stops within the step: no weight, average or checkpoint ever holds a NaN.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -13,7 +13,7 @@ use trainer::{
     list_checkpoints,
 };
 
-/// The step in which things go wrong.
+/// The step that goes wrong.
 const BAD: u64 = 5;
 
 /// How a network goes wrong.
@@ -69,14 +69,14 @@ fn a_step_that_diverges_changes_nothing() {
         assert_eq!((values(&params), values(trainer.ema_weights())), before, "{fault:?}");
         assert_eq!(trainer.steps_done(), BAD);
 
-        // Neither is the optimiser's state harmed: the step can be done again, and is the one it would have been.
+        // The optimiser's state is unharmed as well: repeating the step gives the normal result.
         let healed = step(&mut trainer, None).unwrap();
         assert!(healed.loss.is_finite() && values(&params)[0].is_finite());
     }
 }
 
 #[test]
-fn a_run_that_diverges_leaves_sound_checkpoints_only() {
+fn a_run_that_diverges_leaves_only_valid_checkpoints() {
     for fault in [Fault::NanLoss, Fault::NanGradient] {
         let run = tempfile::tempdir().unwrap();
         let folder = RunFolder::open(run.path()).unwrap();
@@ -116,7 +116,7 @@ fn a_run_that_diverges_leaves_sound_checkpoints_only() {
     }
 }
 
-/// Runs 20 steps, checkpoints every 2, of which those in `bad` fail whenever they are tried.
+/// Runs 20 steps with a checkpoint every 2; the steps in `bad` fail whenever they are tried.
 fn run_with(on_nan: OnNan, bad: &[u64], path: &std::path::Path) -> Result<trainer::Trainer, TrainerError> {
     let folder = RunFolder::open(path)?;
     let params = one_number();
@@ -161,7 +161,7 @@ fn a_run_that_only_skips_gives_up() {
 }
 
 #[test]
-fn a_rollback_halves_the_learning_rate_and_passes_over_the_step() {
+fn a_rollback_halves_the_learning_rate_and_skips_the_step() {
     let run = tempfile::tempdir().unwrap();
     let trainer = run_with(OnNan::Rollback, &[5, 11], run.path()).unwrap();
     assert_eq!(trainer.recovery().rollbacks, 2);
@@ -169,12 +169,12 @@ fn a_rollback_halves_the_learning_rate_and_passes_over_the_step() {
     let records = RunFolder::read_metrics(run.path()).unwrap();
     let expected: Vec<u64> = (1..=20).filter(|step| ![6, 12].contains(step)).collect();
     assert_eq!(steps_logged(run.path()), expected, "each step is logged once");
-    // Steps 1 to 4 were done before, step 5 again after the first; the warm-up of five steps is over by then.
+    // Steps 1 to 4 ran before the rollback, step 5 again after it; the warm-up of five steps is over by then.
     let lr = |step: u64| records.iter().find(|record| record.step == step).unwrap().lr;
     assert_eq!((lr(10) / lr(13)).round(), 2.0);
     assert!(lr(10) < 0.51 * config(20).lr && lr(13) < 0.26 * config(20).lr);
 
-    // In the very first step there is a checkpoint to go back to as well.
+    // Even in the very first step there is a checkpoint to go back to.
     let run = tempfile::tempdir().unwrap();
     assert_eq!(run_with(OnNan::Rollback, &[0], run.path()).unwrap().recovery().rollbacks, 1);
 }
@@ -185,7 +185,7 @@ fn a_run_that_only_goes_back_gives_up() {
     let bad: Vec<u64> = (8..20).collect();
     let error = run_with(OnNan::Rollback, &bad, run.path()).err().unwrap();
     assert!(matches!(error, TrainerError::NonFinite { step: 13, .. }), "five times back: {error}");
-    // Started again from its checkpoint, it does the same and comes to the same end.
+    // A restart from its checkpoint does the same and ends the same way.
     let again = run_with(OnNan::Rollback, &bad, run.path()).err().unwrap();
     assert_eq!(again.to_string(), error.to_string());
 }

@@ -1,5 +1,5 @@
-//! Frozen parameters keep every bit, the others learn as without freezing where their gradients are the same, and a run that
-//! was interrupted ends as the whole one.
+//! Frozen parameters keep every bit, the others learn as without freezing if their gradients are the same, and an
+//! interrupted run ends like an uninterrupted one.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -17,7 +17,7 @@ use tensor_io::Named;
 use trainer::{Batch, BoxError, Fit, RunFolder, TrainConfig, Trainer, TrainerError};
 use unet::{Backbone, UNet};
 
-/// Dropout draws from libtorch's one generator, so only one run of this process may go on at a time.
+/// Dropout uses libtorch's global generator, so only one run of this process may train at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     tch::set_num_threads(1);
@@ -47,7 +47,7 @@ fn frozen_parameters_keep_every_bit_and_the_others_move() {
         [(&["down_blocks.*", "conv_in.*"][..], false), (&["*.norm*"], false), (&["conv_in.*", "time*"], true)]
     {
         let net = tiny_net(0.0, 5);
-        // A zero with a sign shows an update that changes nothing else.
+        // A negative zero shows even an update that changes nothing else.
         let negative = net.params().iter().find(|(name, _)| name == "conv_in.bias").unwrap();
         {
             let _no_grad = tch::no_grad_guard();
@@ -78,9 +78,9 @@ fn frozen_parameters_keep_every_bit_and_the_others_move() {
     }
 }
 
-/// On a GPU steps are queued; on the CPU a queued step is done at once.
+/// On a GPU steps are queued; on the CPU a queued step runs at once.
 #[test]
-fn queued_steps_leave_frozen_parameters_out_as_well() {
+fn queued_steps_also_skip_frozen_parameters() {
     let _alone = alone();
     let net = tiny_net(0.0, 5);
     let mut trainer = trainer(&net, &numbers(&["up_blocks.*"]), 5);
@@ -97,7 +97,7 @@ fn queued_steps_leave_frozen_parameters_out_as_well() {
     }
 }
 
-/// The first step of Adam depends on a parameter's own gradient alone, as long as nothing is clipped; freezing others does not
+/// Adam's first step depends only on a parameter's own gradient, as long as nothing is clipped. Freezing others does not
 /// change that gradient.
 #[test]
 fn the_others_learn_as_without_freezing_where_the_gradients_are_equal() {
@@ -119,7 +119,7 @@ fn the_others_learn_as_without_freezing_where_the_gradients_are_equal() {
     }
 }
 
-/// `eps = w x_t + u`, with `u` frozen, against `eps = w x_t + u` with a number for `u`: the same run to its end.
+/// `eps = w x_t + u` with `u` frozen, against the same with a constant for `u`: the same run to its end.
 #[test]
 fn a_frozen_parameter_is_a_constant() {
     let leaf =
@@ -154,7 +154,7 @@ fn patterns_that_match_nothing_or_all_are_refused() {
     }
 }
 
-/// One process's part of a run, killed before a step.
+/// One process's part of a run, killed before a given step.
 fn part(path: &Path, dies_at: Option<u64>) -> Vec<Named> {
     let folder = RunFolder::open(path).unwrap();
     let net = tiny_net(0.2, 5);
@@ -186,7 +186,7 @@ fn an_interrupted_run_is_the_same_run_and_its_checkpoints_keep_what_is_frozen() 
                 assert_eq!(saved[name] == bits(tensor), name.starts_with("down_blocks."), "{file}: {name}");
             }
         }
-        // Nor does the optimiser know of it.
+        // The optimiser has no state for it.
         let optimizer = tensor_io::read(&last.join("optimizer.safetensors")).unwrap();
         assert!(!optimizer.iter().any(|(name, _)| name.contains("down_blocks.")));
         let read = |entry: fs::DirEntry| (entry.file_name(), fs::read(entry.path()).unwrap());

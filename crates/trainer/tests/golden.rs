@@ -1,7 +1,7 @@
 //! Checkpoints of released versions still load, with the numbers that were saved.
 //!
-//! `golden/v1` is what the ignored test below wrote (`cargo test -p trainer --test golden -- --ignored`) when
-//! format version 1 was the newest. It is never written again: a new version gets a folder of its own.
+//! `golden/v1` was written by the ignored test below (`cargo test -p trainer --test golden -- --ignored`) when format
+//! version 1 was the newest. It is never rewritten: each new version gets its own folder.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -55,21 +55,21 @@ fn version_1_loads_and_goes_on() {
     assert_eq!(values(&params), GOLDEN_MODEL);
     assert_eq!(values(trainer.ema_weights()), GOLDEN_EMA);
 
-    // The optimiser and the sums as well: three more steps are those of a run that never stopped.
+    // Check the optimiser and the sums as well: three more steps equal those of a run that never stopped.
     steps(&params, &mut trainer, 3, &mut interval);
     let whole = self::params();
     let mut never_stopped = one_trainer(&whole, &numbers());
     let mut sums = Interval::default();
     steps(&whole, &mut never_stopped, 6, &mut sums);
     for (got, want) in values(&params).iter().zip(values(&whole)) {
-        // Sums of another processor may differ in their last bits.
+        // Sums on another processor may differ in their last bits.
         assert!((got - want).abs() < 1e-5, "{got} for {want}");
     }
     let (got, want) = (interval.finish(6, 0.0, 0.0), sums.finish(6, 0.0, 0.0));
     assert!((got.loss - want.loss).abs() < 1e-4 && (got.grad_norm - want.grad_norm).abs() < 1e-4);
 }
 
-// What the files hold, unpacked from their bytes by a few lines of Python.
+// The contents of the files, unpacked from their bytes by a few lines of Python.
 const GOLDEN_MODEL: [f32; 3] = [0.003547674, 0.25343928, -0.49656072];
 const GOLDEN_EMA: [f32; 3] = [0.0030476134, 0.25295705, -0.49704295];
 

@@ -1,5 +1,5 @@
-//! Training on a GPU: queued and recorded steps against those that are waited for. Ignored where there is none;
-//! `cargo xtask test` runs them where there is one, and `cargo test -p trainer --test gpu -- --ignored` anywhere.
+//! Training on a GPU: queued and recorded steps against waited ones. The tests are ignored by default;
+//! `cargo xtask test` runs them if there is a GPU, and `cargo test -p trainer --test gpu -- --ignored` always does.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -15,7 +15,7 @@ use trainer::{Batch, Fit, OnNan, Outcome, Queued, RunFolder, TrainConfig, Traine
 
 const STEPS: u64 = 12;
 
-/// One test at a time has the GPU: a recording breaks when another thread waits for the device.
+/// One test at a time uses the GPU: a recording breaks if another thread waits for the device.
 fn gpu() -> (MutexGuard<'static, ()>, Device) {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -25,7 +25,7 @@ fn gpu() -> (MutexGuard<'static, ()>, Device) {
     (turn, Device::Cuda(0))
 }
 
-/// A gradient of nothing but rounding is no step with such an eps.
+/// With such an eps, a gradient that is only rounding error makes no step.
 fn numbers() -> TrainConfig {
     TrainConfig { adam_eps: 0.1, weight_decay: 0.1, label_dropout: 0.3, ..config(STEPS) }
 }
@@ -44,7 +44,7 @@ fn assert_near(got: &[Named], expected: &[Named], limit: f64) {
     }
 }
 
-/// All steps, each queued while the one before is under way.
+/// All steps, each queued while the previous one runs.
 fn queue_all(trainer: &mut Trainer, net: &unet::UNet) -> Vec<f64> {
     let mut queued: Option<Queued> = None;
     let mut step = |step: u64| {
@@ -54,7 +54,7 @@ fn queue_all(trainer: &mut Trainer, net: &unet::UNet) -> Vec<f64> {
     (0..STEPS).map(&mut step).collect()
 }
 
-/// With dropout the GPU's own masks are drawn, so only the steps that are waited for have the same.
+/// Dropout uses the GPU's own masks, so only waited steps have the same ones.
 #[test]
 #[ignore = "needs a GPU"]
 fn queued_steps_are_the_steps() {
@@ -75,7 +75,7 @@ fn queued_steps_are_the_steps() {
     }
 }
 
-/// Checkpointed pieces cannot be recorded, and are trained all the same.
+/// Checkpointed pieces cannot be recorded, but are trained all the same.
 #[test]
 #[ignore = "needs a GPU"]
 fn checkpointed_steps_are_the_steps() {
@@ -95,7 +95,7 @@ fn checkpointed_steps_are_the_steps() {
     }
 }
 
-/// The steps after a bad one are recorded ones that start where the bad one did.
+/// The steps after a bad one are recorded steps that start from the state before it.
 #[test]
 #[ignore = "needs a GPU"]
 fn a_step_that_is_not_finite_changes_nothing() {

@@ -1,4 +1,4 @@
-//! The embedded set: within a few dozen steps the loss falls, at every noise level that can be learned so soon.
+//! The embedded set: within a few dozen steps the loss falls at every noise level that can be learned so early.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -27,7 +27,7 @@ fn the_loss_falls_on_the_embedded_set() {
     let (first, last) = (&records[0], &records[5]);
     assert!(last.loss < 0.6 * first.loss, "from {} to {}", first.loss, last.loss);
 
-    // In the noisier half of the chain eps can be read off x_t nearly as it is.
+    // In the noisier half of the chain, x_t is nearly eps.
     for bucket in 5..10 {
         let (before, after) = (first.loss_by_t[bucket].unwrap(), last.loss_by_t[bucket].unwrap());
         assert!(after < 0.7 * before, "tenth {bucket} of the chain: from {before} to {after}");

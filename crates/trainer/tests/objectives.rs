@@ -1,5 +1,5 @@
-//! Loss and gradient of every objective against formulas written out here, in f64: on every path, for every output, with every
-//! weight, waited for and queued.
+//! Loss and gradient of every objective against formulas written out here, in f64: every path, output and weight, waited and
+//! queued.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -23,7 +23,7 @@ fn images() -> Tensor {
     (Tensor::arange(SHAPE.iter().product::<i64>(), (Kind::Double, Device::Cpu)) * 0.9).sin().view(SHAPE)
 }
 
-/// What the output should be, and how the network sees x_t, from the papers' own equations.
+/// The target of the output, and the scale of the network's input, from the papers' own equations.
 fn wanted(prediction: Prediction, level: &Level, x_0: f64, eps: f64) -> (f64, f64) {
     let Level { alpha, sigma, .. } = *level;
     let x_t = alpha * x_0 + sigma * eps;
@@ -34,7 +34,8 @@ fn wanted(prediction: Prediction, level: &Level, x_0: f64, eps: f64) -> (f64, f6
         Prediction::V => ((alpha * eps - sigma * x_0) / alpha.hypot(sigma), plain),
         Prediction::Velocity => (eps - x_0, plain),
         Prediction::Edm { sigma_data } => {
-            // Karras et al. 2022, Eq. 8, with alpha: the best linear guess is taken out, and the rest scaled to 1.
+            // Karras et al. 2022, Eq. 8, with alpha: subtract the best linear guess and scale the rest to unit
+            // variance.
             let total = (alpha * sigma_data).powi(2) + sigma * sigma;
             let skip = alpha * sigma_data * sigma_data / total;
             let out = sigma * sigma_data / total.sqrt();
@@ -44,7 +45,7 @@ fn wanted(prediction: Prediction, level: &Level, x_0: f64, eps: f64) -> (f64, f6
     }
 }
 
-/// The weight of the squared error of eps, and how an error of the output is one of eps.
+/// The weight of the squared error of eps, times the factor from an error of the output to one of eps.
 fn weight(weight: LossWeight, prediction: Prediction, level: &Level) -> f64 {
     let Level { alpha, sigma, .. } = *level;
     let snr = (alpha / sigma).powi(2);
@@ -70,7 +71,7 @@ fn weight(weight: LossWeight, prediction: Prediction, level: &Level) -> f64 {
     }
 }
 
-/// Value and slope of an error.
+/// Value and derivative of an error.
 fn error(loss: Loss, d: f64) -> (f64, f64) {
     match loss {
         Loss::Huber if d.abs() > 1.0 => (2.0 * d.abs() - 1.0, 2.0 * d.signum()),
@@ -85,7 +86,7 @@ struct Got {
 }
 
 fn stepped(path: &dyn NoisePath, settings: &TrainConfig, queued: bool) -> Got {
-    // Adam's parameters are f32; all else is f64.
+    // Adam's parameters are f32; everything else is f64.
     let weights = Tensor::from_slice(&WEIGHTS.map(|w| w as f32)).set_requires_grad(true);
     let params = vec![("w".to_owned(), weights.shallow_clone())];
     let mut trainer = Trainer::new(&params, path, settings, SEED, Device::Cpu).unwrap();
@@ -130,7 +131,7 @@ fn check(path: &dyn NoisePath, settings: &TrainConfig) {
     let name = format!("{}, {}, {:?}, to {end:?}", prediction, settings.loss_weight, settings.loss);
     for queued in [false, true] {
         let got = stepped(path, settings, queued);
-        // A queued step tells its numbers in f32.
+        // A queued step reports f32.
         let close = if queued { 1e-6 } else { 1e-9 };
         assert!((got.loss / loss - 1.0).abs() < close, "{name}: {} is not {loss}", got.loss);
         for (got, want) in got.gradient.iter().zip(gradient) {
@@ -194,7 +195,8 @@ fn every_way_to_draw_levels_in_parts_of_a_batch() {
     }
 }
 
-/// Levels drawn by their losses come where the losses are, and a run that was stopped draws those of one that was not.
+/// Levels drawn by loss concentrate where the losses are large, and a resumed run draws the same ones as an
+/// uninterrupted run.
 #[test]
 fn draws_by_loss_follow_the_losses_and_are_resumed() {
     let schedule = Schedule::ddpm();
@@ -205,7 +207,7 @@ fn draws_by_loss_follow_the_losses_and_are_resumed() {
         (params[0].1.shallow_clone(), trainer)
     };
     let steps = |weight: &Tensor, trainer: &mut Trainer, count: usize| {
-        // Wrong by 3 in the lower half of the chain.
+        // The output is off by 3 in the lower half of the chain.
         let model = |x: &Tensor, t: &Tensor, _: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(x * weight + t.lt(500.0).to_kind(Kind::Float).view([-1, 1, 1, 1]) * 3.0)
         };

@@ -1,4 +1,4 @@
-//! One image, learned by heart: the loss falls far below what predicting nothing costs.
+//! One memorised image: the loss falls far below the cost of predicting nothing.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -8,7 +8,7 @@ use unet::Backbone;
 use support::{config, model, ring, tiny_net, trainer};
 
 #[test]
-fn one_image_is_learned_by_heart() {
+fn one_image_is_memorised() {
     tch::set_num_threads(1);
     let net = tiny_net(0.0, 0);
     let config = config(300);
@@ -17,7 +17,7 @@ fn one_image_is_learned_by_heart() {
     let losses: Vec<f64> =
         (0..config.steps).map(|_| trainer.train_step(&batch, &model).unwrap().loss).collect();
 
-    // A fresh network predicts 0, whose error is the variance of eps: 1.
+    // A fresh network predicts 0, so its error is the variance of eps: 1.
     assert!((losses[0] - 1.0).abs() < 0.15, "the first loss is {}", losses[0]);
     let last = losses[280..].iter().sum::<f64>() / 20.0;
     assert!(last < 0.1, "after {} steps the loss is {last}", config.steps);
@@ -33,7 +33,7 @@ fn the_average_of_the_weights_learns_it_too() {
     for _ in 0..config.steps {
         trainer.train_step(&batch, &model(&net)).unwrap();
     }
-    // The loss of the averaged weights, on draws that no step has seen.
+    // The loss of the averaged weights, on draws that no training step used.
     let averaged = tiny_net(0.0, 2);
     averaged.copy_weights(trainer.ema_weights()).unwrap();
     let mut judge = support::trainer(&averaged, &config, 99);

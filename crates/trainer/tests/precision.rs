@@ -1,4 +1,4 @@
-//! bf16 trains as well as f32: after a short training the losses differ by less than those of seeds do.
+//! bf16 trains as well as f32: after a short training run the losses differ by less than between seeds.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -9,7 +9,7 @@ use trainer::{Batch, BoxError};
 use unet::{Backbone, Pass};
 
 const STEPS: u64 = 200;
-/// Steps at the end whose losses are averaged.
+/// Last steps over which the losses are averaged.
 const LAST: usize = 80;
 const SEEDS: [u64; 3] = [1, 2, 3];
 

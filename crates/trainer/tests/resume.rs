@@ -1,5 +1,5 @@
-//! A run that was stopped, or died, and was started again is the run that never stopped: every record and
-//! every byte of its last checkpoint, with dropout, label dropout and averaging on.
+//! A run that was stopped or died, and was restarted, equals the run that never stopped: every record and every byte of
+//! its last checkpoint, with dropout, label dropout and averaging on.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -22,7 +22,7 @@ use trainer::{
 const STEPS: u64 = 9;
 const CLASSES: usize = 3;
 
-/// Dropout draws from libtorch's one generator, so only one run of this process may go on at a time.
+/// Dropout uses libtorch's global generator, so only one run of this process may train at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     tch::set_num_threads(1);
@@ -32,7 +32,7 @@ fn alone() -> MutexGuard<'static, ()> {
 /// How a part of a run ends.
 #[derive(Debug, Clone, Copy)]
 enum End {
-    /// With its last step.
+    /// After its last step.
     Whole,
     /// Asked to stop during this step.
     Stop(u64),
@@ -41,7 +41,7 @@ enum End {
 }
 
 fn numbers() -> TrainConfig {
-    // Log lines and checkpoints fall on different steps, so that a half-filled line is resumed too.
+    // Log lines and checkpoints fall on different steps, so that a partial log interval is resumed too.
     let numbers = TrainConfig { batch: 6, flip: true, label_dropout: 0.4, ..config(STEPS) };
     TrainConfig { log_every: 4, checkpoint_every: 3, ..numbers }
 }
@@ -70,7 +70,7 @@ impl Observer for StopAt<'_> {
     }
 }
 
-/// One process's part of a run: a new network and trainer that know only the folder.
+/// One process's part of a run: a new network and trainer that only have the folder.
 fn part(path: &Path, end: End) {
     let folder = RunFolder::open(path).unwrap();
     let net = conditional_net(Some(CLASSES), 0.3, 5);
@@ -99,7 +99,7 @@ fn part(path: &Path, end: End) {
     }
 }
 
-/// What a finished run leaves: its records without the speed, and the files of its last checkpoint.
+/// The result of a finished run: its records without the speed, and the files of its last checkpoint.
 fn outcome(path: &Path) -> (Vec<Record>, BTreeMap<String, Vec<u8>>) {
     let mut records = RunFolder::read_metrics(path).unwrap();
     records.iter_mut().for_each(|record| record.images_per_s = 0.0);
@@ -129,7 +129,7 @@ fn an_interrupted_run_is_the_same_run() {
         &[End::Stop(4), End::Whole],
         &[End::Stop(8), End::Whole],
         &[End::Stop(2), End::Stop(7), End::Whole],
-        // After a crash the steps since the last checkpoint are done again, and logged once.
+        // After a crash the steps since the last checkpoint run again, and are logged once.
         &[End::Crash(2), End::Whole],
         &[End::Crash(5), End::Whole],
         &[End::Stop(4), End::Crash(8), End::Whole],
@@ -143,7 +143,7 @@ fn an_interrupted_run_is_the_same_run() {
     }
 }
 
-/// The test above would also pass if nothing in a run depended on dropout, labels or the order of the images.
+/// Without this, the test above would also pass if nothing depended on dropout, labels or the order of the images.
 #[test]
 fn dropout_labels_and_the_order_of_images_matter() {
     let _alone = alone();
@@ -162,7 +162,7 @@ fn dropout_labels_and_the_order_of_images_matter() {
     assert_ne!(loss(0.3, 0.4, 0), loss(0.3, 0.4, 1));
 }
 
-/// What is drawn for labels disturbs no other draw: without labels a run is the one it always was.
+/// The draws for labels affect no other draw: without labels a run is unchanged.
 #[test]
 fn label_dropout_changes_nothing_without_labels() {
     let _alone = alone();
@@ -189,7 +189,7 @@ fn a_finished_run_has_nothing_left_to_do() {
     assert_eq!(outcome(folder.path()), before);
 }
 
-/// Draws nothing, but notes when it should have; the first time it is asked for one step, it dies.
+/// Draws nothing, but records when samples were requested; dies at the first request for one step.
 struct Grids<'a> {
     drawn: &'a mut Vec<u64>,
     dies_at: Option<u64>,
@@ -214,7 +214,7 @@ fn a_run_killed_after_a_checkpoint_draws_the_samples_of_its_step_later() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let (data, mut drawn) = (images(), Vec::new());
-    // Each kill comes between the checkpoint of a step and its samples; then one part too many.
+    // Each kill comes between the checkpoint of a step and its samples; the last part has nothing left to do.
     for dies_at in [Some(3), Some(STEPS), None, None] {
         let folder = RunFolder::open(folder.path()).unwrap();
         let net = conditional_net(Some(CLASSES), 0.0, 5);

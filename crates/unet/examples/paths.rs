@@ -1,4 +1,5 @@
-//! Times the network's fast path against libtorch's own operations, in alternation: `paths [PRESET] [BATCH] [ROUNDS]`.
+//! Times the network's fast path against libtorch's own operations, alternating between them:
+//! `paths [PRESET] [BATCH] [ROUNDS]`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example that prints")]
 
 use std::time::Instant;
@@ -7,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 use unet::{Backbone, Pass, UNet, UNetConfig};
 
 fn main() {
-    // As the program does.
+    // The program does the same.
     let _ = torch_ext::keep_freed_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |index: usize, default: &str| arguments.get(index).cloned().unwrap_or(default.to_owned());

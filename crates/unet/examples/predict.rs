@@ -1,4 +1,4 @@
-//! A fresh network asked about noise: `cargo run -p unet --example predict`.
+//! Applies a fresh network to noise: `cargo run -p unet --example predict`.
 #![allow(clippy::print_stdout, reason = "a program that talks to people")]
 
 use unet::tch::{self, Device, Kind, Tensor};

@@ -8,15 +8,15 @@ use backbone::{Ops, Pass};
 use backbone::{ParamStore, Role};
 use config::UNetConfig;
 
-/// Numbers of an image's head, `pixels * c / heads`, up to which [`attend`] trains in f32.
+/// Values per head and image, `pixels * c / heads`, up to which [`attend`] trains in f32.
 const SMALL_HEAD: i64 = 64 * 192;
 
-/// How an attention differs from the others of its network.
+/// How an attention layer differs from the network's default.
 #[derive(Clone, Copy)]
 pub(crate) struct Attends {
-    /// Groups of its normalisation; none for no normalisation.
+    /// Groups of its normalisation; `None` for no normalisation.
     pub(crate) groups: Option<usize>,
-    /// What the sum of branch and skip path is divided by.
+    /// Divisor of the sum of branch and skip path.
     pub(crate) scale: Option<f64>,
 }
 
@@ -66,7 +66,7 @@ impl Attention {
         let size = x.size();
         let (b, c, h, w) = (size[0], size[1], size[2], size[3]);
         let pixels = h * w;
-        // With the channels innermost, neither this nor the way back is a copy.
+        // With channels innermost, neither this nor its inverse copies.
         let (tokens, x) = match &self.norm {
             Some(norm) => norm.branch(x, false, pass)?,
             None => (x.shallow_clone(), x.shallow_clone()),
@@ -88,8 +88,8 @@ impl Attention {
 
 /// `softmax(q k^T / sqrt(d)) v`, all `[b, heads, hw, d]`.
 ///
-/// In bf16 on the CPU, libtorch's gradient is made of many small products, a few for each image, and the setup of one takes
-/// longer than itself. In f32 it has another library for them, which is faster up to some size, and closer.
+/// In bf16 on the CPU, libtorch computes the gradient with many small products, a few per image, whose setup takes longer
+/// than the product. In f32 it uses another library, which is faster up to some size, and more accurate.
 fn attend(q: &Tensor, k: &Tensor, v: &Tensor, pass: &Pass) -> Result<Tensor, BackboneError> {
     let attention = |q: &Tensor, k: &Tensor, v: &Tensor| {
         Tensor::f_scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false)
@@ -100,7 +100,7 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, pass: &Pass) -> Result<Tensor, Bac
         && pass.ops_on(q.device()) == Ops::Fused
         && size[2] * size[3] <= SMALL_HEAD;
     if pass.is_for_any_batch(q.device()) {
-        // How its products are cut depends on what else there is to do; the sums of each follow.
+        // The split of a product depends on the rest of the work, and its sums depend on the split.
         let parts = (0..size[0]).map(|image| -> Result<Tensor, BackboneError> {
             let of = |x: &Tensor| x.f_narrow(0, image, 1);
             Ok(attention(&of(q)?, &of(k)?, &of(v)?)?)

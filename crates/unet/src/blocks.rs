@@ -1,4 +1,4 @@
-//! One level of the encoder, the bottom, one level of the decoder.
+//! One level of the encoder, the middle block, one level of the decoder.
 
 use tch::Tensor;
 
@@ -11,14 +11,14 @@ use backbone::ParamStore;
 use backbone::Pass;
 use config::UNetConfig;
 
-/// Encoder level: its stages, then half the resolution but at the lowest level.
+/// Encoder level: its stages, then half the resolution, except at the lowest level.
 pub(crate) struct DownLevel {
     stages: Vec<Stage>,
     downsample: Option<Downsample>,
 }
 
 impl DownLevel {
-    /// `skips` collects the channels of what the level hands to the decoder.
+    /// `skips` collects the channels of the feature maps that the level passes to the decoder.
     pub(crate) fn new(
         store: &mut ParamStore,
         level: usize,
@@ -45,7 +45,7 @@ impl DownLevel {
         Ok(Self { stages, downsample })
     }
 
-    /// Pushes every feature map the decoder will need on `skips`, and returns the last.
+    /// Pushes every feature map that the decoder will need to `skips`, and returns the last one.
     pub(crate) fn forward(
         &self,
         mut h: Tensor,
@@ -93,8 +93,8 @@ impl Bottom {
     }
 }
 
-/// Decoder level: one stage more than the encoder's, each fed with a skip connection, then twice the
-/// resolution but at the highest level.
+/// Decoder level: one stage more than the encoder's, each with a skip connection, then twice the resolution, except at
+/// the highest level.
 pub(crate) struct UpLevel {
     stages: Vec<Stage>,
     upsample: Option<Upsample>,
@@ -109,7 +109,7 @@ impl UpLevel {
         skips: &mut Vec<usize>,
         config: &UNetConfig,
     ) -> Result<Self, BackboneError> {
-        // Named from the bottom up.
+        // Names count from the lowest level.
         let prefix = format!("up_blocks.{}", config.levels() - 1 - level);
         let c_out = config.level_channels(level);
         let mut stages = Vec::new();

@@ -1,7 +1,7 @@
 //! The eps-predicting U-Net of DDPM (Ho et al. 2020, App. B) on libtorch.
 //!
-//! `[b, c, h, w]` in, `[b, c, h, w]` out; encoder and decoder layers of one resolution are joined by skip
-//! connections; the timestep enters every residual block, or the first feature map only.
+//! Input and output are `[b, c, h, w]`. Encoder and decoder layers of one resolution are joined by skip connections.
+//! The timestep enters every residual block, or only the first feature map.
 //!
 //! ```
 //! use tch::{Device, Kind, Tensor};
@@ -23,7 +23,8 @@ mod resample;
 mod resblock;
 mod stage;
 
-/// What the interface shows, in the version that this crate uses: a program needs no dependency of its own for it.
+/// Re-exports of the crates in the interface, in the version used here, so that programs need no dependency of their
+/// own.
 pub use tch;
 
 pub use backbone::{Backbone, BackboneError, NO_LABEL, Pass, Predictor, merged};

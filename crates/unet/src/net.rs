@@ -20,7 +20,7 @@ pub struct UNet {
     timesteps: usize,
     time: TimeNet,
     conv_in: Conv2d,
-    /// From the time vector to the first feature map, when the time enters there only.
+    /// From the time vector to the first feature map, if the time enters only there.
     input_time: Option<Linear>,
     down: Vec<DownLevel>,
     bottom: Option<Bottom>,
@@ -30,21 +30,20 @@ pub struct UNet {
     params: Params,
 }
 
-/// Checks by its header that a file holds the weights of such a network, without building one.
+/// Checks by its header, without building a network, that a file holds the weights of such a network.
 ///
 /// # Errors
-/// [`BackboneError::Config`] when the configuration makes no network, [`BackboneError::Weights`] naming what differs.
+/// [`BackboneError::Config`] for an invalid configuration, [`BackboneError::Weights`], which lists the differences.
 pub fn check_weights(config: &UNetConfig, path: &Path) -> Result<(), BackboneError> {
     config.validate()?;
     Ok(tensor_io::check_header(path, &config.parameters())?)
 }
 
 impl UNet {
-    /// A fresh network for a process of `timesteps` steps. The same seed gives the same network on every
-    /// device.
+    /// A fresh network for a path of `timesteps` steps. The same seed gives the same network on every device.
     ///
     /// # Errors
-    /// [`BackboneError::Config`] when the configuration makes no network; those of libtorch (memory).
+    /// [`BackboneError::Config`] for an invalid configuration; errors from libtorch, such as lack of memory.
     pub fn new(
         config: &UNetConfig,
         timesteps: usize,
@@ -105,7 +104,7 @@ impl UNet {
         })
     }
 
-    /// What the network looks like.
+    /// The network's configuration.
     #[must_use]
     pub fn config(&self) -> &UNetConfig {
         &self.config
@@ -152,7 +151,7 @@ impl Backbone for UNet {
         let t = t.f_to_device(self.device())?;
         let class = class.map(|labels| labels.f_to_device(self.device())).transpose()?;
 
-        // The SiLU in front of every block's projection is the same one: taken once.
+        // The SiLU before every block's projection is the same, so apply it once.
         let temb = self.time.forward(&t, class.as_ref(), self.config.layout.activation, pass)?; // [b, d]
         let mut h = self.conv_in.forward(&x, pass)?; // [b, base, h, w]
         if let Some(linear) = &self.input_time {

@@ -1,5 +1,5 @@
-//! Halving and doubling the resolution: a stride-2 convolution down, nearest neighbour and a convolution up (Ho et al. 2020,
-//! App. B), or one of the variations of [`Resampling`].
+//! Halving and doubling the resolution: a stride-2 convolution for down; nearest neighbour and a convolution for up (Ho et
+//! al. 2020, App. B), or one of the variants of [`Resampling`].
 
 use tch::Tensor;
 
@@ -11,7 +11,7 @@ use config::{DownsamplePadding, Resampling, UNetConfig};
 
 use crate::resblock::{ResBlock, Resized, Variant};
 
-/// To half the height and width.
+/// Halves height and width.
 pub(crate) enum Downsample {
     Conv(Conv2d, DownsamplePadding),
     Resnet(Box<ResBlock>),
@@ -59,7 +59,7 @@ impl Downsample {
     }
 }
 
-/// To twice the height and width.
+/// Doubles height and width.
 pub(crate) enum Upsample {
     Conv(Conv2d),
     Resnet(Box<ResBlock>),
@@ -103,7 +103,7 @@ pub(crate) fn halved(x: &Tensor) -> Result<Tensor, BackboneError> {
     Ok(x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>)?)
 }
 
-/// Each pixel as 2x2.
+/// Repeats each pixel as 2x2.
 pub(crate) fn doubled(x: &Tensor) -> Result<Tensor, BackboneError> {
     let size = x.size();
     Ok(x.f_upsample_nearest2d([2 * size[2], 2 * size[3]], None, None)?)

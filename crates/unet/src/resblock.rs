@@ -1,4 +1,4 @@
-//! The residual block (Ho et al. 2020, App. B): norm, SiLU, convolution, twice; the time enters between.
+//! The residual block (Ho et al. 2020, App. B): norm, SiLU and convolution, twice; the time enters in between.
 
 use tch::{Kind, Tensor};
 use torch_ext::Modulation;
@@ -11,16 +11,16 @@ use config::{Activation, TimeForm, TimeInjection, UNetConfig};
 
 use crate::resample::{doubled, halved};
 
-/// How a block differs from the usual one.
+/// How a block differs from the default one.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Variant {
-    /// The resolution changes behind the first normalisation.
+    /// Change of resolution after the first normalisation.
     pub(crate) resized: Option<Resized>,
-    /// What the sum of branch and skip path is divided by.
+    /// Divisor of the sum of branch and skip path.
     pub(crate) scale: Option<f64>,
 }
 
-/// How a block changes the resolution, of its branch and of its skip path.
+/// How a block changes the resolution of both its branch and its skip path.
 #[derive(Clone, Copy)]
 pub(crate) enum Resized {
     /// By means of 2x2 pixels.
@@ -35,7 +35,7 @@ pub(crate) struct ResBlock {
     time: Option<(Linear, TimeForm)>,
     norm2: GroupNorm,
     conv2: Conv2d,
-    /// 1x1, where the number of channels changes.
+    /// A 1x1 convolution, if the number of channels changes.
     skip: Option<Conv2d>,
     dropout: f64,
     activation: Activation,

@@ -1,4 +1,4 @@
-//! A residual block with its attention: the piece of the network that activation checkpointing runs a second time.
+//! A residual block with its attention: the piece of the network that activation checkpointing runs again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use config::UNetConfig;
 /// A residual block and the attention that follows it, if any.
 ///
 /// With [`Pass::checkpoint`] the graph shares the layers until the backward pass, which may be on another thread. Tensors
-/// may go to other threads, but not be used by two at once: hence the lock, which nobody ever waits for.
+/// may move to other threads but not be used by two at once, hence the lock. It is never contended.
 pub(crate) struct Stage(Arc<Mutex<Layers>>);
 
 struct Layers {
@@ -41,8 +41,8 @@ impl Stage {
         Ok(Self(Arc::new(Mutex::new(Layers { block, attention }))))
     }
 
-    /// `x` `[b, c, h, w]`, with the channels of a skip connection behind its own if there is one, and `temb` `[b, d]` to
-    /// `[b, c_out, h, w]`. Results and gradients are the same bits with checkpointing and without.
+    /// Maps `x` `[b, c, h, w]`, concatenated with a skip connection if there is one, and `temb` `[b, d]` to
+    /// `[b, c_out, h, w]`. Results and gradients are bitwise the same with and without checkpointing.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
@@ -55,8 +55,8 @@ impl Stage {
             return run(&self.0, &inputs, pass);
         }
         if !pass.checkpoint {
-            // The gradients of a feature map are added up in the order in which they come. A checkpoint returns the sum
-            // of those of its stage; through a node of its own, x gets that sum here as well.
+            // The gradients of a feature map are summed in the order in which they arrive. A checkpoint returns the sum
+            // of those of its stage; with a separate node, x gets that sum here as well.
             let x = x.f_alias()?;
             let inputs: Vec<&Tensor> = [temb, &x].into_iter().chain(skip).collect();
             return run(&self.0, &inputs, pass);
@@ -64,14 +64,14 @@ impl Stage {
         let (layers, pass) = (Arc::clone(&self.0), *pass);
         let outputs: Result<_, BackboneError> =
             torch_ext::checkpoint(&inputs, move |inputs| Ok(vec![run(&layers, inputs, &pass)?]));
-        // One output, as the piece has.
+        // One output, as for the piece.
         Ok(outputs?.swap_remove(0))
     }
 }
 
-/// `inputs` are `temb` and one feature map, or more whose channels are put one behind the other.
+/// `inputs` are `temb` and one feature map, or several that are concatenated along their channels.
 fn run(layers: &Mutex<Layers>, inputs: &[&Tensor], pass: &Pass) -> Result<Tensor, BackboneError> {
-    // A panic leaves nothing half done: running changes no layer.
+    // A panic leaves no layer half changed: running changes none.
     let layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
     let (temb, maps) = (inputs[0], &inputs[1..]);
     let x = join(maps, pass)?;

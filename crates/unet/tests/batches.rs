@@ -1,5 +1,5 @@
-//! An image is the same bits whatever images are computed with it. The number of threads is the process's, so these have a
-//! test process of their own.
+//! An image's bits do not depend on the images computed with it. The number of threads belongs to the process, so these
+//! tests have their own process.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::{Device, Kind, Tensor};
@@ -41,7 +41,7 @@ fn an_image_is_the_same_bits_in_any_batch() {
         let count = (IMAGES * channels * side * side) as usize;
         let numbers = random::Stream::new(1, random::Purpose::Figure, 0, 0).normals(count);
         let x = tensor_io::from_slice(&numbers, &[IMAGES, channels, side, side]).unwrap();
-        // Also times of their own, and between steps.
+        // Includes different times, also fractional ones.
         let t = Tensor::arange(IMAGES, (Kind::Double, Device::Cpu)) * 41.3 + 12.0;
         let labels: Vec<i64> = (0..IMAGES).map(|image| image % 11 - 1).collect();
         let labels = config.classes.map(|_| net.labels(&labels).unwrap());
@@ -54,7 +54,7 @@ fn an_image_is_the_same_bits_in_any_batch() {
             for threads in [1, 3] {
                 tch::set_num_threads(threads);
                 let whole = part(0, IMAGES);
-                // Alone, two, a batch and what remains of it, one that remains.
+                // A single image, two, a batch and its remainder, and a single remaining image.
                 for (first, n) in [(0, 1), (8, 1), (0, 2), (3, 3), (0, 8)] {
                     assert_eq!(
                         part(first, n),

@@ -1,4 +1,4 @@
-//! Activation checkpointing in whole networks: the same bits, in less memory.
+//! Activation checkpointing in whole networks: the same bits with less memory.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -9,13 +9,13 @@ use support::{network, normals};
 use tch::{Device, Kind, Tensor};
 use unet::{Backbone, DownsamplePadding, Pass, TimeForm, TimeInjection, UNetConfig};
 
-/// Dropout draws from the process's generator: tests take turns.
+/// Dropout uses the process's generator, so tests take turns.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The losses of three steps of gradient descent, the gradients of the last and the weights after it.
+/// The losses of three steps of gradient descent, the gradients of the last one and the weights after it.
 fn three_steps(config: &UNetConfig, size: [i64; 4], pass: &Pass) -> Vec<Tensor> {
     let net = network(config);
     let mut seen = Vec::new();
@@ -40,7 +40,7 @@ fn three_steps(config: &UNetConfig, size: [i64; 4], pass: &Pass) -> Vec<Tensor> 
 }
 
 #[test]
-fn a_training_is_the_same_bits_with_and_without() {
+fn training_is_bitwise_the_same_with_and_without() {
     let _turn = alone();
     let tiny = UNetConfig { dropout: 0.2, ..UNetConfig::preset("tiny-16").unwrap() };
     let small = UNetConfig { dropout: 0.1, ..UNetConfig::preset("small-32").unwrap() };
@@ -57,8 +57,8 @@ fn a_training_is_the_same_bits_with_and_without() {
             let with = three_steps(&config, size, &pass.with_checkpoints(true));
             assert_eq!(with.len(), without.len());
             for (index, (got, expected)) in with.iter().zip(&without).enumerate() {
-                // MKL's f32 products for AVX2 round by where the memory lies (2.6e-8 of gradients up to 0.02 was seen), and
-                // a piece that is computed again has other memory. With AVX-512 they do not.
+                // The rounding of MKL's f32 products for AVX2 depends on memory alignment (2.6e-8 on gradients up to 0.02
+                // was seen), and a recomputed piece has other memory. With AVX-512 it does not.
                 let by_memory = pass.kind == Kind::Float && !torch_ext::cpu_features().contains(&"avx512f");
                 let same =
                     if by_memory { got.allclose(expected, 1e-4, 1e-6, false) } else { got == expected };
@@ -69,7 +69,7 @@ fn a_training_is_the_same_bits_with_and_without() {
                     expected.abs().max()
                 );
             }
-            // It learns, and dropout is active.
+            // Check that the network learns and that dropout is active.
             assert_ne!(without[0], without[1]);
             assert_ne!(
                 three_steps(&UNetConfig { dropout: 0.0, ..config.clone() }, size, &pass)[0],
@@ -79,7 +79,7 @@ fn a_training_is_the_same_bits_with_and_without() {
     }
 }
 
-/// Gradients can be asked for without training; then nothing is checkpointed.
+/// Gradients can also be computed outside of training; then nothing is checkpointed.
 #[test]
 fn only_training_has_checkpoints() {
     let _turn = alone();
@@ -95,8 +95,8 @@ fn only_training_has_checkpoints() {
     assert!(refused.contains("all parameters at once"), "{refused}");
 }
 
-/// A network has its parameters only from its graphs and itself: none is left when both are gone, and the graph lives
-/// without the network.
+/// Parameters are owned by the network and its graphs: none is left when both are gone, and a graph works without the
+/// network.
 #[test]
 fn a_graph_outlives_its_network() {
     let _turn = alone();

@@ -1,5 +1,5 @@
-//! Networks on a GPU. Ignored where there is none; `cargo xtask test` runs them where there is one, and
-//! `cargo test -p unet --test gpu -- --ignored` anywhere.
+//! Networks on a GPU. The tests are ignored by default; `cargo xtask test` runs them if there is a GPU, and
+//! `cargo test -p unet --test gpu -- --ignored` always does.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
@@ -10,7 +10,7 @@ use support::{network, normals};
 use tch::{Device, Kind, Tensor};
 use unet::{Backbone, NO_LABEL, Pass, Predictor, UNet, UNetConfig};
 
-/// One test at a time has the GPU: a recording breaks when another thread waits for the device.
+/// One test at a time uses the GPU: a recording breaks if another thread waits for the device.
 fn gpu() -> (MutexGuard<'static, ()>, Device) {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +59,7 @@ fn outputs_and_gradients_agree_with_the_cpu() {
     }
 }
 
-/// Recorded predictions are those of the network, whatever comes in; and they are kept while others are made.
+/// Recorded predictions equal those of the network for all inputs, and stay valid while others are made.
 #[test]
 #[ignore = "needs a GPU"]
 fn a_predictor_says_what_the_network_says() {

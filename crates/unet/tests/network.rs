@@ -17,7 +17,7 @@ fn build(config: &UNetConfig) -> UNet {
     UNet::new(config, T, Device::Cpu, 0).unwrap()
 }
 
-/// The last convolutions start at zero; a small push makes the output depend on everything before.
+/// The last convolutions start at zero; a small perturbation makes the output depend on everything before.
 fn wake(net: &UNet) {
     let _no_grad = tch::no_grad_guard();
     for (index, (_, param)) in net.params().iter().enumerate() {
@@ -81,9 +81,9 @@ fn the_time_changes_the_output_in_both_ways_of_injection() {
     assert!(input_only.params().iter().all(|(name, _)| !name.contains("time_emb_proj")));
 }
 
-/// One t for each image: a batch gives what its images give alone.
+/// One t per image: a batch gives the same results as its images alone.
 #[test]
-fn images_of_a_batch_do_not_see_each_other() {
+fn images_of_a_batch_are_independent() {
     let net = build(&tiny());
     wake(&net);
     let x = images([3, 1, 16, 16], Device::Cpu);
@@ -95,8 +95,8 @@ fn images_of_a_batch_do_not_see_each_other() {
     }
 }
 
-/// A sampling in bf16 is the same whatever part of it is done at the same time: the time vector is exact enough to be
-/// rounded alike, and what is rounded to bf16 after it is alike as well.
+/// Sampling in bf16 is the same whatever else is in the batch: the time vector is exact enough to be rounded
+/// identically, and so is what is computed from it in bf16.
 #[test]
 fn a_bf16_image_is_the_same_bits_alone() {
     tch::set_num_threads(1);
@@ -140,7 +140,7 @@ fn any_size_that_divides_runs_and_others_are_refused() {
 }
 
 #[test]
-fn labels_steer_a_conditional_network_and_are_refused_by_another() {
+fn labels_affect_a_conditional_network_and_are_refused_by_another() {
     let x = images([2, 1, 16, 16], Device::Cpu);
     let t = Tensor::from_slice(&[100_i64, 100]);
     let labels = |a: i64, b: i64| Tensor::from_slice(&[a, b]);
@@ -163,7 +163,7 @@ fn no_label_is_no_class_in_one_batch_with_others() {
     let run = |l: &[i64]| net.forward(&x, &t, Some(&net.labels(l).unwrap()), &Pass::eval()).unwrap();
     let without = net.forward(&x, &t, None, &Pass::eval()).unwrap();
     assert_eq!(run(&[NO_LABEL; 3]), without);
-    // Each image of a mixed batch is the one of its own label.
+    // Each image of a mixed batch equals the image with its own label.
     let (mixed, labelled) = (run(&[2, NO_LABEL, 0]), run(&[2, 2, 0]));
     for (image, same, other) in [(0, &labelled, &without), (1, &without, &labelled), (2, &labelled, &without)]
     {
@@ -172,7 +172,7 @@ fn no_label_is_no_class_in_one_batch_with_others() {
     }
 }
 
-/// An image without a label teaches the table of classes nothing.
+/// An image without a label does not change the class table.
 #[test]
 fn gradients_reach_the_rows_of_the_labels_alone() {
     let net = build(&UNetConfig { classes: Some(3), ..tiny() });
@@ -188,7 +188,7 @@ fn gradients_reach_the_rows_of_the_labels_alone() {
 }
 
 #[test]
-fn labels_of_no_class_are_refused() {
+fn labels_that_are_not_classes_are_refused() {
     let net = build(&UNetConfig { classes: Some(3), ..tiny() });
     let (x, t) = (images([2, 1, 16, 16], Device::Cpu), Tensor::from_slice(&[10_i64, 20]));
     for got in [3, -2, i64::MAX, i64::MIN] {
@@ -223,7 +223,7 @@ fn bf16_stays_close_to_f32_forward_and_backward() {
     let (exact, exact_gradient) = run(Kind::Float);
     let (rounded, rounded_gradient) = run(Kind::BFloat16);
     let (forward, backward) = (distance(&rounded, &exact), distance(&rounded_gradient, &exact_gradient));
-    // bf16 has 8 bits: relative rounding 2^-9, some twenty layers deep.
+    // bf16 has 8 bits: relative rounding 2^-9, about twenty layers deep.
     assert!(forward > 0.0 && forward < 0.03, "forward differs by {forward}");
     assert!(backward < 0.05, "gradients differ by {backward}");
 }

@@ -21,7 +21,7 @@ fn everything(net: &UNet, size: [i64; 4], pass: &Pass) -> Vec<(String, Tensor)> 
     std::iter::once(("the output".to_owned(), eps.detach())).chain(gradients).collect()
 }
 
-/// Relative L2 over all gradients together, and of the output.
+/// Relative L2 distance over all gradients together, and of the output.
 fn distances(a: &[(String, Tensor)], b: &[(String, Tensor)]) -> (f64, f64) {
     let norm = |tensors: &mut dyn Iterator<Item = Tensor>| {
         tensors
@@ -36,7 +36,7 @@ fn distances(a: &[(String, Tensor)], b: &[(String, Tensor)]) -> (f64, f64) {
     (relative(0..1), relative(1..a.len()))
 }
 
-/// Networks that differ in what the fast path has to do, with the sizes of their images.
+/// Networks that exercise the fast path in different ways, with the sizes of their images.
 fn networks() -> Vec<(UNetConfig, [i64; 4])> {
     let tiny = || UNetConfig::preset("tiny-16").unwrap();
     let odd = UNetConfig { base_channels: 20, groups: 5, in_channels: 3, out_channels: 3, ..tiny() };
@@ -60,7 +60,7 @@ fn f32_is_the_plain_path_within_1e_5() {
             output <= 1e-5 && gradients <= 1e-5,
             "{config:?}: output {output:e}, gradients {gradients:e}"
         );
-        // Not by being the same operations.
+        // Make sure that these are not the same operations.
         assert!(output > 0.0, "{config:?}: the fast path was not taken");
     }
 }
@@ -88,9 +88,9 @@ fn bf16_is_no_further_from_f32_than_the_plain_path() {
     }
 }
 
-/// What likelihoods need: the gradient by `x_t` alone, of a network prepared for sampling.
+/// What likelihoods need: the gradient with respect to `x_t` alone, for a network prepared for sampling.
 #[test]
-fn a_prepared_network_has_the_plain_gradient_by_its_input() {
+fn a_prepared_network_has_the_plain_gradient_of_its_input() {
     for (config, size) in networks() {
         let net = network(&config);
         let t = Tensor::arange(size[0], (Kind::Int64, Device::Cpu)) * 300;
@@ -117,7 +117,8 @@ fn a_prepared_network_predicts_the_same_and_does_not_follow_the_first() {
             let predict = |net: &dyn Backbone| net.forward(&x, &t, None, &pass).unwrap().detach();
             let prepared = net.prepared(&pass).unwrap();
             let expected = predict(&net);
-            // MKL's products for AVX2 round by where the memory lies, and the reference takes them as they are.
+            // The rounding of MKL's products for AVX2 depends on memory alignment, and the reference uses them
+            // unchanged.
             let same = |got: &Tensor| {
                 if pass.plain { got.allclose(&expected, 1e-4, 1e-6, false) } else { *got == expected }
             };
@@ -126,7 +127,7 @@ fn a_prepared_network_predicts_the_same_and_does_not_follow_the_first() {
             let weight = &prepared.params().iter().find(|(name, _)| name == "conv_in.weight").unwrap().1;
             assert_eq!(weight.kind(), pass.kind);
 
-            // Another step of training would change the first network only.
+            // Another training step would only change the first network.
             let _no_grad = tch::no_grad_guard();
             for (_, param) in net.params() {
                 let _ = param.shallow_clone().f_add_scalar_(0.01).unwrap();
@@ -137,7 +138,7 @@ fn a_prepared_network_predicts_the_same_and_does_not_follow_the_first() {
     }
 }
 
-/// Dropout draws its masks in the order of memory, so only the rate is the same on both paths.
+/// Dropout draws its masks in memory order, so only the rate is the same on both paths.
 #[test]
 fn dropout_is_a_function_of_libtorchs_seed() {
     let net = network(&UNetConfig { dropout: 0.3, ..UNetConfig::preset("tiny-16").unwrap() });

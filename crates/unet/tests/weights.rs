@@ -1,4 +1,4 @@
-//! Weights to a file and back; every mismatch refused before anything is copied.
+//! Saves and loads weights; every mismatch is refused before anything is copied.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 use tch::Device;
@@ -26,7 +26,7 @@ fn round_trip() {
 }
 
 #[test]
-fn another_networks_weights_are_refused_whole() {
+fn another_networks_weights_are_refused_completely() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let config = UNetConfig::preset("tiny-16").unwrap();
@@ -51,7 +51,7 @@ fn another_networks_weights_are_refused_whole() {
     }
 }
 
-/// `UNetConfig::parameters` says without a network what the network has, in the same order.
+/// `UNetConfig::parameters` lists the network's parameters without building it, in the same order.
 #[test]
 fn the_parameters_are_known_before_a_network_is_built() {
     let tiny = UNetConfig::preset("tiny-16").unwrap();

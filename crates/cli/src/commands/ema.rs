@@ -14,30 +14,28 @@ use crate::model::{self, RUNS};
 use crate::output;
 use crate::paths::{InputPath, OutputFolder};
 
-/// What a combination of snapshots may differ from what was asked for before that is worth a warning, and at all.
+/// Error of a combination of snapshots that is worth a warning, and one that is refused.
 const FAR: f64 = 0.05;
 const TOO_FAR: f64 = 0.3;
 
-/// Make another average of a run's weights than the one it kept, from the snapshots that it stored
+/// Compute another average of a run's weights from the snapshots that it stored
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A run stores snapshots when it is told to: ddpm train --set train.ema_sigma_rels=[0.05,0.1]
-An average that the run kept by itself (train.ema_decays, train.ema_sigma_rels) is taken as it is.
-What is made is a model folder: the newest checkpoint of the run, with this average in place of its own.
+#[command(after_help = "A run stores snapshots on request: ddpm train --set train.ema_sigma_rels=[0.05,0.1]
+An average that the run kept (train.ema_decays, train.ema_sigma_rels) is used as it is.
+Writes a model folder: the newest checkpoint of the run, with this average in place of its own.
 
 Examples:
   ddpm ema --run runs/mine --sigma-rel 0.07 --out runs/mine-007
-  ddpm sample --model runs/mine-007/step-00003000"
-)]
+  ddpm sample --model runs/mine-007/step-00003000")]
 pub(crate) struct EmaArgs {
     /// Run folder [default: the newest in runs/]
     #[arg(long, value_name = "DIR")]
     run: Option<InputPath>,
-    /// A power average, by its deviation as a share of the time trained (Karras et al. 2024), 0.01 to 0.28
+    /// Power average whose width is this share of the run (sigma_rel of Karras et al. 2024), 0.01 to 0.28
     /// [default: none]
     #[arg(long, value_name = "X", required_unless_present = "decay", conflicts_with = "decay")]
     sigma_rel: Option<f64>,
-    /// A plain average of this decay, with the warm-up of the run, 0 to 1 [default: none]
+    /// Plain average with this decay and the run's warm-up, 0 to 1 [default: none]
     #[arg(long, value_name = "X")]
     decay: Option<f64>,
     /// Folder for the model folder
@@ -57,11 +55,11 @@ impl EmaArgs {
         let config = config::read_run(&checkpoint.path.join("config.toml"))?;
         let params = tensor_io::read(&checkpoint.ema_path())?;
         let (steps, folder) = (checkpoint.state.step, run.join("averages"));
-        // A checkpoint of this run's would be replaced, or somebody's files.
+        // Do not replace a checkpoint of this run, or anyone's files.
         let place = self.out.join(format!("step-{steps:08}"));
         if place.symlink_metadata().is_ok() {
             return Err(usage(anyhow!(
-                "--out {}: {} is there already; name another folder",
+                "--out {}: {} already exists; choose another folder",
                 self.out.display(),
                 place.display()
             )));
@@ -73,8 +71,8 @@ impl EmaArgs {
         let (average, combination) = made.with_context(|| format!("--run {}", run.display()))?;
         if combination.error > TOO_FAR {
             return Err(usage(anyhow!(
-                "{wanted}: the snapshots of this run come no nearer than {:.0}% to this average; a run that stores more of \
-                 them (a lower train.checkpoint_every), or others (train.ema_sigma_rels), does",
+                "{wanted}: the snapshots of this run come no nearer than {:.0}% to this average; train with more of \
+                 them (a lower train.checkpoint_every), or with others (train.ema_sigma_rels)",
                 combination.error * 100.0
             )));
         }
@@ -107,7 +105,7 @@ impl EmaArgs {
             (None, Some(x)) if (0.0..1.0).contains(&x) => Ok(Profile::Decay(x)),
             (None, x) => {
                 let got = x.unwrap_or(f64::NAN);
-                Err(usage(anyhow!("--decay {got}: expected a number from 0 up to, but not, 1")))
+                Err(usage(anyhow!("--decay {got}: expected a number from 0 to below 1")))
             }
         }
     }

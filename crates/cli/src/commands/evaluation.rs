@@ -1,21 +1,21 @@
 //! An evaluation as `ddpm evaluate` writes it (`evaluations/step-NNNNNNNN.json` of a run, `evaluation.json`), and as the report
-//! and `ddpm compare` read it. Fields that later versions add are passed over.
+//! and `ddpm compare` read it. Fields that later versions add are ignored.
 
 use serde::{Deserialize, Serialize};
 
 /// An evaluation: its numbers, and everything that decides whether they can be compared with others.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Evaluation {
-    /// What was evaluated, in words.
+    /// What was evaluated, for people.
     #[serde(default)]
     pub(crate) what: String,
-    /// The run folder, if it is one.
+    /// The run folder, if there is one.
     pub(crate) run: Option<String>,
     /// Training steps of the checkpoint.
     pub(crate) step: Option<u64>,
     /// `ema` or `raw`.
     pub(crate) weights: Option<String>,
-    /// Images that were compared.
+    /// Number of samples.
     pub(crate) n: usize,
     /// Seed of the samples and of random subsets.
     #[serde(default)]
@@ -23,9 +23,9 @@ pub(crate) struct Evaluation {
     pub(crate) sampler: Option<String>,
     pub(crate) steps: Option<usize>,
     pub(crate) guidance: Option<f64>,
-    /// Everything else that was said of the sampling: `eta 1, threshold off`.
+    /// All other sampling settings: `eta 1, threshold off`.
     pub(crate) settings: Option<String>,
-    /// Classes that were drawn in turn.
+    /// Classes that the samples cycle through.
     pub(crate) classes: Option<Vec<i64>>,
     pub(crate) features: Option<FeaturesRecord>,
     #[serde(default)]
@@ -39,12 +39,12 @@ pub(crate) struct Evaluation {
     pub(crate) machine: String,
 }
 
-/// Which features the distances are of.
+/// The features that the distances use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FeaturesRecord {
     pub(crate) name: String,
     pub(crate) width: usize,
-    /// Of the network's weights; none for features that were given.
+    /// SHA-256 of the network's weights; `None` for given features.
     pub(crate) sha256: Option<String>,
     pub(crate) resize: String,
 }
@@ -57,16 +57,16 @@ pub(crate) struct ReferenceRecord {
     /// Where the images are.
     pub(crate) data: String,
     pub(crate) count: usize,
-    /// Of sizes, pixels and labels, or of features that were given.
+    /// SHA-256 of sizes, pixels and labels, or of given features.
     pub(crate) sha256: Option<String>,
 }
 
-/// A number, with a 95 % interval where one is known.
+/// A number, with a 95 % interval if one is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Metric {
     pub(crate) name: String,
     pub(crate) title: String,
-    /// The part it was compared with; none for a metric of the samples alone.
+    /// The part it was compared with; `None` for a metric of the samples alone.
     pub(crate) reference: Option<String>,
     pub(crate) value: f64,
     pub(crate) low: Option<f64>,
@@ -109,12 +109,12 @@ pub(crate) struct CopyingRecord {
     pub(crate) train: usize,
     #[serde(default)]
     pub(crate) held_out: usize,
-    /// By which distance.
+    /// Results for each distance.
     #[serde(default)]
     pub(crate) by: Vec<CopyingBy>,
 }
 
-/// The test by one distance.
+/// The test with one distance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CopyingBy {
     pub(crate) distance: String,
@@ -123,7 +123,7 @@ pub(crate) struct CopyingBy {
 }
 
 impl Evaluation {
-    /// The metric of a name against a reference.
+    /// The metric with this name and reference.
     pub(crate) fn metric(&self, name: &str, reference: Option<&str>) -> Option<&Metric> {
         self.metrics.iter().find(|metric| metric.name == name && metric.reference.as_deref() == reference)
     }

@@ -1,4 +1,4 @@
-//! `ddpm flags`: every flag that takes a path, for the tests of what becomes of it.
+//! `ddpm flags`: every flag that takes a path, for the tests of path handling.
 
 use std::any::TypeId;
 
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use crate::args::Cli;
 
-    /// A flag whose value is a path has one of the types of `paths`, so that it is listed, expanded and tried.
+    /// Every flag with a path value has one of the types of `paths`, so that it is listed, expanded and tried.
     #[test]
     fn no_path_goes_unlisted() {
         fn look(command: &Command, seen: &mut usize) {
@@ -70,7 +70,7 @@ mod tests {
                     .any(|name| ["FILE", "FILE.png", "DIR", "SRC", "PATH"].contains(&name.as_str()));
                 assert!(
                     !is_path || kind(arg).is_some(),
-                    "{}: {name} is a path of no kind",
+                    "{}: {name} is a path without a kind",
                     command.get_name()
                 );
                 *seen += usize::from(kind(arg).is_some());

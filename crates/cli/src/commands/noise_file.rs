@@ -1,4 +1,4 @@
-//! Noise that a user gives: x_T in a file.
+//! Noise that a user provides: x_T in a file.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::array_file;
 use crate::failure::{bail_usage, usage};
 use crate::model::Loaded;
 
-/// Standard deviations within which numbers may be noise, as parts of that of x_T; an encoded image has nearly that.
+/// Range of plausible standard deviations of noise, relative to that of x_T. An encoded image is nearly at 1.
 const USUAL: std::ops::RangeInclusive<f64> = 0.5..=2.0;
 
-/// x_T `[n, c, h, w]` f32 from the file of a flag, checked against the network.
+/// Reads x_T `[n, c, h, w]`, f32, from the file of a flag, and checks it against the network.
 pub(crate) fn read(flag: &str, path: &Path, loaded: &Loaded) -> anyhow::Result<Tensor> {
     let name = format!("{flag} {}", path.display());
     let x = floats(&name, array_file::read(flag, path, &["x_T", "latent", "noise"])?)?;
@@ -25,16 +25,16 @@ pub(crate) fn read(flag: &str, path: &Path, loaded: &Loaded) -> anyhow::Result<T
         )));
     }
     let (deviation, of_noise) = (f64::try_from(x.std(true))?, loaded.path.noisiest()?.sigma.max(1.0));
-    // What was encoded down from an image may end at a lower level than the noisiest.
+    // An encoded image may end at a lower level than the noisiest one.
     if !USUAL.contains(&(deviation / of_noise)) {
         warn!(
-            "{name}: a standard deviation of {deviation:.2}, where pure noise has {of_noise}; the images will be of that kind"
+            "{name}: the standard deviation is {deviation:.2}, but that of pure noise is {of_noise}; expect unusual images"
         );
     }
     Ok(x)
 }
 
-/// Finite floats as an f32 tensor. Integers are pixels more often than what is asked for here.
+/// Finite floats as an f32 tensor. Refuses integers, which are probably pixels.
 pub(crate) fn floats(name: &str, array: AnyArray) -> anyhow::Result<Tensor> {
     if matches!(array, AnyArray::U8(_) | AnyArray::I64(_)) {
         bail_usage!("{name}: expected floats, found integers");
@@ -52,7 +52,7 @@ mod tests {
     use ndarray::array;
 
     #[test]
-    fn finite_floats_alone_are_taken() {
+    fn only_finite_floats_are_accepted() {
         assert_eq!(floats("x", array![1.0_f64, 2.0].into()).unwrap().kind(), Kind::Float);
         for wrong in [AnyArray::from(array![1_u8]), array![1_i64].into(), array![f32::NAN].into()] {
             assert!(floats("--x a.npy", wrong).unwrap_err().to_string().starts_with("--x a.npy: "));

@@ -1,4 +1,4 @@
-//! `ddpm predict`: the network on arrays, so that any result can be checked from outside.
+//! `ddpm predict`: runs the network on arrays, so that any result can be checked from outside.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::model::Loaded;
 use crate::output;
 use crate::paths::{InputPath, OutputFile};
 
-/// The network's answer for arrays of the user.
+/// Runs the network on the user's arrays.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   ddpm predict --model runs/mine/checkpoints/step-00001000 --x x_t.npy --t t.npy --out eps.npy
@@ -31,10 +31,10 @@ pub(crate) struct Predict {
     /// t of each image, .npy of shape n, 0 to T - 1; fractions allowed
     #[arg(long, value_name = "FILE")]
     t: InputPath,
-    /// Class of each image, .npy of whole numbers of shape n, -1 for none [default: none]
+    /// Class of each image, .npy of integers of shape n, -1 for none [default: none]
     #[arg(long, value_name = "FILE")]
     class: Option<InputPath>,
-    /// Where eps goes, .npy f32 of shape n, c, h, w
+    /// File for eps, .npy f32 of shape n, c, h, w
     #[arg(long, value_name = "FILE")]
     out: OutputFile,
 }
@@ -65,7 +65,7 @@ impl Predict {
         let shown = x.f_mul(&c_in)?;
         let output = loaded.net.forward(&shown, &t, labels.as_ref(), &pass);
         let output = output.map_err(|e| usage(anyhow!("--x and --t: {e}")))?;
-        // A second half of channels says the variance.
+        // A second half of the channels predicts the variance.
         let eps = of_x * &x + of_output * output.f_narrow(1, 0, x.size()[1])?;
         array_file::write(&self.out, "eps", tensor_io::to_array(&eps)?.into())?;
         output::finish(global, &json!({ "out": self.out, "shape": eps.size() }), || {
@@ -74,8 +74,8 @@ impl Predict {
     }
 }
 
-/// The scale of what the network sees, and the weights of `x_t` and of its output in eps, `[n, 1, 1, 1]` each, f32, at the time
-/// of each image.
+/// For the time of each image: the scale of the network's input, and the weights of `x_t` and of the network's output in eps.
+/// Each is `[n, 1, 1, 1]`, f32.
 fn weights(loaded: &Loaded, times: impl Iterator<Item = f64>) -> anyhow::Result<[Tensor; 3]> {
     let prediction = loaded.config.train.output();
     let mut weights = [Vec::new(), Vec::new(), Vec::new()];
@@ -90,7 +90,7 @@ fn weights(loaded: &Loaded, times: impl Iterator<Item = f64>) -> anyhow::Result<
     Ok([tensor(&weights[0])?, tensor(&weights[1])?, tensor(&weights[2])?])
 }
 
-/// The label of each image, one for each t.
+/// Reads the label of each image, one for each t.
 fn read_labels(path: &Path, loaded: &Loaded, t: &Tensor) -> anyhow::Result<Tensor> {
     let name = path.display().to_string();
     let labels =

@@ -1,4 +1,4 @@
-//! The images of a sampling, saved as they come: after any end of the program those of the finished batches are there.
+//! The images of a sampling run, saved as they are drawn: however the program ends, the finished batches are on disk.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ const GRID: &str = "grid.png";
 /// The archive of all images.
 const ARCHIVE: &str = "samples.npz";
 
-/// Takes images batch by batch. Only for a grid are they kept in memory.
+/// Takes images batch by batch. Keeps them in memory only for a grid.
 pub(crate) struct Results<'a> {
     folder: PathBuf,
     forms: &'a [Form],
@@ -31,9 +31,9 @@ pub(crate) struct Results<'a> {
 /// What was written.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    /// How many files.
+    /// Number of files.
     pub(crate) files: usize,
-    /// The one to look at: the grid, else the archive, else the first image.
+    /// The file to look at: the grid, else the archive, else the first image.
     pub(crate) first: Option<PathBuf>,
 }
 
@@ -44,7 +44,7 @@ impl Written {
     }
 }
 
-/// The names of files that these forms have at the start of a sampling.
+/// The file names of these forms at the start of a sampling run.
 pub(crate) fn names(forms: &[Form], first: usize) -> Vec<String> {
     let names = forms.iter().flat_map(|form| match form {
         Form::Grid => vec![GRID.to_owned()],
@@ -63,7 +63,7 @@ fn growing_name(first: usize) -> String {
 }
 
 impl<'a> Results<'a> {
-    /// Into a folder, which is made when the first images come. `first` is the number of the first image.
+    /// Saves into a folder, which is created with the first images. `first` is the number of the first image.
     pub(crate) fn new(
         folder: &Path,
         forms: &'a [Form],
@@ -74,7 +74,7 @@ impl<'a> Results<'a> {
         Self { folder, forms, conditioning, first, count: 0, kept: Vec::new(), growing: None }
     }
 
-    /// Images so far.
+    /// Number of images so far.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
@@ -106,7 +106,8 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
-    /// The grid of the images so far, as `picture` draws it, and the archive, with more arrays after images and labels.
+    /// Writes the grid of the images so far, as `picture` draws it, and the archive, with more arrays after images and
+    /// labels.
     pub(crate) fn finish(
         self,
         mut arrays: Vec<(&str, AnyArray)>,
@@ -140,7 +141,7 @@ impl<'a> Results<'a> {
     }
 }
 
-/// A grid of the images alone, a row a class where that comes out even.
+/// A grid of the images alone, with one row per class if the rows come out even.
 pub(crate) fn plain(pixels: &Array4<u8>, conditioning: &Conditioning) -> anyhow::Result<Canvas> {
     output::class_grid(pixels, conditioning.classes().len())
 }
@@ -156,7 +157,7 @@ mod tests {
         Array4::from_shape_fn((7, 4, 4, 1), |(n, y, x, _)| (n * 30 + y * 4 + x) as u8)
     }
 
-    /// Whatever the batches were.
+    /// The files do not depend on the batches.
     #[test]
     fn the_files_are_those_of_the_whole() {
         let conditioning = Conditioning::new(vec![1, 2], Guidance::new(1.0));
@@ -187,7 +188,7 @@ mod tests {
         }
     }
 
-    /// As when the program is killed: nobody calls `finish`.
+    /// As if the program were killed: `finish` is never called.
     #[test]
     fn finished_batches_are_on_disk() {
         let (folder, conditioning) = (tempfile::tempdir().unwrap(), Conditioning::none());

@@ -19,7 +19,7 @@ use crate::paths::{self, InputPath, OutputFolder};
 use crate::sampler_flags::SamplerArgs;
 use crate::signals::Signals;
 
-/// Draws images.
+/// Draws images from noise.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm sample --count 16 --out out/
@@ -33,15 +33,15 @@ also the first images (up to 16) at its K moments, as the network sees them: x_t
 pub(crate) struct Sample {
     #[command(flatten)]
     model: ModelArgs,
-    /// How many images
+    /// Number of images
     #[arg(long, value_name = "N", default_value_t = 64)]
     count: usize,
-    /// Number of the first image: with --count 10 --start 20 images 20 to 29 of the seed
+    /// Number of the first image: --count 10 --start 20 draws images 20 to 29 of the seed
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "init_noise")]
     start: usize,
     #[command(flatten)]
     noise: NoiseArgs,
-    /// Start from these arrays instead of from seeded noise: x_T as .npy or .npz, f32 [n, c, h, w], of deviation 1, with edm sigma_max
+    /// Start from these arrays instead of seeded noise: x_T as .npy or .npz, f32 [n, c, h, w], deviation 1, or sigma_max for edm
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
     init_noise: Option<InputPath>,
     /// What to write: any of grid (grid.png), png (00000.png ...), npz (samples.npz, see below)
@@ -52,7 +52,7 @@ pub(crate) struct Sample {
     /// Folder for the images
     #[arg(long, value_name = "DIR", default_value = "out/samples")]
     out: OutputFolder,
-    // Groups with a heading come last: what follows one is listed under it.
+    // Groups with a heading come last: clap lists everything after a heading under it.
     #[command(flatten)]
     sampler: SamplerArgs,
     #[command(flatten)]
@@ -99,7 +99,7 @@ impl Sample {
             let x_start = match &init {
                 Some(x) => {
                     let x = x.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device);
-                    // As the noise of a seed would be.
+                    // Scale it as seeded noise is scaled.
                     if sampler.scales_start() { sampler.start_from(x)? } else { x }
                 }
                 None => sampler.start_from(noise.start(loaded.shape(range.len()), loaded.device)?)?,
@@ -113,9 +113,9 @@ impl Sample {
             Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })?;
         let (seconds, done) = (begun.elapsed().as_secs_f64(), results.count());
-        // After a signal some of the images that it follows may be missing.
+        // After a signal some of the followed images may be missing.
         let trajectory = watching.into_trajectory().filter(|kept| kept.followed() <= done);
-        // The samples are saved whatever comes of the drawing.
+        // Save the samples even if drawing the trajectory fails.
         let drawn = trajectory.as_ref().map(|kept| kept.save(&self.out)).transpose();
         let arrays = trajectory.map_or_else(Vec::new, Trajectory::arrays);
         let written = results.finish(arrays, results::plain)?;

@@ -1,4 +1,4 @@
-//! What all commands that sample share: flags to a sampler, noise, batches, progress.
+//! What all commands that sample share: the sampler from flags, noise, batches, progress.
 
 use std::ops::Range;
 use std::process::ExitCode;
@@ -22,29 +22,29 @@ use crate::sampler_flags::SamplerArgs;
 use crate::signals::Signals;
 use crate::{output, progress};
 
-/// What and how many, for every command that draws images.
+/// Seed and batch size, for every command that draws images.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct NoiseArgs {
-    /// Same seed, same images [default: 0]
+    /// Seed; the same seed gives the same images [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Images computed at once; changes the speed and the memory, not the images
+    /// Batch size; affects speed and memory, not the images
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) batch: usize,
 }
 
 impl NoiseArgs {
-    /// As by the flags.
+    /// The same as these flags.
     pub(crate) fn new(seed: u64, batch: usize) -> Self {
         Self { seed: Some(seed), batch }
     }
 
-    /// The seed of all draws.
+    /// Seed of all draws.
     pub(crate) fn seed(&self) -> u64 {
         self.seed.unwrap_or(0)
     }
 
-    /// Refuses a seed where nothing is drawn.
+    /// Refuses a seed if nothing is drawn.
     pub(crate) fn refuse_seed(&self, why: &str) -> anyhow::Result<()> {
         match self.seed {
             Some(seed) => bail_usage!("--seed {seed}: has no effect: {why}; leave it out"),
@@ -61,7 +61,7 @@ impl NoiseArgs {
 }
 
 impl SamplerArgs {
-    /// The sampler of the flags for a network.
+    /// The sampler that the flags choose for a network.
     pub(crate) fn build(&self, loaded: &Loaded) -> anyhow::Result<Sampler> {
         let config = self.config_for(loaded)?;
         let sampler = Sampler::new(&*loaded.path, &config);
@@ -70,7 +70,7 @@ impl SamplerArgs {
         Ok(sampler)
     }
 
-    /// The configuration of the flags for a network, its values checked.
+    /// The configuration that the flags choose for a network, with its values checked.
     pub(crate) fn config_for(&self, loaded: &Loaded) -> anyhow::Result<SamplerConfig> {
         let mut config = self.config(&loaded.config.train)?;
         let preferred = loaded.config.sample.preferred.as_ref().filter(|_| self.leave_it_to_the_network());
@@ -85,15 +85,15 @@ impl SamplerArgs {
             .map_err(|e| usage(anyhow!("--{}", e.to_string().replacen(" = ", " ", 1))))?;
         if config.method == Method::DdpmLearned && !config.learned_variance {
             bail_usage!(
-                "--sampler ddpm-learned: this network has learned no variance (train.variance = learned does); --sampler ddpm \
-                 has a fixed one"
+                "--sampler ddpm-learned: this network did not learn a variance (train.variance = learned); use --sampler \
+                 ddpm, which has a fixed one"
             );
         }
         Ok(config)
     }
 }
 
-/// Runs `draw` on batches of `count` images with a bar over all network calls; returns the pixels.
+/// Runs `draw` on batches of `count` images with a bar over all network calls. Returns the pixels.
 pub(crate) fn in_batches(
     loaded: &Loaded,
     noise: &NoiseArgs,
@@ -116,30 +116,30 @@ pub(crate) fn in_batches(
     Ok(concatenate(Axis(0), &views)?)
 }
 
-/// A sampling that may take hours: its images are saved batch by batch, and a signal ends it after any step.
+/// A sampling run that may take hours: its images are saved batch by batch, and a signal ends it after any step.
 pub(crate) struct LongSampling<'a> {
     pub(crate) loaded: &'a Loaded,
     pub(crate) noise: &'a NoiseArgs,
     /// The number of the first image.
     pub(crate) first: usize,
     pub(crate) count: usize,
-    /// Of each image.
+    /// Steps for each image.
     pub(crate) steps: usize,
     pub(crate) global: &'a Global,
     pub(crate) signals: &'a Signals,
 }
 
-/// How far a sampling is, and whether it is to end.
+/// The progress of a sampling run, and whether it should stop.
 pub(crate) struct Progress<'a> {
     bar: ProgressBar,
     stop: &'a AtomicBool,
 }
 
 impl Progress<'_> {
-    /// Takes note of a step.
+    /// Records a step.
     ///
     /// # Errors
-    /// When the sampling is to end.
+    /// The run should stop.
     pub(crate) fn step(&self, step: &Step<'_>) -> Result<(), BoxError> {
         tick(&self.bar, step);
         if self.stop.load(Ordering::Relaxed) { Err("stopped by a signal".into()) } else { Ok(()) }
@@ -147,8 +147,8 @@ impl Progress<'_> {
 }
 
 impl LongSampling<'_> {
-    /// Runs `draw` on batches and gives their pixels to `results`, until all are there or a signal comes. The first is a
-    /// number of an image, from [`LongSampling::first`] on.
+    /// Runs `draw` on batches and passes their pixels to `results`, until all are done or a signal arrives. The first
+    /// argument is the number of an image, counted from [`LongSampling::first`].
     pub(crate) fn run(
         &self,
         results: &mut Results<'_>,
@@ -165,7 +165,7 @@ impl LongSampling<'_> {
                 Err(_) if self.is_stopped() => break,
                 drawn => results.add(output::to_pixels(&drawn?, &self.loaded.images)?)?,
             }
-            // From here on there is something that a signal must not cut.
+            // From here on a signal must not lose work.
             self.signals.hold();
             if self.is_stopped() {
                 break;
@@ -175,13 +175,13 @@ impl LongSampling<'_> {
         Ok(())
     }
 
-    /// Whether a signal has asked for the end.
+    /// Whether a signal has asked the run to stop.
     pub(crate) fn is_stopped(&self) -> bool {
         self.signals.stop.load(Ordering::Relaxed)
     }
 
-    /// How the program ends with `done` images saved: after a signal by its exit code, whatever has come of `told`, the
-    /// summary.
+    /// Ends the program with `done` images saved. After a signal it returns that signal's exit code, whether or not
+    /// `told`, the summary, succeeded.
     pub(crate) fn end(&self, done: usize, told: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
         if done == self.count {
             return told.map(|()| ExitCode::SUCCESS);
@@ -191,7 +191,7 @@ impl LongSampling<'_> {
     }
 }
 
-/// Moves the bar on by a step and shows the t that it reached.
+/// Advances the bar by a step and shows the t reached.
 pub(crate) fn tick(bar: &ProgressBar, step: &Step<'_>) {
     bar.inc(1);
     if !bar.is_hidden() {

@@ -1,7 +1,7 @@
-//! `ddpm try-step`, which `ddpm train --batch auto` runs: training steps, to see whether there is memory for them.
+//! `ddpm try-step`, which `ddpm train --batch auto` runs: training steps, to see whether they fit in memory.
 //!
-//! In a process of its own, since one that has run out of memory does not get back what libtorch's libraries hold, and
-//! since it may be killed.
+//! It runs in a process of its own, because it may be killed, and because a process that has run out of memory cannot
+//! free what libtorch's libraries hold.
 
 use std::io::Read;
 
@@ -17,16 +17,15 @@ use crate::flags::Global;
 use crate::memory::{self, Available, Limit};
 use crate::networks;
 
-/// The share of the memory that is there which a step may take: the rest is for what the allocator cannot use, and what
-/// differs between steps.
+/// Share of the available memory that a step may take. The rest is for fragmentation and for differences between steps.
 const SHARE: f64 = 0.8;
-/// Bytes for what a run has beside its steps: threads, images that wait, the average's network.
+/// Bytes that a run needs besides its steps: threads, queued images, the network for the average.
 const BESIDE: u64 = 64 << 20;
 
-/// Takes two steps of the configuration on standard input; the exit code is 6 when memory is short.
+/// Takes two steps of the configuration on standard input. Exit code 6 means not enough memory.
 #[derive(Debug, Args)]
 pub(crate) struct TryStep {
-    /// Images at the same time
+    /// Images at a time
     #[arg(long, value_name = "N")]
     images: usize,
 }
@@ -45,13 +44,13 @@ impl TryStep {
         let bytes = |now: Available| ((now.bytes as f64 * SHARE) as u64).saturating_sub(BESIDE);
         let _limit = Available::now().filter(|_| device == Device::Cpu).map(bytes).map(Limit::to);
         match self.step(&config, device, kind) {
-            // Black images teach nothing, and such a step need not be finite: the memory was there.
+            // Black images teach nothing, and the step need not be finite: it only matters that memory was enough.
             Ok(()) | Err(TrainerError::NonFinite { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Two steps of three parts each: the second of everything finds memory in the state that it is going to be in.
+    /// Two steps of three parts each, so that everything also runs once with the memory in its steady state.
     fn step(&self, config: &Config, device: Device, kind: Kind) -> Result<(), TrainerError> {
         let model = &config.model;
         let path = config.schedule.path()?;

@@ -3,7 +3,9 @@
 //! `unet` creates the same parameters in the same order; its test `tests/weights.rs` compares the two.
 
 use super::layout::Resampling;
-use super::shape::{ADAPTER_DOWN, ADAPTER_UP, AUGMENTATIONS, EmbeddingConfig, TimeForm, TimeInjection, UNetConfig};
+use super::shape::{
+    ADAPTER_DOWN, ADAPTER_UP, AUGMENTATIONS, EmbeddingConfig, TimeForm, TimeInjection, UNetConfig,
+};
 
 /// A parameter's name, for example `conv_in.weight`, and its shape. All are f32.
 pub type Parameter = (String, Vec<usize>);

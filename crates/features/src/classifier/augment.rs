@@ -1,14 +1,14 @@
-//! Images moved by a few pixels and mirrored, so that a classifier learns more than their places. Nothing else is done to
-//! them: features should react to noise and blur.
+//! Shifts images by a few pixels and mirrors them, so that a classifier does not depend on their position. Nothing else
+//! is done, since features should react to noise and blur.
 
 use ndarray::{Array4, ArrayView4, Axis};
 use random::{Purpose, Stream};
 
-/// How far images are moved at most in each direction, in pixels.
+/// Largest shift in each direction, in pixels.
 const SHIFT: u32 = 1;
 
-/// Images `[b, h, w, c]`, each moved, and mirrored left to right with probability 1/2 where `flip` says so, as drawn from
-/// (seed, step, place in the batch). What comes in at a side repeats its last row or column.
+/// Shifts the images `[b, h, w, c]`, and mirrors each left to right with probability 1/2 if `flip`. The draws depend on
+/// (seed, step, place in the batch). The uncovered side repeats its last row or column.
 pub(crate) fn augmented(images: ArrayView4<'_, u8>, flip: bool, seed: u64, step: u64) -> Array4<u8> {
     let (_, height, width, _) = images.dim();
     let mut out = Array4::zeros(images.raw_dim());
@@ -25,7 +25,7 @@ pub(crate) fn augmented(images: ArrayView4<'_, u8>, flip: bool, seed: u64, step:
     out
 }
 
-/// Where the pixel at `to` was, before it moved by `by`.
+/// The position before a shift by `by` of the pixel that is now at `to`.
 fn inside(to: usize, by: isize, length: usize) -> usize {
     (to as isize - by).clamp(0, length as isize - 1) as usize
 }
@@ -35,9 +35,9 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    /// A ramp tells where each pixel comes from.
+    /// A ramp shows where each pixel comes from.
     #[test]
-    fn images_are_moved_and_mirrored_and_nothing_else() {
+    fn images_are_shifted_and_mirrored_and_nothing_else() {
         let images = Array4::from_shape_fn((400, 9, 7, 2), |(_, y, x, c)| (y * 20 + x * 2 + c) as u8);
         let mut seen = HashSet::new();
         for (flip, ways) in [(false, 9), (true, 18)] {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_are_of_seed_step_and_place() {
+    fn draws_depend_on_seed_step_and_place() {
         let images = Array4::from_shape_fn((30, 5, 5, 1), |(_, y, x, _)| (y * 5 + x) as u8);
         let of = |seed, step| augmented(images.view(), true, seed, step);
         assert_eq!(of(1, 2), of(1, 2));

@@ -1,5 +1,5 @@
-//! Stochastic gradient descent with Nesterov's momentum (Sutskever et al. 2013, Eq. 3 and 4) and a learning rate that rises
-//! and falls in straight lines.
+//! Stochastic gradient descent with Nesterov momentum (Sutskever et al. 2013, Eq. 3 and 4) and a learning rate that rises
+//! and falls linearly.
 
 use tch::{Tensor, no_grad_guard};
 
@@ -7,7 +7,7 @@ use crate::error::FeaturesError;
 
 /// Momentum of the velocity.
 const MOMENTUM: f64 = 0.9;
-/// Of weights; biases and the scales of normalisations are left alone.
+/// Applies to weights only, not to biases or the scales of normalisations.
 const WEIGHT_DECAY: f64 = 5e-4;
 /// Share of the steps in which the learning rate rises.
 const RISE: f64 = 0.2;
@@ -18,13 +18,13 @@ pub(crate) struct Descent {
 }
 
 impl Descent {
-    /// At rest.
+    /// Starts with zero velocity.
     pub(crate) fn new(parameters: &[&Tensor]) -> Result<Self, FeaturesError> {
         let velocities = parameters.iter().map(|parameter| parameter.f_zeros_like());
         Ok(Self { velocities: velocities.collect::<Result<_, _>>()? })
     }
 
-    /// One update from the gradients that the parameters hold, which are gone then.
+    /// One update from the gradients of the parameters, which are then removed.
     pub(crate) fn step(&mut self, parameters: &[&Tensor], lr: f64) -> Result<(), FeaturesError> {
         let _no_grad = no_grad_guard();
         for (parameter, velocity) in parameters.iter().zip(&mut self.velocities) {
@@ -44,7 +44,7 @@ impl Descent {
     }
 }
 
-/// The learning rate of a step out of so many, from nearly 0 to `peak` and back.
+/// The learning rate of a step out of `steps`, from nearly 0 to `peak` and back.
 pub(crate) fn learning_rate(peak: f64, step: u64, steps: u64) -> f64 {
     let at = (step as f64 + 0.5) / steps.max(1) as f64;
     peak * if at < RISE { at / RISE } else { (1.0 - at) / (1.0 - RISE) }
@@ -55,15 +55,15 @@ mod tests {
     use super::*;
     use tch::Kind;
 
-    /// Against the paper's two equations written out in scalars: gradients are taken where the velocity leads to, so the
-    /// parameter here is the paper's theta + mu v.
+    /// Compares with the paper's two equations written out in scalars. Gradients are taken at the look-ahead point, so
+    /// the parameter here is the paper's theta + mu v.
     #[test]
     fn follows_the_paper() {
         let w = Tensor::from_slice(&[2.0]).set_requires_grad(true);
         let mut descent = Descent::new(&[&w]).unwrap();
         let (mut theta, mut v, lr) = (2.0_f64, 0.0, 0.01);
         for _ in 0..9 {
-            // Loss (w - 3)^2.
+            // The loss is (w - 3)^2.
             (&w - 3.0).square().sum(Kind::Double).backward();
             descent.step(&[&w], lr).unwrap();
             assert!(!w.grad().defined());

@@ -22,13 +22,13 @@ pub use selection::Selection;
 pub use train::{ClassifierTraining, TrainOptions};
 pub use trained::{About, TrainedClassifier};
 
-/// What the metadata of its file says under `kind`.
+/// The value of `kind` in the metadata of its file.
 pub(crate) const KIND: &str = "classifier";
 
-/// Images of a part.
+/// Images per pass.
 const PART: usize = 64;
 
-/// The classifier of a file, ready for images.
+/// A classifier loaded from a file, ready for images.
 pub(crate) struct Classifier {
     name: String,
     net: Net,
@@ -36,7 +36,7 @@ pub(crate) struct Classifier {
 
 impl Classifier {
     /// # Errors
-    /// [`FeaturesError::Metadata`] and [`FeaturesError::Tensors`] for a file that does not fit itself.
+    /// [`FeaturesError::Metadata`] and [`FeaturesError::Tensors`] for an inconsistent file.
     pub(crate) fn load(weights: &Weights, device: Device) -> Result<Self, FeaturesError> {
         let plan = Plan {
             height: weights.number("height", Plan::SIDES)?,
@@ -47,7 +47,7 @@ impl Classifier {
         Self::new(weights.name()?.to_owned(), plan, weights.tensors(&plan.tensors())?, device)
     }
 
-    /// From the tensors of [`Plan::tensors`], in that order.
+    /// Builds it from the tensors of [`Plan::tensors`], in that order.
     pub(crate) fn new(
         name: String,
         plan: Plan,

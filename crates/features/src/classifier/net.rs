@@ -1,4 +1,4 @@
-//! The network as it is used: convolutions with bias, ReLU, a mean over the map, and a linear layer to the classes.
+//! The network for inference: convolutions with bias, ReLU, a mean over the map, and a linear layer to the classes.
 
 use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
@@ -6,7 +6,7 @@ use tensor_io::Named;
 use super::plan::{Layer, Plan};
 use crate::error::FeaturesError;
 
-/// A classifier that is not trained any more.
+/// A trained classifier.
 pub(crate) struct Net {
     plan: Plan,
     convolutions: Vec<(Layer, [Tensor; 2])>,
@@ -14,7 +14,7 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    /// From the tensors of [`Plan::tensors`], in that order.
+    /// Builds it from the tensors of [`Plan::tensors`], in that order.
     pub(crate) fn new(plan: Plan, tensors: Vec<Named>, device: Device) -> Result<Self, FeaturesError> {
         let mut tensors = tensors.into_iter().map(|(_, tensor)| tensor.f_to_device(device));
         let mut pair = || -> Result<[Tensor; 2], FeaturesError> {
@@ -33,7 +33,7 @@ impl Net {
         &self.plan
     }
 
-    /// Images `[b, c, h, w]` in [-1, 1] to features `[b, 128]` and logits `[b, classes]`.
+    /// Maps images `[b, c, h, w]` in [-1, 1] to features `[b, 128]` and logits `[b, classes]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor), FeaturesError> {
         let mut x = x.f_to_device(self.classes[0].device())?;
         for (layer, [weight, bias]) in &self.convolutions {

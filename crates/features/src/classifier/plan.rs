@@ -1,9 +1,9 @@
-//! What the layers of a classifier are, from the shape of its images: no tensors yet.
+//! The layers of a classifier, derived from the shape of its images; no tensors yet.
 
 use super::selection::Selection;
 use crate::error::FeaturesError;
 
-/// The shape of images and the number of classes, from which all else follows.
+/// The shape of the images and the number of classes, which determine everything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Rows of an image.
@@ -12,7 +12,7 @@ pub(crate) struct Plan {
     pub(crate) width: usize,
     /// 1 or 3.
     pub(crate) channels: usize,
-    /// Classes that are told apart.
+    /// Number of classes.
     pub(crate) classes: usize,
 }
 
@@ -26,18 +26,19 @@ pub(crate) struct Layer {
 }
 
 impl Plan {
-    /// Numbers in the features of an image.
+    /// Features per image.
     pub(crate) const FEATURES: usize = 128;
-    /// Least and most rows or columns.
+    /// Smallest and largest number of rows or columns.
     pub(crate) const SIDES: (usize, usize) = (16, 128);
     /// Most classes.
     pub(crate) const MOST_CLASSES: usize = 10_000;
-    /// Channels before the first halving of the maps and after each; the last for all that follow.
+    /// Channels before the first halving of the maps and after each; the last value also applies after further
+    /// halvings.
     const WIDTHS: [usize; 3] = [16, 32, 64];
-    /// Maps are halved until no side is longer.
+    /// Maps are halved until no side is longer than this.
     const LAST_SIDE: usize = 8;
 
-    /// That of images to train on.
+    /// The plan for images to train on.
     ///
     /// # Errors
     /// [`FeaturesError::Training`] when no classifier can be trained on them.
@@ -78,7 +79,7 @@ impl Plan {
         layers
     }
 
-    /// How often the maps are halved.
+    /// How many times the maps are halved.
     fn halvings(&self) -> usize {
         let mut side = self.height.max(self.width);
         let mut halvings = 0;
@@ -89,7 +90,7 @@ impl Plan {
         halvings
     }
 
-    /// Name and shape of each tensor of the file.
+    /// Name and shape of each tensor in the file.
     pub(crate) fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let mut tensors = Vec::new();
         for layer in self.layers() {
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_teach_nothing_are_refused() {
+    fn images_unsuitable_for_training_are_refused() {
         let told = |shape: (usize, usize), labels: Option<Vec<u32>>| {
             let set = Dataset::from_array(Array4::zeros((3, shape.0, shape.1, 1)), labels).unwrap();
             Plan::of(&Selection::all(&set)).map_err(|error| error.to_string())

@@ -1,4 +1,4 @@
-//! Images of a data set by their places: all of them, or those that a seed holds out.
+//! A selection of images from a dataset: all of them, or a random split.
 
 use dataset::Dataset;
 use ndarray::Array4;
@@ -6,7 +6,7 @@ use random::{Purpose, Stream};
 
 use crate::error::FeaturesError;
 
-/// Some images of a data set, in an order of their own.
+/// Some images of a dataset, in a given order.
 #[derive(Debug, Clone)]
 pub struct Selection<'a> {
     set: &'a Dataset,
@@ -14,17 +14,17 @@ pub struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    /// Every image.
+    /// Selects every image.
     #[must_use]
     pub fn all(set: &'a Dataset) -> Self {
         Self { set, places: (0..set.len()).collect() }
     }
 
-    /// The images in two parts without a common one, drawn from `seed`: the second has the share `held_out` in 0..=1 of them,
-    /// rounded up.
+    /// Splits the images into two disjoint parts, drawn from `seed`. The second has the share `held_out` in 0..=1, rounded
+    /// up.
     #[must_use]
     pub fn split(set: &'a Dataset, seed: u64, held_out: f64) -> (Self, Self) {
-        // A data set has less than 2^32 images, or no plan of batches would take it.
+        // A dataset has fewer than 2^32 images; batch plans require that.
         let count = u32::try_from(set.len()).unwrap_or(u32::MAX);
         let order = Stream::new(seed, Purpose::Evaluate, 0, 0).permutation(count);
         let mut places: Vec<usize> = order.into_iter().map(|place| place as usize).collect();
@@ -45,7 +45,7 @@ impl<'a> Selection<'a> {
         self.places.is_empty()
     }
 
-    /// The data set that they are of.
+    /// The dataset of the images.
     #[must_use]
     pub fn set(&self) -> &'a Dataset {
         self.set
@@ -57,7 +57,7 @@ impl<'a> Selection<'a> {
         self.set.label(*self.places.get(index)?)
     }
 
-    /// How many classes have an image here.
+    /// Number of classes with an image here.
     pub(crate) fn classes_seen(&self) -> usize {
         let mut seen = vec![false; self.set.classes()];
         for label in (0..self.len()).filter_map(|index| self.label(index)) {
@@ -68,12 +68,12 @@ impl<'a> Selection<'a> {
         seen.into_iter().filter(|&seen| seen).count()
     }
 
-    /// Images by their indices in this selection, `[indices, h, w, c]`.
+    /// The images at these indices of the selection, `[indices, h, w, c]`.
     ///
     /// # Errors
     /// [`FeaturesError::Data`] when they cannot be read, or an index is past the end.
     pub fn images(&self, indices: &[usize]) -> Result<Array4<u8>, FeaturesError> {
-        // An index past the end is refused as a place there.
+        // An index past the end becomes a place past the end, which the dataset refuses.
         let place = |&index: &usize| self.places.get(index).copied().unwrap_or(self.set.len());
         Ok(self.set.images(indices.iter().map(place))?)
     }

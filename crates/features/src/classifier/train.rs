@@ -1,4 +1,4 @@
-//! Training a classifier, a step at a time.
+//! Training a classifier, step by step.
 
 use dataset::BatchPlan;
 use tch::{Device, Reduction, Tensor};
@@ -11,17 +11,17 @@ use super::trainable::Trainable;
 use super::trained::TrainedClassifier;
 use crate::error::FeaturesError;
 
-/// Images of a step, at most.
+/// Largest batch size.
 const BATCH: usize = 128;
-/// The highest learning rate.
+/// The peak learning rate.
 const PEAK: f64 = 0.1;
 
-/// How a classifier is trained.
+/// Training options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrainOptions {
-    /// How often each image is seen, 1..=1000.
+    /// Passes over the images, 1..=1000.
     pub epochs: usize,
-    /// Same seed, machine and number of threads: same weights.
+    /// The same seed, machine and number of threads give the same weights.
     pub seed: u64,
     /// Whether half of the images are mirrored left to right.
     pub flip: bool,
@@ -56,11 +56,11 @@ pub struct ClassifierTraining<'a> {
 }
 
 impl<'a> ClassifierTraining<'a> {
-    /// Draws the first weights.
+    /// Draws the initial weights.
     ///
     /// # Errors
     /// [`FeaturesError::Training`] for images that no classifier can be trained on: without labels, all of one class, smaller
-    /// than 16x16 or larger than 128x128; those of libtorch (memory).
+    /// than 16x16 or larger than 128x128; errors from libtorch, such as lack of memory.
     pub fn new(images: Selection<'a>, options: TrainOptions, device: Device) -> Result<Self, FeaturesError> {
         let plan = Plan::of(&images)?;
         if !(1..=1000).contains(&options.epochs) {
@@ -77,7 +77,7 @@ impl<'a> ClassifierTraining<'a> {
         Ok(Self { images, options, plan, batches, net, descent, step: 0, steps, device })
     }
 
-    /// Steps in all.
+    /// Total number of steps.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
@@ -89,10 +89,11 @@ impl<'a> ClassifierTraining<'a> {
         self.step
     }
 
-    /// Takes a step, and returns the mean cross-entropy of its batch, in nats, before it.
+    /// Takes a step. Returns the mean cross-entropy of its batch before the update, in nats.
     ///
     /// # Errors
-    /// [`FeaturesError::Diverged`] when that is not finite; errors of reading; those of libtorch (memory).
+    /// [`FeaturesError::Diverged`] when the loss is not finite; errors of reading; errors from libtorch, such as lack
+    /// of memory.
     pub fn step(&mut self) -> Result<f64, FeaturesError> {
         let indices = self.batches.indices(self.step);
         let pixels = self.images.images(&indices)?;
@@ -114,10 +115,10 @@ impl<'a> ClassifierTraining<'a> {
         Ok(value)
     }
 
-    /// The classifier as it is now, in the precision of its file.
+    /// The classifier in its present state, in the precision of its file.
     ///
     /// # Errors
-    /// Those of libtorch (memory).
+    /// Errors from libtorch, such as lack of memory.
     pub fn finish(self) -> Result<TrainedClassifier, FeaturesError> {
         TrainedClassifier::new(self.plan, self.net.fold()?, self.device)
     }

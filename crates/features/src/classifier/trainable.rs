@@ -1,5 +1,5 @@
-//! The network while it is trained: its convolutions have no bias but a batch normalisation each (Ioffe & Szegedy 2015).
-//! [`Trainable::fold`] makes of each pair one convolution with a bias, the form of [`super::net`].
+//! The network during training: its convolutions have batch normalisation (Ioffe & Szegedy 2015) instead of a bias.
+//! [`Trainable::fold`] turns each pair into one convolution with a bias, as in [`super::net`].
 
 use random::{Purpose, Stream};
 use tch::{Device, Kind, Tensor, no_grad_guard};
@@ -8,7 +8,7 @@ use tensor_io::Named;
 use super::plan::{Layer, Plan};
 use crate::error::FeaturesError;
 
-/// What a batch counts for in the running mean and variance.
+/// Weight of a batch in the running mean and variance.
 const MOMENTUM: f64 = 0.1;
 /// Added to the variance.
 const EPS: f64 = 1e-5;
@@ -23,14 +23,14 @@ struct Block {
     variance: Tensor,
 }
 
-/// A classifier with its gradients.
+/// A classifier with gradients.
 pub(crate) struct Trainable {
     blocks: Vec<Block>,
     classes: [Tensor; 2],
 }
 
 impl Trainable {
-    /// Weights drawn from `seed`, normal with variance 2 / fan_in (He et al. 2015, Eq. 10).
+    /// Draws weights from `seed`, normal with variance 2 / fan_in (He et al. 2015, Eq. 10).
     pub(crate) fn new(plan: &Plan, seed: u64, device: Device) -> Result<Self, FeaturesError> {
         let constant = |value: f64, n: usize| Tensor::f_full([n as i64], value, (Kind::Float, device));
         let parameter = |tensor: Tensor| tensor.f_set_requires_grad(true);
@@ -53,13 +53,13 @@ impl Trainable {
         Ok(Self { blocks, classes })
     }
 
-    /// Everything that is trained.
+    /// All trained parameters.
     pub(crate) fn parameters(&self) -> Vec<&Tensor> {
         let blocks = self.blocks.iter().flat_map(|block| [&block.weight, &block.scale, &block.shift]);
         blocks.chain(&self.classes).collect()
     }
 
-    /// Images `[b, c, h, w]` to logits `[b, classes]`, normalised by the batch itself.
+    /// Maps images `[b, c, h, w]` to logits `[b, classes]`, normalised with the statistics of the batch.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, FeaturesError> {
         let mut x = torch_ext::channels_last(x, Kind::Float)?;
         for Block { layer, weight, scale, shift, mean, variance } in &self.blocks {
@@ -73,7 +73,7 @@ impl Trainable {
         Ok(features.f_linear(weight, Some(bias))?)
     }
 
-    /// The tensors of [`Plan::tensors`]: with running mean and variance a normalisation is one more factor and shift.
+    /// The tensors of [`Plan::tensors`]: with running mean and variance, a normalisation is only a factor and a shift.
     pub(crate) fn fold(&self) -> Result<Vec<Named>, FeaturesError> {
         let _no_grad = no_grad_guard();
         let mut tensors = Vec::new();
@@ -101,7 +101,7 @@ mod tests {
     use super::super::net::Net;
     use super::*;
 
-    /// Folded, it is what normalising by the running numbers gives.
+    /// The folded network equals normalisation with the running statistics.
     #[test]
     fn folding_changes_nothing() {
         let plan = Plan { height: 18, width: 16, channels: 3, classes: 4 };

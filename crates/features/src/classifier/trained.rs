@@ -1,4 +1,4 @@
-//! A classifier after its training: how good it is, and its file.
+//! A trained classifier: its accuracy and its file.
 
 use std::collections::BTreeMap;
 
@@ -12,28 +12,28 @@ use super::{Classifier, KIND};
 use crate::error::FeaturesError;
 use crate::extractor::Extractor;
 
-/// Images that are read at the same time.
+/// Images read at a time.
 const READ: usize = 1024;
 
-/// What a file says of itself beside the shape of the images.
+/// What a file records besides the shape of the images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct About {
-    /// What the features are called, without the word: `fashion`.
+    /// Name of the features, without the word "features": `fashion`.
     pub name: String,
-    /// Which images it was trained on, in words.
+    /// A description of the training images.
     pub trained_on: String,
-    /// How many these were.
+    /// Number of training images.
     pub images: usize,
-    /// Which images the accuracy is of, in words.
+    /// A description of the images that measured the accuracy.
     pub held_out: String,
-    /// Share of these that it told right, in 0..=1.
+    /// Share of those that it classified correctly, in 0..=1.
     pub accuracy: f64,
 }
 
-/// A trained classifier, its weights rounded to f16 as in its file.
+/// A trained classifier, with weights rounded to f16 as in its file.
 pub struct TrainedClassifier {
     plan: Plan,
-    /// In f16.
+    /// The weights, in f16.
     tensors: Vec<Named>,
     extractor: Extractor,
 }
@@ -50,7 +50,7 @@ impl TrainedClassifier {
     /// Share of the images whose most probable class is their label, in 0..=1.
     ///
     /// # Errors
-    /// [`FeaturesError::Images`] for images of another shape; errors of reading; those of libtorch.
+    /// [`FeaturesError::Images`] for images of another shape; errors of reading; errors from libtorch.
     pub fn accuracy(&self, images: &Selection<'_>) -> Result<f64, FeaturesError> {
         let indices: Vec<usize> = (0..images.len()).collect();
         let mut right = 0;
@@ -66,10 +66,10 @@ impl TrainedClassifier {
         Ok(right as f64 / images.len().max(1) as f64)
     }
 
-    /// Its file, for [`Extractor::open`].
+    /// The contents of its file, for [`Extractor::open`].
     ///
     /// # Errors
-    /// Those of libtorch.
+    /// Errors from libtorch.
     pub fn file(&self, about: &About) -> Result<Vec<u8>, FeaturesError> {
         let Plan { height, width, channels, classes } = self.plan;
         let metadata = [

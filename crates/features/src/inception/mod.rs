@@ -1,4 +1,5 @@
-//! InceptionV3 as the Frechet inception distance ("FID") of Heusel et al. 2017 has it, with weights that a user supplies.
+//! InceptionV3 as used for the Frechet inception distance ("FID") of Heusel et al. 2017, with weights that a user
+//! supplies.
 
 mod net;
 mod plan;
@@ -13,13 +14,13 @@ use crate::weights::Weights;
 use net::Net;
 use resize::Resize;
 
-/// What the metadata of its file says under `kind`.
+/// The value of `kind` in the metadata of its file.
 pub(crate) const KIND: &str = "inception-v3-fid";
 
-/// Images that go through the network at the same time: 0.6 GB at its widest.
+/// Images in the network at a time: 0.6 GB at its widest layer.
 const PART: usize = 16;
 
-/// The network of a file, ready for images.
+/// A network loaded from a file, ready for images.
 pub(crate) struct Inception {
     net: Net,
     resize: Resize,
@@ -27,7 +28,7 @@ pub(crate) struct Inception {
 
 impl Inception {
     /// # Errors
-    /// [`FeaturesError::Metadata`] and [`FeaturesError::Tensors`] for a file that does not hold it.
+    /// [`FeaturesError::Metadata`] and [`FeaturesError::Tensors`] for a file without such a network.
     pub(crate) fn load(weights: &Weights, device: Device) -> Result<Self, FeaturesError> {
         let rule = weights.text("resize")?;
         let resize = Resize::named(rule).ok_or_else(|| weights.wrong("resize", &Resize::names(), rule))?;
@@ -50,7 +51,7 @@ impl Inception {
         self.resize.to_string()
     }
 
-    /// Any size will do.
+    /// Any size is accepted.
     pub(crate) fn check(&self, found: [usize; 3]) -> Result<(), FeaturesError> {
         let [height, width, channels] = found;
         if height > 0 && width > 0 && [1, 3].contains(&channels) {

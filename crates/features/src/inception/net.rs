@@ -1,4 +1,5 @@
-//! The network as it is used: batch normalisation inside the convolutions, a mean over the last map.
+//! The network for inference: batch normalisation is folded into the convolutions, and the features are a mean over the
+//! last map.
 
 use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
@@ -6,18 +7,18 @@ use tensor_io::Named;
 use super::plan::{self, Block, Branch, Convolution, Pool};
 use crate::error::FeaturesError;
 
-/// What batch normalisation adds to a variance.
+/// Added to the variance by batch normalisation.
 const EPS: f64 = 0.001;
 
 /// InceptionV3 with weights.
 pub(crate) struct Net {
     blocks: Vec<Block<Layer>>,
-    /// `[1008, 2048, 1, 1]`, as a convolution of one pixel.
+    /// `[1008, 2048, 1, 1]`, as a 1x1 convolution.
     classes: Tensor,
     device: Device,
 }
 
-/// A convolution with what its normalisation makes of its weight, and with the shift of that.
+/// A convolution with its normalisation folded into weight and shift.
 struct Layer {
     weight: Tensor,
     shift: Tensor,
@@ -26,7 +27,7 @@ struct Layer {
 }
 
 impl Net {
-    /// From the tensors of [`plan::tensors`], in that order.
+    /// Builds it from the tensors of [`plan::tensors`], in that order.
     pub(crate) fn new(tensors: Vec<Named>, device: Device) -> Result<Self, FeaturesError> {
         let mut tensors = tensors.into_iter().map(|(_, tensor)| tensor);
         let mut next = || {
@@ -42,7 +43,7 @@ impl Net {
             let branches = block.into_iter().map(|branch| branch.map(&mut layer));
             blocks.push(branches.collect::<Result<_, FeaturesError>>()?);
         }
-        // The bias of the classes is not asked for: see `forward`.
+        // The bias of the classes is not used: see `forward`.
         let classes = next()?.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
         Ok(Self { blocks, classes: innermost(&classes.f_to_device(device)?)?, device })
     }
@@ -51,8 +52,8 @@ impl Net {
         self.device
     }
 
-    /// Images `[b, 3, 299, 299]` in [-1, 1] to features `[b, 2048]` and logits `[b, 1008]`: the logits that the score of Salimans
-    /// et al. 2016 was published with, which its program made without the bias of the classes.
+    /// Maps images `[b, 3, 299, 299]` in [-1, 1] to features `[b, 2048]` and logits `[b, 1008]`. The logits are without the bias
+    /// of the classes, as in the program with which Salimans et al. 2016 published their score.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor), FeaturesError> {
         let mut x = x.f_to_device(self.device)?;
         for block in &self.blocks {
@@ -95,11 +96,11 @@ impl Layer {
 }
 
 impl Branch<Layer> {
-    /// The maps that are joined to those of the other branches.
+    /// The maps to join with those of the other branches.
     fn forward(&self, x: &Tensor) -> Result<Vec<Tensor>, FeaturesError> {
         let mut x = match self.pool {
             Pool::None => x.shallow_clone(),
-            // Only of what is inside the map.
+            // Excludes the padding.
             Pool::Mean => x.f_avg_pool2d([3, 3], [1, 1], [1, 1], false, false, None)?,
             Pool::Maximum => x.f_max_pool2d([3, 3], [1, 1], [1, 1], [1, 1], false)?,
             Pool::Halving => x.f_max_pool2d([3, 3], [2, 2], [0, 0], [1, 1], false)?,
@@ -114,7 +115,8 @@ impl Branch<Layer> {
     }
 }
 
-/// On the CPU by oneDNN, whose sums do not depend on the number of images; libtorch chooses another library for few of them.
+/// On the CPU it uses oneDNN, whose sums do not depend on the number of images; libtorch would use another library for few
+/// images.
 fn convolved(
     x: &Tensor,
     weight: &Tensor,
@@ -128,8 +130,8 @@ fn convolved(
     Ok(innermost(x)?.f_mkldnn_convolution(weight, shift, padding, [stride; 2], [1, 1], 1)?)
 }
 
-/// With channels innermost. The strides of dimensions of size 1 may be any numbers, and libtorch chooses by them how to
-/// compute: so they are set.
+/// Converts to channels innermost. The strides of dimensions of size 1 are arbitrary, and libtorch's choice of
+/// algorithm depends on them, so they are set.
 fn innermost(x: &Tensor) -> Result<Tensor, FeaturesError> {
     let x = torch_ext::channels_last(x, Kind::Float)?;
     let size = x.size();

@@ -1,8 +1,8 @@
-//! The layers of InceptionV3 (Szegedy et al. 2016) as the network of 2015-12-05 has them, by which Heusel et al. 2017 compute
-//! FID. Names are those that PyTorch's files of its weights have.
+//! The layers of InceptionV3 (Szegedy et al. 2016) in the network of 2015-12-05, which Heusel et al. 2017 use to compute FID.
+//! Names are those in PyTorch's files of its weights.
 //!
-//! It is not the one of later papers and libraries: averages at the border of a map are those of what is there, without zeros
-//! from outside; the last block has a maximum in its pooling branch; there are 1008 classes.
+//! It differs from the network of later papers and libraries: averages at the border of a map exclude the padding, the last
+//! block has max pooling in its pooling branch, and there are 1008 classes.
 
 /// A convolution without bias, with batch normalisation and ReLU after it.
 #[derive(Debug, Clone)]
@@ -16,35 +16,35 @@ pub(crate) struct Convolution {
     pub(crate) padding: [usize; 2],
 }
 
-/// What a branch of a block does first. All have a kernel of 3x3.
+/// The first operation of a branch. All have a 3x3 kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pool {
     None,
-    /// Of what is there, at every pixel.
+    /// Mean at every pixel, without the padding.
     Mean,
-    /// At every pixel.
+    /// Maximum at every pixel.
     Maximum,
-    /// At every other pixel, inside the map.
+    /// Maximum at every other pixel, without padding.
     Halving,
 }
 
-/// One of the paths through a block, generic in what a convolution is: [`Convolution`] before there are weights.
+/// One of the paths through a block, generic in the type of a convolution: [`Convolution`] before weights are loaded.
 #[derive(Debug, Clone)]
 pub(crate) struct Branch<C> {
     pub(crate) pool: Pool,
     pub(crate) chain: Vec<C>,
-    /// All of these see what the chain gives, and their results are joined.
+    /// All of these get the output of the chain, and their results are joined.
     pub(crate) fork: Vec<C>,
 }
 
 /// Branches whose results are joined.
 pub(crate) type Block<C> = Vec<Branch<C>>;
 
-/// Numbers in the features of an image.
+/// Features per image.
 pub(crate) const FEATURES: usize = 2048;
 /// Classes of the network, some of which are unused.
 pub(crate) const CLASSES: usize = 1008;
-/// Rows and columns of the images that go in.
+/// Rows and columns of the input images.
 pub(crate) const SIDE: usize = 299;
 
 impl<C> Branch<C> {
@@ -56,7 +56,7 @@ impl<C> Branch<C> {
     }
 }
 
-/// All blocks in order. Those before the mixed ones are of one branch.
+/// All blocks in order. Those before the mixed ones have one branch.
 pub(crate) fn blocks() -> Vec<Block<Convolution>> {
     let stem = |pool, layers: Vec<(&str, usize, usize, Shape)>| {
         let chain = layers.into_iter().map(|(name, from, to, shape)| convolution(name, from, to, shape));
@@ -92,13 +92,13 @@ pub(crate) fn blocks() -> Vec<Block<Convolution>> {
     ]
 }
 
-/// Every convolution in the order of the file's check.
+/// Every convolution, in the order in which the file is checked.
 pub(crate) fn convolutions() -> Vec<Convolution> {
     let branches = blocks().into_iter().flatten();
     branches.flat_map(|branch| branch.chain.into_iter().chain(branch.fork)).collect()
 }
 
-/// Name and shape of each tensor of the file.
+/// Name and shape of each tensor in the file.
 pub(crate) fn tensors() -> Vec<(String, Vec<usize>)> {
     let mut tensors = Vec::new();
     for Convolution { name, from, to, kernel: [rows, columns], .. } in convolutions() {
@@ -112,14 +112,14 @@ pub(crate) fn tensors() -> Vec<(String, Vec<usize>)> {
     tensors
 }
 
-/// What a convolution does to the size of a map.
+/// The effect of a convolution on the size of a map.
 #[derive(Clone, Copy)]
 enum Shape {
-    /// A kernel of these rows and columns, with zeros around.
+    /// A kernel with these rows and columns, padded with zeros.
     Same(usize, usize),
-    /// 3x3 inside the map.
+    /// 3x3 without padding.
     Inside,
-    /// 3x3 inside the map, at every other pixel.
+    /// 3x3 without padding, stride 2.
     Halving,
 }
 
@@ -184,7 +184,7 @@ fn to_17(block: &str, from: usize) -> Block<Convolution> {
     ]
 }
 
-/// Maps of 17x17, kernels of lines.
+/// Maps of 17x17, with kernels of one row or column.
 fn lines(block: &str, from: usize, between: usize) -> Block<Convolution> {
     let at = (block, from);
     let (row, column) = (Shape::Same(1, 7), Shape::Same(7, 1));
@@ -232,7 +232,7 @@ fn to_8(block: &str, from: usize) -> Block<Convolution> {
     ]
 }
 
-/// Maps of 8x8, ends that fork.
+/// Maps of 8x8, with branches that fork at the end.
 fn wide(block: &str, from: usize, pool: Pool) -> Block<Convolution> {
     let at = (block, from);
     let (row, column) = (Shape::Same(1, 3), Shape::Same(3, 1));
@@ -253,7 +253,7 @@ fn wide(block: &str, from: usize, pool: Pool) -> Block<Convolution> {
 mod tests {
     use super::*;
 
-    /// What goes into a block is what comes out of the one before; the numbers of the paper's Table 1.
+    /// Each block's input matches the previous block's output; the numbers are from Table 1 of the paper.
     #[test]
     fn blocks_fit_together() {
         let mut channels = 3;
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(after, [64, 64, 192, 192, 256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, FEATURES]);
     }
 
-    /// What InceptionV3 has without classes and auxiliary classifier: weights, scales and shifts of 94 convolutions.
+    /// InceptionV3 without classes and auxiliary classifier: weights, scales and shifts of 94 convolutions.
     #[test]
     fn the_number_of_weights_is_known() {
         assert_eq!(convolutions().len(), 94);

@@ -1,4 +1,5 @@
-//! Images of any size to 299x299 and [-1, 1], by two rules that both are in use for FID and give different numbers.
+//! Resizes images of any size to 299x299 and [-1, 1], with either of two rules that are used for FID and give different
+//! numbers.
 
 use std::fmt;
 
@@ -8,19 +9,20 @@ use tch::{Device, Kind, Tensor};
 use super::plan::SIDE;
 use crate::error::FeaturesError;
 
-/// How an image gets the size and range of the network.
+/// How an image is brought to the size and range of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resize {
-    /// Pixel i of the large image is at `i h / 299` of the small one, on the bytes, which then become `(x - 128) / 128`.
+    /// Pixel i of the large image is at `i h / 299` of the small one; interpolates the bytes, then maps them with
+    /// `(x - 128) / 128`.
     TensorFlow,
-    /// Pixel i is at `(i + 1/2) h / 299 - 1/2`, on `x / 255`, which then becomes `2 x - 1`.
+    /// Pixel i is at `(i + 1/2) h / 299 - 1/2`; interpolates `x / 255`, then maps it with `2 x - 1`.
     PyTorch,
 }
 
 impl Resize {
     const ALL: [Self; 2] = [Self::TensorFlow, Self::PyTorch];
 
-    /// By its name in the metadata of a file.
+    /// Finds a rule by its name in the metadata of a file.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|rule| rule.name() == name)
     }
@@ -37,7 +39,7 @@ impl Resize {
         }
     }
 
-    /// Images `[n, h, w, 1 or 3]` to `[n, 3, 299, 299]`; one channel becomes three equal ones.
+    /// Maps images `[n, h, w, 1 or 3]` to `[n, 3, 299, 299]`; a single channel is repeated three times.
     pub(crate) fn apply(self, images: ArrayView4<'_, u8>, device: Device) -> Result<Tensor, FeaturesError> {
         let (_, height, width, _) = images.dim();
         let bytes = tensor_io::from_array(&images.into_dyn())?.f_to_device(device)?;
@@ -65,7 +67,7 @@ impl fmt::Display for Resize {
     }
 }
 
-/// Along one dimension of `size`: values between the pixel before and the one after, in f32 as TensorFlow has it.
+/// Interpolates along one dimension of `size` between the pixel before and the one after, in f32 as in TensorFlow.
 fn between(x: &Tensor, dimension: i64, size: usize) -> Result<Tensor, FeaturesError> {
     let scale = (size as f64 / SIDE as f64) as f32;
     let places: Vec<f32> = (0..SIDE).map(|i| i as f32 * scale).collect();
@@ -93,7 +95,7 @@ mod tests {
         tensor_io::to_vec(&rule.apply(images.view(), Device::Cpu).unwrap()).unwrap()
     }
 
-    /// Ramps that become larger and smaller: where each rule puts their pixels, from left to right and from top to bottom.
+    /// Enlarged and shrunk ramps: where each rule places their pixels, from left to right and from top to bottom.
     #[test]
     fn the_rules_differ_by_half_a_pixel() {
         for size in [2, 40, 500] {

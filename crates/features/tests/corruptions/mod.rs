@@ -1,4 +1,4 @@
-//! Images made worse by a known amount, and how far features say they are then. Shared by a test and an example.
+//! Images degraded by a known amount, and the resulting distances. Shared by a test and an example.
 
 use std::error::Error;
 
@@ -8,14 +8,14 @@ use metrics::{Moments, frechet_distance};
 use ndarray::{Array4, ArrayView4, Axis};
 use random::{Purpose, Stream};
 
-/// What is done to images.
+/// A corruption of images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Corruption {
     /// Gaussian noise of this standard deviation, in grey levels.
     Noise(f32),
     /// Gaussian blur of this standard deviation, in pixels.
     Blur(f32),
-    /// Moved right by so many pixels, black behind them.
+    /// Shifted right by this many pixels, with black on the left.
     Shift(usize),
 }
 
@@ -36,7 +36,7 @@ pub(crate) const SERIES: [(&str, &[Corruption]); 3] = [
 ];
 
 impl Corruption {
-    /// The number in it.
+    /// The strength as a number.
     pub(crate) fn strength(self) -> f32 {
         match self {
             Self::Noise(strength) | Self::Blur(strength) => strength,
@@ -44,7 +44,7 @@ impl Corruption {
         }
     }
 
-    /// The images `[n, h, w, c]` with it.
+    /// The images `[n, h, w, c]` with this corruption.
     pub(crate) fn of(self, images: ArrayView4<'_, u8>) -> Array4<u8> {
         match self {
             Self::Noise(deviation) => {
@@ -106,7 +106,7 @@ pub(crate) fn moments(network: &Extractor, images: ArrayView4<'_, u8>) -> Result
     Ok(Moments::of(&network.extract(images)?.features.mapv(f64::from))?)
 }
 
-/// The distance of images that have suffered from others that have not.
+/// The distance of corrupted images from clean ones.
 pub(crate) fn distance(
     network: &Extractor,
     reference: &Moments,

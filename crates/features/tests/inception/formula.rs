@@ -1,4 +1,4 @@
-//! Weights and images that `scripts/make_inception_goldens.py` makes as well: a hash of a name and a place.
+//! The same weights and images as in `scripts/make_inception_goldens.py`: a hash of a name and an index.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array4;
 use tensor_io::Named;
 
-/// Numbers in [0, 1) for the places of a tensor: SplitMix64's finish of FNV-1a of the name plus the place.
+/// Numbers in [0, 1) for the elements of a tensor: SplitMix64's finaliser applied to FNV-1a of the name plus the index.
 fn hashed(name: &str, count: usize) -> impl Iterator<Item = f64> + use<> {
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
     let start = name.bytes().fold(0xCBF2_9CE4_8422_2325, fold);
@@ -31,7 +31,7 @@ pub(crate) fn image([height, width, channels]: [usize; 3]) -> Array4<u8> {
 
 fn numbers(name: &str, shape: &[usize]) -> Vec<f32> {
     let fan_in: usize = shape[1..].iter().product();
-    // Least, and how far the largest is above it.
+    // The smallest value, and the range above it.
     let (least, span) = match name.rsplit_once(".bn.") {
         Some((_, "weight")) => (0.9, 0.2),
         Some((_, "running_var")) => (0.75, 0.5),
@@ -54,7 +54,7 @@ pub(crate) fn weights() -> Vec<Named> {
     shapes().into_iter().map(tensor).collect()
 }
 
-/// Writes the file that `scripts/convert_inception.py` would, with these weights.
+/// Writes a file as `scripts/convert_inception.py` would, with these weights.
 pub(crate) fn file(weights: &[Named], folder: &Path, resize: &str) -> PathBuf {
     let strings = [("kind", "inception-v3-fid"), ("resize", resize)];
     let metadata: BTreeMap<_, _> = strings.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
@@ -63,7 +63,8 @@ pub(crate) fn file(weights: &[Named], folder: &Path, resize: &str) -> PathBuf {
     path
 }
 
-/// What the file holds: of each convolution its name, outputs, inputs and kernel, from the state that PyTorch lists.
+/// The contents of the file: name, outputs, inputs and kernel of each convolution, from the state dict that PyTorch
+/// lists.
 fn shapes() -> Vec<(String, Vec<usize>)> {
     let mut shapes = Vec::new();
     for line in include_str!("layers.txt").lines() {

@@ -1,4 +1,4 @@
-//! InceptionV3 gives the features of pytorch-fid and of torch-fidelity for the same weights and images.
+//! InceptionV3 gives the same features as pytorch-fid and torch-fidelity for the same weights and images.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod formula;
@@ -9,10 +9,10 @@ use features::{Extracted, Extractor, FeaturesError};
 use ndarray::{Array4, Axis, Slice, concatenate};
 use tch::Device;
 
-/// `scripts/make_inception_goldens.py` wrote them.
+/// Written by `scripts/make_inception_goldens.py`.
 #[derive(serde::Deserialize)]
 struct Goldens {
-    /// Every so many numbers are kept.
+    /// Only every `stride`th number is stored.
     stride: usize,
     cases: Vec<Case>,
 }
@@ -27,7 +27,7 @@ struct Case {
     probabilities: Vec<f64>,
 }
 
-/// Relative; f32 takes the peers themselves 2e-6 from their results in f64.
+/// Relative error; the peers' own f32 results differ from their f64 results by 2e-6.
 const CLOSE: f64 = 1e-4;
 
 fn assert_close(what: &str, got: impl Iterator<Item = f64>, want: &[f64], least: f64) {
@@ -42,7 +42,7 @@ fn assert_case(case: &Case, stride: usize, got: &Extracted) {
     let what = format!("{:?} {}", case.shape, case.resize);
     let features: Vec<f64> = got.features.iter().map(|&x| f64::from(x)).collect();
     assert_eq!(features.len(), 2048);
-    // Where a feature is nearly nothing, it is so of the others' size.
+    // For features near zero, compare with the size of the others.
     assert_close(&what, features.iter().step_by(stride).copied(), &case.features, case.mean);
     let mean = features.iter().sum::<f64>() / 2048.0;
     let variance = features.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2048.0;
@@ -52,9 +52,9 @@ fn assert_case(case: &Case, stride: usize, got: &Extracted) {
     assert_close(&what, answers.iter().step_by(stride).copied(), &case.probabilities, 0.0);
 }
 
-/// One test, since making and reading the weights takes longer than the network.
+/// One test, since creating and reading the weights takes longer than the network.
 #[test]
-fn features_are_those_of_the_peers() {
+fn features_match_those_of_the_peers() {
     let Goldens { stride, cases } = serde_json::from_str(include_str!("goldens.json")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let weights = formula::weights();
@@ -80,7 +80,7 @@ fn features_are_those_of_the_peers() {
     assert_eq!(seen, 5);
 }
 
-/// Features of an image do not depend on those that come with it.
+/// The features of an image do not depend on the others in its batch.
 fn assert_same_bits_after_another(network: &Extractor, image: &Array4<u8>, alone: &Extracted) {
     let upside_down = image.slice_axis(Axis(1), Slice::new(0, None, -1));
     let batch = concatenate(Axis(0), &[upside_down, image.view()]).unwrap();
@@ -105,7 +105,7 @@ fn other_files_are_refused() {
     assert!(error.contains("metadata \"resize\"") && error.contains("no such key"), "{error}");
     let error = refusal(&[kind, ("resize", "bicubic")], &[]).to_string();
     assert!(error.contains("\"tensorflow\" or \"pytorch\", found bicubic"), "{error}");
-    // The network of ImageNet's 1000 classes.
+    // The network for ImageNet's 1000 classes.
     let zeros = |shape: &[i64]| tch::Tensor::zeros(shape, (tch::Kind::Float, Device::Cpu));
     let error = refusal(&[kind, ("resize", "pytorch")], &[("fc.bias".to_owned(), zeros(&[1000]))]);
     assert!(matches!(error, FeaturesError::Tensors(_)), "{error}");

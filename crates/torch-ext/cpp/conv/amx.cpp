@@ -1,4 +1,4 @@
-// Compiled for processors with AMX, and for no other: nothing here runs before amx_kernels() has said so.
+// Compiled for processors with AMX only: nothing here runs before amx_kernels() has confirmed it.
 #include "amx.h"
 
 #include <immintrin.h>
@@ -6,7 +6,7 @@
 namespace torch_ext {
 namespace {
 
-// The channels of two pixels, 16 at most: 32-bit numbers with the first pixel in the lower half.
+// Up to 16 channels of two pixels, as 32-bit numbers with the first pixel in the lower half.
 inline __m512i pair(const BFloat16* first, const BFloat16* second, __mmask16 channels) {
   const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(channels, first));
   const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(channels, second));
@@ -26,7 +26,7 @@ void interleave(const BFloat16* const* pixels, int64_t count, int64_t channels, 
   }
 }
 
-// Rows and columns of 16 x 16 numbers of 32 bits: within lanes of 128 bits first, then the lanes.
+// Transposes 16 x 16 numbers of 32 bits: within lanes of 128 bits first, then across lanes.
 inline void transpose_16(__m512i* v) {
   __m512i t[16];
   for (int i = 0; i < 16; i += 4) {
@@ -78,7 +78,7 @@ void sum(const BFloat16* const* pixels, int64_t count, int64_t channels, float* 
   }
 }
 
-// The compiler does not know how much memory the instructions for tiles read and write.
+// The compiler does not know what memory the tile instructions read and write.
 inline void everything_in_memory() {
   __asm__ volatile("" ::: "memory");
 }
@@ -167,7 +167,7 @@ AmxTiles::AmxTiles() {
   _tile_loadconfig(config);
 }
 
-// Nothing configured is read as zeros, and loading zeros releases the tiles.
+// Loading an unconfigured state, which reads as zeros, releases the tiles.
 AmxTiles::~AmxTiles() {
   everything_in_memory();
   _tile_loadconfig(before_);

@@ -1,4 +1,4 @@
-// A convolution in bfloat16 with the parameters in f32: libtorch's own, but for the gradients of weight and bias.
+// A convolution in bfloat16 with f32 parameters: libtorch's own, except for the gradients of weight and bias.
 #include "wgrad.h"
 
 #include "../error.h"
@@ -17,7 +17,7 @@ namespace {
 
 using at::Tensor;
 
-// The strides of dimensions of size 1 mean nothing, and are only multiplied with 0.
+// The strides of dimensions of size 1 are arbitrary, but they are only multiplied by 0.
 FeatureMap map_of(const Tensor& tensor) {
   TORCH_CHECK(tensor.size(1) == 1 || tensor.stride(1) == 1, "conv2d: a tensor with strides ", tensor.strides());
   return {static_cast<const BFloat16*>(tensor.data_ptr()), tensor.stride(0), tensor.stride(2), tensor.stride(3)};
@@ -27,7 +27,7 @@ struct Conv2d : public torch::autograd::Function<Conv2d> {
   static Tensor forward(
       torch::autograd::AutogradContext* ctx, const Tensor& input, const Tensor& weight, const Tensor& bias, bool own) {
     const Tensor x = resolved(input).contiguous(kLayout);
-    // In one pass over the numbers.
+    // Convert type and layout in one pass.
     const Tensor w = weight.to(at::kBFloat16, /*non_blocking=*/false, /*copy=*/false, kLayout);
     const int64_t padding = weight.size(2) / 2;
     ctx->save_for_backward({kept(x), w});
@@ -50,7 +50,7 @@ struct Conv2d : public torch::autograd::Function<Conv2d> {
     const std::vector<int64_t> of_result{x.size(0), w.size(0), x.size(2), x.size(3)};
     TORCH_CHECK(dy.sizes() == of_result, "conv2d: a gradient of shape ", dy.sizes(), " for ", at::IntArrayRef(of_result));
     if (need_x || !kernels) {
-      // Nothing is asked of libtorch that is computed here.
+      // Do not ask libtorch for what is computed here.
       const std::array<bool, 3> mask{need_x, need_weight && !kernels, need_bias && !kernels};
       std::tie(dx, dweight, dbias) = at::convolution_backward(
           dy, x, w, at::IntArrayRef({w.size(0)}), {1, 1}, {kernel / 2, kernel / 2}, {1, 1}, /*transposed=*/false,
@@ -61,7 +61,7 @@ struct Conv2d : public torch::autograd::Function<Conv2d> {
       dweight = dweight.defined() ? dweight.to(parameter).contiguous() : dweight;
       dbias = dbias.defined() ? dbias.to(parameter) : dbias;
     } else if (need_weight || need_bias) {
-      // Slices of channels, which is what the gradient of a concatenation is, are read where they are.
+      // Slices of channels, such as the gradient of a concatenation, are read in place.
       if (dy.size(1) > 1 && dy.stride(1) != 1) {
         dy = dy.contiguous(kLayout);
       }
@@ -78,7 +78,7 @@ struct Conv2d : public torch::autograd::Function<Conv2d> {
 }  // namespace
 }  // namespace torch_ext
 
-// Whether the gradients are computed here, or by libtorch whatever is asked for.
+// Whether the gradients are computed here; otherwise libtorch always computes them.
 extern "C" bool torch_ext_conv2d_is_own() noexcept {
   return torch_ext::amx_kernels() != nullptr;
 }

@@ -27,7 +27,7 @@ bool processor_has_amx() {
       (d >> 24 & 1);
 }
 
-// Linux keeps tiles only for a process that has asked for them: ARCH_REQ_XCOMP_PERM of the state XTILEDATA.
+// Linux allows tiles only for a process that has requested them: ARCH_REQ_XCOMP_PERM for the state XTILEDATA.
 bool system_grants_tiles() {
   constexpr long kRequest = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;

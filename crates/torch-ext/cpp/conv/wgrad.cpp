@@ -1,13 +1,13 @@
 // dweight[o, i, tap] = sum over images and pixels q of dy[o, q - offset(tap)] x[i, q].
 //
-// Rows of some images are laid out as one sequence of pixels, row 0 of every image, then row 1, ..., with a
-// pixel of zeros after each. A tap is then one offset into it: what a kernel would see beyond the left and right
-// border is such a zero, and beyond the upper and lower border there is a row of dy more, of zeros or real. So
-// every tap is a product of the same two matrices, dy^T moved by an offset and x.
+// Rows of some images are laid out as one sequence of pixels: row 0 of every image, then row 1, ..., with a zero pixel
+// after each row. A tap is then a single offset into the sequence. Beyond the left and right border the kernel sees
+// such a zero; beyond the upper and lower border there is one more row of dy, zero or real. So every tap is a product
+// of the same two matrices, dy^T shifted by an offset and x.
 //
-// Work is cut into items: a range of output channels, one of input channels, and some of the groups of rows. An
-// item rearranges its part of x and dy for the matrix instructions, group by group, and keeps its sums. The cuts
-// depend on the shape alone, and sums of several items are added in their order.
+// Work is split into items: a range of output channels, a range of input channels, and some of the groups of rows. An
+// item rearranges its part of x and dy for the matrix instructions, group by group, and keeps its sums. The split
+// depends on the shape alone, and the sums of several items are added in order.
 #include "wgrad.h"
 
 #include <ATen/Parallel.h>
@@ -24,11 +24,11 @@ namespace {
 constexpr int64_t kPair = 2 * kTile;      // channels of a block of products
 constexpr int64_t kBlock = 4 * kNumbers;  // floats of its sums, for one tap
 
-// Found by trying. A product's numbers stay in the first cache, a group's in the second beside its sums.
+// Found by experiment. The numbers of a product fit in the L1 cache, those of a group in L2 beside its sums.
 constexpr int64_t kPiece = 8;                 // steps of one product
 constexpr int64_t kGroupBytes = 256 * 1024;   // of x and dy
 constexpr int64_t kMinGroup = 512, kMaxGroup = 2048;  // pixels
-// Adding up the sums of many items takes time, too.
+// Adding up the sums of many items also takes time.
 constexpr int64_t kItemPixels = 2048;
 constexpr int64_t kFewItems = 8, kManyItems = 16;
 
@@ -39,7 +39,7 @@ int64_t round_up(int64_t a, int64_t b) {
   return ceil_div(a, b) * b;
 }
 
-// Memory for T whose first address is that of a cache line.
+// Memory for T, aligned to a cache line.
 template <class T>
 class Aligned {
  public:
@@ -58,12 +58,12 @@ class Aligned {
   std::unique_ptr<T, Free> data_;
 };
 
-// How the work is cut.
+// How the work is split.
 struct Cuts {
   int64_t out_range, in_range;    // channels of an item, multiples of kPair
   int64_t out_ranges, in_ranges;
   int64_t images, rows;           // of a group
-  int64_t bands, groups;          // groups for the rows of an image, groups in all
+  int64_t bands, groups;          // groups per image's rows, groups in total
   int64_t splits;                 // items that share the groups
 
   explicit Cuts(const ConvShape& shape) {
@@ -100,11 +100,11 @@ struct Cuts {
   }
 };
 
-// The sequence of a group's pixels.
+// The pixel sequence of a group.
 struct Sequence {
   int64_t first_image, images, first_row, rows;
   int64_t row;     // pixels of one row of all its images, zeros included
-  int64_t count;   // pixels, without what fills the last step
+  int64_t count;   // pixels, without the padding of the last step
   int64_t steps;
   int64_t lead;    // pixels of dy before the first
   int64_t dy_count;
@@ -123,7 +123,7 @@ struct Sequence {
   }
 };
 
-// What a thread works in.
+// The buffers of a thread.
 class Workspace {
  public:
   Workspace(const ConvShape& shape, const Cuts& cuts, const Sequence& largest, bool with_sums)
@@ -137,7 +137,7 @@ class Workspace {
     pixels.reserve(largest.dy_count);
   }
 
-  int64_t pitch;  // an odd number of cache lines: rows of a tile then lie in different sets of the cache
+  int64_t pitch;  // an odd number of cache lines, so that rows of a tile are in different cache sets
   Aligned<BFloat16> x, dy;
   Aligned<float> sums, bias;
   Aligned<BFloat16> zeros;
@@ -181,8 +181,8 @@ class WeightGradient {
  private:
   int64_t item_sums() const { return cuts_.out_range * cuts_.in_range * shape_.taps(); }
 
-  // Items are counted by split, range of output channels, range of input channels: the last ranges may be narrower, so
-  // a thread gets some of all.
+  // Items are numbered by split, range of output channels, range of input channels. The last ranges may be narrower, so
+  // this gives each thread some of every kind.
   void run_item(Workspace& work, int64_t item) {
     const int64_t range = item % cuts_.ranges(), split = item / cuts_.ranges();
     const int64_t first_out = range / cuts_.in_ranges * cuts_.out_range;
@@ -216,8 +216,8 @@ class WeightGradient {
     }
   }
 
-  // The pixels of a map's channels from `channel` on in their sequence. With `more`, rows above and below and a
-  // pixel of zeros before all.
+  // Lists the pixels of a map in sequence, for the channels from `channel` on. With `more`, adds rows above and below,
+  // and a zero pixel before everything.
   void list(Workspace& work, const FeatureMap& map, int64_t channel, const Sequence& s, int64_t more) const {
     work.pixels.clear();
     work.pixels.insert(work.pixels.end(), more, work.zeros.get());
@@ -256,7 +256,8 @@ class WeightGradient {
     }
   }
 
-  // The sums of all items of a range, for a pair of tiles of its output channels, to their places.
+  // Adds up the sums of all items of a range, for a pair of tiles of its output channels, and writes them to their
+  // places.
   void gather(const float* sums, int64_t range, int64_t pair) const {
     const int64_t taps = shape_.taps(), part = cuts_.ranges() * item_sums();
     const int64_t out = range / cuts_.in_ranges * cuts_.out_range + pair * kPair;

@@ -15,13 +15,13 @@ struct ConvShape {
   int64_t taps() const { return kernel * kernel; }
 };
 
-// A feature map whose channels are neighbours in memory; distances in numbers.
+// A feature map whose channels are adjacent in memory; distances are counted in numbers.
 struct FeatureMap {
   const BFloat16* data;
   int64_t image, row, column;
 };
 
-// dweight [c_out, c_in, kernel, kernel], dbias [c_out] or null. The same bits for any number of threads.
+// dweight [c_out, c_in, kernel, kernel], dbias [c_out] or null. Bitwise the same for any number of threads.
 void weight_gradient(
     const AmxKernels& kernels, const ConvShape& shape, const FeatureMap& x, const FeatureMap& dy, float* dweight,
     float* dbias);

@@ -1,10 +1,10 @@
-// CUDA graphs: work that is recorded once and then given to the device as a whole.
+// CUDA graphs: work that is recorded once and then submitted to the device as a whole.
 //
-// Recording takes at::cuda::CUDAGraph, which also tells the allocator and the generators. Its header needs those of
-// CUDA, which a machine without a GPU does not have, and the program is not linked to the library that defines it: it is
-// loaded where there is a driver. So its functions are looked up by their names when they are wanted, and the object
-// lies in memory that is larger than it is, which is checked: by the version of libtorch, and by what its construction
-// has left untouched.
+// Recording uses at::cuda::CUDAGraph, which also informs the allocator and the generators. Its header needs those of
+// CUDA, which a machine without a GPU does not have. The program is not linked to the library that defines it either:
+// that is loaded only if there is a driver. So its functions are looked up by name on first use, and the object is
+// placed in memory larger than itself. That is checked in two ways: by the version of libtorch, and by which bytes the
+// constructor leaves untouched.
 #include "../error.h"
 
 #include <dlfcn.h>
@@ -22,7 +22,7 @@ namespace {
 
 using Pool = std::pair<unsigned long long, unsigned long long>;
 
-// As the Itanium ABI, which all compilers here follow, encodes them; a member function takes the object first.
+// Names as mangled by the Itanium ABI, which all compilers here use; a member function takes the object first.
 struct Functions {
   void (*construct)(void*, bool);
   void (*destroy)(void*);
@@ -34,7 +34,7 @@ struct Functions {
 template <class Function>
 void look_up(Function& function, const char* name) {
   function = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
-  TORCH_CHECK(function != nullptr, "libtorch's CUDA part is not there, or has no ", name);
+  TORCH_CHECK(function != nullptr, "libtorch's CUDA part is not loaded, or has no ", name);
 }
 
 Functions look_up_all() {
@@ -47,7 +47,7 @@ Functions look_up_all() {
   return found;
 }
 
-// The names above and the size below are those of this version.
+// The names above and the size below hold for this version.
 static_assert(
     TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR == 11,
     "another libtorch: compare at::cuda::CUDAGraph in ATen/cuda/CUDAGraph.h with this file");
@@ -75,7 +75,7 @@ class Graph {
   Graph& operator=(const Graph&) = delete;
 
   void begin() {
-    // A pool of its own; and what would break a recording is an error in whichever thread does it.
+    // Use a separate pool. In this mode anything that would break a recording is an error, in any thread.
     constexpr int capture_mode_global = 0;
     functions_.begin(object_, Pool{0, 0}, capture_mode_global);
   }
@@ -83,8 +83,8 @@ class Graph {
   void replay() { functions_.replay(object_); }
 
  private:
-  // Some 200 bytes in libtorch 2.11. Its header cannot be included, so that there is no sizeof; but a constructor gives
-  // every member a value, and none lies beyond what it left as it was.
+  // About 200 bytes in libtorch 2.11. There is no sizeof, since its header cannot be included. But a constructor sets
+  // every member, so no member lies beyond the bytes it changed.
   static constexpr std::size_t largest = 1024, room = 4096;
   static constexpr unsigned char canary = 0xa5;
   Functions functions_;

@@ -14,7 +14,7 @@ c10::Device device_of(int cuda) {
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(cuda));
 }
 
-// What comes later in `later` waits for what is in `earlier` by now.
+// Makes later work in `later` wait for the work now in `earlier`.
 void order(const c10::Stream& earlier, const c10::Stream& later) {
   c10::Event event(c10::kCUDA);
   event.record(earlier);
@@ -23,7 +23,7 @@ void order(const c10::Stream& earlier, const c10::Stream& later) {
 
 struct Side {
   c10::Stream stream;
-  // Where the thread was before it entered.
+  // The stream that the thread was on before.
   std::optional<c10::Stream> outer;
   std::optional<c10::Device> outer_device;
 };
@@ -47,7 +47,7 @@ extern "C" char* torch_ext_side_enter(Side* side) noexcept {
     const c10::Device device = side->stream.device();
     const c10::Stream outer = guard.getStream(device);
     order(outer, side->stream);
-    // A recording begins on the stream of the current device.
+    // A recording begins on the current device's stream.
     side->outer_device = guard.exchangeDevice(device);
     side->outer = guard.exchangeStream(side->stream);
   });
@@ -70,7 +70,7 @@ extern "C" char* torch_ext_synchronize(int cuda) noexcept {
   });
 }
 
-// The end of what the current stream has to do by now.
+// The end of the current stream's work so far.
 extern "C" char* torch_ext_event_record(int cuda, c10::Event** out) noexcept {
   return torch_ext::guarded([&] {
     const c10::impl::VirtualGuardImpl guard(c10::kCUDA);

@@ -2,7 +2,7 @@
 
 #include <ATen/Context.h>
 
-// libtorch has it on for convolutions and off for products of matrices unless it is told.
+// By default libtorch uses TF32 for convolutions but not for matrix products.
 extern "C" char* torch_ext_set_tf32(bool on) noexcept {
   return torch_ext::guarded([&] {
     auto& context = at::globalContext();

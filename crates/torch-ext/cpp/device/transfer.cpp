@@ -1,16 +1,16 @@
-// Between the host's memory and a device's, without waiting.
+// Copies between host and device memory, without waiting.
 #include "../error.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
-// A copy in memory that the device reads by itself. The caller owns `*out`.
+// A copy in pinned memory, which the device reads directly. The caller owns `*out`.
 extern "C" char* torch_ext_pinned(const at::Tensor* x, at::Tensor** out) noexcept {
   return torch_ext::guarded([&] { *out = new at::Tensor(x->pin_memory()); });
 }
 
-// From memory that is not pinned, or to it, the host waits all the same.
+// If the host memory is not pinned, the host waits anyway.
 extern "C" char* torch_ext_copy_ahead(const at::Tensor* to, const at::Tensor* from) noexcept {
   return torch_ext::guarded([&] {
     const at::NoGradGuard no_grad;
@@ -18,7 +18,7 @@ extern "C" char* torch_ext_copy_ahead(const at::Tensor* to, const at::Tensor* fr
   });
 }
 
-// The numbers are there when the stream has got so far. The caller owns `*out`.
+// The numbers are available once the stream has reached this point. The caller owns `*out`.
 extern "C" char* torch_ext_download(const at::Tensor* x, at::Tensor** out) noexcept {
   return torch_ext::guarded([&] {
     const at::NoGradGuard no_grad;

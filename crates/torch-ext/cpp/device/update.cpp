@@ -1,5 +1,5 @@
-// The updates of a training step by libtorch's operations for lists of tensors: a few kernels for all parameters, and
-// no number that the host would have to know.
+// The updates of a training step with libtorch's operations on lists of tensors: a few kernels for all parameters, and
+// no value that the host would need to know.
 #include "../error.h"
 
 #include <ATen/core/Tensor.h>
@@ -33,13 +33,13 @@ struct ListedAdam {
   double eps;
 };
 
-// `tensors` are `count` each of parameters, gradients, first and second moments.
+// `tensors` are `count` parameters, then `count` gradients, first moments and second moments.
 extern "C" char* torch_ext_listed_adam(
     const at::Tensor* const* tensors, std::size_t count, const at::Tensor* taken, const at::Tensor* lr,
     const at::Tensor* divisor, const at::Tensor* skipped, const ListedAdam* numbers) noexcept {
   return torch_ext::guarded([&] {
     const at::NoGradGuard no_grad;
-    // They are only read, so one number serves them all.
+    // They are only read, so all can share one tensor.
     const std::vector<at::Tensor> steps(count, *taken);
     at::_fused_adamw_(
         list(tensors, count), list(tensors + count, count), list(tensors + 2 * count, count),
@@ -48,7 +48,7 @@ extern "C" char* torch_ext_listed_adam(
   });
 }
 
-// `tensors` are `count` each of averages and what they follow.
+// `tensors` are `count` averages, then `count` values that they follow.
 extern "C" char* torch_ext_listed_average(
     const at::Tensor* const* tensors, std::size_t count, const at::Tensor* weight) noexcept {
   return torch_ext::guarded([&] {

@@ -1,5 +1,5 @@
-// Dropout on libtorch's tensors, with its gradient. libtorch draws its masks one number after the other, on one thread, and
-// keeps them for the gradient; here they are drawn side by side, and again for the gradient.
+// Dropout on libtorch's tensors, with its gradient. libtorch draws its masks one number at a time, on one thread, and keeps
+// them for the backward pass. Here they are drawn in parallel, and drawn again in the backward pass.
 #include "kernels.h"
 
 #include "../error.h"
@@ -21,7 +21,7 @@ namespace torch_ext {
 const DropoutTable& dropout_kernels(int64_t lanes) {
   switch (isa(lanes)) {
 #ifdef TORCH_EXT_X86
-    // It has no use for the instructions made for bfloat16.
+    // Dropout does not use the bfloat16 instructions.
     case Isa::avx512_bf16:
     case Isa::avx512:
       return avx512::dropout;
@@ -37,13 +37,13 @@ namespace {
 
 using at::Tensor;
 
-// Numbers below which a thread is not worth waking: chunks.
+// Fewer chunks are not worth a thread.
 constexpr int64_t kGrainChunks = 256;
 
-// A tensor without gaps, in the order of its memory.
+// A tensor without gaps, in memory order.
 Tensor masked(const Tensor& x, Mask mask, int64_t lanes) {
   Tensor y = at::empty_like(x);
-  // Place by place, so that the two have to lie alike.
+  // Works element by element in memory, so both must have the same layout.
   TORCH_CHECK(y.strides() == x.strides(), "dropout: strides ", y.strides(), " for ", x.strides());
   const int64_t count = x.numel(), chunks = (count + kMaskChunk - 1) / kMaskChunk;
   const float scale = mask.dropped < 65536 ? 65536.0f / static_cast<float>(65536 - mask.dropped) : 0.0f;
@@ -78,11 +78,11 @@ struct Dropout : public torch::autograd::Function<Dropout> {
     const auto strides = ctx->saved_data["strides"].toIntVector();
     Tensor dy = resolved(outputs[0]);
     if (dy.strides() != at::IntArrayRef(strides)) {
-      // The mask goes by memory, so the gradient has to lie as the numbers did.
+      // The mask follows memory order, so the gradient must have the layout of the input.
       const Tensor same = at::empty_strided(dy.sizes(), strides, dy.options());
       dy = same.copy_(dy);
     }
-    // It is linear: its gradient is itself, and so is that one's.
+    // The operation is linear, so its gradient, and the gradient of that, is the operation itself.
     return {
         apply(dy, ctx->saved_data["key"].toInt(), ctx->saved_data["dropped"].toInt(), ctx->saved_data["lanes"].toInt()),
         Tensor(), Tensor(), Tensor()};
@@ -97,7 +97,7 @@ struct Dropout : public torch::autograd::Function<Dropout> {
 }  // namespace
 }  // namespace torch_ext
 
-// One number of libtorch's generator.
+// Draws one number from libtorch's generator.
 extern "C" char* torch_ext_draw_key(uint64_t* key) noexcept {
   return torch_ext::guarded([&] {
     at::Generator generator = at::detail::getDefaultCPUGenerator();

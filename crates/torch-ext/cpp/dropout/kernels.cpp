@@ -1,9 +1,9 @@
-// Compiled once for each instruction set, with TORCH_EXT_ISA its name and TORCH_EXT_LANES its 32-bit numbers in a vector.
-// As for all such files: no header with inline functions, and everything in an unnamed namespace.
+// Compiled once for each instruction set: TORCH_EXT_ISA is its name, TORCH_EXT_LANES the number of 32-bit numbers per
+// vector. As in all such files, no header with inline functions is included, and everything is in an unnamed namespace.
 //
 // Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") makes 8 numbers of 16 bits from a
-// counter. A chunk of 128 numbers has 16 counters, of which the first gives numbers 0, 16, 32 and so on, the next 1, 17, 33:
-// a vector of counters gives vectors of neighbours, and the mask is the same for vectors of any length.
+// counter. A chunk of 128 numbers has 16 counters: the first gives numbers 0, 16, 32 and so on, the next 1, 17, 33. So a
+// vector of counters gives vectors of adjacent numbers, and the mask is the same for vectors of any length.
 #include "kernels.h"
 
 #include "../norm/simd.h"
@@ -12,7 +12,7 @@ namespace torch_ext {
 namespace {
 
 constexpr int kLanes = TORCH_EXT_LANES;
-// Counters of a chunk.
+// Counters per chunk.
 constexpr int kCounters = 16;
 static_assert(kCounters % kLanes == 0, "a chunk is a number of vectors");
 
@@ -41,11 +41,11 @@ struct Four {
   Words word[4];
 };
 
-// Of the counters (low + lane, high, 0, 0).
+// Philox of the counters (low + lane, high, 0, 0).
 inline Four philox(uint64_t counter, const uint32_t key[2]) {
   Words c0, c1, c2{}, c3{};
   for (int lane = 0; lane < kLanes; ++lane) {
-    // Chunks begin at multiples of 16, so the low word does not overflow within one.
+    // Chunks begin at multiples of 16, so the low word does not overflow within a chunk.
     c0[lane] = static_cast<uint32_t>(counter) + static_cast<uint32_t>(lane);
     c1[lane] = static_cast<uint32_t>(counter >> 32);
   }
@@ -77,7 +77,7 @@ inline void factors(int64_t chunk, const Mask& mask, float scale, float* out) {
   }
 }
 
-// A product, so that a NaN goes on to where it is seen.
+// Multiply, so that NaN is propagated.
 template <class T, int L>
 inline void times(const T* x, const float* factor, T* y) {
   Memory<T, float, L>::store(y, Memory<T, float, L>::load(x) * Memory<float, float, L>::load(factor));

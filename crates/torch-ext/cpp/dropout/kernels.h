@@ -7,13 +7,13 @@
 
 namespace torch_ext {
 
-// What is drawn: a key of Philox, and of 65536 equally likely numbers how many drop.
+// The mask: a key of Philox, and how many of 65536 equally likely numbers drop.
 struct Mask {
   uint32_t key[2];
   uint32_t dropped;
 };
 
-// Numbers that are drawn for together; a piece that a thread takes begins at a multiple of it.
+// Numbers drawn together; the pieces of threads begin at multiples of it.
 constexpr int64_t kMaskChunk = 128;
 
 struct DropoutTable {
@@ -34,7 +34,7 @@ extern const DropoutTable dropout;
 }
 #endif
 
-// The best table that the processor at hand can run and that has at most `lanes` numbers in a vector.
+// The best table that this processor can run, with at most `lanes` numbers per vector.
 const DropoutTable& dropout_kernels(int64_t lanes);
 
 }  // namespace torch_ext

@@ -27,7 +27,7 @@ const Kernels<double, double>& kernels_for(double*, int64_t lanes) {
   return kernels(lanes).f64;
 }
 
-// Runs body(T*, A*), null pointers, with the types of a tensor's numbers.
+// Calls body(T*, A*) with null pointers of the tensor's number types.
 template <class Body>
 void with_types(at::ScalarType kind, const Body& body) {
   switch (kind) {
@@ -70,7 +70,7 @@ Tensor dense(const std::optional<Tensor>& tensor) {
   return tensor ? dense(*tensor) : Tensor();
 }
 
-// A gradient of x's type and size, with pixels at one distance; undefined stays so.
+// A gradient with x's type and size, with pixels at equal distances; an undefined one stays undefined.
 Tensor as_pixel_rows(const Tensor& gradient, const Tensor& x) {
   if (!gradient.defined()) {
     return gradient;
@@ -90,14 +90,14 @@ PixelRows<T> pixel_rows(const Tensor& dz) {
   return {data<T>(dz), strides->image, strides->pixel};
 }
 
-// Returns z and, for `branches`, x: what is done with that one has its gradient added in the same loop that writes
-// the gradient of x, where autograd would add the two in a loop of its own.
+// Returns z and, for `branches`, x. The gradient of that second x is added in the loop that computes the gradient of x,
+// where autograd would use another loop.
 struct GroupNorm : public torch::autograd::Function<GroupNorm> {
   static torch::autograd::variable_list forward(
       torch::autograd::AutogradContext* ctx, const Tensor& input, const Tensor& weight, const Tensor& bias,
       const std::optional<Tensor>& shift, const std::optional<Tensor>& scale_shift, int64_t groups, double eps, bool silu,
       int64_t lanes, bool branches) {
-    // A result that nobody uses has no gradient, rather than one of zeros.
+    // Leave the gradient of an unused result undefined instead of filling zeros.
     ctx->set_materialize_grads(false);
     const Tensor x = resolved(input).contiguous(kLayout);
     const ModulationTensors m{dense(weight), dense(bias), dense(shift), dense(scale_shift)};
@@ -138,7 +138,7 @@ struct GroupNorm : public torch::autograd::Function<GroupNorm> {
     }
     const Tensor dz = as_pixel_rows(outputs[0], x);
     const Tensor dx = at::empty_like(x, x.options(), kLayout);
-    // Inputs are counted without those that are not there; of the last two there is one at most.
+    // Inputs are counted without the missing ones; at most one of the last two is present.
     const auto gradient_of = [&](size_t input, const Tensor& tensor) {
       return tensor.defined() && ctx->needs_input_grad(input) ? at::empty_like(tensor) : Tensor();
     };
@@ -159,8 +159,8 @@ struct GroupNorm : public torch::autograd::Function<GroupNorm> {
 }  // namespace
 }  // namespace torch_ext
 
-// `shift` or `scale_shift`, or both, are null; so is `branch` when x is not wanted beside. The caller owns `*out` and
-// `*branch`.
+// `shift` or `scale_shift`, or both, may be null; so may `branch` if x is not wanted as a second result. The caller
+// owns `*out` and `*branch`.
 extern "C" char* torch_ext_group_norm(
     const at::Tensor* x, const at::Tensor* weight, const at::Tensor* bias, const at::Tensor* shift,
     const at::Tensor* scale_shift, int64_t groups, double eps, bool silu, int64_t lanes,

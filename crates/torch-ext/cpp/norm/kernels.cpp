@@ -1,27 +1,26 @@
-// Compiled once for each instruction set, with TORCH_EXT_ISA its name and TORCH_EXT_LANES its floats in a
-// vector.
+// Compiled once for each instruction set: TORCH_EXT_ISA is its name, TORCH_EXT_LANES the number of floats per vector.
 //
-// Each loop takes a block of channels and goes through the pixels, so that sums and the numbers of a channel
-// stay in registers. A block of two vectors of bfloat16 is one cache line.
+// Each loop takes a block of channels and iterates over the pixels, so that the sums and the per-channel numbers stay
+// in registers. A block of two vectors of bfloat16 is one cache line.
 #include "kernels.h"
 #include "simd.h"
 
 namespace torch_ext {
 namespace {
 
-// A choice made when the code is compiled.
+// A compile-time choice.
 template <bool b>
 struct Is {
   static constexpr bool yes = b;
 };
 
-// Channels taken together: `n` vectors of L.
+// Channels processed together: `n` vectors of L.
 template <int L, int n>
 struct Block {
   static constexpr int lanes = L, vectors = n;
 };
 
-// Calls body(block, first channel) for the largest blocks that fit until all channels are done.
+// Calls body(block, first channel) for the largest blocks that fit, until all channels are done.
 template <int L, class Body>
 inline void over_channels(int64_t channels, Body body) {
   int64_t c = 0;
@@ -31,7 +30,7 @@ inline void over_channels(int64_t channels, Body body) {
   for (; c + L <= channels; c += L) {
     body(Block<L, 1>{}, c);
   }
-  // Networks of few channels, and a number of channels that is no multiple.
+  // For networks with few channels, and the remainder of others.
   if constexpr (L > 4) {
     for (; c + 4 <= channels; c += 4) {
       body(Block<4, 1>{}, c);
@@ -42,7 +41,7 @@ inline void over_channels(int64_t channels, Body body) {
   }
 }
 
-// Some channels' numbers, in registers.
+// Per-channel numbers of some channels, in registers.
 template <class A, class B>
 struct Numbers {
   typedef typename Vector<A, B::lanes>::Value Value;
@@ -199,7 +198,7 @@ namespace TORCH_EXT_ISA {
 extern const KernelTable table = {
     entries<float, float, TORCH_EXT_LANES>(),
     entries<BFloat16, float, TORCH_EXT_LANES>(),
-    // Only checks of the gradients are made in f64: one number at a time will do.
+    // f64 is only used to check gradients, so one number at a time is enough.
     entries<double, double, 1>(),
 };
 }  // namespace TORCH_EXT_ISA

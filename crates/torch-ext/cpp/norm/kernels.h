@@ -1,5 +1,5 @@
-// The inner loops of group normalisation over some pixels of one image, channels innermost, for each
-// instruction set. All numbers of a channel (`pivot`, `scale`, ...) are arrays `[channels]`.
+// The inner loops of group normalisation over some pixels of one image, channels innermost, for each instruction set.
+// All per-channel numbers (`pivot`, `scale`, ...) are arrays `[channels]`.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ struct BFloat16 {
   uint16_t bits;
 };
 
-// What is done with each number: y = (x - pivot) * scale + offset, z = silu(y) or y.
+// The transformation of each number: y = (x - pivot) * scale + offset, z = silu(y) or y.
 template <class A>
 struct Affine {
   const A* pivot;
@@ -20,14 +20,14 @@ struct Affine {
   bool silu;
 };
 
-// Pixels that lie `stride` numbers apart, each with its channels side by side.
+// Pixels that are `stride` numbers apart, each with its channels side by side.
 template <class T>
 struct Rows {
   const T* at;
   int64_t stride;
 };
 
-// T: the numbers in memory; A: those computed with.
+// T: the type in memory; A: the type of the computation.
 template <class T, class A>
 struct Kernels {
   // first = sum of (x - pivot), second = sum of its square.
@@ -67,8 +67,8 @@ extern const KernelTable table;
 }
 #endif
 
-// The best table that the processor at hand can run and that has at most `lanes` floats in a vector; up to
-// 16 without the instructions made for bfloat16.
+// The best table that this processor can run, with at most `lanes` floats per vector; up to 16 it excludes the bfloat16
+// instructions.
 const KernelTable& kernels(int64_t lanes);
 
 }  // namespace torch_ext

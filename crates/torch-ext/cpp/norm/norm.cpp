@@ -1,9 +1,9 @@
-// Group normalisation (Wu & He 2018), y of x and the gradients, channels innermost in memory.
+// Group normalisation (Wu & He 2018): y of x and the gradients, channels innermost in memory.
 //
 // With xhat = (x + shift - mean) rstd and Scale = weight (1 + scale), Offset = bias (1 + scale) + offset,
 // y = xhat Scale + Offset. For each image and channel the kernels take sums over its pixels,
 //   A = sum of dy,   B = sum of dy xhat,
-// and everything else follows from them: with m numbers in a group,
+// and everything else is computed from them: with m numbers in a group,
 //   dx = rstd (dy Scale - sum(Scale A) / m - xhat sum(Scale B) / m), the sums over the group's channels,
 //   dshift = sum of dx over the pixels, doffset = A, dscale = weight B + bias A,
 //   dweight = sum of (1 + scale) B over the images, dbias = sum of (1 + scale) A.
@@ -14,7 +14,7 @@
 namespace torch_ext {
 namespace {
 
-// The numbers of one image's channels, as the kernels take them.
+// The per-channel numbers of one image, as the kernels take them.
 template <class A>
 class Channels {
  public:
@@ -77,8 +77,8 @@ int64_t pixels_of(const Shape& shape, int64_t chunk) {
   return std::min(shape.chunk(), shape.pixels - chunk * shape.chunk());
 }
 
-// Mean, 1 / sqrt(variance + eps) of each group from sums around `pivot`, by the law of total variance: within
-// the channels and between their means. Sums of squares around 0 would lose the variance of numbers far from it.
+// Mean and 1 / sqrt(variance + eps) of each group from sums around `pivot`, by the law of total variance: within the
+// channels and between their means. Sums of squares around 0 would lose the variance of numbers far from 0.
 template <class A>
 void group_statistics(
     ChunkSums<A>& sums, const A* pivot, const Modulation<A>& modulation, const Shape& shape, double eps,
@@ -90,7 +90,7 @@ void group_statistics(
     double mean = 0, within = 0;
     for (int64_t i = 0; i < size; ++i) {
       const int64_t c = g * size + i;
-      const double moved = sums.first_of_image(n, c) / pixels;  // the mean, seen from the pivot
+      const double moved = sums.first_of_image(n, c) / pixels;  // the mean relative to the pivot
       within += sums.second_of_image(n, c) / pixels - moved * moved;
       means[i] = static_cast<double>(pivot[c]) + moved + modulated(modulation, shape, n, c).shift;
       mean += means[i];
@@ -101,7 +101,7 @@ void group_statistics(
       between += (m - mean) * (m - mean);
     }
     const double variance = (within + between) / static_cast<double>(size);
-    // Rounding may take a variance of 0 a little below it. NaN stays NaN.
+    // Rounding may make a variance of 0 slightly negative. NaN stays NaN.
     const double rstd = 1.0 / std::sqrt((variance < 0 ? 0.0 : variance) + eps);
     statistics.mean[n * shape.groups + g] = static_cast<A>(mean);
     statistics.rstd[n * shape.groups + g] = static_cast<A>(rstd);
@@ -144,7 +144,7 @@ void norm_forward(
   const auto start = [&](int64_t n, int64_t chunk) {
     return n * shape.image_size() + chunk * shape.chunk() * channels;
   };
-  // The moments are taken around each channel's first pixel of the image, which is not far from its mean.
+  // Take the moments around each channel's first pixel in the image, which is close enough to its mean.
   std::vector<A> pivots(shape.images * channels);
   for (int64_t n = 0; n < shape.images; ++n) {
     for (int64_t c = 0; c < channels; ++c) {

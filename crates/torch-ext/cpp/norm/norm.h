@@ -8,8 +8,8 @@
 
 namespace torch_ext {
 
-// The numbers that the normalised ones are multiplied with and moved by, and what is added before. `shift`,
-// `scale` and `offset` belong to an image, are null or [n, c], and their rows lie `stride` apart:
+// The factors and offsets applied to the normalised numbers, and the shift added before. `shift`, `scale` and `offset`
+// are per image, null or [n, c], with rows `stride` apart:
 //   xhat = (x + shift - mean) rstd,   y = (xhat weight + bias) (1 + scale) + offset.
 template <class A>
 struct Modulation {
@@ -20,7 +20,7 @@ struct Modulation {
   int64_t shift_stride, scale_stride;
 };
 
-// What the backward pass needs of the forward pass.
+// What the forward pass keeps for the backward pass.
 template <class A>
 struct Statistics {
   A* mean;       // [n, g], of x + shift
@@ -28,13 +28,13 @@ struct Statistics {
   A* mean_xhat;  // [n, c], of a channel's xhat over an image
 };
 
-// What the backward pass computes. Null where nobody asks, but for dx.
+// The results of the backward pass. All but dx may be null.
 template <class A>
 struct Gradients {
   A* weight;  // [c]
   A* bias;    // [c]
   A* shift;   // [n, c]
-  A* scale;   // [n, 2 c], that of `offset` in the second half of a row
+  A* scale;   // [n, 2 c], the gradient of `offset` in the second half of a row
 };
 
 template <class T, class A>
@@ -42,7 +42,7 @@ void norm_forward(
     const Kernels<T, A>& kernels, const Shape& shape, const T* x, const Modulation<A>& modulation, double eps,
     bool silu, const Statistics<A>& statistics, T* z);
 
-// A tensor whose images lie `image` numbers apart and whose pixels `pixel`, or none.
+// A tensor whose images are `image` numbers apart and whose pixels are `pixel` numbers apart, or no tensor.
 template <class T>
 struct PixelRows {
   const T* at;
@@ -53,7 +53,7 @@ struct PixelRows {
   }
 };
 
-// `beside` is added to dx: the gradient of whatever else is done with x.
+// `beside` is added to dx: the gradient from another use of x.
 template <class T, class A>
 void norm_backward(
     const Kernels<T, A>& kernels, const Shape& shape, const T* x, const PixelRows<T>& dz,

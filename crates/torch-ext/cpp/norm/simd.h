@@ -1,9 +1,9 @@
-// Short vectors in the compiler's own notation, of as many lanes as the instruction set of this compilation
-// has (`TORCH_EXT_LANES`), and SiLU on them.
+// Short vectors as compiler extensions, with the number of lanes of the instruction set being compiled
+// (`TORCH_EXT_LANES`), and SiLU on them.
 //
-// The file is compiled once for each instruction set. Everything in it is in an unnamed namespace and no
-// header with inline functions is included: the linker keeps one copy of an inline function, and it could be
-// the one that the machine at hand cannot run.
+// The file is compiled once for each instruction set. Everything in it is in an unnamed namespace, and no header with
+// inline functions is included: the linker keeps one copy of an inline function, possibly one that this machine cannot
+// run.
 #pragma once
 
 #include "kernels.h"
@@ -41,7 +41,7 @@ struct Vector<double, 1> {
   typedef double Value;
 };
 
-// The bits of one type as another of the same size.
+// Reinterprets the bits of one type as another of the same size.
 template <class To, class From>
 inline To bits_as(From from) {
   static_assert(sizeof(To) == sizeof(From), "sizes differ");
@@ -50,7 +50,7 @@ inline To bits_as(From from) {
   return to;
 }
 
-// Numbers in memory as vectors to compute with, and back.
+// Loads numbers from memory as vectors to compute with, and stores them.
 template <class T, class A, int L>
 struct Memory {
   typedef typename Vector<A, L>::Value Value;
@@ -74,7 +74,8 @@ struct Memory<BFloat16, float, L> {
     return bits_as<Value>(widen(half) << 16);
   }
 
-  // To the nearest, ties to even; NaN stays NaN. The instruction for it also makes zeros of numbers below 2^-126.
+  // Rounds to nearest, ties to even; NaN stays NaN. The hardware instruction would also flush numbers below 2^-126 to
+  // zero.
   static inline void store(BFloat16* to, Value value) {
 #if defined(__AVX512BF16__)
     if constexpr (L == 16) {
@@ -96,7 +97,7 @@ struct Memory<BFloat16, float, L> {
       return half;
     } else {
 #if defined(__AVX2__)
-      // One instruction where the compiler, left alone, takes four.
+      // One instruction; the compiler would use four.
       if constexpr (L == 8) {
         return bits_as<Bits>(_mm256_cvtepu16_epi32(bits_as<__m128i>(half)));
       }
@@ -123,17 +124,16 @@ struct Memory<BFloat16, float, L> {
   }
 };
 
-// e^x for floats, within 2 units in the last place, x cut to [-87, 88], where the result is a normal number.
-// x = n ln 2 + r with |r| <= ln 2 / 2, and a polynomial for e^r (the coefficients are those of its Taylor
-// series, moved a little by a minimax fit).
+// e^x for floats, within 2 units in the last place; x is clamped to [-87, 88], where the result is a normal number. x =
+// n ln 2 + r with |r| <= ln 2 / 2, and a polynomial for e^r (Taylor coefficients, slightly adjusted by a minimax fit).
 template <int L>
 inline typename Vector<float, L>::Value exponential(typename Vector<float, L>::Value x) {
   typedef typename Vector<float, L>::Value Value;
   typedef typename Vector<float, L>::Int Int;
-  // Both comparisons are false for NaN, which goes on to the result.
+  // Both comparisons are false for NaN, so NaN is propagated.
   x = x < -87.0f ? Value{} - 87.0f : x;
   x = x > 88.0f ? Value{} + 88.0f : x;
-  // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits.
+  // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
   const Value magic = Value{} + 12582912.0f;
   const Value shifted = x * 1.44269504f + magic;
   const Value n = shifted - magic;

@@ -1,7 +1,7 @@
-// Which work goes to which thread, and how sums over an image are put together.
+// How work is assigned to threads, and how sums over an image are combined.
 //
-// The results must not depend on the number of threads. So the pixels of an image are cut into chunks by
-// their shape alone, each chunk's sums are taken by one thread, and they are added in the order of the chunks.
+// The results must not depend on the number of threads. So the pixels of an image are split into chunks by their shape
+// alone, each chunk is summed by one thread, and the sums are added in the order of the chunks.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -18,16 +18,16 @@ struct Shape {
   int64_t group_channels() const { return channels / groups; }
   int64_t image_size() const { return pixels * channels; }
 
-  // Pixels of a chunk: about 16 Ki numbers, and no sum of more than 256 is taken in f32.
+  // Pixels per chunk: about 16 Ki numbers, and at most 256 terms are summed in f32.
   int64_t chunk() const { return std::clamp<int64_t>(16384 / channels, 16, 256); }
   int64_t chunks() const { return (pixels + chunk() - 1) / chunk(); }
 };
 
-// Numbers below which a thread is not worth waking.
+// Fewer numbers are not worth a thread.
 constexpr int64_t kGrain = 16384;
 
-// Runs first(image, chunk) for all chunks, then between(image), then second(image, chunk) for all chunks.
-// An image that is still in the cache is finished before the next, unless there are fewer images than threads.
+// Runs first(image, chunk) for all chunks, then between(image), then second(image, chunk) for all chunks. Finishes an
+// image while it is in the cache before starting the next, unless there are fewer images than threads.
 template <class First, class Between, class Second>
 void in_two_passes(const Shape& shape, const First& first, const Between& between, const Second& second) {
   const int64_t chunks = shape.chunks();
@@ -61,7 +61,7 @@ void in_two_passes(const Shape& shape, const First& first, const Between& betwee
   over_all_chunks(second);
 }
 
-// Two sums for each channel of each chunk.
+// Two sums per channel of each chunk.
 template <class A>
 class ChunkSums {
  public:

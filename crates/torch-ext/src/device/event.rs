@@ -1,28 +1,28 @@
-//! A place in a stream, to wait for.
+//! A point in a stream that can be waited for.
 
 use std::ptr;
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
 
-/// The end of what a device had to do when this was made.
+/// The end of the device's work at the time of recording.
 pub(super) struct Event {
     raw: *mut ffi::Event,
 }
 
-// SAFETY: an event of CUDA may be waited for and freed on any thread.
+// SAFETY: a CUDA event may be waited for and freed on any thread.
 unsafe impl Send for Event {}
 
 impl Event {
-    /// On the thread's current stream of the device of this index.
+    /// Records on the thread's current stream of the device with this index.
     pub(super) fn record(cuda: i32) -> Result<Self, TorchExtError> {
         let mut raw = ptr::null_mut();
-        // SAFETY: one pointer is written where it is told to, when there is no error.
+        // SAFETY: one pointer is written through the argument, only if there is no error.
         checked("event", unsafe { ffi::torch_ext_event_record(cuda, &raw mut raw) })?;
         Ok(Self { raw })
     }
 
-    /// Waits for it; what was given to the device later may still be under way.
+    /// Waits for the event; later work may still be running.
     pub(super) fn wait(&self) -> Result<(), TorchExtError> {
         // SAFETY: the object lives as long as `self`.
         checked("event", unsafe { ffi::torch_ext_event_wait(self.raw) })
@@ -31,7 +31,7 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        // SAFETY: made by `torch_ext_event_record`, freed this once.
+        // SAFETY: made by `torch_ext_event_record`, freed exactly once.
         unsafe { ffi::torch_ext_event_free(self.raw) };
     }
 }

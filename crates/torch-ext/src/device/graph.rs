@@ -1,37 +1,37 @@
-//! Recorded work of a GPU (CUDA graphs).
+//! Recorded GPU work (CUDA graphs).
 
 use std::ptr;
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
 
-/// Kernels in the order in which they were recorded, with the memory they work on.
+/// Recorded kernels in order, with the memory they use.
 pub(super) struct Graph {
     raw: *mut ffi::Graph,
 }
 
-// SAFETY: the object holds handles of CUDA and libtorch's own, which any thread may use one after the other.
+// SAFETY: the object holds handles of CUDA and libtorch, which any thread may use, one at a time.
 unsafe impl Send for Graph {}
 
 impl Graph {
-    /// Records what `body` gives to the thread's current stream, which must not be the default one. Nothing of it is done
-    /// yet. The body may not wait for the device.
+    /// Records what `body` submits to the thread's current stream, which must not be the default one. Nothing is executed
+    /// yet. The body must not wait for the device.
     pub(super) fn record<R, E>(body: impl FnOnce() -> Result<R, E>) -> Result<(Self, R), E>
     where
         E: From<TorchExtError>,
     {
         let mut raw = ptr::null_mut();
-        // SAFETY: one pointer is written where it is told to, when there is no error.
+        // SAFETY: one pointer is written through the argument, only if there is no error.
         checked("recording", unsafe { ffi::torch_ext_graph_begin(&raw mut raw) })?;
         let open = Open(Self { raw });
         let result = body();
         let graph = open.end();
-        // What went wrong in the body says more than that the recording is broken for it.
+        // An error of the body is more informative than the broken recording it causes.
         let result = result?;
         Ok((graph?, result))
     }
 
-    /// Gives the work to the thread's current stream once more.
+    /// Submits the work to the thread's current stream again.
     pub(super) fn replay(&self) -> Result<(), TorchExtError> {
         // SAFETY: the object lives as long as `self`.
         checked("replay", unsafe { ffi::torch_ext_graph_replay(self.raw) })
@@ -40,12 +40,12 @@ impl Graph {
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        // SAFETY: made by `torch_ext_graph_begin`, freed this once.
+        // SAFETY: made by `torch_ext_graph_begin`, freed exactly once.
         unsafe { ffi::torch_ext_graph_free(self.raw) };
     }
 }
 
-/// Being recorded: the stream is of no other use until that ends, whatever the body does.
+/// A recording in progress. The stream is unusable until it ends, whatever the body does.
 struct Open(Graph);
 
 impl Open {
@@ -61,7 +61,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // SAFETY: as in `end`; after a panic nobody has a use for the error.
+        // SAFETY: as in `end`. After a panic the error does not matter.
         let _ = checked("recording", unsafe { ffi::torch_ext_graph_end(self.0.raw) });
     }
 }
@@ -70,7 +70,7 @@ impl Drop for Open {
 mod tests {
     use super::*;
 
-    /// Without libtorch's CUDA part there are no recordings, which is an error and nothing worse.
+    /// Without libtorch's CUDA part, recording must fail with an error.
     #[test]
     fn a_program_without_cuda_records_nothing() {
         if tch::Cuda::is_available() {

@@ -1,5 +1,5 @@
-//! Work that a GPU does while the host goes on: streams, recordings, transfers, and updates without a number that the host
-//! would have to know. On the CPU all of it does the same at once.
+//! GPU work that runs while the host goes on: streams, recordings, transfers, and updates without a value that the host
+//! would need to know. On the CPU the same functions run at once.
 
 mod event;
 mod graph;

@@ -1,5 +1,5 @@
-//! Work that is done again and again on new numbers: on a GPU recorded once, then given to it as a whole. A network is some
-//! thousand kernels, and telling a fast GPU of each takes longer than the work itself.
+//! Work that is repeated with new numbers: on a GPU it is recorded once and then submitted as a whole. A network is about a
+//! thousand kernels, and launching each takes longer on a fast GPU than the work itself.
 
 use std::fmt::Display;
 
@@ -11,28 +11,28 @@ use super::transfer::copy_ahead;
 use crate::error::TorchExtError;
 use crate::generator::index;
 
-/// Runs before the recording: libraries choose their algorithms and make their workspaces in the first.
+/// Runs before the recording: in the first runs, libraries choose their algorithms and allocate workspaces.
 const WARM_UP: u32 = 3;
 
-/// What is called: tensors to tensors.
+/// The function to call: tensors to tensors.
 pub type Function<'a, E> = dyn FnMut(&[&Tensor]) -> Result<Vec<Tensor>, E> + 'a;
 
 /// A function of tensors that is called many times.
 ///
-/// On the CPU the function just runs. On a GPU the first calls run as well, the next is recorded, and all later ones replay
-/// the recording on the inputs of the call: the function itself is not called any more. So it has to do the same for all
-/// inputs of the same shapes, may not wait for the device or read a number from it, and what it changes besides its results
-/// has to be tensors on the device. Random numbers go on from the generator's state at each call. A function that cannot be
-/// recorded runs each time; so do calls with inputs of other shapes than the first.
+/// On the CPU the function runs each time. On a GPU the first calls run too, the next one is recorded, and all later ones
+/// replay the recording on the inputs of the call, without calling the function. So the function must do the same for all
+/// inputs of the same shapes, and must not wait for the device or read a number from it. Apart from its results it may only
+/// change tensors on the device. Random numbers continue from the generator's state at each call. A function that cannot be
+/// recorded runs each time, and so do calls whose inputs have other shapes than the first.
 ///
-/// Results are the same tensors for each replay: whoever keeps them longer than to the next call copies them.
+/// Every replay returns the same tensors: copy them to keep them beyond the next call.
 pub struct Recorder {
-    /// None on the CPU.
+    /// `None` on the CPU.
     gpu: Option<Steps<Gpu>>,
 }
 
 impl Recorder {
-    /// For a function of tensors on `device`.
+    /// Creates a recorder for a function of tensors on `device`.
     ///
     /// # Errors
     /// [`TorchExtError::UnknownDevice`]; [`TorchExtError::Torch`] when there is no such GPU.
@@ -42,10 +42,10 @@ impl Recorder {
         Ok(Self { gpu: gpu.transpose()? })
     }
 
-    /// The same for a function that is known to be none to record: it runs each time.
+    /// The same, for a function that is known to be unrecordable: it runs each time.
     ///
     /// # Errors
-    /// As [`Recorder::new`].
+    /// The same as for [`Recorder::new`].
     pub fn without_recording(device: Device) -> Result<Self, TorchExtError> {
         let mut recorder = Self::new(device)?;
         if let Some(steps) = &mut recorder.gpu {
@@ -54,10 +54,11 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// The function's results for these inputs, which may be on the host: from pinned memory the copy does not wait.
+    /// Returns the function's results for these inputs. Inputs may be on the host; the copy does not wait if they are
+    /// pinned.
     ///
     /// # Errors
-    /// The function's own, and [`TorchExtError`].
+    /// Errors of the function, and [`TorchExtError`].
     pub fn call<E: Display + From<TorchExtError>>(
         &mut self,
         inputs: &[&Tensor],
@@ -69,13 +70,13 @@ impl Recorder {
         }
     }
 
-    /// Whether calls are replays by now.
+    /// Whether calls are now replays.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         self.gpu.as_ref().is_some_and(|steps| matches!(steps.state, State::Recorded { .. }))
     }
 
-    /// Why the function could not be recorded, if that was tried.
+    /// Why the function could not be recorded, if recording was tried.
     #[must_use]
     pub fn given_up(&self) -> Option<&str> {
         match self.gpu.as_ref().map(|steps| &steps.state) {
@@ -85,10 +86,10 @@ impl Recorder {
     }
 }
 
-/// What is asked of a GPU, so that the order of calls can be tested without one.
+/// The operations needed from a GPU, so that the order of calls can be tested without one.
 trait Machine {
     type Graph;
-    /// Runs on a stream that can be recorded.
+    /// Runs `body` on a stream that can be recorded.
     fn run<R>(&mut self, body: impl FnOnce() -> R) -> Result<R, TorchExtError>;
     fn record<R, E: From<TorchExtError>>(
         &mut self,
@@ -114,7 +115,7 @@ impl Machine for Gpu {
         body: impl FnOnce() -> Result<R, E>,
     ) -> Result<(Graph, R), E> {
         let cuda = self.cuda;
-        // Nothing may be under way that somebody asks about while the recording is on.
+        // Finish all work first: nobody may query running work during the recording.
         self.side.run(|| synchronize(cuda).map_err(E::from).and_then(|()| Graph::record(body)))?
     }
 
@@ -132,7 +133,7 @@ enum State<G> {
 struct Steps<M: Machine> {
     machine: M,
     device: Device,
-    /// What a recording reads: the inputs of a call are copied here.
+    /// Input buffers of the recording: the inputs of a call are copied here.
     inputs: Vec<Tensor>,
     state: State<M::Graph>,
 }
@@ -179,7 +180,7 @@ impl<M: Machine> Steps<M> {
         }
     }
 
-    /// Room for the numbers of an input on the device.
+    /// A device buffer for an input.
     fn like(&self, input: &Tensor) -> Result<Tensor, TorchExtError> {
         if !input.defined() {
             return Err(TorchExtError::Undefined { what: "an input" });
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
     use tch::Kind;
 
-    /// Records by running, and replays by counting.
+    /// Records by running, and counts replays.
     #[derive(Default)]
     struct Fake {
         breaks: bool,
@@ -249,10 +250,10 @@ mod tests {
         }
         let recorded = steps.call(&[&numbers(3.0, 2)], &mut double).unwrap();
         let replayed = steps.call(&[&numbers(4.0, 2)], &mut double).unwrap();
-        // The same tensors, and the inputs of the call where the recording reads them.
+        // The same tensors, and the inputs of the call in the buffers that the recording reads.
         assert_eq!(recorded[0].data_ptr(), replayed[0].data_ptr());
         assert_eq!(steps.inputs[0], numbers(4.0, 2));
-        // A rest of another size is nothing to record.
+        // A last batch of another size is not recorded.
         assert_eq!(steps.call(&[&numbers(5.0, 1)], &mut double).unwrap()[0], numbers(10.0, 1));
         assert_eq!(calls, 5);
         let Fake { runs, records, replays, .. } = steps.machine;
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_recorded_runs_each_time() {
+    fn a_function_that_cannot_be_recorded_runs_each_time() {
         let mut steps = Steps::new(Fake { breaks: true, ..Fake::default() }, Device::Cpu);
         let mut double = |inputs: &[&Tensor]| -> Doubled { Ok(vec![inputs[0] * 2.0]) };
         for value in 0..6 {
@@ -271,7 +272,7 @@ mod tests {
         assert!(matches!(&steps.state, State::GivenUp(why) if why == "luck is undefined"));
     }
 
-    /// An error of the function is that of the call, and the warm-up goes on after it.
+    /// An error of the function is returned by the call, and the warm-up continues afterwards.
     #[test]
     fn errors_come_back() {
         let mut steps = Steps::new(Fake::default(), Device::Cpu);
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn on_the_cpu_the_function_just_runs() {
+    fn on_the_cpu_the_function_runs_each_time() {
         let mut recorder = Recorder::new(Device::Cpu).unwrap();
         let x = numbers(1.0, 2);
         let mut same = |inputs: &[&Tensor]| -> Doubled { Ok(vec![inputs[0].shallow_clone()]) };

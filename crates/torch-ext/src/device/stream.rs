@@ -1,32 +1,32 @@
-//! A stream besides the one that the thread is on.
+//! A side stream of a GPU.
 
 use std::ptr;
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
 
-/// A queue of work of its own on a GPU. Recordings need one, since the default stream cannot be recorded, and so does what
-/// runs before them to warm up.
+/// A separate queue of GPU work. Recordings need one, since the default stream cannot be recorded, and so do the warm-up
+/// runs before them.
 pub(super) struct Side {
     raw: *mut ffi::Side,
 }
 
-// SAFETY: C++ keeps the stream's number and that of the one before, which mean the same on every thread.
+// SAFETY: C++ stores the numbers of this stream and the previous one, which mean the same on every thread.
 unsafe impl Send for Side {}
 
 impl Side {
-    /// On the device of this index.
+    /// On the device with this index.
     pub(super) fn new(cuda: i32) -> Result<Self, TorchExtError> {
         let mut raw = ptr::null_mut();
-        // SAFETY: one pointer is written where it is told to, when there is no error.
+        // SAFETY: one pointer is written through the argument, only if there is no error.
         checked("stream", unsafe { ffi::torch_ext_side_new(cuda, &raw mut raw) })?;
         Ok(Self { raw })
     }
 
-    /// Gives the device what `body` does by this queue: after everything that the thread has given it before, and before
-    /// everything that it gives it later.
+    /// Submits the work of `body` to this queue: it runs after everything that the thread has submitted before, and
+    /// before everything it submits later.
     pub(super) fn run<R>(&mut self, body: impl FnOnce() -> R) -> Result<R, TorchExtError> {
-        // SAFETY: the object lives as long as `self`, which nobody else uses meanwhile.
+        // SAFETY: the object lives as long as `self`, which is not used by anyone else meanwhile.
         checked("stream", unsafe { ffi::torch_ext_side_enter(self.raw) })?;
         // A panic of the body must not leave the thread on this stream.
         let leave = Leave(self);
@@ -38,7 +38,7 @@ impl Side {
 
 impl Drop for Side {
     fn drop(&mut self) {
-        // SAFETY: made by `torch_ext_side_new`, freed this once.
+        // SAFETY: made by `torch_ext_side_new`, freed exactly once.
         unsafe { ffi::torch_ext_side_free(self.raw) };
     }
 }
@@ -56,12 +56,12 @@ impl Leave<'_> {
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        // SAFETY: as in `now`. Whoever panics has no use for an error.
+        // SAFETY: as in `now`. During a panic the error does not matter.
         let _ = checked("stream", unsafe { ffi::torch_ext_side_leave(self.0.raw) });
     }
 }
 
-/// Waits until the device has done everything.
+/// Waits until the device has finished all its work.
 pub(super) fn synchronize(cuda: i32) -> Result<(), TorchExtError> {
     // SAFETY: plain numbers.
     checked("synchronize", unsafe { ffi::torch_ext_synchronize(cuda) })

@@ -1,10 +1,10 @@
-//! TensorFloat-32: f32 numbers, products of which keep 10 bits of their fraction, on GPUs since 2020.
+//! TensorFloat-32: f32 numbers whose products keep 10 bits of the fraction, on GPUs since 2020.
 
 use crate::error::{TorchExtError, checked};
 use crate::ffi;
 
-/// Lets a GPU multiply f32 matrices and convolve f32 images in TF32, or makes it keep to f32. It holds for the process;
-/// on the CPU it changes nothing. Unless told, libtorch takes TF32 for convolutions alone.
+/// Sets whether a GPU may multiply f32 matrices and convolve f32 images in TF32. It applies to the whole process; on
+/// the CPU it has no effect. By default libtorch uses TF32 for convolutions only.
 ///
 /// # Errors
 /// [`TorchExtError::Torch`] when libtorch refuses.
@@ -13,13 +13,13 @@ pub fn set_tf32(on: bool) -> Result<(), TorchExtError> {
     checked("set_tf32", unsafe { ffi::torch_ext_set_tf32(on) })
 }
 
-/// Whether both are in TF32.
+/// Whether both use TF32.
 ///
 /// # Errors
 /// [`TorchExtError::Torch`] when libtorch refuses.
 pub fn tf32() -> Result<bool, TorchExtError> {
     let mut on = false;
-    // SAFETY: one flag is written where it is told to.
+    // SAFETY: one flag is written through the argument.
     checked("tf32", unsafe { ffi::torch_ext_tf32(&raw mut on) })?;
     Ok(on)
 }

@@ -1,4 +1,4 @@
-//! A training step's updates for all parameters at once, by numbers that are on the device.
+//! The updates of a training step for all parameters at once, with settings stored on the device.
 
 use std::ptr;
 
@@ -9,7 +9,7 @@ use crate::error::{TorchExtError, checked};
 use crate::ffi;
 use crate::plain::{apart, in_memory, strided};
 
-/// The numbers of Adam that stay the same in a run.
+/// The settings of Adam that stay the same in a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C)]
 pub struct ListedAdam {
@@ -19,19 +19,18 @@ pub struct ListedAdam {
     pub beta2: f64,
     /// Parameters are multiplied by `1 - lr * weight_decay` first (Loshchilov & Hutter 2019).
     pub weight_decay: f64,
-    /// Added to the root of the second moment.
+    /// Added to the square root of the second moment.
     pub eps: f64,
 }
 
-/// Adam's update (Kingma & Ba 2015, Algorithm 1) of parameters by their gradients and moments, `[parameter, gradient,
-/// first, second]` each, in place. `taken` `[1]` counts the updates with this one, `lr` `[]` is the learning rate, gradients
-/// are divided by `divisor` `[1]` (and are so afterwards), and where `skipped` `[1]` is 1 nothing is done: all f32 on the
-/// tensors' device.
+/// Adam's update (Kingma & Ba 2015, Algorithm 1), in place, for rows `[parameter, gradient, first moment, second moment]`.
+/// `taken` `[1]` counts the updates including this one, `lr` `[]` is the learning rate, gradients are divided by `divisor`
+/// `[1]` and stay so afterwards, and nothing is updated where `skipped` `[1]` is 1. All are f32 on the tensors' device.
 ///
 /// # Errors
 /// [`TorchExtError::Undefined`], [`TorchExtError::Layout`], [`TorchExtError::Device`], [`TorchExtError::Kind`] and
-/// [`TorchExtError::Shape`] for tensors that do not fit; [`TorchExtError::Overlap`] where two share memory;
-/// [`TorchExtError::Torch`] for devices that libtorch has no such update for.
+/// [`TorchExtError::Shape`] for unsuitable tensors; [`TorchExtError::Overlap`] when two share memory;
+/// [`TorchExtError::Torch`] for devices without such an update in libtorch.
 pub fn listed_adam(
     params: &[[&Tensor; 4]],
     taken: &Tensor,
@@ -46,8 +45,8 @@ pub fn listed_adam(
         one(CALL, number, device)?;
     }
     let lists = lists(params);
-    // SAFETY: `4 * count` pointers to tensors, which are borrowed with the others until the call is over, of one type and,
-    // in fours, of one shape; the numbers have the layout that C++ expects.
+    // SAFETY: `4 * count` pointers to tensors, which are borrowed for the call like the others, of one type and, in fours,
+    // of one shape; the settings have the layout that C++ expects.
     let text = unsafe {
         ffi::torch_ext_listed_adam(
             lists.as_ptr(),
@@ -62,16 +61,16 @@ pub fn listed_adam(
     checked("listed_adam", text)
 }
 
-/// `average += weight (value - average)` for `[average, value]` each, in place; `weight` `[]` is f32 on their device.
+/// `average += weight (value - average)` for each `[average, value]`, in place; `weight` `[]` is f32 on their device.
 ///
 /// # Errors
-/// As [`listed_adam`], but for the memory: a value may be part of another tensor.
+/// The same as for [`listed_adam`], except that a value may be part of another tensor.
 pub fn listed_average(pairs: &[[&Tensor; 2]], weight: &Tensor) -> Result<(), TorchExtError> {
     const CALL: &str = "listed_average";
     let Some(device) = fit(CALL, pairs)? else { return Ok(()) };
     one(CALL, weight, device)?;
     let lists = lists(pairs);
-    // SAFETY: `2 * count` pointers to tensors, which are borrowed with the weight until the call is over.
+    // SAFETY: `2 * count` pointers to tensors, which are borrowed for the call like the weight.
     let text = unsafe { ffi::torch_ext_listed_average(lists.as_ptr(), pairs.len(), weight.as_ptr()) };
     checked("listed_average", text)
 }
@@ -79,7 +78,8 @@ pub fn listed_average(pairs: &[[&Tensor; 2]], weight: &Tensor) -> Result<(), Tor
 /// The L2 norm `[]` of all numbers of all tensors together, on their device.
 ///
 /// # Errors
-/// [`TorchExtError::Undefined`], also for no tensors at all; [`TorchExtError::Layout`]; [`TorchExtError::Torch`] for different devices.
+/// [`TorchExtError::Undefined`], also if there are no tensors; [`TorchExtError::Layout`]; [`TorchExtError::Torch`] for different
+/// devices.
 pub fn listed_norm(tensors: &[Tensor]) -> Result<Tensor, TorchExtError> {
     if tensors.is_empty() {
         return Err(TorchExtError::Undefined { what: "a tensor" });
@@ -87,19 +87,19 @@ pub fn listed_norm(tensors: &[Tensor]) -> Result<Tensor, TorchExtError> {
     tensors.iter().try_for_each(|tensor| strided("a tensor", tensor))?;
     let pointers: Vec<*const C_tensor> = tensors.iter().map(|tensor| tensor.as_ptr()).collect();
     let mut out = ptr::null_mut();
-    // SAFETY: as many pointers as are told to tensors borrowed until the call is over; one pointer is written.
+    // SAFETY: as many pointers as stated, to tensors borrowed for the call; one pointer is written.
     let text = unsafe { ffi::torch_ext_listed_norm(pointers.as_ptr(), pointers.len(), &raw mut out) };
     checked("listed_norm", text)?;
-    // SAFETY: without an error `out` is a new tensor that nobody else owns.
+    // SAFETY: without an error `out` is a new tensor with no other owner.
     Ok(unsafe { Tensor::from_ptr(out) })
 }
 
-/// First all first tensors, then all second ones, and so on.
+/// All first tensors, then all second ones, and so on.
 fn lists<const N: usize>(rows: &[[&Tensor; N]]) -> Vec<*const C_tensor> {
     (0..N).flat_map(|column| rows.iter().map(move |row| row[column].as_ptr())).collect()
 }
 
-/// The device of all of them: f32, in each row of one shape. None without rows.
+/// Checks that all are f32 on one device, with one shape per row. Returns that device; `None` without rows.
 fn fit<const N: usize>(call: &'static str, rows: &[[&Tensor; N]]) -> Result<Option<Device>, TorchExtError> {
     const WHAT: &str = "a tensor of the list";
     rows.iter().flatten().try_for_each(|tensor| in_memory(WHAT, tensor))?;
@@ -117,7 +117,8 @@ fn fit<const N: usize>(call: &'static str, rows: &[[&Tensor; N]]) -> Result<Opti
     Ok(Some(device))
 }
 
-/// Adam's are walked through number by number, and written while the others are read: without gaps, each in memory of its own.
+/// Adam's tensors are processed number by number, and some are written while others are read: they must have no gaps and must
+/// not overlap.
 fn dense(rows: &[[&Tensor; 4]]) -> Result<(), TorchExtError> {
     let names = ["a parameter", "a gradient", "a first moment", "a second moment"];
     let named: Vec<_> = rows.iter().flat_map(|row| names.into_iter().zip(row.iter().copied())).collect();
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn unsuitable_tensors_are_refused() {
         let [p, g, m, v] = four(0, &[4, 5]);
         let (one, pair) = (number(1.0), number(0.0));
         let adam = |four: [&Tensor; 4], taken: &Tensor| {
@@ -238,7 +239,7 @@ mod tests {
         assert!(matches!(listed_average(&[[&p, &g]], &Tensor::new()), Err(TorchExtError::Undefined { .. })));
         assert!(matches!(adam([&p, &g, &m, &m], &one), TorchExtError::Overlap { .. }));
         assert!(listed_norm(&[]).is_err() && listed_norm(&[p, Tensor::new()]).is_err());
-        // Nothing to do is done.
+        // An empty list is fine.
         listed_adam(&[], &one, &one, (&one, &one), &NUMBERS).unwrap();
         listed_average(&[], &one).unwrap();
     }

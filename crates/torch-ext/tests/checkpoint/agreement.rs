@@ -1,4 +1,4 @@
-//! The same bits as without.
+//! Bitwise the same results as without checkpointing.
 
 use tch::{Kind, Tensor};
 use torch_ext::{TorchExtError, checkpoint};
@@ -17,7 +17,7 @@ fn results_gradients_and_random_numbers_are_the_same_bits() {
                     assert_eq!(got, expected, "{way:?} {kind:?} dropout {dropout}: tensor {index}");
                 }
             }
-            // There is something to compare.
+            // Make sure that there is something to compare.
             assert!(plain.iter().all(|tensor| f64::try_from(tensor.abs().max()).unwrap() > 0.0));
         }
     }
@@ -37,7 +37,7 @@ fn parameters_learn_when_no_input_requires_gradients() {
     assert_eq!(gradients(Way::Checkpointed), gradients(Way::Plain));
 }
 
-/// Of the inputs those that require gradients get them; of the outputs those that are used give them.
+/// Only inputs that require gradients get them, and only used outputs contribute.
 #[test]
 fn some_inputs_and_some_outputs_count() {
     let _turn = alone_with_the_generator();
@@ -55,7 +55,7 @@ fn some_inputs_and_some_outputs_count() {
 }
 
 #[test]
-fn inputs_may_be_returned_as_they_are_and_there_need_be_none() {
+fn inputs_may_be_returned_unchanged_and_may_be_absent() {
     let _turn = alone_with_the_generator();
     let x = normals(&[3], 0).set_requires_grad(true);
     let same = checkpoint(&[&x], |inputs| Ok::<_, TorchExtError>(vec![inputs[0].shallow_clone()])).unwrap();
@@ -72,7 +72,7 @@ fn inputs_may_be_returned_as_they_are_and_there_need_be_none() {
     assert!(checkpoint(&[&x], |_| Ok::<_, TorchExtError>(Vec::new())).unwrap().is_empty());
 }
 
-/// Nothing learns: the second run has no graph to go back through, and the gradient of the input is none.
+/// With nothing to learn, the second run has no graph to go back through, and the input gets no gradient.
 #[test]
 fn a_piece_that_cannot_learn_has_no_gradients() {
     let _turn = alone_with_the_generator();
@@ -84,7 +84,7 @@ fn a_piece_that_cannot_learn_has_no_gradients() {
 }
 
 #[test]
-fn where_gradients_are_off_the_piece_just_runs() {
+fn with_gradients_off_the_piece_runs_once() {
     let _turn = alone_with_the_generator();
     let x = normals(&[3], 0).set_requires_grad(true);
     let outputs = {

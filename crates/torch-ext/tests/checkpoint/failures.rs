@@ -1,4 +1,4 @@
-//! Errors, panics, and what is refused: always an error, never the end of the process, and nothing is left behind.
+//! Errors, panics and refusals: they always return an error, never end the process, and leave nothing behind.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +26,7 @@ fn input() -> Tensor {
     normals(&[4], 0).set_requires_grad(true)
 }
 
-/// A piece that doubles, but calls `second` in its second run.
+/// A piece that doubles its input, but calls `second` in its second run.
 fn doubled(
     x: &Tensor,
     second: impl Fn(&Tensor) -> Result<Vec<Tensor>, Own> + Send + 'static,
@@ -38,13 +38,13 @@ fn doubled(
     })
 }
 
-/// What `backward` says of it.
+/// The error of `backward`.
 fn refused(second: impl Fn(&Tensor) -> Result<Vec<Tensor>, Own> + Send + 'static) -> String {
     let x = input();
     let loss = doubled(&x, second).unwrap()[0].sum(Kind::Float);
     let text = loss.f_backward().unwrap_err().to_string();
     assert!(!x.grad().defined(), "{text}");
-    // The thread is as it was: gradients are off during a backward pass and on after it.
+    // The thread's state is restored: gradients are off during a backward pass and on after it.
     assert!((&x * 2.0).requires_grad());
     (&x * 2.0).sum(Kind::Float).backward();
     assert_eq!(x.grad(), Tensor::from_slice(&[2_f32; 4]));
@@ -52,7 +52,7 @@ fn refused(second: impl Fn(&Tensor) -> Result<Vec<Tensor>, Own> + Send + 'static
 }
 
 #[test]
-fn an_error_of_the_first_run_comes_back_as_it_is() {
+fn an_error_of_the_first_run_is_returned_unchanged() {
     let _turn = alone_with_the_generator();
     let x = input();
     let error = checkpoint(&[&x], |_| Err(Own::NoLuck(1))).unwrap_err();
@@ -93,7 +93,7 @@ fn a_second_run_with_other_outputs_is_refused() {
 }
 
 #[test]
-fn what_is_no_tensor_for_gradients_is_refused() {
+fn tensors_without_gradients_are_refused() {
     let _turn = alone_with_the_generator();
     let undefined = Tensor::new();
     let error = checkpoint(&[&input(), &undefined], |_| Ok::<_, TorchExtError>(Vec::new())).unwrap_err();
@@ -125,7 +125,7 @@ fn a_graph_is_used_once_and_its_inputs_stay() {
     let again = loss.f_backward().unwrap_err().to_string();
     assert!(again.contains("second time"), "{again}");
 
-    // Changed between the runs, the input would give the gradients of another piece.
+    // If it changed between the runs, the input would give the gradients of another function.
     let y = &x * 1.0;
     let mut same = y.shallow_clone();
     let loss = doubled(&y, |y| Ok(vec![y * 2.0])).unwrap()[0].sum(Kind::Float);
@@ -137,21 +137,21 @@ fn a_graph_is_used_once_and_its_inputs_stay() {
     assert!(changed.contains("modified by an inplace operation"), "{changed}");
 }
 
-/// A kept graph goes back twice, to twice the gradient.
+/// A retained graph can go backward twice, which doubles the gradient.
 #[test]
 fn a_kept_graph_goes_back_again() {
     let _turn = alone_with_the_generator();
     let x = input();
     let mut loss = doubled(&x, |x| Ok(vec![x * 2.0])).unwrap()[0].sum(Kind::Float);
     for times in 1..=2 {
-        // SAFETY: the pointer is that of a tensor which lives. tch has no `backward` that keeps the graph.
+        // SAFETY: the pointer belongs to a live tensor. tch has no `backward` that retains the graph.
         unsafe { torch_sys::at_backward(loss.as_mut_ptr(), 1, 0) };
         assert_eq!(x.grad(), Tensor::from_slice(&[2.0 * times as f32; 4]));
     }
 }
 
-/// Whichever way a piece ends, what it holds is freed: with the graph, in the backward pass, after an error, and at once
-/// where gradients are off.
+/// However a piece ends, its tensors are freed: with the graph, in the backward pass, after an error, and immediately if
+/// gradients are off.
 #[test]
 fn pieces_are_dropped() {
     let _turn = alone_with_the_generator();
@@ -184,7 +184,7 @@ fn pieces_are_dropped() {
     drop(outputs);
 }
 
-/// A backward pass may be another thread's.
+/// A backward pass may run on another thread.
 #[test]
 fn a_graph_may_go_to_another_thread() {
     let _turn = alone_with_the_generator();

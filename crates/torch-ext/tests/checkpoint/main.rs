@@ -1,4 +1,4 @@
-//! Activation checkpointing against the same work without: bits, randomness, errors, what is refused.
+//! Activation checkpointing against the same work without it: bits, randomness, errors, refusals.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod agreement;

@@ -1,4 +1,4 @@
-//! A piece of a network with its parameters, and running it both ways.
+//! A piece of a network with its parameters, run in both ways.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,14 +13,14 @@ pub(crate) fn normals(size: &[i64], stream: u64) -> Tensor {
     Tensor::from_slice(&numbers).view(size)
 }
 
-/// The generator is the process's, and a checkpointed piece sets it back and forth in its backward pass, drawing or not:
-/// every test here takes its turn.
+/// The generator is shared by the process, and the backward pass of a checkpointed piece sets and restores it even if
+/// nothing is drawn, so the tests here take turns.
 pub(crate) fn alone_with_the_generator() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `(conv(dropout(silu(norm(x + shift)))) + x, mean of it)`, which is most of a residual block.
+/// `(conv(dropout(silu(norm(x + shift)))) + x, its mean)`, which is most of a residual block.
 pub(crate) struct Block {
     weight: Tensor,
     bias: Tensor,
@@ -41,7 +41,7 @@ impl Block {
         }
     }
 
-    /// Shares the parameters.
+    /// A handle to the same parameters.
     pub(crate) fn shallow_clone(&self) -> Self {
         let [weight, bias, kernel] = self.parameters().map(Tensor::shallow_clone);
         Self { weight, bias, kernel, ..*self }
@@ -62,7 +62,7 @@ impl Block {
     }
 }
 
-/// How a block is run.
+/// How to run a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     Plain,
@@ -74,7 +74,7 @@ pub(crate) enum Way {
 pub(crate) fn run(way: Way, block: &Block, x: &Tensor, shift: &Tensor) -> Vec<Tensor> {
     let block = block.shallow_clone();
     match way {
-        // The two uses of x meet before others do, as in a piece.
+        // The gradients of both uses of x are summed before others, as in a piece.
         Way::Plain => block.forward(&x.alias(), shift),
         Way::Checkpointed => checkpoint(&[x, shift], move |inputs| block.forward(inputs[0], inputs[1])),
         Way::Nested => checkpoint(&[x, shift], move |inputs| {
@@ -85,8 +85,7 @@ pub(crate) fn run(way: Way, block: &Block, x: &Tensor, shift: &Tensor) -> Vec<Te
     .unwrap()
 }
 
-/// Results, gradients and the state of the generator after two blocks in a row, the input of which is used once more
-/// after them.
+/// Results, gradients and generator state after two consecutive blocks whose input is used once more afterwards.
 pub(crate) fn everything(way: Way, kind: Kind, dropout: f64) -> Vec<Tensor> {
     let (b, c) = (2, 8);
     tch::manual_seed(11);
@@ -95,7 +94,7 @@ pub(crate) fn everything(way: Way, kind: Kind, dropout: f64) -> Vec<Tensor> {
     let blocks = [Block::new(c, kind, dropout), Block::new(c, kind, dropout)];
     let first = run(way, &blocks[0], &x, &shift);
     let second = run(way, &blocks[1], &first[0], &shift);
-    // What is drawn between two runs.
+    // Draws between the two runs.
     let noise = Tensor::randn([b, c], (Kind::Float, Device::Cpu));
     let loss = (&second[0] * normals(&[b, c, 9, 7], 5)).sum(Kind::Float)
         + (&second[1] * noise).sum(Kind::Float)

@@ -1,4 +1,4 @@
-//! libtorch's random numbers: states, and what a failed second run leaves.
+//! libtorch's random numbers: states, and the state after a failed second run.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,13 +20,13 @@ fn a_state_gives_the_same_numbers_again() {
     let (first, second) = (draw(), draw());
     set_generator_state(Device::Cpu, &state).unwrap();
     assert_eq!((draw(), draw()), (first.shallow_clone(), second));
-    // The state is a copy, which drawing does not change.
+    // The state is a copy, so drawing does not change it.
     set_generator_state(Device::Cpu, &state).unwrap();
     assert_eq!(draw(), first);
 }
 
 #[test]
-fn what_is_no_state_is_refused_and_changes_nothing() {
+fn an_invalid_state_is_refused_and_changes_nothing() {
     let _turn = alone_with_the_generator();
     tch::manual_seed(2);
     let before = generator_state(Device::Cpu).unwrap();
@@ -45,10 +45,10 @@ fn what_is_no_state_is_refused_and_changes_nothing() {
     }
 }
 
-/// The second run draws what the first did, wherever the generator is by then; a failed one moves it no more than a
-/// good one.
+/// The second run draws the same numbers as the first, whatever the state of the generator. A failed second run moves
+/// the generator no more than a successful one.
 #[test]
-fn the_generator_goes_on_as_if_there_were_one_run() {
+fn the_generator_continues_as_if_there_were_one_run() {
     let _turn = alone_with_the_generator();
     let x = normals(&[5], 0).set_requires_grad(true);
     for fails in [false, true] {

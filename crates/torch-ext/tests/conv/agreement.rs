@@ -1,12 +1,12 @@
-//! Gradients of weight and bias as exact as f32 sums are; the rest is libtorch's bit for bit.
+//! Gradients of weight and bias are as exact as f32 sums; everything else is bitwise libtorch's.
 
 use tch::{Kind, Tensor};
 use torch_ext::{WeightGradient, channels_last, conv2d, conv2d_is_fast};
 
 use crate::case::{BEST, Case, Sizes, Way, distance, run, run_with};
 
-/// The network's own, one pixel, one channel, channels that fill no tile, more than one range of channels, more
-/// rows than one group has, rows longer than a group, more images than a group has and a number that does not divide.
+/// The network's own sizes, one pixel, one channel, channels that fill no tile, more than one range of channels, more
+/// rows than a group has, rows longer than a group, more images than a group has, and a number that does not divide.
 const SIZES: [Sizes; 19] = [
     Sizes::new(1, (1, 1), (1, 1), 1),
     Sizes::new(1, (1, 1), (1, 1), 3),
@@ -30,7 +30,7 @@ const SIZES: [Sizes; 19] = [
 ];
 
 #[test]
-fn gradients_are_those_of_f64_but_for_f32_sums() {
+fn gradients_match_f64_up_to_f32_sums() {
     if !conv2d_is_fast() {
         return libtorchs_come_through(WeightGradient::Best);
     }
@@ -61,9 +61,9 @@ fn libtorchs_come_through(gradient: WeightGradient) {
     }
 }
 
-/// What a concatenation, a sum and a transposition hand back: slices of channels, one number for all, other strides.
+/// Gradients from a concatenation, a sum and a transposition: slices of channels, an expanded number, other strides.
 #[test]
-fn gradients_in_any_layout_are_read_right() {
+fn gradients_in_any_layout_are_read_correctly() {
     let case = Case::new(Sizes::new(2, (24, 40), (6, 5), 3));
     let ones = Case { dy: case.dy.ones_like(), ..Case::new(Sizes::new(2, (24, 40), (6, 5), 3)) };
     let expected = run(&case, BEST);
@@ -83,7 +83,7 @@ fn gradients_in_any_layout_are_read_right() {
     assert_eq!(expanded, run(&ones, BEST));
 }
 
-/// An input in another layout is brought into ours.
+/// An input in another layout is converted.
 #[test]
 fn any_layout_of_the_input_gives_the_same() {
     let case = Case::new(Sizes::new(2, (24, 40), (6, 5), 3));

@@ -25,7 +25,7 @@ impl Sizes {
     }
 }
 
-/// Numbers that bf16 has, in f64; `weight` and `bias` as well, so that every way sees the same.
+/// Numbers representable in bf16, in f64; also `weight` and `bias`, so that every way has the same inputs.
 pub(crate) struct Case {
     pub(crate) x: Tensor,
     pub(crate) weight: Tensor,
@@ -43,7 +43,7 @@ pub(crate) fn normals(size: &[i64], stream: u64) -> Tensor {
 impl Case {
     pub(crate) fn new(s: Sizes) -> Self {
         Self {
-            // Means that are not zero: sums then grow as the number of pixels does.
+            // Means that are not zero make the sums grow with the number of pixels.
             x: normals(&[s.images, s.c_in, s.height, s.width], 0) + 0.25,
             weight: normals(&[s.c_out, s.c_in, s.kernel, s.kernel], 1),
             bias: normals(&[s.c_out], 2),
@@ -59,12 +59,12 @@ impl Case {
     }
 }
 
-/// Who computes.
+/// What computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     /// libtorch in f64.
     Exact,
-    /// libtorch in bf16, with the parameters cast by operations of their own: what the network did before.
+    /// libtorch in bf16, with the parameters cast by separate operations, as the network used to do.
     Libtorch,
     /// This crate.
     Own(WeightGradient),
@@ -85,7 +85,7 @@ pub(crate) fn run(case: &Case, way: Way) -> Results {
     run_with(case, way, |y, dy| (y * dy).sum(y.kind()))
 }
 
-/// The same, with a loss made of the result and `case.dy`.
+/// The same, with a loss computed from the result and `case.dy`.
 pub(crate) fn run_with(case: &Case, way: Way, loss: impl Fn(&Tensor, &Tensor) -> Tensor) -> Results {
     let (kind, parameters) =
         if way == Way::Exact { (Kind::Double, Kind::Double) } else { (Kind::BFloat16, Kind::Float) };

@@ -1,6 +1,6 @@
-//! The convolution with a weight gradient of our own against libtorch's: values, gradients, what is refused.
+//! The convolution with our own weight gradient against libtorch's: values, gradients, refusals.
 //!
-//! On a processor without AMX the same tests see that libtorch's gradients come through unchanged.
+//! On a processor without AMX the same tests check that libtorch's gradients come through unchanged.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod agreement;

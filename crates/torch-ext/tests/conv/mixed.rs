@@ -1,10 +1,11 @@
-//! Tiles are state of a thread that libtorch's own kernels set as well.
+//! Tiles are state of a thread, which libtorch's own kernels also set.
 
 use std::thread;
 
 use crate::case::{BEST, Case, Sizes, Way, run};
 
-/// In turns with convolutions of other shapes by libtorch, in several threads at once, twice: always the same bits.
+/// Alternates with libtorch's convolutions of other shapes, in several threads at once, twice: the bits are always the
+/// same.
 #[test]
 fn libtorchs_kernels_and_ours_leave_each_others_tiles_alone() {
     let sizes = [

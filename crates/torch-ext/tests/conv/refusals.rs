@@ -1,4 +1,4 @@
-//! What is not computed is an error, not a wrong number.
+//! Unsupported calls give an error, not a wrong number.
 
 use tch::{Device, Kind, Tensor};
 use torch_ext::{TorchExtError, conv2d};
@@ -12,7 +12,7 @@ fn zeros(size: &[i64], kind: Kind) -> Tensor {
 }
 
 #[test]
-fn tensors_that_do_not_fit_are_refused_by_name() {
+fn unsuitable_tensors_are_refused_by_name() {
     let f32 = Kind::Float;
     let call = |x: &[i64], weight: &[i64], bias: &[i64], kinds: [Kind; 3]| {
         let [x, weight, bias] =
@@ -49,6 +49,6 @@ fn the_gradient_of_the_gradient_is_refused() {
     let y = conv2d(&x, &weight, &bias).unwrap();
     let error = Tensor::f_run_backward(&[y.sum(Kind::Float)], &[&x], true, true).unwrap_err().to_string();
     assert!(error.contains("gradient of its gradient is not implemented"), "{error}");
-    // The refusal is typed where this crate is the one called.
+    // Errors found by this crate itself are typed.
     assert!(matches!(conv2d(&x.get(0), &weight, &bias), Err(TorchExtError::Shape { what: "x", .. })));
 }

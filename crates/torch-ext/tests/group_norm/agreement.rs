@@ -1,12 +1,12 @@
-//! f32 within 1e-5 of libtorch, bf16 as good as libtorch's, for odd shapes, group counts and layouts.
+//! f32 is within 1e-5 of libtorch and bf16 is as good as libtorch's, for odd shapes, group counts and layouts.
 
 use tch::{Kind, Tensor};
 use torch_ext::Vectors;
 
 use crate::case::{Case, Path, Time, distance, normals, run, run_with};
 
-/// Sizes with their groups: the network's own, one pixel, odd numbers, as many groups as channels, one group,
-/// channels that fill no vector, more than a chunk of pixels.
+/// Sizes with their groups: the network's own, one pixel, odd numbers, as many groups as channels, one group, channels
+/// that fill no vector, more than a chunk of pixels.
 const SHAPES: [([i64; 4], i64); 12] = [
     ([2, 32, 8, 8], 8),
     ([3, 96, 7, 5], 32),
@@ -39,8 +39,7 @@ fn f32_is_libtorchs_within_1e_5() {
             let fused = run(&case, Kind::Float, Path::Fused(vectors));
             for (((name, got), (_, exact)), (_, plain)) in fused.0.iter().zip(&exact.0).zip(&plain.0) {
                 let size = f64::try_from(exact.norm()).unwrap();
-                // Where a gradient is zero but for rounding (one number in a group), only its size can be held
-                // to something.
+                // If a gradient is zero up to rounding (one number in a group), only its size can be checked.
                 if size < 1e-6 {
                     let got = f64::try_from(got.norm()).unwrap();
                     assert!(got < 1e-2, "{name} of {}: {got}, expected 0", case.describe());
@@ -161,24 +160,24 @@ fn gradients_that_are_slices_of_channels_are_read_in_place() {
     assert_eq!(gradient(true), gradient(false));
 }
 
-/// Numbers whose mean is a thousand times their spread: the variance must not drown.
+/// Numbers whose mean is a thousand times their spread: the variance must not be lost.
 #[test]
-fn a_mean_far_from_zero_does_not_drown_the_variance() {
+fn a_mean_far_from_zero_does_not_lose_the_variance() {
     let base = Case::new([2, 16, 9, 9], 4, Time::None, true);
-    // Made f32 first, so that both see the same numbers.
+    // Converted to f32 first, so that both have the same numbers.
     let x = (&base.x + 2000.0).to_kind(Kind::Float).to_kind(Kind::Double);
     let case = Case { x, ..base };
     let exact = run(&case, Kind::Double, Path::Plain);
     let fused = run(&case, Kind::Float, Path::Fused(Vectors::Best));
     for ((name, a), (_, b)) in fused.0.iter().zip(&exact.0) {
-        // The mean itself is rounded to f32: 2000 * 2^-24 of a spread of 1.7.
+        // The mean itself is rounded to f32: 2000 * 2^-24, for a spread of 1.7.
         assert!(distance(a, b) < 2e-4, "{name}: {:e}", distance(a, b));
     }
 }
 
-/// The stride of a dimension of size 1 is any number, in gradients too: maps of one column, one row, one image, one channel.
+/// The stride of a dimension of size 1 is arbitrary, also in gradients: maps of one column, one row, one image, one channel.
 #[test]
-fn gradients_with_free_strides_are_read_right() {
+fn gradients_with_free_strides_are_read_correctly() {
     for size in [[2, 12, 6, 1], [2, 12, 1, 5], [1, 12, 1, 1], [1, 3, 4, 1], [3, 1, 5, 1], [1, 12, 6, 4]] {
         let groups = if size[1] == 1 { 1 } else { 3 };
         let case = Case::new(size, groups, Time::Shift, true);
@@ -189,7 +188,7 @@ fn gradients_with_free_strides_are_read_right() {
         let time = case.time.to_kind(Kind::Float);
         let norm = torch_ext::GroupNorm { weight: &weight, bias: &bias, groups, eps: crate::case::EPS };
         let losses: [&dyn Fn(&Tensor) -> Tensor; 3] = [
-            // The gradient comes back through a dimension that was taken away.
+            // The gradient comes back through a removed dimension.
             &|z| {
                 let moved = z.permute([3, 0, 2, 1]);
                 if size[3] == 1 {
@@ -208,7 +207,7 @@ fn gradients_with_free_strides_are_read_right() {
                     (z * dz).sum(Kind::Float)
                 }
             },
-            // As one that is marked as negated.
+            // As a tensor that is flagged as negated.
             &|z| {
                 let dz = case.dz.to_kind(Kind::Float);
                 (Tensor::complex(&z.zeros_like(), z).conj().imag() * -dz).sum(Kind::Float)

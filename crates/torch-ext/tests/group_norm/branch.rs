@@ -1,16 +1,16 @@
-//! `x` beside its norm: the gradients of both branches, or of one alone.
+//! `x` beside its norm: the gradients of both branches, or of only one.
 
 use tch::{Kind, Tensor};
 use torch_ext::{GroupNorm, Modulation, group_norm, group_norm_branch};
 
 use crate::case::{Case, EPS, Time, distance, normals};
 
-/// What is done with the branch around the normalisation.
+/// How the branch is combined with the normalisation.
 #[derive(Clone, Copy)]
 enum Around {
     Nothing,
     Product,
-    /// The product again, as the second half of the channels of a larger tensor: its gradient is a slice.
+    /// The product again, as the second half of the channels of a larger tensor, so that its gradient is a slice.
     InConcatenation,
 }
 
@@ -76,7 +76,7 @@ fn bf16_is_rounded_once() {
 }
 
 #[test]
-fn a_branch_that_nobody_uses_changes_nothing() {
+fn an_unused_branch_changes_nothing() {
     for case in cases() {
         for kind in [Kind::Float, Kind::BFloat16] {
             let alone = run(&case, kind, false, Around::Nothing);

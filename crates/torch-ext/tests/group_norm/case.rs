@@ -1,9 +1,9 @@
-//! Inputs, the reference made of plain operations, and distances.
+//! Inputs, a reference built from plain operations, and distances.
 
 use tch::{Kind, Tensor};
 use torch_ext::{GroupNorm, Modulation, Vectors, group_norm_with};
 
-/// What the time does.
+/// How the time is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Time {
     None,
@@ -13,7 +13,7 @@ pub(crate) enum Time {
 
 pub(crate) const EPS: f64 = 1e-5;
 
-/// Inputs in f64; other types are made of them.
+/// Inputs in f64; other types are converted from them.
 pub(crate) struct Case {
     pub(crate) x: Tensor,
     pub(crate) weight: Tensor,
@@ -54,17 +54,17 @@ impl Case {
     }
 }
 
-/// The result and the gradients of x, weight, bias and, where there is one, of the time, in f64.
+/// The result and the gradients of x, weight, bias and, if there is one, the time, in f64.
 pub(crate) struct Results(pub(crate) Vec<(&'static str, Tensor)>);
 
-/// Operations of the reference, or the fused one.
+/// The reference operations, or the fused one.
 #[derive(Clone, Copy)]
 pub(crate) enum Path {
     Plain,
     Fused(Vectors),
 }
 
-/// Runs a case with `x` of one type, and parameters f32 or f64 as it needs.
+/// Runs a case with `x` of one type, and parameters f32 or f64 as required.
 pub(crate) fn run(case: &Case, kind: Kind, path: Path) -> Results {
     run_with(case, kind, path, |x| x)
 }
@@ -99,7 +99,7 @@ pub(crate) fn run_with(case: &Case, kind: Kind, path: Path, arrange: impl Fn(Ten
     Results(results.into_iter().map(|(name, tensor)| (name, tensor.to_kind(Kind::Double))).collect())
 }
 
-/// What the network did before: each step rounds to the type of `x`.
+/// What the network used to do: each step rounds to the type of `x`.
 fn plain(case: &Case, x: &Tensor, weight: &Tensor, bias: &Tensor, time: &Tensor) -> Tensor {
     let kind = x.kind();
     let time = time.to_kind(kind).unsqueeze(-1).unsqueeze(-1);

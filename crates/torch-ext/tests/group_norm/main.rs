@@ -1,4 +1,4 @@
-//! The fused group normalisation against libtorch's own operations: values, gradients, what is refused.
+//! The fused group normalisation against libtorch's own operations: values, gradients, refusals.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod agreement;

@@ -1,4 +1,4 @@
-//! What is not computed is an error, not a wrong number.
+//! Unsupported calls give an error, not a wrong number.
 
 use tch::{Device, Kind, Tensor};
 use torch_ext::{GroupNorm, Modulation, TorchExtError, group_norm};
@@ -10,7 +10,7 @@ fn zeros(size: &[i64], kind: Kind) -> Tensor {
 }
 
 #[test]
-fn tensors_that_do_not_fit_are_refused_by_name() {
+fn unsuitable_tensors_are_refused_by_name() {
     let (f32, f64) = (Kind::Float, Kind::Double);
     let x = |size: &[i64]| zeros(size, f32);
     let call = |x: &Tensor, channels: i64, groups: i64, modulation: Modulation<'_>| {
@@ -22,8 +22,8 @@ fn tensors_that_do_not_fit_are_refused_by_name() {
     let cases = [
         (call(&x(&[2, 4, 3]), 4, 2, none), "x has shape [2, 4, 3], expected [b, c, h, w]"),
         (call(&x(&[0, 4, 3, 3]), 4, 2, none), "none of them 0"),
-        (call(&x(&[2, 4, 3, 3]), 4, 3, none), "4 channels do not make 3 groups"),
-        (call(&x(&[2, 4, 3, 3]), 4, 0, none), "4 channels do not make 0 groups"),
+        (call(&x(&[2, 4, 3, 3]), 4, 3, none), "4 channels cannot be divided into 3 groups"),
+        (call(&x(&[2, 4, 3, 3]), 4, 0, none), "4 channels cannot be divided into 0 groups"),
         (call(&x(&[2, 4, 3, 3]), 5, 2, none), "weight has shape [5], expected [4]"),
         (call(&zeros(&[2, 4, 3, 3], Kind::Half), 4, 2, none), "x is Half"),
         (call(&zeros(&[2, 4, 3, 3], f64), 4, 2, none), "weight is Float, expected Double"),
@@ -47,7 +47,7 @@ fn the_gradient_of_the_gradient_is_refused() {
     let z = group_norm(&x, &norm, Modulation::None, true).unwrap();
     let error = Tensor::f_run_backward(&[z.sum(Kind::Double)], &[&x], true, true).unwrap_err().to_string();
     assert!(error.contains("gradient of its gradient is not implemented"), "{error}");
-    // The refusal is typed where this crate is the one called.
+    // Errors found by this crate itself are typed.
     let refused = group_norm(&x.get(0), &norm, Modulation::None, true);
     assert!(matches!(refused, Err(TorchExtError::Shape { what: "x", .. })));
 }

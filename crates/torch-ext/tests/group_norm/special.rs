@@ -1,4 +1,4 @@
-//! Special numbers, and gradients that nobody asks for.
+//! Special numbers, and gradients that are not requested.
 
 use tch::{Kind, Tensor};
 use torch_ext::{GroupNorm, Modulation, group_norm};
@@ -13,9 +13,9 @@ fn apply(x: &Tensor) -> Tensor {
         .unwrap()
 }
 
-/// One bad number spoils its image's group and nothing else, in every type.
+/// One NaN affects its image's group and nothing else, in every type.
 #[test]
-fn not_a_number_stays_where_it_is_and_stays_not_a_number() {
+fn nan_stays_nan_and_does_not_spread() {
     for kind in [Kind::Float, Kind::BFloat16, Kind::Double] {
         for bad in [f64::NAN, f64::INFINITY] {
             let x = normals(&[2, 40, 5, 5], 0);
@@ -28,7 +28,7 @@ fn not_a_number_stays_where_it_is_and_stays_not_a_number() {
     }
 }
 
-/// Far from zero SiLU is the number itself, or nothing: no overflow in the exponential.
+/// Far from zero SiLU is the number itself or zero: the exponential must not overflow.
 #[test]
 fn silu_of_large_numbers_is_the_number_or_zero() {
     let weight = Tensor::from_slice(&[500_f32; 4]);

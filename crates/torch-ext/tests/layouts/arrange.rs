@@ -1,24 +1,24 @@
-//! Ways for the same numbers to lie in memory, and ways for a gradient to come back.
+//! Memory layouts of the same numbers, and forms in which a gradient comes back.
 
 use tch::{Kind, Tensor};
 
-/// A layout or a loss, with the name it has in a failure.
+/// A layout or a loss, with its name for failure messages.
 pub(crate) struct Named<F: ?Sized> {
     pub(crate) name: String,
     pub(crate) of: Box<F>,
 }
 
-/// From a tensor to one of its size in another layout. All but the expanded ones have the same numbers too.
+/// Maps a tensor to one of the same size in another layout. All but the expanded ones also have the same numbers.
 pub(crate) type Layout = Named<dyn Fn(&Tensor) -> Tensor>;
 
-/// From a result to a number, whose gradient comes back in some layout.
+/// Maps a result to a number, whose gradient comes back in some layout.
 pub(crate) type Loss = Named<dyn Fn(&Tensor) -> Tensor>;
 
 fn named(name: impl Into<String>, of: impl Fn(&Tensor) -> Tensor + 'static) -> Layout {
     Named { name: name.into(), of: Box::new(of) }
 }
 
-/// The same numbers each time, none of them 0, and all of them numbers in bf16 too.
+/// The same numbers each time, none of them 0, and all representable in bf16.
 pub(crate) fn numbers(size: &[i64], stream: u64, kind: Kind) -> Tensor {
     let count = size.iter().product::<i64>() as usize;
     let values = random::Stream::new(23, random::Purpose::Figure, stream, 0).normals(count);
@@ -91,7 +91,7 @@ pub(crate) fn layouts(size: &[i64]) -> Vec<Layout> {
     all
 }
 
-/// Complex numbers, which the mark needs, have no bf16.
+/// Complex numbers, which the negated flag needs, do not exist in bf16.
 fn f32_or_more(x: &Tensor) -> Tensor {
     if x.kind() == Kind::BFloat16 { x.to_kind(Kind::Float) } else { x.shallow_clone() }
 }
@@ -145,7 +145,7 @@ pub(crate) fn losses(size: &[i64]) -> Vec<Loss> {
     all
 }
 
-/// How far `got` is from `want`, of the size of that and one more for each of its numbers.
+/// The distance of `got` from `want`, relative to the size of that plus one for each number.
 pub(crate) fn apart(got: &Tensor, want: &Tensor) -> f64 {
     assert_eq!(got.size(), want.size());
     if want.numel() == 0 {

@@ -1,4 +1,4 @@
-//! Functions that write where the numbers are, or read many tensors at once: right, or refused with nothing changed.
+//! Functions that write in place or read many tensors at once: they are correct, or refuse and change nothing.
 
 use tch::{Device, Kind, Tensor};
 use torch_ext::{
@@ -20,7 +20,7 @@ const STEP: AdamStep = AdamStep {
     eps: 1e-3,
 };
 
-/// Parameter, gradient and moments, of which the one of `index` lies as `layout` says.
+/// Parameter, gradient and moments; the one at `index` has the given layout.
 fn four(size: &[i64], index: usize, layout: &dyn Fn(&Tensor) -> Tensor) -> [Tensor; 4] {
     std::array::from_fn(|place| {
         let x = numbers(size, place as u64, Kind::Float).abs();
@@ -81,7 +81,7 @@ fn listed_adam_is_right_or_refuses_and_changes_nothing() {
         every(size, |index, name, four| {
             let what = format!("{size:?}, tensor {index} {name}");
             let before = four.each_ref().map(|x| x.contiguous().copy());
-            // The first update, at a rate of 0.1: 0.1 * 0.3 is what is taken from 1, and 10 is 1 / sqrt(1 - 0.99).
+            // The first update, at a learning rate of 0.1: it subtracts 0.1 * 0.3 from 1, and 10 is 1 / sqrt(1 - 0.99).
             let want = expected(&before);
             let scales = (&number(2.0), &number(0.0));
             let done =
@@ -106,7 +106,7 @@ fn an_average_is_right_or_refused() {
             let before = average.contiguous().copy();
             let want = &before * 0.75 + value.contiguous() * 0.25;
             let done = listed_average(&[[&average, &value]], &weight);
-            // Written where several numbers share a place, or read through a mark: refused.
+            // Refused: written where several numbers share a place, or read through a flag.
             let shared = index == 0
                 && average.numel() > 0
                 && (name.starts_with("expanded") || name.starts_with("one number"));

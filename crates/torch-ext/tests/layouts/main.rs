@@ -1,4 +1,4 @@
-//! Every function against libtorch's own operations on contiguous copies, whatever the layout of inputs and gradients.
+//! Every function against libtorch's own operations on contiguous copies, for all layouts of inputs and gradients.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod arrange;

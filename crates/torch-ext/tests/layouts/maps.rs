@@ -1,4 +1,4 @@
-//! Functions with gradients: results and gradients of all inputs, in f64 as they should be.
+//! Functions with gradients: results and gradients of all inputs, compared with f64.
 
 use tch::{Kind, Tensor};
 use torch_ext::{
@@ -14,18 +14,18 @@ const EPS: f64 = 0.01;
 const SIZES: [[i64; 4]; 7] =
     [[2, 4, 3, 5], [1, 4, 3, 5], [2, 1, 3, 5], [2, 4, 1, 5], [2, 34, 2, 1], [2, 4, 1, 1], [1, 1, 1, 1]];
 
-/// Each dimension without any numbers.
+/// Each dimension of size 0.
 const EMPTY: [[i64; 4]; 4] = [[0, 4, 3, 5], [2, 0, 3, 5], [2, 4, 0, 5], [2, 4, 3, 0]];
 
 type Ours = fn(&[Tensor]) -> Result<Vec<Tensor>, TorchExtError>;
 
-/// The sizes of the inputs of a function, and whether each is a parameter.
+/// The sizes of a function's inputs, and whether each is a parameter.
 type Shapes = Vec<(Vec<i64>, bool)>;
 
-/// A function and what libtorch makes of the same contiguous numbers in f64. The second also sees the results of the first.
+/// A function, and libtorch's result for the same contiguous numbers in f64. The second also gets the results of the first.
 struct Function {
     name: &'static str,
-    /// The inputs' sizes, and whether they are parameters, which are f32 beside bf16.
+    /// The inputs' sizes, and whether they are parameters, which are f32 even if the others are bf16.
     inputs: fn([i64; 4]) -> Shapes,
     ours: Ours,
     theirs: fn(&[Tensor], &[Tensor]) -> Vec<Tensor>,
@@ -127,7 +127,7 @@ const FUNCTIONS: [Function; 10] = [
         name: "dropout",
         inputs: |size| vec![(size.to_vec(), false)],
         ours: |i| Ok(vec![dropout_with(&i[0], 0.5, 77, Vectors::Best)?]),
-        // Which numbers go depends on the layout; how many, and that the rest is doubled, does not.
+        // Which numbers are dropped depends on the layout. How many, and that the rest is doubled, does not.
         theirs: |i, ours| {
             let mask = ours[0].ne(0.0).to_kind(Kind::Double) * 2.0;
             let flat = numbers(&[i[0].numel() as i64], 5, Kind::Float);
@@ -196,13 +196,13 @@ impl Function {
             .collect()
     }
 
-    /// `arrange` is the layout of the input of that index.
+    /// `layout` applies to the input with that index.
     fn both(&self, size: [i64; 4], kind: Kind, (index, layout): (usize, &Layout), loss: usize) -> (Run, Run) {
         let run = |kind: Kind, ours: Option<&[Tensor]>| {
             let leaves = self.leaves(size, kind);
             let mut inputs: Vec<Tensor> = leaves.iter().map(Tensor::shallow_clone).collect();
             inputs[index] = (layout.of)(&inputs[index]);
-            // The mark of a negated tensor comes with f32.
+            // The negated flag requires f32.
             if inputs[index].kind() != leaves[index].kind() {
                 inputs[index] = leaves[index].shallow_clone();
             }
@@ -222,8 +222,8 @@ impl Function {
 
     fn agrees(&self, size: [i64; 4], kind: Kind, arranged: (usize, &Layout), loss: usize) {
         let (ours, theirs) = self.both(size, kind, arranged, loss);
-        // A number in bf16 has 8 bits. Where the input is one number for all, its gradient is the sum of as many that were
-        // rounded to them and would add up to 0; what is read from the wrong place is off by about 1.
+        // A bf16 number has 8 bits. If the input is one expanded number, its gradient is a sum of that many rounded
+        // numbers, which would otherwise add up to 0. A number read from the wrong place is off by about 1.
         let bound = if kind == Kind::BFloat16 { 5e-2 } else { 1e-5 };
         let name = of_number(&ours.outputs[0].size(), loss).name;
         for (what, ours, theirs) in
@@ -245,7 +245,7 @@ impl Function {
 
 #[test]
 fn inputs_of_any_layout() {
-    tch::set_num_threads(1); // There is too little in each for several.
+    tch::set_num_threads(1); // There is too little work for several.
     for function in &FUNCTIONS {
         let empty = EMPTY.iter().filter(|_| function.takes_empty);
         for &size in SIZES.iter().chain(empty) {
@@ -262,12 +262,12 @@ fn inputs_of_any_layout() {
 
 #[test]
 fn gradients_of_any_layout() {
-    tch::set_num_threads(1); // There is too little in each for several.
+    tch::set_num_threads(1); // There is too little work for several.
     for function in &FUNCTIONS {
         let empty = EMPTY.iter().filter(|_| function.takes_empty);
         for &size in SIZES.iter().chain(empty) {
             for layout in layouts(&size) {
-                // Contiguous, and channels innermost: results lie as the inputs do, or not.
+                // Contiguous and channels innermost: results may or may not have the layout of the inputs.
                 if layout.name != "contiguous" && layout.name != "in memory as [0, 2, 3, 1]" {
                     continue;
                 }
@@ -302,7 +302,7 @@ fn no_numbers_are_refused_or_give_none() {
 }
 
 #[test]
-fn channels_are_innermost_where_the_strides_that_count_say_so() {
+fn channels_are_innermost_if_the_relevant_strides_say_so() {
     for size in SIZES {
         for layout in layouts(&size) {
             let x = (layout.of)(&numbers(&size, 0, Kind::Float));

@@ -1,6 +1,6 @@
-//! Damages checkpoints and prints one line of JSON: how many were refused, and what was not.
+//! Damages checkpoints and prints one line of JSON: how many were refused, and which were not.
 //!
-//! `cargo run -p trainer --example damage -- --count 2000`. The damages are those of the test of the same name.
+//! `cargo run -p trainer --example damage -- --count 2000`. The kinds of damage are those of the test of the same name.
 
 #[path = "../../tests/damage/trials/mod.rs"]
 mod trials;

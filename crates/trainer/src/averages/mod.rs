@@ -1,4 +1,4 @@
-//! Averages beside the run's own: of other decays, and of powers of time, from whose snapshots any average can be made
+//! Averages besides the run's own: with other decays, and power averages, from whose snapshots any average can be made
 //! afterwards (Karras et al. 2024, Sec. 3).
 
 mod profile;
@@ -18,13 +18,13 @@ pub use reconstruct::{Combination, Stored, combine};
 pub use snapshots::{Snapshot, list_snapshots, reconstruct};
 pub(crate) use snapshots::{remove_after, write_snapshot};
 
-/// The further averages of a run.
+/// The additional averages of a run.
 pub(crate) struct Averages {
     list: Vec<(Profile, Ema)>,
 }
 
 impl Averages {
-    /// Those of the configuration, of parameters some of which do not change.
+    /// The averages of the configuration; frozen parameters are not updated.
     pub(crate) fn new(
         config: &TrainConfig,
         params: &[Named],
@@ -34,17 +34,17 @@ impl Averages {
         Ok(Self { list: list.collect::<Result<_, TrainerError>>()? })
     }
 
-    /// Takes the weights after a step in.
+    /// Adds the weights after a step.
     pub(crate) fn update(&mut self, config: &TrainConfig, step: u64) -> Result<(), TrainerError> {
         self.list.iter_mut().try_for_each(|(profile, average)| average.update(profile.decay_at(config, step)))
     }
 
-    /// `1 - decay` of each at a step.
+    /// `1 - decay` of each average at a step.
     pub(crate) fn weights_at(&self, config: &TrainConfig, step: u64) -> impl Iterator<Item = f32> {
         self.list.iter().map(move |(profile, _)| (1.0 - profile.decay_at(config, step)) as f32)
     }
 
-    /// [`Averages::update`] with [`Averages::weights_at`] as a tensor on the device, each times `kept`.
+    /// [`Averages::update`] with [`Averages::weights_at`] as a tensor on the device, each multiplied by `kept`.
     pub(crate) fn update_ahead(&self, weights: &Tensor, kept: &Tensor) -> Result<(), TrainerError> {
         for (index, (_, average)) in self.list.iter().enumerate() {
             average.update_ahead(&weights.f_select(0, index as i64)?.f_mul(kept)?)?;
@@ -52,12 +52,12 @@ impl Averages {
         Ok(())
     }
 
-    /// All of them under the names `PROFILE.PARAMETER`, as a file holds them; none where there are none.
+    /// All averages under the names `PROFILE.PARAMETER`, as in a file; empty if there are none.
     pub(crate) fn named(&self) -> Vec<Named> {
         named(self.list.iter().map(|(profile, average)| (*profile, average)))
     }
 
-    /// The same of those that snapshots are made of.
+    /// The same for the averages that are stored as snapshots.
     pub(crate) fn snapshot(&self) -> Vec<Named> {
         let of_power = self.list.iter().filter(|(profile, _)| matches!(profile, Profile::SigmaRel(_)));
         named(of_power.map(|(profile, average)| (*profile, average)))

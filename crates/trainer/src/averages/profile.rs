@@ -1,4 +1,4 @@
-//! How much the weights after each step count in an average.
+//! How much the weights after each step contribute to an average.
 
 use std::fmt;
 
@@ -6,24 +6,24 @@ use config::TrainConfig;
 
 use crate::ema::Ema;
 
-/// A rule of averaging.
+/// The rule of an average.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Profile {
     /// `average = decay average + (1 - decay) weights`, with the run's warm-up: [`Ema::decay_at`].
     Decay(f64),
-    /// A power of time (Karras et al. 2024, Sec. 3.1): the average reaches back over a fixed share of the training, whatever
-    /// its length, and the deviation of its weights over time is this share of the time so far.
+    /// A power average (Karras et al. 2024, Sec. 3.1): it covers a fixed share of the training, whatever its length. The
+    /// value is the standard deviation of its weights over time, relative to the time so far.
     SigmaRel(f64),
 }
 
 impl Profile {
-    /// The decay of a step, from 0.
+    /// The decay at a step, counted from 0.
     #[must_use]
     pub fn decay_at(self, config: &TrainConfig, step: u64) -> f64 {
         self.decays(config)(step)
     }
 
-    /// The decay of any step: what does not depend on the step is computed once.
+    /// The decay as a function of the step. What does not depend on the step is computed once.
     fn decays(self, config: &TrainConfig) -> Box<dyn Fn(u64) -> f64> {
         match self {
             Self::Decay(ema_decay) => {
@@ -32,20 +32,20 @@ impl Profile {
             }
             Self::SigmaRel(sigma_rel) => {
                 let exponent = exponent(sigma_rel);
-                // Eq. 2 there: (1 - 1 / t)^(gamma + 1), with t = 1 after the first step.
+                // Their Eq. 2: (1 - 1 / t)^(gamma + 1), with t = 1 after the first step.
                 Box::new(move |step| (1.0 - 1.0 / (step as f64 + 1.0)).powf(exponent))
             }
         }
     }
 
-    /// The profiles that a run keeps beside its own average.
+    /// The profiles that a run keeps besides its own average.
     pub fn of_run(config: &TrainConfig) -> impl Iterator<Item = Self> {
         let decays = config.ema_decays.iter().copied().map(Self::Decay);
         decays.chain(config.ema_sigma_rels.iter().copied().map(Self::SigmaRel))
     }
 
-    /// How much the weights after each of `steps` steps count in the average that follows; the sum is 1, but for what a plain
-    /// average keeps of the network's first weights.
+    /// How much the weights after each of `steps` steps contribute to the average. The sum is 1, minus what a plain average
+    /// keeps of the initial weights.
     #[must_use]
     pub fn response(self, config: &TrainConfig, steps: u64) -> Vec<f64> {
         let (mut kept, decay_at) = (1.0, self.decays(config));
@@ -63,7 +63,7 @@ impl Profile {
     }
 }
 
-/// As in the names of tensors and files: `decay-0.99`, `sigma-rel-0.05`.
+/// As in names of tensors and files: `decay-0.99`, `sigma-rel-0.05`.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -77,7 +77,7 @@ impl fmt::Display for Profile {
 /// `sigma_rel^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3))`.
 pub(crate) fn exponent(sigma_rel: f64) -> f64 {
     let deviation = |power: f64| (power / ((power + 1.0).powi(2) * (power + 2.0))).sqrt();
-    // It falls from 0.2887 at gamma = 0; the configuration has no deviation that is larger.
+    // It falls with gamma, from 0.2887 at gamma = 0, which is the largest value the configuration allows.
     let (mut low, mut high) = (1.0, 1e9);
     for _ in 0..200 {
         let middle = f64::midpoint(low, high);
@@ -98,7 +98,7 @@ mod tests {
         assert!((exponent(0.10) - 7.94).abs() < 0.005, "{}", exponent(0.10));
     }
 
-    /// Mean and deviation of the time that an average reaches back to, as shares of the whole.
+    /// The standard deviation over time of an average's weights is `sigma_rel`, relative to the whole time.
     #[test]
     fn a_power_average_has_its_deviation_at_any_length() {
         for sigma_rel in [0.02, 0.05, 0.1, 0.25] {

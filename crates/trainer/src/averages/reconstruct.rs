@@ -1,34 +1,34 @@
-//! Which combination of stored power averages comes nearest to another average: least squares over how much the weights after
-//! each step count (Karras et al. 2024, Sec. 3.2 and App. C.2, where time is continuous).
+//! Finds the combination of stored power averages that is nearest to another average: least squares over the contributions of
+//! the steps (Karras et al. 2024, Sec. 3.2 and App. C.2, where time is continuous).
 
 use config::TrainConfig;
 
 use crate::averages::profile::{Profile, exponent};
 
-/// A stored average: its deviation, and the steps after which it was stored.
+/// A stored average: its relative width, and the step at which it was stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stored {
     /// `sigma_rel` of the power average.
     pub sigma_rel: f64,
-    /// Steps done, 1 or more.
+    /// Steps done, at least 1.
     pub step: u64,
 }
 
-/// What to make of the stored averages.
+/// A combination of the stored averages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Combination {
-    /// A weight for each.
+    /// One weight per stored average.
     pub weights: Vec<f64>,
-    /// How far the combination is from what was wanted: the root of the squared difference of what each step counts, as a part
-    /// of what is wanted.
+    /// Error of the combination: the L2 norm of the difference in the contributions of the steps, relative to the norm of the
+    /// wanted contributions.
     pub error: f64,
 }
 
-/// Added to the diagonal, as a part of it: averages that are stored close together are nearly the same, and large weights of
-/// opposite sign would make much of their rounding.
+/// Ridge added to the diagonal, relative to it. Averages stored close together are nearly equal, and large weights of
+/// opposite sign would amplify their rounding errors.
 const RIDGE: f64 = 1e-9;
 
-/// The combination of stored averages that comes nearest to `wanted` after `steps` steps; none of those later than that counts.
+/// The combination of stored averages that is nearest to `wanted` after `steps` steps. Averages stored later are not used.
 #[must_use]
 pub fn combine(stored: &[Stored], wanted: Profile, config: &TrainConfig, steps: u64) -> Combination {
     let powers: Vec<f64> = stored.iter().map(|average| exponent(average.sigma_rel)).collect();
@@ -57,18 +57,18 @@ pub fn combine(stored: &[Stored], wanted: Profile, config: &TrainConfig, steps: 
     Combination { weights, error: (square.max(0.0) / norm.max(f64::MIN_POSITIVE)).sqrt() }
 }
 
-/// What the weights after step `i`, from 1, count in a power average after `n` steps: `(i^p - (i - 1)^p) / n^p`.
+/// The contribution of step `i`, from 1, to a power average after `n` steps: `(i^p - (i - 1)^p) / n^p`.
 fn share(i: u64, power: f64, n: u64) -> f64 {
     let (i, n) = (i as f64, n as f64);
-    // The difference without its cancellation.
+    // The difference, computed without cancellation.
     let ratio = (i / n).powf(power);
     -ratio * (power * (-1.0 / i).ln_1p()).exp_m1()
 }
 
-/// The sum over steps of what two averages count.
+/// The inner product of two averages: the sum over steps of their contributions.
 fn product((a, n): (f64, u64), (b, m): (f64, u64)) -> f64 {
     let ((a, n), (b, m)) = if n <= m { ((a, n), (b, m)) } else { ((b, m), (a, n)) };
-    // Up to step n; the later average has forgotten as much of that as lies between.
+    // Only steps up to n are shared. The later average has reduced their contribution by the steps in between.
     let forgotten = (n as f64 / m as f64).powf(b);
     (1..=n).map(|i| share(i, a, n) * share(i, b, n)).sum::<f64>() * forgotten
 }
@@ -77,8 +77,8 @@ fn with_target(power: f64, n: u64, target: &[f64]) -> f64 {
     (1..=n).zip(target).map(|(i, w)| share(i, power, n) * w).sum()
 }
 
-/// The least squares among weights whose sum is 1, as an average's is: whatever is not matched, weights that do not change
-/// come out as they are. With a multiplier for that condition.
+/// Least squares with weights that sum to 1, as in an average: weights that never change are reproduced exactly, whatever
+/// the fit. Uses a Lagrange multiplier for that constraint.
 fn solve_to_one(gram: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
     let size = right.len();
     if size == 0 {
@@ -99,7 +99,7 @@ fn solve_to_one(gram: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
     solved
 }
 
-/// Gauss with pivoting; each row ends with its right-hand side.
+/// Gaussian elimination with pivoting; each row ends with its right-hand side.
 fn solve(mut rows: Vec<Vec<f64>>) -> Vec<f64> {
     let size = rows.len();
     for column in 0..size {
@@ -144,18 +144,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_found_again() {
+    fn a_stored_average_is_found_again() {
         let all = stored(100, 1000);
         let found = combine(&all, Profile::SigmaRel(0.1), &example(), 1000);
         assert!(found.error < 1e-3, "{}", found.error);
         assert!((found.weights[all.len() - 1] - 1.0).abs() < 1e-2, "{:?}", found.weights);
-        // What comes later does not count.
+        // Later averages are not used.
         let found = combine(&all, Profile::SigmaRel(0.05), &example(), 500);
         assert!(found.weights[10..].iter().all(|&w| w == 0.0) && found.error < 1e-3);
     }
 
     #[test]
-    fn averages_that_were_not_stored_are_near() {
+    fn averages_that_were_not_stored_are_approximated() {
         let config = example();
         for (wanted, worst) in
             [(Profile::SigmaRel(0.15), 2e-2), (Profile::SigmaRel(0.07), 2e-2), (Profile::Decay(0.99), 3e-2)]
@@ -167,7 +167,7 @@ mod tests {
         assert!(combine(&[], Profile::Decay(0.9), &config, 10).error > 0.99);
     }
 
-    /// Weights that never changed are their own average, however far the combination is from what was wanted.
+    /// Weights that never change are their own average, however poor the fit.
     #[test]
     fn a_combination_is_an_average() {
         let one = [Stored { sigma_rel: 0.1, step: 60 }];

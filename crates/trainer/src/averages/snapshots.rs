@@ -1,4 +1,4 @@
-//! Snapshots of power averages in a run folder, and an average made of them afterwards.
+//! Snapshots of power averages in a run folder, and averages made from them afterwards.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::averages::profile::Profile;
 use crate::averages::reconstruct::{Combination, Stored, combine};
 use crate::error::TrainerError;
 
-/// The file of a step: `step-00001000.safetensors`, beside each other in the run's folder `averages`.
+/// The file of a step is `step-00001000.safetensors`, in the run's folder `averages`.
 const ENDING: &str = ".safetensors";
 
 /// A stored file.
@@ -21,16 +21,16 @@ const ENDING: &str = ".safetensors";
 pub struct Snapshot {
     /// Steps done.
     pub step: u64,
-    /// Where it lies.
+    /// Path of the file.
     pub path: PathBuf,
 }
 
-/// The list of the files with their sizes and hashes, which vouches for them.
+/// Lists the files with their sizes and hashes, to verify them.
 const MANIFEST: &str = "manifest.json";
-/// Bytes of that list that are read: some thousands of snapshots.
+/// Most bytes of that list: enough for some thousands of snapshots.
 const MAX_MANIFEST: u64 = 1 << 20;
 
-/// Writes the snapshot of a step, and then the list with it.
+/// Writes the snapshot of a step, then adds it to the list.
 pub(crate) fn write_snapshot(folder: &Path, step: u64, averages: &[Named]) -> Result<(), TrainerError> {
     files::make_folder(folder).map_err(TrainerError::file(folder))?;
     let (name, bytes) = (checkpoints::folder_name(step) + ENDING, tensor_io::serialize(averages)?);
@@ -42,7 +42,7 @@ pub(crate) fn write_snapshot(folder: &Path, step: u64, averages: &[Named]) -> Re
     write_list(folder, &entries)
 }
 
-/// What the list says; nothing where there is none.
+/// The entries of the list; empty if there is no list.
 fn listed(folder: &Path) -> Result<Vec<ManifestEntry>, TrainerError> {
     let path = folder.join(MANIFEST);
     if path.symlink_metadata().is_err() {
@@ -59,7 +59,7 @@ fn write_list(folder: &Path, entries: &[ManifestEntry]) -> Result<(), TrainerErr
     files::write_atomic(&path, &text).map_err(TrainerError::file(&path))
 }
 
-/// Refuses a snapshot that is not as the run wrote it.
+/// Refuses a snapshot that has changed since the run wrote it.
 fn verify(snapshot: &Snapshot, entries: &[ManifestEntry]) -> Result<(), TrainerError> {
     let name = checkpoints::folder_name(snapshot.step) + ENDING;
     let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
@@ -75,7 +75,7 @@ fn verify(snapshot: &Snapshot, entries: &[ManifestEntry]) -> Result<(), TrainerE
     Err(CheckpointError::altered(&snapshot.path, "SHA-256", expected, found.sha256).into())
 }
 
-/// Removes the snapshots of later steps: the run goes on from `step` and makes them again.
+/// Removes the snapshots of later steps: the run continues from `step` and writes them again.
 pub(crate) fn remove_after(folder: &Path, step: u64) -> Result<(), TrainerError> {
     for snapshot in list_snapshots(folder)?.into_iter().filter(|snapshot| snapshot.step > step) {
         fs::remove_file(&snapshot.path).map_err(TrainerError::file(&snapshot.path))?;
@@ -86,7 +86,7 @@ pub(crate) fn remove_after(folder: &Path, step: u64) -> Result<(), TrainerError>
     if left.len() < entries.len() { write_list(folder, &left) } else { Ok(()) }
 }
 
-/// The snapshots in a folder, by step; none where there is no such folder.
+/// The snapshots in a folder, by step; empty if the folder does not exist.
 ///
 /// # Errors
 /// [`TrainerError::File`] when it cannot be read.
@@ -107,12 +107,12 @@ pub fn list_snapshots(folder: &Path) -> Result<Vec<Snapshot>, TrainerError> {
     Ok(found)
 }
 
-/// The average `wanted` after `steps` steps of a run, from its snapshots, with the names and shapes of `params`; and how near
-/// the combination comes.
+/// The average `wanted` after `steps` steps of a run, computed from its snapshots with the names and shapes of `params`; and
+/// the combination used, with its error.
 ///
 /// # Errors
-/// [`TrainerError::NoSnapshots`]; [`TrainerError::Checkpoint`] for a snapshot that is not as the run wrote it; those of reading
-/// them.
+/// [`TrainerError::NoSnapshots`]; [`TrainerError::Checkpoint`] for a snapshot that has changed since the run wrote it; and
+/// errors of reading them.
 pub fn reconstruct(
     folder: &Path,
     config: &TrainConfig,
@@ -147,7 +147,7 @@ pub fn reconstruct(
         let targets: Vec<Named> = targets.collect();
         let found: HashMap<String, Tensor> =
             tensor_io::read_for(&snapshot.path, &targets)?.into_iter().collect();
-        // All tensors of an average, then those of the next.
+        // All tensors of one average, then those of the next.
         for (index, (name, _)) in targets.iter().enumerate() {
             let (weight, sum) = (weights[index / params.len()], &mut sums[index % params.len()]);
             if let Some(tensor) = found.get(name) {

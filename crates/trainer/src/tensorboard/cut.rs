@@ -1,4 +1,4 @@
-//! Cutting event files after a kill: what lies beyond the checkpoint is going to be told again.
+//! Cuts event files after a kill: events beyond the checkpoint will be written again.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, Write};
@@ -7,20 +7,20 @@ use std::path::Path;
 use super::wire::{masked_crc32c, step_of};
 use super::{MARK, PREFIX};
 
-/// Bytes of a record: some times what the largest grid of samples has.
+/// Most bytes of a record: several times those of the largest grid of samples.
 const MAX_RECORD: u64 = 64 << 20;
 
-/// Removes the events after `step` from the files of this program in a folder, and what a kill has left of a last record.
-/// Files that are no event files stay as they are.
+/// Removes the events after `step` from this program's files in a folder, and an incomplete last record left by a kill.
+/// Other files are left alone.
 ///
 /// # Errors
-/// Those of the file system.
+/// File system errors.
 pub(crate) fn cut_after(folder: &Path, step: u64) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        // A link is not this program's.
+        // A link does not belong to this program.
         if name.starts_with(PREFIX) && name.contains(MARK) && entry.file_type()?.is_file() {
             cut_file(&entry.path(), step)?;
         }
@@ -37,7 +37,7 @@ fn cut_file(path: &Path, step: u64) -> io::Result<()> {
             other => break other,
         }
     };
-    // Another program's, or damaged: not ours to mend.
+    // From another program, or damaged: not ours to repair.
     if matches!(end, Next::Foreign) || !(beyond || matches!(end, Next::Torn)) {
         return Ok(());
     }
@@ -52,19 +52,19 @@ fn cut_file(path: &Path, step: u64) -> io::Result<()> {
     })
 }
 
-/// What comes next in a file.
+/// The next item in a file.
 enum Next {
-    /// A whole record, with the step of its event.
+    /// A complete record, with the step of its event.
     Event(u64),
-    /// Nothing.
+    /// The end of the file.
     End,
-    /// A part of a record.
+    /// An incomplete record.
     Torn,
-    /// Something else.
+    /// Anything else.
     Foreign,
 }
 
-/// Reads a record, with its frame, into `record`.
+/// Reads a record with its frame into `record`.
 fn next(reader: &mut impl Read, record: &mut Vec<u8>) -> io::Result<Next> {
     record.clear();
     if reader.take(12).read_to_end(record)? < 12 {
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::EventFile;
 
-    /// Steps in the order in which they stand in a file.
+    /// The steps in a file, in order.
     fn steps(path: &Path) -> Vec<u64> {
         let (mut reader, mut record, mut steps) = (File::open(path).unwrap(), Vec::new(), Vec::new());
         while let Next::Event(step) = next(&mut reader, &mut record).unwrap() {
@@ -104,7 +104,7 @@ mod tests {
             events.scalar("train/loss", step, 0.5).unwrap();
         }
         let path = events.path().to_owned();
-        // The version of the file has no step, the session begins before step 1.
+        // The file version has no step; the session begins before step 1.
         assert_eq!(steps(&path), [0, 1, 1, 2, 3, 4, 5]);
         let before = fs::read(&path).unwrap();
         cut_after(folder.path(), 5).unwrap();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_others_stay_as_they_are() {
+    fn files_of_other_programs_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let mut events = EventFile::create(folder.path(), 0).unwrap();
         events.scalar("train/loss", 7, 0.5).unwrap();

@@ -1,12 +1,12 @@
-//! A distribution as TensorBoard takes it: `HistogramProto` with `min` (1), `max` (2), `num` (3), `sum` (4), `sum_squares` (5),
-//! and packed lists of the upper limits of its parts (6) and what is in each (7).
+//! A distribution in TensorBoard's format: `HistogramProto` with `min` (1), `max` (2), `num` (3), `sum` (4), `sum_squares` (5),
+//! and packed lists of the upper limits of its bins (6) and their counts (7).
 
 use super::wire::Message;
 
-/// Parts of equal width between the smallest number and the largest.
+/// Number of bins of equal width between the smallest and the largest number.
 const PARTS: usize = 30;
 
-/// Counts of finite numbers.
+/// A histogram of finite numbers.
 #[derive(Debug, PartialEq)]
 pub(super) struct Histogram {
     min: f64,
@@ -14,13 +14,13 @@ pub(super) struct Histogram {
     count: f64,
     sum: f64,
     squares: f64,
-    /// Upper limits.
+    /// Upper limits of the bins.
     limits: Vec<f64>,
     counts: Vec<f64>,
 }
 
 impl Histogram {
-    /// Nothing where no number is finite.
+    /// `None` if no number is finite.
     pub(super) fn of(values: &[f32]) -> Option<Self> {
         let finite = || values.iter().filter(|x| x.is_finite()).map(|&x| f64::from(x));
         let (min, max) = (finite().reduce(f64::min)?, finite().reduce(f64::max)?);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_finite_number_is_in_one_part() {
+    fn every_finite_number_is_in_one_bin() {
         let values: Vec<f32> = (0..=60).map(|i| i as f32 / 10.0).chain([f32::NAN, f32::INFINITY]).collect();
         let histogram = Histogram::of(&values).unwrap();
         assert_eq!((histogram.min, histogram.max, histogram.count), (0.0, 6.0, 61.0));
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(Histogram::of(&[f32::NAN]), None);
     }
 
-    /// Two doubles in a packed list, as protocol buffers have them.
+    /// Two doubles in a packed list, as in protocol buffers.
     #[test]
     fn lists_are_packed() {
         let bytes = Histogram::of(&[1.0]).unwrap().message().0;

@@ -1,6 +1,6 @@
-//! The wire form: framed records, and protocol buffers of a few fields.
+//! The wire format: framed records, and protocol buffers with a few fields.
 
-/// A record: length, CRC of it, the bytes, CRC of them.
+/// A record: length, its CRC, the bytes, their CRC.
 pub(super) fn frame(event: &[u8]) -> Vec<u8> {
     let length = (event.len() as u64).to_le_bytes();
     let mut record = length.to_vec();
@@ -10,7 +10,7 @@ pub(super) fn frame(event: &[u8]) -> Vec<u8> {
     record
 }
 
-/// Rotated and offset, so that the CRC of data that holds CRCs is not degenerate.
+/// Rotated and offset, so that the CRC of data that contains CRCs is not degenerate.
 pub(super) fn masked_crc32c(bytes: &[u8]) -> u32 {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -61,14 +61,14 @@ impl Message {
     }
 }
 
-/// The varint at the beginning, and what follows it.
+/// The varint at the start, and the rest.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let length = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
     let (number, rest) = bytes.split_at(length);
     Some((number.iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f)), rest))
 }
 
-/// The step of an `Event`: 0 where it has none, as protocol buffers leave it out.
+/// The step of an `Event`; 0 if the field is missing, as protocol buffers omit zeros.
 pub(super) fn step_of(mut event: &[u8]) -> Option<u64> {
     while !event.is_empty() {
         let (key, rest) = varint(event)?;
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn crc_has_the_published_check_value() {
-        // RFC 3720, B.4: 32 zeros; and the usual check string.
+        // RFC 3720, B.4: 32 zeros; and the common check string.
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_found_behind_other_fields() {
+    fn a_step_is_found_after_other_fields() {
         let mut event = Message::default();
         event.double(1, 0.5).bytes(5, b"summary").float(9, 1.0).varint(2, 300);
         assert_eq!(step_of(&event.0), Some(300));

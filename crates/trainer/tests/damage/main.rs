@@ -1,4 +1,4 @@
-//! Damaged checkpoints are refused, each with a message that says where, and the one before is found.
+//! Damaged checkpoints are refused with a message that says where the damage is, and the previous one is found.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod trials;

@@ -1,4 +1,4 @@
-//! What the tests of whole runs share: a small U-Net, a configuration, and one image.
+//! Shared by the tests of whole runs: a small U-Net, a configuration, and one image.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 #![allow(dead_code, reason = "each test takes the part it needs")]
 
@@ -8,12 +8,12 @@ use tensor_io::Named;
 use trainer::{Batch, BoxError, Observer, TimeSampling, TrainConfig, Trainer};
 use unet::{Backbone, EmbeddingConfig, Pass, UNet, UNetConfig};
 
-/// A network for 8x8 grey images, some 12 thousand parameters.
+/// A network for 8x8 grey images, with about 12 thousand parameters.
 pub(crate) fn tiny_net(dropout: f64, seed: u64) -> UNet {
     conditional_net(None, dropout, seed)
 }
 
-/// The same for images of some classes.
+/// The same with classes.
 pub(crate) fn conditional_net(classes: Option<usize>, dropout: f64, seed: u64) -> UNet {
     net_on(Device::Cpu, classes, dropout, seed)
 }
@@ -34,7 +34,7 @@ pub(crate) fn net_on(device: Device, classes: Option<usize>, dropout: f64, seed:
     UNet::new(&config, Schedule::ddpm().steps(), device, seed).unwrap()
 }
 
-/// A run of `steps` steps that says and saves nothing before its end.
+/// A run of `steps` steps that logs and saves nothing before its end.
 pub(crate) fn config(steps: u64) -> TrainConfig {
     TrainConfig {
         steps,
@@ -58,7 +58,7 @@ pub(crate) fn trainer(net: &UNet, config: &TrainConfig, seed: u64) -> Trainer {
     Trainer::new(net.params(), &Schedule::ddpm(), config, seed, net.device()).unwrap()
 }
 
-/// The network as the trainer wants it, with dropout on.
+/// The network as a closure for the trainer, with dropout on.
 pub(crate) fn model(
     net: &UNet,
 ) -> impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, BoxError> + '_ {
@@ -76,17 +76,17 @@ pub(crate) fn ring(count: i64) -> Batch {
     Batch { images, labels: None }
 }
 
-/// The one parameter of `eps_theta(x_t, t) = w x_t`.
+/// The only parameter of `eps_theta(x_t, t) = w x_t`.
 pub(crate) fn one_number() -> Vec<Named> {
     vec![("w".to_owned(), Tensor::from_slice(&[0.0_f32]).set_requires_grad(true))]
 }
 
-/// A trainer of it, seed 3.
+/// A trainer for it, with seed 3.
 pub(crate) fn one_trainer(params: &[Named], config: &TrainConfig) -> Trainer {
     Trainer::new(params, &Schedule::ddpm(), config, 3, Device::Cpu).unwrap()
 }
 
-/// Nobody watches.
+/// An observer that does nothing.
 pub(crate) struct Silent;
 
 impl Observer for Silent {}

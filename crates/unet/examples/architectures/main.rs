@@ -1,6 +1,6 @@
-//! Prints how far the predictions of our network are from those of UNet2DModel: `cargo xtask parity --models`.
+//! Prints the errors of our network's predictions against UNet2DModel: `cargo xtask parity --models`.
 //!
-//! The numbers are those of the test `unet2d`, which asserts what this prints.
+//! The numbers are those that the test `unet2d` checks.
 
 #[path = "../../tests/unet2d/replay.rs"]
 mod replay;

@@ -1,7 +1,7 @@
-//! Writes networks of all kinds as ONNX, with inputs and what libtorch predicts, for `scripts/check_onnx.py`:
+//! Writes networks of all kinds as ONNX, with inputs and libtorch's predictions, for `scripts/check_onnx.py`:
 //! `cargo run -p unet --example onnx -- FOLDER`.
 //!
-//! The networks are those of the test `onnx`. For each, FOLDER gets `NAME.onnx` and `NAME.json` (`x`, `shape`, `t`, `class` where
+//! The networks are those of the test `onnx`. For each, FOLDER gets `NAME.onnx` and `NAME.json` (`x`, `shape`, `t`, `class` if
 //! there are classes, `prediction`).
 
 #[path = "../../tests/onnx/cases.rs"]

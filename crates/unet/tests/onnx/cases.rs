@@ -1,5 +1,5 @@
-//! Networks of all kinds as files of ONNX, with what libtorch predicts: those of the test `unet2d`, whose predictions diffusers
-//! agrees with, and others for what diffusers does not have.
+//! Networks of all kinds as ONNX files, with libtorch's predictions: those of the test `unet2d`, which agree with diffusers,
+//! and others that diffusers does not have.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,20 +13,20 @@ use unet::{
 
 use crate::replay;
 
-/// T of all cases.
+/// T in all cases.
 const TIMESTEPS: usize = 1000;
 
 /// A network, its inputs and its output.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) file: Vec<u8>,
-    /// Of `x`.
+    /// The shape of `x`.
     pub(crate) shape: [usize; 4],
     pub(crate) x: Vec<f32>,
     pub(crate) t: Vec<f32>,
-    /// Where there are classes.
+    /// Labels, if there are classes.
     pub(crate) labels: Option<Vec<i64>>,
-    /// Of libtorch, in f32 with its own operations.
+    /// libtorch's prediction, in f32 with its own operations.
     pub(crate) prediction: Vec<f32>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn each(
         change(&mut config);
         let size = if *name == "rectangular" { [10, 6] } else { [16, 16] };
         let shape = [3, config.in_channels, size[0], size[1]];
-        // The last time lies between two steps.
+        // The last time is fractional.
         let labels = config.classes.map(|classes| vec![0, NO_LABEL, classes as i64 - 1]);
         each(&case((*name).to_owned(), count, &config, shape, (vec![0.0, 999.0, 731.625], labels))?)?;
         count += 1;
@@ -56,7 +56,7 @@ pub(crate) fn each(
 
 type Change = fn(&mut UNetConfig);
 
-/// What to change of the preset tiny-16.
+/// Changes to the preset tiny-16.
 const OTHERS: &[(&str, Change)] = &[
     ("normalized", |_| {}),
     ("fourier", |c| c.embedding = EmbeddingConfig::Fourier { frequencies: 12, scale: 16.0, seed: 3 }),

@@ -1,5 +1,5 @@
-//! The operators of ONNX that the files use, each as libtorch's, so that a graph can be run here. What an operator means is checked
-//! against onnxruntime by `scripts/check_onnx.py`.
+//! The ONNX operators that the files use, implemented with libtorch, so that a graph can run here. `scripts/check_onnx.py` checks
+//! the meaning of the operators against onnxruntime.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 
 use crate::reader::Message;
 
-/// What the graph of a file makes of its inputs: its output.
+/// Runs the graph of a file on its inputs and returns its output.
 pub(crate) fn run(file: &[u8], inputs: &[(&str, Tensor)]) -> Tensor {
     let graph = Message::read(file).unwrap().message(7);
     let mut known: BTreeMap<&str, Tensor> =
@@ -80,7 +80,7 @@ fn computed(node: &Message<'_>, x: &[&Tensor]) -> Tensor {
             x[0].to_kind(Kind::Int64)
         }
         "Gather" => {
-            // Negative places count from the end.
+            // Negative indices count from the end.
             let rows = x[0].size()[0];
             x[0].index_select(0, &x[1].remainder(rows))
         }
@@ -91,7 +91,7 @@ fn computed(node: &Message<'_>, x: &[&Tensor]) -> Tensor {
         "Reshape" => {
             let size = x[0].size();
             let shape = ints(x[1]);
-            // 0 stands for the size that there was.
+            // 0 stands for the size of the input.
             let shape: Vec<i64> =
                 shape.iter().enumerate().map(|(axis, &n)| if n == 0 { size[axis] } else { n }).collect();
             x[0].reshape(shape)

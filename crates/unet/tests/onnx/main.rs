@@ -1,4 +1,4 @@
-//! Networks as files of ONNX predict what they do in libtorch: their graphs, read from the bytes and run operator by operator.
+//! Networks as ONNX files predict the same as in libtorch: their graphs are read from the bytes and run operator by operator.
 //! `scripts/check_onnx.py` does the same with onnxruntime.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
@@ -12,7 +12,7 @@ mod replay;
 #[path = "../unet2d/rule.rs"]
 mod rule;
 
-/// Largest error, as a share of the largest number of a prediction.
+/// Largest error, relative to the largest value of a prediction.
 const LIMIT: f32 = 2e-5;
 
 fn predicted(case: &cases::Case) -> Vec<f32> {
@@ -28,14 +28,14 @@ fn predicted(case: &cases::Case) -> Vec<f32> {
 }
 
 #[test]
-fn every_network_predicts_what_it_does_in_libtorch() {
+fn every_network_predicts_the_same_as_in_libtorch() {
     let mut failed = Vec::new();
     let count = cases::each(|case| {
         let got = predicted(case);
         assert_eq!(got.len(), case.prediction.len(), "{}", case.name);
         let largest = case.prediction.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         let gaps = got.iter().zip(&case.prediction).map(|(a, b)| (a - b).abs());
-        // A NaN is no largest gap to `max`.
+        // `max` would ignore a NaN.
         let gap = gaps.fold(0.0, |most: f32, gap| if gap <= most { most } else { gap });
         if gap.is_nan() || gap > LIMIT * largest {
             failed.push(format!("{}: {:e}", case.name, gap / largest));

@@ -1,4 +1,4 @@
-//! A network of the goldens beside ours of the same tensors.
+//! A network of the goldens against ours with the same tensors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,7 +51,7 @@ impl Case {
         self.options.head_channels.map_or(self.options.heads, |_| 2)
     }
 
-    /// The same with another order of the attention, and with other heads.
+    /// The same with another attention order, and with another number of heads.
     pub(crate) fn others(&self) -> [Self; 2] {
         let (mut order, mut heads) = (self.clone(), self.clone());
         order.options.order = if self.options.order == "new" { "legacy" } else { "new" }.to_owned();
@@ -77,7 +77,7 @@ impl Case {
     }
 }
 
-/// Largest distance of our prediction, as a share of the largest number.
+/// Largest error of our prediction, relative to the largest value.
 pub(crate) fn error(case: &Case) -> f64 {
     let model = case.model();
     let net = UNet::new(&model.config.model, case.options.steps, Device::Cpu, 0).unwrap();
@@ -98,11 +98,11 @@ pub(crate) fn error(case: &Case) -> f64 {
     assert_eq!(ours.len(), case.prediction.len(), "network {}", case.number);
     let largest = case.prediction.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
     let gap = ours.iter().zip(&case.prediction).map(|(a, b)| (a - b).abs());
-    // A NaN is no largest gap to `max`.
+    // `max` would ignore a NaN.
     gap.fold(0.0, |most: f64, gap| if gap <= most { most } else { gap }) / largest
 }
 
-/// The numbers of a weight, picked row by row.
+/// The values of a weight, selected row by row.
 fn numbers(of: &Weight, tensors: &BTreeMap<String, Vec<usize>>) -> Vec<f32> {
     let (tensor, third, groups) = match &of.origin {
         Origin::Given { values } => return values.clone(),

@@ -5,7 +5,7 @@ mod replay;
 mod rule;
 
 #[test]
-fn every_network_predicts_what_the_peer_does() {
+fn every_network_predicts_the_same_as_the_peer() {
     let rows = replay::all().unwrap();
     assert!(rows.iter().all(replay::Row::passes), "{}", replay::table(&rows));
     assert_eq!(rows.len(), 35);

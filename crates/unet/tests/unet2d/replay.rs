@@ -1,4 +1,4 @@
-//! Every network of the goldens, beside ours of the same configuration and the same weights.
+//! Every network of the goldens against ours with the same configuration and weights.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -21,10 +21,10 @@ pub(crate) struct Case {
 }
 
 const STRIDE: usize = 3;
-/// Largest error that passes, as a share of the largest number of a prediction.
+/// Largest allowed error, relative to the largest value of a prediction.
 const LIMIT: f64 = 2e-5;
 
-/// How far ours is from the peer's.
+/// The error of our network against the peer's.
 pub(crate) struct Row {
     what: String,
     parameters: usize,
@@ -54,7 +54,7 @@ pub(crate) fn cases() -> Result<Vec<(Case, UNetConfig)>, Box<dyn Error>> {
     Ok(read)
 }
 
-/// A network with the weights of [`weight`].
+/// A network with the weights from [`weight`].
 pub(crate) fn network(config: &UNetConfig, timesteps: usize) -> Result<UNet, Box<dyn Error>> {
     let net = UNet::new(config, timesteps, Device::Cpu, 0)?;
     let weights: Result<Vec<_>, tensor_io::TensorIoError> = config
@@ -70,7 +70,7 @@ pub(crate) fn network(config: &UNetConfig, timesteps: usize) -> Result<UNet, Box
     Ok(net)
 }
 
-/// The images that a network is shown, in [-2, 2).
+/// The input images of a network, in [-2, 2).
 pub(crate) fn images(number: usize, shape: &[usize; 4]) -> Result<Tensor, Box<dyn Error>> {
     let x: Vec<f32> =
         hashed(&format!("x {number}"), shape.iter().product()).map(|u| (4.0 * u - 2.0) as f32).collect();
@@ -90,7 +90,7 @@ fn row(number: usize, case: &Case, config: &UNetConfig) -> Result<Row, Box<dyn E
     }
     let largest = case.prediction.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
     let gap = ours.iter().zip(&case.prediction).map(|(a, b)| (a - b).abs());
-    // A NaN is no largest gap to `max`.
+    // `max` would ignore a NaN.
     let error = gap.fold(0.0, |most: f64, gap| if gap <= most { most } else { gap }) / largest;
     let what = format!("{:?} {}x{}", channels(config), case.shape[2], case.shape[3]);
     Ok(Row { what, parameters: net.param_count(), error })
@@ -105,7 +105,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     for row in rows {
         let Row { what, parameters, error } = row;
         let failed = if row.passes() { "" } else { "  FAILED" };
-        // Writing into a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{what:<44} {parameters:>10} {error:>9.1e} {LIMIT:>7.0e}{failed}");
     }
     let passed = rows.iter().filter(|row| row.passes()).count();

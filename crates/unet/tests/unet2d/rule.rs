@@ -1,6 +1,6 @@
-//! Numbers that `scripts/hashed_weights.py` makes as well.
+//! The same numbers as in `scripts/hashed_weights.py`.
 
-/// Numbers in [0, 1) for the places of a tensor: SplitMix64's finish of FNV-1a of the name plus the place.
+/// Numbers in [0, 1) for the elements of a tensor: SplitMix64's finaliser applied to FNV-1a of the name plus the index.
 pub(crate) fn hashed(name: &str, count: usize) -> impl Iterator<Item = f64> + use<> {
     let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
     let start = name.bytes().fold(0xCBF2_9CE4_8422_2325, fold);
@@ -12,10 +12,10 @@ pub(crate) fn hashed(name: &str, count: usize) -> impl Iterator<Item = f64> + us
     })
 }
 
-/// A weight of a name and a shape.
+/// A weight with this name and shape.
 pub(crate) fn weight(name: &str, shape: &[usize]) -> Vec<f32> {
     let (least, span) = match shape {
-        // Of a normalisation.
+        // The weight of a normalisation.
         [_] if name.ends_with("weight") => (0.9, 0.2),
         [_] => (-0.2, 0.4),
         _ => {

@@ -20,20 +20,20 @@ pub(in crate::commands) use timing::Timings;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// Time whole training steps: draws, q_sample, forward, backward, clipping, Adam, average
+    /// Time whole training steps: draws, q_sample, forward, backward, clipping, Adam, EMA
     Train(BenchArgs),
     /// Time steps of a sampling chain: one network call and the update of x_t
     Sample(BenchArgs),
-    /// Time every solver: its share of time outside the network, and its images a second
+    /// Time every solver: share of time outside the network, and images per second
     Solvers(solvers::BenchSolvers),
 }
 
-/// Images are synthetic and nothing is read from disk in between. The first steps, which allocate memory and
-/// choose kernels, are left out of the median.
+/// Images are synthetic, so nothing is read from disk. The first steps, which allocate memory and choose kernels, do
+/// not count towards the median.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "gflop counts 2 for each multiply-add of convolutions and linear layers, as PyTorch's counter does;
-the products of the attention are in attention_gflop. share_of_peak is gflop / median_s over
+    after_help = "gflop counts 2 per multiply-add of convolutions and linear layers, as PyTorch's counter does;
+attention_gflop counts the products of the attention. share_of_peak is gflop / median_s over
 peak_gflop_per_s, the fastest 3x3 convolution of the network's sizes, timed right after the steps.
 parts are means of a few more steps. small32 and cifar10 stand for small-32 and ddpm-cifar10.
 
@@ -44,32 +44,32 @@ Examples:
 pub(crate) struct BenchArgs {
     #[arg(help = format!("Configuration: {}", crate::config::names(crate::config::PRESETS)), long, value_name = "NAME", default_value = "fashion-28", visible_alias = "config")]
     preset: String,
-    /// Change one value of it, such as model.base_channels=64; may be repeated
+    /// Override one value, such as model.base_channels=64; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Images at once [default: train.batch for train, sample.count for sample]
+    /// Batch size [default: train.batch for train, sample.count for sample]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
     /// auto, f32, tf32 or bf16 [default: the preset's]
     #[arg(long, value_name = "KIND")]
     precision: Option<String>,
-    /// Steps that are timed
+    /// Timed steps
     #[arg(long, value_name = "N", default_value_t = 10)]
     steps: usize,
-    /// Steps before them that are not
+    /// Warm-up steps before them, not timed
     #[arg(long, value_name = "N", default_value_t = 3)]
     warmup: usize,
 }
 
-/// What was found.
+/// The measurements.
 pub(in crate::commands) struct Measured {
     pub(in crate::commands) timings: Timings,
-    /// The most memory of the process until the timed steps were over, in MiB.
+    /// Peak memory of the process up to the end of the timed steps, in MiB.
     peak_mib: Option<f64>,
     parts: parts::Parts,
 }
 
-/// The preset behind a name: the two networks that peers are timed with have short ones as well.
+/// The preset behind a name. The two networks of the peer benchmarks have short names as well.
 fn canonical(name: &str) -> &str {
     match name {
         "small32" => "small-32",

@@ -1,4 +1,4 @@
-//! Where the time of a step goes, taken on steps of their own so that the timed ones stay undisturbed.
+//! Where the time of a step goes, measured on extra steps so that the timed ones stay undisturbed.
 
 use std::time::Instant;
 
@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use tch::Device;
 use trainer::Phase;
 
-/// A part of a step, under the name it has in the report.
+/// A part of a step, named as in the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Images to the device, t and eps drawn, x_t made of them. Nothing is read from disk.
+    /// Copying images to the device, drawing t and eps, computing x_t. Nothing is read from disk.
     Data,
     Forward,
     Backward,
@@ -49,7 +49,7 @@ impl Part {
     }
 }
 
-/// Seconds of each part, added up over steps.
+/// Seconds of each part, summed over steps.
 #[derive(Debug)]
 pub(super) struct Parts {
     shown: &'static [Part],
@@ -60,17 +60,17 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The clock of a training step starts now.
+    /// Starts the clock for training steps.
     pub(super) fn of_training(device: Device) -> Self {
         Self { shown: Part::TRAIN, seconds: [0.0; 6], steps: 0, last: Instant::now(), device }
     }
 
-    /// The clock of a sampling step starts now.
+    /// Starts the clock for sampling steps.
     pub(super) fn of_sampling(device: Device) -> Self {
         Self { shown: Part::SAMPLE, ..Self::of_training(device) }
     }
 
-    /// All time since the last call, or the start, went into `part`.
+    /// Adds the time since the last call, or since the start, to `part`.
     pub(super) fn ended(&mut self, part: Part) {
         finish(self.device);
         let now = Instant::now();
@@ -78,7 +78,7 @@ impl Parts {
         self.last = now;
     }
 
-    /// A step is over; what has not been told of it went elsewhere.
+    /// Ends a step. Time that belongs to no part counts as `Other`.
     pub(super) fn step(&mut self) {
         self.ended(Part::Other);
         self.steps += 1;
@@ -113,7 +113,7 @@ impl Parts {
     }
 }
 
-/// Kernels of a GPU run behind the program.
+/// Waits for the kernels of a GPU, which run asynchronously.
 pub(super) fn finish(device: Device) {
     if let Device::Cuda(index) = device {
         tch::Cuda::synchronize(index as i64);
@@ -139,9 +139,9 @@ mod tests {
         assert_eq!(parts.shares(), want);
     }
 
-    /// No moment is lost or counted twice, whatever is told and what is not.
+    /// No time is lost or counted twice, whichever parts are reported.
     #[test]
-    fn what_is_not_told_is_other() {
+    fn unreported_time_is_other() {
         let begun = Instant::now();
         let mut parts = Parts::of_sampling(Device::Cpu);
         for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! The speed limit of this machine: its fastest 3x3 convolution of shapes like the network's.
+//! The peak speed of this machine: its fastest 3x3 convolution of shapes like the network's.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use unet::UNetConfig;
 
 use super::parts::finish;
 
-/// More arithmetic than this in one call makes no convolution faster, and the measurement long.
+/// Operations in one call, at most. More do not make a convolution faster, only the measurement longer.
 const MOST_FLOP: f64 = 2e10;
-/// Calls of a shape: at least so many, then until the time is up.
+/// Calls per shape, at least; more follow until the time is up.
 const CALLS: usize = 4;
 const PATIENCE: Duration = Duration::from_millis(120);
 
-/// A 3x3 convolution without a change of size.
+/// A 3x3 convolution that keeps the image size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {
     images: usize,
@@ -29,10 +29,10 @@ impl Shape {
     }
 }
 
-/// Operations a second of the fastest 3x3 convolution among those of each level, forward, in either memory layout.
+/// Operations per second of the fastest forward 3x3 convolution, over all levels and both memory layouts.
 ///
 /// # Errors
-/// Those of libtorch (memory).
+/// Errors from libtorch, such as lack of memory.
 pub(super) fn flop_per_s(
     network: &UNetConfig,
     images: usize,
@@ -49,7 +49,7 @@ pub(super) fn flop_per_s(
     Ok(best)
 }
 
-/// Of each level the convolution inside a block, and the decoder's, which sees a skip connection as well.
+/// For each level, the convolution inside a block and the decoder's, whose input includes a skip connection.
 fn shapes(network: &UNetConfig, images: usize, (height, width): (usize, usize)) -> Vec<Shape> {
     let mut all: Vec<Shape> = Vec::new();
     for level in 0..network.levels() {
@@ -70,7 +70,7 @@ fn shapes(network: &UNetConfig, images: usize, (height, width): (usize, usize)) 
 fn fastest(shape: Shape, channels_last: bool, kind: Kind, device: Device) -> anyhow::Result<f64> {
     let _no_grad = no_grad_guard();
     let tensor = |sizes: [usize; 4]| -> anyhow::Result<Tensor> {
-        // Ones: denormal numbers, which zeros and noise may lead to, are slow on some processors.
+        // Use ones: zeros and noise may produce denormal numbers, which are slow on some processors.
         let plain = Tensor::f_ones(sizes.map(|n| n as i64), (kind, device))?;
         Ok(if channels_last { torch_ext::channels_last(&plain, kind)? } else { plain })
     };
@@ -83,7 +83,7 @@ fn fastest(shape: Shape, channels_last: bool, kind: Kind, device: Device) -> any
         finish(device);
         Ok(begun.elapsed().as_secs_f64())
     };
-    // The first allocates, and chooses and compiles the kernel.
+    // The first call allocates, and chooses and compiles the kernel.
     call()?;
     let (begun, mut calls) = (Instant::now(), 0);
     while calls < CALLS || begun.elapsed() < PATIENCE {
@@ -108,7 +108,7 @@ mod tests {
         assert!(wide.iter().all(|shape| shape.images >= 1 && shape.flop() <= MOST_FLOP), "{wide:?}");
     }
 
-    /// Never more than any machine this runs on can do, and not nothing.
+    /// The peak is positive and below what any machine can reach.
     #[test]
     fn the_peak_is_a_speed() {
         let tiny = UNetConfig::preset("tiny-16").unwrap();

@@ -1,4 +1,4 @@
-//! What `ddpm bench train` and `sample` say: one JSON object, or a table.
+//! The output of `ddpm bench train` and `ddpm bench sample`: one JSON object, or a table.
 
 use config::Flop;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::commands::inspect::table::{Table, grouped};
 use crate::flags::Global;
 use crate::{device, output};
 
-/// Everything that was measured of one kind of step.
+/// All measurements of one kind of step.
 pub(super) struct Report<'a> {
     pub(super) task: Task,
     pub(super) preset: &'a str,
@@ -16,7 +16,7 @@ pub(super) struct Report<'a> {
     pub(super) batch: usize,
     pub(super) warmup: usize,
     pub(super) measured: Measured,
-    /// Operations a second of the fastest convolution.
+    /// Operations per second of the fastest convolution.
     pub(super) peak: f64,
 }
 
@@ -34,7 +34,7 @@ impl Report<'_> {
         }
     }
 
-    /// Operations of a step.
+    /// Operations per step.
     fn flop(&self) -> Flop {
         let [_, height, width] = self.subject.image;
         let work = self.subject.config.model.work(height as usize, width as usize);
@@ -73,7 +73,7 @@ impl Report<'_> {
         let (median, steps) = (timings.median(), timings.seconds.len());
         let unit = match self.task {
             Task::Train => "images/s",
-            Task::Sample => "images/s a step; an image takes as many steps as its chain has",
+            Task::Sample => "images/s per step; an image takes as many steps as its chain has",
         };
         let milliseconds = |seconds: f64| format!("{:.1} ms", seconds * 1e3);
         let gflop = self.flop().layers / 1e9;
@@ -93,7 +93,7 @@ impl Report<'_> {
             (
                 "arithmetic",
                 format!(
-                    "{gflop:.1} GFLOP a step, {:.0} GFLOP/s: {:.0} % of the {:.0} of this machine's convolutions",
+                    "{gflop:.1} GFLOP per step, {:.0} GFLOP/s: {:.0} % of the {:.0} that convolutions reach here",
                     gflop / median,
                     100.0 * self.share_of_peak(),
                     self.peak / 1e9
@@ -106,7 +106,7 @@ impl Report<'_> {
             ("computed", format!("{precision} on {device}, {threads} threads")),
         ];
         if let Some(peak) = peak_mib {
-            facts.push(("memory", format!("{peak:.0} MiB at the peak, of the whole program")));
+            facts.push(("memory", format!("{peak:.0} MiB at the peak, for the whole program")));
         }
         facts
     }
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use tch::Device;
 
-    /// The numbers belong together: speed, work and share, and the parts of a step are all of it.
+    /// The numbers are consistent: speed, work and share agree, and the parts add up to the step.
     #[test]
     fn the_numbers_agree_with_each_other() {
         let subject =

@@ -1,4 +1,4 @@
-//! `ddpm bench solvers`: what each solver costs beside the network, and how many images a second it makes.
+//! `ddpm bench solvers`: each solver's cost outside the network, and its images per second.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -19,8 +19,8 @@ use crate::{device, model, output, progress};
 /// Runs a short chain of every solver on a fresh network and separates the network's time from the rest.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Images a second are those of the steps that each solver is used with: all T of ddpm, 15 to 50 of
-the others; `ddpm sample --sampler NAME` takes as many by itself.
+    after_help = "Images per second are for each solver's default number of steps: all T for ddpm, 15 to 50 for the
+others, as in `ddpm sample --sampler NAME`.
 
 Example:
   ddpm bench solvers --batch 64 --json"
@@ -28,27 +28,27 @@ Example:
 pub(crate) struct BenchSolvers {
     #[arg(help = format!("Configuration: {}", crate::config::names(crate::config::PRESETS)), long, value_name = "NAME", default_value = "fashion-28", visible_alias = "config")]
     preset: String,
-    /// Change one value of it, such as model.base_channels=64; may be repeated
+    /// Override one value, such as model.base_channels=64; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Images at once
+    /// Batch size
     #[arg(long, value_name = "N", default_value_t = 16)]
     batch: usize,
     /// auto, f32, tf32 or bf16 [default: the preset's]
     #[arg(long, value_name = "KIND")]
     precision: Option<String>,
-    /// Steps of the chains that are timed
+    /// Steps of each timed chain
     #[arg(long, value_name = "N", default_value_t = 10)]
     steps: usize,
 }
 
-/// What one solver took.
+/// The timings of one solver.
 struct Row {
     method: Method,
-    /// Steps it is used with, and their network calls.
+    /// The solver's default steps, and their network calls.
     steps: usize,
     calls: usize,
-    /// Seconds of a call and what follows from it.
+    /// Seconds of a network call and the update after it.
     per_call: f64,
     /// Share of that outside the network, in [0, 1].
     outside: f64,
@@ -70,11 +70,11 @@ impl BenchSolvers {
             .map(|name| name.parse())
             .collect::<Result<Vec<_>, _>>()?
             .into_iter()
-            // The networks of presets predict no variance.
+            // The networks of the presets predict no variance.
             .filter(|method| *method != Method::DdpmLearned)
             .collect();
         let bar = progress::bar(global, methods.len() as u64 + 1, "timing");
-        // Allocations and choices of kernels come first.
+        // Warm up: the first run allocates memory and chooses kernels.
         self.time(&subject, methods[0])?;
         bar.inc(1);
         let mut rows = Vec::new();
@@ -143,7 +143,7 @@ impl BenchSolvers {
                 "solver",
                 ">steps",
                 ">calls",
-                ">ms a call",
+                ">ms per call",
                 ">outside the network",
                 ">images/s",
             ]);

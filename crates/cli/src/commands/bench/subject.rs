@@ -1,4 +1,4 @@
-//! A fresh network of a preset, and the two loops that are timed on it.
+//! A fresh network of a preset, and the two loops that are timed.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::failure::usage;
 use crate::model;
 use crate::networks;
 
-/// Steps that tell the parts of a step, at most.
+/// Steps that measure the parts of a step, at most.
 const PARTS_STEPS: usize = 5;
 
 /// What is timed.
@@ -52,7 +52,7 @@ impl Subject {
         Ok(Self { config, net, precision, image, path })
     }
 
-    /// Times `steps` steps after `warmup` others; `tick` is called after each. Then some more tell the parts of a step.
+    /// Times `steps` steps after `warmup` others, calling `tick` after each. A few more steps then measure the parts.
     pub(in crate::commands) fn time(
         &self,
         task: Task,
@@ -102,7 +102,7 @@ impl Subject {
         let images = Batch { images: self.images(batch)?, labels: None };
         let mut batches = |_| Ok(Batch { images: images.images.shallow_clone(), labels: None });
         let mut queued = None;
-        // A step that is queued ends when its numbers are there; the one after it is under way then.
+        // A queued step ends when its numbers arrive; by then the next one is running.
         clock.waits = !trainer.works_ahead();
         clock.last = Instant::now();
         for left in (0..steps).rev() {
@@ -155,7 +155,7 @@ impl Subject {
         Ok((peak_mib, parts.into_inner()))
     }
 
-    /// Noise in [-1, 1], as many numbers as a batch of images has.
+    /// A batch of noise images, clamped to [-1, 1].
     fn images(&self, batch: usize) -> anyhow::Result<Tensor> {
         let [channels, height, width] = self.image;
         let shape = [batch as i64, channels, height, width];
@@ -169,13 +169,13 @@ impl Subject {
 /// Durations between calls of [`Clock::step`].
 struct Clock {
     begun: Instant,
-    /// Of the process, when the command began.
+    /// Age of the process when the command began.
     age_at_begin: Duration,
     last: Instant,
     /// Duration of each step, and when it ended.
     ends: Vec<(f64, Instant)>,
     device: Device,
-    /// Whether a step ends when the kernels of a GPU do.
+    /// Whether to wait for the kernels of a GPU at the end of a step.
     waits: bool,
 }
 
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use unet::UNetConfig;
 
-    /// The warm-up counts as steps, and is left out of the durations.
+    /// The warm-up counts as steps but is left out of the durations.
     #[test]
     fn every_step_is_timed_once() {
         let set = ["model.base_channels=8".to_owned()];
@@ -223,13 +223,13 @@ mod tests {
         assert!(too_long.err().unwrap().to_string().contains("expected 1 to 1000"));
     }
 
-    /// The names that the benchmarks of peers have for them.
+    /// The names that the peer benchmarks use.
     #[test]
     fn the_networks_of_the_peers_have_names() {
         let config = |name| network::preset_config(canonical(name), None, &[]).unwrap();
         assert_eq!(config("cifar10").model, UNetConfig::preset("ddpm-cifar10").unwrap());
         let small = Subject::new("small32", &[], Device::Cpu, Some("f32")).unwrap();
-        // As many as UNet2DModel of diffusers has; the other one's 35,746,307 are a test of `unet`.
+        // The same number as UNet2DModel of diffusers. A test of `unet` has the other network's 35,746,307.
         assert_eq!(small.net.param_count(), 1_623_169);
         let gflop = small.config.model.work(32, 32).training(64).layers / 1e9;
         assert!((gflop - 138.0).abs() <= 0.05, "{gflop}");

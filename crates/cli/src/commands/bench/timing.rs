@@ -6,9 +6,9 @@ use std::time::Duration;
 /// Wall-clock seconds of steps that do the same work.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::commands) struct Timings {
-    /// From the start of the process, or of the command where that is not known, to the end of the very first step.
+    /// Seconds from the start of the process, or of the command if that is unknown, to the end of the first step.
     pub(in crate::commands) first_after: f64,
-    /// Of the steps after the warm-up, in order; at least one.
+    /// Seconds of each step after the warm-up, in order; at least one.
     pub(in crate::commands) seconds: Vec<f64>,
 }
 
@@ -35,28 +35,28 @@ impl Timings {
     }
 }
 
-/// Since the system started this process, to a hundredth of a second; known on Linux only.
+/// Time since this process started, to a hundredth of a second; Linux only.
 pub(in crate::commands) fn process_age() -> Option<Duration> {
     let read = |path| fs::read_to_string(path).ok();
     parse_age(&read("/proc/self/stat")?, &read("/proc/uptime")?)
 }
 
-/// The 22nd field of `stat` is when it was started, in ticks since the system was; `uptime` begins with how long that is
-/// ago, in seconds. The second field is the program's name in brackets and may hold anything.
+/// Field 22 of `stat` is the start time in ticks since boot; `uptime` begins with the seconds since boot. Field 2 of
+/// `stat` is the program's name in brackets and may hold anything.
 fn parse_age(stat: &str, uptime: &str) -> Option<Duration> {
-    /// Of the kernel's interface, whatever the machine's clock.
+    /// Fixed by the kernel's interface, whatever the machine's clock.
     const TICKS_PER_S: f64 = 100.0;
     let (_, after_name) = stat.rsplit_once(')')?;
     let started: f64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
     let now: f64 = uptime.split_whitespace().next()?.parse().ok()?;
-    // A container may have a clock of its own for one of the two.
+    // In a container, one of the two files may use another clock.
     Duration::try_from_secs_f64(now - started / TICKS_PER_S).ok().filter(|age| *age < MOST_AGE)
 }
 
-/// Nobody waits longer for this program to come to its first line.
+/// A larger age is implausible, so it is discarded.
 const MOST_AGE: Duration = Duration::from_secs(600);
 
-/// The most memory this process has had so far, in MiB; known on Linux only.
+/// Peak memory of this process so far, in MiB; Linux only.
 pub(in crate::commands) fn peak_mib() -> Option<f64> {
     parse_peak(&fs::read_to_string("/proc/self/status").ok()?)
 }

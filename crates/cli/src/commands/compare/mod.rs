@@ -1,4 +1,4 @@
-//! `ddpm compare`: several runs beside each other.
+//! `ddpm compare`: several runs side by side.
 
 mod page;
 mod side;
@@ -24,30 +24,30 @@ const PAGE: &str = "compare.html";
 /// The pictures.
 const LOSS: &str = "01-loss.png";
 const SAMPLES: &str = "02-samples.png";
-/// Runs that one picture can tell apart by colour.
+/// Runs that one plot can tell apart by colour, at most.
 const MOST_RUNS: usize = 6;
-/// Samples of a run.
+/// Samples per run, at most.
 const MOST_SAMPLES: usize = 256;
 
-/// Puts runs beside each other in one page: losses, samples from the same noise, metrics, configuration, cost.
+/// Compares runs on one page: losses, samples from the same noise, metrics, configuration, cost.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Writes compare.html, 01-loss.png and 02-samples.png. Image i of every run starts from the same noise where
-the runs have images of one shape; solver, steps and seed are those of the flags for all of them. Metrics
-are those of each run's newest evaluation (`ddpm evaluate`).
+    after_help = "Writes compare.html, 01-loss.png and 02-samples.png. If the runs have images of one shape, image i of
+every run starts from the same noise. Solver, steps and seed apply to all runs. Metrics come from each
+run's newest evaluation (`ddpm evaluate`).
 
 Examples:
   ddpm compare runs/eps runs/v
   ddpm compare runs/a runs/b runs/c --count 36 --sampler ddim --steps 50 --out out/abc"
 )]
 pub(crate) struct Compare {
-    /// Run folders of `ddpm train`, 2 to 6: the newest sound checkpoint of each is used
+    /// Run folders of `ddpm train`, 2 to 6; the newest valid checkpoint of each is used
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<InputPath>,
-    /// Samples of each run, 1 to 256
+    /// Samples per run, 1 to 256
     #[arg(long, value_name = "N", default_value_t = 16)]
     count: usize,
-    /// Solver for all runs, one of those of `ddpm sample`
+    /// Solver for all runs, any of those of `ddpm sample`
     #[arg(long, value_name = "NAME", default_value = "dpmpp-2m")]
     sampler: String,
     /// Steps of the solver for all runs, 1 to T [default: all T for ddpm, 15 to 50 for the others]
@@ -55,13 +55,13 @@ pub(crate) struct Compare {
     steps: Option<usize>,
     #[command(flatten)]
     noise: NoiseArgs,
-    /// Which of the two sets of weights: their average, or as trained
+    /// Weights to use: their average, or as trained
     #[arg(long, value_enum, default_value_t = Weights::Ema)]
     weights: Weights,
     /// Precision of the networks: auto, f32, tf32 or bf16
     #[arg(long, value_name = "KIND", default_value = "auto")]
     precision: String,
-    /// Take runs whose images are larger than their weights let expect
+    /// Accept images that are larger than the weights suggest
     #[arg(long)]
     any_size: bool,
     /// Folder for compare.html and the pictures
@@ -74,7 +74,7 @@ impl Compare {
         let sampler = SamplerArgs { steps: self.steps, ..SamplerArgs::named(&self.sampler, 1) };
         self.check(&sampler)?;
         output::try_folder("--out", &self.out, &[PAGE, LOSS, SAMPLES].map(str::to_owned))?;
-        // A run that is none is told before the networks of the others are built.
+        // Report a bad run folder before building the networks of the others.
         let found = self.runs.iter().map(|run| model::newest_checkpoint_of(run, "RUN"));
         let found = found.collect::<anyhow::Result<Vec<_>>>()?;
         let device = device::select(global)?;
@@ -141,7 +141,7 @@ impl Compare {
     }
 }
 
-/// What the page calls the runs: the last part of each path, or all of it where two share that.
+/// The runs' names on the page: the last part of each path, or the whole path where two runs share that part.
 fn names(runs: &[InputPath]) -> Vec<String> {
     let last = |run: &InputPath| crate::commands::reporting::settings::name_of(run);
     let is_shared = |run: &InputPath| runs.iter().filter(|other| last(other) == last(run)).count() > 1;
@@ -154,7 +154,7 @@ fn names(runs: &[InputPath]) -> Vec<String> {
     names
 }
 
-/// The losses, of the runs that have logged some.
+/// Plots the losses of the runs that logged any.
 fn loss(sides: &[Side]) -> anyhow::Result<Option<Figure>> {
     let logs: Vec<(Vec<u64>, Vec<f64>)> = sides
         .iter()

@@ -51,9 +51,9 @@ pub(super) fn write(
     let cost = vec![
         Block::Table(tables::facts(sides, |side| side.cost.facts())),
         Block::Text(
-            "Arithmetic: 2 operations for each multiply-add of convolutions, linear layers and attention, forward and backward. \
-             Time is that of the training steps alone, as metrics.jsonl has it; it can be compared where the machines are \
-             the same."
+            "Arithmetic: 2 operations per multiply-add of convolutions, linear layers and attention, forward and backward. \
+             Time covers the training steps only, as logged in metrics.jsonl; it can be compared between runs on the same \
+             machine."
                 .to_owned(),
         ),
     ];
@@ -68,8 +68,8 @@ pub(super) fn write(
     summary.push(("weights".to_owned(), weights.to_owned()));
     summary.push(("machine of this page".to_owned(), machine::describe(how.device)));
     let title = format!("Comparison: {names}");
-    let introduction = "Runs beside each other: their losses, samples from the same noise, the metrics of their newest \
-                        evaluations, where their configurations differ, and what they took.";
+    let introduction = "Runs side by side: their losses, samples from the same noise, the metrics of their newest \
+                        evaluations, the differences in their configurations, and their cost.";
     Report { title: &title, introduction, summary: &summary, sections: &sections }.save(path)?;
     Ok(path.to_owned())
 }
@@ -82,12 +82,12 @@ fn words(how: &How, sides: &[Side]) -> String {
 fn metrics(sides: &[Side], notes: &Notes) -> Section {
     let mut blocks: Vec<Block> = notes.metrics.iter().cloned().map(Block::Note).collect();
     if sides.iter().all(|side| side.evaluated().is_none()) {
-        let text = "None of the runs has been evaluated; `ddpm evaluate --run` does.";
+        let text = "None of the runs has been evaluated yet; run `ddpm evaluate --run`.";
         blocks.push(Block::Text(text.to_owned()));
         return Section::new("metrics", "Metrics", blocks);
     }
     blocks.push(Block::Table(tables::metrics(sides)));
-    let text = "In brackets: 95 % intervals. ★ is the best of a row, shown where the evaluations can be compared; two numbers \
+    let text = "In brackets: 95 % intervals. ★ marks the best of a row, where the evaluations can be compared; two numbers \
                 whose intervals overlap may well be equal.";
     blocks.push(Block::Text(text.to_owned()));
     let conditions = |side: &Side| side.evaluated().map(scores::conditions).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One of the runs: what it is, what it took, and its samples.
+//! One of the runs: its configuration, its cost and its samples.
 
 use ndarray::Array4;
 use serde_json::{Value, json};
@@ -16,28 +16,28 @@ use crate::flags::Global;
 use crate::model::Loaded;
 use crate::sampler_flags::SamplerArgs;
 
-/// A run among others.
+/// One of the compared runs.
 pub(super) struct Side {
     pub(super) name: String,
-    /// Of the checkpoint.
+    /// Step of the checkpoint.
     pub(super) step: u64,
-    /// As a page may show it.
+    /// The configuration, as a page may show it.
     pub(super) config: Config,
     pub(super) images: ImagesConfig,
     pub(super) cost: Cost,
-    /// What it logged up to the checkpoint.
+    /// The records logged up to the checkpoint.
     pub(super) records: Vec<Record>,
     /// The newest evaluation, or why it cannot be used.
     pub(super) evaluation: Result<Option<Evaluation>, String>,
-    /// `[n, h, w, c]`, and the steps that each took.
+    /// The samples `[n, h, w, c]`, and the sampling steps of each.
     pub(super) samples: Array4<u8>,
     pub(super) sampling_steps: usize,
-    /// Whether the samples show the classes in turn, because the network draws nothing without one.
+    /// Whether the samples cycle through the classes, because the network cannot sample without a class.
     pub(super) by_class: bool,
 }
 
 impl Side {
-    /// Reads what there is of a run, and draws its samples.
+    /// Reads a run and draws its samples.
     pub(super) fn of(
         name: String,
         loaded: Loaded,
@@ -85,7 +85,7 @@ impl Side {
         })
     }
 
-    /// Height, width and channels that the network sees: runs of one shape start from the same noise.
+    /// Height, width and channels of the network's images. Runs of the same shape start from the same noise.
     pub(super) fn shape(&self) -> [usize; 3] {
         [self.images.height, self.images.width, self.images.channels]
     }
@@ -95,7 +95,7 @@ impl Side {
         self.evaluation.as_ref().ok().and_then(Option::as_ref)
     }
 
-    /// For programs.
+    /// The JSON summary.
     pub(super) fn summary(&self) -> Value {
         let Cost { parameters, images_seen, seconds, flop, .. } = self.cost;
         let metric = |metric: &Metric| {

@@ -12,7 +12,7 @@ use crate::config;
 /// A key of the configuration, and its value in each run.
 pub(super) type Difference = (String, Vec<String>);
 
-/// Keys that say what the loss is, beside all of `schedule`.
+/// Keys that define the loss, besides all of `schedule`.
 const OF_THE_LOSS: [&str; 8] = [
     "images.sha256",
     "train.loss",
@@ -23,10 +23,10 @@ const OF_THE_LOSS: [&str; 8] = [
     "train.sigma_data",
     "train.augment",
 ];
-/// Conditions of an evaluation that may differ between runs that can be compared.
+/// Conditions in which comparable evaluations may differ.
 const FREE: [&str; 4] = ["seed", "step of training", "time of evaluation", "machine of evaluation"];
 
-/// The keys in which the runs differ, in alphabetical order. The id of a run is left out, since all differ in that.
+/// The keys in which the runs differ, in alphabetical order. The run id is left out, since it always differs.
 pub(super) fn differences(sides: &[Side]) -> anyhow::Result<Vec<Difference>> {
     let configs: Vec<_> = sides.iter().map(|side| &side.config).collect();
     differing(&configs)
@@ -46,7 +46,7 @@ fn differing(configs: &[&config::Config]) -> anyhow::Result<Vec<Difference>> {
     let keys: BTreeSet<&String> =
         changes.iter().flat_map(BTreeMap::keys).filter(|key| *key != "id").collect();
     let of_key = |key: &String| {
-        // Where a run has the value of the first, it is not among its changes.
+        // A run's changes leave out a key that still has the first run's value.
         let was = changes.iter().find_map(|change| Some(change.get(key)?.was.clone())).unwrap_or_default();
         let others =
             changes.iter().map(|change| change.get(key).map_or_else(|| was.clone(), |c| c.is.clone()));
@@ -96,7 +96,7 @@ impl Notes {
         let by_class: Vec<&str> = by_class.collect();
         if !by_class.is_empty() {
             notes.samples.push(format!(
-                "Trained with a class for every image, so the classes come in turn: {}.",
+                "Trained with a class for every image, so the samples cycle through the classes: {}.",
                 by_class.join(", ")
             ));
         }
@@ -123,7 +123,7 @@ impl Notes {
     }
 }
 
-/// What differs between evaluations that should not.
+/// What differs between evaluations but should not.
 fn incomparable(evaluations: &[&Evaluation]) -> Option<String> {
     let all: Vec<BTreeMap<String, String>> = evaluations
         .iter()
@@ -138,7 +138,7 @@ fn incomparable(evaluations: &[&Evaluation]) -> Option<String> {
         .then(|| format!("The metrics cannot be compared: the evaluations differ in {}.", differ.join(", ")))
 }
 
-/// A row a metric and a column a run. The best of a row is marked where the evaluations can be compared.
+/// One row per metric and one column per run. The best of a row is marked if the evaluations can be compared.
 pub(super) fn metrics(sides: &[Side]) -> Table {
     let evaluations: Vec<Option<&Evaluation>> = sides.iter().map(Side::evaluated).collect();
     let header = ["metric", "reference", "better"].into_iter().map(str::to_owned);
@@ -177,7 +177,7 @@ fn metric_rows(evaluations: &[Option<&Evaluation>]) -> Vec<Vec<String>> {
     seen.iter().map(row).collect()
 }
 
-/// The best of several values; none of fewer than two.
+/// The best of several values; `None` for fewer than two.
 fn best(values: &[Option<Metric>], better: &str) -> Option<f64> {
     let values: Vec<f64> = values.iter().flatten().map(|metric| metric.value).collect();
     match better {
@@ -188,7 +188,7 @@ fn best(values: &[Option<Metric>], better: &str) -> Option<f64> {
     }
 }
 
-/// A row a name and a column a run, of facts that every run has in the same order or lacks.
+/// One row per name and one column per run, for facts that each run either lacks or has in the same order.
 pub(super) fn facts(sides: &[Side], of: impl Fn(&Side) -> Vec<(String, String)>) -> Table {
     let all: Vec<Vec<(String, String)>> = sides.iter().map(of).collect();
     let mut names: Vec<&String> = Vec::new();
@@ -206,7 +206,7 @@ pub(super) fn facts(sides: &[Side], of: impl Fn(&Side) -> Vec<(String, String)>)
     Table { header: heads(sides, ""), rows: names.iter().map(row).collect() }
 }
 
-/// The configuration where it differs, a row a key and a column a run.
+/// The configuration where it differs, one row per key and one column per run.
 pub(super) fn configuration(sides: &[Side], differences: &[Difference]) -> Table {
     let row =
         |(key, values): &Difference| std::iter::once(key.clone()).chain(values.iter().cloned()).collect();
@@ -242,7 +242,7 @@ mod tests {
         let rows = metric_rows(&[Some(&a), Some(&b)]);
         assert_eq!(rows[0], ["fd", "train", "lower", "2 ★", "3"]);
         assert_eq!(rows[1], ["recall", "train", "higher", "0.5", "0.6 ★"]);
-        // Fewer samples: FD is biased by their number.
+        // Fewer samples: FD is biased by the sample count.
         let fewer = evaluation(49, &[("fd", 2.0)]);
         let rows = metric_rows(&[Some(&fewer), Some(&b), None]);
         assert_eq!(

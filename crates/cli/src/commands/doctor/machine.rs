@@ -9,7 +9,7 @@ use torch_ext::{CudaError, CudaPart};
 use super::report::Check;
 use crate::device::{self, Precision};
 
-/// The libtorch this program is written for; the last number may differ.
+/// The libtorch version this program is written for; the patch number may differ.
 const LIBTORCH: &str = "2.11.0";
 
 pub(super) fn program() -> Check {
@@ -25,9 +25,8 @@ pub(super) fn program() -> Check {
 pub(super) fn libtorch() -> Check {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let Some(library) = mapped_libtorch(&maps) else {
-        let advice =
-            format!("it should be {LIBTORCH}; LIBTORCH, or `cargo xtask setup`, decides when building");
-        return Check::note("libtorch", "loaded, from where is not known on this system", advice);
+        let advice = format!("expected {LIBTORCH}; the build takes it from LIBTORCH or `cargo xtask setup`");
+        return Check::note("libtorch", "loaded, but its location is unknown on this system", advice);
     };
     let root = library.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
     match version(root) {
@@ -41,7 +40,7 @@ pub(super) fn libtorch() -> Check {
             Check::fail("libtorch", format!("{version} in {}", root.display()), advice)
         }
         None => {
-            let advice = format!("nothing beside it tells the version; it should be {LIBTORCH}");
+            let advice = format!("its version is not recorded; expected {LIBTORCH}");
             Check::note("libtorch", library.display().to_string(), advice)
         }
     }
@@ -53,8 +52,8 @@ fn mapped_libtorch(maps: &str) -> Option<PathBuf> {
     paths.find(|path| path.file_name().is_some_and(|name| name == "libtorch_cpu.so")).map(Path::to_owned)
 }
 
-/// The version a folder of libtorch says it has: in `build-version` (downloads from pytorch.org) or in
-/// `version.py` (Python wheels).
+/// The version recorded in a libtorch folder: in `build-version` (downloads from pytorch.org) or in `version.py`
+/// (Python wheels).
 fn version(root: &Path) -> Option<String> {
     if let Ok(text) = fs::read_to_string(root.join("build-version")) {
         return Some(text.trim().to_owned());
@@ -64,7 +63,7 @@ fn version(root: &Path) -> Option<String> {
     line.split(['\'', '"']).nth(1).map(str::to_owned)
 }
 
-/// The first two numbers agree: `2.11.1+cpu` will do, `2.12.0` will not.
+/// Whether the first two numbers agree: `2.11.1+cpu` passes, `2.12.0` does not.
 fn same_release(version: &str) -> bool {
     let release = |text: &str| text.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
     release(version) == release(LIBTORCH)
@@ -72,7 +71,7 @@ fn same_release(version: &str) -> bool {
 
 pub(super) fn processor() -> Check {
     let features = torch_ext::cpu_features();
-    let list = if features.is_empty() { "no extensions known here".to_owned() } else { features.join(" ") };
+    let list = if features.is_empty() { "no known extensions".to_owned() } else { features.join(" ") };
     Check::ok("processor", list)
 }
 
@@ -80,7 +79,7 @@ pub(super) fn bf16() -> Check {
     if torch_ext::cpu_has_bf16() {
         Check::ok("bf16", "the processor multiplies bf16 matrices in hardware")
     } else {
-        Check::ok("bf16", "not in the processor's hardware, where f32 is faster")
+        Check::ok("bf16", "no hardware support; f32 is faster on this processor")
     }
 }
 
@@ -106,38 +105,39 @@ pub(super) fn precision(device: Device) -> Check {
     })
 }
 
-/// What became of libtorch's CUDA part.
+/// Reports whether libtorch's CUDA part was loaded.
 pub(super) fn cuda_part(part: &Result<CudaPart, CudaError>) -> Check {
     let name = "CUDA part";
     match part {
-        Ok(CudaPart::NoDriver) => Check::ok(name, "not needed: no NVIDIA driver, the CPU computes"),
+        Ok(CudaPart::NoDriver) => Check::ok(name, "not needed: no NVIDIA driver, so the CPU is used"),
         Ok(CudaPart::Loaded(path)) => Check::ok(name, path.display().to_string()),
         Ok(CudaPart::NotFound(places)) => {
             let searched: Vec<_> = places.iter().map(|path| path.display().to_string()).collect();
-            let advice = "there is an NVIDIA driver: fetch it with `cargo xtask setup --cuda`";
+            let advice = "an NVIDIA driver is installed: get the CUDA part with `cargo xtask setup --cuda`";
             Check::note(name, format!("not found in {}", searched.join(", ")), advice)
         }
         Ok(_) => Check::ok(name, "linked"),
         Err(error) => {
-            Check::fail(name, error.to_string(), "libraries of CUDA are missing: `cargo xtask setup --cuda`")
+            Check::fail(name, error.to_string(), "CUDA libraries are missing: run `cargo xtask setup --cuda`")
         }
     }
 }
 
-/// The GPUs, when the CUDA part is there.
+/// Reports the GPUs, if the CUDA part is loaded.
 pub(super) fn gpus(part: &Result<CudaPart, CudaError>) -> Option<Check> {
     if !matches!(part, Ok(CudaPart::Linked | CudaPart::Loaded(_))) {
         return None;
     }
     let count = tch::Cuda::device_count();
     Some(if count < 1 || !tch::Cuda::is_available() {
-        let advice = "is the driver new enough for this CUDA, and the GPU visible? `nvidia-smi` says";
+        let advice =
+            "check with `nvidia-smi` that the driver is new enough for this CUDA and the GPU is visible";
         Check::fail("GPU", "libtorch's CUDA part finds no device", advice)
     } else if !tch::Cuda::cudnn_is_available() {
         Check::fail(
             "GPU",
             format!("{count} devices, no cuDNN"),
-            "cuDNN is missing: `cargo xtask setup --cuda`",
+            "cuDNN is missing: run `cargo xtask setup --cuda`",
         )
     } else {
         let cudnn = tch::utils::version_cudnn();

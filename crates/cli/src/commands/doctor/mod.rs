@@ -1,4 +1,4 @@
-//! `ddpm doctor`: what this machine has, whether it computes right, and how fast.
+//! `ddpm doctor`: what this machine has, whether it computes correctly, and how fast.
 
 mod machine;
 mod numerics;
@@ -23,29 +23,28 @@ const PRESET: &str = "fashion-28";
 /// Timed steps; the fastest counts.
 const TRIES: usize = 3;
 
-/// Says what was found: libtorch, CUDA, precision, and whether it computes right. Exit code 1 when a check
-/// fails.
+/// Checks libtorch, CUDA, precision and numerics. Exit code 1 when a check fails.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm doctor
   ddpm doctor --device cpu --json")]
 pub(crate) struct Doctor {
-    /// Leave out the timings
+    /// Skip the timings
     #[arg(long)]
     no_timing: bool,
 }
 
 impl Doctor {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
-        // Before anything else of libtorch: what is loaded late is not found.
+        // Load it before any other use of libtorch: libtorch does not find it later.
         let part = torch_ext::load_cuda_part();
         let mut report = Report::default();
         let device = match device::select(global) {
             Ok(device) => device,
-            // A name that is no device is a slip; a GPU that cannot be used is what one asks the doctor about.
+            // A bad device name is a usage error. A GPU that cannot be used is a finding.
             Err(error) if !global.device.starts_with("cuda") => return Err(error),
             Err(error) => {
-                report.push(Check::fail("device", format!("{error:#}"), "the other checks are of the CPU"));
+                report.push(Check::fail("device", format!("{error:#}"), "the other checks run on the CPU"));
                 Device::Cpu
             }
         };

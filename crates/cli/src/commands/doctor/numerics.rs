@@ -1,5 +1,5 @@
-//! Whether libtorch computes right on this machine: kernels against their definitions, precisions against
-//! each other, gradients against differences, the GPU against the CPU.
+//! Whether libtorch computes correctly on this machine: kernels against their definitions, precisions against each
+//! other, gradients against differences, the GPU against the CPU.
 
 use ndarray::{Array1, Array3, Array4, ArrayD, Dimension};
 use random::{Purpose, Stream};
@@ -18,10 +18,10 @@ const F32: f64 = 1e-5;
 const BF16: f64 = 0.1;
 /// GPUs round the factors of f32 convolutions to 10 bits (TF32) unless told otherwise.
 const TF32: f64 = 1e-2;
-/// Of a difference quotient in f32 weights.
+/// Error of a difference quotient in f32 weights.
 const GRADIENT: f64 = 1e-2;
 
-/// All of them, on the CPU and, when it is another one, on the chosen device.
+/// Runs all checks on the CPU and, if it is another device, on the chosen one.
 pub(super) fn checks(device: Device) -> Vec<Check> {
     let mut checks = vec![
         Check::attempt("convolution", || convolution(Device::Cpu)),
@@ -38,19 +38,19 @@ pub(super) fn checks(device: Device) -> Vec<Check> {
     checks
 }
 
-/// A difference within the limit is a pass.
+/// Passes if the difference is within the limit.
 fn judge(name: &'static str, what: &str, distance: f64, limit: f64) -> Check {
     let found = format!("{what}: relative difference {distance:.1e}, at most {limit:.0e} allowed");
     if distance <= limit {
         Check::ok(name, found)
     } else {
         let advice =
-            "results are not to be trusted: try --device cpu, and a fresh libtorch with `cargo xtask setup`";
+            "do not trust results: try --device cpu, or get a fresh libtorch with `cargo xtask setup`";
         Check::fail(name, found, advice)
     }
 }
 
-/// Root mean square of the difference over that of the reference; NaN where a number is.
+/// RMS of the difference divided by the RMS of the reference; NaN if a number is NaN.
 fn distance(got: &[f32], want: impl Iterator<Item = f64> + Clone) -> f64 {
     let size: f64 = want.clone().map(|value| value * value).sum();
     let off: f64 = got.iter().zip(want).map(|(got, want)| (f64::from(*got) - want).powi(2)).sum();
@@ -114,7 +114,7 @@ fn attention(device: Device) -> anyhow::Result<Check> {
     Ok(judge("attention", "f32 against its definition", off, F32))
 }
 
-/// A small network whose every weight matters: a fresh one ends in zeros.
+/// A small network in which every weight matters; a fresh one outputs zeros.
 struct Small {
     net: Box<dyn Backbone>,
     x: Tensor,
@@ -150,7 +150,7 @@ impl Small {
         Ok(tensor_io::to_array(&self.forward(kind)?)?)
     }
 
-    /// Mean square of the output, computed in a precision.
+    /// Mean square of the output, computed in `kind`.
     fn loss(&self, kind: Kind) -> anyhow::Result<Tensor> {
         Ok(self.forward(kind)?.f_square()?.f_mean(Kind::Double)?)
     }
@@ -170,9 +170,10 @@ fn numbers(array: &ArrayD<f32>) -> Vec<f32> {
     array.iter().copied().collect()
 }
 
-/// Along the gradient g the loss rises by |g| per unit of length: the difference quotient says whether it does.
+/// Along the gradient g the loss rises by |g| per unit length. A difference quotient checks that.
 fn gradient() -> anyhow::Result<Check> {
-    /// Half the distance of the two points: large against the rounding of the weights, small against the bends.
+    /// Half the distance between the two points: large compared with the rounding of the weights, small compared with
+    /// the curvature of the loss.
     const HALF: f64 = 1e-2;
     let small = Small::new(Device::Cpu)?;
     small.loss(Kind::Float)?.f_backward()?;
@@ -198,8 +199,8 @@ fn on_gpu(device: Device, kind: Kind, limit: f64) -> anyhow::Result<Check> {
     let want = Small::new(Device::Cpu)?.numbers(Kind::Float)?;
     let got = Small::new(device)?.numbers(kind)?;
     let (name, what) = match kind {
-        Kind::BFloat16 => ("GPU bf16", "bf16 there against f32 on the CPU"),
-        _ => ("GPU f32", "f32 there against f32 on the CPU"),
+        Kind::BFloat16 => ("GPU bf16", "bf16 on the GPU against f32 on the CPU"),
+        _ => ("GPU f32", "f32 on the GPU against f32 on the CPU"),
     };
     Ok(judge(name, what, distance(&numbers(&got), want.iter().map(|v| f64::from(*v))), limit))
 }

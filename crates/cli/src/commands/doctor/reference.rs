@@ -19,7 +19,7 @@ pub(super) fn conv3x3(x: &Array4<f64>, weight: &Array4<f64>, bias: &Array1<f64>)
     })
 }
 
-/// Each group of channels to mean 0 and variance 1, then scaled and shifted by channel.
+/// Normalises each group of channels to mean 0 and variance 1, then scales and shifts each channel.
 /// `x` `[b, c, h, w]`, `weight` and `bias` `[c]` to `[b, c, h, w]`.
 pub(super) fn group_norm(
     x: &Array4<f64>,
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_normalised_apart() {
+    fn each_group_is_normalised_on_its_own() {
         let x = Array4::from_shape_fn((1, 2, 1, 2), |(_, c, _, j)| (10 * c) as f64 + j as f64);
         let y = group_norm(&x, 2, &Array1::from_elem(2, 3.0), &Array1::from_elem(2, 1.0), 0.0);
         assert_eq!(y.iter().copied().collect::<Vec<_>>(), [-2., 4., -2., 4.]);

@@ -1,4 +1,4 @@
-//! The lines of `ddpm doctor`: what was looked at, how it stands, what to do about it.
+//! The lines of `ddpm doctor`: what was checked, the result, and what to do about it.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -48,7 +48,7 @@ impl Check {
         Self { name, status: Status::Fail, found: found.into(), advice: Some(advice.into()) }
     }
 
-    /// A check that computes: its errors, and libtorch's panics, are findings too.
+    /// Runs a check that computes. Errors and libtorch's panics are reported as failures.
     pub(super) fn attempt(name: &'static str, check: impl FnOnce() -> anyhow::Result<Self>) -> Self {
         let advice = "libtorch could not compute this; get a fresh copy with `cargo xtask setup`";
         let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
@@ -89,7 +89,7 @@ impl Report {
         self.checks.iter().map(Check::json).collect()
     }
 
-    /// Advice stands on a line of its own below the finding.
+    /// The report as text. Advice has its own line below the finding.
     pub(super) fn text(&self) -> String {
         let mut table = Table::new(&["state", "check", "found"]);
         for check in &self.checks {
@@ -112,15 +112,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_counted_and_told_with_advice() {
+    fn failures_are_counted_and_shown_with_advice() {
         let mut report = Report::default();
         report.push(Check::ok("one", "1"));
         report.push(Check::note("two", "2", "see to it"));
         assert!(report.failed().is_empty() && report.text().ends_with("everything works"));
-        report.push(Check::fail("three", "3", "mend it"));
+        report.push(Check::fail("three", "3", "fix it"));
         assert_eq!(report.failed(), ["three"]);
         let text = report.text();
-        assert!(text.contains("FAIL   three  3\n              -> mend it\n\n1 check failed"), "{text}");
+        assert!(text.contains("FAIL   three  3\n              -> fix it\n\n1 check failed"), "{text}");
         assert_eq!(report.json()[1]["status"], "note");
     }
 

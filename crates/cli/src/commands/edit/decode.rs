@@ -20,7 +20,7 @@ use crate::{output, paths};
   ddpm edit encode --image shoe.png --out out/shoe
   ddpm edit decode --latent out/shoe/latent.npy --save png
 
-Any deterministic solver; the one that encoded, in as many steps, leads back with the smallest error.")]
+Any deterministic solver works. The error is smallest with the solver and steps used to encode.")]
 pub(crate) struct Decode {
     /// Latents as .npy or .npz: x_T, f32 [n, c, h, w]
     #[arg(long, value_name = "FILE")]

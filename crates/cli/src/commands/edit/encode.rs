@@ -1,4 +1,4 @@
-//! `ddpm edit encode`: the noise that an image stems from.
+//! `ddpm edit encode`: the noise that a deterministic solver turns into an image.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::commands::edit::source::ImageArgs;
 use crate::flags::Global;
 use crate::{output, paths, progress};
 
-/// How much the shown difference is enlarged.
+/// Factor by which the displayed difference is amplified.
 const CONTRAST: i32 = 8;
 
 /// Encodes an image.
@@ -26,12 +26,12 @@ const CONTRAST: i32 = 8;
   ddpm edit encode --image shoe.png --out out/shoe
   ddpm edit decode --latent out/shoe/latent.npy
 
-latent.npy holds x_T, f32 [1, c, h, w], as does samples.npz of --save npz. grid.png shows the image, x_T, what is decoded from it, and
-their difference, eight times as strong on mid grey.")]
+latent.npy, and samples.npz with --save npz, hold x_T as f32 [1, c, h, w]. grid.png shows the image,
+x_T, the decoded image, and their difference, amplified eight times, on mid grey.")]
 pub(crate) struct Encode {
     #[command(flatten)]
     image: ImageArgs,
-    /// Put the noise of t = 0 in first: x_T is N(0, 1) in flat areas too, at the cost of one grey level
+    /// Add the noise of t = 0 first: x_T is then N(0, 1) in flat areas too, at the cost of one grey level
     #[arg(long)]
     diffuse: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Drawing what is not known of an image, for the verbs that differ in what is.
+//! Fills in the unknown part of an image, for the sub-commands that differ in which part that is.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -13,26 +13,25 @@ use crate::commands::edit::setup::{Setup, check_count, grid_after, in_flags};
 use crate::failure::bail_usage;
 use crate::{noise_end, output, paths};
 
-/// Steps of a jump back up the chain.
+/// Default steps of a jump back up the chain.
 const JUMP: usize = 5;
 
-/// How many images, and how thoroughly.
+/// How many images to draw, and how thoroughly.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FillArgs {
     /// How many images to draw
     #[arg(long, value_name = "N", default_value_t = 8)]
     count: usize,
-    /// Steps of each jump back up the chain, after which they are drawn again to fit the known part
-    /// [default: 5]
+    /// Steps of each jump back up the chain; they are then sampled again to fit the known part [default: 5]
     #[arg(long, value_name = "J")]
     jump: Option<usize>,
-    /// How often such a stretch is drawn: 1 is fast and fits badly
+    /// How often each stretch is sampled; 1 is fast but fits badly
     #[arg(long, value_name = "R", default_value_t = 10)]
     resample: usize,
 }
 
 impl FillArgs {
-    /// What can be said before a network is loaded.
+    /// Checks what needs no network.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         check_count(self.count, 1..=65_536)?;
         if let (Some(jump), 1) = (self.jump, self.resample) {
@@ -40,7 +39,7 @@ impl FillArgs {
                 "--jump {jump}: has no effect with --resample 1, which draws every stretch once; leave it out"
             );
         }
-        // In a chain that is long enough for any jump.
+        // Assume a chain that is long enough for any jump.
         self.resampling().reverse_steps(usize::MAX).map(drop).map_err(in_flags)
     }
 
@@ -48,7 +47,7 @@ impl FillArgs {
         Resampling { jump: self.jump.unwrap_or(JUMP), repeats: self.resample }
     }
 
-    /// Draws, saves and tells; `before` is what the grid shows first, `settle` has the last word on the images.
+    /// Draws, saves and reports. `before` comes first in the grid; `settle` makes final changes to the images.
     pub(crate) fn run(
         &self,
         setup: &Setup<'_>,

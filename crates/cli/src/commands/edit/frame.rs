@@ -1,4 +1,4 @@
-//! Images as the network sees them: with the border that it needs around them.
+//! Images as the network sees them, with any border it needs.
 
 use ndarray::{Array2, Array3, Array4};
 use tch::Tensor;
@@ -24,7 +24,7 @@ pub(crate) fn x_0(image: &Array3<u8>, loaded: &Loaded) -> anyhow::Result<Tensor>
     Ok(output::to_tensor(&framed)?.to_device(loaded.device))
 }
 
-/// The mask `[1, 1, h, w]` of what is to be filled, 1 where it is; the border is known.
+/// The mask `[1, 1, h, w]`, 1 where pixels are to be filled. The border is known.
 pub(crate) fn mask(fill: &Array2<bool>, loaded: &Loaded) -> anyhow::Result<Tensor> {
     let images = &loaded.images;
     let [top, _, left, _] = images.padding;
@@ -35,7 +35,7 @@ pub(crate) fn mask(fill: &Array2<bool>, loaded: &Loaded) -> anyhow::Result<Tenso
     Ok(tensor_io::from_array(&framed.view().into_dyn())?.to_device(loaded.device))
 }
 
-/// An image with its unknown part as a chessboard of greys, which no one takes for a part of it.
+/// An image with its unknown part shown as a chessboard of greys, so that it is not mistaken for content.
 pub(crate) fn with_hole(image: &Array3<u8>, fill: &Array2<bool>) -> Array3<u8> {
     Array3::from_shape_fn(image.dim(), |(y, x, c)| match fill[[y, x]] {
         true => [110, 150][(y / 2 + x / 2) % 2],

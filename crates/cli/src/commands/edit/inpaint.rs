@@ -1,4 +1,4 @@
-//! `ddpm edit inpaint`: a part of an image drawn anew.
+//! `ddpm edit inpaint`: fills in a part of an image.
 
 use std::process::ExitCode;
 
@@ -20,11 +20,11 @@ use crate::paths::InputPath;
   ddpm edit inpaint --image shoe.png --mask hole.png --count 8
   ddpm edit inpaint --index 3 --box 14,0,14,28 --jump 10 --resample 10
 
-grid.png shows the image, what is known of it, and what was drawn. Known pixels are kept as they are.")]
+grid.png shows the image, its known part, and the results. Known pixels stay as they are.")]
 pub(crate) struct Inpaint {
     #[command(flatten)]
     image: ImageArgs,
-    /// What to fill: an image of the same size, white or transparent there
+    /// Mask: an image of the same size, white or transparent where to fill
     #[arg(long, value_name = "FILE", required_unless_present = "region")]
     mask: Option<InputPath>,
     /// Fill this rectangle instead, in pixels of the network's images
@@ -50,10 +50,10 @@ impl Inpaint {
                 region::check(region, "--box", size)?;
                 (region.mask(size), format!("--box {region}"))
             }
-            // clap asks for one of the two.
+            // clap requires one of the two.
             (None, None) => bail_usage!("pass --mask or --box: what is to be filled?"),
         };
-        mask::check(&flag, &fill, "what is white, or transparent, is filled")?;
+        mask::check(&flag, &fill, "white or transparent pixels are filled")?;
         let image = source.resized(read, size)?;
         let known = Known::outside(&frame::x_0(&image, loaded)?, &frame::mask(&fill, loaded)?)?;
         self.fill.run(&setup, &known, &[image.view(), frame::with_hole(&image, &fill).view()], Ok)

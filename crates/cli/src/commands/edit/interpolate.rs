@@ -1,4 +1,4 @@
-//! `ddpm edit interpolate`: images between two.
+//! `ddpm edit interpolate`: images between two others.
 
 use std::time::Instant;
 
@@ -19,7 +19,8 @@ use crate::flags::Global;
 use crate::paths::InputPath;
 use crate::{output, paths, progress};
 
-/// Reverse steps that make one image of a double exposure and still leave both ends recognisable, as a share of T.
+/// Default start as a share of T: enough reverse steps to turn a double exposure into one image, while both ends stay
+/// recognisable.
 const T_START: f64 = 0.3;
 
 /// Interpolates between two images.
@@ -28,23 +29,23 @@ const T_START: f64 = 0.3;
   ddpm edit interpolate --image shoe.png --to boot.png --t-start 200,300,500
   ddpm edit interpolate --index 3 --to-index 8 --mode ddim --count 11
 
-grid.png has a row for each start, from the one image to the other; png and npz have the rows in turn.")]
+grid.png has one row per start, from one image to the other; png and npz hold the rows in order.")]
 pub(crate) struct Interpolate {
     #[command(flatten)]
     image: ImageArgs,
-    /// The image to go to
+    /// The image to end at
     #[arg(long, value_name = "FILE", required_unless_present = "to_index")]
     to: Option<InputPath>,
-    /// Take this image of the training data instead, counted from 0
+    /// Use this image of the training data instead, counted from 0
     #[arg(long, value_name = "N", conflicts_with = "to")]
     to_index: Option<usize>,
-    /// Mix diffused images, or the noise that they stem from
+    /// Mix the diffused images, or the noise x_T that they encode to
     #[arg(long, value_enum, default_value_t = Mode::Noise)]
     mode: Mode,
-    /// Reverse steps to run from the mixture of diffused images, one or several [default: 300 of 1000]
+    /// Reverse steps to run from the mixed diffused images, one or several [default: 300 of 1000]
     #[arg(long, value_name = "N", value_delimiter = ',')]
     t_start: Vec<usize>,
-    /// Images of a row, both ends included
+    /// Images per row, including both ends
     #[arg(long, value_name = "N", default_value_t = 9)]
     count: usize,
     #[command(flatten)]
@@ -54,7 +55,7 @@ pub(crate) struct Interpolate {
 /// What is mixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    // Plain comments, as in flags.rs. Both images diffused by the same noise.
+    // Plain comments, as in flags.rs. Both images are diffused with the same noise.
     Noise,
     // The noise at the other end of the deterministic flow.
     Ddim,
@@ -64,7 +65,7 @@ impl Interpolate {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         check_count(self.count, 1..=256)?;
         if self.mode == Mode::Ddim && !self.t_start.is_empty() {
-            bail_usage!("--t-start belongs to --mode noise; --mode ddim goes all the way to noise");
+            bail_usage!("--t-start only applies to --mode noise; --mode ddim goes all the way to noise");
         }
         if self.mode == Mode::Noise {
             self.common.refuse_timesteps()?;
@@ -102,7 +103,7 @@ impl Interpolate {
         })
     }
 
-    /// A row of images for each start, or one.
+    /// One row of images for each start, or a single row.
     fn rows(&self, setup: &Setup<'_>) -> anyhow::Result<Vec<Row>> {
         if self.mode == Mode::Ddim {
             return Ok(vec![Row::Ddim(Codec::new(setup, End::Data)?)]);
@@ -124,7 +125,7 @@ impl Interpolate {
         (from, to): &(Tensor, Tensor),
     ) -> anyhow::Result<Array4<u8>> {
         let shares = shares(self.count);
-        // The noise of image 0 for all of them, whatever batch they are in.
+        // All use the noise of image 0, whatever their batch.
         let noise = Noise { seed: setup.noise.seed(), first_index: 0 };
         let (loaded, global, steps) = (&setup.loaded, setup.global, sampler.steps());
         in_batches(loaded, setup.noise, self.count, steps, global, |range, _, bar| {
@@ -145,8 +146,8 @@ impl Interpolate {
     ) -> anyhow::Result<Array4<u8>> {
         let shares = shares(self.count);
         let bar = progress::bar(setup.global, 2 * codec.encoding_steps() as u64, "encoding");
-        // With the noise of t = 0 in, another for each: a flat background would have none in common with N(0, 1), and
-        // the same noise twice would grow on the sphere.
+        // Add the noise of t = 0, a different draw for each image. Without it, a flat background would not encode to
+        // N(0, 1); with the same draw twice, that noise would grow on the sphere.
         let encode = |x_0, index| codec.encode(setup, &codec.diffuse(setup, x_0, index)?, &bar);
         let (from, to) = (encode(from, 0)?, encode(to, 1)?);
         bar.finish_and_clear();
@@ -157,7 +158,7 @@ impl Interpolate {
         })
     }
 
-    /// Rows of mixtures between the two images.
+    /// Draws rows of mixtures between the two images.
     fn picture(
         &self,
         (from, to): (&Array3<u8>, &Array3<u8>),
@@ -180,9 +181,9 @@ impl Interpolate {
     }
 }
 
-/// What makes a row of images.
+/// How to make a row of images.
 enum Row {
-    /// From `t_start` steps before the end.
+    /// Denoises a mixture of diffused images from `t_start` steps before the end.
     Noise(usize, Sampler),
     Ddim(Codec),
 }

@@ -1,4 +1,4 @@
-//! From images to the noise they stem from, and back: what encoding, decoding and interpolating share.
+//! Encodes images to noise and decodes them back, for `encode`, `decode` and `interpolate`.
 
 use std::ops::Range;
 
@@ -10,41 +10,41 @@ use crate::commands::edit::setup::{Setup, in_flags};
 use crate::commands::sampling::tick;
 use crate::failure::bail_usage;
 
-/// Both directions along the flow.
+/// The deterministic flow in both directions.
 pub(crate) struct Codec {
     encoder: Encoder,
     decoder: Sampler,
 }
 
 impl Codec {
-    /// The solver of the flags, both ways.
+    /// Takes the solver of the flags for both directions.
     pub(crate) fn new(setup: &Setup<'_>, end: End) -> anyhow::Result<Self> {
         let encoder = Encoder::new(&*setup.loaded.path, &setup.config).map_err(in_flags)?;
         Ok(Self { encoder, decoder: decoder(setup, end)? })
     }
 
-    /// Network calls up and down.
+    /// Network calls for encoding and for decoding.
     pub(crate) fn calls(&self) -> usize {
         self.encoder.calls() + self.decoder.calls()
     }
 
-    /// Steps up.
+    /// Steps of encoding.
     pub(crate) fn encoding_steps(&self) -> usize {
         self.encoder.steps()
     }
 
-    /// Steps down.
+    /// Steps of decoding.
     pub(crate) fn decoding_steps(&self) -> usize {
         self.decoder.steps()
     }
 
-    /// `x_0` `[1, c, h, w]` with the noise of t = 0 in, that of some image of the seed.
+    /// Adds the noise of t = 0 to `x_0` `[1, c, h, w]`: that of image `index` of the seed.
     pub(crate) fn diffuse(&self, setup: &Setup<'_>, x_0: &Tensor, index: u64) -> anyhow::Result<Tensor> {
         let noise = Noise { seed: setup.noise.seed(), first_index: index };
         Ok(self.encoder.diffuse(x_0, &noise)?)
     }
 
-    /// `x_T` of `x_0`, both `[b, c, h, w]`.
+    /// Encodes `x_0` to `x_T`, both `[b, c, h, w]`.
     pub(crate) fn encode(
         &self,
         setup: &Setup<'_>,
@@ -59,7 +59,7 @@ impl Codec {
         Ok(self.encoder.encode(&*model, x_0, &mut on_step)?)
     }
 
-    /// And back.
+    /// Decodes `x_T` to images.
     pub(crate) fn decode(
         &self,
         setup: &Setup<'_>,
@@ -88,7 +88,7 @@ pub(crate) fn decoder(setup: &Setup<'_>, end: End) -> anyhow::Result<Sampler> {
     Ok(sampler)
 }
 
-/// Images of `x_T`; `images` is which ones they are of all that are drawn.
+/// Decodes `x_T` to images; `images` is their range among all images drawn.
 pub(crate) fn decode(
     setup: &Setup<'_>,
     decoder: &Sampler,
@@ -97,7 +97,7 @@ pub(crate) fn decode(
     on_step: &mut dyn FnMut(&Step<'_>) -> Result<(), BoxError>,
 ) -> anyhow::Result<Tensor> {
     let model = setup.model(images)?;
-    // A deterministic solver draws none.
+    // Unused: a deterministic solver draws no noise.
     let noise = Noise { seed: 0, first_index: 0 };
     Ok(decoder.sample(&*model, x_t, &noise, on_step)?)
 }

@@ -1,4 +1,4 @@
-//! `ddpm edit`: from an image instead of from noise, one verb a file.
+//! `ddpm edit`: starts from an image instead of noise, one sub-command a file.
 
 mod decode;
 mod encode;
@@ -21,47 +21,47 @@ use clap::{Arg, Subcommand};
 
 use crate::flags::Global;
 
-// Every verb takes the flags of a sampling, with the solver that does best at its task as the default.
+// Every sub-command takes the sampling flags. Its default solver is the one that does best at its task.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Edit {
-    /// Diffuse an image to some t, then denoise it: images that look like it, the less the larger t
+    /// Diffuse an image to some t, then denoise it: the larger t, the less alike the result
     #[command(mut_args(usual(ANY, &[("sampler", "dpmpp-2m"), ("steps", "25")])))]
     Vary(vary::Vary),
-    /// Go from one image to another: images between the two
+    /// Interpolate between two images
     #[command(mut_args(usual(ANY, &[("sampler", "heun"), ("steps", "25"), ("spacing", "quadratic")])))]
     Interpolate(interpolate::Interpolate),
-    /// Draw a part of an image anew, so that it fits the rest (RePaint)
+    /// Fill in a part of an image so that it fits the rest (RePaint)
     #[command(mut_args(usual(ALONE, FILLING)))]
     Inpaint(inpaint::Inpaint),
-    /// Place an image within a larger one and draw what lies around it
+    /// Place an image within a larger one and fill in what lies around it
     #[command(mut_args(usual(ALONE, FILLING)))]
     Outpaint(outpaint::Outpaint),
-    /// Draw an image of which only a smaller version is known
+    /// Draw larger images that shrink to a given small one
     #[command(mut_args(usual(ALONE, FILLING)))]
     Upscale(upscale::Upscale),
-    /// Find the noise x_T from which a deterministic solver makes an image
+    /// Find the noise x_T that a deterministic solver turns into an image
     #[command(mut_args(usual(BOTH_WAYS, CODING)))]
     Encode(encode::Encode),
-    /// Make images of such noise
+    /// Decode such noise to images
     #[command(mut_args(usual("Solver, any deterministic one", CODING)))]
     Decode(decode::Decode),
 }
 
-const ANY: &str = "Solver, any of `ddpm sample --help`, which lists its own flags too";
+const ANY: &str = "Solver; `ddpm sample --help` lists all of them and their own flags";
 const ALONE: &str = "Solver: ddpm, ddim, dpmpp-1, euler, euler-ancestral or consistency [default: ddpm]";
 const BOTH_WAYS: &str = "Solver: heun, ddim or euler";
 
-/// 50 steps, even in the log signal-to-noise ratio, do as much as 250 at evenly spaced t: of two correlated Gaussian
-/// pixels the drawn one has 96% of the mean that the known one gives it, after 455 calls instead of 2410.
+/// 50 steps, evenly spaced in the log signal-to-noise ratio, do as well as 250 at evenly spaced t: of two correlated
+/// Gaussian pixels, the drawn one has 96% of its conditional mean given the known one, after 455 calls instead of 2410.
 const FILLING: &[(&str, &str)] = &[("steps", "50"), ("spacing", "log-snr")];
-/// Of garments, what comes back is 0.03 to 0.08 grey levels off; with 25 steps 0.25 to 0.8, with ddim in as many calls 0.9
-/// to 3.
+/// On images of garments, a round trip is 0.03 to 0.08 grey levels off; with 25 steps it is 0.25 to 0.8, and with ddim at
+/// the same number of calls 0.9 to 3.
 const CODING: &[(&str, &str)] = &[("sampler", "heun"), ("steps", "50"), ("spacing", "quadratic")];
-/// Flags that hardly anyone needs here. They work, and `ddpm sample --help` has them.
+/// Flags that are rarely needed here. They work, and `ddpm sample --help` lists them.
 const RARE: &[&str] =
     &["rho", "between_steps", "sigma", "order", "churn", "guidance_interval", "guidance_rescale"];
 
-/// Gives shared flags the defaults of a verb, and its help the room of one screen.
+/// Gives shared flags the defaults of a sub-command, and keeps its help on one screen.
 fn usual(solvers: &'static str, defaults: &'static [(&str, &str)]) -> impl Fn(Arg) -> Arg {
     move |arg| {
         let id = arg.get_id().to_string();

@@ -1,4 +1,4 @@
-//! `ddpm edit outpaint`: what lies around an image.
+//! `ddpm edit outpaint`: draws around an image.
 
 use std::process::ExitCode;
 
@@ -20,8 +20,8 @@ use crate::flags::Global;
   ddpm edit outpaint --image shoe.png --left 4 --right 4 --top 8
   ddpm edit outpaint --index 3 --keep 7,7,14,14
 
-The network draws images of one size, so the image shrinks to what the margins leave; of other
-proportions, its middle is taken. grid.png shows that first.")]
+The network draws images of one size, so the image is shrunk to the space inside the margins, after
+cropping it to those proportions. grid.png shows that first.")]
 pub(crate) struct Outpaint {
     #[command(flatten)]
     image: ImageArgs,
@@ -37,7 +37,7 @@ pub(crate) struct Outpaint {
     /// Rows to draw below
     #[arg(long, value_name = "N", default_value_t = 0)]
     bottom: usize,
-    /// Say where the image goes instead
+    /// Place the image in this rectangle instead
     #[arg(long, value_name = "X,Y,W,H", conflicts_with_all = ["left", "right", "top", "bottom"])]
     keep: Option<Region>,
     #[command(flatten)]
@@ -61,7 +61,7 @@ impl Outpaint {
         };
         let image = self.image.source().read_as(loaded, (keep.height, keep.width))?;
         let fill = keep.mask(size).mapv(|inside| !inside);
-        mask::check(&flag, &fill, "the image would cover the whole, so name a smaller place for it")?;
+        mask::check(&flag, &fill, "the image would cover everything, so choose a smaller rectangle")?;
         let mut whole = Array3::zeros((size.0, size.1, loaded.images.channels));
         for ((y, x, c), value) in image.indexed_iter() {
             whole[[y + keep.y, x + keep.x, c]] = *value;
@@ -70,13 +70,11 @@ impl Outpaint {
         self.fill.run(&setup, &known, &[frame::with_hole(&whole, &fill).view()], Ok)
     }
 
-    /// What the margins leave of an image of some rows and columns.
+    /// The rectangle inside the margins of an image with these rows and columns.
     fn inside_margins(&self, (rows, columns): (usize, usize)) -> anyhow::Result<Region> {
         let Self { left, right, top, bottom, .. } = *self;
         if [left, right, top, bottom] == [0; 4] {
-            bail_usage!(
-                "there is nothing to draw: say on which sides, --left 8 for example, or --keep X,Y,W,H"
-            );
+            bail_usage!("there is nothing to draw: pass a margin, such as --left 8, or --keep X,Y,W,H");
         }
         let rest = |side: usize, before: usize, after: usize| {
             side.checked_sub(before).and_then(|rest| rest.checked_sub(after)).filter(|&rest| rest > 0)

@@ -1,11 +1,11 @@
-//! Checking a rectangle that a flag names.
+//! Checks a rectangle that a flag names.
 
 pub(crate) use dataset::Region;
 use dataset::RegionError;
 
 use crate::failure::bail_usage;
 
-/// Refuses an empty rectangle and one that is not within the network's images, of some rows and columns.
+/// Refuses a rectangle that is empty or not within the network's images; `size` is their rows and columns.
 pub(crate) fn check(region: &Region, flag: &str, size: (usize, usize)) -> anyhow::Result<()> {
     match region.check(size) {
         Ok(()) => Ok(()),

@@ -1,4 +1,4 @@
-//! What every edit shares: its flags, the network they lead to, and how results are saved.
+//! What all edits share: their flags, loading the network, and saving results.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub(crate) struct Common {
     /// Folder for the results [default: out/ and the name of the command]
     #[arg(long, value_name = "DIR")]
     out: Option<OutputFolder>,
-    // Groups with a heading come last: what follows one is listed under it.
+    // Groups with a heading come last: clap lists everything after a heading under it.
     #[command(flatten)]
     sampler: SamplerArgs,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(crate) struct Setup<'a> {
 }
 
 impl Common {
-    /// Refuses times of the user's where --t-start says from which the image is denoised.
+    /// Refuses --timesteps where --t-start sets the first time.
     pub(crate) fn refuse_timesteps(&self) -> anyhow::Result<()> {
         if !self.sampler.timesteps.is_empty() {
             bail_usage!(
@@ -84,16 +84,16 @@ impl Common {
 }
 
 impl Setup<'_> {
-    /// The network as a sampler calls it, for some of the images.
+    /// The network as a sampler calls it, for this range of images.
     pub(crate) fn model(&self, images: Range<usize>) -> anyhow::Result<Box<Model<'_>>> {
         let loaded = &self.loaded;
         self.conditioning.model((&*loaded.net, loaded.precision.kind()), loaded.path.steps(), images)
     }
 
-    /// Refuses several classes where one image follows from another.
+    /// Refuses several classes where one image depends on another.
     pub(crate) fn one_class(&self) -> anyhow::Result<()> {
         if self.conditioning.classes().len() > 1 {
-            bail_usage!("--class: expected one class, all images here follow from one another");
+            bail_usage!("--class: expected one class, since these images depend on each other");
         }
         Ok(())
     }
@@ -103,14 +103,13 @@ impl Setup<'_> {
         Results::new(&self.out, &self.forms, &self.conditioning, 0)
     }
 
-    /// A sampling of so many images.
+    /// A sampling run of `count` images.
     pub(crate) fn sampling(&self, count: usize, steps: usize) -> LongSampling<'_> {
         let Self { global, noise, loaded, signals, .. } = self;
         LongSampling { loaded, noise, first: 0, count, steps, global, signals }
     }
 
-    /// Saves results that were drawn together, the grid as given.
-    /// More arrays go into the archive.
+    /// Saves results that were drawn together, with this grid. `arrays` go into the archive too.
     pub(crate) fn save(
         &self,
         pixels: Array4<u8>,
@@ -123,7 +122,7 @@ impl Setup<'_> {
     }
 }
 
-/// A nearly square grid of results, with what they come from before them.
+/// A nearly square grid of results, after the images they came from.
 pub(crate) fn grid_after(first: &[ArrayView3<'_, u8>], pixels: &Array4<u8>) -> anyhow::Result<Canvas> {
     output::grid(&concatenate(Axis(0), &[stack(Axis(0), first)?.view(), pixels.view()])?)
 }
@@ -133,7 +132,7 @@ pub(crate) fn batch_of_one(image: Array3<u8>) -> Array4<u8> {
     image.insert_axis(Axis(0))
 }
 
-/// How many images a command can be asked for.
+/// Checks that --count is in the range of a command.
 pub(crate) fn check_count(count: usize, range: std::ops::RangeInclusive<usize>) -> anyhow::Result<()> {
     if !range.contains(&count) {
         bail_usage!("--count {count}: expected {} to {}", range.start(), range.end());
@@ -141,7 +140,7 @@ pub(crate) fn check_count(count: usize, range: std::ops::RangeInclusive<usize>) 
     Ok(())
 }
 
-/// The library's error with the flag it is about.
+/// Rewords a library error in terms of its flag.
 pub(crate) fn in_flags(error: SamplerError) -> anyhow::Error {
     let text = error.to_string();
     match error {

@@ -1,4 +1,4 @@
-//! The image that an edit starts from: a file of any kind and size, or one of the data.
+//! The image that an edit starts from: a file of any kind and size, or an image of the training data.
 
 use std::path::Path;
 
@@ -17,13 +17,13 @@ use crate::run_data;
 /// Where the image is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ImageArgs {
-    /// The image: PNG, JPEG, WebP or BMP; what is transparent becomes white
+    /// The image: PNG, JPEG, WebP or BMP; transparent areas become white
     #[arg(long, value_name = "FILE", required_unless_present = "index")]
     image: Option<InputPath>,
-    /// Take this image of the training data instead, counted from 0
+    /// Use this image of the training data instead, counted from 0
     #[arg(long, value_name = "N", conflicts_with = "image")]
     index: Option<usize>,
-    /// The training data, where it is not at the recorded place [default: there, if the hash agrees]
+    /// The training data, if it has moved [default: the recorded place, if the hash agrees]
     #[arg(long, value_name = "SRC", conflicts_with = "image")]
     data: Option<DataSource>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The image as it is, `[h, w, c]`, in the channels of the network.
+    /// Reads the image at its own size, `[h, w, c]`, with the network's channels.
     pub(crate) fn read(&self, loaded: &Loaded) -> anyhow::Result<Array3<u8>> {
         let (image_flag, index_flag) = self.flags;
         if let Some(path) = self.file {
@@ -56,7 +56,7 @@ impl Source<'_> {
                 return Ok(image);
             }
             if channels == 1 {
-                warn!("{} is in colour: made grey, as the images of this network are", path.display());
+                warn!("{} is in colour: converted to grey, like this network's images", path.display());
             }
             return read(Some(channels));
         }
@@ -69,12 +69,12 @@ impl Source<'_> {
         Ok(data.image(index)?)
     }
 
-    /// The image in a size, rows and columns; a file of another one is resized, and that is said.
+    /// Reads the image at `size`, rows and columns. A file of another size is resized, with a warning.
     pub(crate) fn read_as(&self, loaded: &Loaded, size: (usize, usize)) -> anyhow::Result<Array3<u8>> {
         self.resized(self.read(loaded)?, size)
     }
 
-    /// The same of an image that was read before.
+    /// Does the same for an image that was read before.
     pub(crate) fn resized(&self, image: Array3<u8>, size: (usize, usize)) -> anyhow::Result<Array3<u8>> {
         let ((height, width), (from_height, from_width, _)) = (size, image.dim());
         if size == (from_height, from_width) {

@@ -1,4 +1,4 @@
-//! `ddpm edit upscale`: a larger image of a small one.
+//! `ddpm edit upscale`: larger versions of a small image.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ pixels is that of the small image's pixel.")]
 pub(crate) struct Upscale {
     #[command(flatten)]
     image: ImageArgs,
-    /// How many times smaller the image is than those of the network, on each side
+    /// How many times smaller the image is than the network's images, per side
     #[arg(long, value_name = "F", default_value_t = 4)]
     factor: usize,
     #[command(flatten)]
@@ -43,14 +43,14 @@ impl Upscale {
         let size = frame::size(loaded);
         self.check_factor(loaded)?;
         let small_size = (size.0 / self.factor, size.1 / self.factor);
-        // An image of the data has the network's size: it is known what comes out at best.
+        // An image of the data has the network's size, so it shows the best possible result.
         let original = source.file.is_none().then(|| source.read(loaded)).transpose()?;
         let small = match &original {
             Some(image) => shrunk(image, self.factor),
             None => source.read_as(loaded, small_size)?,
         };
         let enlarged = enlarged(&small, self.factor);
-        // The border of the network counts in whole blocks, so the enlarged image may have it.
+        // The border is a whole number of blocks, so the enlarged image can have it.
         let framed = frame::x_0(&enlarged, loaded)?;
         let factor = self.factor as i64;
         let means = framed.f_avg_pool2d([factor; 2], [factor; 2], [0; 2], false, true, None::<i64>)?;
@@ -76,7 +76,7 @@ impl Upscale {
         framed
     }
 
-    /// Blocks must lie within the image, and within the border.
+    /// Checks that blocks divide the image and the border.
     fn check_factor(&self, loaded: &Loaded) -> anyhow::Result<()> {
         let (height, width) = frame::size(loaded);
         let [top, bottom, left, right] = loaded.images.padding;
@@ -106,8 +106,8 @@ fn shrunk(image: &Array3<u8>, factor: usize) -> Array3<u8> {
     })
 }
 
-/// Gives every block of the images the mean that the small image has there, exactly: rounding to whole greys, pixel by
-/// pixel, has moved it by a part of one. The pixels that move are spread over the block, most of them by 1.
+/// Gives every block exactly the mean that the small image has there. Rounding to whole greys has moved it by a
+/// fraction of one. The pixels that change are spread over the block, most of them by 1.
 fn keep_means(pixels: &mut Array4<u8>, small: &Array3<u8>, factor: usize) {
     let count = pixels.dim().0;
     for image in 0..count {
@@ -119,10 +119,10 @@ fn keep_means(pixels: &mut Array4<u8>, small: &Array3<u8>, factor: usize) {
             let mut missing = i64::from(mean) * places.len() as i64 - sum;
             while missing != 0 {
                 let end = if missing > 0 { 255 } else { 0 };
-                // Some are left: a mean of 0..=255 lies between the two ends.
+                // Some are left, since a mean in 0..=255 lies between the two ends.
                 places.retain(|&at| pixels[at] != end);
                 let (open, total) = (places.len() as i64, missing.abs());
-                // Each by the same, or every so many by 1.
+                // Change each by the same amount, or every few by 1.
                 let each = (total / open).max(1);
                 let moved = total.min(open);
                 for (k, &at) in (0..).zip(&places) {
@@ -152,14 +152,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_get_their_means_to_the_grey() {
+    fn blocks_get_exactly_their_means() {
         let small = Array3::from_shape_fn((4, 4, 3), |(y, x, c)| match (y * 4 + x + c) % 5 {
             0 => 0,
             1 => 255,
             k => (k * 61 + y) as u8,
         });
         for factor in [1, 2, 3, 4, 7] {
-            // Noise of all greys, many of them at an end.
+            // Noise over all greys, many of them at an end.
             let noise = |k: usize| (k.wrapping_mul(2_654_435_761) >> 7) % 512;
             let shape = (2, 4 * factor, 4 * factor, 3);
             let mut pixels = Array4::from_shape_fn(shape, |(n, y, x, c)| {
@@ -175,7 +175,7 @@ mod tests {
                 }
             }
         }
-        // What is right stays.
+        // A correct image stays as it is.
         let mut right = enlarged(&small, 2).insert_axis(ndarray::Axis(0));
         let before = right.clone();
         keep_means(&mut right, &small, 2);

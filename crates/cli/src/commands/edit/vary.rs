@@ -1,4 +1,4 @@
-//! `ddpm edit vary`: images that look like an image.
+//! `ddpm edit vary`: variations of an image.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -22,10 +22,10 @@ use crate::{output, paths};
 pub(crate) struct Vary {
     #[command(flatten)]
     image: ImageArgs,
-    /// Reverse steps to run of the T of the chain, one or several: 1 changes hardly anything, T all
+    /// Reverse steps to run, one or several: 1 changes hardly anything, T everything
     #[arg(long, value_name = "N", value_delimiter = ',', required = true)]
     t_start: Vec<usize>,
-    /// Variations for each start
+    /// Variations per start
     #[arg(long, value_name = "N", default_value_t = 8)]
     count: usize,
     #[command(flatten)]

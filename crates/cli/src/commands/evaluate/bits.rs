@@ -1,4 +1,4 @@
-//! How likely real images are under the network: the variational bound, and the probability flow.
+//! The likelihood of real images under the network: the variational bound, and the probability flow.
 
 use std::ops::{ControlFlow, Range};
 
@@ -14,11 +14,11 @@ use crate::flags::Global;
 use crate::model::Loaded;
 use crate::progress;
 
-/// Terms of the bound that are computed for each image; all others are estimated by them, without bias.
+/// Terms of the bound computed for each image; they give an unbiased estimate of the others.
 const TERMS: usize = 100;
-/// Steps of the flow, two calls and gradients of the network each.
+/// Steps of the flow, each with two network calls and their gradients.
 const FLOW_STEPS: usize = 50;
-/// Steps of the chain that a path without steps is cut into.
+/// Steps that a continuous path is cut into.
 const CUT: usize = 1000;
 
 /// Images whose likelihood is computed, and how.
@@ -28,7 +28,7 @@ pub(crate) struct Likelihood<'a> {
     /// `train` or `test`.
     pub(crate) part: &'static str,
     pub(crate) count: usize,
-    /// Images in the network together.
+    /// Batch size.
     pub(crate) batch: usize,
     pub(crate) seed: u64,
 }
@@ -37,7 +37,7 @@ impl Likelihood<'_> {
     /// The variational bound with its terms.
     pub(crate) fn bound(&self, global: &Global) -> anyhow::Result<(Metric, Bits)> {
         let path = &*self.loaded.path;
-        // As long as the path counts its time, also where it has no steps.
+        // A continuous path has no steps of its own.
         let levels = Levels::chain(path, (!path.is_discrete()).then_some(CUT))?;
         let steps = levels.len();
         let mut options = BoundOptions::new(levels, self.output());
@@ -104,7 +104,7 @@ impl Likelihood<'_> {
         self.batches().map(|range| Ok(self.tensor(range)?))
     }
 
-    /// Images as the network sees them, with their labels where it learned some.
+    /// Images as the network sees them, with their labels if it was trained on classes.
     fn tensor(&self, range: Range<usize>) -> anyhow::Result<Batch> {
         let (images, labels) = rows::as_seen(self.images, range, &*self.loaded.net)?;
         Ok(Batch { images: images.f_to_device(self.loaded.device)?, labels })
@@ -116,14 +116,14 @@ impl Likelihood<'_> {
             title: format!("{title}, {} images{}", bits.per_image.len(), self.border()),
             reference: Some(self.part.to_owned()),
             value: bits.mean,
-            // An image of whole grey levels takes some bits.
+            // Discrete grey levels take at least 0 bits.
             low: bits.interval.map(|interval| interval.0.max(0.0)),
             high: bits.interval.map(|interval| interval.1),
             better: "lower".to_owned(),
         }
     }
 
-    /// The border that the network needs is a part of what it finds likely.
+    /// Names the border, which counts towards the likelihood.
     fn border(&self) -> String {
         let (height, width, _) = self.images.shape();
         if self.images.padding().is_none() {

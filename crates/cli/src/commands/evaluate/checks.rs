@@ -1,4 +1,4 @@
-//! What is refused of an evaluation, before anything is opened and once it is.
+//! Checks of an evaluation, before anything is opened and after.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::flags::Weights;
 use crate::output;
 
 impl Evaluate {
-    /// What can be known to be wrong before anything is opened.
+    /// Refuses what can be known to be wrong before anything is opened.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         wanted::parse(&self.metrics, &[])?;
         if let Some(n) = self.n.filter(|n| !(2..=1_000_000).contains(n)) {
@@ -27,13 +27,11 @@ impl Evaluate {
             bail_usage!("--bits-images {}: expected 2 to 1000000", self.bits_images);
         }
         if self.images.is_some() && self.data.is_none() {
-            bail_usage!(
-                "--images: name the real images to compare with by --data, such as --data fashion-mnist"
-            );
+            bail_usage!("--images: pass the real images to compare with, such as --data fashion-mnist");
         }
         if self.images.is_none() && !self.set.is_empty() {
             bail_usage!(
-                "--set belongs to --images; a network's own configuration says how its images are read"
+                "--set applies to --images only; a network's own configuration says how its images are read"
             );
         }
         if self.images.is_some() {
@@ -47,7 +45,7 @@ impl Evaluate {
             .map_or(Ok(()), |folder| output::try_folder("--out", folder, &Folder::of_out(folder).names()))
     }
 
-    /// Images that are there are not drawn.
+    /// Refuses sampling flags, since --images draws no samples.
     pub(super) fn refuse_flags_of_networks(&self) -> anyhow::Result<()> {
         let sampler = !self.sampler.leave_it_to_the_network() || self.sampler.steps.is_some();
         let weights = self.model.weights != Weights::Ema;
@@ -59,12 +57,12 @@ impl Evaluate {
             ("--bits-images", self.bits_images != BITS_IMAGES),
         ];
         match given.iter().find(|(_, is_given)| *is_given) {
-            Some((what, _)) => bail_usage!("--images: these images are not drawn; leave out {what}"),
+            Some((what, _)) => bail_usage!("--images: no samples are drawn; leave out {what}"),
             None => Ok(()),
         }
     }
 
-    /// Refuses metrics that take more images than there are, or leaves them out where nobody asked for them.
+    /// Refuses metrics that need more images than there are, or skips them if nobody asked for them.
     pub(super) fn check_counts(
         &self,
         subject: &Subject,
@@ -83,16 +81,16 @@ impl Evaluate {
                 continue;
             }
             if self.metrics.is_empty() {
-                info!("{} is left out: it takes {least} images or more of each set", metric.name());
+                info!("{} is skipped: it needs at least {least} images of each set", metric.name());
                 wanted.remove(&metric);
             } else {
-                bail_usage!("--metrics {}: takes {least} images or more, found {found}", metric.name());
+                bail_usage!("--metrics {}: needs at least {least} images, found {found}", metric.name());
             }
         }
         Ok(())
     }
 
-    /// The network that gives features, if any are wanted and none are given.
+    /// The network for features, if features are wanted and none are given.
     pub(super) fn extractor(
         &self,
         subject: &Subject,
@@ -104,7 +102,7 @@ impl Evaluate {
         let is_rows = matches!(subject, Subject::Rows { .. });
         if given != is_rows {
             bail_usage!(
-                "features compare with features and images with images: {} holds features, the other images",
+                "features and images cannot be compared: {} holds features, the other one images",
                 if is_rows { "--images" } else { "--data" }
             );
         }
@@ -129,15 +127,15 @@ impl Evaluate {
         let extractor = match &self.features {
             Some(path) => Extractor::open(path, device).context("--features")?,
             None if shapes.iter().all(|shape| *shape == SHIPPED) => Extractor::fashion(device)?,
-            // Copying can do with pixels.
+            // Copying can be tested on pixels.
             None if !needed => return Ok(None),
             None => {
                 let (height, width, channels) =
                     shapes.iter().find(|shape| **shape != SHIPPED).copied().unwrap_or(SHIPPED);
                 bail_usage!(
                     "the shipped features are for 28x28 grey images, these have {width}x{height} pixels and {channels} channels: \
-                     name a network with --features (`ddpm train-features` makes one of labelled images, \
-                     scripts/convert_inception.py one of InceptionV3's weights), or use --metrics copying, which can do with pixels"
+                     pass a network with --features (`ddpm train-features` trains one on labelled images, \
+                     scripts/convert_inception.py converts InceptionV3's weights), or use --metrics copying, which works on pixels"
                 )
             }
         };

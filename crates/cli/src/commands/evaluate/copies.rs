@@ -11,20 +11,20 @@ use crate::commands::evaluate::rows;
 use crate::commands::evaluation::{CopyingBy, CopyingRecord};
 use crate::output;
 
-/// Real images of a set whose distances are compared, spread over it evenly.
+/// Real images of a set whose distances are compared, at most; they are spread evenly over it.
 const MOST: usize = 2000;
-/// Samples are flagged below this p-value and above this share: a network that fits its training images a little better than
-/// others is no copier.
+/// Samples are flagged below this p-value and above this share. A network that fits its training images slightly better than
+/// others is not copying.
 const ALPHA: f64 = 0.001;
 const LEAST_SHARE: f64 = 0.55;
-/// Samples that are shown with their nearest training images, and how many in a row.
+/// Samples shown with their nearest training images, and how many per row.
 const SHOWN: usize = 16;
 const COLUMNS: usize = 8;
-/// Real images whose pixels are in memory together.
+/// Real images whose pixels are in memory at a time.
 const PART: usize = 2000;
 
-/// Compares how near the samples are to images of the training and to held-out ones; nothing where there are too few of either.
-/// `mirrored` also looks for mirror images.
+/// Compares the samples' distances to training images and to held-out ones; `None` if there are too few of either. `mirrored`
+/// also looks for mirror images.
 pub(crate) fn test(
     samples: Option<ArrayView4<'_, u8>>,
     features: Option<&Extracted>,
@@ -49,7 +49,7 @@ pub(crate) fn test(
         let (train, held_out) = (of(train)?, of(held_out)?);
         ensure!(
             train.ncols() == flat.ncols() && held_out.ncols() == flat.ncols(),
-            "--metrics copying: samples and real images need one size; --set data.size, or another --held-out"
+            "--metrics copying: samples and real images must have the same size; use --set data.size, or another --held-out"
         );
         by.extend(compare("pixels", &flat, &train, &held_out)?);
     }
@@ -77,13 +77,13 @@ pub(crate) fn test(
     }))
 }
 
-/// Numbers of at most [`MOST`] of `count` images, evenly spread.
+/// At most [`MOST`] indices below `count`, evenly spread.
 fn spread(count: usize) -> impl Iterator<Item = usize> {
     let chosen = count.min(MOST);
     (0..chosen).map(move |index| index * count / chosen)
 }
 
-/// The test by one distance; nothing where there are too few real images for it.
+/// The test with one distance; `None` if there are too few real images for it.
 fn compare(
     distance: &str,
     samples: &Array2<f32>,
@@ -103,8 +103,7 @@ fn compare(
     }
 }
 
-/// A picture of the first samples, each above the nearest image of the training by its pixels, and by its features where there
-/// are any.
+/// A picture of the first samples, each above its nearest training image by pixels and, if there are features, by features.
 pub(crate) fn picture(
     samples: ArrayView4<'_, u8>,
     features: Option<&Extracted>,
@@ -139,7 +138,7 @@ pub(crate) fn picture(
     Ok(Some(figures::grid(all.view(), columns, output::scale(height), 2)?))
 }
 
-/// The nearest training image of each sample; pixels of a part of the set are in memory at a time.
+/// The nearest training image of each sample by pixels. Only a part of the set is in memory at a time.
 fn by_pixels(samples: ArrayView4<'_, u8>, images: &Dataset) -> anyhow::Result<Vec<usize>> {
     let flat = rows::flat(samples);
     let mut best = vec![(f64::INFINITY, 0); flat.nrows()];

@@ -1,4 +1,4 @@
-//! Where an evaluation is kept: in its run, a file for each checkpoint, or in a folder of the user's.
+//! Where an evaluation is stored: in its run, one file per checkpoint, or in a folder that the user names.
 
 use std::path::{Path, PathBuf};
 
@@ -16,18 +16,18 @@ pub(crate) struct Folder {
     pub(crate) path: PathBuf,
     json: String,
     picture: String,
-    /// Of the images and of their features.
+    /// Files for the images and for their features.
     arrays: Option<[&'static str; 2]>,
 }
 
 impl Folder {
-    /// The user's: fixed names, and the arrays.
+    /// The user's folder: fixed names, and the arrays.
     pub(crate) fn of_out(path: &Path) -> Self {
         let [json, picture] = ["evaluation.json", "nearest.png"].map(str::to_owned);
         Self { path: path.to_owned(), json, picture, arrays: Some(["samples.npz", "features.npz"]) }
     }
 
-    /// A run's: a file for each checkpoint.
+    /// A run's folder: one file per checkpoint.
     pub(crate) fn of_run(run: &Path, step: u64) -> Self {
         let path = run.join("evaluations");
         Self {
@@ -43,7 +43,7 @@ impl Folder {
         [self.json.clone(), self.picture.clone()].into_iter().chain(arrays).collect()
     }
 
-    /// Keeps an evaluation of the same checkpoint, which may be of other samples or metrics, as `earlier/N-NAME`.
+    /// Moves an earlier evaluation of the same checkpoint to `earlier/N-NAME`. It may cover other samples or metrics.
     fn set_aside(&self) -> anyhow::Result<()> {
         if self.path.join(&self.json).symlink_metadata().is_err() {
             return Ok(());
@@ -63,7 +63,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Writes what there is; the paths as text.
+    /// Writes what there is. Returns the paths as text.
     pub(crate) fn write(
         &self,
         evaluation: &Evaluation,

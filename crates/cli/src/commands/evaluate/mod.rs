@@ -1,4 +1,4 @@
-//! `ddpm evaluate`: how good samples are, in numbers that say what they can be compared with.
+//! `ddpm evaluate`: sample quality, in numbers that state what they can be compared with.
 
 mod bits;
 mod checks;
@@ -40,35 +40,35 @@ use wanted::Wanted;
 const OF_NETWORK: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc, Wanted::Copying, Wanted::Bpd];
 const OF_IMAGES: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc, Wanted::Copying];
 const OF_ROWS: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc];
-/// How samples are drawn unless told otherwise, also in training: cheap, and without noise of its own.
+/// Default solver and steps for samples, also during training: cheap, and it adds no noise.
 const SAMPLER: (&str, usize) = ("dpmpp-2m", 15);
 
-/// The solver of an evaluation and its steps, where nothing is said: the same for all networks, but for one that was tuned for a
-/// solver of its own.
+/// The default solver of an evaluation and its steps: the same for all networks, except those tuned for a solver of their own.
 pub(crate) fn usual_sampler(sample: &SampleConfig) -> (&str, usize) {
     if sample.sampler == "consistency" { (&sample.sampler, sample.steps) } else { SAMPLER }
 }
-/// The seed of samples in training.
+
+/// The seed of samples drawn during training.
 pub(crate) const SEED: u64 = 0;
-/// Size and channels of the images that the shipped features are of.
+/// Image size and channels that the shipped features are for.
 pub(crate) const SHIPPED: (usize, usize, usize) = (28, 28, 1);
 
-/// Measure how good samples are: distances to real images, precision and recall, likelihood, copying
+/// Measure sample quality: distances to real images, precision and recall, likelihood, copying
 #[derive(Debug, Args)]
 #[command(after_help = "Metrics:
   fd       Frechet distance: FID with InceptionV3, else FD of the features' name
   kd       kernel distance
   prdc     precision, recall, density, coverage; 5 neighbours
-  is       Inception score form, of 100 samples or more
+  is       Inception score with these features, of 100 samples or more
   swd      sliced Wasserstein distance
   copying  whether samples repeat training images
   bpd      bits/dim by the variational bound, with its terms by t
   ode      bits/dim by the probability flow
-Default: fd, kd, prdc, copying and, of a network, bpd.
-A network with classes draws all of them in turn, as learned, unless --class says which.
+Default: fd, kd, prdc, copying and, for a network, bpd.
+A network with classes samples them in turn, without guidance, unless --class is given.
 
-Numbers compare only between equal n, features, reference sets and image sizes; the table and the JSON name all of them.
-FD falls as n grows. The interval is that of drawing other samples, not of training again.
+Compare numbers only at equal n, features, reference sets and image sizes; the table and the JSON name all of them.
+FD falls as n grows. The interval covers drawing other samples, not training again.
 
 Results go to RUN/evaluations/ for --run, and to --out.
 
@@ -80,26 +80,26 @@ Examples:
 pub(crate) struct Evaluate {
     #[command(flatten)]
     model: ModelArgs,
-    /// Images to evaluate in place of a network's: a folder, archive, npy or npz file; or a .npz with features
+    /// Images to evaluate instead of a network's samples: a folder, archive, npy or npz file; or a .npz with features
     #[arg(long, value_name = "SRC", conflicts_with_all = ["run", "model"])]
     images: Option<DataSource>,
     /// Real images to compare with [default: those the network was trained on]
     #[arg(long, value_name = "SRC")]
     data: Option<DataSource>,
-    /// Real images that were not trained on [default: the test or validation part of the data, if it has one]
+    /// Real images not used in training [default: the test or validation part of the data, if it has one]
     #[arg(long, value_name = "SRC")]
     held_out: Option<DataSource>,
-    /// Network that gives the features: a .safetensors file of `ddpm train-features` or scripts/convert_inception.py
-    /// [default: the shipped fashion features, for grey images of 28x28]
+    /// Network for the features: a .safetensors file of `ddpm train-features` or scripts/convert_inception.py [default:
+    /// the shipped fashion features, for grey images of 28x28]
     #[arg(long, value_name = "FILE")]
     features: Option<InputPath>,
-    /// What to measure, with commas between: see below [default: fd,kd,prdc,copying,bpd]
+    /// Metrics to compute, separated by commas: see below [default: fd,kd,prdc,copying,bpd]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     metrics: Vec<String>,
     /// Samples to compare [default: 2000, or all of --images]
     #[arg(long, value_name = "N")]
     n: Option<usize>,
-    /// Real images whose bits/dim are computed, held-out ones if there are any
+    /// Real images for bits/dim, held-out ones if there are any
     #[arg(long, value_name = "N", default_value_t = BITS_IMAGES)]
     bits_images: usize,
     /// Change how images are read, such as data.size=64; may be repeated
@@ -166,12 +166,12 @@ impl Evaluate {
         evaluation.machine = machine::describe(device);
         evaluation.seconds = begun.elapsed().as_secs_f64();
         let picture = picture.map(|picture| picture.png()).transpose()?;
-        // Features that were given are there already.
+        // Given features need not be computed.
         let rows = samples.rows.as_ref().filter(|_| extractor.is_some());
         let written = folders
             .iter()
             .map(|folder| folder.write(&evaluation, picture.as_deref(), (samples.images.as_ref(), rows)));
-        // What was measured is told even where it cannot be kept.
+        // Report the measurements even if they cannot be saved.
         let written = written.collect::<anyhow::Result<Vec<Vec<String>>>>().map(|written| written.concat());
         output::answer(global, &serde_json::to_value(&evaluation)?, || {
             let files = match &written {
@@ -196,7 +196,7 @@ impl Evaluate {
         }
         let loaded = Loaded::open(&self.model, global)?;
         let located = run_data::locate(&loaded.config, self.data.as_deref())?;
-        // Grey or colour as the network draws them.
+        // Use the network's channels, grey or colour.
         let data = DataConfig { channels: located.channels.or(Some(loaded.images.channels)), ..located };
         let references = open_references(&data, held_out)?;
         let mirrored = loaded.config.train.flip;
@@ -217,7 +217,7 @@ impl Evaluate {
         Ok(wanted)
     }
 
-    /// Draws or takes the samples and looks at them.
+    /// Draws or takes the samples and computes their features.
     fn samples(
         &self,
         subject: Subject,
@@ -272,7 +272,7 @@ impl Evaluate {
         })
     }
 
-    /// Adds what the network finds real images likely.
+    /// Adds the likelihood of real images under the network.
     fn bits(
         &self,
         loaded: &Loaded,
@@ -312,12 +312,12 @@ impl Evaluate {
         mirrored: bool,
     ) -> anyhow::Result<Option<CopyingRecord>> {
         let (Some(train), Some(held_out)) = (part(references, TRAIN), part(references, TEST)) else {
-            warn!("copying is not tested: it takes held-out images; name some with --held-out");
+            warn!("copying is not tested: it needs held-out images; pass some with --held-out");
             return Ok(None);
         };
         if train.is_same(held_out)? {
             warn!(
-                "copying is not tested: the held-out images are those of --data; name others with --held-out"
+                "copying is not tested: the held-out images are those of --data; pass others with --held-out"
             );
             return Ok(None);
         }
@@ -326,14 +326,12 @@ impl Evaluate {
         match &found {
             Some(found) if found.flagged => warn!("{}", found.text()),
             Some(_) => {}
-            None => warn!(
-                "copying is not tested: it takes 20 images of the training and 20 held-out ones or more"
-            ),
+            None => warn!("copying is not tested: it needs at least 20 training images and 20 held-out ones"),
         }
         Ok(found)
     }
 
-    /// Where results go, each tried.
+    /// Folders for the results, each checked to be writable.
     fn folders(&self, subject: &Subject) -> anyhow::Result<Vec<Folder>> {
         let mut folders: Vec<Folder> = self.out.iter().map(|folder| Folder::of_out(folder)).collect();
         if let Subject::Network(drawing) = subject
@@ -347,15 +345,15 @@ impl Evaluate {
     }
 }
 
-/// Images whose bits/dim are computed without `--bits-images`.
+/// Default of `--bits-images`.
 const BITS_IMAGES: usize = 256;
 
-/// Samples that are drawn without `--n`.
+/// Default of `--n`.
 const N: usize = 2000;
 
 /// What is compared with real images.
 struct Samples {
-    /// What is known of them so far.
+    /// The results so far.
     record: Evaluation,
     /// The network they were drawn from.
     drawing: Option<Box<Drawing>>,

@@ -1,4 +1,4 @@
-//! The real images that samples are compared with: those of the training, and those that were held out.
+//! The real images that samples are compared with: training images and held-out images.
 
 use std::path::Path;
 
@@ -13,15 +13,15 @@ use crate::config::{self, DataConfig};
 use crate::failure::bail_usage;
 use crate::flags::Global;
 
-/// What was trained on.
+/// Name of the training images.
 pub(crate) const TRAIN: &str = "train";
-/// What was not.
+/// Name of the held-out images.
 pub(crate) const TEST: &str = "test";
 
-/// A set of real images, or the features that stand for one.
+/// A set of real images, or of their features.
 pub(crate) struct Reference {
     pub(crate) part: &'static str,
-    /// Where it is, in words.
+    /// The location, for people.
     source: String,
     pub(crate) images: Option<Dataset>,
     /// Set by [`Reference::look`], or given.
@@ -33,12 +33,12 @@ impl Reference {
         Self { part, source, images: Some(images), rows: None }
     }
 
-    /// A file of features.
+    /// Makes a reference of a file of features.
     fn of_rows(part: &'static str, path: &Path, rows: Extracted) -> Self {
         Self { part, source: path.display().to_string(), images: None, rows: Some(rows) }
     }
 
-    /// Whether another one has the same images or features.
+    /// Whether `other` has the same images or features.
     pub(crate) fn is_same(&self, other: &Self) -> anyhow::Result<bool> {
         Ok(match (&self.images, &other.images) {
             (Some(own), Some(others)) => own.fingerprint()? == others.fingerprint()?,
@@ -50,7 +50,7 @@ impl Reference {
         })
     }
 
-    /// Has the features of all images.
+    /// Computes the features of all images.
     pub(crate) fn look(&mut self, extractor: &Extractor, global: &Global) -> anyhow::Result<()> {
         if let (Some(images), None) = (&self.images, &self.rows) {
             self.rows = Some(rows::of_dataset(extractor, images, global)?);
@@ -58,7 +58,7 @@ impl Reference {
         Ok(())
     }
 
-    /// Images, or rows of features.
+    /// Number of images, or of rows of features.
     pub(crate) fn count(&self) -> usize {
         match (&self.images, &self.rows) {
             (Some(images), _) => images.len(),
@@ -83,7 +83,7 @@ fn hash(features: &Array2<f32>) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The images of `data` as training set, and `held_out`, or the part of `data` that is for testing, as test set.
+/// Opens `data` as the training set. The test set is `held_out`, or else the test part of `data`.
 pub(crate) fn open(data: &DataConfig, held_out: Option<&str>) -> anyhow::Result<Vec<Reference>> {
     let data = data.unpadded();
     if let Some(rows) = rows::given(Path::new(&data.source))? {
@@ -101,7 +101,7 @@ pub(crate) fn open(data: &DataConfig, held_out: Option<&str>) -> anyhow::Result<
     }
     let train = config::open(&data)?;
     let mut references = vec![Reference::of_images(TRAIN, data.source.clone(), train)];
-    // The number of images to train on says nothing of the others.
+    // The limit on training images does not apply to the others.
     let others = DataConfig { limit: None, ..data.clone() };
     if let Some(source) = held_out {
         let images = config::open_of("--held-out", &DataConfig { source: source.to_owned(), ..others })?;

@@ -1,4 +1,4 @@
-//! Features of sets of images, kept between runs of the program for sets that do not change.
+//! Features of image sets, cached between runs for sets that do not change.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use crate::failure::wrong_data;
 use crate::flags::Global;
 use crate::{output, progress};
 
-/// Images that are read and looked at together.
+/// Images read and passed through the network at a time.
 const PART: usize = 500;
-/// Larger caches are not kept: 50,000 images of 2,048 features are 410 MB.
+/// Larger caches are not written: 50,000 images of 2,048 features are 410 MB.
 const MAX_CACHED: usize = 1 << 29;
 
 /// Features of images in memory, u8 `[n, h, w, c]`.
@@ -32,7 +32,7 @@ pub(crate) fn of_images(
     })
 }
 
-/// Features of a set, from the cache where they are there.
+/// Features of a set, read from the cache if it has them.
 pub(crate) fn of_dataset(
     extractor: &Extractor,
     data: &Dataset,
@@ -48,13 +48,13 @@ pub(crate) fn of_dataset(
     if let Some(path) = cached.filter(|_| extracted.features.len() * size_of::<f32>() <= MAX_CACHED)
         && let Err(error) = to_cache(&path, &extracted)
     {
-        // The next evaluation takes longer, no more.
+        // A failure only makes the next evaluation slower.
         debug!("{}: {error:#}", path.display());
     }
     Ok(extracted)
 }
 
-/// Some images of a set as the network sees them, border included, and their labels where it learned some.
+/// Some images of a set as the network sees them, border included, with their labels if it was trained on classes.
 pub(crate) fn as_seen(
     bordered: &Dataset,
     range: Range<usize>,
@@ -66,20 +66,20 @@ pub(crate) fn as_seen(
     Ok((tensor, labels.map(|labels| net.labels(&labels)).transpose()?))
 }
 
-/// The set with the border of a configuration.
+/// Adds the border of a configuration to a set.
 pub(crate) fn bordered(images: &Dataset, config: &Config) -> anyhow::Result<Dataset> {
     Ok(images.clone().with_border(config.data.pad_to_multiple.unwrap_or(1))?)
 }
 
-/// All images as features: their pixels in [-1, 1], `[n, h * w * c]`.
+/// Pixels in [-1, 1] as features, `[n, h * w * c]`.
 pub(crate) fn flat(images: ArrayView4<'_, u8>) -> Array2<f32> {
     let (n, width) = (images.len_of(Axis(0)), images.len() / images.len_of(Axis(0)).max(1));
     let values = dataset::to_model(images);
-    // Channels first or last is all the same to a distance.
+    // A distance does not depend on the order of the channels.
     values.into_shape_with_order((n, width)).unwrap_or_else(|_| Array2::zeros((0, width)))
 }
 
-/// The features that a file brings: array `features`, `[n, width]`.
+/// Reads the features in a file: array `features`, `[n, width]`.
 pub(crate) fn given(path: &Path) -> anyhow::Result<Option<Extracted>> {
     if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz")) || !path.is_file() {
         return Ok(None);
@@ -121,7 +121,7 @@ fn in_parts(
     global: &Global,
     mut part: impl FnMut(usize, usize) -> anyhow::Result<Extracted>,
 ) -> anyhow::Result<Extracted> {
-    ensure!(count > 0, "there are no images to look at");
+    ensure!(count > 0, "there are no images");
     let bar = progress::bar(global, count as u64, what);
     let (mut features, mut answers) = (Vec::new(), Vec::new());
     for first in (0..count).step_by(PART) {
@@ -138,13 +138,13 @@ fn in_parts(
     Ok(Extracted { features: joined(&features)?, answers })
 }
 
-/// Named by what the features follow from.
+/// The path is made from what the features depend on.
 fn cache_path(data: &str, weights: &str) -> Option<PathBuf> {
     let name = format!("features-{data:.24}-{weights:.24}.npz");
     Some(config::cache_dir()?.join(name))
 }
 
-/// A cache that is damaged or of another size is not there.
+/// A cache that is damaged or of another size counts as missing.
 fn from_cache(path: &Path, count: usize, width: usize) -> Option<Extracted> {
     let found = given(path).ok()??;
     let fits = found.features.dim() == (count, width) && found.features.iter().all(|x| x.is_finite());
@@ -156,7 +156,7 @@ fn to_cache(path: &Path, extracted: &Extracted) -> anyhow::Result<()> {
     write(path, extracted)
 }
 
-/// As [`given`] reads them, and answers beside them if the network gives any.
+/// Writes what [`given`] reads, and the class probabilities if the network has any.
 pub(crate) fn write(path: &Path, extracted: &Extracted) -> anyhow::Result<()> {
     let mut arrays = vec![("features", AnyArray::from(extracted.features.clone()))];
     if let Some(answers) = &extracted.answers {

@@ -15,22 +15,22 @@ use crate::commands::evaluate::references::Reference;
 use crate::commands::evaluate::wanted::Wanted;
 use crate::commands::evaluation::Metric;
 
-/// Subsets of the kernel distance, and rows of one (Binkowski et al. 2018).
+/// Number of subsets for the kernel distance, and rows in each (Binkowski et al. 2018).
 const SUBSETS: (usize, usize) = (100, 1000);
-/// Neighbours that a ball reaches to (Naeem et al. 2020).
+/// The k-th nearest neighbour sets the radius of a ball (Naeem et al. 2020).
 const NEIGHBOUR: usize = 5;
-/// Random lines of the sliced Wasserstein distance.
+/// Random projections for the sliced Wasserstein distance.
 const LINES: usize = 500;
 /// Parts of the samples whose Inception scores are averaged (Salimans et al. 2016).
 const SPLITS: usize = 10;
-/// Standard errors to either side of a 95 % interval.
+/// Half width of a 95 % interval in standard errors.
 const SIDE: f64 = 1.96;
 
-/// What is compared, and how it is called.
+/// The features that are compared, and the names of the metrics.
 pub(crate) struct Scores<'a> {
     pub(crate) wanted: &'a BTreeSet<Wanted>,
     pub(crate) samples: &'a Extracted,
-    /// Of the Frechet distance.
+    /// Title of the Frechet distance.
     pub(crate) distance_title: String,
     pub(crate) seed: u64,
 }
@@ -42,8 +42,9 @@ impl Scores<'_> {
             return Ok(Vec::new());
         }
         let answers = self.samples.answers.as_ref();
-        let answers = answers.context("--metrics is: these features come without answers of a classifier")?;
-        // A folder is read class by class.
+        let answers =
+            answers.context("--metrics is: these features have no class probabilities of a classifier")?;
+        // Shuffle, since a folder is read class by class.
         let order = Stream::new(self.seed, Purpose::Evaluate, 0, 4).permutation(answers.nrows() as u32);
         let order: Vec<usize> = order.iter().map(|&row| row as usize).collect();
         let answers = answers.select(Axis(0), &order);
@@ -60,7 +61,7 @@ impl Scores<'_> {
         }])
     }
 
-    /// Metrics against a set of real images whose features are there.
+    /// Metrics against a set of real images with known features.
     pub(crate) fn against(&self, reference: &Reference) -> anyhow::Result<Vec<Metric>> {
         let Some(real) = &reference.rows else { return Ok(Vec::new()) };
         let (x, y) = (&self.samples.features, &real.features);
@@ -87,7 +88,7 @@ impl Scores<'_> {
                     let size = SUBSETS.1.min(x.nrows()).min(y.nrows());
                     let distance =
                         kernel_distance(x, y, (SUBSETS.0, size), self.seed).context("--metrics kd")?;
-                    // The subsets overlap, so their spread says little of other samples.
+                    // The subsets overlap, so their spread does not show how other samples would vary.
                     let side = kernel_error(x, y).ok().map(|error| SIDE * error);
                     metrics.push(metric("kd", "kernel distance", distance.mean, side, "lower"));
                 }
@@ -126,7 +127,7 @@ impl Scores<'_> {
     }
 }
 
-/// The Frechet distance of samples to real images, and its interval where there are enough samples for one.
+/// The Frechet distance of samples to real images, with an interval if there are enough samples for one.
 fn frechet(samples: &Array2<f32>, real: &Array2<f32>) -> Result<(f64, Option<Interval>), MetricsError> {
     let reference = Moments::of(real)?;
     match frechet_interval(samples, &reference) {
@@ -138,13 +139,13 @@ fn frechet(samples: &Array2<f32>, real: &Array2<f32>) -> Result<(f64, Option<Int
     }
 }
 
-/// The 95 % interval of a share of `count` (Wilson 1927).
+/// The 95 % interval of a proportion of `count` (Wilson 1927).
 fn wilson(share: f64, count: usize) -> (f64, f64) {
     let (n, z) = (count as f64, SIDE);
     let middle = share + z * z / (2.0 * n);
     let side = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     let whole = 1.0 + z * z / n;
-    // Rounding must not lead out of what a share can be.
+    // Keep rounding from leaving the range of a proportion.
     (((middle - side) / whole).max(0.0), ((middle + side) / whole).min(1.0))
 }
 
@@ -152,7 +153,7 @@ fn wilson(share: f64, count: usize) -> (f64, f64) {
 mod tests {
     use super::wilson;
 
-    /// Newcombe 1998, Table I: 81 of 263, and none of 20.
+    /// Newcombe 1998, Table I: 81 of 263, and 0 of 20.
     #[test]
     fn intervals_of_shares_are_wilsons() {
         let (low, high) = wilson(81.0 / 263.0, 263);

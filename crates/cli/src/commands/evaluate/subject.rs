@@ -1,4 +1,4 @@
-//! What is evaluated: a network, whose samples are drawn; images that are there; or features.
+//! What is evaluated: a network that is sampled, existing images, or features.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use features::Extracted;
 use ndarray::{Array2, Array4, Axis};
 use sampler::Step;
 
-use crate::commands::evaluate::usual_sampler;
 use crate::commands::evaluate::rows;
+use crate::commands::evaluate::usual_sampler;
 use crate::commands::evaluation::Evaluation;
 use crate::commands::sampling::{self, NoiseArgs};
 use crate::conditioning::Conditioning;
@@ -23,9 +23,9 @@ use crate::sampler_flags::SamplerArgs;
 pub(crate) enum Subject {
     /// A network and how it is sampled.
     Network(Box<Drawing>),
-    /// Images that somebody drew.
+    /// Existing images.
     Images { source: String, images: Array4<u8> },
-    /// Their features.
+    /// Features of images.
     Rows { source: String, rows: Extracted },
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Drawing {
     weights: Weights,
     sampler: SamplerArgs,
     conditioning: Conditioning,
-    /// What else decides the samples, in words.
+    /// Other settings that affect the samples, for people.
     settings: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Drawing {
         }
     }
 
-    /// What is evaluated, in words.
+    /// What is evaluated, for people.
     fn text(&self) -> String {
         let place = self.loaded.run.as_deref().unwrap_or(&self.loaded.checkpoint);
         format!("{}, step {}, {} weights", place.display(), self.loaded.step, self.weights())
@@ -77,7 +77,7 @@ impl Drawing {
         self.loaded.images.inner_shape()
     }
 
-    /// Says in a record what was drawn, and how.
+    /// Records what was drawn, and how.
     pub(crate) fn describe(&self, record: &mut Evaluation) -> anyhow::Result<()> {
         record.what = self.text();
         record.run = self.loaded.run.as_deref().map(paths::text);
@@ -115,7 +115,7 @@ impl Drawing {
     }
 }
 
-/// Images of a folder, an archive or an array, or the features in a `.npz`; the first `most` of them.
+/// Reads the images of a folder, an archive or an array, or the features in a `.npz`; the first `most` of them.
 pub(crate) fn open(source: &str, data: &DataConfig, most: Option<usize>) -> anyhow::Result<Subject> {
     let text = source.to_owned();
     if let Some(mut rows) = rows::given(Path::new(source))? {

@@ -1,4 +1,4 @@
-//! What an evaluation found, as a table for people.
+//! The results of an evaluation as a table for people.
 
 use crate::commands::evaluation::{CopyingRecord, Evaluation};
 use crate::commands::inspect::table::Table;
@@ -31,7 +31,7 @@ impl Evaluation {
         lines.join("\n")
     }
 
-    /// What the numbers depend on, a line each.
+    /// What the numbers depend on, one line each.
     fn conditions(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut drawn = format!("n = {}", self.n);
@@ -83,7 +83,7 @@ impl CopyingRecord {
     }
 }
 
-/// Four significant digits, without an exponent where that is short.
+/// Four significant digits, without an exponent unless it is shorter.
 fn figure(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

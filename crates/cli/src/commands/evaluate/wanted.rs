@@ -1,4 +1,4 @@
-//! Which numbers are asked for.
+//! Which metrics are requested.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::config::nearest;
 use crate::failure::{bail_usage, usage};
 
-/// A group of numbers that are computed together.
+/// A group of metrics that are computed together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wanted {
     /// Frechet distance.
@@ -19,7 +19,7 @@ pub(crate) enum Wanted {
     Is,
     /// Sliced Wasserstein distance.
     Swd,
-    /// Whether training images are repeated.
+    /// Whether samples repeat training images.
     Copying,
     /// The variational bound.
     Bpd,
@@ -28,7 +28,7 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
-    /// Each with its name.
+    /// Every group with its name.
     const ALL: [(&'static str, Self); 8] = [
         ("fd", Self::Fd),
         ("kd", Self::Kd),
@@ -40,12 +40,12 @@ impl Wanted {
         ("ode", Self::Ode),
     ];
 
-    /// Whether it compares features of images.
+    /// Whether it compares image features.
     pub(crate) fn needs_features(self) -> bool {
         matches!(self, Self::Fd | Self::Kd | Self::Prdc | Self::Is | Self::Swd)
     }
 
-    /// Whether it asks the network, and not samples.
+    /// Whether it uses the network instead of samples.
     pub(crate) fn needs_network(self) -> bool {
         matches!(self, Self::Bpd | Self::Ode)
     }
@@ -55,7 +55,7 @@ impl Wanted {
     }
 }
 
-/// Numbers of a group, by which it can be asked for as well.
+/// Metrics of the group `prdc`; their names select it too.
 const OF_PRDC: [&str; 4] = ["precision", "recall", "density", "coverage"];
 
 impl FromStr for Wanted {
@@ -71,7 +71,7 @@ impl FromStr for Wanted {
                 let near =
                     nearest(word, names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
                 bail_usage!(
-                    "--metrics {word}: expected any of {}, with commas between{near}",
+                    "--metrics {word}: expected any of {}, separated by commas{near}",
                     names.join(", ")
                 )
             }
@@ -79,13 +79,13 @@ impl FromStr for Wanted {
     }
 }
 
-/// The metrics of a list; without one, those that `default` has.
+/// The metrics of a list; those of `default` if it is empty.
 pub(crate) fn parse(list: &[String], default: &[Wanted]) -> anyhow::Result<BTreeSet<Wanted>> {
     let named: BTreeSet<Wanted> = list.iter().map(|word| word.parse()).collect::<anyhow::Result<_>>()?;
     if list.is_empty() { Ok(default.iter().copied().collect()) } else { Ok(named) }
 }
 
-/// Refuses metrics that need a network, for images that come without one.
+/// Refuses metrics that need a network, for images without one.
 pub(crate) fn check_without_network(wanted: &BTreeSet<Wanted>) -> anyhow::Result<()> {
     match wanted.iter().find(|wanted| wanted.needs_network()) {
         Some(wanted) => Err(usage(anyhow::anyhow!(

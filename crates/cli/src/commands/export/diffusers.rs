@@ -14,7 +14,7 @@ use crate::failure::bail_usage;
 use crate::model::Loaded;
 use crate::output;
 
-/// Files of a folder of diffusers.
+/// Files in a diffusers folder.
 const INDEX: &str = "model_index.json";
 const NETWORK: &str = "unet/config.json";
 const WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
@@ -25,13 +25,16 @@ const CARD: &str = "README.md";
 pub(super) fn try_folder(folder: &Path) -> anyhow::Result<()> {
     let holds_something = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     if holds_something && !folder.join(INDEX).is_file() {
-        bail_usage!("--folder {}: holds other files and no model; choose another place", folder.display());
+        bail_usage!(
+            "--folder {}: contains other files but no model; choose another folder",
+            folder.display()
+        );
     }
     let names = [INDEX, NETWORK, WEIGHTS, SCHEDULER, CARD];
     output::try_folder("--folder", folder, &names.map(str::to_owned))
 }
 
-/// Writes the folder; its bytes.
+/// Writes the folder. Returns the number of bytes.
 pub(super) fn write(folder: &Path, loaded: &Loaded) -> anyhow::Result<usize> {
     let written = diffusers::write(&loaded.config).context("--format diffusers")?;
     let weights = weights(&*loaded.net, written.table.as_ref())?;
@@ -42,7 +45,7 @@ pub(super) fn write(folder: &Path, loaded: &Loaded) -> anyhow::Result<usize> {
         (SCHEDULER, json(&written.scheduler)?),
         (CARD, card(loaded).into_bytes()),
         (WEIGHTS, weights),
-        // The library looks for it first: it comes last.
+        // Written last, because the library looks for it first.
         (INDEX, json(&written.index)?),
     ];
     let mut bytes = 0;
@@ -55,8 +58,8 @@ pub(super) fn write(folder: &Path, loaded: &Loaded) -> anyhow::Result<usize> {
     Ok(bytes)
 }
 
-/// The weights under the library's names, which are this project's. It has no use for what tells of augmented images, which for
-/// others is nothing; and where it looks the time up, it needs the table.
+/// The weights under the library's names, which are also this project's. The input for augmentation is dropped: the library has
+/// no use for it, and it is zero for images that are not augmented. If the time vector is a lookup table, the table is added.
 fn weights(net: &dyn Backbone, table: Option<&diffusers::Table>) -> anyhow::Result<Vec<Named>> {
     let _no_grad = tch::no_grad_guard();
     let mut weights = Vec::new();
@@ -98,7 +101,7 @@ fn card(loaded: &Loaded) -> String {
          A network of {} parameters, trained for {} steps of {} images on {} images{}.{border}\n\n\
          ```python\nfrom diffusers import DDPMPipeline\n\n\
          pipeline = DDPMPipeline.from_pretrained(\".\")\nimages = pipeline(batch_size=4).images\n```\n{classes}\n\
-         Noise schedule: {}, {} steps. The network puts out {}.\n",
+         Noise schedule: {}, {} steps. The network predicts {}.\n",
         loaded.net.param_count(),
         loaded.step,
         config.train.batch,

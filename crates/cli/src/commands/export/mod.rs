@@ -1,5 +1,5 @@
-//! `ddpm export`: a trained network as a single file with everything that is needed to use it, as a folder of the Python library
-//! diffusers, or as a file of ONNX.
+//! `ddpm export`: a trained network as one self-contained file, as a folder for the Python library diffusers, or as an ONNX
+//! file.
 
 mod diffusers;
 mod onnx;
@@ -21,15 +21,15 @@ use crate::model_source;
 use crate::output;
 use crate::paths::{OutputFile, OutputFolder, text};
 
-/// Write a trained network for other programs, or as one file for this one
+/// Export a trained network: as one file for this program, or for other programs
 #[derive(Debug, Args)]
 #[command(
     after_help = "--format ddpm is one safetensors file: the weights, and the configuration in the header. Every
 command takes it with --model, and every program that reads safetensors reads it.
 --format diffusers is a folder for DDPMPipeline.from_pretrained of the Python library diffusers,
-with a model card. A network that the library does not have is refused with the key.
---format onnx is one file for onnxruntime and other programs that run ONNX (operators of version
-17, f32), with inputs x_t, t (0 to T - 1) and, where there are classes, class (-1 for none).
+with a model card. If the library has no such network, the error names the key.
+--format onnx is one file for onnxruntime and other programs that run ONNX (opset 17, f32), with
+inputs x_t, t (0 to T - 1) and, for a network with classes, class (-1 for none).
 --format adapter is the low-rank adapters of a run with model.adapter_rank, for --adapter.
 
 Examples:
@@ -41,7 +41,7 @@ Examples:
 pub(crate) struct Export {
     #[command(flatten)]
     model: ModelArgs,
-    /// What is written
+    /// Format to write
     #[arg(long, value_enum, default_value_t = Format::Ddpm)]
     format: Format,
     /// The file of the other formats [default: out/model.safetensors, out/model.onnx or out/adapter.safetensors]
@@ -50,19 +50,19 @@ pub(crate) struct Export {
     /// The folder of --format diffusers [default: out/diffusers]
     #[arg(long, value_name = "DIR")]
     folder: Option<OutputFolder>,
-    /// Images of a call of --format onnx [default: any number]
+    /// Batch size of the --format onnx network [default: any]
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroUsize>,
 }
 
-/// What can be written.
+/// The formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    // Plain comments, as in `Weights`: one file of this program's own.
+    // Plain comments, as in `Weights`: one file for this program.
     Ddpm,
     // A folder.
     Diffusers,
-    // A file of ONNX.
+    // An ONNX file.
     Onnx,
     // Low-rank adapters alone.
     Adapter,
@@ -114,13 +114,13 @@ impl Export {
     /// Refuses flags of other formats.
     fn check(&self) -> anyhow::Result<()> {
         if let (Format::Ddpm | Format::Onnx | Format::Adapter, Some(folder)) = (self.format, &self.folder) {
-            bail_usage!("--folder {}: belongs to --format diffusers", folder.display());
+            bail_usage!("--folder {}: only applies to --format diffusers", folder.display());
         }
         if let (Format::Diffusers, Some(out)) = (self.format, &self.out) {
-            bail_usage!("--out {}: belongs to the other formats; use --folder", out.display());
+            bail_usage!("--out {}: only applies to the other formats; use --folder", out.display());
         }
         if let (Format::Ddpm | Format::Diffusers | Format::Adapter, Some(batch)) = (self.format, self.batch) {
-            bail_usage!("--batch {batch}: belongs to --format onnx");
+            bail_usage!("--batch {batch}: only applies to --format onnx");
         }
         Ok(())
     }
@@ -137,7 +137,7 @@ fn tell(loaded: &Loaded, place: &Path, bytes: usize, global: &Global) -> anyhow:
     })
 }
 
-/// Writes the file of `--format ddpm`; its bytes.
+/// Writes the file of `--format ddpm`. Returns the number of bytes.
 pub(crate) fn write(path: &Path, net: &dyn Backbone, config: &Config, step: u64) -> anyhow::Result<usize> {
     let strings = model_source::strings(config, step)?;
     let bytes = tensor_io::serialize_with(net.params(), &strings)?;
@@ -145,7 +145,7 @@ pub(crate) fn write(path: &Path, net: &dyn Backbone, config: &Config, step: u64)
     Ok(bytes.len())
 }
 
-/// A sentence about the border of the images, with a space before it, if they have one.
+/// A sentence about the border of the images, with a leading space; empty if there is no border.
 fn border(images: &ImagesConfig) -> String {
     if images.padding == [0; 4] {
         return String::new();

@@ -1,4 +1,4 @@
-//! `--format onnx`: the network as a file of ONNX.
+//! `--format onnx`: the network as an ONNX file.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::border;
 use crate::model::Loaded;
 use crate::model_source;
 
-/// Writes the file; its bytes.
+/// Writes the file. Returns the number of bytes.
 pub(super) fn write(path: &Path, loaded: &Loaded, batch: Option<NonZeroUsize>) -> anyhow::Result<usize> {
     let (config, images) = (&loaded.config, &loaded.images);
     let mut weights = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn write(path: &Path, loaded: &Loaded, batch: Option<NonZeroUsize>) -
     Ok(bytes.len())
 }
 
-/// What people should know who have only the file.
+/// The documentation inside the file, for people who have only that.
 fn doc(loaded: &Loaded, output: Prediction) -> anyhow::Result<String> {
     let (config, images) = (&loaded.config, &loaded.images);
     let (schedule, steps) = (&config.schedule, config.schedule.steps);
@@ -50,13 +50,13 @@ fn doc(loaded: &Loaded, output: Prediction) -> anyhow::Result<String> {
         None => String::new(),
     };
     let variance = if config.model.out_channels > config.model.in_channels {
-        " The second half of its channels says the variance."
+        " The second half of its channels predicts the variance."
     } else {
         ""
     };
     Ok(format!(
-        "A denoising diffusion network of {} parameters, trained for {} steps. It sees {shown}, with images x_0 in [-1, 1], and \
-         puts out {}.{variance} Noise schedule: {}, {steps} steps; t is 0 to {}.{classes}{}",
+        "A denoising diffusion network of {} parameters, trained for {} steps. Its input is {shown}, with images x_0 in [-1, 1], and \
+         its output is {}.{variance} Noise schedule: {}, {steps} steps; t is 0 to {}.{classes}{}",
         loaded.net.param_count(),
         loaded.step,
         output.name(),

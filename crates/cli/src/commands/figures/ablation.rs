@@ -1,5 +1,4 @@
-//! `ddpm draw-ablation`, which `cargo xtask ablate` runs: its picture, beside the other figures since xtask draws nothing
-//! itself.
+//! `ddpm draw-ablation`, which `cargo xtask ablate` runs to draw its picture, since xtask itself has no drawing code.
 
 use std::io::Read;
 
@@ -14,15 +13,15 @@ use crate::flags::Global;
 use crate::output;
 use crate::paths::{self, OutputFile};
 
-/// Draws the study on standard input, a JSON object, as a PNG.
+/// Draws the study read from standard input, a JSON object, as a PNG.
 #[derive(Debug, Args)]
 pub(crate) struct DrawAblation {
-    /// File for it
+    /// Output file
     #[arg(long, value_name = "FILE.png")]
     out: OutputFile,
 }
 
-/// A study as it is said.
+/// A study as JSON.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {

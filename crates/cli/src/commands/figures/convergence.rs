@@ -1,5 +1,5 @@
-//! Figure 14: how far the deterministic solvers are from the flow that they all follow: where it is known exactly,
-//! and with the trained network.
+//! Figure 14: the error of the deterministic solvers relative to the flow they all follow, for a flow known in closed
+//! form and for the trained network.
 
 use figures::{Figure, SolverErrors};
 use sampler::{
@@ -13,13 +13,13 @@ use crate::commands::figures::plan::CONVERGENCE;
 use crate::commands::figures::sampling::Sampling;
 use crate::model;
 
-/// Network evaluations in the closed form.
+/// Network evaluations for the closed form.
 const EXACT_CALLS: [usize; 6] = [10, 20, 40, 80, 160, 320];
 const EXACT_REFERENCE: usize = 1000;
-/// Starting values of the closed form: enough to see every part of the map.
+/// Starting values for the closed form: enough to cover the map.
 const VALUES: usize = 64;
 
-/// Runs a solver for so many steps.
+/// Runs a solver with this number of steps.
 type Solve<'a> = dyn Fn(Method, usize) -> anyhow::Result<Tensor> + 'a;
 
 impl Sampling<'_> {
@@ -32,9 +32,9 @@ impl Sampling<'_> {
         Ok(figures::convergence((&exact, EXACT_REFERENCE), (&network, reference))?)
     }
 
-    /// Where a solver takes the first noises with this network, down to the level of t = 0, on evenly spaced t that are
-    /// whole: no step is infinitely long, nothing is clipped, and the network sees no t it was not trained on. In f32,
-    /// whatever the other figures are drawn in.
+    /// Runs a solver from the first noises with this network down to the level of t = 0, at evenly spaced integer t. So
+    /// no step is infinitely long, nothing is clipped, and the network sees only t it was trained on. Runs in f32,
+    /// whatever the precision of the other figures.
     fn along_the_flow(&self, method: Method, steps: usize) -> anyhow::Result<Tensor> {
         let times = Times::Given(even_times(self.loaded.path.steps(), steps));
         let config = SamplerConfig {
@@ -51,7 +51,7 @@ impl Sampling<'_> {
     }
 }
 
-/// The errors of every deterministic solver, against the last of them in `reference` steps.
+/// The errors of every deterministic solver against the last solver with `reference` steps.
 fn errors(calls: &[usize], reference: usize, solve: &Solve<'_>) -> anyhow::Result<Vec<SolverErrors>> {
     let third = DpmPp { correction: Correction::Taylor, lower_order_final: false, ..DpmPp::multistep(3) };
     let methods = [
@@ -68,7 +68,7 @@ fn errors(calls: &[usize], reference: usize, solve: &Solve<'_>) -> anyhow::Resul
             let steps = (if let Method::Heun { .. } = method { calls / 2 } else { calls }).max(1);
             let off = solve(method, steps)?.f_sub(&reference)?;
             let off = f64::try_from(off.f_square()?.f_mean(Kind::Double)?)?.sqrt();
-            // Where nothing differs there is no logarithm.
+            // Zero has no logarithm.
             Ok((calls, off.max(f64::EPSILON)))
         });
         Ok(SolverErrors { name: name.to_owned(), points: points.collect::<anyhow::Result<_>>()? })
@@ -76,8 +76,8 @@ fn errors(calls: &[usize], reference: usize, solve: &Solve<'_>) -> anyhow::Resul
     methods.into_iter().map(of).collect()
 }
 
-/// Where a solver takes 64 values when data are the numbers of two Gaussians, with the exact `E[x_0 | x_t]`, in f64,
-/// on levels evenly spaced in lambda.
+/// Runs a solver from 64 values when the data are a mixture of two Gaussians, with the exact `E[x_0 | x_t]`, in f64, on
+/// levels evenly spaced in lambda.
 fn mixture(path: &dyn NoisePath, method: Method, steps: usize) -> anyhow::Result<Tensor> {
     let config = SamplerConfig {
         steps: Some(steps.min(path.steps())),
@@ -90,7 +90,8 @@ fn mixture(path: &dyn NoisePath, method: Method, steps: usize) -> anyhow::Result
     let sampler = Sampler::new(path, &config)?;
     let model = |x: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> {
         let level = path.level_at(f64::try_from(t.f_get(0)?)?)?;
-        // Component k is N(alpha mean, (alpha deviation)^2 + sigma^2) here; each weighs what x says for it.
+        // At this level component k is N(alpha mean, (alpha deviation)^2 + sigma^2); weigh each by its posterior given
+        // x.
         let part = |weight: f64, mean: f64, deviation: f64| {
             let width = (level.alpha * deviation).hypot(level.sigma);
             let z = (x - level.alpha * mean) / width;
@@ -107,7 +108,7 @@ fn mixture(path: &dyn NoisePath, method: Method, steps: usize) -> anyhow::Result
     Ok(sampler.sample(&model, &x_start, &noise, &mut |_| Ok(()))?)
 }
 
-/// `steps` times from T - 1 on, evenly spaced, the last as far above 0: whole where `steps` divides T - 1.
+/// `steps` evenly spaced times from T - 1, the last one a full step above 0; integers if `steps` divides T - 1.
 fn even_times(timesteps: usize, steps: usize) -> Vec<f64> {
     let last = (timesteps - 1) as f64;
     (0..steps).map(|i| (last * (steps - i) as f64 / steps as f64).round()).collect()

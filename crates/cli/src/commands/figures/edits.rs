@@ -1,4 +1,4 @@
-//! Figures 16 to 19: what the network makes of given images.
+//! Figures 16 to 19: edits of given images.
 
 use figures::{EditRows, Figure};
 use ndarray::{Array4, Array5, Axis, concatenate, stack};
@@ -15,22 +15,22 @@ use crate::flags::Global;
 use crate::model::Loaded;
 use crate::{output, progress};
 
-/// Pairs of figure 16, and images between each.
+/// Pairs in figure 16, and images between the two of a pair.
 const PAIRS: usize = 2;
 const BETWEEN: usize = 7;
 /// Share of the chain to which figure 16 diffuses.
 const DIFFUSED: f64 = 0.35;
-/// Images of each kind in figures 17 to 19, and how often each is filled.
+/// Images of each kind in figures 17 to 19, and fills of each.
 const IMAGES: usize = 2;
 const FILLS: usize = 5;
-/// Pixels that become one in figure 19.
+/// Side of the block of pixels that becomes one in figure 19.
 const FACTOR: i64 = 2;
-/// RePaint: how far to jump back, and how often each stretch is run.
+/// RePaint: jump length, and how often each stretch is run.
 const RESAMPLING: Resampling = Resampling { jump: 5, repeats: 5 };
-/// How the difference of figure 18 is enlarged.
+/// Factor by which the difference in figure 18 is amplified.
 const ENLARGED: f64 = 4.0;
 
-/// The figures of one set of images.
+/// The edit figures of one set of images.
 pub(super) struct Edits<'a> {
     loaded: &'a Loaded,
     plan: &'a Plan,
@@ -38,7 +38,7 @@ pub(super) struct Edits<'a> {
     global: &'a Global,
     /// `[n, c, h, w]` in [-1, 1].
     originals: Tensor,
-    /// Whose they are, as a sentence.
+    /// A sentence about where the images come from.
     whose: &'static str,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Edits<'a> {
 
     /// Figure 16.
     pub(super) fn interpolation(&self) -> anyhow::Result<Figure> {
-        // Those at the ends are the originals themselves.
+        // Leave out the ends, which are the originals.
         let inner: Vec<f64> = shares(BETWEEN + 2)[1..=BETWEEN].to_vec();
         let timesteps = self.loaded.path.steps();
         let t_start = ((timesteps as f64 * DIFFUSED) as usize).max(1);
@@ -72,7 +72,7 @@ impl<'a> Edits<'a> {
             let ends = (&ends.0, &ends.1);
             let images = diffused.interpolate(&model, ends, &inner, &self.noise, &mut |_| Ok(()))?;
             mixed.push(self.between(ends, &images)?);
-            // With the noise of t = 0 in, the flow ends at noise that can be mixed, where the image is flat too.
+            // With the noise of t = 0 added, the flow ends at noise that can be mixed even where the image is flat.
             let both = encoder.diffuse(&Tensor::f_cat(&[ends.0, ends.1], 0)?, &self.noise)?;
             let noises = encoder.encode(&model, &both, &mut |_| Ok(()))?;
             let (from, to) = (noises.f_narrow(0, 0, 1)?, noises.f_narrow(0, 1, 1)?);
@@ -91,7 +91,7 @@ impl<'a> Edits<'a> {
     /// Figure 17.
     pub(super) fn inpainting(&self) -> anyhow::Result<Figure> {
         let [_, _, height, width] = self.sizes();
-        // Missing: rows and columns of each kind.
+        // The missing part of each kind: rows and columns.
         let kinds = [
             ("a box", (height / 4, height / 2), (width / 4, width / 2)),
             ("half", (0, height), (width / 2, width - width / 2)),
@@ -100,7 +100,7 @@ impl<'a> Edits<'a> {
         let mut groups = Vec::new();
         for (kind, (name, (top, rows), (left, columns))) in kinds.into_iter().enumerate() {
             let mask = if rows == 0 {
-                // All but the middle.
+                // All but the middle is missing.
                 let mask = Tensor::ones([1, 1, height, width], (Kind::Float, self.loaded.device));
                 let inner = mask.narrow(2, height / 4, height / 2).narrow(3, width / 4, width / 2);
                 let _ = { inner }.f_zero_()?;
@@ -135,7 +135,7 @@ impl<'a> Edits<'a> {
             let decoded = decoder.sample(&model, &noise, &self.noise, &mut |_| Ok(()))?;
             let difference = decoded.f_clamp(-1.0, 1.0)?.f_sub(&images)?;
             errors.push(127.5 * f64::try_from(difference.f_square()?.f_mean(Kind::Double)?)?.sqrt());
-            // Noise has no range; three deviations are shown.
+            // Noise has no fixed range; show three standard deviations.
             let columns = [&images, &(noise / 3.0), &decoded, &(difference * ENLARGED)];
             let columns = columns.map(|x| self.pixels(x)).into_iter().collect::<anyhow::Result<Vec<_>>>()?;
             let views: Vec<_> = columns.iter().map(Array4::view).collect();
@@ -144,7 +144,7 @@ impl<'a> Edits<'a> {
         let calls = Encoder::new(&*self.loaded.path, &self.there_and_back())?.calls();
         self.finished(
             figures::encoding(&rows(&groups), &errors)?,
-            &format!("Heun calls the network {calls} times a way."),
+            &format!("Heun calls the network {calls} times in each direction."),
         )
     }
 
@@ -152,7 +152,7 @@ impl<'a> Edits<'a> {
     pub(super) fn upscaling(&self) -> anyhow::Result<Result<Figure, String>> {
         let [_, _, height, width] = self.sizes();
         if height % FACTOR != 0 || width % FACTOR != 0 {
-            return Ok(Err(format!("{height} x {width} pixels do not divide into blocks of {FACTOR}")));
+            return Ok(Err(format!("{height} x {width} pixels cannot be divided into blocks of {FACTOR}")));
         }
         let mut cells = Vec::new();
         for k in 0..2 * IMAGES {
@@ -177,7 +177,7 @@ impl<'a> Edits<'a> {
         image: &Tensor,
         given: &Tensor,
     ) -> anyhow::Result<Array4<u8>> {
-        // As `ddpm edit inpaint` does by itself: most steps where the details are, so that few of them serve.
+        // As in `ddpm edit inpaint`: most steps where the details form, so that a few steps are enough.
         let config = SamplerConfig {
             steps: Some(self.plan.edit_steps),
             times: Times::LogSnr { whole: true },
@@ -200,14 +200,14 @@ impl<'a> Edits<'a> {
         self.pixels(&Tensor::f_cat(&[image, given, &images], 0)?)
     }
 
-    /// A sampler of the last `t_start` steps, in proportion of the plan's.
+    /// A sampler for the last `t_start` steps, with a proportional share of the planned steps.
     fn sampler_from(&self, method: Method, t_start: usize) -> anyhow::Result<Sampler> {
         let steps = Some(self.plan.edit_steps);
         let config = SamplerConfig { steps, ..self.loaded.sampler_config(method) };
         Ok(Sampler::from_step(&*self.loaded.path, &config, t_start)?)
     }
 
-    /// The flow, both ways, down to t = 0.
+    /// The deterministic flow in both directions, down to t = 0.
     fn there_and_back(&self) -> SamplerConfig {
         let method = Method::Heun { churn: ChurnSettings::NONE };
         let steps = Some(self.plan.edit_steps);
@@ -226,7 +226,7 @@ impl<'a> Edits<'a> {
         Ok((self.original(2 * index)?, self.original(2 * index + 1)?))
     }
 
-    /// `[columns, h, w, c]`: an original, what lies between, the other one.
+    /// `[columns, h, w, c]`: an original, the images between, the other original.
     fn between(&self, ends: (&Tensor, &Tensor), images: &Tensor) -> anyhow::Result<Array4<u8>> {
         self.pixels(&Tensor::f_cat(&[ends.0, images, ends.1], 0)?)
     }
@@ -247,7 +247,7 @@ impl<'a> Edits<'a> {
     }
 }
 
-/// Lines `[columns, h, w, c]` below each other.
+/// Stacks rows `[columns, h, w, c]`.
 fn lines(lines: &[Array4<u8>]) -> anyhow::Result<Array5<u8>> {
     let views: Vec<_> = lines.iter().map(|line| line.view().insert_axis(Axis(0))).collect();
     Ok(concatenate(Axis(0), &views)?)

@@ -12,9 +12,9 @@ use crate::commands::figures::times;
 
 /// Images in the strips.
 const ROWS: usize = 5;
-/// The histograms count about so many pixel values.
+/// Approximate number of pixel values that the histograms count.
 const PIXELS: usize = 200_000;
-/// Where along the chain they are taken.
+/// Share of the chain at which each is taken.
 const SHARES: [f64; 6] = [0.0, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// Figure 2: the same images at every twentieth and every tenth of the chain.
@@ -68,7 +68,7 @@ pub(super) fn diffuse(
     Ok(schedule.q_sample(x_0, &times, &noise(x_0.shape(), t, key))?)
 }
 
-/// Standard normal noise, a function of seed, figure, t and the image's place in the batch.
+/// Standard normal noise: a function of seed, figure, t and the image's place in the batch.
 pub(super) fn noise(shape: &[usize], t: usize, (seed, figure): (u64, u32)) -> ArrayD<f32> {
     let mut noise = ArrayD::zeros(shape);
     for (index, mut image) in noise.outer_iter_mut().enumerate() {
@@ -85,12 +85,12 @@ pub(super) fn to_model(images: &Array4<u8>) -> ArrayD<f32> {
     dataset::to_model(images.view()).into_dyn()
 }
 
-/// And back.
+/// And back to u8.
 pub(super) fn to_pixels(images: ArrayD<f32>) -> anyhow::Result<Array4<u8>> {
     Ok(dataset::from_model(images.into_dimensionality::<Ix4>()?.view()))
 }
 
-/// One `[n, h, w, c]` a column to `[n, columns, h, w, c]`.
+/// Joins one `[n, h, w, c]` per column to `[n, columns, h, w, c]`.
 pub(super) fn in_columns(columns: &[Array4<u8>]) -> anyhow::Result<Array5<u8>> {
     Ok(stack(Axis(1), &columns.iter().map(Array4::view).collect::<Vec<_>>())?)
 }

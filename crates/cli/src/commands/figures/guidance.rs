@@ -13,12 +13,12 @@ use crate::config::{self, Config};
 use crate::flags::{Global, ModelArgs, Weights};
 use crate::model::{self, Loaded, RUNS};
 
-/// Rows of the figure at most: the first classes of a network with more.
+/// Most rows of the figure; a network with more classes shows its first ones.
 const MAX_CLASSES: usize = 10;
-/// Images computed at once.
+/// Batch size.
 const BATCH: usize = 32;
 
-/// The figure, or why there is none. A network without classes lends its place to the newest run that has them.
+/// The figure, or the reason for leaving it out. If the network has no classes, the newest run that has them is used.
 pub(super) fn guidance(
     loaded: &Loaded,
     plan: &Plan,
@@ -36,7 +36,7 @@ pub(super) fn guidance(
     let Some(run) =
         trainer::runs_newest_first(Path::new(RUNS)).iter().find_map(|run| with_classes(&run.path))
     else {
-        let how = "there is no run of a network with classes; train one with `ddpm train --preset fashion-28-classes`";
+        let how = "there is no run with classes; train one with `ddpm train --preset fashion-28-classes`";
         return Ok(Err(how.to_owned()));
     };
     let args = ModelArgs {
@@ -56,7 +56,7 @@ pub(super) fn guidance(
     Ok(Ok(figure))
 }
 
-/// Whether a network has classes and learned to do without them.
+/// Whether a network has classes and was also trained without them.
 fn guides(config: &Config) -> bool {
     config.model.classes.is_some() && config.train.label_dropout > 0.0
 }

@@ -1,4 +1,4 @@
-//! `ddpm figures`: every figure of the report, and the report.
+//! `ddpm figures`: every figure of the report, and the report page.
 
 mod ablation;
 mod bits;
@@ -43,7 +43,7 @@ use subject::Subject;
 pub(crate) use ablation::DrawAblation;
 pub(crate) use scaling::DrawScaling;
 
-/// Draws the figures of a run and binds them into report.html. Without a trained run the first five, of the
+/// Draws the figures of a run and collects them in report.html. Without a trained run, draws the first five for the
 /// embedded images.
 ///
 /// 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms, 5 time embedding,
@@ -56,7 +56,7 @@ pub(crate) use scaling::DrawScaling;
 5 time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
 13 fast and slow, 14 convergence, 15 guidance, 16 interpolation,
 17 inpainting, 18 encoding, 19 upscaling, 20 bits by timestep.
-Without a trained run the first five, of the embedded images.
+Without a trained run, draws the first five for the embedded images.
 
 Examples:
   ddpm figures
@@ -65,13 +65,13 @@ Examples:
 pub(crate) struct Figures {
     #[command(flatten)]
     model: ModelArgs,
-    /// The images of the run, where they are not at the recorded place [default: there, if the hash agrees]
+    /// The images of the run, if they have moved [default: the recorded place, if the hash agrees]
     #[arg(long, value_name = "SRC")]
     data: Option<DataSource>,
     /// Draw these figures only: numbers and ranges such as 1,2,7-9
     #[arg(long, value_name = "LIST")]
     only: Option<String>,
-    /// Same seed, same figures
+    /// Seed; the same seed gives the same figures
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Images in figure 7 [default: 64]
@@ -80,7 +80,7 @@ pub(crate) struct Figures {
     /// Steps in figures 7 and 10 [default: all T on a GPU, 250 on a CPU]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
-    /// Fewer images and short chains everywhere: for a first look
+    /// Draw fewer images and use short chains, for a first look
     #[arg(long)]
     quick: bool,
     /// Folder for the pictures and report.html
@@ -108,14 +108,14 @@ impl Figures {
         let (drawn, skipped) = self.draw_all(&subject, &plan, &wanted, global)?;
         if let (true, Some(first)) = (drawn.figures.is_empty(), skipped.first()) {
             if is_new {
-                // Empty: it goes as it came.
+                // Remove the folder if it is empty.
                 let _ = fs::remove_dir(&self.out);
             }
             bail!("nothing to draw: {}", first.reason);
         }
         let left_out = grouped(&skipped);
         for (numbers, reason) in &left_out {
-            warn!("left out {numbers}: {reason}");
+            warn!("skipped {numbers}: {reason}");
         }
         let names: Vec<String> = drawn.figures.iter().map(|figure| format!("{}.png", figure.name)).collect();
         let report = page::write(&self.out, &subject, drawn, &left_out, (self.model.weights, self.seed))?;
@@ -127,7 +127,7 @@ impl Figures {
         output::finish(global, &summary, || format!("{} figures: {}", names.len(), report.display()))
     }
 
-    /// Draws and saves in the order of the report.
+    /// Draws and saves the figures in the order of the report.
     fn draw_all(
         &self,
         subject: &Subject,
@@ -157,7 +157,7 @@ impl Figures {
         Ok((drawn, skipped))
     }
 
-    /// One figure, or why there is none.
+    /// Draws one figure, or gives the reason for leaving it out.
     fn draw(
         &self,
         number: usize,
@@ -213,7 +213,7 @@ impl Figures {
     }
 }
 
-/// Neighbouring figures left out for one reason, as "figures 6, 7" and the reason.
+/// Neighbouring figures skipped for the same reason, as "figures 6, 7" and the reason.
 fn grouped(skipped: &[Skipped]) -> Vec<(String, &str)> {
     let same = |a: &Skipped, b: &Skipped| a.reason == b.reason;
     let numbers = |group: &[Skipped]| {

@@ -11,16 +11,16 @@ use crate::commands::figures::times;
 
 /// Images shown.
 const ROWS: usize = 3;
-/// Pixels measured, at most.
+/// Pixels to measure, at most.
 const PIXELS: usize = 784;
-/// Who draws: the images and the measurements, each step by step and in one jump.
+/// Noise keys for the images and the measurements, each step by step and in one jump.
 const KEYS: [u32; 4] = [30, 31, 32, 33];
 
-/// Fewest draws of a pixel whose variance is measured.
+/// Fewest draws of a pixel for measuring its variance.
 const MIN_DRAWS: usize = 8;
 
-/// Both ways to `x_t`: images at every tenth of the chain, moments over about `numbers` pixels and draws at
-/// every twentieth.
+/// Both ways to `x_t`: images at every tenth of the chain; moments at every twentieth, over about `numbers` pixels
+/// times draws.
 pub(super) fn one_step(
     schedule: &Schedule,
     data: &Dataset,
@@ -87,8 +87,7 @@ fn walk(
     Ok(())
 }
 
-/// Evenly spread pixels of the first image, `[1, p]`, and the same several times, `[draws, p]`: about `numbers`
-/// in all.
+/// Evenly spaced pixels of the first image, `[1, p]`, and copies of them, `[draws, p]`: about `numbers` in all.
 fn repeated(x_0: &ArrayD<f32>, numbers: usize) -> anyhow::Result<(ArrayD<f32>, ArrayD<f32>)> {
     let values: Vec<f32> = x_0.index_axis(Axis(0), 0).iter().copied().collect();
     let pixels: Vec<f32> =
@@ -99,7 +98,7 @@ fn repeated(x_0: &ArrayD<f32>, numbers: usize) -> anyhow::Result<(ArrayD<f32>, A
     Ok((one.into_dyn(), all.into_dyn()))
 }
 
-/// Of `[draws, p]`: the mean of everything, and the unbiased variance over the draws, averaged over p.
+/// For `[draws, p]`: the mean of everything, and the unbiased variance over the draws, averaged over p.
 fn measure(x_t: &ArrayD<f32>) -> (f64, f64) {
     let (draws, pixels) = (x_t.len_of(Axis(0)), x_t.len() / x_t.len_of(Axis(0)).max(1));
     let (mut mean, mut variance) = (0.0, 0.0);
@@ -133,7 +132,7 @@ mod tests {
         assert_eq!(few.shape(), [MIN_DRAWS, 2]);
     }
 
-    /// What the figure shows, with errors small enough to count on.
+    /// The claim of the figure, at a small enough error to be reliable.
     #[test]
     fn the_walk_ends_where_the_jump_does() {
         let schedule = Schedule::new(&schedule::BetaSchedule::Constant { beta: 0.02 }, 100).unwrap();

@@ -6,10 +6,10 @@ use anyhow::anyhow;
 
 use crate::failure::usage;
 
-/// Figures of the report are numbered from 1 to this.
+/// The last figure of the report; numbers start at 1.
 pub(super) const LAST: usize = 20;
 
-/// The numbers of a list of numbers and ranges, in order; all of them for no list.
+/// The figure numbers in a list of numbers and ranges, in order; all figures without a list.
 pub(super) fn parse(list: Option<&str>) -> anyhow::Result<BTreeSet<usize>> {
     let Some(list) = list else { return Ok((1..=LAST).collect()) };
     let mut wanted = BTreeSet::new();
@@ -19,7 +19,7 @@ pub(super) fn parse(list: Option<&str>) -> anyhow::Result<BTreeSet<usize>> {
             (Some(first), Some(last)) if first <= last => wanted.extend(first..=last),
             _ => {
                 return Err(usage(anyhow!(
-                    "--only {list}: {part:?} is no figure; expected numbers from 1 to {LAST}, such as 1,2,7-9"
+                    "--only {list}: {part:?} is not a figure; expected numbers from 1 to {LAST}, such as 1,2,7-9"
                 )));
             }
         }
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_figure_is_named() {
+    fn what_is_not_a_figure_is_named() {
         for wrong in ["0", "21", "", "x", "1,", "3-1", "1-21", "-1", "1.5", "99999999999999999999999"] {
             let error = parse(Some(wrong)).unwrap_err().to_string();
             assert!(error.contains("expected numbers from 1 to 20"), "{error}");

@@ -1,4 +1,4 @@
-//! The page that binds figures, sliders, metrics, cost and configuration.
+//! The report page: figures, sliders, metrics, cost and configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::commands::figures::summary;
 use crate::commands::reporting::{evaluations, scores, settings};
 use crate::flags::Weights;
 
-/// What was drawn for the page.
+/// The contents drawn for the page.
 #[derive(Debug, Default)]
 pub(super) struct Drawn {
     pub(super) figures: Vec<Figure>,
@@ -18,7 +18,7 @@ pub(super) struct Drawn {
     pub(super) sliders: Vec<Section>,
 }
 
-/// Writes report.html; `left_out` are figures and why there are none.
+/// Writes report.html; `left_out` lists the skipped figures with the reasons.
 pub(super) fn write(
     folder: &Path,
     subject: &Subject,
@@ -28,13 +28,13 @@ pub(super) fn write(
 ) -> anyhow::Result<PathBuf> {
     let introduction = match &subject.loaded {
         Some(_) => {
-            "A denoising diffusion model (Ho et al. 2020), from the noise it learns to remove to the images \
-                    it makes, each figure with the equation it illustrates. The timestep t counts from 0 to T − 1; \
-                    the paper counts from 1, and in the equations, as there, x₀ is the image itself."
+            "A denoising diffusion model (Ho et al. 2020), from the noise that it learns to remove to the images \
+                    that it makes. Each figure has the equation it illustrates. The timestep t counts from 0 to T − 1; \
+                    the paper counts from 1, and in the equations, as in the paper, x₀ is the image itself."
         }
         None => {
-            "The forward process of denoising diffusion (Ho et al. 2020) on the embedded images, each figure \
-                 with the equation it illustrates. The timestep t counts from 0 to T − 1; the paper counts from 1."
+            "The forward process of denoising diffusion (Ho et al. 2020) on the embedded images. Each figure has \
+                 the equation it illustrates. The timestep t counts from 0 to T − 1; the paper counts from 1."
         }
     };
     let title = if subject.loaded.is_some() { "Diffusion model: report" } else { "Forward process: report" };
@@ -49,7 +49,7 @@ pub(super) fn write(
     sections.extend(cost(subject, seed));
     if let Some(loaded) = &subject.loaded {
         let listing = vec![Block::Listing(settings::listing(&loaded.config)?)];
-        let title = "config.toml: every number that decides what the run computes".to_owned();
+        let title = "config.toml: every setting that affects what the run computes".to_owned();
         let blocks = vec![Block::Folded { title, open: false, blocks: listing }];
         sections.push(Section::new("configuration", "Configuration", blocks));
     }
@@ -69,8 +69,8 @@ fn metrics(subject: &Subject) -> Vec<Section> {
     let evaluation = match &subject.evaluation {
         Ok(Some(evaluation)) => evaluation,
         Ok(None) => {
-            let text = "This run has not been evaluated yet; `ddpm evaluate --run` measures how near its samples are to the \
-                        images.";
+            let text = "This run has not been evaluated yet; run `ddpm evaluate --run` to measure how close its samples are to \
+                        real images.";
             return vec![Section::new("metrics", "Metrics", vec![Block::Text(text.to_owned())])];
         }
         Err(reason) => return vec![Section::new("metrics", "Metrics", vec![Block::Note(reason.clone())])],
@@ -80,8 +80,8 @@ fn metrics(subject: &Subject) -> Vec<Section> {
     match nearest {
         Ok(Some(png)) => {
             let title = "Nearest training images";
-            let caption = "Samples, and with each the training image that is nearest to it. A network that repeats its \
-                           training images shows the same picture twice.";
+            let caption = "Samples, each with its nearest training image. If a network repeats its \
+                           training images, the two pictures are the same.";
             let picture =
                 Block::Picture { title: title.to_owned(), caption: caption.to_owned(), png, is_plot: false };
             sections.push(Section::new("nearest", title, vec![picture]));
@@ -94,8 +94,8 @@ fn metrics(subject: &Subject) -> Vec<Section> {
 
 fn cost(subject: &Subject, seed: u64) -> Option<Section> {
     let facts = summary::cost(subject, seed)?;
-    let text = "Arithmetic: 2 operations for each multiply-add of convolutions, linear layers and attention, forward and \
-                backward. Time is that of the training steps alone, as metrics.jsonl has it.";
+    let text = "Arithmetic: 2 operations per multiply-add of convolutions, linear layers and attention, forward and \
+                backward. Time covers the training steps only, as logged in metrics.jsonl.";
     let blocks = vec![Block::Facts(facts), Block::Text(text.to_owned())];
     Some(Section::new("cost", "Cost and machine", blocks))
 }

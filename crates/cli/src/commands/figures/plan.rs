@@ -1,26 +1,26 @@
-//! How many images, steps and draws each figure takes.
+//! How many images, steps and draws each figure uses.
 
 use anyhow::anyhow;
 
 use crate::failure::usage;
 
-/// Images of figure 8, 9, 10 and 11.
+/// Images of figures 8, 9, 10 and 11.
 pub(super) const TRAJECTORIES: usize = 4;
-/// Images of the slider over the steps, which comes with figure 8.
+/// Images of the slider over the steps, which is drawn together with figure 8.
 pub(super) const WATCHED: usize = 6;
 pub(super) const SIGMAS: usize = 10;
 pub(super) const VARIATIONS: usize = 6;
 pub(super) const FEWER_STEPS: usize = 6;
-/// Images of each half of figure 13, and the network evaluations of its fast half.
+/// Images in each half of figure 13, and the network evaluations of its fast half.
 pub(super) const FAST: usize = 16;
 pub(super) const FAST_CALLS: usize = 15;
-/// Columns of figure 15, and the images of a class in each.
+/// Guidance scales: the columns of figure 15; and the images per class in each.
 pub(super) const GUIDANCE_SCALES: [f64; 5] = [1.0, 1.5, 2.0, 3.0, 5.0];
 pub(super) const GUIDED: usize = 3;
-/// Images whose errors figure 14 averages.
+/// Images over which figure 14 averages the errors.
 pub(super) const CONVERGENCE: usize = 4;
 
-/// Network evaluations in figures 7 and 10 on a CPU, where those of all 1000 steps would take minutes.
+/// Network evaluations in figures 7 and 10 on a CPU, where all 1000 steps would take minutes.
 const CPU_STEPS: usize = 250;
 const QUICK_STEPS: usize = 20;
 const QUICK_LONG: usize = 50;
@@ -32,7 +32,7 @@ pub(super) struct Plan {
     pub(super) samples: usize,
     /// Network evaluations of the chains of figures 7 and 10.
     pub(super) steps: usize,
-    /// Network evaluations of the chains of figures 8 and 9, and the most of figure 11.
+    /// Network evaluations of the chains of figures 8 and 9, and the most in figure 11.
     pub(super) long: usize,
     /// Network evaluations of figure 11, ascending.
     pub(super) fewer: Vec<usize>,
@@ -45,11 +45,11 @@ pub(super) struct Plan {
     /// Network evaluations of figure 14, ascending, and those of its reference.
     pub(super) convergence_calls: Vec<usize>,
     pub(super) reference: usize,
-    /// Numbers drawn at each t in the measurement of figure 3: so many give errors below the size of its dots.
+    /// Numbers drawn at each t in the measurement of figure 3: enough for errors smaller than its dots.
     pub(super) numbers: usize,
 }
 
-/// What the user said about it.
+/// The user's settings for it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Wishes {
     pub(super) samples: Option<usize>,
@@ -87,7 +87,7 @@ impl Plan {
         })
     }
 
-    /// Images that the longest DDPM chain has to make for all wanted figures together.
+    /// Images that the longest DDPM chain must draw for all requested figures together.
     pub(super) fn long_count(&self, wanted: impl Fn(usize) -> bool) -> usize {
         let samples = if self.steps == self.long { self.samples } else { 0 };
         let needs = [(7, samples), (8, WATCHED), (9, SIGMAS), (11, FEWER_STEPS), (13, FAST)];
@@ -95,7 +95,7 @@ impl Plan {
     }
 }
 
-/// Those of the numbers that a chain has steps for; its length when it has for none.
+/// The `numbers` that do not exceed the chain's length, or that length if they all do.
 fn up_to(timesteps: usize, numbers: &[usize]) -> Vec<usize> {
     let kept: Vec<usize> = numbers.iter().copied().filter(|&n| n <= timesteps).collect();
     if kept.is_empty() { vec![timesteps] } else { kept }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_wishes_are_refused() {
+    fn absurd_values_are_refused() {
         for steps in [0, 1001, usize::MAX] {
             assert!(Plan::new(1000, false, Wishes { steps: Some(steps), ..Wishes::default() }).is_err());
         }

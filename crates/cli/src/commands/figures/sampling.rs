@@ -1,5 +1,5 @@
-//! Figures 7, 8, 9 and 11: samples. The same place in any of them is the same starting noise, and one long DDPM
-//! chain serves all four, figure 13, and the slider over its steps.
+//! Figures 7, 8, 9 and 11: samples. The same position in any of them has the same starting noise. One long DDPM chain
+//! serves all four, figure 13, and the slider over its steps.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -19,31 +19,31 @@ use crate::flags::{Global, Weights};
 use crate::model::Loaded;
 use crate::output;
 
-/// Images computed at once.
+/// Batch size.
 const BATCH: usize = 32;
-/// `sigma_t^2` of all figures but the one that compares: the one that also does well in short chains.
+/// `sigma_t^2` of all figures except the one that compares both; this choice also does well in short chains.
 const VARIANCE: Variance = Variance::FixedSmall;
 
-/// A trained network at work.
+/// A trained network and how to sample it.
 pub(super) struct Sampling<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) plan: &'a Plan,
     noise: NoiseArgs,
     global: &'a Global,
-    /// Images the long chain makes.
+    /// Images that the long chain draws.
     long_count: usize,
     long: OnceCell<LongChain>,
 }
 
-/// What the longest DDPM chain gave.
+/// Results of the longest DDPM chain.
 pub(super) struct LongChain {
     /// `[n, h, w, c]`.
     pub(super) samples: Array4<u8>,
-    /// The first images on their way, t falling.
+    /// The first images along the chain, t falling.
     pub(super) looks: Vec<Look>,
     /// The t of figure 8, falling.
     times: Vec<usize>,
-    /// What the slider over the steps has room for, and the steps done at its positions.
+    /// The room of the slider over the steps, and the steps done at its positions.
     pub(super) room: SliderRoom,
     pub(super) visited: Vec<usize>,
 }
@@ -87,7 +87,7 @@ impl<'a> Sampling<'a> {
         Ok(figure)
     }
 
-    /// Figure 8: `x_t` on its way, and the predicted `x_0`.
+    /// Figure 8: `x_t` along the chain, and the predicted `x_0`.
     pub(super) fn trajectories(&self) -> anyhow::Result<Figure> {
         let LongChain { times, looks, .. } = self.long_chain()?;
         let shown = || looks.iter().filter(|look| times.contains(&look.t));
@@ -132,7 +132,7 @@ impl<'a> Sampling<'a> {
         Ok(figures::fewer_steps(&self.plan.fewer, &samplers)?)
     }
 
-    /// Images from noise; `on_step` sees the steps of the first batch.
+    /// Draws images from noise; `on_step` sees the steps of the first batch.
     pub(super) fn draw(
         &self,
         method: Method,
@@ -157,12 +157,12 @@ impl<'a> Sampling<'a> {
         })
     }
 
-    /// A solver with so many steps, for this network.
+    /// A solver with this number of steps, for this network.
     pub(super) fn config(&self, method: Method, steps: usize) -> SamplerConfig {
         SamplerConfig { steps: Some(steps), ..self.loaded.sampler_config(method) }
     }
 
-    /// The one long DDPM chain, run when it is first asked for.
+    /// The one long DDPM chain, run on first use.
     pub(super) fn long_chain(&self) -> anyhow::Result<&LongChain> {
         if let Some(chain) = self.long.get() {
             return Ok(chain);
@@ -182,7 +182,7 @@ impl<'a> Sampling<'a> {
         let sampler = Sampler::new(&*self.loaded.path, &self.config(method, steps))?;
         let visited: Vec<usize> = sampler.timesteps().map(|t| t as usize).collect();
         let mut wanted = times::every(timesteps, 10);
-        // Details appear late: one more look in the last tenth.
+        // Details appear late, so add a moment in the last tenth.
         wanted.push(timesteps / 20);
         let times = times::nearest(&visited, &wanted);
         let (room, steps_done) = sliders::watched(self.loaded.images.inner_shape(), visited.len());
@@ -212,7 +212,7 @@ pub(super) fn first(images: &Array4<u8>, count: usize) -> Array4<u8> {
     images.slice_axis(Axis(0), (0..count).into()).to_owned()
 }
 
-/// How a DDPM chain of so many steps was run.
+/// Describes how a DDPM chain of `steps` steps was run.
 pub(super) fn chain_words(steps: usize, timesteps: usize) -> String {
     let of = if steps == timesteps {
         format!("all {timesteps} steps")

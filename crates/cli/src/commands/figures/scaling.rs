@@ -1,5 +1,5 @@
-//! `ddpm draw-scaling`, which `cargo xtask bench --scaling` runs: its picture, beside the other figures since xtask draws
-//! nothing itself.
+//! `ddpm draw-scaling`, which `cargo xtask bench --scaling` runs to draw its picture, since xtask itself has no drawing
+//! code.
 
 use std::io::Read;
 
@@ -15,15 +15,15 @@ use crate::output;
 use crate::paths;
 use crate::paths::OutputFolder;
 
-/// Draws the panels on standard input, an array of JSON objects, as scaling.png.
+/// Draws the panels read from standard input, an array of JSON objects, as scaling.png.
 #[derive(Debug, Args)]
 pub(crate) struct DrawScaling {
-    /// Folder for it
+    /// Output folder
     #[arg(long, value_name = "DIR")]
     out: OutputFolder,
 }
 
-/// A panel as it is said.
+/// A panel as JSON.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {

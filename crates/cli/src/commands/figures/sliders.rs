@@ -1,4 +1,4 @@
-//! The two sliders of the report: an image on its way into noise, and samples on their way out of it.
+//! The two sliders of the report: images turning into noise, and samples emerging from it.
 
 use anyhow::ensure;
 use figures::{Block, Frame, Section, Slider, SliderRoom, SliderText};
@@ -12,9 +12,9 @@ use crate::commands::figures::subject::{Subject, images, varied};
 use crate::commands::figures::times;
 use crate::commands::reporting::numbers::in_equation;
 
-/// Positions of a slider, where there is room for them.
+/// Positions of a slider, if there is room for them.
 const POSITIONS: usize = 42;
-/// The key of the noise, beside the numbers of figures.
+/// Key of the noise, distinct from the figure numbers.
 const NOISE: u32 = 102;
 
 /// The section with the slider over t.
@@ -23,7 +23,7 @@ pub(super) fn forward(subject: &Subject, seed: u64) -> anyhow::Result<Option<Sec
     let path = subject.schedule_config.path()?;
     let room = SliderRoom::of(data.shape(), 1, WATCHED, POSITIONS);
     let x_0 = to_model(&images(data, &varied(data, room.images))?);
-    // The same noise at every t: all that changes is how much of it there is.
+    // The same noise at every t; only its amount changes.
     let eps = noise(x_0.shape(), 0, (seed, NOISE));
     let mut columns = vec![to_pixels(x_0.clone())?];
     let mut frames = vec![Frame { label: "The images themselves".to_owned(), note: "x_0".to_owned() }];
@@ -35,7 +35,7 @@ pub(super) fn forward(subject: &Subject, seed: u64) -> anyhow::Result<Option<Sec
     let last = path.steps() - 1;
     let caption = format!(
         "Move the slider, or focus it and press the arrow keys. From left to right: the images themselves, then t = 0 to \
-         {last}. The noise ε is the same at every t; only how much of it there is changes.{}",
+         {last}. The noise ε is the same at every t; only its amount changes.{}",
         size_words(room.shrink)
     );
     let text = SliderText {
@@ -49,7 +49,7 @@ pub(super) fn forward(subject: &Subject, seed: u64) -> anyhow::Result<Option<Sec
     Ok(Some(Section::new("watch-forward", "Watch images drown in noise", vec![Block::Slider(slider)])))
 }
 
-/// `x_t`, scaled to unit variance on paths where it has another: EDM's would be out of the range of pixels.
+/// `x_t`, scaled to unit variance on other paths: EDM's would exceed the range of pixels.
 fn diffused(x_0: &ArrayD<f32>, eps: &ArrayD<f32>, level: &Level) -> ArrayD<f32> {
     let scale = level.alpha.hypot(level.sigma);
     let (signal, noise) = ((level.alpha / scale) as f32, (level.sigma / scale) as f32);
@@ -77,10 +77,10 @@ fn keeps_variance(level: &Level) -> bool {
     (level.alpha.hypot(level.sigma) - 1.0).abs() < 1e-9
 }
 
-/// What the long chain keeps for the slider: how many images, and after which steps of those it visits.
+/// What the long chain keeps for the slider: how many images, and at which of its steps.
 pub(super) fn watched(size: (usize, usize, usize), steps: usize) -> (SliderRoom, Vec<usize>) {
     let room = SliderRoom::of(size, 2, WATCHED, POSITIONS);
-    // The last position is that of the samples.
+    // The last position shows the samples.
     (room, times::spread(steps, room.frames.saturating_sub(1)))
 }
 
@@ -89,7 +89,7 @@ pub(super) fn denoising(sampling: &Sampling<'_>) -> anyhow::Result<Section> {
     let LongChain { samples, looks, room, visited, .. } = sampling.long_chain()?;
     let (path, steps) = (&sampling.loaded.path, sampling.plan.long);
     let shown: Vec<&Look> = looks.iter().filter(|look| visited.contains(&look.index)).collect();
-    ensure!(!shown.is_empty(), "the chain was not looked at");
+    ensure!(!shown.is_empty(), "the chain recorded no steps");
     let count = room.images.min(shown[0].x_t.len_of(Axis(0)));
     let first = |pixels: &ndarray::Array4<u8>| pixels.slice_axis(Axis(0), (0..count).into()).to_owned();
     let mut frames = Vec::new();
@@ -105,20 +105,20 @@ pub(super) fn denoising(sampling: &Sampling<'_>) -> anyhow::Result<Section> {
     let (x_t, x_0) = (columns(|look| &look.x_t)?, columns(|look| &look.x_0)?);
     let cells: Array5<u8> = concatenate(Axis(0), &[x_t.view(), x_0.view()])?;
     let caption = format!(
-        "Upper row: xₜ on its way from noise (left end of the slider) to image (right end). Lower row: the image that the \
+        "Upper row: xₜ along the chain, from noise (left end of the slider) to image (right end). Lower row: the image that the \
          network predicts from it. {}{}",
         chain_words(steps, path.steps()),
         size_words(room.shrink)
     );
     let text = SliderText {
-        title: "Samples on their way out of noise, and the predicted images",
+        title: "Samples emerging from noise, and the predicted images",
         label: "step of the denoising, from noise to image",
         caption: &caption,
         rows: &["x_t", "x̂_0"],
         start: frames.len() * 3 / 5,
     };
     let slider = Slider::new(&text, frames, cells.view(), room.shrink)?;
-    Ok(Section::new("watch-denoising", "Watch images come out of noise", vec![Block::Slider(slider)]))
+    Ok(Section::new("watch-denoising", "Watch images emerge from noise", vec![Block::Slider(slider)]))
 }
 
 fn denoising_note(level: &Level) -> String {
@@ -132,11 +132,7 @@ fn denoising_note(level: &Level) -> String {
 }
 
 fn size_words(shrink: usize) -> String {
-    if shrink == 1 {
-        String::new()
-    } else {
-        format!(" Shown at one part in {shrink} of their height and width.")
-    }
+    if shrink == 1 { String::new() } else { format!(" Shown at 1/{shrink} of their height and width.") }
 }
 
 #[cfg(test)]
@@ -170,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chain_is_looked_at_from_its_first_step_on() {
+    fn the_chain_is_recorded_from_its_first_step_on() {
         let (room, visited) = watched((28, 28, 1), 1000);
         assert_eq!((room.images, room.frames, visited.len(), visited[0]), (6, 42, 41, 0));
         assert!(visited.is_sorted() && *visited.last().unwrap() < 1000);

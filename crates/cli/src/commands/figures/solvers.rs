@@ -1,4 +1,4 @@
-//! Figures 12 and 13: what other solvers make of the same network and the same noise.
+//! Figures 12 and 13: other solvers with the same network and the same noise.
 
 use figures::{Figure, SamplerBlocks};
 use ndarray::Array4;
@@ -7,7 +7,7 @@ use sampler::Method;
 use crate::commands::figures::plan::{FAST, FAST_CALLS, FEWER_STEPS};
 use crate::commands::figures::sampling::{Sampling, first};
 
-/// What figure 12 shows, by name in the figure and on the command line.
+/// The solvers of figure 12: name in the figure, and name on the command line.
 const SHOWN: [(&str, &str); 9] = [
     ("DDPM", "ddpm"),
     ("SDE-DPM++ 2M", "dpmpp-2m-sde"),
@@ -40,7 +40,7 @@ impl Sampling<'_> {
         Ok(figures::solvers(calls, &rows)?)
     }
 
-    /// Figure 13: all steps of DDPM, and few of a fast solver.
+    /// Figure 13: all steps of DDPM, and a few of a fast solver.
     pub(super) fn fast_and_slow(&self) -> anyhow::Result<Figure> {
         let slow = first(&self.long_chain()?.samples, FAST);
         let calls = FAST_CALLS.min(self.loaded.path.steps());
@@ -49,7 +49,7 @@ impl Sampling<'_> {
     }
 }
 
-/// Steps of a solver for about so many network evaluations, never more of them.
+/// Steps for which a solver needs about `calls` network evaluations, and never more.
 fn steps_of(method: Method, calls: usize) -> usize {
     match method {
         Method::Heun { .. } => calls.div_ceil(2),

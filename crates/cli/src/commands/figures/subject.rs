@@ -1,4 +1,4 @@
-//! What the figures are about: a trained run, or the embedded images and the chain of the paper.
+//! What the figures show: a trained run, or the embedded images and the paper's chain.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -19,24 +19,25 @@ use crate::flags::{Global, ModelArgs};
 use crate::model::{self, Loaded, RUNS};
 use crate::run_data;
 
-/// A schedule, an embedding, images, and perhaps a trained network.
+/// A schedule, an embedding, images, and possibly a trained network.
 pub(super) struct Subject {
-    /// The network, when there is one.
+    /// The network, if there is one.
     pub(super) loaded: Option<Loaded>,
     pub(super) schedule: Schedule,
     pub(super) schedule_config: ScheduleConfig,
     pub(super) embedding: EmbeddingConfig,
     pub(super) data_config: DataConfig,
-    /// The images without the network's border, or why there are none.
+    /// The images without the network's border, or why they are missing.
     pub(super) data: Result<Dataset, String>,
-    /// What the run logged; empty without a run.
+    /// The log of the run; empty without a run.
     pub(super) records: Vec<Record>,
     /// The newest evaluation of the run, or why it cannot be used.
     pub(super) evaluation: Result<Option<Evaluation>, String>,
 }
 
 impl Subject {
-    /// The run or model of the flags, and the images that `data` names; without flags the newest run; without runs the embedded images.
+    /// Opens the run or model of the flags with the images that `data` names. Without flags it opens the newest run; without
+    /// runs, the embedded images.
     pub(super) fn open(args: &ModelArgs, data: Option<&str>, global: &Global) -> anyhow::Result<Self> {
         match choose(args) {
             Some(args) => Self::trained(Loaded::open(&args, global)?, data),
@@ -49,7 +50,7 @@ impl Subject {
         let located = run_data::locate(config, named);
         let data_config = located.as_ref().map_or_else(|_| config.data.clone(), DataConfig::clone);
         let data = located.and_then(|data| config::open(&data.unpadded())).map_err(|error| {
-            // The report says less: it names no folder of this machine.
+            // The report gives no details, so that it names no folder of this machine.
             warn!("the images of the run cannot be used: {error:#}");
             "the images of the run cannot be used".to_owned()
         });
@@ -73,7 +74,7 @@ impl Subject {
         })
     }
 
-    /// The mission's chain (Ho et al. 2020, section 4) and embedding, on the embedded set.
+    /// The paper's chain (Ho et al. 2020, section 4) and the embedding of normalised t, on the embedded set.
     fn untrained() -> anyhow::Result<Self> {
         let schedule_config: ScheduleConfig = toml::from_str("kind = \"linear\"\nsteps = 1000")?;
         let data_config: DataConfig =
@@ -90,7 +91,7 @@ impl Subject {
         })
     }
 
-    /// The images held out from training, as the network sees them; none where the source has no such part.
+    /// The held-out images, as the network sees them; `None` if the source has no such part.
     pub(super) fn held_out(&self) -> Option<Dataset> {
         let loaded = self.loaded.as_ref()?;
         let source = &self.data_config.source;
@@ -103,7 +104,7 @@ impl Subject {
         check_shape(&data, loaded).ok().map(|()| data)
     }
 
-    /// The images of training, as the network sees them.
+    /// The training images, as the network sees them.
     pub(super) fn padded(&self, loaded: &Loaded) -> anyhow::Result<Dataset> {
         let data = config::open(&self.data_config)?;
         check_shape(&data, loaded)?;
@@ -114,11 +115,11 @@ impl Subject {
 fn check_shape(data: &Dataset, loaded: &Loaded) -> anyhow::Result<()> {
     let images = &loaded.images;
     let (expected, got) = ((images.height, images.width, images.channels), data.shape());
-    ensure!(expected == got, "the images are {got:?} now, the network was trained on {expected:?}");
+    ensure!(expected == got, "the images are now {got:?}, but the network was trained on {expected:?}");
     Ok(())
 }
 
-/// The flags, with the newest run where they name none and that run has got as far as a checkpoint.
+/// The flags, with the newest run added if they name none and that run has a checkpoint.
 fn choose(args: &ModelArgs) -> Option<ModelArgs> {
     if args.run.is_some() || args.model.is_some() {
         return Some(args.clone());
@@ -130,28 +131,28 @@ fn choose(args: &ModelArgs) -> Option<ModelArgs> {
             Some(ModelArgs { run: Some(run.into()), ..args.clone() })
         }
         Err(error) => {
-            warn!("{error:#}: drawing what needs no trained network");
+            warn!("{error:#}: drawing only what needs no trained network");
             None
         }
     }
 }
 
-/// Images as the network sees them, different-looking ones, and whose they are: held out from training where the data have
-/// such a part.
+/// Varied images as the network sees them, and a sentence about where they come from. Uses held-out images if the data has
+/// any.
 pub(super) fn originals(
     subject: &Subject,
     loaded: &Loaded,
     count: usize,
 ) -> anyhow::Result<(Array4<u8>, &'static str)> {
     let (data, whose) = match subject.held_out() {
-        Some(data) => (data, "The originals are test images, which training has not seen."),
+        Some(data) => (data, "The originals are test images that were not used in training."),
         None => (subject.padded(loaded)?, "The originals are images of the training data."),
     };
     Ok((images(&data, &varied(&data, count))?, whose))
 }
 
-/// `count` different-looking images: one of each class, in the order in which the classes turn up, then
-/// others evenly spread.
+/// Indices of `count` varied images: one of each class, in the order in which the classes appear, then others evenly
+/// spaced.
 pub(super) fn varied(data: &Dataset, count: usize) -> Vec<usize> {
     let mut seen = HashSet::new();
     let firsts = (0..data.len()).filter(|&index| data.label(index).is_some_and(|label| seen.insert(label)));

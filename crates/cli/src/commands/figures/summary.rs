@@ -1,4 +1,4 @@
-//! What the figures were made from, and what that took.
+//! What the figures were made from, and the cost.
 
 use crate::commands::figures::subject::Subject;
 use crate::commands::figures::tables::{describe, scientific};
@@ -9,7 +9,7 @@ use crate::commands::reporting::{machine, scores};
 use crate::device;
 use crate::flags::Weights;
 
-/// Metrics that the top of the page shows.
+/// Metrics shown at the top of the page.
 const HEADLINES: usize = 2;
 
 /// The top of the page: names and values. Nothing in it depends on when or where the report is made.
@@ -39,7 +39,7 @@ pub(super) fn summary(subject: &Subject, weights: Weights) -> Vec<(String, Strin
     rows
 }
 
-/// What the run took, and what the figures were made with; none without a run.
+/// The cost of the run, and the settings of the figures; `None` without a run.
 pub(super) fn cost(subject: &Subject, seed: u64) -> Option<Vec<(String, String)>> {
     let loaded = subject.loaded.as_ref()?;
     let parameters = loaded.net.param_count() as u64;

@@ -1,4 +1,4 @@
-//! Figures 1 and 5: what the chain and the time embedding are made of, without any image.
+//! Figures 1 and 5: the schedules and the time embedding, which need no images.
 
 use embedding::{EmbeddingKind, Order, TimeEmbedding};
 use figures::{Figure, ScheduleCurves};
@@ -8,10 +8,10 @@ use unet::{EmbeddingConfig, SinusoidOrder};
 
 use crate::commands::figures::subject::Subject;
 
-/// Figure 1: every kind of schedule with its usual parameters, and the run's own where it differs.
+/// Figure 1: every kind of schedule with its default parameters, and the run's own if it differs.
 pub(super) fn schedules(subject: &Subject) -> anyhow::Result<Figure> {
     let steps = subject.schedule.steps();
-    // A kind that is not defined for so many steps is left out.
+    // Leave out kinds that are not defined for this many steps.
     let usual = |&name: &&'static str| {
         Some((name, Schedule::new(&BetaSchedule::usual(name, steps).ok()?, steps).ok()?))
     };
@@ -35,10 +35,10 @@ pub(super) fn schedules(subject: &Subject) -> anyhow::Result<Figure> {
     Ok(figure)
 }
 
-/// Figure 5: the embedding the network uses, at every t.
+/// Figure 5: the network's embedding at every t.
 pub(super) fn embedding(subject: &Subject) -> anyhow::Result<Figure> {
     let steps = subject.schedule.steps();
-    // The numbers of a table are weights; what it stands for is the encoding of the paper.
+    // A table's numbers are weights, so draw the paper's encoding, which it stands for.
     let kind = match subject.embedding.kind(steps) {
         Some(kind) => kind,
         None => EmbeddingKind::Transformer {
@@ -74,7 +74,7 @@ pub(super) fn describe(config: &EmbeddingConfig) -> String {
             )
         }
         EmbeddingConfig::Table { dim, .. } => {
-            format!("a learned table, {dim} numbers for every t; drawn is the encoding of the paper")
+            format!("a learned table, {dim} numbers for every t; the plot shows the paper's encoding")
         }
         EmbeddingConfig::Transformer { dim, .. } => {
             format!("the transformer's encoding of t, {dim} dimensions")
@@ -132,7 +132,7 @@ mod tests {
         assert!(transformer(SinusoidOrder::CosFirst, 0).ends_with("/K}"));
     }
 
-    /// The equation of figure 5 against the table it stands above: `f_K = T/2`, sines before cosines.
+    /// Checks the equation of figure 5 against the table it describes: `f_K = T/2`, sines before cosines.
     #[test]
     fn the_normalised_embedding_is_as_written() {
         let steps = 1000;

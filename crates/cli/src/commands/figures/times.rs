@@ -1,6 +1,6 @@
 //! Which t a figure shows; t is in `0..T`.
 
-/// `0, stride, 2 stride, ...` and the last t. At most `parts + 2` of them.
+/// `0, stride, 2 stride, ...` and the last t; at most `parts + 2` values.
 pub(super) fn every(timesteps: usize, parts: usize) -> Vec<usize> {
     let mut times: Vec<usize> = (0..timesteps).step_by(stride(timesteps, parts)).collect();
     if times.last().is_some_and(|&last| last + 1 < timesteps) {
@@ -9,12 +9,12 @@ pub(super) fn every(timesteps: usize, parts: usize) -> Vec<usize> {
     times
 }
 
-/// The distance of the times of [`every`].
+/// The spacing of the times of [`every`].
 pub(super) fn stride(timesteps: usize, parts: usize) -> usize {
     (timesteps / parts.max(1)).max(1)
 }
 
-/// The t at given shares of the chain, each once, ascending: 0 is the first, 1 the last.
+/// The t at the given shares of the chain, without duplicates, ascending: 0 is the first, 1 the last.
 pub(super) fn at_shares(timesteps: usize, shares: &[f64]) -> Vec<usize> {
     let last = timesteps.saturating_sub(1);
     let mut times: Vec<usize> =
@@ -24,7 +24,7 @@ pub(super) fn at_shares(timesteps: usize, shares: &[f64]) -> Vec<usize> {
     times
 }
 
-/// `count` evenly spread t from 0 to the last one, each once.
+/// `count` evenly spaced t from 0 to the last one, without duplicates.
 pub(super) fn to_the_end(timesteps: usize, count: usize) -> Vec<usize> {
     let spaces = count.saturating_sub(1).max(1);
     let mut times: Vec<usize> =
@@ -33,7 +33,7 @@ pub(super) fn to_the_end(timesteps: usize, count: usize) -> Vec<usize> {
     times
 }
 
-/// For each wanted t the nearest one that a chain visits, each once, from the largest to the smallest.
+/// For each wanted t, the nearest t that the chain visits, without duplicates, descending.
 pub(super) fn nearest(visited: &[usize], wanted: &[usize]) -> Vec<usize> {
     let near = |&t: &usize| visited.iter().copied().min_by_key(|visited| visited.abs_diff(t));
     let mut times: Vec<usize> = wanted.iter().filter_map(near).collect();
@@ -42,7 +42,7 @@ pub(super) fn nearest(visited: &[usize], wanted: &[usize]) -> Vec<usize> {
     times
 }
 
-/// `count` of `0..len`, evenly spread; all of them when there are no more.
+/// `count` evenly spaced values of `0..len`; all of them if there are no more.
 pub(super) fn spread(len: usize, count: usize) -> Vec<usize> {
     let count = count.min(len);
     (0..count).map(|i| (i as u128 * len as u128 / count as u128) as usize).collect()
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_short_chains_fall_together() {
+    fn shares_of_short_chains_coincide() {
         assert_eq!(at_shares(1000, &[0.0, 0.05, 0.25, 1.0]), [0, 50, 250, 999]);
         assert_eq!(at_shares(2, &[0.0, 0.05, 0.25, 1.0]), [0, 1]);
     }

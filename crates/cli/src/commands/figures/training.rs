@@ -3,15 +3,15 @@
 use figures::{Figure, LossBucket};
 use trainer::Record;
 
-/// The share of the run, at its end, over which the loss by t is averaged.
+/// The loss by t is averaged over this last share of the run.
 const TAIL: f64 = 0.25;
 
-/// The loss curve and the loss by t; an error in words when there is nothing to draw.
+/// The loss curve and the loss by t, or the reason why there is nothing to draw.
 pub(super) fn loss(records: &[Record], timesteps: usize) -> anyhow::Result<Result<Figure, String>> {
     let (steps, losses): (Vec<u64>, Vec<f64>) =
         records.iter().map(|record| (record.step, record.loss)).unzip();
     let tail = tail(records);
-    // A run of a few steps may not have met every part of the chain at its end.
+    // The end of a run of a few steps may lack some parts of the chain.
     let buckets = match buckets(tail, timesteps) {
         found if found.is_empty() => buckets(records, timesteps),
         found => found,
@@ -30,14 +30,14 @@ pub(super) fn loss(records: &[Record], timesteps: usize) -> anyhow::Result<Resul
     Ok(Ok(figure))
 }
 
-/// The last quarter, one line at least.
+/// The last quarter, at least one line.
 fn tail(records: &[Record]) -> &[Record] {
     let count = ((records.len() as f64 * TAIL).round() as usize).max(1).min(records.len());
     &records[records.len() - count..]
 }
 
-/// Mean loss of each part of the chain, in order and without a hole: a part that no line has a loss for
-/// joins the one before it, or, at the beginning, the one after.
+/// Mean loss of each part of the chain, in order and without gaps. A part for which no line has a loss joins the one
+/// before it or, at the beginning, the one after.
 fn buckets(records: &[Record], timesteps: usize) -> Vec<LossBucket> {
     let parts = records.iter().map(|record| record.loss_by_t.len()).max().unwrap_or(0);
     let mut buckets: Vec<LossBucket> = Vec::new();
@@ -85,7 +85,7 @@ mod tests {
     fn parts_without_a_loss_join_a_neighbour() {
         let gaps = [record(1, &[None, Some(1.0), None, Some(0.5), None])];
         assert_eq!(buckets(&gaps, 50), [bucket(0, 30, 1.0), bucket(30, 50, 0.5)]);
-        // Ten parts of a chain of two steps: parts 0 and 5 hold one t each.
+        // Ten parts of a chain of two steps: parts 0 and 5 contain one t each.
         let mut short = [None; 10];
         (short[0], short[5]) = (Some(1.0), Some(0.5));
         assert_eq!(buckets(&[record(1, &short)], 2), [bucket(0, 1, 1.0), bucket(1, 2, 0.5)]);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_losses_is_no_failure() {
+    fn a_run_without_losses_is_not_a_failure() {
         assert!(loss(&[], 1000).unwrap().is_err());
         assert!(loss(&[record(1, &[Some(1.0)])], 1000).unwrap().is_ok());
     }

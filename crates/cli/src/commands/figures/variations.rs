@@ -15,10 +15,10 @@ use crate::flags::Global;
 use crate::model::Loaded;
 use crate::output;
 
-/// Where along the chain the originals are diffused to.
+/// Share of the chain to which the originals are diffused.
 const SHARES: [f64; 8] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0];
 
-/// Originals, and what came of them by starting t: held-out images where the data have some.
+/// Originals, and their variations by starting t. Uses held-out images if the data has any.
 pub(super) fn variations(
     subject: &Subject,
     loaded: &Loaded,
@@ -36,7 +36,7 @@ pub(super) fn variations(
     let noise = NoiseArgs::new(seed, count);
     let (mut starts, mut columns) = (Vec::new(), Vec::new());
     for t in times::at_shares(timesteps, &SHARES) {
-        // The chain that starts at t has t + 1 of the T steps.
+        // A chain that starts at t takes t + 1 of the T steps.
         let sampler = Sampler::from_step(&*loaded.path, &config, t + 1)?;
         starts.extend(sampler.timesteps().next().map(|t| t as usize));
         columns.push(in_batches(loaded, &noise, count, sampler.steps(), global, |_, noise, bar| {
@@ -52,6 +52,6 @@ pub(super) fn variations(
     let originals = output::to_pixels(&x_0, &loaded.images)?;
     let mut figure = figures::variations(originals.view(), &starts, varied.view())?;
     let words = chain_words(plan.steps, timesteps);
-    figure.caption.push_str(&format!(" {whose} {words} A row has the same noise in every column."));
+    figure.caption.push_str(&format!(" {whose} {words} Every column of a row uses the same noise."));
     Ok(figure)
 }

@@ -1,4 +1,4 @@
-//! `ddpm import`: a model in the layout of another program as a single file of this one.
+//! `ddpm import`: converts a model in another program's layout to one file of this program.
 
 mod told;
 
@@ -16,15 +16,15 @@ use crate::model_source::Source;
 use crate::output;
 use crate::paths::{InputPath, OutputFile, text};
 
-/// Turn a model of another program into a file that every command takes
+/// Convert a model from another program to a file that every command accepts
 #[derive(Debug, Args)]
 #[command(after_help = "Formats of SRC:
   diffusers  folder of an unconditional model (UNet2DModel). Its scheduler becomes the default
              sampler. --model takes such a folder too
   original   the original DDPM in its PyTorch form (temb.dense.0), as safetensors
   guided     improved-diffusion or guided-diffusion (input_blocks.0.0), as safetensors
-A file of guided does not say its heads, noise schedule and T. The defaults are those of
-guided-diffusion, and the summary lists what was assumed.
+guided files do not record heads, noise schedule and T. The defaults are those of guided-diffusion,
+and the summary lists what was assumed.
 
 Examples:
   ddpm import ddpm-cifar10-32/ --out cifar10.safetensors
@@ -32,18 +32,18 @@ Examples:
     --attention-order new --schedule cosine --out imagenet64.safetensors
   ddpm sample --model cifar10.safetensors --steps 50")]
 pub(crate) struct Import {
-    /// The model
+    /// Model to import
     #[arg(value_name = "SRC")]
     source: InputPath,
     /// Layout of SRC
     #[arg(long, value_enum, default_value_t = Format::Diffusers)]
     format: Format,
-    /// The file
+    /// Output file
     #[arg(long, value_name = "FILE", default_value = "out/model.safetensors")]
     out: OutputFile,
     #[command(flatten)]
     told: told::Told,
-    /// Take a model whose images are larger than its weights let expect
+    /// Accept images that are larger than the weights suggest
     #[arg(long)]
     any_size: bool,
 }
@@ -91,15 +91,15 @@ impl Import {
         })
     }
 
-    /// The model, and what was assumed that its files do not say.
+    /// Finds the model, and lists what was assumed because its files do not say it.
     fn find(&self, args: &ModelArgs) -> anyhow::Result<(Source, (Value, String))> {
         match self.format {
             Format::Diffusers => {
                 self.told.check_none()?;
                 if !interchange::diffusers::is_model(&self.source) {
                     bail_usage!(
-                        "SRC {}: expected a folder of diffusers, with unet/config.json or config.json in it, found none; weights in \
-                         one file need --format original or guided",
+                        "SRC {}: expected a folder of diffusers, with unet/config.json or config.json in it, found none; for \
+                         weights in one file pass --format original or guided",
                         self.source.display()
                     );
                 }

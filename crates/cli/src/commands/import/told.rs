@@ -1,4 +1,4 @@
-//! What the user says of a checkpoint that does not say it.
+//! Settings of a checkpoint that its file does not record, as flags.
 
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
@@ -16,10 +16,10 @@ pub(super) struct Told {
     /// guided: attention heads [default: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "head_channels")]
     heads: Option<u32>,
-    /// guided: channels of a head, in place of --heads
+    /// guided: channels per head, instead of --heads
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     head_channels: Option<u32>,
-    /// guided: how queries, keys and values lie; new for use_new_attention_order [default: legacy]
+    /// guided: layout of queries, keys and values; new for use_new_attention_order [default: legacy]
     #[arg(long, value_enum, value_name = "NAME")]
     attention_order: Option<Order>,
     /// guided: noise schedule [default: linear]
@@ -28,7 +28,7 @@ pub(super) struct Told {
     /// guided: T [default: 1000]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     diffusion_steps: Option<u32>,
-    /// guided: rescale_timesteps was True, the default of improved-diffusion; matters where T is not 1000
+    /// guided: rescale_timesteps was True, the default of improved-diffusion; matters if T is not 1000
     #[arg(long)]
     rescale_timesteps: bool,
 }
@@ -49,18 +49,18 @@ enum Schedule {
 }
 
 impl Told {
-    /// Refuses what does not go with a folder of diffusers, which says all of it.
+    /// Refuses these flags for a diffusers folder, which records everything.
     pub(super) fn check_none(&self) -> anyhow::Result<()> {
         self.check_guided(self.image_size.map(|_| "--image-size"), "guided or original")
     }
 
-    /// For the format `original`: the side of the images.
+    /// For the format `original`: height and width of the images.
     pub(super) fn original(&self) -> anyhow::Result<usize> {
         self.check_guided(None, "guided")?;
         self.side()
     }
 
-    /// For the format `guided`.
+    /// The options for the format `guided`.
     pub(super) fn guided(&self) -> anyhow::Result<Options> {
         let mut options = Options::new(self.side()?);
         if let Some(heads) = self.heads {
@@ -84,7 +84,7 @@ impl Told {
         let told = self.image_size.map(|side| side as usize);
         told.ok_or_else(|| {
             usage(anyhow!(
-                "--image-size: expected height and width of the images, which the file does not say; add --image-size 32, for example"
+                "--image-size: expected height and width of the images, which the file does not record; pass --image-size 32, for example"
             ))
         })
     }
@@ -106,13 +106,13 @@ impl Told {
     }
 }
 
-/// What the codebase of the original DDPM has without exception, as [`taken`].
+/// The fixed settings of the original DDPM codebase, as in [`taken`].
 pub(super) fn taken_of_original() -> (Value, String) {
     let value = json!({ "heads": 1, "schedule": "linear", "diffusion_steps": 1000, "prediction": "eps" });
     (value, "\nassumed: 1 head, linear schedule of 1000 steps, prediction of eps".to_owned())
 }
 
-/// What was taken to be so, told or not: as JSON and as a line behind the summary.
+/// The settings used, given or assumed: as JSON and as a line after the summary.
 pub(super) fn taken(options: &Options) -> (Value, String) {
     let (heads, each) = match options.heads {
         Heads::Number(heads) => (Some(heads), None),

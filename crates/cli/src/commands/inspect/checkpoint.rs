@@ -1,4 +1,4 @@
-//! `ddpm inspect checkpoint`: what a checkpoint holds, and whether it is as it was written.
+//! `ddpm inspect checkpoint`: the contents of a checkpoint, and whether it is intact.
 
 use std::path::Path;
 
@@ -16,10 +16,10 @@ use crate::flags::Global;
 use crate::output;
 use crate::paths::{self, InputPath};
 
-/// The files of tensors in a checkpoint.
+/// The tensor files in a checkpoint.
 const TENSOR_FILES: [&str; 3] = ["model.safetensors", "ema.safetensors", "optimizer.safetensors"];
 
-/// Verify a checkpoint and show what it holds; damage is an error
+/// Verify a checkpoint and show its contents; damage is an error
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm inspect checkpoint runs/fashion-28                            every checkpoint of a run
@@ -44,11 +44,11 @@ impl InspectCheckpoint {
             run_folder(path, global)
         } else if path.is_dir() {
             bail_usage!(
-                "{}: neither a checkpoint (no manifest.json) nor a run (no checkpoints in it)",
+                "{}: neither a checkpoint (no manifest.json) nor a run (no checkpoints)",
                 path.display()
             )
         } else {
-            bail_usage!("{}: there is no such file or folder", path.display())
+            bail_usage!("{}: no such file or folder", path.display())
         }
     }
 
@@ -89,7 +89,7 @@ impl InspectCheckpoint {
         }
         output::answer(global, &summary, || {
             let mut facts = vec![
-                ("verified".to_owned(), "every file is as the manifest says".to_owned()),
+                ("verified".to_owned(), "every file matches the manifest".to_owned()),
                 ("step".to_owned(), format!("{} of {}", state.step, config.train.steps)),
                 ("seed".to_owned(), state.seed.to_string()),
             ];
@@ -104,7 +104,7 @@ impl InspectCheckpoint {
     }
 }
 
-/// Every checkpoint of a run; an error at the end when one of them is damaged.
+/// Shows every checkpoint of a run. Fails at the end if one of them is damaged.
 fn run_folder(run: &Path, global: &Global) -> anyhow::Result<()> {
     let found = trainer::list_checkpoints(&run.join("checkpoints"))?;
     if found.is_empty() {
@@ -141,7 +141,7 @@ fn run_folder(run: &Path, global: &Global) -> anyhow::Result<()> {
     }
 }
 
-/// What a configuration comes to, in a few lines.
+/// A configuration in a few lines.
 fn config_facts(config: &Config) -> Vec<(String, String)> {
     let model = &config.model;
     let fact = |name: &str, value: String| (name.to_owned(), value);
@@ -173,7 +173,7 @@ fn numbers(shape: &[i64]) -> usize {
     shape.iter().map(|&n| n as usize).product()
 }
 
-/// The element types of a file, each once.
+/// The element types in a file, without duplicates.
 fn dtypes(header: &Header) -> Vec<&str> {
     let mut names: Vec<&str> = header.tensors.values().map(|(dtype, _)| dtype.as_str()).collect();
     names.sort_unstable();

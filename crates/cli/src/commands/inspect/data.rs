@@ -1,4 +1,4 @@
-//! `ddpm inspect data`: what images a source holds.
+//! `ddpm inspect data`: the images in a source.
 
 use anyhow::Context;
 use clap::Args;
@@ -12,12 +12,12 @@ use crate::flags::Global;
 use crate::output;
 use crate::paths::{DataSource, OutputFile};
 
-/// Images of the grid.
+/// Images in the grid.
 const GRID: usize = 64;
-/// Classes listed for people.
+/// Classes listed in the table.
 const CLASSES: usize = 20;
 
-/// Show images: count, size, classes, mean and deviation, border for a network
+/// Show a dataset: count, size, classes, mean and standard deviation, border for a network
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm inspect data --data fashion-mnist:test --out grid.png
@@ -26,10 +26,10 @@ pub(crate) struct InspectData {
     /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC", default_value = "fashion-mnist")]
     data: DataSource,
-    /// Configuration whose network the border is for [default: by the data]
+    /// Preset whose network sets the border [default: depends on the data]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// Change one value of the configuration, such as data.size=64; may be repeated
+    /// Override one value, such as data.size=64; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Write the first 64 images to this PNG file
@@ -124,7 +124,7 @@ pub(in crate::commands) fn border_text(
     }
 }
 
-/// How often each byte occurs in each channel, without the border.
+/// How often each byte occurs in each channel, border excluded.
 fn histograms(dataset: &Dataset, padding: Padding) -> anyhow::Result<Vec<[u64; 256]>> {
     let mut counts = vec![[0_u64; 256]; dataset.shape().2];
     for index in 0..dataset.len() {
@@ -139,7 +139,7 @@ fn histograms(dataset: &Dataset, padding: Padding) -> anyhow::Result<Vec<[u64; 2
     Ok(counts)
 }
 
-/// Exact, from the counts of the bytes; a byte v is the value 2 v / 255 - 1.
+/// Exact moments from the byte counts; a byte v is the value 2 v / 255 - 1.
 fn moments(histograms: &[[u64; 256]]) -> Vec<Moments> {
     let value = |byte: usize| 2.0 * byte as f64 / 255.0 - 1.0;
     histograms
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_border_is_told() {
+    fn the_border_is_reported() {
         assert_eq!(border_text([0; 4], 28, 28), "no border needed");
         assert!(border_text([2, 2, 2, 2], 32, 32).ends_with("to 32x32"));
     }

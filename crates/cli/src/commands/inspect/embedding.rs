@@ -16,7 +16,7 @@ use crate::flags::Global;
 use crate::output;
 use crate::paths::OutputFile;
 
-/// Frequencies and times of the table for people; the file has all of them.
+/// Frequencies and times in the printed table; the file has all of them.
 const ROWS: usize = 16;
 const TIMES: usize = 4;
 
@@ -26,7 +26,7 @@ const TIMES: usize = 4;
   ddpm inspect embedding --t 0,1,500,999 --frequencies 10 --steps 1000 --out e.npy
   ddpm inspect embedding --kind transformer --dim 128 --order cos-first --t 0,999")]
 pub(crate) struct InspectEmbedding {
-    /// Times in 0..T, fractions allowed
+    /// Times in 0..T; fractions are allowed
     #[arg(
         long,
         value_name = "T,..",
@@ -44,7 +44,7 @@ pub(crate) struct InspectEmbedding {
     /// Number of frequencies K; the encoding has 2K dimensions [default: 10]
     #[arg(long, value_name = "K", conflicts_with = "dim")]
     frequencies: Option<usize>,
-    /// Number of dimensions 2K instead
+    /// Number of dimensions 2K, instead of --frequencies
     #[arg(long, value_name = "N")]
     dim: Option<usize>,
     /// normalized: geometric or linear, from 1 to T/2 cycles over the chain [default: geometric]
@@ -56,7 +56,7 @@ pub(crate) struct InspectEmbedding {
     /// transformer: the longest period over 2 pi, in steps [default: 10000]
     #[arg(long, value_name = "X")]
     max_period: Option<f64>,
-    /// transformer: taken from K in the exponent's divisor, 0 or 1 in peers [default: 1]
+    /// transformer: subtracted from K in the exponent's divisor; usually 0 or 1 [default: 1]
     #[arg(long, value_name = "X")]
     freq_shift: Option<f64>,
     /// fourier: standard deviation of the frequencies, in cycles over the chain [default: 16]
@@ -92,7 +92,7 @@ impl InspectEmbedding {
         output::answer(global, &summary, || self.text(&kind, &embedding, &encoded))
     }
 
-    /// The kind of the flags; flags that belong to another kind are refused.
+    /// The kind that the flags choose. Flags of another kind are refused.
     fn kind(&self) -> anyhow::Result<EmbeddingKind> {
         if let Some(dim) = self.dim.filter(|dim| !dim.is_multiple_of(2)) {
             bail_usage!("--dim {dim}: expected an even number, a sine and a cosine for each frequency");
@@ -148,12 +148,12 @@ impl InspectEmbedding {
         flags.iter().copied().find(|flag| given(flag))
     }
 
-    /// Radians per step to cycles over the chain.
+    /// Converts radians per step to cycles over the chain.
     fn cycles(&self, omega: f64) -> f64 {
         omega * self.steps as f64 / TAU
     }
 
-    /// One row for each frequency, a sine and a cosine for each t.
+    /// One row per frequency, with a sine and a cosine for each t.
     fn text(&self, kind: &EmbeddingKind, embedding: &TimeEmbedding, encoded: &Array2<f64>) -> String {
         let (omegas, dim) = (embedding.angular_frequencies(), embedding.dim());
         let count = omegas.len();
@@ -183,7 +183,7 @@ impl InspectEmbedding {
         );
         let mut text = format!("{title}\n\n{table}");
         if times.len() < self.t.len() || count > ROWS {
-            text += "\n\nsome rows and times only; --out or --json gives all";
+            text += "\n\nonly some rows and times are shown; --out or --json gives all";
         }
         if let Some(path) = &self.out {
             text += &format!("\n\n{:?} written to {}", encoded.shape(), path.display());

@@ -1,4 +1,4 @@
-//! `ddpm inspect`: the parts a run is made of, as a table for people and as arrays or JSON for programs.
+//! `ddpm inspect`: the parts of a run, as a table for people and as arrays or JSON for programs.
 
 mod checkpoint;
 pub(in crate::commands) mod data;

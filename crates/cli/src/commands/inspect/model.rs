@@ -24,19 +24,19 @@ const FLOAT: usize = 4;
 pub(crate) struct InspectModel {
     #[arg(help = format!("By name: {}", crate::config::names(crate::config::PRESETS)), long, value_name = "NAME")]
     preset: Option<String>,
-    /// Of a configuration file
+    /// Network of a configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<InputPath>,
-    /// Of a run folder
+    /// Network of a run folder
     #[arg(long, value_name = "DIR")]
     run: Option<InputPath>,
-    /// Of a checkpoint folder, a file of `ddpm export`, or a folder of diffusers
+    /// Network of a checkpoint, a `ddpm export` file or a diffusers folder
     #[arg(long, value_name = "PATH")]
     model: Option<InputPath>,
-    /// Images that decide the size where the configuration leaves it open
+    /// Images that set the size if the configuration leaves it open
     #[arg(long, value_name = "SRC", conflicts_with_all = ["run", "model"])]
     data: Option<DataSource>,
-    /// Change one value, such as model.base_channels=64; may be repeated
+    /// Override a value, such as model.base_channels=64; repeatable
     #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["run", "model"])]
     set: Vec<String>,
     /// List every parameter
@@ -47,7 +47,7 @@ pub(crate) struct InspectModel {
 impl InspectModel {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let (model, steps) = self.find()?;
-        // Not built: a configuration may ask for more than any machine has.
+        // Not built: the configuration may need more memory than the machine has.
         model.validate().map_err(usage)?;
         let shapes = model.parameters();
         let blocks = by_block(&shapes);
@@ -82,7 +82,7 @@ impl InspectModel {
     }
 }
 
-/// Weights, their gradients, two moments of Adam, and the average: all f32.
+/// Bytes of weights, gradients, the two moments of Adam, and the average, all in f32.
 fn training_bytes(params: usize) -> usize {
     params.saturating_mul(5 * FLOAT)
 }
@@ -109,7 +109,7 @@ fn facts(config: &UNetConfig, shapes: &[Parameter], steps: usize) -> Table {
         (
             "training",
             format!(
-                "{} for weights, gradients, Adam and average; feature maps come on top",
+                "{} for weights, gradients, Adam and average, not counting activations",
                 bytes(training_bytes(count) as u64)
             ),
         ),
@@ -120,7 +120,7 @@ fn square(size: usize) -> String {
     format!("{size}x{size}")
 }
 
-/// Numbers of all parameters.
+/// Number of values in all parameters.
 fn total(shapes: &[Parameter]) -> usize {
     shapes.iter().map(|(_, shape)| numbers(shape)).fold(0, usize::saturating_add)
 }
@@ -131,14 +131,14 @@ struct Block {
     name: String,
     params: usize,
     tensors: usize,
-    /// Of the weights with more than one axis, each shape once, in the order of the network.
+    /// Shapes of the weights with more than one axis, without duplicates, in the order of the network.
     shapes: Vec<String>,
 }
 
 /// `down_blocks.0.resnets.1` of `down_blocks.0.resnets.1.conv1.weight`; `conv_in` of `conv_in.weight`.
 fn block_name(parameter: &str) -> String {
     let parts: Vec<&str> = parameter.split('.').collect();
-    // Level, kind and number within it; the middle has no levels.
+    // Level, kind and number within it; the middle block has no levels.
     let take = match parts[0] {
         "down_blocks" | "up_blocks" => 4,
         "mid_block" => 3,

@@ -1,4 +1,4 @@
-//! The configuration of a network that is looked at or timed, without its data where that is possible.
+//! The configuration of a network to inspect or time, without opening its data if possible.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use unet::UNetConfig;
 use crate::config::{self, Config, Layers, UserFile, parse_set, preset_table};
 use crate::failure::usage;
 
-/// The network of a preset, with the steps of the path it is for.
+/// The network of a preset, and the steps of its path.
 pub(in crate::commands) fn named(
     name: &str,
     data: Option<&str>,
@@ -19,7 +19,7 @@ pub(in crate::commands) fn named(
     Ok((config.model, config.schedule.steps))
 }
 
-/// The configuration of a preset. Data is opened only when the preset leaves the size of the network to it.
+/// The configuration of a preset. Opens data only if the preset takes the size of the network from it.
 pub(in crate::commands) fn preset_config(
     name: &str,
     data: Option<&str>,
@@ -33,16 +33,16 @@ pub(in crate::commands) fn preset_config(
     let complete = data.is_none().then(|| complete(table)).flatten();
     let mut config = match complete {
         Some(config) => config,
-        // Also the way to the error message, when a value is wrong.
+        // This path also produces the error message for a wrong value.
         None => config::resolve(&Layers { preset: Some(name), data, set: &set, ..Layers::default() })?.config,
     };
-    // The betas that follow from T, as a run of the preset writes them down.
+    // Settle the betas that follow from T, as a run of the preset records them.
     config.schedule.settle()?;
     config.model.validate()?;
     Ok(config)
 }
 
-/// The configuration in a file: of a run, or what a user passes to `ddpm train --config`.
+/// The configuration in a file: that of a run, or one for `ddpm train --config`.
 pub(in crate::commands) fn file_config(
     path: &Path,
     data: Option<&str>,
@@ -63,7 +63,7 @@ pub(in crate::commands) fn file_config(
     Ok(config)
 }
 
-/// The configuration of a table that says what the network is for by itself.
+/// The configuration in a table that defines the network completely.
 fn complete(table: Table) -> Option<Config> {
     let mut config: Config = Value::Table(table).try_into().ok()?;
     config.model.classes = config.model.classes.filter(|&classes| classes > 0);

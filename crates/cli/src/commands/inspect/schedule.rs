@@ -16,7 +16,7 @@ use crate::noise_end;
 use crate::output;
 use crate::paths::OutputFile;
 
-/// Rows of the table for people.
+/// Rows of the printed table.
 const ROWS: usize = 11;
 
 /// Show a noise schedule; t counts from 0 here, from 1 in the paper
@@ -31,13 +31,13 @@ pub(crate) struct InspectSchedule {
     /// T
     #[arg(long, value_name = "T", default_value_t = 1000)]
     steps: usize,
-    /// First beta of linear, scaled-linear and sigmoid [default: the kind's usual one, scaled with T]
+    /// First beta of linear, scaled-linear and sigmoid [default: that of the kind, scaled with T]
     #[arg(long, value_name = "X")]
     beta_start: Option<f64>,
-    /// Last beta of the same
+    /// Last beta of the same kinds
     #[arg(long, value_name = "X")]
     beta_end: Option<f64>,
-    /// The beta of constant
+    /// Beta of constant
     #[arg(long, value_name = "X")]
     beta: Option<f64>,
     /// Offset of cosine
@@ -46,19 +46,19 @@ pub(crate) struct InspectSchedule {
     /// Largest beta of cosine
     #[arg(long, value_name = "X")]
     max_beta: Option<f64>,
-    /// Least sigma of edm [default: 0.002]
+    /// Smallest sigma of edm [default: 0.002]
     #[arg(long, value_name = "X")]
     sigma_min: Option<f64>,
     /// Largest sigma of edm [default: 80]
     #[arg(long, value_name = "X")]
     sigma_max: Option<f64>,
-    /// Rescale so that the last step leaves no signal (Lin et al. 2024)
+    /// Rescale so that the last step has no signal (Lin et al. 2024)
     #[arg(long)]
     zero_terminal_snr: bool,
     /// Show the shorter chain that a sampler of N steps runs
     #[arg(long, value_name = "N")]
     respace: Option<usize>,
-    /// Which t it keeps: leading, trailing, linspace or quadratic
+    /// Which t to keep: leading, trailing, linspace or quadratic
     #[arg(long, value_name = "NAME", default_value = "trailing", requires = "respace")]
     spacing: String,
     /// Write every table to this .npz file, f64, T numbers each
@@ -66,7 +66,7 @@ pub(crate) struct InspectSchedule {
     out: Option<OutputFile>,
 }
 
-/// The tables, and the t that each entry has in the whole chain.
+/// The tables, and the t of each entry in the full chain.
 struct Chain {
     schedule: Schedule,
     timesteps: Vec<usize>,
@@ -155,7 +155,7 @@ impl InspectSchedule {
 }
 
 impl Chain {
-    /// Every table by the name it has in the file.
+    /// Every table, by its name in the file.
     fn tables(&self) -> Vec<(&'static str, Array1<f64>)> {
         let s = &self.schedule;
         vec![

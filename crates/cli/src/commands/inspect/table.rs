@@ -1,16 +1,16 @@
-//! Plain-text tables for people, and the spelling of numbers in them.
+//! Plain-text tables, and the format of numbers in them.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// On which side of its column a cell stands.
+/// Alignment of a cell in its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Left,
     Right,
 }
 
-/// Rows of cells in columns as wide as their widest cell, two spaces between them.
+/// Rows of cells. Columns are as wide as their widest cell, with two spaces between them.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     sides: Vec<Side>,
@@ -19,7 +19,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table with a header; columns whose name begins with `>` are aligned to the right, as numbers are.
+    /// A table with a header. Columns whose name begins with `>` are right-aligned, as numbers are.
     pub(crate) fn new(columns: &[&str]) -> Self {
         let side = |name: &&str| if name.starts_with('>') { Side::Right } else { Side::Left };
         let name = |name: &&str| name.trim_start_matches('>').to_owned();
@@ -39,16 +39,16 @@ impl Table {
         }
     }
 
-    /// Adds a row; cells that are missing at its end stay empty.
+    /// Adds a row; missing cells at its end stay empty.
     pub(crate) fn row<C: Into<String>>(&mut self, cells: impl IntoIterator<Item = C>) {
         self.rows.push(cells.into_iter().map(cell).collect());
     }
 }
 
-/// Characters of a cell: what is longer is not read, and Rust pads to at most 65,535.
+/// Most characters in a cell. Nobody reads more, and Rust pads to at most 65,535.
 const MAX_CELL: usize = 1000;
 
-/// A cell is on one line, whatever is in it.
+/// Keeps a cell on one line, whatever it contains.
 fn cell(text: impl Into<String>) -> String {
     let mut text = text.into();
     if let Some((end, _)) = text.char_indices().nth(MAX_CELL) {
@@ -61,7 +61,7 @@ fn cell(text: impl Into<String>) -> String {
     }
 }
 
-/// No newline at the end, no spaces at the ends of lines.
+/// No newline at the end, no trailing spaces.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<&Vec<String>> = self.header.iter().chain(&self.rows).collect();
@@ -111,7 +111,7 @@ pub(crate) fn bytes(number: u64) -> String {
     }
 }
 
-/// Five significant digits: plain where that is short, with an exponent elsewhere.
+/// Five significant digits: plain if that is short, otherwise with an exponent.
 pub(crate) fn significant(value: f64) -> String {
     let size = value.abs();
     match size {
@@ -124,7 +124,7 @@ pub(crate) fn significant(value: f64) -> String {
     }
 }
 
-/// At most `count` of `0..len`, evenly spread, with the first and the last: 0, 100, .. 900, 999 for 11 of 1000.
+/// At most `count` of `0..len`, evenly spaced, including the first and the last: 0, 100, .. 900, 999 for 11 of 1000.
 pub(crate) fn spread(len: usize, count: usize) -> Vec<usize> {
     if len <= count || count < 2 {
         return (0..len).collect();
@@ -160,9 +160,9 @@ mod tests {
         assert_eq!(facts.to_string(), "data  a\\u000a\\u001b[2Jb");
     }
 
-    /// Rust pads to 65,535 characters, and panics beyond.
+    /// Rust pads to 65,535 characters and panics beyond that.
     #[test]
-    fn a_cell_of_a_stranger_is_cut() {
+    fn an_overlong_cell_is_cut() {
         let facts = Table::facts([("a", "é".repeat(100_000)), ("b", "short".to_owned())]).to_string();
         assert_eq!(facts.lines().next().map(|line| line.chars().count()), Some(3 + MAX_CELL + 4));
         assert!(facts.ends_with("b  short"));

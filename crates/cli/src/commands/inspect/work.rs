@@ -1,4 +1,4 @@
-//! `ddpm inspect work`: the arithmetic of a network, counted from its numbers alone, however large it is.
+//! `ddpm inspect work`: the operations of a network, counted from its configuration alone, however large it is.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,10 +10,10 @@ use crate::flags::Global;
 use crate::output;
 use crate::paths::DataSource;
 
-/// Show how much arithmetic a network asks for, without building it: operations of one image
+/// Show the operations that a network takes per image, without building it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "2 operations for each multiply-add. layers are convolutions and linear layers, attention its products.
+    after_help = "2 operations per multiply-add. layers are convolutions and linear layers, attention its products.
 A training step is the forward and the backward pass of one image, whatever the batch is.
 
 Examples:
@@ -23,10 +23,10 @@ Examples:
 pub(crate) struct InspectWork {
     #[arg(help = format!("By name: {}", crate::config::names(crate::config::PRESETS)), long, value_name = "NAME", default_value = "fashion-28")]
     preset: String,
-    /// Images that decide the size where the preset leaves it open
+    /// Images that set the size if the preset leaves it open
     #[arg(long, value_name = "SRC")]
     data: Option<DataSource>,
-    /// Change one value, such as model.image_size=64; may be repeated
+    /// Override a value, such as model.image_size=64; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -39,7 +39,7 @@ impl InspectWork {
     }
 }
 
-/// GFLOP of one image.
+/// GFLOP per image.
 fn counted(model: &UNetConfig) -> Value {
     let work = model.work(model.image_size, model.image_size);
     let (call, training) = (work.call(1), work.training(1));
@@ -66,7 +66,7 @@ fn facts(model: &UNetConfig) -> Table {
 mod tests {
     use super::*;
 
-    /// The paper's network for CIFAR-10, whose count is PyTorch's (a test of `config`).
+    /// The paper's network for CIFAR-10. A test of `config` checks its count against PyTorch's.
     #[test]
     fn counts_are_of_one_image() {
         let paper = UNetConfig::preset("ddpm-cifar10").unwrap();

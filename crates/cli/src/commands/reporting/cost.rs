@@ -1,4 +1,4 @@
-//! What a run took: time, images, arithmetic.
+//! The cost of a run: time, images, arithmetic.
 
 use trainer::Record;
 
@@ -10,18 +10,18 @@ use crate::config::{Config, ImagesConfig};
 pub(in crate::commands) struct Cost {
     pub(in crate::commands) steps: u64,
     pub(in crate::commands) parameters: u64,
-    /// Images trained on, each as often as it was taken.
+    /// Images trained on, counting repeats.
     pub(in crate::commands) images_seen: f64,
-    /// Times the run has gone through its images.
+    /// Passes over the images.
     pub(in crate::commands) passes: f64,
-    /// Seconds of training, without samples and checkpoints; `None` where the log does not tell.
+    /// Seconds of training, without samples and checkpoints; `None` if the log does not have them.
     pub(in crate::commands) seconds: Option<f64>,
     /// Operations of all forward and backward passes.
     pub(in crate::commands) flop: f64,
 }
 
 impl Cost {
-    /// Of a run with these records, none of them after `step`.
+    /// The cost according to these records, none of them after `step`.
     pub(in crate::commands) fn new(
         config: &Config,
         images: &ImagesConfig,
@@ -59,7 +59,7 @@ impl Cost {
     }
 }
 
-/// Seconds that a run took, as its log tells: images trained on by images in a second.
+/// Seconds that a run took according to its log: images trained on, divided by images per second.
 pub(in crate::commands) fn seconds(records: &[Record], batch: usize) -> Option<f64> {
     let mut before = 0;
     let mut seconds = 0.0;
@@ -102,7 +102,7 @@ mod tests {
         let facts = cost.facts();
         assert!(facts.contains(&("images per second".to_owned(), "32".to_owned())), "{facts:?}");
         assert!(facts.contains(&("parameters".to_owned(), "1,234".to_owned())), "{facts:?}");
-        // Without a log nothing is said of time.
+        // Without a log there is no time.
         assert_eq!(Cost::new(&config, &images, 1234, 50, &[]).facts().len(), facts.len() - 2);
     }
 }

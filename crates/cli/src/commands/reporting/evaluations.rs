@@ -1,6 +1,6 @@
-//! What `ddpm evaluate` has left in a run folder: `evaluations/step-NNNNNNNN.json`, and the pictures beside it. The folder
-//! may be a stranger's, so sizes are bounded and no link is followed: it could lead to a private picture, which would end
-//! up in a page that its reader gives away.
+//! The files of `ddpm evaluate` in a run folder: `evaluations/step-NNNNNNNN.json`, and the pictures beside it. The folder
+//! may come from someone else, so sizes are bounded and no link is followed: a link could lead to a private picture, which
+//! would then be in a page that its reader passes on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,28 +12,28 @@ use crate::commands::evaluation::Evaluation;
 
 /// The folder in a run.
 const FOLDER: &str = "evaluations";
-/// Bytes of an evaluation: the bits of a thousand t take 30 kB.
+/// Most bytes of an evaluation: the bits of a thousand t take 30 kB.
 const MOST_BYTES: u64 = 4 << 20;
-/// Bytes of a picture.
+/// Most bytes of a picture.
 const MOST_PICTURE: u64 = 8 << 20;
-/// Entries of the folder that are looked at, and entries of the lists in a file.
+/// Most entries of the folder that are read, and most entries of the lists in a file.
 const MOST_ENTRIES: usize = 10_000;
 const MOST_METRICS: usize = 100;
-/// Letters of a text.
+/// Most characters of a text.
 const MOST_LETTERS: usize = 300;
 
-/// The newest evaluation of a run, the one of the latest step; `None` where there is none.
+/// The newest evaluation of a run, by step; `None` if there is none.
 ///
 /// # Errors
-/// One that names the file, when it cannot be read or is no evaluation.
+/// The file cannot be read or is not an evaluation. The error names the file.
 pub(in crate::commands) fn newest(run: &Path) -> anyhow::Result<Option<Evaluation>> {
     let Some(path) = newest_file(run) else { return Ok(None) };
-    read(&path).map(Some).with_context(|| {
-        format!("{}: not an evaluation; `ddpm evaluate --run` writes it again", path.display())
-    })
+    read(&path)
+        .map(Some)
+        .with_context(|| format!("{}: not an evaluation; `ddpm evaluate --run` rewrites it", path.display()))
 }
 
-/// `step-NNNNNNNN.json` of the largest step. Links are passed over.
+/// `step-NNNNNNNN.json` of the largest step. Ignores links.
 fn newest_file(run: &Path) -> Option<PathBuf> {
     let folder = run.join(FOLDER);
     if !fs::symlink_metadata(&folder).ok()?.is_dir() {
@@ -52,7 +52,7 @@ fn read(path: &Path) -> anyhow::Result<Evaluation> {
     Ok(evaluation)
 }
 
-/// Refuses what no evaluation holds. JSON has no numbers that are not finite.
+/// Refuses what no evaluation contains. JSON has no numbers that are not finite.
 fn check(evaluation: &Evaluation) -> anyhow::Result<()> {
     let count = evaluation.metrics.len();
     ensure!(count <= MOST_METRICS, "metrics: expected at most {MOST_METRICS}, found {count}");
@@ -64,11 +64,11 @@ fn check(evaluation: &Evaluation) -> anyhow::Result<()> {
         }
     }
     if let Some(bits) = &evaluation.bits {
-        ensure!(bits.by_t.is_sorted_by(|a, b| a.0 < b.0), "bits.by_t: expected t that rise");
+        ensure!(bits.by_t.is_sorted_by(|a, b| a.0 < b.0), "bits.by_t: expected ascending t");
     }
     for text in texts(evaluation) {
         let letters = text.chars().count();
-        ensure!(letters <= MOST_LETTERS, "a text of {letters} letters: expected at most {MOST_LETTERS}");
+        ensure!(letters <= MOST_LETTERS, "a text of {letters} characters: expected at most {MOST_LETTERS}");
     }
     Ok(())
 }
@@ -87,11 +87,11 @@ fn texts(evaluation: &Evaluation) -> impl Iterator<Item = &String> {
     own.into_iter().chain(features).chain(references).chain(metrics).flatten()
 }
 
-/// The picture of samples with the training images nearest to them, of the evaluation of a step, coded anew; `None`
-/// where there is none.
+/// The picture of samples and their nearest training images from the evaluation of a step, re-encoded; `None` if there
+/// is none.
 ///
 /// # Errors
-/// One that names the file, when it cannot be read or is no picture.
+/// The file cannot be read or is not a picture. The error names the file.
 pub(in crate::commands) fn nearest(run: &Path, step: u64) -> anyhow::Result<Option<Vec<u8>>> {
     let folder = run.join(FOLDER);
     let is = |path: &Path, wanted: fn(&fs::Metadata) -> bool| {
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(found.bits.unwrap().by_t, [(0.0, 0.4), (1.0, 0.12)]);
     }
 
-    /// Paths without steps have fractional t, and features that were given have no hash.
+    /// Continuous paths have fractional t, and given features have no hash.
     #[test]
     fn what_is_written_is_read() {
         let run = tempfile::tempdir().unwrap();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_evaluation_is_named() {
+    fn what_is_not_an_evaluation_is_named() {
         let changed = |path: &str, value: Value| {
             let mut whole = example();
             *whole.pointer_mut(path).unwrap() = value;
@@ -176,8 +176,8 @@ mod tests {
             (changed("/n", json!(null)), "invalid type: null"),
             (changed("/metrics/0/low", json!(13)), "low <= high"),
             (changed("/metrics", json!(many)), "at most 100, found 101"),
-            (changed("/metrics/0/title", json!(long)), "a text of 301 letters"),
-            (changed("/bits/by_t", json!([[1, 0.1], [1, 0.2]])), "t that rise"),
+            (changed("/metrics/0/title", json!(long)), "a text of 301 characters"),
+            (changed("/bits/by_t", json!([[1, 0.1], [1, 0.2]])), "ascending t"),
             (changed("/bits/by_t", json!([[1, 0.1, 3]])), "trailing"),
         ] {
             let run = tempfile::tempdir().unwrap();
@@ -206,7 +206,7 @@ mod tests {
         assert!(error.contains("nearest-step-00000031.png: not a picture"), "{error}");
     }
 
-    /// A run from elsewhere must not show what its links lead to.
+    /// A run from elsewhere must not show the targets of its links.
     #[cfg(unix)]
     #[test]
     fn links_lead_nowhere() {

@@ -1,4 +1,4 @@
-//! What a command runs on, in a few words.
+//! The machine that a command runs on, in a few words.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use tch::Device;
 
 use crate::device;
 
-/// The device; of a CPU its name and how many threads compute: `Intel Xeon, 2 threads`.
+/// The device. For a CPU, its name and the number of compute threads: `Intel Xeon, 2 threads`.
 pub(in crate::commands) fn describe(on: Device) -> String {
     if on.is_cuda() {
         return device::name(on);

@@ -1,4 +1,4 @@
-//! What the pages of `ddpm figures` and `ddpm compare` say of a run besides its figures.
+//! What the pages of `ddpm figures` and `ddpm compare` show of a run besides its figures.
 
 pub(super) mod cost;
 pub(super) mod evaluations;

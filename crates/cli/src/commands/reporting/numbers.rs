@@ -15,14 +15,14 @@ pub(in crate::commands) fn grouped(number: impl Display) -> String {
     text
 }
 
-/// A number of any size with four digits that count.
+/// A number of any size with four significant digits.
 pub(in crate::commands) fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         1e-3..1e6 => {
             let decimals = (3 - value.abs().log10().floor() as i32).clamp(0, 6) as usize;
             let text = format!("{value:.decimals$}");
-            // 0.5000 says no more than 0.5.
+            // Drop trailing zeros: 0.5000 becomes 0.5.
             match text.contains('.') {
                 true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
                 false => text,
@@ -32,7 +32,7 @@ pub(in crate::commands) fn short(value: f64) -> String {
     }
 }
 
-/// The same in the notation of equations: `4.04 · 10^{−5}`.
+/// The same, in the notation of equations: `4.04 · 10^{−5}`.
 pub(in crate::commands) fn in_equation(value: f64) -> String {
     let text = short(value);
     match text.split_once('e') {

@@ -1,16 +1,16 @@
-//! An evaluation as a page shows it: the numbers with their intervals, and what they can be compared with.
+//! An evaluation as a page shows it: the numbers with their intervals, and the conditions for comparing them.
 
 use figures::{Block, Section, Table};
 
 use crate::commands::evaluation::{Evaluation, Metric};
 use crate::commands::reporting::numbers::{duration, grouped, short};
 
-/// Digits of a hash that are shown.
+/// Digits shown of a hash.
 const HASH: usize = 12;
-/// Classes that are listed.
+/// Most classes listed.
 const CLASSES: usize = 20;
 
-/// What the metrics are, for those that have an equation of their own.
+/// Definitions of the metrics that have an equation.
 const EQUATIONS: &[(&str, &str)] = &[
     // Heusel et al. 2017, Eq. 6.
     ("fd", "FD = ‖μ_1 − μ_2‖^2 + tr(Σ_1 + Σ_2 − 2 (Σ_1 Σ_2)^{1/2})"),
@@ -18,7 +18,7 @@ const EQUATIONS: &[(&str, &str)] = &[
     ("kd", "KD = E k(f, f′) + E k(g, g′) − 2 E k(f, g),  k(f, g) = (f · g / d + 1)^3"),
 ];
 
-/// The section with the metrics of a run. `step` is that of the figures.
+/// The section with the metrics of a run. `step` is the step of the figures.
 pub(in crate::commands) fn section(evaluation: &Evaluation, step: u64) -> Section {
     let mut blocks = Vec::new();
     if let Some(of) = evaluation.step.filter(|of| *of != step) {
@@ -35,7 +35,8 @@ pub(in crate::commands) fn section(evaluation: &Evaluation, step: u64) -> Sectio
         blocks.push(Block::Equation(equations.join("\n")));
     }
     blocks.push(Block::Table(table(evaluation)));
-    let text = "Intervals are of 95 %. A number can be compared with another one only where all of the following agree.";
+    let text =
+        "Intervals are 95 % intervals. Two numbers can be compared only if all of the following agree.";
     blocks.push(Block::Text(text.to_owned()));
     blocks.push(Block::Facts(conditions(evaluation)));
     if let Some(copying) = &evaluation.copying {
@@ -79,7 +80,7 @@ pub(in crate::commands) fn with_interval(metric: &Metric) -> String {
     }
 }
 
-/// What makes numbers comparable, in names and values.
+/// The conditions under which numbers are comparable, as names and values.
 pub(in crate::commands) fn conditions(evaluation: &Evaluation) -> Vec<(String, String)> {
     let mut facts: Vec<(String, String)> = Vec::new();
     let mut add =
@@ -117,7 +118,7 @@ pub(in crate::commands) fn conditions(evaluation: &Evaluation) -> Vec<(String, S
     facts
 }
 
-/// Numbers of classes; not all of very many.
+/// Class numbers; the list is cut if it is long.
 pub(in crate::commands) fn classes(classes: &[i64]) -> String {
     let shown = classes.iter().take(CLASSES).map(i64::to_string).collect::<Vec<_>>().join(", ");
     if classes.len() > CLASSES { format!("{shown}, …") } else { shown }
@@ -164,7 +165,7 @@ mod tests {
         assert!(
             matches!(blocks.last(), Some(Block::Note(text)) if text.contains("In 90 % of pairs") && text.contains("p = 1.00e-9"))
         );
-        // Figures of another step are told apart.
+        // Metrics of another step than the figures get a note.
         assert!(matches!(&section(&one, 40).blocks[0], Block::Note(text) if text.contains("of step 30")));
     }
 

@@ -1,4 +1,4 @@
-//! A run's configuration as a page shows it: without the folders of the machine it was trained on.
+//! A run's configuration as a page shows it: without folder names of the machine it was trained on.
 
 use std::path::Path;
 
@@ -6,19 +6,19 @@ use ::config::InitConfig;
 
 use crate::config::{self, Config, DataConfig};
 
-/// The configuration with the places of its images and first weights cut down to their names.
+/// The configuration with the paths of its images and initial weights cut to their last part.
 pub(in crate::commands) fn public(config: &Config) -> Config {
     let data = DataConfig { source: source_name(&config.data.source), ..config.data.clone() };
     let init = config.init.as_ref().map(|init| InitConfig { from: source_name(&init.from), ..init.clone() });
     Config { data, init, ..config.clone() }
 }
 
-/// The text of `config.toml`, the place of the images cut down.
+/// The text of `config.toml`, with the path of the images cut.
 pub(in crate::commands) fn listing(config: &Config) -> anyhow::Result<String> {
     Ok(config::to_toml(&public(config))?)
 }
 
-/// The name of a source; of a path its last part, since folders differ from machine to machine.
+/// The name of a source. For a path, this is its last part, since folders differ between machines.
 pub(in crate::commands) fn source_name(source: &str) -> String {
     if source.contains(['/', '\\']) { name_of(Path::new(source)) } else { source.to_owned() }
 }

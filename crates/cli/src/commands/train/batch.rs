@@ -1,4 +1,4 @@
-//! `--batch`: how many images a step has, and how many of them fit into memory at the same time.
+//! `--batch`: the number of images per step, and how many of them fit in memory at a time.
 
 use std::env;
 use std::io::Write;
@@ -12,12 +12,12 @@ use crate::config::{Config, to_toml};
 use crate::failure::RESOURCES;
 use crate::flags::Global;
 
-/// What `--batch` says.
+/// The value of `--batch`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BatchSize {
-    /// So many images.
+    /// This many images.
     Images(usize),
-    /// Those of the configuration, as many at the same time as fit.
+    /// The batch of the configuration, split so that it fits in memory.
     Auto,
 }
 
@@ -33,32 +33,31 @@ impl FromStr for BatchSize {
     }
 }
 
-/// The largest half, quarter and so on of the batch with which a step fits into memory, as `train.micro_batch`; 0 when
-/// the whole batch fits.
+/// The largest half, quarter and so on of the batch for which a step fits in memory, as `train.micro_batch`; 0 if the
+/// whole batch fits.
 pub(super) fn fitting(config: &Config, global: &Global) -> anyhow::Result<usize> {
     let batch = config.train.batch;
     let mut images = batch;
     while !fits(config, images, global)? {
         if images == 1 {
             bail!(
-                "--batch auto: not enough memory for one image of {0}x{0} at a time; smaller images or a smaller model \
-                 need less",
+                "--batch auto: not enough memory for one image of {0}x{0} at a time; use smaller images or a smaller model",
                 config.model.image_size
             );
         }
         images = images.div_ceil(2);
     }
     if images == batch {
-        info!("a batch of {batch} images fits into memory");
+        info!("a batch of {batch} images fits in memory");
         return Ok(0);
     }
-    info!("a batch of {batch} images goes through the network {images} at a time, to fit into memory");
+    info!("a batch of {batch} images goes through the network {images} at a time, to fit in memory");
     Ok(images)
 }
 
-/// Whether there is memory for so many images at the same time.
+/// Whether there is memory for this many images at a time.
 fn fits(config: &Config, images: usize, global: &Global) -> anyhow::Result<bool> {
-    let program = env::current_exe().context("the place of this program is not known")?;
+    let program = env::current_exe().context("the path of this program is unknown")?;
     let mut command = Command::new(program);
     command.args(["try-step", "--quiet", "--images", &images.to_string(), "--device", &global.device]);
     if let Some(threads) = global.threads {
@@ -68,9 +67,9 @@ fn fits(config: &Config, images: usize, global: &Global) -> anyhow::Result<bool>
         command.arg("--deterministic");
     }
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().context("--batch auto: a process to try a step in cannot be started")?;
+    let mut child = command.spawn().context("--batch auto: cannot start a process for a trial step")?;
     if let Some(mut stdin) = child.stdin.take() {
-        // One that ends before it has read everything says why by its exit code.
+        // A process that ends before it has read everything gives the reason in its exit code.
         let _ = stdin.write_all(to_toml(config)?.as_bytes());
     }
     let output = child.wait_with_output().context("--batch auto")?;
@@ -82,10 +81,10 @@ fn fits(config: &Config, images: usize, global: &Global) -> anyhow::Result<bool>
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let line = said.trim_end().lines().last().unwrap_or_default();
-    bail!("--batch auto: a step was tried and failed: {}", line.trim_start_matches("error: "))
+    bail!("--batch auto: the trial step failed: {}", line.trim_start_matches("error: "))
 }
 
-/// By the system, which does so when memory runs out, or by its own libraries, which give up then.
+/// Killed by the system, which does so when memory runs out, or aborted by its own libraries, which give up then.
 #[cfg(unix)]
 fn was_killed(status: ExitStatus) -> bool {
     use signal_hook::consts::{SIGABRT, SIGKILL};
@@ -103,7 +102,7 @@ mod tests {
     use super::BatchSize;
 
     #[test]
-    fn a_batch_is_a_number_or_found() {
+    fn a_batch_is_a_number_or_auto() {
         assert_eq!("auto".parse(), Ok(BatchSize::Auto));
         assert_eq!("12".parse(), Ok(BatchSize::Images(12)));
         for wrong in ["0", "-1", "", "Auto", "1.5", "99999999999999999999999"] {

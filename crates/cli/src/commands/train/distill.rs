@@ -38,13 +38,15 @@ const KEPT: &[&str] = &[
 
 /// Tunes a trained network to draw in 1 to 4 network calls (easy consistency tuning, Geng et al. 2024).
 #[derive(Debug, Args)]
-#[command(after_help = "The result is a run like any other: ddpm sample draws from it with --sampler consistency --steps 2, evaluate,
+#[command(
+    after_help = "The result is a run like any other: ddpm sample draws from it with --sampler consistency --steps 2, evaluate,
 export and resuming work as usual. Data, batch size and optimiser are those of the teacher's run.
 
 Examples:
   ddpm distill runs/fashion-28
   ddpm sample --run runs/fashion-28-few --steps 1 --count 16
-  ddpm distill model.safetensors --data photos/ --steps 4000 --set train.lr=1e-4 --run runs/photos-few")]
+  ddpm distill model.safetensors --data photos/ --steps 4000 --set train.lr=1e-4 --run runs/photos-few"
+)]
 pub(crate) struct Distill {
     /// The trained network, the teacher: a run folder, or all that --model takes
     #[arg(value_name = "TEACHER")]
@@ -83,7 +85,10 @@ impl Distill {
         let teacher = init::source(&self.teacher, "TEACHER", self.weights)?;
         let (config, trained) = (&teacher.config, teacher.step);
         if config.images.is_none() && self.data.is_none() {
-            bail_usage!("--data: nothing is known of the images that {} was trained on; name some", self.teacher.display());
+            bail_usage!(
+                "--data: nothing is known of the images that {} was trained on; name some",
+                self.teacher.display()
+            );
         }
         let steps = self.steps.unwrap_or(if trained == 0 { STEPS } else { (trained / SHARE).max(1) });
         let text = layer(config, steps)?;
@@ -123,10 +128,14 @@ fn layer(teacher: &Config, steps: u64) -> anyhow::Result<String> {
         let kept = of_teacher.iter().filter(|(key, _)| KEPT.contains(&key.as_str()));
         train.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
     }
-    let number = |number: u64| i64::try_from(number).map_err(|_| usage(anyhow!("--steps {number}: too many")));
+    let number =
+        |number: u64| i64::try_from(number).map_err(|_| usage(anyhow!("--steps {number}: too many")));
     train.insert("steps".to_owned(), Value::Integer(number(steps)?));
     train.insert("lr".to_owned(), Value::Float(teacher.train.lr * LR));
-    train.insert("warmup_steps".to_owned(), Value::Integer(number((steps / 20).min(teacher.train.warmup_steps))?));
+    train.insert(
+        "warmup_steps".to_owned(),
+        Value::Integer(number((steps / 20).min(teacher.train.warmup_steps))?),
+    );
     train.insert("checkpoint_every".to_owned(), Value::Integer(number(teacher.train.checkpoint_every)?));
     layer.insert("train".to_owned(), Value::Table(train));
     Ok(toml::to_string(&layer)?)

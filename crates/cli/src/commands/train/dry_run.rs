@@ -1,4 +1,4 @@
-//! `ddpm train --dry-run`: what would be trained, with how long it would take, measured on a few steps that leave nothing behind.
+//! `ddpm train --dry-run`: what would be trained, and how long it would take, measured on a few steps that leave no trace.
 
 use std::path::Path;
 use std::time::Instant;
@@ -21,36 +21,36 @@ use crate::flags::Global;
 use crate::memory::{self, Available};
 use crate::{networks, output, paths};
 
-/// Steps before the clock counts, and the most and the fewest that it counts.
+/// Warm-up steps before timing, and the most and the fewest timed steps.
 const WARM_UP: u64 = 2;
 const MOST: u64 = 20;
 const FEWEST: u64 = 2;
-/// Seconds after which no further step is taken.
+/// No further step starts after this many seconds.
 const PATIENCE: f64 = 10.0;
-/// Images of the preview.
+/// Images in the preview.
 const SHOWN: usize = 64;
 
-/// What the steps took.
+/// Measurements of the steps.
 struct Measured {
-    /// Of a step.
+    /// Seconds per step.
     step: f64,
-    /// Of a network call on the images of a grid.
+    /// Seconds per network call on the images of a grid.
     call: f64,
-    /// The most memory of this process, in bytes; known on Linux only.
+    /// Peak memory of this process, in bytes; Linux only.
     peak: Option<u64>,
-    /// Numbers that are trained, of all that the network has.
+    /// Number of trained parameters, and of all parameters of the network.
     parameters: (usize, usize),
 }
 
 impl Plan {
-    /// Measures and tells; writes the preview and nothing else.
+    /// Measures and reports. Writes the preview and nothing else.
     pub(super) fn dry_run(&self, preview: &Path, device: Device, global: &Global) -> anyhow::Result<()> {
         if !preview.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
             bail_usage!("--preview {}: expected a name that ends in .png", preview.display());
         }
         output::try_file("--preview", preview)?;
         let (config, train) = (&self.config, &self.config.train);
-        // As a training has it: what does not fit is an error there too.
+        // The same limit as in training: what does not fit is an error there too.
         let _limit = memory::limit(device);
         if train.micro_batch == 0 {
             memory::keep_freed();
@@ -58,7 +58,7 @@ impl Plan {
         let plan = BatchPlan::new(self.dataset.len(), train.batch, config.seed)?.with_flip(train.flip);
         self.preview(&plan, preview)?;
         let done = self.done()?;
-        info!("a few steps are tried");
+        info!("trying a few steps");
         let measured = self.measure(plan, device)?;
         let steps = train.steps.saturating_sub(done.unwrap_or(0));
         let every = |interval: u64| steps.checked_div(interval).unwrap_or(0);
@@ -84,7 +84,7 @@ impl Plan {
                 rows.push(("grids", format!("{} more for {grids} of {count} each", duration(of_grids))));
             }
             if evaluations > 0 {
-                rows.push(("evaluations", format!("{evaluations}, which come on top")));
+                rows.push(("evaluations", format!("{evaluations}, not included in the time")));
             }
             rows.push(("preview", preview.display().to_string()));
             let state = match done {
@@ -96,7 +96,7 @@ impl Plan {
         })
     }
 
-    /// Steps of the run that is there, if one is.
+    /// Steps of the existing run, if there is one.
     fn done(&self) -> anyhow::Result<Option<u64>> {
         if !trainer::is_run(&self.run)? {
             return Ok(None);
@@ -105,7 +105,7 @@ impl Plan {
         Ok(Some(newest.map_or(0, |checkpoint| checkpoint.state.step)))
     }
 
-    /// The first images as the network sees them: cut, resized, mirrored, with their border.
+    /// Shows the first images as the network sees them: cut, resized, mirrored, with their border.
     fn preview(&self, plan: &BatchPlan, path: &Path) -> anyhow::Result<()> {
         let mut images = Vec::new();
         for step in 0..SHOWN.div_ceil(self.config.train.batch) as u64 {
@@ -150,7 +150,7 @@ impl Plan {
         })
     }
 
-    /// Seconds of a network call on the images of a grid, as many at the same time as a step has.
+    /// Seconds of a network call on the images of a grid, with as many images at a time as in a step.
     fn call(&self, net: &dyn Backbone, (kind, device): (Kind, Device)) -> anyhow::Result<f64> {
         let (model, count) = (&self.config.model, self.config.sample.count);
         let part = count.min(self.config.train.batch).max(1);
@@ -163,7 +163,7 @@ impl Plan {
         for call in 0..3 {
             let start = Instant::now();
             let out = net.forward(&x, &t, None, &Pass::eval().with_kind(kind))?;
-            // Waits for a GPU.
+            // This waits for a GPU.
             let _ = f64::try_from(out.f_sum(Kind::Float)?)?;
             if call > 0 {
                 seconds.push(start.elapsed().as_secs_f64());
@@ -174,14 +174,14 @@ impl Plan {
 }
 
 fn memory(peak: Option<u64>, device: Device) -> String {
-    let peak = peak.map_or("not known".to_owned(), |peak| format!("{} at most", bytes(peak)));
+    let peak = peak.map_or("unknown".to_owned(), |peak| format!("{} at most", bytes(peak)));
     match Available::now().filter(|_| device == Device::Cpu) {
         Some(now) => format!("{peak}; {} more are free now", bytes(now.bytes)),
         None => format!("{peak} on the host"),
     }
 }
 
-/// Seconds in the units that a person would use.
+/// A time span in convenient units.
 fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => format!("{:.0} ms", s * 1e3),
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_in_units_of_people() {
+    fn durations_are_in_convenient_units() {
         for (seconds, text) in [
             (0.012, "12 ms"),
             (99.0, "99.0 s"),

@@ -1,5 +1,5 @@
-//! What a run measures of itself every so many steps: samples of the averaged weights against real images, the loss on held-out
-//! images by noise level, and whether the samples repeat training images. The best checkpoint is kept.
+//! Regular evaluations during training: samples of the averaged weights against real images, the loss on held-out images by
+//! noise level, and whether the samples repeat training images. The best checkpoint is kept.
 
 use dataset::Dataset;
 use features::Extractor;
@@ -16,14 +16,14 @@ use crate::config::Config;
 use crate::flags::Global;
 use crate::run_data;
 
-/// Held-out images whose loss is taken.
+/// Held-out images for the loss.
 const HELD_OUT: usize = 256;
 
-/// What evaluations of a run compare with, opened once.
+/// What the evaluations of a run compare with; opened once.
 pub(crate) struct Evaluating {
     extractor: Option<Extractor>,
     references: Vec<Reference>,
-    /// Of the references' features, which do not change.
+    /// Moments of the references' features, which do not change.
     moments: Vec<(&'static str, Moments)>,
     /// The first held-out images, as the network sees them.
     held_out: Option<Batch>,
@@ -32,7 +32,7 @@ pub(crate) struct Evaluating {
 }
 
 impl Evaluating {
-    /// Opens the images that `config` names, and looks at them; nothing where no evaluation is due.
+    /// Opens the images that `config` names and computes their features; `None` if no evaluation is due.
     pub(crate) fn open(config: &Config, net: &dyn Backbone, global: &Global) -> anyhow::Result<Option<Self>> {
         if config.train.evaluate_every == 0 {
             return Ok(None);
@@ -67,8 +67,8 @@ impl Evaluating {
         }
         if extractor.is_none() && held_out.is_none() {
             warn!(
-                "train.evaluate_every: nothing can be measured, so nothing is: there are no features for such images, and no held-out \
-                 ones"
+                "train.evaluate_every: nothing can be evaluated: there are no features for such images, and no held-out \
+                 images"
             );
             return Ok(None);
         }
@@ -76,7 +76,7 @@ impl Evaluating {
         Ok(Some(Self { extractor, references, moments, held_out, mirrored, seed }))
     }
 
-    /// Measures samples `[n, h, w, c]` and the network that drew them.
+    /// Evaluates samples `[n, h, w, c]` and the network that drew them.
     pub(crate) fn measure(
         &self,
         done: u64,
@@ -125,7 +125,7 @@ impl Evaluating {
     }
 }
 
-/// Keeps a copy of a checkpoint that is better than all before it, in place of the one before.
+/// Keeps a copy of a checkpoint that is better than all earlier ones, in place of the previous best.
 pub(crate) fn keep_if_best(
     claim: &Claim,
     record: &EvaluationRecord,

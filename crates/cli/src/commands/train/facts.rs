@@ -1,4 +1,4 @@
-//! What a training is going to be, in the words of a table: told before it begins.
+//! A summary of the training run as table rows, shown before it begins.
 
 use dataset::Dataset;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::config::Config;
 
 type Rows = Vec<(&'static str, String)>;
 
-/// The images: how many, how large, with which labels, and what is done to them. Also as JSON.
+/// The images: count, size, labels, and what is done to them. Also as JSON.
 pub(super) fn of_data(dataset: &Dataset, config: &Config) -> (Rows, Value) {
     let padding = dataset.padding();
     let (height, width, channels) = dataset.shape();
@@ -37,26 +37,26 @@ pub(super) fn of_data(dataset: &Dataset, config: &Config) -> (Rows, Value) {
     (rows, json)
 }
 
-/// Whether there are classes, and whether the network is told them.
+/// Whether there are classes, and whether the network uses them.
 pub(super) fn labels(dataset: &Dataset, config: &Config) -> String {
     match (dataset.classes(), config.model.classes) {
         (0, _) => "none".to_owned(),
-        (found, Some(_)) => format!("{found} classes, which the network is told"),
+        (found, Some(_)) => format!("{found} classes, used by the network"),
         (found, None) => format!("{found} classes, which are not used: {} trains by class", by_class(found)),
     }
 }
 
-/// The flags that train by class.
+/// The flags for training with classes.
 fn by_class(classes: usize) -> String {
     format!("--set model.classes={classes} --set train.label_dropout=0.1")
 }
 
 /// How much of a network with frozen parameters is trained.
 pub(super) fn trained((learned, all): (usize, usize)) -> String {
-    format!("{} of {} numbers are trained (train.freeze)", grouped(learned), grouped(all))
+    format!("{} of {} parameters are trained (train.freeze)", grouped(learned), grouped(all))
 }
 
-/// Network, objective and steps.
+/// The network, the objective and the steps.
 pub(super) fn of_training(config: &Config, (learned, parameters): (usize, usize), images: usize) -> Rows {
     let (model, train) = (&config.model, &config.train);
     let channels: Vec<String> = (0..model.levels())

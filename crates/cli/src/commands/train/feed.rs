@@ -1,4 +1,4 @@
-//! The images of each step, prepared ahead.
+//! The images of each step, prepared ahead of time.
 
 use dataset::{BatchPlan, Dataset, Prefetch};
 use tch::Tensor;
@@ -7,7 +7,7 @@ use trainer::{Batch, BoxError};
 /// Batches prepared while the network works on the one before.
 const AHEAD: usize = 2;
 
-/// Gives the images of a step; fast where steps follow each other.
+/// Provides the images of a step; fast if steps are requested in order.
 pub(crate) struct Feed {
     dataset: Dataset,
     plan: BatchPlan,
@@ -18,7 +18,7 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// From step `first` on; `with_labels` for a network that has classes.
+    /// Starts at step `first`; `with_labels` for a network that has classes.
     pub(crate) fn new(
         dataset: &Dataset,
         plan: BatchPlan,
@@ -29,10 +29,10 @@ impl Feed {
         Ok(Self { dataset: dataset.clone(), plan, with_labels, batches, next: first })
     }
 
-    /// The images of a step, and their labels where those are wanted.
+    /// The images of a step, and their labels if requested.
     pub(crate) fn batch(&mut self, step: u64) -> Result<Batch, BoxError> {
         if step != self.next {
-            // The run has gone back, or passes steps over.
+            // The run went back or skipped steps.
             self.batches = Prefetch::new(self.dataset.clone(), self.plan.clone(), step, AHEAD)?;
         }
         self.next = step + 1;

@@ -1,4 +1,4 @@
-//! `--init-from`: a new run that begins with the weights of a trained network.
+//! `--init-from`: starts a new run from the weights of a trained network.
 
 use std::path::{Path, PathBuf};
 
@@ -15,30 +15,30 @@ use crate::model_source::Source;
 use crate::{adapter, model, networks};
 
 const FLAG: &str = "--init-from";
-/// The one parameter that may have another shape in the new run: its rows are the classes.
+/// The only parameter whose shape may differ in the new run: it has one row per class.
 const CLASS_TABLE: &str = "class_embedding.weight";
 
-/// Weights to begin with.
+/// Initial weights.
 pub(super) struct Init {
     from: String,
     place: PathBuf,
     source: Config,
-    /// Those that the new network takes, f32, by name.
+    /// The weights that the new network takes, f32, by name.
     weights: Vec<Named>,
     sha256: String,
-    /// The class table is the new network's own.
+    /// Whether the new network keeps its own class table.
     fresh_table: bool,
 }
 
 impl Init {
-    /// Reads what `--init-from` names: all that `--model` takes, or a run folder for its newest checkpoint.
+    /// Reads what `--init-from` names: anything that `--model` accepts, or the newest checkpoint of a run folder.
     pub(super) fn open(path: &Path, which: Weights) -> anyhow::Result<Self> {
         let source = source(path, FLAG, which)?;
-        // The size of its images does not matter here, so it is not checked against the weights.
+        // The image size does not matter here, so it is not checked against the weights.
         source.check(true).context(FLAG)?;
         let weights = networks::weights(&source.config, &source.weights).context(FLAG)?;
         let Source { place, mut config, .. } = source;
-        // They are in the weights now.
+        // The weights contain the adapters now.
         config.model.adapter_rank = None;
         Ok(Self {
             from: path.display().to_string(),
@@ -57,7 +57,7 @@ impl Init {
 
     /// Compares the weights with the network of a new run, and records them in its configuration.
     ///
-    /// A class table of another number of classes is left out; the network's own stays in its place.
+    /// A class table for another number of classes is left out; the network keeps its own.
     pub(super) fn settle(&mut self, config: &mut Config) -> anyhow::Result<()> {
         let mut wanted = config.model.parameters();
         wanted.retain(|(name, _)| !is_adapter(name));
@@ -84,13 +84,13 @@ impl Init {
             );
         }
         tensor_io::check_tensors(&self.place, &self.weights, &wanted).context(
-            "--init-from: the network is not that of the weights; leave out the keys of [model] that change it",
+            "--init-from: the network differs from that of the weights; leave out the keys of [model] that change it",
         )?;
         config.init = Some(InitConfig { from: self.from.clone(), sha256: self.sha256.clone() });
         Ok(())
     }
 
-    /// Copies the weights into the network of the run, and says so.
+    /// Copies the weights into the network of the run, and logs that.
     pub(super) fn load_into(self, net: &dyn Backbone, config: &Config) -> anyhow::Result<()> {
         let Self { from, place, source, mut weights, fresh_table, .. } = self;
         // What starts fresh stays as it was drawn.
@@ -98,13 +98,13 @@ impl Init {
         let fresh = net.params().iter().filter(|(name, _)| is_fresh(name));
         weights.extend(fresh.map(|(name, tensor)| (name.clone(), tensor.detach().copy())));
         tensor_io::copy_into(&place, &weights, net.params()).context(FLAG)?;
-        info!("the run begins with the weights of {from}");
+        info!("the run starts from the weights of {from}");
         tell_classes(&source, config);
         Ok(())
     }
 }
 
-/// What a flag names: all that `--model` takes, or a run folder for its newest checkpoint.
+/// Opens what a flag names: anything that `--model` accepts, or the newest checkpoint of a run folder.
 pub(super) fn source(path: &Path, flag: &'static str, which: Weights) -> anyhow::Result<Source> {
     match path.join("checkpoints").is_dir() {
         true => Source::of_checkpoint(&model::newest_checkpoint_of(path, flag)?, which),
@@ -112,7 +112,7 @@ pub(super) fn source(path: &Path, flag: &'static str, which: Weights) -> anyhow:
     }
 }
 
-/// Says what became of the class table.
+/// Logs what happens to the class table.
 fn tell_classes(source: &Config, config: &Config) {
     let had = match source.model.classes {
         Some(classes) => format!("the weights had one of {classes}"),
@@ -140,7 +140,7 @@ fn tell_classes(source: &Config, config: &Config) {
     }
 }
 
-/// Lets a run that is started again keep the place that it recorded, as long as the weights are the same.
+/// Lets a restarted run keep the recorded path of its weights, as long as the weights are the same.
 pub(super) fn keep_place(before: &Config, config: &mut Config, run: &Path) -> anyhow::Result<()> {
     let (Some(was), Some(is)) = (&before.init, &mut config.init) else { return Ok(()) };
     if was.sha256 != is.sha256 {
@@ -158,11 +158,11 @@ pub(super) fn keep_place(before: &Config, config: &mut Config, run: &Path) -> an
     Ok(())
 }
 
-/// Refuses a run that began with weights, has no checkpoint, and was not given them.
+/// Refuses to resume a run that started from other weights, has no checkpoint, and was not given those weights.
 pub(super) fn check_given(config: &Config, run: &Path) -> anyhow::Result<()> {
     if let Some(init) = &config.init {
         bail_usage!(
-            "--resume: expected a checkpoint in {}, found none, and the run begins with the weights of {}; start it again with \
+            "--resume: expected a checkpoint in {}, found none, and the run starts from the weights of {}; start it again with \
              the same command, --init-from included",
             run.display(),
             init.from

@@ -39,37 +39,37 @@ use feed::Feed;
 use init::Init;
 use watch::Watch;
 
-/// Trains a network. Interrupted runs go on where they stopped when started again the same way.
+/// Trains a network. The same command continues an interrupted run.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The same command again continues an interrupted run. With --resume, --set may change train.steps,
-lr, micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every,
-evaluate_count, checkpoint_every and keep_checkpoints, sample.* and precision. --data names the
-same images where they are now. --init-from keeps the network, schedule and output of its weights.
+    after_help = "The same command continues an interrupted run. With --resume, --set may change train.steps, lr,
+micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every,
+evaluate_count, checkpoint_every and keep_checkpoints, sample.* and precision; --data gives the new
+place of the same images. --init-from keeps the network, schedule and output of its weights.
 
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
   ddpm train --objective flow --run runs/flow   the same images, by flow matching
-  ddpm train --data photos/ --dry-run           what that would be, and how long it would take
+  ddpm train --data photos/ --dry-run           show the plan and the time it would take
   ddpm train --init-from runs/photos --data cats/ --set train.lr=5e-5 --run runs/cats
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
 
-Of a set in parts (train, validation, test) the training part is used; --data photos:test takes
-another one. Half of the images are mirrored left to right where train.flip = true: by default for
-the embedded set and by the preset ddpm-cifar10, not for other data."
+If a dataset has parts (train, validation, test), the training part is used; --data photos:test
+selects another one. With train.flip = true, half of the images are mirrored left to right. This is
+the default for the embedded set and the preset ddpm-cifar10, not for other data."
 )]
 pub(crate) struct Train {
     #[arg(
         long,
         value_name = "NAME",
-        help = format!("Configuration by name: {} [default: by the data]", config::names(config::PRESETS)),
+        help = format!("Preset: {} [default: depends on the data]", config::names(config::PRESETS)),
     )]
     preset: Option<String>,
     #[arg(
         long,
         value_name = "NAME",
-        help = format!("What is learned, over the preset: {} [default: the preset's own]", config::names(config::OBJECTIVES)),
+        help = format!("Training objective, over the preset: {} [default: the preset's]", config::names(config::OBJECTIVES)),
     )]
     objective: Option<String>,
     /// Configuration file, over preset and objective
@@ -81,23 +81,22 @@ pub(crate) struct Train {
     /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC")]
     data: Option<DataSource>,
-    /// What to do about images that cannot be read: fail, after all were looked at, or skip [default: fail]
+    /// For unreadable images: fail (after checking all images) or skip them [default: fail]
     #[arg(long, value_name = "WHAT")]
     on_bad: Option<String>,
-    /// What to do when loss or gradients are not finite: stop, skip the step, or rollback to the last checkpoint
-    /// [default: stop]
+    /// If loss or gradients are not finite: stop, skip the step, or rollback to the last checkpoint [default: stop]
     #[arg(long, value_name = "WHAT")]
     on_nan: Option<String>,
-    /// Images of a step; auto: the default, in parts that fit into memory [default: train.batch of the preset]
+    /// Images per step; auto: the default, in parts that fit in memory [default: train.batch of the preset]
     #[arg(long, value_name = "N|auto")]
     batch: Option<BatchSize>,
-    /// Keep less of the network in memory and compute it a second time: a third more work, the same numbers
+    /// Recompute activations in the backward pass: less memory, a third more work, the same results
     #[arg(long)]
     checkpoint_activations: bool,
-    /// Fine-tune this model: all that --model takes, or a run folder
+    /// Fine-tune this model: a run folder, or any --model value
     #[arg(long, value_name = "PATH")]
     init_from: Option<InputPath>,
-    /// Which weights of a checkpoint: ema or raw (as trained)
+    /// Weights of a checkpoint: ema or raw (as trained)
     #[arg(long, value_name = "SET", value_enum, default_value_t = Weights::Ema, hide_possible_values = true)]
     init_weights: Weights,
     /// Run folder [default: runs/PRESET, PRESET-OBJECTIVE or PRESET-tuned]
@@ -106,26 +105,26 @@ pub(crate) struct Train {
     /// Continue the run in --run; few values may change: see below
     #[arg(long)]
     resume: bool,
-    /// Change one value of the configuration, such as train.lr=1e-4; may be repeated, the last one counts
+    /// Override one value, such as train.lr=1e-4; may be repeated, the last one counts
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Show the complete configuration and stop
+    /// Print the complete configuration and exit
     #[arg(long)]
     dump_config: bool,
-    /// Show what would be trained and how long it would take, and stop
+    /// Show what would be trained and how long it would take, and exit
     #[arg(long, conflicts_with = "dump_config")]
     dry_run: bool,
-    /// Images that --dry-run shows
+    /// Preview of the images for --dry-run
     #[arg(long, value_name = "FILE", default_value = "out/preview.png", requires = "dry_run")]
     preview: OutputFile,
 }
 
-/// What a run is going to be.
+/// The settings of a run.
 struct Plan {
     config: Config,
     dataset: Dataset,
     run: PathBuf,
-    /// Of a new run that does not begin with weights drawn from its seed.
+    /// Initial weights of a new run, unless they are drawn from its seed.
     init: Option<Init>,
 }
 
@@ -133,7 +132,7 @@ impl Train {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let signals = Signals::install()?;
         let device = device::select(global)?;
-        // Before the data, which may take minutes to open.
+        // Check this before opening the data, which may take minutes.
         if let Some(run) = self.run.as_deref().filter(|_| !(self.dump_config || self.dry_run)) {
             output::try_folder("--run", run, &[])?;
         }
@@ -174,7 +173,7 @@ impl Train {
         plan.train(&folder, &signals, device, global)
     }
 
-    /// The configuration of the flags.
+    /// The plan for the flags of a new run.
     fn fresh(&self) -> anyhow::Result<Plan> {
         let set = self.changes()?;
         let read = self.config.as_deref().map(UserFile::read).transpose()?;
@@ -195,7 +194,9 @@ impl Train {
             None => resolved.preset.clone(),
         };
         if let (None, Some(rank)) = (&init, resolved.config.model.adapter_rank) {
-            bail_usage!("model.adapter_rank = {rank}: adapters are trained on a trained network; name it with --init-from");
+            bail_usage!(
+                "model.adapter_rank = {rank}: adapters are trained on a trained network; name it with --init-from"
+            );
         }
         if let Some(init) = &mut init {
             init.settle(&mut resolved.config)?;
@@ -205,14 +206,14 @@ impl Train {
         Ok(Plan { config: resolved.config, dataset: resolved.dataset, run, init })
     }
 
-    /// What `--set` and flags of the same meaning say; they must not say different things.
+    /// The overrides of `--set` and of flags with the same meaning; they must not conflict.
     fn changes(&self) -> anyhow::Result<Vec<Override>> {
         let mut set = self.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>, _>>()?;
         let text = |key: &str, text: &Option<String>| text.as_ref().map(|text| Override::text(key, text));
         let images = match self.batch {
             Some(BatchSize::Images(images)) => Some(parse_set(&format!("train.batch={images}"))?),
             Some(BatchSize::Auto) if set.iter().any(|change| change.key() == "train.micro_batch") => {
-                bail_usage!("--batch auto finds train.micro_batch by itself; leave one of the two out")
+                bail_usage!("--batch auto chooses train.micro_batch; leave one of the two out")
             }
             _ => None,
         };
@@ -226,18 +227,15 @@ impl Train {
         ];
         for (flag, change) in flags.into_iter().filter_map(|(flag, change)| Some((flag, change?))) {
             if set.iter().any(|other| other.key() == change.key() && *other != change) {
-                bail_usage!(
-                    "{flag} and --set {}: say different things; leave one of the two out",
-                    change.key()
-                );
+                bail_usage!("{flag} and --set {}: conflict; leave one of the two out", change.key());
             }
             set.push(change);
         }
         Ok(set)
     }
 
-    /// What `--batch auto` found when the run began: a run that goes on has the same parts, or it would be another.
-    /// `--resume` asks anew, as memory may have become short.
+    /// The value that `--batch auto` found at the start of the run. A continued run keeps it, since other parts would
+    /// make it another run. `--resume` searches again, since there may be less memory now.
     fn found_before(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<Option<usize>> {
         let path = folder.config_path();
         if self.resume || path.symlink_metadata().is_err() {
@@ -249,11 +247,11 @@ impl Train {
         Ok(same.then_some(before.micro_batch))
     }
 
-    /// Writes the configuration of a new run, or checks it against the one that is there.
+    /// Writes the configuration of a new run, or checks it against that of the existing run.
     fn settle_config(&self, folder: &RunFolder, config: &mut Config) -> anyhow::Result<()> {
         let path = folder.config_path();
         if !self.resume {
-            // One that is there and cannot be read is not replaced.
+            // An unreadable configuration is not replaced.
             if path.symlink_metadata().is_ok() {
                 same_run(folder.path(), config)?;
             } else {
@@ -269,20 +267,20 @@ impl Train {
     }
 }
 
-/// Compares a configuration with that of the run that is there.
+/// Compares a configuration with that of the existing run.
 fn same_run(run: &Path, config: &mut Config) -> anyhow::Result<()> {
     let before = config::read_run(&run.join("config.toml"))?;
     init::keep_place(&before, config, run)?;
     config.id.clone_from(&before.id);
     let changes = config::changes(&before, config)?;
-    // The images themselves are compared by their hash, so they may have moved.
+    // The images are compared by their hash, so they may have moved.
     let moved = matches!(&changes[..], [only] if only.key == "data.source");
     if changes.is_empty() || moved { Ok(()) } else { Err(other_configuration(run, changes)) }
 }
 
-/// A run folder in use by a run of another configuration.
+/// The error for a run folder that holds a run with another configuration.
 fn other_configuration(run: &Path, mut changes: Vec<Change>) -> anyhow::Error {
-    // Other data has other counts and hashes; what the user has changed tells more.
+    // Other data has other counts and hashes; the user's own changes are more helpful.
     if changes.iter().any(|change| !change.key.starts_with("images.")) {
         changes.retain(|change| !change.key.starts_with("images."));
     }
@@ -313,13 +311,13 @@ impl Plan {
         let fit = Fit { folder, config: &text, stop: &signals.stop };
         let newest = fit.newest()?;
         if let Some(checkpoint) = &newest {
-            // Before a network is built, which takes as much memory as the configuration likes.
+            // Check before building the network, which may take a lot of memory.
             networks::check_weights(&config.model, &checkpoint.model_path())?;
         } else if self.init.is_none() {
             init::check_given(config, folder.path())?;
         }
         let net = networks::build(&config.model, path.steps(), device, config.seed)?;
-        // A run that goes on has all of it in its checkpoint.
+        // A continued run has all of it in its checkpoint.
         if let Some(init) = self.init.take().filter(|_| newest.is_none()) {
             init.load_into(&*net, config)?;
         }
@@ -331,14 +329,14 @@ impl Plan {
         self.dataset.notes().iter().for_each(|note| info!("--data: {note}"));
         if config.train.warmup_steps >= config.train.steps {
             warn!(
-                "train.warmup_steps = {}, and the run has {} steps: the learning rate never reaches {}",
+                "train.warmup_steps = {}, but the run has {} steps: the learning rate never reaches {}",
                 config.train.warmup_steps, config.train.steps, config.train.lr
             );
         }
         if config.train.flip {
             info!(
                 "half of the images are mirrored left to right (train.flip = true); --set train.flip=false for letters, \
-                 digits and other images that must not be"
+                 digits and other images that must not be mirrored"
             );
         }
         let (height, width, channels) = self.dataset.shape();
@@ -359,7 +357,7 @@ impl Plan {
         }
         if let Some(classes) = config.model.classes.filter(|&n| n > self.dataset.classes()) {
             let of_data = self.dataset.classes();
-            warn!("model.classes = {classes}: the data has {of_data}; the others will not be learned");
+            warn!("model.classes = {classes}: the data has {of_data}; the other classes will not be learned");
         }
         if first >= config.train.steps {
             info!("this run is finished; raise train.steps with --resume --set train.steps=N to go on");
@@ -389,9 +387,9 @@ impl Plan {
             let minutes = seconds / 60.0;
             format!("{done} steps, {minutes:.1} minutes of training: {}", folder.path().display())
         });
-        // Whether anybody has read it or not.
+        // Even if nobody reads the summary.
         if outcome == Outcome::Stopped {
-            warn!("stopped after step {done} and saved; the same command goes on from there");
+            warn!("stopped after step {done} and saved; run the same command to continue");
             return Ok(ExitCode::from(signals.exit_code()));
         }
         told.map(|()| ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `--resume`: the configuration of a run folder, what may change about it, and images that have moved.
+//! `--resume`: the configuration in a run folder, what may change in it, and images that have moved.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use crate::model::RUNS;
 use crate::run_data;
 
 impl Train {
-    /// The run of the run folder, with what the flags change. Nothing is written.
+    /// The plan of the run in the run folder, with the changes of the flags. Writes nothing.
     pub(super) fn resumed(&self) -> anyhow::Result<Plan> {
         if let Some(path) = &self.init_from {
             bail_usage!(
-                "--init-from {}: begins a new run, and --resume continues one from its own checkpoint; leave one of the two out",
+                "--init-from {}: starts a new run, but --resume continues one from its own checkpoint; leave one of the two out",
                 path.display()
             );
         }
@@ -50,11 +50,11 @@ impl Train {
         if config.data.source != before.data.source {
             config.data = run_images::moved(&before.data, &config.data.source)?;
         }
-        // A key that stays is named as such, whatever else may be wrong with its new value.
+        // Name a key that must stay, even if its new value is also wrong.
         config::check_resume(&before, &config)?;
         config::validate(&config)?;
         config.check_images()?;
-        // The folder may be somebody else's, and name `/`.
+        // The folder may come from someone else, and name `/`.
         run_data::check_extent(&config)?;
         let checkpoint = check(&run, &config)?;
         let done = checkpoint.as_ref().map_or(0, |(checkpoint, _)| checkpoint.state.step);
@@ -71,7 +71,7 @@ impl Train {
         Ok(Plan { config, dataset, run, init: None })
     }
 
-    /// Opens the images, which must be those that the run was started with, wherever they are now.
+    /// Opens the images, which must be those that the run started with, wherever they are now.
     fn same_images(
         &self,
         before: &Config,
@@ -83,12 +83,12 @@ impl Train {
         let dataset = config::open(&config.data).map_err(|error| match moved {
             true => error,
             false => error.context(format!(
-                "--resume: the images of this run cannot be opened ({source}); if they have moved, pass --data with their new place"
+                "--resume: the images of this run cannot be opened ({source}); if they have moved, pass their new place with --data"
             )),
         })?;
         run_images::settle_labels(config, &dataset)?;
         let images = config.images.as_ref();
-        // The hash is of the images alone. What the configuration says of their size decides how large a network is.
+        // The hash covers the pixels only. The configured size decides how large the network is.
         let shape = images.map(|images| (images.height, images.width, images.channels)).unwrap_or_default();
         let (height, width, channels) = dataset.shape();
         if shape != (height, width, channels) {
@@ -122,13 +122,13 @@ impl Train {
     }
 }
 
-/// Checks a configuration against that in the newest sound checkpoint of a run folder, if there is one, and returns both.
+/// Checks a configuration against that in the newest valid checkpoint of a run folder, if there is one. Returns both.
 pub(super) fn check(run: &Path, config: &Config) -> anyhow::Result<Option<(Checkpoint, Config)>> {
     let checkpoints = run.join("checkpoints");
     if !checkpoints.is_dir() {
         return Ok(None);
     }
-    // What is not sound is told when the run goes on.
+    // Invalid checkpoints are reported when the run continues.
     let (latest, _) = trainer::latest_checkpoint(&checkpoints)?;
     let Some(latest) = latest else { return Ok(None) };
     let was = config::read_run(&latest.path.join("config.toml"))?;
@@ -141,9 +141,9 @@ pub(super) fn check(run: &Path, config: &Config) -> anyhow::Result<Option<(Check
     Ok(Some((latest, was)))
 }
 
-/// Says what becomes of the learning rate when the length of the run, or the rate itself, is another than before.
+/// Logs how the learning rate changes if the length of the run, or the rate itself, has changed.
 fn tell_learning_rate(was: &Config, is: &Config, done: u64) {
-    // Without the change this step would have had another rate; the user knows that of the last step done.
+    // Compare with the rate that this step would have had; the user knows the rate of the last step.
     let as_it_was = learning_rate(&was.train, done);
     let (before, now) = (learning_rate(&was.train, done.saturating_sub(1)), learning_rate(&is.train, done));
     let longer = was.train.steps != is.train.steps;
@@ -152,7 +152,7 @@ fn tell_learning_rate(was: &Config, is: &Config, done: u64) {
     }
     let why = match longer {
         true => format!(
-            "train.steps is {} instead of {}, and train.lr_decay = cosine ends with it",
+            "train.steps is {} instead of {}, and train.lr_decay = cosine follows it",
             is.train.steps, was.train.steps
         ),
         false => format!("train.lr is {} instead of {}", is.train.lr, was.train.lr),

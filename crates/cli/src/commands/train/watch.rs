@@ -1,4 +1,4 @@
-//! What one sees of a training run: a bar or lines, TensorBoard events, sample grids.
+//! Progress of a training run: a bar or log lines, TensorBoard events, sample grids.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::networks;
 use crate::sampler_flags::SamplerArgs;
 use crate::{output, progress};
 
-/// Samples are drawn in parts of so many images, or of what training takes at the same time, to bound the memory.
+/// Samples are drawn in batches of at most this size, or of the training micro-batch, to bound the memory.
 const SAMPLE_BATCH: usize = 64;
 
 /// Follows one run.
@@ -38,7 +38,7 @@ pub(crate) struct Watch {
     events: EventFile,
     claim: Claim,
     samples: PathBuf,
-    /// Set when the run is to end: the grid in progress is given up then.
+    /// Set when the run should stop: the grid in progress is then abandoned.
     stop: Arc<AtomicBool>,
     config: Config,
     sampler: Sampler,
@@ -63,7 +63,7 @@ impl Watch {
     ) -> anyhow::Result<Self> {
         let path = config.schedule.path()?;
         let flags = SamplerArgs::named(&config.sample.sampler, config.sample.steps);
-        // Off a terminal the lines of the run's log say more.
+        // Without a terminal, the log lines of the run are more useful.
         let bar = match progress::shows_bars(global) {
             true => progress::bar(global, config.train.steps, "training"),
             false => ProgressBar::hidden(),
@@ -89,7 +89,7 @@ impl Watch {
         })
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn close(&self) {
         self.bar.finish_and_clear();
     }
@@ -106,7 +106,7 @@ impl Watch {
         self.samples.join(format!("step-{done:08}-ema.png"))
     }
 
-    /// Also evaluates, where that is wanted.
+    /// Adds evaluations, if requested.
     pub(crate) fn with(self, evaluating: Option<Evaluating>) -> Self {
         Self { evaluating, ..self }
     }
@@ -119,7 +119,7 @@ impl Watch {
         let grid = output::class_grid(&pixels, classes)?;
         let png = grid.png()?;
         let path = self.grid_path(done);
-        // Drawing takes a while.
+        // Drawing takes a while, so check the claim again.
         self.claim.check()?;
         files::write_atomic(&path, &png).with_context(|| path.display().to_string())?;
         self.events.png("samples/ema", done, (grid.width() as u32, grid.height() as u32), 3, &png)?;
@@ -127,8 +127,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Samples of the averaged weights and how many classes go round in them, by the run's own sampler or another; nothing
-    /// where a stop was asked for meanwhile.
+    /// Samples of the averaged weights, and the number of classes they cycle through, by the run's own sampler or another
+    /// one; `None` if a stop was requested meanwhile.
     fn samples(
         &mut self,
         count: usize,
@@ -137,7 +137,7 @@ impl Watch {
         ema: &[Named],
     ) -> anyhow::Result<Option<(Array4<u8>, usize)>> {
         self.net.copy_weights(ema)?;
-        // Of a conditional network: image i shows class i modulo their number, unguided.
+        // For a conditional network, image i shows class i modulo their number, without guidance.
         let Some(images) = &self.config.images else { return Ok(None) };
         let conditioning = Conditioning::every_class_of(&*self.net, images);
         let (timesteps, sampler) = (self.config.schedule.steps, sampler.unwrap_or(&self.sampler));
@@ -149,7 +149,7 @@ impl Watch {
         for first in (0..count).step_by(most) {
             let part = first..(first + most).min(count);
             let shape = [part.len(), images.channels, images.height, images.width].map(|n| n as i64);
-            // The same noise at every step of the run, so that grids can be compared.
+            // Use the same noise at every step of the run, so that grids can be compared.
             let noise = Noise { seed, first_index: first as u64 };
             let x_start = sampler.start_from(noise.start(shape, self.net.device())?)?;
             let model = conditioning.model((&*self.net, self.kind), timesteps, part)?;
@@ -166,7 +166,7 @@ impl Watch {
         Ok(Some((concatenate(Axis(0), &views)?, conditioning.classes().len())))
     }
 
-    /// Evaluates the averaged weights, logs what came of it, and keeps the checkpoint if it is the best.
+    /// Evaluates the averaged weights, logs the result, and keeps the checkpoint if it is the best.
     fn evaluate(&mut self, done: u64, ema: &[Named], checkpoint: &Checkpoint) -> anyhow::Result<()> {
         let Some(evaluating) = self.evaluating.take() else { return Ok(()) };
         let result = self.evaluate_with(&evaluating, done, ema, checkpoint);
@@ -203,7 +203,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Passes an evaluation, and the distributions of the averaged weights, to TensorBoard.
+    /// Sends an evaluation and the distributions of the averaged weights to TensorBoard.
     fn tell(&mut self, record: &EvaluationRecord, ema: &[Named]) -> anyhow::Result<()> {
         let scalars = [
             ("evaluation/fd_train", record.fd_train),
@@ -281,7 +281,7 @@ impl Observer for Watch {
     }
 
     fn has_evaluation(&self, done: u64) -> bool {
-        // A file that cannot be read is told when it is written to.
+        // An unreadable file is reported when it is written to.
         read_evaluations(self.claim.path())
             .is_ok_and(|records| records.iter().any(|record| record.step == done))
     }
@@ -299,7 +299,7 @@ impl Observer for Watch {
     }
 }
 
-/// An evaluation in a line.
+/// An evaluation in one line.
 fn record_text(record: &EvaluationRecord) -> String {
     let mut parts = vec![format!("{} samples", record.n)];
     if let Some(distance) = &record.distance {

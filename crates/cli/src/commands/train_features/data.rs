@@ -1,4 +1,4 @@
-//! The images of `ddpm train-features`, and those that the accuracy is of.
+//! The images of `ddpm train-features`, and those that measure the accuracy.
 
 use anyhow::anyhow;
 use dataset::{Dataset, DatasetError, Split};
@@ -9,10 +9,10 @@ use tracing::{info, warn};
 use crate::config::{self, DataConfig, Layers, parse_set};
 use crate::failure::usage;
 
-/// Share of the images that is held out where there is no test part.
+/// Share of the images that is held out if there is no test part.
 const HELD_OUT: f64 = 0.1;
 
-/// What `--set` may change: the rest of a configuration is about other networks.
+/// Keys that `--set` may change; the other keys concern other networks.
 const KEYS: [&str; 6] = ["size", "channels", "fit", "limit", "on_bad", "unpacked_limit"];
 
 /// Images to train on, and the test part if there is one.
@@ -43,7 +43,7 @@ impl Images {
         &self.set
     }
 
-    /// The images to train on, and those that are held out.
+    /// The images to train on, and the held-out images.
     pub(super) fn parts(&self, seed: u64) -> (Selection<'_>, Selection<'_>) {
         match &self.test {
             Some(test) => (Selection::all(&self.set), Selection::all(test)),
@@ -51,7 +51,7 @@ impl Images {
         }
     }
 
-    /// What was trained on, in words: a name without the folder that it lies in, which is nobody's business.
+    /// A description of the training images: a name without its folder, which may be private.
     pub(super) fn described(&self) -> String {
         let (bare, part) = Split::of_spec(&self.source);
         let name = std::path::Path::new(bare).file_name();
@@ -59,13 +59,13 @@ impl Images {
         part.map_or_else(|| name.clone(), |part| format!("{name}:{part}"))
     }
 
-    /// What was held out, in words.
+    /// A description of the held-out images.
     pub(super) fn held_out_described(&self) -> String {
         if self.test.is_some() { "the test part".to_owned() } else { "a tenth of the images".to_owned() }
     }
 }
 
-/// The test part of a source that is not one itself, where there is one.
+/// The test part of a source, if the source is not one itself and has one.
 fn test_part(group: &DataConfig) -> anyhow::Result<Option<Dataset>> {
     let (bare, part) = Split::of_spec(&group.source);
     if part.is_some_and(|part| part != Split::Train) {
@@ -83,12 +83,12 @@ fn is_no_part(cause: &(dyn std::error::Error + 'static)) -> bool {
     matches!(cause.downcast_ref(), Some(DataError::Source { error: DatasetError::NoPart { .. }, .. }))
 }
 
-/// Whether an accuracy on the test part means anything.
+/// Whether the accuracy on the test part is meaningful.
 fn fits(set: &Dataset, test: &Dataset) -> bool {
     let why = if test.shape() != set.shape() {
         "its images have another size"
     } else if !set.class_names().starts_with(test.class_names()) {
-        // The last classes may have no image in it.
+        // The last classes may have no images in it.
         "it has other classes"
     } else if test.label(0).is_none() {
         "it has no labels"

@@ -1,4 +1,4 @@
-//! `ddpm train-features`: a classifier of the user's own images, whose features `ddpm evaluate` compares images by.
+//! `ddpm train-features`: trains a classifier on the user's images; `ddpm evaluate` compares images by its features.
 
 mod data;
 
@@ -20,16 +20,16 @@ use crate::signals::Signals;
 use crate::{device, memory, output, progress};
 use data::Images;
 
-/// Longest name of features, in characters.
+/// Longest name of the features, in characters.
 const NAME: usize = 40;
 
-/// Train a classifier whose features compare images
+/// Train a classifier whose features are used to compare images
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file holds a small convolutional classifier. Its last 128 activations before the classes are the features.
+    after_help = "The file holds a small convolutional classifier. The features are the 128 activations before its last layer.
 Images need labels: a sub-folder for each class, an IDX or CIFAR set, or labels in a .npz file. They are 16x16 to 128x128.
 
-The accuracy is that on the test part of the data if there is one, else on a tenth of the images, which is not trained on.
+The accuracy is measured on the test part of the data or, if there is none, on a tenth of the images that is held out.
 The same seed gives the same file, on the same machine with the same number of threads.
 
 Examples:
@@ -40,22 +40,22 @@ pub(crate) struct TrainFeatures {
     /// Images with labels: a folder or zip archive, an IDX, CIFAR or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC", default_value = "fashion-mnist")]
     data: DataSource,
-    /// Where the classifier goes
+    /// File for the classifier
     #[arg(long, value_name = "FILE", default_value = "out/features.safetensors")]
     out: OutputFile,
-    /// What the features are called: distances are titled FD (NAME features) [default: by the data]
+    /// Name of the features: distances are titled FD (NAME features) [default: from the data]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// How often each image is seen, 1 to 1000
+    /// Passes over the images, 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 20)]
     epochs: usize,
-    /// Same seed, same classifier
+    /// Seed; the same seed gives the same classifier
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Mirror half of the images left to right; not for letters and digits
     #[arg(long)]
     flip: bool,
-    /// Change one value of the [data] group, such as data.size=64; may be repeated
+    /// Override one value of [data], such as data.size=64; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -85,7 +85,7 @@ impl TrainFeatures {
             device::name(device)
         );
 
-        // From here on a signal ends the training after its step: there is a bar to take away.
+        // From here on a signal stops the training after the current step, since the bar must be removed.
         signals.hold();
         let begun = Instant::now();
         if !self.train(&mut training, &signals, global)? {
@@ -116,7 +116,7 @@ impl TrainFeatures {
         });
         output::finish(global, &summary, || {
             format!(
-                "{} features: {:.2}% of {} held-out images told right, {:.1} minutes of training: {}",
+                "{} features: {:.2}% of {} held-out images classified correctly, {:.1} minutes of training: {}",
                 about.name,
                 accuracy * 100.0,
                 held_out.len(),
@@ -127,7 +127,7 @@ impl TrainFeatures {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What the features are called.
+    /// The name of the features.
     fn name(&self) -> anyhow::Result<String> {
         let by_data = || {
             let (bare, _) = Split::of_spec(&self.data);
@@ -151,7 +151,7 @@ impl TrainFeatures {
         Ok(name)
     }
 
-    /// Takes all steps; `false` when a signal asked for an end.
+    /// Runs all steps; `false` if a signal asked to stop.
     fn train(
         &self,
         training: &mut ClassifierTraining<'_>,
@@ -183,7 +183,7 @@ impl TrainFeatures {
         Ok(true)
     }
 
-    /// An error with the flag that it is about, and what helps.
+    /// Adds the flag and a hint to an error.
     fn refused(&self, error: FeaturesError, images: &Images) -> anyhow::Error {
         let FeaturesError::Training { .. } = &error else { return error.into() };
         let set = images.set();

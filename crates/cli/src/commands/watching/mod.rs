@@ -1,5 +1,5 @@
-//! Watching images come out of the noise: moments of the chain at which its first images are kept, to be drawn as a
-//! strip and as an animation, or shown while the sampling goes on.
+//! Shows how images emerge from noise. At some moments of the chain its first images are kept, to be drawn as a strip
+//! and as an animation, or shown during sampling.
 
 mod moments;
 mod preview;
@@ -17,45 +17,43 @@ use crate::failure::{bail_usage, usage};
 use crate::model::Loaded;
 use crate::paths::OutputFile;
 
-/// Moments of a preview, where no trajectory says how many.
+/// Moments of a preview, if no trajectory sets the number.
 const PREVIEWS: usize = 20;
 
-/// What is to be seen of the way from noise to image.
+/// Flags for watching the chain from noise to image.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WatchingArgs {
-    /// Draw the way of the first images out of the noise, at 2 to 64 moments: trajectory.png, and
-    /// trajectory.gif, which moves
+    /// Draw the first images at 2 to 64 moments of the chain: trajectory.png, and the animation trajectory.gif
     #[arg(long, value_name = "K")]
     trajectory: Option<usize>,
-    /// File format of what moves: gif, or apng, which keeps every colour [default: gif]
+    /// File format of the animation: gif, or apng, which keeps every colour [default: gif]
     #[arg(long, value_name = "FORMAT")]
     animation: Option<String>,
-    /// While sampling, keep this picture at what the batch at work is going to be (its predicted x_0):
-    /// for an image viewer
+    /// While sampling, keep this picture updated with the current x_0 predictions of the batch, for an image viewer
     #[arg(long, value_name = "FILE.png")]
     preview: Option<OutputFile>,
 }
 
 impl WatchingArgs {
-    /// Refuses what is wrong whatever the network and the sampler are.
+    /// Refuses what is wrong for any network and sampler.
     pub(crate) fn validate(&self) -> anyhow::Result<()> {
         if let Some(count) = self.trajectory {
             moments::check(count)?;
         }
         if self.animation.is_some() && self.trajectory.is_none() {
-            bail_usage!("--animation belongs to --trajectory K, the number of its frames");
+            bail_usage!("--animation needs --trajectory K, the number of frames");
         }
         self.animated()?;
         self.preview.as_deref().map_or(Ok(()), preview::check)
     }
 
-    /// The files that a trajectory is saved in.
+    /// The file names of a trajectory.
     pub(crate) fn names(&self) -> Vec<String> {
         let animation = format!("trajectory.{}", self.animation.as_deref().unwrap_or("gif"));
         self.trajectory.map_or_else(Vec::new, |_| vec!["trajectory.png".to_owned(), animation])
     }
 
-    /// What to do at a chain of so many steps that makes `count` images.
+    /// Prepares watching a chain of `steps` steps that draws `count` images.
     pub(crate) fn build<'a>(
         &self,
         loaded: &'a Loaded,
@@ -83,21 +81,21 @@ impl WatchingArgs {
     }
 }
 
-/// Follows one sampling.
+/// Watches one sampling run.
 pub(crate) struct Watching<'a> {
-    /// None when nobody watches.
+    /// `None` if nothing is watched.
     moments: Option<Moments>,
     trajectory: Option<Trajectory<'a>>,
     preview: Option<Preview<'a>>,
 }
 
 impl<'a> Watching<'a> {
-    /// Looks at a step of the batch whose first image is `first`.
+    /// Sees a step of the batch whose first image is `first`.
     pub(crate) fn see(&mut self, first: usize, step: &Step<'_>) -> anyhow::Result<()> {
         let Some(moments) = &self.moments else { return Ok(()) };
         let before =
             moments.after(step.index).map(|index| Frame { index, t: step.t, x_t: step.x_t, x_0: step.x_0 });
-        // The samples are predictions as well: of themselves.
+        // The samples count as predictions as well.
         let finished = if step.index + 1 == step.of { moments.after(step.of) } else { None }
             .map(|index| Frame { index, t: FINISHED, x_t: step.x_prev, x_0: step.x_prev });
         for frame in before.into_iter().chain(finished) {
@@ -111,7 +109,7 @@ impl<'a> Watching<'a> {
         Ok(())
     }
 
-    /// What was kept, once all batches are through.
+    /// What was kept, after all batches.
     pub(crate) fn into_trajectory(self) -> Option<Trajectory<'a>> {
         self.trajectory
     }

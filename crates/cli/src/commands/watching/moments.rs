@@ -1,17 +1,17 @@
-//! Moments of a chain: after how many of its steps one looks.
+//! Moments of a chain, counted in steps done.
 
 use crate::failure::bail_usage;
 
-/// The t of images on which no step is left to be done, one below the last step's.
+/// The t of finished images, one below that of the last step.
 pub(super) const FINISHED: f64 = -1.0;
 
-/// Most moments of a chain.
+/// Most moments in a chain.
 const MOST: usize = 64;
 
-/// Evenly spread over a chain, the first before all steps, where there is nothing but noise, the last after all.
+/// Evenly spaced over a chain: the first before any step, where there is only noise, the last after all steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Moments {
-    /// Steps done at each; rising, each once.
+    /// Steps done at each moment; ascending, without duplicates.
     done: Vec<usize>,
 }
 
@@ -22,8 +22,8 @@ impl Moments {
         if count - 1 > steps {
             let word = if steps == 1 { "step" } else { "steps" };
             bail_usage!(
-                "--trajectory {count}: expected at most {} moments with {steps} {word}: the noise, and what each step \
-                 leaves",
+                "--trajectory {count}: expected at most {} moments with {steps} {word}: the noise, and the result of \
+                 each step",
                 steps + 1
             );
         }
@@ -32,12 +32,12 @@ impl Moments {
         Ok(Self { done: (0..count).map(|i| (2 * i * steps + spaces) / (2 * spaces)).collect() })
     }
 
-    /// How many there are.
+    /// Number of moments.
     pub(super) fn count(&self) -> usize {
         self.done.len()
     }
 
-    /// Which moment it is after so many steps, if it is one.
+    /// The index of the moment after this many steps, if there is one.
     pub(super) fn after(&self, steps: usize) -> Option<usize> {
         self.done.binary_search(&steps).ok()
     }

@@ -1,4 +1,4 @@
-//! A picture that is drawn anew while the sampling goes on, for an image viewer that looks again by itself.
+//! A picture that is updated during sampling, for an image viewer that reloads it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,14 +10,14 @@ use crate::config::ImagesConfig;
 use crate::failure::bail_usage;
 use crate::output;
 
-/// Images in it: more would be too small to see, and a copy from the device at each moment.
+/// Most images in it: more would be too small to see, and each moment copies them from the device.
 const MOST: i64 = 64;
 
-/// The images of the batch at work, as far as they can be told.
+/// The predicted images of the current batch.
 pub(super) struct Preview<'a> {
     path: PathBuf,
     images: &'a ImagesConfig,
-    /// It was written at least once.
+    /// Whether it was written at least once.
     written: bool,
 }
 
@@ -28,8 +28,8 @@ impl<'a> Preview<'a> {
 
     /// Draws the predicted `x_0` `[b, c, h, w]`.
     ///
-    /// Where it cannot be written at first, something is wrong with the flag; when that comes later, the sampling
-    /// is worth more than the view of it.
+    /// A failure of the first write means that the flag is wrong, so it is an error. Later failures only end the
+    /// preview, since the samples matter more.
     pub(super) fn show(&mut self, x_0: &Tensor) -> anyhow::Result<()> {
         let shown = x_0.f_narrow(0, 0, x_0.size()[0].min(MOST))?;
         let png = output::grid_png(&output::to_pixels(&shown, self.images)?)?;
@@ -44,7 +44,7 @@ impl<'a> Preview<'a> {
     }
 }
 
-/// Refuses what is no name of a PNG, or cannot be written.
+/// Refuses a path that is not a PNG name or cannot be written.
 pub(super) fn check(path: &Path) -> anyhow::Result<()> {
     let is_png = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
     if !is_png {
@@ -72,7 +72,7 @@ mod tests {
         });
         assert_ne!(drawn[0], drawn[1]);
         assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
-        // 64 images of the 70.
+        // 64 of the 70 images.
         let expected = output::grid_png(&ndarray::Array4::from_elem((64, 4, 4, 1), 255)).unwrap();
         assert_eq!(drawn[1], expected);
     }

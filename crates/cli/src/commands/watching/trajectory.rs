@@ -1,4 +1,4 @@
-//! The first images of a sampling at some moments of it, kept whatever the batches are, and drawn at the end.
+//! The first images of a sampling run at some of its moments, kept across batches and drawn at the end.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -15,18 +15,18 @@ use crate::config::ImagesConfig;
 use crate::failure::bail_usage;
 use crate::output;
 
-/// Images that are followed, and those of them that the strip has room for.
+/// Most images to follow, and most of those in the strip.
 const FOLLOWED: usize = 16;
 const IN_STRIP: usize = 8;
-/// Most numbers kept: 512 MB.
+/// Most numbers to keep: 512 MB.
 const MOST_NUMBERS: usize = 1 << 27;
 /// Most pixels of images in the strip: half of what a picture may have.
 const MOST_PIXELS: usize = 1 << 26;
-/// The way to the samples lasts about so long, each frame of it within these bounds.
+/// Approximate duration of the animation up to the samples, and the bounds on the duration of a frame.
 const LASTS: Duration = Duration::from_secs(4);
 const FASTEST: Duration = Duration::from_millis(60);
 const SLOWEST: Duration = Duration::from_millis(400);
-/// The samples stay for so long.
+/// How long the samples are shown at the end.
 const HOLD: Duration = Duration::from_secs(2);
 /// Pixels between the images of a frame, before it is enlarged.
 const GAP: usize = 1;
@@ -52,7 +52,7 @@ impl FromStr for Animated {
 
 /// A batch at one moment.
 pub(super) struct Frame<'a> {
-    /// Which moment.
+    /// Index of the moment.
     pub(super) index: usize,
     /// In `0..T`, or [`FINISHED`].
     pub(super) t: f64,
@@ -68,13 +68,13 @@ pub(crate) struct Trajectory<'a> {
     animated: Animated,
     /// `[k]`.
     t: Vec<f64>,
-    /// As the network sees them, `[k, n, c, h, w]`.
+    /// Images as the network sees them, `[k, n, c, h, w]`.
     x_t: Array5<f32>,
     x_0: Array5<f32>,
 }
 
 impl<'a> Trajectory<'a> {
-    /// Room for the first of `count` images.
+    /// Makes room for the first of `count` images.
     pub(super) fn new(
         moments: usize,
         count: usize,
@@ -87,7 +87,7 @@ impl<'a> Trajectory<'a> {
         Ok(Self { images, animated, t: vec![FINISHED; moments], x_t, x_0 })
     }
 
-    /// Keeps what belongs to it of a batch that begins with image `first`.
+    /// Keeps the followed images of a batch that begins with image `first`.
     pub(super) fn keep(&mut self, first: usize, frame: &Frame<'_>) -> anyhow::Result<()> {
         let batch = usize::try_from(frame.x_t.size()[0])?;
         let end = (first + batch).min(self.x_t.len_of(Axis(1)));
@@ -103,12 +103,12 @@ impl<'a> Trajectory<'a> {
         Ok(())
     }
 
-    /// How many images it follows.
+    /// Number of followed images.
     pub(crate) fn followed(&self) -> usize {
         self.x_t.len_of(Axis(1))
     }
 
-    /// Draws the strip and the animation; returns their files.
+    /// Draws the strip and the animation. Returns their files.
     pub(crate) fn save(&self, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let (x_t, x_0) = (self.pixels(&self.x_t)?, self.pixels(&self.x_0)?);
         let (moments, count, height, ..) = x_t.dim();
@@ -135,14 +135,14 @@ impl<'a> Trajectory<'a> {
         [("trajectory.png", strip), (name, animation)].into_iter().map(write).collect()
     }
 
-    /// The numbers, by the names they have in an archive.
+    /// The arrays, by their names in an archive.
     pub(crate) fn arrays(self) -> Vec<(&'static str, AnyArray)> {
         let t = ndarray::Array1::from(self.t).into_dyn();
         let (x_t, x_0) = (self.x_t.into_dyn(), self.x_0.into_dyn());
         vec![("x_t", AnyArray::F32(x_t)), ("x_0", AnyArray::F32(x_0)), ("t", AnyArray::F64(t))]
     }
 
-    /// `[k, n, h, w, c]`, without the border the network needed.
+    /// `[k, n, h, w, c]`, without the network's border.
     fn pixels(&self, x: &Array5<f32>) -> anyhow::Result<Array5<u8>> {
         let moments: Vec<_> = x
             .outer_iter()
@@ -153,13 +153,13 @@ impl<'a> Trajectory<'a> {
     }
 }
 
-/// Images of which so many moments can be kept and drawn.
+/// How many images can be kept and drawn at this many moments.
 fn followed(moments: usize, count: usize, images: &ImagesConfig) -> anyhow::Result<usize> {
     let ImagesConfig { channels, height, width, .. } = *images;
     let pixels = pixels_of_one(moments, images);
     if pixels > MOST_PIXELS {
         bail_usage!(
-            "--trajectory {moments}: so many moments of an image of {height}x{width} are too large for a picture; \
+            "--trajectory {moments}: this many moments of a {height}x{width} image do not fit in a picture; \
              expected at most {}",
             MOST_PIXELS / pixels_of_one(1, images)
         );
@@ -167,7 +167,7 @@ fn followed(moments: usize, count: usize, images: &ImagesConfig) -> anyhow::Resu
     Ok(count.min(FOLLOWED).min(MOST_NUMBERS / pixels.saturating_mul(channels)).max(1))
 }
 
-/// Pixels of one image at so many moments, as `x_t` and as `x_0`.
+/// Pixels of one image over this many moments, as `x_t` and as `x_0`.
 fn pixels_of_one(moments: usize, images: &ImagesConfig) -> usize {
     images.height.saturating_mul(images.width).saturating_mul(2 * moments).max(1)
 }
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use tch::{Device, Kind};
 
-    /// Image i of the sampling at a moment is all `(i + 20 moment) / 100`, and its prediction the negative of it.
+    /// Image i at a moment is filled with `(i + 20 moment) / 100`, and its prediction with the negative of that.
     fn kept(images: &ImagesConfig, count: usize, batch: usize) -> Trajectory<'_> {
         let mut trajectory = Trajectory::new(3, count, images, Animated::Gif).unwrap();
         for first in (0..count).step_by(batch) {
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(shapes, [("x_t", &[3, 5, 1, 4, 4][..]), ("x_0", &[3, 5, 1, 4, 4]), ("t", &[3])]);
     }
 
-    /// However large the images, what is kept and drawn is not.
+    /// However large the images, the arrays and pictures stay bounded.
     #[test]
     fn large_images_are_fewer() {
         let followed = |moments, side, channels| {

@@ -1,4 +1,4 @@
-//! What can happen to a checkpoint whose manifest is honest: bytes change, files go, come, or change places.
+//! Damage to a checkpoint with an honest manifest: bytes change, and files disappear, appear or are swapped.
 
 use std::fs;
 
@@ -10,10 +10,10 @@ use super::Expected;
 use super::place::Place;
 use super::resigned;
 
-/// Damages the newest checkpoint of a place; returns what the refusal must name.
+/// Damages the newest checkpoint of a place. Returns what the refusal must name.
 pub(crate) type Damage = fn(&Place, &mut Stream) -> Result<Expected, BoxError>;
 
-/// Every kind. Flips are there four times: they are the many.
+/// Every kind. Bit flips come in four versions, since most damage is of that kind.
 pub(crate) const KINDS: [(&str, Damage); 20] = [
     ("one bit flipped", flip),
     ("one bit of the weights flipped", flip_weights),
@@ -37,14 +37,14 @@ pub(crate) const KINDS: [(&str, Damage); 20] = [
     ("another state", resigned::state),
 ];
 
-/// The files of tensors.
+/// The tensor files.
 pub(crate) const TENSOR_FILES: [&str; 3] = [MODEL, EMA, OPTIMIZER];
 
 pub(crate) fn names(file: &'static str) -> Expected {
     Expected { files: vec![file], tensor: None, foreign: false, unreadable: false }
 }
 
-/// Any of the files, the manifest too.
+/// Any of the files, including the manifest.
 fn any(draws: &mut Stream) -> &'static str {
     let index = draws.below(FILES.len() as u32 + 1) as usize;
     FILES.get(index).copied().unwrap_or(MANIFEST)
@@ -64,7 +64,7 @@ fn flip_average(place: &Place, draws: &mut Stream) -> Result<Expected, BoxError>
 
 fn flip_manifest(place: &Place, draws: &mut Stream) -> Result<Expected, BoxError> {
     let expected = flip_in(place, MANIFEST, draws)?;
-    // The flip may be in the name, the size or the hash of any file.
+    // The flip may hit the name, the size or the hash of any file.
     Ok(Expected { files: FILES.iter().copied().chain([MANIFEST]).collect(), ..expected })
 }
 
@@ -104,7 +104,7 @@ fn swap(place: &Place, draws: &mut Stream) -> Result<Expected, BoxError> {
 }
 
 fn older_file(place: &Place, draws: &mut Stream) -> Result<Expected, BoxError> {
-    // The configuration of a run does not change.
+    // The configuration is the same in all checkpoints of a run.
     let others: Vec<&'static str> =
         FILES.iter().copied().chain([MANIFEST]).filter(|file| *file != CONFIG).collect();
     let file = others[draws.below(others.len() as u32) as usize];

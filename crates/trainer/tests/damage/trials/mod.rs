@@ -1,4 +1,4 @@
-//! Damages, one at a time, to the newest of two checkpoints.
+//! Damages the newest of two checkpoints, one damage at a time.
 
 mod kinds;
 mod place;
@@ -15,17 +15,17 @@ use place::{NEWEST_STEP, OLDER_STEP, Place, Template, numbers, trainer};
 
 /// What a refusal must name.
 pub(crate) struct Expected {
-    /// The file or folder; one of them.
+    /// The file or folder; any of them.
     pub(crate) files: Vec<&'static str>,
-    /// The tensor, where the damage is one to a tensor.
+    /// The tensor, if a tensor is damaged.
     pub(crate) tensor: Option<&'static str>,
-    /// Whether the folder by itself is sound: the manifest vouches for all of it, but it is of another run.
+    /// Whether the folder itself is valid: its manifest matches, but it belongs to another run.
     pub(crate) foreign: bool,
-    /// Whether the checkpoint may be sound, but cannot be read here: then the one before is not taken in its place.
+    /// Whether the checkpoint may be valid but cannot be read here; then the previous one is not used instead.
     pub(crate) unreadable: bool,
 }
 
-/// How it went.
+/// The outcome.
 #[derive(Debug, Default, serde::Serialize)]
 pub(crate) struct Report {
     pub(crate) tried: u64,
@@ -35,10 +35,10 @@ pub(crate) struct Report {
     pub(crate) complaints: Vec<String>,
 }
 
-/// Damages a checkpoint `count` times, the kinds in turn; what is drawn follows from the seed and the trial.
+/// Damages a checkpoint `count` times, cycling through the kinds. Draws depend on the seed and the trial.
 ///
 /// # Errors
-/// When a checkpoint cannot be made or damaged: nothing was tried then.
+/// A checkpoint cannot be made or damaged; nothing was tested then.
 pub(crate) fn run(count: u64, seed: u64) -> Result<Report, BoxError> {
     let template = Template::new()?;
     let mut report = Report::default();
@@ -61,7 +61,7 @@ pub(crate) fn run(count: u64, seed: u64) -> Result<Report, BoxError> {
     Ok(report)
 }
 
-/// Asks for the damaged checkpoint, and looks at the answer and at what it left.
+/// Tries to use the damaged checkpoint, and checks the error and the state it leaves.
 fn refusal(place: &Place, expected: &Expected) -> Result<(), BoxError> {
     let (params, mut trainer) = trainer()?;
     let before = numbers(&params)?;
@@ -69,7 +69,7 @@ fn refusal(place: &Place, expected: &Expected) -> Result<(), BoxError> {
     let answer = Checkpoint::open(&newest).and_then(|checkpoint| checkpoint.restore(&mut trainer));
     let Err(error) = answer else { return Err("it was accepted".into()) };
     let message = error.to_string();
-    // The names of its folders are not the names of its files.
+    // Folder names must not count as file names.
     let told = message.replace(&place.path().display().to_string(), "");
     let ensure = |holds: bool, what: &str| if holds { Ok(()) } else { Err(format!("{what}: {message}")) };
     ensure(expected.files.iter().any(|file| told.contains(file)), &format!("none of {:?}", expected.files))?;

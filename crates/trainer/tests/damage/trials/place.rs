@@ -1,4 +1,4 @@
-//! Two sound checkpoints of a small network, and copies of them to be damaged.
+//! Two valid checkpoints of a small network, and copies of them to damage.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub(crate) const NEWEST_STEP: u64 = 4;
 pub(crate) const TENSORS: [(&str, [i64; 2]); 3] =
     [("in.weight", [3, 4]), ("in.bias", [1, 3]), ("out", [2, 5])];
 
-/// A network at its beginning, and its trainer.
+/// A fresh network and its trainer.
 pub(crate) fn trainer() -> Result<(Vec<Named>, Trainer), BoxError> {
     let tensor = |&(name, shape): &(&str, [i64; 2])| {
         let tensor = Tensor::f_ones(shape, (Kind::Float, Device::Cpu))?.f_mul_scalar(0.01)?;
@@ -52,7 +52,7 @@ fn config() -> TrainConfig {
     }
 }
 
-/// The sound checkpoints, made once.
+/// The valid checkpoints, made once.
 pub(crate) struct Template(tempfile::TempDir);
 
 impl Template {
@@ -79,7 +79,7 @@ impl Template {
         Ok(Self(folder))
     }
 
-    /// A copy that may be damaged.
+    /// A copy to damage.
     pub(crate) fn copy(&self) -> Result<Place, BoxError> {
         let place = Place(tempfile::tempdir()?);
         for folder in [place.newest(), place.older()] {
@@ -101,22 +101,22 @@ impl Place {
         self.0.path()
     }
 
-    /// The one to be damaged.
+    /// The checkpoint to damage.
     pub(crate) fn newest(&self) -> PathBuf {
         self.path().join(checkpoints::folder_name(NEWEST_STEP))
     }
 
-    /// The one before it.
+    /// The previous checkpoint.
     pub(crate) fn older(&self) -> PathBuf {
         self.path().join(checkpoints::folder_name(OLDER_STEP))
     }
 
-    /// A file of the newest.
+    /// A file of the newest checkpoint.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.newest().join(name)
     }
 
-    /// Makes the manifest of the newest agree with its files, as somebody would who wants them to be believed.
+    /// Makes the manifest of the newest checkpoint agree with its files, as a forger would.
     pub(crate) fn sign(&self) -> Result<(), BoxError> {
         let entry =
             |name: &&str| -> Result<_, BoxError> { Ok(ManifestEntry::of(name, &fs::read(self.file(name))?)) };

@@ -1,4 +1,4 @@
-//! Damages that a manifest vouches for, as of somebody who wants them to be believed.
+//! Damage with a matching manifest, as a forger would make it.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use super::Expected;
 use super::kinds::{TENSOR_FILES, names};
 use super::place::{Place, TENSORS};
 
-/// One tensor of one file of tensors is changed, and the manifest made to agree.
+/// Changes one tensor of one tensor file, and makes the manifest agree.
 fn change(
     place: &Place,
     draws: &mut Stream,
@@ -25,7 +25,7 @@ fn change(
     change(&mut tensors, index)?;
     tensor_io::save(&place.file(file), &tensors)?;
     place.sign()?;
-    // The files of tensors are compared with each other: any of them may be the one that is named.
+    // The tensor files are compared with each other, so the error may name any of them.
     Ok(Expected { files: TENSOR_FILES.to_vec(), tensor: Some(name), foreign: false, unreadable: false })
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn renamed(place: &Place, draws: &mut Stream) -> Result<Expected, Box
     })
 }
 
-/// All files agree with each other and with the manifest, but they are of a network with another tensor.
+/// All files agree with each other and with the manifest, but belong to a network with another tensor.
 pub(crate) fn other_network(place: &Place, draws: &mut Stream) -> Result<Expected, BoxError> {
     let (name, _) = TENSORS[draws.below(TENSORS.len() as u32) as usize];
     for file in TENSOR_FILES {
@@ -84,7 +84,7 @@ pub(crate) fn other_network(place: &Place, draws: &mut Stream) -> Result<Expecte
     Ok(Expected { files: vec![MODEL], tensor: Some(name), foreign: true, unreadable: false })
 }
 
-/// The state is of another run, another step, a later program, or none.
+/// The state belongs to another run, another step or a later program, or is invalid.
 pub(crate) fn state(place: &Place, draws: &mut Stream) -> Result<Expected, BoxError> {
     let text = fs::read_to_string(place.file(STATE))?;
     let changes = [
@@ -102,14 +102,14 @@ pub(crate) fn state(place: &Place, draws: &mut Stream) -> Result<Expected, BoxEr
     }
     fs::write(place.file(STATE), text.replacen(old, new, 1))?;
     place.sign()?;
-    // What a later program wrote is not for this one to judge.
+    // A later program's state cannot be judged here.
     let unreadable = new.contains("57");
-    // A version and a seed are those of the checkpoint, which is named by its folder.
+    // Version and seed belong to the checkpoint, which is named by its folder.
     let files = vec![STATE, "step-00000004"];
     Ok(Expected { files, foreign: new.contains("seed"), unreadable, ..names(STATE) })
 }
 
-/// The manifest says what is not so.
+/// The manifest is wrong.
 pub(crate) fn lying_manifest(place: &Place, draws: &mut Stream) -> Result<Expected, BoxError> {
     let mut manifest = Manifest::read(&place.newest())?;
     let index = draws.below(FILES.len() as u32) as usize;
