@@ -18,10 +18,8 @@ const FADES: f64 = 1.0;
 /// Of the root of how many values an image has: below this the loss is a square and its gradient fades (Song & Dhariwal 2023,
 /// Sec. 3.3).
 const SOFT: f64 = 0.00054;
-/// Below what any two steps of a chain differ by, as a share.
+/// Below what any two steps of a chain differ by.
 const LEAST_GAP: f64 = 1e-6;
-/// About the standard deviation of images in [-1, 1] (Karras et al. 2022, Table 1).
-const SIGMA_DATA: f64 = 0.5;
 
 /// The level that the image of `level` is compared with at a step of the run: first the data itself or half of the noise, later
 /// ever nearer to `level`.
@@ -62,11 +60,9 @@ pub(crate) fn numbers(
     let form = output.form(level)?;
     set(Row::Skip, form.skip);
     set(Row::Out, form.out);
-    // One over the gap as a share of the level, times `1 / ratio + 1 / SIGMA_DATA`. At low levels this is one over the gap itself, as
-    // in Sec. 3.2; at high ones, where sampling in few calls starts, it stays as large as at the level of the data.
-    let share = if level.alpha > 0.0 { 1.0 - below.ratio() / level.ratio() } else { 0.5 };
-    let of_level = level.alpha / level.sigma + 1.0 / SIGMA_DATA;
-    set(Row::Weight, of_level / (share.max(LEAST_GAP) * more_often));
+    // One over the gap (Sec. 3.2). A level without any signal counts as if it had twice the noise of the other.
+    let gap = if level.alpha > 0.0 { level.ratio() - below.ratio() } else { below.ratio().max(1.0) };
+    set(Row::Weight, 1.0 / (gap.max(LEAST_GAP) * more_often));
     set(Row::BelowAlpha, below.alpha);
     set(Row::BelowSigma, below.sigma);
     if below.is_data() {
@@ -177,7 +173,7 @@ mod tests {
             numbers(output, (&level, &Level::DATA), 2.0, &mut |row, value| rows.push((row, value))).unwrap();
             let of = |row| rows.iter().find(|(r, _)| *r == row).map_or(0.0, |(_, value)| *value);
             assert_eq!((of(Row::BelowSkip), of(Row::BelowOut), of(Row::BelowAlpha)), (1.0, 0.0, 1.0));
-            assert!((of(Row::Weight) * 2.0 - 1.0 / level.ratio() - 2.0).abs() < 1e-12);
+            assert!((of(Row::Weight) * level.ratio() * 2.0 - 1.0).abs() < 1e-12);
         }
     }
 }

@@ -66,8 +66,7 @@ fn check(path: &dyn NoisePath, settings: &TrainConfig, queued: bool) {
         }
         // c = 0.00054 sqrt(PIXELS), over roots of sums of squares; both divided by sqrt(PIXELS).
         let root = (square + 0.00054_f64.powi(2)).sqrt();
-        let (high, low) = (level.sigma / level.alpha, below.sigma / below.alpha);
-        let counts = (1.0 / high + 1.0 / 0.5) * high / (high - low) / SHAPE[0] as f64;
+        let counts = 1.0 / ((level.sigma / level.alpha - below.sigma / below.alpha) * SHAPE[0] as f64);
         loss += counts * (root - 0.00054);
         gradient.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += counts * slope / (2.0 * root));
     }
