@@ -105,7 +105,7 @@ pub(super) const MODEL: &[Key] = &[
         "augmented",
         Switch,
         "",
-        "The network gets the augmentation of its input; follows from train.augment",
+        "Condition the network on how its images are augmented; follows from train.augment",
     )
     .or("false"),
 ];
@@ -175,7 +175,7 @@ pub(super) const LAYOUT: &[Key] = &[
         "Channels of each level, if they are not multiples of base_channels",
     )
     .or("from channel_mults")
-    .more("model.channel_mults is then []."),
+    .more("Then model.channel_mults is []."),
     Key::new(
         "down_attention",
         List(&Switch),
@@ -183,7 +183,7 @@ pub(super) const LAYOUT: &[Key] = &[
         "Whether each encoder level has attention",
     )
     .or("from attention_resolutions")
-    .more("With up_attention, model.attention_resolutions is then []."),
+    .more("If up_attention is set as well, model.attention_resolutions is []."),
     Key::new(
         "up_attention",
         List(&Switch),

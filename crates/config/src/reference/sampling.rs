@@ -11,8 +11,8 @@ pub(super) const SAMPLE: &[Key] = &[
 ];
 
 pub(super) const PREFERRED: &[Key] = &[
-    Key::new("sampler", Text, "a solver of `ddpm sample --sampler`", "Solver").or("none"),
-    Key::new("steps", Whole, "1 to schedule.steps", "Sampling steps").or("none"),
+    Key::new("sampler", Text, "a solver of `ddpm sample --sampler`", "Solver").or("required in this table"),
+    Key::new("steps", Whole, "1 to schedule.steps", "Sampling steps").or("required in this table"),
     Key::new(
         "spacing",
         Word(&[
@@ -24,7 +24,7 @@ pub(super) const PREFERRED: &[Key] = &[
         "",
         "Which t are visited",
     )
-    .or("none"),
+    .or("required in this table"),
     Key::new(
         "warp",
         Word(&[
@@ -35,7 +35,7 @@ pub(super) const PREFERRED: &[Key] = &[
         "",
         "Levels evenly spaced in a function of the noise, instead of in t",
     )
-    .or("none"),
+    .or("required in this table"),
     Key::new("steps_offset", Whole, "", "Added to every t").or("0"),
     Key::new("ends_at_first_step", Switch, "", "End at the noise level of t = 0 rather than at the image")
         .or("false"),
@@ -49,7 +49,7 @@ pub(super) const PREFERRED: &[Key] = &[
         "",
         "What happens to predicted images outside [-1, 1]",
     )
-    .or("none"),
+    .or("required in this table"),
     Key::new("keeps_eps", Switch, "", "A step keeps the network's eps when the predicted image is clipped")
         .or("false"),
     Key::new("scales_start", Switch, "", "x_T has the deviation of its noise level rather than 1")
