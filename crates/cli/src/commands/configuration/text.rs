@@ -99,11 +99,9 @@ train.lr_decay
         cosine        it falls to 0 at the last step along half a cosine
         inverse-sqrt  it falls as 1 / sqrt(step) from lr_decay_steps on (Karras et al. 2024)";
         assert!(text.ends_with(want), "{text}");
-        let edm = of("images", Some("edm"), Some("schedule"));
-        assert!(
-            edm.contains("preset images with the objective edm") && edm.contains("\n    number above 1e-6"),
-            "{edm}"
-        );
+        let edm = of("images", Some("edm"), Some("train.prediction"));
+        assert!(edm.starts_with("Defaults are those of the preset images with the objective edm."), "{edm}");
+        assert!(edm.contains("\n    eps, x_0, v, edm or velocity; default: edm\n"), "{edm}");
     }
 
     #[test]
