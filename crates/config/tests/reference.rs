@@ -181,7 +181,7 @@ fn every_key_has_an_entry_and_every_entry_a_key() {
         keys("", &toml::Table::try_from(full(embedding)).unwrap(), &mut there);
     }
     let entries: Vec<String> =
-        GROUPS.iter().flat_map(|group| group.keys.iter().map(|key| group.path(key))).collect();
+        GROUPS.iter().flat_map(|group| group.keys.iter().map(move |key| group.path(key))).collect();
     let listed: BTreeSet<String> = entries.iter().cloned().collect();
     assert_eq!(listed.len(), entries.len(), "an entry is there twice: {entries:?}");
     let missing: Vec<&String> = there.difference(&listed).collect();

@@ -82,7 +82,7 @@ mod tests {
     use schedule::{LossWeight, Prediction, Spacing, Variance};
 
     fn all() -> impl Iterator<Item = (String, &'static Key)> {
-        GROUPS.iter().flat_map(|group| group.keys.iter().map(|key| (group.path(key), key)))
+        GROUPS.iter().flat_map(|group| group.keys.iter().map(move |key| (group.path(key), key)))
     }
 
     fn names(path: &str) -> Vec<&'static str> {

@@ -62,7 +62,7 @@ impl Reference {
 
 /// The nearest key or group.
 fn hint(wanted: &str) -> String {
-    let keys = GROUPS.iter().flat_map(|group| group.keys.iter().map(|key| group.path(key)));
+    let keys = GROUPS.iter().flat_map(|group| group.keys.iter().map(move |key| group.path(key)));
     let groups = GROUPS.iter().map(|group| group.name.to_owned()).filter(|name| !name.is_empty());
     let names: Vec<String> = keys.chain(groups).collect();
     let near = nearest(wanted, names.iter().map(String::as_str));
