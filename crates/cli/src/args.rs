@@ -61,6 +61,9 @@ pub(crate) enum Command {
     Export(commands::export::Export),
     /// Run a network on arrays: eps for given x_t and t
     Predict(commands::predict::Predict),
+    /// Explain configuration keys, presets and objectives
+    #[command(subcommand)]
+    Config(commands::configuration::Configuration),
     /// Inspect a schedule, an embedding, a network, a checkpoint or data
     #[command(subcommand)]
     Inspect(commands::inspect::Inspect),
@@ -129,6 +132,7 @@ impl Cli {
             Command::Import(args) => args.run(global)?,
             Command::Export(args) => args.run(global)?,
             Command::Predict(args) => args.run(global)?,
+            Command::Config(args) => args.run(global)?,
             Command::Inspect(args) => args.run(global)?,
             Command::Bench(args) => args.run(global)?,
             Command::Doctor(args) => args.run(global)?,

@@ -7,9 +7,9 @@ use std::str::FromStr;
 
 use anyhow::anyhow;
 pub(crate) use config::{
-    Change, Config, ConfigError, DataConfig, ImagesConfig, Layers, OBJECTIVES, Override, PRESETS,
-    SampleConfig, ScheduleConfig, UserFile, changes, check_resume, from_toml, nearest, parse_set,
-    preset_table, read_run, to_toml,
+    Change, Choice, Config, ConfigError, DataConfig, Defaults, GROUPS, Group, ImagesConfig, Key, Layers,
+    MAY_CHANGE, OBJECTIVES, Override, PRESETS, SampleConfig, ScheduleConfig, UserFile, changes, check_resume,
+    from_toml, nearest, parse_set, preset_table, read_run, to_commented_toml, to_toml,
 };
 use dataset::Dataset;
 use run_images::DataError;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::reference::expected;
 
 /// Where the images are, and how they get one size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,7 +72,7 @@ impl DataConfig {
             "crop" => Ok(ImageFit::Crop),
             "stretch" => Ok(ImageFit::Stretch),
             "pad" => Ok(ImageFit::Pad),
-            other => Err(ConfigError::value("data", "fit", format!("{other:?}"), "crop, stretch or pad")),
+            other => Err(ConfigError::value("data", "fit", format!("{other:?}"), expected("data", "fit"))),
         }
     }
 
@@ -82,7 +83,7 @@ impl DataConfig {
     pub fn unpacked_limit(&self) -> Result<Option<u64>, ConfigError> {
         match self.unpacked_limit {
             Some(mib) if !(1..=MAX_UNPACKED).contains(&mib) => {
-                Err(ConfigError::value("data", "unpacked_limit", mib, format!("1 to {MAX_UNPACKED} MiB")))
+                Err(ConfigError::value("data", "unpacked_limit", mib, expected("data", "unpacked_limit")))
             }
             mib => Ok(mib),
         }
@@ -96,7 +97,9 @@ impl DataConfig {
         match self.on_bad.as_str() {
             "fail" => Ok(BadImages::Fail),
             "skip" => Ok(BadImages::Skip),
-            other => Err(ConfigError::value("data", "on_bad", format!("{other:?}"), "fail or skip")),
+            other => {
+                Err(ConfigError::value("data", "on_bad", format!("{other:?}"), expected("data", "on_bad")))
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use toml::{Table, Value};
 
 use crate::error::ConfigError;
 use crate::network::UNetConfig;
+use crate::reference::expected;
 use crate::run::{Config, MAX_SIDE};
 
 /// Properties of the images that the network depends on, after `data.size` and `data.channels` are applied.
@@ -42,7 +43,12 @@ impl ImageShape {
             ));
         }
         if !(1..=1024).contains(&multiple) {
-            return Err(ConfigError::value("data", "pad_to_multiple", multiple, "1..=1024"));
+            return Err(ConfigError::value(
+                "data",
+                "pad_to_multiple",
+                multiple,
+                expected("data", "pad_to_multiple"),
+            ));
         }
         Ok(Self {
             height: self.height.next_multiple_of(multiple),

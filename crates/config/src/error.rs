@@ -7,6 +7,8 @@ use embedding::EmbeddingError;
 use schedule::ScheduleError;
 use thiserror::Error;
 
+use crate::reference::expected;
+
 /// A mistake in a configuration, or data that cannot be used; [`ConfigError::is_usage`] distinguishes them.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -24,7 +26,7 @@ pub enum ConfigError {
         expected: String,
     },
     /// The precision is unknown.
-    #[error("precision {got:?}: expected auto, f32, tf32 or bf16")]
+    #[error("precision {got:?}: expected {}", expected("", "precision"))]
     Precision {
         /// The name given.
         got: String,
@@ -164,7 +166,10 @@ pub enum ConfigError {
         is: String,
     },
     /// The preset does not exist.
-    #[error("no preset {name:?}; expected one of: {known}{}", question(hint))]
+    #[error(
+        "no preset {name:?}; expected one of: {known} (`ddpm config presets` describes them){}",
+        question(hint)
+    )]
     UnknownPreset {
         /// The requested name.
         name: String,
@@ -174,7 +179,10 @@ pub enum ConfigError {
         hint: Option<String>,
     },
     /// The objective does not exist.
-    #[error("no objective {name:?}; expected one of: {known}{}", question(hint))]
+    #[error(
+        "no objective {name:?}; expected one of: {known} (`ddpm config presets` describes them){}",
+        question(hint)
+    )]
     UnknownObjective {
         /// The requested name.
         name: String,

@@ -28,6 +28,7 @@ mod objective;
 mod objectives;
 mod overrides;
 mod presets;
+mod reference;
 mod resume;
 mod run;
 mod schedule;
@@ -53,6 +54,7 @@ pub use network::{
 pub use objectives::OBJECTIVES;
 pub use overrides::{Override, parse_set};
 pub use presets::{PRESETS, preset_table};
+pub use reference::{Choice, Defaults, GROUPS, Group, Key, Kind, to_commented_toml};
 pub use resume::{MAY_CHANGE, check_resume};
 pub use run::{Config, ImagesConfig, Preferred, SampleConfig};
 pub use schedule::ScheduleConfig;

@@ -5,7 +5,7 @@ use schedule::{LossWeight, NoisePath, Prediction};
 
 use crate::choices::{LearnedVariance, Loss, LrDecay, TimeSampling};
 use crate::error::ConfigError;
-use crate::train::{TrainConfig, at_least, number, refuse};
+use crate::train::{TrainConfig, refuse, within};
 
 /// Mean and deviation of ln sigma in EDM's training (Karras et al. 2022, Table 1).
 const LOG_NORMAL: (f64, f64) = (-1.2, 1.2);
@@ -142,30 +142,28 @@ impl TrainConfig {
             if !has_effect {
                 return refuse(field, value, expected);
             }
-            let (low, high, expected) = match field {
-                "time_mean" => (-20.0, 20.0, "a number from -20 to 20"),
-                "time_std" => (0.01, 10.0, "a number from 0.01 to 10"),
-                "sigma_data" => (0.01, 100.0, "a number from 0.01 to 100"),
-                "huber_delta" => (1e-4, 1e4, "a number from 0.0001 to 10000"),
-                _ => (1e-9, 1e3, "a number from 1e-9 to 1000"),
+            let (low, high) = match field {
+                "time_mean" => (-20.0, 20.0),
+                "time_std" => (0.01, 10.0),
+                "sigma_data" => (0.01, 100.0),
+                "huber_delta" => (1e-4, 1e4),
+                _ => (1e-9, 1e3),
             };
-            number(field, value, (low..=high).contains(&value), expected)?;
+            within(field, value, (low..=high).contains(&value))?;
         }
         match self.lr_decay_steps {
             Some(steps) if self.lr_decay != LrDecay::InverseSqrt => {
                 return refuse("lr_decay_steps", steps, "no value unless train.lr_decay is inverse-sqrt");
             }
-            Some(steps) => at_least("lr_decay_steps", steps, 1)?,
+            Some(steps) => within("lr_decay_steps", steps, steps >= 1)?,
             None => {}
         }
         match self.halvings {
             Some(halvings) if self.loss != Loss::Consistency => {
                 return refuse("halvings", halvings, "a value with train.loss = consistency only");
             }
-            Some(halvings) if !(1..=16).contains(&halvings) => {
-                return refuse("halvings", halvings, "1 to 16");
-            }
-            _ => {}
+            Some(halvings) => within("halvings", halvings, (1..=16).contains(&halvings))?,
+            None => {}
         }
         if self.loss == Loss::Consistency && self.variance == LearnedVariance::Learned {
             return refuse("variance", "learned", "fixed: train.loss = consistency has no variances");

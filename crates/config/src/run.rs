@@ -9,6 +9,7 @@ use crate::data::DataConfig;
 use crate::error::ConfigError;
 use crate::init::InitConfig;
 use crate::network::{EmbeddingConfig, UNetConfig};
+use crate::reference::expected;
 use crate::schedule::ScheduleConfig;
 use crate::train::TrainConfig;
 
@@ -160,7 +161,12 @@ impl Config {
             let _ = self.train.frozen(self.model.parameters().iter().map(|(name, _)| name.as_str()))?;
         }
         if self.sample.count == 0 || self.sample.count > 4096 {
-            return Err(ConfigError::value("sample", "count", self.sample.count, "1 to 4096"));
+            return Err(ConfigError::value(
+                "sample",
+                "count",
+                self.sample.count,
+                expected("sample", "count"),
+            ));
         }
         self.data.fit()?;
         self.data.on_bad()?;

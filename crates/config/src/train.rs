@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::choices::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling};
 use crate::error::ConfigError;
+use crate::reference::expected;
 
 /// How a run trains. The network, the schedule and the data have their own configurations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -213,45 +214,31 @@ impl TrainConfig {
     /// # Errors
     /// [`ConfigError::Value`] for the first field that is out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        at_least("steps", self.steps, 1)?;
-        at_least("batch", self.batch as u64, 1)?;
-        at_least("log_every", self.log_every, 1)?;
-        at_least("checkpoint_every", self.checkpoint_every, 1)?;
-        if self.batch > 1 << 20 {
-            return refuse("batch", self.batch, "at most 1048576");
+        within("steps", self.steps, self.steps >= 1)?;
+        within("batch", self.batch, (1..=1 << 20).contains(&self.batch))?;
+        within("log_every", self.log_every, self.log_every >= 1)?;
+        within("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 1)?;
+        if let Some(count) = self.evaluate_count {
+            within("evaluate_count", count, (20..=100_000).contains(&count))?;
         }
-        if let Some(count) = self.evaluate_count.filter(|count| !(20..=100_000).contains(count)) {
-            return refuse("evaluate_count", count, "from 20 to 100000");
-        }
-        if self.micro_batch > self.batch {
-            return refuse("micro_batch", self.micro_batch, "at most train.batch, or 0 for the whole batch");
-        }
-        if self.keep_checkpoints < 2 {
-            return refuse("keep_checkpoints", self.keep_checkpoints, "at least 2, since one may be damaged");
-        }
-        number("lr", self.lr, self.lr > 0.0 && self.lr <= 1.0, "a number above 0, at most 1")?;
+        within("micro_batch", self.micro_batch, self.micro_batch <= self.batch)?;
+        within("keep_checkpoints", self.keep_checkpoints, self.keep_checkpoints >= 2)?;
+        within("lr", self.lr, self.lr > 0.0 && self.lr <= 1.0)?;
         let unit = |x: f64| (0.0..1.0).contains(&x);
-        number("beta1", self.beta1, unit(self.beta1), "a number in [0, 1)")?;
-        number("beta2", self.beta2, unit(self.beta2), "a number in [0, 1)")?;
-        number("ema_decay", self.ema_decay, unit(self.ema_decay), "a number in [0, 1)")?;
-        averages("ema_decays", &self.ema_decays, unit, "at most 8 different numbers in [0, 1)")?;
+        within("beta1", self.beta1, unit(self.beta1))?;
+        within("beta2", self.beta2, unit(self.beta2))?;
+        within("ema_decay", self.ema_decay, unit(self.ema_decay))?;
+        averages("ema_decays", &self.ema_decays, unit)?;
         let deviation = |x: f64| (0.01..=0.28).contains(&x);
-        averages(
-            "ema_sigma_rels",
-            &self.ema_sigma_rels,
-            deviation,
-            "at most 8 different numbers from 0.01 to 0.28",
-        )?;
-        number("adam_eps", self.adam_eps, self.adam_eps > 0.0 && self.adam_eps < 1.0, "a number in (0, 1)")?;
-        let decay = (0.0..=1.0).contains(&self.weight_decay);
-        number("weight_decay", self.weight_decay, decay, "a number from 0 to 1")?;
-        let share = (0.0..=1.0).contains(&self.label_dropout);
-        number("label_dropout", self.label_dropout, share, "a number from 0 to 1")?;
-        number("augment", self.augment, (0.0..=1.0).contains(&self.augment), "a number from 0 to 1")?;
+        averages("ema_sigma_rels", &self.ema_sigma_rels, deviation)?;
+        within("adam_eps", self.adam_eps, self.adam_eps > 0.0 && self.adam_eps < 1.0)?;
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        within("weight_decay", self.weight_decay, share(self.weight_decay))?;
+        within("label_dropout", self.label_dropout, share(self.label_dropout))?;
+        within("augment", self.augment, share(self.augment))?;
         self.validate_freeze()?;
         self.validate_objective()?;
-        let clip = self.grad_clip > 0.0 && self.grad_clip.is_finite();
-        number("grad_clip", self.grad_clip, clip, "a number above 0")
+        within("grad_clip", self.grad_clip, self.grad_clip > 0.0 && self.grad_clip.is_finite())
     }
 }
 
@@ -259,31 +246,18 @@ impl TrainConfig {
 const MOST_AVERAGES: usize = 8;
 
 /// Checks that there are few averages, all different.
-fn averages(
-    field: &'static str,
-    list: &[f64],
-    good: impl Fn(f64) -> bool,
-    expected: &'static str,
-) -> Result<(), ConfigError> {
+fn averages(field: &'static str, list: &[f64], good: impl Fn(f64) -> bool) -> Result<(), ConfigError> {
     let once = list.iter().enumerate().all(|(i, x)| !list[..i].contains(x));
     if list.len() <= MOST_AVERAGES && once && list.iter().all(|&x| good(x)) {
         return Ok(());
     }
     let shown: Vec<String> = list.iter().take(MOST_AVERAGES).map(f64::to_string).collect();
-    refuse(field, format!("[{}]", shown.join(", ")), expected)
+    within(field, format!("[{}]", shown.join(", ")), false)
 }
 
-pub(crate) fn at_least(field: &'static str, got: u64, low: u64) -> Result<(), ConfigError> {
-    if got >= low { Ok(()) } else { refuse(field, got, "at least 1") }
-}
-
-pub(crate) fn number(
-    field: &'static str,
-    got: f64,
-    good: bool,
-    expected: &'static str,
-) -> Result<(), ConfigError> {
-    if good { Ok(()) } else { refuse(field, got, expected) }
+/// Refuses a value that is not good, with the range of its key.
+pub(crate) fn within(field: &'static str, got: impl ToString, good: bool) -> Result<(), ConfigError> {
+    if good { Ok(()) } else { refuse(field, got, expected("train", field)) }
 }
 
 pub(crate) fn refuse(
@@ -344,7 +318,10 @@ mod tests {
             let mut config = example();
             change(&mut config);
             match config.validate() {
-                Err(ConfigError::Value { group: "train", field, .. }) => assert_eq!(field, *name),
+                Err(ConfigError::Value { group: "train", field, expected, .. }) => {
+                    assert_eq!(field, *name);
+                    assert!(!expected.is_empty(), "{name}");
+                }
                 other => panic!("{name}: {other:?}"),
             }
         }

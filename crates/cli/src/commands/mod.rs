@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod compare;
 pub(crate) mod completions;
+pub(crate) mod configuration;
 pub(crate) mod doctor;
 pub(crate) mod edit;
 pub(crate) mod ema;

@@ -3,6 +3,7 @@
 use super::layout::Resampling;
 use super::shape::{EmbeddingConfig, UNetConfig};
 use crate::error::ConfigError;
+use crate::reference::expected;
 
 /// More levels would shrink any image to nothing.
 const MAX_LEVELS: usize = 8;
@@ -35,10 +36,10 @@ impl UNetConfig {
         }
         self.validate_sizes()?;
         if !(self.dropout >= 0.0 && self.dropout < 1.0) {
-            return refuse("dropout", self.dropout, "a number in [0, 1)");
+            return refuse("dropout", self.dropout, expected("model", "dropout"));
         }
         if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
-            return refuse("norm_eps", self.norm_eps, "a number in (0, 1)");
+            return refuse("norm_eps", self.norm_eps, expected("model", "norm_eps"));
         }
         if let Some(rank) = self.adapter_rank {
             range("adapter_rank", rank, 1, 1024)?;

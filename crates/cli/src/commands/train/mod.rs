@@ -46,6 +46,7 @@ use watch::Watch;
 micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every,
 evaluate_count, checkpoint_every and keep_checkpoints, sample.* and precision; --data gives the new
 place of the same images. --init-from keeps the network, schedule and output of its weights.
+ddpm config reference explains every key, ddpm config presets every preset and objective.
 
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
@@ -108,7 +109,7 @@ pub(crate) struct Train {
     /// Override one value, such as train.lr=1e-4; may be repeated, the last one counts
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Print the complete configuration and exit
+    /// Print the complete configuration, explained, and exit
     #[arg(long)]
     dump_config: bool,
     /// Show what would be trained and how long it would take, and exit
@@ -142,7 +143,7 @@ impl Train {
         if self.dump_config {
             let text = match global.json {
                 true => serde_json::to_string(&plan.config)?,
-                false => config::to_toml(&plan.config)?,
+                false => config::to_commented_toml(&plan.config)?,
             };
             output::print(text.trim_end())?;
             return Ok(ExitCode::SUCCESS);
