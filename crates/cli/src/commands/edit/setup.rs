@@ -29,7 +29,7 @@ pub(crate) struct Common {
     model: ModelArgs,
     #[command(flatten)]
     pub(crate) noise: NoiseArgs,
-    /// What to write: any of grid, png, npz (grid.png, 00000.png ..., samples.npz)
+    /// What to write: any of grid, png, npz (grid.png, 00000.png or 00000-CLASS.png, samples.npz)
     #[arg(long, value_name = "FORMS", value_delimiter = ',', default_value = "grid")]
     save: Vec<String>,
     /// Folder for the results [default: out/ and the name of the command]
@@ -100,7 +100,12 @@ impl Setup<'_> {
 
     /// Results in the folder of this edit.
     pub(crate) fn results(&self) -> Results<'_> {
-        Results::new(&self.out, &self.forms, &self.conditioning, 0)
+        self.results_in(&self.out)
+    }
+
+    /// Results in another folder.
+    pub(crate) fn results_in(&self, folder: &Path) -> Results<'_> {
+        Results::new(folder, &self.forms, (&self.conditioning, &self.loaded.images.class_names), 0)
     }
 
     /// A sampling run of `count` images.

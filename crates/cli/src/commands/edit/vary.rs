@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::commands::edit::frame;
 use crate::commands::edit::setup::{Common, check_count, in_flags};
 use crate::commands::edit::source::ImageArgs;
-use crate::commands::results::{self, Results};
+use crate::commands::results;
 use crate::flags::Global;
 use crate::{output, paths};
 
@@ -53,7 +53,7 @@ impl Vary {
             let steps = sampler.steps();
             let folder = setup.out.join(format!("t-{t_start:04}"));
             let sampling = setup.sampling(self.count, steps);
-            let mut results = Results::new(&folder, &setup.forms, &setup.conditioning, 0);
+            let mut results = setup.results_in(&folder);
             sampling.run(&mut results, |range, noise, progress| {
                 let mut on_step = |step: &Step<'_>| progress.step(step);
                 let copies = x_0.repeat([range.len() as i64, 1, 1, 1]);
