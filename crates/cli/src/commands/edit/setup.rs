@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use dataset::AnyArray;
 use figures::Canvas;
-use ndarray::{Array3, Array4, ArrayView3, Axis, concatenate, stack};
+use ndarray::{Array3, Array4, Axis};
 use sampler::{Model, SamplerConfig, SamplerError};
 
 use crate::commands::results::{self, Results, Written};
@@ -125,11 +125,6 @@ impl Setup<'_> {
         results.add(pixels)?;
         results.finish(arrays, |_, _| Ok(grid))
     }
-}
-
-/// A nearly square grid of results, after the images they came from.
-pub(crate) fn grid_after(first: &[ArrayView3<'_, u8>], pixels: &Array4<u8>) -> anyhow::Result<Canvas> {
-    output::grid(&concatenate(Axis(0), &[stack(Axis(0), first)?.view(), pixels.view()])?)
 }
 
 /// One image as a batch.

@@ -7,10 +7,9 @@ use clap::Args;
 use sampler::{Sampler, Step};
 use serde_json::json;
 
-use crate::commands::edit::frame;
 use crate::commands::edit::setup::{Common, check_count, in_flags};
 use crate::commands::edit::source::ImageArgs;
-use crate::commands::results;
+use crate::commands::edit::{frame, picture};
 use crate::flags::Global;
 use crate::{output, paths};
 
@@ -61,7 +60,10 @@ impl Vary {
             })?;
             done += results.count();
             let finished = results.count() == self.count;
-            results.finish(Vec::new(), results::plain)?;
+            results.finish(Vec::new(), |pixels, conditioning| {
+                let before = [("original", original.view())];
+                picture::labelled(&before, pixels, conditioning.classes().len())
+            })?;
             rows.push(json!({
                 "t_start": t_start, "steps": steps, "folder": paths::text(&folder), "finished": finished,
             }));
