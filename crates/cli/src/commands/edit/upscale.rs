@@ -93,7 +93,7 @@ impl Upscale {
         let possible: Vec<String> =
             (2..=height.min(width)).filter(|&n| divides(n)).map(|n| n.to_string()).collect();
         bail_usage!(
-            "--factor {}: expected one that divides {height}x{width}, the size of this network's images: {}",
+            "--factor {}: expected one that divides {width}x{height}, the size of this network's images: {}",
             self.factor,
             if possible.is_empty() { "there is none".to_owned() } else { possible.join(", ") }
         );

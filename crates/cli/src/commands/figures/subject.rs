@@ -115,7 +115,13 @@ impl Subject {
 fn check_shape(data: &Dataset, loaded: &Loaded) -> anyhow::Result<()> {
     let images = &loaded.images;
     let (expected, got) = ((images.height, images.width, images.channels), data.shape());
-    ensure!(expected == got, "the images are now {got:?}, but the network was trained on {expected:?}");
+    let text = |(height, width, channels): (usize, usize, usize)| format!("{width}x{height}x{channels}");
+    ensure!(
+        expected == got,
+        "the images are now {}, but the network was trained on {}",
+        text(got),
+        text(expected)
+    );
     Ok(())
 }
 
