@@ -92,12 +92,14 @@ impl<'a> Results<'a> {
         Self { continues: true, ..self }
     }
 
-    /// Refuses a folder in which the first PNG file cannot be written. Its name is only known when the classes are.
+    /// Refuses a folder in which the first PNG file of a class cannot be written. [`names`] cannot name it, because the
+    /// classes are in the model.
     pub(crate) fn try_first(&self) -> anyhow::Result<()> {
-        if !self.forms.contains(&Form::Png) {
-            return Ok(());
+        let name = self.png_name(self.first);
+        if self.forms.contains(&Form::Png) && !names(&[Form::Png], self.first).contains(&name) {
+            output::try_folder("--out", &self.folder, &[name])?;
         }
-        output::try_folder("--out", &self.folder, &[self.png_name(self.first)])
+        Ok(())
     }
 
     /// Number of images so far.
@@ -182,7 +184,8 @@ impl<'a> Results<'a> {
             written.push(self.folder.join(self.png_name(self.first)));
             if let Some(earlier) = &self.earlier {
                 let new = self.first..self.first + self.count;
-                let is_new = |number, name: &str| new.contains(&number) && self.png_name(number) == name;
+                let is_new =
+                    |number: usize, name: &str| new.contains(&number) && self.png_name(number) == name;
                 earlier.warn_of_foreign(&self.folder, is_new);
             }
         }

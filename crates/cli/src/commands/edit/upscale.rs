@@ -21,8 +21,8 @@ use crate::output;
   ddpm edit upscale --image small.png --factor 4 --count 8
   ddpm edit upscale --index 3 --factor 7      # an image of the data, shrunk first
 
-grid.png shows the given image, with --index also the original, and the results. The mean of each block
-of factor x factor pixels is that of the small image's pixel.")]
+grid.png shows the given image, with --index also the original, and the results. The mean of each
+block of factor x factor pixels is that of the small image's pixel.")]
 pub(crate) struct Upscale {
     #[command(flatten)]
     image: ImageArgs,
