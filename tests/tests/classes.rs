@@ -83,6 +83,27 @@ fn a_class_goes_by_name_and_number_whatever_the_batch() -> anyhow::Result<()> {
 }
 
 #[test]
+fn file_names_carry_the_class() -> anyhow::Result<()> {
+    let place = place();
+    let line = "sample --run run --sampler ddim --steps 2 --save png --out named --class";
+    let _ = place.ddpm(&format!("{line} sneaker,T-shirt/top --count 3"))?.ok();
+    ensure!(place.names("named") == ["00000-sneaker.png", "00001-t-shirt-top.png", "00002-sneaker.png"]);
+    // Another sampling replaces it; one that continues keeps it.
+    let output = place.ddpm(&format!("{line} bag --count 1"))?.ok();
+    ensure!(output.stderr.contains("removed 3 images"), "{}", output.stderr);
+    ensure!(place.names("named") == ["00000-bag.png"]);
+    let _ = place.ddpm(&format!("{line} 9 --count 2 --start 1"))?.ok();
+    ensure!(place.names("named") == ["00000-bag.png", "00001-ankle-boot.png", "00002-ankle-boot.png"]);
+    // The folder is a dataset as before.
+    let said = place.ddpm("inspect data --data named --json")?.json();
+    ensure!(said["count"] == 3, "{said}");
+    // A guidance scale of 0 draws no class.
+    let _ = place.ddpm(&format!("{line} bag --count 1 --guidance 0"))?.ok();
+    ensure!(place.names("named") == ["00000.png"]);
+    Ok(())
+}
+
+#[test]
 fn without_a_class_images_are_unconditional() -> anyhow::Result<()> {
     let (without, labels) = sample("without", "--count 3")?;
     ensure!(labels.is_none());

@@ -124,7 +124,7 @@ fn other_sizes_and_classes_are_taken() -> anyhow::Result<()> {
     let line = format!("train --init-from run --data photos {STILL} --set train.steps=2");
     let run = |more: &str| place.ddpm(&format!("{line} {more}"));
     let plain = run("--run size")?.ok();
-    ensure!(plain.stderr.contains("images 24x20x1,"), "{}", plain.stderr);
+    ensure!(plain.stderr.contains("images 20x24x1,"), "{}", plain.stderr);
     let shapes = |file: &str| -> anyhow::Result<Vec<(String, Value)>> {
         Ok(tensors(place, file)?.into_iter().map(|(name, shape, _)| (name, shape)).collect())
     };

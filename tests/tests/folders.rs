@@ -26,6 +26,29 @@ fn a_run_that_has_logged_nothing_is_found() {
     assert_eq!((&said["run"], &said["steps"]), (&"runs/a".into(), &3.into()));
 }
 
+/// As the launcher of a package starts it: the model beside the program is used where there are no runs.
+#[test]
+fn a_package_uses_its_own_model_until_there_is_a_run() {
+    let place = Place::new().unwrap();
+    let _ = place.ddpm(&format!("{TRAIN} --set train.steps=1 --run elsewhere")).unwrap().ok();
+    let model = place.at("elsewhere/checkpoints/step-00000001");
+    let started = |line: &str| {
+        let line = format!("{line} --device cpu --threads 1");
+        let output = place.command(&line).unwrap().env("DDPM_MODEL", &model).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let sample = "sample --count 1 --sampler ddim --steps 2 --out out";
+    let (code, said) = started(sample);
+    assert!(code == Some(0) && said.contains("elsewhere/checkpoints/step-00000001"), "{said}");
+    assert!(place.at("out/grid.png").is_file());
+    // A single checkpoint has no best one.
+    let (code, said) = started(&format!("{sample} --best"));
+    assert!(code == Some(1) && said.contains("no run in runs"), "{said}");
+    let _ = place.ddpm(&format!("{TRAIN} --set train.steps=1 --run runs/mine")).unwrap().ok();
+    let (code, said) = started(sample);
+    assert!(code == Some(0) && said.contains("using runs/mine"), "{said}");
+}
+
 /// A folder, a loop and a pipe in place of a file act like missing permission, which does not stop root.
 #[test]
 fn what_cannot_be_read_stops_the_run_and_stays_where_it_is() {

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
+use image::ImageFormat;
 use serde_json::Value;
-use tests::{Place, arrays, trained};
+use tests::{Place, arrays, data, trained};
 
 fn place() -> &'static Place {
     static PLACE: OnceLock<Place> = OnceLock::new();
@@ -131,6 +132,20 @@ fn data_is_counted_and_measured() -> anyhow::Result<()> {
     ensure!(said["count"] == 2000 && said["height"] == 28 && said["channels"] == 1, "{said}");
     let classes = said["classes"].as_array().context("classes")?;
     ensure!(classes.len() == 10 && classes.iter().all(|class| class["count"] == 200), "{said}");
+    Ok(())
+}
+
+/// Sizes are width x height, as in every image viewer.
+#[test]
+fn the_width_of_images_comes_first() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for n in 0..4 {
+        place.write(&format!("tall/{n}.png"), data::grey_file(n, (18, 25), ImageFormat::Png)?)?;
+    }
+    let said = place.run("inspect data --data tall")?.ok().stdout;
+    ensure!(said.contains("4 of 18x25 pixels, grey") && !said.contains("25x18"), "{said}");
+    let said = place.run("inspect data --data tall --json")?.json();
+    ensure!(said["width"] == 18 && said["height"] == 25, "{said}");
     Ok(())
 }
 

@@ -83,6 +83,32 @@ fn a_signal_keeps_what_is_done_and_the_rest_can_be_drawn() {
 }
 
 #[test]
+fn a_second_sampling_replaces_the_first_and_nothing_else() {
+    let place = Place::new().unwrap();
+    let run = TRAINED.at("run").display().to_string();
+    let line = format!("sample --run {run} --sampler ddim --steps 2 --save png --out out");
+    let _ = place.ddpm(&format!("{line} --count 6")).unwrap().ok();
+    fs::copy(place.at("out/00001.png"), place.at("out/photo.png")).unwrap();
+    place.write("out/00004.png", "mine").unwrap();
+    // One to continue keeps all.
+    let output = place.ddpm(&format!("{line} --count 2 --start 2")).unwrap().ok();
+    assert!(!output.stderr.contains("removed") && pngs(&place, "out").len() == 7, "{}", output.stderr);
+    let output = place.ddpm(&format!("{line} --count 2")).unwrap().ok();
+    assert_eq!(pngs(&place, "out"), ["00000.png", "00001.png", "00004.png", "photo.png"]);
+    assert!(
+        output.stderr.contains("kept 1 image named like a sample, such as 00004.png"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(place.read("out/00004.png").unwrap(), b"mine");
+    // A file that is read is not removed either.
+    let fill = "--box 0,0,4,4 --resample 1 --sampler ddim --steps 4 --count 1 --save png --out out";
+    let image = "--image out/00001.png";
+    let _ = place.ddpm(&format!("edit inpaint --run {run} {image} {fill}")).unwrap().ok();
+    assert_eq!(pngs(&place, "out"), ["00000.png", "00001.png", "00004.png", "photo.png"]);
+}
+
+#[test]
 fn a_kill_keeps_what_is_done() {
     let place = Place::new().unwrap();
     let running = begun(&place, "out", "png,npz");

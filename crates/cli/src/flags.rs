@@ -36,7 +36,7 @@ pub(crate) struct ModelArgs {
     /// One model: a checkpoint, a file of `ddpm export`, or a diffusers folder
     #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<InputPath>,
-    /// Low-rank adapters to add to the model: a file of `ddpm export --format adapter`
+    /// Low-rank adapters to add: a file of `ddpm export --format adapter`
     #[arg(long, value_name = "FILE")]
     pub(crate) adapter: Option<InputPath>,
     /// Use the best checkpoint by the run's own evaluations, not the newest

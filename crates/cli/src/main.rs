@@ -23,6 +23,7 @@ mod model_source;
 mod networks;
 mod noise_end;
 mod output;
+mod own_png;
 mod paths;
 mod preferred;
 mod progress;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
+use interchange::diffusers;
 use sampler::{BoxError, Method, SamplerConfig};
 use schedule::NoisePath;
 use tch::{Device, Kind, Tensor};
@@ -12,7 +13,7 @@ use unet::{Backbone, Pass, Predictor};
 
 use crate::config::{Config, ConfigError, ImagesConfig};
 use crate::device::{self, Precision};
-use crate::failure::usage;
+use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, ModelArgs};
 use crate::model_source::Source;
 use crate::{adapter, networks, noise_end};
@@ -22,6 +23,9 @@ const REFUSED_SHOWN: usize = 3;
 
 /// Default folder for runs.
 pub(crate) const RUNS: &str = "runs";
+
+/// The variable in which a package's launcher names its own model (`xtask/src/package/launcher.sh`).
+const PACKAGED: &str = "DDPM_MODEL";
 
 /// A network ready to predict, and what it was trained on.
 pub(crate) struct Loaded {
@@ -91,8 +95,15 @@ impl ModelArgs {
     pub(crate) fn find(&self) -> anyhow::Result<(Source, Option<PathBuf>)> {
         let run = match (&self.model, &self.run) {
             (Some(model), _) => return Ok((Source::open(model, "--model", self.weights)?, None)),
-            (None, Some(run)) => run.to_path_buf(),
+            (None, Some(run)) => {
+                refuse_model(run, self.best)?;
+                run.to_path_buf()
+            }
             (None, None) => {
+                if let Some(model) = self.packaged() {
+                    info!("using {}", model.display());
+                    return Ok((Source::open(&model, PACKAGED, self.weights)?, None));
+                }
                 let run = newest_with_checkpoint(Path::new(RUNS))?;
                 info!("using {}", run.display());
                 run
@@ -100,6 +111,32 @@ impl ModelArgs {
         };
         Ok((Source::of_checkpoint(&checkpoint_of(&run, self.best)?, self.weights)?, Some(run)))
     }
+
+    /// The model of the package that this program is part of, if there are no runs here. It has no best checkpoint.
+    pub(crate) fn packaged(&self) -> Option<PathBuf> {
+        let model = std::env::var_os(PACKAGED).filter(|model| !model.is_empty())?;
+        (!self.best && runs_newest_first(Path::new(RUNS)).is_empty()).then(|| model.into())
+    }
+}
+
+/// Refuses a model where a run is expected, and says how to pass it.
+fn refuse_model(run: &Path, best: bool) -> anyhow::Result<()> {
+    let found = if run.join("checkpoints").is_dir() {
+        return Ok(());
+    } else if run.join("manifest.json").is_file() {
+        "a checkpoint"
+    } else if diffusers::is_model(run) {
+        "a diffusers folder"
+    } else if run.is_file() {
+        "a file"
+    } else {
+        return Ok(());
+    };
+    let place = run.display();
+    if best {
+        bail_usage!("--run {place}: --best expects a run folder, found {found}; pass the folder of its run");
+    }
+    bail_usage!("--run {place}: expected a run folder, found {found}; use --model {place}");
 }
 
 /// A sampler for a network's kind of output, with defaults for everything else.

@@ -83,7 +83,7 @@ pub(crate) fn class_grid(pixels: &Array4<u8>, classes: usize) -> anyhow::Result<
 }
 
 /// The columns of a grid, and the order of its images by rows if that is not their own order.
-fn class_rows(count: usize, classes: usize) -> (usize, Option<Vec<usize>>) {
+pub(crate) fn class_rows(count: usize, classes: usize) -> (usize, Option<Vec<usize>>) {
     // With only one image of each class, the grid would be a single column.
     if classes < 2 || count < 2 * classes || !count.is_multiple_of(classes) {
         return (figures::square_columns(count), None);

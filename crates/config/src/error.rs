@@ -61,7 +61,7 @@ pub enum ConfigError {
     },
     /// The network is for images of another shape.
     #[error(
-        "the images are {height}x{width} with {channels} channels, the network is for {size}x{size} with \
+        "the images are {width}x{height} with {channels} channels, the network is for {size}x{size} with \
          {in_channels}: pass --set data.size={size} or data.channels, or take another --preset"
     )]
     Images {

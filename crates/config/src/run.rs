@@ -214,7 +214,7 @@ impl ImagesConfig {
         }
         let [top, bottom, left, right] = self.padding;
         if top.saturating_add(bottom) >= self.height || left.saturating_add(right) >= self.width {
-            let expected = format!("a border smaller than the images, {}x{}", self.height, self.width);
+            let expected = format!("a border smaller than the images, {}x{}", self.width, self.height);
             return refuse("padding", &format!("{:?}", self.padding), expected);
         }
         Ok(())

@@ -59,7 +59,7 @@ impl Config {
 }
 
 fn too_large(images: &ImagesConfig, numbers: u64, expected: &str) -> ConfigError {
-    let got = format!("{}x{}x{} ({numbers} numbers)", images.height, images.width, images.channels);
+    let got = format!("{}x{}x{} ({numbers} numbers)", images.width, images.height, images.channels);
     ConfigError::value("images", "height", got, format!("{expected}; pass --any-size if this is intended"))
 }
 

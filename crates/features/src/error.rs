@@ -78,7 +78,7 @@ pub enum FeaturesError {
     TorchExt(#[from] torch_ext::TorchExtError),
 }
 
-/// `28x28x1`.
+/// Width, height and channels: `28x28x1`.
 pub(crate) fn shape_text([height, width, channels]: [usize; 3]) -> String {
-    format!("{height}x{width}x{channels}")
+    format!("{width}x{height}x{channels}")
 }

@@ -54,7 +54,7 @@ fn it_learns_and_its_file_is_a_network_with_its_features() {
     let network = Extractor::open(&path, Device::Cpu).unwrap();
     assert_eq!(network.distance_title(), "FD (stripes features)");
     assert_eq!(network.sha256(), sha256(&file));
-    assert_eq!(network.resize_rule(), "none (16x18)");
+    assert_eq!(network.resize_rule(), "none (18x16)");
     let indices: Vec<usize> = (0..other.len()).collect();
     let images = Selection::all(&other).images(&indices).unwrap();
     let answers = network.extract(images.view()).unwrap().answers.unwrap();
@@ -67,8 +67,8 @@ fn it_learns_and_its_file_is_a_network_with_its_features() {
         assert!(matches!(error, FeaturesError::Images { .. }));
         let text = error.to_string();
         assert!(
-            text.starts_with("stripes features need images of 16x18x3")
-                && text.ends_with(&format!("found {h}x{w}x{c}")),
+            text.starts_with("stripes features need images of 18x16x3")
+                && text.ends_with(&format!("found {w}x{h}x{c}")),
             "{text}"
         );
     }

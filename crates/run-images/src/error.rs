@@ -23,7 +23,7 @@ pub enum DataError {
     },
     /// Images of a folder cannot be read.
     #[error(
-        "--data: {folder}: {} of {total} images cannot be read: {}; --on-bad skip leaves them out",
+        "--data: {folder}: {} of {total} images cannot be read: {}; --set data.on_bad=skip leaves them out",
         reasons.len(),
         example(reasons)
     )]
@@ -68,7 +68,7 @@ pub enum DataError {
 }
 
 impl DataError {
-    /// The same error for images named by `flag`, which has no `--on-bad` of its own.
+    /// The same error for images named by `flag`.
     #[must_use]
     pub fn of(self, flag: &'static str) -> Self {
         Self::Of { flag, error: Box::new(self) }
@@ -124,8 +124,7 @@ impl From<DatasetError> for DataError {
 }
 
 fn renamed(flag: &str, error: &DataError) -> String {
-    let text = error.to_string().replacen("--data", flag, 1);
-    text.replacen("--on-bad skip leaves", "--set data.on_bad=skip leaves", 1)
+    error.to_string().replacen("--data", flag, 1)
 }
 
 /// The first reason, as an example if there are several.

@@ -3,6 +3,7 @@
 #   1. a folder in LD_LIBRARY_PATH
 #   2. lib/ beside this file
 #   3. PyTorch 2.11 of python3 or python
+# The program is told where model/ beside this file is, and uses it where no flag and no run names another.
 set -uf
 
 # The folder of this file, also when it is called through a link.
@@ -78,5 +79,9 @@ else
     echo "ddpm: expected libtorch 2.11 (libtorch_cpu.so) in LD_LIBRARY_PATH, in $here/lib or as PyTorch 2.11 of python3," \
         "found none; see README.txt" >&2
     exit 1
+fi
+if [ -z "${DDPM_MODEL-}" ] && [ -f "$here/model/manifest.json" ]; then
+    DDPM_MODEL=$here/model
+    export DDPM_MODEL
 fi
 exec "$here/bin/ddpm" "$@"

@@ -25,6 +25,8 @@ use crate::workspace::Workspace;
 
 const LAUNCHER: &str = include_str!("launcher.sh");
 const README: &str = include_str!("readme.txt");
+const WITH_MODEL: &str = include_str!("with_model.txt");
+const WITHOUT_MODEL: &str = include_str!("without_model.txt");
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -81,8 +83,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
 }
 
 fn readme(has_model: bool) -> String {
-    let line = "    ./ddpm sample --model model --count 16 --sampler dpmpp-2m --steps 15 --out out/\n";
-    README.replace("VERSION", env!("CARGO_PKG_VERSION")).replace("MODEL", if has_model { line } else { "" })
+    let line =
+        "    ./ddpm sample --count 16 --out out/              draw images with the network in model/\n";
+    let (line, about) = if has_model { (line, WITH_MODEL) } else { ("", WITHOUT_MODEL) };
+    README
+        .replace("VERSION", env!("CARGO_PKG_VERSION"))
+        .replace("SAMPLE", line)
+        .replace("MODEL", about.trim_end())
 }
 
 /// The hidden name of a package under construction.
@@ -264,6 +271,27 @@ mod tests {
         assert!(!said(&output).contains(&stranger.path().display().to_string()), "{output:?}");
     }
 
+    /// The program learns of model/ only if there is one, and a model of the user's comes first.
+    #[test]
+    fn the_launcher_names_the_model_of_the_package() {
+        let folder = package();
+        write(&folder.path().join("bin/ddpm"), "#!/bin/sh\necho \"${DDPM_MODEL-none}\"\n").unwrap();
+        let home = folder.path().canonicalize().unwrap();
+        libtorch(&home.join("lib"));
+        let model = |own: Option<&str>| {
+            let mut command = Command::new(folder.path().join("ddpm"));
+            command.current_dir("/").env_remove("DDPM_MODEL").env_remove("LD_LIBRARY_PATH");
+            command.envs(own.map(|own| ("DDPM_MODEL", own)));
+            said(&command.output().unwrap())
+        };
+        assert_eq!(model(None), "none");
+        make(&home.join("model")).unwrap();
+        write(&home.join("model/manifest.json"), "{}").unwrap();
+        assert_eq!(model(None), home.join("model").display().to_string());
+        assert_eq!(model(Some("/mine")), "/mine");
+        assert_eq!(model(Some("")), home.join("model").display().to_string());
+    }
+
     #[test]
     fn a_link_to_the_launcher_works() {
         let folder = package();
@@ -292,7 +320,11 @@ mod tests {
 
     #[test]
     fn the_readme_names_the_model_only_where_there_is_one() {
-        assert!(readme(true).contains("--model model") && !readme(false).contains("--model"));
-        assert!(!readme(false).contains("MODEL") && !readme(false).contains("VERSION"));
+        assert!(readme(true).contains("./ddpm sample --count") && readme(true).contains("--init-from model"));
+        assert!(!readme(false).contains("./ddpm sample --count") && !readme(false).contains("model/"));
+        for text in [readme(true), readme(false)] {
+            let mut words = text.split_whitespace();
+            assert!(!words.any(|word| ["VERSION", "SAMPLE", "MODEL"].contains(&word)), "{text}");
+        }
     }
 }

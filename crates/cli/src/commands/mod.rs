@@ -12,6 +12,7 @@ mod evaluation;
 pub(crate) mod export;
 pub(crate) mod figures;
 pub(crate) mod flags;
+mod image_files;
 pub(crate) mod import;
 pub(crate) mod inspect;
 mod noise_file;

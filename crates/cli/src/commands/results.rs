@@ -7,9 +7,10 @@ use dataset::{AnyArray, GrowingNpy};
 use figures::Canvas;
 use ndarray::{Array1, Array4, Axis, concatenate};
 
+use crate::commands::image_files::{self, Earlier};
 use crate::conditioning::Conditioning;
 use crate::output::{self, Form};
-use crate::paths;
+use crate::{own_png, paths};
 
 /// The picture of all images.
 const GRID: &str = "grid.png";
@@ -21,9 +22,14 @@ pub(crate) struct Results<'a> {
     folder: PathBuf,
     forms: &'a [Form],
     conditioning: &'a Conditioning,
+    class_names: &'a [String],
     /// The number of the first image.
     first: usize,
     count: usize,
+    /// Whether images of other numbers in the folder stay.
+    continues: bool,
+    /// Images that were in the folder before, from the first batch on.
+    earlier: Option<Earlier>,
     kept: Vec<Array4<u8>>,
     growing: Option<GrowingNpy>,
 }
@@ -49,13 +55,9 @@ pub(crate) fn names(forms: &[Form], first: usize) -> Vec<String> {
     let names = forms.iter().flat_map(|form| match form {
         Form::Grid => vec![GRID.to_owned()],
         Form::Npz => vec![ARCHIVE.to_owned(), growing_name(first)],
-        Form::Png => vec![png_name(first)],
+        Form::Png => vec![image_files::name(first, None, &[])],
     });
     names.collect()
-}
-
-fn png_name(index: usize) -> String {
-    format!("{index:05}.png")
 }
 
 fn growing_name(first: usize) -> String {
@@ -63,15 +65,41 @@ fn growing_name(first: usize) -> String {
 }
 
 impl<'a> Results<'a> {
-    /// Saves into a folder, which is created with the first images. `first` is the number of the first image.
+    /// Saves into a folder, which is created with the first images. `first` is the number of the first image. PNG files of an
+    /// earlier sampling that nobody has changed are removed from the folder with the first images.
     pub(crate) fn new(
         folder: &Path,
         forms: &'a [Form],
-        conditioning: &'a Conditioning,
+        (conditioning, class_names): (&'a Conditioning, &'a [String]),
         first: usize,
     ) -> Self {
-        let folder = folder.to_owned();
-        Self { folder, forms, conditioning, first, count: 0, kept: Vec::new(), growing: None }
+        Self {
+            folder: folder.to_owned(),
+            forms,
+            conditioning,
+            class_names,
+            first,
+            count: 0,
+            continues: false,
+            earlier: None,
+            kept: Vec::new(),
+            growing: None,
+        }
+    }
+
+    /// The same, but continues an earlier sampling: its images stay.
+    pub(crate) fn continuing(self) -> Self {
+        Self { continues: true, ..self }
+    }
+
+    /// Refuses a folder in which the first PNG file of a class cannot be written. [`names`] cannot name it, because the
+    /// classes are in the model.
+    pub(crate) fn try_first(&self) -> anyhow::Result<()> {
+        let name = self.png_name(self.first);
+        if self.forms.contains(&Form::Png) && !names(&[Form::Png], self.first).contains(&name) {
+            output::try_folder("--out", &self.folder, &[name])?;
+        }
+        Ok(())
     }
 
     /// Number of images so far.
@@ -82,11 +110,8 @@ impl<'a> Results<'a> {
     /// Saves a batch, u8 `[b, h, w, c]`.
     pub(crate) fn add(&mut self, pixels: Array4<u8>) -> anyhow::Result<()> {
         files::make_folder(&self.folder).with_context(|| format!("--out {}", self.folder.display()))?;
-        let next = self.first + self.count;
         if self.forms.contains(&Form::Png) {
-            for (index, image) in pixels.axis_iter(Axis(0)).enumerate() {
-                dataset::save_png(&self.folder.join(png_name(next + index)), image)?;
-            }
+            self.save_each(&pixels)?;
         }
         if self.forms.contains(&Form::Npz) {
             let growing = match &mut self.growing {
@@ -106,10 +131,31 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
+    /// Saves each image of a batch in its own file.
+    fn save_each(&mut self, pixels: &Array4<u8>) -> anyhow::Result<()> {
+        let next = self.first + self.count;
+        let range = next..next + pixels.len_of(Axis(0));
+        let names: Vec<String> = range.clone().map(|number| self.png_name(number)).collect();
+        let earlier = self.earlier.get_or_insert_with(|| Earlier::find(&self.folder));
+        earlier.make_way(&self.folder, (&range, &names), !self.continues)?;
+        for (name, image) in names.iter().zip(pixels.axis_iter(Axis(0))) {
+            let path = self.folder.join(name);
+            let png = own_png::marked(dataset::encode_png(image)?);
+            files::write_output(&path, &png).with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// The name of the file of an image, with its class.
+    fn png_name(&self, number: usize) -> String {
+        let class = self.conditioning.drawn_labels(number..number + 1).first().copied();
+        image_files::name(number, class, self.class_names)
+    }
+
     /// Writes the grid of the images so far, as `picture` draws it, and the archive, with more arrays after images and
     /// labels.
     pub(crate) fn finish(
-        self,
+        mut self,
         mut arrays: Vec<(&str, AnyArray)>,
         picture: impl FnOnce(&Array4<u8>, &Conditioning) -> anyhow::Result<Canvas>,
     ) -> anyhow::Result<Written> {
@@ -121,7 +167,7 @@ impl<'a> Results<'a> {
             files::write_output(&path, &png).with_context(|| path.display().to_string())?;
             written.push(path);
         }
-        if let Some(growing) = self.growing {
+        if let Some(growing) = self.growing.take() {
             let path = self.folder.join(ARCHIVE);
             if !self.conditioning.classes().is_empty() {
                 let labels = self.conditioning.drawn_labels(self.first..self.first + self.count);
@@ -135,7 +181,13 @@ impl<'a> Results<'a> {
         let mut files = written.len();
         if self.forms.contains(&Form::Png) && self.count > 0 {
             files += self.count;
-            written.push(self.folder.join(png_name(self.first)));
+            written.push(self.folder.join(self.png_name(self.first)));
+            if let Some(earlier) = &self.earlier {
+                let new = self.first..self.first + self.count;
+                let is_new =
+                    |number: usize, name: &str| new.contains(&number) && self.png_name(number) == name;
+                earlier.warn_of_foreign(&self.folder, is_new);
+            }
         }
         Ok(Written { files, first: written.into_iter().next() })
     }
@@ -161,10 +213,11 @@ mod tests {
     #[test]
     fn the_files_are_those_of_the_whole() {
         let conditioning = Conditioning::new(vec![1, 2], Guidance::new(1.0));
+        let names = ["Hat", "Bag", "T-shirt/top"].map(str::to_owned);
         let mut kept: Option<Vec<(String, Vec<u8>)>> = None;
         for batch in [1, 3, 7] {
             let folder = tempfile::tempdir().unwrap();
-            let mut results = Results::new(folder.path(), &ALL, &conditioning, 3);
+            let mut results = Results::new(folder.path(), &ALL, (&conditioning, &names), 3);
             for start in (0..7).step_by(batch) {
                 let part = images().slice_axis(Axis(0), (start..(start + batch).min(7)).into()).to_owned();
                 results.add(part).unwrap();
@@ -183,7 +236,8 @@ mod tests {
                 .collect();
             found.sort();
             assert_eq!(found.len(), 9);
-            assert!(found.iter().any(|(name, _)| name == "00003.png") && found[6].0 == "00009.png");
+            assert_eq!([&*found[0].0, &*found[1].0], ["00003-t-shirt-top.png", "00004-bag.png"]);
+            assert_eq!(found[6].0, "00009-t-shirt-top.png");
             assert!(*kept.get_or_insert_with(|| found.clone()) == found, "batches of {batch}");
         }
     }
@@ -192,7 +246,7 @@ mod tests {
     #[test]
     fn finished_batches_are_on_disk() {
         let (folder, conditioning) = (tempfile::tempdir().unwrap(), Conditioning::none());
-        let mut results = Results::new(folder.path(), &ALL, &conditioning, 0);
+        let mut results = Results::new(folder.path(), &ALL, (&conditioning, &[]), 0);
         results.add(images()).unwrap();
         std::mem::forget(results);
         let read = dataset::read_npy(&folder.path().join("samples.partial-00000.npy")).unwrap();
@@ -200,10 +254,32 @@ mod tests {
         assert!(folder.path().join("00006.png").is_file());
     }
 
+    /// A folder never mixes two samplings, unless one continues the other.
+    #[test]
+    fn images_of_an_earlier_sampling_go() {
+        let (folder, conditioning) = (tempfile::tempdir().unwrap(), Conditioning::none());
+        let sample = |first: usize, count: usize, continues: bool| {
+            let results = Results::new(folder.path(), &ALL[1..2], (&conditioning, &[]), first);
+            let mut results = if continues { results.continuing() } else { results };
+            for number in 0..count {
+                results.add(images().slice_axis(Axis(0), (number..number + 1).into()).to_owned()).unwrap();
+            }
+            results.finish(Vec::new(), plain).unwrap();
+            std::fs::read_dir(folder.path()).unwrap().count()
+        };
+        assert_eq!(sample(0, 5, false), 5);
+        assert_eq!(sample(5, 2, true), 7);
+        assert_eq!(sample(1, 3, true), 7);
+        std::fs::write(folder.path().join("00004.png"), "mine").unwrap();
+        assert_eq!(sample(0, 3, false), 4);
+        assert_eq!(std::fs::read(folder.path().join("00004.png")).unwrap(), b"mine");
+        assert_eq!(sample(0, 1, true), 4);
+    }
+
     #[test]
     fn without_a_grid_nothing_stays_in_memory() {
         let (folder, conditioning) = (tempfile::tempdir().unwrap(), Conditioning::none());
-        let mut results = Results::new(folder.path(), &ALL[1..], &conditioning, 0);
+        let mut results = Results::new(folder.path(), &ALL[1..], (&conditioning, &[]), 0);
         results.add(images()).unwrap();
         assert!(results.kept.is_empty() && results.count() == 7);
     }

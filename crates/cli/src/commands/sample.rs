@@ -36,20 +36,21 @@ pub(crate) struct Sample {
     /// Number of images
     #[arg(long, value_name = "N", default_value_t = 64)]
     count: usize,
-    /// Number of the first image: --count 10 --start 20 draws images 20 to 29 of the seed
-    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "init_noise")]
-    start: usize,
+    /// First image, to continue a sampling: --count 10 --start 20 draws images 20 to 29 of the seed and
+    /// keeps the other PNG files [default: 0]
+    #[arg(long, value_name = "N", conflicts_with = "init_noise")]
+    start: Option<usize>,
     #[command(flatten)]
     noise: NoiseArgs,
     /// Start from these arrays instead of seeded noise: x_T as .npy or .npz, f32 [n, c, h, w], deviation 1, or sigma_max for edm
     #[arg(long, value_name = "FILE", conflicts_with = "count")]
     init_noise: Option<InputPath>,
-    /// What to write: any of grid (grid.png), png (00000.png ...), npz (samples.npz, see below)
+    /// What to write: any of grid (grid.png), png (00000.png, 00000-CLASS.png), npz (samples.npz, see below)
     #[arg(long, value_name = "FORMS", value_delimiter = ',', default_value = "grid")]
     save: Vec<String>,
     #[command(flatten)]
     watching: WatchingArgs,
-    /// Folder for the images
+    /// Folder for the images; with png, those of an earlier sampling there are removed
     #[arg(long, value_name = "DIR", default_value = "out/samples")]
     out: OutputFolder,
     // Groups with a heading come last: clap lists everything after a heading under it.
@@ -62,7 +63,8 @@ pub(crate) struct Sample {
 impl Sample {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let forms = self.save.iter().map(|name| name.parse()).collect::<anyhow::Result<Vec<Form>>>()?;
-        for (flag, value, least) in [("count", self.count, 1), ("start", self.start, 0)] {
+        let first = self.start.unwrap_or(0);
+        for (flag, value, least) in [("count", self.count, 1), ("start", first, 0)] {
             if !(least..=1_000_000).contains(&value) {
                 bail_usage!("--{flag} {value}: expected {least} to 1000000");
             }
@@ -71,7 +73,7 @@ impl Sample {
         self.watching.validate()?;
         self.sampler.check()?;
         self.guidance.check()?;
-        let mut names = results::names(&forms, self.start);
+        let mut names = results::names(&forms, first);
         names.extend(self.watching.names());
         output::try_folder("--out", &self.out, &names)?;
         let signals = Signals::install()?;
@@ -90,8 +92,13 @@ impl Sample {
         let mut watching = self.watching.build(&loaded, sampler.steps(), count)?;
 
         let begun = Instant::now();
-        let (first, steps) = (self.start, sampler.steps());
-        let mut results = Results::new(&self.out, &forms, &conditioning, first);
+        let steps = sampler.steps();
+        let of_classes = (&conditioning, &*loaded.images.class_names);
+        let mut results = Results::new(&self.out, &forms, of_classes, first);
+        if self.start.is_some() {
+            results = results.continuing();
+        }
+        results.try_first()?;
         let noise = &self.noise;
         let sampling =
             LongSampling { loaded: &loaded, noise, first, count, steps, global, signals: &signals };

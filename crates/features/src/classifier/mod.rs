@@ -71,7 +71,7 @@ impl Classifier {
 
     pub(crate) fn resize_rule(&self) -> String {
         let Plan { height, width, .. } = self.net.plan();
-        format!("none ({height}x{width})")
+        format!("none ({width}x{height})")
     }
 
     pub(crate) fn check(&self, found: [usize; 3]) -> Result<(), FeaturesError> {

@@ -47,7 +47,7 @@ impl Plan {
         let refuse = |expected: String, found: String| Err(FeaturesError::Training { expected, found });
         let (least, most) = Self::SIDES;
         if ![height, width].iter().all(|side| (least..=most).contains(side)) {
-            let found = format!("{height}x{width}");
+            let found = format!("{width}x{height}");
             return refuse(format!("images from {least}x{least} to {most}x{most}"), found);
         }
         let classes = images.set().classes();
@@ -137,9 +137,9 @@ mod tests {
         };
         assert!(told((20, 16), Some(vec![0, 1, 1])).is_ok());
         assert!(
-            told((15, 16), Some(vec![0, 1, 1])).unwrap_err().contains("from 16x16 to 128x128, found 15x16")
+            told((15, 16), Some(vec![0, 1, 1])).unwrap_err().contains("from 16x16 to 128x128, found 16x15")
         );
-        assert!(told((16, 129), Some(vec![0, 1, 1])).unwrap_err().contains("found 16x129"));
+        assert!(told((16, 129), Some(vec![0, 1, 1])).unwrap_err().contains("found 129x16"));
         assert!(told((16, 16), Some(vec![1, 1, 1])).unwrap_err().contains("2 classes, found 1 class"));
         assert!(told((16, 16), None).unwrap_err().contains("labels"));
     }

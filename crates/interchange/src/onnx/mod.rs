@@ -121,7 +121,7 @@ fn check_size(model: &Model<'_>) -> Result<(), InterchangeError> {
         Err(InterchangeError::NotInOnnx { key: key.to_owned(), got, reason })
     };
     if height == 0 || width == 0 || height % factor != 0 || width % factor != 0 {
-        return refuse("images", format!("{height}x{width}"), format!("expected multiples of {factor}"));
+        return refuse("images", format!("{width}x{height}"), format!("expected multiples of {factor}"));
     }
     if model.batch == Some(0) {
         return refuse("batch", "0".to_owned(), "expected 1 or more".to_owned());

@@ -144,7 +144,7 @@ fn unsupported_settings_are_refused_by_name() {
     for (model, words) in [
         (
             Model { size: (16, 15), ..network.model() },
-            "images = 16x15: cannot be written as ONNX; expected multiples of 2",
+            "images = 15x16: cannot be written as ONNX; expected multiples of 2",
         ),
         (Model { batch: Some(0), ..network.model() }, "batch = 0"),
         (Model { timesteps: 1 << 25, ..network.model() }, "schedule.steps = 33554432"),

@@ -102,7 +102,7 @@ impl Report<'_> {
             ("parts", format!("{}; of {}", parts.shares(), milliseconds(parts.step_s()))),
             ("first step", format!("done {:.2} s after the start", timings.first_after)),
             ("network", format!("{}, {} parameters", self.preset, grouped(subject.net.param_count()))),
-            ("batch", format!("{} of {height}x{width}x{channels}", self.batch)),
+            ("batch", format!("{} of {width}x{height}x{channels}", self.batch)),
             ("computed", format!("{precision} on {device}, {threads} threads")),
         ];
         if let Some(peak) = peak_mib {

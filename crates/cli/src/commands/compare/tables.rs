@@ -80,7 +80,7 @@ impl Notes {
         if sides.iter().any(|side| side.shape() != sides[0].shape()) {
             let shapes = sides.iter().map(|side| {
                 let [height, width, channels] = side.shape();
-                format!("{} {height}x{width}x{channels}", side.name)
+                format!("{} {width}x{height}x{channels}", side.name)
             });
             let shapes = shapes.collect::<Vec<_>>().join(", ");
             notes.samples.push(format!(

@@ -26,8 +26,8 @@ const CONTRAST: i32 = 8;
   ddpm edit encode --image shoe.png --out out/shoe
   ddpm edit decode --latent out/shoe/latent.npy
 
-latent.npy, and samples.npz with --save npz, hold x_T as f32 [1, c, h, w]. grid.png shows the image,
-x_T, the decoded image, and their difference, amplified eight times, on mid grey.")]
+latent.npy, and samples.npz with --save npz, hold x_T as f32 [1, c, h, w]. grid.png shows the
+original, x_T, the decoded image, and their difference, amplified eight times, on mid grey.")]
 pub(crate) struct Encode {
     #[command(flatten)]
     image: ImageArgs,
@@ -96,6 +96,6 @@ fn picture(original: &Array4<u8>, noise: &Array4<u8>, decoded: &Array4<u8>) -> a
     // One row, [1, columns, h, w, c].
     let cells = [original, noise, decoded, &difference].map(|batch| batch.index_axis(Axis(0), 0));
     let cells = stack(Axis(0), &cells)?.insert_axis(Axis(0));
-    let labels = ["image", "x_T", "decoded", "difference"].map(Band::new);
+    let labels = ["original", "x_T", "decoded", "difference"].map(Band::new);
     Ok(Sheet::new(cells.view()).columns(labels).draw()?)
 }

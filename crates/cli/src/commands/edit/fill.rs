@@ -9,7 +9,8 @@ use sampler::{Known, Resampling, Sampler};
 use serde_json::json;
 use tch::Tensor;
 
-use crate::commands::edit::setup::{Setup, check_count, grid_after, in_flags};
+use crate::commands::edit::picture;
+use crate::commands::edit::setup::{Setup, check_count, in_flags};
 use crate::failure::bail_usage;
 use crate::{noise_end, output, paths};
 
@@ -47,12 +48,13 @@ impl FillArgs {
         Resampling { jump: self.jump.unwrap_or(JUMP), repeats: self.resample }
     }
 
-    /// Draws, saves and reports. `before` comes first in the grid; `settle` makes final changes to the images.
+    /// Draws, saves and reports. `before` comes first in the grid, each image under its label; `settle` makes final changes to
+    /// the images.
     pub(crate) fn run(
         &self,
         setup: &Setup<'_>,
         known: &Known,
-        before: &[ArrayView3<'_, u8>],
+        before: &[(&str, ArrayView3<'_, u8>)],
         settle: impl Fn(Tensor) -> anyhow::Result<Tensor>,
     ) -> anyhow::Result<ExitCode> {
         let (loaded, resampling) = (&setup.loaded, self.resampling());
@@ -69,7 +71,7 @@ impl FillArgs {
             settle(images.map_err(in_flags)?)
         })?;
         let (seconds, done) = (begun.elapsed().as_secs_f64(), results.count());
-        let written = results.finish(Vec::new(), |pixels, _| grid_after(before, pixels))?;
+        let written = results.finish(Vec::new(), |pixels, _| picture::labelled(before, pixels, 0))?;
         let summary = json!({
             "images": done, "finished": done == self.count, "steps": steps, "seconds": seconds,
             "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),

@@ -20,7 +20,7 @@ use crate::paths::InputPath;
   ddpm edit inpaint --image shoe.png --mask hole.png --count 8
   ddpm edit inpaint --index 3 --box 14,0,14,28 --jump 10 --resample 10
 
-grid.png shows the image, its known part, and the results. Known pixels stay as they are.")]
+grid.png shows the original, the given part and the results. Known pixels stay as they are.")]
 pub(crate) struct Inpaint {
     #[command(flatten)]
     image: ImageArgs,
@@ -56,6 +56,7 @@ impl Inpaint {
         mask::check(&flag, &fill, "white or transparent pixels are filled")?;
         let image = source.resized(read, size)?;
         let known = Known::outside(&frame::x_0(&image, loaded)?, &frame::mask(&fill, loaded)?)?;
-        self.fill.run(&setup, &known, &[image.view(), frame::with_hole(&image, &fill).view()], Ok)
+        let given = frame::with_hole(&image, &fill);
+        self.fill.run(&setup, &known, &[("original", image.view()), ("given", given.view())], Ok)
     }
 }

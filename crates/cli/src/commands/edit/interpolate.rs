@@ -29,7 +29,8 @@ const T_START: f64 = 0.3;
   ddpm edit interpolate --image shoe.png --to boot.png --t-start 200,300,500
   ddpm edit interpolate --index 3 --to-index 8 --mode ddim --count 11
 
-grid.png has one row per start, from one image to the other; png and npz hold the rows in order.")]
+grid.png has one row per start, between both originals, below the share of the second; png and npz
+hold the rows in order.")]
 pub(crate) struct Interpolate {
     #[command(flatten)]
     image: ImageArgs,
@@ -176,7 +177,8 @@ impl Interpolate {
             let label = Band::new(format!("{a:.2}"));
             if k == 0 { label.apart() } else { label }
         });
-        let columns = std::iter::once(Band::new("from")).chain(mixtures).chain([Band::new("to").apart()]);
+        let columns =
+            std::iter::once(Band::new("original")).chain(mixtures).chain([Band::new("original").apart()]);
         Ok(Sheet::new(cells.view()).rows(labels.iter().map(Band::new)).columns(columns).draw()?)
     }
 }

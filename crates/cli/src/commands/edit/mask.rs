@@ -17,13 +17,13 @@ pub(crate) fn read(path: &Path, file: (usize, usize), size: (usize, usize)) -> a
         let also = if file == size {
             String::new()
         } else {
-            format!(", or {}x{}, that of this network's images", size.0, size.1)
+            format!(", or {}x{}, that of this network's images", size.1, size.0)
         };
         bail_usage!(
-            "--mask {}: is {height}x{width}, expected {}x{}, the size of the image{also}",
+            "--mask {}: is {width}x{height}, expected {}x{}, the size of the image{also}",
             path.display(),
-            file.0,
-            file.1
+            file.1,
+            file.0
         );
     }
     dataset::to_mask(mask.view(), size.0, size.1).context("--mask")

@@ -9,6 +9,7 @@ mod interpolate;
 mod latent;
 mod mask;
 mod outpaint;
+mod picture;
 mod region;
 mod setup;
 mod source;

@@ -67,7 +67,7 @@ impl Outpaint {
             whole[[y + keep.y, x + keep.x, c]] = *value;
         }
         let known = Known::outside(&frame::x_0(&whole, loaded)?, &frame::mask(&fill, loaded)?)?;
-        self.fill.run(&setup, &known, &[frame::with_hole(&whole, &fill).view()], Ok)
+        self.fill.run(&setup, &known, &[("given", frame::with_hole(&whole, &fill).view())], Ok)
     }
 
     /// The rectangle inside the margins of an image with these rows and columns.

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use dataset::AnyArray;
 use figures::Canvas;
-use ndarray::{Array3, Array4, ArrayView3, Axis, concatenate, stack};
+use ndarray::{Array3, Array4, Axis};
 use sampler::{Model, SamplerConfig, SamplerError};
 
 use crate::commands::results::{self, Results, Written};
@@ -29,7 +29,7 @@ pub(crate) struct Common {
     model: ModelArgs,
     #[command(flatten)]
     pub(crate) noise: NoiseArgs,
-    /// What to write: any of grid, png, npz (grid.png, 00000.png ..., samples.npz)
+    /// What to write: any of grid, png, npz (grid.png, 00000.png or 00000-CLASS.png, samples.npz)
     #[arg(long, value_name = "FORMS", value_delimiter = ',', default_value = "grid")]
     save: Vec<String>,
     /// Folder for the results [default: out/ and the name of the command]
@@ -100,7 +100,12 @@ impl Setup<'_> {
 
     /// Results in the folder of this edit.
     pub(crate) fn results(&self) -> Results<'_> {
-        Results::new(&self.out, &self.forms, &self.conditioning, 0)
+        self.results_in(&self.out)
+    }
+
+    /// Results in another folder.
+    pub(crate) fn results_in(&self, folder: &Path) -> Results<'_> {
+        Results::new(folder, &self.forms, (&self.conditioning, &self.loaded.images.class_names), 0)
     }
 
     /// A sampling run of `count` images.
@@ -120,11 +125,6 @@ impl Setup<'_> {
         results.add(pixels)?;
         results.finish(arrays, |_, _| Ok(grid))
     }
-}
-
-/// A nearly square grid of results, after the images they came from.
-pub(crate) fn grid_after(first: &[ArrayView3<'_, u8>], pixels: &Array4<u8>) -> anyhow::Result<Canvas> {
-    output::grid(&concatenate(Axis(0), &[stack(Axis(0), first)?.view(), pixels.view()])?)
 }
 
 /// One image as a batch.

@@ -21,8 +21,8 @@ use crate::output;
   ddpm edit upscale --image small.png --factor 4 --count 8
   ddpm edit upscale --index 3 --factor 7      # an image of the data, shrunk first
 
-grid.png shows the small image, and with --index the original. The mean of each block of factor x factor
-pixels is that of the small image's pixel.")]
+grid.png shows the given image, with --index also the original, and the results. The mean of each
+block of factor x factor pixels is that of the small image's pixel.")]
 pub(crate) struct Upscale {
     #[command(flatten)]
     image: ImageArgs,
@@ -56,7 +56,11 @@ impl Upscale {
         let means = framed.f_avg_pool2d([factor; 2], [factor; 2], [0; 2], false, true, None::<i64>)?;
         let known = Known::means(&means, self.factor)?;
         let framed_small = self.framed(&small, loaded);
-        let before: Vec<_> = original.iter().chain([&enlarged]).map(Array3::view).collect();
+        let before: Vec<_> = original
+            .iter()
+            .map(|image| ("original", image.view()))
+            .chain([("given", enlarged.view())])
+            .collect();
         self.fill.run(&setup, &known, &before, |images| {
             let mut pixels = dataset::from_model(tensor_io::to_array(&images)?.into_dimensionality()?.view());
             keep_means(&mut pixels, &framed_small, self.factor);
@@ -89,7 +93,7 @@ impl Upscale {
         let possible: Vec<String> =
             (2..=height.min(width)).filter(|&n| divides(n)).map(|n| n.to_string()).collect();
         bail_usage!(
-            "--factor {}: expected one that divides {height}x{width}, the size of this network's images: {}",
+            "--factor {}: expected one that divides {width}x{height}, the size of this network's images: {}",
             self.factor,
             if possible.is_empty() { "there is none".to_owned() } else { possible.join(", ") }
         );

@@ -7,10 +7,9 @@ use clap::Args;
 use sampler::{Sampler, Step};
 use serde_json::json;
 
-use crate::commands::edit::frame;
 use crate::commands::edit::setup::{Common, check_count, in_flags};
 use crate::commands::edit::source::ImageArgs;
-use crate::commands::results::{self, Results};
+use crate::commands::edit::{frame, picture};
 use crate::flags::Global;
 use crate::{output, paths};
 
@@ -53,7 +52,7 @@ impl Vary {
             let steps = sampler.steps();
             let folder = setup.out.join(format!("t-{t_start:04}"));
             let sampling = setup.sampling(self.count, steps);
-            let mut results = Results::new(&folder, &setup.forms, &setup.conditioning, 0);
+            let mut results = setup.results_in(&folder);
             sampling.run(&mut results, |range, noise, progress| {
                 let mut on_step = |step: &Step<'_>| progress.step(step);
                 let copies = x_0.repeat([range.len() as i64, 1, 1, 1]);
@@ -61,7 +60,10 @@ impl Vary {
             })?;
             done += results.count();
             let finished = results.count() == self.count;
-            results.finish(Vec::new(), results::plain)?;
+            results.finish(Vec::new(), |pixels, conditioning| {
+                let before = [("original", original.view())];
+                picture::labelled(&before, pixels, conditioning.classes().len())
+            })?;
             rows.push(json!({
                 "t_start": t_start, "steps": steps, "folder": paths::text(&folder), "finished": finished,
             }));

@@ -97,7 +97,7 @@ fn card(loaded: &Loaded) -> String {
     };
     format!(
         "---\nlibrary_name: diffusers\ntags:\n- unconditional-image-generation\n- diffusers\n---\n\
-         # {height}x{width} images by a denoising diffusion model\n\
+         # {width}x{height} images by a denoising diffusion model\n\
          A network of {} parameters, trained for {} steps of {} images on {} images{}.{border}\n\n\
          ```python\nfrom diffusers import DDPMPipeline\n\n\
          pipeline = DDPMPipeline.from_pretrained(\".\")\nimages = pipeline(batch_size=4).images\n```\n{classes}\n\

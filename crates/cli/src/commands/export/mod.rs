@@ -152,7 +152,7 @@ fn border(images: &ImagesConfig) -> String {
     }
     let ((height, width, _), [top, bottom, left, right]) = (images.inner_shape(), images.padding);
     format!(
-        " The images are {height}x{width}; the network draws them with a border of {top}, {bottom}, {left} and {right} pixels \
+        " The images are {width}x{height}; the network draws them with a border of {top}, {bottom}, {left} and {right} pixels \
          (top, bottom, left, right), which is cut off."
     )
 }

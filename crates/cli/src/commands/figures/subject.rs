@@ -115,14 +115,25 @@ impl Subject {
 fn check_shape(data: &Dataset, loaded: &Loaded) -> anyhow::Result<()> {
     let images = &loaded.images;
     let (expected, got) = ((images.height, images.width, images.channels), data.shape());
-    ensure!(expected == got, "the images are now {got:?}, but the network was trained on {expected:?}");
+    let text = |(height, width, channels): (usize, usize, usize)| format!("{width}x{height}x{channels}");
+    ensure!(
+        expected == got,
+        "the images are now {}, but the network was trained on {}",
+        text(got),
+        text(expected)
+    );
     Ok(())
 }
 
-/// The flags, with the newest run added if they name none and that run has a checkpoint.
+/// The flags, with the newest run added if they name none and that run has a checkpoint. Without runs, with the model of the
+/// package, if the program is part of one.
 fn choose(args: &ModelArgs) -> Option<ModelArgs> {
     if args.run.is_some() || args.model.is_some() {
         return Some(args.clone());
+    }
+    if let Some(model) = args.packaged() {
+        info!("using {}", model.display());
+        return Some(ModelArgs { model: Some(model.into()), ..args.clone() });
     }
     let run = model::newest_with_checkpoint(Path::new(RUNS)).ok()?;
     match model::newest_checkpoint(&run) {

@@ -82,8 +82,8 @@ impl Import {
             format!(
                 "{} parameters, {}x{} images, sampled by {} with {} steps: {}{taken_text}",
                 loaded.net.param_count(),
-                loaded.images.height,
                 loaded.images.width,
+                loaded.images.height,
                 sample.sampler,
                 sample.steps,
                 self.out.display()

@@ -159,7 +159,7 @@ fn config_facts(config: &Config) -> Vec<(String, String)> {
         let (h, w, c) = (images.height, images.width, images.channels);
         facts.push(fact(
             "images",
-            format!("{} of {h}x{w}x{c}, sha256 {}", grouped(images.count), images.sha256),
+            format!("{} of {w}x{h}x{c}, sha256 {}", grouped(images.count), images.sha256),
         ));
     }
     facts

@@ -83,7 +83,10 @@ impl InspectData {
             };
             let mut facts = vec![
                 ("source", config.data.source.clone()),
-                ("images", format!("{} of {inner_height}x{inner_width}, {colour}", grouped(dataset.len()))),
+                (
+                    "images",
+                    format!("{} of {inner_width}x{inner_height} pixels, {colour}", grouped(dataset.len())),
+                ),
                 ("mean", format!("{} in [-1, 1]", each(|m| m.mean))),
                 ("std", each(|m| m.std)),
                 ("range", format!("{} to {}", each(|m| m.min), each(|m| m.max))),
@@ -119,7 +122,7 @@ pub(in crate::commands) fn border_text(
     match [top, bottom, left, right] {
         [0, 0, 0, 0] => "no border needed".to_owned(),
         _ => {
-            format!("border of {top} above, {bottom} below, {left} left, {right} right, to {height}x{width}")
+            format!("border of {top} above, {bottom} below, {left} left, {right} right, to {width}x{height}")
         }
     }
 }
@@ -225,6 +228,6 @@ mod tests {
     #[test]
     fn the_border_is_reported() {
         assert_eq!(border_text([0; 4], 28, 28), "no border needed");
-        assert!(border_text([2, 2, 2, 2], 32, 32).ends_with("to 32x32"));
+        assert!(border_text([2, 2, 4, 4], 32, 36).ends_with("to 36x32"));
     }
 }

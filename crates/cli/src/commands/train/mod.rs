@@ -343,7 +343,7 @@ impl Plan {
         let (height, width, channels) = self.dataset.shape();
         let classes = config.model.classes.map(|n| format!(" of {n} classes")).unwrap_or_default();
         info!(
-            "{} images {height}x{width}x{channels}{classes}, {:.1}M parameters, {} on {}, steps {first} to {}",
+            "{} images {width}x{height}x{channels}{classes}, {:.1}M parameters, {} on {}, steps {first} to {}",
             self.dataset.len(),
             net.param_count() as f64 / 1e6,
             config.precision,

@@ -93,11 +93,11 @@ impl Train {
         let (height, width, channels) = dataset.shape();
         if shape != (height, width, channels) {
             return Err(wrong_data(format!(
-                "--data {source}: expected images of {}x{}x{} (height, width, channels), as the configuration of the run in {} \
-                 says, found {height}x{width}x{channels}; pass --data with the place of the same images, or start a new run \
+                "--data {source}: expected images of {}x{}x{} (width, height, channels), as the configuration of the run in {} \
+                 says, found {width}x{height}x{channels}; pass --data with the place of the same images, or start a new run \
                  with another --run",
-                shape.0,
                 shape.1,
+                shape.0,
                 shape.2,
                 run.display()
             )));

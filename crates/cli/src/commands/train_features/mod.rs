@@ -77,7 +77,7 @@ impl TrainFeatures {
             .map_err(|error| self.refused(error, &images))?;
         let (height, width, channels) = images.set().shape();
         info!(
-            "{} images {height}x{width}x{channels} of {} classes to train on, {} held out, {} steps on {}",
+            "{} images of {width}x{height}x{channels} in {} classes to train on, {} held out, {} steps on {}",
             train.len(),
             images.set().classes(),
             held_out.len(),

@@ -159,7 +159,7 @@ fn followed(moments: usize, count: usize, images: &ImagesConfig) -> anyhow::Resu
     let pixels = pixels_of_one(moments, images);
     if pixels > MOST_PIXELS {
         bail_usage!(
-            "--trajectory {moments}: this many moments of a {height}x{width} image do not fit in a picture; \
+            "--trajectory {moments}: this many moments of a {width}x{height} image do not fit in a picture; \
              expected at most {}",
             MOST_PIXELS / pixels_of_one(1, images)
         );
