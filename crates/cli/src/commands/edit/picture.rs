@@ -1,7 +1,7 @@
 //! The grid of an edit: what it started from, and what came out, under labels.
 
 use figures::{Band, Canvas, Sheet};
-use ndarray::{Array4, Array5, ArrayView3, Axis, s};
+use ndarray::{Array4, Array5, ArrayView3, Axis};
 
 use crate::output;
 
@@ -24,12 +24,13 @@ pub(crate) fn labelled(
     let shape = (count.div_ceil(across), before.len() + across, height, width, channels);
     let mut cells = Array5::from_elem(shape, 255_u8);
     for (column, (_, image)) in before.iter().enumerate() {
-        cells.slice_mut(s![0, column, .., .., ..]).assign(image);
+        cells.index_axis_mut(Axis(0), 0).index_axis_mut(Axis(0), column).assign(image);
     }
     for place in 0..count {
         let image = order.as_ref().map_or(place, |order| order[place]);
         let (row, column) = (place / across, before.len() + place % across);
-        cells.slice_mut(s![row, column, .., .., ..]).assign(&results.index_axis(Axis(0), image));
+        let mut cells = cells.index_axis_mut(Axis(0), row);
+        cells.index_axis_mut(Axis(0), column).assign(&results.index_axis(Axis(0), image));
     }
     let drawn = Band::new(if count == 1 { "result" } else { "results" }).spanning(across).apart();
     let columns = before.iter().map(|(label, _)| Band::new(*label)).chain([drawn]);
