@@ -38,6 +38,20 @@ pub fn colour_file(n: usize, (width, height): (u32, u32), format: ImageFormat) -
     Ok(file.into_inner())
 }
 
+/// A GIF of two colours with two frames; in the first the left half is black.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn moving_gif((width, height): (u16, u16)) -> anyhow::Result<Vec<u8>> {
+    let mut encoder = gif::Encoder::new(Vec::new(), width, height, &[0, 0, 0, 255, 255, 255])?;
+    let row = |left: u8| (0..width).map(move |x| if x < width / 2 { left } else { 1 - left });
+    for left in [0, 1] {
+        let indices: Vec<u8> = (0..height).flat_map(|_| row(left)).collect();
+        encoder.write_frame(&gif::Frame::from_indexed_pixels(width, height, indices, None))?;
+    }
+    Ok(encoder.into_inner()?)
+}
+
 /// An IDX file of grey images: magic, three big-endian sizes, pixels.
 #[must_use]
 pub fn idx_images(count: usize, size: usize) -> Vec<u8> {

@@ -52,15 +52,24 @@ fn a_folder_of_classes_in_jpeg_of_any_size() -> anyhow::Result<()> {
 #[test]
 fn other_formats_and_colour_made_grey() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let formats = [("a.bmp", ImageFormat::Bmp), ("b.webp", ImageFormat::WebP), ("c.png", ImageFormat::Png)];
+    let formats = [
+        ("a.bmp", ImageFormat::Bmp),
+        ("b.webp", ImageFormat::WebP),
+        ("c.png", ImageFormat::Png),
+        ("d.tif", ImageFormat::Tiff),
+    ];
     for (n, (name, format)) in formats.into_iter().enumerate() {
         place.write(&format!("mixed/{name}"), data::colour_file(n, (20, 20), format)?)?;
     }
+    place.write("mixed/e.gif", data::moving_gif((20, 20))?)?;
     // A text file beside the images is not an image.
     place.write("mixed/LICENSE.txt", "free")?;
     let flags = "--data mixed --set data.size=16 --set data.channels=1 --set train.batch=3";
     let (size, images) = train_and_sample(&place, flags)?;
-    ensure!(size == (16, 16, 1) && images["count"] == 3, "{size:?} {images}");
+    ensure!(size == (16, 16, 1) && images["count"] == 5, "{size:?} {images}");
+    let said = place.run("inspect data --data mixed --set data.size=16 --json")?.json();
+    let notes = said["notes"].to_string();
+    ensure!(notes.contains("1 image has several frames") && notes.contains(".txt"), "{notes}");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use crate::error::DatasetError;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
 use crate::pixels::{Fit, Pixels};
 
-/// Reads a PNG, JPEG, WebP or BMP file as `[h, w, c]`.
+/// Reads a PNG, JPEG, WebP, BMP, GIF or TIFF file as `[h, w, c]`; the first frame or page if there are several.
 ///
 /// `size` (1..=4096 pixels) makes it square using `fit`. `channels` is 1 or 3; `None` gives 1 if every pixel is grey.
 ///

@@ -19,6 +19,8 @@ pub(crate) struct Items {
     pub(crate) labels: Option<Vec<u32>>,
     pub(crate) class_names: Vec<String>,
     pub(crate) skipped: usize,
+    /// How many images have further frames or pages, which are not used.
+    pub(crate) shortened: usize,
     /// Notes for the user, one sentence each.
     pub(crate) notes: Vec<String>,
 }
@@ -59,6 +61,7 @@ impl Items {
             labels: source.labels.map(|labels| chosen.iter().map(|&index| labels[index]).collect()),
             class_names: source.class_names,
             skipped: 0,
+            shortened: 0,
             notes: source.notes,
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::containers::{CONTAINER_START, container};
 use crate::error::DatasetError;
+use crate::image_format::unread_format;
 use crate::kind_of_file::FileKind;
 use crate::limits::open_regular;
 use crate::npz::Npz;
@@ -33,7 +34,7 @@ pub enum Source {
         /// A batch file, or a folder whose training batches are used.
         path: PathBuf,
     },
-    /// A folder of PNG, JPEG, WebP and BMP files, recognised by content.
+    /// A folder of PNG, JPEG, WebP, BMP, GIF and TIFF files, recognised by content; TIFF by its name too.
     Folder {
         /// The folder: a sub-folder for each class, or flat; or one such folder for each part.
         path: PathBuf,
@@ -179,7 +180,7 @@ impl Source {
             Some(FileKind::Cifar) => return Ok(Self::Cifar { path }),
             // A supported image format, or another one.
             Some(FileKind::Image) => {}
-            None if image::guess_format(&start).is_ok() => {}
+            None if image::guess_format(&start).is_ok() || unread_format(&start).is_some() => {}
             None if start.is_empty() => return Err(unknown("the file is empty")),
             None => {
                 return Err(unknown(&format!("the file begins with {:02x?}", &start[..start.len().min(16)])));
