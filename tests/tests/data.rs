@@ -126,6 +126,52 @@ fn cifar_batches_in_colour() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn cifar_as_it_is_downloaded() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let batches = [("data_batch_2.bin", data::cifar10(4)), ("data_batch_1.bin", data::cifar10(5))];
+    for (name, bytes) in &batches {
+        place.write(&format!("unpacked/{name}"), bytes)?;
+    }
+    let files = [batches, [("test_batch.bin", data::cifar10(3)), ("readme.html", Vec::new())]].concat();
+    place.write("cifar-10-binary.tar.gz", data::gzip(&data::tar("cifar-10-batches-bin", &files))?)?;
+    let inspect = |source: &str| -> anyhow::Result<Value> {
+        Ok(place.run(&format!("inspect data --data {source} --json"))?.json())
+    };
+    let (packed, unpacked) = (inspect("cifar-10-binary.tar.gz")?, inspect("unpacked")?);
+    ensure!(packed["count"] == 9 && packed["sha256"] == unpacked["sha256"], "{packed} {unpacked}");
+    ensure!(inspect("cifar-10-binary.tar.gz:test")?["count"] == 3);
+    let (size, images) = train_and_sample(&place, "--data cifar-10-binary.tar.gz")?;
+    ensure!(size == (16, 16, 3) && images["count"] == 9, "{size:?} {images}");
+
+    place.write(
+        "python.tar.gz",
+        data::gzip(&data::tar("cifar-10-batches-py", &[("data_batch_1", vec![0x80])]))?,
+    )?;
+    let said = place.ddpm("inspect data --data python.tar.gz")?;
+    ensure!(said.code == Some(2) && said.stderr.contains("use the binary version"), "{said:?}");
+    Ok(())
+}
+
+/// The four files of MNIST: training images by default, and test images as the test part.
+#[test]
+fn mnist_as_it_is_downloaded() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for (part, count) in [("train", 6), ("t10k", 4)] {
+        place.write(
+            &format!("mnist/{part}-images-idx3-ubyte.gz"),
+            data::gzip(&data::idx_images(count, 16))?,
+        )?;
+        place.write(&format!("mnist/{part}-labels-idx1-ubyte.gz"), data::gzip(&data::idx_labels(count))?)?;
+    }
+    for (source, count) in [("mnist", 6), ("mnist:train", 6), ("mnist:test", 4)] {
+        let said = place.run(&format!("inspect data --data {source} --json"))?.json();
+        let classes = said["classes"].as_array().map(Vec::len);
+        ensure!(said["count"] == count && classes == Some(count), "{source}: {said}");
+    }
+    Ok(())
+}
+
 /// 28 does not halve three times: the network sees 32x32, the user 28x28.
 #[test]
 fn a_border_is_added_for_the_network_and_taken_off_again() -> anyhow::Result<()> {

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use ndarray::{Array3, Array4, Axis};
 use sha2::{Digest, Sha256};
 
-use crate::arrays::{ArrayImages, arrange, load_cifar, load_idx, load_numpy};
+use crate::arrays::{ArrayImages, arrange, load_idx, load_numpy};
+use crate::cifar_files::{self, load_cifar};
 use crate::embedded::{self, FASHION_MNIST_CLASSES};
 use crate::error::DatasetError;
 use crate::folder::{load_archive, load_folder};
@@ -51,6 +52,9 @@ impl Dataset {
                 Items::from_arrays(load_idx(images, labels.as_deref(), options)?, options)
             }
             Source::Cifar { path } => Items::from_arrays(load_cifar(path)?, options),
+            Source::CifarArchive { path, split } => {
+                Items::from_arrays(cifar_files::load_archive(path, *split, options.inflation())?, options)
+            }
             Source::Npz { path, split } => Items::from_arrays(load_numpy(path, *split, options)?, options),
             Source::Folder { path, split } => load_folder(path, *split, options)?,
             Source::Zip { path, split } => load_archive(path, *split, options)?,
