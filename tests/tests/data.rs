@@ -256,3 +256,29 @@ fn own_images_are_mirrored_only_on_request() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Random crops and colours change the training, in the same way each time, and the log says so.
+#[test]
+fn random_crops_and_colours_follow_from_the_seed() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for n in 0..6 {
+        place.write(&format!("photos/{n}.png"), data::colour_file(n, (16, 16), ImageFormat::Png)?)?;
+    }
+    let train = |name: &str, flags: &str| -> anyhow::Result<(String, String)> {
+        let said =
+            place.ddpm(&format!("{TRAIN} --set precision=f32 --data photos {flags} --run {name}"))?.ok();
+        let ema = place.sha256(&format!("{name}/checkpoints/step-00000002/ema.safetensors"))?;
+        Ok((ema, said.stderr))
+    };
+    let (plain, said) = train("plain", "")?;
+    ensure!(!said.contains("train.crop") && !said.contains("train.jitter"), "{said}");
+    let mut seen = vec![plain];
+    for (name, flags) in [("crop", "--set train.crop=0.5"), ("jitter", "--set train.jitter=0.4")] {
+        let (ema, said) = train(name, flags)?;
+        ensure!(said.contains(&format!("train.{name} = 0.")), "{said}");
+        ensure!(train(&format!("{name}-again"), flags)?.0 == ema, "{name}: not the same twice");
+        ensure!(!seen.contains(&ema), "{name} changes nothing");
+        seen.push(ema);
+    }
+    Ok(())
+}

@@ -92,6 +92,8 @@ const KEYS: &[&str] = &[
     "train.loss_weight",
     "train.time_sampling",
     "train.flip",
+    "train.crop",
+    "train.jitter",
     "train.augment",
     "model.augmented",
     "train.label_dropout",

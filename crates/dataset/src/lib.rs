@@ -59,6 +59,7 @@ mod spool;
 mod store;
 mod tar;
 mod tiff_directory;
+mod vary;
 mod zip_entry;
 
 pub use array::AnyArray;

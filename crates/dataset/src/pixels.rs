@@ -80,7 +80,7 @@ impl Pixels {
         Self { channels, pixels, ..self }
     }
 
-    fn cut(self, top: usize, left: usize, (height, width): (usize, usize)) -> Self {
+    pub(crate) fn cut(self, top: usize, left: usize, (height, width): (usize, usize)) -> Self {
         let row = self.width * self.channels;
         let rows = self.pixels.chunks_exact(row).skip(top).take(height);
         let pixels =
@@ -88,7 +88,7 @@ impl Pixels {
         Self { height, width, channels: self.channels, pixels }
     }
 
-    fn resize(self, height: usize, width: usize) -> Self {
+    pub(crate) fn resize(self, height: usize, width: usize) -> Self {
         if (self.height, self.width) == (height, width) {
             return self;
         }
@@ -108,7 +108,7 @@ impl Pixels {
 }
 
 /// The luma of one pixel, rounded; equal channels keep their value.
-fn luma(rgb: &[u8]) -> u8 {
+pub(crate) fn luma(rgb: &[u8]) -> u8 {
     let weighted = 2126 * u32::from(rgb[0]) + 7152 * u32::from(rgb[1]) + 722 * u32::from(rgb[2]);
     ((weighted + 5000) / 10_000) as u8
 }

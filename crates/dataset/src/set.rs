@@ -16,6 +16,7 @@ use crate::labels::{check_labels, numbered};
 use crate::options::OpenOptions;
 use crate::padding::Padding;
 use crate::source::Source;
+use crate::vary::Change;
 
 /// Images of one size, u8 HWC, possibly with labels. Cloning is cheap and shares the pixels.
 #[derive(Debug, Clone)]
@@ -169,11 +170,16 @@ impl Dataset {
     /// [`DatasetError::OutOfRange`]; [`DatasetError::Shape`] for a buffer of another length; [`DatasetError::Io`] if
     /// the cache file cannot be read; [`DatasetError::Malformed`] if it is damaged.
     pub fn read_into(&self, index: usize, out: &mut [u8]) -> Result<(), DatasetError> {
-        self.read_item(index, false, out)
+        self.read_changed(index, &Change::default(), out)
     }
 
-    /// Like [`Dataset::read_into`]. If `flip` is set the image is mirrored horizontally, but not its border.
-    pub(crate) fn read_item(&self, index: usize, flip: bool, out: &mut [u8]) -> Result<(), DatasetError> {
+    /// Like [`Dataset::read_into`], with a change of the image but not of its border.
+    pub(crate) fn read_changed(
+        &self,
+        index: usize,
+        change: &Change,
+        out: &mut [u8],
+    ) -> Result<(), DatasetError> {
         if index >= self.len() {
             return Err(DatasetError::OutOfRange { what: "image", len: self.len(), got: index });
         }
@@ -184,20 +190,16 @@ impl Dataset {
         }
         let bytes = self.items.item_bytes();
         let place = self.range.start + index;
-        let turn = |item: &mut [u8]| {
-            if flip {
-                mirror(item, self.items.width, channels);
-            }
-        };
+        let inner = (self.items.height, self.items.width, channels);
         if self.padding.is_none() {
             self.items.store.read(place, out)?;
-            turn(out);
+            change.apply(out, inner);
             return Ok(());
         }
-        // Mirror before adding the border, which is wider on one side if it is odd.
+        // Change it before adding the border, which stays black and is wider on one side if it is odd.
         let mut item = vec![0; bytes];
         self.items.store.read(place, &mut item)?;
-        turn(&mut item);
+        change.apply(&mut item, inner);
         self.padding.place(&item, self.items.width, channels, out);
         Ok(())
     }
@@ -271,18 +273,6 @@ impl Dataset {
         }
         let digest = crate::cache::hex(&hash.finalize());
         Ok(self.fingerprint.get_or_init(|| digest).clone())
-    }
-}
-
-/// Mirrors `[h, w, c]` horizontally in place.
-fn mirror(item: &mut [u8], width: usize, channels: usize) {
-    for row in item.chunks_exact_mut(width * channels) {
-        for x in 0..width / 2 {
-            let other = width - 1 - x;
-            for c in 0..channels {
-                row.swap(x * channels + c, other * channels + c);
-            }
-        }
     }
 }
 

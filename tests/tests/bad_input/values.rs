@@ -67,6 +67,8 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("schedule.zero_terminal_snr", &["1"]),
     ("model.kind", &["dit"]),
     ("train.flip", &["1", "sometimes"]),
+    ("train.crop", &["0.95", "-0.1", "nan", "x", "true"]),
+    ("train.jitter", &["1.5", "-0.1", "nan", "x", "true"]),
     ("train.augment", &["1.5", "-0.1", "nan", "x"]),
     ("model.augmented", &["true", "1"]),
     ("train.freeze", &["x", "[1]", "['']", "['no_such.*']", "['*']", "{}"]),
