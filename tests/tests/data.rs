@@ -49,6 +49,22 @@ fn a_folder_of_classes_in_jpeg_of_any_size() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// 16 wide and 8 high, for a network whose longer side is 16.
+#[test]
+fn a_target_that_is_not_square() -> anyhow::Result<()> {
+    for fit in ["crop", "pad"] {
+        let place = Place::new()?;
+        for (n, size) in [(31, 20), (18, 44), (16, 8)].into_iter().enumerate() {
+            place.write(&format!("photos/{n}.png"), data::colour_file(n, size, ImageFormat::Png)?)?;
+        }
+        let flags = format!("--data photos --set data.size=16x8 --set data.fit={fit} --set train.batch=3");
+        let (size, images) = train_and_sample(&place, &flags)?;
+        ensure!(size == (16, 8, 3), "{fit}: {size:?}");
+        ensure!(images["width"] == 16 && images["height"] == 8 && images["count"] == 3, "{fit}: {images}");
+    }
+    Ok(())
+}
+
 #[test]
 fn other_formats_and_colour_made_grey() -> anyhow::Result<()> {
     let place = Place::new()?;

@@ -121,6 +121,7 @@ fn value() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
         "true",
         "false",
+        "96x64",
         "nan",
         "inf",
         "-inf",

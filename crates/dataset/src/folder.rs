@@ -84,7 +84,7 @@ fn load(
     let mut bad = Bad { root, total: entries.len(), reasons: Vec::new() };
     let entries = match options.size {
         Some(size) => {
-            (items.height, items.width) = (size, size);
+            (items.height, items.width) = (size.height, size.width);
             entries
         }
         None => {

@@ -35,7 +35,7 @@ impl Items {
         let (count, height, width, channels) = source.images.dim();
         let chosen = options.chosen(count);
         let out_channels = options.channels.unwrap_or(channels);
-        let (out_height, out_width) = options.size.map_or((height, width), |size| (size, size));
+        let (out_height, out_width) = options.size.map_or((height, width), |size| (size.height, size.width));
         let same = (out_height, out_width, out_channels) == (height, width, channels);
         let all = into_bytes(source.images);
         let bytes = height * width * channels;
@@ -48,7 +48,10 @@ impl Items {
             let convert = |&index: &usize| {
                 let image = Pixels { height, width, channels, pixels: item(index).to_vec() };
                 let image = image.with_channels(out_channels);
-                if options.size.is_some() { image.fit(out_height, options.fit) } else { image }.pixels
+                match options.size {
+                    Some(size) => image.fit(size, options.fit).pixels,
+                    None => image.pixels,
+                }
             };
             chosen.par_iter().map(convert).collect::<Vec<_>>().concat()
         };

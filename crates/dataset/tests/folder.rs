@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::SystemTime;
 
-use dataset::{Dataset, DatasetError, Fit, OnBad, OpenOptions, Source, save_png};
+use dataset::{Dataset, DatasetError, Fit, OnBad, OpenOptions, Size, Source, save_png};
 use ndarray::Array3;
 use tempfile::TempDir;
 
@@ -83,7 +83,7 @@ fn mixed_sizes_need_a_target_size() {
         assert!(error.contains(part), "{error:?} lacks {part:?}");
     }
     for fit in [Fit::Crop, Fit::Stretch, Fit::Pad] {
-        let options = OpenOptions { size: Some(16), fit, ..OpenOptions::default() };
+        let options = OpenOptions { size: Some(16.into()), fit, ..OpenOptions::default() };
         let set = open(folder.path(), &options).unwrap();
         assert_eq!((set.len(), set.shape()), (3, (16, 16, 1)));
         // Only padding leaves black columns beside the portrait image.
@@ -107,7 +107,7 @@ fn bad_images_are_listed_in_one_error_or_skipped() {
     }
     fs::write(at(".hidden.png"), "").unwrap();
     fs::write(at("readme.txt"), "not meant as an image").unwrap();
-    for size in [None, Some(8)] {
+    for size in [None, Some(Size::from(8))] {
         let options = OpenOptions { size, ..OpenOptions::default() };
         let error = fail(folder.path(), &options);
         for part in [
@@ -124,7 +124,7 @@ fn bad_images_are_listed_in_one_error_or_skipped() {
     }
     let only_bad = tempfile::tempdir().unwrap();
     fs::write(only_bad.path().join("a.png"), "").unwrap();
-    for size in [None, Some(8)] {
+    for size in [None, Some(Size::from(8))] {
         let error =
             fail(only_bad.path(), &OpenOptions { size, on_bad: OnBad::Skip, ..OpenOptions::default() });
         assert!(error.contains("1 of 1 images"), "{error}");
