@@ -7,7 +7,7 @@ use std::io::Cursor;
 use std::panic::{self, UnwindSafe};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use crate::image_format::{ACCEPTED, FORMATS, unread_format};
 use crate::pixels::Pixels;
@@ -134,7 +134,11 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, String> {
     limits.max_alloc = Some(if format == ImageFormat::Png { MAX_PNG_EXTRAS } else { MAX_ALLOC });
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let decoder = reader.into_decoder().map_err(|e| match e {
+        // A palette, for example.
+        ImageError::Unsupported(_) if format == ImageFormat::Tiff => format!("{e}; save it as PNG"),
+        e => e.to_string(),
+    })?;
     // Some decoders check these limits late or not at all.
     let work = if format == ImageFormat::Tiff { TIFF_WORK } else { 1 };
     check_size(bytes, decoder.dimensions(), decoder.total_bytes(), work)?;
