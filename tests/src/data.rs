@@ -38,6 +38,20 @@ pub fn colour_file(n: usize, (width, height): (u32, u32), format: ImageFormat) -
     Ok(file.into_inner())
 }
 
+/// A GIF of two colours with two frames; in the first the left half is black.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn moving_gif((width, height): (u16, u16)) -> anyhow::Result<Vec<u8>> {
+    let mut encoder = gif::Encoder::new(Vec::new(), width, height, &[0, 0, 0, 255, 255, 255])?;
+    let row = |left: u8| (0..width).map(move |x| if x < width / 2 { left } else { 1 - left });
+    for left in [0, 1] {
+        let indices: Vec<u8> = (0..height).flat_map(|_| row(left)).collect();
+        encoder.write_frame(&gif::Frame::from_indexed_pixels(width, height, indices, None))?;
+    }
+    Ok(encoder.into_inner()?)
+}
+
 /// An IDX file of grey images: magic, three big-endian sizes, pixels.
 #[must_use]
 pub fn idx_images(count: usize, size: usize) -> Vec<u8> {
@@ -66,6 +80,32 @@ pub fn cifar10(count: usize) -> Vec<u8> {
         std::iter::once((n % 10) as u8).chain(planes)
     };
     (0..count).flat_map(record).collect()
+}
+
+/// A tar archive of these files in one folder: a header of 512 bytes and whole blocks for each, and two empty blocks.
+#[must_use]
+pub fn tar(folder: &str, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = tar_header(&format!("{folder}/"), 0, b'5');
+    for (name, data) in files {
+        bytes.extend(tar_header(&format!("{folder}/{name}"), data.len(), b'0'));
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}
+
+/// Name, size, checksum, kind and magic. The checksum counts its own bytes as spaces.
+fn tar_header(name: &str, size: usize, kind: u8) -> Vec<u8> {
+    let mut header = vec![0; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+    header[148..156].fill(b' ');
+    header[156] = kind;
+    header[257..262].copy_from_slice(b"ustar");
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    header
 }
 
 /// Gzips the bytes.

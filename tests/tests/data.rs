@@ -49,18 +49,43 @@ fn a_folder_of_classes_in_jpeg_of_any_size() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// 16 wide and 8 high, for a network whose longer side is 16.
+#[test]
+fn a_target_that_is_not_square() -> anyhow::Result<()> {
+    for fit in ["crop", "pad"] {
+        let place = Place::new()?;
+        for (n, size) in [(31, 20), (18, 44), (16, 8)].into_iter().enumerate() {
+            place.write(&format!("photos/{n}.png"), data::colour_file(n, size, ImageFormat::Png)?)?;
+        }
+        let flags = format!("--data photos --set data.size=16x8 --set data.fit={fit} --set train.batch=3");
+        let (size, images) = train_and_sample(&place, &flags)?;
+        ensure!(size == (16, 8, 3), "{fit}: {size:?}");
+        ensure!(images["width"] == 16 && images["height"] == 8 && images["count"] == 3, "{fit}: {images}");
+    }
+    Ok(())
+}
+
 #[test]
 fn other_formats_and_colour_made_grey() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let formats = [("a.bmp", ImageFormat::Bmp), ("b.webp", ImageFormat::WebP), ("c.png", ImageFormat::Png)];
+    let formats = [
+        ("a.bmp", ImageFormat::Bmp),
+        ("b.webp", ImageFormat::WebP),
+        ("c.png", ImageFormat::Png),
+        ("d.tif", ImageFormat::Tiff),
+    ];
     for (n, (name, format)) in formats.into_iter().enumerate() {
         place.write(&format!("mixed/{name}"), data::colour_file(n, (20, 20), format)?)?;
     }
+    place.write("mixed/e.gif", data::moving_gif((20, 20))?)?;
     // A text file beside the images is not an image.
     place.write("mixed/LICENSE.txt", "free")?;
     let flags = "--data mixed --set data.size=16 --set data.channels=1 --set train.batch=3";
     let (size, images) = train_and_sample(&place, flags)?;
-    ensure!(size == (16, 16, 1) && images["count"] == 3, "{size:?} {images}");
+    ensure!(size == (16, 16, 1) && images["count"] == 5, "{size:?} {images}");
+    let said = place.run("inspect data --data mixed --set data.size=16 --json")?.json();
+    let notes = said["notes"].to_string();
+    ensure!(notes.contains("1 image has several frames") && notes.contains(".txt"), "{notes}");
     Ok(())
 }
 
@@ -114,6 +139,52 @@ fn cifar_batches_in_colour() -> anyhow::Result<()> {
     // The preset makes them 16x16.
     let (size, images) = train_and_sample(&place, "--data cifar-10-batches-bin")?;
     ensure!(size == (16, 16, 3) && images["count"] == 10, "{size:?} {images}");
+    Ok(())
+}
+
+#[test]
+fn cifar_as_it_is_downloaded() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let batches = [("data_batch_2.bin", data::cifar10(4)), ("data_batch_1.bin", data::cifar10(5))];
+    for (name, bytes) in &batches {
+        place.write(&format!("unpacked/{name}"), bytes)?;
+    }
+    let files = [batches, [("test_batch.bin", data::cifar10(3)), ("readme.html", Vec::new())]].concat();
+    place.write("cifar-10-binary.tar.gz", data::gzip(&data::tar("cifar-10-batches-bin", &files))?)?;
+    let inspect = |source: &str| -> anyhow::Result<Value> {
+        Ok(place.run(&format!("inspect data --data {source} --json"))?.json())
+    };
+    let (packed, unpacked) = (inspect("cifar-10-binary.tar.gz")?, inspect("unpacked")?);
+    ensure!(packed["count"] == 9 && packed["sha256"] == unpacked["sha256"], "{packed} {unpacked}");
+    ensure!(inspect("cifar-10-binary.tar.gz:test")?["count"] == 3);
+    let (size, images) = train_and_sample(&place, "--data cifar-10-binary.tar.gz")?;
+    ensure!(size == (16, 16, 3) && images["count"] == 9, "{size:?} {images}");
+
+    place.write(
+        "python.tar.gz",
+        data::gzip(&data::tar("cifar-10-batches-py", &[("data_batch_1", vec![0x80])]))?,
+    )?;
+    let said = place.ddpm("inspect data --data python.tar.gz")?;
+    ensure!(said.code == Some(2) && said.stderr.contains("use the binary version"), "{said:?}");
+    Ok(())
+}
+
+/// The four files of MNIST: training images by default, and test images as the test part.
+#[test]
+fn mnist_as_it_is_downloaded() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for (part, count) in [("train", 6), ("t10k", 4)] {
+        place.write(
+            &format!("mnist/{part}-images-idx3-ubyte.gz"),
+            data::gzip(&data::idx_images(count, 16))?,
+        )?;
+        place.write(&format!("mnist/{part}-labels-idx1-ubyte.gz"), data::gzip(&data::idx_labels(count))?)?;
+    }
+    for (source, count) in [("mnist", 6), ("mnist:train", 6), ("mnist:test", 4)] {
+        let said = place.run(&format!("inspect data --data {source} --json"))?.json();
+        let classes = said["classes"].as_array().map(Vec::len);
+        ensure!(said["count"] == count && classes == Some(count), "{source}: {said}");
+    }
     Ok(())
 }
 
@@ -198,6 +269,32 @@ fn own_images_are_mirrored_only_on_request() -> anyhow::Result<()> {
     ] {
         let said = place.ddpm(&format!("{TRAIN} {flags} --run run-{flips}-{}", flags.len()))?.ok();
         ensure!(said.stderr.contains("mirrored left to right") == flips, "{flags}: {}", said.stderr);
+    }
+    Ok(())
+}
+
+/// Random crops and colours change the training, in the same way each time, and the log says so.
+#[test]
+fn random_crops_and_colours_follow_from_the_seed() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for n in 0..6 {
+        place.write(&format!("photos/{n}.png"), data::colour_file(n, (16, 16), ImageFormat::Png)?)?;
+    }
+    let train = |name: &str, flags: &str| -> anyhow::Result<(String, String)> {
+        let said =
+            place.ddpm(&format!("{TRAIN} --set precision=f32 --data photos {flags} --run {name}"))?.ok();
+        let ema = place.sha256(&format!("{name}/checkpoints/step-00000002/ema.safetensors"))?;
+        Ok((ema, said.stderr))
+    };
+    let (plain, said) = train("plain", "")?;
+    ensure!(!said.contains("train.crop") && !said.contains("train.jitter"), "{said}");
+    let mut seen = vec![plain];
+    for (name, flags) in [("crop", "--set train.crop=0.5"), ("jitter", "--set train.jitter=0.4")] {
+        let (ema, said) = train(name, flags)?;
+        ensure!(said.contains(&format!("train.{name} = 0.")), "{said}");
+        ensure!(train(&format!("{name}-again"), flags)?.0 == ema, "{name}: not the same twice");
+        ensure!(!seen.contains(&ema), "{name} changes nothing");
+        seen.push(ema);
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ mod tests {
             .try_into::<Config>()
             .unwrap_or_else(|error| panic!("{error}"));
         source.to_str().unwrap().clone_into(&mut config.data.source);
-        config.data.size = Some(2);
+        config.data.size = Some(2.into());
         let images = ImagesConfig { sha256: sha256.to_owned(), count, ..ImagesConfig::square(2, 1) };
         config.images = Some(images);
         config

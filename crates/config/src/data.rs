@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ConfigError;
+use crate::image_size::ImageSize;
 use crate::reference::expected;
 
 /// Where the images are, and how they get one size.
@@ -11,13 +12,13 @@ use crate::reference::expected;
 pub struct DataConfig {
     /// `fashion-mnist`, or a file or folder.
     pub source: String,
-    /// Height and width to resize to; absent if all images have one size.
+    /// Size to resize to: `64` for squares, or width x height such as `"96x64"`. Absent if all images have one size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<usize>,
+    pub size: Option<ImageSize>,
     /// 1 for grey, 3 for colour; absent to keep the images' own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// How other aspect ratios become square: crop, stretch or pad.
+    /// How images of other aspect ratios get that of the size: crop, stretch or pad.
     pub fit: String,
     /// Pad height and width with zeros to multiples of this; absent for what the network needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,10 +34,10 @@ pub struct DataConfig {
     pub unpacked_limit: Option<u64>,
 }
 
-/// How images of other aspect ratios become square.
+/// How images of other aspect ratios get that of [`DataConfig::size`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageFit {
-    /// Take the centre square.
+    /// Take the largest part in the centre.
     Crop,
     /// Scale height and width independently.
     Stretch,
@@ -63,7 +64,7 @@ impl DataConfig {
         Self { pad_to_multiple: None, ..self.clone() }
     }
 
-    /// How other aspect ratios become square.
+    /// How images of other aspect ratios get that of [`DataConfig::size`].
     ///
     /// # Errors
     /// [`ConfigError::Value`] for any other word.

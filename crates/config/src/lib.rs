@@ -20,6 +20,7 @@ mod effects;
 mod error;
 mod file;
 mod freeze;
+mod image_size;
 mod init;
 mod layers;
 mod nesting;
@@ -44,6 +45,7 @@ pub use draft::ImageShape;
 pub use error::ConfigError;
 pub use file::{UserFile, from_toml, read_run, to_toml};
 pub use freeze::matches;
+pub use image_size::{ImageSize, NoImageSize};
 pub use init::InitConfig;
 pub use layers::{Layers, Settled};
 pub use network::{

@@ -96,6 +96,14 @@ pub struct TrainConfig {
     /// Mirror half of the images horizontally. Not for letters, digits or anything else where left and right matter.
     /// Presets for the embedded images enable it for those images only.
     pub flip: bool,
+    /// Maximum share of its area that a random crop takes from an image, 0 to 0.9. What is left keeps the aspect ratio and
+    /// is enlarged to the image's size. For photos whose subject is not always in the same place. 0 disables it.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub crop: f64,
+    /// Strength of random changes of brightness, contrast and saturation, 0 to 1: each is multiplied by a factor between
+    /// 1 - jitter and 1 + jitter. The samples vary in the same way. 0 disables it.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub jitter: f64,
     /// Probability of mirroring, rotating or shifting an image, each independently; the network is conditioned on it
     /// (Karras et al. 2022, App. F.2, who use 0.12 for CIFAR-10 and more transforms). For small datasets. 0 disables
     /// it.
@@ -188,6 +196,8 @@ impl Default for TrainConfig {
             time_std: None,
             pairing: Pairing::Independent,
             flip: true,
+            crop: 0.0,
+            jitter: 0.0,
             augment: 0.0,
             label_dropout: 0.0,
             freeze: Vec::new(),
@@ -236,6 +246,8 @@ impl TrainConfig {
         within("weight_decay", self.weight_decay, share(self.weight_decay))?;
         within("label_dropout", self.label_dropout, share(self.label_dropout))?;
         within("augment", self.augment, share(self.augment))?;
+        within("crop", self.crop, (0.0..=0.9).contains(&self.crop))?;
+        within("jitter", self.jitter, share(self.jitter))?;
         self.validate_freeze()?;
         self.validate_objective()?;
         within("grad_clip", self.grad_clip, self.grad_clip > 0.0 && self.grad_clip.is_finite())
@@ -307,6 +319,10 @@ mod tests {
             ("label_dropout", |c| c.label_dropout = -0.1),
             ("label_dropout", |c| c.label_dropout = 1.1),
             ("label_dropout", |c| c.label_dropout = f64::NAN),
+            ("crop", |c| c.crop = 0.95),
+            ("crop", |c| c.crop = f64::NAN),
+            ("jitter", |c| c.jitter = -0.1),
+            ("jitter", |c| c.jitter = f64::NAN),
             ("augment", |c| c.augment = 1.5),
             ("augment", |c| c.augment = f64::NAN),
             ("log_every", |c| c.log_every = 0),

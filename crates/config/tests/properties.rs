@@ -92,6 +92,8 @@ const KEYS: &[&str] = &[
     "train.loss_weight",
     "train.time_sampling",
     "train.flip",
+    "train.crop",
+    "train.jitter",
     "train.augment",
     "model.augmented",
     "train.label_dropout",
@@ -119,6 +121,7 @@ fn value() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
         "true",
         "false",
+        "96x64",
         "nan",
         "inf",
         "-inf",

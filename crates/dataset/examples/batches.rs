@@ -6,7 +6,7 @@ use dataset::{BatchPlan, Dataset, DatasetError, OpenOptions, Source};
 
 fn main() -> Result<(), DatasetError> {
     let named = std::env::args().nth(1);
-    let options = OpenOptions { size: named.is_some().then_some(64), ..OpenOptions::default() };
+    let options = OpenOptions { size: named.is_some().then_some(64.into()), ..OpenOptions::default() };
     let set = Dataset::open(&Source::detect(named.as_deref().unwrap_or("fashion-mnist"))?, &options)?;
     let (height, width, channels) = set.shape();
     println!("{} images of {width}x{height}, {channels} channels", set.len());

@@ -1,16 +1,14 @@
-//! Loads images from array files: IDX, CIFAR, npy and npz, all converted to u8 `[n, h, w, c]`.
+//! Loads images from array files: IDX, npy and npz, all converted to u8 `[n, h, w, c]`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ndarray::{Array4, ArrayD, Axis, Ix4};
 
 use crate::array::AnyArray;
 use crate::array_names::choose;
-use crate::cifar::{CIFAR10_CLASSES, CifarKind, parse_cifar};
 use crate::error::DatasetError;
-use crate::idx::parse_within;
+use crate::idx::read_idx;
 use crate::labels::{Labels, to_labels};
-use crate::limits::{MAX_FILE, read_file};
 use crate::npy::read_npy;
 use crate::npz::Npz;
 use crate::options::OpenOptions;
@@ -39,10 +37,7 @@ pub(crate) fn load_idx(
     labels: Option<&Path>,
     options: &OpenOptions,
 ) -> Result<ArrayImages, DatasetError> {
-    let parse = |path: &Path| {
-        let bytes = read_file(path, MAX_FILE)?;
-        parse_within(&path.display().to_string(), &bytes, options.inflation()).map(AnyArray::U8)
-    };
+    let parse = |path: &Path| read_idx(path, options.inflation()).map(AnyArray::U8);
     let pixels = to_pixels(&images.display().to_string(), parse(images)?)?;
     let labels = match labels {
         None => Labels::default(),
@@ -53,44 +48,6 @@ pub(crate) fn load_idx(
         }
     };
     Ok(ArrayImages::new(pixels, labels))
-}
-
-/// Loads one CIFAR batch file, or the training batches of a folder in order.
-pub(crate) fn load_cifar(path: &Path) -> Result<ArrayImages, DatasetError> {
-    let files: Vec<PathBuf> = if path.is_dir() {
-        let named = (1..=5).map(|i| path.join(format!("data_batch_{i}.bin")));
-        named.chain([path.join("train.bin")]).filter(|file| file.is_file()).collect()
-    } else {
-        vec![path.to_owned()]
-    };
-    let (mut batches, mut labels, mut first) = (Vec::new(), Vec::new(), None);
-    for file in &files {
-        let name = file.display().to_string();
-        let batch = parse_cifar(&name, &read_file(file, MAX_FILE)?)?;
-        let kind = *first.get_or_insert(batch.kind);
-        if batch.kind != kind {
-            return Err(DatasetError::unsuitable(&name, format!("{kind:?}"), format!("{:?}", batch.kind)));
-        }
-        labels.extend(batch.labels);
-        batches.push(batch.images);
-    }
-    let Some(kind) = first else {
-        let expected = "data_batch_1.bin to data_batch_5.bin or train.bin";
-        return Err(DatasetError::unsuitable(&path.display().to_string(), expected, "none of them"));
-    };
-    let views: Vec<_> = batches.iter().map(|b| b.view()).collect();
-    let images = ndarray::concatenate(Axis(0), &views).map_err(|e| {
-        DatasetError::unsuitable(&path.display().to_string(), "batches of one shape", e.to_string())
-    })?;
-    let mut notes = Vec::new();
-    if path.is_dir() && kind == CifarKind::Cifar10 && files.len() < 5 {
-        notes.push(format!("{} of the 5 training batches were found", files.len()));
-    }
-    let class_names = match kind {
-        CifarKind::Cifar10 => CIFAR10_CLASSES.map(str::to_owned).to_vec(),
-        CifarKind::Cifar100 => (0..kind.classes()).map(|i| i.to_string()).collect(),
-    };
-    Ok(ArrayImages { images, labels: Some(labels), class_names, notes })
 }
 
 /// Loads a `.npy` file of images, or a `.npz` archive with images and possibly labels under the usual names.

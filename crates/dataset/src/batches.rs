@@ -13,6 +13,7 @@ use crate::convert::to_model;
 use crate::error::DatasetError;
 use crate::limits::check_size;
 use crate::set::Dataset;
+use crate::vary::Vary;
 
 /// Maximum size of a batch in bytes of f32; a larger one means a wrong batch size or image size.
 const MAX_BATCH: u64 = 8 << 30;
@@ -38,7 +39,7 @@ pub struct BatchPlan {
     seed: u64,
     rank: u32,
     world: u32,
-    flip: bool,
+    vary: Vary,
     /// The latest permutation. Neighbouring batches share it, and computing it for a million images takes 20 ms.
     memo: Arc<Mutex<Option<EpochOrder>>>,
 }
@@ -50,7 +51,7 @@ struct EpochOrder {
 }
 
 impl BatchPlan {
-    /// Plans batches of `batch` images out of `len`, on a single device, without flips.
+    /// Plans batches of `batch` images out of `len`, on a single device, with unchanged images.
     ///
     /// # Errors
     /// [`DatasetError::BadOption`] unless `len` is in 1..2^32 and `batch` in 1..=2^20.
@@ -70,7 +71,7 @@ impl BatchPlan {
         if !(1..=1 << 20).contains(&batch) {
             return Err(DatasetError::option("batch", "1..=1048576", batch));
         }
-        Ok(Self { len, batch, seed, rank: 0, world: 1, flip: false, memo: Arc::default() })
+        Ok(Self { len, batch, seed, rank: 0, world: 1, vary: Vary::default(), memo: Arc::default() })
     }
 
     /// Takes the share of `rank` out of `world` devices; together they use `world * batch` images per step.
@@ -88,7 +89,25 @@ impl BatchPlan {
     /// border is mirrored; the border stays.
     #[must_use]
     pub fn with_flip(self, flip: bool) -> Self {
-        Self { flip, ..self }
+        Self { vary: self.vary.with_flip(flip), ..self }
+    }
+
+    /// Crops each image to a random part with the image's aspect ratio, and enlarges it to the image's size. The part
+    /// lacks a random share of the area, from 0 to `share` (0 to 0.9; 0 disables it). The border stays.
+    ///
+    /// # Errors
+    /// [`DatasetError::BadOption`] for a share out of range.
+    pub fn with_crop(self, share: f64) -> Result<Self, DatasetError> {
+        Ok(Self { vary: self.vary.with_crop(share)?, ..self })
+    }
+
+    /// Multiplies brightness, contrast and saturation of each image by random factors from `1 - strength` to `1 +
+    /// strength` (0 to 1; 0 disables it). The border stays.
+    ///
+    /// # Errors
+    /// [`DatasetError::BadOption`] for a strength out of range.
+    pub fn with_jitter(self, strength: f64) -> Result<Self, DatasetError> {
+        Ok(Self { vary: self.vary.with_jitter(strength)?, ..self })
     }
 
     /// Images in one batch on one rank.
@@ -134,7 +153,7 @@ impl BatchPlan {
             let index = self.index(position);
             // A slice of a new array along its first axis is contiguous.
             if let Some(out) = item.as_slice_mut() {
-                dataset.read_item(index, self.flip && self.flips(position), out)?;
+                dataset.read_changed(index, &self.vary.change(self.seed, position), out)?;
             }
             indices.push(index);
         }
@@ -152,10 +171,6 @@ impl BatchPlan {
         let len = u128::from(self.len);
         let order = self.order((position / len) as u64);
         order[(position % len) as usize] as usize
-    }
-
-    fn flips(&self, position: u128) -> bool {
-        Stream::new(self.seed, Purpose::Flip, position as u64, 0).next_u32() & 1 == 1
     }
 
     fn order(&self, epoch: u64) -> Arc<Vec<u32>> {
@@ -273,7 +288,7 @@ mod tests {
             };
             let (plain, other) = (first(images.clone(), false), first(mirrored, false));
             for (place, image) in first(images, true).outer_iter().enumerate() {
-                let flips = BatchPlan::new(1, 8, seed).unwrap().flips(place as u128);
+                let flips = Vary::default().with_flip(true).change(seed, place as u128).flip;
                 let want = if flips { &other } else { &plain };
                 prop_assert_eq!(image, want.index_axis(Axis(0), place));
             }

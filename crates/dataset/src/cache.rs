@@ -1,7 +1,7 @@
 //! The cache file, which keeps decoded images for the next start.
 //!
 //! The file has a header of 128 bytes, the pixels of all items, a u32 label for each item if there are labels, and a
-//! CRC-32 for each item. The header holds the key, five numbers, and the SHA-256 of everything after the pixels. The
+//! CRC-32 for each item. The header holds the key, six numbers, and the SHA-256 of everything after the pixels. The
 //! key is the SHA-256 of everything that determines the content. So every changed byte is detected, and one item can be
 //! checked without reading the others.
 
@@ -17,9 +17,9 @@ use crate::items::Items;
 use crate::limits::checked_product;
 use crate::store::{Store, StoreFile, checksum};
 
-const MAGIC: &[u8; 16] = b"ddpm pixels v2\r\n";
+const MAGIC: &[u8; 16] = b"ddpm pixels v3\r\n";
 pub(crate) const HEADER: usize = 128;
-const NUMBERS: usize = 5;
+const NUMBERS: usize = 6;
 /// How long unused pixels are kept; mostly they belong to images that have changed since.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -91,7 +91,7 @@ pub(crate) fn open_cached(cache: &Path, key: &[u8; 32], like: &Items) -> Option<
         found[at..at + 8].try_into().ok().map(u64::from_le_bytes).and_then(|n| usize::try_from(n).ok())
     };
     let (count, height, width, channels) = (number(0)?, number(1)?, number(2)?, number(3)?);
-    let skipped = number(4)?;
+    let (skipped, shortened) = (number(4)?, number(5)?);
     let pixels = checked_product(&[count as u64, height as u64, width as u64, channels as u64])?;
     let labelled = !like.class_names.is_empty();
     let tail_bytes = count.checked_mul(if labelled { 8 } else { 4 })?;
@@ -115,6 +115,7 @@ pub(crate) fn open_cached(cache: &Path, key: &[u8; 32], like: &Items) -> Option<
         labels,
         class_names: like.class_names.clone(),
         skipped,
+        shortened,
         notes: like.notes.clone(),
     };
     let whole = found == header(key, &items, &tail)
@@ -154,7 +155,8 @@ pub(crate) fn header(key: &[u8; 32], items: &Items, tail: &[u8]) -> [u8; HEADER]
     let mut header = [0; HEADER];
     header[..16].copy_from_slice(MAGIC);
     header[16..48].copy_from_slice(key);
-    let numbers: [usize; NUMBERS] = [items.count, items.height, items.width, items.channels, items.skipped];
+    let Items { count, height, width, channels, skipped, shortened, .. } = *items;
+    let numbers: [usize; NUMBERS] = [count, height, width, channels, skipped, shortened];
     for (place, number) in header[48..].chunks_exact_mut(8).zip(numbers) {
         place.copy_from_slice(&(number as u64).to_le_bytes());
     }

@@ -7,8 +7,8 @@ use crate::split::Split;
 
 /// The accepted specifications, for error messages.
 const ACCEPTED: &str = "\"fashion-mnist\" (embedded), an IDX file or a folder with train-images-idx3-ubyte[.gz], a \
-     CIFAR-10/100 binary file or folder, a .npy or .npz file, or a folder or .zip archive of images (one sub-folder \
-     per class, or flat); append \":test\" or \":validation\" to use that part";
+     CIFAR-10/100 binary file, folder or .tar.gz, a .npy or .npz file, or a folder or .zip archive of images (one \
+     sub-folder per class, or flat); append \":test\" or \":validation\" to use that part";
 
 /// Errors in outside data, or in what is requested of it.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{open_cached, remove_abandoned};
-use crate::decode::{decode, dimensions};
+use crate::decode::{decode, dimensions, has_more_frames};
 use crate::error::DatasetError;
 use crate::image_archive::list;
 use crate::items::Items;
@@ -68,6 +68,7 @@ fn load(
         labels: None,
         class_names: taken.class_names,
         skipped: 0,
+        shortened: 0,
         notes: taken.notes,
     };
     let key = cache_key(&entries, &items.class_names, options);
@@ -76,14 +77,14 @@ fn load(
         remove_abandoned(cache);
         if let Some(cached) = open_cached(cache, &key, &items) {
             tracing::debug!(count = cached.count, "decoded images found in the cache");
-            return Ok(cached);
+            return Ok(noted(cached));
         }
     }
 
     let mut bad = Bad { root, total: entries.len(), reasons: Vec::new() };
     let entries = match options.size {
         Some(size) => {
-            (items.height, items.width) = (size, size);
+            (items.height, items.width) = (size.height, size.width);
             entries
         }
         None => {
@@ -95,7 +96,17 @@ fn load(
     let channels = options.channels.unwrap_or(3);
     let expected = [entries.len(), items.height, items.width, channels].map(|n| n as u64);
     let expected = expected.into_iter().fold(1, u64::saturating_mul);
-    decode_all(&entries, &items, &key, &bad, options, Refuge::all(cache, &key, expected))
+    decode_all(&entries, &items, &key, &bad, options, Refuge::all(cache, &key, expected)).map(noted)
+}
+
+/// Adds a note about frames that are not used.
+fn noted(mut items: Items) -> Items {
+    items.notes.extend(match items.shortened {
+        0 => None,
+        1 => Some("1 image has several frames or pages: only the first is used".to_owned()),
+        count => Some(format!("{count} images have several frames or pages: only the first of each is used")),
+    });
+    items
 }
 
 /// Decodes into the first storage that accepts the pixels. A cache that cannot be written does not stop the run.
@@ -122,6 +133,7 @@ fn decode_all(
                     labels: (!items.class_names.is_empty()).then(labels),
                     class_names: items.class_names.clone(),
                     skipped,
+                    shortened: decoded.shortened,
                     notes: items.notes.clone(),
                     ..*items
                 };
@@ -146,6 +158,8 @@ fn decode_all(
 /// The result of decoding all images once.
 struct Decoded<'a> {
     entries: Vec<Entry>,
+    /// How many of them have further frames.
+    shortened: usize,
     bad: Bad<'a>,
 }
 
@@ -157,16 +171,21 @@ fn decode_into<'a>(
     options: &OpenOptions,
 ) -> Result<Decoded<'a>, SpoolError> {
     let mut bad = bad.clone();
-    let mut good = Vec::with_capacity(entries.len());
+    let (mut good, mut shortened) = (Vec::with_capacity(entries.len()), 0);
+    let shape = (items.height, items.width);
     for chunk in entries.chunks(CHUNK) {
-        let decoded: Vec<Result<Pixels, String>> =
-            chunk.par_iter().map(|entry| prepare(entry, (items.height, items.width), options)).collect();
+        let read = |entry: &Entry| -> Result<(Pixels, bool), String> {
+            let bytes = entry.read()?;
+            Ok((prepared(&bytes, shape, options)?, has_more_frames(&bytes)))
+        };
+        let decoded: Vec<Result<(Pixels, bool), String>> = chunk.par_iter().map(read).collect();
         for (entry, image) in chunk.iter().zip(decoded) {
             match image {
                 Err(reason) => bad.push(entry, &reason),
                 // Once failure is certain, only check the remaining images.
                 Ok(_) if options.on_bad == OnBad::Fail && !bad.reasons.is_empty() => {}
-                Ok(image) => {
+                Ok((image, more)) => {
+                    shortened += usize::from(more);
                     if options.channels.is_none() && image.channels > sink.channels() {
                         sink.turn_to_colour()?;
                     }
@@ -176,12 +195,17 @@ fn decode_into<'a>(
             }
         }
     }
-    Ok(Decoded { entries: good, bad })
+    Ok(Decoded { entries: good, shortened, bad })
 }
 
 /// Reads and decodes one file, and converts it to the requested size and channels.
 pub(crate) fn prepare(entry: &Entry, shape: (usize, usize), options: &OpenOptions) -> Result<Pixels, String> {
-    let image = decode(&entry.read()?)?;
+    prepared(&entry.read()?, shape, options)
+}
+
+/// Decodes an image, and converts it to the requested size and channels.
+fn prepared(bytes: &[u8], shape: (usize, usize), options: &OpenOptions) -> Result<Pixels, String> {
+    let image = decode(bytes)?;
     let image = match options.size {
         Some(size) => image.fit(size, options.fit),
         // The file may have been replaced since its header was read.
@@ -270,7 +294,7 @@ fn cache_key(entries: &[Entry], class_names: &[String], options: &OpenOptions) -
         hash.update(text);
     };
     let OpenOptions { size, channels, fit, on_bad, .. } = options;
-    text(&format!("2 {size:?} {channels:?} {fit:?} {on_bad:?} {}", class_names.len()));
+    text(&format!("3 {size:?} {channels:?} {fit:?} {on_bad:?} {}", class_names.len()));
     class_names.iter().for_each(|name| text(name));
     for entry in entries {
         text(&entry.whole_name());
@@ -304,6 +328,7 @@ mod tests {
             labels: None,
             class_names: Vec::new(),
             skipped: 0,
+            shortened: 0,
             notes: Vec::new(),
         };
         let bad = Bad { root: folder.path(), total: 5, reasons: Vec::new() };

@@ -2,18 +2,19 @@
 //!
 //! `00 00 08 d`, then `d` big-endian u32 extents, then the bytes in C order.
 
-use std::io::{Cursor, Read};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use ndarray::{ArrayD, IxDyn};
 
 use crate::error::DatasetError;
-use crate::limits::{Inflation, MAX_FILE, check_size, checked_product};
+use crate::limits::{Inflation, MAX_FILE, check_size, checked_product, open_regular};
 
 const FORMAT: &str = "IDX";
 /// Element type u8, the only one that images and labels use.
 const TYPE_U8: u8 = 8;
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Whether these first bytes belong to an IDX file of u8, or to any gzip file.
 pub(crate) fn looks_like_idx(start: &[u8]) -> bool {
@@ -32,21 +33,28 @@ pub(crate) fn looks_like_idx(start: &[u8]) -> bool {
 /// # Ok::<(), dataset::DatasetError>(())
 /// ```
 pub fn parse_idx(name: &str, bytes: &[u8]) -> Result<ArrayD<u8>, DatasetError> {
-    parse_within(name, bytes, Inflation::default())
+    parse_within(name, bytes, bytes.len() as u64, Inflation::default())
 }
 
-/// Like [`parse_idx`]; `inflation` limits the size of a gzipped file.
-pub(crate) fn parse_within(
+/// Like [`parse_idx`] for a file, which is read while it is parsed. `inflation` limits the size of a gzipped file.
+pub(crate) fn read_idx(path: &Path, inflation: Inflation) -> Result<ArrayD<u8>, DatasetError> {
+    let (file, length) = open_regular(path)?;
+    parse_within(&path.display().to_string(), BufReader::new(file), length, inflation)
+}
+
+/// Parses what a reader of `length` bytes gives.
+fn parse_within(
     name: &str,
-    bytes: &[u8],
+    mut reader: impl BufRead,
+    length: u64,
     inflation: Inflation,
 ) -> Result<ArrayD<u8>, DatasetError> {
-    if bytes.starts_with(&GZIP_MAGIC) {
-        let compressed = bytes.len() as u64;
-        let check = |what: &str, size| inflation.check(name, what, size, compressed);
-        return parse(name, MultiGzDecoder::new(bytes), check);
+    let start = reader.fill_buf().map_err(|e| unreadable(name, &e))?;
+    if start.starts_with(&GZIP_MAGIC) {
+        let check = |what: &str, size| inflation.check(name, what, size, length);
+        return parse(name, MultiGzDecoder::new(reader), check);
     }
-    parse(name, Cursor::new(bytes), |what, size| check_size(name, what, size, MAX_FILE))
+    parse(name, reader, |what, size| check_size(name, what, size, MAX_FILE))
 }
 
 fn parse(
@@ -94,8 +102,12 @@ fn take(name: &str, reader: &mut impl Read, count: usize, what: &str) -> Result<
 fn take_up_to(name: &str, reader: &mut impl Read, count: u64) -> Result<Vec<u8>, DatasetError> {
     let mut bytes = Vec::new();
     let read = reader.take(count).read_to_end(&mut bytes);
-    read.map_err(|e| DatasetError::malformed(name, FORMAT, "intact data", e.to_string()))?;
+    read.map_err(|e| unreadable(name, &e))?;
     Ok(bytes)
+}
+
+fn unreadable(name: &str, error: &io::Error) -> DatasetError {
+    DatasetError::malformed(name, FORMAT, "intact data", error.to_string())
 }
 
 #[cfg(test)]

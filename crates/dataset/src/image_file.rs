@@ -9,8 +9,9 @@ use crate::decode::{decode, dimensions};
 use crate::error::DatasetError;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
 use crate::pixels::{Fit, Pixels};
+use crate::size::Size;
 
-/// Reads a PNG, JPEG, WebP or BMP file as `[h, w, c]`.
+/// Reads a PNG, JPEG, WebP, BMP, GIF or TIFF file as `[h, w, c]`; the first frame or page if there are several.
 ///
 /// `size` (1..=4096 pixels) makes it square using `fit`. `channels` is 1 or 3; `None` gives 1 if every pixel is grey.
 ///
@@ -22,7 +23,7 @@ pub fn read_image(
     channels: Option<usize>,
     fit: Fit,
 ) -> Result<Array3<u8>, DatasetError> {
-    crate::OpenOptions { size, channels, ..Default::default() }.validate()?;
+    crate::OpenOptions { size: size.map(Size::from), channels, ..Default::default() }.validate()?;
     parse_image(&path.display().to_string(), &read_file(path, MAX_ENCODED_IMAGE)?, size, channels, fit)
 }
 
@@ -37,10 +38,10 @@ pub fn parse_image(
     channels: Option<usize>,
     fit: Fit,
 ) -> Result<Array3<u8>, DatasetError> {
-    crate::OpenOptions { size, channels, ..Default::default() }.validate()?;
+    crate::OpenOptions { size: size.map(Size::from), channels, ..Default::default() }.validate()?;
     let mut image = decode(bytes).map_err(|reason| no_image(name, reason))?;
     if let Some(size) = size {
-        image = image.fit(size, fit);
+        image = image.fit(size.into(), fit);
     }
     if let Some(channels) = channels {
         image = image.with_channels(channels);
@@ -80,9 +81,7 @@ fn no_image(name: &str, reason: String) -> DatasetError {
 /// # Ok::<(), dataset::DatasetError>(())
 /// ```
 pub fn resize(image: ArrayView3<'_, u8>, height: usize, width: usize) -> Result<Array3<u8>, DatasetError> {
-    for size in [height, width] {
-        crate::OpenOptions { size: Some(size), ..Default::default() }.validate()?;
-    }
+    Size { height, width }.validate()?;
     let (from_height, from_width, channels) = image.dim();
     if from_height == 0 || from_width == 0 || ![1, 3].contains(&channels) {
         return Err(shape_error(image));

@@ -19,6 +19,8 @@ pub(crate) struct Items {
     pub(crate) labels: Option<Vec<u32>>,
     pub(crate) class_names: Vec<String>,
     pub(crate) skipped: usize,
+    /// How many images have further frames or pages, which are not used.
+    pub(crate) shortened: usize,
     /// Notes for the user, one sentence each.
     pub(crate) notes: Vec<String>,
 }
@@ -33,7 +35,7 @@ impl Items {
         let (count, height, width, channels) = source.images.dim();
         let chosen = options.chosen(count);
         let out_channels = options.channels.unwrap_or(channels);
-        let (out_height, out_width) = options.size.map_or((height, width), |size| (size, size));
+        let (out_height, out_width) = options.size.map_or((height, width), |size| (size.height, size.width));
         let same = (out_height, out_width, out_channels) == (height, width, channels);
         let all = into_bytes(source.images);
         let bytes = height * width * channels;
@@ -46,7 +48,10 @@ impl Items {
             let convert = |&index: &usize| {
                 let image = Pixels { height, width, channels, pixels: item(index).to_vec() };
                 let image = image.with_channels(out_channels);
-                if options.size.is_some() { image.fit(out_height, options.fit) } else { image }.pixels
+                match options.size {
+                    Some(size) => image.fit(size, options.fit).pixels,
+                    None => image.pixels,
+                }
             };
             chosen.par_iter().map(convert).collect::<Vec<_>>().concat()
         };
@@ -59,6 +64,7 @@ impl Items {
             labels: source.labels.map(|labels| chosen.iter().map(|&index| labels[index]).collect()),
             class_names: source.class_names,
             skipped: 0,
+            shortened: 0,
             notes: source.notes,
         }
     }

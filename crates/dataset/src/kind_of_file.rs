@@ -1,8 +1,8 @@
 //! Recognises the kind of a single file by its first bytes and its length.
 
 use crate::cifar::CifarKind;
-use crate::decode::looks_like_image;
 use crate::idx::looks_like_idx;
+use crate::image_format::looks_like_image;
 
 /// The probable kind of a file; parsing may still find it invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,6 +6,7 @@ use crate::error::DatasetError;
 use crate::limits::Inflation;
 use crate::padding::Padding;
 use crate::pixels::Fit;
+use crate::size::Size;
 
 /// What to do about an image of a folder that cannot be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -20,12 +21,12 @@ pub enum OnBad {
 /// Options for opening a source. By default all images are used unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Height and width to which every image is resized, 1..=4096 pixels; `None` keeps the size, which must then be the
+    /// The size to which every image is resized, 1..=4096 pixels each way; `None` keeps the size, which must then be the
     /// same for all.
-    pub size: Option<usize>,
+    pub size: Option<Size>,
     /// 1 (grey) or 3 (colour); `None` uses the data's.
     pub channels: Option<usize>,
-    /// How non-square images become square.
+    /// How images of another aspect ratio get that of the size.
     pub fit: Fit,
     /// Pads height and width with 0 (black) to multiples of this, 1..=1024; see [`crate::Dataset::padding`].
     pub pad_to_multiple: Option<usize>,
@@ -69,9 +70,7 @@ impl OpenOptions {
     }
 
     pub(crate) fn validate(&self) -> Result<(), DatasetError> {
-        if let Some(size) = self.size.filter(|size| !(1..=4096).contains(size)) {
-            return Err(DatasetError::option("size", "1..=4096 pixels", size));
-        }
+        self.size.map_or(Ok(()), Size::validate)?;
         if let Some(channels) = self.channels.filter(|c| ![1, 3].contains(c)) {
             return Err(DatasetError::option("channels", "1 (grey) or 3 (colour)", channels));
         }

@@ -3,15 +3,17 @@
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma, Rgb};
 
-/// How a non-square image becomes square.
+use crate::size::Size;
+
+/// How an image of another aspect ratio gets that of the target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Fit {
-    /// Crop the largest centred square and resize it.
+    /// Crop the largest centred part with that aspect ratio and resize it.
     #[default]
     Crop,
     /// Resize both sides, each by its own factor.
     Stretch,
-    /// Fit the longer side to the square and fill the rest with black (0).
+    /// Fit the whole image into the target and fill the rest with black (0).
     Pad,
 }
 
@@ -25,33 +27,38 @@ pub(crate) struct Pixels {
 }
 
 impl Pixels {
-    /// Resizes the image to `size` x `size`; unchanged if it already has that size.
+    /// Resizes the image to a size; unchanged if it already has that size.
     ///
     /// The filter is Catmull-Rom (bicubic). When an image shrinks, the filter's support grows accordingly, so there is
     /// no aliasing.
-    pub(crate) fn fit(self, size: usize, fit: Fit) -> Self {
-        if (self.height, self.width) == (size, size) {
+    pub(crate) fn fit(self, size: Size, fit: Fit) -> Self {
+        let Size { height, width } = size;
+        if (self.height, self.width) == (height, width) {
             return self;
         }
         match fit {
-            Fit::Stretch => self.resize(size, size),
-            Fit::Crop => self.cover(size, size),
+            Fit::Stretch => self.resize(height, width),
+            Fit::Crop => self.cover(height, width),
             Fit::Pad => {
-                let longer = self.height.max(self.width);
-                // Both borders have the same width, so that a mirrored image stays in place. For that the shorter side
-                // is rounded to the parity of the square's side.
-                let scaled = |n: usize| {
-                    let border = ((longer - n) * size + longer - 1) / (2 * longer);
-                    (size - 2 * border).max(2 - size % 2)
+                // Both borders have the same width, so that a mirrored image stays in place. For that the side that does
+                // not fill the target, `share / of` pixels, is rounded to the parity of the target's side.
+                let scaled = |side: usize, share: usize, of: usize| {
+                    let border = (side * of - share + of - 1) / (2 * of);
+                    (side - 2 * border).max(2 - side % 2)
                 };
-                let (height, width, channels) = (scaled(self.height), scaled(self.width), self.channels);
-                let inner = self.resize(height, width);
-                let (top, left) = ((size - height) / 2, (size - width) / 2);
-                let mut pixels = vec![0; size * size * channels];
-                for (y, row) in inner.pixels.chunks_exact(width * channels).enumerate() {
-                    pixels[((top + y) * size + left) * channels..][..row.len()].copy_from_slice(row);
+                let (rows, columns) = if self.height * width >= self.width * height {
+                    (height, scaled(width, self.width * height, self.height))
+                } else {
+                    (scaled(height, self.height * width, self.width), width)
+                };
+                let channels = self.channels;
+                let inner = self.resize(rows, columns);
+                let (top, left) = ((height - rows) / 2, (width - columns) / 2);
+                let mut pixels = vec![0; height * width * channels];
+                for (y, row) in inner.pixels.chunks_exact(columns * channels).enumerate() {
+                    pixels[((top + y) * width + left) * channels..][..row.len()].copy_from_slice(row);
                 }
-                Self { height: size, width: size, channels, pixels }
+                Self { height, width, channels, pixels }
             }
         }
     }
@@ -80,7 +87,7 @@ impl Pixels {
         Self { channels, pixels, ..self }
     }
 
-    fn cut(self, top: usize, left: usize, (height, width): (usize, usize)) -> Self {
+    pub(crate) fn cut(self, top: usize, left: usize, (height, width): (usize, usize)) -> Self {
         let row = self.width * self.channels;
         let rows = self.pixels.chunks_exact(row).skip(top).take(height);
         let pixels =
@@ -88,7 +95,7 @@ impl Pixels {
         Self { height, width, channels: self.channels, pixels }
     }
 
-    fn resize(self, height: usize, width: usize) -> Self {
+    pub(crate) fn resize(self, height: usize, width: usize) -> Self {
         if (self.height, self.width) == (height, width) {
             return self;
         }
@@ -108,7 +115,7 @@ impl Pixels {
 }
 
 /// The luma of one pixel, rounded; equal channels keep their value.
-fn luma(rgb: &[u8]) -> u8 {
+pub(crate) fn luma(rgb: &[u8]) -> u8 {
     let weighted = 2126 * u32::from(rgb[0]) + 7152 * u32::from(rgb[1]) + 722 * u32::from(rgb[2]);
     ((weighted + 5000) / 10_000) as u8
 }
@@ -128,10 +135,10 @@ mod tests {
         // Left third black, middle white, right third black, so the centred square is all white.
         let pixels = (0..4).flat_map(|_| [[0_u8; 4], [255; 4], [0; 4]].concat()).collect();
         let image = Pixels { height: 4, width: 12, channels: 1, pixels };
-        assert!(image.clone().fit(4, Fit::Crop).pixels.iter().all(|&v| v == 255));
-        assert!(image.clone().fit(2, Fit::Crop).pixels.iter().all(|&v| v == 255));
+        assert!(image.clone().fit(4.into(), Fit::Crop).pixels.iter().all(|&v| v == 255));
+        assert!(image.clone().fit(2.into(), Fit::Crop).pixels.iter().all(|&v| v == 255));
         // When stretched, the outer columns are black.
-        let stretched = image.fit(3, Fit::Stretch).pixels;
+        let stretched = image.fit(3.into(), Fit::Stretch).pixels;
         assert!(stretched[1] > 200 && stretched[0] < 60 && stretched[2] < 60, "{stretched:?}");
     }
 
@@ -151,7 +158,7 @@ mod tests {
     #[test]
     fn pad_keeps_all_and_adds_black() {
         let image = Pixels { height: 2, width: 4, channels: 3, pixels: vec![200; 24] };
-        let padded = image.fit(4, Fit::Pad);
+        let padded = image.fit(4.into(), Fit::Pad);
         let rows: Vec<bool> = padded.pixels.chunks(12).map(|r| r.iter().all(|&v| v == 200)).collect();
         assert_eq!(rows, [false, true, true, false]);
         assert_eq!(padded.pixels.iter().filter(|&&v| v == 0).count(), 24);
@@ -161,12 +168,32 @@ mod tests {
     fn pad_has_the_same_border_on_both_sides() {
         for (size, width) in (1..40).flat_map(|size| (1..40).map(move |width| (size, width))) {
             let image = Pixels { height: 40, width, channels: 1, pixels: vec![200; 40 * width] };
-            let padded = image.fit(size, Fit::Pad);
+            let padded = image.fit(size.into(), Fit::Pad);
             let row = &padded.pixels[..size];
             assert!(row.iter().eq(row.iter().rev()), "{size} {width}: {row:?}");
             let inside = row.iter().filter(|&&v| v > 0).count();
             assert!(inside.abs_diff(width * size / 40) <= 2 && inside > 0, "{size} {width}: {inside}");
         }
+    }
+
+    #[test]
+    fn other_aspect_ratios_are_filled_up_too() {
+        let white = |height: usize, width: usize| Pixels {
+            height,
+            width,
+            channels: 1,
+            pixels: vec![200; height * width],
+        };
+        let size = Size { height: 4, width: 8 };
+        // A square in a wide target: columns 2 to 5.
+        let padded = white(3, 3).fit(size, Fit::Pad);
+        let want = [[0_u8; 2], [200; 2], [200; 2], [0; 2]].concat().repeat(4);
+        assert_eq!((padded.height, padded.width, padded.pixels), (4, 8, want));
+        // A wider image: rows 1 and 2.
+        let padded = white(2, 8).fit(size, Fit::Pad);
+        assert_eq!(padded.pixels, [vec![0; 8], vec![200; 16], vec![0; 8]].concat());
+        // The same aspect ratio has no border.
+        assert!(white(2, 4).fit(size, Fit::Pad).pixels.iter().all(|&v| v == 200));
     }
 
     #[test]
@@ -183,14 +210,19 @@ mod tests {
         fn any_shape_fits(h in 1_usize..40, w in 1_usize..40, size in 1_usize..20, colour: bool) {
             let channels = if colour { 3 } else { 1 };
             for fit in [Fit::Crop, Fit::Stretch, Fit::Pad] {
-                let out = ramp(h, w, channels).fit(size, fit);
+                let out = ramp(h, w, channels).fit(size.into(), fit);
                 prop_assert_eq!((out.height, out.width, out.pixels.len()), (size, size, size * size * channels));
+            }
+            let to = Size { height: size, width: w };
+            for fit in [Fit::Crop, Fit::Stretch, Fit::Pad] {
+                let out = ramp(h, w, channels).fit(to, fit);
+                prop_assert_eq!((out.height, out.width, out.pixels.len()), (size, w, size * w * channels));
             }
             let covered = ramp(h, w, channels).cover(size, w);
             prop_assert_eq!((covered.height, covered.width, covered.pixels.len()), (size, w, size * w * channels));
             // A constant image stays constant.
             let flat = Pixels { height: h, width: w, channels, pixels: vec![123; h * w * channels] };
-            prop_assert!(flat.fit(size, Fit::Crop).pixels.iter().all(|&v| v == 123));
+            prop_assert!(flat.fit(size.into(), Fit::Crop).pixels.iter().all(|&v| v == 123));
         }
     }
 }

@@ -6,14 +6,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use crate::decode::looks_like_image;
 use crate::error::DatasetError;
 use crate::image_archive::Packed;
+use crate::image_format::is_image_of_any_name;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
 
 /// Files with these extensions are meant to be images, so one that cannot be read is reported.
-const IMAGE_ENDINGS: [&str; 13] =
-    ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "avif", "heic"];
+const IMAGE_ENDINGS: [&str; 14] =
+    ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "gif", "tif", "tiff", "avif", "heic", "heif"];
 /// Maximum nesting of folders.
 const MAX_DEPTH: usize = 32;
 /// Maximum number of links to one folder that are followed. Twenty folders that link to each other have more paths
@@ -232,7 +232,7 @@ fn begins_as_image(path: &Path) -> bool {
     }
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
-    read.is_ok() && looks_like_image(&start)
+    read.is_ok() && is_image_of_any_name(&start)
 }
 
 #[cfg(test)]

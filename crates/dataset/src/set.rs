@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use ndarray::{Array3, Array4, Axis};
 use sha2::{Digest, Sha256};
 
-use crate::arrays::{ArrayImages, arrange, load_cifar, load_idx, load_numpy};
+use crate::arrays::{ArrayImages, arrange, load_idx, load_numpy};
+use crate::cifar_files::{self, load_cifar};
 use crate::embedded::{self, FASHION_MNIST_CLASSES};
 use crate::error::DatasetError;
 use crate::folder::{load_archive, load_folder};
@@ -15,6 +16,7 @@ use crate::labels::{check_labels, numbered};
 use crate::options::OpenOptions;
 use crate::padding::Padding;
 use crate::source::Source;
+use crate::vary::Change;
 
 /// Images of one size, u8 HWC, possibly with labels. Cloning is cheap and shares the pixels.
 #[derive(Debug, Clone)]
@@ -51,6 +53,9 @@ impl Dataset {
                 Items::from_arrays(load_idx(images, labels.as_deref(), options)?, options)
             }
             Source::Cifar { path } => Items::from_arrays(load_cifar(path)?, options),
+            Source::CifarArchive { path, split } => {
+                Items::from_arrays(cifar_files::load_archive(path, *split, options.inflation())?, options)
+            }
             Source::Npz { path, split } => Items::from_arrays(load_numpy(path, *split, options)?, options),
             Source::Folder { path, split } => load_folder(path, *split, options)?,
             Source::Zip { path, split } => load_archive(path, *split, options)?,
@@ -165,11 +170,16 @@ impl Dataset {
     /// [`DatasetError::OutOfRange`]; [`DatasetError::Shape`] for a buffer of another length; [`DatasetError::Io`] if
     /// the cache file cannot be read; [`DatasetError::Malformed`] if it is damaged.
     pub fn read_into(&self, index: usize, out: &mut [u8]) -> Result<(), DatasetError> {
-        self.read_item(index, false, out)
+        self.read_changed(index, &Change::default(), out)
     }
 
-    /// Like [`Dataset::read_into`]. If `flip` is set the image is mirrored horizontally, but not its border.
-    pub(crate) fn read_item(&self, index: usize, flip: bool, out: &mut [u8]) -> Result<(), DatasetError> {
+    /// Like [`Dataset::read_into`], with a change of the image but not of its border.
+    pub(crate) fn read_changed(
+        &self,
+        index: usize,
+        change: &Change,
+        out: &mut [u8],
+    ) -> Result<(), DatasetError> {
         if index >= self.len() {
             return Err(DatasetError::OutOfRange { what: "image", len: self.len(), got: index });
         }
@@ -180,20 +190,16 @@ impl Dataset {
         }
         let bytes = self.items.item_bytes();
         let place = self.range.start + index;
-        let turn = |item: &mut [u8]| {
-            if flip {
-                mirror(item, self.items.width, channels);
-            }
-        };
+        let inner = (self.items.height, self.items.width, channels);
         if self.padding.is_none() {
             self.items.store.read(place, out)?;
-            turn(out);
+            change.apply(out, inner);
             return Ok(());
         }
-        // Mirror before adding the border, which is wider on one side if it is odd.
+        // Change it before adding the border, which stays black and is wider on one side if it is odd.
         let mut item = vec![0; bytes];
         self.items.store.read(place, &mut item)?;
-        turn(&mut item);
+        change.apply(&mut item, inner);
         self.padding.place(&item, self.items.width, channels, out);
         Ok(())
     }
@@ -267,18 +273,6 @@ impl Dataset {
         }
         let digest = crate::cache::hex(&hash.finalize());
         Ok(self.fingerprint.get_or_init(|| digest).clone())
-    }
-}
-
-/// Mirrors `[h, w, c]` horizontally in place.
-fn mirror(item: &mut [u8], width: usize, channels: usize) {
-    for row in item.chunks_exact_mut(width * channels) {
-        for x in 0..width / 2 {
-            let other = width - 1 - x;
-            for c in 0..channels {
-                row.swap(x * channels + c, other * channels + c);
-            }
-        }
     }
 }
 

@@ -4,12 +4,16 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::cifar_files::{PICKLES, is_binary, is_pickled};
 use crate::containers::{CONTAINER_START, container};
 use crate::error::DatasetError;
+use crate::image_format::unread_format;
 use crate::kind_of_file::FileKind;
+use crate::known_files::{known_files, labels_beside};
 use crate::limits::open_regular;
 use crate::npz::Npz;
 use crate::split::Split;
+use crate::tar::first_name;
 
 /// Where images come from.
 ///
@@ -33,7 +37,14 @@ pub enum Source {
         /// A batch file, or a folder whose training batches are used.
         path: PathBuf,
     },
-    /// A folder of PNG, JPEG, WebP and BMP files, recognised by content.
+    /// The same as the tar archive that is downloaded, gzipped or not.
+    CifarArchive {
+        /// The archive.
+        path: PathBuf,
+        /// Training or test part.
+        split: Split,
+    },
+    /// A folder of PNG, JPEG, WebP, BMP, GIF and TIFF files, recognised by content; TIFF by its name too.
     Folder {
         /// The folder: a sub-folder for each class, or flat; or one such folder for each part.
         path: PathBuf,
@@ -107,49 +118,28 @@ impl Source {
         unknown: &dyn Fn(&str) -> DatasetError,
     ) -> Result<Self, DatasetError> {
         let asked = split.unwrap_or_default();
-        if let Some(source) = Self::known_files(path, asked) {
+        if let Some(source) = known_files(path, asked) {
             return Ok(source);
         }
-        if path.join("data_batch_1").is_file() || path.join("cifar-10-batches-py").is_dir() {
-            return Err(unknown(
-                "this is CIFAR-10 as Python pickles, which are never read; use the binary version",
-            ));
+        // What is in a folder may be the download itself.
+        for name in ["cifar-10-binary.tar.gz", "cifar-100-binary.tar.gz"] {
+            let archive = path.join(name);
+            if archive.is_file() {
+                return Self::detect_file(&archive, split, unknown);
+            }
+        }
+        let pickled = ["data_batch_1", "cifar-10-batches-py", "cifar-10-python.tar.gz"];
+        let pickled = pickled.into_iter().chain(["cifar-100-python", "cifar-100-python.tar.gz"]);
+        if pickled.into_iter().any(|name| path.join(name).exists()) {
+            return Err(unknown(PICKLES));
         }
         // The file names searched so far belong to a single part.
         let found: Vec<Split> =
-            Split::ALL.into_iter().filter(|part| Self::known_files(path, *part).is_some()).collect();
+            Split::ALL.into_iter().filter(|part| known_files(path, *part).is_some()).collect();
         if !found.is_empty() {
             return Err(DatasetError::NoPart { file: path.display().to_string(), asked, found });
         }
         Ok(Self::Folder { path: path.to_owned(), split })
-    }
-
-    /// IDX or CIFAR files of one part under their usual names.
-    fn known_files(path: &Path, part: Split) -> Option<Self> {
-        let (idx, cifar) = match part {
-            Split::Train => {
-                (["train-images-idx3-ubyte", "train-images.idx3-ubyte"], ["data_batch_1.bin", "train.bin"])
-            }
-            Split::Test => {
-                (["t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte"], ["test_batch.bin", "test.bin"])
-            }
-            Split::Validation => return None,
-        };
-        for folder in [path, &path.join("cifar-10-batches-bin"), &path.join("cifar-100-binary")] {
-            if let Some(file) = cifar.iter().map(|name| folder.join(name)).find(|file| file.is_file()) {
-                let whole = part == Split::Train && cifar[0] == file.file_name().unwrap_or_default();
-                return Some(Self::Cifar { path: if whole { folder.to_owned() } else { file } });
-            }
-        }
-        // The first is the usual place; the others are where torchvision unpacks them.
-        for folder in ["", "raw", "MNIST/raw", "FashionMNIST/raw"].map(|inner| path.join(inner)) {
-            let with_gz = |name: &str| [folder.join(name), folder.join(format!("{name}.gz"))];
-            if let Some(images) = idx.iter().flat_map(|name| with_gz(name)).find(|file| file.is_file()) {
-                let labels = labels_beside(&images);
-                return Some(Self::Idx { images, labels });
-            }
-        }
-        None
     }
 
     fn detect_file(
@@ -162,6 +152,11 @@ impl Source {
         file.take(CONTAINER_START as u64)
             .read_to_end(&mut start)
             .map_err(|e| DatasetError::io(path, "read", e))?;
+        match first_name(&start) {
+            Some(name) if is_pickled(&name) => return Err(unknown(PICKLES)),
+            Some(name) if is_binary(&name) => return Self::cifar_archive(path, split),
+            _ => {}
+        }
         if let Some(container) = container(&start) {
             return Err(unknown(&format!("this is {container}")));
         }
@@ -179,7 +174,7 @@ impl Source {
             Some(FileKind::Cifar) => return Ok(Self::Cifar { path }),
             // A supported image format, or another one.
             Some(FileKind::Image) => {}
-            None if image::guess_format(&start).is_ok() => {}
+            None if image::guess_format(&start).is_ok() || unread_format(&start).is_some() => {}
             None if start.is_empty() => return Err(unknown("the file is empty")),
             None => {
                 return Err(unknown(&format!("the file begins with {:02x?}", &start[..start.len().min(16)])));
@@ -187,25 +182,22 @@ impl Source {
         }
         Err(unknown("this is a single image; give the folder that holds it"))
     }
+
+    /// The download of CIFAR, which has no validation part.
+    fn cifar_archive(path: &Path, split: Option<Split>) -> Result<Self, DatasetError> {
+        match split.unwrap_or_default() {
+            asked @ Split::Validation => {
+                let found = vec![Split::Train, Split::Test];
+                Err(DatasetError::NoPart { file: path.display().to_string(), asked, found })
+            }
+            split => Ok(Self::CifarArchive { path: path.to_owned(), split }),
+        }
+    }
 }
 
 /// Whether a zip archive contains arrays. One that cannot be read is left to the array reader to explain.
 fn holds_arrays(path: &Path) -> bool {
     Npz::open(path).map_or(true, |npz| npz.names().next().is_some())
-}
-
-/// `train-images-idx3-ubyte.gz` -> `train-labels-idx1-ubyte.gz`, with or without `.gz`.
-fn labels_beside(images: &Path) -> Option<PathBuf> {
-    let name = images.file_name()?.to_str()?;
-    let labels = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
-    if labels == name {
-        return None;
-    }
-    let other = match labels.strip_suffix(".gz") {
-        Some(bare) => bare.to_owned(),
-        None => format!("{labels}.gz"),
-    };
-    [labels, other].into_iter().map(|name| images.with_file_name(name)).find(|path| path.is_file())
 }
 
 impl fmt::Display for Source {
@@ -216,6 +208,9 @@ impl fmt::Display for Source {
             }
             Self::Idx { images, .. } => (images.as_path(), None),
             Self::Cifar { path } => (path.as_path(), None),
+            Self::CifarArchive { path, split } => {
+                (path.as_path(), Some(*split).filter(|s| *s != Split::Train))
+            }
             Self::Folder { path, split } | Self::Zip { path, split } | Self::Npz { path, split } => {
                 (path.as_path(), *split)
             }
@@ -228,6 +223,7 @@ impl fmt::Display for Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tar::tests::{gzip, tar};
     use std::fs;
 
     /// A folder with these files, each with the given first bytes.
@@ -284,8 +280,36 @@ mod tests {
         assert_eq!(detect(&inner).unwrap(), Source::Cifar { path: inner });
         let file = dir.path().join("x.bin");
         assert_eq!(detect(&file).unwrap(), Source::Cifar { path: file });
-        let pickles = folder(&[("data_batch_1", b"\x80\x02")]);
-        assert!(detect(pickles.path()).unwrap_err().to_string().contains("binary version"));
+        for name in ["data_batch_1", "cifar-10-python.tar.gz", "cifar-100-python/train"] {
+            let pickles = folder(&[(name, b"\x80\x02")]);
+            let error = detect(pickles.path()).unwrap_err().to_string();
+            assert!(error.contains("binary version, cifar-10-binary.tar.gz"), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn cifar_as_it_is_downloaded() {
+        let archive = gzip(&tar("cifar-10-batches-bin/", &[("data_batch_1.bin", &[0; 3073])]));
+        let dir = folder(&[("cifar-10-binary.tar.gz", &archive), ("other-name", &archive)]);
+        for path in
+            [dir.path().to_owned(), dir.path().join("cifar-10-binary.tar.gz"), dir.path().join("other-name")]
+        {
+            let train = detect(&path).unwrap();
+            let Source::CifarArchive { split: Split::Train, .. } = train else { panic!("{train:?}") };
+            let spec = format!("{}:test", path.display());
+            let test = Source::detect(&spec).unwrap();
+            assert!(matches!(test, Source::CifarArchive { split: Split::Test, .. }), "{test:?}");
+            assert_eq!(Source::detect(&test.to_string()).unwrap(), test);
+            let error = Source::detect(&format!("{}:validation", path.display())).unwrap_err().to_string();
+            assert!(error.contains("found train and test"), "{error}");
+        }
+        let dir = folder(&[
+            ("python", &gzip(&tar("cifar-10-batches-py/", &[("data_batch_1", b"\x80\x02")]))),
+            ("photos", &gzip(&tar("photos/", &[("1.png", b"\x89PNG")]))),
+        ]);
+        let fail = |name: &str| detect(&dir.path().join(name)).unwrap_err().to_string();
+        assert!(fail("python").contains("Python pickles, which are never read; use the binary version"));
+        assert!(fail("photos").contains("a gzipped tar archive; unpack it"));
     }
 
     #[test]

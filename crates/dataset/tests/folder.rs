@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::SystemTime;
 
-use dataset::{Dataset, DatasetError, Fit, OnBad, OpenOptions, Source, save_png};
+use dataset::{Dataset, DatasetError, Fit, OnBad, OpenOptions, Size, Source, save_png};
 use ndarray::Array3;
 use tempfile::TempDir;
 
@@ -83,7 +83,7 @@ fn mixed_sizes_need_a_target_size() {
         assert!(error.contains(part), "{error:?} lacks {part:?}");
     }
     for fit in [Fit::Crop, Fit::Stretch, Fit::Pad] {
-        let options = OpenOptions { size: Some(16), fit, ..OpenOptions::default() };
+        let options = OpenOptions { size: Some(16.into()), fit, ..OpenOptions::default() };
         let set = open(folder.path(), &options).unwrap();
         assert_eq!((set.len(), set.shape()), (3, (16, 16, 1)));
         // Only padding leaves black columns beside the portrait image.
@@ -99,7 +99,7 @@ fn bad_images_are_listed_in_one_error_or_skipped() {
     let png = fs::read(at("00.png")).unwrap();
     fs::write(at("empty.png"), "").unwrap();
     fs::write(at("text.jpg"), "no image").unwrap();
-    fs::write(at("gif.gif"), b"GIF89a\x08\0\x08\0\0\0\0;").unwrap();
+    fs::write(at("gif.gif"), b"GIF89a\x06\0\x08\0\0\0\0;").unwrap();
     // The header is complete, the pixels are not.
     fs::write(at("cut.png"), &png[..png.len() - 30]).unwrap();
     for i in 0..8 {
@@ -107,7 +107,7 @@ fn bad_images_are_listed_in_one_error_or_skipped() {
     }
     fs::write(at(".hidden.png"), "").unwrap();
     fs::write(at("readme.txt"), "not meant as an image").unwrap();
-    for size in [None, Some(8)] {
+    for size in [None, Some(Size::from(8))] {
         let options = OpenOptions { size, ..OpenOptions::default() };
         let error = fail(folder.path(), &options);
         for part in [
@@ -124,7 +124,7 @@ fn bad_images_are_listed_in_one_error_or_skipped() {
     }
     let only_bad = tempfile::tempdir().unwrap();
     fs::write(only_bad.path().join("a.png"), "").unwrap();
-    for size in [None, Some(8)] {
+    for size in [None, Some(Size::from(8))] {
         let error =
             fail(only_bad.path(), &OpenOptions { size, on_bad: OnBad::Skip, ..OpenOptions::default() });
         assert!(error.contains("1 of 1 images"), "{error}");
@@ -336,16 +336,56 @@ fn formats_are_recognised_by_content() {
         ("b.jpg", image::ImageFormat::Png),
         ("c.webp", image::ImageFormat::Bmp),
         ("d", image::ImageFormat::Png),
+        ("d.tif", image::ImageFormat::Tiff),
         ("e.png", image::ImageFormat::Jpeg),
+        // A raw photo begins like this.
+        ("photo.nef", image::ImageFormat::Tiff),
     ] {
         rgb.save_with_format(folder.path().join(name), format).unwrap();
     }
     let set = open(folder.path(), &OpenOptions::default()).unwrap();
-    assert_eq!((set.len(), set.classes()), (5, 0));
-    for i in 0..4 {
+    assert_eq!((set.len(), set.classes()), (6, 0));
+    assert_eq!(set.notes(), ["left out: 1 file is not read as images (.nef)"]);
+    for i in 0..5 {
         assert_eq!(set.image(i).unwrap(), pixels);
     }
-    let jpeg = set.image(4).unwrap();
+    let jpeg = set.image(5).unwrap();
     let error: f64 = jpeg.iter().zip(&pixels).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
     assert!(error / 192.0 < 25.0, "{error}");
+}
+
+/// A GIF of 2x2 pixels with this many frames, the first one black.
+fn gif(frames: u8) -> Vec<u8> {
+    let mut encoder = gif::Encoder::new(Vec::new(), 2, 2, &[0, 0, 0, 255, 255, 255]).unwrap();
+    for shade in 0..frames {
+        encoder.write_frame(&gif::Frame::from_indexed_pixels(2, 2, vec![shade % 2; 4], None)).unwrap();
+    }
+    encoder.into_inner().unwrap()
+}
+
+#[test]
+fn the_first_frame_is_used_and_the_others_are_noted() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (n, frames) in [1, 3, 2].into_iter().enumerate() {
+        fs::write(folder.path().join(format!("{n}.gif")), gif(frames)).unwrap();
+    }
+    let cache_dir = Some(cache.path().to_owned());
+    let options = OpenOptions { memory_limit: 0, cache_dir, ..OpenOptions::default() };
+    // Decoded, and from the cache.
+    for _ in 0..2 {
+        let set = open(folder.path(), &options).unwrap();
+        assert_eq!(set.notes(), ["2 images have several frames or pages: only the first of each is used"]);
+        assert!((0..3).all(|i| set.image(i).unwrap().iter().all(|&value| value == 0)));
+    }
+}
+
+#[test]
+fn photos_of_phones_are_refused_with_advice() {
+    let folder = classes(1, 1);
+    fs::write(folder.path().join("cat/photo.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    fs::write(folder.path().join("cat/photo.avif"), b"\0\0\0\x18ftypavif\0\0\0\0mif1avif").unwrap();
+    let error = fail(folder.path(), &OpenOptions::default());
+    for name in ["HEIC", "AVIF"] {
+        assert!(error.contains(&format!("found {name}; convert it to JPEG or PNG")), "{error}");
+    }
 }

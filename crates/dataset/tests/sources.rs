@@ -38,7 +38,7 @@ fn the_embedded_set_is_padded_and_unpadded() {
 #[test]
 fn any_source_is_resized_and_converted_to_colour() {
     let options =
-        OpenOptions { size: Some(16), channels: Some(3), limit: Some(20), ..OpenOptions::default() };
+        OpenOptions { size: Some(16.into()), channels: Some(3), limit: Some(20), ..OpenOptions::default() };
     let set = open("fashion-mnist", &options).unwrap();
     assert_eq!((set.len(), set.shape()), (20, (16, 16, 3)));
     let image = set.image(0).unwrap();
@@ -178,8 +178,8 @@ fn subsets_nest_and_are_checked() {
 fn invalid_options_are_refused() {
     let default = OpenOptions::default;
     for options in [
-        OpenOptions { size: Some(0), ..default() },
-        OpenOptions { size: Some(5000), ..default() },
+        OpenOptions { size: Some(0.into()), ..default() },
+        OpenOptions { size: Some(5000.into()), ..default() },
         OpenOptions { channels: Some(2), ..default() },
         OpenOptions { limit: Some(0), ..default() },
         OpenOptions { pad_to_multiple: Some(0), ..default() },

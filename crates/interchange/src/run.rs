@@ -26,7 +26,7 @@ pub(crate) fn config(network: &Network, scheduler: &Scheduler) -> Config {
         id: None,
         data: DataConfig {
             source: String::new(),
-            size: (network.height == network.width).then_some(network.height),
+            size: (network.height == network.width).then_some(network.height.into()),
             channels: Some(model.in_channels),
             fit: "crop".to_owned(),
             pad_to_multiple: None,

@@ -50,6 +50,10 @@ pub enum Purpose {
     TrainChoice = 17,
     /// Augmentation of a training batch.
     TrainAugment = 18,
+    /// Random crops; the step is the position in the endless sequence of images.
+    Crop = 19,
+    /// Random colours; the step is the same.
+    Jitter = 20,
 }
 
 /// The numbers for one (seed, purpose, step, rank), in a fixed order.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use config::{BadImages, Config, ConfigError, DataConfig, ImageFit};
-use dataset::{Dataset, Fit, OnBad, OpenOptions, Source, Split};
+use dataset::{Dataset, Fit, OnBad, OpenOptions, Size, Source, Split};
 
 use crate::error::DataError;
 
@@ -24,7 +24,7 @@ pub(crate) fn open_with(
     labels_required: bool,
 ) -> Result<Dataset, DataError> {
     let options = OpenOptions {
-        size: data.size,
+        size: data.size.map(|size| Size { height: size.height, width: size.width }),
         channels: data.channels,
         fit: match data.fit()? {
             ImageFit::Crop => Fit::Crop,

@@ -10,7 +10,7 @@ use trainer::{Batch, Interval};
 #[test]
 fn the_loss_falls_on_the_embedded_set() {
     tch::set_num_threads(1);
-    let options = OpenOptions { size: Some(8), limit: Some(200), ..OpenOptions::default() };
+    let options = OpenOptions { size: Some(8.into()), limit: Some(200), ..OpenOptions::default() };
     let data = Dataset::open(&Source::detect("fashion-mnist").unwrap(), &options).unwrap();
     let plan = BatchPlan::new(data.len(), 16, 0).unwrap().with_flip(true);
 

@@ -23,6 +23,7 @@ mod seeds;
 mod state_dict;
 mod target;
 mod tensor_file;
+mod tiff;
 mod words;
 
 pub use target::{TARGETS, Target, run};

@@ -5,7 +5,7 @@ use dataset::{FileKind, Fit, encode_png, image_size, parse_image, to_mask};
 /// Larger images are left to the bombs: a single one would take as long as a thousand small ones.
 pub(crate) const PIXELS: usize = 64 * 64;
 
-/// PNG, JPEG, WebP or BMP: the header gives the size of the pixels, and PNG preserves them.
+/// PNG, JPEG, WebP, BMP, GIF or TIFF: the header gives the size of the pixels, and PNG preserves them.
 pub(crate) fn image(data: &[u8]) {
     let Ok((height, width)) = image_size("fuzz", data) else {
         assert!(parse_image("fuzz", data, None, None, Fit::Crop).is_err(), "decoded without a size");

@@ -45,6 +45,7 @@ fn images(place: &Place) -> anyhow::Result<()> {
     place.write("unreadable/a.png", &png)?;
     place.write("unreadable/b.png", &png[..40])?;
     place.write("unreadable/c.jpg", "not a photograph")?;
+    place.write("unreadable/d.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")?;
     place.write("mixed/a.png", &png)?;
     place.write("mixed/b.png", data::grey_file(1, (20, 12), ImageFormat::Png)?)?;
     // Masks: of a size that occurs nowhere else, with nothing to fill, with everything to fill.

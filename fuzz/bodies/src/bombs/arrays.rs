@@ -1,4 +1,4 @@
-//! Arrays: IDX, npy and npz.
+//! Arrays: IDX, CIFAR, npy and npz.
 
 use std::fs;
 use std::io::{self, Read};
@@ -19,6 +19,8 @@ pub(super) const BOMBS: &[Bomb] = &[
     bomb("idx-gz-claims-little", |path| plant_gz(path, &[4, 2, 2], LARGE)),
     // Below every limit, and one byte short: the most expensive refusal.
     bomb("idx-gz-claims-what-is-granted", |path| plant_gz(path, &[16, 1024, 1024], 16 * MIB - 1)),
+    bomb("tar-gz-of-a-batch-of-512-mib", |path| plant_tar_gz(path, "data_batch_1.bin")),
+    bomb("tar-gz-of-another-file-of-512-mib", |path| plant_tar_gz(path, "readme.html")),
     bomb("npy-header-of-4-gib", |path| fs::write(path, b"\x93NUMPY\x02\x00\xff\xff\xff\xff{'")),
     bomb("npy-claims-4-gib", |path| fs::write(path, npy("<f4", "(1024, 1024, 1024)"))),
     bomb("npy-claims-2^66-bytes", |path| fs::write(path, npy("<f4", "(4294967296, 4294967296)"))),
@@ -59,6 +61,27 @@ fn plant_idx(path: &Path, extents: &[u32]) -> io::Result<()> {
 
 fn plant_gz(path: &Path, extents: &[u32], data: u64) -> io::Result<()> {
     fs::write(path, gzip::compressed(idx_header(extents).chain(io::repeat(0).take(data)))?)
+}
+
+/// The download of CIFAR-10 with a single file.
+fn plant_tar_gz(path: &Path, name: &str) -> io::Result<()> {
+    let folder = tar_header("cifar-10-batches-bin/", 0, b'5');
+    let file = tar_header(&format!("cifar-10-batches-bin/{name}"), LARGE, b'0');
+    let whole = folder.as_slice().chain(file.as_slice()).chain(io::repeat(0).take(LARGE + 1024));
+    fs::write(path, gzip::compressed(whole)?)
+}
+
+/// A header of POSIX.1-1988 ustar: name, size, checksum, kind, magic.
+fn tar_header(name: &str, size: u64, kind: u8) -> Vec<u8> {
+    let mut header = vec![0; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+    header[148..156].fill(b' ');
+    header[156] = kind;
+    header[257..262].copy_from_slice(b"ustar");
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    header
 }
 
 fn npy(descr: &str, shape: &str) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Images: PNG, JPEG, WebP and BMP.
+//! Images: PNG, JPEG, WebP, BMP, GIF and TIFF.
 
 use std::fs;
 use std::io::{self, Cursor, Read};
@@ -9,6 +9,7 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
 use super::{Bomb, open_data};
 use crate::png::{chunk, png, zlib};
+use crate::tiff::{Field, LONG, SHORT, grey, tiff};
 
 /// Unpacked size of a bomb.
 const LARGE: u64 = 256 << 20;
@@ -36,6 +37,17 @@ pub(super) const BOMBS: &[Bomb] = &[
     bomb("bmp-2^31-columns", |path| plant_bmp(path, i32::MAX, 1)),
     bomb("bmp-50000x50000", |path| plant_bmp(path, 50_000, -50_000)),
     bomb("bmp-16384x10900-of-few-rows", |path| plant_bmp(path, 16_384, 10_900)),
+    bomb("gif-65535x65535", |path| plant_gif(path, u16::MAX, 1)),
+    bomb("gif-frame-of-65535x65535", |path| plant_gif(path, 1, u16::MAX)),
+    bomb("gif-16384x16384", |path| plant_gif(path, 1 << 14, 1 << 14)),
+    bomb("tiff-50000x50000", |path| plant_tiff(path, (50_000, 50_000), None)),
+    bomb("tiff-16384x10900-of-few-rows", |path| plant_tiff(path, (16_384, 10_900), None)),
+    bomb("tiff-2^32-strips", |path| plant_tiff(path, (2, 2), Some((273, LONG, u32::MAX, 8)))),
+    bomb("tiff-2^24-depths", |path| plant_tiff(path, (2, 2), Some((258, SHORT, 1 << 24, 8)))),
+    // A tile as wide as this takes half a gigabyte.
+    bomb("tiff-tile-of-2^29-columns", |path| plant_tiff(path, (2, 2), Some((322, LONG, 1, 1 << 29)))),
+    // JPEG has a size of its own.
+    bomb("tiff-of-jpeg", |path| plant_tiff(path, (2, 2), Some((259, SHORT, 1, 7)))),
 ];
 
 const fn bomb(name: &'static str, plant: fn(&Path) -> io::Result<()>) -> Bomb {
@@ -138,6 +150,25 @@ fn plant_bmp(path: &Path, width: i32, height: i32) -> io::Result<()> {
     bytes[18..22].copy_from_slice(&width.to_le_bytes());
     bytes[22..26].copy_from_slice(&height.to_le_bytes());
     fs::write(path, bytes)
+}
+
+/// A GIF with a square canvas and a square frame, of which there are only the first pixels.
+fn plant_gif(path: &Path, canvas: u16, frame: u16) -> io::Result<()> {
+    let (canvas, frame) = (canvas.to_le_bytes(), frame.to_le_bytes());
+    let head = [b"GIF89a", &canvas[..], &canvas, b"\x80\0\0\0\0\0\xff\xff\xff"].concat();
+    let image = [b",\0\0\0\0", &frame[..], &frame, b"\0\x02\x02\x0c\x0a\0;"].concat();
+    fs::write(path, [head, image].concat())
+}
+
+/// A TIFF file of a few rows, with a field added or replaced.
+fn plant_tiff(path: &Path, size: (u32, u32), field: Option<Field>) -> io::Result<()> {
+    let mut fields = grey(size).to_vec();
+    if let Some(field) = field {
+        fields.retain(|(tag, ..)| *tag != field.0);
+        fields.push(field);
+        fields.sort_by_key(|(tag, ..)| *tag);
+    }
+    fs::write(path, tiff(&fields, &[0; 1000]))
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> io::Result<usize> {

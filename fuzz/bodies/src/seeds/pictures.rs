@@ -8,6 +8,7 @@ use super::{Seeds, named};
 use crate::archive::{Claims, of_one};
 use crate::npz::{CLAIMS, ENTRY};
 use crate::png::{chunk, png, zlib};
+use crate::tiff::{SHORT, grey, tiff};
 
 const KINDS: [(&str, ImageFormat); 4] = [
     ("png", ImageFormat::Png),
@@ -81,7 +82,7 @@ pub(crate) fn mask() -> Seeds {
     seeds
 }
 
-/// PNG files that the encoder does not write, and one of an unsupported kind.
+/// Files that the encoder does not write.
 fn by_hand() -> Vec<(&'static str, Vec<u8>)> {
     let palette = chunk(b"PLTE", &[255, 0, 0, 0, 0, 255]);
     let transparent = chunk(b"tRNS", &[255, 0]);
@@ -98,5 +99,30 @@ fn by_hand() -> Vec<(&'static str, Vec<u8>)> {
             png((1, 1), [8, 0], &[chunk(b"zTXt", &text), chunk(b"iCCP", &profile)], &zlib(&[0, 9][..])),
         ),
         ("gif", b"GIF89a\x01\0\x01\0\0\0\0".to_vec()),
+        ("whole-gif", gif_of(1)),
+        ("moving-gif", gif_of(2)),
+        ("tiff", tiff(&grey((2, 1)), &[10, 200])),
+        // Field 274: orientation 6.
+        ("turned-tiff", {
+            let mut fields = grey((2, 1)).to_vec();
+            fields.insert(6, (274, SHORT, 1, 6));
+            // One more field before the pixels.
+            fields[5].3 += 12;
+            tiff(&fields, &[10, 200])
+        }),
+        ("heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec()),
     ]
+}
+
+/// A GIF of 2x1 pixels, black and red, with some equal frames.
+fn gif_of(frames: usize) -> Vec<u8> {
+    // A palette of two colours.
+    let mut bytes = b"GIF89a\x02\0\x01\0\x80\0\0\0\0\0\xff\0\0".to_vec();
+    for _ in 0..frames {
+        bytes.extend(b",\0\0\0\0\x02\0\x01\0\0");
+        // Codes of at least two bits, two bytes of them: clear, 1, 0, end.
+        bytes.extend(b"\x02\x02\x0c\x0a\0");
+    }
+    bytes.push(b';');
+    bytes
 }

@@ -13,7 +13,7 @@ use crate::config;
 pub(super) type Difference = (String, Vec<String>);
 
 /// Keys that define the loss, besides all of `schedule`.
-const OF_THE_LOSS: [&str; 8] = [
+const OF_THE_LOSS: [&str; 10] = [
     "images.sha256",
     "train.loss",
     "train.loss_weight",
@@ -21,6 +21,8 @@ const OF_THE_LOSS: [&str; 8] = [
     "train.variance",
     "train.time_sampling",
     "train.sigma_data",
+    "train.crop",
+    "train.jitter",
     "train.augment",
 ];
 /// Conditions in which comparable evaluations may differ.

@@ -17,7 +17,7 @@ use crate::run_data;
 /// Where the image is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ImageArgs {
-    /// The image: PNG, JPEG, WebP or BMP; transparent areas become white
+    /// The image (PNG, JPEG, WebP, BMP, GIF or TIFF); transparent areas are white
     #[arg(long, value_name = "FILE", required_unless_present = "index")]
     image: Option<InputPath>,
     /// Use this image of the training data instead, counted from 0

@@ -32,6 +32,8 @@ const KEPT: &[&str] = &[
     "ema_decay",
     "ema_warmup",
     "flip",
+    "crop",
+    "jitter",
     "augment",
     "label_dropout",
 ];

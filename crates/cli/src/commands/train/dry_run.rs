@@ -11,7 +11,7 @@ use tracing::info;
 use trainer::{BoxError, Trainer};
 use unet::{Backbone, Pass};
 
-use super::feed::Feed;
+use super::feed::{self, Feed};
 use super::{Plan, facts};
 use crate::commands::bench::timing::{self, Timings};
 use crate::commands::inspect::table::{Table, bytes};
@@ -55,7 +55,7 @@ impl Plan {
         if train.micro_batch == 0 {
             memory::keep_freed();
         }
-        let plan = BatchPlan::new(self.dataset.len(), train.batch, config.seed)?.with_flip(train.flip);
+        let plan = feed::plan(config, self.dataset.len())?;
         self.preview(&plan, preview)?;
         let done = self.done()?;
         info!("trying a few steps");

@@ -22,6 +22,7 @@ pub(super) fn of_data(dataset: &Dataset, config: &Config) -> (Rows, Value) {
         ("labels", labels(dataset, config)),
         ("mirrored", flip_text(config.train.flip).to_owned()),
     ];
+    rows.extend(varied(config).into_iter().map(|how| ("varied", how)));
     if border != [0; 4] {
         rows.push(("border", border_text(border, height, width)));
     }
@@ -32,9 +33,27 @@ pub(super) fn of_data(dataset: &Dataset, config: &Config) -> (Rows, Value) {
     let json = json!({
         "source": config.data.source, "count": dataset.len(), "height": inner.0, "width": inner.1, "channels": channels,
         "classes": dataset.classes(), "classes_used": config.model.classes, "skipped": dataset.skipped(),
-        "notes": dataset.notes(), "flip": config.train.flip, "padding": border,
+        "notes": dataset.notes(), "flip": config.train.flip, "crop": config.train.crop, "jitter": config.train.jitter,
+        "padding": border,
     });
     (rows, json)
+}
+
+/// How the images vary in training, besides being mirrored.
+pub(super) fn varied(config: &Config) -> Vec<String> {
+    let train = &config.train;
+    let crop = format!(
+        "cropped to a random part of at least {:.0} % of the area (train.crop = {})",
+        100.0 * (1.0 - train.crop),
+        train.crop
+    );
+    let jitter = format!(
+        "brightness, contrast and saturation change by up to {:.0} % (train.jitter = {})",
+        100.0 * train.jitter,
+        train.jitter
+    );
+    let both = [(train.crop > 0.0, crop), (train.jitter > 0.0, jitter)];
+    both.into_iter().filter_map(|(used, how)| used.then_some(how)).collect()
 }
 
 /// Whether there are classes, and whether the network uses them.

@@ -4,8 +4,17 @@ use dataset::{BatchPlan, Dataset, Prefetch};
 use tch::Tensor;
 use trainer::{Batch, BoxError};
 
+use crate::config::Config;
+
 /// Batches prepared while the network works on the one before.
 const AHEAD: usize = 2;
+
+/// The images of each step, and their random changes.
+pub(crate) fn plan(config: &Config, images: usize) -> anyhow::Result<BatchPlan> {
+    let train = &config.train;
+    let plan = BatchPlan::new(images, train.batch, config.seed)?.with_flip(train.flip);
+    Ok(plan.with_crop(train.crop)?.with_jitter(train.jitter)?)
+}
 
 /// Provides the images of a step; fast if steps are requested in order.
 pub(crate) struct Feed {

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use dataset::{BatchPlan, Dataset};
+use dataset::Dataset;
 use serde_json::json;
 use tch::{Device, Tensor};
 use tracing::{info, warn};
@@ -340,6 +340,7 @@ impl Plan {
                  digits and other images that must not be mirrored"
             );
         }
+        facts::varied(config).iter().for_each(|how| info!("images: {how}"));
         let (height, width, channels) = self.dataset.shape();
         let classes = config.model.classes.map(|n| format!(" of {n} classes")).unwrap_or_default();
         info!(
@@ -365,8 +366,7 @@ impl Plan {
         }
 
         let begun = Instant::now();
-        let plan =
-            BatchPlan::new(self.dataset.len(), config.train.batch, config.seed)?.with_flip(config.train.flip);
+        let plan = feed::plan(config, self.dataset.len())?;
         let mut feed = Feed::new(&self.dataset, plan, config.model.classes.is_some(), first)?;
         let kind = Precision::settle(&config.precision, device)?.kind();
         let pass = Pass::train().with_kind(kind).with_checkpoints(config.train.checkpoint_activations);

@@ -17,7 +17,7 @@ pub(crate) const CHECK: Check = Check {
     name: "images",
     goal: "broken images are found at the start",
     meaning: "A folder of small PNG files contains broken files of every kind: empty, truncated, with a \
-              wrong checksum, text named .jpg, an animation, one of 50,000 x 50,000 pixels, dangling and \
+              wrong checksum, text named .jpg, a HEIC photo, one of 50,000 x 50,000 pixels, dangling and \
               looping links, a pipe that nobody writes to. Training must end with exit code 4 before its \
               first step and list each of them with its reason. With `--on-bad skip` it must train on \
               exactly the others.",
@@ -90,6 +90,7 @@ fn break_some(place: &Place) -> anyhow::Result<Vec<String>> {
     let jpeg = colour(ImageFormat::Jpeg)?;
     let webp = colour(ImageFormat::WebP)?;
     let bmp = colour(ImageFormat::Bmp)?;
+    let tiff = colour(ImageFormat::Tiff)?;
     let mut wrong_checksum = png.clone();
     // The last 16 bytes are the checksum of the pixels and the end chunk.
     let at = png.len() - 16;
@@ -100,8 +101,9 @@ fn break_some(place: &Place) -> anyhow::Result<Vec<String>> {
         ("cut-png.png", cut(&png, png.len() / 2)),
         ("wrong-checksum.png", wrong_checksum),
         ("text.jpg", b"these are words and no photograph".to_vec()),
-        ("moving.gif", animation()?),
-        ("moving.png", animation()?),
+        ("cut-gif.gif", cut(&animation()?, 30)),
+        ("cut-tiff.tif", cut(&tiff, tiff.len() / 2)),
+        ("phone.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec()),
         ("huge.png", huge_png()),
         ("cut-webp.webp", cut(&webp, webp.len() / 2)),
         ("cut-bmp.bmp", cut(&bmp, bmp.len() / 2)),

@@ -114,6 +114,8 @@ const STAY: &[(&str, &str)] = &[
     ("train.flip", "x"),
     ("train.label_dropout", "0.5"),
     ("train.freeze", "['conv_in.*']"),
+    ("train.crop", "0.5"),
+    ("train.jitter", "0.2"),
     ("train.augment", "0.5"),
     ("model.augmented", "true"),
     ("model.layout", "{activation='relu'}"),
