@@ -19,7 +19,7 @@ fn full(embedding: EmbeddingConfig) -> Config {
         id: Some("x".to_owned()),
         data: DataConfig {
             source: "x".to_owned(),
-            size: Some(1),
+            size: Some(1.into()),
             channels: Some(1),
             fit: "crop".to_owned(),
             pad_to_multiple: Some(1),
@@ -143,6 +143,8 @@ fn train() -> TrainConfig {
         time_std: Some(0.1),
         pairing: Pairing::Optimal,
         flip: true,
+        crop: 0.1,
+        jitter: 0.1,
         augment: 0.1,
         label_dropout: 0.1,
         freeze: vec!["x".to_owned()],

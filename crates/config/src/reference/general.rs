@@ -32,8 +32,13 @@ pub(super) const DATA: &[Key] = &[
         "Images: fashion-mnist (embedded), or a file, folder or archive; --data sets it",
     )
     .more("A part of a dataset is named behind a colon, such as photos:test."),
-    Key::new("size", Whole, "1 to 4096", "Height and width in pixels to resize the images to")
-        .or("none: all images have one size"),
+    Key::new(
+        "size",
+        Whole,
+        "1 to 4096, or width x height such as \"96x64\"",
+        "Size in pixels to resize the images to",
+    )
+    .or("none: all images have one size"),
     Key::new("channels", Whole, "1 (grey) or 3 (colour)", "Channels to convert the images to")
         .or("those of the images"),
     Key::new(

@@ -160,6 +160,12 @@ pub(super) const TRAIN: &[Key] = &[
     .or("independent"),
     Key::new("flip", Switch, "", "Mirror half of the images left to right")
         .more("Presets turn it on for their own images; for other data it is false unless you set it."),
+    Key::new("crop", Number, "from 0 to 0.9", "Largest share of its area that a random crop takes from an image")
+        .or("0")
+        .more("What is left keeps its aspect ratio and is enlarged. For photos whose subject is not always in one place."),
+    Key::new("jitter", Number, "from 0 to 1", "Strength of random changes of brightness, contrast and saturation")
+        .or("0")
+        .more("Each is multiplied by a factor between 1 - jitter and 1 + jitter; samples vary in the same way."),
     Key::new(
         "augment",
         Number,
