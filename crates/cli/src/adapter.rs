@@ -69,7 +69,7 @@ pub(crate) fn apply(path: &Path, net: &dyn Backbone) -> anyhow::Result<()> {
     let mut all: Vec<Named> =
         net.params().iter().map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
     all.extend(adapters);
-    Ok(tensor_io::copy_into(path, &merged(&all)?, net.params()).with_context(flag)?)
+    tensor_io::copy_into(path, &merged(&all)?, net.params()).with_context(flag)
 }
 
 /// Compares every factor with its layer; what does not fit, in words.
