@@ -24,10 +24,10 @@ pub(super) fn generate(folder: &Path) -> anyhow::Result<String> {
     for index in 0..COUNT {
         let class = index % 10;
         bytes.push(u8::try_from(class)?);
-        let (angle, waves) = (draws.next() * TAU, 1.0 + class as f64 / 3.0);
-        let (x_0, y_0, radius) = (draws.next() * 32.0, draws.next() * 32.0, 4.0 + draws.next() * 8.0);
+        let (angle, waves) = (draws.draw() * TAU, 1.0 + class as f64 / 3.0);
+        let (x_0, y_0, radius) = (draws.draw() * 32.0, draws.draw() * 32.0, 4.0 + draws.draw() * 8.0);
         for _plane in 0..3 {
-            let (phase, inside) = (draws.next() * TAU, draws.next() * 255.0);
+            let (phase, inside) = (draws.draw() * TAU, draws.draw() * 255.0);
             for pixel in 0..SIDE * SIDE {
                 let (x, y) = ((pixel % SIDE) as f64, (pixel / SIDE) as f64);
                 let along = (x * angle.cos() + y * angle.sin()) / SIDE as f64;
@@ -46,7 +46,7 @@ pub(super) fn generate(folder: &Path) -> anyhow::Result<String> {
 struct Draws(u64);
 
 impl Draws {
-    fn next(&mut self) -> f64 {
+    fn draw(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 40) as f64 / f64::from(1 << 24)
     }
@@ -86,7 +86,7 @@ fn batches(source: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let meta =
         fs::metadata(source).with_context(|| format!("--data {}: cannot be read", source.display()))?;
     if meta.is_file() {
-        let is_one = source.extension().is_some_and(|ext| ext == "bin") && meta.len() % RECORD as u64 == 0;
+        let is_one = source.extension().is_some_and(|ext| ext == "bin") && meta.len().is_multiple_of(RECORD as u64);
         return Ok(if is_one { vec![source.to_owned()] } else { Vec::new() });
     }
     let mut found = Vec::new();

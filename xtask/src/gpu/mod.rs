@@ -70,3 +70,21 @@ fn stages(workspace: &Workspace, args: &Args) -> Command {
 fn has_results(folder: &Path) -> bool {
     folder.join(results::FILE).is_file()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn the_stages_get_the_flags() {
+        let line = ["xtask", "gpu", "--out", "k", "--results", "r", "--minutes", "3.5", "--device", "cpu"];
+        let crate::Command::Gpu(args) = crate::Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command");
+        };
+        let command = stages(&Workspace::find().unwrap(), &args);
+        assert_eq!(process::line_of(&command), "run --out r --minutes 3.5 --device cpu");
+        assert_eq!(args.page, Path::new(report::PAGE));
+        assert!(crate::Cli::try_parse_from(["xtask", "gpu", "--device", "tpu"]).is_err());
+    }
+}
