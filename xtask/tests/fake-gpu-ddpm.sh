@@ -46,23 +46,28 @@ train)
         echo "error: training diverged: the loss is NaN at step 1" >&2
         exit 3
         ;;
-    *"train.batch=8192"*"--batch auto"*) ;;
-    *"train.batch=8192"*)
-        echo "error: not enough memory for 8192 images" >&2
+    *"train.batch=2048"*"--batch auto"*) ;;
+    *"train.batch=2048"*)
+        echo "error: not enough memory for 2048 images" >&2
         exit 6
         ;;
     esac
     steps=$(echo "$* x" | sed -n 's/.*train\.steps=\([0-9]*\).*/\1/p')
-    steps=${steps:-800000}
+    if [ -z "$steps" ]; then
+        # The training without an end comes seven steps further in each call.
+        newest=$(ls "$run/checkpoints" 2>/dev/null | sed -n '$s/step-0*//p')
+        steps=$((${newest:-0} + 7))
+        long=yes
+    fi
     save() { # a checkpoint of a step
         folder="$run/checkpoints/$(printf 'step-%08d' "$1")"
         mkdir -p "$folder"
         echo "weights of $1" >"$folder/model.safetensors"
     }
     mkdir -p "$run"
-    trap 'save 7; echo "{\"loss\": 0.5, \"images_per_s\": 9}" >>"$run/metrics.jsonl"; exit 130' INT
-    if [ "$steps" -gt 20 ] && ! [ -d "$run/checkpoints" ]; then
-        # Long runs wait to be stopped or killed; the one without an end always does.
+    trap 'save $steps; echo "{\"loss\": 0.5, \"images_per_s\": 9}" >>"$run/metrics.jsonl"; exit 130' INT
+    if { [ "$steps" -gt 20 ] || [ -n "${long-}" ]; } && ! [ -d "$run/checkpoints" ]; then
+        # Long runs wait to be stopped or killed.
         save 1
         case $run in
         */whole | */auto) ;;

@@ -17,7 +17,7 @@ const RECORD: usize = 1 + 3 * SIDE * SIDE;
 const COUNT: usize = 512;
 const GENERATED: &str = "generated.bin";
 
-/// Writes coloured waves and discs: smooth enough to be learned in minutes, each different. Returns the name of the file.
+/// Writes coloured waves and discs: smooth enough to be learned in minutes, each different. Returns the file's name.
 pub(super) fn generate(folder: &Path) -> anyhow::Result<String> {
     let mut draws = Draws(1);
     let mut bytes = Vec::with_capacity(COUNT * RECORD);
@@ -86,7 +86,8 @@ fn batches(source: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let meta =
         fs::metadata(source).with_context(|| format!("--data {}: cannot be read", source.display()))?;
     if meta.is_file() {
-        let is_one = source.extension().is_some_and(|ext| ext == "bin") && meta.len().is_multiple_of(RECORD as u64);
+        let is_one =
+            source.extension().is_some_and(|ext| ext == "bin") && meta.len().is_multiple_of(RECORD as u64);
         return Ok(if is_one { vec![source.to_owned()] } else { Vec::new() });
     }
     let mut found = Vec::new();

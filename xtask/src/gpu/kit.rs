@@ -54,7 +54,9 @@ const SOLVERS: [&str; 15] = [
 /// Presets for colour images, which train on those of the folder; the others have the embedded images.
 const COLOUR: [&str; 2] = ["ddpm-cifar10", "images"];
 
+// `gpu::Args`, which has these flags too, would make a group of the same name.
 #[derive(Debug, clap::Args)]
+#[group(id = "gpu-kit")]
 pub(crate) struct Args {
     /// The folder to make; an older one there is replaced.
     #[arg(long, value_name = "DIR", default_value = "out/gpu-kit")]

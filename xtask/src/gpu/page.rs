@@ -1,5 +1,5 @@
-//! The page of results: where, how the stages ended, speed beside diffusers with the goals, and the errors against the
-//! CPU. A section without results is left out.
+//! The page of results: where they were measured, how the stages ended, the speed beside diffusers with its goals, and the
+//! errors against the CPU. A section without results is left out.
 
 use std::fmt::Write;
 
@@ -30,7 +30,7 @@ pub(super) fn markdown(results: &Results) -> String {
     if let Some(training) = &results.training {
         let _ = write!(
             page,
-            "\n## Training\nThe rest of the minutes trained `ddpm-cifar10`: {} steps so far, loss {}, {:.0} images/s.\n",
+            "\n## Training\nThe last stage trained `ddpm-cifar10`: {} steps so far, loss {}, {:.0} images/s.\n",
             training.steps,
             number(training.loss),
             training.images_per_s
@@ -44,8 +44,8 @@ fn origin(head: &Head) -> String {
     let driver = head.driver.as_ref().map(|driver| format!(", driver {driver}")).unwrap_or_default();
     let device = match &head.gpu {
         Some(gpu) => format!("{gpu}{memory}{driver}"),
-        // A trial of the folder.
-        None => format!("{} alone, without a GPU", head.device),
+        None if head.device == "cpu" => "a trial on the CPU alone, without a GPU".to_owned(),
+        None => "a GPU that nvidia-smi did not name".to_owned(),
     };
     format!(
         "Measured on {} by `cargo xtask gpu-kit` ([gpu-kit.md](gpu-kit.md)): {device}; {}; ddpm {}, commit {}.\n",
@@ -102,8 +102,9 @@ fn goals(results: &Results) -> String {
         return rows;
     }
     format!(
-        "## Goals\nHow many times as fast as the peer, both in bf16.\n\n| work | peer | times as fast | goal | further \
-         goal | |\n|---|---|---|---|---|---|\n{rows}"
+        "## Goals\nSpeed as a multiple of the peer's, both in bf16.\n\n\
+         | work | peer | times as fast | goal | further goal | |\n\
+         |---|---|---|---|---|---|\n{rows}"
     )
 }
 
@@ -112,9 +113,10 @@ fn speed(results: &Results) -> String {
         return String::new();
     }
     let mut text = String::from(
-        "## Speed\nA step of training, or one network call of sampling. \"Waited\" is a step that is not recorded and waits \
-         for the GPU after each part. Memory and load are those of nvidia-smi, for the whole GPU.\n\n| work | program | \
-         precision | ms | waited, ms | images/s | share of peak | memory, MiB | GPU busy, % |\n|---|---|---|---|---|---|---|---|---|\n",
+        "## Speed\nA step of training, or one network call of sampling. \"Waited\" is a step that waits for the GPU after \
+         each part; in training it is also not recorded. nvidia-smi reports memory and load, for the whole GPU.\n\n\
+         | work | program | precision | ms | waited, ms | images/s | share of peak | memory, MiB | GPU busy, % |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
     for one in &results.speeds {
         text += &speed_row(one);
@@ -132,7 +134,7 @@ fn speed_row(speed: &Speed) -> String {
         speed.who,
         speed.precision.as_deref().unwrap_or_default(),
         speed.median_s * 1e3,
-        or_none(speed.eager_s.map(|seconds| seconds * 1e3), 2),
+        or_none(speed.waited_s.map(|seconds| seconds * 1e3), 2),
         speed.images_per_s,
         or_none(speed.share_of_peak, 2),
         or_none(speed.gpu_mib, 0),
@@ -154,8 +156,8 @@ fn compared(results: &Results) -> String {
         return rows;
     }
     format!(
-        "## Against the CPU\nErrors against the CPU in f32, from the same weights, images and noise.\n\n| what | error | at \
-         most | |\n|---|---|---|---|\n{rows}"
+        "## Against the CPU\nErrors against the CPU in f32, from the same weights, images and noise.\n\n\
+         | what | error | at most | |\n|---|---|---|---|\n{rows}"
     )
 }
 
@@ -235,7 +237,7 @@ mod tests {
     #[test]
     fn a_trial_without_a_gpu_says_so() {
         let text = RECORDED.replace("\"G-100\"", "null").replace("\"cuda\"", "\"cpu\"");
-        assert!(markdown(&recorded(&text).unwrap()).contains("cpu alone, without a GPU"));
+        assert!(markdown(&recorded(&text).unwrap()).contains("the CPU alone, without a GPU"));
     }
 
     #[test]

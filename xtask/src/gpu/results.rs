@@ -44,6 +44,9 @@ pub(super) struct Check {
     #[serde(default)]
     pub(super) unit: String,
     pub(super) why: Option<String>,
+    /// The number of the run that found it, in the order of the file.
+    #[serde(skip)]
+    run: usize,
 }
 
 /// The time of a step.
@@ -54,8 +57,8 @@ pub(super) struct Speed {
     pub(super) precision: Option<String>,
     pub(super) median_s: f64,
     pub(super) images_per_s: f64,
-    /// A step that waits for the GPU and is not recorded; ours only.
-    pub(super) eager_s: Option<f64>,
+    /// A step that waits for the GPU after each part; ours only.
+    pub(super) waited_s: Option<f64>,
     pub(super) share_of_peak: Option<f64>,
     pub(super) gpu_mib: Option<f64>,
     pub(super) gpu_busy_percent: Option<f64>,
@@ -78,7 +81,8 @@ pub(super) struct Stage {
     pub(super) why: Option<String>,
 }
 
-/// All lines of a folder. What was measured again replaces what was before.
+/// All lines of a folder. What was measured again replaces what was before, and a stage that came to its end replaces all
+/// its earlier checks.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Results {
     /// The newest.
@@ -87,6 +91,8 @@ pub(super) struct Results {
     pub(super) checks: Vec<Check>,
     pub(super) speeds: Vec<Speed>,
     pub(super) training: Option<Training>,
+    /// Runs so far.
+    runs: usize,
 }
 
 impl Results {
@@ -121,10 +127,20 @@ impl Results {
 
     fn add(&mut self, line: Line) {
         match line {
-            Line::Head(head) => self.head = Some(head),
+            Line::Head(head) => {
+                self.head = Some(head);
+                self.runs += 1;
+            }
             Line::Training(training) => self.training = Some(training),
-            Line::Stage(stage) => put(&mut self.stages, stage, |a, b| a.stage == b.stage),
+            Line::Stage(stage) => {
+                let runs = self.runs;
+                if stage.outcome != "cut" {
+                    self.checks.retain(|check| check.stage != stage.stage || check.run == runs);
+                }
+                put(&mut self.stages, stage, |a, b| a.stage == b.stage);
+            }
             Line::Check(check) => {
+                let check = Check { run: self.runs, ..check };
                 put(&mut self.checks, check, |a, b| (&a.stage, &a.name) == (&b.stage, &b.name));
             }
             Line::Speed(speed) => put(&mut self.speeds, speed, |a, b| (&a.work, &a.who) == (&b.work, &b.who)),
@@ -152,12 +168,12 @@ pub(super) mod tests {
 {"kind": "check", "stage": "compare", "name": "tiny-16, bf16: output", "ok": false, "value": 0.25, "limit": 0.1, "unit": "relative", "why": null}
 {"kind": "check", "stage": "compare", "name": "solver heun | f32", "ok": null, "value": null, "limit": null, "unit": "", "why": "there is no network"}
 {"kind": "stage", "stage": "compare", "outcome": "FAILED", "seconds": 60.0, "why": null, "log": "logs/compare.log"}
-{"kind": "speed", "stage": "speed", "work": "train cifar10, 128 images", "who": "ours", "precision": "bf16", "median_s": 0.2, "min_s": 0.2, "images_per_s": 640.0, "params": 1, "peak_mib": 900.0, "share_of_peak": 0.4, "peak_gflop_per_s": 1.0, "eager_s": 0.04, "gpu_mib": 9000.0, "gpu_busy_percent": 97.5}
+{"kind": "speed", "stage": "speed", "work": "train cifar10, 128 images", "who": "ours", "precision": "bf16", "median_s": 0.2, "min_s": 0.2, "images_per_s": 640.0, "params": 1, "peak_mib": 900.0, "share_of_peak": 0.4, "peak_gflop_per_s": 1.0, "waited_s": 0.04, "gpu_mib": 9000.0, "gpu_busy_percent": 97.5}
 {"kind": "speed", "stage": "spee
 {"kind": "head", "date": "2026-01-03", "device": "cuda", "processor": "P", "threads": 8, "minutes": 9.0, "version": "0.1.0", "commit": "abc1234", "gpu": "G-100", "driver": "580.1", "memory_mib": 81920.0}
-{"kind": "speed", "stage": "speed", "work": "train cifar10, 128 images", "who": "ours", "precision": "bf16", "median_s": 0.02, "min_s": 0.02, "images_per_s": 6400.0, "params": 1, "peak_mib": 900.0, "share_of_peak": 0.4, "peak_gflop_per_s": 1.0, "eager_s": 0.04, "gpu_mib": 9000.0, "gpu_busy_percent": 97.5}
-{"kind": "speed", "stage": "speed", "work": "train cifar10, 128 images", "who": "diffusers", "precision": "bf16", "median_s": 0.05, "min_s": 0.05, "images_per_s": 2560.0, "params": 1, "peak_mib": 900.0, "share_of_peak": null, "peak_gflop_per_s": null, "eager_s": null, "gpu_mib": 12000.0, "gpu_busy_percent": 90.0}
-{"kind": "speed", "stage": "speed", "work": "train cifar10, 128 images", "who": "diffusers compiled", "precision": "bf16", "median_s": 0.02, "min_s": 0.02, "images_per_s": 6400.0, "params": 1, "peak_mib": 900.0, "share_of_peak": null, "peak_gflop_per_s": null, "eager_s": null, "gpu_mib": 11000.0, "gpu_busy_percent": 99.0}
+{"kind": "speed", "stage": "speed", "work": "train cifar10, 128 images", "who": "ours", "precision": "bf16", "median_s": 0.02, "min_s": 0.02, "images_per_s": 6400.0, "params": 1, "peak_mib": 900.0, "share_of_peak": 0.4, "peak_gflop_per_s": 1.0, "waited_s": 0.04, "gpu_mib": 9000.0, "gpu_busy_percent": 97.5}
+{"kind": "speed", "stage": "speed", "work": "train cifar10, 128 images", "who": "diffusers", "precision": "bf16", "median_s": 0.05, "min_s": 0.05, "images_per_s": 2560.0, "params": 1, "peak_mib": 900.0, "share_of_peak": null, "peak_gflop_per_s": null, "waited_s": null, "gpu_mib": 12000.0, "gpu_busy_percent": 90.0}
+{"kind": "speed", "stage": "speed", "work": "train cifar10, 128 images", "who": "diffusers compiled", "precision": "bf16", "median_s": 0.02, "min_s": 0.02, "images_per_s": 6400.0, "params": 1, "peak_mib": 900.0, "share_of_peak": null, "peak_gflop_per_s": null, "waited_s": null, "gpu_mib": 11000.0, "gpu_busy_percent": 99.0}
 {"kind": "stage", "stage": "speed", "outcome": "cut", "seconds": 100.0, "why": "its time was used up", "log": "logs/speed.log"}
 {"kind": "training", "stage": "training", "steps": 4000, "loss": 0.031, "images_per_s": 5900.0}
 "#;
@@ -176,6 +192,22 @@ pub(super) mod tests {
         assert_eq!(sizes, (3, 4, 3));
         assert_eq!(results.speeds[0].images_per_s, 6400.0);
         assert_eq!(results.training.unwrap().steps, 4000);
+    }
+
+    #[test]
+    fn a_stage_that_ends_replaces_its_earlier_checks() {
+        let head = RECORDED.lines().next().unwrap();
+        let check = r#"{"kind": "check", "stage": "compare", "name": "new", "ok": true, "value": null, "limit": null, "why": null}"#;
+        let stage = |outcome: &str| {
+            format!(
+                r#"{{"kind": "stage", "stage": "compare", "outcome": "{outcome}", "seconds": 1.0, "why": null}}"#
+            )
+        };
+        let left = |outcome: &str| {
+            let results = recorded(&format!("{RECORDED}{head}\n{check}\n{}\n", stage(outcome))).unwrap();
+            results.checks.iter().filter(|check| check.stage == "compare").count()
+        };
+        assert_eq!((left("cut"), left("ok"), left("FAILED")), (4, 1, 1));
     }
 
     #[test]

@@ -9,6 +9,8 @@ from children import Failed
 def doctor(stage):
     """Each check of the program is a check here."""
     ended = stage.children.end(stage.ddpm(["doctor", "--json", "--quiet"]))
+    if not ended.out.strip():
+        raise Failed(ended.last_line())
     answer = ended.answer()
     for check in answer["checks"]:
         stage.results.passed(stage.name, check["name"], check["status"] != "FAIL", check["found"])

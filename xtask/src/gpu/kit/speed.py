@@ -30,7 +30,7 @@ def run(stage):
         advice = "diffusers and torch are not in this Python: python3 -m pip install diffusers==0.42.1"
         stage.results.skipped(stage.name, "beside diffusers", advice)
     for task, network, batch, shared in WORK:
-        work = f"{task} {network}, {batch if stage.on_gpu else 1} images"
+        work = f"{task} {network}, " + (f"{batch} images" if stage.on_gpu else "1 image")
         ours = words_of_ours(stage, task, network, batch)
         measure(stage, work, "ours", ours, stage.children.env)
         if not (has_peers and shared):
@@ -79,8 +79,8 @@ def measure(stage, work, who, words, env):
         keys = ("precision", "median_s", "min_s", "images_per_s", "params", "peak_mib", "share_of_peak")
         found = {key: said.get(key) for key in keys}
         found["peak_gflop_per_s"] = said.get("peak_gflop_per_s")
-        # The steps that are measured in parts wait for the GPU and are not recorded.
-        found["eager_s"] = said.get("parts_step_s")
+        # The steps that are measured in parts wait for the GPU; those of training are not recorded either.
+        found["waited_s"] = said.get("parts_step_s")
     except Failed as error:
         if who in PEERS:
             # It says nothing about this program.
