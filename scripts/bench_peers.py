@@ -5,6 +5,8 @@ one JSON object with the keys of `ddpm bench --json`. Install with:
 
     pip install diffusers==0.42.1 denoising-diffusion-pytorch==2.3.4 torch==2.11.0 torchvision==0.26.0
 
+With --device cuda steps are queued without waiting, as ours are, and their mean stands for each of them.
+
 A training step draws t and noise, computes x_t, runs forward and backward, clips the gradients to 1, takes an Adam step
 and updates the EMA. A sampling step is one network call and one DDIM step.
 """
@@ -90,10 +92,10 @@ def training(net, call, args, shape, alpha_bars):
     weights = list(net.parameters())
     average = [weight.detach().clone() for weight in weights]
     adam = torch.optim.Adam(weights, lr=2e-4)
-    x_0 = laid_out(torch.rand(shape) * 2 - 1, args)
+    x_0 = laid_out(torch.rand(shape, device=args.device) * 2 - 1, args)
 
     def step():
-        t = torch.randint(STEPS, (args.batch,))
+        t = torch.randint(STEPS, (args.batch,), device=args.device)
         eps = torch.randn_like(x_0)
         level = alpha_bars[t][:, None, None, None]
         x_t = level.sqrt() * x_0 + (1 - level).sqrt() * eps
@@ -112,13 +114,13 @@ def training(net, call, args, shape, alpha_bars):
 
 def sampling(call, args, shape, alpha_bars):
     """A function that takes one DDIM step, from T down, and starts over at the end."""
-    chain = {"x_t": laid_out(torch.randn(shape), args), "t": STEPS - 1}
+    chain = {"x_t": laid_out(torch.randn(shape, device=args.device), args), "t": STEPS - 1}
 
     @torch.inference_mode()
     def step():
         x_t, t = chain["x_t"], chain["t"]
         with precision(args):
-            eps = call(x_t, torch.full((args.batch,), t)).float()
+            eps = call(x_t, torch.full((args.batch,), t, device=args.device)).float()
         here, there = alpha_bars[t], alpha_bars[t - 1]
         x_0 = ((x_t - (1 - here).sqrt() * eps) / here.sqrt()).clamp(-1, 1)
         chain["x_t"] = there.sqrt() * x_0 + (1 - there).sqrt() * eps
@@ -130,7 +132,7 @@ def sampling(call, args, shape, alpha_bars):
 def precision(args):
     # A frozen graph contains its casts.
     on = args.precision == "bf16" and not args.torchscript
-    return torch.autocast("cpu", torch.bfloat16) if on else contextlib.nullcontext()
+    return torch.autocast(args.device, torch.bfloat16) if on else contextlib.nullcontext()
 
 
 def laid_out(x, args):
@@ -143,12 +145,35 @@ def frozen(net, args, shape):
 
     # UNet2DModel computes the embedding of t in f32 and casts it to the type of its weights.
     net = net.to(kind)
-    x_t, t = laid_out(torch.randn(shape), args).to(kind), torch.zeros(args.batch, dtype=torch.long)
+    x_t = laid_out(torch.randn(shape, device=args.device), args).to(kind)
+    t = torch.zeros(args.batch, dtype=torch.long, device=args.device)
     with torch.inference_mode(), warnings.catch_warnings():
         # Sizes become constants of the graph; only one shape is used.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         traced = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(net, (x_t, t))))
     return lambda x_t, t: traced(x_t.to(kind), t)
+
+
+def timed(step, args):
+    """When the first step had ended, and the seconds of each step after the warm-up."""
+    wait = torch.cuda.synchronize if args.device == "cuda" else lambda: None
+    seconds = []
+    first = None
+    for _ in range(args.warmup + (args.steps if args.device == "cpu" else 0)):
+        begun = time.perf_counter()
+        step()
+        wait()
+        ended = time.perf_counter()
+        seconds.append(ended - begun)
+        first = first or BEFORE + ended - ARRIVED
+    if args.device == "cpu":
+        return first, seconds[args.warmup :]
+    begun = time.perf_counter()
+    for _ in range(args.steps):
+        step()
+    wait()
+    ended = time.perf_counter()
+    return first or BEFORE + ended - ARRIVED, [(ended - begun) / args.steps] * args.steps
 
 
 def parse():
@@ -160,6 +185,7 @@ def parse():
     parser.add_argument("--steps", type=int, default=10, metavar="N", help="timed steps")
     parser.add_argument("--warmup", type=int, default=2, metavar="N", help="untimed steps before them")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, metavar="N")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--torchscript", action="store_true", help="use a frozen graph (sample only)")
@@ -176,7 +202,7 @@ def main():
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     make = OfDiffusers if args.peer == "diffusers" else of_lucidrains
-    net = make(**NETWORKS[args.config])
+    net = make(**NETWORKS[args.config]).to(args.device)
     params = sum(weight.numel() for weight in net.parameters())
     if args.channels_last:
         net = net.to(memory_format=torch.channels_last)
@@ -184,7 +210,7 @@ def main():
 
     shape = (args.batch, NETWORKS[args.config]["channels"], SIZE, SIZE)
     betas = torch.linspace(1e-4, 0.02, STEPS, dtype=torch.float64)
-    alpha_bars = torch.cumprod(1 - betas, 0).float()
+    alpha_bars = torch.cumprod(1 - betas, 0).float().to(args.device)
     call = net
     if args.torchscript:
         call = frozen(net, args, shape)
@@ -195,15 +221,7 @@ def main():
     else:
         step = sampling(call, args, shape, alpha_bars)
 
-    seconds = []
-    first = None
-    for _ in range(args.warmup + args.steps):
-        begun = time.perf_counter()
-        step()
-        ended = time.perf_counter()
-        seconds.append(ended - begun)
-        first = first or BEFORE + ended - ARRIVED
-    seconds = seconds[args.warmup :]
+    first, seconds = timed(step, args)
     median = statistics.median(seconds)
     said = {
         "what": args.task,
@@ -215,6 +233,7 @@ def main():
         "channels_last": args.channels_last,
         "torchscript": args.torchscript,
         "compile": args.compile,
+        "device": args.device,
         "threads": torch.get_num_threads(),
         "warmup": args.warmup,
         "steps": args.steps,

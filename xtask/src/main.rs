@@ -12,6 +12,7 @@ mod child;
 mod ci;
 mod ddpm;
 mod figures;
+mod gpu;
 mod isa;
 mod isolation;
 mod json_file;
@@ -68,6 +69,12 @@ enum Command {
     Bench(Passed),
     /// Makes a folder with program, model and licences that runs on machines without Rust.
     Package(package::Args),
+    /// Makes a folder that checks and measures the program on a machine with a GPU, without Rust and network.
+    GpuKit(gpu::kit::Args),
+    /// Turns the results of that folder into docs/gpu.md.
+    GpuReport(gpu::report::Args),
+    /// Makes the folder, runs it on this machine's GPU and writes the report.
+    Gpu(gpu::Args),
     /// Replays diffusers' schedulers with our samplers and prints the differences of the samples. With --metrics:
     /// compares our metrics with pytorch-fid, torch-fidelity and prdc. With --models: our networks with UNet2DModel.
     Parity(parity::Args),
@@ -112,6 +119,9 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Figures(passed) => figures::run(&workspace, &passed.args),
         Command::Bench(passed) => bench::run(&workspace, &passed.args),
         Command::Package(args) => package::run(&workspace, &args),
+        Command::GpuKit(args) => gpu::kit::run(&workspace, &args),
+        Command::GpuReport(args) => gpu::report::run(&workspace, &args),
+        Command::Gpu(args) => gpu::run(&workspace, &args),
         Command::Parity(args) => parity::run(&workspace, &args),
         Command::Ablate(args) => ablate::run(&workspace, &args),
         Command::Recipe(args) => recipe::run(&workspace, &args),

@@ -20,8 +20,8 @@ const FUZZ_BODIES: &str = "fuzz-bodies";
 
 /// Crates with tests that need a GPU, all in a target of this name. They are marked `#[ignore]`, since most machines
 /// have no GPU.
-const ON_GPU: [&str; 3] = ["torch-ext", "unet", "trainer"];
-const GPU_TESTS: &str = "gpu";
+pub(crate) const ON_GPU: [&str; 3] = ["torch-ext", "unet", "trainer"];
+pub(crate) const GPU_TESTS: &str = "gpu";
 
 /// A folder that does not exist: anything that looks for libtorch with this fails.
 const NOWHERE: &str = "/no-libtorch-on-this-machine";

@@ -27,6 +27,8 @@ const LAUNCHER: &str = include_str!("launcher.sh");
 const README: &str = include_str!("readme.txt");
 const WITH_MODEL: &str = include_str!("with_model.txt");
 const WITHOUT_MODEL: &str = include_str!("without_model.txt");
+/// Files by which an older package is known.
+const MARKS: [&str; 2] = ["bin/ddpm", "ddpm"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -57,19 +59,15 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     // Built under another name, then renamed, so that `out` is always complete.
     let partial = beside(&args.out)?;
     remove(&partial)?;
-    make(&partial.join("bin"))?;
-    copy(&program, &partial.join("bin/ddpm"))?;
-    write(&partial.join("ddpm"), LAUNCHER)?;
-    make_executable(&partial.join("ddpm"))?;
+    fill(workspace, &program, &partial)?;
     write(&partial.join("README.txt"), &readme(checkpoint.is_some()))?;
-    licences::collect(workspace, &partial.join("licences"))?;
     if let Some(checkpoint) = &checkpoint {
         copy_files(checkpoint, &partial.join("model"))?;
     }
     if let Some(libraries) = libraries {
         libtorch::copy_to(&libraries, &partial)?;
     }
-    replace(&args.out, &partial)?;
+    replace(&args.out, &partial, "package", &MARKS)?;
 
     println!("package: {}", args.out.display());
     match checkpoint {
@@ -80,6 +78,15 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         ),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the program, its launcher and the licences of what is in it into a folder.
+pub(crate) fn fill(workspace: &Workspace, program: &Path, folder: &Path) -> anyhow::Result<()> {
+    make(&folder.join("bin"))?;
+    copy(program, &folder.join("bin/ddpm"))?;
+    write(&folder.join("ddpm"), LAUNCHER)?;
+    make_executable(&folder.join("ddpm"))?;
+    licences::collect(workspace, &folder.join("licences"))
 }
 
 fn readme(has_model: bool) -> String {
@@ -93,19 +100,19 @@ fn readme(has_model: bool) -> String {
 }
 
 /// The hidden name of a package under construction.
-fn beside(out: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn beside(out: &Path) -> anyhow::Result<PathBuf> {
     let Some(name) = out.file_name().and_then(|name| name.to_str()) else {
         bail!("--out {}: expected the name of a folder to make", out.display());
     };
     Ok(out.with_file_name(format!(".{name}.partial")))
 }
 
-/// Replaces an older package; refuses to replace anything else.
-fn replace(out: &Path, partial: &Path) -> anyhow::Result<()> {
+/// Replaces an older folder of the same kind, known by some of its files; refuses to replace anything else.
+pub(crate) fn replace(out: &Path, partial: &Path, kind: &str, marks: &[&str]) -> anyhow::Result<()> {
     if out.exists() {
         ensure!(
-            out.join("bin/ddpm").is_file() && out.join("ddpm").is_file(),
-            "--out {}: expected a new name or an older package, found something else",
+            marks.iter().all(|name| out.join(name).is_file()),
+            "--out {}: expected a new name or an older {kind}, found something else",
             out.display()
         );
         remove(out)?;
@@ -113,7 +120,7 @@ fn replace(out: &Path, partial: &Path) -> anyhow::Result<()> {
     fs::rename(partial, out).with_context(|| format!("{} cannot be made", out.display()))
 }
 
-fn remove(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn remove(folder: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("{} cannot be removed", folder.display()))
@@ -122,16 +129,16 @@ fn remove(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn make(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn make(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// Copies a file with its permissions.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let copied = fs::copy(from, to).map(|_| ());
     copied.with_context(|| format!("{} cannot be copied to {}", from.display(), to.display()))
 }
@@ -149,7 +156,7 @@ fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn make_executable(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn make_executable(path: &Path) -> anyhow::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -311,9 +318,14 @@ mod tests {
         make(&partial).unwrap();
         make(&out).unwrap();
         write(&out.join("photo.png"), "").unwrap();
-        assert!(replace(&out, &partial).unwrap_err().to_string().contains("found something else"));
+        assert!(
+            replace(&out, &partial, "package", &MARKS)
+                .unwrap_err()
+                .to_string()
+                .contains("found something else")
+        );
         assert!(out.join("photo.png").exists());
-        replace(old.path(), &partial).unwrap();
+        replace(old.path(), &partial, "package", &MARKS).unwrap();
         assert!(!old.path().join("bin").exists() && !partial.exists());
         assert!(beside(Path::new("/")).is_err());
     }

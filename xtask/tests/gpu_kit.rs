@@ -1,0 +1,232 @@
+//! End-to-end tests of `cargo xtask gpu-kit`, of the folder it makes and of `gpu-report`, with a fake `ddpm` that computes
+//! nothing.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const LIMIT: u64 = 48 << 20;
+const STAGES: [&str; 6] = ["doctor", "tests", "compare", "robust", "speed", "training"];
+
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    /// A place with the folder for a GPU in `moved/kit`, away from where it was made.
+    fn new() -> Self {
+        let place = Self { folder: tempfile::tempdir().unwrap() };
+        place.script("ddpm", include_str!("fake-gpu-ddpm.sh"));
+        fs::create_dir_all(place.at("tests")).unwrap();
+        place.script("tests/unet", "#!/bin/sh\n[ \"${FAKE_FAIL-}\" != unet ] || exit 1\necho 2 tests\n");
+        // A libtorch for the search, which nothing loads.
+        fs::create_dir_all(place.at("torch")).unwrap();
+        fs::write(place.at("torch/libtorch_cpu.so"), "").unwrap();
+        let made = place.kit("kit");
+        assert!(made.status.success(), "{}", said(&made));
+        fs::create_dir_all(place.at("moved")).unwrap();
+        fs::rename(place.at("kit"), place.at("moved/kit")).unwrap();
+        place
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn script(&self, name: &str, text: &str) {
+        fs::write(self.at(name), text).unwrap();
+        fs::set_permissions(self.at(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn xtask(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(words).current_dir(self.folder.path()).output().unwrap()
+    }
+
+    fn kit(&self, out: &str) -> Output {
+        self.xtask(&["gpu-kit", "--out", out, "--program", "ddpm", "--tests", "tests"])
+    }
+
+    /// Runs the folder with an environment that has a search path, libtorch and `extra` alone.
+    fn run(&self, words: &str, extra: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(self.at("moved/kit/run"));
+        command.args(words.split_whitespace()).env_clear().current_dir("/");
+        command.env("PATH", std::env::var_os("PATH").unwrap()).env("LD_LIBRARY_PATH", self.at("torch"));
+        command.arg("--out").arg(self.at("results")).envs(extra.iter().copied());
+        command.output().unwrap()
+    }
+
+    fn results(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.at("results/results.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The stages of the last run and how they ended.
+    fn ended(&self) -> Vec<(String, String)> {
+        let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        let all = self.results();
+        let begin = all.iter().rposition(|line| line["kind"] == "head").unwrap();
+        let stages = all[begin..].iter().filter(|line| line["kind"] == "stage");
+        stages.map(|line| (text(line, "stage"), text(line, "outcome"))).collect()
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+fn bytes_of(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { bytes_of(&path) } else { fs::metadata(&path).unwrap().len() }).sum()
+}
+
+#[test]
+fn the_folder_has_all_it_needs_and_replaces_only_its_like() {
+    let place = Place::new();
+    let kit = place.at("moved/kit");
+    for name in [
+        "run",
+        "README.txt",
+        "kit.json",
+        "ddpm",
+        "bin/ddpm",
+        "tests.zip",
+        "scripts/bench_peers.py",
+        "kit/main.py",
+        "data/generated.bin",
+        "licences/CRATES.txt",
+    ] {
+        assert!(kit.join(name).is_file(), "{name}");
+    }
+    assert!(bytes_of(&kit) <= LIMIT);
+    // An older one is replaced, anything else is not.
+    fs::rename(&kit, place.at("kit")).unwrap();
+    assert!(place.kit("kit").status.success());
+    fs::create_dir(place.at("photos")).unwrap();
+    let refused = place.kit("photos");
+    assert!(
+        said(&refused).contains("--out photos: expected a new name or an older GPU folder"),
+        "{}",
+        said(&refused)
+    );
+    // Images that do not fit.
+    let file = fs::File::create(place.at("large.npy")).unwrap();
+    file.set_len(LIMIT).unwrap();
+    let words = ["gpu-kit", "--out", "kit", "--program", "ddpm", "--tests", "tests", "--data", "large.npy"];
+    let refused = place.xtask(&words);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(error.starts_with("error: --data large.npy: expected at most"), "{error}");
+    assert_eq!((refused.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+    assert!(place.at("kit/run").is_file());
+}
+
+#[test]
+fn all_stages_run_and_a_planted_failure_does_not_stop_the_next() {
+    let place = Place::new();
+    let whole = place.run("--device cpu --minutes 2", &[]);
+    assert_eq!(whole.status.code(), Some(0), "{}", said(&whole));
+    let ok: Vec<(String, String)> = STAGES.map(|stage| (stage.to_owned(), "ok".to_owned())).into();
+    assert_eq!(place.ended(), ok, "{}", said(&whole));
+    let table = String::from_utf8_lossy(&whole.stdout).into_owned();
+    assert!(table.lines().count() <= 26 && table.lines().all(|line| line.chars().count() <= 140), "{table}");
+    assert!(STAGES.iter().all(|stage| place.at("results/logs").join(format!("{stage}.log")).is_file()));
+    let names: Vec<String> =
+        place.results().iter().filter_map(|line| line["name"].as_str().map(str::to_owned)).collect();
+    for name in [
+        "ddpm-cifar10, f32: first gradient",
+        "tiny-16 consistency, f32: 20 losses",
+        "solver ddpm-learned, f32: pixels",
+        "killed and resumed",
+        "a batch of 2048",
+        "unet starts",
+    ] {
+        assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
+    }
+    assert!(place.at("results/pieces/pieces.json").is_file());
+
+    // A failure in each stage, with another stage that still runs.
+    for (planted, only, broken) in [
+        ("doctor --json", "doctor,tests", "doctor"),
+        ("unet", "tests,speed", "tests"),
+        ("predict", "compare,speed", "compare"),
+        ("adam_eps", "robust,speed", "robust"),
+        ("bench sample", "speed,training", "speed"),
+        ("--preset ddpm-cifar10", "tests,training", "training"),
+    ] {
+        let words = format!("--device cpu --minutes 2 --only {only}");
+        let output = place.run(&words, &[("FAKE_FAIL", planted)]);
+        assert_eq!(output.status.code(), Some(1), "{planted}: {}", said(&output));
+        let ended = place.ended();
+        assert_eq!(ended.len(), 2, "{planted}: {ended:?}");
+        for (stage, outcome) in ended {
+            assert_eq!(outcome, if stage == broken { "FAILED" } else { "ok" }, "{planted}: {stage}");
+        }
+    }
+
+    // A stage that takes too long is cut, and what it started ends.
+    let output = place.run("--device cpu --minutes 0.1 --only compare,training", &[("FAKE_HANG", "predict")]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let ended = place.ended();
+    assert_eq!((ended[0].1.as_str(), ended[1].1.as_str()), ("cut", "ok"), "{}", said(&output));
+
+    // What was found becomes a page.
+    let report = place.xtask(&["gpu-report", "results", "--out", "gpu.md"]);
+    assert!(report.status.success(), "{}", said(&report));
+    let page = fs::read_to_string(place.at("gpu.md")).unwrap();
+    assert!(
+        page.contains("the CPU alone, without a GPU")
+            && page.contains("| doctor | FAILED: planted in doctor |"),
+        "{page}"
+    );
+    assert!(page.contains("## Failed") && page.contains("planted in predict"), "{page}");
+}
+
+#[test]
+fn a_training_goes_on_from_its_pieces() {
+    let place = Place::new();
+    let train = || place.run("--device cpu --minutes 0.05 --only training", &[]);
+    assert_eq!(train().status.code(), Some(0));
+    let before = fs::read(place.at("results/training/checkpoints/step-00000007/model.safetensors")).unwrap();
+    fs::remove_dir_all(place.at("results/training")).unwrap();
+    let again = train();
+    assert_eq!(again.status.code(), Some(0), "{}", said(&again));
+    let path = place.at("results/training/checkpoints/step-00000007/model.safetensors");
+    assert_eq!(fs::read(path).unwrap(), before);
+    fs::remove_dir_all(place.at("results/training")).unwrap();
+    let pieces = place.at("results/pieces/metrics.jsonl.000");
+    fs::write(&pieces, "damaged").unwrap();
+    let refused = train();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("metrics.jsonl is damaged"), "{}", said(&refused));
+}
+
+#[test]
+fn what_cannot_be_done_is_one_line() {
+    let place = Place::new();
+    let one_line = |output: &Output, expected: &str| {
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{}", said(output));
+        assert!(error.lines().count() == 1 && error.contains(expected), "{error}");
+    };
+    one_line(
+        &place.run("--device cuda", &[]),
+        "expected a GPU, found none: found 0 CUDA devices; try --device cpu",
+    );
+    assert!(!place.at("results/results.jsonl").exists());
+    one_line(&place.run("--device cpu", &[("LD_LIBRARY_PATH", "/none")]), "expected PyTorch 2.11 in");
+    one_line(
+        &place.run("--device cpu", &[("PYTHON", "no-such-python")]),
+        "expected `no-such-python` in PATH",
+    );
+    let usage = place.run("--device cpu --only news", &[]);
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(said(&usage).contains("--only news: expected some of doctor, tests"), "{}", said(&usage));
+    let report = place.xtask(&["gpu-report", "results"]);
+    one_line(&report, "found no results.jsonl");
+}
