@@ -12,23 +12,21 @@ fn nets(rank: usize) -> (UNet, UNet) {
     let (base, net) = (build(&plain), build(&adapted));
     // The base has other weights, none of which is 0.
     tch::manual_seed(5);
-    tch::no_grad(|| {
-        for (name, param) in base.params() {
-            let own = net.params().iter().find(|(other, _)| other == name).unwrap();
-            let _ = param.shallow_clone().copy_(&(Tensor::randn_like(param) * 0.1));
-            let _ = own.1.shallow_clone().copy_(param);
-        }
-    });
+    let _no_grad = tch::no_grad_guard();
+    for (name, param) in base.params() {
+        let own = net.params().iter().find(|(other, _)| other == name).unwrap();
+        param.shallow_clone().copy_(&(Tensor::randn_like(param) * 0.1));
+        own.1.shallow_clone().copy_(param);
+    }
     (base, net)
 }
 
 /// The factors that are 0 at the start get numbers.
 fn trained(net: &UNet) {
-    tch::no_grad(|| {
-        for (_, up) in net.params().iter().filter(|(name, _)| name.ends_with(".adapter_up")) {
-            let _ = up.shallow_clone().copy_(&(Tensor::randn_like(up) * 0.1));
-        }
-    });
+    let _no_grad = tch::no_grad_guard();
+    for (_, up) in net.params().iter().filter(|(name, _)| name.ends_with(".adapter_up")) {
+        up.shallow_clone().copy_(&(Tensor::randn_like(up) * 0.1));
+    }
 }
 
 fn batch() -> (Tensor, Tensor) {
@@ -38,7 +36,8 @@ fn batch() -> (Tensor, Tensor) {
 
 fn predict(net: &dyn Backbone, pass: &Pass) -> Tensor {
     let (x, t) = batch();
-    tch::no_grad(|| net.forward(&x, &t, None, pass).unwrap())
+    let _no_grad = tch::no_grad_guard();
+    net.forward(&x, &t, None, pass).unwrap()
 }
 
 fn difference(a: &Tensor, b: &Tensor) -> f64 {

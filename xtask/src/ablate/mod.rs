@@ -1,6 +1,7 @@
 //! `cargo xtask ablate FILE.toml`: an ablation study as data. Every row of the file is trained and evaluated, the best
 //! rows with more seeds. The result is a page with a table and a picture. A stopped study resumes.
 
+mod elsewhere;
 mod evaluate;
 mod folder;
 mod lines;
@@ -25,6 +26,7 @@ use crate::outputs;
 use crate::process::{self, Exit};
 use crate::run_log::Log;
 use crate::workspace::Workspace;
+use elsewhere::Elsewhere;
 use evaluate::Evaluation;
 use folder::Folder;
 use predict::Known;
@@ -46,6 +48,9 @@ pub(crate) struct Args {
     /// Also write all results here; ablation.json in the study's folder always has them.
     #[arg(long, value_name = "FILE.json")]
     json: Option<PathBuf>,
+    /// Results of this study from elsewhere, such as ablation.json of another machine: their trainings are not repeated.
+    #[arg(long = "with", value_name = "FILE.json")]
+    elsewhere: Vec<PathBuf>,
     /// Make page and picture again from such a file, without training.
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["file", "dry_run", "json"])]
     from: Option<PathBuf>,
@@ -77,10 +82,15 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     check_rows(&study, &ddpm)?;
     check_samplings(&study, &ddpm, &folder)?;
     let origin = Origin::now(workspace, args.program.device.as_deref());
-    let work = Work { study: &study, folder: &folder, ddpm: &ddpm, origin: &origin };
+    let elsewhere = Elsewhere::read(&study, &args.elsewhere)?;
+    let work = Work { study: &study, folder: &folder, ddpm: &ddpm, origin: &origin, elsewhere: &elsewhere };
     let mut results = work.so_far()?;
     if args.dry_run {
-        println!("{}", Known { study: &study, folder: &folder, ddpm: &ddpm, results: &results }.plan()?);
+        println!(
+            "{}",
+            Known { study: &study, folder: &folder, ddpm: &ddpm, results: &results, elsewhere: &elsewhere }
+                .plan()?
+        );
         return Ok(ExitCode::SUCCESS);
     }
     let stopped = work.all(&mut results)?;
@@ -163,6 +173,7 @@ struct Work<'a> {
     folder: &'a Folder,
     ddpm: &'a Ddpm,
     origin: &'a Origin,
+    elsewhere: &'a Elsewhere,
 }
 
 impl Work<'_> {
@@ -216,7 +227,10 @@ impl Work<'_> {
             failed: None,
             evaluations: Vec::new(),
         };
-        let Self { study, folder, ddpm, origin } = *self;
+        let Self { study, folder, ddpm, origin, elsewhere } = *self;
+        if let Some(known) = elsewhere.result(study, row, seed) {
+            return Ok(Outcome::Done(known));
+        }
         let training = Training { ddpm, folder, row, budget: study.budget, origin };
         let kept = match training.settle(seed)? {
             Outcome::Done(kept) => kept,
@@ -252,8 +266,15 @@ impl Work<'_> {
     fn so_far(&self) -> anyhow::Result<Results> {
         let mut results = Results::new(self.study, self.origin.clone());
         for (index, row) in self.study.rows.iter().enumerate() {
+            let seeds = row.seeds.iter().copied().chain(further_seeds(self.study, index));
+            results.rows[index]
+                .seeds
+                .extend(seeds.clone().filter_map(|seed| self.elsewhere.result(self.study, row, seed)));
             let Some(kept) = self.folder.kept(&row.name)? else { continue };
-            for seed in row.seeds.iter().copied().chain(further_seeds(self.study, index)) {
+            for seed in seeds {
+                if results.rows[index].seeds.iter().any(|known| known.seed == seed) {
+                    continue;
+                }
                 if self.folder.progress(&row.name, seed, kept.steps) != folder::Progress::Done {
                     continue;
                 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::elsewhere::Elsewhere;
 use super::evaluate::Evaluation;
 use super::folder::{Folder, Progress};
 use super::page::as_text;
@@ -23,6 +24,8 @@ pub(super) struct Known<'a> {
     pub(super) ddpm: &'a Ddpm,
     /// The existing results.
     pub(super) results: &'a Results,
+    /// Trainings done elsewhere.
+    pub(super) elsewhere: &'a Elsewhere,
 }
 
 /// The speed of a network here, in seconds.
@@ -127,6 +130,9 @@ impl Known<'_> {
 
     /// The remaining work of a training and its evaluations.
     fn left(&self, row: &Row, seed: u64, speed: Speed) -> anyhow::Result<(&'static str, Work)> {
+        if self.elsewhere.result(self.study, row, seed).is_some() {
+            return Ok(("done", Work::default()));
+        }
         let kept = self.folder.kept(&row.name)?;
         let progress = kept.map_or(Progress::New, |kept| self.folder.progress(&row.name, seed, kept.steps));
         let mut work = Work::default();
@@ -140,7 +146,7 @@ impl Known<'_> {
             work.training_s = seconds.map_or(0.0, |seconds| seconds + AROUND);
             work.unknown += f64::from(u8::from(seconds.is_none()));
         }
-        let Self { study, folder, ddpm, results: _ } = *self;
+        let Self { study, folder, ddpm, .. } = *self;
         let evaluation = Evaluation { ddpm, folder, row: &row.name, seed, evaluate: &study.evaluate };
         for (average, sampling) in &row.evaluations {
             if evaluation.kept(*average, sampling).is_some() {
@@ -248,8 +254,11 @@ mod tests {
         let (study, ddpm) = (study(), fake(place.path()));
         let folder = Folder::new(place.path(), "s");
         let mut results = Results::new(&study, origin());
+        let elsewhere = Elsewhere::read(&study, &[]).unwrap();
         let plan = |results: &Results| {
-            Known { study: &study, folder: &folder, ddpm: &ddpm, results }.plan().unwrap()
+            Known { study: &study, folder: &folder, ddpm: &ddpm, results, elsewhere: &elsewhere }
+                .plan()
+                .unwrap()
         };
         // Rows a and c have one seed, b has two; 70 steps of 0.5 s plus 10 s overhead, 9 images of 4 and 9 calls.
         let text = plan(&results);
@@ -281,7 +290,10 @@ mod tests {
         let (study, ddpm) = (study(), Ddpm::new("no-such-program".into(), None).unwrap());
         let folder = Folder::new(place.path(), "s");
         let results = Results::new(&study, origin());
-        let text = Known { study: &study, folder: &folder, ddpm: &ddpm, results: &results }.plan().unwrap();
+        let elsewhere = Elsewhere::read(&study, &[]).unwrap();
+        let known =
+            Known { study: &study, folder: &folder, ddpm: &ddpm, results: &results, elsewhere: &elsewhere };
+        let text = known.plan().unwrap();
         // 4 trainings and 8 evaluations, and 10/3 and 20/3 more.
         assert!(text.ends_with("not counting 22 trainings and evaluations of unknown time"), "{text}");
     }

@@ -225,7 +225,7 @@ mod tests {
         for shape in [[1, 3, 4, 4], [1, 1, 4, 5], [3, 1, 4, 4]] {
             refused(&Tensor::zeros(shape, (Kind::Float, Device::Cpu)), "shape");
         }
-        refused(&Tensor::zeros([4, 4], (Kind::Float, Device::Cpu)), "shape [4, 4]");
+        refused(&Tensor::zeros([4, 4], (Kind::Float, Device::Cpu)), "its shape is [4, 4]");
         Known::outside(&image, &checkerboard().repeat([2, 1, 1, 1])).unwrap();
         Known::outside(&image, &checkerboard().to_kind(Kind::Bool)).unwrap();
 
