@@ -48,7 +48,7 @@ mod tests {
         assert!(is_out_of_memory(&error.to_string()), "{error}");
         let error = out_of_memory(error.into(), 4, &[8, 3, 32, 16]).to_string();
         let expected =
-            "not enough memory for 4 images of 32x16x3 at the same time (can't allocate memory: you tried";
+            "not enough memory for 4 images of 16x32x3 at the same time (can't allocate memory: you tried";
         assert!(error.starts_with(expected), "{error}");
         assert_eq!(error.lines().count(), 1);
     }

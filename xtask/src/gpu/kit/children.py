@@ -55,10 +55,13 @@ class Children:
         """Starts a program without waiting. `limit` bounds the bytes of its data."""
         self.note("$ " + " ".join(words))
 
-        def bounded():
-            import resource
+        def prepare():
+            # Started in the background of a shell, this script ignores the signal that a stage sends, and so would they.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if limit:
+                import resource
 
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+                resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
         try:
             return subprocess.Popen(
@@ -71,7 +74,7 @@ class Children:
                 errors="replace",
                 # A group of its own, so that what it starts ends with it.
                 start_new_session=True,
-                preexec_fn=bounded if limit else None,
+                preexec_fn=prepare,
             )
         except OSError as error:
             raise Failed(f"{words[0]} cannot be started: {error.strerror}") from None
