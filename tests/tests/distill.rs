@@ -32,7 +32,7 @@ fn a_tuned_run_follows_from_its_teacher_and_samples_in_two_calls() -> anyhow::Re
     let line = "distill run --steps 6 --run few --set train.checkpoint_every=3 --set sample.count=1 --set train.log_every=1 \
                 --set precision=f32";
     let first = place.ddpm(line)?.ok();
-    ensure!(first.stderr.contains("begins with the weights of run"), "{}", first.stderr);
+    ensure!(first.stderr.contains("starts from the weights of run"), "{}", first.stderr);
     // Again: nothing is left to do, and the run is the same one.
     let again = place.ddpm(line)?.ok();
     ensure!(again.stdout.contains("6 steps"), "{}", again.stdout);
