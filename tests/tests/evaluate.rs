@@ -56,7 +56,7 @@ fn the_distance_of_given_features_is_that_of_the_formula() -> anyhow::Result<()>
     let same = place.ddpm("evaluate --images a.npz --data a.npz --metrics fd,prdc --json")?.json();
     assert!(metric(&same, "fd", "train")["value"].as_f64().context("a number")?.abs() < 1e-9);
     for (wrong, words) in [
-        ("--images a.npz --data fashion-mnist", &["features compare with features"][..]),
+        ("--images a.npz --data fashion-mnist", &["features and images cannot be compared"][..]),
         ("--images a.npz", &["--images", "--data"]),
         ("--images a.npz --data b.npz --metrics bpd", &["--metrics bpd", "--run or --model"]),
         ("--images a.npz --data b.npz --metrics fid", &["--metrics fid", "did you mean fd?"]),

@@ -27,7 +27,7 @@ fn a_first_hour_with_own_photos() -> anyhow::Result<()> {
 
     // The broken files are both named before anything starts.
     let refused = place.ddpm("train --data photos --dry-run")?;
-    ensure!(refused.code == Some(1), "{}", refused.stderr);
+    ensure!(refused.code == Some(4), "{}", refused.stderr);
     ensure!(
         refused.stderr.contains("cat/07.png") && refused.stderr.contains("hare/03.png"),
         "{}",

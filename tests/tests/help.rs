@@ -58,6 +58,7 @@ const WIDTH: usize = 100;
 const NO_DEFAULT: &[&str] = &[
     "--config",
     "--init-from",
+    "--adapter",
     "--data",
     "--set",
     "--model",

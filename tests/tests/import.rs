@@ -197,8 +197,8 @@ fn what_cannot_be_read_is_refused_in_one_line() -> anyhow::Result<()> {
     place.write("original", safetensors(&original()))?;
     place.write("model.pt", b"PK\x03\x04archive")?;
     for (line, code, words) in [
-        ("whole --format guided", 2, ["--image-size", "add"]),
-        ("original --format original", 2, ["--image-size", "add"]),
+        ("whole --format guided", 2, ["--image-size", "pass --image-size 32"]),
+        ("original --format original", 2, ["--image-size", "pass --image-size 32"]),
         ("original --format original --image-size 8 --heads 2", 2, ["--heads", "--format guided"]),
         ("whole --heads 2", 2, ["--heads", "--format guided"]),
         ("whole --image-size 8", 2, ["--image-size", "guided or original"]),
