@@ -88,10 +88,11 @@ impl SamplerArgs {
     /// These flags with the solver and steps of the run's own sample grids, unless a solver was named or the model comes
     /// with preferred sampling settings.
     pub(crate) fn or_of_run(&self, sample: &SampleConfig) -> Self {
-        match &sample.preferred {
-            Some(_) => self.clone(),
-            None => self.or(&sample.sampler, sample.steps),
+        // --sigma belongs to ddpm alone.
+        if sample.preferred.is_some() || self.sigma.is_some() {
+            return self.clone();
         }
+        self.or(&sample.sampler, sample.steps)
     }
 
     /// The configuration for a network with this kind of output, not yet checked against a schedule.
