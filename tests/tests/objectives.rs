@@ -95,8 +95,8 @@ fn averages_are_made_afterwards_and_a_worse_network_guides() -> anyhow::Result<(
     let _ =
         place.ddpm("sample --model made/step-00000012 --count 2 --steps 4 --sampler ddim --out out")?.ok();
     // An existing model is not overwritten.
-    place.ddpm("ema --run run --sigma-rel 0.05 --out made")?.expect_refusal(&["is there already"]);
-    place.ddpm("ema --run run --sigma-rel 0.05 --out run/checkpoints")?.expect_refusal(&["is there already"]);
+    place.ddpm("ema --run run --sigma-rel 0.05 --out made")?.expect_refusal(&["already exists"]);
+    place.ddpm("ema --run run --sigma-rel 0.05 --out run/checkpoints")?.expect_refusal(&["already exists"]);
     let kept = place.ddpm("ema --run run --decay 0.8 --out kept --json")?.json();
     assert_eq!(kept["error"], 0.0);
     let _ = place
