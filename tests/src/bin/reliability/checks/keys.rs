@@ -76,6 +76,7 @@ const STAY: &[(&str, &str)] = &[
     ("model.mid_attention", "false"),
     ("model.heads", "2"),
     ("model.groups", "4"),
+    ("model.adapter_rank", "2"),
     ("model.norm_eps", "0.001"),
     ("model.dropout", "0.5"),
     ("model.embedding", "x"),
