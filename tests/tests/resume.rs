@@ -263,7 +263,11 @@ fn images_that_moved_are_named_and_the_run_ends_as_it_would_have() -> anyhow::Re
     std::fs::rename(place.at("photos"), place.at("pictures"))?;
 
     let gone = place.run("train --resume --run moved")?;
-    ensure!(gone.code != Some(0) && gone.errors().join(" ").contains("pass their new place with --data"), "{}", gone.stderr);
+    ensure!(
+        gone.code != Some(0) && gone.errors().join(" ").contains("pass their new place with --data"),
+        "{}",
+        gone.stderr
+    );
     let other = place.run("train --resume --run moved --data others")?;
     ensure!(other.code != Some(0) && other.errors().len() == 1, "{}", other.stderr);
     ensure!(

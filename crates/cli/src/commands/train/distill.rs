@@ -11,6 +11,7 @@ use super::{Train, init};
 use crate::config::{Config, UserFile};
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, Weights};
+use crate::output;
 use crate::paths::{DataSource, InputPath, OutputFile, OutputFolder};
 
 /// Of the teacher's steps.
@@ -83,6 +84,10 @@ impl Distill {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         if self.steps == Some(0) {
             bail_usage!("--steps 0: expected at least 1");
+        }
+        // Before the teacher, which may be large.
+        if let Some(run) = self.run.as_deref().filter(|_| !(self.dump_config || self.dry_run)) {
+            output::try_folder("--run", run, &[])?;
         }
         let teacher = init::source(&self.teacher, "TEACHER", self.weights)?;
         let (config, trained) = (&teacher.config, teacher.step);

@@ -66,6 +66,18 @@ const FLAGS: &[Flag] = &[
         &[],
     ),
     flag(
+        ("distill", "--run"),
+        "distill RUN --steps 1 --set train.batch=2 --set sample.count=1 --set sample.steps=1 --run {}",
+        Some("distill nowhere --run {}"),
+        &[],
+    ),
+    flag(
+        ("distill", "--preview"),
+        "distill RUN --steps 1 --set train.batch=2 --dry-run --preview {}",
+        None,
+        &[],
+    ),
+    flag(
         ("sample", "--out"),
         "sample --run RUN --count 3 --batch 2 --sampler ddim --steps 2 --save grid,png,npz --out {}",
         Some("sample --run nowhere --save grid,png,npz --out {}"),
