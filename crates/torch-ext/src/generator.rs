@@ -50,11 +50,15 @@ pub(crate) fn index(call: &'static str, device: Device) -> Result<i32, TorchExtE
 }
 
 /// Snapshots of the generators that operations on some tensors may use.
-pub(crate) struct Generators(Vec<(Device, Tensor)>);
+#[derive(Debug)]
+pub struct Generators(Vec<(Device, Tensor)>);
 
 impl Generators {
     /// The generators of the tensors' devices, and the CPU's.
-    pub(crate) fn of(tensors: &[&Tensor]) -> Result<Self, TorchExtError> {
+    ///
+    /// # Errors
+    /// The errors of [`generator_state`].
+    pub fn of(tensors: &[&Tensor]) -> Result<Self, TorchExtError> {
         let mut devices = vec![Device::Cpu];
         for tensor in tensors {
             let device = tensor.device();
@@ -74,7 +78,10 @@ impl Generators {
     }
 
     /// Runs `body` from these states, then restores the generators to their present state in any case.
-    pub(crate) fn replay<R>(&self, body: impl FnOnce() -> R) -> Result<R, TorchExtError> {
+    ///
+    /// # Errors
+    /// The errors of [`set_generator_state`].
+    pub fn replay<R>(&self, body: impl FnOnce() -> R) -> Result<R, TorchExtError> {
         let _back = Back(Self::on(self.0.iter().map(|(device, _)| *device))?);
         self.restore()?;
         Ok(body())

@@ -32,7 +32,7 @@ pub use device::{
 };
 pub use dropout::{dropout, dropout_with};
 pub use error::TorchExtError;
-pub use generator::{generator_state, set_generator_state};
+pub use generator::{Generators, generator_state, set_generator_state};
 pub use group_norm::{GroupNorm, Modulation, Vectors, group_norm, group_norm_branch, group_norm_with};
 pub use inference::inference_mode;
 pub use join::join_channels;

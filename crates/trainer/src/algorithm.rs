@@ -4,6 +4,7 @@
 
 use config::{Loss, TrainConfig};
 use tch::Tensor;
+use torch_ext::Generators;
 
 use crate::consistency;
 use crate::error::TrainerError;
@@ -82,11 +83,13 @@ impl Trainer {
         watch: &mut dyn Watch,
     ) -> Result<Losses, TrainerError> {
         let of_consistency = self.config.loss == Loss::Consistency;
-        let generators = if of_consistency { consistency::generators(self.device)? } else { Vec::new() };
+        let generators = of_consistency.then(|| Generators::of(&[&part.x_t])).transpose()?;
         let output = predict(&self.config, self.scales_input, part, &Asked::of(part), model)?;
-        let goal = of_consistency
-            .then(|| consistency::goal(&self.config, self.scales_input, part, &generators, model))
-            .transpose()?;
+        // Dropout draws again what it drew for the level itself.
+        let goal = |generators: &Generators| {
+            generators.replay(|| consistency::goal(&self.config, self.scales_input, part, model))?
+        };
+        let goal = generators.as_ref().map(goal).transpose()?;
         watch.on_end(Phase::Network);
         let Losses { each, weighted } = match &goal {
             Some(goal) => consistency::losses(part, &output, goal)?,

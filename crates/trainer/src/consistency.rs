@@ -4,7 +4,7 @@
 
 use config::TrainConfig;
 use schedule::{Level, NoisePath, Prediction};
-use tch::{Device, Reduction, Tensor};
+use tch::{Reduction, Tensor};
 
 use crate::algorithm::{Asked, Losses, predict};
 use crate::error::TrainerError;
@@ -78,30 +78,19 @@ pub(crate) fn numbers(
 }
 
 /// The images that the network predicts from the level below, `[b, c, h, w]`, of which no gradient is taken; `part.target` holds
-/// its inputs. Dropout draws from `generator` again what it drew for the level itself.
+/// its inputs.
 pub(crate) fn goal(
     config: &TrainConfig,
     scales_input: bool,
     part: &Noised,
-    generator: &[(Device, Tensor)],
     model: &Model<'_>,
 ) -> Result<Tensor, TrainerError> {
     let _no_grad = tch::no_grad_guard();
-    for (device, state) in generator {
-        torch_ext::set_generator_state(*device, state)?;
-    }
     let numbers = &part.numbers;
     let t = numbers.row(Row::BelowT)?.f_to_kind(part.t.f_kind()?)?;
     let asked = Asked { x: &part.target, c_in: Row::BelowCIn, t: &t };
     let output = predict(config, scales_input, part, &asked, model)?;
     numbers.sum((Row::BelowSkip, &part.target), (Row::BelowOut, &output))
-}
-
-/// The states of the generators that dropout draws from.
-pub(crate) fn generators(device: Device) -> Result<Vec<(Device, Tensor)>, TrainerError> {
-    let mut devices = vec![Device::Cpu];
-    devices.extend((device != Device::Cpu).then_some(device));
-    devices.into_iter().map(|device| Ok((device, torch_ext::generator_state(device)?))).collect()
 }
 
 /// How far the images of the outputs `[b, c, h, w]` are from the goal: mean squares, and their roots as they count.

@@ -44,8 +44,7 @@ impl Elsewhere {
 
     /// The complete result of a training, with the evaluations of the row in their order.
     pub(super) fn result(&self, study: &Study, row: &Row, seed: u64) -> Option<SeedResult> {
-        let same_row = |results: &'_ &Results| results.rows.iter().any(|other| other.name == row.name);
-        let rows = self.files.iter().filter(same_row).flat_map(|results| &results.rows);
+        let rows = self.files.iter().flat_map(|results| &results.rows);
         let seeds =
             rows.filter(|other| other.name == row.name && other.own == row.own).flat_map(|row| &row.seeds);
         seeds.filter(|result| result.seed == seed).find_map(|result| complete(study, row, result))
