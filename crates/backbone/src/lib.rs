@@ -13,6 +13,9 @@ mod pass;
 mod predictor;
 mod time;
 
+/// Re-exported because public functions use them: programs get the same versions without dependencies of their own.
+pub use {config, tch};
+
 pub use activation::activate;
 pub use adapters::merged;
 pub use backbone::{Backbone, Facts};

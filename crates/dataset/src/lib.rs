@@ -63,6 +63,9 @@ mod tiff_directory;
 mod vary;
 mod zip_entry;
 
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
+pub use ndarray;
+
 pub use array::AnyArray;
 pub use arrays::to_images;
 pub use batches::{Batch, BatchPlan};

@@ -1,6 +1,9 @@
 //! How training and sampling call a network: through a closure on tensors. This lets tests use networks known in
 //! closed form, and other programs their own networks.
 
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
+pub use tch;
+
 use tch::Tensor;
 
 /// Any error of a caller's closure.

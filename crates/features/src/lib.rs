@@ -15,6 +15,9 @@ mod extractor;
 mod inception;
 mod weights;
 
+/// Re-exported because public functions use them: programs get the same versions without dependencies of their own.
+pub use {ndarray, tch};
+
 pub use classifier::{About, ClassifierTraining, Selection, TrainOptions, TrainedClassifier};
 pub use error::FeaturesError;
 pub use extractor::{Extracted, Extractor};

@@ -37,6 +37,9 @@ mod rows;
 mod sheet;
 mod text;
 
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
+pub use ndarray;
+
 pub use animation::{Animation, grid_frames};
 pub use band::Band;
 pub use canvas::Canvas;

@@ -18,4 +18,7 @@ mod parts;
 mod run;
 pub mod state_dict;
 
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
+pub use config;
+
 pub use error::InterchangeError;

@@ -81,6 +81,9 @@ mod steps;
 mod summary;
 mod terms;
 
+/// Re-exported because public functions use them: programs get the same versions without dependencies of their own.
+pub use {schedule, tch};
+
 pub use batch::{Batch, Observer, Progress};
 pub use bound::{Bound, BoundOptions, Term, bound};
 pub use dequantise::Dequantisation;

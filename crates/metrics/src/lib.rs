@@ -38,6 +38,9 @@ mod neighbours;
 mod sliced;
 mod tridiagonal;
 
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
+pub use ndarray;
+
 pub use copying::{Copying, Nearest, copying, nearest};
 pub use error::MetricsError;
 pub use feature::Feature;

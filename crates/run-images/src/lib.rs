@@ -5,6 +5,9 @@ mod error;
 mod open;
 mod resolve;
 
+/// Re-exported because public functions use them: programs get the same versions without dependencies of their own.
+pub use {config, dataset};
+
 pub use error::DataError;
 pub use open::{moved, open, settle_labels};
 pub use resolve::{Resolved, resolve};

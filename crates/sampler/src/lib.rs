@@ -29,7 +29,11 @@
 //! ```
 
 /// Re-exported because public functions use them: programs get the same versions without dependencies of their own.
-pub use {schedule, tch};
+pub use {schedule, schedule::ndarray, tch};
+
+pub use denoiser::NO_LABEL;
+pub use random::Purpose;
+pub use tensor_io::{TensorIoError, from_array, from_pixels, to_array, to_pixels};
 
 mod autoguidance;
 mod config;
@@ -55,7 +59,9 @@ pub use guidance::{Guidance, GuidanceError};
 pub use method::Method;
 pub use noise::{Draw, Noise, NoiseSource};
 pub use sampler::{Model, Observer, Sampler, Step};
-pub use schedule::{Level, Prediction};
+pub use schedule::{
+    Continuous, ContinuousPath, Level, NoisePath, Prediction, Schedule, ScheduleError, Spacing, Variance,
+};
 pub use solvers::{BFunction, ChurnSettings, Correction, Deis, DpmPp, UniPc};
 pub use stage::{Churn, Memory, Stage, StageNoise, Sum};
 pub use threshold::Threshold;

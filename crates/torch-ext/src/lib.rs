@@ -20,6 +20,9 @@ mod layout;
 mod memory;
 mod plain;
 
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
+pub use tch;
+
 pub use adam::{AdamStep, adam_step, adam_step_takes, forget_gradient, joint_norm};
 pub use checkpoint::checkpoint;
 pub use conv::{WeightGradient, conv2d, conv2d_is_fast, conv2d_with};

@@ -32,6 +32,7 @@ mod ahead;
 mod algorithm;
 mod augment;
 mod averages;
+mod batch;
 mod bound;
 mod checkpoint;
 mod clip;
@@ -63,16 +64,22 @@ mod tensorboard;
 
 /// Re-exports of the crates in the interface, in the version used here, so that programs need no dependency of their
 /// own.
-pub use {schedule, tch};
+pub use {ndarray, schedule, tch};
 
 pub use checkpoints::{CheckpointError, Manifest, ManifestEntry};
+pub use denoiser::NO_LABEL;
+pub use schedule::{
+    Continuous, ContinuousPath, Level, LossWeight, NoisePath, Prediction, Schedule, ScheduleError,
+};
+pub use tensor_io::{Named, TensorIoError, from_array, from_pixels, to_array, to_pixels};
+pub use torch_ext::TorchExtError;
 
 pub use adam::Adam;
 pub use ahead::Queued;
 pub use averages::{Combination, Profile, Snapshot, Stored, combine, list_snapshots, reconstruct};
 pub use checkpoint::{Checkpoint, Standing, State, latest_checkpoint, list_checkpoints};
 pub use clip::{clip_factor, grad_norm};
-pub use config::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling, TrainConfig};
+pub use config::{ConfigError, LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling, TrainConfig};
 pub use draw::{Draw, Share};
 pub use ema::Ema;
 pub use error::{BoxError, TrainerError};

@@ -27,9 +27,10 @@ mod stage;
 /// own.
 pub use tch;
 
-pub use backbone::{Backbone, BackboneError, NO_LABEL, Pass, Predictor, merged};
+pub use backbone::{Backbone, BackboneError, Facts, NO_LABEL, Params, Pass, Predictor, merged};
 pub use config::{
-    Activation, DownsamplePadding, EmbeddingConfig, Layout, Middle, Resampling, SinusoidOrder, TimeForm,
-    TimeInjection, UNetConfig,
+    Activation, ConfigError, DownsamplePadding, EmbeddingConfig, Layout, Middle, NetworkKind, Resampling,
+    SinusoidOrder, TimeForm, TimeInjection, UNetConfig,
 };
 pub use net::{UNet, check_weights};
+pub use tensor_io::{Named, TensorIoError};
