@@ -1,6 +1,6 @@
-//! The common parts of this project's networks: parameters drawn from a seed, layers that use this machine's fast paths, the
-//! time and label vector, the settings of a pass, and a predictor for sampling. A network is a [`Backbone`]; the crate `unet`
-//! has one.
+//! Building blocks for the networks of diffusion models, on libtorch: parameters drawn from a seed, layers that use this
+//! machine's fast paths, the time and label vector, the settings of a pass, and a predictor for sampling. A network is a
+//! [`Backbone`]; the crate `unet` has one, and `cargo run -p backbone --example own_network` another in 20 lines.
 
 mod activation;
 mod adapters;
@@ -24,4 +24,6 @@ pub use labels::NO_LABEL;
 pub use params::{ParamStore, Params, Role};
 pub use pass::{Ops, Pass};
 pub use predictor::Predictor;
+pub use tensor_io::{Named, TensorIoError};
 pub use time::TimeNet;
+pub use torch_ext::Modulation;

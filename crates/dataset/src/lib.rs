@@ -2,7 +2,7 @@
 //!
 //! Pixels are u8 `[h, w, c]` in a [`Dataset`] and f32 `[b, c, h, w]` in [-1, 1] in a [`Batch`]. Every byte from outside
 //! is checked before anything of the size it claims is allocated. The images of a batch are a function of (seed, step,
-//! rank): see [`BatchPlan`].
+//! rank): see [`BatchPlan`]. `cargo run -p dataset --example batches -- photos/` prints batches of a folder.
 //!
 //! ```
 //! use dataset::{BatchPlan, Dataset, OpenOptions, Source};

@@ -1,4 +1,5 @@
-//! Networks that turn images into features, for Frechet distance and its relatives in crate `metrics`.
+//! Networks that turn images into features, so that generated images can be compared with real ones: by the Frechet
+//! distance and its relatives in crate `metrics`. `cargo run -p features --example distance` compares some.
 //!
 //! | network | features | distance |
 //! |---|---|---|

@@ -1,4 +1,5 @@
-//! Every figure of the report as PNG, and the report itself: arrays in, bytes out.
+//! Draws what a diffusion model makes and how it was trained: grids, strips, animations and plots as PNG, and a report
+//! in HTML. Arrays in, bytes out. `cargo run -p figures --example side_by_side -- out.png` draws a grid.
 //!
 //! Nothing here draws random numbers, reads the clock or uses libtorch: the same arrays give the same bytes. Images
 //! are u8, `[.., h, w, c]` with `c` 1 (grey) or 3 (RGB); t runs over `0..T` as everywhere in this workspace (the

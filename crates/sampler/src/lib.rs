@@ -1,5 +1,6 @@
-//! Algorithm 2 of Ho et al. 2020 and faster solvers: from noise `x_T` back to an image, one network call a step,
-//! `x_{t-1} = w_0 x_0 + w_t x_t + sigma_t z` with the network's prediction of `x_0`.
+//! Draws images from a trained diffusion model, by Algorithm 2 of Ho et al. 2020 or faster solvers: from noise `x_T` back
+//! to an image, one network call a step, `x_{t-1} = w_0 x_0 + w_t x_t + sigma_t z` with the network's prediction of
+//! `x_0`. `cargo run -p sampler --example draw` compares three solvers.
 //!
 //! The network is any closure from (`x_t`, `t`) to a prediction, so this crate can be tested with closed forms. The
 //! paper's t = 1..T is 0..T-1 here. A chain of fewer steps passes the network the t of the original one.

@@ -2,6 +2,7 @@
 //!
 //! tch's own functions trust a file's header, broadcast wrong shapes into a model, or abort on a full disk. So
 //! everything in this project goes through this crate instead. No pickle is ever read.
+//! `cargo run -p tensor-io --example round_trip` converts pixels and saves weights.
 
 mod convert;
 mod error;

@@ -1,9 +1,11 @@
-//! Algorithm 1 of Ho et al. 2020: draw x_0, t and eps, take a gradient step on
+//! Trains a diffusion model by Algorithm 1 of Ho et al. 2020: draw x_0, t and eps, take a gradient step on
 //! `|eps - eps_theta(sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, t)|^2`. Adds what a run needs to be stopped and
 //! continued: Adam, EMA, checkpoints, the run folder.
 //!
 //! The network is any closure from (`x_t`, `t`, labels) to a prediction, together with its named parameters, so this
 //! crate can be tested with networks of one parameter. The paper's t = 1..T is 0..T-1 here.
+//! `cargo run -p trainer --example train` trains a network of one layer; the program `examples/own_data.rs` in the
+//! repository a U-Net on a folder of images.
 //!
 //! ```
 //! use trainer::schedule::Schedule;

@@ -1,4 +1,5 @@
-//! The eps-predicting U-Net of DDPM (Ho et al. 2020, App. B) on libtorch.
+//! The U-Net that predicts the noise in an image, of DDPM (Ho et al. 2020, App. B) and its successors, on libtorch.
+//! `cargo run -p unet --example predict` applies one.
 //!
 //! Input and output are `[b, c, h, w]`. Encoder and decoder layers of one resolution are joined by skip connections.
 //! The timestep enters every residual block, or only the first feature map.
