@@ -31,8 +31,9 @@ fn main() -> Result<(), BoxError> {
     for step in 0..steps {
         let batch = Batch::from_array(plan.batch(&set, step)?.images.view(), None)?;
         let report = training.train_step(&batch, &|x_t, t, _| Ok(net.forward(x_t, t, None, &pass)?))?;
-        if (step + 1) % 100 == 0 || step + 1 == steps {
-            println!("step {}: loss {:.4}", step + 1, report.loss);
+        let done = step + 1;
+        if done.is_multiple_of(100) || done == steps {
+            println!("step {done}: loss {:.4}", report.loss);
         }
     }
 

@@ -79,6 +79,28 @@ mod tests {
         }
     }
 
+    /// Every block of code there is in the example that the text before it names.
+    #[test]
+    fn the_introduction_quotes_examples_as_they_are() {
+        let root = Workspace::find().unwrap().root().to_owned();
+        let page = fs::read_to_string(root.join("docs/learn.md")).unwrap();
+        let trimmed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        let mut quotes = 0;
+        let mut before = String::new();
+        for (index, part) in page.split("```").enumerate() {
+            let Some(code) = part.strip_prefix("rust\n").filter(|_| index % 2 == 1) else {
+                before = part.to_owned();
+                continue;
+            };
+            let mut paths = before.split('`').filter(|word| word.contains("/examples/"));
+            let path = paths.next_back().unwrap_or_else(|| panic!("no example is named before {code}"));
+            let source = fs::read_to_string(root.join(path)).unwrap();
+            assert!(trimmed(&source).contains(&trimmed(code)), "{path} does not hold\n{code}");
+            quotes += 1;
+        }
+        assert_eq!(quotes, 7);
+    }
+
     /// The build folder has one place for the examples of all packages.
     #[test]
     fn their_names_differ() {

@@ -1,5 +1,5 @@
-//! `cargo xtask test`: formatting, lints, docs, each crate's tests alone, then end-to-end tests and the reliability
-//! run.
+//! `cargo xtask test`: formatting, lints, docs, each crate's tests and example alone, then end-to-end tests and the
+//! reliability run.
 
 use std::fs;
 use std::path::Path;
