@@ -1,5 +1,5 @@
-//! `cargo xtask test`: formatting, lints, docs, each crate's tests alone, then end-to-end tests and the reliability
-//! run.
+//! `cargo xtask test`: formatting, lints, docs, each crate's tests and example alone, then end-to-end tests and the
+//! reliability run.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,12 @@ use crate::check::Report;
 use crate::process::{self, Exit};
 use crate::setup::platform::Driver;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
-use crate::{browser, ddpm, isa, isolation, outside, reliability, sanitize, setup};
+use crate::{browser, ddpm, examples, isa, isolation, outside, reliability, sanitize, setup};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
+/// The member with a program of a user.
+const PROGRAM: &str = "examples";
 /// The member outside `crates/` that replays the corpora of the fuzz targets.
 const FUZZ_BODIES: &str = "fuzz-bodies";
 
@@ -88,6 +90,10 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     for name in packages.iter().filter(|name| *name != END_TO_END) {
         let ready = libtorch || is_libtorch_free(name);
         report.command_if(ready, &format!("tests of {name}"), &mut run.tests(name));
+        for (_, example, expected) in examples::EXAMPLES.iter().filter(|row| row.0 == name) {
+            let step = format!("example of {name}");
+            report.step_if(ready, &step, || examples::check(&mut run.example(name, example), expected));
+        }
     }
     if !args.fast {
         run.limited(&packages, libtorch, report);
@@ -118,11 +124,12 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     Ok(())
 }
 
-/// Tests the promised crates among those chosen, each in a separate project.
+/// Tests the promised crates among those chosen, each in a separate project, and a program that uses four of them.
 fn from_outside(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut Report) {
     let mut promised =
         outside::PROMISED.iter().filter(|(name, _)| packages.iter().any(|p| p == name)).peekable();
-    if promised.peek().is_none() {
+    let has_program = packages.iter().any(|name| name == PROGRAM);
+    if promised.peek().is_none() && !has_program {
         return;
     }
     let mut packed = None;
@@ -138,12 +145,21 @@ fn from_outside(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut
         };
         report.step(&step, || outside::run_example(run.workspace, folder, (name, example)));
     }
+    if has_program {
+        let step = "a program of a user";
+        match packed.as_ref().filter(|_| libtorch) {
+            Some(folder) => {
+                report.step(step, || outside::run_program(run.workspace, folder));
+            }
+            None => report.not_run(step),
+        }
+    }
 }
 
 /// The members to test, bottom-up: those chosen, or all.
 fn packages(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<String>> {
     let mut all = workspace.crates_bottom_up()?;
-    all.extend([FUZZ_BODIES, "xtask", END_TO_END].map(String::from));
+    all.extend([FUZZ_BODIES, "xtask", PROGRAM, END_TO_END].map(String::from));
     if let Some(unknown) = args.package.iter().find(|name| !all.contains(name)) {
         let message = format!(
             "-p {unknown}: expected a crate of this workspace ({}), found no such one",
@@ -213,6 +229,17 @@ impl Run<'_> {
         if is_libtorch_free(name) {
             cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
         }
+        cargo
+    }
+
+    /// A crate's example, in the environment of its tests.
+    fn example(&self, name: &str, example: &str) -> Command {
+        let mut cargo = process::cargo(self.workspace);
+        cargo.args(["run", "--quiet"]).args(self.locked()).args(["-p", name, "--example", example]);
+        if is_libtorch_free(name) {
+            cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
+        }
+        cargo.current_dir(self.workspace.root());
         cargo
     }
 
@@ -290,6 +317,7 @@ mod tests {
         let run = Run { workspace: &workspace, args: &args };
         assert_eq!(words(&run.lints()), "clippy --workspace --locked --all-targets -- -D warnings");
         assert_eq!(words(&run.tests("unet")), "test --locked -p unet");
+        assert_eq!(words(&run.example("unet", "predict")), "run --quiet --locked -p unet --example predict");
         let all = packages(&workspace, &args).unwrap();
         assert_eq!(all.last().map(String::as_str), Some(END_TO_END));
         assert!(all.len() > LIBTORCH_FREE.len() + 2);
@@ -310,6 +338,7 @@ mod tests {
         let args = Args::default();
         let run = Run { workspace: &workspace, args: &args };
         assert_eq!(env_of(&run.tests("schedule"), "LIBTORCH").as_deref(), Some(NOWHERE));
+        assert_eq!(env_of(&run.example("schedule", "tables"), "LIBTORCH").as_deref(), Some(NOWHERE));
         assert_eq!(env_of(&run.tests("unet"), "LIBTORCH").as_deref(), None);
     }
 
