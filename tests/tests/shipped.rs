@@ -25,7 +25,7 @@ fn without_a_run_it_draws_every_class_and_says_so() -> anyhow::Result<()> {
     let (images, labels) = drawn(&place, "default")?;
     ensure!(images.shape() == [20, 28, 28, 1], "{:?}", images.shape());
     ensure!(labels == (0..20_u8).map(|n| f64::from(n % 10)).collect::<Vec<_>>(), "{labels:?}");
-    ensure!(place.names("default").iter().any(|name| name.starts_with("00007-Sneaker")));
+    ensure!(place.names("default").iter().any(|name| name.starts_with("00007-sneaker")));
 
     // By its name it is the same model, and there is nothing to say.
     let said = place.ddpm(&format!("{line} --model shipped --out named --json"))?.ok();
