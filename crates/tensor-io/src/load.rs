@@ -94,14 +94,6 @@ pub fn check_tensors(
     compare(path, &found.collect(), f32s(parameters))
 }
 
-/// Checks like [`check_header`], but accepts f16 and bf16 in place of f32.
-///
-/// # Errors
-/// The same as for [`load_into`].
-pub fn check_floats(path: &Path, parameters: &[(String, Vec<usize>)]) -> Result<(), TensorIoError> {
-    compare_floats(path, TensorFile::open(path)?.header(), parameters)
-}
-
 /// Reads a file that must hold exactly tensors of these names and shapes, in f16, bf16 or f32. Returns them as f32 on the
 /// CPU, in the order of `parameters`.
 ///
