@@ -148,19 +148,26 @@ fn both_starts_are_trained_on_the_same_digit() {
     mnist(&place, 256);
     let output = place.xtask("finetune-demo --data mnist --images 20 --steps 40 --runs demo --out docs");
     assert!(output.status.success(), "{}", said(&output));
-    let images = fs::read(place.at("demo/digit-3/train-images-idx3-ubyte")).unwrap();
+    let images = fs::read(place.at("demo/digit-3/images/train-images-idx3-ubyte")).unwrap();
     assert_eq!((images.len(), &images[..8]), (16 + 20 * 784, &[0, 0, 8, 3, 0, 0, 0, 20][..]));
     let calls = place.text("calls");
     let trainings: Vec<&str> = calls.lines().filter(|line| line.starts_with("train ")).collect();
     assert_eq!(trainings.len(), 2, "{calls}");
     for (call, start) in trainings.iter().zip(["--init-from=shipped", "--objective=flow"]) {
-        for word in
-            [start, "--data demo/digit-3", "train.steps=40", "train.evaluate_every=5", "train.flip=false"]
-        {
+        for word in [
+            start,
+            "--data demo/digit-3/images",
+            "train.steps=40",
+            "train.evaluate_every=5",
+            "train.flip=false",
+        ] {
             assert!(call.contains(word), "{word}: {call}");
         }
     }
-    assert!(calls.contains("compare demo/fine-tuned demo/from-scratch --count 36"), "{calls}");
+    assert!(
+        calls.contains("compare demo/digit-3/fine-tuned demo/digit-3/from-scratch --count 36"),
+        "{calls}"
+    );
     assert_eq!(place.text("docs/mnist-3.png"), "pictures");
     let demo: Value = serde_json::from_str(&place.text("docs/mnist-3.json")).unwrap();
     assert_eq!((&demo["images"], &demo["runs"][1]["losses"][0]["loss"]), (&20.into(), &0.5.into()));

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Seed of both runs and of the samples.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Folder for the images and the runs; existing runs resume.
+    /// Folder for the images and the runs of each digit; existing runs resume.
     #[arg(long, value_name = "DIR", default_value = "runs/finetune-demo")]
     runs: PathBuf,
     /// Folder for the JSON, the table and the picture.
@@ -56,12 +56,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
-    let data = images(args)?;
+    let root = args.runs.join(format!("digit-{}", args.digit));
+    let data = images(args, &root)?;
     let ddpm = Ddpm::new(args.program.path(workspace)?, args.program.device.clone())?;
-    let log = args.runs.join("log");
+    let log = root.join("log");
     let mut sides = Vec::new();
     for (name, lr, begin) in RUNS {
-        let run = args.runs.join(name);
+        let run = root.join(name);
         println!("{name}: {} steps in {}, log in {}", args.steps, run.display(), log.display());
         ddpm.answer_with_log(&train(args, &data, &run, (lr, begin)), &log)?;
         let losses = losses(&run)?;
@@ -72,8 +73,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
             losses,
         });
     }
-    check_networks(&args.runs)?;
-    let picture = picture(&ddpm, args, &log)?;
+    check_networks(&root)?;
+    let picture = picture(&ddpm, &root, args.seed, &log)?;
     let demo = Demo {
         digit: args.digit,
         images: u64::from(args.images),
@@ -94,8 +95,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
 }
 
 /// Writes the images of the digit as a folder with a training and a test part, without labels.
-fn images(args: &Args) -> anyhow::Result<PathBuf> {
-    let folder = args.runs.join(format!("digit-{}", args.digit));
+fn images(args: &Args, root: &Path) -> anyhow::Result<PathBuf> {
+    let folder = root.join("images");
     let train = digits::read(&args.data, "train", args.digit, usize::from(args.images))?;
     let held_out = digits::read(&args.data, "t10k", args.digit, HELD_OUT)?;
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -168,11 +169,11 @@ fn check_networks(runs: &Path) -> anyhow::Result<()> {
 }
 
 /// Samples of both runs from the same noise.
-fn picture(ddpm: &Ddpm, args: &Args, log: &Path) -> anyhow::Result<Vec<u8>> {
-    let folder = args.runs.join("compare");
+fn picture(ddpm: &Ddpm, root: &Path, seed: u64, log: &Path) -> anyhow::Result<Vec<u8>> {
+    let folder = root.join("compare");
     let mut words = vec!["compare".to_owned()];
-    words.extend(RUNS.map(|(name, ..)| args.runs.join(name).display().to_string()));
-    let (seed, out) = (args.seed.to_string(), folder.display().to_string());
+    words.extend(RUNS.map(|(name, ..)| root.join(name).display().to_string()));
+    let (seed, out) = (seed.to_string(), folder.display().to_string());
     for word in ["--count", SHOWN, "--seed", &seed, "--out", &out, "--json"] {
         words.push(word.to_owned());
     }

@@ -174,7 +174,7 @@ impl Measured {
     pub(super) fn of(said: Value, wanted: &[&str]) -> anyhow::Result<Self> {
         let measured: Self =
             serde_json::from_value(said).context("`ddpm evaluate`: expected an evaluation as its answer")?;
-        for id in wanted {
+        for &id in wanted {
             let (name, reference) = id.split_once(':').unwrap_or((id, ""));
             ensure!(
                 measured.metric(name, Some(reference)).is_some(),
