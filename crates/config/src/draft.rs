@@ -86,6 +86,14 @@ pub(crate) fn complete_model(table: &mut Table, images: &ImageShape) -> Result<(
     // A size without a next multiple is refused later, like any other impossible size.
     let padded = size.checked_next_multiple_of(factor).unwrap_or(size);
     model.entry("attention_resolutions").or_insert_with(|| numbers([padded / factor]));
+    // As many numbers as base channels, like diffusers' networks, so that the network exports to it.
+    let channels = model.get("base_channels").cloned();
+    if let (Some(channels), Some(embedding)) =
+        (channels, model.get_mut("embedding").and_then(Value::as_table_mut))
+        && embedding.get("kind").and_then(Value::as_str) == Some("transformer")
+    {
+        embedding.entry("dim").or_insert(channels);
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use crate::error::ConfigError;
 use crate::init::lay_over;
 use crate::overrides::merge;
-use crate::presets::preset_table;
+use crate::presets::{preset_objective, preset_table};
 use crate::run::Config;
 use crate::suggest::nearest;
 use crate::text::parse;
@@ -19,6 +19,11 @@ pub const OBJECTIVES: &[(&str, &str, &str)] = &[
         include_str!("../assets/objectives/learned.toml"),
     ),
     ("v", "v on the cosine path (Salimans & Ho 2022)", include_str!("../assets/objectives/v.toml")),
+    (
+        "v-chain",
+        "v on a linear chain with the loss of eps",
+        include_str!("../assets/objectives/v-chain.toml"),
+    ),
     (
         "min-snr",
         "v with min-SNR weights (Hang et al. 2023)",
@@ -37,8 +42,8 @@ pub const OBJECTIVES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The tables of a preset, overridden by the settings that trained weights fix, and then by an objective. The network
-/// stays that of the weights.
+/// The tables of a preset, overridden by the settings that trained weights fix, and then by an objective: the one named, or
+/// the preset's own if no weights fix one. The network stays that of the weights.
 ///
 /// # Errors
 /// [`ConfigError::UnknownPreset`] and [`ConfigError::UnknownObjective`], with the known names.
@@ -51,7 +56,8 @@ pub(crate) fn base_table(
     if let Some(source) = init {
         lay_over(&mut table, source)?;
     }
-    let Some(name) = objective else { return Ok(table) };
+    let own = if init.is_none() { preset_objective(preset)? } else { None };
+    let Some(name) = objective.or(own.as_deref()) else { return Ok(table) };
     let Some((_, _, text)) = OBJECTIVES.iter().find(|objective| objective.0 == name) else {
         let names: Vec<&str> = OBJECTIVES.iter().map(|objective| objective.0).collect();
         let hint = nearest(name, names.iter().copied()).map(str::to_owned);

@@ -1,6 +1,6 @@
 //! Named configurations, as TOML files in `assets/configs`.
 
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::error::ConfigError;
 use crate::suggest::nearest;
@@ -40,11 +40,29 @@ pub const PRESETS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The tables of a preset.
+/// The key at the top of a preset that names its objective.
+const OBJECTIVE: &str = "objective";
+
+/// The tables of a preset, without its objective.
 ///
 /// # Errors
 /// [`ConfigError::UnknownPreset`] with the known names.
 pub fn preset_table(name: &str) -> Result<Table, ConfigError> {
+    let mut table = whole(name)?;
+    table.remove(OBJECTIVE);
+    Ok(table)
+}
+
+/// The objective that a preset names: what is learned if the user names no other.
+///
+/// # Errors
+/// As for [`preset_table`].
+pub fn preset_objective(name: &str) -> Result<Option<String>, ConfigError> {
+    Ok(whole(name)?.get(OBJECTIVE).and_then(Value::as_str).map(str::to_owned))
+}
+
+/// All that the file of a preset says.
+fn whole(name: &str) -> Result<Table, ConfigError> {
     let Some((_, _, text)) = PRESETS.iter().find(|preset| preset.0 == name) else {
         let names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
         let hint = nearest(name, names.iter().copied()).map(str::to_owned);
@@ -56,11 +74,16 @@ pub fn preset_table(name: &str) -> Result<Table, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objectives::OBJECTIVES;
 
     #[test]
     fn every_preset_parses_and_a_typo_suggests_the_nearest() {
         for (name, _, _) in PRESETS {
-            assert!(preset_table(name).unwrap().contains_key("model"), "{name}");
+            let table = preset_table(name).unwrap();
+            assert!(table.contains_key("model") && !table.contains_key("objective"), "{name}");
+            if let Some(objective) = preset_objective(name).unwrap() {
+                assert!(OBJECTIVES.iter().any(|known| known.0 == objective), "{name}: {objective}");
+            }
         }
         assert!(preset_table("tiny-61").unwrap_err().to_string().ends_with("did you mean tiny-16?"));
         assert!(preset_table("").is_err());

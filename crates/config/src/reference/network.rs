@@ -131,7 +131,7 @@ pub(super) const EMBEDDING: &[Key] = &[
     )
     .or("required with kind = normalized or fourier"),
     Key::new("dim", Whole, "4 to 65536, even; of table 1 to 65536", "Dimensions of transformer and table")
-        .or("required with kind = transformer or table"),
+        .or("base_channels; required with kind = table"),
     Key::new(
         "order",
         Word(&[
