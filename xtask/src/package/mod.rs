@@ -44,12 +44,18 @@ pub(crate) struct Args {
     /// Include the CPU part of libtorch (450 MB).
     #[arg(long)]
     with_libtorch: bool,
+    /// A built program [default: build it].
+    #[arg(long, hide = true, value_name = "FILE")]
+    program: Option<PathBuf>,
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode> {
     ensure!(cfg!(target_os = "linux"), "package: expected Linux, where libtorch is found by LD_LIBRARY_PATH");
     let libraries = args.with_libtorch.then(|| libtorch::files(workspace)).transpose()?;
-    let program = ddpm::build(workspace)?;
+    let program = match &args.program {
+        Some(program) => program.clone(),
+        None => ddpm::build(workspace)?,
+    };
     let checkpoint = match (&args.run, args.no_model) {
         (_, true) => None,
         (Some(run), _) => Some(model::newest_of(&program, run)?),
