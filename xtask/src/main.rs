@@ -11,6 +11,7 @@ mod check;
 mod child;
 mod ci;
 mod ddpm;
+mod examples;
 mod figures;
 mod gpu;
 mod isa;

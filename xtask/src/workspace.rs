@@ -161,6 +161,16 @@ mod tests {
     }
 
     #[test]
+    fn contributors_read_the_same_list() {
+        let page = fs::read_to_string(Workspace::find().unwrap().root().join("CONTRIBUTING.md")).unwrap();
+        let mut paragraphs = page.split("\n\n").flat_map(|part| part.split(".\n"));
+        let list = paragraphs.find(|part| part.contains("pass their tests without libtorch")).unwrap();
+        for name in LIBTORCH_FREE {
+            assert!(list.contains(&format!("`{name}`")), "{name} is not in {list:?}");
+        }
+    }
+
+    #[test]
     fn the_build_folder_holds_this_test() {
         let target = target_folder().unwrap();
         assert!(env::current_exe().unwrap().starts_with(&target));

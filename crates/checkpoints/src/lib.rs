@@ -1,5 +1,6 @@
-//! Checkpoint folders: `step-00001000/` holds the model, its average, the optimiser, the state, the configuration, and
-//! a manifest of sizes and hashes.
+//! Saves the checkpoints of a training run so that a crash never leaves half of one, and finds the newest that is sound.
+//! A checkpoint is a folder: `step-00001000/` holds the model, its average, the optimiser, the state, the configuration,
+//! and a manifest of sizes and hashes. `cargo run -p checkpoints --example save_and_find` writes some and damages one.
 //!
 //! A folder is built under a hidden name: every file is synced, the manifest last, then the folder. It is then renamed,
 //! and its parent is synced. So a checkpoint is complete or absent. The latest checkpoint is the one with the highest

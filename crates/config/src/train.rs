@@ -8,6 +8,14 @@ use crate::error::ConfigError;
 use crate::reference::expected;
 
 /// How a run trains. The network, the schedule and the data have their own configurations.
+///
+/// The default is the paper's training, which takes 800,000 steps. A program sets the few values it needs:
+///
+/// ```
+/// let config = config::TrainConfig { steps: 20_000, batch: 32, warmup_steps: 500, ..Default::default() };
+/// assert_eq!((config.lr, config.grad_clip, config.ema_decay), (2e-4, 1.0, 0.9999));
+/// # Ok::<(), config::ConfigError>(config.validate()?)
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
@@ -162,7 +170,9 @@ mod by_name {
     }
 }
 
-/// The paper's training on CIFAR-10 (Ho et al. 2020, App. B), as in the preset `ddpm-cifar10`.
+/// The paper's training on CIFAR-10 (Ho et al. 2020, App. B), as in the preset `ddpm-cifar10`: 800,000 steps of 128 images,
+/// Adam with a learning rate of 2e-4 after 5000 steps of warm-up, gradients clipped to norm 1, an average with decay 0.9999,
+/// eps output and the simple loss.
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -292,6 +302,7 @@ mod tests {
     fn the_default_is_the_papers_preset() {
         let preset = crate::preset_table("ddpm-cifar10").unwrap()["train"].clone();
         assert_eq!(preset.try_into::<TrainConfig>().unwrap(), TrainConfig::default());
+        TrainConfig::default().validate().unwrap();
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Pixels are u8 `[h, w, c]` in a [`Dataset`] and f32 `[b, c, h, w]` in [-1, 1] in a [`Batch`]. Every byte from outside
 //! is checked before anything of the size it claims is allocated. The images of a batch are a function of (seed, step,
-//! rank): see [`BatchPlan`].
+//! rank): see [`BatchPlan`]. `cargo run -p dataset --example batches -- photos/` prints batches of a folder.
 //!
 //! ```
 //! use dataset::{BatchPlan, Dataset, OpenOptions, Source};
@@ -62,6 +62,9 @@ mod tar;
 mod tiff_directory;
 mod vary;
 mod zip_entry;
+
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
+pub use ndarray;
 
 pub use array::AnyArray;
 pub use arrays::to_images;

@@ -1,4 +1,5 @@
-//! Time embeddings: sinusoids of normalised t, transformer sinusoids, Gaussian Fourier features.
+//! Turns the time t of a diffusion model into a vector for its network: sinusoids of normalised t, transformer
+//! sinusoids, Gaussian Fourier features. `cargo run -p embedding --example encode` prints some of these vectors.
 //!
 //! A network receives the time t as a vector of sines and cosines. Every kind here is one formula,
 //!

@@ -1,4 +1,5 @@
-//! Networks that turn images into features, for Frechet distance and its relatives in crate `metrics`.
+//! Networks that turn images into features, so that generated images can be compared with real ones: by the Frechet
+//! distance and its relatives in crate `metrics`. `cargo run -p features --example distance` compares some.
 //!
 //! | network | features | distance |
 //! |---|---|---|
@@ -14,6 +15,9 @@ mod error;
 mod extractor;
 mod inception;
 mod weights;
+
+/// Re-exported because public functions use them: programs get the same versions without dependencies of their own.
+pub use {ndarray, tch};
 
 pub use classifier::{About, ClassifierTraining, Selection, TrainOptions, TrainedClassifier};
 pub use error::FeaturesError;

@@ -1,4 +1,5 @@
-//! Every figure of the report as PNG, and the report itself: arrays in, bytes out.
+//! Draws what a diffusion model makes and how it was trained: grids, strips, animations and plots as PNG, and a report
+//! in HTML. Arrays in, bytes out. `cargo run -p figures --example side_by_side -- out.png` draws a grid.
 //!
 //! Nothing here draws random numbers, reads the clock or uses libtorch: the same arrays give the same bytes. Images
 //! are u8, `[.., h, w, c]` with `c` 1 (grey) or 3 (RGB); t runs over `0..T` as everywhere in this workspace (the
@@ -36,6 +37,9 @@ mod report;
 mod rows;
 mod sheet;
 mod text;
+
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
+pub use ndarray;
 
 pub use animation::{Animation, grid_frames};
 pub use band::Band;

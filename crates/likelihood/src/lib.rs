@@ -1,6 +1,6 @@
 //! The likelihood of images under a trained diffusion model, in bits per dimension. A dimension is one number of an
 //! image. Fewer bits mean that the model has learned more of what the images have in common. The network is any
-//! closure.
+//! closure. `cargo run -p likelihood --example bits` compares both ways to compute it with an exact value.
 //!
 //! There are two ways to compute it:
 //!
@@ -80,6 +80,9 @@ mod plan;
 mod steps;
 mod summary;
 mod terms;
+
+/// Re-exported because public functions use them: programs get the same versions without dependencies of their own.
+pub use {schedule, tch};
 
 pub use batch::{Batch, Observer, Progress};
 pub use bound::{Bound, BoundOptions, Term, bound};

@@ -10,9 +10,11 @@
 //! | [`inception_score`] | Salimans et al. 2016, Sec. 4 | whether classes are clear and all present |
 //! | [`copying`] | ranks of distances to the nearest sample | whether samples repeat what was trained on |
 //! | [`sliced_wasserstein`] | Rabin et al. 2011 | distance of the sets as distributions, by projections |
+//!
 //! A number can be compared only with others on the same features; this crate does not know which those are. Features
 //! are arrays or views of f32 or f64. They are converted to f64 in blocks, so little extra memory is needed. The work
 //! runs on all threads of rayon's pool; a result is the same bits for any number of them.
+//! `cargo run -p metrics --example compare` compares sets that are ever further apart.
 //!
 //! ```
 //! use metrics::{Moments, frechet_distance};
@@ -37,6 +39,9 @@ mod moments;
 mod neighbours;
 mod sliced;
 mod tridiagonal;
+
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
+pub use ndarray;
 
 pub use copying::{Copying, Nearest, copying, nearest};
 pub use error::MetricsError;

@@ -3,7 +3,7 @@
 //! There is no hidden state to save. A resumed run asks for the numbers of step 1001 and gets those that an
 //! uninterrupted run would have got. The generator is Philox4x32-10 (Salmon et al. 2011, "Parallel Random Numbers: As
 //! Easy as 1, 2, 3", section 3.3). So the numbers do not depend on the device, on libtorch or on how many threads draw
-//! at once.
+//! at once. `cargo run -p random --example streams` draws some.
 //!
 //! ```
 //! use random::{Purpose, Stream};

@@ -1,6 +1,6 @@
 //! Which solver, how many steps, and what the network predicts.
 
-use schedule::{NoisePath, Prediction, Spacing};
+use schedule::{NoisePath, Prediction, Spacing, Variance};
 
 use crate::error::SamplerError;
 use crate::method::Method;
@@ -32,6 +32,14 @@ pub struct SamplerConfig {
     /// Whether the network also predicts the variance of each pixel, in a second half of channels (Nichol & Dhariwal
     /// 2021). Solvers other than [`Method::DdpmLearned`] ignore that half.
     pub learned_variance: bool,
+}
+
+/// Algorithm 2 of Ho et al. 2020: `ddpm` with [`Variance::FixedSmall`], in all T steps, with `x_0` clipped, for a network
+/// that predicts eps. For images in 15 steps use [`SamplerConfig::new`] with `dpmpp-2m`, for example.
+impl Default for SamplerConfig {
+    fn default() -> Self {
+        Self::new(Method::Ddpm { variance: Variance::FixedSmall })
+    }
 }
 
 impl SamplerConfig {
@@ -91,6 +99,16 @@ impl SamplerConfig {
 mod tests {
     use super::*;
     use schedule::Schedule;
+
+    #[test]
+    fn the_default_is_algorithm_2() {
+        let (config, schedule) = (SamplerConfig::default(), Schedule::ddpm());
+        assert_eq!(config, SamplerConfig::new("ddpm".parse().unwrap()));
+        config.validate(&schedule).unwrap();
+        let sampler = crate::Sampler::new(&schedule, &config).unwrap();
+        assert_eq!((sampler.steps(), sampler.calls()), (1000, 1000));
+        assert!(sampler.timesteps().eq((0..1000_i32).rev().map(f64::from)));
+    }
 
     #[test]
     fn values_out_of_range() {

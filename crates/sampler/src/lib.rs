@@ -1,5 +1,6 @@
-//! Algorithm 2 of Ho et al. 2020 and faster solvers: from noise `x_T` back to an image, one network call a step,
-//! `x_{t-1} = w_0 x_0 + w_t x_t + sigma_t z` with the network's prediction of `x_0`.
+//! Draws images from a trained diffusion model, by Algorithm 2 of Ho et al. 2020 or faster solvers: from noise `x_T` back
+//! to an image, one network call a step, `x_{t-1} = w_0 x_0 + w_t x_t + sigma_t z` with the network's prediction of
+//! `x_0`. `cargo run -p sampler --example draw` compares three solvers.
 //!
 //! The network is any closure from (`x_t`, `t`) to a prediction, so this crate can be tested with closed forms. The
 //! paper's t = 1..T is 0..T-1 here. A chain of fewer steps passes the network the t of the original one.
@@ -29,7 +30,11 @@
 //! ```
 
 /// Re-exported because public functions use them: programs get the same versions without dependencies of their own.
-pub use {schedule, tch};
+pub use {schedule, schedule::ndarray, tch};
+
+pub use denoiser::NO_LABEL;
+pub use random::Purpose;
+pub use tensor_io::{TensorIoError, from_array, from_pixels, to_array, to_pixels};
 
 mod autoguidance;
 mod config;
@@ -55,7 +60,9 @@ pub use guidance::{Guidance, GuidanceError};
 pub use method::Method;
 pub use noise::{Draw, Noise, NoiseSource};
 pub use sampler::{Model, Observer, Sampler, Step};
-pub use schedule::{Level, Prediction};
+pub use schedule::{
+    Continuous, ContinuousPath, Level, NoisePath, Prediction, Schedule, ScheduleError, Spacing, Variance,
+};
 pub use solvers::{BFunction, ChurnSettings, Correction, Deis, DpmPp, UniPc};
 pub use stage::{Churn, Memory, Stage, StageNoise, Sum};
 pub use threshold::Threshold;

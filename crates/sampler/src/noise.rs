@@ -27,8 +27,9 @@ pub trait NoiseSource {
     fn draw(&self, draw: Draw, shape: &[i64], device: Device) -> Result<Tensor, SamplerError>;
 }
 
-/// Noise by seed: element k of the batch is image `first_index + k` of the seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Noise by seed: element k of the batch is image `first_index + k` of the seed. The default is the first images of
+/// seed 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Noise {
     /// The seed of the whole set of images.
     pub seed: u64,

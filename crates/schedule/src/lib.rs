@@ -1,4 +1,5 @@
 //! Noise schedules of diffusion models: betas, alphas, alpha_bars and what follows from them.
+//! `cargo run -p schedule --example tables` prints two of them.
 //!
 //! The forward process of DDPM (Ho et al. 2020, Eq. 2 and 4) adds Gaussian noise in `T` steps,
 //!

@@ -1,4 +1,5 @@
 //! Reads safetensors files, and checks every claim of the header before allocating anything for it.
+//! `cargo run -p tensor-file --example list_tensors -- model.safetensors` lists what is in one.
 //!
 //! A file has eight bytes of header length (little-endian), the header, and the data without holes or overlaps. The
 //! header is JSON that maps each name to `dtype`, `shape` and `data_offsets`, with strings under `__metadata__`

@@ -46,6 +46,12 @@ pub enum TensorIoError {
         /// Bytes or numbers given.
         got: usize,
     },
+    /// A tensor that is not a batch of images.
+    #[error("expected images of shape [b, c, h, w], found shape {got:?}")]
+    Images {
+        /// The tensor's shape.
+        got: Vec<i64>,
+    },
     /// An element type that this project's files and arrays do not use.
     #[error("element type {kind} is not supported here; f16, bf16, f32, f64, u8 and i64 are")]
     Kind {

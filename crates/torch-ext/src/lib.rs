@@ -1,6 +1,8 @@
-//! The only crate with unsafe code: safe functions for what libtorch offers but tch does not bind.
+//! Operations on libtorch tensors that tch does not have, such as fused normalisation, Adam and activation checkpointing,
+//! as safe functions. `cargo run -p torch-ext --example fused` compares one with libtorch's own.
 //!
-//! The C++ is in `cpp/`. A tch tensor's pointer is a `torch::Tensor*`, and tensors are passed to C++ in that form.
+//! It is the only crate of this project with unsafe code. The C++ is in `cpp/`. A tch tensor's pointer is a
+//! `torch::Tensor*`, and tensors are passed to C++ in that form.
 
 mod adam;
 mod checkpoint;
@@ -19,6 +21,9 @@ mod join;
 mod layout;
 mod memory;
 mod plain;
+
+/// Re-exported because public functions use it: programs get the same version without a dependency of their own.
+pub use tch;
 
 pub use adam::{AdamStep, adam_step, adam_step_takes, forget_gradient, joint_norm};
 pub use checkpoint::checkpoint;

@@ -24,6 +24,14 @@ pub enum TrainerError {
         /// Where they are expected.
         path: PathBuf,
     },
+    /// A batch has labels, but not one for each image.
+    #[error("expected {images} labels, one for each image, found {labels}")]
+    LabelCount {
+        /// How many images.
+        images: usize,
+        /// How many labels.
+        labels: usize,
+    },
     /// The path has no such level.
     #[error(transparent)]
     Schedule(#[from] schedule::ScheduleError),

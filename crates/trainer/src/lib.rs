@@ -1,9 +1,11 @@
-//! Algorithm 1 of Ho et al. 2020: draw x_0, t and eps, take a gradient step on
+//! Trains a diffusion model by Algorithm 1 of Ho et al. 2020: draw x_0, t and eps, take a gradient step on
 //! `|eps - eps_theta(sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, t)|^2`. Adds what a run needs to be stopped and
 //! continued: Adam, EMA, checkpoints, the run folder.
 //!
 //! The network is any closure from (`x_t`, `t`, labels) to a prediction, together with its named parameters, so this
 //! crate can be tested with networks of one parameter. The paper's t = 1..T is 0..T-1 here.
+//! `cargo run -p trainer --example train` trains a network of one layer; the program `examples/own_data.rs` in the
+//! repository a U-Net on a folder of images.
 //!
 //! ```
 //! use trainer::schedule::Schedule;
@@ -32,6 +34,7 @@ mod ahead;
 mod algorithm;
 mod augment;
 mod averages;
+mod batch;
 mod bound;
 mod checkpoint;
 mod clip;
@@ -63,16 +66,22 @@ mod tensorboard;
 
 /// Re-exports of the crates in the interface, in the version used here, so that programs need no dependency of their
 /// own.
-pub use {schedule, tch};
+pub use {ndarray, schedule, tch};
 
 pub use checkpoints::{CheckpointError, Manifest, ManifestEntry};
+pub use denoiser::NO_LABEL;
+pub use schedule::{
+    Continuous, ContinuousPath, Level, LossWeight, NoisePath, Prediction, Schedule, ScheduleError,
+};
+pub use tensor_io::{Named, TensorIoError, from_array, from_pixels, to_array, to_pixels};
+pub use torch_ext::TorchExtError;
 
 pub use adam::Adam;
 pub use ahead::Queued;
 pub use averages::{Combination, Profile, Snapshot, Stored, combine, list_snapshots, reconstruct};
 pub use checkpoint::{Checkpoint, Standing, State, latest_checkpoint, list_checkpoints};
 pub use clip::{clip_factor, grad_norm};
-pub use config::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling, TrainConfig};
+pub use config::{ConfigError, LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling, TrainConfig};
 pub use draw::{Draw, Share};
 pub use ema::Ema;
 pub use error::{BoxError, TrainerError};

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use schedule::{Continuous, ContinuousPath, Level, NoisePath, Prediction, Schedule};
 use support::config;
 use tch::{Device, Kind, Tensor};
@@ -13,6 +15,12 @@ const SHAPE: [i64; 4] = [7, 1, 2, 3];
 const PIXELS: usize = 6;
 /// The network: `F = w_0 x_t + w_1 t / 1000`.
 const WEIGHTS: [f64; 2] = [0.25, -0.125];
+
+/// Every step seeds libtorch's generator, which the whole process shares: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn images() -> Tensor {
     (Tensor::arange(SHAPE.iter().product::<i64>(), (Kind::Double, Device::Cpu)) * 0.9).sin().view(SHAPE)
@@ -96,6 +104,7 @@ fn check(path: &dyn NoisePath, settings: &TrainConfig, queued: bool) {
 
 #[test]
 fn loss_and_gradient_are_those_of_the_formula() {
+    let _alone = alone();
     let straight = ContinuousPath::new(Continuous::Straight, 1000).unwrap();
     let cosine = ContinuousPath::new(Continuous::Cosine, 1000).unwrap();
     let chain = Schedule::ddpm();
@@ -115,6 +124,7 @@ fn loss_and_gradient_are_those_of_the_formula() {
 /// The generator that dropout draws from gives both calls of a step the same numbers, and goes on as after one of them.
 #[test]
 fn both_calls_see_the_same_dropout() {
+    let _alone = alone();
     let path = ContinuousPath::new(Continuous::Straight, 1000).unwrap();
     let weight = Tensor::from_slice(&[0.1_f32]).set_requires_grad(true);
     let params = vec![("w".to_owned(), weight.shallow_clone())];
@@ -135,6 +145,7 @@ fn both_calls_see_the_same_dropout() {
 /// right form, a velocity `h(t) x_t`, that starts as the best denoiser (whose image of noise is 0), ends at that map.
 #[test]
 fn tuning_turns_the_mean_into_the_end_of_the_flow() {
+    let _alone = alone();
     const BINS: i64 = 41;
     let path = ContinuousPath::new(Continuous::Straight, 1000).unwrap();
     let deviation = 0.5_f64;

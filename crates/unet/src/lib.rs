@@ -1,4 +1,5 @@
-//! The eps-predicting U-Net of DDPM (Ho et al. 2020, App. B) on libtorch.
+//! The U-Net that predicts the noise in an image, of DDPM (Ho et al. 2020, App. B) and its successors, on libtorch.
+//! `cargo run -p unet --example predict` applies one.
 //!
 //! Input and output are `[b, c, h, w]`. Encoder and decoder layers of one resolution are joined by skip connections.
 //! The timestep enters every residual block, or only the first feature map.
@@ -27,9 +28,10 @@ mod stage;
 /// own.
 pub use tch;
 
-pub use backbone::{Backbone, BackboneError, NO_LABEL, Pass, Predictor, merged};
+pub use backbone::{Backbone, BackboneError, Facts, NO_LABEL, Params, Pass, Predictor, merged};
 pub use config::{
-    Activation, DownsamplePadding, EmbeddingConfig, Layout, Middle, Resampling, SinusoidOrder, TimeForm,
-    TimeInjection, UNetConfig,
+    Activation, ConfigError, DownsamplePadding, EmbeddingConfig, Layout, Middle, NetworkKind, Resampling,
+    SinusoidOrder, TimeForm, TimeInjection, UNetConfig,
 };
 pub use net::{UNet, check_weights};
+pub use tensor_io::{Named, TensorIoError};

@@ -1,13 +1,14 @@
 //! The cargo commands of a test run.
 
+use std::env;
 use std::process::Command;
 
-use super::{Args, END_TO_END, FUZZ_BODIES, GPU_TESTS};
+use super::{Args, END_TO_END, FUZZ_BODIES, GPU_TESTS, PROGRAM};
 use crate::process;
-use crate::workspace::{LIBTORCH_FREE, Workspace};
+use crate::workspace::{LIBTORCH_FREE, Workspace, target_folder};
 
-/// The program, which depends on all other crates. It has neither a library nor test programs.
-const PROGRAM: &str = "cli";
+/// The crate of `ddpm`, which depends on all other crates. It has neither a library, nor test programs, nor examples.
+const DDPM: &str = "cli";
 
 /// A folder that does not exist: anything that looks for libtorch with this fails.
 const NOWHERE: &str = "/no-libtorch-on-this-machine";
@@ -69,10 +70,10 @@ impl Run<'_> {
     pub(super) fn tests(&self, name: &str) -> Command {
         let mut cargo = self.test(name);
         if is_libtorch_free(name) {
-            cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
+            without_libtorch(&mut cargo);
         }
-        if self.is_beside_the_program(name) {
-            self.beside_the_program(name, &mut cargo);
+        if self.is_beside_ddpm(name) {
+            self.only_its_own(name, &mut cargo);
         }
         cargo
     }
@@ -80,7 +81,7 @@ impl Run<'_> {
     /// The same without tests in the documentation.
     pub(super) fn test_programs(&self, name: &str) -> Command {
         let mut cargo = self.tests(name);
-        if !self.is_beside_the_program(name) {
+        if !self.is_beside_ddpm(name) {
             cargo.arg("--tests");
         }
         cargo
@@ -88,11 +89,39 @@ impl Run<'_> {
 
     /// The tests in the documentation that [`Run::tests`] leaves out; `None` if it leaves out none.
     pub(super) fn doc_tests(&self, packages: &[String]) -> Option<Command> {
-        let mut names = packages.iter().filter(|name| self.is_beside_the_program(name)).peekable();
+        let mut names = packages.iter().filter(|name| self.is_beside_ddpm(name)).peekable();
         names.peek()?;
-        let mut cargo = self.test(PROGRAM);
+        let mut cargo = self.test(DDPM);
         cargo.args(names.flat_map(|name| ["-p", name.as_str()])).arg("--doc");
         Some(cargo)
+    }
+
+    /// A crate's example, in the environment of its tests. If [`Run::build_of_example`] builds it, only that program.
+    pub(super) fn example(&self, name: &str, example: &str) -> anyhow::Result<Command> {
+        let mut command = if self.is_beside_ddpm(name) {
+            Command::new(
+                target_folder()?.join(format!("debug/examples/{example}{}", env::consts::EXE_SUFFIX)),
+            )
+        } else {
+            let mut cargo = process::cargo(self.workspace);
+            cargo.args(["run", "--quiet"]).args(self.locked()).args(["-p", name, "--example", example]);
+            cargo
+        };
+        if is_libtorch_free(name) {
+            without_libtorch(&mut command);
+        }
+        command.current_dir(self.workspace.root());
+        Ok(command)
+    }
+
+    /// Builds an example beside `ddpm`, which `cargo run` cannot, as it takes a single crate; `None` for other crates.
+    pub(super) fn build_of_example(&self, name: &str, example: &str) -> Option<Command> {
+        self.is_beside_ddpm(name).then(|| {
+            let mut cargo = process::cargo(self.workspace);
+            cargo.args(["build", "--quiet"]).args(self.locked()).args(["-p", name, "-p", DDPM]);
+            cargo.args(["--example", example]).current_dir(self.workspace.root());
+            cargo
+        })
     }
 
     /// Only the tests of some crates that need a GPU.
@@ -103,7 +132,7 @@ impl Run<'_> {
             cargo.args(["-p", name]);
         }
         if self.is_whole() {
-            cargo.args(["-p", PROGRAM]);
+            cargo.args(["-p", DDPM]);
         }
         cargo.args(["--test", GPU_TESTS, "--", "--ignored"]);
         cargo
@@ -115,21 +144,31 @@ impl Run<'_> {
         cargo
     }
 
-    /// Whether a crate is built with the features that the program gives to the dependencies. Alone, each crate gives
-    /// them other ones, so cargo would compile tch and much else again for each crate. A crate that was chosen by name
-    /// is tested alone.
-    fn is_beside_the_program(&self, name: &str) -> bool {
-        self.is_whole() && !is_libtorch_free(name) && ![PROGRAM, END_TO_END].contains(&name)
+    /// Whether a crate is built with the features that `ddpm` gives to the dependencies. Alone, each crate gives them other
+    /// ones, so cargo would compile tch and much else again for each crate. A crate that was chosen by name is tested alone.
+    fn is_beside_ddpm(&self, name: &str) -> bool {
+        self.is_whole() && !is_libtorch_free(name) && ![DDPM, END_TO_END].contains(&name)
     }
 
-    /// Adds the program, of which no test is chosen.
-    fn beside_the_program(&self, name: &str, cargo: &mut Command) {
-        cargo.args(["-p", PROGRAM, "--lib"]);
+    /// Adds `ddpm`, and chooses the tests of the crate alone.
+    fn only_its_own(&self, name: &str, cargo: &mut Command) {
+        cargo.args(["-p", DDPM]);
+        let folder = if name == PROGRAM {
+            cargo.args(["--bin", "own_data"]);
+            self.workspace.root().join(name)
+        } else {
+            cargo.arg("--lib");
+            self.workspace.root().join("crates").join(name)
+        };
         // Without this folder cargo would refuse the pattern.
-        if self.workspace.root().join("crates").join(name).join("tests").is_dir() {
+        if folder.join("tests").is_dir() {
             cargo.args(["--test", "*"]);
         }
     }
+}
+
+fn without_libtorch(command: &mut Command) {
+    command.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
 }
 
 #[cfg(test)]
@@ -166,12 +205,14 @@ mod tests {
         let run = Run { workspace: &workspace, args: &args };
         assert_eq!(words(&run.tests("unet")), "test -p unet");
         assert_eq!(words(&run.test_programs("unet")), "test -p unet --tests");
-        assert!(run.doc_tests(&args.package).is_none());
+        assert!(run.doc_tests(&args.package).is_none() && run.build_of_example("unet", "predict").is_none());
+        let example = run.example("unet", "predict").unwrap();
+        assert_eq!(words(&example), "run --quiet -p unet --example predict");
         assert_eq!(words(&run.on_gpu(&["unet"])), "test -p unet --test gpu -- --ignored");
     }
 
     #[test]
-    fn in_a_run_of_all_crates_the_dependencies_have_the_features_of_the_program() {
+    fn in_a_run_of_all_crates_the_dependencies_have_the_features_of_ddpm() {
         let workspace = Workspace::find().unwrap();
         let args = Args { locked: true, ..Args::default() };
         let run = Run { workspace: &workspace, args: &args };
@@ -180,6 +221,13 @@ mod tests {
         assert_eq!(words(&run.tests("unet")), line);
         assert_eq!(words(&run.test_programs("unet")), line);
         assert_eq!(words(&run.tests("denoiser")), "test --locked -p denoiser -p cli --lib");
+        assert_eq!(words(&run.tests(PROGRAM)), "test --locked -p examples -p cli --bin own_data --test *");
+        let build = run.build_of_example("unet", "predict").unwrap();
+        assert_eq!(words(&build), "build --quiet --locked -p unet -p cli --example predict");
+        let example = run.example("unet", "predict").unwrap();
+        assert!(example.get_program().to_string_lossy().contains("debug/examples/predict"));
+        let example = run.example("schedule", "tables").unwrap();
+        assert_eq!(words(&example), "run --quiet --locked -p schedule --example tables");
         for name in ["cli", "tests", "schedule", "xtask"] {
             assert_eq!(words(&run.tests(name)), format!("test --locked -p {name}"));
         }
@@ -189,24 +237,26 @@ mod tests {
         assert!(documented.contains(" -p unet ") && !documented.contains(" -p schedule "), "{documented}");
     }
 
-    /// With these, tests of the program would run with every crate's.
+    /// With these, tests of `ddpm` would run with every crate's.
     #[test]
-    fn the_program_has_neither_a_library_nor_test_programs() {
-        let folder = Workspace::find().unwrap().root().join("crates").join(PROGRAM);
+    fn ddpm_has_neither_a_library_nor_test_programs_nor_examples() {
+        let folder = Workspace::find().unwrap().root().join("crates").join(DDPM);
         assert!(folder.join("src/main.rs").is_file());
-        assert!(!folder.join("src/lib.rs").exists() && !folder.join("tests").exists());
+        for absent in ["src/lib.rs", "tests", "examples"] {
+            assert!(!folder.join(absent).exists(), "{absent}");
+        }
     }
 
-    /// Otherwise a crate might work only beside the program, which turns on what the crate forgot to ask for.
+    /// Otherwise a crate might work only beside `ddpm`, which turns on what the crate forgot to ask for.
     #[test]
     fn crates_with_libtorch_take_their_dependencies_as_the_workspace_has_them() {
         let workspace = Workspace::find().unwrap();
-        for name in workspace.crates_bottom_up().unwrap() {
-            let path = workspace.root().join("crates").join(&name).join("Cargo.toml");
+        for name in workspace.crates_bottom_up().unwrap().iter().filter(|name| *name != DDPM) {
+            let path = workspace.root().join("crates").join(name).join("Cargo.toml");
             let manifest: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
             let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
             let listed = tables.iter().filter_map(|table| manifest.get(*table)?.as_table()).flatten();
-            for (dependency, how) in listed.filter(|_| !is_libtorch_free(&name)) {
+            for (dependency, how) in listed.filter(|_| !is_libtorch_free(name)) {
                 let as_in_workspace = toml::Table::from_iter([("workspace".to_owned(), true.into())]);
                 assert_eq!(how.as_table(), Some(&as_in_workspace), "{name}: {dependency}");
             }
@@ -219,6 +269,8 @@ mod tests {
         let args = Args::default();
         let run = Run { workspace: &workspace, args: &args };
         assert_eq!(env_of(&run.tests("schedule"), "LIBTORCH").as_deref(), Some(NOWHERE));
+        let example = run.example("schedule", "tables").unwrap();
+        assert_eq!(env_of(&example, "LIBTORCH").as_deref(), Some(NOWHERE));
         assert_eq!(env_of(&run.tests("unet"), "LIBTORCH").as_deref(), None);
     }
 

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: formatting, lints, docs, each crate's tests, then end-to-end tests and the reliability run.
+//! `cargo xtask test`: formatting, lints, docs, each crate's tests and example, then end-to-end tests and the
+//! reliability run.
 
 mod commands;
 mod end_to_end;
@@ -6,14 +7,16 @@ mod end_to_end;
 use std::process::ExitCode;
 
 use crate::check::Report;
-use crate::process::Exit;
+use crate::process::{self, Exit};
 use crate::setup::platform::Driver;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
-use crate::{browser, ddpm, isa, isolation, outside, reliability, sanitize, setup};
+use crate::{browser, ddpm, examples, isa, isolation, outside, reliability, sanitize, setup};
 use commands::{Run, is_libtorch_free};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
+/// The member with a program of a user.
+const PROGRAM: &str = "examples";
 /// The member outside `crates/` that replays the corpora of the fuzz targets.
 const FUZZ_BODIES: &str = "fuzz-bodies";
 
@@ -83,6 +86,10 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     for name in packages.iter().filter(|name| *name != END_TO_END) {
         let ready = libtorch || is_libtorch_free(name);
         report.command_if(ready, &format!("tests of {name}"), &mut run.tests(name));
+        for (_, example, expected) in examples::EXAMPLES.iter().filter(|row| row.0 == name) {
+            let step = format!("example of {name}");
+            report.step_if(ready, &step, || run_example(&run, name, example, expected));
+        }
     }
     if let Some(mut tests) = run.doc_tests(&packages) {
         report.command_if(libtorch, "tests in documentation", &mut tests);
@@ -116,6 +123,14 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     Ok(())
 }
 
+/// Builds an example if [`Run::example`] does not, and runs it.
+fn run_example(run: &Run<'_>, name: &str, example: &str, expected: &str) -> anyhow::Result<()> {
+    if let Some(mut build) = run.build_of_example(name, example) {
+        process::run_to_success(&mut build)?;
+    }
+    examples::check(&mut run.example(name, example)?, expected)
+}
+
 /// The suites of the numeric crates again with fewer instructions. This builds nothing.
 fn limited(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut Report) {
     let crates: Vec<&String> = packages.iter().filter(|name| isa::CRATES.contains(&name.as_str())).collect();
@@ -133,11 +148,12 @@ fn limited(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut Repo
     }
 }
 
-/// Tests the promised crates among those chosen, each in a separate project.
+/// Tests the promised crates among those chosen, each in a separate project, and a program that uses four of them.
 fn from_outside(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut Report) {
     let mut promised =
         outside::PROMISED.iter().filter(|(name, _)| packages.iter().any(|p| p == name)).peekable();
-    if promised.peek().is_none() {
+    let has_program = packages.iter().any(|name| name == PROGRAM);
+    if promised.peek().is_none() && !has_program {
         return;
     }
     let mut packed = None;
@@ -153,12 +169,21 @@ fn from_outside(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut
         };
         report.step(&step, || outside::run_example(run.workspace, folder, (name, example)));
     }
+    if has_program {
+        let step = "a program of a user";
+        match packed.as_ref().filter(|_| libtorch) {
+            Some(folder) => {
+                report.step(step, || outside::run_program(run.workspace, folder));
+            }
+            None => report.not_run(step),
+        }
+    }
 }
 
 /// The members to test, bottom-up: those chosen, or all.
 fn packages(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<String>> {
     let mut all = workspace.crates_bottom_up()?;
-    all.extend([FUZZ_BODIES, "xtask", END_TO_END].map(String::from));
+    all.extend([FUZZ_BODIES, "xtask", PROGRAM, END_TO_END].map(String::from));
     if let Some(unknown) = args.package.iter().find(|name| !all.contains(name)) {
         let message = format!(
             "-p {unknown}: expected a crate of this workspace ({}), found no such one",

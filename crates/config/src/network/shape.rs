@@ -7,7 +7,8 @@ use super::layout::{Layout, Resampling};
 
 /// The shape of a U-Net. Levels count from the full resolution (0) down; each halves the size.
 ///
-/// Presets have names, see [`UNetConfig::preset`]. There is no `Default`, since no numbers suit all images.
+/// Presets have names, see [`UNetConfig::preset`]; [`UNetConfig::for_images`] fits one to your images. There is no `Default`,
+/// since no numbers suit all images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UNetConfig {
