@@ -189,9 +189,10 @@ mod tests {
             place.write(name, text).unwrap();
         }
         let found = files(&place.at("out")).unwrap();
-        let expected =
-            [(".model.1-0.tmp/b", 1), ("model/a", 2)].map(|(name, length)| (name.to_owned(), length));
-        assert_eq!(found, expected.into_iter().collect());
+        let expected = [(".model.1-0.tmp/b", 1), ("model/a", 2)];
+        let expected: BTreeMap<String, u64> =
+            expected.into_iter().map(|(name, length)| (name.to_owned(), length)).collect();
+        assert_eq!(found, expected);
         assert!(is_hidden(".model.1-0.tmp/b") && is_hidden("model/.b") && !is_hidden("model/a.b"));
         assert!(files(&place.at("none")).unwrap().is_empty());
     }
