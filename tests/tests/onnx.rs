@@ -36,6 +36,9 @@ fn a_run_becomes_a_file_of_onnx() -> anyhow::Result<()> {
         ("export --run run --format onnx --folder x", "--folder x"),
         ("export --run run --format diffusers --out x", "--out x"),
         ("export --run run --batch 3", "--batch 3"),
+        ("export --run run --format onnx --dtype f16 --out x", "--dtype f16"),
+        ("export --run run --format diffusers --dtype bf16 --folder x", "--dtype bf16"),
+        ("export --run run --format onnx --data fashion-mnist --out x", "--data fashion-mnist"),
         ("export --run run --format onnx --batch 0 --out x", "--batch"),
     ] {
         let output = place.ddpm(line)?;

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::bench::object;
 use crate::ddpm;
-use crate::process::{last_error, line_of};
+use crate::process::{Exit, last_error, line_of};
 use crate::workspace::Workspace;
 
 /// Exit codes of `ddpm` for a training that diverged, and for runs that were stopped and have saved.
@@ -40,9 +40,14 @@ pub(crate) struct Program {
 impl Program {
     /// Builds the program if none is named.
     pub(crate) fn path(&self, workspace: &Workspace) -> anyhow::Result<PathBuf> {
+        self.path_or(|| ddpm::build(workspace))
+    }
+
+    /// Builds the program in this way if none is named.
+    pub(crate) fn path_or(&self, build: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<PathBuf> {
         match &self.program {
             Some(program) => Ok(program.clone()),
-            None => ddpm::build(workspace),
+            None => build(),
         }
     }
 }
@@ -116,6 +121,18 @@ impl Ddpm {
             return Ok(Ended::Failed(reason(status, &tail(log, before))));
         }
         Ok(object(&said).map_or_else(|error| Ended::Failed(format!("`{line}`: {error:#}")), Ended::Done))
+    }
+
+    /// [`Ddpm::run`] for work that cannot go on without the answer.
+    ///
+    /// # Errors
+    /// A failed call, with only the reason, and a stop by the user, with its exit code.
+    pub(crate) fn answer_with_log(&self, args: &[String], log: &Path) -> anyhow::Result<Value> {
+        match self.run(args, log)? {
+            Ended::Done(said) => Ok(said),
+            Ended::Failed(reason) => bail!(reason),
+            Ended::Stopped(code) => Err(Exit::stopped(code).into()),
+        }
     }
 
     /// The JSON object that a short call answers with.

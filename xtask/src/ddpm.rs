@@ -26,9 +26,21 @@ pub(crate) fn of_tests(workspace: &Workspace, flags: &[&str]) -> Command {
 
 /// Builds the optimised program, for commands that start it many times or need the file.
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    build_with(workspace, &[])
+}
+
+/// The same without the shipped model in it, which may not exist yet.
+pub(crate) fn build_without_model(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    build_with(workspace, &["--no-default-features"])
+}
+
+fn build_with(workspace: &Workspace, flags: &[&str]) -> anyhow::Result<PathBuf> {
     setup::ensure(workspace)?;
     let mut cargo = process::cargo(workspace);
-    cargo.args(["build", "--quiet", "--release", "--package", "cli"]).current_dir(workspace.root());
+    cargo
+        .args(["build", "--quiet", "--release", "--package", "cli"])
+        .args(flags)
+        .current_dir(workspace.root());
     process::run_to_success(&mut cargo)?;
     Ok(target_folder()?.join("release").join(format!("ddpm{}", env::consts::EXE_SUFFIX)))
 }

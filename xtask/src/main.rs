@@ -13,6 +13,7 @@ mod ci;
 mod ddpm;
 mod examples;
 mod figures;
+mod finetune;
 mod gpu;
 mod isa;
 mod isolation;
@@ -32,6 +33,7 @@ mod runs;
 mod sample;
 mod sanitize;
 mod setup;
+mod ship;
 mod test;
 mod train;
 mod workspace;
@@ -83,6 +85,10 @@ enum Command {
     Ablate(ablate::Args),
     /// Trains a recipe of recipes/ and compares it with its receipt; without a name lists them.
     Recipe(recipe::Args),
+    /// Makes the model that is built into the program, with its model card, from the run of a recipe.
+    Ship(ship::Args),
+    /// Fine-tunes the shipped model on one digit of MNIST and trains the same network from scratch, for docs/finetuning/.
+    FinetuneDemo(finetune::Args),
     /// Trains every objective under equal settings and writes samples and losses for docs/objectives.md.
     Objectives(objectives::Args),
     /// Kills, signals, faults, damage, absurd values: what the program survives, as a table.
@@ -126,6 +132,8 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Parity(args) => parity::run(&workspace, &args),
         Command::Ablate(args) => ablate::run(&workspace, &args),
         Command::Recipe(args) => recipe::run(&workspace, &args),
+        Command::Ship(args) => ship::run(&workspace, &args),
+        Command::FinetuneDemo(args) => finetune::run(&workspace, &args),
         Command::Objectives(args) => objectives::run(&workspace, &args),
         Command::Reliability(args) => reliability::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),

@@ -26,6 +26,11 @@ impl Exit {
         Self { code: 2, message: message.into() }
     }
 
+    /// The user stopped the work by a signal, whose exit code this is.
+    pub(crate) fn stopped(code: u8) -> Self {
+        Self { code, message: "stopped".to_owned() }
+    }
+
     pub(crate) fn code(&self) -> u8 {
         self.code
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use toml::Table;
 
 /// The crates that must build and test on a machine without libtorch.
-pub(crate) const LIBTORCH_FREE: [&str; 12] = [
+pub(crate) const LIBTORCH_FREE: [&str; 13] = [
     "random",
     "schedule",
     "embedding",
@@ -18,6 +18,7 @@ pub(crate) const LIBTORCH_FREE: [&str; 12] = [
     "dataset",
     "config",
     "run-images",
+    "shipped",
     "interchange",
     "figures",
     "metrics",

@@ -27,13 +27,14 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
 }
 
-/// Where the trained network is: at most one of the two; without either, the newest run.
+/// Where the trained network is: at most one of the two; without either, the newest run, or else the shipped model.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ModelArgs {
-    /// Run folder of `ddpm train`; its newest valid checkpoint is used [default: the newest in runs/]
+    /// Run folder of `ddpm train`; its newest valid checkpoint is used [default: the newest in runs/,
+    /// else --model shipped]
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub(crate) run: Option<InputPath>,
-    /// One model: a checkpoint, a file of `ddpm export`, or a diffusers folder
+    /// One model: a checkpoint, a file of `ddpm export`, a diffusers folder, or shipped, the built-in one
     #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<InputPath>,
     /// Low-rank adapters to add: a file of `ddpm export --format adapter`

@@ -12,13 +12,13 @@ use crate::config::Config;
 use crate::failure::usage;
 use crate::flags::Weights;
 use crate::model::{self, Loaded};
-use crate::model_source::Source;
+use crate::model_source::{Source, is_shipped};
 use crate::networks;
 
 /// Opens the averaged weights of a checkpoint whose network has the same kind of output as `loaded`.
 pub(crate) fn open(path: &Path, loaded: &Loaded) -> anyhow::Result<Rc<dyn Backbone>> {
     // For a run folder, use its newest checkpoint.
-    let source = match path.join("checkpoints").is_dir() {
+    let source = match path.join("checkpoints").is_dir() && !is_shipped(path) {
         true => Source::of_checkpoint(&model::newest_checkpoint(path)?, Weights::Ema)?,
         false => Source::open(path, "--guide-with", Weights::Ema)?,
     };

@@ -8,7 +8,7 @@ use sampler::{BoxError, Method, SamplerConfig};
 use schedule::NoisePath;
 use tch::{Device, Kind, Tensor};
 use tracing::{info, warn};
-use trainer::{Checkpoint, TrainConfig, runs_newest_first};
+use trainer::{Checkpoint, FoundRun, TrainConfig, runs_newest_first};
 use unet::{Backbone, Pass, Predictor};
 
 use crate::config::{Config, ConfigError, ImagesConfig};
@@ -104,7 +104,13 @@ impl ModelArgs {
                     info!("using {}", model.display());
                     return Ok((Source::open(&model, PACKAGED, self.weights)?, None));
                 }
-                let run = newest_with_checkpoint(Path::new(RUNS))?;
+                let found = runs_newest_first(Path::new(RUNS));
+                if self.takes_shipped(&found) {
+                    let source = Source::shipped()?;
+                    info!("no run found in {RUNS}/; using the shipped model {}", about(&source.config));
+                    return Ok((source, None));
+                }
+                let run = with_checkpoint(found, Path::new(RUNS))?;
                 info!("using {}", run.display());
                 run
             }
@@ -112,11 +118,25 @@ impl ModelArgs {
         Ok((Source::of_checkpoint(&checkpoint_of(&run, self.best)?, self.weights)?, Some(run)))
     }
 
+    /// Whether the model built into the program is used: no flag names another, and these runs are none. It has no best
+    /// checkpoint.
+    pub(crate) fn takes_shipped(&self, runs: &[FoundRun]) -> bool {
+        let is_named = self.run.is_some() || self.model.is_some() || self.best;
+        !is_named && runs.is_empty() && shipped::file().is_some()
+    }
+
     /// The model of the package that this program is part of, if there are no runs here. It has no best checkpoint.
     pub(crate) fn packaged(&self) -> Option<PathBuf> {
         let model = std::env::var_os(PACKAGED).filter(|model| !model.is_empty())?;
         (!self.best && runs_newest_first(Path::new(RUNS)).is_empty()).then(|| model.into())
     }
+}
+
+/// The shipped model in a few words: `fashion-28 (10 classes, 28x28 images)`.
+fn about(config: &Config) -> String {
+    let classes = config.model.classes.map(|classes| format!("{classes} classes, ")).unwrap_or_default();
+    let (height, width, _) = config.images.as_ref().map_or((0, 0, 0), ImagesConfig::inner_shape);
+    format!("{} ({classes}{width}x{height} images)", shipped::NAME)
 }
 
 /// Refuses a model where a run is expected, and says how to pass it.
@@ -227,7 +247,11 @@ pub(crate) fn newest_checkpoint_of(run: &Path, flag: &str) -> anyhow::Result<Che
 
 /// The run that was written to last.
 pub(crate) fn newest_run(runs: &Path) -> anyhow::Result<PathBuf> {
-    match runs_newest_first(runs).into_iter().next() {
+    newest(runs_newest_first(runs), runs)
+}
+
+fn newest(found: Vec<FoundRun>, runs: &Path) -> anyhow::Result<PathBuf> {
+    match found.into_iter().next() {
         Some(run) => Ok(run.path),
         None => bail!("no run in {}: train one with `ddpm train`, or pass one with --run", runs.display()),
     }
@@ -235,8 +259,11 @@ pub(crate) fn newest_run(runs: &Path) -> anyhow::Result<PathBuf> {
 
 /// The run that was written to last among those with a checkpoint.
 pub(crate) fn newest_with_checkpoint(runs: &Path) -> anyhow::Result<PathBuf> {
-    let found = runs_newest_first(runs);
-    let Some(saved) = found.iter().position(|run| run.has_checkpoint) else { return newest_run(runs) };
+    with_checkpoint(runs_newest_first(runs), runs)
+}
+
+fn with_checkpoint(found: Vec<FoundRun>, runs: &Path) -> anyhow::Result<PathBuf> {
+    let Some(saved) = found.iter().position(|run| run.has_checkpoint) else { return newest(found, runs) };
     if let Some(newer) = found[..saved].first() {
         warn!("skipping {}, which has no checkpoint yet", newer.path.display());
     }

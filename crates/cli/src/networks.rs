@@ -8,7 +8,7 @@ use tch::{Device, Kind};
 use tensor_io::Named;
 use unet::{Backbone, BackboneError, UNet, merged};
 
-use crate::model_source::WeightFiles;
+use crate::model_source::{SHIPPED, WeightFiles};
 use crate::state_dict;
 
 /// Builds a fresh network for a path of `timesteps` steps.
@@ -37,8 +37,9 @@ pub(crate) fn load(
         net.load(file)?;
         net
     } else {
+        let read = read(config, weights)?;
         let net = build()?;
-        net.copy_weights(&self::weights(config, weights)?)?;
+        net.copy_weights(&read)?;
         net
     };
     match first_not_finite(&*net)? {
@@ -61,10 +62,23 @@ fn first_not_finite(net: &dyn Backbone) -> Result<Option<String>, BackboneError>
 
 /// Reads the weights of a network without building it, adapters merged: f32, on the CPU, by this project's names.
 pub(crate) fn weights(config: &Config, weights: &WeightFiles) -> Result<Vec<Named>, BackboneError> {
+    merged(&read(config, weights)?)
+}
+
+/// The same, with the adapters beside the weights.
+fn read(config: &Config, weights: &WeightFiles) -> Result<Vec<Named>, BackboneError> {
     match weights {
         WeightFiles::Own(file) => {
             check_weights(&config.model, file)?;
-            merged(&tensor_io::read(file)?)
+            Ok(tensor_io::read(file)?)
+        }
+        WeightFiles::Exported(file) => {
+            config.model.validate()?;
+            Ok(tensor_io::read_floats(file, &config.model.parameters())?)
+        }
+        WeightFiles::Shipped(bytes) => {
+            config.model.validate()?;
+            Ok(tensor_io::parse_for(Path::new(SHIPPED), bytes, &config.model.parameters())?)
         }
         // The headers were compared with the network when the files were found.
         WeightFiles::Diffusers(files) => {

@@ -13,7 +13,8 @@ mod save;
 pub use convert::{from_array, from_bytes, from_slice, to_array, to_vec};
 pub use error::{Mismatch, TensorIoError};
 pub use load::{
-    Header, check_header, check_tensors, copy_into, load_into, parse_for, read, read_for, read_header,
+    Header, check_header, check_tensors, copy_into, load_into, parse_for, parse_header, read, read_floats,
+    read_for, read_header,
 };
 pub use pixels::{from_pixels, to_pixels};
 pub use save::{save, serialize, serialize_with};

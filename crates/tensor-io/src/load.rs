@@ -32,9 +32,20 @@ pub fn read(path: &Path) -> Result<Vec<Named>, TensorIoError> {
 /// # Errors
 /// [`TensorIoError::Read`] as for [`read`].
 pub fn read_header(path: &Path) -> Result<Header, TensorIoError> {
-    let header = tensor_file::read_header(path)?;
+    Ok(described(tensor_file::read_header(path)?))
+}
+
+/// [`read_header`] for a file in memory. `path` is for the error message.
+///
+/// # Errors
+/// [`TensorIoError::Read`] as for [`read`].
+pub fn parse_header(path: &Path, bytes: &[u8]) -> Result<Header, TensorIoError> {
+    Ok(described(tensor_file::parse(path, bytes)?))
+}
+
+fn described(header: tensor_file::Header) -> Header {
     let entry = |(name, info): (String, TensorInfo)| (name, (info.dtype.to_string(), shape_of(&info)));
-    Ok(Header { tensors: header.tensors.into_iter().map(entry).collect(), metadata: header.metadata })
+    Header { tensors: header.tensors.into_iter().map(entry).collect(), metadata: header.metadata }
 }
 
 /// Copies the tensors of a file into `targets`, on any device.
@@ -83,8 +94,25 @@ pub fn check_tensors(
     compare(path, &found.collect(), f32s(parameters))
 }
 
-/// Reads a file in memory that must hold exactly tensors of these names and shapes, in f16, bf16 or f32. Returns them as
-/// f32 on the CPU, in the order of `parameters`. `path` is for the error message.
+/// Reads a file that must hold exactly tensors of these names and shapes, in f16, bf16 or f32. Returns them as f32 on the
+/// CPU, in the order of `parameters`.
+///
+/// # Errors
+/// The same as for [`load_into`].
+pub fn read_floats(path: &Path, parameters: &[(String, Vec<usize>)]) -> Result<Vec<Named>, TensorIoError> {
+    let mut file = TensorFile::open(path)?;
+    compare_floats(path, file.header(), parameters)?;
+    let entries = file.header().tensors.clone();
+    let mut tensors = Vec::with_capacity(parameters.len());
+    for (name, _) in parameters {
+        let info = &entries[name];
+        let tensor = from_bytes(&file.read(info)?, &shape_of(info), kind_of(info.dtype)?)?;
+        tensors.push((name.clone(), tensor.f_to_kind(Kind::Float)?));
+    }
+    Ok(tensors)
+}
+
+/// [`read_floats`] for a file in memory. `path` is for the error message.
 ///
 /// # Errors
 /// The same as for [`load_into`].
@@ -94,18 +122,7 @@ pub fn parse_for(
     parameters: &[(String, Vec<usize>)],
 ) -> Result<Vec<Named>, TensorIoError> {
     let header = tensor_file::parse(path, bytes)?;
-    let mut found = Found::new();
-    let mut wanted = Wanted::new();
-    for (name, info) in &header.tensors {
-        found.insert(name, (shape_of(info), kind_of(info.dtype)?));
-    }
-    for (name, shape) in parameters {
-        // Any of the three is fine; any other is reported as not being f32.
-        let stored = found.get(name.as_str()).map(|(_, kind)| *kind);
-        let kind = stored.filter(|kind| matches!(kind, Kind::Half | Kind::BFloat16)).unwrap_or(Kind::Float);
-        wanted.push((name, shape.iter().map(|&n| n as i64).collect(), kind));
-    }
-    compare(path, &found, wanted)?;
+    compare_floats(path, &header, parameters)?;
     let tensor = |name: &String| -> Result<Named, TensorIoError> {
         let info = &header.tensors[name];
         let own = &bytes[info.range.start as usize..info.range.end as usize];
@@ -145,6 +162,26 @@ fn wanted(targets: &[Named]) -> Wanted<'_> {
 fn f32s(parameters: &[(String, Vec<usize>)]) -> Wanted<'_> {
     let shape = |shape: &Vec<usize>| shape.iter().map(|&n| n as i64).collect();
     parameters.iter().map(|(name, of)| (name.as_str(), shape(of), Kind::Float)).collect()
+}
+
+/// Refuses anything but exactly these tensors in f16, bf16 or f32.
+fn compare_floats(
+    path: &Path,
+    header: &tensor_file::Header,
+    parameters: &[(String, Vec<usize>)],
+) -> Result<(), TensorIoError> {
+    let mut found = Found::new();
+    let mut wanted = Wanted::new();
+    for (name, info) in &header.tensors {
+        found.insert(name, (shape_of(info), kind_of(info.dtype)?));
+    }
+    for (name, shape) in parameters {
+        // Any of the three is fine; any other is reported as not being f32.
+        let stored = found.get(name.as_str()).map(|(_, kind)| *kind);
+        let kind = stored.filter(|kind| matches!(kind, Kind::Half | Kind::BFloat16)).unwrap_or(Kind::Float);
+        wanted.push((name, shape.iter().map(|&n| n as i64).collect(), kind));
+    }
+    compare(path, &found, wanted)
 }
 
 /// Refuses anything but exactly the wanted tensors, and lists every difference.

@@ -114,7 +114,7 @@ fn dtype_of(kind: Kind) -> Result<Dtype, TensorIoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{parse_for, read, read_header};
+    use crate::{check_header, parse_for, parse_header, read, read_floats, read_header};
     use tch::Device;
 
     fn tensors() -> Vec<Named> {
@@ -174,5 +174,33 @@ mod tests {
         let bytes = serialize(&whole).unwrap();
         assert!(told(parse_for(path, &bytes, &wanted(2)[1..])).contains("a is Int64, expected Float"));
         assert!(parse_for(path, &bytes[..bytes.len() - 1], &wanted(2)[1..]).is_err());
+    }
+
+    #[test]
+    fn a_file_on_disk_is_compared_and_widened_the_same_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let numbers = Tensor::from_slice(&[0.1_f32, -3.0, 1e-9, 65504.0, 2.0, 7.5]).view([2, 3]);
+        let wanted = |rows: usize| vec![("b".to_owned(), vec![rows, 3]), ("a".to_owned(), vec![2, 3])];
+        for kind in [Kind::Half, Kind::BFloat16, Kind::Float] {
+            let stored = numbers.to_kind(kind);
+            let tensors =
+                vec![("a".to_owned(), stored.shallow_clone()), ("b".to_owned(), numbers.shallow_clone())];
+            let bytes = serialize(&tensors).unwrap();
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(check_header(&path, &wanted(2)).is_ok(), kind == Kind::Float);
+            let found = read_floats(&path, &wanted(2)).unwrap();
+            assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+            assert_eq!((&found[0].1, &found[1].1), (&numbers, &stored.to_kind(Kind::Float)));
+            assert_eq!(found, parse_for(&path, &bytes, &wanted(2)).unwrap());
+            assert_eq!(read_header(&path).unwrap(), parse_header(&path, &bytes).unwrap());
+            let told = read_floats(&path, &wanted(3)).err().unwrap().to_string();
+            assert!(told.contains("b has shape [2, 3], expected [3, 3]"), "{told}");
+        }
+        let whole = vec![("a".to_owned(), Tensor::zeros([2, 3], (Kind::Int64, Device::Cpu)))];
+        std::fs::write(&path, serialize(&whole).unwrap()).unwrap();
+        let told = read_floats(&path, &wanted(2)[1..]).err().unwrap().to_string();
+        assert!(told.contains("a is Int64, expected Float"), "{told}");
+        assert!(read_floats(&folder.path().join("none"), &wanted(2)).is_err());
     }
 }

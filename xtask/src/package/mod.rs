@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! ddpm          finds libtorch and starts the program (launcher.sh)
-//! bin/ddpm      the program, optimised
+//! bin/ddpm      the program, optimised, with the shipped model in it
 //! model/        the newest valid checkpoint of a run, if there is one
 //! lib/          with --with-libtorch: the CPU part of libtorch and what it needs
-//! licences/     ours, the data's, those of all crates in the program, and of libtorch if included
+//! licences/     ours, the data's, those of all crates in the program, and of libtorch if included; in models/ the card of the
+//!               shipped model
 //! README.txt
 //! ```
 
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     /// The run whose newest valid checkpoint becomes the model [default: the newest in runs/ that has one].
     #[arg(long, value_name = "DIR", conflicts_with = "no_model")]
     run: Option<PathBuf>,
-    /// Without a model.
+    /// Without a model beside the shipped one.
     #[arg(long)]
     no_model: bool,
     /// Include the CPU part of libtorch (450 MB).
@@ -68,6 +69,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     remove(&partial)?;
     fill(workspace, &program, &partial)?;
     write(&partial.join("README.txt"), &readme(checkpoint.is_some()))?;
+    copy_card(&workspace.root().join("assets/models"), &partial.join("licences/models"))?;
     if let Some(checkpoint) = &checkpoint {
         copy_files(checkpoint, &partial.join("model"))?;
     }
@@ -79,9 +81,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     println!("package: {}", args.out.display());
     match checkpoint {
         Some(checkpoint) => println!("model:   {}", checkpoint.display()),
-        None if args.no_model => (),
+        None if args.no_model => println!("model:   the shipped one"),
         None => println!(
-            "model:   none: no run in runs/ has a checkpoint; `cargo xtask train` makes one, --run names one"
+            "model:   the shipped one: no run in runs/ has a checkpoint; `cargo xtask train` makes one, --run names one"
         ),
     }
     Ok(ExitCode::SUCCESS)
@@ -95,10 +97,25 @@ pub(crate) fn fill(workspace: &Workspace, program: &Path, folder: &Path) -> anyh
     licences::collect(workspace, &folder.join("licences"))
 }
 
+/// Copies the card of the shipped model with its picture and its numbers.
+fn copy_card(from: &Path, to: &Path) -> anyhow::Result<()> {
+    make(to)?;
+    for name in ["fashion-28.md", "fashion-28.png", "fashion-28.json"] {
+        copy(&from.join(name), &to.join(name))?;
+    }
+    Ok(())
+}
+
 fn readme(has_model: bool) -> String {
-    let line =
-        "    ./ddpm sample --count 16 --out out/              draw images with the network in model/\n";
-    let (line, about) = if has_model { (line, WITH_MODEL) } else { ("", WITHOUT_MODEL) };
+    let (line, about) = if has_model {
+        let line =
+            "    ./ddpm sample --count 16 --out out/              draw images with the network in model/\n";
+        (line, WITH_MODEL)
+    } else {
+        let line =
+            "    ./ddpm sample --class all --count 80 --out out/  draw garments with the shipped network\n";
+        (line, WITHOUT_MODEL)
+    };
     README
         .replace("VERSION", env!("CARGO_PKG_VERSION"))
         .replace("SAMPLE", line)
@@ -110,9 +127,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_card_is_copied_whole_or_its_absence_told() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for name in ["fashion-28.md", "fashion-28.png"] {
+            write(&from.path().join(name), name).unwrap();
+        }
+        let error = copy_card(from.path(), to.path()).unwrap_err().to_string();
+        assert!(error.contains("fashion-28.json"), "{error}");
+        write(&from.path().join("fashion-28.json"), "{}").unwrap();
+        copy_card(from.path(), &to.path().join("models")).unwrap();
+        assert_eq!(fs::read_dir(to.path().join("models")).unwrap().count(), 3);
+    }
+
+    #[test]
     fn the_readme_names_the_model_only_where_there_is_one() {
         assert!(readme(true).contains("./ddpm sample --count") && readme(true).contains("--init-from model"));
-        assert!(!readme(false).contains("./ddpm sample --count") && !readme(false).contains("model/"));
+        assert!(readme(false).contains("./ddpm sample --class all") && !readme(false).contains(" model/"));
         for text in [readme(true), readme(false)] {
             let mut words = text.split_whitespace();
             assert!(!words.any(|word| ["VERSION", "SAMPLE", "MODEL"].contains(&word)), "{text}");

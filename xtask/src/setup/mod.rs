@@ -12,7 +12,7 @@
 mod configured;
 mod contents;
 mod fetch;
-mod hash;
+pub(crate) mod hash;
 mod install;
 pub(crate) mod platform;
 mod stamp;

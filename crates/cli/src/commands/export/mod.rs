@@ -2,7 +2,9 @@
 //! file.
 
 mod diffusers;
+mod dtype;
 mod onnx;
+mod recorded;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -10,6 +12,7 @@ use std::path::Path;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use tensor_io::Named;
 use unet::Backbone;
 
 use crate::adapter;
@@ -18,14 +21,16 @@ use crate::failure::bail_usage;
 use crate::flags::{Global, ModelArgs};
 use crate::model::Loaded;
 use crate::model_source;
-use crate::paths::{OutputFile, OutputFolder, text};
+use crate::paths::{DataSource, OutputFile, OutputFolder, text};
 use crate::{output, signals};
+use dtype::Dtype;
 
 /// Export a trained network: as one file for this program, or for other programs
 #[derive(Debug, Args)]
 #[command(
     after_help = "--format ddpm is one safetensors file: the weights, and the configuration in the header. Every
-command takes it with --model, and every program that reads safetensors reads it.
+command takes it with --model, and every program that reads safetensors reads it. --dtype f16 halves
+its size; the network still computes in the precision of --precision.
 --format diffusers is a folder for DDPMPipeline.from_pretrained of the Python library diffusers,
 with a model card. If the library has no such network, the error names the key.
 --format onnx is one file for onnxruntime and other programs that run ONNX (opset 17, f32), with
@@ -33,7 +38,7 @@ inputs x_t, t (0 to T - 1) and, for a network with classes, class (-1 for none).
 --format adapter is the low-rank adapters of a run with model.adapter_rank, for --adapter.
 
 Examples:
-  ddpm export --run runs/fashion-28 --out fashion.safetensors
+  ddpm export --run runs/fashion-28 --out fashion.safetensors --dtype f16
   ddpm sample --model fashion.safetensors
   ddpm export --run runs/fashion-28 --format diffusers --folder fashion-diffusers
   ddpm export --run runs/fashion-28 --format onnx --out fashion.onnx"
@@ -47,6 +52,12 @@ pub(crate) struct Export {
     /// The file of the other formats [default: out/model.safetensors, out/model.onnx or out/adapter.safetensors]
     #[arg(long, value_name = "FILE")]
     out: Option<OutputFile>,
+    /// Type of the weights in the file of --format ddpm: f32, f16 or bf16 [default: f32]
+    #[arg(long, value_enum, value_name = "TYPE", hide_possible_values = true)]
+    dtype: Option<Dtype>,
+    /// Images to name in the file of --format ddpm instead of the run's, with their class names
+    #[arg(long, value_name = "SRC")]
+    data: Option<DataSource>,
     /// The folder of --format diffusers [default: out/diffusers]
     #[arg(long, value_name = "DIR")]
     folder: Option<OutputFolder>,
@@ -77,7 +88,7 @@ impl Export {
                 let out = out("out/model.safetensors");
                 output::try_file("--out", out)?;
                 let loaded = Loaded::open(&self.model, global)?;
-                let bytes = write(out, &*loaded.net, &loaded.config, loaded.step)?;
+                let bytes = self.write_own(out, &loaded)?;
                 tell(&loaded, out, bytes, global)
             }
             Format::Diffusers => {
@@ -111,6 +122,15 @@ impl Export {
         }
     }
 
+    /// Writes the file of `--format ddpm`. Returns the number of bytes.
+    fn write_own(&self, out: &Path, loaded: &Loaded) -> anyhow::Result<usize> {
+        let recorded = self.data.as_ref().map(|source| recorded::recorded(&loaded.config, source));
+        let recorded = recorded.transpose()?;
+        let config = recorded.as_ref().unwrap_or(&loaded.config);
+        let weights = self.dtype.unwrap_or_default().round(loaded.net.params())?;
+        write_weights(out, &weights, config, loaded.step)
+    }
+
     /// Refuses flags of other formats.
     fn check(&self) -> anyhow::Result<()> {
         if let (Format::Ddpm | Format::Onnx | Format::Adapter, Some(folder)) = (self.format, &self.folder) {
@@ -121,6 +141,13 @@ impl Export {
         }
         if let (Format::Ddpm | Format::Diffusers | Format::Adapter, Some(batch)) = (self.format, self.batch) {
             bail_usage!("--batch {batch}: only applies to --format onnx");
+        }
+        if let (Format::Diffusers | Format::Onnx | Format::Adapter, Some(dtype)) = (self.format, self.dtype) {
+            bail_usage!("--dtype {dtype}: only applies to --format ddpm");
+        }
+        if let (Format::Diffusers | Format::Onnx | Format::Adapter, Some(source)) = (self.format, &self.data)
+        {
+            bail_usage!("--data {}: only applies to --format ddpm", &**source);
         }
         Ok(())
     }
@@ -137,10 +164,14 @@ fn tell(loaded: &Loaded, place: &Path, bytes: usize, global: &Global) -> anyhow:
     })
 }
 
-/// Writes the file of `--format ddpm`. Returns the number of bytes.
+/// Writes a network as the file of `--format ddpm`. Returns the number of bytes.
 pub(crate) fn write(path: &Path, net: &dyn Backbone, config: &Config, step: u64) -> anyhow::Result<usize> {
+    write_weights(path, net.params(), config, step)
+}
+
+fn write_weights(path: &Path, weights: &[Named], config: &Config, step: u64) -> anyhow::Result<usize> {
     let strings = model_source::strings(config, step)?;
-    let bytes = tensor_io::serialize_with(net.params(), &strings)?;
+    let bytes = tensor_io::serialize_with(weights, &strings)?;
     let write = || files::write_output(path, &bytes).with_context(|| format!("--out {}", path.display()));
     signals::undisturbed(write)?;
     Ok(bytes.len())

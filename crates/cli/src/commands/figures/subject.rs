@@ -37,7 +37,7 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Opens the run or model of the flags with the images that `data` names. Without flags it opens the newest run; without
-    /// runs, the embedded images.
+    /// runs, the shipped model; without that, the embedded images.
     pub(super) fn open(args: &ModelArgs, data: Option<&str>, global: &Global) -> anyhow::Result<Self> {
         match choose(args) {
             Some(args) => Self::trained(Loaded::open(&args, global)?, data),
@@ -126,7 +126,7 @@ fn check_shape(data: &Dataset, loaded: &Loaded) -> anyhow::Result<()> {
 }
 
 /// The flags, with the newest run added if they name none and that run has a checkpoint. Without runs, with the model of the
-/// package, if the program is part of one.
+/// package if the program is part of one, or as they are: the shipped model is used then.
 fn choose(args: &ModelArgs) -> Option<ModelArgs> {
     if args.run.is_some() || args.model.is_some() {
         return Some(args.clone());
@@ -134,6 +134,9 @@ fn choose(args: &ModelArgs) -> Option<ModelArgs> {
     if let Some(model) = args.packaged() {
         info!("using {}", model.display());
         return Some(ModelArgs { model: Some(model.into()), ..args.clone() });
+    }
+    if args.takes_shipped(&trainer::runs_newest_first(Path::new(RUNS))) {
+        return Some(args.clone());
     }
     let run = model::newest_with_checkpoint(Path::new(RUNS)).ok()?;
     match model::newest_checkpoint(&run) {

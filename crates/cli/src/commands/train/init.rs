@@ -11,7 +11,7 @@ use unet::Backbone;
 use crate::config::{Config, ImagesConfig};
 use crate::failure::bail_usage;
 use crate::flags::Weights;
-use crate::model_source::Source;
+use crate::model_source::{Source, is_shipped};
 use crate::{adapter, model, networks};
 
 const FLAG: &str = "--init-from";
@@ -106,7 +106,7 @@ impl Init {
 
 /// Opens what a flag names: anything that `--model` accepts, or the newest checkpoint of a run folder.
 pub(super) fn source(path: &Path, flag: &'static str, which: Weights) -> anyhow::Result<Source> {
-    match path.join("checkpoints").is_dir() {
+    match path.join("checkpoints").is_dir() && !is_shipped(path) {
         true => Source::of_checkpoint(&model::newest_checkpoint_of(path, flag)?, which),
         false => Source::open(path, flag, which),
     }
