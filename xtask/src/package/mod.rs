@@ -125,6 +125,7 @@ fn readme(has_model: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_card_is_copied_whole_or_its_absence_told() {
