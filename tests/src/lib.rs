@@ -9,6 +9,7 @@ pub mod browser;
 pub mod data;
 pub mod nodes;
 mod output;
+pub mod packages;
 pub mod pipelines;
 mod place;
 mod running;

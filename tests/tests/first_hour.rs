@@ -1,9 +1,12 @@
 //! A user's first hour with own photos: what there is, what will happen, train, stop, move the photos, continue, sample by
-//! class, edit, evaluate, export, and use the model in another folder.
+//! class, edit, evaluate, export, package, and use the model in another folder.
+
+use std::process::Command;
 
 use anyhow::ensure;
 use image::ImageFormat;
-use tests::{Place, data};
+use tests::packages::{path_with_pytorch, xtask};
+use tests::{Place, data, program};
 
 /// 58 photos in three folders, and two files that are none.
 fn photos(place: &Place) -> anyhow::Result<()> {
@@ -17,6 +20,29 @@ fn photos(place: &Place) -> anyhow::Result<()> {
             place.write(&format!("photos/{name}/{n:02}.png"), file)?;
         }
     }
+    Ok(())
+}
+
+/// What `cargo xtask package` makes of the run draws the same images by class in another folder, in an environment that
+/// has a search path alone, with the libtorch of a PyTorch that pip installed.
+fn use_packaged(place: &Place, draw: &str) -> anyhow::Result<()> {
+    let program = program()?.display().to_string();
+    xtask(place, &["package", "--run", "runs/pets", "--out", "package", "--program", &program])?;
+    let elsewhere = Place::new()?;
+    std::fs::rename(place.at("package"), elsewhere.at("package"))?;
+    let mut command = Command::new(elsewhere.at("package/ddpm"));
+    command
+        .arg("sample")
+        .args(draw.split_whitespace())
+        .args(["--out", "samples"])
+        .current_dir(elsewhere.path());
+    command
+        .args(["--device", "cpu", "--threads", "1"])
+        .env_clear()
+        .env("PATH", path_with_pytorch(&elsewhere)?);
+    let output = command.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(elsewhere.read("samples/samples.npz")? == place.read("out/same/samples.npz")?);
     Ok(())
 }
 
@@ -89,5 +115,8 @@ fn a_first_hour_with_own_photos() -> anyhow::Result<()> {
     let _ = elsewhere.ddpm(&format!("sample --model pets.safetensors {draw} --out samples"))?.ok();
     let _ = place.ddpm(&format!("sample {draw} --out out/same"))?.ok();
     ensure!(elsewhere.read("samples/samples.npz")? == place.read("out/same/samples.npz")?);
+    if cfg!(target_os = "linux") {
+        use_packaged(&place, draw)?;
+    }
     Ok(())
 }

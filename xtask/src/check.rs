@@ -21,6 +21,8 @@ struct Row {
     step: String,
     outcome: Outcome,
     time: Duration,
+    /// Why it was skipped.
+    why: Option<String>,
 }
 
 /// The steps so far.
@@ -41,7 +43,7 @@ impl Report {
                 Outcome::Failed
             }
         };
-        self.rows.push(Row { step: name.to_owned(), outcome, time: start.elapsed() });
+        self.note(name, outcome, start.elapsed(), None);
         outcome == Outcome::Passed
     }
 
@@ -76,11 +78,15 @@ impl Report {
     /// Notes a step that this machine cannot run.
     pub(crate) fn skip(&mut self, name: &str, why: &str) {
         println!("\n==> {name}: not run, {why}");
-        self.rows.push(Row { step: name.to_owned(), outcome: Outcome::Skipped, time: Duration::ZERO });
+        self.note(name, Outcome::Skipped, Duration::ZERO, Some(why.to_owned()));
     }
 
     pub(crate) fn not_run(&mut self, name: &str) {
-        self.rows.push(Row { step: name.to_owned(), outcome: Outcome::NotRun, time: Duration::ZERO });
+        self.note(name, Outcome::NotRun, Duration::ZERO, None);
+    }
+
+    fn note(&mut self, name: &str, outcome: Outcome, time: Duration, why: Option<String>) {
+        self.rows.push(Row { step: name.to_owned(), outcome, time, why });
     }
 
     pub(crate) fn all_passed(&self) -> bool {
@@ -91,14 +97,18 @@ impl Report {
     pub(crate) fn summary(&self) -> String {
         let width = self.rows.iter().map(|row| row.step.len()).max().unwrap_or(0).max("step".len());
         let mut text = format!("{:width$}  {:7}  {:>7}\n", "step", "result", "seconds");
-        for Row { step, outcome, time } in &self.rows {
+        for Row { step, outcome, time, why } in &self.rows {
             let word = match outcome {
                 Outcome::Passed => "ok",
                 Outcome::Failed => "FAILED",
                 Outcome::NotRun => "not run",
                 Outcome::Skipped => "skipped",
             };
-            text += &format!("{step:width$}  {word:7}  {:7.1}\n", time.as_secs_f64());
+            let seconds = time.as_secs_f64();
+            text += &match why {
+                Some(why) => format!("{step:width$}  {word:7}  {why}\n"),
+                None => format!("{step:width$}  {word:7}  {seconds:7.1}\n"),
+            };
         }
         let count = |outcome| self.rows.iter().filter(|row| row.outcome == outcome).count();
         let (passed, skipped) = (count(Outcome::Passed), count(Outcome::Skipped));
@@ -137,7 +147,7 @@ mod tests {
         report.skip("second", "this processor has no amx_bf16");
         assert!(report.all_passed());
         let summary = report.summary();
-        assert!(summary.contains("\nsecond  skipped"), "{summary}");
+        assert!(summary.contains("\nsecond  skipped  this processor has no amx_bf16\n"), "{summary}");
         assert_eq!(summary.lines().last(), Some("1 passed, 0 failed, 1 skipped"));
     }
 

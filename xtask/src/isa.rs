@@ -32,7 +32,7 @@ impl Choice {
     pub(crate) fn sets(self) -> &'static [Set] {
         match self {
             Self::Short => &[Set::Avx2, Set::Avx512Bf16],
-            Self::All => &[Set::Avx2, Set::Avx512, Set::Avx512Bf16, Set::Amx],
+            Self::All => &Set::ALL,
             Self::Avx2 => &[Set::Avx2],
             Self::Avx512 => &[Set::Avx512],
             Self::Avx512Bf16 => &[Set::Avx512Bf16],
@@ -52,6 +52,9 @@ pub(crate) enum Set {
 }
 
 impl Set {
+    /// All sets; each has what those before it have.
+    const ALL: [Self; 4] = [Self::Avx2, Self::Avx512, Self::Avx512Bf16, Self::Amx];
+
     /// The name in `--isa` and in `DDPM_MAX_CPU_ISA`.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -75,11 +78,21 @@ impl Set {
         command.env("MKL_ENABLE_INSTRUCTIONS", mkl);
     }
 
-    /// The first feature the set needs that this machine lacks.
-    pub(crate) fn lacking(self) -> Option<&'static str> {
-        self.lacking_in(&features())
+    /// Why tests limited to this set cannot run or find nothing new here.
+    pub(crate) fn obstacle(self) -> Option<String> {
+        self.obstacle_in(&features())
     }
 
+    fn obstacle_in(self, features: &[&str]) -> Option<String> {
+        if let Some(missing) = self.lacking_in(features) {
+            return Some(format!("this processor has no {missing}"));
+        }
+        let largest = Self::ALL.into_iter().rfind(|set| set.lacking_in(features).is_none());
+        (largest == Some(self))
+            .then(|| "the tests above ran with the same: this processor has no more".to_owned())
+    }
+
+    /// The first feature the set needs that is not among `features`.
     fn lacking_in(self, features: &[&str]) -> Option<&'static str> {
         let needed: &[&str] = match self {
             Self::Avx2 => &["avx2"],
@@ -130,6 +143,24 @@ mod tests {
         assert_eq!(Set::Avx512Bf16.lacking_in(&["avx2", "avx512f"]), Some("avx512_bf16"));
         assert_eq!(Set::Amx.lacking_in(&["avx2", "avx512f", "avx512_bf16"]), Some("amx_bf16"));
         assert_eq!(Set::Amx.lacking_in(&["avx2", "avx512f", "avx512_bf16", "amx_bf16"]), None);
+    }
+
+    /// A limit that takes nothing away repeats the tests.
+    #[test]
+    fn only_sets_below_the_processor_s_own_are_tested() {
+        let tested = |features: &[&str]| -> Vec<Set> {
+            Set::ALL.into_iter().filter(|set| set.obstacle_in(features).is_none()).collect()
+        };
+        assert!(tested(&[]).is_empty() && tested(&["avx2"]).is_empty());
+        assert_eq!(tested(&["avx2", "avx512f"]), [Set::Avx2]);
+        assert_eq!(tested(&["avx2", "avx512f", "avx512_bf16"]), [Set::Avx2, Set::Avx512]);
+        let all = ["avx2", "avx512f", "avx512_bf16", "amx_bf16"];
+        assert_eq!(tested(&all), [Set::Avx2, Set::Avx512, Set::Avx512Bf16]);
+        let why = |set: Set, features: &[&str]| set.obstacle_in(features).unwrap_or_default();
+        assert_eq!(why(Set::Amx, &all[..3]), "this processor has no amx_bf16");
+        assert!(
+            why(Set::Amx, &all).contains("no more") && why(Set::Avx512Bf16, &all[..3]).contains("no more")
+        );
     }
 
     #[test]

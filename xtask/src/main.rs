@@ -93,7 +93,7 @@ enum Command {
     Objectives(objectives::Args),
     /// Kills, signals, faults, damage, absurd values: what the program survives, as a table.
     Reliability(reliability::Args),
-    /// Runs formatting, lints, docs, each crate's tests alone, end-to-end tests and a quick `reliability`.
+    /// Runs formatting, lints, docs, each crate's tests, end-to-end tests and a quick `reliability`.
     Test(test::Args),
     /// Runs what CI runs: all of `test` with the committed Cargo.lock, and `cargo deny` if installed.
     Ci,

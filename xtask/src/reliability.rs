@@ -61,6 +61,9 @@ pub(crate) fn quick(workspace: &Workspace, locked: bool, bad_input: &Path) -> an
     Ok(())
 }
 
+/// The checks that need the program with faults.
+const WITH_FAULTS: [&str; 3] = ["exports", "faults", "nan"];
+
 /// The programs that the harness runs, and the harness.
 struct Programs {
     harness: PathBuf,
@@ -79,7 +82,7 @@ fn build(workspace: &Workspace, args: &Args) -> anyhow::Result<Programs> {
         ddpm: file("ddpm"),
         faulty: file("ddpm-faults"),
     };
-    let faulty = |name: &String| name == "faults" || name == "nan";
+    let faulty = |name: &String| WITH_FAULTS.contains(&name.as_str());
     if args.only.is_empty() || args.only.iter().any(faulty) {
         process::run_to_success(&mut cargo_build(workspace, args, &["--features", "faults"]))?;
         fs::copy(&programs.ddpm, &programs.faulty)
@@ -179,5 +182,11 @@ mod tests {
     fn the_harness_is_there() {
         let root = Workspace::find().unwrap().root().join("tests/src/bin/reliability");
         assert!(root.join("main.rs").is_file() && root.join("checks").is_dir());
+        for entry in fs::read_dir(root.join("checks")).unwrap() {
+            let path = entry.unwrap().path();
+            let needs = fs::read_to_string(&path).is_ok_and(|text| text.contains("context.faulty()"));
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert_eq!(needs, WITH_FAULTS.contains(&name), "{name}");
+        }
     }
 }

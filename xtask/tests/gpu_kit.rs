@@ -206,6 +206,40 @@ fn a_training_goes_on_from_its_pieces() {
     assert!(said(&refused).contains("metrics.jsonl is damaged"), "{}", said(&refused));
 }
 
+/// A folder with PyTorch of some version as pip leaves it, as far as anyone looks.
+fn pytorch(place: &Place, version: &str) -> PathBuf {
+    let folder = place.at(&format!("packages-{version}"));
+    let facts = folder.join(format!("torch-{version}.dist-info"));
+    fs::create_dir_all(folder.join("torch/lib")).unwrap();
+    fs::create_dir_all(&facts).unwrap();
+    fs::write(folder.join("torch/__init__.py"), "raise ImportError('nothing here needs it')\n").unwrap();
+    fs::write(folder.join("torch/lib/libtorch_cpu.so"), "").unwrap();
+    fs::write(facts.join("METADATA"), format!("Metadata-Version: 2.1\nName: torch\nVersion: {version}\n"))
+        .unwrap();
+    folder
+}
+
+#[test]
+fn the_pytorch_of_pip_is_used_if_it_is_2_11() {
+    let place = Place::new();
+    let run = |version: &str| {
+        let packages = pytorch(&place, version);
+        let extra = [("LD_LIBRARY_PATH", ""), ("PYTHONPATH", packages.to_str().unwrap())];
+        place.run("--device cpu --minutes 0.5 --only doctor", &extra)
+    };
+    let found = run("2.11.0+cu130");
+    assert_eq!(found.status.code(), Some(0), "{}", said(&found));
+    for other in ["2.10.0", "2.110.0"] {
+        let refused = run(other);
+        let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!((refused.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert!(
+            error.contains("expected PyTorch 2.11 in") && error.contains(&format!("found {other};")),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn what_cannot_be_done_is_one_line() {
     let place = Place::new();

@@ -59,6 +59,12 @@ impl Signals {
         self.at_once.store(false, Ordering::SeqCst);
     }
 
+    /// From here on a signal ends the process at once, as before [`Signals::hold`].
+    fn release(&self) {
+        self.beginning.store(true, Ordering::SeqCst);
+        self.at_once.store(true, Ordering::SeqCst);
+    }
+
     /// The exit code as a shell would report it: 129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM.
     pub(crate) fn exit_code(&self) -> u8 {
         match self.which.load(Ordering::Relaxed) {
@@ -66,6 +72,17 @@ impl Signals {
             signal => 128 + signal as u8,
         }
     }
+}
+
+/// Writes results to the end. They take moments, and half of them would be of no use, so the first signal changes nothing. A
+/// second SIGINT or SIGTERM ends the process at once, and so does any signal afterwards. For commands that install no
+/// handlers of their own.
+pub(crate) fn undisturbed<T>(write: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let signals = Signals::install()?;
+    signals.hold();
+    let written = write();
+    signals.release();
+    written
 }
 
 /// Makes a write beyond the file size limit (`ulimit -f`) fail as on a full disk. By default the signal would end the
@@ -93,6 +110,17 @@ fn is_ignored(status: &str, signal: i32) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_does_not_stop_what_is_being_written() {
+        let written = undisturbed(|| {
+            signal_hook::low_level::raise(SIGTERM)?;
+            Ok("all of it")
+        });
+        assert_eq!(written.unwrap(), "all of it");
+        let failed = undisturbed(|| -> anyhow::Result<()> { anyhow::bail!("disk full") });
+        assert_eq!(failed.unwrap_err().to_string(), "disk full");
+    }
 
     #[test]
     fn ignored_signals_are_recognised() {

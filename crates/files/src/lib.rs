@@ -12,6 +12,7 @@
 //! ```
 
 pub mod faults;
+mod folder;
 mod home;
 mod identity;
 mod leftovers;
@@ -26,6 +27,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+pub use folder::PendingFolder;
 pub use home::expand_home;
 pub use identity::Identity;
 pub use leftovers::remove_leftovers;

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Seek};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::faults;
@@ -68,6 +68,16 @@ impl PendingFile {
                 Ok(pending)
             }
         }
+    }
+
+    /// Writes the whole content.
+    ///
+    /// # Errors
+    /// Any error of the file system.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = BufWriter::new(self.reopen()?);
+        crate::halves(&mut out, &self.path, bytes)?;
+        out.flush()
     }
 
     /// A second handle to the file; both share one position.

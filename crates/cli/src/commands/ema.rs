@@ -11,8 +11,8 @@ use crate::config;
 use crate::failure::usage;
 use crate::flags::Global;
 use crate::model::{self, RUNS};
-use crate::output;
 use crate::paths::{InputPath, OutputFolder};
+use crate::{output, signals};
 
 /// Error of a combination of snapshots that is worth a warning, and one that is refused.
 const FAR: f64 = 0.05;
@@ -76,7 +76,7 @@ impl EmaArgs {
                 combination.error * 100.0
             )));
         }
-        let copy = checkpoint.with_average(&self.out, &average).context("--out")?;
+        let copy = signals::undisturbed(|| checkpoint.with_average(&self.out, &average).context("--out"))?;
         if combination.error > FAR {
             tracing::warn!(
                 "the snapshots of this run come no nearer than {:.0}% to this average: store more of them (a lower \

@@ -28,7 +28,7 @@ use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
 use crate::paths::{DataSource, InputPath, OutputFolder};
 use crate::sampler_flags::SamplerArgs;
-use crate::{device, output, run_data};
+use crate::{device, output, run_data, signals};
 use bits::Likelihood;
 use folder::Folder;
 pub(crate) use references::{Reference, TEST, TRAIN, open as open_references};
@@ -172,7 +172,8 @@ impl Evaluate {
             .iter()
             .map(|folder| folder.write(&evaluation, picture.as_deref(), (samples.images.as_ref(), rows)));
         // Report the measurements even if they cannot be saved.
-        let written = written.collect::<anyhow::Result<Vec<Vec<String>>>>().map(|written| written.concat());
+        let written = signals::undisturbed(|| written.collect::<anyhow::Result<Vec<Vec<String>>>>());
+        let written = written.map(|written| written.concat());
         output::answer(global, &serde_json::to_value(&evaluation)?, || {
             let files = match &written {
                 Ok(written) if !written.is_empty() => format!("\n\nwritten: {}", written.join(", ")),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use files::{PendingFile, PendingFolder};
 use interchange::diffusers;
 use serde_json::Value;
 use tch::Tensor;
@@ -12,7 +13,7 @@ use unet::Backbone;
 use super::border;
 use crate::failure::bail_usage;
 use crate::model::Loaded;
-use crate::output;
+use crate::{output, signals};
 
 /// Files in a diffusers folder.
 const INDEX: &str = "model_index.json";
@@ -48,14 +49,29 @@ pub(super) fn write(folder: &Path, loaded: &Loaded) -> anyhow::Result<usize> {
         // Written last, because the library looks for it first.
         (INDEX, json(&written.index)?),
     ];
-    let mut bytes = 0;
-    for (name, content) in &files {
-        let path = folder.join(name);
-        files::make_folder(files::parent(&path)).with_context(|| path.display().to_string())?;
-        files::write_output(&path, content).with_context(|| path.display().to_string())?;
-        bytes += content.len();
+    signals::undisturbed(|| save(folder, &files))?;
+    Ok(files.iter().map(|(_, content)| content.len()).sum())
+}
+
+/// A new folder appears when it is complete. In an older one no file is replaced before all are written: a configuration
+/// beside the weights of another network would be worse than none.
+fn save(folder: &Path, files: &[(&str, Vec<u8>)]) -> anyhow::Result<()> {
+    // A path like `new/..` has no name to appear under.
+    let is_new = folder.symlink_metadata().is_err() && folder.file_name().is_some();
+    let what = || folder.display().to_string();
+    let new = is_new.then(|| PendingFolder::create(folder)).transpose().with_context(what)?;
+    let place = new.as_ref().map_or(folder, PendingFolder::path);
+    let mut written = Vec::new();
+    for (name, content) in files {
+        let what = || folder.join(name).display().to_string();
+        let file = PendingFile::create_output(&place.join(name)).with_context(what)?;
+        file.write(content).with_context(what)?;
+        written.push((name, file));
     }
-    Ok(bytes)
+    for (name, file) in written {
+        file.commit().with_context(|| folder.join(name).display().to_string())?;
+    }
+    new.map_or(Ok(()), PendingFolder::commit).with_context(what)
 }
 
 /// The weights under the library's names, which are also this project's. The input for augmentation is dropped: the library has

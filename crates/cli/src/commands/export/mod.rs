@@ -21,8 +21,8 @@ use crate::failure::bail_usage;
 use crate::flags::{Global, ModelArgs};
 use crate::model::Loaded;
 use crate::model_source;
-use crate::output;
 use crate::paths::{DataSource, OutputFile, OutputFolder, text};
+use crate::{output, signals};
 use dtype::Dtype;
 
 /// Export a trained network: as one file for this program, or for other programs
@@ -110,7 +110,7 @@ impl Export {
                 output::try_file("--out", out)?;
                 let (source, _) = self.model.find()?;
                 source.check(self.model.any_size)?;
-                let (bytes, numbers) = adapter::write(out, &source)?;
+                let (bytes, numbers) = signals::undisturbed(|| adapter::write(out, &source))?;
                 let summary = json!({
                     "file": text(out), "bytes": bytes, "parameters": numbers, "step": source.step,
                     "checkpoint": text(&source.place),
@@ -172,7 +172,8 @@ pub(crate) fn write(path: &Path, net: &dyn Backbone, config: &Config, step: u64)
 fn write_weights(path: &Path, weights: &[Named], config: &Config, step: u64) -> anyhow::Result<usize> {
     let strings = model_source::strings(config, step)?;
     let bytes = tensor_io::serialize_with(weights, &strings)?;
-    files::write_output(path, &bytes).with_context(|| format!("--out {}", path.display()))?;
+    let write = || files::write_output(path, &bytes).with_context(|| format!("--out {}", path.display()));
+    signals::undisturbed(write)?;
     Ok(bytes.len())
 }
 

@@ -9,7 +9,7 @@ use schedule::Prediction;
 
 use super::border;
 use crate::model::Loaded;
-use crate::model_source;
+use crate::{model_source, signals};
 
 /// Writes the file. Returns the number of bytes.
 pub(super) fn write(path: &Path, loaded: &Loaded, batch: Option<NonZeroUsize>) -> anyhow::Result<usize> {
@@ -32,7 +32,8 @@ pub(super) fn write(path: &Path, loaded: &Loaded, batch: Option<NonZeroUsize>) -
         metadata: model_source::strings(config, loaded.step)?,
     };
     let bytes = interchange::onnx::write(&model, &weights).context("--format onnx")?;
-    files::write_output(path, &bytes).with_context(|| format!("--out {}", path.display()))?;
+    let write = || files::write_output(path, &bytes).with_context(|| format!("--out {}", path.display()));
+    signals::undisturbed(write)?;
     Ok(bytes.len())
 }
 

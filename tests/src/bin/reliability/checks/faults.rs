@@ -39,7 +39,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let passages = passages(context)?;
     let points: Vec<&String> = passages.keys().collect();
     let ways = ["abort", "full"];
-    let repeats = context.count(2, 20);
+    let repeats = context.count(1, 20);
     let count = points.len() as u64 * ways.len() as u64 * repeats;
     let tried = trials::run(context.jobs, count, |trial| {
         let point = points[trial as usize % points.len()];

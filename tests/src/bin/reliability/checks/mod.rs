@@ -4,6 +4,7 @@ mod bombs;
 mod damage;
 mod diagnostics;
 mod disk;
+mod exports;
 mod faults;
 pub(crate) mod fuzz;
 #[cfg(unix)]
@@ -29,6 +30,7 @@ pub(crate) const CHECKS: &[&Check] = &[
     &faults::CHECK,
     &damage::CHECK,
     &disk::CHECK,
+    &exports::CHECK,
     &fuzz::CHECK,
     &bombs::CHECK,
     #[cfg(unix)]

@@ -23,7 +23,8 @@ pub(crate) const CHECK: Check = Check {
               named pipe with a reader, a folder, a name below a file and a place that is not writable. \
               Files are replaced and keep their mode, links are followed and stay, pipes and devices are \
               written to and stay. Outputs that cannot be written are refused with exit code 2 and one line, \
-              before a network or data are opened.",
+              before a network or data are opened. With `--quick` a flag gets every name that is refused and \
+              every other one of the rest.",
     run,
 };
 
@@ -260,7 +261,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let devices =
         nodes::device(&place.at("null"), nodes::NULL) && nodes::device(&place.at("full"), nodes::FULL);
     let mut all: Vec<(&Flag, Trial)> = Vec::new();
-    for flag in FLAGS {
+    for (number, flag) in FLAGS.iter().enumerate() {
         let is_folder = flag.is_folder();
         if is_folder {
             all.extend([Nothing, Link].map(|at| (flag, Trial::File(at))));
@@ -270,8 +271,11 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
             all.extend([Private, Null, Dangling, BelowFile, ReadOnly].map(|at| (flag, Trial::Refused(at))));
         } else {
             let refused = |at| [Folder, BelowFile, ReadOnly].contains(&at);
+            // In a quick run the next flag gets the other half: calls that work take their time.
+            let chosen =
+                |(n, at): &(usize, At)| context.full || refused(*at) || (number + *n).is_multiple_of(2);
             let trial = |at| (flag, if refused(at) { Trial::Refused(at) } else { Trial::File(at) });
-            all.extend(FOR_FILES.map(trial));
+            all.extend(FOR_FILES.into_iter().enumerate().filter(chosen).map(|(_, at)| trial(at)));
         }
     }
     all.retain(|(_, trial)| devices || !matches!(trial, Trial::File(Null | Full) | Trial::Refused(Null)));

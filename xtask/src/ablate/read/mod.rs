@@ -1,25 +1,18 @@
 //! Reads FILE.toml into a [`Study`]. Every mistake is one line that names the file, the row and the key.
 
+mod file;
+mod rows;
+
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::study::{Average, Best, Budget, Evaluate, Row, Sampling, Settings, Study, key_of};
-use crate::process::Exit;
-
-/// Keys that `set` must not contain, and why.
-const DECIDED: [(&str, &str); 4] = [
-    ("train.steps", "[budget] decides it"),
-    ("seed", "seeds decides it"),
-    ("data.source", "use the key data"),
-    ("preset", "use the key preset"),
-];
-/// Configuration keys that store averages for `ddpm ema`.
-const STORED: [&str; 2] = ["train.ema_sigma_rels", "train.ema_decays"];
+use super::study::{Average, Best, Budget, Evaluate, Settings, Study};
+use file::File;
+use rows::{Common, place};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,23 +44,6 @@ struct RawEvaluate {
     held_out: Option<String>,
     #[serde(default)]
     samplings: Vec<Table>,
-}
-
-/// A row, or what all rows of a grid share.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRow {
-    name: String,
-    preset: Option<String>,
-    objective: Option<String>,
-    data: Option<String>,
-    #[serde(default)]
-    set: Vec<String>,
-    ema: Option<Vec<Average>>,
-    samplings: Option<Vec<Table>>,
-    #[serde(default)]
-    more_samplings: Vec<Table>,
-    seeds: Option<Vec<u64>>,
 }
 
 /// Reads a study file.
@@ -127,58 +103,7 @@ pub(super) fn parse(text: &str, file: &str, name: &str) -> anyhow::Result<Study>
     Ok(Study { name, file: file.name.to_owned(), base: settings, budget, evaluate, best, rows })
 }
 
-/// Defaults for the rows.
-struct Common<'a> {
-    base: &'a Settings,
-    ema: Option<&'a [Average]>,
-    samplings: &'a [Table],
-}
-
-fn place(row: &str) -> String {
-    format!("row `{row}`")
-}
-
-/// The file, for error messages.
-struct File<'a> {
-    name: &'a str,
-}
-
 impl File<'_> {
-    fn wrong(&self, place: &str, message: &str) -> anyhow::Error {
-        let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
-        // A parser message may have a second line.
-        let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        Exit::usage(format!("{}: {place}{message}", self.name)).into()
-    }
-
-    fn part<T: DeserializeOwned>(&self, table: &mut Table, name: &str) -> anyhow::Result<T> {
-        match table.remove(name) {
-            Some(value) => self.as_type(&format!("[{name}]"), value),
-            None => {
-                Err(self.wrong("", &format!("no [{name}]; expected [base], [budget], [evaluate] and rows")))
-            }
-        }
-    }
-
-    fn as_type<T: DeserializeOwned>(&self, place: &str, value: Value) -> anyhow::Result<T> {
-        value.try_into().map_err(|error: toml::de::Error| {
-            let whole = error.to_string();
-            let key = whole.lines().find_map(|line| line.trim().strip_prefix("in `"));
-            let key = key.map(|key| format!("{}: ", key.trim_end_matches('`'))).unwrap_or_default();
-            self.wrong(place, &format!("{key}{}", error.message()))
-        })
-    }
-
-    /// Names become folders.
-    fn name(&self, place: &str, name: &str) -> anyhow::Result<()> {
-        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if !name.is_empty() && name.len() <= 64 && !name.starts_with(['.', '-']) && name.chars().all(good) {
-            return Ok(());
-        }
-        let expected = "expected 1 to 64 letters, digits, -, _ and ., the first no - or .";
-        Err(self.wrong(place, &format!("\"{name}\" becomes the name of a folder: {expected}")))
-    }
-
     fn budget(&self, raw: &RawBudget) -> anyhow::Result<Budget> {
         match (raw.steps, raw.seconds) {
             (Some(_), Some(_)) => {
@@ -216,142 +141,13 @@ impl File<'_> {
         }
         self.seeds("[best]", &best.seeds)
     }
-
-    fn seeds(&self, place: &str, seeds: &[u64]) -> anyhow::Result<()> {
-        if seeds.is_empty() || seeds.iter().enumerate().any(|(index, seed)| seeds[..index].contains(seed)) {
-            return Err(self.wrong(place, "seeds: expected a list such as [0, 1, 2], each once"));
-        }
-        Ok(())
-    }
-
-    fn rows(&self, rows: Option<Value>) -> anyhow::Result<Vec<RawRow>> {
-        let tables = self.list("row", rows)?;
-        let named = |(index, table): (usize, Table)| {
-            let name = table.get("name").and_then(Value::as_str);
-            let place = name.map_or_else(|| format!("row {}", index + 1), place);
-            self.as_type(&place, Value::Table(table))
-        };
-        tables.into_iter().enumerate().map(named).collect()
-    }
-
-    /// Each objective with each loss weight, named `OBJECTIVE-WEIGHT`.
-    fn grids(&self, grids: Option<Value>) -> anyhow::Result<Vec<RawRow>> {
-        let mut rows = Vec::new();
-        for (index, mut table) in self.list("grid", grids)?.into_iter().enumerate() {
-            let place = format!("grid {}", index + 1);
-            let mut axis = |key: &str| -> anyhow::Result<Vec<String>> {
-                let names = table.remove(key).map(Value::try_into).and_then(Result::ok);
-                let names: Option<Vec<String>> = names.filter(|names: &Vec<String>| !names.is_empty());
-                names.ok_or_else(|| self.wrong(&place, &format!("{key}: expected a list of names")))
-            };
-            let (objectives, weights) = (axis("objective")?, axis("loss_weight")?);
-            if table.contains_key("name") {
-                return Err(
-                    self.wrong(&place, "name: rows of a grid are named OBJECTIVE-WEIGHT; leave it out")
-                );
-            }
-            table.insert("name".to_owned(), Value::String(String::new()));
-            let common: RawRow = self.as_type(&place, Value::Table(table))?;
-            for objective in &objectives {
-                for weight in &weights {
-                    let mut row = common.clone();
-                    row.name = format!("{objective}-{weight}");
-                    row.objective = Some(objective.clone());
-                    row.set.push(format!("train.loss_weight={weight}"));
-                    rows.push(row);
-                }
-            }
-        }
-        Ok(rows)
-    }
-
-    fn list(&self, name: &str, value: Option<Value>) -> anyhow::Result<Vec<Table>> {
-        let tables = value.map(|value| value.try_into::<Vec<Table>>()).transpose();
-        Ok(tables.map_err(|_| self.wrong(name, &format!("expected [[{name}]]")))?.unwrap_or_default())
-    }
-
-    fn row(&self, raw: RawRow, common: &Common<'_>) -> anyhow::Result<Row> {
-        let place = place(&raw.name);
-        self.name(&place, &raw.name)?;
-        let own = Settings { preset: raw.preset, objective: raw.objective, data: raw.data, set: raw.set };
-        self.set(&place, &own)?;
-        let settings = own.over(common.base);
-        let averages = raw.ema.as_deref().or(common.ema).unwrap_or(&[Average::Own]);
-        self.averages(&place, averages)?;
-        let samplings = raw.samplings.as_deref().unwrap_or(common.samplings);
-        let mut evaluations: Vec<(Average, Sampling)> = Vec::new();
-        for table in samplings.iter().chain(&raw.more_samplings) {
-            for evaluation in self.sampling(&place, table.clone(), averages)? {
-                if evaluations.contains(&evaluation) {
-                    let (average, sampling) = evaluation;
-                    let twice = format!("samplings: {sampling} of the average {average} is repeated");
-                    return Err(self.wrong(&place, &twice));
-                }
-                evaluations.push(evaluation);
-            }
-        }
-        if evaluations.is_empty() {
-            return Err(self.wrong(&place, "no samplings; expected some here or in [evaluate]"));
-        }
-        let after =
-            |(average, _): &&(Average, Sampling)| matches!(average, Average::SigmaRel(_) | Average::Decay(_));
-        let stored = settings.set.iter().any(|entry| STORED.contains(&key_of(entry)));
-        if let Some((average, _)) = evaluations.iter().find(after).filter(|_| !stored) {
-            let advice = "put set = [\"train.ema_sigma_rels=[0.05,0.1]\"] here or in [base]";
-            return Err(self
-                .wrong(&place, &format!("ema: {average} cannot be made: no averages are stored; {advice}")));
-        }
-        let seeds = raw.seeds.unwrap_or_else(|| vec![0]);
-        self.seeds(&place, &seeds)?;
-        Ok(Row { name: raw.name, own, settings, evaluations, seeds })
-    }
-
-    fn set(&self, place: &str, settings: &Settings) -> anyhow::Result<()> {
-        for (index, entry) in settings.set.iter().enumerate() {
-            let key = key_of(entry);
-            let message = if key.is_empty() || !entry.contains('=') {
-                "expected KEY=VALUE".to_owned()
-            } else if let Some((_, why)) = DECIDED.iter().find(|(decided, _)| *decided == key) {
-                (*why).to_owned()
-            } else if settings.set[..index].iter().any(|other| key_of(other) == key) {
-                "this key is repeated".to_owned()
-            } else {
-                continue;
-            };
-            return Err(self.wrong(place, &format!("set \"{entry}\": {message}")));
-        }
-        Ok(())
-    }
-
-    fn averages(&self, place: &str, averages: &[Average]) -> anyhow::Result<()> {
-        if averages.is_empty() || averages.iter().enumerate().any(|(i, a)| averages[..i].contains(a)) {
-            return Err(
-                self.wrong(place, "ema: expected a list such as [\"own\", \"sigma_rel=0.1\"], each once")
-            );
-        }
-        Ok(())
-    }
-
-    /// Each sampling with each average, or only with the averages it names.
-    fn sampling(
-        &self,
-        place: &str,
-        mut table: Table,
-        averages: &[Average],
-    ) -> anyhow::Result<Vec<(Average, Sampling)>> {
-        let place = format!("{place}: samplings");
-        let only: Option<Vec<Average>> =
-            table.remove("ema").map(|ema| self.as_type(&format!("{place}: ema"), ema)).transpose()?;
-        let averages = only.as_deref().unwrap_or(averages);
-        self.averages(&place, averages)?;
-        let sampling: Sampling = self.as_type(&place, Value::Table(table))?;
-        Ok(averages.iter().map(|&average| (average, sampling.clone())).collect())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::study::Row;
     use super::*;
+    use crate::process::Exit;
 
     /// A study of two rows and a grid of four.
     const STUDY: &str = r#"
@@ -416,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_study_of_the_documentation_is_read() {
-        let page = include_str!("../../../docs/ablations.md");
+        let page = include_str!("../../../../docs/ablations.md");
         let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         let study = study(text).unwrap();
         let counts: Vec<usize> = study.rows.iter().map(|row| row.evaluations.len()).collect();

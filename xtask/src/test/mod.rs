@@ -1,17 +1,17 @@
-//! `cargo xtask test`: formatting, lints, docs, each crate's tests and example alone, then end-to-end tests and the
+//! `cargo xtask test`: formatting, lints, docs, each crate's tests and example, then end-to-end tests and the
 //! reliability run.
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, ExitCode};
+mod commands;
+mod end_to_end;
 
-use anyhow::Context;
+use std::process::ExitCode;
 
 use crate::check::Report;
 use crate::process::{self, Exit};
 use crate::setup::platform::Driver;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
 use crate::{browser, ddpm, examples, isa, isolation, outside, reliability, sanitize, setup};
+use commands::{Run, is_libtorch_free};
 
 /// The member with the end-to-end tests.
 const END_TO_END: &str = "tests";
@@ -22,11 +22,8 @@ const FUZZ_BODIES: &str = "fuzz-bodies";
 
 /// Crates with tests that need a GPU, all in a target of this name. They are marked `#[ignore]`, since most machines
 /// have no GPU.
-pub(crate) const ON_GPU: [&str; 3] = ["torch-ext", "unet", "trainer"];
+pub(crate) const ON_GPU: [&str; 4] = ["torch-ext", "unet", "trainer", "sampler"];
 pub(crate) const GPU_TESTS: &str = "gpu";
-
-/// A folder that does not exist: anything that looks for libtorch with this fails.
-const NOWHERE: &str = "/no-libtorch-on-this-machine";
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
@@ -75,7 +72,6 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
         report.step_if(ready, "torch-ext under AddressSanitizer", || sanitize::run(workspace, run.locked()));
         return Ok(());
     }
-    let whole = args.package.is_empty();
 
     // A machine without libtorch can test the crates that do not need it.
     let libtorch = packages.iter().all(|name| is_libtorch_free(name))
@@ -92,11 +88,14 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
         report.command_if(ready, &format!("tests of {name}"), &mut run.tests(name));
         for (_, example, expected) in examples::EXAMPLES.iter().filter(|row| row.0 == name) {
             let step = format!("example of {name}");
-            report.step_if(ready, &step, || examples::check(&mut run.example(name, example), expected));
+            report.step_if(ready, &step, || run_example(&run, name, example, expected));
         }
     }
+    if let Some(mut tests) = run.doc_tests(&packages) {
+        report.command_if(libtorch, "tests in documentation", &mut tests);
+    }
     if !args.fast {
-        run.limited(&packages, libtorch, report);
+        limited(&run, &packages, libtorch, report);
     }
     let on_gpu: Vec<&str> = ON_GPU.into_iter().filter(|name| packages.iter().any(|p| p == name)).collect();
     if !on_gpu.is_empty() {
@@ -109,11 +108,11 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     if !args.fast {
         from_outside(&run, &packages, libtorch, report);
     }
-    if packages.iter().any(|name| name == END_TO_END) && !(whole && args.fast) {
+    if packages.iter().any(|name| name == END_TO_END) && !(run.is_whole() && args.fast) {
         // They run the built program, which is beside their own folder: target/debug/ddpm.
         report.command_if(libtorch, "program", &mut ddpm::of_tests(workspace, run.locked()));
         let reports = workspace.root().join("target/tmp/bad_input_reports");
-        report.command_if(libtorch, "end to end", &mut run.end_to_end(&reports)?);
+        report.step_if(libtorch, "end to end", || end_to_end::run(&run, &reports));
         match browser::obstacle() {
             None => report.command_if(libtorch, "in a browser", &mut browser::tests(workspace, run.locked())),
             Some(why) => report.skip("in a browser", &why),
@@ -122,6 +121,31 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
         report.step_if(libtorch, "reliability", || reliability::quick(workspace, args.locked, &reports));
     }
     Ok(())
+}
+
+/// Builds an example if [`Run::example`] does not, and runs it.
+fn run_example(run: &Run<'_>, name: &str, example: &str, expected: &str) -> anyhow::Result<()> {
+    if let Some(mut build) = run.build_of_example(name, example) {
+        process::run_to_success(&mut build)?;
+    }
+    examples::check(&mut run.example(name, example)?, expected)
+}
+
+/// The suites of the numeric crates again with fewer instructions. This builds nothing.
+fn limited(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut Report) {
+    let crates: Vec<&String> = packages.iter().filter(|name| isa::CRATES.contains(&name.as_str())).collect();
+    for set in run.args.isa.sets() {
+        for name in &crates {
+            let step = format!("{name} up to {}", set.name());
+            if let Some(why) = set.obstacle() {
+                report.skip(&step, &why);
+                continue;
+            }
+            let mut tests = run.test_programs(name);
+            set.limit(&mut tests);
+            report.command_if(libtorch, &step, &mut tests);
+        }
+    }
 }
 
 /// Tests the promised crates among those chosen, each in a separate project, and a program that uses four of them.
@@ -173,152 +197,13 @@ fn packages(workspace: &Workspace, args: &Args) -> anyhow::Result<Vec<String>> {
     Ok(all)
 }
 
-/// Whether a crate must build without libtorch: xtask because it installs it, fuzzing to stay fast, and the crates in
-/// the list that is promised to users.
-fn is_libtorch_free(name: &str) -> bool {
-    ["xtask", FUZZ_BODIES].contains(&name) || LIBTORCH_FREE.contains(&name)
-}
-
-/// The commands of one test run.
-struct Run<'a> {
-    workspace: &'a Workspace,
-    args: &'a Args,
-}
-
-impl Run<'_> {
-    /// `cargo COMMAND`, for the chosen crates or for all.
-    fn cargo(&self, command: &str, all: &str) -> Command {
-        let mut cargo = process::cargo(self.workspace);
-        cargo.arg(command);
-        if self.args.package.is_empty() {
-            cargo.arg(all);
-        }
-        for name in &self.args.package {
-            cargo.args(["-p", name]);
-        }
-        cargo.current_dir(self.workspace.root());
-        cargo
-    }
-
-    fn locked(&self) -> &'static [&'static str] {
-        if self.args.locked { &["--locked"] } else { &[] }
-    }
-
-    fn format(&self) -> Command {
-        let mut cargo = self.cargo("fmt", "--all");
-        cargo.arg("--check");
-        cargo
-    }
-
-    fn lints(&self) -> Command {
-        let mut cargo = self.cargo("clippy", "--workspace");
-        cargo.args(self.locked()).args(["--all-targets", "--", "-D", "warnings"]);
-        cargo
-    }
-
-    fn docs(&self) -> Command {
-        let mut cargo = self.cargo("doc", "--workspace");
-        cargo.args(self.locked()).arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings");
-        cargo
-    }
-
-    /// One crate's tests. A crate that promises to work without libtorch is tested without it.
-    fn tests(&self, name: &str) -> Command {
-        let mut cargo = process::cargo(self.workspace);
-        cargo.arg("test").args(self.locked()).args(["-p", name]).current_dir(self.workspace.root());
-        if is_libtorch_free(name) {
-            cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
-        }
-        cargo
-    }
-
-    /// A crate's example, in the environment of its tests.
-    fn example(&self, name: &str, example: &str) -> Command {
-        let mut cargo = process::cargo(self.workspace);
-        cargo.args(["run", "--quiet"]).args(self.locked()).args(["-p", name, "--example", example]);
-        if is_libtorch_free(name) {
-            cargo.env("LIBTORCH", NOWHERE).env_remove("LIBTORCH_USE_PYTORCH");
-        }
-        cargo.current_dir(self.workspace.root());
-        cargo
-    }
-
-    /// The suites of the numeric crates again with fewer instructions. This builds nothing.
-    fn limited(&self, packages: &[String], libtorch: bool, report: &mut Report) {
-        let crates: Vec<&String> =
-            packages.iter().filter(|name| isa::CRATES.contains(&name.as_str())).collect();
-        for set in self.args.isa.sets() {
-            for name in &crates {
-                let step = format!("{name} up to {}", set.name());
-                if let Some(missing) = set.lacking() {
-                    report.skip(&step, &format!("this processor has no {missing}"));
-                    continue;
-                }
-                let mut tests = self.tests(name);
-                tests.arg("--tests");
-                set.limit(&mut tests);
-                report.command_if(libtorch, &step, &mut tests);
-            }
-        }
-    }
-
-    /// Only the tests of some crates that need a GPU.
-    fn on_gpu(&self, names: &[&str]) -> Command {
-        let mut cargo = process::cargo(self.workspace);
-        cargo.arg("test").args(self.locked()).current_dir(self.workspace.root());
-        for name in names {
-            cargo.args(["-p", name]);
-        }
-        cargo.args(["--test", GPU_TESTS, "--", "--ignored"]);
-        cargo
-    }
-
-    /// The end-to-end tests, which leave reports for the last step.
-    fn end_to_end(&self, reports: &Path) -> anyhow::Result<Command> {
-        if reports.exists() {
-            fs::remove_dir_all(reports).with_context(|| reports.display().to_string())?;
-        }
-        fs::create_dir_all(reports).with_context(|| reports.display().to_string())?;
-        let mut cargo = self.tests(END_TO_END);
-        cargo.env("DDPM_BAD_INPUT_REPORT", reports);
-        Ok(cargo)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn words(command: &Command) -> String {
-        let line = process::line_of(command);
-        line.split_once(' ').map(|(_, args)| args.to_owned()).unwrap_or_default()
-    }
-
-    fn env_of(command: &Command, name: &str) -> Option<String> {
-        let (_, value) = command.get_envs().find(|(key, _)| *key == name)?;
-        Some(value?.to_str().unwrap().to_owned())
-    }
-
-    #[test]
-    fn a_named_crate_limits_every_step() {
-        let workspace = Workspace::find().unwrap();
-        let args = Args { package: vec![String::from("schedule")], ..Args::default() };
-        let run = Run { workspace: &workspace, args: &args };
-        assert_eq!(words(&run.format()), "fmt -p schedule --check");
-        assert_eq!(words(&run.lints()), "clippy -p schedule --all-targets -- -D warnings");
-        assert_eq!(words(&run.docs()), "doc -p schedule --no-deps");
-        assert_eq!(packages(&workspace, &args).unwrap(), ["schedule"]);
-    }
-
     #[test]
     fn without_a_name_all_are_tested_and_the_end_to_end_tests_come_last() {
-        let workspace = Workspace::find().unwrap();
-        let args = Args { locked: true, ..Args::default() };
-        let run = Run { workspace: &workspace, args: &args };
-        assert_eq!(words(&run.lints()), "clippy --workspace --locked --all-targets -- -D warnings");
-        assert_eq!(words(&run.tests("unet")), "test --locked -p unet");
-        assert_eq!(words(&run.example("unet", "predict")), "run --quiet --locked -p unet --example predict");
-        let all = packages(&workspace, &args).unwrap();
+        let all = packages(&Workspace::find().unwrap(), &Args::default()).unwrap();
         assert_eq!(all.last().map(String::as_str), Some(END_TO_END));
         assert!(all.len() > LIBTORCH_FREE.len() + 2);
     }
@@ -330,34 +215,6 @@ mod tests {
         let error = packages(&workspace, &args).unwrap_err();
         assert_eq!(error.downcast_ref::<Exit>().map(Exit::code), Some(2));
         assert!(error.to_string().contains("shedule") && error.to_string().contains("schedule,"), "{error}");
-    }
-
-    #[test]
-    fn crates_without_libtorch_are_tested_without_it() {
-        let workspace = Workspace::find().unwrap();
-        let args = Args::default();
-        let run = Run { workspace: &workspace, args: &args };
-        assert_eq!(env_of(&run.tests("schedule"), "LIBTORCH").as_deref(), Some(NOWHERE));
-        assert_eq!(env_of(&run.example("schedule", "tables"), "LIBTORCH").as_deref(), Some(NOWHERE));
-        assert_eq!(env_of(&run.tests("unet"), "LIBTORCH").as_deref(), None);
-    }
-
-    /// Every test that needs a GPU is in this target, and nothing else is.
-    #[test]
-    fn tests_on_a_gpu_are_those_of_the_targets_of_that_name() {
-        let workspace = Workspace::find().unwrap();
-        let args = Args { locked: true, ..Args::default() };
-        let run = Run { workspace: &workspace, args: &args };
-        let expected = "test --locked -p torch-ext -p unet -p trainer --test gpu -- --ignored";
-        assert_eq!(words(&run.on_gpu(&ON_GPU)), expected);
-        for name in workspace.crates_bottom_up().unwrap() {
-            let path = workspace.root().join("crates").join(&name).join("tests/gpu.rs");
-            assert_eq!(path.is_file(), ON_GPU.contains(&name.as_str()), "{}", path.display());
-            if let Ok(text) = fs::read_to_string(&path) {
-                let (tests, ignored) = (text.matches("#[test]").count(), text.matches("#[ignore =").count());
-                assert!(tests > 0 && tests == ignored, "{}", path.display());
-            }
-        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The run folder: `config.toml`, `metrics.jsonl`, TensorBoard events, `checkpoints/`, `samples/`, and a
 //! lock that lets one process at a time train in it.
 
+mod claim;
+mod holder;
+
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use files::{Identity, Support};
 use tracing::warn;
@@ -14,6 +15,9 @@ use crate::error::TrainerError;
 use crate::evaluations::{self, EvaluationRecord};
 use crate::metrics::{self, Record};
 use crate::tensorboard;
+use holder::holder;
+
+pub use claim::Claim;
 
 /// What a run writes in its folder. A link in place of one of these would redirect the writing.
 const OWN: [&str; 9] = [
@@ -28,11 +32,6 @@ const OWN: [&str; 9] = [
     "best",
 ];
 
-/// How often the holder's note is read at most, and the pause between reads. A machine may be busy, but the holder does
-/// nothing else in between.
-const HOLDER_READS: usize = 20;
-const HOLDER_PAUSE: Duration = Duration::from_millis(20);
-
 /// The folder of one run, locked as long as this value lives. The system releases the lock when the process ends,
 /// however it ends.
 #[derive(Debug)]
@@ -40,44 +39,6 @@ pub struct RunFolder {
     path: PathBuf,
     identity: Identity,
     _lock: File,
-}
-
-/// Tells whether a run folder is still the one that was locked.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    path: PathBuf,
-    identity: Identity,
-}
-
-impl Claim {
-    /// The run folder.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Adds an evaluation to `evaluations.jsonl`.
-    ///
-    /// # Errors
-    /// Those of [`Claim::check`], and file system errors.
-    pub fn append_evaluation(&self, record: &EvaluationRecord) -> Result<(), TrainerError> {
-        self.check()?;
-        metrics::append(&self.path.join(evaluations::FILE), record)
-    }
-
-    /// Checks the claim. The lock is on a file, so if the folder is removed and made again, another process may hold a lock
-    /// there.
-    ///
-    /// # Errors
-    /// [`TrainerError::Replaced`]; [`TrainerError::File`] when the folder cannot be inspected.
-    pub fn check(&self) -> Result<(), TrainerError> {
-        let lock = self.path.join("run.lock");
-        match self.identity.is_at(&lock) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(TrainerError::Replaced { path: self.path.clone() }),
-            Err(error) => Err(TrainerError::file(&lock)(error)),
-        }
-    }
 }
 
 impl RunFolder {
@@ -212,30 +173,6 @@ impl RunFolder {
     }
 }
 
-/// The process that holds the lock, by the note it leaves in the file.
-fn holder(lock: &mut File) -> Option<String> {
-    settled(|| {
-        let mut pid = String::new();
-        lock.rewind().and_then(|()| lock.read_to_string(&mut pid)).ok()?;
-        Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty())
-    })
-}
-
-/// The note, once two reads some time apart agree. A holder writes its number just after it gets the lock; until then
-/// the note is missing or from an earlier holder.
-fn settled(mut read: impl FnMut() -> Option<String>) -> Option<String> {
-    let mut before = None;
-    for _ in 0..HOLDER_READS {
-        let now = read();
-        if now.is_some() && now == before {
-            return now;
-        }
-        before = now;
-        thread::sleep(HOLDER_PAUSE);
-    }
-    before
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -255,22 +192,6 @@ mod tests {
         }
         drop(held);
         RunFolder::open(&path).unwrap();
-    }
-
-    #[test]
-    fn the_named_holder_is_not_an_earlier_one() {
-        let settles = |notes: &[&str]| {
-            // The last value repeats.
-            let mut at = 0..notes.len();
-            settled(|| {
-                let note = notes[at.next().unwrap_or(notes.len() - 1)];
-                (!note.is_empty()).then(|| note.to_owned())
-            })
-        };
-        assert_eq!(settles(&["41", "42"]).as_deref(), Some("42"));
-        assert_eq!(settles(&["", "42"]).as_deref(), Some("42"));
-        assert_eq!(settles(&["41", "", "42"]).as_deref(), Some("42"));
-        assert_eq!(settles(&[""]), None);
     }
 
     /// As on a file system without flock, or without fsync for folders.

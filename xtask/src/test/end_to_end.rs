@@ -1,0 +1,133 @@
+//! The end-to-end tests, with one test program per processor at a time, each of which runs one test at a time. Cargo
+//! alone runs one program after the other, and those with a single long test use a single processor.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use std::{fs, thread};
+
+use anyhow::{Context, ensure};
+
+use super::END_TO_END;
+use super::commands::Run;
+use crate::process;
+
+/// These start first, so that none of them is left to run alone at the end.
+const LONG: [&str; 7] = ["bad_input", "first_hour", "gpu_kit", "resume", "finetune", "outputs", "report"];
+
+/// Runs all; fails when one of them fails. They leave reports for the last step in `reports`.
+pub(super) fn run(run: &Run<'_>, reports: &Path) -> anyhow::Result<()> {
+    if reports.exists() {
+        fs::remove_dir_all(reports).with_context(|| reports.display().to_string())?;
+    }
+    fs::create_dir_all(reports).with_context(|| reports.display().to_string())?;
+    // The first call builds all programs, so the later ones do not wait for each other.
+    process::run_to_success(run.tests(END_TO_END).arg("--no-run"))?;
+    process::run_to_success(run.tests(END_TO_END).args(["--lib", "--bins"]))?;
+
+    let queue = Mutex::new(programs(&run.workspace.root().join("tests/tests"))?);
+    let failed = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            // A statement of its own, which unlocks the queue before the program runs.
+            let next = lock(&queue).pop_front();
+            let Some(name) = next else { return };
+            if !passes(&name, &mut command(run, &name, reports)) {
+                lock(&failed).push(name);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let failed = lock(&failed);
+    ensure!(failed.is_empty(), "expected all test programs to pass, found failures in {}", failed.join(", "));
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The names of the test programs, as cargo finds them: files, and folders with a `main.rs`.
+fn programs(folder: &Path) -> anyhow::Result<VecDeque<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
+        let path = entry?.path();
+        let is_program =
+            path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file();
+        if let (true, Some(name)) = (is_program, path.file_stem()) {
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    let rank = |name: &String| LONG.iter().position(|long| long == name).unwrap_or(LONG.len());
+    names.sort_by_key(|name| (rank(name), name.clone()));
+    Ok(names.into())
+}
+
+fn command(run: &Run<'_>, name: &str, reports: &Path) -> Command {
+    let mut cargo = run.tests(END_TO_END);
+    cargo.args(["--test", name, "--", "--test-threads", "1"]).env("DDPM_BAD_INPUT_REPORT", reports);
+    cargo
+}
+
+/// Runs one program and prints what it printed, in one piece.
+fn passes(name: &str, command: &mut Command) -> bool {
+    let begun = Instant::now();
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => {
+            println!("\n{name}: cannot be started: {error}");
+            return false;
+        }
+    };
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        said += &String::from_utf8_lossy(&output.stderr);
+    }
+    println!("\n{name} ({:.0} s)\n{}", begun.elapsed().as_secs_f64(), said.trim());
+    output.status.success()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Args;
+    use super::*;
+    use crate::workspace::Workspace;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn long_programs_come_first_and_none_is_left_out() {
+        let folder = Workspace::find().unwrap().root().join("tests/tests");
+        let names = programs(&folder).unwrap();
+        assert!(names.iter().zip(LONG).all(|(name, long)| name == long), "{names:?}");
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        for entry in entries {
+            let stem = entry.to_string_lossy().trim_end_matches(".rs").to_owned();
+            assert_eq!(names.iter().filter(|name| **name == stem).count(), 1, "{stem}");
+        }
+    }
+
+    #[test]
+    fn a_program_runs_one_test_at_a_time() {
+        let workspace = Workspace::find().unwrap();
+        let args = Args { locked: true, ..Args::default() };
+        let run = Run { workspace: &workspace, args: &args };
+        let command = command(&run, "resume", Path::new("reports"));
+        let line = process::line_of(&command);
+        assert!(line.ends_with("test --locked -p tests --test resume -- --test-threads 1"), "{line}");
+        let mut set = command.get_envs().filter(|(name, _)| *name == "DDPM_BAD_INPUT_REPORT");
+        assert_eq!(set.next().and_then(|(_, value)| value), Some(OsStr::new("reports")));
+    }
+
+    #[test]
+    fn a_failed_program_is_noticed() {
+        assert!(passes("good", Command::new("sh").args(["-c", "echo 1 passed"])));
+        assert!(!passes("bad", Command::new("sh").args(["-c", "exit 101"])));
+        assert!(!passes("none", &mut Command::new("/no/such-program")));
+    }
+}
