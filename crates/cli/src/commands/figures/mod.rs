@@ -1,6 +1,7 @@
 //! `ddpm figures`: every figure of the report, and the report page.
 
 mod ablation;
+mod about;
 mod bits;
 mod convergence;
 mod edits;
@@ -23,6 +24,7 @@ mod variations;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -30,11 +32,14 @@ use figures::Figure;
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::flags::{Global, ModelArgs};
+use crate::commands::reporting::settings::source_name;
+use crate::flags::{Global, ModelArgs, Weights};
+use crate::model::Loaded;
 use crate::output;
 use crate::paths;
-use crate::paths::{DataSource, OutputFolder};
+use crate::paths::{DataSource, InputPath, OutputFolder};
 use edits::Edits;
+use guidance::Other;
 use page::Drawn;
 use plan::{Plan, Wishes};
 use sampling::Sampling;
@@ -80,13 +85,20 @@ pub(crate) struct Figures {
     /// Steps in figures 7 and 10 [default: all T on a GPU, 250 on a CPU]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
+    /// Run for figure 15 if the network of the others has no classes [default: the newest with classes in runs/, unless
+    /// --run or --model names another]
+    #[arg(long, value_name = "DIR")]
+    class_run: Option<InputPath>,
     /// Draw fewer images and use short chains, for a first look
     #[arg(long)]
     quick: bool,
-    /// Folder for the pictures and report.html
+    /// Folder for the pictures, those for dark pages in dark/, and report.html
     #[arg(long, value_name = "DIR", default_value = "out/figures")]
     out: OutputFolder,
 }
+
+/// Where the pictures for dark pages are, in the folder of the others.
+const DARK: &str = "dark";
 
 /// A figure that could not be drawn, and why.
 struct Skipped {
@@ -98,6 +110,9 @@ impl Figures {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let wanted = only::parse(self.only.as_deref())?;
         output::try_folder("--out", &self.out, &["report.html".to_owned()])?;
+        if let Some(run) = self.class_run.as_deref().filter(|_| wanted.contains(&15)) {
+            guidance::check(run)?;
+        }
         let subject = Subject::open(&self.model, self.data.as_deref(), global)?;
         let on_gpu = subject.loaded.as_ref().is_some_and(|loaded| loaded.device.is_cuda());
         let wishes = Wishes { samples: self.samples, steps: self.steps, quick: self.quick };
@@ -121,6 +136,8 @@ impl Figures {
         let report = page::write(&self.out, &subject, drawn, &left_out, (self.model.weights, self.seed))?;
         let summary = json!({
             "out": self.out, "report": paths::text(&report),
+            "run": subject.loaded.as_ref().and_then(|loaded| loaded.run.as_deref()).map(paths::text),
+            "step": subject.loaded.as_ref().map(|loaded| loaded.step),
             "figures": names,
             "skipped": skipped.iter().map(|s| json!({ "figure": s.figure, "reason": s.reason })).collect::<Vec<_>>(),
         });
@@ -141,8 +158,12 @@ impl Figures {
         for &number in wanted {
             let result = self.draw(number, subject, plan, sampling.as_ref(), global);
             match result.with_context(|| format!("figure {number}"))? {
-                Ok(figure) => {
+                Ok(mut figure) => {
+                    if figure.about.is_empty() {
+                        figure.about = self.about(number, subject, subject.loaded.as_ref(), plan)?;
+                    }
                     let path = figure.save(&self.out)?;
+                    figure.save_dark(&self.out.join(DARK))?;
                     info!("figure {number}: {}", path.display());
                     drawn.figures.push(figure);
                     match (number, &sampling) {
@@ -189,7 +210,7 @@ impl Figures {
             6 if loaded.run.is_none() => {
                 Ok(Err("a checkpoint alone has no log; name the run folder with --run".to_owned()))
             }
-            6 => training::loss(&subject.records, schedule.steps()),
+            6 => training::loss(&subject.records, schedule.steps(), &loaded.config.train),
             7 => sampling.samples(self.model.weights).map(Ok),
             8 => sampling.trajectories().map(Ok),
             9 => sampling.sigmas().map(Ok),
@@ -198,7 +219,10 @@ impl Figures {
             12 => sampling.solvers().map(Ok),
             13 => sampling.fast_and_slow().map(Ok),
             14 => sampling.convergence().map(Ok),
-            15 => guidance::guidance(loaded, plan, seed, global),
+            15 => {
+                let about = |loaded: &Loaded| self.about(number, subject, Some(loaded), plan);
+                guidance::guidance(loaded, self.other(), (plan, seed), &about, global)
+            }
             20 => bits::bits(subject),
             _ => {
                 let edits = Edits::new(subject, loaded, plan, seed, global)?;
@@ -210,6 +234,54 @@ impl Figures {
                 }
             }
         }
+    }
+}
+
+impl Figures {
+    /// Where figure 15 may come from: never from a run that the user did not name, if they named one.
+    fn other(&self) -> Other<'_> {
+        match &self.class_run {
+            Some(run) => Other::Named(run),
+            None if self.model.run.is_some() || self.model.model.is_some() => Other::None,
+            None => Other::Newest,
+        }
+    }
+
+    /// The line of a figure in the report.
+    fn about(
+        &self,
+        number: usize,
+        subject: &Subject,
+        loaded: Option<&Loaded>,
+        plan: &Plan,
+    ) -> anyhow::Result<String> {
+        let run = loaded.and_then(|loaded| loaded.run.as_deref());
+        let command = self.command(number, run);
+        about::line(number, &command, subject, loaded, (plan, self.seed, self.model.weights))
+    }
+
+    /// The command that draws only this figure, from this run.
+    fn command(&self, number: usize, run: Option<&Path>) -> String {
+        let mut words = vec!["ddpm figures".to_owned()];
+        let mut add = |flag: &str, value: Option<String>| {
+            words.extend(value.map(|value| format!("--{flag} {value}")));
+        };
+        add("run", run.map(about::public));
+        add("model", self.model.model.as_deref().map(about::public));
+        add("adapter", self.model.adapter.as_deref().map(about::public));
+        add("weights", (self.model.weights == Weights::Raw).then(|| "raw".to_owned()));
+        add("precision", (self.model.precision != "auto").then(|| self.model.precision.clone()));
+        add("data", self.data.as_deref().map(source_name));
+        add("only", Some(number.to_string()));
+        add("seed", (self.seed != 0).then(|| self.seed.to_string()));
+        add("samples", self.samples.filter(|_| number == 7).map(|samples| samples.to_string()));
+        add("steps", self.steps.filter(|_| matches!(number, 7 | 10)).map(|steps| steps.to_string()));
+        for (flag, is_set) in
+            [("--best", self.model.best), ("--any-size", self.model.any_size), ("--quick", self.quick)]
+        {
+            words.extend(is_set.then(|| flag.to_owned()));
+        }
+        words.join(" ")
     }
 }
 
@@ -226,6 +298,23 @@ fn grouped(skipped: &[Skipped]) -> Vec<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_draws_one_figure_with_the_same_settings() {
+        let command = |line: &str, number, run: &str| {
+            let words = line.split_whitespace();
+            let parsed = Figures::augment_args(clap::Command::new("figures")).get_matches_from(words);
+            let figures = <Figures as clap::FromArgMatches>::from_arg_matches(&parsed).unwrap();
+            figures.command(number, Some(Path::new(run)))
+        };
+        assert_eq!(command("figures", 1, "runs/a"), "ddpm figures --run runs/a --only 1");
+        let line = "figures --seed 3 --steps 40 --samples 9 --quick --weights raw --best --only 7-9 --out x";
+        assert_eq!(
+            command(line, 7, "/home/somebody/runs/a"),
+            "ddpm figures --run a --weights raw --only 7 --seed 3 --samples 9 --steps 40 --best --quick"
+        );
+        assert!(!command(line, 8, "runs/a").contains("40"));
+    }
 
     #[test]
     fn one_line_for_each_reason() {
