@@ -4,11 +4,12 @@ use std::path::{Component, Path};
 
 use sampler::{Encoder, Method, Sampler, SamplerConfig};
 
+use crate::commands::figures::Figures;
 use crate::commands::figures::edits::{diffusing, filling, resampling, there_and_back};
 use crate::commands::figures::plan::{FAST_CALLS, Plan};
 use crate::commands::figures::subject::Subject;
 use crate::commands::reporting::numbers::grouped;
-use crate::commands::reporting::settings::name_of;
+use crate::commands::reporting::settings::{name_of, source_name};
 use crate::flags::Weights;
 use crate::model::Loaded;
 
@@ -19,8 +20,47 @@ struct Calls {
     sampler: String,
 }
 
+impl Figures {
+    /// The line of a figure in the report.
+    pub(super) fn about(
+        &self,
+        number: usize,
+        subject: &Subject,
+        loaded: Option<&Loaded>,
+        plan: &Plan,
+    ) -> anyhow::Result<String> {
+        let run = loaded.and_then(|loaded| loaded.run.as_deref());
+        let command = self.command(number, run);
+        line(number, &command, subject, loaded, (plan, self.seed, self.model.weights))
+    }
+
+    /// The command that draws only this figure, from this run.
+    fn command(&self, number: usize, run: Option<&Path>) -> String {
+        let mut words = vec!["ddpm figures".to_owned()];
+        let mut add = |flag: &str, value: Option<String>| {
+            words.extend(value.map(|value| format!("--{flag} {value}")));
+        };
+        add("run", run.map(public));
+        add("model", self.model.model.as_deref().map(public));
+        add("adapter", self.model.adapter.as_deref().map(public));
+        add("weights", (self.model.weights == Weights::Raw).then(|| "raw".to_owned()));
+        add("precision", (self.model.precision != "auto").then(|| self.model.precision.clone()));
+        add("data", self.data.as_deref().map(source_name));
+        add("only", Some(number.to_string()));
+        add("seed", (self.seed != 0).then(|| self.seed.to_string()));
+        add("samples", self.samples.filter(|_| number == 7).map(|samples| samples.to_string()));
+        add("steps", self.steps.filter(|_| matches!(number, 7 | 10)).map(|steps| steps.to_string()));
+        for (flag, is_set) in
+            [("--best", self.model.best), ("--any-size", self.model.any_size), ("--quick", self.quick)]
+        {
+            words.extend(is_set.then(|| flag.to_owned()));
+        }
+        words.join(" ")
+    }
+}
+
 /// The line of a figure. `loaded` is the network that drew it.
-pub(super) fn line(
+fn line(
     number: usize,
     command: &str,
     subject: &Subject,
@@ -69,16 +109,12 @@ fn calls(number: usize, loaded: &Loaded, plan: &Plan) -> anyhow::Result<Calls> {
             said(list(&[plan.long, fast]), "DDPM and DPM-Solver++ (2M)")
         }
         14 => {
-            let steps = format!(
-                "at most {}, and {} for the reference,",
-                list(&plan.convergence_calls),
-                plan.reference
-            );
+            let steps = format!("{} (reference: {})", list(&plan.convergence_calls), plan.reference);
             said(steps, "six deterministic solvers")
         }
         15 => {
-            let steps = format!("{} (above w = 1 each with and without the class)", plan.guided_steps);
-            said(steps, "DPM-Solver++ (2M)")
+            let steps = plan.guided_steps.to_string();
+            said(steps, "DPM-Solver++ (2M), above w = 1 with and without the class in each call")
         }
         16 => {
             let (mixed, _) = diffusing(loaded, plan)?;
@@ -115,7 +151,7 @@ fn list(numbers: &[usize]) -> String {
 }
 
 /// A path as a page may show it: whole where it says nothing about this machine, else its last part.
-pub(super) fn public(path: &Path) -> String {
+fn public(path: &Path) -> String {
     let below = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
     let text = if path.components().all(below) { path.display().to_string() } else { name_of(path) };
     if text.contains(char::is_whitespace) { format!("'{text}'") } else { text }
@@ -124,6 +160,24 @@ pub(super) fn public(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_draws_one_figure_with_the_same_settings() {
+        let command = |line: &str, number, run: &str| {
+            let words = line.split_whitespace();
+            let parsed =
+                <Figures as clap::Args>::augment_args(clap::Command::new("figures")).get_matches_from(words);
+            let figures = <Figures as clap::FromArgMatches>::from_arg_matches(&parsed).unwrap();
+            figures.command(number, Some(Path::new(run)))
+        };
+        assert_eq!(command("figures", 1, "runs/a"), "ddpm figures --run runs/a --only 1");
+        let line = "figures --seed 3 --steps 40 --samples 9 --quick --weights raw --best --only 7-9 --out x";
+        assert_eq!(
+            command(line, 7, "/home/somebody/runs/a"),
+            "ddpm figures --run a --weights raw --only 7 --seed 3 --samples 9 --steps 40 --best --quick"
+        );
+        assert!(!command(line, 8, "runs/a").contains("40"));
+    }
 
     #[test]
     fn numbers_are_listed() {

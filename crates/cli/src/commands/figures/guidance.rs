@@ -7,6 +7,7 @@ use ndarray::{Array4, Axis};
 use sampler::{Guidance, Sampler, SamplerConfig};
 use tracing::info;
 
+use crate::commands::figures::Figures;
 use crate::commands::figures::plan::{GUIDANCE_SCALES, GUIDED, Plan};
 use crate::commands::sampling::{NoiseArgs, in_batches, tick};
 use crate::conditioning::Conditioning;
@@ -29,6 +30,17 @@ pub(super) enum Other<'a> {
     Newest,
     /// None, since the user named a run or a model, and not one for this figure.
     None,
+}
+
+impl Figures {
+    /// Where figure 15 may come from: never from a run that the user did not name, if they named one.
+    pub(super) fn other(&self) -> Other<'_> {
+        match &self.class_run {
+            Some(run) => Other::Named(run),
+            None if self.model.run.is_some() || self.model.model.is_some() => Other::None,
+            None => Other::Newest,
+        }
+    }
 }
 
 /// Refuses a run for this figure without classes.

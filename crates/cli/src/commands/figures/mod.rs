@@ -24,7 +24,6 @@ mod variations;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -32,14 +31,12 @@ use figures::Figure;
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::commands::reporting::settings::source_name;
-use crate::flags::{Global, ModelArgs, Weights};
+use crate::flags::{Global, ModelArgs};
 use crate::model::Loaded;
 use crate::output;
 use crate::paths;
 use crate::paths::{DataSource, InputPath, OutputFolder};
 use edits::Edits;
-use guidance::Other;
 use page::Drawn;
 use plan::{Plan, Wishes};
 use sampling::Sampling;
@@ -110,6 +107,7 @@ impl Figures {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let wanted = only::parse(self.only.as_deref())?;
         output::try_folder("--out", &self.out, &["report.html".to_owned()])?;
+        output::try_folder("--out", &self.out.join(DARK), &[])?;
         if let Some(run) = self.class_run.as_deref().filter(|_| wanted.contains(&15)) {
             guidance::check(run)?;
         }
@@ -237,54 +235,6 @@ impl Figures {
     }
 }
 
-impl Figures {
-    /// Where figure 15 may come from: never from a run that the user did not name, if they named one.
-    fn other(&self) -> Other<'_> {
-        match &self.class_run {
-            Some(run) => Other::Named(run),
-            None if self.model.run.is_some() || self.model.model.is_some() => Other::None,
-            None => Other::Newest,
-        }
-    }
-
-    /// The line of a figure in the report.
-    fn about(
-        &self,
-        number: usize,
-        subject: &Subject,
-        loaded: Option<&Loaded>,
-        plan: &Plan,
-    ) -> anyhow::Result<String> {
-        let run = loaded.and_then(|loaded| loaded.run.as_deref());
-        let command = self.command(number, run);
-        about::line(number, &command, subject, loaded, (plan, self.seed, self.model.weights))
-    }
-
-    /// The command that draws only this figure, from this run.
-    fn command(&self, number: usize, run: Option<&Path>) -> String {
-        let mut words = vec!["ddpm figures".to_owned()];
-        let mut add = |flag: &str, value: Option<String>| {
-            words.extend(value.map(|value| format!("--{flag} {value}")));
-        };
-        add("run", run.map(about::public));
-        add("model", self.model.model.as_deref().map(about::public));
-        add("adapter", self.model.adapter.as_deref().map(about::public));
-        add("weights", (self.model.weights == Weights::Raw).then(|| "raw".to_owned()));
-        add("precision", (self.model.precision != "auto").then(|| self.model.precision.clone()));
-        add("data", self.data.as_deref().map(source_name));
-        add("only", Some(number.to_string()));
-        add("seed", (self.seed != 0).then(|| self.seed.to_string()));
-        add("samples", self.samples.filter(|_| number == 7).map(|samples| samples.to_string()));
-        add("steps", self.steps.filter(|_| matches!(number, 7 | 10)).map(|steps| steps.to_string()));
-        for (flag, is_set) in
-            [("--best", self.model.best), ("--any-size", self.model.any_size), ("--quick", self.quick)]
-        {
-            words.extend(is_set.then(|| flag.to_owned()));
-        }
-        words.join(" ")
-    }
-}
-
 /// Neighbouring figures skipped for the same reason, as "figures 6, 7" and the reason.
 fn grouped(skipped: &[Skipped]) -> Vec<(String, &str)> {
     let same = |a: &Skipped, b: &Skipped| a.reason == b.reason;
@@ -298,23 +248,6 @@ fn grouped(skipped: &[Skipped]) -> Vec<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_command_draws_one_figure_with_the_same_settings() {
-        let command = |line: &str, number, run: &str| {
-            let words = line.split_whitespace();
-            let parsed = Figures::augment_args(clap::Command::new("figures")).get_matches_from(words);
-            let figures = <Figures as clap::FromArgMatches>::from_arg_matches(&parsed).unwrap();
-            figures.command(number, Some(Path::new(run)))
-        };
-        assert_eq!(command("figures", 1, "runs/a"), "ddpm figures --run runs/a --only 1");
-        let line = "figures --seed 3 --steps 40 --samples 9 --quick --weights raw --best --only 7-9 --out x";
-        assert_eq!(
-            command(line, 7, "/home/somebody/runs/a"),
-            "ddpm figures --run a --weights raw --only 7 --seed 3 --samples 9 --steps 40 --best --quick"
-        );
-        assert!(!command(line, 8, "runs/a").contains("40"));
-    }
 
     #[test]
     fn one_line_for_each_reason() {
