@@ -101,8 +101,8 @@ impl From<Figure> for Section {
         if !figure.equation.is_empty() {
             blocks.push(Block::Equation(figure.equation));
         }
-        let Figure { alt, caption, png, dark, .. } = figure;
-        blocks.push(Block::Picture { alt, caption, png, dark: Some(dark) });
+        let (alt, caption, png, dark) = (figure.alt, figure.caption, figure.png, Some(figure.dark));
+        blocks.push(Block::Picture { alt, caption, png, dark });
         if !figure.about.is_empty() {
             blocks.push(Block::About(figure.about));
         }
