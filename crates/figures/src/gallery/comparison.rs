@@ -51,7 +51,7 @@ pub fn loss_curves(curves: &[LossCurve<'_>]) -> Result<Figure, FiguresError> {
         title: "Training losses",
         caption: "The smoothed loss of each run, by training step and by images seen.".into(),
         equation: "L = E_{t, x_0, ε} w_t ‖ε − ε_θ(x_t, t)‖^2",
-        note: "Smoothed over about 2 % of each run. Dimensionless.",
+        note: "Means since the log line before, smoothed over about 2 % of each run. Dimensionless.",
     };
     let all = curves.iter().flat_map(|curve| curve.losses).copied();
     let (low, high) = all.fold((f64::INFINITY, 0_f64), |(low, high), loss| (low.min(loss), high.max(loss)));
