@@ -82,8 +82,8 @@ pub(crate) struct Figures {
     /// Steps in figures 7 and 10 [default: all T on a GPU, 250 on a CPU]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
-    /// Run for figure 15 if the network of the others has no classes [default: the newest with classes in runs/, unless
-    /// --run or --model names another]
+    /// Run for figure 15 if the network of the others has no classes [default: the newest with classes in runs/ if neither
+    /// run nor model is named]
     #[arg(long, value_name = "DIR")]
     class_run: Option<InputPath>,
     /// Draw fewer images and use short chains, for a first look
