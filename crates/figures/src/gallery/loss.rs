@@ -167,7 +167,11 @@ mod tests {
         let good = figure(&[1, 2, 3], &[1.0, 0.5, 0.1], &buckets).unwrap();
         assert_eq!(good, figure(&[1, 2, 3], &[1.0, 0.5, 0.1], &buckets).unwrap());
         assert!(figure(&[7], &[0.0], &buckets[..1]).is_ok());
-        assert!(good.caption.contains("; a point for every 20 training steps, their mean ("), "{}", good.caption);
+        assert!(
+            good.caption.contains("; a point for every 20 training steps, their mean ("),
+            "{}",
+            good.caption
+        );
         assert!(good.caption.ends_with("log lines of steps 2 to 3.") && good.equation == "L = 1");
         // The picture says it too.
         let every = LossText { every: 1, ..text };
