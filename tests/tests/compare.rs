@@ -89,8 +89,8 @@ fn all_runs_start_from_the_same_noise() -> anyhow::Result<()> {
     ensure!(said["differences"] == json!({}), "{said}");
     ensure!(said["runs"][1]["name"] == "run (2)", "{said}");
     let picture = image::load_from_memory(&place().read("twice/02-samples.png")?)?.to_rgb8();
-    // Grids of 2 x 2 images of 16 pixels, enlarged 8 times, are 560 pixels apart.
-    let (left, top, side, apart) = (32, 170, 120, 560);
+    // Grids of 2 x 2 images of 16 pixels, enlarged 8 times, are 704 pixels apart.
+    let (left, top, side, apart) = (32, 170, 120, 704);
     let mut values = std::collections::BTreeSet::new();
     for (y, x) in (top..top + side).flat_map(|y| (left..left + 2 * side).map(move |x| (y, x))) {
         let (a, b) = (picture.get_pixel(x, y), picture.get_pixel(x + apart, y));

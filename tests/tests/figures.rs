@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
+use serde_json::json;
 use tests::{Place, trained};
 
 fn place() -> &'static Place {
@@ -51,12 +52,15 @@ fn the_report_shows_every_figure() -> anyhow::Result<()> {
     ensure!(said["skipped"][0]["figure"] == 15, "{said}");
     let _ = place.ddpm(CLASSES)?.ok();
     place.write("run/evaluations/step-00000006.json", EVALUATION)?;
-    let said = place.ddpm("figures --run run --quick --out report --json")?.json();
+    let all = "figures --run run --class-run runs/classes --quick --out report --json";
+    let said = place.ddpm(all)?.json();
+    ensure!(said["run"] == "run" && said["step"] == 6, "{said}");
     ensure!(said["skipped"].as_array().is_some_and(Vec::is_empty), "{said}");
     ensure!(said["figures"].as_array().is_some_and(|list| list.iter().eq(FIGURES)), "{said}");
     let mut expected = FIGURES.to_vec();
-    expected.push("report.html");
+    expected.extend(["dark", "report.html"]);
     ensure!(place.names("report") == expected, "{:?}", place.names("report"));
+    ensure!(place.names("report/dark") == FIGURES, "{:?}", place.names("report/dark"));
     for name in FIGURES {
         let picture = image::load_from_memory(&place.read(&format!("report/{name}"))?)?;
         ensure!(
@@ -67,11 +71,30 @@ fn the_report_shows_every_figure() -> anyhow::Result<()> {
         );
         let (first, pixels) = (picture.to_rgb8().get_pixel(0, 0).0, picture.to_rgb8());
         ensure!(pixels.pixels().any(|pixel| pixel.0 != first), "{name} has only one colour");
+        // On a dark page it is the same picture on dark paper.
+        let dark = image::load_from_memory(&place.read(&format!("report/dark/{name}"))?)?.to_rgb8();
+        ensure!(dark.dimensions() == pixels.dimensions(), "{name}");
+        let corners = [first, dark.get_pixel(0, 0).0].map(|corner| corner.map(u16::from).iter().sum::<u16>());
+        ensure!(corners[0] == 765 && corners[1] < 150, "{name}: {corners:?}");
     }
     // Self-contained, in the order of the figures, each with its equation.
     let html = String::from_utf8(place.read("report/report.html")?)?;
     let sliders = 2;
-    ensure!(html.matches("data:image/png;base64,").count() == FIGURES.len() + sliders);
+    ensure!(html.matches("data:image/png;base64,").count() == 2 * FIGURES.len() + sliders);
+    // Each says how it was made, and from what.
+    ensure!(html.matches("<p class=\"about\">").count() == FIGURES.len());
+    for about in [
+        "<code>ddpm figures --run run --only 1 --quick</code>; computed from the configuration, without",
+        "<code>ddpm figures --run run --only 4 --quick</code>; seed 0; no network calls.",
+        "<code>ddpm figures --run run --only 6 --quick</code>; from the log of the run up to step 6;",
+        "<code>ddpm figures --run run --only 7 --quick</code>; seed 0; 20 network calls per image; DDPM; checkpoint of step \
+         6, averaged weights (EMA).",
+        "<code>ddpm figures --run runs/classes --only 15 --quick</code>; seed 0; 8 network calls per image; \
+         DPM-Solver++ (2M), above w = 1 with and without the class in each call; checkpoint of step 4,",
+        "From another run, classes:",
+    ] {
+        ensure!(html.contains(about), "{about} is not in the report");
+    }
     for foreign in ["src=\"http", "href=\"http", "@import"] {
         ensure!(!html.contains(foreign), "the report needs {foreign}");
     }
@@ -86,7 +109,36 @@ fn the_report_shows_every_figure() -> anyhow::Result<()> {
     for name in ["01-schedules.png", "04-histograms.png", "07-samples.png", "08-trajectories.png"] {
         ensure!(place.read(&format!("report/{name}"))? == place.read(&format!("part/{name}"))?, "{name}");
     }
-    ensure!(place.names("part").len() == 5, "{:?}", place.names("part"));
+    ensure!(place.names("part").len() == 6, "{:?}", place.names("part"));
+    Ok(())
+}
+
+/// Figure 15 may need another run, which must be named if the first one is.
+#[test]
+fn no_figure_is_drawn_from_a_run_that_was_not_named() -> anyhow::Result<()> {
+    let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures-named"));
+    let alone = "figures --run run --quick --only 7,15";
+    let said = place.ddpm(&format!("{alone} --out alone --json"))?.json();
+    ensure!(said["figures"] == json!(["07-samples.png"]), "{said}");
+    // A newer run, with classes, where runs are searched.
+    let _ = place.ddpm(CLASSES)?.ok();
+    let said = place.ddpm(&format!("{alone} --out named --json"))?.json();
+    ensure!(said["run"] == "run" && said["figures"] == json!(["07-samples.png"]), "{said}");
+    let reason = said["skipped"][0]["reason"].as_str().context("no reason")?;
+    ensure!(reason.contains("--class-run"), "{reason}");
+    ensure!(place.read("alone/07-samples.png")? == place.read("named/07-samples.png")?);
+
+    // Without --run it is the newest, and the program says which.
+    let output = place.ddpm("figures --quick --only 7,15 --out newest --json")?;
+    ensure!(output.stderr.contains("using runs/classes"), "{}", output.stderr);
+    let said = output.json();
+    ensure!(said["run"] == "runs/classes" && said["step"] == 4, "{said}");
+    ensure!(place.read("newest/07-samples.png")? != place.read("named/07-samples.png")?);
+
+    // A run without classes is no answer.
+    let refused = place.ddpm("figures --run runs/classes --only 15 --class-run run --out refused")?;
+    refused.expect_refusal(&["--class-run run", "model.classes"]);
+    ensure!(!place.at("refused").exists(), "an output of a refused call");
     Ok(())
 }
 

@@ -2,6 +2,9 @@
 //! `#[ignore]`, since most machines have no Chromium; `cargo xtask test` runs them where there is one, and reports
 //! where there is not.
 
+#[path = "report/layout.rs"]
+mod layout;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -59,10 +62,14 @@ fn the_page_shows_metrics_cost_and_configuration() -> anyhow::Result<()> {
         "<dt>resize</dt><dd>none (28x28)</dd>",
         "<dd>embedded, 10,000 images, sha256 cdcdcdcdcdcd…</dd>",
         "fashion &lt;features&gt;",
-        "<section id=\"nearest\">",
-        "<section id=\"20-bits\">",
-        "<section id=\"watch-forward\">",
-        "<section id=\"watch-denoising\">",
+        "<section id=\"nearest\" aria-labelledby=\"nearest-title\">",
+        "<section id=\"20-bits\" ",
+        "<section id=\"watch-forward\" ",
+        "<section id=\"watch-denoising\" ",
+        "<dt>run</dt><dd>run</dd>",
+        // What a point of the loss is, and what the error by t is.
+        "a point for every 2 training steps, their mean (faint)",
+        "from the newest evaluation of step 6, seed 11; no further network calls.",
         "<dt>images seen</dt><dd>48</dd>",
         "<dt>arithmetic of training</dt>",
         "checkpoint_every = 3",
@@ -73,6 +80,8 @@ fn the_page_shows_metrics_cost_and_configuration() -> anyhow::Result<()> {
         ensure!(!html.contains(foreign), "the report has {foreign}");
     }
     ensure!(html.matches("<script").count() == 1, "expected one script");
+    ensure!(html.matches("<img").count() == html.matches(" alt=\"").count(), "a picture without a text");
+    ensure!(!html.contains(" alt=\"\""), "a picture with an empty text");
     // A report must not show the user's folders.
     ensure!(
         !html.contains(&place().path().display().to_string()),

@@ -6,8 +6,8 @@ use std::f64::consts::{FRAC_PI_2, TAU};
 use std::path::PathBuf;
 
 use figures::{
-    Animation, Figure, FiguresError, LossBucket, Moments, OneStep, PixelValues, Report, SamplerBlocks,
-    ScheduleCurves, Section, Strip,
+    Animation, Figure, FiguresError, LossBucket, LossText, Moments, OneStep, PixelValues, Report,
+    SamplerBlocks, ScheduleCurves, Section, Strip,
 };
 use ndarray::{Array2, Array3, Array4, Array5, Axis, stack};
 use random::{Purpose, Stream};
@@ -23,6 +23,7 @@ fn main() -> Result<(), FiguresError> {
         let figures = demo.figures()?;
         for figure in &figures {
             figure.save(&dir)?;
+            figure.save_dark(&dir.join("dark"))?;
         }
         for (name, bytes) in demo.watched()? {
             let path = dir.join(name);
@@ -122,6 +123,13 @@ impl Demo {
             .map(|i| LossBucket { first: i * 100, end: (i + 1) * 100, loss: 0.3 / (1.0 + 2.0 * i as f64) })
             .collect();
 
+        let loss_text = LossText {
+            name: "squared error of the predicted noise, per pixel",
+            equation: "L = ‖ε − ε_θ(x_t, t)‖^2",
+            every: 10,
+            tail: (4500, 6000),
+        };
+
         let back: Vec<usize> = every_100.iter().rev().copied().collect();
         let x_t = self.diffused(3, &back, &linear_bars, 3);
         let x_0 =
@@ -142,7 +150,7 @@ impl Demo {
             figures::one_step(&one_step)?,
             figures::histograms(&at)?,
             figures::embedding(embedding.view())?,
-            figures::loss(&steps, &losses, &buckets)?,
+            figures::loss(&loss_text, &steps, &losses, &buckets)?,
             figures::samples(many.view())?,
             figures::trajectories(&back, x_t.view(), x_0.view())?,
             figures::sigmas(originals.view(), originals.view())?,

@@ -35,13 +35,14 @@ pub fn denoising_strip(
 ) -> Result<Canvas, FiguresError> {
     check::finite("times", times.iter().copied())?;
     let columns = times.iter().map(|&t| Band::new(time_label(t))).collect();
-    pairs(columns, LEAST_CELL, &x_t, &x_0)?.with_margin(MARGIN)
+    pairs(columns, Some(LEAST_CELL), &x_t, &x_0)?.with_margin(MARGIN)
 }
 
-/// The rows of [`denoising_strip`] under any labels, the images enlarged to `least` pixels or more.
+/// The rows of [`denoising_strip`] under any labels: the images enlarged to `least` pixels or more, or as fits the page of
+/// a figure.
 pub(crate) fn pairs(
     columns: Vec<Band>,
-    least: usize,
+    least: Option<usize>,
     x_t: &ArrayView5<'_, u8>,
     x_0: &ArrayView5<'_, u8>,
 ) -> Result<Canvas, FiguresError> {
@@ -52,6 +53,7 @@ pub(crate) fn pairs(
         [if image == 0 { first } else { first.apart() }, Band::new("predicted x₀")]
     });
     let sheet = Sheet::new(rows.view()).rows(bands).columns(columns).corner("t");
+    let Some(least) = least else { return sheet.in_page().draw() };
     let (_, _, height, width, _) = rows.dim();
     let scale = sheet.layout()?.scale.max(least.div_ceil(height.max(width)));
     sheet.scale(scale).draw()

@@ -12,10 +12,10 @@ use crate::plot::{BOTTOM, DENSITY, LEFT, TOP, draw_axes, with_labels};
 use crate::text::{Text, Weight};
 
 /// White right of the map, for the colour bar, in units of the plotting crate.
-const RIGHT: f64 = 66.0;
+const RIGHT: f64 = 70.0;
 /// Pixels: from map to bar, bar across, from bar to its labels.
 const BAR: (usize, usize, usize) = (24, 26, 8);
-const BAR_LABEL_SIZE: u32 = 24;
+const BAR_LABEL_SIZE: u32 = 26;
 
 /// A matrix `[rows, columns]`; rows go up, columns to the right.
 #[derive(Debug, Clone)]
@@ -59,12 +59,14 @@ impl HeatMap<'_> {
                 axes.fill(left + 1 + px, top + py, 1, 1, colour(value));
             }
         }
+        axes.keep(left + 1, top, (across, down));
 
         let bar = left + across + BAR.0;
         for py in 0..down {
             let share = 1.0 - (py as f64 + 0.5) / down as f64;
             axes.fill(bar, top + py, BAR.1, 1, self.colour(share));
         }
+        axes.keep(bar, top, (BAR.1, down));
         let scale = Axis { scale: Scale::Linear, range: (low, high) };
         for value in scale.positions() {
             let share = (value - low) / (high - low);
@@ -132,6 +134,19 @@ mod tests {
         for (i, a) in corners.iter().enumerate() {
             assert!(corners[i + 1..].iter().all(|b| a != b), "{corners:?}");
         }
+    }
+
+    /// The numbers of a map are read from its colours, so a dark page must not change them.
+    #[test]
+    fn a_dark_page_keeps_the_colours() {
+        let canvas = map(&array![[0.0, 1.0], [2.0, 3.0]], false).draw(800, 600).unwrap();
+        let dark = canvas.dark();
+        let (left, bottom) = ((LEFT * DENSITY) as u32 + 8, 600 - (BOTTOM * DENSITY) as u32 - 8);
+        let bar = 800 - (RIGHT * DENSITY) as u32 + 24 + 8;
+        for (x, y) in [(left, bottom), (left, 60), (bar, 200)] {
+            assert_eq!(canvas.pixels().get_pixel(x, y), dark.pixels().get_pixel(x, y), "{x} {y}");
+        }
+        assert_ne!(canvas.pixels().get_pixel(2, 2), dark.pixels().get_pixel(2, 2));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod axis;
 mod band;
 mod canvas;
 mod check;
+mod dark;
 mod denoising;
 mod equation;
 mod error;
@@ -31,11 +32,13 @@ mod figure;
 mod gallery;
 mod grid;
 mod heat_map;
+mod legible;
 mod page;
 mod plot;
 mod report;
 mod rows;
 mod sheet;
+mod shrink;
 mod text;
 
 /// Re-exported because public functions use it: programs get the same version without a dependency of their own.
@@ -49,8 +52,8 @@ pub use equation::equation_html;
 pub use error::FiguresError;
 pub use figure::{Figure, Table};
 pub use gallery::{
-    AblationGroup, AblationLine, Bits, ClassBlocks, EditRows, LossBucket, LossCurve, Moments, OneStep,
-    PixelValues, SamplerBlocks, ScalingPanel, ScheduleCurves, SolverErrors, Strip, ablation, bits,
+    AblationGroup, AblationLine, Bits, ClassBlocks, EditRows, LossBucket, LossCurve, LossText, Moments,
+    OneStep, PixelValues, SamplerBlocks, ScalingPanel, ScheduleCurves, SolverErrors, Strip, ablation, bits,
     convergence, embedding, encoding, fast_and_slow, fewer_steps, forward_strips, guidance, histograms,
     inpainting, interpolation, loss, loss_curves, one_step, sample_grids, samples, scaling, schedules,
     sigmas, solvers, trajectories, upscaling, variations,

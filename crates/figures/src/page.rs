@@ -2,12 +2,12 @@
 
 use crate::canvas::{Canvas, Colour, GREY, INK};
 use crate::error::FiguresError;
+use crate::legible::{MARGIN, least_size};
 use crate::text::{Text, Weight, wrap};
 
-const MARGIN: usize = 32;
 const TITLE_SIZE: u32 = 34;
 const LEGEND_SIZE: u32 = 26;
-const NOTE_SIZE: u32 = 24;
+const NOTE_SIZE: u32 = 26;
 /// White between drawings of a row, between rows, and between the parts of a legend.
 pub(crate) const COLUMN_GAP: usize = 28;
 const ROW_GAP: usize = 30;
@@ -75,8 +75,9 @@ impl Page {
     pub(crate) fn draw(&self) -> Result<Canvas, FiguresError> {
         let widest = self.rows.iter().map(|row| row_width(&row.drawings)).max();
         let inner = widest.unwrap_or(0).max(MIN_WIDTH);
-        let title = wrap(&self.title, TITLE_SIZE, Weight::Bold, inner)?;
-        let note = wrap(&self.note, NOTE_SIZE, Weight::Regular, inner)?;
+        let least = least_size(inner + 2 * MARGIN);
+        let title = wrap(&self.title, TITLE_SIZE.max(least), Weight::Bold, inner)?;
+        let note = wrap(&self.note, NOTE_SIZE.max(least), Weight::Regular, inner)?;
         let set = |row| SetRow::new(row, inner);
         let rows: Vec<SetRow<'_>> = self.rows.iter().map(set).collect::<Result<_, _>>()?;
 
@@ -100,8 +101,9 @@ impl Page {
 
 impl<'a> SetRow<'a> {
     fn new(row: &'a Row, width: usize) -> Result<Self, FiguresError> {
-        let heading = wrap(&row.heading, LEGEND_SIZE, Weight::Bold, width)?;
-        Ok(Self { heading, legend: legend_lines(&row.legend, width)?, drawings: &row.drawings })
+        let size = LEGEND_SIZE.max(least_size(width + 2 * MARGIN));
+        let heading = wrap(&row.heading, size, Weight::Bold, width)?;
+        Ok(Self { heading, legend: legend_lines(&row.legend, size, width)?, drawings: &row.drawings })
     }
 
     fn height(&self) -> usize {
@@ -142,11 +144,15 @@ fn draw_lines(canvas: &mut Canvas, mut y: usize, lines: &[Text], colour: Colour)
 }
 
 /// Legend keys, in as many lines as the width requires.
-fn legend_lines(legend: &[(String, Colour)], width: usize) -> Result<Vec<Vec<(Text, Colour)>>, FiguresError> {
+fn legend_lines(
+    legend: &[(String, Colour)],
+    size: u32,
+    width: usize,
+) -> Result<Vec<Vec<(Text, Colour)>>, FiguresError> {
     let mut lines: Vec<Vec<(Text, Colour)>> = Vec::new();
     let mut used = usize::MAX;
     for (label, colour) in legend {
-        let text = Text::new(label, LEGEND_SIZE, Weight::Regular)?;
+        let text = Text::within(label, size, Weight::Regular, width.saturating_sub(SWATCH.0 + 4 * KEY_GAP))?;
         let needed = key_width(&text);
         if used.saturating_add(needed) > width {
             lines.push(Vec::new());
@@ -183,8 +189,9 @@ fn row_width(row: &[Canvas]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{COLUMN_GAP, MARGIN, MIN_WIDTH, Page, ROW_GAP};
+    use super::{COLUMN_GAP, MIN_WIDTH, Page, ROW_GAP};
     use crate::canvas::Canvas;
+    use crate::legible::MARGIN;
 
     fn block(width: usize, height: usize) -> Canvas {
         let mut canvas = Canvas::new(width, height).unwrap();
@@ -201,6 +208,17 @@ mod tests {
         let is_block = |x: usize, y: usize| canvas.pixels().get_pixel(x as u32, y as u32).0 == [7, 8, 9];
         assert!(is_block(MARGIN, MARGIN) && is_block(MARGIN + 500 + COLUMN_GAP, MARGIN));
         assert!(!is_block(MARGIN + 500, MARGIN) && is_block(MARGIN, MARGIN + 40 + ROW_GAP));
+    }
+
+    /// Whatever is in it, its own text is legible on a phone.
+    #[test]
+    fn wide_pages_have_larger_text() {
+        for width in [10, 1400, 3000] {
+            let page = Page::new("title").note("note").section("heading", block(width, 10));
+            let canvas = page.legend(vec![("line".into(), [1; 3])]).row(vec![block(5, 5)]).draw().unwrap();
+            let shown = f64::from(canvas.smallest_text().unwrap()) * 500.0 / canvas.width() as f64;
+            assert!(shown >= 8.0, "{width}: {shown}");
+        }
     }
 
     #[test]

@@ -12,29 +12,30 @@ use crate::check;
 use crate::error::FiguresError;
 use crate::text::{Text, Weight};
 
-/// Colours that stay distinct for colour-blind readers and in print (Paul Tol's "bright" scheme).
+/// Colours that stay distinct for colour-blind readers and in print: Paul Tol's "bright" scheme, with its yellow and cyan
+/// darker, since lines of those would be faint on white.
 pub(crate) const PALETTE: [Colour; 6] = [
     [0x44, 0x77, 0xaa],
     [0xee, 0x66, 0x77],
     [0x22, 0x88, 0x33],
     [0xaa, 0x33, 0x77],
-    [0xcc, 0xbb, 0x44],
-    [0x66, 0xcc, 0xee],
+    [0x99, 0x77, 0x00],
+    [0x00, 0x99, 0xbb],
 ];
 
 /// Pixels of the picture for a unit of the plotting crate.
 pub(crate) const DENSITY: f64 = 2.0;
 /// White around the axes in those units: left (tick labels, axis label), right, top, bottom.
-pub(crate) const LEFT: f64 = 68.0;
+pub(crate) const LEFT: f64 = 76.0;
 pub(crate) const RIGHT: f64 = 20.0;
 pub(crate) const TOP: f64 = 8.0;
-pub(crate) const BOTTOM: f64 = 44.0;
-const TICK_SIZE: u32 = 12;
+pub(crate) const BOTTOM: f64 = 48.0;
+const TICK_SIZE: u32 = 13;
 /// Sizes of our own text in pixels.
-const HEADING_SIZE: u32 = 25;
+const HEADING_SIZE: u32 = 26;
 const LABEL_SIZE: u32 = 26;
 /// Pixels between the top of a panel and its axes, for the heading.
-const HEADING: usize = 32;
+const HEADING: usize = 34;
 
 /// One thing drawn into the axes.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ impl Mark {
 
     pub(crate) fn thin(self) -> Self {
         match self {
-            Self::Line { points, colour, .. } => Self::Line { points, colour, width: 0.9 },
+            Self::Line { points, colour, .. } => Self::Line { points, colour, width: 1.2 },
             other => other,
         }
     }
@@ -167,12 +168,15 @@ pub(crate) fn draw_axes(
     layout.log_y = y.scale == Scale::Log;
     let scene = render_multiple(plots, layout);
     let png = RasterBackend::new().with_scale(DENSITY as f32).render_scene(&scene);
-    Canvas::from_png(&png.map_err(|reason| FiguresError::Plot { reason })?)
+    let mut axes = Canvas::from_png(&png.map_err(|reason| FiguresError::Plot { reason })?)?;
+    // The labels of the ticks, and that of the horizontal axis.
+    [TICK_SIZE * DENSITY as u32, LABEL_SIZE].into_iter().for_each(|size| axes.note_text(size));
+    Ok(axes)
 }
 
 /// Adds the heading above the axes and the label of the vertical axis at the left edge.
 pub(crate) fn with_labels(axes: Canvas, heading: &str, y_label: &str) -> Result<Canvas, FiguresError> {
-    let heading = Text::new(heading, HEADING_SIZE, Weight::Regular)?;
+    let heading = Text::within(heading, HEADING_SIZE, Weight::Regular, axes.width())?;
     let label = Text::new(y_label, LABEL_SIZE, Weight::Regular)?.turned_left();
     let above = HEADING;
     let mut canvas = Canvas::new(axes.width(), axes.height() + above)?;

@@ -31,3 +31,24 @@ pub(crate) fn in_rows(images: &ArrayView4<'_, u8>, columns: usize) -> Array5<u8>
     }
     rows
 }
+
+/// The places after the last of `count` images in rows of `columns`, each a row and a column; rows count from `first`.
+pub(crate) fn blanks(count: usize, columns: usize, first: usize) -> impl Iterator<Item = (usize, usize)> {
+    let columns = columns.max(1);
+    (count..count.next_multiple_of(columns)).map(move |index| (first + index / columns, index % columns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{blanks, in_rows};
+    use ndarray::Array4;
+
+    #[test]
+    fn the_last_row_is_filled_up() {
+        let images = Array4::<u8>::from_elem((5, 1, 1, 1), 7);
+        let rows = in_rows(&images.view(), 3);
+        let empty: Vec<_> = blanks(5, rows.dim().1, 4).collect();
+        assert_eq!((rows.dim(), empty), ((2, 3, 1, 1, 1), vec![(5, 2)]));
+        assert_eq!(blanks(6, 3, 0).count(), 0);
+    }
+}

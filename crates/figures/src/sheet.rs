@@ -6,16 +6,20 @@ use crate::band::{Band, GAP, cover, edges, extents, span};
 use crate::canvas::{Canvas, INK};
 use crate::check;
 use crate::error::FiguresError;
+use crate::legible::{INSIDE, PAGE, least_size};
+use crate::shrink::{shrunk, shrunk_side};
 use crate::text::{Text, Weight};
 
 /// Widest block of cells that a sheet makes by default, in pixels.
 const TARGET_WIDTH: usize = 2100;
-/// Largest enlargement that a sheet makes by default, and the cell side beyond which it makes none.
+/// Largest enlargement that a sheet of its own makes by default, and the cell side beyond which it makes none.
 const MAX_SCALE: usize = 8;
 const TARGET_CELL: usize = 160;
 /// Label sizes in pixels per em: the preferred one, and the smallest that is still legible.
 const LABEL_SIZE: u32 = 26;
 const MIN_LABEL_SIZE: u32 = 15;
+/// Pixels of the longest row label in a figure; longer ones are shortened.
+const MOST_LABEL: usize = 360;
 /// White between labels and cells.
 const LABEL_GAP: usize = 10;
 
@@ -27,6 +31,10 @@ pub struct Sheet<'a> {
     columns: Vec<Band>,
     corner: String,
     scale: Option<usize>,
+    /// Whether it must fit the page of a figure.
+    in_page: bool,
+    /// Rows and columns of places without an image.
+    empty: Vec<(usize, usize)>,
 }
 
 /// Where everything of a [`Sheet`] lies, in pixels.
@@ -48,7 +56,15 @@ impl<'a> Sheet<'a> {
     /// A sheet without labels.
     #[must_use]
     pub fn new(cells: ArrayView5<'a, u8>) -> Self {
-        Self { cells, rows: Vec::new(), columns: Vec::new(), corner: String::new(), scale: None }
+        Self {
+            cells,
+            rows: Vec::new(),
+            columns: Vec::new(),
+            corner: String::new(),
+            scale: None,
+            in_page: false,
+            empty: Vec::new(),
+        }
     }
 
     /// Labels on the left, from top to bottom; together they cover every row.
@@ -75,6 +91,16 @@ impl<'a> Sheet<'a> {
         Self { scale: Some(scale), ..self }
     }
 
+    /// At most as wide as the page of a figure: images too large for it are made smaller by a whole factor.
+    pub(crate) fn in_page(self) -> Self {
+        Self { in_page: true, ..self }
+    }
+
+    /// Leaves places empty, each a row and a column.
+    pub(crate) fn without(self, empty: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        Self { empty: empty.into_iter().collect(), ..self }
+    }
+
     /// Places every image.
     ///
     /// # Errors
@@ -90,15 +116,16 @@ impl<'a> Sheet<'a> {
     /// [`FiguresError::Mismatch`] when the bands do not cover the rows or the columns,
     /// [`FiguresError::TooLarge`].
     pub fn draw(&self) -> Result<Canvas, FiguresError> {
-        let Arranged { layout, row_labels, column_labels, corner } = self.arrange()?;
+        let Arranged { layout, shrink, row_labels, column_labels, corner } = self.arrange()?;
         let (rows, columns, height, width, _) = self.cells.dim();
-        let (cell_width, cell_height) = (width * layout.scale, height * layout.scale);
+        let cell_width = shrunk_side(width, shrink) * layout.scale;
+        let cell_height = shrunk_side(height, shrink) * layout.scale;
         let mut canvas = Canvas::new(layout.width, layout.height)?;
         for row in 0..rows {
-            for column in 0..columns {
+            for column in (0..columns).filter(|&column| !self.empty.contains(&(row, column))) {
                 let image = self.cells.index_axis(Axis(0), row);
-                let image = image.index_axis(Axis(0), column);
-                canvas.draw_image(&image, layout.scale, layout.x[column], layout.y[row]);
+                let image = shrunk(&image.index_axis(Axis(0), column), shrink);
+                canvas.draw_image(&image.view(), layout.scale, layout.x[column], layout.y[row]);
             }
         }
         // Row labels end at the first column, in the middle of their band.
@@ -129,23 +156,33 @@ impl<'a> Sheet<'a> {
         cover("row labels", &self.rows, rows)?;
         cover("column labels", &self.columns, columns)?;
 
+        let most_label = if self.in_page { MOST_LABEL } else { usize::MAX };
+        let row_label = |band: &Band| Text::within(band.label(), LABEL_SIZE, Weight::Regular, most_label);
+        let row_labels: Vec<Text> = self.rows.iter().map(row_label).collect::<Result<_, _>>()?;
+        let corner = |em| match self.corner.as_str() {
+            "" => Ok(None),
+            corner => Text::new(corner, em, Weight::Regular).map(Some),
+        };
+        let widest = row_labels.iter().chain(&corner(LABEL_SIZE)?).map(Text::width).max().unwrap_or(0);
+        let left = if widest == 0 { 0 } else { widest + LABEL_GAP };
+
+        // Images as large as fit beside their labels.
+        let (target, most) = match self.in_page {
+            true => (INSIDE.saturating_sub(left), TARGET_CELL),
+            false => (TARGET_WIDTH, MAX_SCALE),
+        };
+        let room = target.saturating_sub(span(&self.columns, columns, 0)) / columns;
         let scale = match self.scale {
             Some(0) => return Err(FiguresError::Empty { what: "the scale" }),
             Some(scale) => scale,
-            None => {
-                let room = TARGET_WIDTH.saturating_sub(span(&self.columns, columns, 0)) / (columns * width);
-                room.min(TARGET_CELL.div_ceil(width.max(height))).clamp(1, MAX_SCALE)
-            }
+            None => (room / width).min(TARGET_CELL.div_ceil(width.max(height))).clamp(1, most),
         };
-        let (row_labels, _) = fitted(&self.rows, usize::MAX)?;
-        let (column_labels, column_em) = fitted(&self.columns, width.saturating_mul(scale))?;
-        let corner = match self.corner.as_str() {
-            "" => None,
-            corner => Some(Text::new(corner, column_em, Weight::Regular)?),
-        };
-
-        let label_width = row_labels.iter().chain(&corner).map(Text::width).max().unwrap_or(0);
-        let left = if label_width == 0 { 0 } else { label_width + LABEL_GAP };
+        let shrink = if self.in_page && self.scale.is_none() { width.div_ceil(room.max(1)) } else { 1 };
+        let (height, width) = (shrunk_side(height, shrink), shrunk_side(width, shrink));
+        let across = span(&self.columns, columns, width.saturating_mul(scale));
+        let smallest = if self.in_page { least_size(PAGE) } else { MIN_LABEL_SIZE };
+        let (column_labels, column_em) = fitted(&self.columns, width.saturating_mul(scale), smallest)?;
+        let corner = corner(column_em)?;
         let has_top = corner.is_some() || column_labels.iter().any(|label| label.width() > 0);
         let top = column_labels.iter().chain(&corner).map(Text::height).max().unwrap_or(0);
         let top = if has_top { top + LABEL_GAP / 2 } else { 0 };
@@ -154,9 +191,10 @@ impl<'a> Sheet<'a> {
                 scale,
                 x: edges(&self.columns, columns, width.saturating_mul(scale), left),
                 y: edges(&self.rows, rows, height.saturating_mul(scale), top),
-                width: left.saturating_add(span(&self.columns, columns, width.saturating_mul(scale))),
+                width: left.saturating_add(across),
                 height: top.saturating_add(span(&self.rows, rows, height.saturating_mul(scale))),
             },
+            shrink,
             row_labels,
             column_labels,
             corner,
@@ -166,13 +204,16 @@ impl<'a> Sheet<'a> {
 
 struct Arranged {
     layout: SheetLayout,
+    /// The factor by which images are made smaller.
+    shrink: usize,
     row_labels: Vec<Text>,
     column_labels: Vec<Text>,
     corner: Option<Text>,
 }
 
-/// The labels in the largest size at which each fits over its band of lines of `size` pixels, and that size.
-fn fitted(bands: &[Band], size: usize) -> Result<(Vec<Text>, u32), FiguresError> {
+/// The labels in the largest size at which each fits over its band of lines of `size` pixels, and that size; at least
+/// `smallest`.
+fn fitted(bands: &[Band], size: usize, smallest: u32) -> Result<(Vec<Text>, u32), FiguresError> {
     let mut em = LABEL_SIZE;
     loop {
         let labels: Vec<Text> = bands
@@ -182,10 +223,10 @@ fn fitted(bands: &[Band], size: usize) -> Result<(Vec<Text>, u32), FiguresError>
         let fits = labels.iter().zip(bands).all(|(label, band)| {
             label.width() + LABEL_GAP / 2 <= band.count().saturating_mul(size.saturating_add(GAP))
         });
-        if fits || em <= MIN_LABEL_SIZE {
+        if fits || em <= smallest {
             return Ok((labels, em));
         }
-        em = (em - 3).max(MIN_LABEL_SIZE);
+        em = em.saturating_sub(3).max(smallest);
     }
 }
 
@@ -194,6 +235,7 @@ mod tests {
     use super::Sheet;
     use crate::band::{Band, GAP, WIDE_GAP};
     use crate::error::FiguresError;
+    use crate::legible::{INSIDE, PAGE};
     use ndarray::Array5;
 
     fn cells(shape: (usize, usize, usize, usize, usize)) -> Array5<u8> {
@@ -241,6 +283,30 @@ mod tests {
         // Some column of pixels between two printed labels is free of ink.
         let empty = |x: &u32| (0..15).all(|y| canvas.pixels().get_pixel(*x, y).0 == [255; 3]);
         assert!((5..canvas.pixels().width() - 5).filter(empty).count() > 10);
+    }
+
+    /// Any number of images of any size, with long names: the sheet fits the page, and its labels are legible on a phone.
+    #[test]
+    fn sheets_of_figures_fit_a_page() {
+        for (columns, side) in [(3, 8), (11, 28), (21, 28), (12, 64), (21, 256), (30, 300), (1, 3000)] {
+            let cells = Array5::<u8>::from_elem((1, columns, side, side, 1), 90);
+            let labels = (0..columns).map(|t| Band::new(format!("{}", 999 - t)));
+            let sheet = Sheet::new(cells.view()).rows([Band::new("a name that never ends".repeat(9))]);
+            let canvas = sheet.columns(labels).corner("t").in_page().draw().unwrap();
+            assert!(canvas.width() <= INSIDE, "{columns} images of {side}: {}", canvas.width());
+            let em = f64::from(canvas.smallest_text().unwrap());
+            let shown = em * 500.0 / PAGE as f64;
+            assert!(shown >= 8.0, "{columns} images of {side}: {shown}");
+        }
+    }
+
+    #[test]
+    fn empty_places_are_no_images() {
+        let cells = cells((2, 2, 4, 4, 1));
+        let sheet = Sheet::new(cells.view()).scale(2).without([(1, 1)]);
+        let canvas = sheet.draw().unwrap();
+        assert_eq!(canvas.kept().len(), 3);
+        assert_eq!(canvas.pixels().get_pixel(canvas.pixels().width() - 1, 15).0, [255; 3]);
     }
 
     #[test]

@@ -23,12 +23,13 @@ pub(crate) enum Weight {
 pub(crate) struct Text {
     width: usize,
     height: usize,
+    /// Pixels per em.
+    size: u32,
     coverage: Vec<u8>,
 }
 
 impl Text {
     /// A line of text, `size` pixels per em.
-    ///
     pub(crate) fn new(text: &str, size: u32, weight: Weight) -> Result<Self, FiguresError> {
         let text: String = text.chars().take(MOST_LETTERS).collect();
         let em = f64::from(size);
@@ -55,7 +56,26 @@ impl Text {
         });
         let drawn = RasterBackend::new().with_scale(1.0).render_scene(&scene);
         let drawn = Canvas::from_png(&drawn.map_err(|reason| FiguresError::Plot { reason })?)?;
-        Ok(Self::cut_to_ink(&drawn))
+        Ok(Self::cut_to_ink(&drawn, size))
+    }
+
+    /// The text, shortened to at most `width` pixels.
+    pub(crate) fn within(text: &str, size: u32, weight: Weight, width: usize) -> Result<Self, FiguresError> {
+        let whole = Self::new(text, size, weight)?;
+        if whole.width() <= width {
+            return Ok(whole);
+        }
+        let letters: Vec<char> = text.chars().take(MOST_LETTERS).collect();
+        let shortened = |count: usize| {
+            let start: String = letters[..count].iter().collect();
+            Self::new(&format!("{}…", start.trim_end()), size, weight)
+        };
+        let (mut fits, mut too_long) = (0, letters.len());
+        while too_long - fits > 1 {
+            let middle = fits + (too_long - fits) / 2;
+            if shortened(middle)?.width() <= width { fits = middle } else { too_long = middle }
+        }
+        shortened(fits)
     }
 
     /// The text read from bottom to top.
@@ -65,7 +85,7 @@ impl Text {
         for row in 0..height {
             coverage.extend((0..width).map(|column| self.coverage(height - 1 - row, column)));
         }
-        Self { width, height, coverage }
+        Self { width, height, size: self.size, coverage }
     }
 
     pub(crate) fn width(&self) -> usize {
@@ -81,19 +101,22 @@ impl Text {
         self.coverage[y * self.width + x]
     }
 
-    fn cut_to_ink(drawn: &Canvas) -> Self {
+    fn cut_to_ink(drawn: &Canvas, size: u32) -> Self {
         let ink = |x: usize, y: usize| 255 - drawn.pixels().get_pixel(x as u32, y as u32).0[0];
         let inked = |&x: &usize| (0..drawn.height()).any(|y| ink(x, y) > 0);
         let first = (0..drawn.width()).find(inked).unwrap_or(0);
         let end = (0..drawn.width()).rfind(inked).map_or(first, |last| last + 1);
         let coverage = (0..drawn.height()).flat_map(|y| (first..end).map(move |x| ink(x, y))).collect();
-        Self { width: end - first, height: drawn.height(), coverage }
+        Self { width: end - first, height: drawn.height(), size, coverage }
     }
 }
 
 impl Canvas {
     /// Text, the corner of its box at `(x, y)`.
     pub(crate) fn draw_text(&mut self, text: &Text, x: usize, y: usize, colour: Colour) {
+        if text.width() > 0 {
+            self.note_text(text.size);
+        }
         for row in 0..text.height() {
             for column in 0..text.width() {
                 self.blend(x + column, y + row, colour, text.coverage(column, row));
@@ -169,6 +192,26 @@ mod tests {
         assert_eq!(wrap("unbreakable", 20, Weight::Regular, 10).unwrap().len(), 1);
         assert!(text(&"x".repeat(100_000), 20).width() < 6000);
         assert!(wrap("  ", 20, Weight::Regular, 10).unwrap().is_empty());
+    }
+
+    #[test]
+    fn long_text_is_shortened() {
+        let within = |words: &str, width| Text::within(words, 20, Weight::Regular, width).unwrap();
+        assert_eq!(within("short", 500).width(), text("short", 20).width());
+        let cut = within(&"word ".repeat(40), 200);
+        assert!((150..=200).contains(&cut.width()), "{}", cut.width());
+        // Nothing but the mark is left where there is no room.
+        assert_eq!(within("wide", 1).width(), text("…", 20).width());
+    }
+
+    #[test]
+    fn a_picture_knows_its_smallest_text() {
+        let mut canvas = Canvas::new(200, 60).unwrap();
+        canvas.draw_text(&text("large", 30), 0, 0, INK);
+        canvas.draw_text(&text(" ", 5), 0, 0, INK);
+        assert_eq!(canvas.smallest_text(), Some(30));
+        canvas.draw_text(&text("small", 12).turned_left(), 0, 0, INK);
+        assert_eq!(canvas.smallest_text(), Some(12));
     }
 
     #[test]

@@ -207,6 +207,8 @@ pub(crate) const CALLS: &[Call<'static>] = &[
     usage("figures --run run --only 3-1 --out out"),
     usage("figures --run run --only x --out out"),
     usage("figures --run run --samples 0 --out out"),
+    usage("figures --run run --class-run nowhere --out out"),
+    usage("figures --run run --class-run run --out out"),
     failure("figures --best --only 7 --out out"),
     usage("compare run --out out"),
     usage("compare run nowhere --out out"),

@@ -11,6 +11,8 @@ use crate::machine::Origin;
 
 /// Relative error above which an average deserves a note.
 const FAR: f64 = 0.05;
+/// The heading of the training times. Nothing here knows what else a machine ran meanwhile.
+const SECONDS: &str = "wall seconds, shared machine";
 /// Maximum length of a group heading in the picture.
 const HEADING: usize = 110;
 
@@ -18,11 +20,12 @@ const HEADING: usize = 110;
 pub(super) fn markdown(results: &Results, picture: &str) -> String {
     let all = lines(results);
     let best = best_of_rows(&all);
+    let alt = "the metric of every training as a dot with its 95 % interval, best first";
     let mut parts = vec![introduction(results, &best)];
     if best.is_empty() {
         parts.push("Nothing was measured.".to_owned());
     } else {
-        parts.push(format!("![the metric of every training]({picture})"));
+        parts.push(format!("![{alt}]({picture})"));
         parts.push(format!("## Each training at its best\n{}", as_markdown(&table(&best))));
         if all.len() > best.len() {
             parts.push(format!("## All evaluations\n{}", as_markdown(&table(&all))));
@@ -126,7 +129,8 @@ fn introduction(results: &Results, best: &[Line<'_>]) -> String {
         "# Ablation: {}\n\n\
          `cargo xtask ablate {}`, commit {}, {dates}, on {}. Base: {}. Each training has {length}. Each evaluation draws {} \
          images (seed {}). Sorted by {metric}; {direction} is better. The 95 % interval covers only the \
-         evaluation, not the variation between trainings.{more}",
+         evaluation, not the variation between trainings. Wall seconds are those of the training steps. The machine may have \
+         run other work at the same time, so they do not compare speeds.{more}",
         escaped(&results.name),
         results.file,
         listed(of(|origin| &origin.commit)),
@@ -204,7 +208,7 @@ fn table(lines: &[Line<'_>]) -> Vec<Vec<String>> {
     let mut head = vec!["training", "weights", "sampling", &metric, "95 % interval"];
     head.extend(seeds.then_some("spread (seeds)"));
     head.extend(others.iter().copied());
-    head.extend(["steps", "seconds", "differs from base"]);
+    head.extend(["steps", SECONDS, "differs from base"]);
     let head = head.into_iter().map(str::to_owned).collect();
     let row = |line: &Line<'_>| {
         let interval = |(low, high)| format!("{} to {}", short(low), short(high));
@@ -289,8 +293,9 @@ mod tests {
             "`cargo xtask ablate s.toml`, commit abc, 2026-11-29, on a CPU, 2 threads. Base: preset tiny-16. Each training has 70 steps. \
              Each evaluation draws 9 images (seed 0). Sorted by FD (f), train; lower is better.",
             "The 2 best rows by first seed are trained with the seeds 0, 1, 2",
-            "![the metric of every training](s.png)",
-            "| training | weights | sampling | FD (f), train | 95 % interval | spread (seeds) | kd:train | fd:test | steps | seconds | differs from base |",
+            "![the metric of every training as a dot with its 95 % interval, best first](s.png)",
+            "so they do not compare speeds. The 2 best rows",
+            "| training | weights | sampling | FD (f), train | 95 % interval | spread (seeds) | kd:train | fd:test | steps | wall seconds, shared machine | differs from base |",
             "| c | own | ddim 4 | 3.000 | 2.000 to 5.000 |  | 0.3000 | 8.000 | 70 | 2 | train.lr=1, a=b\\|c |",
             "| b | own | ddpm 9 | 5.000 | 1.000 to 10.00 | 4.243 (2) | 0.5000 | 10.00 | 70 | 2 | objective v |",
             "## What failed\n- a, seed 0, own, ddim 4: no features\n",

@@ -5,26 +5,24 @@ use crate::canvas::{Canvas, Colour, GREY, INK};
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
+use crate::legible::INSIDE;
 use crate::plot::{PALETTE, lighter};
 use crate::text::{Text, Weight};
 
 /// Pixels: a line with a dot, a heading of a group, white after a group.
-const LINE: usize = 28;
-const HEADING: usize = 40;
-const GAP: usize = 12;
-/// Pixels: the axis across, the least and the most room for labels, from labels to the axis.
-const ACROSS: usize = 1100;
-const LABELS: (usize, usize) = (200, 700);
+const LINE: usize = 36;
+const HEADING: usize = 48;
+const GAP: usize = 14;
+/// Pixels: the least and the most room for labels, from labels to the axis.
+const LABELS: (usize, usize) = (200, 560);
 const LABEL_GAP: usize = 20;
 /// White right of the axis, where half of the last tick's label goes, and below it, for the ticks and the axis' label.
 const RIGHT: usize = 60;
-const BELOW: usize = 84;
-const TEXT_SIZE: u32 = 22;
-/// Letters of a label that fit into the most room for it.
-const LETTERS: usize = 56;
+const BELOW: usize = 92;
+const TEXT_SIZE: u32 = 26;
 /// Radii of a dot, and of that of one seed.
-const DOT: f64 = 6.5;
-const SEED_DOT: f64 = 4.0;
+const DOT: f64 = 8.0;
+const SEED_DOT: f64 = 5.0;
 /// Values further apart than this factor are drawn on a logarithmic axis, or the best would lie on top of each other.
 const FAR_APART: f64 = 8.0;
 const GRID: Colour = [0xe4; 3];
@@ -89,8 +87,9 @@ fn numbers(line: &AblationLine) -> impl Iterator<Item = f64> + '_ {
 /// The layout of the chart.
 struct Chart {
     axis: Axis,
-    /// Pixels left of the axis.
+    /// Pixels left of the axis, and pixels of the axis.
     left: usize,
+    across: usize,
     /// Pixels above its end.
     bottom: usize,
 }
@@ -107,9 +106,11 @@ impl Chart {
             widest = widest.max(label(line)?.width());
         }
         let rows = |group: &AblationGroup| HEADING + LINE * group.lines.len() + GAP;
+        let left = widest.min(LABELS.1) + LABEL_GAP;
         Ok(Self {
             axis: Axis::new(scale, all.iter().copied(), None, 0.04),
-            left: widest.min(LABELS.1) + LABEL_GAP,
+            left,
+            across: INSIDE - left - RIGHT,
             bottom: groups.iter().map(rows).sum(),
         })
     }
@@ -119,15 +120,15 @@ impl Chart {
         let of = |value: f64| if self.axis.scale == Scale::Log { value.max(1e-300).ln() } else { value };
         let (low, high) = (of(self.axis.range.0), of(self.axis.range.1));
         let share = ((of(value) - low) / (high - low)).clamp(0.0, 1.0);
-        self.left as f64 + share * ACROSS as f64
+        self.left as f64 + share * self.across as f64
     }
 
     fn draw(&self, metric: &str, groups: &[AblationGroup]) -> Result<Canvas, FiguresError> {
-        let mut canvas = Canvas::new(self.left + ACROSS + RIGHT, self.bottom + BELOW)?;
+        let mut canvas = Canvas::new(INSIDE, self.bottom + BELOW)?;
         self.axes(&mut canvas, metric)?;
         let mut y = 0;
         for group in groups {
-            let heading = Text::new(&group.heading, TEXT_SIZE, Weight::Bold)?;
+            let heading = Text::within(&group.heading, TEXT_SIZE, Weight::Bold, INSIDE)?;
             // On white, because the grid would run through the letters.
             canvas.fill(0, y, heading.width() + LABEL_GAP, HEADING - 4, [255; 3]);
             canvas.draw_text(&heading, 0, y + HEADING - 6 - heading.height(), INK);
@@ -150,9 +151,9 @@ impl Chart {
         if let Some((low, high)) = line.interval {
             let (from, to) = (self.x(low.min(high)).round() as usize, self.x(low.max(high)).round() as usize);
             let pale = lighter(colour, 0.45);
-            canvas.fill(from, middle - 2, to - from + 1, 4, pale);
+            canvas.fill(from, middle - 2, to - from + 1, 5, pale);
             for end in [from, to] {
-                canvas.fill(end.saturating_sub(1), middle - 6, 3, 12, pale);
+                canvas.fill(end.saturating_sub(1), middle - 8, 3, 16, pale);
             }
         }
         for seed in &line.seeds {
@@ -171,9 +172,9 @@ impl Chart {
             let label = text(&ticks.format(value))?;
             canvas.draw_text(&label, x.saturating_sub(label.width() / 2), self.bottom + 12, INK);
         }
-        canvas.fill(self.left, self.bottom, ACROSS + 2, 2, INK);
-        let label = text(metric)?;
-        let x = self.left + (ACROSS / 2).saturating_sub(label.width() / 2);
+        canvas.fill(self.left, self.bottom, self.across + 2, 2, INK);
+        let label = Text::within(metric, TEXT_SIZE, Weight::Regular, INSIDE - self.left)?;
+        let x = self.left + (self.across / 2).saturating_sub(label.width() / 2);
         canvas.draw_text(&label, x, self.bottom + BELOW - label.height(), GREY);
         Ok(())
     }
@@ -202,7 +203,7 @@ impl Chart {
 }
 
 fn label(line: &AblationLine) -> Result<Text, FiguresError> {
-    text(&line.label.chars().take(LETTERS).collect::<String>())
+    Text::within(&line.label, TEXT_SIZE, Weight::Regular, LABELS.1)
 }
 
 fn text(words: &str) -> Result<Text, FiguresError> {

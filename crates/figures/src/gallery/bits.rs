@@ -55,7 +55,7 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
     }
     let summed = bits.summed();
     let sums = if summed.is_some() {
-        " Right: the sum from the noisiest t down, the information about an image in x_t. It ends at the whole bound."
+        " Right: the sum from the noisiest t down. It ends at the whole bound."
     } else {
         " The terms of some t are missing, so they do not add up to the bound."
     };
@@ -64,11 +64,11 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
         name: "20-bits",
         title: "Bits by timestep",
         caption: format!(
-            "{side}he bits that each reverse step costs, per dimension; t = 0 is the decoder's. Most bits \
-             describe details that are lost at the smallest t.{sums} Mean of {} images; the whole bound is {:.3} bits/dim, of \
-             which {} are the prior's.",
+            "{side}he bits that each reverse step costs, per dimension; t = 0 is the decoder's.{sums} Mean of {} images; the \
+             whole bound is {:.3} bits/dim, of which {} are the first t's and {} the prior's.",
             bits.images,
             bits.total,
+            short(bits.by_t[0].1),
             short(bits.prior),
         ),
         equation: "L = L_T + L_{T−1} + ⋯ + L_0,  L_T = D_{KL}(q(x_T | x_0) ‖ p(x_T))\n\
@@ -104,7 +104,7 @@ pub fn bits(bits: &Bits<'_>) -> Result<Figure, FiguresError> {
     }
     let legend = vec![("one t".into(), PALETTE[0]), ("t = 0, the decoder".into(), PALETTE[1])];
     let picture = words.page().legend(legend).row(panels).draw()?;
-    words.plot(&picture)
+    words.figure(&picture)
 }
 
 /// A number that may be close to 0.

@@ -6,6 +6,7 @@ use crate::band::Band;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
+use crate::rows::blanks;
 use crate::sheet::Sheet;
 
 /// Images across in the block of one sampler at one number of steps.
@@ -39,7 +40,7 @@ pub(super) fn draw(
     }
     let [n, h, w, c] = [0, 1, 2, 3].map(|axis| shape[axis]);
     let across = BLOCK_COLUMNS.min(n);
-    let down = n.div_ceil(across);
+    let (down, steps) = (n.div_ceil(across), columns.len());
     let mut cells = Array5::from_elem((samplers.len() * down, columns.len() * across, h, w, c), 255_u8);
     for (row, sampler) in samplers.iter().enumerate() {
         for (column, block) in sampler.blocks.iter().enumerate() {
@@ -51,12 +52,16 @@ pub(super) fn draw(
             }
         }
     }
+    let places = (0..samplers.len()).flat_map(|row| (0..steps).map(move |column| (row, column)));
+    let empty = places
+        .flat_map(|(row, column)| blanks(n, across, row * down).map(move |(y, x)| (y, column * across + x)));
     let apart = |index: usize, band: Band| if index == 0 { band } else { band.apart() };
     let rows = samplers.iter().map(|sampler| Band::new(sampler.name).spanning(down));
     let columns = columns.iter().map(|steps| Band::new(steps.to_string()).spanning(across));
     let sheet = Sheet::new(cells.view())
         .rows(rows.enumerate().map(|(index, band)| apart(index, band)))
         .columns(columns.enumerate().map(|(index, band)| apart(index, band)))
-        .corner(corner);
-    words.sheet(&sheet)
+        .corner(corner)
+        .without(empty);
+    words.sheet(sheet)
 }

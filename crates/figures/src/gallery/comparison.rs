@@ -10,15 +10,16 @@ use crate::figure::{Figure, Words};
 use crate::gallery::HALF;
 use crate::gallery::loss::{MAX_POINTS, smoothed};
 use crate::grid::{grid, square_columns};
+use crate::legible::{MARGIN, least_size};
 use crate::page::COLUMN_GAP;
 use crate::plot::{Mark, PALETTE, Panel};
 use crate::text::{Text, Weight, wrap};
 
 /// Approximate pixels of a run's grid, and pixels of the name above it.
-const GRID: usize = 560;
+const GRID: usize = HALF.0;
 const NAME_SIZE: u32 = 26;
 /// Grids in a line.
-const IN_LINE: usize = 3;
+const IN_LINE: usize = 2;
 
 /// The losses that a run has logged.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +51,7 @@ pub fn loss_curves(curves: &[LossCurve<'_>]) -> Result<Figure, FiguresError> {
         title: "Training losses",
         caption: "The smoothed loss of each run, by training step and by images seen.".into(),
         equation: "L = E_{t, x_0, ε} w_t ‖ε − ε_θ(x_t, t)‖^2",
-        note: "Smoothed over about 2 % of each run. Dimensionless.",
+        note: "Means since the log line before, smoothed over about 2 % of each run. Dimensionless.",
     };
     let all = curves.iter().flat_map(|curve| curve.losses).copied();
     let (low, high) = all.fold((f64::INFINITY, 0_f64), |(low, high), loss| (low.min(loss), high.max(loss)));
@@ -77,7 +78,7 @@ pub fn loss_curves(curves: &[LossCurve<'_>]) -> Result<Figure, FiguresError> {
     ];
     let legend = curves.iter().zip(PALETTE.iter().cycle()).map(|(curve, c)| (curve.name.to_owned(), *c));
     let picture = words.page().legend(legend.collect()).row(panels).draw()?;
-    words.plot(&picture)
+    words.figure(&picture)
 }
 
 /// The samples of several runs, `[n, h, w, c]` each: one grid per run with its name above. Runs may differ in the
@@ -111,7 +112,8 @@ fn named(name: &str, images: ArrayView4<'_, u8>) -> Result<Canvas, FiguresError>
     let scale = (GRID / (columns * height.max(width)).max(1)).clamp(1, 8);
     let grid = grid(images, columns, scale, 2)?;
     let across = grid.width().max(GRID - COLUMN_GAP);
-    let lines: Vec<Text> = wrap(name, NAME_SIZE, Weight::Bold, across)?;
+    let size = NAME_SIZE.max(least_size(IN_LINE * (across + COLUMN_GAP) + 2 * MARGIN));
+    let lines: Vec<Text> = wrap(name, size, Weight::Bold, across)?;
     let above = lines.iter().map(Text::height).sum::<usize>() + 8;
     let mut canvas = Canvas::new(across, grid.height() + above)?;
     let mut y = 0;
@@ -166,7 +168,7 @@ mod tests {
         let picture = Canvas::from_png(&figure.png).unwrap();
         let count = |value: u8| picture.pixels().pixels().filter(|pixel| pixel.0 == [value; 3]).count();
         // The edges of letters may have any grey.
-        for (found, expected) in [(count(90), 4 * 64 * 64), (count(20), 9 * 32 * 24 * 25)] {
+        for (found, expected) in [(count(90), 4 * 64 * 64), (count(20), 9 * 32 * 24 * 49)] {
             assert!((expected..expected + 300).contains(&found), "{found} {expected}");
         }
         let many: Vec<_> = (0..6).map(|_| ("run", small.view())).collect();

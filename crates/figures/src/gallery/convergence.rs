@@ -53,11 +53,10 @@ pub fn convergence(
             "Root mean square distance from the result of the same start in very many steps. Left: the data are numbers from \
              two Gaussians, the optimal network is known in closed form, and the reference takes {exact_reference} steps of \
              UniPC. A method of order p follows a line of slope −p. Right: the trained network, without clipping, in f32, \
-             against {reference} steps. It is less smooth in t than the closed form, so a high order gains less, and nothing \
-             in few steps. Errors are in units of the pixel range [−1, 1]."
+             against {reference} steps. Errors are in units of the pixel range [−1, 1]."
         ),
         equation: "‖x^{(n)} − x‖ ∝ n^{−p}",
-        note: "All axes are logarithmic. The table has the fitted orders p.",
+        note: "All axes are logarithmic. p: the order fitted to the closed form.",
     };
     let legend = exact.iter().zip(PALETTE.iter().cycle()).map(|(solver, colour)| {
         let order = solver.order().map_or_else(String::new, |order| format!(": p = {order:.1}"));
@@ -79,11 +78,11 @@ pub fn convergence(
             marks,
             ..Panel::default()
         }
-        .draw(HALF.0, HALF.0 * 4 / 5)
+        .draw(HALF.0, HALF.0 * 9 / 10)
     };
     let panels = vec![panel("Closed form", exact)?, panel("Trained network", network)?];
     let picture = words.page().legend(legend.collect()).row(panels).draw()?;
-    let mut figure = words.plot(&picture)?;
+    let mut figure = words.figure(&picture)?;
     figure.table = Some(table(&[("closed form", exact), ("network", network)]));
     Ok(figure)
 }

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::gallery::{FULL, THIRD};
+use crate::gallery::{FULL, HALF};
 use crate::heat_map::HeatMap;
 use crate::plot::{Mark, PALETTE, Panel};
 
@@ -32,9 +32,8 @@ pub fn embedding(values: ArrayView2<'_, f64>) -> Result<Figure, FiguresError> {
         name: "05-embedding",
         title: "Time embedding",
         caption: format!(
-            "Every t as a vector of sines and cosines: slow ones place it in the whole range, fast ones \
-             distinguish it from its neighbours. Neighbouring t are at least {least:.3} apart. Repeating stripes in the \
-             distances of all pairs would mark t that the network could confuse.{}",
+            "Every t as a vector. Neighbouring t are at least {least:.3} apart. In the distances of all pairs, dark places off \
+             the diagonal mark different t with similar vectors.{}",
             constant(&values)
         ),
         equation: "e(t) = (sin 2π f_1 t/T, cos 2π f_1 t/T, …, sin 2π f_K t/T, cos 2π f_K t/T),  1 ≤ f_k ≤ T/2",
@@ -74,12 +73,12 @@ pub fn embedding(values: ArrayView2<'_, f64>) -> Result<Figure, FiguresError> {
         ..Panel::default()
     };
     let page = words.page().row(vec![map("e(t)", transposed, FULL)?]).row(vec![
-        map(&format!("e(t), first {} steps", first.ncols()), first, THIRD)?,
-        pairs.draw(THIRD.0, THIRD.1)?,
-        neighbours.draw(THIRD.0, THIRD.1)?,
+        map(&format!("e(t), first {} steps", first.ncols()), first, HALF)?,
+        pairs.draw(HALF.0, HALF.1)?,
     ]);
+    let page = page.row(vec![neighbours.draw(FULL.0, FULL.1 / 2 + 60)?]);
     let picture = page.draw()?;
-    words.plot(&picture)
+    words.figure(&picture)
 }
 
 /// A sentence about constant dimensions, if there are any.

@@ -6,7 +6,7 @@ use crate::band::Band;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::rows::in_rows;
+use crate::rows::{blanks, in_rows};
 use crate::sheet::Sheet;
 
 const COLUMNS: usize = 8;
@@ -24,23 +24,25 @@ pub fn fast_and_slow(
     check::shape("the fast samples", slow.shape(), fast.shape())?;
     let words = Words {
         name: "13-fast-and-slow",
-        title: "A few steps instead of all of them",
+        title: "DDPM and a fast solver",
         caption: format!(
             "Above, Algorithm 2 of Ho et al. 2020 with {slow_calls} network evaluations per image; below, \
-             DPM-Solver++ (2M, Lu et al. 2022) with {fast_calls}. Both start from the same noise, but only the first draws \
-             more on its way, so the images differ; they look about equally good."
+             DPM-Solver++ (2M, Lu et al. 2022) with {fast_calls}. Both start from the same noise; only the first draws more \
+             noise at every step, so the images differ."
         ),
         equation: "x_s = (σ_s/σ_t) x_t − α_s (e^{−h} − 1) (x̂_0 + (h/(2 h_{−1})) (x̂_0 − x̂_{0,−1})),  \
                    h = λ_s − λ_t,  λ = ln(α/σ)",
-        note: "Not selected: the first images of the seed.",
+        note: "Not selected: the first images of the seed. Numbers: network evaluations per image.",
     };
+    let count = slow.dim().0;
     let (slow, fast) = (in_rows(&slow, COLUMNS), in_rows(&fast, COLUMNS));
-    let height = slow.dim().0;
+    let (height, columns) = (slow.dim().0, slow.dim().1);
     let both = concatenate![Axis(0), slow, fast];
     let band = |name: &str, calls: usize| Band::new(format!("{name}, {calls}")).spanning(height);
-    let sheet =
-        Sheet::new(both.view()).rows([band("DDPM", slow_calls), band("DPM-Solver++", fast_calls).apart()]);
-    words.sheet(&sheet)
+    let sheet = Sheet::new(both.view())
+        .rows([band("DDPM", slow_calls), band("DPM-Solver++", fast_calls).apart()])
+        .without(blanks(count, columns, 0).chain(blanks(count, columns, height)));
+    words.sheet(sheet)
 }
 
 #[cfg(test)]

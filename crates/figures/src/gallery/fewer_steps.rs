@@ -13,10 +13,9 @@ use crate::gallery::blocks::{self, SamplerBlocks};
 pub fn fewer_steps(steps: &[usize], samplers: &[SamplerBlocks<'_>]) -> Result<Figure, FiguresError> {
     let words = Words {
         name: "11-fewer-steps",
-        title: "Fewer steps",
-        caption: "Samples from the same starting noise by number of network evaluations. DDPM draws fresh \
-                  noise at every step and needs many of them; DDIM with η = 0 draws none, so the same start \
-                  leads to much the same image in every column."
+        title: "Samples by number of steps",
+        caption: "Samples from the same starting noise by number of network evaluations. DDPM draws fresh noise at every \
+                  step; DDIM with η = 0 draws none after the start."
             .into(),
         equation: "x_s = √ᾱ_s x̂_0 + √(1 − ᾱ_s − σ^2) ε_θ(x_t, t) + σ z,  s < t;  \
                    σ = η √((1 − ᾱ_s)/(1 − ᾱ_t)) √(1 − ᾱ_t/ᾱ_s),  η = 0 for DDIM",

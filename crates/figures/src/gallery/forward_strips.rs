@@ -28,10 +28,8 @@ pub fn forward_strips(strips: &[Strip<'_>]) -> Result<Figure, FiguresError> {
     check::not_empty("the strips", strips)?;
     let words = Words {
         name: "02-forward",
-        title: "Forward process: from data to noise",
-        caption: "Each row is one image, diffused in one jump to the t above the column. The image fades \
-                  and the noise grows so that the variance approaches one; in the end only noise is left."
-            .into(),
+        title: "Forward process: images by timestep",
+        caption: "Each row is one image, diffused in one jump to the t above the column, with new noise for every t.".into(),
         equation: "q(x_t | x_0) = N(x_t; √ᾱ_t x_0, (1 − ᾱ_t) I)\n\
                    x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε,  ε ~ N(0, I)",
         note: "Rows: images. Columns: timestep t, counted from 0.",
@@ -40,7 +38,7 @@ pub fn forward_strips(strips: &[Strip<'_>]) -> Result<Figure, FiguresError> {
     for strip in strips {
         check::length("times of a strip", strip.images.dim().1, strip.times.len())?;
         let sheet = Sheet::new(strip.images.view()).columns(time_columns(strip.times)).corner("t");
-        page = page.section(strip.heading, sheet.draw()?);
+        page = page.section(strip.heading, sheet.in_page().draw()?);
     }
     let picture = page.draw()?;
     words.figure(&picture)

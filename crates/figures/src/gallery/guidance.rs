@@ -37,8 +37,7 @@ pub fn guidance(scales: &[f64], classes: &[ClassBlocks<'_>]) -> Result<Figure, F
         name: "15-guidance",
         title: "Classifier-free guidance",
         caption: "Rows: classes. Columns: guidance scale w. At w = 1 the samples are conditional; beyond it the difference to \
-                  the unconditional prediction is amplified. Images become clearer and more alike, and exaggerated at \
-                  large w. The same place in every block started from the same noise."
+                  the unconditional prediction is amplified. The same place in every block started from the same noise."
             .into(),
         equation: "ε̂ = ε_θ(x_t, t) + w (ε_θ(x_t, t, c) − ε_θ(x_t, t))",
         note: "Columns: guidance scale w. Not selected.",
@@ -59,7 +58,7 @@ pub fn guidance(scales: &[f64], classes: &[ClassBlocks<'_>]) -> Result<Figure, F
         .rows(classes.iter().map(|class| Band::new(class.name)))
         .columns(columns)
         .corner("w");
-    words.sheet(&sheet)
+    words.sheet(sheet)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::gallery::THIRD;
+use crate::gallery::HALF;
 use crate::plot::{Mark, PALETTE, Panel, lighter};
 
 /// The axis runs over `-REACH..REACH`; a standard normal number lies outside once in 15,000.
@@ -29,10 +29,9 @@ pub fn histograms(at: &[PixelValues<'_>]) -> Result<Figure, FiguresError> {
     check::not_empty("the histograms", at)?;
     let words = Words {
         name: "04-histograms",
-        title: "Pixel values become standard normal",
-        caption: "Density of the pixel values at several t (bars, model units: black is −1, white is 1) and \
-                  of a standard normal number (line). The data have their own shape; in the end only the \
-                  normal density is left, which is why sampling can start from it."
+        title: "Pixel values by timestep",
+        caption: "Density of the pixel values at several t (bars) and of a standard normal number (line). The headings have \
+                  mean and variance of the values."
             .into(),
         equation: "q(x_t | x_0) → N(0, I) as ᾱ_t → 0",
         note: "Pixel values in model units: −1 is black, 1 is white. Density per unit.",
@@ -40,11 +39,11 @@ pub fn histograms(at: &[PixelValues<'_>]) -> Result<Figure, FiguresError> {
     let panels: Vec<_> = at.iter().map(panel).collect::<Result<_, _>>()?;
     let legend = vec![("pixels".into(), lighter(PALETTE[0], 0.35)), ("N(0, 1)".into(), PALETTE[1])];
     let mut page = words.page().legend(legend);
-    for row in panels.chunks(3) {
+    for row in panels.chunks(2) {
         page = page.row(row.to_vec());
     }
     let picture = page.draw()?;
-    words.plot(&picture)
+    words.figure(&picture)
 }
 
 fn panel(at: &PixelValues<'_>) -> Result<crate::Canvas, FiguresError> {
@@ -75,7 +74,7 @@ fn panel(at: &PixelValues<'_>) -> Result<crate::Canvas, FiguresError> {
         ],
         ..Panel::default()
     }
-    .draw(THIRD.0, THIRD.1)
+    .draw(HALF.0, HALF.1)
 }
 
 /// Share of all values in each bin, per unit of length; values beyond the axis count only in the total.

@@ -12,7 +12,20 @@ pub(super) const MAX_POINTS: usize = 3000;
 /// The smoothed curve averages over about this share of the run.
 const SMOOTHING: f64 = 0.02;
 
-/// Mean loss over a range of t.
+/// What the losses of a run are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LossText<'a> {
+    /// The loss in a few words, such as "squared error of the predicted noise, mean per pixel".
+    pub name: &'a str,
+    /// Its equation, in the plain notation of [`crate::equation_html`].
+    pub equation: &'a str,
+    /// Training steps whose mean a point of the curve is.
+    pub every: u64,
+    /// Steps over whose log lines the loss by t is averaged: the first and the last.
+    pub tail: (u64, u64),
+}
+
+/// Mean unweighted loss over a range of t.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LossBucket {
     /// First t of the range.
@@ -23,13 +36,18 @@ pub struct LossBucket {
     pub loss: f64,
 }
 
-/// The loss by training step, raw and smoothed, and the loss by t. `steps` and `losses` are `[n]`; `buckets` follow
+/// The loss by training step, as logged and smoothed, and the loss by t. `steps` and `losses` are `[n]`; `buckets` follow
 /// each other without a gap.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::Mismatch`] when `steps` and `losses` differ in length or a
 /// bucket does not start where the one before ends, [`FiguresError::NotFinite`].
-pub fn loss(steps: &[u64], losses: &[f64], buckets: &[LossBucket]) -> Result<Figure, FiguresError> {
+pub fn loss(
+    text: &LossText<'_>,
+    steps: &[u64],
+    losses: &[f64],
+    buckets: &[LossBucket],
+) -> Result<Figure, FiguresError> {
     check::not_empty("the losses", losses)?;
     check::length("losses", steps.len(), losses.len())?;
     check::finite("losses", losses.iter().copied())?;
@@ -47,12 +65,17 @@ pub fn loss(steps: &[u64], losses: &[f64], buckets: &[LossBucket]) -> Result<Fig
     let words = Words {
         name: "06-loss",
         title: "Training loss",
-        caption: "Left: mean squared error of the predicted noise, batch by batch (faint) and smoothed. \
-                  Right: the same error by t. Little noise is hard to find in an image, and much noise is \
-                  easy to see, so the error falls with t; predicting zero everywhere would cost 1."
-            .into(),
-        equation: "L_{simple} = E_{t, x_0, ε} ‖ε − ε_θ(√ᾱ_t x_0 + √(1 − ᾱ_t) ε, t)‖^2",
-        note: "Mean squared error per pixel of the predicted noise, dimensionless.",
+        caption: format!(
+            "Left: the training loss, {}; {} (faint), and smoothed over about {:.0} % of the run. Right: the error by t without \
+             weights, converted to that of ε, the mean over the log lines of steps {} to {}.",
+            text.name,
+            points(text.every, true),
+            100.0 * SMOOTHING,
+            text.tail.0,
+            text.tail.1,
+        ),
+        equation: "",
+        note: "Left: the loss as logged while training. Right: means over ranges of t. Dimensionless.",
     };
     let smooth = smoothed(losses);
     let stride = losses.len().div_ceil(MAX_POINTS);
@@ -75,9 +98,9 @@ pub fn loss(steps: &[u64], losses: &[f64], buckets: &[LossBucket]) -> Result<Fig
     let mut edges: Vec<f64> = buckets.iter().map(|bucket| bucket.first as f64).collect();
     edges.extend(buckets.last().map(|bucket| bucket.end as f64));
     let by_t = Panel {
-        heading: "Loss by timestep".into(),
+        heading: format!("Error of ε by t, steps {} to {}", text.tail.0, text.tail.1),
         x_label: "t".into(),
-        y_label: "mean loss".into(),
+        y_label: "mean error".into(),
         marks: vec![Mark::Bars {
             edges,
             heights: buckets.iter().map(|bucket| bucket.loss).collect(),
@@ -85,11 +108,21 @@ pub fn loss(steps: &[u64], losses: &[f64], buckets: &[LossBucket]) -> Result<Fig
         }],
         ..Panel::default()
     };
-    let legend = vec![("each logged step".into(), lighter(PALETTE[0], 0.6)), ("smoothed".into(), PALETTE[1])];
+    let legend = vec![(points(text.every, false), lighter(PALETTE[0], 0.6)), ("smoothed".into(), PALETTE[1])];
     let page =
         words.page().legend(legend).row(vec![history.draw(HALF.0, HALF.1)?, by_t.draw(HALF.0, HALF.1)?]);
     let picture = page.draw()?;
-    words.plot(&picture)
+    Ok(Figure { equation: text.equation.to_owned(), ..words.figure(&picture)? })
+}
+
+/// What a point of the curve is, in a sentence or in the legend.
+fn points(every: u64, in_sentence: bool) -> String {
+    match (every, in_sentence) {
+        (0 | 1, true) => "a point for every training step".to_owned(),
+        (0 | 1, false) => "every step".to_owned(),
+        (_, true) => format!("a point for every {every} training steps, their mean"),
+        (_, false) => format!("mean of {every} steps"),
+    }
 }
 
 /// Average around each value with exponentially falling weights to both sides: no lag, and no pull to
@@ -117,7 +150,7 @@ fn weighted<'a>(values: impl Iterator<Item = &'a f64>, decay: f64) -> Vec<(f64, 
 
 #[cfg(test)]
 mod tests {
-    use super::{LossBucket, loss, smoothed};
+    use super::{LossBucket, LossText, loss, smoothed};
     use crate::error::FiguresError;
     use proptest::prelude::*;
 
@@ -128,10 +161,22 @@ mod tests {
     #[test]
     fn draws_and_refuses() {
         let buckets = [bucket(0, 10), bucket(10, 30)];
-        let figure = |steps: &[u64], losses: &[f64], buckets: &[LossBucket]| loss(steps, losses, buckets);
+        let text = LossText { name: "squared error", equation: "L = 1", every: 20, tail: (2, 3) };
+        let figure =
+            |steps: &[u64], losses: &[f64], buckets: &[LossBucket]| loss(&text, steps, losses, buckets);
         let good = figure(&[1, 2, 3], &[1.0, 0.5, 0.1], &buckets).unwrap();
         assert_eq!(good, figure(&[1, 2, 3], &[1.0, 0.5, 0.1], &buckets).unwrap());
         assert!(figure(&[7], &[0.0], &buckets[..1]).is_ok());
+        assert!(
+            good.caption.contains("; a point for every 20 training steps, their mean ("),
+            "{}",
+            good.caption
+        );
+        assert!(good.caption.ends_with("log lines of steps 2 to 3.") && good.equation == "L = 1");
+        // The picture says it too.
+        let every = LossText { every: 1, ..text };
+        let single = loss(&every, &[1, 2, 3], &[1.0, 0.5, 0.1], &buckets).unwrap();
+        assert!(single.caption.contains("a point for every training step (") && single.png != good.png);
 
         assert!(matches!(figure(&[], &[], &buckets), Err(FiguresError::Empty { .. })));
         assert!(matches!(figure(&[1], &[1.0], &[]), Err(FiguresError::Empty { .. })));

@@ -14,6 +14,8 @@ mod guidance;
 mod histograms;
 mod loss;
 mod one_step;
+#[cfg(test)]
+mod readable;
 mod samples;
 mod scaling;
 mod schedules;
@@ -34,7 +36,7 @@ pub use fewer_steps::fewer_steps;
 pub use forward_strips::{Strip, forward_strips};
 pub use guidance::{ClassBlocks, guidance};
 pub use histograms::{PixelValues, histograms};
-pub use loss::{LossBucket, loss};
+pub use loss::{LossBucket, LossText, loss};
 pub use one_step::{Moments, OneStep, one_step};
 pub use samples::samples;
 pub use scaling::{ScalingPanel, scaling};
@@ -45,11 +47,12 @@ pub use trajectories::trajectories;
 pub use variations::variations;
 
 use crate::band::Band;
+use crate::legible::INSIDE;
+use crate::page::COLUMN_GAP;
 
-/// Pixels of a panel when three, two or one of them share a line.
-const THIRD: (usize, usize) = (600, 450);
-const HALF: (usize, usize) = (914, 520);
-const FULL: (usize, usize) = (1856, 520);
+/// Pixels of a panel when two of them share a line, and of one alone. More than two would be too small on a phone.
+const HALF: (usize, usize) = ((INSIDE - COLUMN_GAP) / 2, 460);
+const FULL: (usize, usize) = (INSIDE, 460);
 
 /// One column per timestep, labelled with it.
 fn time_columns(times: &[usize]) -> Vec<Band> {

@@ -6,7 +6,7 @@ use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
 use crate::grid::square_columns;
-use crate::rows::in_rows;
+use crate::rows::{blanks, in_rows};
 use crate::sheet::Sheet;
 
 /// Samples `[n, h, w, c]` in a grid.
@@ -20,10 +20,10 @@ pub fn samples(images: ArrayView4<'_, u8>) -> Result<Figure, FiguresError> {
         title: "Samples",
         caption: "Images sampled from pure noise with the averaged (EMA) weights; not selected.".into(),
         equation: "x_{t−1} = (x_t − β_t/√(1 − ᾱ_t) ε_θ(x_t, t)) / √α_t + σ_t z,  z ~ N(0, I)",
-        note: "Every image from its own noise, not selected.",
+        note: "Every image from its own noise; none was selected.",
     };
     let rows = in_rows(&images, columns(images.dim().0));
-    words.sheet(&Sheet::new(rows.view()))
+    words.sheet(Sheet::new(rows.view()).without(blanks(images.dim().0, rows.dim().1, 0)))
 }
 
 /// Columns for `n` images: full rows if that leaves the grid between square and twice as wide as high.

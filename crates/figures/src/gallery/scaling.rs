@@ -4,7 +4,7 @@ use crate::axis::Scale;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::gallery::THIRD;
+use crate::gallery::HALF;
 use crate::plot::{Mark, PALETTE, Panel};
 
 /// What was measured against one quantity, and the law of it.
@@ -24,7 +24,7 @@ pub struct ScalingPanel {
     pub law: Vec<(f64, f64)>,
 }
 
-/// Panels on doubly logarithmic axes, three in a row: a power is a straight line, a fixed cost the flat end of a curve.
+/// Panels on doubly logarithmic axes, two in a row: a power is a straight line, a fixed cost the flat end of a curve.
 ///
 /// # Errors
 /// [`FiguresError::Empty`], [`FiguresError::NotFinite`], [`FiguresError::TooLarge`].
@@ -56,12 +56,12 @@ pub fn scaling(panels: &[ScalingPanel]) -> Result<Figure, FiguresError> {
             y_range: around(panel, |point| point.1),
             marks,
         }
-        .draw(THIRD.0, THIRD.1)
+        .draw(HALF.0, HALF.1)
     };
     let legend = [("measured", point), ("measured, held out", held_out), ("fitted law", law)];
     let legend = legend.map(|(label, colour)| (label.to_owned(), colour)).to_vec();
     let mut page = words.page().legend(legend);
-    for row in panels.chunks(3) {
+    for row in panels.chunks(2) {
         page = page.row(row.iter().map(draw).collect::<Result<_, _>>()?);
     }
     let picture = page.draw()?;

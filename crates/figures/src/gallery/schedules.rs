@@ -4,7 +4,7 @@ use crate::axis::Scale;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::gallery::THIRD;
+use crate::gallery::HALF;
 use crate::plot::{Mark, PALETTE, Panel};
 
 /// One noise schedule.
@@ -51,20 +51,18 @@ pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> 
     let words = Words {
         name: "01-schedules",
         title: "Noise schedules",
-        caption: "Each schedule fixes how much noise a step adds (β), and thereby how much of the image is \
-                  left after t steps (ᾱ). The linear schedule destroys the image early and spends its last \
-                  steps on what is already noise; the cosine schedule loses the signal more evenly. t counts \
-                  from 0. The axis of α ends where the smoother schedules do."
+        caption: "Each curve is a schedule: the noise variance β that a step adds, and what follows from it. t counts from 0. \
+                  The axis of α ends at the least α of the schedules that stay above 0.9."
             .into(),
         equation: "q(x_t | x_{t−1}) = N(x_t; √(1 − β_t) x_{t−1}, β_t I)\n\
                    α_t = 1 − β_t,  ᾱ_t = α_1 α_2 ⋯ α_t,  SNR(t) = ᾱ_t / (1 − ᾱ_t)",
-        note: "Horizontal: timestep t, from 0 to T − 1. All quantities are dimensionless; images have unit scale (pixels in −1 to 1).",
+        note: "Horizontal: timestep t, from 0 to T − 1. All quantities are dimensionless; pixels are in −1 to 1.",
     };
     let colours = || PALETTE.iter().copied().cycle();
     let legend =
         curves.iter().zip(colours()).map(|(curve, colour)| (curve.name.to_owned(), colour)).collect();
     let mut page = words.page().legend(legend);
-    for row in QUANTITIES.chunks(3) {
+    for row in QUANTITIES.chunks(2) {
         let panels: Result<_, _> = row
             .iter()
             .map(|&(heading, label, scale, quantity)| {
@@ -84,13 +82,13 @@ pub fn schedules(curves: &[ScheduleCurves<'_>]) -> Result<Figure, FiguresError> 
                     marks: marks.collect(),
                     ..Panel::default()
                 }
-                .draw(THIRD.0, THIRD.1)
+                .draw(HALF.0, HALF.1)
             })
             .collect();
         page = page.row(panels?);
     }
     let picture = page.draw()?;
-    words.plot(&picture)
+    words.figure(&picture)
 }
 
 /// The lower end of the axis of alpha: the smallest of the schedules that stay above 0.9, if any does.

@@ -6,7 +6,7 @@ use crate::band::Band;
 use crate::check;
 use crate::error::FiguresError;
 use crate::figure::{Figure, Words};
-use crate::rows::in_rows;
+use crate::rows::{blanks, in_rows};
 use crate::sheet::Sheet;
 
 const COLUMNS: usize = 10;
@@ -24,18 +24,20 @@ pub fn sigmas(beta: ArrayView4<'_, u8>, posterior: ArrayView4<'_, u8>) -> Result
         name: "09-sigmas",
         title: "Two reverse variances, same noise",
         caption: "Above, each reverse step adds noise of variance β; below, of the smaller posterior \
-                  variance. The first is right for data that are standard normal, the second for data that are a \
-                  single point; real data lie between."
+                  variance. By section 3.2 of the paper the first is optimal for standard normal data, the second for a \
+                  single image."
             .into(),
         equation: "σ_t^2 = β_t  or  σ_t^2 = β̃_t = (1 − ᾱ_{t−1}) / (1 − ᾱ_t) β_t",
         note: "The same place in both blocks started from the same noise.",
     };
     let (first, second) = (in_rows(&beta, COLUMNS), in_rows(&posterior, COLUMNS));
-    let height = first.dim().0;
+    let (height, columns) = (first.dim().0, first.dim().1);
     let both = concatenate![Axis(0), first, second];
+    let count = beta.dim().0;
     let sheet = Sheet::new(both.view())
-        .rows([Band::new("σₜ² = βₜ").spanning(height), Band::new("posterior σₜ²").spanning(height).apart()]);
-    words.sheet(&sheet)
+        .rows([Band::new("σₜ² = βₜ").spanning(height), Band::new("posterior σₜ²").spanning(height).apart()])
+        .without(blanks(count, columns, 0).chain(blanks(count, columns, height)));
+    words.sheet(sheet)
 }
 
 #[cfg(test)]

@@ -12,9 +12,8 @@ pub fn solvers(calls: &[usize], samplers: &[SamplerBlocks<'_>]) -> Result<Figure
     let words = Words {
         name: "12-solvers",
         title: "Solvers side by side",
-        caption: "Samples from the same starting noise by solver and number of network evaluations. The deterministic \
-                  solvers all follow one flow, so with more evaluations their images become alike; a solver of higher \
-                  order gets there sooner. The stochastic ones end elsewhere, because they draw noise on the way."
+        caption: "Samples from the same starting noise by solver and number of network evaluations. DDPM and SDE-DPM++ 2M \
+                  draw noise at every step. The other solvers are deterministic and approximate the same flow."
             .into(),
         equation: "dx̂/dσ̂ = (x̂ − x̂_0)/σ̂,  x̂ = x_t/√ᾱ_t,  σ̂ = √(1 − ᾱ_t)/√ᾱ_t",
         note: "Columns: number of network evaluations. The same place in every block started from the same noise.",

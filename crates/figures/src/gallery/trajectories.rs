@@ -20,16 +20,15 @@ pub fn trajectories(
 ) -> Result<Figure, FiguresError> {
     let words = Words {
         name: "08-trajectories",
-        title: "Reverse process: from noise to image",
-        caption: "Upper row of each pair: the sample on its way from noise to image, left to right. Lower \
-                  row: the image that the model predicts at that moment, at first the blurred average of all possible \
-                  ones, then more and more one of them."
+        title: "Reverse process: xₜ and the predicted x₀",
+        caption: "Upper row of each pair: xₜ along the chain, from t = T − 1 (left) to t = 0. Lower row: the x₀ that the \
+                  network predicts from this xₜ (Eq. 15)."
             .into(),
         equation: "p_θ(x_{t−1} | x_t) = N(x_{t−1}; μ_θ(x_t, t), σ_t^2 I)\n\
                    x̂_0 = (x_t − √(1 − ᾱ_t) ε_θ(x_t, t)) / √ᾱ_t",
-        note: "Columns: timestep t, from noise (left) to image (right).",
+        note: "Columns: timestep t, from the start of sampling (left) to its end.",
     };
-    let sheet = pairs(time_columns(times), 0, &x_t, &x_0)?;
+    let sheet = pairs(time_columns(times), None, &x_t, &x_0)?;
     let picture = words.page().row(vec![sheet]).draw()?;
     words.figure(&picture)
 }

@@ -27,10 +27,7 @@ pub fn variations(
     let words = Words {
         name: "10-variations",
         title: "Variations of an image by starting timestep",
-        caption: "Each original (left) is diffused to the t above the column, and the model samples from \
-                  there. A small t changes details only; the larger t, the less is left of the original \
-                  and the more the model invents."
-            .into(),
+        caption: "Each original (left) is diffused to the t above the column and denoised from there.".into(),
         equation: "x_s ~ q(x_s | x_0),  then  x_{t−1} ~ p_θ(x_{t−1} | x_t)  for t = s, …, 1",
         note: "Rows: images. Columns: timestep t to which the original was diffused before sampling.",
     };
@@ -41,7 +38,7 @@ pub fn variations(
     };
     let bands = std::iter::once(Band::new("original")).chain(starts.iter().enumerate().map(start));
     let sheet = Sheet::new(rows.view()).columns(bands).corner("start at t");
-    words.sheet(&sheet)
+    words.sheet(sheet)
 }
 
 #[cfg(test)]

@@ -52,15 +52,16 @@ impl Report<'_> {
              style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <title>{title}</title>\n<style>{STYLE}</style>\n<script>{SCRIPT}</script>\n</head>\n<body>\n\
+             <a class=\"skip\" href=\"#report\">Skip to the report</a>\n\
              <header class=\"bar\"><button id=\"menu\" type=\"button\" aria-controls=\"contents\" \
              aria-expanded=\"false\">Contents</button><span>{title}</span>\
-             <button id=\"theme\" type=\"button\" aria-label=\"Switch between light and dark\">◐</button></header>\n\
+             <button id=\"theme\" type=\"button\" aria-label=\"Dark page\">◐</button></header>\n\
              <div class=\"columns\">\n",
             source_hash(STYLE),
             source_hash(SCRIPT),
         );
         self.push_contents(&mut html);
-        push(&mut html, format_args!("<main>\n<h1>{title}</h1>\n"));
+        push(&mut html, format_args!("<main id=\"report\" tabindex=\"-1\">\n<h1>{title}</h1>\n"));
         if !self.introduction.is_empty() {
             push(&mut html, format_args!("<p>{}</p>\n", escape(self.introduction)));
         }
@@ -74,10 +75,14 @@ impl Report<'_> {
 
     fn push_contents(&self, html: &mut String) {
         html.push_str("<nav id=\"contents\" aria-label=\"Contents\"><ul>\n");
+        // Number and title are cells of a grid, so that a long title wraps beside its number.
         for Section { name, title, number, .. } in self.sections {
-            let number = if number.is_empty() { String::new() } else { format!("{}. ", escape(number)) };
+            let number = if number.is_empty() { String::new() } else { format!("{}.", escape(number)) };
             let (name, title) = (escape(name), escape(title));
-            push(html, format_args!("<li><a href=\"#{name}\">{number}{title}</a></li>\n"));
+            push(
+                html,
+                format_args!("<li><a href=\"#{name}\"><span>{number}</span> <span>{title}</span></a></li>\n"),
+            );
         }
         html.push_str("</ul></nav>\n");
     }
@@ -112,10 +117,13 @@ mod tests {
         Figure {
             name,
             title: "A & B",
+            alt: "A & B. Columns: a < b".into(),
             caption: "if a < b & \"c\"".into(),
             equation: "x_0 < 1".into(),
             png: Canvas::new(side, 7).unwrap().png().unwrap(),
-            is_plot: name == "02-second",
+            dark: Canvas::new(side, 8).unwrap().png().unwrap(),
+            about: "`ddpm figures`".into(),
+            smallest_text: None,
             table: Some(Table { header: vec!["<t>".into()], rows: vec![vec!["1 & 2".into()]] }),
         }
     }
@@ -133,7 +141,11 @@ mod tests {
 
         let mut from = 0;
         for figure in &figures {
-            for part in [format!("<section id=\"{}\">", figure.name), STANDARD.encode(&figure.png)] {
+            for part in [
+                format!("<section id=\"{}\"", figure.name),
+                STANDARD.encode(&figure.png),
+                STANDARD.encode(&figure.dark),
+            ] {
                 from += html[from..].find(&part).unwrap_or_else(|| panic!("no {part} after {from}"));
             }
         }
@@ -141,18 +153,26 @@ mod tests {
             "<title>Run &lt;7&gt;</title>",
             "<p>a &gt; b</p>",
             "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;",
-            "<h2>2. A &amp; B</h2>",
-            "<a href=\"#02-second\">2. A &amp; B</a>",
-            "<a href=\"#end\">The &lt;end&gt;</a>",
+            "<h2 id=\"02-second-title\">2. A &amp; B</h2>",
+            "<a href=\"#02-second\"><span>2.</span> <span>A &amp; B</span></a>",
+            "<a href=\"#end\"><span></span> <span>The &lt;end&gt;</span></a>",
+            "alt=\"A &amp; B. Columns: a &lt; b\"",
+            "<p class=\"about\">About this figure: <code>ddpm figures</code></p>",
             "<i>x</i><sub>0</sub> &lt; 1",
             "<figcaption>if a &lt; b &amp; &quot;c&quot;</figcaption>",
             "<th scope=\"col\">&lt;t&gt;</th>",
             "<td>1 &amp; 2</td>",
             "width=\"12\" height=\"7\"",
-            "<div class=\"picture plot\"",
         ] {
             assert!(html.contains(part), "{part}");
         }
+    }
+
+    /// The cards and the pictures on them have one colour.
+    #[test]
+    fn dark_pictures_lie_on_dark_cards() {
+        let card = format!("--card: {};", crate::plot::css(crate::dark::DARK));
+        assert_eq!(super::STYLE.matches(&card).count(), 2, "{card}");
     }
 
     /// One script, which the policy names; nothing that a browser would fetch.

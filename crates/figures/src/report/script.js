@@ -14,12 +14,17 @@
   } catch { }
 
   function wireTheme() {
-    document.getElementById("theme").addEventListener("click", () => {
+    const button = document.getElementById("theme");
+    const tell = () => button.setAttribute("aria-pressed", isDark());
+    button.addEventListener("click", () => {
       const wanted = isDark() ? "light" : "dark";
       if ((wanted === "dark") === system.matches) delete root.dataset.theme;
       else root.dataset.theme = wanted;
       remember(root.dataset.theme || "");
+      tell();
     });
+    system.addEventListener("change", tell);
+    tell();
   }
 
   function wireContents() {
@@ -30,7 +35,11 @@
     };
     menu.addEventListener("click", () => show(!contents.classList.contains("open")));
     contents.addEventListener("click", (event) => { if (event.target.closest("a")) show(false); });
-    document.addEventListener("keydown", (event) => { if (event.key === "Escape") show(false); });
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !contents.classList.contains("open")) return;
+      show(false);
+      menu.focus();
+    });
     // The section at the top of the window is marked.
     const links = new Map([...contents.querySelectorAll("a")].map((link) => [link.hash.slice(1), link]));
     const seen = new IntersectionObserver((entries) => {
@@ -60,6 +69,7 @@
     const range = make("input", { type: "range", min: 0, max: frames.length - 1, step: 1, value: figure.dataset.start });
     range.setAttribute("aria-label", label);
     const play = make("button", { type: "button", textContent: "Play" });
+    play.setAttribute("aria-label", `Play: ${label}`);
     const controls = make("div", { className: "controls" });
     controls.append(play, range);
     const told = make("p", { className: "told" });
@@ -91,27 +101,36 @@
       canvas.setAttribute("aria-label", `${sheet.alt}: ${name}`);
     };
 
+    // Readers who want little motion get a slow sequence of pictures.
+    const pause = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 120;
     let timer = 0;
     const stop = () => {
       clearInterval(timer);
       timer = 0;
       play.textContent = "Play";
+      play.setAttribute("aria-label", `Play: ${label}`);
     };
     play.addEventListener("click", () => {
       if (timer) return stop();
       if (Number(range.value) === frames.length - 1) range.value = 0;
       play.textContent = "Pause";
+      play.setAttribute("aria-label", `Pause: ${label}`);
       timer = setInterval(() => {
         range.value = Number(range.value) + 1;
         draw();
         if (Number(range.value) === frames.length - 1) stop();
-      }, 120);
+      }, pause);
     });
     range.addEventListener("input", () => { stop(); draw(); });
     narrow.addEventListener("change", () => { layOut(); draw(); });
     layOut();
     sheet.decode().then(draw);
   }
+
+  // On paper nothing can be unfolded.
+  addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("details:not(.frames)")) folded.open = true;
+  });
 
   document.addEventListener("DOMContentLoaded", () => {
     wireTheme();

@@ -41,14 +41,16 @@ pub enum Block {
     /// A PNG with the text below it.
     Picture {
         /// What the picture shows, for readers who cannot see it.
-        title: String,
+        alt: String,
         /// The text below it; empty for none.
         caption: String,
         /// The file.
         png: Vec<u8>,
-        /// Whether a dark page may invert its colours, as [`Figure::is_plot`].
-        is_plot: bool,
+        /// The file for dark pages; without one the picture is shown a little darker there.
+        dark: Option<Vec<u8>>,
     },
+    /// How a figure was made, in a line.
+    About(String),
     /// Pictures to be stepped through.
     Slider(Slider),
     /// Names and values side by side.
@@ -79,22 +81,31 @@ impl Section {
         let (name, title) = (escape(&self.name), escape(&self.title));
         let number =
             if self.number.is_empty() { String::new() } else { format!("{}. ", escape(&self.number)) };
-        push(html, format_args!("<section id=\"{name}\">\n<h2>{number}{title}</h2>\n"));
+        push(
+            html,
+            format_args!(
+                "<section id=\"{name}\" aria-labelledby=\"{name}-title\">\n\
+                 <h2 id=\"{name}-title\">{number}{title}</h2>\n"
+            ),
+        );
         self.blocks.iter().for_each(|block| block.push_html(html));
         html.push_str("</section>\n");
     }
 }
 
 impl From<Figure> for Section {
-    /// Equation, picture, caption, and the numbers if there are any.
+    /// Equation, picture, caption, how it was made, and the numbers if there are any.
     fn from(figure: Figure) -> Self {
         let (number, name, title) = (figure.number().to_owned(), figure.name, figure.title);
         let mut blocks = Vec::new();
         if !figure.equation.is_empty() {
             blocks.push(Block::Equation(figure.equation));
         }
-        let (caption, png, is_plot) = (figure.caption, figure.png, figure.is_plot);
-        blocks.push(Block::Picture { title: title.into(), caption, png, is_plot });
+        let (alt, caption, png, dark) = (figure.alt, figure.caption, figure.png, Some(figure.dark));
+        blocks.push(Block::Picture { alt, caption, png, dark });
+        if !figure.about.is_empty() {
+            blocks.push(Block::About(figure.about));
+        }
         if let Some(table) = figure.table {
             let blocks_inside = vec![Block::Table(table)];
             blocks.push(Block::Folded { title: "Numbers".into(), open: true, blocks: blocks_inside });
@@ -111,8 +122,11 @@ impl Block {
             Self::Equation(text) => {
                 push(html, format_args!("<p class=\"equation\">{}</p>\n", equation_html(text)));
             }
-            Self::Picture { title, caption, png, is_plot } => {
-                push_picture(html, title, caption, (png, *is_plot))
+            Self::Picture { alt, caption, png, dark } => {
+                push_picture(html, alt, caption, (png, dark.as_deref()));
+            }
+            Self::About(text) => {
+                push(html, format_args!("<p class=\"about\">About this figure: {}</p>\n", text_html(text)));
             }
             Self::Slider(slider) => slider.push_html(html),
             Self::Facts(facts) => push_facts(html, facts),
@@ -128,29 +142,24 @@ impl Block {
     }
 }
 
-fn push_picture(html: &mut String, title: &str, caption: &str, (png, is_plot): (&[u8], bool)) {
-    let plot = if is_plot { " plot" } else { "" };
-    let (size, class) = match png_size(png) {
-        Some((width, height)) => (
-            format!(" width=\"{width}\" height=\"{height}\""),
-            if width < SMALL {
-                " class=\"small\""
-            } else if width < WIDE {
-                ""
-            } else {
-                " class=\"large\""
-            },
-        ),
-        None => (String::new(), ""),
-    };
-    push(
-        html,
-        format_args!(
-            "<figure>\n<div class=\"picture{plot}\" tabindex=\"0\"><img{class} alt=\"{}\"{size} src=\"{}\"></div>\n",
-            escape(title),
-            data_uri(png),
-        ),
-    );
+/// A picture; one for a light and one for a dark page if there are two, of which the style shows one.
+fn push_picture(html: &mut String, alt: &str, caption: &str, (png, dark): (&[u8], Option<&[u8]>)) {
+    let alt = escape(alt);
+    html.push_str("<figure>\n<div class=\"picture\" role=\"group\" aria-label=\"Picture\" tabindex=\"0\">");
+    let theme = if dark.is_some() { "light" } else { "both" };
+    for (theme, png) in std::iter::once((theme, png)).chain(dark.map(|dark| ("dark", dark))) {
+        let (size, width) = match png_size(png) {
+            Some((width, height)) if width < SMALL => {
+                (format!(" width=\"{width}\" height=\"{height}\""), " small")
+            }
+            Some((width, height)) if width < WIDE => (format!(" width=\"{width}\" height=\"{height}\""), ""),
+            Some((width, height)) => (format!(" width=\"{width}\" height=\"{height}\""), " large"),
+            None => (String::new(), ""),
+        };
+        let source = data_uri(png);
+        push(html, format_args!("<img class=\"{theme}{width}\" alt=\"{alt}\"{size} src=\"{source}\">"));
+    }
+    html.push_str("</div>\n");
     if !caption.is_empty() {
         push(html, format_args!("<figcaption>{}</figcaption>\n", escape(caption)));
     }
@@ -213,7 +222,8 @@ mod tests {
             Block::Text(evil()),
             Block::Note(evil()),
             Block::Equation(evil()),
-            Block::Picture { title: evil(), caption: evil(), png, is_plot: true },
+            Block::Picture { alt: evil(), caption: evil(), png: png.clone(), dark: Some(png) },
+            Block::About(evil()),
             Block::Facts(vec![(evil(), evil())]),
             Block::Table(table),
             Block::Listing(evil()),
@@ -224,21 +234,41 @@ mod tests {
         section.push_html(&mut html);
         assert!(!html.contains("<script") && !html.contains("('x')"), "{html}");
         assert_eq!(html.matches("</pre>").count(), 1);
-        assert!(html.matches("script").count() >= 24, "{html}");
+        assert!(html.matches("script").count() >= 28, "{html}");
     }
 
     #[test]
     fn wide_pictures_may_scroll_and_small_ones_keep_their_size() {
-        for (width, class) in [(300, " class=\"small\""), (800, ""), (1900, " class=\"large\"")] {
+        for (width, class) in [(300, "both small"), (800, "both"), (1900, "both large")] {
             let png = Canvas::new(width, 10).unwrap().png().unwrap();
-            let html =
-                html(Block::Picture { title: "t".into(), caption: String::new(), png, is_plot: false });
+            let html = html(Block::Picture { alt: "t".into(), caption: String::new(), png, dark: None });
             assert!(
-                html.contains(&format!("<img{class} alt=\"t\" width=\"{width}\" height=\"10\"")),
+                html.contains(&format!("<img class=\"{class}\" alt=\"t\" width=\"{width}\" height=\"10\"")),
                 "{html}"
             );
-            assert!(!html.contains("figcaption"));
+            assert!(!html.contains("figcaption") && html.matches("<img").count() == 1);
         }
+    }
+
+    /// Both are described, since the style hides one of them from every reader.
+    #[test]
+    fn pictures_are_light_and_dark() {
+        let png = |height| Canvas::new(900, height).unwrap().png().unwrap();
+        let picture =
+            Block::Picture { alt: "a < b".into(), caption: "c".into(), png: png(5), dark: Some(png(6)) };
+        let html = html(picture);
+        for (theme, height) in [("light", 5), ("dark", 6)] {
+            let tag =
+                format!("<img class=\"{theme}\" alt=\"a &lt; b\" width=\"900\" height=\"{height}\" src=");
+            assert!(html.contains(&tag), "{tag} is not in {html}");
+        }
+    }
+
+    #[test]
+    fn a_figure_says_how_it_was_made() {
+        let said = html(Block::About("`ddpm figures --only 1`; seed 0 & more".into()));
+        let expected = "About this figure: <code>ddpm figures --only 1</code>; seed 0 &amp; more</p>";
+        assert!(said.contains(expected), "{said}");
     }
 
     #[test]

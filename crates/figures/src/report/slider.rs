@@ -13,6 +13,7 @@ use crate::error::FiguresError;
 use crate::report::push;
 use crate::report::room::MOST_NUMBERS;
 use crate::report::section::data_uri;
+use crate::shrink::{mean, shrunk_side};
 
 /// Pixels of a cell in the sheet as a reader without a script sees it.
 const CELL: usize = 48;
@@ -132,7 +133,7 @@ impl Slider {
 fn sheet(images: ArrayView5<'_, u8>, shrink: usize) -> Result<(Array3<u8>, (usize, usize)), FiguresError> {
     let (cells, frames, height, width, channels) = images.dim();
     // An image smaller than the factor is one pixel.
-    let (h, w) = ((height / shrink).max(1), (width / shrink).max(1));
+    let (h, w) = (shrunk_side(height, shrink), shrunk_side(width, shrink));
     let (down, across) = (cells.saturating_mul(h), frames.saturating_mul(w));
     if down.saturating_mul(across).saturating_mul(channels) > MOST_NUMBERS.max(h * w * channels * cells) {
         return Err(FiguresError::TooLarge { width: across, height: down, limit: MOST_NUMBERS / channels });
@@ -143,17 +144,6 @@ fn sheet(images: ArrayView5<'_, u8>, shrink: usize) -> Result<(Array3<u8>, (usiz
         mean(&image.index_axis(Axis(0), x / w), (y % h, x % w, channel), block)
     });
     Ok((sheet, (w, h)))
-}
-
-/// The mean of a block of `h` x `w` pixels, rounded to the nearest.
-fn mean(
-    image: &ArrayView3<'_, u8>,
-    (row, column, channel): (usize, usize, usize),
-    (h, w): (usize, usize),
-) -> u8 {
-    let pixels = (0..h * w).map(|i| image[[row * h + i / w, column * w + i % w, channel]]);
-    let sum: usize = pixels.map(usize::from).sum();
-    ((sum + h * w / 2) / (h * w)) as u8
 }
 
 /// Grey images stay grey: noise takes a third of the bytes then.

@@ -29,7 +29,11 @@ impl Sampling<'_> {
         })?;
         let (calls, reference) = (&self.plan.convergence_calls, self.plan.reference);
         let network = errors(calls, reference, &|method, steps| self.along_the_flow(method, steps))?;
-        Ok(figures::convergence((&exact, EXACT_REFERENCE), (&network, reference))?)
+        let mut figure = figures::convergence((&exact, EXACT_REFERENCE), (&network, reference))?;
+        figure.caption.push_str(&format!(
+            " The mean is over {VALUES} starting values on the left, and over all pixels of {CONVERGENCE} images on the right."
+        ));
+        Ok(figure)
     }
 
     /// Runs a solver from the first noises with this network down to the level of t = 0, at evenly spaced integer t. So

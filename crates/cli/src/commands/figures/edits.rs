@@ -59,10 +59,8 @@ impl<'a> Edits<'a> {
     pub(super) fn interpolation(&self) -> anyhow::Result<Figure> {
         // Leave out the ends, which are the originals.
         let inner: Vec<f64> = shares(BETWEEN + 2)[1..=BETWEEN].to_vec();
-        let timesteps = self.loaded.path.steps();
-        let t_start = ((timesteps as f64 * DIFFUSED) as usize).max(1);
-        let diffused = self.sampler_from(Method::DpmPp(sampler::DpmPp::multistep(2)), t_start)?;
-        let heun = self.there_and_back();
+        let (diffused, t_start) = diffusing(self.loaded, self.plan)?;
+        let heun = there_and_back(self.loaded, self.plan);
         let encoder = Encoder::new(&*self.loaded.path, &heun)?;
         let decoder = Sampler::new(&*self.loaded.path, &heun)?;
         let model = self.loaded.predictor()?;
@@ -127,8 +125,9 @@ impl<'a> Edits<'a> {
         let model = self.loaded.predictor()?;
         let images = self.originals.f_narrow(0, 0, (2 * IMAGES) as i64)?;
         let (mut groups, mut errors) = (Vec::new(), Vec::new());
-        let ddim = SamplerConfig { method: Method::Ddim { eta: 0.0 }, ..self.there_and_back() };
-        for (name, config) in [("DDIM", ddim), ("Heun", self.there_and_back())] {
+        let heun = there_and_back(self.loaded, self.plan);
+        let ddim = SamplerConfig { method: Method::Ddim { eta: 0.0 }, ..heun.clone() };
+        for (name, config) in [("DDIM", ddim), ("Heun", heun)] {
             let encoder = Encoder::new(&*self.loaded.path, &config)?;
             let noise = encoder.encode(&model, &images, &mut |_| Ok(()))?;
             let decoder = Sampler::new(&*self.loaded.path, &config)?;
@@ -141,10 +140,10 @@ impl<'a> Edits<'a> {
             let views: Vec<_> = columns.iter().map(Array4::view).collect();
             groups.push((name, stack(Axis(1), &views)?));
         }
-        let calls = Encoder::new(&*self.loaded.path, &self.there_and_back())?.calls();
+        let steps = self.plan.edit_steps;
         self.finished(
             figures::encoding(&rows(&groups), &errors)?,
-            &format!("Heun calls the network {calls} times in each direction."),
+            &format!("{steps} steps in each direction; Heun calls the network twice in a step."),
         )
     }
 
@@ -177,14 +176,8 @@ impl<'a> Edits<'a> {
         image: &Tensor,
         given: &Tensor,
     ) -> anyhow::Result<Array4<u8>> {
-        // As in `ddpm edit inpaint`: most steps where the details form, so that a few steps are enough.
-        let config = SamplerConfig {
-            steps: Some(self.plan.edit_steps),
-            times: Times::LogSnr { whole: true },
-            ..self.loaded.sampler_config(Method::Ddpm { variance: Variance::FixedSmall })
-        };
-        let sampler = Sampler::new(&*self.loaded.path, &config)?;
-        let resampling = if sampler.steps() > RESAMPLING.jump { RESAMPLING } else { Resampling::NONE };
+        let sampler = Sampler::new(&*self.loaded.path, &filling(self.loaded, self.plan))?;
+        let resampling = resampling(&sampler);
         let [_, channels, height, width] = self.sizes();
         let x_start = sampler
             .start_from(self.noise.start([FILLS as i64, channels, height, width], self.loaded.device)?)?;
@@ -198,20 +191,6 @@ impl<'a> Edits<'a> {
         let images = sampler.inpaint(&model, &x_start, known, &resampling, &self.noise, &mut tick)?;
         bar.finish_and_clear();
         self.pixels(&Tensor::f_cat(&[image, given, &images], 0)?)
-    }
-
-    /// A sampler for the last `t_start` steps, with a proportional share of the planned steps.
-    fn sampler_from(&self, method: Method, t_start: usize) -> anyhow::Result<Sampler> {
-        let steps = Some(self.plan.edit_steps);
-        let config = SamplerConfig { steps, ..self.loaded.sampler_config(method) };
-        Ok(Sampler::from_step(&*self.loaded.path, &config, t_start)?)
-    }
-
-    /// The deterministic flow in both directions, down to t = 0.
-    fn there_and_back(&self) -> SamplerConfig {
-        let method = Method::Heun { churn: ChurnSettings::NONE };
-        let steps = Some(self.plan.edit_steps);
-        SamplerConfig { steps, end: End::FirstStep, ..self.loaded.sampler_config(method) }
     }
 
     fn sizes(&self) -> [i64; 4] {
@@ -245,6 +224,37 @@ impl<'a> Edits<'a> {
         figure.caption.push_str(&format!(" {words} {}", self.whose));
         Ok(figure)
     }
+}
+
+/// A sampler from the level of the diffused images of figure 16, with its share of the planned steps; and how many steps
+/// of the chain it covers.
+pub(super) fn diffusing(loaded: &Loaded, plan: &Plan) -> anyhow::Result<(Sampler, usize)> {
+    let t_start = ((loaded.path.steps() as f64 * DIFFUSED) as usize).max(1);
+    let method = Method::DpmPp(sampler::DpmPp::multistep(2));
+    let config = SamplerConfig { steps: Some(plan.edit_steps), ..loaded.sampler_config(method) };
+    Ok((Sampler::from_step(&*loaded.path, &config, t_start)?, t_start))
+}
+
+/// The deterministic flow in both directions, down to t = 0.
+pub(super) fn there_and_back(loaded: &Loaded, plan: &Plan) -> SamplerConfig {
+    let method = Method::Heun { churn: ChurnSettings::NONE };
+    let steps = Some(plan.edit_steps);
+    SamplerConfig { steps, end: End::FirstStep, ..loaded.sampler_config(method) }
+}
+
+/// The chain of figures 17 and 19. As in `ddpm edit inpaint`, most steps are where the details form, so that a few steps are
+/// enough.
+pub(super) fn filling(loaded: &Loaded, plan: &Plan) -> SamplerConfig {
+    SamplerConfig {
+        steps: Some(plan.edit_steps),
+        times: Times::LogSnr { whole: true },
+        ..loaded.sampler_config(Method::Ddpm { variance: Variance::FixedSmall })
+    }
+}
+
+/// How often its stretches are run.
+pub(super) fn resampling(sampler: &Sampler) -> Resampling {
+    if sampler.steps() > RESAMPLING.jump { RESAMPLING } else { Resampling::NONE }
 }
 
 /// Stacks rows `[columns, h, w, c]`.

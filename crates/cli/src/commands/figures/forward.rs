@@ -8,6 +8,7 @@ use random::{Purpose, Stream};
 use schedule::Schedule;
 
 use crate::commands::figures::subject::{images, varied};
+use crate::commands::figures::tables::scientific;
 use crate::commands::figures::times;
 
 /// Images in the strips.
@@ -37,7 +38,14 @@ pub(super) fn strips(schedule: &Schedule, data: &Dataset, seed: u64) -> anyhow::
         .iter()
         .map(|(heading, times, images)| Strip { heading, times, images: images.view() })
         .collect();
-    Ok(figures::forward_strips(&strips)?)
+    let mut figure = figures::forward_strips(&strips)?;
+    let left = schedule.alpha_bars()[steps - 1];
+    figure.caption.push_str(&format!(
+        " At t = {} a share of {} of the images' variance is left (ᾱ).",
+        steps - 1,
+        scientific(left)
+    ));
+    Ok(figure)
 }
 
 /// Figure 4: pixel values at several t.

@@ -1,6 +1,7 @@
 //! `ddpm figures`: every figure of the report, and the report page.
 
 mod ablation;
+mod about;
 mod bits;
 mod convergence;
 mod edits;
@@ -31,9 +32,10 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use crate::flags::{Global, ModelArgs};
+use crate::model::Loaded;
 use crate::output;
 use crate::paths;
-use crate::paths::{DataSource, OutputFolder};
+use crate::paths::{DataSource, InputPath, OutputFolder};
 use edits::Edits;
 use page::Drawn;
 use plan::{Plan, Wishes};
@@ -80,13 +82,20 @@ pub(crate) struct Figures {
     /// Steps in figures 7 and 10 [default: all T on a GPU, 250 on a CPU]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
+    /// Run for figure 15 if the network of the others has no classes [default: the newest with classes in runs/ if neither
+    /// run nor model is named]
+    #[arg(long, value_name = "DIR")]
+    class_run: Option<InputPath>,
     /// Draw fewer images and use short chains, for a first look
     #[arg(long)]
     quick: bool,
-    /// Folder for the pictures and report.html
+    /// Folder for the pictures, those for dark pages in dark/, and report.html
     #[arg(long, value_name = "DIR", default_value = "out/figures")]
     out: OutputFolder,
 }
+
+/// Where the pictures for dark pages are, in the folder of the others.
+const DARK: &str = "dark";
 
 /// A figure that could not be drawn, and why.
 struct Skipped {
@@ -98,6 +107,10 @@ impl Figures {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let wanted = only::parse(self.only.as_deref())?;
         output::try_folder("--out", &self.out, &["report.html".to_owned()])?;
+        output::try_folder("--out", &self.out.join(DARK), &[])?;
+        if let Some(run) = self.class_run.as_deref().filter(|_| wanted.contains(&15)) {
+            guidance::check(run)?;
+        }
         let subject = Subject::open(&self.model, self.data.as_deref(), global)?;
         let on_gpu = subject.loaded.as_ref().is_some_and(|loaded| loaded.device.is_cuda());
         let wishes = Wishes { samples: self.samples, steps: self.steps, quick: self.quick };
@@ -121,6 +134,8 @@ impl Figures {
         let report = page::write(&self.out, &subject, drawn, &left_out, (self.model.weights, self.seed))?;
         let summary = json!({
             "out": self.out, "report": paths::text(&report),
+            "run": subject.loaded.as_ref().and_then(|loaded| loaded.run.as_deref()).map(paths::text),
+            "step": subject.loaded.as_ref().map(|loaded| loaded.step),
             "figures": names,
             "skipped": skipped.iter().map(|s| json!({ "figure": s.figure, "reason": s.reason })).collect::<Vec<_>>(),
         });
@@ -141,8 +156,12 @@ impl Figures {
         for &number in wanted {
             let result = self.draw(number, subject, plan, sampling.as_ref(), global);
             match result.with_context(|| format!("figure {number}"))? {
-                Ok(figure) => {
+                Ok(mut figure) => {
+                    if figure.about.is_empty() {
+                        figure.about = self.about(number, subject, subject.loaded.as_ref(), plan)?;
+                    }
                     let path = figure.save(&self.out)?;
+                    figure.save_dark(&self.out.join(DARK))?;
                     info!("figure {number}: {}", path.display());
                     drawn.figures.push(figure);
                     match (number, &sampling) {
@@ -189,7 +208,7 @@ impl Figures {
             6 if loaded.run.is_none() => {
                 Ok(Err("a checkpoint alone has no log; name the run folder with --run".to_owned()))
             }
-            6 => training::loss(&subject.records, schedule.steps()),
+            6 => training::loss(&subject.records, schedule.steps(), &loaded.config.train),
             7 => sampling.samples(self.model.weights).map(Ok),
             8 => sampling.trajectories().map(Ok),
             9 => sampling.sigmas().map(Ok),
@@ -198,7 +217,10 @@ impl Figures {
             12 => sampling.solvers().map(Ok),
             13 => sampling.fast_and_slow().map(Ok),
             14 => sampling.convergence().map(Ok),
-            15 => guidance::guidance(loaded, plan, seed, global),
+            15 => {
+                let about = |loaded: &Loaded| self.about(number, subject, Some(loaded), plan);
+                guidance::guidance(loaded, self.other(), (plan, seed), &about, global)
+            }
             20 => bits::bits(subject),
             _ => {
                 let edits = Edits::new(subject, loaded, plan, seed, global)?;

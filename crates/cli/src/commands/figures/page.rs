@@ -28,13 +28,13 @@ pub(super) fn write(
 ) -> anyhow::Result<PathBuf> {
     let introduction = match &subject.loaded {
         Some(_) => {
-            "A denoising diffusion model (Ho et al. 2020), from the noise that it learns to remove to the images \
-                    that it makes. Each figure has the equation it illustrates. The timestep t counts from 0 to T − 1; \
+            "A denoising diffusion model (Ho et al. 2020). Each figure has the equation it illustrates and the command that \
+                    draws it. The timestep t counts from 0 to T − 1; \
                     the paper counts from 1, and in the equations, as in the paper, x₀ is the image itself."
         }
         None => {
             "The forward process of denoising diffusion (Ho et al. 2020) on the embedded images. Each figure has \
-                 the equation it illustrates. The timestep t counts from 0 to T − 1; the paper counts from 1."
+                 the equation it illustrates and the command that draws it. The timestep t counts from 0 to T − 1; the paper counts from 1."
         }
     };
     let title = if subject.loaded.is_some() { "Diffusion model: report" } else { "Forward process: report" };
@@ -83,7 +83,7 @@ fn metrics(subject: &Subject) -> Vec<Section> {
             let caption = "Samples, each with its nearest training image. If a network repeats its \
                            training images, the two pictures are the same.";
             let picture =
-                Block::Picture { title: title.to_owned(), caption: caption.to_owned(), png, is_plot: false };
+                Block::Picture { alt: title.to_owned(), caption: caption.to_owned(), png, dark: None };
             sections.push(Section::new("nearest", title, vec![picture]));
         }
         Ok(None) => {}

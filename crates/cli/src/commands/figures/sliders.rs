@@ -39,14 +39,14 @@ pub(super) fn forward(subject: &Subject, seed: u64) -> anyhow::Result<Option<Sec
         size_words(room.shrink)
     );
     let text = SliderText {
-        title: "Images drowning in noise",
+        title: "Images with noise",
         label: "timestep t, from image to noise",
         caption: &caption,
         rows: &[""],
         start: frames.len() / 4,
     };
     let slider = Slider::new(&text, frames, in_columns(&columns)?.view(), room.shrink)?;
-    Ok(Some(Section::new("watch-forward", "Watch images drown in noise", vec![Block::Slider(slider)])))
+    Ok(Some(Section::new("watch-forward", "Slider: forward process", vec![Block::Slider(slider)])))
 }
 
 /// `x_t`, scaled to unit variance on other paths: EDM's would exceed the range of pixels.
@@ -111,14 +111,14 @@ pub(super) fn denoising(sampling: &Sampling<'_>) -> anyhow::Result<Section> {
         size_words(room.shrink)
     );
     let text = SliderText {
-        title: "Samples emerging from noise, and the predicted images",
+        title: "Samples along the chain, and the predicted images",
         label: "step of the denoising, from noise to image",
         caption: &caption,
         rows: &["x_t", "x̂_0"],
         start: frames.len() * 3 / 5,
     };
     let slider = Slider::new(&text, frames, cells.view(), room.shrink)?;
-    Ok(Section::new("watch-denoising", "Watch images emerge from noise", vec![Block::Slider(slider)]))
+    Ok(Section::new("watch-denoising", "Slider: reverse process", vec![Block::Slider(slider)]))
 }
 
 fn denoising_note(level: &Level) -> String {

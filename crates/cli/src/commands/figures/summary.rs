@@ -23,6 +23,9 @@ pub(super) fn summary(subject: &Subject, weights: Weights) -> Vec<(String, Strin
     add("image size", size(subject));
     add("schedule", format!("{}, T = {}", subject.schedule_config.kind, subject.schedule.steps()));
     let Some(loaded) = &subject.loaded else { return rows };
+    if let Some(run) = &loaded.run {
+        add("run", name_of(run));
+    }
     add("output of the network", loaded.config.train.prediction.to_string());
     add("parameters", grouped(loaded.net.param_count()));
     add("steps trained", format!("{} of {} images", grouped(loaded.step), loaded.config.train.batch));
