@@ -113,7 +113,10 @@ mod tests {
             assert!(flips(Layers { set: &asked, ..layers }), "{preset:?}");
         }
         for data in [None, Some("fashion-mnist"), Some("fashion-mnist:test")] {
-            assert!(flips(Layers { data, set: &set, ..Layers::default() }), "{data:?}");
+            let layers = Layers { data, set: &set, ..Layers::default() };
+            assert!(!flips(layers), "{data:?}");
+            // As the peers that it is compared with.
+            assert!(flips(Layers { preset: Some("small-32"), ..layers }), "{data:?}");
         }
     }
 

@@ -159,7 +159,7 @@ pub(super) const TRAIN: &[Key] = &[
     )
     .or("independent"),
     Key::new("flip", Switch, "", "Mirror half of the images left to right")
-        .more("Presets turn it on for their own images; for other data it is false unless you set it."),
+        .more("Some presets turn it on for their own images; for other data it is false unless you set it."),
     Key::new("crop", Number, "from 0 to 0.9", "Largest share of its area that a random crop takes from an image")
         .or("0")
         .more("What is left keeps its aspect ratio and is enlarged. For photos whose subject is not always in one place."),

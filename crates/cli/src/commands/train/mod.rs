@@ -51,14 +51,14 @@ ddpm config reference explains every key, ddpm config presets every preset and o
 Examples:
   ddpm train                                    the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
-  ddpm train --objective flow --run runs/flow   the same images, by flow matching
+  ddpm train --objective ddpm --run runs/paper  the same images, with the paper's objective
   ddpm train --data photos/ --dry-run           show the plan and the time it would take
   ddpm train --init-from runs/photos --data cats/ --set train.lr=5e-5 --run runs/cats
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
 
 If a dataset has parts (train, validation, test), the training part is used; --data photos:test
-selects another one. With train.flip = true, half of the images are mirrored left to right. This is
-the default for the embedded set and the preset ddpm-cifar10, not for other data."
+selects another one. With train.flip = true, half of the images are mirrored left to right. Only
+the presets ddpm-cifar10, small-32 and tiny-16 do so by default, and only their own images."
 )]
 pub(crate) struct Train {
     #[arg(
