@@ -6,5 +6,5 @@ mod open;
 mod resolve;
 
 pub use error::DataError;
-pub use open::{moved, open, settle_labels};
+pub use open::{moved, open, order, settle_labels};
 pub use resolve::{Resolved, resolve};
