@@ -1,7 +1,7 @@
 //! Chooses the images in the batch of a step: a pure function of (seed, step, rank), without state to save.
 //!
-//! All epochs form one endless sequence of indices, with a separate permutation for each epoch (`order.rs`). Place `j` of the batch
-//! of `step` on `rank` is position `p = (step * world + rank) * batch + j`: item `p mod len` of epoch `p / len`. A
+//! All epochs form one endless sequence of indices, with a separate order for each epoch ([`Order`]). Place `j` of the
+//! batch of `step` on `rank` is position `p = (step * world + rank) * batch + j`: item `p mod len` of epoch `p / len`. A
 //! batch may cross the end of an epoch, and may be larger than the dataset.
 
 use std::sync::Arc;

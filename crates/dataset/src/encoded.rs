@@ -46,11 +46,14 @@ impl Encoded {
         }
     }
 
-    /// The labels of all images.
-    pub(crate) fn labels(&self) -> Vec<u32> {
+    /// The labels of all images, which the shards need no longer.
+    pub(crate) fn take_labels(&mut self) -> Vec<u32> {
         match self {
             Self::Listed(entries) => entries.iter().filter_map(|entry| entry.label).collect(),
-            Self::Shards(shards) => shards.labels.clone().unwrap_or_default(),
+            Self::Shards(shards) => match Arc::get_mut(shards) {
+                Some(shards) => shards.labels.take().unwrap_or_default(),
+                None => shards.labels.clone().unwrap_or_default(),
+            },
         }
     }
 
@@ -140,7 +143,7 @@ mod tests {
         };
         let (_folder, copy) = entries(&[("a", "12", Some(0)), ("b", "3", None)]);
         assert_eq!(copy.identity(&[], &options), identity);
-        assert_eq!(copy.labels(), [0]);
+        assert_eq!(copy.clone().take_labels(), [0]);
         for other in [
             &[("a", "12", Some(1)), ("b", "3", None)][..],
             &[("c", "12", Some(0)), ("b", "3", None)],

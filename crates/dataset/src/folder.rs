@@ -50,8 +50,11 @@ pub(crate) fn load_shards(
     options: &OpenOptions,
 ) -> Result<Items, DatasetError> {
     let found = shard_scan::list(path, part, options.labels_required)?;
-    let chosen = found.shards.select(&options.chosen(found.shards.len()));
-    settle(path, Encoded::Shards(Arc::new(chosen)), found.class_names, found.notes, options)
+    let mut shards = found.shards;
+    if options.limit.is_some() {
+        shards = shards.select(&options.chosen(shards.len()));
+    }
+    settle(path, Encoded::Shards(Arc::new(shards)), found.class_names, found.notes, options)
 }
 
 fn load(

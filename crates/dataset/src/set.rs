@@ -30,7 +30,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens a source. Everything is checked here, so that no bad image turns up during a run, unless the set is streamed.
+    /// Opens a source. Everything is checked here, so that no bad image turns up during a run. Of a set that is too large
+    /// for that only some images are checked; see [`Dataset::is_streamed`].
     ///
     /// # Errors
     /// [`DatasetError`] with the file, what was expected and what was found.

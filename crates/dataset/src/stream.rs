@@ -46,7 +46,7 @@ pub(crate) fn need(encoded: &Encoded, options: &OpenOptions) -> Option<Need> {
 /// Opens a set after checking some of its images. `items` has its classes, notes and identity.
 pub(crate) fn open(
     root: &Path,
-    encoded: Encoded,
+    mut encoded: Encoded,
     mut items: Items,
     need: Need,
     options: &OpenOptions,
@@ -87,7 +87,7 @@ pub(crate) fn open(
         }
         _ => None,
     };
-    let labels = (!items.class_names.is_empty()).then(|| encoded.labels());
+    let labels = (!items.class_names.is_empty()).then(|| encoded.take_labels());
     let count = encoded.len();
     let decoder = Decoder::new(encoded, (height, width, channels), options).unread(buffer);
     Ok(Items {
