@@ -56,14 +56,14 @@ pub(crate) fn of_dataset(
     Ok(extracted)
 }
 
-/// Refuses sets whose features do not fit in memory: all metrics but the Frechet distance compare single images.
+/// Refuses sets whose features do not fit in memory: most metrics compare single images.
 fn check_memory(images: usize, width: usize) -> anyhow::Result<()> {
     // They are joined from parts, so all of them exist twice.
     let needed = 2 * size_of::<f32>() as u64 * images as u64 * width as u64;
     match Available::now() {
         Some(available) if needed > available.bytes => bail_usage!(
-            "--data: the features of {images} images take {} MiB, and {} MiB are available: --set data.limit=50000 compares with \
-             images spread evenly over the set",
+            "--data: the features of {images} images take {} MiB, and {} MiB are available; use a part of the images, or a machine \
+             with more memory",
             needed.div_ceil(1 << 20),
             available.bytes >> 20
         ),
