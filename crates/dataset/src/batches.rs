@@ -160,12 +160,12 @@ impl BatchPlan {
         // A new array is contiguous.
         let all = pixels.as_slice_mut().unwrap_or_default();
         let item_bytes = (height * width * channels).max(1);
-        let items = indices.iter().zip(changes).zip(all.chunks_exact_mut(item_bytes));
+        let mut items = indices.iter().zip(changes).zip(all.chunks_exact_mut(item_bytes));
         if dataset.is_decoding() {
             let items: Vec<_> = items.collect();
-            items.into_par_iter().map(read).collect::<Result<(), _>>()?;
+            items.into_par_iter().try_for_each(read)?;
         } else {
-            items.map(read).collect::<Result<(), _>>()?;
+            items.try_for_each(read)?;
         }
         let labels = indices.iter().map(|&index| dataset.label(index).map(i64::from)).collect();
         Ok(Batch { step, images: to_model(pixels.view()), labels, indices })

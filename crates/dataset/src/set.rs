@@ -252,13 +252,13 @@ impl Dataset {
         let mut images = Array4::zeros((indices.len(), height, width, channels));
         // A new array is contiguous.
         let all = images.as_slice_mut().unwrap_or_default();
-        let items = indices.into_iter().zip(all.chunks_exact_mut((height * width * channels).max(1)));
+        let mut items = indices.into_iter().zip(all.chunks_exact_mut((height * width * channels).max(1)));
         let read = |(index, out): (usize, &mut [u8])| self.read_into(index, out);
         if self.is_decoding() {
             let items: Vec<_> = items.collect();
-            items.into_par_iter().map(read).collect::<Result<(), _>>()?;
+            items.into_par_iter().try_for_each(read)?;
         } else {
-            items.map(read).collect::<Result<(), _>>()?;
+            items.try_for_each(read)?;
         }
         Ok(images)
     }
