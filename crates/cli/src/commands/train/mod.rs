@@ -45,8 +45,7 @@ use watch::Watch;
     after_help = "The same command continues an interrupted run. With --resume, --set may change train.steps, lr,
 micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every,
 evaluate_count, checkpoint_every and keep_checkpoints, sample.*, data.memory and precision; --data
-gives the new place of the same images. --init-from keeps the network, schedule and output of its
-weights.
+is the new place of the images. --init-from keeps the network, schedule and output of its weights.
 ddpm config reference explains every key, ddpm config presets every preset and objective.
 
 Examples:
