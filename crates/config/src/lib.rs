@@ -40,7 +40,7 @@ mod text;
 mod train;
 
 pub use choices::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling};
-pub use data::{BadImages, DataConfig, ImageFit};
+pub use data::{BadImages, DataConfig, DataOrder, ImageFit};
 pub use differences::{Change, changes, differences};
 pub use draft::ImageShape;
 pub use error::ConfigError;

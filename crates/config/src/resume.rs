@@ -14,6 +14,7 @@ use crate::run::Config;
 pub const MAY_CHANGE: &[&str] = &[
     "precision",
     "data.source",
+    "data.memory",
     "train.steps",
     "train.lr",
     "train.micro_batch",

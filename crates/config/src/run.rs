@@ -110,7 +110,8 @@ pub struct ImagesConfig {
     pub padding: [usize; 4],
     /// Number of images.
     pub count: usize,
-    /// SHA-256 over sizes, pixels and labels.
+    /// SHA-256 over sizes, pixels and labels; for images that do not fit in memory, `index:` and the SHA-256 over names,
+    /// sizes and labels.
     pub sha256: String,
     /// Class names in label order; empty for an unconditional network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -171,6 +172,8 @@ impl Config {
         self.data.fit()?;
         self.data.on_bad()?;
         self.data.unpacked_limit()?;
+        self.data.memory()?;
+        self.data.group_images()?;
         if let Some(images) = &self.images {
             images.validate()?;
         }
@@ -190,7 +193,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Write`].
     pub fn fingerprint(&self) -> Result<String, ConfigError> {
-        let data = DataConfig { source: String::new(), ..self.data.clone() };
+        let data = DataConfig { source: String::new(), memory: None, ..self.data.clone() };
         let init = self.init.as_ref().map(|init| InitConfig { from: String::new(), ..init.clone() });
         let text = crate::file::to_toml(&Self { id: None, data, init, ..self.clone() })?;
         Ok(Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect())

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use config::{
-    Activation, Config, DataConfig, DownsamplePadding, EmbeddingConfig, GROUPS, ImagesConfig, InitConfig,
-    Layout, LearnedVariance, Loss, LrDecay, Middle, NetworkKind, OnNan, Pairing, Preferred, Resampling,
-    SampleConfig, ScheduleConfig, SinusoidOrder, TimeForm, TimeInjection, TimeSampling, TrainConfig,
-    UNetConfig,
+    Activation, Config, DataConfig, DataOrder, DownsamplePadding, EmbeddingConfig, GROUPS, ImagesConfig,
+    InitConfig, Layout, LearnedVariance, Loss, LrDecay, Middle, NetworkKind, OnNan, Pairing, Preferred,
+    Resampling, SampleConfig, ScheduleConfig, SinusoidOrder, TimeForm, TimeInjection, TimeSampling,
+    TrainConfig, UNetConfig,
 };
 use schedule::{LossWeight, Prediction};
 
@@ -26,6 +26,9 @@ fn full(embedding: EmbeddingConfig) -> Config {
             limit: Some(1),
             on_bad: "fail".to_owned(),
             unpacked_limit: Some(1),
+            memory: Some(1),
+            order: DataOrder::Blocks,
+            shuffle_buffer: Some(1),
         },
         schedule: ScheduleConfig {
             kind: "linear".to_owned(),

@@ -1,19 +1,20 @@
 //! Chooses the images in the batch of a step: a pure function of (seed, step, rank), without state to save.
 //!
-//! All epochs form one endless sequence of indices, with a separate permutation for each epoch. Place `j` of the batch
-//! of `step` on `rank` is position `p = (step * world + rank) * batch + j`: item `p mod len` of epoch `p / len`. A
+//! All epochs form one endless sequence of indices, with a separate order for each epoch ([`Order`]). Place `j` of the
+//! batch of `step` on `rank` is position `p = (step * world + rank) * batch + j`: item `p mod len` of epoch `p / len`. A
 //! batch may cross the end of an epoch, and may be larger than the dataset.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use ndarray::{Array4, Axis};
-use random::{Purpose, Stream};
+use ndarray::Array4;
+use rayon::prelude::*;
 
 use crate::convert::to_model;
 use crate::error::DatasetError;
 use crate::limits::check_size;
+use crate::order::{Order, Orders};
 use crate::set::Dataset;
-use crate::vary::Vary;
+use crate::vary::{Change, Vary};
 
 /// Maximum size of a batch in bytes of f32; a larger one means a wrong batch size or image size.
 const MAX_BATCH: u64 = 8 << 30;
@@ -40,14 +41,7 @@ pub struct BatchPlan {
     rank: u32,
     world: u32,
     vary: Vary,
-    /// The latest permutation. Neighbouring batches share it, and computing it for a million images takes 20 ms.
-    memo: Arc<Mutex<Option<EpochOrder>>>,
-}
-
-#[derive(Debug, Clone)]
-struct EpochOrder {
-    epoch: u64,
-    order: Arc<Vec<u32>>,
+    orders: Arc<Orders>,
 }
 
 impl BatchPlan {
@@ -71,7 +65,8 @@ impl BatchPlan {
         if !(1..=1 << 20).contains(&batch) {
             return Err(DatasetError::option("batch", "1..=1048576", batch));
         }
-        Ok(Self { len, batch, seed, rank: 0, world: 1, vary: Vary::default(), memo: Arc::default() })
+        let orders = Arc::new(Orders::new(seed, len, Order::default()));
+        Ok(Self { len, batch, seed, rank: 0, world: 1, vary: Vary::default(), orders })
     }
 
     /// Takes the share of `rank` out of `world` devices; together they use `world * batch` images per step.
@@ -82,7 +77,16 @@ impl BatchPlan {
         if rank >= world {
             return Err(DatasetError::option("rank", format!("below the world size {world}"), rank));
         }
-        Ok(Self { rank, world, memo: Arc::default(), ..self })
+        Ok(Self { rank, world, ..self })
+    }
+
+    /// Orders the images of each epoch; by default in random order.
+    ///
+    /// # Errors
+    /// [`DatasetError::BadOption`] for a buffer out of range.
+    pub fn with_order(self, order: Order) -> Result<Self, DatasetError> {
+        order.validate()?;
+        Ok(Self { orders: Arc::new(self.orders.with(order)), ..self })
     }
 
     /// Mirrors each image horizontally with probability 1/2, drawn anew at each position. Only the image inside the
@@ -148,14 +152,20 @@ impl BatchPlan {
         let bytes = values[0].saturating_mul(values[1] * values[2] * values[3]).saturating_mul(4);
         check_size("the batch", &format!("shape {values:?}"), bytes, MAX_BATCH)?;
         let mut pixels = Array4::zeros((self.batch, height, width, channels));
-        let mut indices = Vec::with_capacity(self.batch);
-        for (position, mut item) in self.positions(step).zip(pixels.axis_iter_mut(Axis(0))) {
-            let index = self.index(position);
-            // A slice of a new array along its first axis is contiguous.
-            if let Some(out) = item.as_slice_mut() {
-                dataset.read_changed(index, &self.vary.change(self.seed, position), out)?;
-            }
-            indices.push(index);
+        let indices = self.indices(step);
+        let changes = self.positions(step).map(|position| self.vary.change(self.seed, position));
+        let read = |((&index, change), out): ((&usize, Change), &mut [u8])| {
+            dataset.read_changed(index, &change, out)
+        };
+        // A new array is contiguous.
+        let all = pixels.as_slice_mut().unwrap_or_default();
+        let item_bytes = (height * width * channels).max(1);
+        let mut items = indices.iter().zip(changes).zip(all.chunks_exact_mut(item_bytes));
+        if dataset.is_decoding() {
+            let items: Vec<_> = items.collect();
+            items.into_par_iter().try_for_each(read)?;
+        } else {
+            items.try_for_each(read)?;
         }
         let labels = indices.iter().map(|&index| dataset.label(index).map(i64::from)).collect();
         Ok(Batch { step, images: to_model(pixels.view()), labels, indices })
@@ -169,28 +179,14 @@ impl BatchPlan {
 
     fn index(&self, position: u128) -> usize {
         let len = u128::from(self.len);
-        let order = self.order((position / len) as u64);
-        order[(position % len) as usize] as usize
-    }
-
-    fn order(&self, epoch: u64) -> Arc<Vec<u32>> {
-        // A panic elsewhere cannot leave a half-written permutation.
-        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*memo {
-            Some(known) if known.epoch == epoch => Arc::clone(&known.order),
-            _ => {
-                let order = Arc::new(Stream::new(self.seed, Purpose::Order, epoch, 0).permutation(self.len));
-                *memo = Some(EpochOrder { epoch, order: Arc::clone(&order) });
-                order
-            }
-        }
+        self.orders.index((position / len) as u64, (position % len) as u32) as usize
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{Array4, Slice};
+    use ndarray::{Array4, Axis, Slice};
     use proptest::prelude::*;
 
     fn numbered(count: usize) -> Dataset {
@@ -248,6 +244,7 @@ mod tests {
         assert!(BatchPlan::new(0, 1, 0).is_err());
         assert!(BatchPlan::new(5, 0, 0).is_err());
         assert!(BatchPlan::new(5, 1, 0).unwrap().sharded(2, 2).is_err());
+        assert!(BatchPlan::new(5, 1, 0).unwrap().with_order(Order::Blocks { buffer: 0 }).is_err());
         assert!(BatchPlan::new(5, 1, 0).unwrap().batch(&numbered(6), 0).is_err());
         let large = Dataset::from_array(Array4::zeros((1, 64, 64, 3)), None).unwrap();
         let error = BatchPlan::new(1, 1 << 20, 0).unwrap().batch(&large, 0).unwrap_err();

@@ -117,6 +117,8 @@ pub(crate) fn open_cached(cache: &Path, key: &[u8; 32], like: &Items) -> Option<
         skipped,
         shortened,
         notes: like.notes.clone(),
+        identity: like.identity,
+        streamed: false,
     };
     let whole = found == header(key, &items, &tail)
         && items.labels.iter().flatten().all(in_range)

@@ -7,8 +7,9 @@ use crate::split::Split;
 
 /// The accepted specifications, for error messages.
 const ACCEPTED: &str = "\"fashion-mnist\" (embedded), an IDX file or a folder with train-images-idx3-ubyte[.gz], a \
-     CIFAR-10/100 binary file, folder or .tar.gz, a .npy or .npz file, or a folder or .zip archive of images (one \
-     sub-folder per class, or flat); append \":test\" or \":validation\" to use that part";
+     CIFAR-10/100 binary file, folder or .tar.gz, a .npy or .npz file, a folder or .zip archive of images (one \
+     sub-folder per class, or flat), or .tar shards of images (a file, a folder or name-{000..012}.tar); append \
+     \":test\" or \":validation\" to use that part";
 
 /// Errors in outside data, or in what is requested of it.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,21 @@ pub enum DatasetError {
         /// The part that is too large.
         what: String,
         /// Bytes that it would unpack to.
+        needed: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// Something needs all images decoded, and they take more memory than allowed.
+    #[error(
+        "{file}: {what} needs all images decoded, which takes {needed} bytes, and {limit} may be used; use fewer or smaller \
+         images, or raise the limit"
+    )]
+    NeedsMemory {
+        /// The file or folder.
+        file: String,
+        /// What needs it.
+        what: &'static str,
+        /// Bytes of all decoded images.
         needed: u64,
         /// Bytes allowed.
         limit: u64,

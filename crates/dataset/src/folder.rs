@@ -1,12 +1,14 @@
-//! Loads a folder or archive of images: lists it, decodes each image once, and keeps the pixels.
+//! Loads a folder or archive of images: lists it, decodes each image once, and keeps the pixels if they fit.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{open_cached, remove_abandoned};
 use crate::decode::{decode, dimensions, has_more_frames};
+use crate::encoded::Encoded;
 use crate::error::DatasetError;
 use crate::image_archive::list;
 use crate::items::Items;
@@ -17,6 +19,7 @@ use crate::scan::{Entry, Listing, scan};
 use crate::split::Split;
 use crate::spool::{Refuge, Sink, SpoolError};
 use crate::store::Store;
+use crate::{shard_scan, stream};
 
 /// Images decoded at once: enough to keep every core busy, few enough to bound the memory.
 const CHUNK: usize = 256;
@@ -40,6 +43,20 @@ pub(crate) fn load_archive(
     load(path, list(path, options.inflation())?, advice, part, options)
 }
 
+/// Opens tar shards; see [`crate::Dataset::open`].
+pub(crate) fn load_shards(
+    path: &Path,
+    part: Option<Split>,
+    options: &OpenOptions,
+) -> Result<Items, DatasetError> {
+    let found = shard_scan::list(path, part, options.labels_required)?;
+    let mut shards = found.shards;
+    if options.limit.is_some() {
+        shards = shards.select(&options.chosen(shards.len()));
+    }
+    settle(path, Encoded::Shards(Arc::new(shards)), found.class_names, found.notes, options)
+}
+
 fn load(
     root: &Path,
     listing: Listing,
@@ -57,8 +74,21 @@ fn load(
     }
     let mut taken = take(&name, listing.entries, part)?;
     taken.notes.extend(listing.others.note());
-    let chosen = options.chosen(taken.entries.len());
-    let entries: Vec<Entry> = chosen.into_iter().map(|index| taken.entries[index].clone()).collect();
+    let mut entries = taken.entries;
+    if options.limit.is_some() {
+        entries = options.chosen(entries.len()).into_iter().map(|index| entries[index].clone()).collect();
+    }
+    settle(root, Encoded::Listed(entries), taken.class_names, taken.notes, options)
+}
+
+/// Decodes the images of a set, unless they would take too much memory.
+fn settle(
+    root: &Path,
+    encoded: Encoded,
+    class_names: Vec<String>,
+    notes: Vec<String>,
+    options: &OpenOptions,
+) -> Result<Items, DatasetError> {
     let mut items = Items {
         store: Store::Memory(Vec::new()),
         count: 0,
@@ -66,11 +96,17 @@ fn load(
         width: 0,
         channels: 1,
         labels: None,
-        class_names: taken.class_names,
+        identity: Some(encoded.identity(&class_names, options)),
+        class_names,
         skipped: 0,
         shortened: 0,
-        notes: taken.notes,
+        notes,
+        streamed: false,
     };
+    if let Some(need) = stream::need(&encoded, options) {
+        return stream::open(root, encoded, items, need, options);
+    }
+    let entries = encoded.into_entries();
     let key = cache_key(&entries, &items.class_names, options);
     let cache = options.cache_dir.as_deref();
     if let Some(cache) = cache {
@@ -198,13 +234,8 @@ fn decode_into<'a>(
     Ok(Decoded { entries: good, shortened, bad })
 }
 
-/// Reads and decodes one file, and converts it to the requested size and channels.
-pub(crate) fn prepare(entry: &Entry, shape: (usize, usize), options: &OpenOptions) -> Result<Pixels, String> {
-    prepared(&entry.read()?, shape, options)
-}
-
 /// Decodes an image, and converts it to the requested size and channels.
-fn prepared(bytes: &[u8], shape: (usize, usize), options: &OpenOptions) -> Result<Pixels, String> {
+pub(crate) fn prepared(bytes: &[u8], shape: (usize, usize), options: &OpenOptions) -> Result<Pixels, String> {
     let image = decode(bytes)?;
     let image = match options.size {
         Some(size) => image.fit(size, options.fit),
@@ -330,6 +361,8 @@ mod tests {
             skipped: 0,
             shortened: 0,
             notes: Vec::new(),
+            identity: None,
+            streamed: false,
         };
         let bad = Bad { root: folder.path(), total: 5, reasons: Vec::new() };
         let pixels = |memory_limit, refuges: &[Refuge]| {

@@ -23,6 +23,10 @@ pub(crate) struct Items {
     pub(crate) shortened: usize,
     /// Notes for the user, one sentence each.
     pub(crate) notes: Vec<String>,
+    /// What identifies the images without reading all of them, for images in files of their own, archives or shards.
+    pub(crate) identity: Option<[u8; 32]>,
+    /// Whether the images are decoded when they are read because they do not fit in memory.
+    pub(crate) streamed: bool,
 }
 
 impl Items {
@@ -66,6 +70,8 @@ impl Items {
             skipped: 0,
             shortened: 0,
             notes: source.notes,
+            identity: None,
+            streamed: false,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Loads images (embedded set, IDX, CIFAR-10, folders, npy/npz) and makes seeded batches of them.
+//! Loads images (embedded set, IDX, CIFAR-10, folders, zip archives, tar shards, npy/npz) and makes seeded batches of
+//! them. Sets that do not fit in memory are streamed: see [`Dataset::is_streamed`].
 //!
 //! Pixels are u8 `[h, w, c]` in a [`Dataset`] and f32 `[b, c, h, w]` in [-1, 1] in a [`Batch`]. Every byte from outside
 //! is checked before anything of the size it claims is allocated. The images of a batch are a function of (seed, step,
@@ -18,6 +19,7 @@ mod array;
 mod array_names;
 mod arrays;
 mod batches;
+mod block_buffer;
 mod cache;
 mod cifar;
 mod cifar_files;
@@ -25,7 +27,9 @@ mod containers;
 mod convert;
 mod decode;
 mod embedded;
+mod encoded;
 mod error;
+mod fingerprint;
 mod folder;
 mod gif_frame;
 mod growing;
@@ -45,6 +49,7 @@ mod npy;
 mod npy_header;
 mod npz;
 mod options;
+mod order;
 mod padding;
 mod parts;
 mod pixels;
@@ -53,12 +58,17 @@ mod ranges;
 mod region;
 mod scan;
 mod set;
+mod shard_names;
+mod shard_scan;
+mod shards;
 mod size;
 mod source;
 mod split;
 mod spool;
 mod store;
+mod stream;
 mod tar;
+mod tar_members;
 mod tiff_directory;
 mod vary;
 mod zip_entry;
@@ -82,12 +92,14 @@ pub use mask::to_mask;
 pub use npy::{Element, encode_npy, parse_npy, read_npy, write_npy};
 pub use npz::{Npz, encode_npz, write_npz};
 pub use options::{OnBad, OpenOptions};
+pub use order::Order;
 pub use padding::Padding;
 pub use pixels::Fit;
 pub use prefetch::Prefetch;
 pub use region::{Region, RegionError};
 pub use scan::class_labels;
 pub use set::Dataset;
+pub use shard_names::is_shard_pattern;
 pub use size::Size;
 pub use source::Source;
 pub use split::Split;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::DatasetError;
 use crate::limits::Inflation;
+use crate::order::Order;
 use crate::padding::Padding;
 use crate::pixels::Fit;
 use crate::size::Size;
@@ -45,6 +46,12 @@ pub struct OpenOptions {
     pub unpacked_limit: Option<u64>,
     /// Decoded images above this many bytes go to a file instead of memory.
     pub memory_limit: u64,
+    /// If the decoded images of a folder, archive or shards would take more bytes than this, each is decoded when it is
+    /// read, and nothing is kept. `None` is half of the available memory. See [`crate::Dataset::is_streamed`].
+    pub keep_limit: Option<u64>,
+    /// The order in which the images are going to be read. Shards that are streamed are read by blocks for
+    /// [`Order::Blocks`].
+    pub order: Order,
 }
 
 impl Default for OpenOptions {
@@ -60,6 +67,8 @@ impl Default for OpenOptions {
             labels_required: false,
             unpacked_limit: None,
             memory_limit: 256 << 20,
+            keep_limit: None,
+            order: Order::default(),
         }
     }
 }
@@ -74,6 +83,7 @@ impl OpenOptions {
         if let Some(channels) = self.channels.filter(|c| ![1, 3].contains(c)) {
             return Err(DatasetError::option("channels", "1 (grey) or 3 (colour)", channels));
         }
+        self.order.validate()?;
         if self.limit == Some(0) {
             return Err(DatasetError::option("limit", "at least 1", 0));
         }

@@ -4,12 +4,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::error::DatasetError;
 use crate::image_archive::Packed;
 use crate::image_format::is_image_of_any_name;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
+use crate::shards::Shards;
 
 /// Files with these extensions are meant to be images, so one that cannot be read is reported.
 const IMAGE_ENDINGS: [&str; 14] =
@@ -27,6 +29,8 @@ pub(crate) enum Place {
     File(PathBuf),
     /// In an archive.
     Packed(Packed),
+    /// An image of these in tar shards.
+    Member(Arc<Shards>, usize),
 }
 
 /// One image.
@@ -47,6 +51,7 @@ impl Entry {
         match &self.place {
             Place::File(path) => read_file(path, MAX_ENCODED_IMAGE).map_err(|e| e.to_string()),
             Place::Packed(packed) => packed.read(),
+            Place::Member(shards, index) => shards.read(*index),
         }
     }
 
@@ -55,6 +60,7 @@ impl Entry {
         match &self.place {
             Place::File(path) => path.to_string_lossy().into_owned(),
             Place::Packed(packed) => format!("{packed}[{}]", self.relative.to_string_lossy()),
+            Place::Member(shards, index) => shards.name(*index),
         }
     }
 

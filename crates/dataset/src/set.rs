@@ -3,19 +3,21 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use ndarray::{Array3, Array4, Axis};
-use sha2::{Digest, Sha256};
+use ndarray::{Array3, Array4};
+use rayon::prelude::*;
 
 use crate::arrays::{ArrayImages, arrange, load_idx, load_numpy};
 use crate::cifar_files::{self, load_cifar};
 use crate::embedded::{self, FASHION_MNIST_CLASSES};
 use crate::error::DatasetError;
-use crate::folder::{load_archive, load_folder};
+use crate::fingerprint;
+use crate::folder::{load_archive, load_folder, load_shards};
 use crate::items::Items;
 use crate::labels::{check_labels, numbered};
 use crate::options::OpenOptions;
 use crate::padding::Padding;
 use crate::source::Source;
+use crate::store::Store;
 use crate::vary::Change;
 
 /// Images of one size, u8 HWC, possibly with labels. Cloning is cheap and shares the pixels.
@@ -28,7 +30,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Opens a source. Everything is checked here, so that no bad image turns up during a run.
+    /// Opens a source. Everything is checked here, so that no bad image turns up during a run. Of a set that is too large
+    /// for that only some images are checked; see [`Dataset::is_streamed`].
     ///
     /// # Errors
     /// [`DatasetError`] with the file, what was expected and what was found.
@@ -59,6 +62,7 @@ impl Dataset {
             Source::Npz { path, split } => Items::from_arrays(load_numpy(path, *split, options)?, options),
             Source::Folder { path, split } => load_folder(path, *split, options)?,
             Source::Zip { path, split } => load_archive(path, *split, options)?,
+            Source::Shards { path, split } => load_shards(path, *split, options)?,
         };
         let padding = match options.pad_to_multiple {
             Some(multiple) => Padding::to_multiple(items.height, items.width, multiple)?,
@@ -161,7 +165,29 @@ impl Dataset {
     /// Whether the pixels are read from a file instead of memory.
     #[must_use]
     pub fn is_spooled(&self) -> bool {
-        matches!(self.items.store, crate::store::Store::File(_))
+        matches!(self.items.store, Store::File(_))
+    }
+
+    /// Whether the images do not fit in memory, so each is decoded when it is read. Only some of them were checked when
+    /// the set was opened; an image that cannot be read is an error of reading it.
+    #[must_use]
+    pub fn is_streamed(&self) -> bool {
+        self.items.streamed
+    }
+
+    /// Bytes of images in memory: pixels, or encoded images that are kept for a streamed set.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        match &self.items.store {
+            Store::Memory(pixels) => pixels.len() as u64,
+            Store::File(_) => 0,
+            Store::Images(decoder) => decoder.held(),
+        }
+    }
+
+    /// Whether reading an image decodes it.
+    pub(crate) fn is_decoding(&self) -> bool {
+        matches!(self.items.store, Store::Images(_))
     }
 
     /// Copies image `index`, HWC with padding, into `out` of `height * width * channels` bytes.
@@ -224,11 +250,15 @@ impl Dataset {
         let indices: Vec<usize> = indices.into_iter().collect();
         let (height, width, channels) = self.shape();
         let mut images = Array4::zeros((indices.len(), height, width, channels));
-        for (index, mut image) in indices.into_iter().zip(images.axis_iter_mut(Axis(0))) {
-            // An image of a new array is contiguous.
-            if let Some(out) = image.as_slice_mut() {
-                self.read_into(index, out)?;
-            }
+        // A new array is contiguous.
+        let all = images.as_slice_mut().unwrap_or_default();
+        let mut items = indices.into_iter().zip(all.chunks_exact_mut((height * width * channels).max(1)));
+        let read = |(index, out): (usize, &mut [u8])| self.read_into(index, out);
+        if self.is_decoding() {
+            let items: Vec<_> = items.collect();
+            items.into_par_iter().try_for_each(read)?;
+        } else {
+            items.try_for_each(read)?;
         }
         Ok(images)
     }
@@ -251,8 +281,11 @@ impl Dataset {
         })
     }
 
-    /// SHA-256 in hex over count, shape, labels and pixels with padding, computed once. Two datasets with the same
-    /// fingerprint train the same model.
+    /// What identifies the images, computed once. Two datasets with the same fingerprint train the same model.
+    ///
+    /// SHA-256 in hex over count, shape, labels and pixels with padding. For a streamed set, which is too large for that,
+    /// `index:` and the SHA-256 over shape and padding, names and sizes of the encoded images, labels, and the bytes of a
+    /// few images.
     ///
     /// # Errors
     /// [`DatasetError::Io`] if the cache file cannot be read.
@@ -260,25 +293,34 @@ impl Dataset {
         if let Some(known) = self.fingerprint.get() {
             return Ok(known.clone());
         }
-        let mut hash = Sha256::new();
-        let (height, width, channels) = self.shape();
-        for number in [self.len(), height, width, channels, usize::from(self.items.labels.is_some())] {
-            hash.update((number as u64).to_le_bytes());
+        let computed = self.fingerprint_of(self.is_streamed())?;
+        Ok(self.fingerprint.get_or_init(|| computed).clone())
+    }
+
+    /// The fingerprint of the kind that `known` is, to compare with it. A set may be streamed on one machine and fit in
+    /// the memory of another.
+    ///
+    /// # Errors
+    /// As for [`Dataset::fingerprint`]; any error of decoding, if a streamed set is compared by its pixels.
+    pub fn fingerprint_like(&self, known: &str) -> Result<String, DatasetError> {
+        match fingerprint::is_of_index(known) {
+            of_index if of_index == self.is_streamed() => self.fingerprint(),
+            of_index => self.fingerprint_of(of_index),
         }
-        let mut item = vec![0; height * width * channels];
-        for index in 0..self.len() {
-            hash.update(self.label(index).unwrap_or(0).to_le_bytes());
-            self.read_into(index, &mut item)?;
-            hash.update(&item);
+    }
+
+    fn fingerprint_of(&self, index: bool) -> Result<String, DatasetError> {
+        match self.items.identity.filter(|_| index) {
+            Some(identity) => Ok(fingerprint::of_index(self, &identity, &self.range)),
+            None => fingerprint::of_pixels(self, self.items.labels.is_some()),
         }
-        let digest = crate::cache::hex(&hash.finalize());
-        Ok(self.fingerprint.get_or_init(|| digest).clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::Axis;
 
     #[test]
     fn images_have_the_requested_order() {

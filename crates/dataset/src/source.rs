@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::cifar_files::{PICKLES, is_binary, is_pickled};
 use crate::containers::{CONTAINER_START, container};
 use crate::error::DatasetError;
+use crate::idx::GZIP_MAGIC;
 use crate::image_format::unread_format;
 use crate::kind_of_file::FileKind;
 use crate::known_files::{known_files, labels_beside};
 use crate::limits::open_regular;
 use crate::npz::Npz;
+use crate::shard_names::{expand, in_folder, is_shard_pattern};
 use crate::split::Split;
 use crate::tar::first_name;
 
@@ -58,6 +60,13 @@ pub enum Source {
         /// As for a folder.
         split: Option<Split>,
     },
+    /// Tar archives of images in WebDataset's layout, or of folders of images.
+    Shards {
+        /// One archive, a folder of them, or a pattern such as `train-{000..146}.tar`.
+        path: PathBuf,
+        /// As for a folder; names such as `photos-test-000.tar` are parts too.
+        split: Option<Split>,
+    },
     /// Numpy arrays.
     Npz {
         /// A `.npz` archive, or a `.npy` file of images only.
@@ -94,6 +103,13 @@ impl Source {
         let path = Path::new(bare);
         if path.is_dir() {
             return Self::detect_folder(path, split, &unknown);
+        }
+        if !path.exists() && is_shard_pattern(bare) {
+            let shards = expand(bare).map_err(|reason| unknown(&reason))?;
+            return match shards.iter().find(|shard| !shard.is_file()) {
+                Some(missing) => Err(unknown(&format!("there is no file {}", missing.display()))),
+                None => Ok(Self::Shards { path: path.to_owned(), split }),
+            };
         }
         if !path.exists() {
             return Err(match bare.rsplit_once(':') {
@@ -139,6 +155,10 @@ impl Source {
         if !found.is_empty() {
             return Err(DatasetError::NoPart { file: path.display().to_string(), asked, found });
         }
+        // What is wrong with a folder that cannot be listed is reported when it is opened.
+        if matches!(in_folder(path), Ok(Some(_))) {
+            return Ok(Self::Shards { path: path.to_owned(), split });
+        }
         Ok(Self::Folder { path: path.to_owned(), split })
     }
 
@@ -155,6 +175,10 @@ impl Source {
         match first_name(&start) {
             Some(name) if is_pickled(&name) => return Err(unknown(PICKLES)),
             Some(name) if is_binary(&name) => return Self::cifar_archive(path, split),
+            // A gzipped one has no places to read from.
+            Some(_) if !start.starts_with(&GZIP_MAGIC) => {
+                return Ok(Self::Shards { path: path.to_owned(), split });
+            }
             _ => {}
         }
         if let Some(container) = container(&start) {
@@ -211,9 +235,10 @@ impl fmt::Display for Source {
             Self::CifarArchive { path, split } => {
                 (path.as_path(), Some(*split).filter(|s| *s != Split::Train))
             }
-            Self::Folder { path, split } | Self::Zip { path, split } | Self::Npz { path, split } => {
-                (path.as_path(), *split)
-            }
+            Self::Folder { path, split }
+            | Self::Zip { path, split }
+            | Self::Shards { path, split }
+            | Self::Npz { path, split } => (path.as_path(), *split),
         };
         write!(f, "{}", path.display())?;
         split.map_or(Ok(()), |split| write!(f, ":{split}"))
@@ -310,6 +335,30 @@ mod tests {
         let fail = |name: &str| detect(&dir.path().join(name)).unwrap_err().to_string();
         assert!(fail("python").contains("Python pickles, which are never read; use the binary version"));
         assert!(fail("photos").contains("a gzipped tar archive; unpack it"));
+    }
+
+    #[test]
+    fn shards_are_a_file_a_folder_or_a_pattern() {
+        let shard = tar("./", &[("1.png", b"\x89PNG")]);
+        let dir = folder(&[("a-0.tar", &shard), ("a-1.tar", &shard), ("sizes.json", b"{}"), ("other", b"x")]);
+        let pattern = dir.path().join("a-{0..1}.tar");
+        for path in [dir.path().to_owned(), dir.path().join("a-0.tar"), pattern] {
+            assert_eq!(detect(&path).unwrap(), Source::Shards { path: path.clone(), split: None });
+            let test = Source::detect(&format!("{}:test", path.display())).unwrap();
+            assert_eq!(test, Source::Shards { path, split: Some(Split::Test) });
+            assert_eq!(Source::detect(&test.to_string()).unwrap(), test);
+        }
+        for (name, reason) in [
+            ("a-{0..2}.tar", "there is no file"),
+            ("a-{1..0}.tar", "is empty"),
+            ("a-{x..1}.tar", "ranges such as"),
+        ] {
+            let error = detect(&dir.path().join(name)).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        // Beside images or folders, archives are not the dataset.
+        let dir = folder(&[("a.tar", &shard), ("b/1.png", b"x")]);
+        assert!(matches!(detect(dir.path()).unwrap(), Source::Folder { .. }));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use files::PendingFile;
 
 use crate::cache::{self, HEADER, cache_path};
+use crate::encoded::Encoded;
 use crate::error::DatasetError;
 use crate::items::Items;
 use crate::memory;
@@ -163,7 +164,8 @@ impl Sink {
         items.store = match self.spool.take() {
             Some(spool) => Store::File(spool.finish(key, &items)?),
             None if self.dropped => {
-                Store::Images(Decoder::new(entries, (items.height, items.width, items.channels), options))
+                let shape = (items.height, items.width, items.channels);
+                Store::Images(Decoder::new(Encoded::Listed(entries), shape, options))
             }
             None => Store::Memory(self.pixels),
         };

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use files::PendingFile;
 
+use crate::block_buffer::BlockBuffer;
+use crate::encoded::Encoded;
 use crate::error::DatasetError;
-use crate::folder::prepare;
+use crate::folder::prepared;
 use crate::options::OpenOptions;
-use crate::scan::Entry;
 
 /// The pixels of all items in sequence.
 #[derive(Debug)]
@@ -33,29 +34,50 @@ pub(crate) struct StoreFile {
 /// Images that are decoded whenever they are read.
 #[derive(Debug)]
 pub(crate) struct Decoder {
-    entries: Vec<Entry>,
+    encoded: Encoded,
+    /// Encoded images that are read together.
+    buffer: Option<BlockBuffer>,
     shape: (usize, usize),
     options: OpenOptions,
+    /// What an image should be, for messages.
+    expected: &'static str,
 }
 
 impl Decoder {
-    /// Items of `height`, `width` and `channels`, opened with `options`.
+    /// Items of `height`, `width` and `channels`, opened with `options`. All of them have been decoded before.
     pub(crate) fn new(
-        entries: Vec<Entry>,
+        encoded: Encoded,
         (height, width, channels): (usize, usize, usize),
         options: &OpenOptions,
     ) -> Self {
         let options = OpenOptions { channels: Some(channels), ..options.clone() };
-        Self { entries, shape: (height, width), options }
+        Self { encoded, buffer: None, shape: (height, width), options, expected: "the image as at the start" }
+    }
+
+    /// The same for images that have not been decoded before, with a buffer for those that are read together.
+    pub(crate) fn unread(self, buffer: Option<BlockBuffer>) -> Self {
+        Self { buffer, expected: "a whole image that can be read", ..self }
+    }
+
+    /// Bytes of encoded images in memory.
+    pub(crate) fn held(&self) -> u64 {
+        self.buffer.as_ref().map_or(0, BlockBuffer::held)
+    }
+
+    fn bytes(&self, index: usize) -> Result<Vec<u8>, String> {
+        match (&self.buffer, &self.encoded) {
+            (Some(buffer), Encoded::Shards(shards)) => buffer.read(shards, index),
+            _ => self.encoded.read(index),
+        }
     }
 
     fn read(&self, index: usize, out: &mut [u8]) -> Result<(), DatasetError> {
-        let Some(entry) = self.entries.get(index) else {
-            return Err(DatasetError::OutOfRange { what: "image", len: self.entries.len(), got: index });
-        };
-        let changed =
-            |reason| DatasetError::unsuitable(&entry.whole_name(), "the image as at the start", reason);
-        let image = prepare(entry, self.shape, &self.options).map_err(changed)?;
+        if index >= self.encoded.len() {
+            return Err(DatasetError::OutOfRange { what: "image", len: self.encoded.len(), got: index });
+        }
+        let changed = |reason| DatasetError::unsuitable(&self.encoded.name(index), self.expected, reason);
+        let image = self.bytes(index).and_then(|bytes| prepared(&bytes, self.shape, &self.options));
+        let image = image.map_err(changed)?;
         if image.pixels.len() != out.len() {
             return Err(changed(format!("{}x{} pixels", image.width, image.height)));
         }

@@ -10,8 +10,9 @@ use crate::error::DatasetError;
 use crate::idx::GZIP_MAGIC;
 use crate::limits::{Inflation, MAX_FILE, check_size, open_regular};
 
-const FORMAT: &str = "tar";
-const BLOCK: usize = 512;
+pub(crate) const FORMAT: &str = "tar";
+/// Headers and data fill whole blocks.
+pub(crate) const BLOCK: usize = 512;
 
 /// The name of the first entry of an archive, from the first bytes of the file. `None` if they are not a tar archive.
 pub(crate) fn first_name(start: &[u8]) -> Option<String> {
@@ -76,7 +77,7 @@ impl Tar {
             if header.iter().all(|&byte| byte == 0) {
                 return Ok(None);
             }
-            let size = self.checked_size(&header)?;
+            let size = checked_size(&self.name, &header)?;
             // Each file fills whole blocks.
             self.left = size.div_ceil(BLOCK as u64).saturating_mul(BLOCK as u64);
             // Type '0', or NUL in the oldest archives.
@@ -92,24 +93,6 @@ impl Tar {
         let bytes = self.take(size)?;
         self.left -= size;
         Ok(bytes)
-    }
-
-    /// The size in a header whose checksum is right.
-    fn checked_size(&self, header: &[u8]) -> Result<u64, DatasetError> {
-        let wrong =
-            |expected: &str, found: String| DatasetError::malformed(&self.name, FORMAT, expected, found);
-        // The checksum counts its own bytes as spaces.
-        let sum: u64 = header.iter().map(|&byte| u64::from(byte)).sum();
-        let own: u64 = header[148..156].iter().map(|&byte| u64::from(byte)).sum();
-        let sum = sum - own + 8 * u64::from(b' ');
-        if octal(&header[148..156]) != Some(sum) {
-            let found = format!("{:?}", text(&header[148..156]));
-            return Err(wrong("a header with its checksum", found));
-        }
-        octal(&header[124..136]).ok_or_else(|| {
-            let found = format!("{:02x?} for {:?}", &header[124..136], text(&header[..100]));
-            wrong("a size in octal digits", found)
-        })
     }
 
     /// Reads past the rest of the current file.
@@ -157,8 +140,25 @@ impl Tar {
     }
 }
 
+/// The size in a header of one block whose checksum is right; `name` is for error messages.
+pub(crate) fn checked_size(name: &str, header: &[u8]) -> Result<u64, DatasetError> {
+    let wrong = |expected: &str, found: String| DatasetError::malformed(name, FORMAT, expected, found);
+    // The checksum counts its own bytes as spaces.
+    let sum: u64 = header.iter().map(|&byte| u64::from(byte)).sum();
+    let own: u64 = header[148..156].iter().map(|&byte| u64::from(byte)).sum();
+    let sum = sum - own + 8 * u64::from(b' ');
+    if octal(&header[148..156]) != Some(sum) {
+        let found = format!("{:?}", text(&header[148..156]));
+        return Err(wrong("a header with its checksum", found));
+    }
+    octal(&header[124..136]).ok_or_else(|| {
+        let found = format!("{:02x?} for {:?}", &header[124..136], text(&header[..100]));
+        wrong("a size in octal digits", found)
+    })
+}
+
 /// A text that may end early with a NUL.
-fn text(field: &[u8]) -> String {
+pub(crate) fn text(field: &[u8]) -> String {
     let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
     String::from_utf8_lossy(&field[..end]).into_owned()
 }
@@ -175,7 +175,7 @@ pub(crate) mod tests {
     use std::io::Write;
 
     /// A ustar header; a kind of `'5'` is a folder.
-    fn header(name: &str, size: u64, kind: u8) -> Vec<u8> {
+    pub(crate) fn header(name: &str, size: u64, kind: u8) -> Vec<u8> {
         let mut header = vec![0; BLOCK];
         header[..name.len()].copy_from_slice(name.as_bytes());
         let digits = format!("{size:011o}");

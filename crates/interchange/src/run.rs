@@ -1,6 +1,6 @@
 //! Turns a model from another program into a configuration of this project, for use by every command.
 
-use config::{Config, DataConfig, ImagesConfig, LearnedVariance, SampleConfig, TrainConfig};
+use config::{Config, DataConfig, DataOrder, ImagesConfig, LearnedVariance, SampleConfig, TrainConfig};
 
 use crate::diffusers::{Network, Scheduler};
 
@@ -33,6 +33,9 @@ pub(crate) fn config(network: &Network, scheduler: &Scheduler) -> Config {
             limit: None,
             on_bad: "fail".to_owned(),
             unpacked_limit: None,
+            memory: None,
+            order: DataOrder::Images,
+            shuffle_buffer: None,
         },
         schedule: scheduler.schedule.clone(),
         train: TrainConfig { prediction: scheduler.prediction, variance, ..TrainConfig::default() },

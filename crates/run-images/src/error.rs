@@ -114,6 +114,10 @@ impl From<DatasetError> for DataError {
             DatasetError::Inflates { needed, .. } => {
                 Self::Unpacks { mib: needed.div_ceil(1 << 20), error: Box::new(error) }
             }
+            DatasetError::NeedsMemory { needed, .. } => {
+                let advice = format!(": --set data.memory={}", needed.div_ceil(1 << 20));
+                Self::Source { error, advice }
+            }
             DatasetError::MixedSizes { .. } => {
                 Self::Source { error, advice: ": --set data.size=32".to_owned() }
             }
@@ -151,6 +155,17 @@ mod tests {
             text.starts_with("--held-out: x: 1 of 3") && text.contains("--set data.on_bad=skip"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_needs_memory_names_the_key() {
+        let error = DataError::from(DatasetError::NeedsMemory {
+            file: "photos".to_owned(),
+            what: "leaving out unreadable images",
+            needed: (3 << 20) + 1,
+            limit: 1,
+        });
+        assert!(error.is_usage() && error.to_string().ends_with(": --set data.memory=4"), "{error}");
     }
 
     #[test]

@@ -10,5 +10,5 @@ mod resolve;
 pub use {config, dataset};
 
 pub use error::DataError;
-pub use open::{moved, open, settle_labels};
+pub use open::{moved, open, order, settle_labels};
 pub use resolve::{Resolved, resolve};

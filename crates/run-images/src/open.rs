@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use config::{BadImages, Config, ConfigError, DataConfig, ImageFit};
-use dataset::{Dataset, Fit, OnBad, OpenOptions, Size, Source, Split};
+use dataset::{Dataset, Fit, OnBad, OpenOptions, Order, Size, Source, Split, is_shard_pattern};
 
 use crate::error::DataError;
 
@@ -40,10 +40,20 @@ pub(crate) fn open_with(
         cache_dir: cache_dir.map(Path::to_owned),
         labels_required,
         unpacked_limit: data.unpacked_limit()?.map(|mib| mib << 20),
+        keep_limit: data.memory()?.map(|mib| mib << 20),
+        order: order(data)?,
         ..OpenOptions::default()
     };
     let source = Source::detect(&at_home(data)?)?;
     Ok(Dataset::open(&source, &options)?)
+}
+
+/// The order of the images in an epoch.
+///
+/// # Errors
+/// [`ConfigError::Value`] for a buffer out of range or without effect.
+pub fn order(data: &DataConfig) -> Result<Order, ConfigError> {
+    Ok(data.group_images()?.map_or(Order::Images, |buffer| Order::Blocks { buffer }))
 }
 
 /// The source with a leading `~` replaced by the home folder.
@@ -68,6 +78,13 @@ pub fn moved(data: &DataConfig, source: &str) -> Result<DataConfig, DataError> {
 pub(crate) fn located(mut data: DataConfig) -> Result<DataConfig, DataError> {
     data.source = at_home(&data)?;
     let (path, part) = Split::of_spec(&data.source);
+    if !Path::new(path).exists() && is_shard_pattern(path) {
+        let part = part.map(|part| format!(":{part}")).unwrap_or_default();
+        if let Some(text) = std::path::absolute(path).ok().as_deref().and_then(Path::to_str) {
+            data.source = format!("{text}{part}");
+        }
+        return Ok(data);
+    }
     if Path::new(path).exists() {
         let absolute =
             fs::canonicalize(path).map_err(|error| DataError::Path { data: data.source.clone(), error })?;

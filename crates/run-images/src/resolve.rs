@@ -166,6 +166,15 @@ mod tests {
         assert_eq!(text, format!("{}:test", home.join("no such photos").display()));
     }
 
+    #[test]
+    fn a_pattern_of_shards_gets_its_folder() {
+        let mut data = Layers::default().data_group().unwrap();
+        data.source = "no such folder/a-{0..3}.tar:val".to_owned();
+        let folder = std::env::current_dir().unwrap().join("no such folder");
+        let want = format!("{}/a-{{0..3}}.tar:validation", folder.display());
+        assert_eq!(located(data).unwrap().source, want);
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_source_below_a_non_utf_8_folder_is_kept_as_written() {

@@ -44,7 +44,7 @@ fn size(entry: &[u8]) -> Option<(usize, usize)> {
 /// Opens an archive. It has to be a file, because its images may be read at any time. All images in it must be
 /// readable.
 fn open(bytes: &[u8]) -> Option<Dataset> {
-    let path = file();
+    let path = file("zip");
     fs::write(&path, bytes).expect("the temporary folder should be writable");
     let opened = Source::detect(&path.to_string_lossy())
         .and_then(|source| Dataset::open(&source, &OpenOptions::default()));
@@ -58,9 +58,9 @@ fn open(bytes: &[u8]) -> Option<Dataset> {
     Some(set)
 }
 
-/// One file per thread, overwritten each time.
-fn file() -> PathBuf {
+/// One file per thread and ending, overwritten each time.
+pub(crate) fn file(ending: &str) -> PathBuf {
     let thread = format!("{:?}", std::thread::current().id());
     let thread: String = thread.chars().filter(char::is_ascii_digit).collect();
-    std::env::temp_dir().join(format!("ddpm-fuzz-{}-{thread}.zip", std::process::id()))
+    std::env::temp_dir().join(format!("ddpm-fuzz-{}-{thread}.{ending}", std::process::id()))
 }

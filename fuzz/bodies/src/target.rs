@@ -1,8 +1,8 @@
 //! The table of targets.
 
 use crate::{
-    cifar, configuration, diffusers, idx, image_zip, manifest, npy, npz, picture, seeds, state_dict,
-    tensor_file, words,
+    cifar, configuration, diffusers, idx, image_tar, image_zip, manifest, npy, npz, picture, seeds,
+    state_dict, tensor_file, words,
 };
 
 /// One fuzzed parser.
@@ -25,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "idx", body: idx::body, seeds: seeds::idx },
     Target { name: "idx_gz", body: idx::gzipped, seeds: seeds::idx_gz },
     Target { name: "image", body: picture::image, seeds: seeds::image },
+    Target { name: "image_tar", body: image_tar::body, seeds: seeds::image_tar },
     Target { name: "image_zip", body: image_zip::body, seeds: seeds::image_zip },
     Target { name: "manifest", body: manifest::manifest, seeds: seeds::manifest },
     Target { name: "mask", body: picture::mask, seeds: seeds::mask },

@@ -68,6 +68,26 @@ pub(super) const DATA: &[Key] = &[
         "MiB that one array or image of a compressed file may unpack to",
     )
     .or("16, or 200 times its compressed size if that is more"),
+    Key::new(
+        "memory",
+        Whole,
+        "1 to 16777216 MiB",
+        "MiB of decoded images to keep; larger sets are decoded as they are needed",
+    )
+    .or("half of the available memory"),
+    Key::new(
+        "order",
+        Word(&[
+            ("images", "random; the images of a batch are far apart"),
+            ("blocks", "random within groups of blocks of neighbouring images; for slow disks"),
+        ]),
+        "",
+        "Order of the images in an epoch",
+    )
+    .or("images"),
+    Key::new("shuffle_buffer", Whole, "1 to 10000000", "Images in a group of blocks")
+        .or("10000 with order = blocks")
+        .more("Only with data.order = blocks."),
 ];
 
 pub(super) const SCHEDULE: &[Key] = &[

@@ -71,7 +71,7 @@ pub(super) const IMAGES: &[Key] = &[
     Key::new("channels", Whole, "", "1 for grey, 3 for colour").recorded(),
     Key::new("padding", List(&Whole), "four numbers", "Border of zeros: top, bottom, left, right").recorded(),
     Key::new("count", Whole, "", "Number of images").recorded(),
-    Key::new("sha256", Text, "", "SHA-256 over sizes, pixels and labels").recorded(),
+    Key::new("sha256", Text, "", "SHA-256 over sizes, pixels and labels; index: over an index").recorded(),
     Key::new("class_names", List(&Text), "", "Class names in label order").recorded(),
     Key::new("absent_classes", List(&Whole), "", "Classes that no image has").recorded(),
 ];

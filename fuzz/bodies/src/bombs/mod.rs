@@ -8,6 +8,7 @@ mod arrays;
 mod folders;
 mod measure;
 mod pictures;
+mod tars;
 mod texts;
 
 use std::io;
@@ -34,7 +35,7 @@ pub struct Bomb {
 /// All bombs.
 #[must_use]
 pub fn all() -> Vec<Bomb> {
-    [arrays::BOMBS, pictures::BOMBS, folders::BOMBS, texts::BOMBS].concat()
+    [arrays::BOMBS, pictures::BOMBS, tars::BOMBS, folders::BOMBS, texts::BOMBS].concat()
 }
 
 /// Opens a file or folder as data.

@@ -12,7 +12,7 @@ pub(crate) use arrays::{cifar, idx, idx_gz, npy, npz};
 pub(crate) use checkpoint::{manifest, state, tensor_file};
 pub(crate) use configuration::{config_toml, overrides};
 pub(crate) use diffusers::diffusers;
-pub(crate) use pictures::{image, image_zip, mask};
+pub(crate) use pictures::{image, image_tar, image_zip, mask};
 pub(crate) use state_dict::state_dict;
 pub(crate) use words::{class_labels, region, source_spec};
 

@@ -6,8 +6,10 @@ use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbIma
 
 use super::{Seeds, named};
 use crate::archive::{Claims, of_one};
+use crate::image_tar::REPAIR;
 use crate::npz::{CLAIMS, ENTRY};
 use crate::png::{chunk, png, zlib};
+use crate::tar::{archive, header, member};
 use crate::tiff::{SHORT, grey, tiff};
 
 const KINDS: [(&str, ImageFormat); 4] = [
@@ -63,6 +65,30 @@ pub(crate) fn image_zip() -> Seeds {
         ("outside", of_one("../a.png", &png, honest)),
         ("hidden", of_one(".a.png", &png, honest)),
         ("text", of_one("a.txt", &png, honest)),
+    ])
+}
+
+pub(crate) fn image_tar() -> Seeds {
+    let image = GrayImage::from_fn(4, 4, |x, y| Luma([(x * 40 + y) as u8]));
+    let Some(png) = encode(&image.into(), ImageFormat::Png) else { return Vec::new() };
+    let file = |name: &str, data: &[u8]| member(name, b'0', data);
+    let image = |name: &str| file(name, &png);
+    let long = format!("cat/{}.png\0", "x".repeat(120));
+    let mut unsigned = archive(&[file("1.cls", b"3"), image("1.png")]);
+    unsigned[148..156].fill(0);
+    named([
+        ("samples", archive(&[file("1.cls", b"1"), image("1.png"), image("2.png"), file("2.cls", b"0\n")])),
+        ("folders", archive(&[member("set/", b'5', b""), image("set/cat/1.png"), image("set/dog/2.png")])),
+        ("parts", archive(&[image("train/1.png"), image("test/2.png")])),
+        ("pax", archive(&[member("pax", b'x', b"20 path=cat/a.b.png\n"), image("short")])),
+        ("long-name", archive(&[member("long", b'L', long.as_bytes()), image("short")])),
+        ("links", archive(&[member("a.png", b'2', b""), member("b.png", b'6', b""), image("c.png")])),
+        ("outside", archive(&[image("../1.png")])),
+        ("text-as-class", archive(&[file("1.cls", b"cat"), image("1.png")])),
+        ("sparse", archive(&[member("1.png", b'S', &png)])),
+        ("claims-8-gib", header("1.png", b'0', 0o77_777_777_777)),
+        ("no-end", image("1.png")),
+        ("unsigned", [&[REPAIR], &unsigned[..]].concat()),
     ])
 }
 

@@ -6,6 +6,7 @@ use dataset::{Dataset, Split};
 use features::{Extracted, Extractor};
 use ndarray::Array2;
 use sha2::{Digest, Sha256};
+use tracing::info;
 
 use crate::commands::evaluate::rows;
 use crate::commands::evaluation::ReferenceRecord;
@@ -17,6 +18,8 @@ use crate::flags::Global;
 pub(crate) const TRAIN: &str = "train";
 /// Name of the held-out images.
 pub(crate) const TEST: &str = "test";
+/// Images that are used of a streamed set: as many as the Frechet distance is usually computed with.
+const MOST: usize = 50_000;
 
 /// A set of real images, or of their features.
 pub(crate) struct Reference {
@@ -99,12 +102,14 @@ pub(crate) fn open(data: &DataConfig, held_out: Option<&str>) -> anyhow::Result<
         }
         return Ok(references);
     }
-    let train = config::open(&data)?;
+    let train = some_of(config::open(&data)?, &data, config::open)?;
     let mut references = vec![Reference::of_images(TRAIN, data.source.clone(), train)];
     // The limit on training images does not apply to the others.
     let others = DataConfig { limit: None, ..data.clone() };
     if let Some(source) = held_out {
-        let images = config::open_of("--held-out", &DataConfig { source: source.to_owned(), ..others })?;
+        let others = DataConfig { source: source.to_owned(), ..others };
+        let open = |data: &DataConfig| config::open_of("--held-out", data);
+        let images = some_of(open(&others)?, &others, open)?;
         references.push(Reference::of_images(TEST, source.to_owned(), images));
         return Ok(references);
     }
@@ -112,12 +117,26 @@ pub(crate) fn open(data: &DataConfig, held_out: Option<&str>) -> anyhow::Result<
     if part.is_none_or(|part| part == Split::Train) {
         for part in [Split::Test, Split::Validation] {
             let source = format!("{bare}:{part}");
-            if let Some(images) = config::open_part(&DataConfig { source: source.clone(), ..others.clone() })?
-            {
+            let others = DataConfig { source: source.clone(), ..others.clone() };
+            if let Some(images) = config::open_part(&others)? {
+                let images = some_of(images, &others, config::open)?;
                 references.push(Reference::of_images(TEST, source, images));
                 break;
             }
         }
     }
     Ok(references)
+}
+
+/// The images of `data` to compare with: all, or some of a set that does not fit in memory, spread evenly over it.
+fn some_of(
+    images: Dataset,
+    data: &DataConfig,
+    open: impl Fn(&DataConfig) -> anyhow::Result<Dataset>,
+) -> anyhow::Result<Dataset> {
+    if !images.is_streamed() || images.len() <= MOST {
+        return Ok(images);
+    }
+    info!("{}: comparing with {MOST} of {} images, spread evenly over the set", data.source, images.len());
+    open(&DataConfig { limit: Some(MOST), ..data.clone() })
 }

@@ -12,8 +12,9 @@ use tracing::debug;
 use unet::Backbone;
 
 use crate::config::{self, Config};
-use crate::failure::wrong_data;
+use crate::failure::{bail_usage, wrong_data};
 use crate::flags::Global;
+use crate::memory::Available;
 use crate::{output, progress};
 
 /// Images read and passed through the network at a time.
@@ -42,6 +43,7 @@ pub(crate) fn of_dataset(
     if let Some(found) = cached.as_deref().and_then(|path| from_cache(path, data.len(), extractor.width())) {
         return Ok(found);
     }
+    check_memory(data.len(), extractor.width())?;
     let extracted = in_parts(data.len(), "features of real images", global, |first, count| {
         Ok(extractor.extract(data.images(first..first + count)?.view())?)
     })?;
@@ -52,6 +54,21 @@ pub(crate) fn of_dataset(
         debug!("{}: {error:#}", path.display());
     }
     Ok(extracted)
+}
+
+/// Refuses sets whose features do not fit in memory: most metrics compare single images.
+fn check_memory(images: usize, width: usize) -> anyhow::Result<()> {
+    // They are joined from parts, so all of them exist twice.
+    let needed = 2 * size_of::<f32>() as u64 * images as u64 * width as u64;
+    match Available::now() {
+        Some(available) if needed > available.bytes => bail_usage!(
+            "--data: the features of {images} images take {} MiB, and {} MiB are available; use a part of the images, or a machine \
+             with more memory",
+            needed.div_ceil(1 << 20),
+            available.bytes >> 20
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Some images of a set as the network sees them, border included, with their labels if it was trained on classes.

@@ -16,6 +16,8 @@ use crate::paths::{DataSource, OutputFile};
 const GRID: usize = 64;
 /// Classes listed in the table.
 const CLASSES: usize = 20;
+/// Images of a streamed set that are decoded for its mean; more would take hours.
+const DECODED: usize = 10_000;
 
 /// Show a dataset: count, size, classes, mean and standard deviation, border for a network
 #[derive(Debug, Args)]
@@ -23,7 +25,7 @@ const CLASSES: usize = 20;
   ddpm inspect data --data fashion-mnist:test --out grid.png
   ddpm inspect data --data photos/ --set data.size=64")]
 pub(crate) struct InspectData {
-    /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    /// Images: a folder, zip archive or tar shards, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC", default_value = "fashion-mnist")]
     data: DataSource,
     /// Preset whose network sets the border [default: depends on the data]
@@ -57,7 +59,8 @@ impl InspectData {
         let (height, width, channels) = dataset.shape();
         let (inner_height, inner_width) =
             (height - padding.top - padding.bottom, width - padding.left - padding.right);
-        let moments = moments(&histograms(&dataset, padding)?);
+        let decoded = decoded(&dataset);
+        let moments = moments(&histograms(&dataset, &decoded, padding)?);
         let counts = class_counts(&dataset);
         if let Some(path) = &self.out {
             let png = output::grid_png(&first_images(&dataset, padding)?)?;
@@ -75,6 +78,7 @@ impl InspectData {
             "min": moments.iter().map(|m| m.min).collect::<Vec<_>>(),
             "max": moments.iter().map(|m| m.max).collect::<Vec<_>>(),
             "notes": dataset.notes(), "flip": config.train.flip, "preset": preset, "padding": border, "padded": [height, width], "sha256": sha256, "out": self.out,
+            "streamed": dataset.is_streamed(), "decoded": decoded.len(),
         });
         output::answer(global, &summary, || {
             let colour = if channels == 1 { "grey" } else { "colour" };
@@ -94,6 +98,10 @@ impl InspectData {
                 ("network", format!("preset {preset}: {}", border_text(border, height, width))),
                 ("sha256", sha256.clone()),
             ];
+            if decoded.len() < dataset.len() {
+                let text = format!("mean, std and range are those of {} images", grouped(decoded.len()));
+                facts.push(("decoded", text));
+            }
             if dataset.skipped() > 0 {
                 facts.push(("skipped", format!("{} that cannot be read", grouped(dataset.skipped()))));
             }
@@ -127,12 +135,18 @@ pub(in crate::commands) fn border_text(
     }
 }
 
+/// The images to decode: all, or some of a streamed set, spread evenly over it.
+fn decoded(dataset: &Dataset) -> Vec<usize> {
+    let count = if dataset.is_streamed() { dataset.len().min(DECODED) } else { dataset.len() };
+    (0..count).map(|index| (index as u128 * dataset.len() as u128 / count as u128) as usize).collect()
+}
+
 /// How often each byte occurs in each channel, border excluded.
-fn histograms(dataset: &Dataset, padding: Padding) -> anyhow::Result<Vec<[u64; 256]>> {
+fn histograms(dataset: &Dataset, indices: &[usize], padding: Padding) -> anyhow::Result<Vec<[u64; 256]>> {
     let mut counts = vec![[0_u64; 256]; dataset.shape().2];
-    for index in 0..dataset.len() {
-        let image = dataset.image(index)?; // [h, w, c]
-        let inner = padding.crop(image.view(), 0)?;
+    for part in indices.chunks(GRID) {
+        let images = dataset.images(part.iter().copied())?; // [n, h, w, c]
+        let inner = padding.crop(images.view(), 1)?;
         for (position, value) in inner.iter().enumerate() {
             // The channel is the last axis.
             let channel = position % counts.len();
@@ -204,7 +218,9 @@ mod tests {
 
     #[test]
     fn moments_are_those_of_each_channel() {
-        let found = moments(&histograms(&two_images(), Padding::default()).unwrap());
+        let set = two_images();
+        assert_eq!(decoded(&set), [0, 1]);
+        let found = moments(&histograms(&set, &[0, 1], Padding::default()).unwrap());
         assert_eq!(found[0], Moments { mean: -1.0, std: 0.0, min: -1.0, max: -1.0 });
         assert_eq!(found[1], Moments { mean: 1.0, std: 0.0, min: 1.0, max: 1.0 });
         // One of eight values is 1, the others are -1.

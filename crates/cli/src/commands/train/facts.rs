@@ -23,6 +23,10 @@ pub(super) fn of_data(dataset: &Dataset, config: &Config) -> (Rows, Value) {
         ("mirrored", flip_text(config.train.flip).to_owned()),
     ];
     rows.extend(varied(config).into_iter().map(|how| ("varied", how)));
+    if let Some(images) = config.data.group_images().ok().flatten() {
+        let order = format!("by blocks of neighbouring images, {} images at a time", grouped(images));
+        rows.push(("order", order));
+    }
     if border != [0; 4] {
         rows.push(("border", border_text(border, height, width)));
     }
@@ -34,7 +38,7 @@ pub(super) fn of_data(dataset: &Dataset, config: &Config) -> (Rows, Value) {
         "source": config.data.source, "count": dataset.len(), "height": inner.0, "width": inner.1, "channels": channels,
         "classes": dataset.classes(), "classes_used": config.model.classes, "skipped": dataset.skipped(),
         "notes": dataset.notes(), "flip": config.train.flip, "crop": config.train.crop, "jitter": config.train.jitter,
-        "padding": border,
+        "padding": border, "streamed": dataset.is_streamed(), "order": config.data.order,
     });
     (rows, json)
 }

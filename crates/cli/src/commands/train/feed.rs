@@ -13,6 +13,7 @@ const AHEAD: usize = 2;
 pub(crate) fn plan(config: &Config, images: usize) -> anyhow::Result<BatchPlan> {
     let train = &config.train;
     let plan = BatchPlan::new(images, train.batch, config.seed)?.with_flip(train.flip);
+    let plan = plan.with_order(run_images::order(&config.data)?)?;
     Ok(plan.with_crop(train.crop)?.with_jitter(train.jitter)?)
 }
 

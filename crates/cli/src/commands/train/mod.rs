@@ -44,8 +44,8 @@ use watch::Watch;
 #[command(
     after_help = "The same command continues an interrupted run. With --resume, --set may change train.steps, lr,
 micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every,
-evaluate_count, checkpoint_every and keep_checkpoints, sample.* and precision; --data gives the new
-place of the same images. --init-from keeps the network, schedule and output of its weights.
+evaluate_count, checkpoint_every and keep_checkpoints, sample.*, data.memory and precision; --data
+is the new place of the images. --init-from keeps the network, schedule and output of its weights.
 ddpm config reference explains every key, ddpm config presets every preset and objective.
 
 Examples:
@@ -79,7 +79,7 @@ pub(crate) struct Train {
     /// The same, of another command.
     #[arg(skip)]
     layer: Option<UserFile>,
-    /// Images: a folder or zip archive, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    /// Images: a folder, zip archive or tar shards, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC")]
     data: Option<DataSource>,
     /// For unreadable images: fail (after checking all images) or skip them [default: fail]
@@ -153,7 +153,7 @@ impl Train {
                 plan.config.train.micro_batch = batch::fitting(&plan.config, global)?;
             }
             if !self.resume && trainer::is_run(&plan.run)? {
-                same_run(&plan.run, &mut plan.config)?;
+                same_run(&plan.run, &mut plan.config, &plan.dataset)?;
             }
             return plan.dry_run(&self.preview, device, global).map(|()| ExitCode::SUCCESS);
         }
@@ -170,7 +170,7 @@ impl Train {
                 None => batch::fitting(&plan.config, global)?,
             };
         }
-        self.settle_config(&folder, &mut plan.config)?;
+        self.settle_config(&folder, &mut plan.config, &plan.dataset)?;
         plan.train(&folder, &signals, device, global)
     }
 
@@ -249,12 +249,17 @@ impl Train {
     }
 
     /// Writes the configuration of a new run, or checks it against that of the existing run.
-    fn settle_config(&self, folder: &RunFolder, config: &mut Config) -> anyhow::Result<()> {
+    fn settle_config(
+        &self,
+        folder: &RunFolder,
+        config: &mut Config,
+        dataset: &Dataset,
+    ) -> anyhow::Result<()> {
         let path = folder.config_path();
         if !self.resume {
             // An unreadable configuration is not replaced.
             if path.symlink_metadata().is_ok() {
-                same_run(folder.path(), config)?;
+                same_run(folder.path(), config, dataset)?;
             } else {
                 config.id = Some(config.fingerprint()?);
             }
@@ -269,8 +274,14 @@ impl Train {
 }
 
 /// Compares a configuration with that of the existing run.
-fn same_run(run: &Path, config: &mut Config) -> anyhow::Result<()> {
+fn same_run(run: &Path, config: &mut Config, dataset: &Dataset) -> anyhow::Result<()> {
     let before = config::read_run(&run.join("config.toml"))?;
+    // Images that were streamed may fit in memory now, or the other way round.
+    if let (Some(was), Some(is)) = (&before.images, &mut config.images)
+        && was.sha256 == dataset.fingerprint_like(&was.sha256)?
+    {
+        is.sha256.clone_from(&was.sha256);
+    }
     init::keep_place(&before, config, run)?;
     config.id.clone_from(&before.id);
     let changes = config::changes(&before, config)?;

@@ -88,7 +88,7 @@ impl Train {
         })?;
         run_images::settle_labels(config, &dataset)?;
         let images = config.images.as_ref();
-        // The hash covers the pixels only. The configured size decides how large the network is.
+        // The hash covers the images only. The configured size decides how large the network is.
         let shape = images.map(|images| (images.height, images.width, images.channels)).unwrap_or_default();
         let (height, width, channels) = dataset.shape();
         if shape != (height, width, channels) {
@@ -103,7 +103,7 @@ impl Train {
             )));
         }
         let known = images.map(|images| images.sha256.as_str()).unwrap_or_default();
-        let found = dataset.fingerprint()?;
+        let found = dataset.fingerprint_like(known)?;
         if known != found {
             return Err(wrong_data(format!(
                 "--data {source}: these are not the images that the run in {} was started with ({} images with SHA-256 {}, here \

@@ -13,7 +13,7 @@ use crate::failure::usage;
 const HELD_OUT: f64 = 0.1;
 
 /// Keys that `--set` may change; the other keys concern other networks.
-const KEYS: [&str; 6] = ["size", "channels", "fit", "limit", "on_bad", "unpacked_limit"];
+const KEYS: [&str; 7] = ["size", "channels", "fit", "limit", "on_bad", "unpacked_limit", "memory"];
 
 /// Images to train on, and the test part if there is one.
 pub(super) struct Images {

@@ -27,6 +27,7 @@ const TRAIN: &str = "train --run run --preset tiny-16 --set data.limit=12 --set 
 /// Keys that may change, each with another value.
 const MAY: &[(&str, &str)] = &[
     ("precision", "bf16"),
+    ("data.memory", "64"),
     ("train.steps", "7"),
     ("train.lr", "0.0005"),
     ("train.micro_batch", "2"),
@@ -55,6 +56,8 @@ const STAY: &[(&str, &str)] = &[
     ("data.limit", "13"),
     ("data.on_bad", "skip"),
     ("data.unpacked_limit", "100"),
+    ("data.order", "blocks"),
+    ("data.shuffle_buffer", "100"),
     ("schedule.kind", "cosine"),
     ("schedule.steps", "100"),
     ("schedule.beta_start", "0.001"),

@@ -1,0 +1,119 @@
+//! Images that are not kept in memory train the same network as images that are, and runs on them resume.
+
+use anyhow::ensure;
+use image::ImageFormat;
+use tests::{Place, data};
+
+const TRAIN: &str = "train --preset tiny-16 --set train.batch=4 --set sample.count=2 --set sample.steps=2 \
+                     --set train.log_every=1 --set train.lr_decay=constant --set precision=f32 --set train.jitter=0.2 \
+                     --set data.order=blocks --set data.shuffle_buffer=300";
+/// Decoded, so many images of 16x16 pixels take more than a MiB.
+const COUNT: usize = 1400;
+const STREAM: &str = "--set data.memory=1";
+const KEEP: &str = "--set data.memory=2";
+const SHARDS: &str = "set-{0..2}.tar";
+
+/// Three shards of images with classes.
+fn shards(place: &Place) -> anyhow::Result<()> {
+    let each = COUNT.div_ceil(3);
+    for shard in 0..3 {
+        let mut files = Vec::new();
+        for n in shard * each..COUNT.min((shard + 1) * each) {
+            files.push((format!("{n:05}.cls"), (n % 3).to_string().into_bytes()));
+            files.push((format!("{n:05}.png"), data::colour_file(n, (16, 16), ImageFormat::Png)?));
+        }
+        let files: Vec<(&str, Vec<u8>)> =
+            files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+        place.write(&format!("set-{shard}.tar"), data::tar("set", &files))?;
+    }
+    Ok(())
+}
+
+fn weights(steps: u64) -> String {
+    format!("run/checkpoints/step-{steps:08}/ema.safetensors")
+}
+
+#[test]
+fn streamed_images_train_the_same_network() -> anyhow::Result<()> {
+    let (streamed, kept) = (Place::new()?, Place::new()?);
+    let mut configs = Vec::new();
+    for (place, memory) in [(&streamed, STREAM), (&kept, KEEP)] {
+        shards(place)?;
+        let _ = place.ddpm(&format!("{TRAIN} --data {SHARDS} {memory} --set train.steps=6 --run run"))?.ok();
+        configs.push(place.run("inspect checkpoint run --json")?.json()["config"].clone());
+    }
+    ensure!(streamed.sha256(&weights(6))? == kept.sha256(&weights(6))?, "the weights differ");
+    let hash = |place: usize| configs[place]["images"]["sha256"].as_str().unwrap_or_default().to_owned();
+    ensure!(hash(0).starts_with("index:") && !hash(1).starts_with("index:"), "{} {}", hash(0), hash(1));
+    ensure!(configs[0]["images"]["count"] == COUNT, "{configs:?}");
+
+    // A run continues with the next image, streamed or not, wherever the shards are now.
+    let _ = streamed.ddpm(&format!("{TRAIN} --data {SHARDS} {STREAM} --set train.steps=3 --run run-1"))?.ok();
+    std::fs::create_dir(streamed.at("moved"))?;
+    for shard in 0..3 {
+        let name = format!("set-{shard}.tar");
+        std::fs::rename(streamed.at(&name), streamed.at("moved").join(&name))?;
+    }
+    for (steps, memory) in [(4, STREAM), (5, KEEP), (6, STREAM)] {
+        let line = format!("train --run run-1 --resume --data moved {memory} --set train.steps={steps}");
+        let _ = streamed.ddpm(&line)?.ok();
+    }
+    let resumed = weights(6).replacen("run/", "run-1/", 1);
+    ensure!(streamed.sha256(&resumed)? == kept.sha256(&weights(6))?, "the resumed weights differ");
+
+    // Other images are not accepted.
+    streamed.write("moved/set-1.tar", streamed.read("moved/set-0.tar")?)?;
+    let line = format!("train --run run-1 --resume --data moved {STREAM} --set train.steps=7");
+    let said = streamed.ddpm(&line)?.expect_code(4);
+    ensure!(said.stderr.contains("these are not the images"), "{}", said.stderr);
+    Ok(())
+}
+
+#[test]
+fn commands_report_that_images_are_streamed() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    shards(&place)?;
+    let said = place.run(&format!("inspect data --data {SHARDS} {STREAM} --json"))?.json();
+    ensure!(said["count"] == COUNT && said["streamed"] == true && said["decoded"] == COUNT, "{said}");
+    let classes = said["classes"].as_array().map(Vec::len);
+    ensure!(classes == Some(3) && said["notes"].to_string().contains("decoded when it is needed"), "{said}");
+    let kept = place.run(&format!("inspect data --data {SHARDS} {KEEP} --json"))?.json();
+    ensure!(kept["streamed"] == false && kept["mean"] == said["mean"], "{kept} {said}");
+
+    let line = format!("{TRAIN} --data {SHARDS} {STREAM} --set train.steps=9 --dry-run");
+    let told = place.ddpm(&line)?.ok().stdout;
+    for part in
+        ["blocks of neighbouring images, 300 images at a time", "3 classes", "decoded when it is needed"]
+    {
+        ensure!(told.contains(part), "{part}: {told}");
+    }
+    for (flags, words) in [
+        ("--on-bad skip", &["leaving out unreadable images", "--set data.memory=2"][..]),
+        ("--set data.order=images", &["data.shuffle_buffer", "data.order = blocks"]),
+    ] {
+        place.ddpm(&format!("{line} {flags}"))?.expect_refusal(words);
+    }
+    place.run("inspect data --data set-{0..3}.tar")?.expect_refusal(&["there is no file", "set-3.tar"]);
+    place.run("inspect data --data set-0.tar:test")?.expect_refusal(&["expected a test part"]);
+    Ok(())
+}
+
+/// A shard that ends early or has a broken header is damaged, however it is read.
+#[test]
+fn damaged_shards_are_refused() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let files = [("0.png", data::colour_file(0, (16, 16), ImageFormat::Png)?)];
+    let whole = data::tar("set", &files);
+    let mut sum = whole.clone();
+    sum[520] ^= 1;
+    for (bytes, words) in [
+        (whole[..whole.len() - 1024].to_vec(), "expected 512 more bytes"),
+        (whole[..1100].to_vec(), "more bytes after 1024"),
+        (sum, "a header with its checksum"),
+    ] {
+        place.write("set.tar", bytes)?;
+        let said = place.run("inspect data --data set.tar")?.expect_code(4);
+        ensure!(said.stderr.contains(words), "{words}: {}", said.stderr);
+    }
+    Ok(())
+}
