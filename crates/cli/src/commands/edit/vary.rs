@@ -44,6 +44,8 @@ impl Vary {
             .map(|&t| Sampler::from_step(&*loaded.path, &setup.config, t).map_err(in_flags))
             .collect::<anyhow::Result<_>>()?;
         let original = self.image.source().read_as(loaded, frame::size(loaded))?;
+        // The data of a run is known only now.
+        output::try_folder("--out", &setup.out, &["original.png".to_owned()])?;
         let x_0 = frame::x_0(&original, loaded)?;
 
         let begun = Instant::now();
