@@ -16,6 +16,7 @@ mod failure;
 mod flags;
 mod guidance_flags;
 mod guide;
+mod help;
 mod inputs;
 mod logging;
 mod memory;

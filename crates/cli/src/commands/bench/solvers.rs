@@ -19,7 +19,7 @@ use crate::{device, model, output, progress};
 /// Runs a short chain of every solver on a fresh network and separates the network's time from the rest.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Images per second are for each solver's default number of steps: all T for ddpm, 15 to 50 for the
+    after_help = "Images per second are for each solver's default number of steps: all T for ddpm, 15 to 50 for the \
 others, as in `ddpm sample --sampler NAME`.
 
 Example:

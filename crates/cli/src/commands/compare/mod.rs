@@ -32,13 +32,13 @@ const MOST_SAMPLES: usize = 256;
 /// Compares runs on one page: losses, samples from the same noise, metrics, configuration, cost.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Writes compare.html, 01-loss.png and 02-samples.png. If the runs have images of one shape, image i of
-every run starts from the same noise. Solver, steps and seed apply to all runs. Metrics come from each
-run's newest evaluation (`ddpm evaluate`).
+    after_help = "Writes compare.html, 01-loss.png and 02-samples.png. If the runs have images of one shape, image i \
+of every run starts from the same noise. Solver, steps and seed apply to all runs. Metrics come \
+from each run's newest evaluation (`ddpm evaluate`).
 
 Examples:
   ddpm compare runs/eps runs/v
-  ddpm compare runs/a runs/b runs/c --count 36 --sampler ddim --steps 50 --out out/abc"
+  ddpm compare runs/a runs/b --count 36 --sampler ddim --steps 50 --out out/ab"
 )]
 pub(crate) struct Compare {
     /// Run folders of `ddpm train`, 2 to 6; the newest valid checkpoint of each is used

@@ -24,18 +24,18 @@ use crate::paths::{OutputFile, OutputFolder, text};
 /// Export a trained network: as one file for this program, or for other programs
 #[derive(Debug, Args)]
 #[command(
-    after_help = "--format ddpm is one safetensors file: the weights, and the configuration in the header. Every
+    after_help = "--format ddpm is one safetensors file: the weights, and the configuration in the header. Every \
 command takes it with --model, and every program that reads safetensors reads it.
---format diffusers is a folder for DDPMPipeline.from_pretrained of the Python library diffusers,
+--format diffusers is a folder for DDPMPipeline.from_pretrained of the Python library diffusers, \
 with a model card. If the library has no such network, the error names the key.
---format onnx is one file for onnxruntime and other programs that run ONNX (opset 17, f32), with
+--format onnx is one file for onnxruntime and other programs that run ONNX (opset 17, f32), with \
 inputs x_t, t (0 to T - 1) and, for a network with classes, class (-1 for none).
 --format adapter is the low-rank adapters of a run with model.adapter_rank, for --adapter.
 
 Examples:
   ddpm export --run runs/fashion-28 --out fashion.safetensors
   ddpm sample --model fashion.safetensors
-  ddpm export --run runs/fashion-28 --format diffusers --folder fashion-diffusers
+  ddpm export --run runs/fashion-28 --format diffusers --folder fashion-folder
   ddpm export --run runs/fashion-28 --format onnx --out fashion.onnx"
 )]
 pub(crate) struct Export {

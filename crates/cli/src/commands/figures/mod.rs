@@ -52,10 +52,10 @@ pub(crate) use scaling::DrawScaling;
 /// 17 inpainting, 18 encoding, 19 upscaling, 20 bits by timestep.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Figures: 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms,
-5 time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
-13 fast and slow, 14 convergence, 15 guidance, 16 interpolation,
-17 inpainting, 18 encoding, 19 upscaling, 20 bits by timestep.
+    after_help = "Figures: 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms, 5 \
+time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer \
+steps, 12 solvers, 13 fast and slow, 14 convergence, 15 guidance, 16 interpolation, 17 inpainting, \
+18 encoding, 19 upscaling, 20 bits by timestep.
 Without a trained run, draws the first five for the embedded images.
 
 Examples:

@@ -19,12 +19,12 @@ use crate::paths::{InputPath, OutputFile, text};
 /// Convert a model from another program to a file that every command accepts
 #[derive(Debug, Args)]
 #[command(after_help = "Formats of SRC:
-  diffusers  folder of an unconditional model (UNet2DModel). Its scheduler becomes the default
-             sampler. --model takes such a folder too
-  original   the original DDPM in its PyTorch form (temb.dense.0), as safetensors
-  guided     improved-diffusion or guided-diffusion (input_blocks.0.0), as safetensors
-guided files do not record heads, noise schedule and T. The defaults are those of guided-diffusion,
-and the summary lists what was assumed.
+  diffusers  folder of an unconditional model (UNet2DModel); its scheduler gives
+             the default sampler; --model reads such a folder too
+  original   the original DDPM in its PyTorch form (temb.dense.0), safetensors
+  guided     improved- or guided-diffusion (input_blocks.0.0), safetensors
+guided files do not record heads, noise schedule and T. The defaults are those of \
+guided-diffusion, and the summary lists what was assumed.
 
 Examples:
   ddpm import ddpm-cifar10-32/ --out cifar10.safetensors

@@ -22,7 +22,7 @@ const TENSOR_FILES: [&str; 3] = ["model.safetensors", "ema.safetensors", "optimi
 /// Verify a checkpoint and show its contents; damage is an error
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ddpm inspect checkpoint runs/fashion-28                            every checkpoint of a run
+  ddpm inspect checkpoint runs/fashion-28          every checkpoint of a run
   ddpm inspect checkpoint runs/fashion-28/checkpoints/step-00001000
   ddpm inspect checkpoint model.safetensors")]
 pub(crate) struct InspectCheckpoint {

@@ -23,8 +23,8 @@ const TIMES: usize = 4;
 /// Show the encodings of times t, which count from 0
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ddpm inspect embedding --t 0,1,500,999 --frequencies 10 --steps 1000 --out e.npy
-  ddpm inspect embedding --kind transformer --dim 128 --order cos-first --t 0,999")]
+  ddpm inspect embedding --t 0,1,999 --frequencies 10 --steps 1000 --out e.npy
+  ddpm inspect embedding --kind transformer --dim 128 --order cos-first --t 0")]
 pub(crate) struct InspectEmbedding {
     /// Times in 0..T; fractions are allowed
     #[arg(

@@ -13,7 +13,7 @@ use crate::paths::DataSource;
 /// Show the operations that a network takes per image, without building it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "2 operations per multiply-add. layers are convolutions and linear layers, attention its products.
+    after_help = "2 operations per multiply-add. layers are convolutions and linear layers, attention its products. \
 A training step is the forward and the backward pass of one image, whatever the batch is.
 
 Examples:

@@ -42,23 +42,23 @@ use watch::Watch;
 /// Trains a network. The same command continues an interrupted run.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The same command continues an interrupted run. With --resume, --set may change train.steps, lr,
-micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every,
-evaluate_count, checkpoint_every and keep_checkpoints, sample.* and precision; --data gives the new
-place of the same images. --init-from keeps the network, schedule and output of its weights.
+    after_help = "The same command continues an interrupted run. With --resume, --set may change train.steps, lr, \
+micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every, \
+evaluate_count, checkpoint_every and keep_checkpoints, sample.* and precision; --data gives the \
+new place of the same images. --init-from keeps the network, schedule and output of its weights. \
 ddpm config reference explains every key, ddpm config presets every preset and objective.
 
 Examples:
-  ddpm train                                    the embedded set, minutes on a CPU
+  ddpm train                                 the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
-  ddpm train --objective flow --run runs/flow   the same images, by flow matching
-  ddpm train --data photos/ --dry-run           show the plan and the time it would take
-  ddpm train --init-from runs/photos --data cats/ --set train.lr=5e-5 --run runs/cats
+  ddpm train --objective flow                the same images, by flow matching
+  ddpm train --data photos/ --dry-run        show the plan and how long it takes
+  ddpm train --init-from runs/photos --data cats/ --set train.lr=5e-5
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
 
-If a dataset has parts (train, validation, test), the training part is used; --data photos:test
-selects another one. With train.flip = true, half of the images are mirrored left to right. This is
-the default for the embedded set and the preset ddpm-cifar10, not for other data."
+If a dataset has parts (train, validation, test), the training part is used; --data photos:test \
+selects another one. With train.flip = true, half of the images are mirrored left to right. This \
+is the default for the embedded set and the preset ddpm-cifar10, not for other data."
 )]
 pub(crate) struct Train {
     #[arg(

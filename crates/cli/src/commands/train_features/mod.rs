@@ -26,11 +26,13 @@ const NAME: usize = 40;
 /// Train a classifier whose features are used to compare images
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file holds a small convolutional classifier. The features are the 128 activations before its last layer.
-Images need labels: a sub-folder for each class, an IDX or CIFAR set, or labels in a .npz file. They are 16x16 to 128x128.
+    after_help = "The file holds a small convolutional classifier. The features are the 128 activations before its \
+last layer. Images need labels: a sub-folder for each class, an IDX or CIFAR set, or labels in a \
+.npz file. They are 16x16 to 128x128.
 
-The accuracy is measured on the test part of the data or, if there is none, on a tenth of the images that is held out.
-The same seed gives the same file, on the same machine with the same number of threads.
+The accuracy is measured on the test part of the data or, if there is none, on a tenth of the \
+images that is held out. The same seed gives the same file, on the same machine with the same \
+number of threads.
 
 Examples:
   ddpm train-features --data cifar-10-batches-bin --flip --out cifar.safetensors
