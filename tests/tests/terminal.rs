@@ -73,6 +73,28 @@ fn colours_and_bars_are_for_terminals_that_take_them() {
     assert!(!has_colours(&on_terminal(&place, "train --help", &[term, ("CLICOLOR", "0")])));
 }
 
+/// What a training tells: loss, learning rate and speed, what it does between steps, and at its end what to do next.
+#[test]
+fn a_training_says_what_it_does_and_what_comes_next() {
+    let place = Place::new().unwrap();
+    let line = format!("{TRAIN} --run run --set train.steps=3 --set sample.steps=2 --set sample.count=4");
+    let shown = on_terminal(&place, &line, &[("TERM", "xterm")]);
+    for part in ["loss ", "lr ", "images/s", " left", "drawing 4 images: 50%", "drawing 4 images: 100%"] {
+        assert!(shown.contains(part), "no {part:?} in {shown:?}");
+    }
+    assert!(!shown.contains("<0s") && !shown.contains("0/3  0s left"), "{shown:?}");
+    let grid = place.at("run/samples").join("step-00000003-ema.png");
+    assert!(grid.is_file());
+    for part in
+        ["run: step 3 of 3, ", "last grid: run/samples/step-00000003-ema.png", "next: ddpm sample --run run"]
+    {
+        assert!(shown.contains(part), "no {part:?} in {shown:?}");
+    }
+    // The bar is gone when the summary is printed.
+    let summary = shown.find("run: step 3 of 3").unwrap();
+    assert!(!shown[summary..].contains(REDRAWN), "{shown:?}");
+}
+
 #[test]
 fn without_a_terminal_colours_must_be_forced() {
     let place = Place::new().unwrap();

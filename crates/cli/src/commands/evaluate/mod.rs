@@ -75,9 +75,9 @@ Results go to RUN/evaluations/ for --run, and to --out.
 
 Examples:
   ddpm evaluate --run runs/fashion-28 --n 10000
-  ddpm evaluate --run runs/photos --features inception.safetensors --held-out new/
+  ddpm evaluate --run runs/photos --features inception.safetensors --held-out b/
   ddpm evaluate --images out/samples.npz --data fashion-mnist
-  ddpm evaluate --images a.npz --data b.npz    (array `features`, f32 [n, width])")]
+  ddpm evaluate --images a.npz --data b.npz   (array `features`, f32 [n, width])")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     model: ModelArgs,

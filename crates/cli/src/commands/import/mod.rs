@@ -28,8 +28,8 @@ guided-diffusion, and the summary lists what was assumed.
 
 Examples:
   ddpm import ddpm-cifar10-32/ --out cifar10.safetensors
-  ddpm import 64x64_diffusion.safetensors --format guided --image-size 64 --head-channels 64 \\
-    --attention-order new --schedule cosine --out imagenet64.safetensors
+  ddpm import 64x64_diffusion.safetensors --format guided --image-size 64 \\
+    --head-channels 64 --attention-order new --schedule cosine --out i64.safetensors
   ddpm sample --model cifar10.safetensors --steps 50")]
 pub(crate) struct Import {
     /// Model to import

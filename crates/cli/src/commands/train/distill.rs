@@ -49,7 +49,7 @@ teacher's run.
 Examples:
   ddpm distill runs/fashion-28
   ddpm sample --run runs/fashion-28-few --steps 1 --count 16
-  ddpm distill model.safetensors --data photos/ --steps 4000 --run runs/photos-few"
+  ddpm distill model.safetensors --data photos/ --steps 4000 --run runs/few"
 )]
 pub(crate) struct Distill {
     /// The trained network, the teacher: a run folder, or all that --model takes

@@ -3,10 +3,12 @@
 mod batch;
 pub(crate) mod distill;
 mod dry_run;
+mod ending;
 mod evaluating;
 mod facts;
 mod feed;
 mod init;
+mod pace;
 mod resume;
 mod watch;
 
@@ -34,6 +36,7 @@ use crate::paths::{self, DataSource, InputPath, OutputFile, OutputFolder};
 use crate::signals::Signals;
 use crate::{noise_end, output};
 use batch::BatchSize;
+use ending::Ending;
 use evaluating::Evaluating;
 use feed::Feed;
 use init::Init;
@@ -384,10 +387,13 @@ impl Plan {
             "run": paths::text(folder.path()), "steps": done, "seconds": seconds, "loss": watch.last_loss(),
             "finished": outcome == Outcome::Finished, "samples": watch.last_grid().map(paths::text),
         });
-        let told = output::finish(global, &summary, || {
-            let minutes = seconds / 60.0;
-            format!("{done} steps, {minutes:.1} minutes of training: {}", folder.path().display())
-        });
+        let ending = Ending {
+            run: folder.path(),
+            steps: (done, config.train.steps),
+            seconds,
+            last_grid: watch.last_grid(),
+        };
+        let told = output::finish(global, &summary, || ending.text());
         // Even if nobody reads the summary.
         if outcome == Outcome::Stopped {
             warn!("stopped after step {done} and saved; run the same command to continue");
