@@ -22,7 +22,7 @@ fn a_dry_run_reports_and_does_not_train() -> anyhow::Result<()> {
 
     let text = place.ddpm(line)?.ok().stdout;
     for part in
-        ["10 classes, which are not used", "model.classes=10", "parameters", "mirrored", "4,000 of 8 images"]
+        ["10 classes, not used", "model.classes=10", "parameters", "mirrored", "4,000 of 8 images"]
     {
         ensure!(text.contains(part), "{part}: {text}");
     }
@@ -44,7 +44,7 @@ fn an_existing_run_is_reported_and_kept() -> anyhow::Result<()> {
     let said = place.ddpm("train --resume --run run --set train.steps=10 --dry-run --json")?.json();
     ensure!(said["steps"] == 10 && said["steps_done"] == 3, "{said}");
     let told = place.ddpm(&format!("{line} --dry-run"))?.ok().stdout;
-    ensure!(told.contains("3 of 3 steps are done") && told.contains("for 0 steps"), "{told}");
+    ensure!(told.contains("3 of 3 steps done") && told.contains("for 0 steps"), "{told}");
     ensure!(place.read("run/config.toml")? == before);
     for (wrong, words) in [
         (format!("{line} --set train.lr=0.5 --dry-run"), ["--run", "another configuration"]),
@@ -73,6 +73,6 @@ fn unused_labels_are_reported() -> anyhow::Result<()> {
     let line = "train --data photos --set data.size=16 --set model.base_channels=8 --set train.steps=1 --set sample.count=1 --set \
                 sample.steps=1 --run run";
     let told = place.ddpm(line)?.ok().stderr;
-    ensure!(told.contains("2 classes, which are not used: --set model.classes=2"), "{told}");
+    ensure!(told.contains("2 classes, not used: --set model.classes=2"), "{told}");
     Ok(())
 }

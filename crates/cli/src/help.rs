@@ -49,17 +49,18 @@ fn joined(mut command: Command) -> Command {
 /// Writes default and possible values into the text of a flag, where their words can be joined.
 fn with_values(arg: Arg) -> Arg {
     let Some(mut text) = arg.get_help().map(ToString::to_string) else { return arg };
-    if arg.get_action().takes_values() {
-        let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        if !defaults.is_empty() && !arg.is_hide_default_value_set() {
-            text += &format!(" [default: {}]", defaults.join(" "));
-        }
-        let values = arg.get_possible_values();
-        let values: Vec<_> =
-            values.iter().filter(|value| !value.is_hide_set()).map(|value| value.get_name()).collect();
-        if !values.is_empty() && !arg.is_hide_possible_values_set() {
-            text += &format!(" [possible values: {}]", values.join(", "));
-        }
+    if !arg.get_action().takes_values() {
+        return arg.help(joined_text(&text));
+    }
+    let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    if !defaults.is_empty() && !arg.is_hide_default_value_set() {
+        text += &format!(" [default: {}]", defaults.join(" "));
+    }
+    let values = arg.get_possible_values();
+    let values: Vec<_> =
+        values.iter().filter(|value| !value.is_hide_set()).map(|value| value.get_name()).collect();
+    if !values.is_empty() && !arg.is_hide_possible_values_set() {
+        text += &format!(" [possible values: {}]", values.join(", "));
     }
     arg.hide_default_value(true).hide_possible_values(true).help(joined_text(&text))
 }

@@ -169,7 +169,7 @@ pub(crate) fn answer(
 
 /// A count of images in words.
 pub(crate) fn images(count: usize) -> String {
-    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
+    files::counted(count, "image")
 }
 
 /// Writes lines to standard output. Escapes control characters; JSON is not affected.

@@ -49,8 +49,9 @@ pub(crate) fn check_extent(config: &Config) -> anyhow::Result<()> {
         for entry in folder.read_dir().into_iter().flatten().flatten() {
             seen += 1;
             if seen > most {
+                let images = files::counted(count, "image");
                 return Err(wrong_data(format!(
-                    "{source} holds more than {most} files, and the run was trained on {count} images"
+                    "{source} holds more than {most} files, and the run was trained on {images}"
                 )));
             }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

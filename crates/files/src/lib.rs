@@ -10,6 +10,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod counted;
 pub mod faults;
 mod home;
 mod identity;
@@ -25,6 +26,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+pub use counted::{counted, noun_of};
 pub use home::expand_home;
 pub use identity::Identity;
 pub use leftovers::remove_leftovers;

@@ -137,8 +137,9 @@ impl Sample {
         let told = output::finish(global, &summary, || {
             let of = if done == count { String::new() } else { format!("{done} of ") };
             format!(
-                "{of}{} in {seconds:.1} s ({steps} steps each): {}",
+                "{of}{} in {seconds:.1} s ({} each): {}",
                 output::images(count),
+                files::counted(steps, "step"),
                 shown.join(", ")
             )
         });

@@ -187,7 +187,7 @@ impl LongSampling<'_> {
         if done == self.count {
             return told.map(|()| ExitCode::SUCCESS);
         }
-        warn!("stopped after {done} of {} images, which are saved", self.count);
+        warn!("stopped after {done} of {}, which are saved", output::images(self.count));
         Ok(ExitCode::from(self.signals.exit_code()))
     }
 }

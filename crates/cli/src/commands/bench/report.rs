@@ -103,7 +103,7 @@ impl Report<'_> {
             ("first step", format!("done {:.2} s after the start", timings.first_after)),
             ("network", format!("{}, {} parameters", self.preset, grouped(subject.net.param_count()))),
             ("batch", format!("{} of {width}x{height}x{channels}", self.batch)),
-            ("computed", format!("{precision} on {device}, {threads} threads")),
+            ("computed", format!("{precision} on {device}, {}", files::counted(threads, "thread"))),
         ];
         if let Some(peak) = peak_mib {
             facts.push(("memory", format!("{peak:.0} MiB at the peak, for the whole program")));

@@ -157,8 +157,8 @@ impl BenchSolvers {
                     format!("{:.2}", images_per_s(row)),
                 ]);
             }
-            let about =
-                format!("{}, batch {}, {precision} on {device}, {threads} threads", self.preset, self.batch);
+            let threads = files::counted(threads, "thread");
+            let about = format!("{}, batch {}, {precision} on {device}, {threads}", self.preset, self.batch);
             format!("ddpm bench solvers: {about}\n\n{table}")
         })
     }

@@ -92,7 +92,7 @@ impl Compare {
             let loaded = Source::of_checkpoint(&checkpoint, args.weights)
                 .and_then(|source| model::Loaded::load(source, Some(run.to_path_buf()), &args, device))
                 .map_err(|error| error.context(format!("RUN {}", run.display())))?;
-            info!("{name}: step {}, {} samples", loaded.step, self.count);
+            info!("{name}: step {}, {}", loaded.step, files::counted(self.count, "sample"));
             sides.push(Side::of(name, loaded, &sampler, (&self.noise, self.count), global)?);
         }
         self.write(&sides, device, global)

@@ -78,7 +78,8 @@ impl FillArgs {
         });
         let told = output::finish(setup.global, &summary, || {
             let out = setup.out.display();
-            format!("{} in {seconds:.1} s ({steps} steps each): {out}", output::images(done))
+            let steps = files::counted(steps, "step");
+            format!("{} in {seconds:.1} s ({steps} each): {out}", output::images(done))
         });
         sampling.end(done, told)
     }

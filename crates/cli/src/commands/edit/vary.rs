@@ -76,7 +76,8 @@ impl Vary {
         let seconds = begun.elapsed().as_secs_f64();
         dataset::save_png(&setup.out.join("original.png"), original.view())?;
         let told = output::finish(global, &json!({ "seconds": seconds, "starts": rows }), || {
-            format!("{done} variations in {seconds:.1} s: {}", setup.out.display())
+            let variations = files::counted(done, "variation");
+            format!("{variations} in {seconds:.1} s: {}", setup.out.display())
         });
         setup.sampling(self.count * samplers.len(), 0).end(done, told)
     }

@@ -124,7 +124,9 @@ impl Figures {
             "figures": names,
             "skipped": skipped.iter().map(|s| json!({ "figure": s.figure, "reason": s.reason })).collect::<Vec<_>>(),
         });
-        output::finish(global, &summary, || format!("{} figures: {}", names.len(), report.display()))
+        output::finish(global, &summary, || {
+            format!("{}: {}", files::counted(names.len(), "figure"), report.display())
+        })
     }
 
     /// Draws and saves the figures in the order of the report.
@@ -218,7 +220,7 @@ fn grouped(skipped: &[Skipped]) -> Vec<(String, &str)> {
     let same = |a: &Skipped, b: &Skipped| a.reason == b.reason;
     let numbers = |group: &[Skipped]| {
         let list: Vec<String> = group.iter().map(|skipped| skipped.figure.to_string()).collect();
-        format!("{} {}", if list.len() == 1 { "figure" } else { "figures" }, list.join(", "))
+        format!("{} {}", files::noun_of(list.len(), "figure"), list.join(", "))
     };
     skipped.chunk_by(same).map(|group| (numbers(group), group[0].reason.as_str())).collect()
 }

@@ -80,12 +80,12 @@ impl Import {
         });
         output::finish(global, &summary, || {
             format!(
-                "{} parameters, {}x{} images, sampled by {} with {} steps: {}{taken_text}",
+                "{} parameters, {}x{} images, sampled by {} with {}: {}{taken_text}",
                 loaded.net.param_count(),
                 loaded.images.width,
                 loaded.images.height,
                 sample.sampler,
-                sample.steps,
+                files::counted(sample.steps, "step"),
                 self.out.display()
             )
         })

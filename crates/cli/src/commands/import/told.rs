@@ -127,8 +127,7 @@ pub(super) fn taken(options: &Options) -> (Value, String) {
         NoiseSchedule::Cosine => "cosine",
     };
     let heads_text = match options.heads {
-        Heads::Number(1) => "1 head".to_owned(),
-        Heads::Number(heads) => format!("{heads} heads"),
+        Heads::Number(heads) => files::counted(heads, "head"),
         Heads::Channels(channels) => format!("heads of {channels} channels"),
     };
     let value = json!({
@@ -137,8 +136,8 @@ pub(super) fn taken(options: &Options) -> (Value, String) {
     });
     let rescaled = if options.rescales_timesteps { ", rescaled timesteps" } else { "" };
     let text = format!(
-        "\nassumed: {heads_text}, {order} attention order, {schedule} schedule of {} steps{rescaled}, prediction of eps",
-        options.steps
+        "\nassumed: {heads_text}, {order} attention order, {schedule} schedule of {}{rescaled}, prediction of eps",
+        files::counted(options.steps, "step")
     );
     (value, text)
 }

@@ -9,7 +9,7 @@ use tensor_io::Header;
 use trainer::Checkpoint;
 
 use crate::commands::inspect::network::folder_config;
-use crate::commands::inspect::table::{Table, bytes, grouped};
+use crate::commands::inspect::table::{Table, bytes, grouped, numbered};
 use crate::config::Config;
 use crate::failure::bail_usage;
 use crate::flags::Global;
@@ -136,7 +136,11 @@ fn run_folder(run: &Path, global: &Global) -> anyhow::Result<()> {
     )?;
     let damaged: Vec<_> = results.iter().filter_map(|(_, result, _)| result.as_ref().err()).collect();
     match damaged.first() {
-        Some(first) => Err(anyhow!("{} of {} checkpoints damaged: {first}", damaged.len(), results.len())),
+        Some(first) => Err(anyhow!(
+            "{} of {} damaged: {first}",
+            damaged.len(),
+            files::counted(results.len(), "checkpoint")
+        )),
         None => Ok(()),
     }
 }
@@ -193,9 +197,9 @@ fn header_bytes(header: &Header) -> u64 {
 
 fn header_text(header: &Header) -> String {
     format!(
-        "{} tensors, {} numbers, {}, {}",
-        header.tensors.len(),
-        grouped(header_numbers(header)),
+        "{}, {}, {}, {}",
+        files::counted(header.tensors.len(), "tensor"),
+        numbered(header_numbers(header), "number"),
         dtypes(header).join(" and "),
         bytes(header_bytes(header))
     )

@@ -182,7 +182,10 @@ fn class_table(names: &[String], counts: &[usize]) -> String {
         table.row([label.to_string(), name.clone(), grouped(*count)]);
     }
     let more = names.len().saturating_sub(CLASSES);
-    if more > 0 { format!("{table}\nand {more} more classes; --json lists all") } else { table.to_string() }
+    match more {
+        0 => table.to_string(),
+        _ => format!("{table}\nand {}; --json lists all", files::counted(more, "more class")),
+    }
 }
 
 /// `[n, h, w, c]` without the border.

@@ -78,7 +78,10 @@ impl Plan {
             rows.push(("memory", memory(measured.peak, device)));
             let machine = if device.is_cuda() { "GPU" } else { "processor" };
             let (all, one) = (duration(of_steps), duration(measured.step));
-            rows.push(("time", format!("{all} for {steps} steps of {one} on this {machine}")));
+            rows.push((
+                "time",
+                format!("{all} for {} of {one} on this {machine}", files::counted(steps, "step")),
+            ));
             if grids > 0 {
                 let count = output::images(config.sample.count);
                 rows.push(("grids", format!("{} more for {grids} of {count} each", duration(of_grids))));
@@ -88,7 +91,9 @@ impl Plan {
             }
             rows.push(("preview", preview.display().to_string()));
             let state = match done {
-                Some(done) => format!("{done} of {} steps are done; nothing was changed", train.steps),
+                Some(done) => {
+                    format!("{done} of {} done; nothing was changed", files::counted(train.steps, "step"))
+                }
                 None => "which was not made".to_owned(),
             };
             rows.push(("run", format!("{}, {state}", self.run.display())));

@@ -60,8 +60,11 @@ pub(super) fn varied(config: &Config) -> Vec<String> {
 pub(super) fn labels(dataset: &Dataset, config: &Config) -> String {
     match (dataset.classes(), config.model.classes) {
         (0, _) => "none".to_owned(),
-        (found, Some(_)) => format!("{found} classes, used by the network"),
-        (found, None) => format!("{found} classes, which are not used: {} trains by class", by_class(found)),
+        (found, Some(_)) => format!("{}, used by the network", files::counted(found, "class")),
+        (found, None) => {
+            let classes = files::counted(found, "class");
+            format!("{classes}, not used: {} trains by class", by_class(found))
+        }
     }
 }
 
@@ -97,9 +100,9 @@ pub(super) fn of_training(config: &Config, (learned, parameters): (usize, usize)
         (
             "steps",
             format!(
-                "{} of {} images{parts}: each image {:.1} times, in {}",
+                "{} of {}{parts}: each image {:.1} times, in {}",
                 grouped(train.steps as usize),
-                train.batch,
+                files::counted(train.batch, "image"),
                 train.steps as f64 * train.batch as f64 / images as f64,
                 config.precision
             ),

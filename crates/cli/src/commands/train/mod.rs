@@ -333,8 +333,10 @@ impl Plan {
         self.dataset.notes().iter().for_each(|note| info!("--data: {note}"));
         if config.train.warmup_steps >= config.train.steps {
             warn!(
-                "train.warmup_steps = {}, but the run has {} steps: the learning rate never reaches {}",
-                config.train.warmup_steps, config.train.steps, config.train.lr
+                "train.warmup_steps = {}, but the run has {}: the learning rate never reaches {}",
+                config.train.warmup_steps,
+                files::counted(config.train.steps, "step"),
+                config.train.lr
             );
         }
         if config.train.flip {
@@ -345,10 +347,11 @@ impl Plan {
         }
         facts::varied(config).iter().for_each(|how| info!("images: {how}"));
         let (height, width, channels) = self.dataset.shape();
-        let classes = config.model.classes.map(|n| format!(" of {n} classes")).unwrap_or_default();
+        let classes = config.model.classes.map(|n| format!(" of {}", files::counted(n, "class")));
+        let classes = classes.unwrap_or_default();
         info!(
-            "{} images {width}x{height}x{channels}{classes}, {:.1}M parameters, {} on {}, steps {first} to {}",
-            self.dataset.len(),
+            "{} {width}x{height}x{channels}{classes}, {:.1}M parameters, {} on {}, steps {first} to {}",
+            output::images(self.dataset.len()),
             net.param_count() as f64 / 1e6,
             config.precision,
             crate::device::name(device),

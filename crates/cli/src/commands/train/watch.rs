@@ -331,7 +331,7 @@ impl Observer for Watch {
 
 /// An evaluation in one line.
 fn record_text(record: &EvaluationRecord) -> String {
-    let mut parts = vec![format!("{} samples", record.n)];
+    let mut parts = vec![files::counted(record.n, "sample")];
     if let Some(distance) = &record.distance {
         let of = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
         parts.push(format!("{distance} {} to train, {} to test", of(record.fd_train), of(record.fd_test)));

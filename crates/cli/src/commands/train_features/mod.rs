@@ -79,11 +79,11 @@ impl TrainFeatures {
             .map_err(|error| self.refused(error, &images))?;
         let (height, width, channels) = images.set().shape();
         info!(
-            "{} images of {width}x{height}x{channels} in {} classes to train on, {} held out, {} steps on {}",
-            train.len(),
-            images.set().classes(),
+            "{} of {width}x{height}x{channels} in {} to train on, {} held out, {} on {}",
+            output::images(train.len()),
+            files::counted(images.set().classes(), "class"),
             held_out.len(),
-            training.steps(),
+            files::counted(training.steps(), "step"),
             device::name(device)
         );
 
@@ -118,11 +118,11 @@ impl TrainFeatures {
         });
         output::finish(global, &summary, || {
             format!(
-                "{} features: {:.2}% of {} held-out images classified correctly, {:.1} minutes of training: {}",
+                "{} features: {:.2}% of {} classified correctly, {} of training: {}",
                 about.name,
                 accuracy * 100.0,
-                held_out.len(),
-                seconds / 60.0,
+                files::counted(held_out.len(), "held-out image"),
+                progress::duration(seconds),
                 self.out.display()
             )
         })?;
