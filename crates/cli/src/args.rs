@@ -143,7 +143,7 @@ impl Cli {
             Command::Inspect(args) => args.run(global)?,
             Command::Bench(args) => args.run(global)?,
             Command::Doctor(args) => args.run(global)?,
-            Command::Completions(args) => args.run(Self::command())?,
+            Command::Completions(args) => args.run(&Self::command())?,
             Command::Flags(args) => args.run(Self::command())?,
         }
         Ok(ExitCode::SUCCESS)

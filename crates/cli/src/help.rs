@@ -48,10 +48,17 @@ fn joined(mut command: Command) -> Command {
 
 /// Writes default and possible values into the text of a flag, where their words can be joined.
 fn with_values(arg: Arg) -> Arg {
-    let Some(mut text) = arg.get_help().map(ToString::to_string) else { return arg };
+    let Some(text) = arg.get_help().map(ToString::to_string) else { return arg };
     if !arg.get_action().takes_values() {
         return arg.help(joined_text(&text));
     }
+    let text = joined_text(&(text + &values_of(&arg)));
+    arg.hide_default_value(true).hide_possible_values(true).help(text)
+}
+
+/// Default and possible values as clap would write them.
+fn values_of(arg: &Arg) -> String {
+    let mut text = String::new();
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     if !defaults.is_empty() && !arg.is_hide_default_value_set() {
         text += &format!(" [default: {}]", defaults.join(" "));
@@ -62,7 +69,7 @@ fn with_values(arg: Arg) -> Arg {
     if !values.is_empty() && !arg.is_hide_possible_values_set() {
         text += &format!(" [possible values: {}]", values.join(", "));
     }
-    arg.hide_default_value(true).hide_possible_values(true).help(joined_text(&text))
+    text
 }
 
 /// Joins the words of short brackets, and a short last word with the one before it.

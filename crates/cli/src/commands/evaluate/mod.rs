@@ -34,7 +34,7 @@ use folder::Folder;
 pub(crate) use references::{Reference, TEST, TRAIN, open as open_references};
 use scores::Scores;
 use subject::{Drawing, Subject};
-use wanted::Wanted;
+pub(crate) use wanted::Wanted;
 
 /// What is computed without `--metrics`.
 const OF_NETWORK: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc, Wanted::Copying, Wanted::Bpd];
