@@ -57,7 +57,7 @@ train)
     ;;
 ema)
     mkdir -p "$out/step"
-    echo "{\"model\": \"$out/step\", \"error\": 0.07}"
+    echo "{\"out\": \"$out/step\", \"error\": 0.07}"
     ;;
 evaluate)
     model=$(value --model "$@")

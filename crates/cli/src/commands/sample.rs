@@ -131,7 +131,7 @@ impl Sample {
         let summary = json!({
             "images": done, "finished": done == count, "start": first, "steps": steps, "seconds": seconds,
             "images_per_s": done as f64 / seconds, "checkpoint": paths::text(&loaded.checkpoint),
-            "files": written.files + drawn.len(), "first_file": written.shown(), "trajectory": drawn,
+            "files_written": written.files + drawn.len(), "out": self.out, "first_file": written.shown(), "trajectory": drawn,
             "classes": conditioning.classes(), "guidance": conditioning.guidance().map(|guidance| guidance.scale),
         });
         let told = output::finish(global, &summary, || {

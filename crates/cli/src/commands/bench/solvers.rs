@@ -129,14 +129,14 @@ impl BenchSolvers {
             .iter()
             .map(|row| {
                 json!({
-                    "solver": row.method.name(), "steps": row.steps, "calls": row.calls, "call_s": row.per_call,
+                    "sampler": row.method.name(), "steps": row.steps, "calls": row.calls, "call_s": row.per_call,
                     "outside_network": row.outside, "images_per_s": images_per_s(row),
                 })
             })
             .collect();
         let summary = json!({
             "what": "solvers", "preset": canonical(&self.preset), "batch": self.batch, "precision": precision,
-            "threads": threads, "device": device, "timed_steps": self.steps, "solvers": solvers,
+            "threads": threads, "device": device, "timed_steps": self.steps, "samplers": solvers,
         });
         output::answer(global, &summary, || {
             let mut table = Table::new(&[

@@ -132,7 +132,7 @@ impl Compare {
         let keys = |(key, values): &tables::Difference| (key.clone(), json!(values));
         let summary = json!({
             "out": self.out, "page": paths::text(&path), "figures": names,
-            "sampler": self.sampler, "seed": self.noise.seed(), "count": self.count,
+            "sampler": self.sampler, "seed": self.noise.seed(), "images": self.count,
             "runs": sides.iter().map(Side::summary).collect::<Vec<_>>(),
             "differences": differences.iter().map(keys).collect::<serde_json::Map<_, _>>(),
             "notes": notes.all().collect::<Vec<_>>(),

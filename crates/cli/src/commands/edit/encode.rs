@@ -74,7 +74,7 @@ impl Encode {
             "latent": paths::text(&latent), "mean_squared_error": mse, "grey_levels": grey_levels,
             "latent_mean": mean, "latent_deviation": deviation, "steps": codec.encoding_steps(), "calls": codec.calls(),
             "seconds": seconds, "checkpoint": paths::text(&loaded.checkpoint),
-            "files": written.files + 1,
+            "files_written": written.files + 1, "out": paths::text(&setup.out),
         });
         output::finish(global, &summary, || {
             format!(

@@ -74,7 +74,7 @@ impl FillArgs {
         let written = results.finish(Vec::new(), |pixels, _| picture::labelled(before, pixels, 0))?;
         let summary = json!({
             "images": done, "finished": done == self.count, "steps": steps, "seconds": seconds,
-            "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),
+            "checkpoint": paths::text(&loaded.checkpoint), "files_written": written.files, "out": paths::text(&setup.out),
         });
         let told = output::finish(setup.global, &summary, || {
             let out = setup.out.display();

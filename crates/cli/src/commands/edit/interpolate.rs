@@ -97,7 +97,7 @@ impl Interpolate {
         let written = setup.save(pixels, Vec::new(), self.picture((&from, &to), &drawn, &labels)?)?;
         let summary = json!({
             "images": count, "rows": labels, "shares": shares(self.count), "seconds": seconds,
-            "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),
+            "checkpoint": paths::text(&loaded.checkpoint), "files_written": written.files, "out": paths::text(&setup.out),
         });
         output::finish(global, &summary, || {
             format!("{} in {seconds:.1} s: {}", output::images(count), setup.out.display())

@@ -67,7 +67,7 @@ impl Vary {
                 picture::labelled(&before, pixels, conditioning.classes().len())
             })?;
             rows.push(json!({
-                "t_start": t_start, "steps": steps, "folder": paths::text(&folder), "finished": finished,
+                "t_start": t_start, "steps": steps, "out": paths::text(&folder), "finished": finished,
             }));
             if !finished || sampling.is_stopped() {
                 break;
@@ -75,7 +75,11 @@ impl Vary {
         }
         let seconds = begun.elapsed().as_secs_f64();
         dataset::save_png(&setup.out.join("original.png"), original.view())?;
-        let told = output::finish(global, &json!({ "seconds": seconds, "starts": rows }), || {
+        let summary = json!({
+            "images": done, "finished": done == self.count * samplers.len(), "starts": rows, "seconds": seconds,
+            "checkpoint": paths::text(&loaded.checkpoint), "out": paths::text(&setup.out),
+        });
+        let told = output::finish(global, &summary, || {
             let variations = files::counted(done, "variation");
             format!("{variations} in {seconds:.1} s: {}", setup.out.display())
         });

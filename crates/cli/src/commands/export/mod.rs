@@ -101,7 +101,7 @@ impl Export {
                 source.check(self.model.any_size)?;
                 let (bytes, numbers) = adapter::write(out, &source)?;
                 let summary = json!({
-                    "file": text(out), "bytes": bytes, "parameters": numbers, "step": source.step,
+                    "out": text(out), "bytes": bytes, "parameters": numbers, "step": source.step,
                     "checkpoint": text(&source.place),
                 });
                 output::finish(global, &summary, || {
@@ -129,7 +129,7 @@ impl Export {
 fn tell(loaded: &Loaded, place: &Path, bytes: usize, global: &Global) -> anyhow::Result<()> {
     let parameters = loaded.net.param_count();
     let summary = json!({
-        "file": text(place), "bytes": bytes, "parameters": parameters, "step": loaded.step,
+        "out": text(place), "bytes": bytes, "parameters": parameters, "step": loaded.step,
         "checkpoint": text(&loaded.checkpoint),
     });
     output::finish(global, &summary, || {

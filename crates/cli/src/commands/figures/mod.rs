@@ -120,7 +120,7 @@ impl Figures {
         let names: Vec<String> = drawn.figures.iter().map(|figure| format!("{}.png", figure.name)).collect();
         let report = page::write(&self.out, &subject, drawn, &left_out, (self.model.weights, self.seed))?;
         let summary = json!({
-            "out": self.out, "report": paths::text(&report),
+            "out": self.out, "page": paths::text(&report),
             "figures": names,
             "skipped": skipped.iter().map(|s| json!({ "figure": s.figure, "reason": s.reason })).collect::<Vec<_>>(),
         });

@@ -74,7 +74,7 @@ impl Import {
         let bytes = export::write(&self.out, &*loaded.net, &loaded.config, 0)?;
         let sample = &loaded.config.sample;
         let summary = json!({
-            "source": text(&self.source), "file": text(&self.out), "bytes": bytes, "parameters": loaded.net.param_count(),
+            "source": text(&self.source), "out": text(&self.out), "bytes": bytes, "parameters": loaded.net.param_count(),
             "height": loaded.images.height, "width": loaded.images.width, "channels": loaded.images.channels,
             "sampler": sample.sampler, "steps": sample.steps, "assumed": taken,
         });

@@ -132,7 +132,7 @@ pub(super) fn taken(options: &Options) -> (Value, String) {
     };
     let value = json!({
         "heads": heads, "head_channels": each, "attention_order": order, "schedule": schedule,
-        "diffusion_steps": options.steps, "rescale_timesteps": options.rescales_timesteps, "prediction": "eps",
+        "timesteps": options.steps, "rescaled_timesteps": options.rescales_timesteps, "prediction": "eps",
     });
     let rescaled = if options.rescales_timesteps { ", rescaled timesteps" } else { "" };
     let text = format!(

@@ -55,7 +55,7 @@ impl InspectCheckpoint {
     fn file(&self, global: &Global) -> anyhow::Result<()> {
         let header = tensor_io::read_header(&self.path)?;
         let mut summary = header_json(&header);
-        summary["path"] = json!(self.path);
+        summary["checkpoint"] = json!(self.path);
         if self.all {
             summary["list"] = list_json(&header);
         }
@@ -77,7 +77,7 @@ impl InspectCheckpoint {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let state = &checkpoint.state;
         let mut summary = json!({
-            "path": paths::text(&checkpoint.path), "verified": true, "step": state.step, "seed": state.seed,
+            "checkpoint": paths::text(&checkpoint.path), "verified": true, "step": state.step, "seed": state.seed,
             "format_version": state.format_version, "config": config,
         });
         for (name, header) in &headers {
@@ -117,7 +117,7 @@ fn run_folder(run: &Path, global: &Global) -> anyhow::Result<()> {
         .iter()
         .map(|(step, result, path)| {
             let reason = result.as_ref().err().map(ToString::to_string);
-            json!({ "step": step, "path": paths::text(path), "verified": result.is_ok(), "reason": reason })
+            json!({ "step": step, "checkpoint": paths::text(path), "verified": result.is_ok(), "reason": reason })
         })
         .collect();
     output::answer(

@@ -85,7 +85,7 @@ impl InspectEmbedding {
         }
         let cycles: Vec<f64> = embedding.angular_frequencies().iter().map(|w| self.cycles(*w)).collect();
         let summary = json!({
-            "kind": kind.name(), "steps": self.steps, "t": self.t, "shape": encoded.shape(), "cycles": cycles,
+            "kind": kind.name(), "timesteps": self.steps, "t": self.t, "shape": encoded.shape(), "cycles": cycles,
             "order": embedding.order().to_string(),
             "encodings": encoded.outer_iter().map(|row| row.to_vec()).collect::<Vec<_>>(), "out": self.out,
         });

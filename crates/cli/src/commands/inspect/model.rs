@@ -55,15 +55,15 @@ impl InspectModel {
         let blocks = by_block(&shapes);
         let count = total(&shapes);
         let mut summary = json!({
-            "params": count, "tensors": shapes.len(), "weights_bytes": count.saturating_mul(FLOAT),
+            "parameters": count, "tensors": shapes.len(), "weights_bytes": count.saturating_mul(FLOAT),
             "training_bytes": training_bytes(count), "timesteps": steps, "config": model,
             "blocks": blocks.iter().map(|b| json!({
-                "name": b.name, "params": b.params, "tensors": b.tensors, "shapes": b.shapes,
+                "name": b.name, "parameters": b.params, "tensors": b.tensors, "shapes": b.shapes,
             })).collect::<Vec<_>>(),
         });
         if self.all {
             let all = shapes.iter().map(|(name, shape)| json!({ "name": name, "shape": shape }));
-            summary["parameters"] = all.collect();
+            summary["list"] = all.collect();
         }
         output::answer(global, &summary, || {
             let parameters = if self.all { every_parameter(&shapes) } else { block_table(&blocks, count) };

@@ -93,7 +93,7 @@ impl InspectSchedule {
             })
             .collect();
         let summary = json!({
-            "kind": self.kind, "steps": self.steps, "entries": chain.timesteps.len(), "rows": rows,
+            "kind": self.kind, "timesteps": self.steps, "entries": chain.timesteps.len(), "rows": rows,
             "arrays": tables.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "out": self.out,
         });
         output::answer(global, &summary, || self.text(&chain))

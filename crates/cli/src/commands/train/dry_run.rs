@@ -69,9 +69,9 @@ impl Plan {
         let (mut rows, data) = facts::of_data(&self.dataset, config);
         let said = json!({
             "run": paths::text(&self.run), "data": data, "parameters": measured.parameters.1,
-            "trained_parameters": measured.parameters.0, "steps": train.steps, "steps_done": done,
-            "step_seconds": measured.step, "grids": grids, "grid_seconds": of_grid, "evaluations": evaluations,
-            "seconds": of_steps + of_grids, "peak_bytes": measured.peak, "preview": paths::text(preview),
+            "trained_parameters": measured.parameters.0, "steps": train.steps, "step": done,
+            "step_s": measured.step, "grids": grids, "grid_s": of_grid, "evaluations": evaluations,
+            "seconds": of_steps + of_grids, "peak_mib": measured.peak.map(|bytes| bytes as f64 / f64::from(1 << 20)), "preview": paths::text(preview),
         });
         output::answer(global, &said, || {
             rows.extend(facts::of_training(config, measured.parameters, self.dataset.len()));

@@ -388,7 +388,7 @@ impl Plan {
         let done = trainer.steps_done();
         let summary = json!({
             "run": paths::text(folder.path()), "steps": done, "seconds": seconds, "loss": watch.last_loss(),
-            "finished": outcome == Outcome::Finished, "samples": watch.last_grid().map(paths::text),
+            "finished": outcome == Outcome::Finished, "last_grid": watch.last_grid().map(paths::text),
         });
         let ending = Ending {
             run: folder.path(),

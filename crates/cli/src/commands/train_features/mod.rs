@@ -113,7 +113,7 @@ impl TrainFeatures {
         let summary = json!({
             "out": self.out, "name": about.name, "accuracy": accuracy, "images": train.len(), "held_out": held_out.len(),
             "held_out_of": about.held_out, "height": height, "width": width, "channels": channels,
-            "classes": images.set().classes(), "epochs": self.epochs, "steps": steps, "seconds": seconds,
+            "class_count": images.set().classes(), "epochs": self.epochs, "steps": steps, "seconds": seconds,
             "bytes": file.len(), "sha256": features::sha256(&file),
         });
         output::finish(global, &summary, || {
