@@ -12,6 +12,7 @@ mod output;
 pub mod pipelines;
 mod place;
 mod running;
+pub mod schema;
 mod trained;
 
 pub use output::Output;

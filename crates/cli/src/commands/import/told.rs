@@ -108,7 +108,7 @@ impl Told {
 
 /// The fixed settings of the original DDPM codebase, as in [`taken`].
 pub(super) fn taken_of_original() -> (Value, String) {
-    let value = json!({ "heads": 1, "schedule": "linear", "diffusion_steps": 1000, "prediction": "eps" });
+    let value = json!({ "heads": 1, "schedule": "linear", "timesteps": 1000, "prediction": "eps" });
     (value, "\nassumed: 1 head, linear schedule of 1000 steps, prediction of eps".to_owned())
 }
 

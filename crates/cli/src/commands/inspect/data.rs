@@ -69,7 +69,7 @@ impl InspectData {
         let classes = names.iter().zip(&counts).map(|(name, count)| json!({ "name": name, "images": count }));
         let summary = json!({
             "source": config.data.source, "images": dataset.len(), "height": inner_height, "width": inner_width,
-            "channels": channels, "classes": classes.collect::<Vec<_>>(), "skipped": dataset.skipped(),
+            "channels": channels, "classes": classes.collect::<Vec<_>>(), "skipped_images": dataset.skipped(),
             "mean": moments.iter().map(|m| m.mean).collect::<Vec<_>>(),
             "std": moments.iter().map(|m| m.std).collect::<Vec<_>>(),
             "min": moments.iter().map(|m| m.min).collect::<Vec<_>>(),

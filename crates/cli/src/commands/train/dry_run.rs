@@ -68,7 +68,7 @@ impl Plan {
         let of_grids = of_grid * grids as f64;
         let (mut rows, data) = facts::of_data(&self.dataset, config);
         let said = json!({
-            "run": paths::text(&self.run), "data": data, "parameters": measured.parameters.1,
+            "run": paths::text(&self.run), "dataset": data, "parameters": measured.parameters.1,
             "trained_parameters": measured.parameters.0, "steps": train.steps, "step": done,
             "step_s": measured.step, "grids": grids, "grid_s": of_grid, "evaluations": evaluations,
             "seconds": of_steps + of_grids, "peak_mib": measured.peak.map(|bytes| bytes as f64 / f64::from(1 << 20)), "preview": paths::text(preview),

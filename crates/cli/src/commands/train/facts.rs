@@ -32,7 +32,7 @@ pub(super) fn of_data(dataset: &Dataset, config: &Config) -> (Rows, Value) {
     rows.extend(dataset.notes().iter().map(|note| ("note", note.clone())));
     let json = json!({
         "source": config.data.source, "images": dataset.len(), "height": inner.0, "width": inner.1, "channels": channels,
-        "class_count": dataset.classes(), "model_classes": config.model.classes, "skipped": dataset.skipped(),
+        "class_count": dataset.classes(), "model_classes": config.model.classes, "skipped_images": dataset.skipped(),
         "notes": dataset.notes(), "flip": config.train.flip, "crop": config.train.crop, "jitter": config.train.jitter,
         "padding": border,
     });
