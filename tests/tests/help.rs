@@ -172,7 +172,7 @@ fn every_flag_with_a_value_says_its_default() -> anyhow::Result<()> {
 fn every_help_fits_the_screen() -> anyhow::Result<()> {
     let place = Place::new()?;
     for (command, usual) in helps() {
-        for columns in [80, 100, 120] {
+        for columns in [80_usize, 100, 120] {
             let line = format!("{command} --help");
             let output = place.command(&line)?.env("COLUMNS", columns.to_string()).output()?;
             let help = String::from_utf8(output.stdout)?;

@@ -108,7 +108,7 @@ mod tests {
     fn words_that_belong_together_are_joined() {
         for (text, want) in [
             ("Batch size [default: 64]", "Batch size [default:~64]"),
-            ("rho of --spacing karras [default: 7] [a b]", "rho of --spacing karras [default:~7] [a~b]"),
+            ("rho of --spacing karras [default: 7] [a b]", "rho of --spacing karras [default:~7]~[a~b]"),
             ("Steps, 1 to T", "Steps, 1 to~T"),
             ("One word", "One word"),
             ("Alone", "Alone"),
