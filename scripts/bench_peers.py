@@ -228,7 +228,7 @@ def main():
         "peer": args.peer,
         "preset": args.config,
         "batch": args.batch,
-        "params": params,
+        "parameters": params,
         "precision": args.precision,
         "channels_last": args.channels_last,
         "torchscript": args.torchscript,

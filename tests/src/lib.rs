@@ -13,6 +13,7 @@ pub mod packages;
 pub mod pipelines;
 mod place;
 mod running;
+pub mod schema;
 mod trained;
 
 pub use output::Output;

@@ -96,7 +96,7 @@ fn file_names_carry_the_class() -> anyhow::Result<()> {
     ensure!(place.names("named") == ["00000-bag.png", "00001-ankle-boot.png", "00002-ankle-boot.png"]);
     // The folder is a dataset as before.
     let said = place.ddpm("inspect data --data named --json")?.json();
-    ensure!(said["count"] == 3, "{said}");
+    ensure!(said["images"] == 3, "{said}");
     // A guidance scale of 0 draws no class.
     let _ = place.ddpm(&format!("{line} bag --count 1 --guidance 0"))?.ok();
     ensure!(place.names("named") == ["00000.png"]);

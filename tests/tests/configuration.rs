@@ -84,8 +84,8 @@ fn presets_and_objectives_are_described() -> anyhow::Result<()> {
         let entries = said[list].as_array().context("list")?;
         ensure!(entries.len() >= least, "{said}");
         for entry in entries {
-            let (name, what) = (entry["name"].as_str(), entry["description"].as_str());
-            let (name, what) = (name.context("name")?, what.context("description")?);
+            let (name, what) = (entry["name"].as_str(), entry["meaning"].as_str());
+            let (name, what) = (name.context("name")?, what.context("meaning")?);
             ensure!(
                 text.lines().any(|line| line.starts_with(&format!("  {name} ")) && line.ends_with(what)),
                 "{text}"

@@ -44,7 +44,7 @@ fn an_exported_network_is_the_checkpoint() -> anyhow::Result<()> {
     for weights in ["ema", "raw"] {
         let line = format!("export --run run --weights {weights} --out {weights}.safetensors --json");
         let said = place.ddpm(&line)?.json();
-        ensure!(said["step"] == 6 && said["file"] == format!("{weights}.safetensors"), "{said}");
+        ensure!(said["step"] == 6 && said["out"] == format!("{weights}.safetensors"), "{said}");
         for flags in [format!("--run run --weights {weights}"), format!("--model {weights}.safetensors")] {
             let out = if flags.contains("run") { "a" } else { "b" };
             let _ = place.ddpm(&format!("sample {flags} --count 3 --steps 3 --save npz --out {out}"))?.ok();

@@ -10,11 +10,11 @@ fn a_dry_run_reports_and_does_not_train() -> anyhow::Result<()> {
     let line = "train --preset tiny-16 --set data.limit=50 --set train.batch=8 --set train.steps=4000 --dry-run --preview seen.png";
     let said = place.ddpm(&format!("{line} --json"))?.json();
     ensure!(place.names(".") == ["seen.png"], "{:?}", place.names("."));
-    ensure!(said["data"]["count"] == 50 && said["steps"] == 4000 && said["run"] == "runs/tiny-16", "{said}");
+    ensure!(said["dataset"]["images"] == 50 && said["steps"] == 4000 && said["run"] == "runs/tiny-16", "{said}");
     let number = |key: &str| said[key].as_f64().unwrap_or(f64::NAN);
-    let of_steps = number("step_seconds") * 4000.0;
-    let of_grids = number("grid_seconds") * number("grids");
-    ensure!(number("step_seconds") > 0.0 && number("peak_bytes") > 1e7, "{said}");
+    let of_steps = number("step_s") * 4000.0;
+    let of_grids = number("grid_s") * number("grids");
+    ensure!(number("step_s") > 0.0 && number("peak_mib") > 10.0, "{said}");
     ensure!((number("seconds") - of_steps - of_grids).abs() < 1e-6 * of_steps, "{said}");
     // 50 images in a grid of 8 columns as the network sees them, each as it is or mirrored.
     let seen = image::load_from_memory(&place.read("seen.png")?)?.to_luma8();
@@ -22,7 +22,7 @@ fn a_dry_run_reports_and_does_not_train() -> anyhow::Result<()> {
 
     let text = place.ddpm(line)?.ok().stdout;
     for part in
-        ["10 classes, which are not used", "model.classes=10", "parameters", "mirrored", "4,000 of 8 images"]
+        ["10 classes, not used", "model.classes=10", "parameters", "mirrored", "4,000 of 8 images"]
     {
         ensure!(text.contains(part), "{part}: {text}");
     }
@@ -30,7 +30,7 @@ fn a_dry_run_reports_and_does_not_train() -> anyhow::Result<()> {
     ensure!(told.contains("10 classes, used by the network"), "{told}");
     // The parameter count is that of `inspect model`.
     let model = place.ddpm("inspect model --preset tiny-16 --json")?.json();
-    ensure!(model["params"] == said["parameters"], "{model}");
+    ensure!(model["parameters"] == said["parameters"], "{model}");
     Ok(())
 }
 
@@ -42,9 +42,9 @@ fn an_existing_run_is_reported_and_kept() -> anyhow::Result<()> {
     let _ = place.ddpm(line)?.ok();
     let before = place.read("run/config.toml")?;
     let said = place.ddpm("train --resume --run run --set train.steps=10 --dry-run --json")?.json();
-    ensure!(said["steps"] == 10 && said["steps_done"] == 3, "{said}");
+    ensure!(said["steps"] == 10 && said["step"] == 3, "{said}");
     let told = place.ddpm(&format!("{line} --dry-run"))?.ok().stdout;
-    ensure!(told.contains("3 of 3 steps are done") && told.contains("for 0 steps"), "{told}");
+    ensure!(told.contains("3 of 3 steps done") && told.contains("for 0 steps"), "{told}");
     ensure!(place.read("run/config.toml")? == before);
     for (wrong, words) in [
         (format!("{line} --set train.lr=0.5 --dry-run"), ["--run", "another configuration"]),
@@ -73,6 +73,6 @@ fn unused_labels_are_reported() -> anyhow::Result<()> {
     let line = "train --data photos --set data.size=16 --set model.base_channels=8 --set train.steps=1 --set sample.count=1 --set \
                 sample.steps=1 --run run";
     let told = place.ddpm(line)?.ok().stderr;
-    ensure!(told.contains("2 classes, which are not used: --set model.classes=2"), "{told}");
+    ensure!(told.contains("2 classes, not used: --set model.classes=2"), "{told}");
     Ok(())
 }

@@ -48,7 +48,7 @@ fn the_distance_of_given_features_is_that_of_the_formula() -> anyhow::Result<()>
     assert!((fd - want).abs() < 1e-6, "{fd} is not {want}");
     // The kernel distance comes from one subset of all rows.
     assert!(metric(&said, "kd", "train")["value"].as_f64().is_some());
-    assert_eq!(said["n"], 600);
+    assert_eq!(said["images"], 600);
     assert_eq!(place.names("out"), ["evaluation.json"]);
     let kept: Value = serde_json::from_slice(&place.read("out/evaluation.json")?)?;
     assert_eq!(kept["metrics"], said["metrics"]);
@@ -114,7 +114,7 @@ fn a_run_is_evaluated_and_keeps_what_was_found() -> anyhow::Result<()> {
     let line = "evaluate --run run --n 24 --steps 2 --bits-images 2 --held-out fashion-mnist:test --out out";
     let said = place.ddpm(&format!("{line} --json"))?.json();
     assert_eq!(
-        (&said["step"], &said["n"], &said["steps"]),
+        (&said["step"], &said["images"], &said["steps"]),
         (&Value::from(4), &Value::from(24), &Value::from(2))
     );
     assert_eq!(said["sampler"], "dpmpp-2m");

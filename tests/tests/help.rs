@@ -154,7 +154,8 @@ fn every_flag_with_a_value_says_its_default() -> anyhow::Result<()> {
             ensure!(!text.contains('<') || told, "ddpm {command}: {flag} does not say its default: {text}");
         }
     }
-    let sample = help_of("sample")?;
+    // Lines may break inside of a long default.
+    let sample = help_of("sample")?.split_whitespace().collect::<Vec<_>>().join(" ");
     for default in [
         "[default: 64]",
         "[default: ddpm; evaluate: dpmpp-2m; sample: the",
@@ -164,6 +165,39 @@ fn every_flag_with_a_value_says_its_default() -> anyhow::Result<()> {
         ensure!(sample.contains(default), "{default} is not in {sample}");
     }
     Ok(())
+}
+
+/// COLUMNS is the width of the screen; lines are never longer than [`WIDTH`].
+#[test]
+fn every_help_fits_the_screen() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    for (command, usual) in helps() {
+        for columns in [80_usize, 100, 120] {
+            let line = format!("{command} --help");
+            let output = place.command(&line)?.env("COLUMNS", columns.to_string()).output()?;
+            let help = String::from_utf8(output.stdout)?;
+            let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
+            ensure!(words(&help) == words(usual), "ddpm {line}: other words at {columns} columns: {help}");
+            for text in help.lines() {
+                let width = text.chars().count();
+                ensure!(width <= WIDTH.min(columns), "ddpm {line}: {width} of {columns} columns: {text}");
+                ensure!(!is_scrap(text), "ddpm {line}: at {columns} columns nothing but {text}");
+                ensure!(!text.ends_with("[default:"), "ddpm {line}: at {columns} columns: {text}");
+            }
+            let examples = |text: &str| -> Vec<String> {
+                text.lines().filter(|line| line.starts_with("  ddpm ")).map(ToOwned::to_owned).collect()
+            };
+            ensure!(examples(&help) == examples(usual), "ddpm {line}: broken at {columns} columns: {help}");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a line holds one word of fewer than 4 letters, and that is not a name in a list.
+fn is_scrap(line: &str) -> bool {
+    let word = line.trim();
+    let letters = word.chars().filter(|c| c.is_alphanumeric()).count();
+    !word.is_empty() && !word.contains(' ') && letters < 4 && !word.starts_with(['-', '<', '['])
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn the_layout_of_a_file_does_not_change_what_it_predicts() -> anyhow::Result<()>
         let line =
             format!("import {name}.safetensors --format guided --image-size 8{flags} --out {out} --json");
         let said = place.ddpm(&line)?.json();
-        ensure!(said["height"] == 8 && said["assumed"]["diffusion_steps"] == 1000, "{said}");
+        ensure!(said["height"] == 8 && said["assumed"]["timesteps"] == 1000, "{said}");
     }
     let first = predicted(&place, "legacy.out")?;
     ensure!(first == predicted(&place, "new--attention-ordernew.out")?, "the order changes the prediction");

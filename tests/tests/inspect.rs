@@ -85,9 +85,9 @@ fn the_papers_network() -> anyhow::Result<()> {
     let people = place.run("inspect model --preset ddpm-cifar10")?.ok();
     ensure!(people.stdout.contains("35,746,307"), "{}", people.stdout);
     let said = place.run("inspect model --preset ddpm-cifar10 --json")?.json();
-    ensure!(said["params"] == 35_746_307, "{said}");
+    ensure!(said["parameters"] == 35_746_307, "{said}");
     let sum: u64 =
-        said["blocks"].as_array().context("blocks")?.iter().filter_map(|b| b["params"].as_u64()).sum();
+        said["blocks"].as_array().context("blocks")?.iter().filter_map(|b| b["parameters"].as_u64()).sum();
     ensure!(sum == 35_746_307, "the blocks add up to {sum}");
     Ok(())
 }
@@ -129,9 +129,9 @@ fn checkpoints_and_their_damage() -> anyhow::Result<()> {
 #[test]
 fn data_is_counted_and_measured() -> anyhow::Result<()> {
     let said = place().run("inspect data --data fashion-mnist:test --json")?.json();
-    ensure!(said["count"] == 2000 && said["height"] == 28 && said["channels"] == 1, "{said}");
+    ensure!(said["images"] == 2000 && said["height"] == 28 && said["channels"] == 1, "{said}");
     let classes = said["classes"].as_array().context("classes")?;
-    ensure!(classes.len() == 10 && classes.iter().all(|class| class["count"] == 200), "{said}");
+    ensure!(classes.len() == 10 && classes.iter().all(|class| class["images"] == 200), "{said}");
     Ok(())
 }
 

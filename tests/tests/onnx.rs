@@ -17,7 +17,7 @@ fn holds(file: &[u8], text: &str) -> bool {
 fn a_run_becomes_a_file_of_onnx() -> anyhow::Result<()> {
     let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("onnx"));
     let said = place.ddpm("export --run run --format onnx --json")?.json();
-    ensure!(said["file"] == "out/model.onnx" && said["step"] == 6, "{said}");
+    ensure!(said["out"] == "out/model.onnx" && said["step"] == 6, "{said}");
     let file = place.read("out/model.onnx")?;
     ensure!(said["bytes"] == file.len(), "{said}: {} bytes", file.len());
     // `interchange` checks the parts; this checks the metadata of the run.

@@ -321,3 +321,65 @@ fn an_input_is_never_an_output() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// The images of a folder are inputs, also where a name of a result is among them.
+#[test]
+fn a_folder_of_images_is_never_an_output() -> anyhow::Result<()> {
+    let place = trained(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("photos"));
+    for folder in ["photos/cats", "photos/dogs"] {
+        photos(&place.at(folder));
+        fs::rename(place.at(&format!("{folder}/1.png")), place.at(&format!("{folder}/grid.png")))?;
+        fs::rename(place.at(&format!("{folder}/3.png")), place.at(&format!("{folder}/00001.png")))?;
+    }
+    let _ = place.ddpm(&format!("{TRAIN} --data photos --run own"))?.ok();
+    let files = || -> anyhow::Result<Vec<String>> {
+        let mut hashes = Vec::new();
+        for folder in ["photos", "photos/cats", "photos/dogs"] {
+            for name in place.names(folder).into_iter().filter(|name| name.ends_with(".png")) {
+                hashes.push(format!("{name} {}", place.sha256(&format!("{folder}/{name}"))?));
+            }
+        }
+        Ok(hashes)
+    };
+    let before = files()?;
+    anyhow::ensure!(before.len() == 8, "{before:?}");
+    let fill = "--box 0,0,4,4 --resample 1 --sampler ddim --steps 4 --count 2";
+    for (line, words) in [
+        (
+            format!("edit inpaint --run run --data photos --index 0 {fill} --out photos"),
+            ["--out photos:", "--data"],
+        ),
+        (
+            format!("edit inpaint --run own --index 0 {fill} --out photos"),
+            ["--out photos:", "the data of the run"],
+        ),
+        (
+            format!("edit inpaint --run own --index 0 {fill} --out photos/cats"),
+            ["cats/grid.png", "the data of"],
+        ),
+        (
+            format!("edit inpaint --run own --index 0 {fill} --save png --out photos/dogs"),
+            ["dogs/00001.png", "the data of the run"],
+        ),
+        (
+            format!(
+                "edit inpaint --run own --image photos/dogs/00001.png {fill} --save png --out photos/dogs"
+            ),
+            ["dogs/00001.png", "--image"],
+        ),
+        (
+            "edit vary --run own --index 0 --t-start 900 --sampler ddim --steps 4 --count 1 --out photos"
+                .to_owned(),
+            ["--out photos:", "the data of the run"],
+        ),
+        (format!("{TRAIN} --data photos --run photos"), ["--run photos:", "--data"]),
+        (format!("{TRAIN} --set data.source=photos --run photos"), ["--run photos:", "data.source"]),
+        ("inspect data --data photos --out photos/cats/grid.png".to_owned(), ["cats/grid.png", "--data"]),
+    ] {
+        let [place_of, reader] = words;
+        place.ddpm(&line)?.expect_refusal(&[place_of, "also read", reader, "choose another --"]);
+        anyhow::ensure!(files()? == before, "{line}");
+    }
+    anyhow::ensure!(place.names("photos") == ["cats", "dogs"], "{:?}", place.names("photos"));
+    Ok(())
+}

@@ -75,7 +75,7 @@ fn samples_do_not_depend_on_the_batch() -> anyhow::Result<()> {
     let line = "sample --run run --count 5 --steps 8 --seed 11 --save grid,png,npz";
     for batch in [1, 3, 64] {
         let said = place.ddpm(&format!("{line} --batch {batch} --out by-{batch} --json"))?.json();
-        ensure!(said["images"] == 5 && said["steps"] == 8 && said["files"] == 7, "{said}");
+        ensure!(said["images"] == 5 && said["steps"] == 8 && said["files_written"] == 7, "{said}");
         let names = place.names(&format!("by-{batch}"));
         let expected =
             ["00000.png", "00001.png", "00002.png", "00003.png", "00004.png", "grid.png", "samples.npz"];

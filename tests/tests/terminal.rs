@@ -34,6 +34,9 @@ fn on_terminal(place: &Place, line: &str, variables: &[(&str, &str)]) -> String 
     String::from_utf8_lossy(&written).into_owned()
 }
 
+/// The sequence that clears a line, before a bar is drawn in it.
+const REDRAWN: &str = "\x1b[2K";
+
 /// Whether there is a sequence that sets colours or font weight.
 fn has_colours(text: &str) -> bool {
     text.split("\x1b[").skip(1).any(|rest| {
@@ -64,6 +67,59 @@ fn colours_and_bars_are_for_terminals_that_take_them() {
         assert!(!shown.contains('\x1b') && shown.len() > 30, "{line}: {shown:?}");
     }
     assert!(has_colours(&on_terminal(&place, "train --count 3", &[term, ("NO_COLOR", "")])));
+    // Forced colours do not bring back the bar.
+    let shown = on_terminal(&place, &train("d"), &[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")]);
+    assert!(has_colours(&shown) && !shown.contains(REDRAWN), "{shown:?}");
+    assert!(!has_colours(&on_terminal(&place, "train --help", &[term, ("CLICOLOR", "0")])));
+}
+
+/// What a training tells: loss, learning rate and speed, what it does between steps, and at its end what to do next.
+#[test]
+fn a_training_says_what_it_does_and_what_comes_next() {
+    let place = Place::new().unwrap();
+    let line = format!("{TRAIN} --run run --set train.steps=3 --set sample.steps=2 --set sample.count=4");
+    let shown = on_terminal(&place, &line, &[("TERM", "xterm")]);
+    for part in ["loss ", "lr ", "images/s", " left", "drawing 4 images: 50%", "drawing 4 images: 100%"] {
+        assert!(shown.contains(part), "no {part:?} in {shown:?}");
+    }
+    assert!(!shown.contains("<0s") && !shown.contains("0/3  0s left"), "{shown:?}");
+    let grid = place.at("run/samples").join("step-00000003-ema.png");
+    assert!(grid.is_file());
+    for part in
+        ["run: step 3 of 3, ", "last grid: run/samples/step-00000003-ema.png", "next: ddpm sample --run run"]
+    {
+        assert!(shown.contains(part), "no {part:?} in {shown:?}");
+    }
+    // The bar is gone when the summary is printed.
+    let summary = shown.find("run: step 3 of 3").unwrap();
+    assert!(!shown[summary..].contains(REDRAWN), "{shown:?}");
+}
+
+#[test]
+fn without_a_terminal_colours_must_be_forced() {
+    let place = Place::new().unwrap();
+    let train = |run| format!("{TRAIN} --run {run} --set train.steps=3 --set sample.steps=2");
+    let shown = |line: &str, variables: &[(&str, &str)]| {
+        let mut command = place.command(&format!("{line} --device cpu --threads 1")).unwrap();
+        let output = command.env("TERM", "xterm").envs(variables.iter().copied()).output().unwrap();
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
+    };
+    for line in ["train --help", "train --count 3", &train("a")] {
+        let forced = shown(line, &[("CLICOLOR_FORCE", "1")]);
+        assert!(has_colours(&forced) && !forced.contains(REDRAWN), "{line}: {forced:?}");
+        let others: [&[(&str, &str)]; 3] =
+            [&[], &[("CLICOLOR_FORCE", "0")], &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]];
+        for variables in others {
+            // A run that is finished only says so.
+            let plain = shown(line, variables);
+            assert!(!plain.contains('\x1b') && !plain.is_empty(), "{line}: {plain:?}");
+        }
+    }
+    // Tables and JSON have no colours.
+    for line in ["inspect schedule", "inspect schedule --json", "config presets"] {
+        let forced = shown(line, &[("CLICOLOR_FORCE", "1")]);
+        assert!(!forced.contains('\x1b') && forced.len() > 30, "{line}: {forced:?}");
+    }
 }
 
 /// A training that has done a step. The tests may themselves run under `nohup`: with a handler, this process does not

@@ -30,7 +30,7 @@ fn the_embedded_set_twice_gives_the_same_file() -> anyhow::Result<()> {
         ("images", 150.into()),
         ("held_out", 150.into()),
         ("held_out_of", "the test part".into()),
-        ("classes", 10.into()),
+        ("class_count", 10.into()),
         ("steps", 2.into()),
         ("bytes", place.read("a.safetensors")?.len().into()),
         ("sha256", place.sha256("a.safetensors")?.into()),

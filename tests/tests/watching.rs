@@ -43,7 +43,7 @@ fn a_trajectory_goes_from_noise_to_the_samples() -> anyhow::Result<()> {
     let line = "sample --run run --count 5 --steps 12 --seed 3 --save grid,npz --trajectory 4";
     let said = place.ddpm(&format!("{line} --out way --json"))?.json();
     ensure!(said["trajectory"] == json!(["way/trajectory.png", "way/trajectory.gif"]), "{said}");
-    ensure!(said["files"] == 4 && said["first_file"] == "way/grid.png", "{said}");
+    ensure!(said["files_written"] == 4 && said["first_file"] == "way/grid.png", "{said}");
     ensure!(place.names("way") == ["grid.png", "samples.npz", "trajectory.gif", "trajectory.png"]);
 
     // Moments are evenly spaced: before steps 0, 4 and 8 of 12, and after the last.

@@ -22,10 +22,11 @@ impl Origin {
     pub(crate) fn now(workspace: &Workspace, device: Option<&str>) -> Self {
         let unknown = || "unknown".to_owned();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = files::counted(threads, "thread");
         let device = device.map(|device| format!(", {device}")).unwrap_or_default();
         Self {
             commit: commit(workspace).unwrap_or_else(unknown),
-            machine: format!("{}, {threads} threads{device}", processor().unwrap_or_else(unknown)),
+            machine: format!("{}, {threads}{device}", processor().unwrap_or_else(unknown)),
             date: today(),
         }
     }

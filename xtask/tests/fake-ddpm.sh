@@ -57,7 +57,7 @@ train)
     ;;
 ema)
     mkdir -p "$out/step"
-    echo "{\"model\": \"$out/step\", \"error\": 0.07}"
+    echo "{\"out\": \"$out/step\", \"error\": 0.07}"
     ;;
 evaluate)
     model=$(value --model "$@")
@@ -77,7 +77,7 @@ evaluate)
     case $* in
     *"--sampler heun"*) echo 'error: --sampler heun: not of this network' >&2; exit 2 ;;
     esac
-    echo "{\"n\": 9, \"seconds\": 2, \"features\": {\"sha256\": \"f\"}, \"metrics\": [
+    echo "{\"images\": 9, \"seconds\": 2, \"features\": {\"sha256\": \"f\"}, \"metrics\": [
         {\"name\": \"fd\", \"title\": \"FD\", \"reference\": \"train\", \"value\": $fd, \"low\": $((fd - 2)), \"high\": $((fd + 2)),
          \"better\": \"lower\"}]}" | tr -d '\n'
     echo

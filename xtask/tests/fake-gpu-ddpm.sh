@@ -101,7 +101,7 @@ with zipfile.ZipFile(sys.argv[1], "w") as archive:
 PYTHON
     ;;
 bench)
-    echo '{"precision": "f32", "median_s": 0.5, "min_s": 0.4, "images_per_s": 2.0, "params": 7}'
+    echo '{"precision": "f32", "median_s": 0.5, "min_s": 0.4, "images_per_s": 2.0, "parameters": 7}'
     ;;
 *)
     echo "error: no such command: $1" >&2

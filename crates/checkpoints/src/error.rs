@@ -83,7 +83,7 @@ pub enum CheckpointError {
     },
     /// There are checkpoints, but none is sound.
     #[error(
-        "{}: none of its {count} checkpoints is sound; the newest: {newest}; restore one from a \
+        "{}: found no sound checkpoint ({count} damaged); the newest: {newest}; restore one from a \
          backup, or train in another --run folder",
         path.display()
     )]

@@ -75,12 +75,12 @@ fn check_size(folder: &Path, entry: &ManifestEntry) -> Result<(), CheckpointErro
             &path,
             "size",
             format!("at most {most} bytes"),
-            format!("{found} bytes"),
+            files::counted(found, "byte"),
         ));
     }
     if found == entry.bytes {
         return Ok(());
     }
-    let expected = format!("{} bytes as in the manifest", entry.bytes);
-    Err(CheckpointError::altered(&path, "size", expected, format!("{found} bytes")))
+    let expected = format!("{} as in the manifest", files::counted(entry.bytes, "byte"));
+    Err(CheckpointError::altered(&path, "size", expected, files::counted(found, "byte")))
 }

@@ -11,13 +11,14 @@ use crate::commands;
 use crate::diagnostics::{self, Diagnostics};
 use crate::failure;
 use crate::flags::Global;
+use crate::help;
 use crate::memory;
 use crate::output;
 use crate::threads;
 
 /// Train, sample, inspect and exchange denoising diffusion models.
 #[derive(Debug, Parser)]
-#[command(name = "ddpm", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "ddpm", version, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -82,19 +83,25 @@ pub(crate) enum Command {
 /// Parses the command line of this process. On a mistake or a request for help, prints the message and returns how the
 /// process ends.
 pub(crate) fn parse() -> Result<Cli, anyhow::Result<ExitCode>> {
-    let command = with_negative_numbers(Cli::command()).color(diagnostics::clap_colours());
+    let command = help::prepared(with_negative_numbers(Cli::command()));
     let matches = command.try_get_matches();
     matches.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
+        let told = error.render();
         // clap echoes values verbatim, so unprintable ones are escaped here. clap's colours are lost with it.
-        let printed = match std::env::args_os().any(|arg| is_unprintable(&arg)) {
-            true => write!(Diagnostics, "{}", files::printable(&error.render().to_string())),
-            false => error.print(),
+        let told = match std::env::args_os().any(|arg| is_unprintable(&arg)) {
+            true => files::printable(&told.to_string()).into_owned(),
+            false if diagnostics::has_colours(error.use_stderr()) => told.ansi().to_string(),
+            false => told.to_string(),
         };
+        let told = help::finished(&told);
         if error.use_stderr() {
+            // It cannot fail.
+            let _ = Diagnostics.write_all(told.as_bytes());
             return Ok(ExitCode::from(failure::USAGE));
         }
         // Help and the version are results, so they go to stdout.
-        output::printed(printed.and_then(|()| std::io::stdout().flush())).map(|()| ExitCode::SUCCESS)
+        let mut out = std::io::stdout().lock();
+        output::printed(out.write_all(told.as_bytes()).and_then(|()| out.flush())).map(|()| ExitCode::SUCCESS)
     })
 }
 
@@ -136,7 +143,7 @@ impl Cli {
             Command::Inspect(args) => args.run(global)?,
             Command::Bench(args) => args.run(global)?,
             Command::Doctor(args) => args.run(global)?,
-            Command::Completions(args) => args.run(Self::command())?,
+            Command::Completions(args) => args.run(&Self::command())?,
             Command::Flags(args) => args.run(Self::command())?,
         }
         Ok(ExitCode::SUCCESS)

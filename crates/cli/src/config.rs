@@ -18,6 +18,7 @@ use sampler::Method;
 use tracing::warn;
 
 use crate::failure::{bail_usage, usage};
+use crate::inputs;
 use crate::sampler_flags::SamplerArgs;
 
 /// The names of presets or objectives, for help texts.
@@ -29,6 +30,7 @@ pub(crate) fn names(list: &[(&str, &str, &str)]) -> String {
 pub(crate) fn resolve(layers: &Layers<'_>) -> anyhow::Result<Resolved> {
     let resolved = run_images::resolve(layers, cache_dir().as_deref()).inspect_err(list_bad_images)?;
     check_sampler(&resolved.config)?;
+    inputs::remember_data("data.source", &resolved.config.data.source);
     let source = Path::new(&resolved.config.data.source);
     if source.is_relative() && source.exists() {
         warn!(

@@ -5,18 +5,24 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
-use clap::ColorChoice;
 use indicatif::TermLike;
 
 /// What the environment says about colours and the terminal.
 struct Wishes {
     no_color: Option<OsString>,
+    clicolor: Option<OsString>,
+    clicolor_force: Option<OsString>,
     term: Option<OsString>,
 }
 
 impl Wishes {
     fn of_environment() -> Self {
-        Self { no_color: std::env::var_os("NO_COLOR"), term: std::env::var_os("TERM") }
+        Self {
+            no_color: std::env::var_os("NO_COLOR"),
+            clicolor: std::env::var_os("CLICOLOR"),
+            clicolor_force: std::env::var_os("CLICOLOR_FORCE"),
+            term: std::env::var_os("TERM"),
+        }
     }
 
     /// Whether the terminal understands escape sequences; assumed not if TERM is missing.
@@ -24,9 +30,19 @@ impl Wishes {
         self.term.as_ref().is_some_and(|term| !term.is_empty() && term != "dumb")
     }
 
-    /// <https://no-color.org>: any value but an empty one means no colour.
-    fn allow_colours(&self) -> bool {
-        self.allow_escapes() && self.no_color.as_ref().is_none_or(|value| value.is_empty())
+    /// Whether to use colours; `None` leaves it to whether the output is a terminal. <https://no-color.org>: any value but
+    /// an empty one means no colour. <https://bixense.com/clicolors>: CLICOLOR_FORCE asks for colours everywhere, CLICOLOR=0
+    /// for none.
+    fn colours(&self) -> Option<bool> {
+        let given = |value: &Option<OsString>| value.as_ref().is_some_and(|value| !value.is_empty());
+        let forced = given(&self.clicolor_force) && self.clicolor_force.as_ref().is_some_and(|v| v != "0");
+        let refused = self.clicolor.as_ref().is_some_and(|value| value == "0");
+        match (given(&self.no_color), forced) {
+            (true, _) => Some(false),
+            (false, true) => Some(true),
+            (false, false) if refused || !self.allow_escapes() => Some(false),
+            (false, false) => None,
+        }
     }
 }
 
@@ -35,14 +51,10 @@ pub(crate) fn can_redraw() -> bool {
     io::stderr().is_terminal() && Wishes::of_environment().allow_escapes()
 }
 
-/// Whether to use colours on standard error.
-pub(crate) fn has_colours() -> bool {
-    io::stderr().is_terminal() && Wishes::of_environment().allow_colours()
-}
-
-/// The same for clap. clap itself checks for a terminal, since help goes to standard output.
-pub(crate) fn clap_colours() -> ColorChoice {
-    if Wishes::of_environment().allow_colours() { ColorChoice::Auto } else { ColorChoice::Never }
+/// Whether to use colours on standard error, or else on standard output.
+pub(crate) fn has_colours(on_stderr: bool) -> bool {
+    let is_terminal = || if on_stderr { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
+    Wishes::of_environment().colours().unwrap_or_else(is_terminal)
 }
 
 /// Standard error whose writes never fail.
@@ -121,18 +133,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_color_and_term_are_respected() {
-        let wishes = |no_color: Option<&str>, term: Option<&str>| {
-            let wishes = Wishes { no_color: no_color.map(OsString::from), term: term.map(OsString::from) };
-            (wishes.allow_escapes(), wishes.allow_colours())
-        };
-        assert_eq!(wishes(None, Some("xterm")), (true, true));
-        assert_eq!(wishes(Some(""), Some("xterm")), (true, true));
+    fn the_environment_decides_about_colours() {
+        let wishes =
+            |no_color: Option<&str>, clicolor: Option<&str>, force: Option<&str>, term: Option<&str>| {
+                let [no_color, clicolor, clicolor_force, term] =
+                    [no_color, clicolor, force, term].map(|value| value.map(OsString::from));
+                let wishes = Wishes { no_color, clicolor, clicolor_force, term };
+                (wishes.allow_escapes(), wishes.colours())
+            };
+        let (xterm, yes) = (Some("xterm"), Some("1"));
+        assert_eq!(wishes(None, None, None, xterm), (true, None));
+        assert_eq!(wishes(Some(""), yes, Some(""), xterm), (true, None));
+        assert_eq!(wishes(None, Some("0"), Some("0"), xterm), (true, Some(false)));
         for value in ["1", "0", "false"] {
-            assert_eq!(wishes(Some(value), Some("xterm")), (true, false));
+            assert_eq!(wishes(Some(value), None, None, xterm), (true, Some(false)));
+            assert_eq!(wishes(Some(value), None, yes, xterm), (true, Some(false)));
         }
         for term in [None, Some(""), Some("dumb")] {
-            assert_eq!(wishes(None, term), (false, false));
+            assert_eq!(wishes(None, None, None, term), (false, Some(false)));
+            // Colours that the user forces are no reason for a bar.
+            assert_eq!(wishes(None, Some("0"), yes, term), (false, Some(true)));
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn start(global: &Global) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(progress::log_writer)
-        .with_ansi(diagnostics::has_colours())
+        .with_ansi(diagnostics::has_colours(true))
         .with_target(global.verbose > 0)
         .without_time()
         .fmt_fields(printable_fields())

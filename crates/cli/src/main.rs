@@ -16,6 +16,8 @@ mod failure;
 mod flags;
 mod guidance_flags;
 mod guide;
+mod help;
+mod inputs;
 mod logging;
 mod memory;
 mod model;

@@ -235,7 +235,7 @@ pub(crate) fn newest_checkpoint_of(run: &Path, flag: &str) -> anyhow::Result<Che
         warn!("skipping a damaged checkpoint: {error}");
     }
     if refused.len() > REFUSED_SHOWN {
-        warn!("skipping {} more damaged checkpoints", refused.len() - REFUSED_SHOWN);
+        warn!("skipping {}", files::counted(refused.len() - REFUSED_SHOWN, "more damaged checkpoint"));
     }
     latest.ok_or_else(|| match refused.into_iter().next() {
         Some(first) => {

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::config::ImagesConfig;
 use crate::failure::{bail_usage, is_full_disk};
-use crate::paths;
+use crate::inputs;
 
 /// A form in which images are saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,13 +111,20 @@ pub(crate) fn try_file(flag: &str, path: &Path) -> anyhow::Result<()> {
     tried(flag, path, files::try_output(path))
 }
 
-fn tried(flag: &str, path: &Path, result: io::Result<()>) -> anyhow::Result<()> {
-    if paths::is_read(path) {
+/// Refuses to write to what a flag or the configuration names for reading.
+pub(crate) fn refuse_input(flag: &str, path: &Path) -> anyhow::Result<()> {
+    if let Some(reader) = inputs::reader(path) {
+        let harm = if path.is_dir() { "results would mix with its images" } else { "it would be replaced" };
         bail_usage!(
-            "{flag} {}: this path is also read, and would be replaced; choose another path",
+            "{flag} {}: this path is also read ({reader}), and {harm}; choose another {flag}",
             path.display()
         );
     }
+    Ok(())
+}
+
+fn tried(flag: &str, path: &Path, result: io::Result<()>) -> anyhow::Result<()> {
+    refuse_input(flag, path)?;
     let Err(error) = result else { return Ok(()) };
     let place = format!("{flag} {}", path.display());
     if is_full_disk(&error) {
@@ -162,7 +169,7 @@ pub(crate) fn answer(
 
 /// A count of images in words.
 pub(crate) fn images(count: usize) -> String {
-    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
+    files::counted(count, "image")
 }
 
 /// Writes lines to standard output. Escapes control characters; JSON is not affected.

@@ -1,14 +1,16 @@
 //! Paths on the command line: inputs, and files and folders to write. The type of a flag tells which it is, so that
 //! [`crate::commands::flags`] can list all outputs.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use clap::builder::{OsStringValueParser, TryMapValueParser, TypedValueParser, ValueParserFactory};
-use dataset::Split;
+use clap::builder::{OsStringValueParser, TypedValueParser, ValueParserFactory};
+use clap::{Arg, Command};
 use serde::{Serialize, Serializer};
+
+use crate::inputs;
 
 /// A file or folder that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,39 +49,6 @@ fn path(value: OsString) -> Result<PathBuf, String> {
     files::expand_home(&path).map(Into::into).map_err(|error| error.to_string())
 }
 
-/// Files that flags of this process name for reading. An output must not replace one.
-static READ: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-fn remember(path: &Path) {
-    if let Ok(mut read) = READ.lock() {
-        read.push(path.to_owned());
-    }
-}
-
-/// Whether a flag names this file for reading, or it belongs to the model or run in a folder that a flag names.
-pub(crate) fn is_read(path: &Path) -> bool {
-    let Ok(place) = path.canonicalize() else { return false };
-    let is_it = |input: &PathBuf| {
-        input.canonicalize().is_ok_and(|input| match place.strip_prefix(&input) {
-            Ok(within) if input.is_dir() => is_of_model(within),
-            _ => input == place,
-        })
-    };
-    READ.lock().is_ok_and(|read| read.iter().any(is_it))
-}
-
-/// Whether a file in a folder belongs to the model or run itself, and is not a result put there.
-fn is_of_model(within: &Path) -> bool {
-    const FOLDERS: [&str; 5] = ["unet", "scheduler", "checkpoints", "best", "averages"];
-    const ENDINGS: [&str; 4] = ["json", "jsonl", "safetensors", "toml"];
-    let mut parts = within.components();
-    let first = parts.next().map(|part| part.as_os_str().to_owned()).unwrap_or_default();
-    match parts.next() {
-        Some(_) => FOLDERS.iter().any(|folder| first == *folder),
-        None => within.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)),
-    }
-}
-
 impl From<PathBuf> for InputPath {
     fn from(path: PathBuf) -> Self {
         Self(path)
@@ -90,7 +59,7 @@ impl TryFrom<OsString> for InputPath {
     type Error = String;
 
     fn try_from(value: OsString) -> Result<Self, String> {
-        path(value).inspect(|path| remember(path)).map(Self)
+        path(value).map(Self)
     }
 }
 
@@ -121,10 +90,7 @@ impl TryFrom<OsString> for DataSource {
     fn try_from(value: OsString) -> Result<Self, String> {
         let text = path(value)?.into_os_string().into_string();
         let advice = "expected UTF-8, because the configuration of a run keeps it; rename the folder, or use a link to it";
-        let text = text.map_err(|_| advice.to_owned())?;
-        // Remember the file of the dataset without the name of the part.
-        remember(Path::new(Split::of_spec(&text).0));
-        Ok(Self(text))
+        text.map(Self).map_err(|_| advice.to_owned())
     }
 }
 
@@ -136,8 +102,50 @@ impl Deref for DataSource {
     }
 }
 
+/// A type of this module as the value of a flag.
+pub(crate) trait FlagPath: TryFrom<OsString, Error = String> + Clone + Send + Sync + 'static {
+    /// Called with the flag that named it.
+    fn named_by(&self, _flag: &str) {}
+}
+
+impl FlagPath for OutputFile {}
+impl FlagPath for OutputFolder {}
+
+impl FlagPath for InputPath {
+    fn named_by(&self, flag: &str) {
+        inputs::remember_file(flag, self);
+    }
+}
+
+impl FlagPath for DataSource {
+    fn named_by(&self, flag: &str) {
+        inputs::remember_data(flag, self);
+    }
+}
+
 /// Parses a flag's value as one of the types of this module.
-type Parser<T> = TryMapValueParser<OsStringValueParser, fn(OsString) -> Result<T, String>>;
+#[derive(Debug, Clone)]
+pub(crate) struct Parser<T>(PhantomData<T>);
+
+impl<T: FlagPath> TypedValueParser for Parser<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
+        let parser = OsStringValueParser::new().try_map(<T as TryFrom<OsString>>::try_from);
+        let path = parser.parse_ref(command, arg, value)?;
+        path.named_by(&arg.map(flag_name).unwrap_or_default());
+        Ok(path)
+    }
+}
+
+/// `--data`; for a value without a flag, its name in the usage line.
+fn flag_name(arg: &Arg) -> String {
+    match (arg.get_long(), arg.get_value_names()) {
+        (Some(long), _) => format!("--{long}"),
+        (None, Some([name, ..])) => name.to_string(),
+        (None, _) => arg.get_id().to_string(),
+    }
+}
 
 macro_rules! flags {
     ($($kind:ident),*) => {$(
@@ -145,7 +153,7 @@ macro_rules! flags {
             type Parser = Parser<Self>;
 
             fn value_parser() -> Self::Parser {
-                OsStringValueParser::new().try_map(|value| Self::try_from(value))
+                Parser(PhantomData)
             }
         }
     )*};

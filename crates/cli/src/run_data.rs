@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::config::{self, Config, DataConfig};
 use crate::failure::wrong_data;
+use crate::inputs;
 
 /// Most files and folders to visit before the hash is known: per image of the run, and in addition.
 const ENTRIES_PER_IMAGE: usize = 10;
@@ -32,6 +33,7 @@ pub(crate) fn locate(config: &Config, named: Option<&str>) -> anyhow::Result<Dat
         let text = format!("the images of {source} are not those that the run was trained on; {advice}");
         return Err(wrong_data(text));
     }
+    inputs::remember_data("the data of the run", source);
     Ok(config.data.clone())
 }
 
@@ -47,8 +49,9 @@ pub(crate) fn check_extent(config: &Config) -> anyhow::Result<()> {
         for entry in folder.read_dir().into_iter().flatten().flatten() {
             seen += 1;
             if seen > most {
+                let images = files::counted(count, "image");
                 return Err(wrong_data(format!(
-                    "{source} holds more than {most} files, and the run was trained on {count} images"
+                    "{source} holds more than {most} files, and the run was trained on {images}"
                 )));
             }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

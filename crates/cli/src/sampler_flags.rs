@@ -42,7 +42,7 @@ pub(crate) struct SamplerArgs {
     /// Noise of ddim and euler-ancestral, from 0 to 1 (as much as ddpm) [default: 0 and 1]
     #[arg(long, value_name = "X")]
     pub(crate) eta: Option<f64>,
-    /// Order of unipc and deis, 1 to 3 [default: 3]
+    /// Order of deis and of unipc's predictor, 1 to 3 [default: 3]
     #[arg(long, value_name = "N")]
     pub(crate) order: Option<usize>,
     /// Noise added along the chain by euler and heun, S_churn of Karras et al. 2022 [default: 0]

@@ -23,11 +23,11 @@ fn check_of(
     cores: usize,
     variable: impl Fn(&str) -> Option<String>,
 ) -> anyhow::Result<()> {
-    let limit = limit(cores);
+    let (limit, cores) = (limit(cores), files::counted(cores, "core"));
     match flag {
         Some(0) => bail_usage!("--threads 0: expected at least 1; leave it out for one thread per core"),
         Some(threads) if threads > limit => bail_usage!(
-            "--threads {threads}: expected at most {limit} on this machine, which has {cores} cores; leave it out for one \
+            "--threads {threads}: expected at most {limit} on this machine, which has {cores}; leave it out for one \
              thread per core"
         ),
         _ => {}
@@ -39,7 +39,7 @@ fn check_of(
             && threads > limit as u128
         {
             bail_usage!(
-                "environment variable {name}: expected at most {limit} threads on this machine, which has {cores} cores, \
+                "environment variable {name}: expected at most {limit} threads on this machine, which has {cores}, \
                  found {threads}; unset it for one thread per core"
             );
         }
@@ -73,7 +73,8 @@ mod tests {
         for (threads, cores) in [(17, 1), (33, 8), (4096, 8), (1025, 512), (usize::MAX, 64)] {
             let error = said(Some(threads), cores, None).unwrap();
             assert!(error.contains(&format!("--threads {threads}")), "{error}");
-            assert!(error.contains(&format!("{cores} cores; leave it out")), "{error}");
+            let cores = files::counted(cores, "core");
+            assert!(error.contains(&format!("which has {cores}; leave it out")), "{error}");
         }
         assert!(said(Some(0), 8, None).unwrap().contains("at least 1"));
     }

@@ -89,8 +89,9 @@ pub enum ConfigError {
     },
     /// The data has more classes than the network.
     #[error(
-        "model.classes = {classes}: the data ({data}) has {of_data} classes; pass --set model.classes={of_data}, or \
+        "model.classes = {classes}: the data ({data}) has {}; pass --set model.classes={of_data}, or \
          0, the default, to train without labels{}",
+        files::counted(*of_data, "class"),
         remarks(notes)
     )]
     TooFewClasses {

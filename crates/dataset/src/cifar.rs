@@ -105,7 +105,7 @@ fn explain(name: &str, bytes: &[u8]) -> DatasetError {
     match kind {
         None => {
             let expected = "a multiple of 3073 (CIFAR-10) or 3074 (CIFAR-100) bytes";
-            DatasetError::malformed(name, "CIFAR", expected, format!("{} bytes", bytes.len()))
+            DatasetError::malformed(name, "CIFAR", expected, files::counted(bytes.len(), "byte"))
         }
         Some(kind) => {
             let bad = bytes.chunks_exact(kind.record()).position(|r| !kind.labels_fit(r)).unwrap_or(0);

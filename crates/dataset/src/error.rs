@@ -108,7 +108,7 @@ pub enum DatasetError {
         found: String,
     },
     /// The number of labels does not match the number of images.
-    #[error("{file}: expected {expected} labels, one per image, found {got}")]
+    #[error("{file}: expected {}, one per image, found {got}", files::counted(*expected, "label"))]
     LabelCount {
         /// The file of the labels.
         file: String,
@@ -126,7 +126,12 @@ pub enum DatasetError {
         hint: String,
     },
     /// Some images of a folder cannot be read.
-    #[error("{folder}: {} of {total} images cannot be read (skipping them is an option):{}", reasons.len(), list(reasons))]
+    #[error(
+        "{folder}: {} of {} cannot be read (skipping them is an option):{}",
+        reasons.len(),
+        files::counted(*total, "image"),
+        list(reasons)
+    )]
     BadImages {
         /// The folder.
         folder: String,

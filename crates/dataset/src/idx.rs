@@ -81,7 +81,7 @@ fn parse(
     check(&what, size as u64)?;
     let data = take(name, &mut reader, size, &what)?;
     if !take_up_to(name, &mut reader, 1)?.is_empty() {
-        let expected = format!("the end after {size} bytes of {what}");
+        let expected = format!("the end after {} of {what}", files::counted(size, "byte"));
         return Err(DatasetError::malformed(name, FORMAT, expected, "more bytes"));
     }
     let shape: Vec<usize> = shape.into_iter().map(|n| n as usize).collect();
@@ -93,7 +93,12 @@ fn take(name: &str, reader: &mut impl Read, count: usize, what: &str) -> Result<
     let bytes = take_up_to(name, reader, count as u64)?;
     if bytes.len() < count {
         let found = format!("the end after {}", bytes.len());
-        return Err(DatasetError::malformed(name, FORMAT, format!("{count} bytes of {what}"), found));
+        return Err(DatasetError::malformed(
+            name,
+            FORMAT,
+            format!("{} of {what}", files::counted(count, "byte")),
+            found,
+        ));
     }
     Ok(bytes)
 }

@@ -130,7 +130,8 @@ fn unused_note(name: &str, labels: &[u32], classes: usize) -> Option<String> {
         0 => None,
         1 if *smallest == 1 => Some(format!(
             "{name}: labels go from 1 to {largest}, so that is {classes} classes, and class 0 has no images; subtract 1 \
-             for {largest} classes"
+             for {}",
+            files::counted(*largest, "class")
         )),
         _ => Some(format!(
             "{name}: labels go from {smallest} to {largest}, so that is {classes} classes, {empty} of them without images"

@@ -53,8 +53,9 @@ pub fn parse_npy(name: &str, mut reader: impl Read, length: u64) -> Result<AnyAr
     let header = read_header(name, &mut reader)?;
     let present = length.saturating_sub(header.bytes.len() as u64);
     if header.data_bytes != present {
-        let expected = format!("{} bytes of data for shape {:?}", header.data_bytes, header.shape);
-        return Err(DatasetError::malformed(name, FORMAT, expected, format!("{present} bytes")));
+        let expected =
+            format!("{} of data for shape {:?}", files::counted(header.data_bytes, "byte"), header.shape);
+        return Err(DatasetError::malformed(name, FORMAT, expected, files::counted(present, "byte")));
     }
     parse_data(name, header, &mut reader)
 }

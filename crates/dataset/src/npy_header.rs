@@ -93,7 +93,12 @@ fn take(file: &str, reader: &mut impl Read, count: usize, what: &str) -> Result<
     read.map_err(|source| DatasetError::Io { file: file.to_owned(), action: "read", source })?;
     if bytes.len() < count {
         let found = format!("the end after {}", bytes.len());
-        return Err(DatasetError::malformed(file, FORMAT, format!("{count} bytes of {what}"), found));
+        return Err(DatasetError::malformed(
+            file,
+            FORMAT,
+            format!("{} of {what}", files::counted(count, "byte")),
+            found,
+        ));
     }
     Ok(bytes)
 }

@@ -107,7 +107,7 @@ impl<R: Read + Seek> Npz<R> {
         let needed = header.bytes.len() as u64 + header.data_bytes;
         if needed != declared {
             let expected = format!("{needed} bytes for shape {:?}", header.shape);
-            return Err(DatasetError::malformed(&file, FORMAT, expected, format!("{declared} bytes")));
+            return Err(DatasetError::malformed(&file, FORMAT, expected, files::counted(declared, "byte")));
         }
         parse_data(&file, header, &mut BufReader::new(entry))
     }

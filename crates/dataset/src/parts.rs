@@ -118,7 +118,7 @@ fn note(taken: Split, counts: &BTreeMap<Option<Split>, usize>) -> String {
     let left: Vec<String> = left.collect();
     let count = counts.get(&Some(taken)).copied().unwrap_or(0);
     let rest = if left.is_empty() { String::new() } else { format!("; left out: {}", left.join(", ")) };
-    format!("using the {taken} part, {count} images{rest}")
+    format!("using the {taken} part, {}{rest}", files::counted(count, "image"))
 }
 
 /// Names of the folders that contain an image, outermost first.

@@ -127,7 +127,7 @@ fn bad_images_are_listed_in_one_error_or_skipped() {
     for size in [None, Some(Size::from(8))] {
         let error =
             fail(only_bad.path(), &OpenOptions { size, on_bad: OnBad::Skip, ..OpenOptions::default() });
-        assert!(error.contains("1 of 1 images"), "{error}");
+        assert!(error.contains("1 of 1 image "), "{error}");
     }
 }
 

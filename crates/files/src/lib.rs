@@ -11,6 +11,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod counted;
 pub mod faults;
 mod folder;
 mod home;
@@ -27,6 +28,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+pub use counted::{counted, noun_of};
 pub use folder::PendingFolder;
 pub use home::expand_home;
 pub use identity::Identity;

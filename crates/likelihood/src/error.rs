@@ -92,7 +92,7 @@ pub enum LikelihoodError {
     NoGradient,
     /// Some results are NaN or infinite.
     #[error(
-        "the likelihood of {images} of {of} images is not finite, first of image {first}: the network returned NaN or infinite \
+        "the likelihood of some images is not finite ({images} of {of}, first image {first}): the network returned NaN or infinite \
          values (its weights may come from a diverged run), or the images contain them"
     )]
     NonFinite {

@@ -10,7 +10,7 @@ pub enum MetricsError {
     #[error("the samples' features do not vary in a direction in which those of the reference do")]
     Flat,
     /// There are too few rows.
-    #[error("{what}: {got} rows of features, expected {least} or more")]
+    #[error("{what}: expected {least} or more rows of features, found {got}")]
     TooFew {
         /// What needs them.
         what: &'static str,

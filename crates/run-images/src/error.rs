@@ -23,8 +23,9 @@ pub enum DataError {
     },
     /// Images of a folder cannot be read.
     #[error(
-        "--data: {folder}: {} of {total} images cannot be read: {}; --set data.on_bad=skip leaves them out",
+        "--data: {folder}: {} of {} cannot be read: {}; --set data.on_bad=skip leaves them out",
         reasons.len(),
+        files::counted(*total, "image"),
         example(reasons)
     )]
     BadImages {

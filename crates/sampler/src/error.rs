@@ -160,7 +160,7 @@ pub enum SamplerError {
     },
     /// Some images contain values that are NaN or infinite.
     #[error(
-        "{images} of {of} images are not finite: the network returned NaN or infinite values (its weights may \
+        "some images are not finite ({images} of {of}): the network returned NaN or infinite values (its weights may \
          come from a diverged run), or the initial noise or images contain them"
     )]
     NonFinite {

@@ -45,7 +45,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Header, TensorFileError> {
 
 pub(crate) fn too_short(path: &Path, file_bytes: u64) -> TensorFileError {
     let expected = "at least 8 bytes, the header size of a safetensors file";
-    TensorFileError::header(path, "file size", expected, format!("{file_bytes} bytes"))
+    TensorFileError::header(path, "file size", expected, files::counted(file_bytes, "byte"))
 }
 
 /// Where the header ends in a file of this length.
@@ -138,7 +138,7 @@ fn cover(
     }
     if position != data.end {
         let expected = format!("{position} bytes, as the header says");
-        return Err(TensorFileError::header(path, "file size", expected, format!("{} bytes", data.end)));
+        return Err(TensorFileError::header(path, "file size", expected, files::counted(data.end, "byte")));
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ pub enum TrainerError {
         got: Vec<i64>,
     },
     /// The device or the machine does not have enough memory. The parameters are those before the step.
-    #[error("not enough memory for {images} images of {}x{}x{} at the same time ({found})", image[2], image[1], image[0])]
+    #[error("not enough memory for {} of {}x{}x{} at the same time ({found})", files::counted(*images, "image"), image[2], image[1], image[0])]
     OutOfMemory {
         /// Images in the network at a time.
         images: usize,

@@ -121,7 +121,7 @@ impl Fit<'_> {
             warn!("skipping a damaged checkpoint: {error}");
         }
         if refused.len() > REFUSED_SHOWN {
-            warn!("skipping {} more damaged checkpoints", refused.len() - REFUSED_SHOWN);
+            warn!("skipping {}", files::counted(refused.len() - REFUSED_SHOWN, "more damaged checkpoint"));
         }
         Ok(Some(latest.into()))
     }

@@ -109,7 +109,7 @@ impl Evaluation<'_> {
         let out = out.display().to_string();
         let args = ["ema", "--json", "--run", &run, flag, &number, "--out", &out].map(str::to_owned);
         Ok(match self.ddpm.run(&args, &self.log())? {
-            Ended::Done(said) => match said["model"].as_str() {
+            Ended::Done(said) => match said["out"].as_str() {
                 Some(model) => {
                     let flags = ["--model".to_owned(), model.to_owned()];
                     Outcome::Done(Model { flags, average_error: said["error"].as_f64() })

@@ -241,7 +241,8 @@ impl Work<'_> {
         };
         result.steps = Some(kept.steps);
         let about = kept.step_s.map(|step_s| format!(", about {:.0} s", step_s * kept.steps as f64));
-        eprintln!("{place}: {} steps{}", kept.steps, about.unwrap_or_default());
+        let steps = files::counted(kept.steps, "step");
+        eprintln!("{place}: {steps}{}", about.unwrap_or_default());
         match training.run(seed, kept.steps)? {
             Outcome::Done(()) => {}
             Outcome::Failed(reason) => {

@@ -108,7 +108,7 @@ fn introduction(results: &Results, best: &[Line<'_>]) -> String {
         _ => String::new(),
     };
     let length = match results.budget {
-        Budget::Steps(steps) => format!("{steps} steps"),
+        Budget::Steps(steps) => files::counted(steps, "step"),
         Budget::Seconds(seconds) => {
             format!("as many steps as take {seconds} s here, by a short warm-up of each row")
         }
@@ -172,8 +172,10 @@ fn notes(results: &Results) -> Vec<String> {
         let copying = copying.count();
         if copying > 0 {
             notes.push(format!(
-                "{}, seed {}: samples repeat training images in {copying} evaluations",
-                row.name, seed.seed
+                "{}, seed {}: samples repeat training images in {}",
+                row.name,
+                seed.seed,
+                files::counted(copying, "evaluation")
             ));
         }
         let mut told: Vec<String> = Vec::new();

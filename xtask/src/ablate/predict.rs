@@ -82,20 +82,20 @@ impl Known<'_> {
     fn summary(&self, own: Work, further: Work) -> String {
         let study = self.study;
         let mut text = format!(
-            "{}: {:.0} trainings of {} and {:.0} evaluations of {} images are left, in {}\n",
+            "{}: {} of {} and {} of {} are left, in {}\n",
             study.name,
-            own.trainings,
+            files::counted(own.trainings.round_ties_even(), "training"),
             study.budget,
-            own.evaluations,
-            study.evaluate.n,
+            files::counted(own.evaluations.round_ties_even(), "evaluation"),
+            files::counted(study.evaluate.n, "image"),
             self.folder.root().display()
         );
         if study.best.is_some() {
             text += &format!(
-                "then further seeds of the best {} rows: {:.0} trainings and {:.0} evaluations\n",
-                self.best_count(),
-                further.trainings,
-                further.evaluations
+                "then further seeds of the best {}: {} and {}\n",
+                files::counted(self.best_count(), "row"),
+                files::counted(further.trainings.round_ties_even(), "training"),
+                files::counted(further.evaluations.round_ties_even(), "evaluation")
             );
         }
         let (training, evaluation) =

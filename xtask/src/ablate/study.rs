@@ -165,7 +165,7 @@ pub(super) fn key_of(entry: &str) -> &str {
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Steps(steps) => write!(f, "{steps} steps"),
+            Self::Steps(steps) => f.write_str(&files::counted(*steps, "step")),
             Self::Seconds(seconds) => write!(f, "{seconds} s"),
         }
     }

@@ -158,12 +158,12 @@ fn markdown_head(head: &Value) -> String {
     let said = |key: &str| head[key].as_str().unwrap_or("unknown").to_owned();
     let quick = if head["quick"] == true { "; quick, so the ratios are rough" } else { "" };
     format!(
-        "# Beside the peers\n\n`cargo xtask bench --peers`, commit {}, on {}, {} threads, default precision {}: the medians of {} \
+        "# Beside the peers\n\n`cargo xtask bench --peers`, commit {}, on {}, {}, default precision {}: the medians of {} \
          rounds, where each program runs as a separate process, and the smallest and largest ratio of a \
          round{quick}. No goal is set where none is shown.",
         said("commit"),
         said("processor"),
-        head["threads"],
+        files::counted(head["threads"].as_u64().unwrap_or(0), "thread"),
         said("default_precision"),
         head["rounds"],
     )

@@ -37,7 +37,7 @@ pub(crate) fn changed(home: &Path) -> Option<String> {
         match home.join(name).metadata() {
             Err(_) => Some(format!("{name} is missing")),
             Ok(found) if found.len().to_string() != size => {
-                Some(format!("{name} has {} bytes, not {size}", found.len()))
+                Some(format!("{name} has {}, not {size}", files::counted(found.len(), "byte")))
             }
             Ok(_) => None,
         }

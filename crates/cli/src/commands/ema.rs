@@ -87,7 +87,7 @@ impl EmaArgs {
         let used = combination.weights.iter().filter(|&&weight| weight != 0.0).count();
         let summary = json!({
             "run": run, "step": steps, "average": wanted.to_string(), "snapshots": used, "error": combination.error,
-            "model": copy.path,
+            "out": copy.path,
         });
         output::finish(global, &summary, || {
             format!(

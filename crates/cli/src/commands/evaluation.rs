@@ -15,7 +15,8 @@ pub(crate) struct Evaluation {
     pub(crate) step: Option<u64>,
     /// `ema` or `raw`.
     pub(crate) weights: Option<String>,
-    /// Number of samples.
+    /// Number of samples; `n` in files of earlier versions.
+    #[serde(rename = "images", alias = "n")]
     pub(crate) n: usize,
     /// Seed of the samples and of random subsets.
     #[serde(default)]
@@ -56,6 +57,8 @@ pub(crate) struct ReferenceRecord {
     pub(crate) part: String,
     /// Where the images are.
     pub(crate) data: String,
+    /// `count` in files of earlier versions.
+    #[serde(rename = "images", alias = "count")]
     pub(crate) count: usize,
     /// SHA-256 of sizes, pixels and labels, or of given features.
     pub(crate) sha256: Option<String>,
@@ -79,6 +82,7 @@ pub(crate) struct Metric {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Bits {
     pub(crate) reference: String,
+    #[serde(rename = "images", alias = "n")]
     pub(crate) n: usize,
     /// `L_T`.
     pub(crate) prior: f64,

@@ -34,7 +34,7 @@ fn collect(command: &Command, name: &str, all: &mut Vec<Value>) {
     }
 }
 
-fn kind(arg: &Arg) -> Option<&'static str> {
+pub(crate) fn kind(arg: &Arg) -> Option<&'static str> {
     let found = arg.get_value_parser().type_id();
     let kinds = [
         (TypeId::of::<InputPath>(), "input"),

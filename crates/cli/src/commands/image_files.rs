@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use tracing::{info, warn};
 
-use crate::{output, own_png, paths};
+use crate::{inputs, output, own_png};
 
 /// Digits of a number, at least.
 const DIGITS: usize = 5;
@@ -73,6 +73,15 @@ impl Earlier {
         Self { files, foreign: Vec::new() }
     }
 
+    /// Those with a number in a range, with their numbers.
+    pub(crate) fn within<'a>(
+        &'a self,
+        range: &'a Range<usize>,
+    ) -> impl Iterator<Item = (usize, &'a str)> + 'a {
+        let files = self.files.iter().map(|(number, name)| (*number, &**name));
+        files.filter(move |(number, _)| range.contains(number))
+    }
+
     /// Removes earlier images before the images `range` are written, whose names are `new`: those of the same numbers, and
     /// with `all` every other one too. A file of one of the new names stays, to be replaced.
     ///
@@ -125,7 +134,7 @@ impl Earlier {
 fn is_own(path: &Path) -> bool {
     let is_file = path.symlink_metadata().is_ok_and(|found| found.is_file());
     is_file
-        && !paths::is_read(path)
+        && inputs::reader(path).is_none()
         && files::read_regular(path, MAX_BYTES).is_ok_and(|bytes| own_png::is_marked(&bytes))
 }
 

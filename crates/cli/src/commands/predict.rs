@@ -19,7 +19,7 @@ use crate::paths::{InputPath, OutputFile};
 /// Runs the network on the user's arrays.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  ddpm predict --model runs/mine/checkpoints/step-00001000 --x x_t.npy --t t.npy --out eps.npy
+  ddpm predict --run runs/mine --x x_t.npy --t t.npy --out eps.npy
 
 Any of the files may be a .npz instead, with arrays x_t, t, class and eps.")]
 pub(crate) struct Predict {

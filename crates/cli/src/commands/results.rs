@@ -102,6 +102,23 @@ impl<'a> Results<'a> {
         Ok(())
     }
 
+    /// Refuses to write over files that are read, before `count` images are drawn.
+    pub(crate) fn check_inputs(&self, count: usize) -> anyhow::Result<()> {
+        output::refuse_input("--out", &self.folder)?;
+        for (form, name) in [(Form::Grid, GRID), (Form::Npz, ARCHIVE)] {
+            if self.forms.contains(&form) {
+                output::refuse_input("--out", &self.folder.join(name))?;
+            }
+        }
+        if self.forms.contains(&Form::Png) {
+            let (earlier, new) = (Earlier::find(&self.folder), self.first..self.first + count);
+            for (_, name) in earlier.within(&new).filter(|(number, name)| self.png_name(*number) == *name) {
+                output::refuse_input("--out", &self.folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Number of images so far.
     pub(crate) fn count(&self) -> usize {
         self.count

@@ -23,13 +23,13 @@ use crate::signals::Signals;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm sample --count 16 --out out/
-  ddpm sample --run runs/fashion-28-classes --class sneaker,bag --guidance 2 --count 16 --out out/
-  ddpm sample --run runs/mine --sampler ddim --steps 50 --seed 7 --save grid,png,npz --out out/
-  ddpm sample --sampler ddim --steps 50 --trajectory 24 --preview out/now.png --out out/
+  ddpm sample --run runs/fashion-28-classes --class sneaker,bag --guidance 3
+  ddpm sample --run runs/mine --sampler ddim --steps 50 --seed 7 --save grid,npz
+  ddpm sample --sampler ddim --steps 50 --trajectory 24 --preview out/now.png
 
-In samples.npz: images, u8 [n, h, w, c], and labels, i64 [n], -1 for none, where there are classes. With --trajectory
-also the first images (up to 16) at its K moments, as the network sees them: x_t and x_0, f32
-[K, m, c, h, w], and t, f64 [K], which is -1 for the samples.")]
+In samples.npz: images, u8 [n, h, w, c], and labels, i64 [n], -1 for none, where there are \
+classes. With --trajectory also the first images (up to 16) at its K moments, as the network sees \
+them: x_t and x_0, f32 [K, m, c, h, w], and t, f64 [K], which is -1 for the samples.")]
 pub(crate) struct Sample {
     #[command(flatten)]
     model: ModelArgs,
@@ -131,14 +131,15 @@ impl Sample {
         let summary = json!({
             "images": done, "finished": done == count, "start": first, "steps": steps, "seconds": seconds,
             "images_per_s": done as f64 / seconds, "checkpoint": paths::text(&loaded.checkpoint),
-            "files": written.files + drawn.len(), "first_file": written.shown(), "trajectory": drawn,
+            "files_written": written.files + drawn.len(), "out": self.out, "first_file": written.shown(), "trajectory": drawn,
             "classes": conditioning.classes(), "guidance": conditioning.guidance().map(|guidance| guidance.scale),
         });
         let told = output::finish(global, &summary, || {
             let of = if done == count { String::new() } else { format!("{done} of ") };
             format!(
-                "{of}{} in {seconds:.1} s ({steps} steps each): {}",
+                "{of}{} in {seconds:.1} s ({} each): {}",
                 output::images(count),
+                files::counted(steps, "step"),
                 shown.join(", ")
             )
         });

@@ -154,6 +154,7 @@ impl LongSampling<'_> {
         results: &mut Results<'_>,
         mut draw: impl FnMut(Range<usize>, &Noise, &Progress<'_>) -> anyhow::Result<Tensor>,
     ) -> anyhow::Result<()> {
+        results.check_inputs(self.count)?;
         let calls = self.count.div_ceil(self.noise.batch) * self.steps;
         let bar = progress::bar(self.global, calls as u64, "sampling");
         let progress = Progress { bar, stop: &self.signals.stop };
@@ -186,7 +187,7 @@ impl LongSampling<'_> {
         if done == self.count {
             return told.map(|()| ExitCode::SUCCESS);
         }
-        warn!("stopped after {done} of {} images, which are saved", self.count);
+        warn!("stopped after {done} of {}, which are saved", output::images(self.count));
         Ok(ExitCode::from(self.signals.exit_code()))
     }
 }

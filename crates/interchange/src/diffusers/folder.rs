@@ -156,7 +156,7 @@ fn check_weights(network: &Network, files: &[PathBuf]) -> Result<(), Interchange
                 return refuse(format!("shape {:?}, expected {shape:?}", found.shape));
             }
             if !matches!(found.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-                return refuse(format!("{}, expected F32, F16 or BF16", found.dtype.name()));
+                return refuse(format!("{}, expected F64, F32, F16 or BF16", found.dtype.name()));
             }
         }
     }

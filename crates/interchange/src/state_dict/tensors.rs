@@ -41,7 +41,7 @@ impl Tensors {
         let mut shapes = BTreeMap::new();
         for (name, found) in tensor_file::read_header(path)?.tensors {
             if !matches!(found.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-                let reason = format!("{name}: {}, expected F32, F16 or BF16", found.dtype.name());
+                let reason = format!("{name}: {}, expected F64, F32, F16 or BF16", found.dtype.name());
                 return Err(InterchangeError::content(path, reason));
             }
             shapes.insert(name, found.shape);
@@ -154,6 +154,26 @@ mod tests {
         assert_eq!((found.count("in.", 1000), found.count("out.", 1000)), (8, 0));
         assert_eq!(found.sizes::<2>("in.0.weight").unwrap(), [2, 3]);
         assert!(found.sizes::<1>("in.0.weight").is_err());
+    }
+
+    #[test]
+    fn floats_of_every_width_are_read_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        for (dtype, bytes) in [("F64", 8), ("F32", 4), ("F16", 2), ("BF16", 2), ("I64", 8), ("U8", 1)] {
+            let header = format!(r#"{{"w":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,{bytes}]}}}}"#);
+            let length = (header.len() as u64).to_le_bytes();
+            std::fs::write(&path, [&length[..], header.as_bytes(), &vec![0; bytes]].concat()).unwrap();
+            match Tensors::open(&path) {
+                Ok(found) => assert!(dtype.contains('F') && found.has("w"), "{dtype}"),
+                Err(error) => {
+                    let message = error.to_string();
+                    assert!(!dtype.contains('F'), "{message}");
+                    let told = format!("w: {dtype}, expected F64, F32, F16 or BF16");
+                    assert!(message.contains(&told), "{message}");
+                }
+            }
+        }
     }
 
     #[test]

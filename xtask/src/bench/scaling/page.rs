@@ -46,7 +46,7 @@ impl Page<'_> {
         let quick = if self.head["quick"] == true { " Few and short rounds (`--quick`): rough." } else { "" };
         format!(
             "# Scaling of a training step\n\n\
-             `cargo xtask bench --scaling`, commit {}, on {}, {} threads, {}: the medians of {} rounds. Each \
+             `cargo xtask bench --scaling`, commit {}, on {}, {}, {}: the medians of {} rounds. Each \
              point runs in a separate process, and every other round runs backwards.{quick} The network is \
              `small-32` with 16 groups and attention on the lowest of the three levels. Batch {}, {} px and {} \
              base channels, except for the varied quantity. Memory is the peak resident memory of the whole \
@@ -54,7 +54,7 @@ impl Page<'_> {
              ![time and memory against batch size, image side and width](scaling.png)",
             said("commit"),
             said("processor"),
-            self.head["threads"],
+            files::counted(self.head["threads"].as_u64().unwrap_or(0), "thread"),
             said("default_precision"),
             self.head["rounds"],
             CENTRE.batch,

@@ -76,7 +76,7 @@ def measure(stage, work, who, words, env):
     watch = GpuWatch(stage.on_gpu)
     try:
         said = stage.children.run(words, env).answer()
-        keys = ("precision", "median_s", "min_s", "images_per_s", "params", "peak_mib", "share_of_peak")
+        keys = ("precision", "median_s", "min_s", "images_per_s", "parameters", "peak_mib", "share_of_peak")
         found = {key: said.get(key) for key in keys}
         found["peak_gflop_per_s"] = said.get("peak_gflop_per_s")
         # The steps that are measured in parts wait for the GPU; those of training are not recorded either.

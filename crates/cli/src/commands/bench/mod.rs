@@ -32,9 +32,9 @@ pub(crate) enum Bench {
 /// not count towards the median.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "gflop counts 2 per multiply-add of convolutions and linear layers, as PyTorch's counter does;
-attention_gflop counts the products of the attention. share_of_peak is gflop / median_s over
-peak_gflop_per_s, the fastest 3x3 convolution of the network's sizes, timed right after the steps.
+    after_help = "gflop counts 2 per multiply-add of convolutions and linear layers, as PyTorch's counter does; \
+attention_gflop counts the products of the attention. share_of_peak is gflop / median_s over \
+peak_gflop_per_s, the fastest 3x3 convolution of the network's sizes, timed right after the steps. \
 parts are means of a few more steps. small32 and cifar10 stand for small-32 and ddpm-cifar10.
 
 Examples:

@@ -55,9 +55,10 @@ impl Report<'_> {
     fn json(&self) -> Value {
         let (subject, Measured { timings, peak_mib, parts }) = (self.subject, &self.measured);
         let flop = self.flop();
+        let [channels, height, width] = subject.image;
         json!({
-            "what": self.what(), "preset": self.preset, "batch": self.batch, "image": subject.image,
-            "params": subject.net.param_count(), "precision": subject.precision.name(),
+            "what": self.what(), "preset": self.preset, "batch": self.batch, "height": height, "width": width,
+            "channels": channels, "parameters": subject.net.param_count(), "precision": subject.precision.name(),
             "threads": tch::get_num_threads(), "device": device::name(subject.net.device()),
             "warmup": self.warmup, "steps": timings.seconds.len(), "median_s": timings.median(),
             "min_s": timings.min(), "mean_s": timings.mean(), "images_per_s": self.images_per_s(),
@@ -103,7 +104,7 @@ impl Report<'_> {
             ("first step", format!("done {:.2} s after the start", timings.first_after)),
             ("network", format!("{}, {} parameters", self.preset, grouped(subject.net.param_count()))),
             ("batch", format!("{} of {width}x{height}x{channels}", self.batch)),
-            ("computed", format!("{precision} on {device}, {threads} threads")),
+            ("computed", format!("{precision} on {device}, {}", files::counted(threads, "thread"))),
         ];
         if let Some(peak) = peak_mib {
             facts.push(("memory", format!("{peak:.0} MiB at the peak, for the whole program")));

@@ -19,7 +19,7 @@ use crate::{device, model, output, progress};
 /// Runs a short chain of every solver on a fresh network and separates the network's time from the rest.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Images per second are for each solver's default number of steps: all T for ddpm, 15 to 50 for the
+    after_help = "Images per second are for each solver's default number of steps: all T for ddpm, 15 to 50 for the \
 others, as in `ddpm sample --sampler NAME`.
 
 Example:
@@ -129,14 +129,14 @@ impl BenchSolvers {
             .iter()
             .map(|row| {
                 json!({
-                    "solver": row.method.name(), "steps": row.steps, "calls": row.calls, "call_s": row.per_call,
+                    "sampler": row.method.name(), "steps": row.steps, "calls": row.calls, "call_s": row.per_call,
                     "outside_network": row.outside, "images_per_s": images_per_s(row),
                 })
             })
             .collect();
         let summary = json!({
             "what": "solvers", "preset": canonical(&self.preset), "batch": self.batch, "precision": precision,
-            "threads": threads, "device": device, "timed_steps": self.steps, "solvers": solvers,
+            "threads": threads, "device": device, "timed_steps": self.steps, "samplers": solvers,
         });
         output::answer(global, &summary, || {
             let mut table = Table::new(&[
@@ -157,8 +157,8 @@ impl BenchSolvers {
                     format!("{:.2}", images_per_s(row)),
                 ]);
             }
-            let about =
-                format!("{}, batch {}, {precision} on {device}, {threads} threads", self.preset, self.batch);
+            let threads = files::counted(threads, "thread");
+            let about = format!("{}, batch {}, {precision} on {device}, {threads}", self.preset, self.batch);
             format!("ddpm bench solvers: {about}\n\n{table}")
         })
     }

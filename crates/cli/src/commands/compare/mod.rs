@@ -32,13 +32,13 @@ const MOST_SAMPLES: usize = 256;
 /// Compares runs on one page: losses, samples from the same noise, metrics, configuration, cost.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Writes compare.html, 01-loss.png and 02-samples.png. If the runs have images of one shape, image i of
-every run starts from the same noise. Solver, steps and seed apply to all runs. Metrics come from each
-run's newest evaluation (`ddpm evaluate`).
+    after_help = "Writes compare.html, 01-loss.png and 02-samples.png. If the runs have images of one shape, image i \
+of every run starts from the same noise. Solver, steps and seed apply to all runs. Metrics come \
+from each run's newest evaluation (`ddpm evaluate`).
 
 Examples:
   ddpm compare runs/eps runs/v
-  ddpm compare runs/a runs/b runs/c --count 36 --sampler ddim --steps 50 --out out/abc"
+  ddpm compare runs/a runs/b --count 36 --sampler ddim --steps 50 --out out/ab"
 )]
 pub(crate) struct Compare {
     /// Run folders of `ddpm train`, 2 to 6; the newest valid checkpoint of each is used
@@ -92,7 +92,7 @@ impl Compare {
             let loaded = Source::of_checkpoint(&checkpoint, args.weights)
                 .and_then(|source| model::Loaded::load(source, Some(run.to_path_buf()), &args, device))
                 .map_err(|error| error.context(format!("RUN {}", run.display())))?;
-            info!("{name}: step {}, {} samples", loaded.step, self.count);
+            info!("{name}: step {}, {}", loaded.step, files::counted(self.count, "sample"));
             sides.push(Side::of(name, loaded, &sampler, (&self.noise, self.count), global)?);
         }
         self.write(&sides, device, global)
@@ -132,7 +132,7 @@ impl Compare {
         let keys = |(key, values): &tables::Difference| (key.clone(), json!(values));
         let summary = json!({
             "out": self.out, "page": paths::text(&path), "figures": names,
-            "sampler": self.sampler, "seed": self.noise.seed(), "count": self.count,
+            "sampler": self.sampler, "seed": self.noise.seed(), "images": self.count,
             "runs": sides.iter().map(Side::summary).collect::<Vec<_>>(),
             "differences": differences.iter().map(keys).collect::<serde_json::Map<_, _>>(),
             "notes": notes.all().collect::<Vec<_>>(),

@@ -76,7 +76,7 @@ pub(super) fn write(
 
 fn words(how: &How, sides: &[Side]) -> String {
     let steps = sides.iter().map(|side| side.sampling_steps).max().unwrap_or(0);
-    format!(" {}, {steps} steps, seed {}.", how.sampler, how.seed)
+    format!(" {}, {}, seed {}.", how.sampler, files::counted(steps, "step"), how.seed)
 }
 
 fn metrics(sides: &[Side], notes: &Notes) -> Section {

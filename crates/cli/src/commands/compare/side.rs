@@ -105,7 +105,7 @@ impl Side {
         let metrics: Option<Vec<Value>> =
             self.evaluated().map(|evaluation| evaluation.metrics.iter().map(metric).collect());
         json!({
-            "name": self.name, "step": self.step, "sampling_steps": self.sampling_steps, "parameters": parameters,
+            "name": self.name, "step": self.step, "steps": self.sampling_steps, "parameters": parameters,
             "images_seen": images_seen, "training_seconds": seconds, "training_flop": flop,
             "evaluated_step": self.evaluated().and_then(|evaluation| evaluation.step), "metrics": metrics,
         })

@@ -31,7 +31,7 @@ impl Presets {
 }
 
 fn described(list: &[(&str, &str, &str)]) -> Vec<Value> {
-    list.iter().map(|(name, description, _)| json!({ "name": name, "description": description })).collect()
+    list.iter().map(|(name, description, _)| json!({ "name": name, "meaning": description })).collect()
 }
 
 fn listed(list: &[(&str, &str, &str)]) -> Table {

@@ -86,7 +86,7 @@ pub(super) fn bf16() -> Check {
 pub(super) fn threads() -> Check {
     let used = tch::get_num_threads().max(0) as usize;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let found = format!("{used} threads, {cores} cores");
+    let found = format!("{}, {}", files::counted(used, "thread"), files::counted(cores, "core"));
     match used {
         _ if used > cores => {
             Check::note("threads", found, "more threads than cores slow each other down: see --threads")

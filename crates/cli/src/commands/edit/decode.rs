@@ -46,7 +46,7 @@ impl Decode {
         let written = results.finish(Vec::new(), |pixels, _| output::grid(pixels))?;
         let summary = json!({
             "images": done, "finished": done == count, "steps": decoder.steps(), "seconds": seconds,
-            "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),
+            "checkpoint": paths::text(&loaded.checkpoint), "files_written": written.files, "out": paths::text(&setup.out),
         });
         let told = output::finish(global, &summary, || {
             format!("{} in {seconds:.1} s: {}", output::images(done), setup.out.display())

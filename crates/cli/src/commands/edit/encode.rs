@@ -26,7 +26,7 @@ const CONTRAST: i32 = 8;
   ddpm edit encode --image shoe.png --out out/shoe
   ddpm edit decode --latent out/shoe/latent.npy
 
-latent.npy, and samples.npz with --save npz, hold x_T as f32 [1, c, h, w]. grid.png shows the
+latent.npy, and samples.npz with --save npz, hold x_T as f32 [1, c, h, w]. grid.png shows the \
 original, x_T, the decoded image, and their difference, amplified eight times, on mid grey.")]
 pub(crate) struct Encode {
     #[command(flatten)]
@@ -74,7 +74,7 @@ impl Encode {
             "latent": paths::text(&latent), "mean_squared_error": mse, "grey_levels": grey_levels,
             "latent_mean": mean, "latent_deviation": deviation, "steps": codec.encoding_steps(), "calls": codec.calls(),
             "seconds": seconds, "checkpoint": paths::text(&loaded.checkpoint),
-            "files": written.files + 1,
+            "files_written": written.files + 1, "out": paths::text(&setup.out),
         });
         output::finish(global, &summary, || {
             format!(

@@ -74,11 +74,12 @@ impl FillArgs {
         let written = results.finish(Vec::new(), |pixels, _| picture::labelled(before, pixels, 0))?;
         let summary = json!({
             "images": done, "finished": done == self.count, "steps": steps, "seconds": seconds,
-            "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),
+            "checkpoint": paths::text(&loaded.checkpoint), "files_written": written.files, "out": paths::text(&setup.out),
         });
         let told = output::finish(setup.global, &summary, || {
             let out = setup.out.display();
-            format!("{} in {seconds:.1} s ({steps} steps each): {out}", output::images(done))
+            let steps = files::counted(steps, "step");
+            format!("{} in {seconds:.1} s ({steps} each): {out}", output::images(done))
         });
         sampling.end(done, told)
     }

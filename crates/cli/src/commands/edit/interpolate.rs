@@ -29,7 +29,7 @@ const T_START: f64 = 0.3;
   ddpm edit interpolate --image shoe.png --to boot.png --t-start 200,300,500
   ddpm edit interpolate --index 3 --to-index 8 --mode ddim --count 11
 
-grid.png has one row per start, between both originals, below the share of the second; png and npz
+grid.png has one row per start, between both originals, below the share of the second; png and npz \
 hold the rows in order.")]
 pub(crate) struct Interpolate {
     #[command(flatten)]
@@ -97,7 +97,7 @@ impl Interpolate {
         let written = setup.save(pixels, Vec::new(), self.picture((&from, &to), &drawn, &labels)?)?;
         let summary = json!({
             "images": count, "rows": labels, "shares": shares(self.count), "seconds": seconds,
-            "checkpoint": paths::text(&loaded.checkpoint), "files": written.files, "folder": paths::text(&setup.out),
+            "checkpoint": paths::text(&loaded.checkpoint), "files_written": written.files, "out": paths::text(&setup.out),
         });
         output::finish(global, &summary, || {
             format!("{} in {seconds:.1} s: {}", output::images(count), setup.out.display())

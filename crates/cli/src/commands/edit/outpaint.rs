@@ -20,8 +20,8 @@ use crate::flags::Global;
   ddpm edit outpaint --image shoe.png --left 4 --right 4 --top 8
   ddpm edit outpaint --index 3 --keep 7,7,14,14
 
-The network draws images of one size, so the image is shrunk to the space inside the margins, after
-cropping it to those proportions. grid.png shows that first.")]
+The network draws images of one size, so the image is shrunk to the space inside the margins, \
+after cropping it to those proportions. grid.png shows that first.")]
 pub(crate) struct Outpaint {
     #[command(flatten)]
     image: ImageArgs,

@@ -122,6 +122,7 @@ impl Setup<'_> {
         grid: Canvas,
     ) -> anyhow::Result<Written> {
         let mut results = self.results();
+        results.check_inputs(pixels.len_of(Axis(0)))?;
         results.add(pixels)?;
         results.finish(arrays, |_, _| Ok(grid))
     }

@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::config;
 use crate::failure::bail_usage;
 use crate::model::Loaded;
+use crate::output;
 use crate::paths::{DataSource, InputPath};
 use crate::run_data;
 
@@ -64,7 +65,11 @@ impl Source<'_> {
         let data = run_data::locate(&loaded.config, self.data).context(index_flag)?;
         let data = config::open(&data.unpadded())?;
         if index >= data.len() {
-            bail_usage!("{index_flag} {index}: the data has {} images, 0 to {}", data.len(), data.len() - 1);
+            bail_usage!(
+                "{index_flag} {index}: the data has {}, 0 to {}",
+                output::images(data.len()),
+                data.len() - 1
+            );
         }
         Ok(data.image(index)?)
     }

@@ -19,9 +19,9 @@ use crate::output;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm edit upscale --image small.png --factor 4 --count 8
-  ddpm edit upscale --index 3 --factor 7      # an image of the data, shrunk first
+  ddpm edit upscale --index 3 --factor 7    # an image of the data, shrunk
 
-grid.png shows the given image, with --index also the original, and the results. The mean of each
+grid.png shows the given image, with --index also the original, and the results. The mean of each \
 block of factor x factor pixels is that of the small image's pixel.")]
 pub(crate) struct Upscale {
     #[command(flatten)]

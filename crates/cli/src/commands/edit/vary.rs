@@ -44,6 +44,8 @@ impl Vary {
             .map(|&t| Sampler::from_step(&*loaded.path, &setup.config, t).map_err(in_flags))
             .collect::<anyhow::Result<_>>()?;
         let original = self.image.source().read_as(loaded, frame::size(loaded))?;
+        // The data of a run is known only now.
+        output::try_folder("--out", &setup.out, &["original.png".to_owned()])?;
         let x_0 = frame::x_0(&original, loaded)?;
 
         let begun = Instant::now();
@@ -65,7 +67,7 @@ impl Vary {
                 picture::labelled(&before, pixels, conditioning.classes().len())
             })?;
             rows.push(json!({
-                "t_start": t_start, "steps": steps, "folder": paths::text(&folder), "finished": finished,
+                "t_start": t_start, "steps": steps, "out": paths::text(&folder), "finished": finished,
             }));
             if !finished || sampling.is_stopped() {
                 break;
@@ -73,8 +75,13 @@ impl Vary {
         }
         let seconds = begun.elapsed().as_secs_f64();
         dataset::save_png(&setup.out.join("original.png"), original.view())?;
-        let told = output::finish(global, &json!({ "seconds": seconds, "starts": rows }), || {
-            format!("{done} variations in {seconds:.1} s: {}", setup.out.display())
+        let summary = json!({
+            "images": done, "finished": done == self.count * samplers.len(), "starts": rows, "seconds": seconds,
+            "checkpoint": paths::text(&loaded.checkpoint), "out": paths::text(&setup.out),
+        });
+        let told = output::finish(global, &summary, || {
+            let variations = files::counted(done, "variation");
+            format!("{variations} in {seconds:.1} s: {}", setup.out.display())
         });
         setup.sampling(self.count * samplers.len(), 0).end(done, told)
     }

@@ -12,7 +12,7 @@ use crate::commands::evaluate::rows;
 use crate::commands::evaluation::{Bits, Metric};
 use crate::flags::Global;
 use crate::model::Loaded;
-use crate::progress;
+use crate::{output, progress};
 
 /// Terms of the bound computed for each image; they give an unbiased estimate of the others.
 const TERMS: usize = 100;
@@ -113,7 +113,7 @@ impl Likelihood<'_> {
     fn metric(&self, name: &str, title: String, bits: &Summary) -> Metric {
         Metric {
             name: name.to_owned(),
-            title: format!("{title}, {} images{}", bits.per_image.len(), self.border()),
+            title: format!("{title}, {}{}", output::images(bits.per_image.len()), self.border()),
             reference: Some(self.part.to_owned()),
             value: bits.mean,
             // Discrete grey levels take at least 0 bits.

@@ -34,7 +34,7 @@ use folder::Folder;
 pub(crate) use references::{Reference, TEST, TRAIN, open as open_references};
 use scores::Scores;
 use subject::{Drawing, Subject};
-use wanted::Wanted;
+pub(crate) use wanted::Wanted;
 
 /// What is computed without `--metrics`.
 const OF_NETWORK: &[Wanted] = &[Wanted::Fd, Wanted::Kd, Wanted::Prdc, Wanted::Copying, Wanted::Bpd];
@@ -67,16 +67,17 @@ pub(crate) const SHIPPED: (usize, usize, usize) = (28, 28, 1);
 Default: fd, kd, prdc, copying and, for a network, bpd.
 A network with classes samples them in turn, without guidance, unless --class is given.
 
-Compare numbers only at equal n, features, reference sets and image sizes; the table and the JSON name all of them.
+Compare numbers only at equal n, features, reference sets and image sizes; the table and the JSON \
+name all of them.
 FD falls as n grows. The interval covers drawing other samples, not training again.
 
 Results go to RUN/evaluations/ for --run, and to --out.
 
 Examples:
   ddpm evaluate --run runs/fashion-28 --n 10000
-  ddpm evaluate --run runs/photos --features inception.safetensors --held-out more-photos/
+  ddpm evaluate --run runs/photos --features inception.safetensors --held-out b/
   ddpm evaluate --images out/samples.npz --data fashion-mnist
-  ddpm evaluate --images features-a.npz --data features-b.npz      (array `features`, f32 [n, width])")]
+  ddpm evaluate --images a.npz --data b.npz   (array `features`, f32 [n, width])")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     model: ModelArgs,

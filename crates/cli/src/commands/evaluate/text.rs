@@ -36,7 +36,7 @@ impl Evaluation {
         let mut lines = Vec::new();
         let mut drawn = format!("n = {}", self.n);
         if let (Some(sampler), Some(steps)) = (&self.sampler, self.steps) {
-            drawn += &format!(", {sampler} with {steps} steps, seed {}", self.seed);
+            drawn += &format!(", {sampler} with {}, seed {}", files::counted(steps, "step"), self.seed);
         }
         if let Some(guidance) = self.guidance {
             drawn += &format!(", guidance {guidance}");
@@ -57,7 +57,8 @@ impl Evaluation {
         for reference in &self.references {
             let hash =
                 reference.sha256.as_deref().map(|hash| format!(", sha256 {:.12}", hash)).unwrap_or_default();
-            lines.push(format!("{}: {} images of {}{hash}", reference.part, reference.count, reference.data));
+            let count = files::counted(reference.count, "image");
+            lines.push(format!("{}: {count} of {}{hash}", reference.part, reference.data));
         }
         lines
     }

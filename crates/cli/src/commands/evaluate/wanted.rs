@@ -29,7 +29,7 @@ pub(crate) enum Wanted {
 
 impl Wanted {
     /// Every group with its name.
-    const ALL: [(&'static str, Self); 8] = [
+    pub(crate) const ALL: [(&'static str, Self); 8] = [
         ("fd", Self::Fd),
         ("kd", Self::Kd),
         ("prdc", Self::Prdc),

@@ -107,21 +107,22 @@ fn card(loaded: &Loaded) -> String {
     let border = border(images);
     let classes = match config.model.classes {
         Some(classes) => format!(
-            "\nIt was trained with {classes} classes: call the network with `class_labels`. `DDPMPipeline` passes none.\n"
+            "\nIt was trained with {}: call the network with `class_labels`. `DDPMPipeline` passes none.\n",
+            files::counted(classes, "class")
         ),
         None => String::new(),
     };
     format!(
         "---\nlibrary_name: diffusers\ntags:\n- unconditional-image-generation\n- diffusers\n---\n\
          # {width}x{height} images by a denoising diffusion model\n\
-         A network of {} parameters, trained for {} steps of {} images on {} images{}.{border}\n\n\
+         A network of {} parameters, trained for {} of {} on {}{}.{border}\n\n\
          ```python\nfrom diffusers import DDPMPipeline\n\n\
          pipeline = DDPMPipeline.from_pretrained(\".\")\nimages = pipeline(batch_size=4).images\n```\n{classes}\n\
          Noise schedule: {}, {} steps. The network predicts {}.\n",
         loaded.net.param_count(),
-        loaded.step,
-        config.train.batch,
-        images.count,
+        files::counted(loaded.step, "step"),
+        output::images(config.train.batch),
+        output::images(images.count),
         if config.data.source.is_empty() || config.data.source.contains(['/', '\\']) {
             String::new()
         } else {

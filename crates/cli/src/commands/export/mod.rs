@@ -28,19 +28,19 @@ use dtype::Dtype;
 /// Export a trained network: as one file for this program, or for other programs
 #[derive(Debug, Args)]
 #[command(
-    after_help = "--format ddpm is one safetensors file: the weights, and the configuration in the header. Every
-command takes it with --model, and every program that reads safetensors reads it. --dtype f16 halves
+    after_help = "--format ddpm is one safetensors file: the weights, and the configuration in the header. Every \
+command takes it with --model, and every program that reads safetensors reads it. --dtype f16 halves \
 its size; the network still computes in the precision of --precision.
---format diffusers is a folder for DDPMPipeline.from_pretrained of the Python library diffusers,
+--format diffusers is a folder for DDPMPipeline.from_pretrained of the Python library diffusers, \
 with a model card. If the library has no such network, the error names the key.
---format onnx is one file for onnxruntime and other programs that run ONNX (opset 17, f32), with
+--format onnx is one file for onnxruntime and other programs that run ONNX (opset 17, f32), with \
 inputs x_t, t (0 to T - 1) and, for a network with classes, class (-1 for none).
 --format adapter is the low-rank adapters of a run with model.adapter_rank, for --adapter.
 
 Examples:
   ddpm export --run runs/fashion-28 --out fashion.safetensors --dtype f16
   ddpm sample --model fashion.safetensors
-  ddpm export --run runs/fashion-28 --format diffusers --folder fashion-diffusers
+  ddpm export --run runs/fashion-28 --format diffusers --folder fashion-folder
   ddpm export --run runs/fashion-28 --format onnx --out fashion.onnx"
 )]
 pub(crate) struct Export {
@@ -112,7 +112,7 @@ impl Export {
                 source.check(self.model.any_size)?;
                 let (bytes, numbers) = signals::undisturbed(|| adapter::write(out, &source))?;
                 let summary = json!({
-                    "file": text(out), "bytes": bytes, "parameters": numbers, "step": source.step,
+                    "out": text(out), "bytes": bytes, "parameters": numbers, "step": source.step,
                     "checkpoint": text(&source.place),
                 });
                 output::finish(global, &summary, || {
@@ -156,7 +156,7 @@ impl Export {
 fn tell(loaded: &Loaded, place: &Path, bytes: usize, global: &Global) -> anyhow::Result<()> {
     let parameters = loaded.net.param_count();
     let summary = json!({
-        "file": text(place), "bytes": bytes, "parameters": parameters, "step": loaded.step,
+        "out": text(place), "bytes": bytes, "parameters": parameters, "step": loaded.step,
         "checkpoint": text(&loaded.checkpoint),
     });
     output::finish(global, &summary, || {

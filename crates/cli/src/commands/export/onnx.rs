@@ -56,10 +56,10 @@ fn doc(loaded: &Loaded, output: Prediction) -> anyhow::Result<String> {
         ""
     };
     Ok(format!(
-        "A denoising diffusion network of {} parameters, trained for {} steps. Its input is {shown}, with images x_0 in [-1, 1], and \
+        "A denoising diffusion network of {} parameters, trained for {}. Its input is {shown}, with images x_0 in [-1, 1], and \
          its output is {}.{variance} Noise schedule: {}, {steps} steps; t is 0 to {}.{classes}{}",
         loaded.net.param_count(),
-        loaded.step,
+        files::counted(loaded.step, "step"),
         output.name(),
         schedule.kind,
         steps - 1,

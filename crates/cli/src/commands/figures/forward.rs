@@ -10,6 +10,7 @@ use schedule::Schedule;
 use crate::commands::figures::subject::{images, varied};
 use crate::commands::figures::tables::scientific;
 use crate::commands::figures::times;
+use crate::output;
 
 /// Images in the strips.
 const ROWS: usize = 5;
@@ -60,7 +61,7 @@ pub(super) fn histograms(schedule: &Schedule, data: &Dataset, seed: u64) -> anyh
     let values = times.into_iter().map(at).collect::<anyhow::Result<Vec<_>>>()?;
     let panels: Vec<_> = values.iter().map(|(t, values)| PixelValues { t: *t, values }).collect();
     let mut figure = figures::histograms(&panels)?;
-    let images = if count == 1 { "one image".to_owned() } else { format!("{count} images") };
+    let images = output::images(count);
     figure.caption.push_str(&format!(" All pixels of {images}."));
     Ok(figure)
 }

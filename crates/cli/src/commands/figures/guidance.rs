@@ -160,6 +160,7 @@ fn draw(loaded: &Loaded, plan: &Plan, seed: u64, global: &Global) -> anyhow::Res
         })
         .collect();
     let mut figure = figures::guidance(&GUIDANCE_SCALES, &rows)?;
-    figure.caption.push_str(&format!(" DPM-Solver++ (2M), {} steps.", plan.guided_steps));
+    let steps = files::counted(plan.guided_steps, "step");
+    figure.caption.push_str(&format!(" DPM-Solver++ (2M), {steps}."));
     Ok(figure)
 }

@@ -54,10 +54,10 @@ pub(crate) use scaling::DrawScaling;
 /// 17 inpainting, 18 encoding, 19 upscaling, 20 bits by timestep.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Figures: 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms,
-5 time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer steps, 12 solvers,
-13 fast and slow, 14 convergence, 15 guidance, 16 interpolation,
-17 inpainting, 18 encoding, 19 upscaling, 20 bits by timestep.
+    after_help = "Figures: 1 schedules, 2 forward process, 3 step by step and in one jump, 4 pixel histograms, 5 \
+time embedding, 6 loss, 7 samples, 8 trajectories, 9 both variances, 10 variations, 11 fewer \
+steps, 12 solvers, 13 fast and slow, 14 convergence, 15 guidance, 16 interpolation, 17 inpainting, \
+18 encoding, 19 upscaling, 20 bits by timestep.
 Without a trained run, draws the first five for the embedded images.
 
 Examples:
@@ -133,13 +133,15 @@ impl Figures {
         let names: Vec<String> = drawn.figures.iter().map(|figure| format!("{}.png", figure.name)).collect();
         let report = page::write(&self.out, &subject, drawn, &left_out, (self.model.weights, self.seed))?;
         let summary = json!({
-            "out": self.out, "report": paths::text(&report),
+            "out": self.out, "page": paths::text(&report),
             "run": subject.loaded.as_ref().and_then(|loaded| loaded.run.as_deref()).map(paths::text),
             "step": subject.loaded.as_ref().map(|loaded| loaded.step),
             "figures": names,
             "skipped": skipped.iter().map(|s| json!({ "figure": s.figure, "reason": s.reason })).collect::<Vec<_>>(),
         });
-        output::finish(global, &summary, || format!("{} figures: {}", names.len(), report.display()))
+        output::finish(global, &summary, || {
+            format!("{}: {}", files::counted(names.len(), "figure"), report.display())
+        })
     }
 
     /// Draws and saves the figures in the order of the report.
@@ -240,7 +242,7 @@ fn grouped(skipped: &[Skipped]) -> Vec<(String, &str)> {
     let same = |a: &Skipped, b: &Skipped| a.reason == b.reason;
     let numbers = |group: &[Skipped]| {
         let list: Vec<String> = group.iter().map(|skipped| skipped.figure.to_string()).collect();
-        format!("{} {}", if list.len() == 1 { "figure" } else { "figures" }, list.join(", "))
+        format!("{} {}", files::noun_of(list.len(), "figure"), list.join(", "))
     };
     skipped.chunk_by(same).map(|group| (numbers(group), group[0].reason.as_str())).collect()
 }

@@ -109,7 +109,10 @@ impl<'a> Sampling<'a> {
         let beta = self.draw(large, steps, count, &mut |_| Ok(()))?;
         let posterior = first(&self.long_chain()?.samples, count);
         let mut figure = figures::sigmas(beta.view(), posterior.view())?;
-        figure.caption.push_str(&format!(" Both run {steps} steps, with the same noise z in each."));
+        figure.caption.push_str(&format!(
+            " Both run {}, with the same noise z in each.",
+            files::counted(steps, "step")
+        ));
         Ok(figure)
     }
 
@@ -143,7 +146,7 @@ impl<'a> Sampling<'a> {
         let sampler = Sampler::new(&*self.loaded.path, &self.config(method, steps))?;
         let predictor = self.loaded.predictor()?;
         in_batches(self.loaded, &self.noise, count, steps, self.global, |range, noise, bar| {
-            bar.set_prefix(format!("{method}, {steps} steps"));
+            bar.set_prefix(format!("{method}, {}", files::counted(steps, "step")));
             let x_start =
                 sampler.start_from(noise.start(self.loaded.shape(range.len()), self.loaded.device)?)?;
             let mut see = |step: &Step<'_>| {

@@ -2,12 +2,14 @@
 
 use crate::commands::figures::subject::Subject;
 use crate::commands::figures::tables::{describe, scientific};
+use crate::commands::inspect::table::numbered;
 use crate::commands::reporting::cost::{self, Cost};
 use crate::commands::reporting::numbers::{duration, grouped};
 use crate::commands::reporting::settings::{name_of, source_name};
 use crate::commands::reporting::{machine, scores};
 use crate::device;
 use crate::flags::Weights;
+use crate::output;
 
 /// Metrics shown at the top of the page.
 const HEADLINES: usize = 2;
@@ -19,7 +21,7 @@ pub(super) fn summary(subject: &Subject, weights: Weights) -> Vec<(String, Strin
     let source = source_name(&subject.data_config.source);
     let count = subject.loaded.as_ref().map(|loaded| loaded.images.count);
     let count = count.or(subject.data.as_ref().ok().map(dataset::Dataset::len));
-    add("dataset", count.map_or(source.clone(), |count| format!("{source}, {} images", grouped(count))));
+    add("dataset", count.map_or(source.clone(), |count| format!("{source}, {}", numbered(count, "image"))));
     add("image size", size(subject));
     add("schedule", format!("{}, T = {}", subject.schedule_config.kind, subject.schedule.steps()));
     let Some(loaded) = &subject.loaded else { return rows };
@@ -28,7 +30,10 @@ pub(super) fn summary(subject: &Subject, weights: Weights) -> Vec<(String, Strin
     }
     add("output of the network", loaded.config.train.prediction.to_string());
     add("parameters", grouped(loaded.net.param_count()));
-    add("steps trained", format!("{} of {} images", grouped(loaded.step), loaded.config.train.batch));
+    add(
+        "steps trained",
+        format!("{} of {}", grouped(loaded.step), output::images(loaded.config.train.batch)),
+    );
     if let Some(seconds) = cost::seconds(&subject.records, loaded.config.train.batch) {
         add("time of training", duration(seconds));
     }

@@ -19,17 +19,17 @@ use crate::paths::{InputPath, OutputFile, text};
 /// Convert a model from another program to a file that every command accepts
 #[derive(Debug, Args)]
 #[command(after_help = "Formats of SRC:
-  diffusers  folder of an unconditional model (UNet2DModel). Its scheduler becomes the default
-             sampler. --model takes such a folder too
-  original   the original DDPM in its PyTorch form (temb.dense.0), as safetensors
-  guided     improved-diffusion or guided-diffusion (input_blocks.0.0), as safetensors
-guided files do not record heads, noise schedule and T. The defaults are those of guided-diffusion,
-and the summary lists what was assumed.
+  diffusers  folder of an unconditional model (UNet2DModel); its scheduler gives
+             the default sampler; --model reads such a folder too
+  original   the original DDPM in its PyTorch form (temb.dense.0), safetensors
+  guided     improved- or guided-diffusion (input_blocks.0.0), safetensors
+guided files do not record heads, noise schedule and T. The defaults are those of \
+guided-diffusion, and the summary lists what was assumed.
 
 Examples:
   ddpm import ddpm-cifar10-32/ --out cifar10.safetensors
-  ddpm import 64x64_diffusion.safetensors --format guided --image-size 64 --head-channels 64 \\
-    --attention-order new --schedule cosine --out imagenet64.safetensors
+  ddpm import 64x64_diffusion.safetensors --format guided --image-size 64 \\
+    --head-channels 64 --attention-order new --schedule cosine --out i64.safetensors
   ddpm sample --model cifar10.safetensors --steps 50")]
 pub(crate) struct Import {
     /// Model to import
@@ -74,18 +74,18 @@ impl Import {
         let bytes = export::write(&self.out, &*loaded.net, &loaded.config, 0)?;
         let sample = &loaded.config.sample;
         let summary = json!({
-            "source": text(&self.source), "file": text(&self.out), "bytes": bytes, "parameters": loaded.net.param_count(),
+            "source": text(&self.source), "out": text(&self.out), "bytes": bytes, "parameters": loaded.net.param_count(),
             "height": loaded.images.height, "width": loaded.images.width, "channels": loaded.images.channels,
             "sampler": sample.sampler, "steps": sample.steps, "assumed": taken,
         });
         output::finish(global, &summary, || {
             format!(
-                "{} parameters, {}x{} images, sampled by {} with {} steps: {}{taken_text}",
+                "{} parameters, {}x{} images, sampled by {} with {}: {}{taken_text}",
                 loaded.net.param_count(),
                 loaded.images.width,
                 loaded.images.height,
                 sample.sampler,
-                sample.steps,
+                files::counted(sample.steps, "step"),
                 self.out.display()
             )
         })

@@ -108,7 +108,7 @@ impl Told {
 
 /// The fixed settings of the original DDPM codebase, as in [`taken`].
 pub(super) fn taken_of_original() -> (Value, String) {
-    let value = json!({ "heads": 1, "schedule": "linear", "diffusion_steps": 1000, "prediction": "eps" });
+    let value = json!({ "heads": 1, "schedule": "linear", "timesteps": 1000, "prediction": "eps" });
     (value, "\nassumed: 1 head, linear schedule of 1000 steps, prediction of eps".to_owned())
 }
 
@@ -127,18 +127,17 @@ pub(super) fn taken(options: &Options) -> (Value, String) {
         NoiseSchedule::Cosine => "cosine",
     };
     let heads_text = match options.heads {
-        Heads::Number(1) => "1 head".to_owned(),
-        Heads::Number(heads) => format!("{heads} heads"),
+        Heads::Number(heads) => files::counted(heads, "head"),
         Heads::Channels(channels) => format!("heads of {channels} channels"),
     };
     let value = json!({
         "heads": heads, "head_channels": each, "attention_order": order, "schedule": schedule,
-        "diffusion_steps": options.steps, "rescale_timesteps": options.rescales_timesteps, "prediction": "eps",
+        "timesteps": options.steps, "rescaled_timesteps": options.rescales_timesteps, "prediction": "eps",
     });
     let rescaled = if options.rescales_timesteps { ", rescaled timesteps" } else { "" };
     let text = format!(
-        "\nassumed: {heads_text}, {order} attention order, {schedule} schedule of {} steps{rescaled}, prediction of eps",
-        options.steps
+        "\nassumed: {heads_text}, {order} attention order, {schedule} schedule of {}{rescaled}, prediction of eps",
+        files::counted(options.steps, "step")
     );
     (value, text)
 }

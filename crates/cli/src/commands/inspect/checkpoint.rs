@@ -9,7 +9,7 @@ use tensor_io::Header;
 use trainer::Checkpoint;
 
 use crate::commands::inspect::network::folder_config;
-use crate::commands::inspect::table::{Table, bytes, grouped};
+use crate::commands::inspect::table::{Table, bytes, grouped, numbered};
 use crate::config::Config;
 use crate::failure::bail_usage;
 use crate::flags::Global;
@@ -22,7 +22,7 @@ const TENSOR_FILES: [&str; 3] = ["model.safetensors", "ema.safetensors", "optimi
 /// Verify a checkpoint and show its contents; damage is an error
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ddpm inspect checkpoint runs/fashion-28                            every checkpoint of a run
+  ddpm inspect checkpoint runs/fashion-28          every checkpoint of a run
   ddpm inspect checkpoint runs/fashion-28/checkpoints/step-00001000
   ddpm inspect checkpoint model.safetensors")]
 pub(crate) struct InspectCheckpoint {
@@ -55,7 +55,7 @@ impl InspectCheckpoint {
     fn file(&self, global: &Global) -> anyhow::Result<()> {
         let header = tensor_io::read_header(&self.path)?;
         let mut summary = header_json(&header);
-        summary["path"] = json!(self.path);
+        summary["checkpoint"] = json!(self.path);
         if self.all {
             summary["list"] = list_json(&header);
         }
@@ -77,7 +77,7 @@ impl InspectCheckpoint {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let state = &checkpoint.state;
         let mut summary = json!({
-            "path": paths::text(&checkpoint.path), "verified": true, "step": state.step, "seed": state.seed,
+            "checkpoint": paths::text(&checkpoint.path), "verified": true, "step": state.step, "seed": state.seed,
             "format_version": state.format_version, "config": config,
         });
         for (name, header) in &headers {
@@ -117,7 +117,7 @@ fn run_folder(run: &Path, global: &Global) -> anyhow::Result<()> {
         .iter()
         .map(|(step, result, path)| {
             let reason = result.as_ref().err().map(ToString::to_string);
-            json!({ "step": step, "path": paths::text(path), "verified": result.is_ok(), "reason": reason })
+            json!({ "step": step, "checkpoint": paths::text(path), "verified": result.is_ok(), "reason": reason })
         })
         .collect();
     output::answer(
@@ -136,7 +136,11 @@ fn run_folder(run: &Path, global: &Global) -> anyhow::Result<()> {
     )?;
     let damaged: Vec<_> = results.iter().filter_map(|(_, result, _)| result.as_ref().err()).collect();
     match damaged.first() {
-        Some(first) => Err(anyhow!("{} of {} checkpoints damaged: {first}", damaged.len(), results.len())),
+        Some(first) => Err(anyhow!(
+            "{} of {} damaged: {first}",
+            damaged.len(),
+            files::counted(results.len(), "checkpoint")
+        )),
         None => Ok(()),
     }
 }
@@ -193,9 +197,9 @@ fn header_bytes(header: &Header) -> u64 {
 
 fn header_text(header: &Header) -> String {
     format!(
-        "{} tensors, {} numbers, {}, {}",
-        header.tensors.len(),
-        grouped(header_numbers(header)),
+        "{}, {}, {}, {}",
+        files::counted(header.tensors.len(), "tensor"),
+        numbered(header_numbers(header), "number"),
         dtypes(header).join(" and "),
         bytes(header_bytes(header))
     )

@@ -69,15 +69,15 @@ impl InspectData {
         let sha256 = dataset.fingerprint()?;
         let border = [padding.top, padding.bottom, padding.left, padding.right];
         let names = dataset.class_names();
-        let classes = names.iter().zip(&counts).map(|(name, count)| json!({ "name": name, "count": count }));
+        let classes = names.iter().zip(&counts).map(|(name, count)| json!({ "name": name, "images": count }));
         let summary = json!({
-            "source": config.data.source, "count": dataset.len(), "height": inner_height, "width": inner_width,
-            "channels": channels, "classes": classes.collect::<Vec<_>>(), "skipped": dataset.skipped(),
+            "source": config.data.source, "images": dataset.len(), "height": inner_height, "width": inner_width,
+            "channels": channels, "classes": classes.collect::<Vec<_>>(), "skipped_images": dataset.skipped(),
             "mean": moments.iter().map(|m| m.mean).collect::<Vec<_>>(),
             "std": moments.iter().map(|m| m.std).collect::<Vec<_>>(),
             "min": moments.iter().map(|m| m.min).collect::<Vec<_>>(),
             "max": moments.iter().map(|m| m.max).collect::<Vec<_>>(),
-            "notes": dataset.notes(), "flip": config.train.flip, "preset": preset, "padding": border, "padded": [height, width], "sha256": sha256, "out": self.out,
+            "notes": dataset.notes(), "flip": config.train.flip, "preset": preset, "padding": border, "padded_height": height, "padded_width": width, "sha256": sha256, "out": self.out,
             "streamed": dataset.is_streamed(), "decoded": decoded.len(),
         });
         output::answer(global, &summary, || {
@@ -196,7 +196,10 @@ fn class_table(names: &[String], counts: &[usize]) -> String {
         table.row([label.to_string(), name.clone(), grouped(*count)]);
     }
     let more = names.len().saturating_sub(CLASSES);
-    if more > 0 { format!("{table}\nand {more} more classes; --json lists all") } else { table.to_string() }
+    match more {
+        0 => table.to_string(),
+        _ => format!("{table}\nand {}; --json lists all", files::counted(more, "more class")),
+    }
 }
 
 /// `[n, h, w, c]` without the border.

@@ -23,8 +23,8 @@ const TIMES: usize = 4;
 /// Show the encodings of times t, which count from 0
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ddpm inspect embedding --t 0,1,500,999 --frequencies 10 --steps 1000 --out e.npy
-  ddpm inspect embedding --kind transformer --dim 128 --order cos-first --t 0,999")]
+  ddpm inspect embedding --t 0,1,999 --frequencies 10 --steps 1000 --out e.npy
+  ddpm inspect embedding --kind transformer --dim 128 --order cos-first --t 0")]
 pub(crate) struct InspectEmbedding {
     /// Times in 0..T; fractions are allowed
     #[arg(
@@ -85,7 +85,7 @@ impl InspectEmbedding {
         }
         let cycles: Vec<f64> = embedding.angular_frequencies().iter().map(|w| self.cycles(*w)).collect();
         let summary = json!({
-            "kind": kind.name(), "steps": self.steps, "t": self.t, "shape": encoded.shape(), "cycles": cycles,
+            "kind": kind.name(), "timesteps": self.steps, "t": self.t, "shape": encoded.shape(), "cycles": cycles,
             "order": embedding.order().to_string(),
             "encodings": encoded.outer_iter().map(|row| row.to_vec()).collect::<Vec<_>>(), "out": self.out,
         });

@@ -20,6 +20,8 @@ const FLOAT: usize = 4;
 #[command(after_help = "Examples:
   ddpm inspect model --preset ddpm-cifar10
   ddpm inspect model --preset images --data photos/ --set data.size=64")]
+#[command(override_usage = "ddpm inspect model [OPTIONS] --preset <NAME>|--config <FILE>
+       ddpm inspect model [OPTIONS] --run <DIR>|--model <PATH>")]
 #[command(group = ArgGroup::new("which").required(true).args(["preset", "config", "run", "model"]))]
 pub(crate) struct InspectModel {
     #[arg(help = format!("By name: {}", crate::config::names(crate::config::PRESETS)), long, value_name = "NAME")]
@@ -53,15 +55,15 @@ impl InspectModel {
         let blocks = by_block(&shapes);
         let count = total(&shapes);
         let mut summary = json!({
-            "params": count, "tensors": shapes.len(), "weights_bytes": count.saturating_mul(FLOAT),
+            "parameters": count, "tensors": shapes.len(), "weights_bytes": count.saturating_mul(FLOAT),
             "training_bytes": training_bytes(count), "timesteps": steps, "config": model,
             "blocks": blocks.iter().map(|b| json!({
-                "name": b.name, "params": b.params, "tensors": b.tensors, "shapes": b.shapes,
+                "name": b.name, "parameters": b.params, "tensors": b.tensors, "shapes": b.shapes,
             })).collect::<Vec<_>>(),
         });
         if self.all {
             let all = shapes.iter().map(|(name, shape)| json!({ "name": name, "shape": shape }));
-            summary["parameters"] = all.collect();
+            summary["list"] = all.collect();
         }
         output::answer(global, &summary, || {
             let parameters = if self.all { every_parameter(&shapes) } else { block_table(&blocks, count) };
@@ -98,7 +100,7 @@ fn facts(config: &UNetConfig, shapes: &[Parameter], steps: usize) -> Table {
         .collect();
     let factor = config.downsampling_factor();
     Table::facts([
-        ("parameters", format!("{}, in {} tensors", grouped(count), shapes.len())),
+        ("parameters", format!("{}, in {}", grouped(count), files::counted(shapes.len(), "tensor"))),
         (
             "images",
             format!("{}x{}; height and width multiples of {factor}", square(size), config.in_channels),

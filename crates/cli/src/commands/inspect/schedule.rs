@@ -93,7 +93,7 @@ impl InspectSchedule {
             })
             .collect();
         let summary = json!({
-            "kind": self.kind, "steps": self.steps, "entries": chain.timesteps.len(), "rows": rows,
+            "kind": self.kind, "timesteps": self.steps, "entries": chain.timesteps.len(), "rows": rows,
             "arrays": tables.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "out": self.out,
         });
         output::answer(global, &summary, || self.text(&chain))
@@ -127,7 +127,7 @@ impl InspectSchedule {
     fn text(&self, chain: &Chain) -> String {
         let mut title = format!("{} schedule, T = {}", self.kind, self.steps);
         if let Some(steps) = self.respace {
-            title += &format!(", {steps} steps kept ({} spacing)", self.spacing);
+            title += &format!(", {} kept ({} spacing)", files::counted(steps, "step"), self.spacing);
         }
         let s = &chain.schedule;
         let (snr, log_snr) = (s.snr(), s.log_snr());

@@ -99,6 +99,11 @@ pub(crate) fn grouped(number: usize) -> String {
     out
 }
 
+/// `35,746,307 images`.
+pub(crate) fn numbered(number: usize, noun: &str) -> String {
+    format!("{} {}", grouped(number), files::noun_of(number, noun))
+}
+
 /// `136.4 MiB`, `1.2 GiB` or `31.0 KiB`.
 pub(crate) fn bytes(number: u64) -> String {
     const KIB: f64 = 1024.0;
@@ -107,7 +112,7 @@ pub(crate) fn bytes(number: u64) -> String {
         _ if number >= KIB.powi(3) => format!("{:.1} GiB", number / KIB.powi(3)),
         _ if number >= KIB.powi(2) => format!("{:.1} MiB", number / KIB.powi(2)),
         _ if number >= KIB => format!("{:.1} KiB", number / KIB),
-        _ => format!("{number} bytes"),
+        _ => files::counted(number, "byte"),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::paths::DataSource;
 /// Show the operations that a network takes per image, without building it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "2 operations per multiply-add. layers are convolutions and linear layers, attention its products.
+    after_help = "2 operations per multiply-add. layers are convolutions and linear layers, attention its products. \
 A training step is the forward and the backward pass of one image, whatever the batch is.
 
 Examples:
@@ -44,7 +44,7 @@ fn counted(model: &UNetConfig) -> Value {
     let work = model.work(model.image_size, model.image_size);
     let (call, training) = (work.call(1), work.training(1));
     json!({
-        "image_size": model.image_size,
+        "height": model.image_size, "width": model.image_size, "channels": model.in_channels,
         "call_gflop": call.layers / 1e9, "call_attention_gflop": call.attention / 1e9,
         "training_gflop": training.layers / 1e9, "training_attention_gflop": training.attention / 1e9,
     })
@@ -71,7 +71,7 @@ mod tests {
     fn counts_are_of_one_image() {
         let paper = UNetConfig::preset("ddpm-cifar10").unwrap();
         let said = counted(&paper);
-        assert_eq!((&said["call_gflop"], &said["image_size"]), (&json!(12.107_907_072), &json!(32)));
+        assert_eq!((&said["call_gflop"], &said["height"]), (&json!(12.107_907_072), &json!(32)));
         assert_eq!(said["training_gflop"], json!(36.316_512_256));
         let sum = said["call_gflop"].as_f64().unwrap() + said["call_attention_gflop"].as_f64().unwrap();
         assert!((sum - 12.443_713_536).abs() < 1e-9, "{said}");

@@ -11,12 +11,11 @@ pub(in crate::commands) fn describe(on: Device) -> String {
     if on.is_cuda() {
         return device::name(on);
     }
-    let threads = tch::get_num_threads();
-    let unit = if threads == 1 { "thread" } else { "threads" };
+    let threads = files::counted(tch::get_num_threads(), "thread");
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let processor =
         processor(&text).unwrap_or_else(|| format!("a processor of kind {}", std::env::consts::ARCH));
-    format!("{processor}, {threads} {unit}")
+    format!("{processor}, {threads}")
 }
 
 /// The name of the first processor that Linux lists, without the trade marks.

@@ -3,6 +3,7 @@
 use figures::{Block, Section, Table};
 
 use crate::commands::evaluation::{Evaluation, Metric};
+use crate::commands::inspect::table::numbered;
 use crate::commands::reporting::numbers::{duration, grouped, short};
 
 /// Digits shown of a hash.
@@ -95,23 +96,27 @@ pub(in crate::commands) fn conditions(evaluation: &Evaluation) -> Vec<(String, S
     add("step of training", evaluation.step.map(grouped));
     add("weights", evaluation.weights.clone());
     if let Some(features) = &evaluation.features {
-        let of =
-            format!("{}, {} numbers, {}", features.name, features.width, hash(features.sha256.as_deref()));
+        let of = format!(
+            "{}, {}, {}",
+            features.name,
+            numbered(features.width, "number"),
+            hash(features.sha256.as_deref())
+        );
         add("features", Some(of));
         add("resize", Some(features.resize.clone()));
     }
     for reference in &evaluation.references {
         let of = format!(
-            "{}, {} images, {}",
+            "{}, {}, {}",
             reference.data,
-            grouped(reference.count),
+            numbered(reference.count, "image"),
             hash(reference.sha256.as_deref())
         );
         add(&format!("reference {}", reference.part), Some(of));
     }
     add(
         "bits/dim over",
-        evaluation.bits.as_ref().map(|bits| format!("{} {} images", grouped(bits.n), bits.reference)),
+        evaluation.bits.as_ref().map(|bits| numbered(bits.n, &format!("{} image", bits.reference))),
     );
     add("time of evaluation", Some(duration(evaluation.seconds)));
     add("machine of evaluation", Some(evaluation.machine.clone()));

@@ -48,7 +48,7 @@ pub(super) fn fitting(config: &Config, global: &Global) -> anyhow::Result<usize>
         images = images.div_ceil(2);
     }
     if images == batch {
-        info!("a batch of {batch} images fits in memory");
+        info!("a batch of {} fits in memory", files::counted(batch, "image"));
         return Ok(0);
     }
     info!("a batch of {batch} images goes through the network {images} at a time, to fit in memory");

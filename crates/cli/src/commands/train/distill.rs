@@ -42,13 +42,14 @@ const KEPT: &[&str] = &[
 /// Tunes a trained network to draw in 1 to 4 network calls (easy consistency tuning, Geng et al. 2024).
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The result is a run like any other: ddpm sample draws from it with --sampler consistency --steps 2, evaluate,
-export and resuming work as usual. Data, batch size and optimiser are those of the teacher's run.
+    after_help = "The result is a run like any other: ddpm sample draws from it with --sampler consistency --steps \
+2, evaluate, export and resuming work as usual. Data, batch size and optimiser are those of the \
+teacher's run.
 
 Examples:
   ddpm distill runs/fashion-28
   ddpm sample --run runs/fashion-28-few --steps 1 --count 16
-  ddpm distill model.safetensors --data photos/ --steps 4000 --set train.lr=1e-4 --run runs/photos-few"
+  ddpm distill model.safetensors --data photos/ --steps 4000 --run runs/few"
 )]
 pub(crate) struct Distill {
     /// The trained network, the teacher: a run folder, or all that --model takes

@@ -68,17 +68,20 @@ impl Plan {
         let of_grids = of_grid * grids as f64;
         let (mut rows, data) = facts::of_data(&self.dataset, config);
         let said = json!({
-            "run": paths::text(&self.run), "data": data, "parameters": measured.parameters.1,
-            "trained_parameters": measured.parameters.0, "steps": train.steps, "steps_done": done,
-            "step_seconds": measured.step, "grids": grids, "grid_seconds": of_grid, "evaluations": evaluations,
-            "seconds": of_steps + of_grids, "peak_bytes": measured.peak, "preview": paths::text(preview),
+            "run": paths::text(&self.run), "dataset": data, "parameters": measured.parameters.1,
+            "trained_parameters": measured.parameters.0, "steps": train.steps, "step": done,
+            "step_s": measured.step, "grids": grids, "grid_s": of_grid, "evaluations": evaluations,
+            "seconds": of_steps + of_grids, "peak_mib": measured.peak.map(|bytes| bytes as f64 / f64::from(1 << 20)), "preview": paths::text(preview),
         });
         output::answer(global, &said, || {
             rows.extend(facts::of_training(config, measured.parameters, self.dataset.len()));
             rows.push(("memory", memory(measured.peak, device)));
             let machine = if device.is_cuda() { "GPU" } else { "processor" };
             let (all, one) = (duration(of_steps), duration(measured.step));
-            rows.push(("time", format!("{all} for {steps} steps of {one} on this {machine}")));
+            rows.push((
+                "time",
+                format!("{all} for {} of {one} on this {machine}", files::counted(steps, "step")),
+            ));
             if grids > 0 {
                 let count = output::images(config.sample.count);
                 rows.push(("grids", format!("{} more for {grids} of {count} each", duration(of_grids))));
@@ -88,7 +91,9 @@ impl Plan {
             }
             rows.push(("preview", preview.display().to_string()));
             let state = match done {
-                Some(done) => format!("{done} of {} steps are done; nothing was changed", train.steps),
+                Some(done) => {
+                    format!("{done} of {} done; nothing was changed", files::counted(train.steps, "step"))
+                }
                 None => "which was not made".to_owned(),
             };
             rows.push(("run", format!("{}, {state}", self.run.display())));

@@ -35,8 +35,8 @@ pub(super) fn of_data(dataset: &Dataset, config: &Config) -> (Rows, Value) {
     }
     rows.extend(dataset.notes().iter().map(|note| ("note", note.clone())));
     let json = json!({
-        "source": config.data.source, "count": dataset.len(), "height": inner.0, "width": inner.1, "channels": channels,
-        "classes": dataset.classes(), "classes_used": config.model.classes, "skipped": dataset.skipped(),
+        "source": config.data.source, "images": dataset.len(), "height": inner.0, "width": inner.1, "channels": channels,
+        "class_count": dataset.classes(), "model_classes": config.model.classes, "skipped_images": dataset.skipped(),
         "notes": dataset.notes(), "flip": config.train.flip, "crop": config.train.crop, "jitter": config.train.jitter,
         "padding": border, "streamed": dataset.is_streamed(), "order": config.data.order,
     });
@@ -64,8 +64,11 @@ pub(super) fn varied(config: &Config) -> Vec<String> {
 pub(super) fn labels(dataset: &Dataset, config: &Config) -> String {
     match (dataset.classes(), config.model.classes) {
         (0, _) => "none".to_owned(),
-        (found, Some(_)) => format!("{found} classes, used by the network"),
-        (found, None) => format!("{found} classes, which are not used: {} trains by class", by_class(found)),
+        (found, Some(_)) => format!("{}, used by the network", files::counted(found, "class")),
+        (found, None) => {
+            let classes = files::counted(found, "class");
+            format!("{classes}, not used: {} trains by class", by_class(found))
+        }
     }
 }
 
@@ -101,9 +104,9 @@ pub(super) fn of_training(config: &Config, (learned, parameters): (usize, usize)
         (
             "steps",
             format!(
-                "{} of {} images{parts}: each image {:.1} times, in {}",
+                "{} of {}{parts}: each image {:.1} times, in {}",
                 grouped(train.steps as usize),
-                train.batch,
+                files::counted(train.batch, "image"),
                 train.steps as f64 * train.batch as f64 / images as f64,
                 config.precision
             ),

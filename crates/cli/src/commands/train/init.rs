@@ -78,9 +78,9 @@ impl Init {
         }
         if let (true, Some(rank)) = (self.fresh_table, config.model.adapter_rank) {
             bail_usage!(
-                "model.adapter_rank = {rank}: adapters leave a class table as it is, and that of {} classes would start fresh; \
+                "model.adapter_rank = {rank}: adapters leave a class table as it is, and that of {} would start fresh; \
                  train without adapters, or with the classes of the weights",
-                config.model.classes.unwrap_or(0)
+                files::counted(config.model.classes.unwrap_or(0), "class")
             );
         }
         tensor_io::check_tensors(&self.place, &self.weights, &wanted).context(
@@ -120,7 +120,7 @@ fn tell_classes(source: &Config, config: &Config) {
     };
     match (source.model.classes, config.model.classes) {
         (before, Some(now)) if before != Some(now) => {
-            info!("the class table of {now} classes starts fresh: {had}");
+            info!("the class table of {} starts fresh: {had}", files::counted(now, "class"));
         }
         (Some(_), None) => info!("the run has no classes, so the class table is left out: {had}"),
         (Some(_), Some(_)) => {

@@ -3,10 +3,12 @@
 mod batch;
 pub(crate) mod distill;
 mod dry_run;
+mod ending;
 mod evaluating;
 mod facts;
 mod feed;
 mod init;
+mod pace;
 mod resume;
 mod watch;
 
@@ -34,6 +36,7 @@ use crate::paths::{self, DataSource, InputPath, OutputFile, OutputFolder};
 use crate::signals::Signals;
 use crate::{noise_end, output};
 use batch::BatchSize;
+use ending::Ending;
 use evaluating::Evaluating;
 use feed::Feed;
 use init::Init;
@@ -42,22 +45,22 @@ use watch::Watch;
 /// Trains a network. The same command continues an interrupted run.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The same command continues an interrupted run. With --resume, --set may change train.steps, lr,
-micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every,
-evaluate_count, checkpoint_every and keep_checkpoints, sample.*, data.memory and precision; --data
-is the new place of the images. --init-from keeps the network, schedule and output of its weights.
+    after_help = "The same command continues an interrupted run. With --resume, --set may change train.steps, lr, \
+micro_batch, checkpoint_activations, on_nan, log_every, sample_every, evaluate_every, \
+evaluate_count, checkpoint_every and keep_checkpoints, sample.*, data.memory and precision; --data \
+is the new place of the images. --init-from keeps the network, schedule and output of its weights. \
 ddpm config reference explains every key, ddpm config presets every preset and objective.
 
 Examples:
-  ddpm train                                    the embedded set, minutes on a CPU
+  ddpm train                                 the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
-  ddpm train --objective ddpm --run runs/paper  the same images, with the paper's objective
-  ddpm train --data photos/ --dry-run           show the plan and the time it would take
-  ddpm train --init-from runs/photos --data cats/ --set train.lr=5e-5 --run runs/cats
+  ddpm train --objective ddpm                the same images, the paper's objective
+  ddpm train --data photos/ --dry-run        show the plan and how long it takes
+  ddpm train --init-from runs/photos --data cats/ --set train.lr=5e-5
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
 
-If a dataset has parts (train, validation, test), the training part is used; --data photos:test
-selects another one. With train.flip = true, half of the images are mirrored left to right. Only
+If a dataset has parts (train, validation, test), the training part is used; --data photos:test \
+selects another one. With train.flip = true, half of the images are mirrored left to right. Only \
 the presets ddpm-cifar10, small-32 and tiny-16 do so by default, and only their own images."
 )]
 pub(crate) struct Train {
@@ -341,8 +344,10 @@ impl Plan {
         self.dataset.notes().iter().for_each(|note| info!("--data: {note}"));
         if config.train.warmup_steps >= config.train.steps {
             warn!(
-                "train.warmup_steps = {}, but the run has {} steps: the learning rate never reaches {}",
-                config.train.warmup_steps, config.train.steps, config.train.lr
+                "train.warmup_steps = {}, but the run has {}: the learning rate never reaches {}",
+                config.train.warmup_steps,
+                files::counted(config.train.steps, "step"),
+                config.train.lr
             );
         }
         if config.train.flip {
@@ -353,10 +358,11 @@ impl Plan {
         }
         facts::varied(config).iter().for_each(|how| info!("images: {how}"));
         let (height, width, channels) = self.dataset.shape();
-        let classes = config.model.classes.map(|n| format!(" of {n} classes")).unwrap_or_default();
+        let classes = config.model.classes.map(|n| format!(" of {}", files::counted(n, "class")));
+        let classes = classes.unwrap_or_default();
         info!(
-            "{} images {width}x{height}x{channels}{classes}, {:.1}M parameters, {} on {}, steps {first} to {}",
-            self.dataset.len(),
+            "{} {width}x{height}x{channels}{classes}, {:.1}M parameters, {} on {}, steps {first} to {}",
+            output::images(self.dataset.len()),
             net.param_count() as f64 / 1e6,
             config.precision,
             crate::device::name(device),
@@ -393,12 +399,15 @@ impl Plan {
         let done = trainer.steps_done();
         let summary = json!({
             "run": paths::text(folder.path()), "steps": done, "seconds": seconds, "loss": watch.last_loss(),
-            "finished": outcome == Outcome::Finished, "samples": watch.last_grid().map(paths::text),
+            "finished": outcome == Outcome::Finished, "last_grid": watch.last_grid().map(paths::text),
         });
-        let told = output::finish(global, &summary, || {
-            let minutes = seconds / 60.0;
-            format!("{done} steps, {minutes:.1} minutes of training: {}", folder.path().display())
-        });
+        let ending = Ending {
+            run: folder.path(),
+            steps: (done, config.train.steps),
+            seconds,
+            last_grid: watch.last_grid(),
+        };
+        let told = output::finish(global, &summary, || ending.text());
         // Even if nobody reads the summary.
         if outcome == Outcome::Stopped {
             warn!("stopped after step {done} and saved; run the same command to continue");

@@ -60,8 +60,9 @@ impl Train {
         let done = checkpoint.as_ref().map_or(0, |(checkpoint, _)| checkpoint.state.step);
         if config.train.steps < done && config.train.steps != before.train.steps {
             bail_usage!(
-                "train.steps = {}: this run has done {done} steps; pass {done} or more, or start a new run with another --run",
-                config.train.steps
+                "train.steps = {}: this run has done {}; pass {done} or more, or start a new run with another --run",
+                config.train.steps,
+                files::counted(done, "step")
             );
         }
         let dataset = self.same_images(&before, &mut config, &run)?;
@@ -106,10 +107,10 @@ impl Train {
         let found = dataset.fingerprint_like(known)?;
         if known != found {
             return Err(wrong_data(format!(
-                "--data {source}: these are not the images that the run in {} was started with ({} images with SHA-256 {}, here \
+                "--data {source}: these are not the images that the run in {} was started with ({} with SHA-256 {}, here \
                  {} with {}); pass --data with the place of the same images, or start a new run with another --run",
                 run.display(),
-                images.map_or(0, |images| images.count),
+                files::counted(images.map_or(0, |images| images.count), "image"),
                 short(known),
                 dataset.len(),
                 short(&found)

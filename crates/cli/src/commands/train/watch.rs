@@ -20,6 +20,7 @@ use unet::Backbone;
 
 use crate::commands::evaluate;
 use crate::commands::train::evaluating::{self, Evaluating};
+use crate::commands::train::pace::Pace;
 use crate::conditioning::Conditioning;
 use crate::config::Config;
 use crate::device::Precision;
@@ -45,8 +46,9 @@ pub(crate) struct Watch {
     /// A second network, for the averaged weights.
     net: Box<dyn Backbone>,
     kind: Kind,
-    begun: Instant,
-    first: u64,
+    pace: Pace,
+    /// The end of the last step, grid or evaluation.
+    since: Instant,
     last_loss: Option<f64>,
     last_grid: Option<PathBuf>,
     evaluating: Option<Evaluating>,
@@ -64,12 +66,8 @@ impl Watch {
         let path = config.schedule.path()?;
         let flags = SamplerArgs::named(&config.sample.sampler, config.sample.steps);
         // Without a terminal, the log lines of the run are more useful.
-        let bar = match progress::shows_bars(global) {
-            true => progress::bar(global, config.train.steps, "training"),
-            false => ProgressBar::hidden(),
-        };
+        let bar = progress::bare_bar(global, config.train.steps);
         bar.set_position(first);
-        bar.reset_eta();
         Ok(Self {
             bar,
             lines: !progress::shows_bars(global),
@@ -81,8 +79,8 @@ impl Watch {
             net: networks::build(&config.model, path.steps(), device, config.seed)?,
             kind: Precision::settle(&config.precision, device)?.kind(),
             config: config.clone(),
-            begun: Instant::now(),
-            first,
+            pace: Pace::default(),
+            since: Instant::now(),
             last_loss: None,
             last_grid: None,
             evaluating: None,
@@ -141,7 +139,7 @@ impl Watch {
         let Some(images) = &self.config.images else { return Ok(None) };
         let conditioning = Conditioning::every_class_of(&*self.net, images);
         let (timesteps, sampler) = (self.config.schedule.steps, sampler.unwrap_or(&self.sampler));
-        let mut parts = Vec::new();
+        let (mut parts, mut taken) = (Vec::new(), 0);
         let most = match self.config.train.micro_batch {
             0 => SAMPLE_BATCH,
             images => SAMPLE_BATCH.min(images),
@@ -154,6 +152,9 @@ impl Watch {
             let x_start = sampler.start_from(noise.start(shape, self.net.device())?)?;
             let model = conditioning.model((&*self.net, self.kind), timesteps, part)?;
             let mut go_on = |_: &Step<'_>| {
+                taken += 1;
+                let share = taken as f64 / (count.div_ceil(most) * sampler.steps()).max(1) as f64;
+                self.bar.set_message(format!("drawing {}: {:.0}%", output::images(count), 100.0 * share));
                 if self.stop.load(Ordering::Relaxed) { Err("stopped".into()) } else { Ok(()) }
             };
             match sampler.sample(&*model, &x_start, &noise, &mut go_on) {
@@ -188,6 +189,7 @@ impl Watch {
         let sampler = Sampler::new(&*path, &flags.config(&config.train)?)?;
         let drawn = self.samples(config.train.evaluate_count(), evaluate::SEED, Some(&sampler), ema)?;
         let Some((samples, _)) = drawn else { return Ok(()) };
+        self.bar.set_message(format!("evaluating {}", output::images(samples.len_of(Axis(0)))));
         let mut record = evaluating.measure(done, &samples, &config, &*path, (&*self.net, self.kind))?;
         record.seconds = begun.elapsed().as_secs_f64();
         let folder = self.claim.path().to_owned();
@@ -226,28 +228,48 @@ impl Watch {
     }
 
     fn line(&self, record: &Record) -> String {
-        let total = self.config.train.steps;
-        let elapsed = self.begun.elapsed().as_secs_f64();
-        let left = elapsed * (total - record.step) as f64 / (record.step - self.first).max(1) as f64;
+        let left = self.left(record.step).map(|left| format!("  {left}")).unwrap_or_default();
         format!(
-            "step {}/{total}  loss {:.4}  lr {:.2e}  grad {:.3}  {:.1} images/s  {} left",
+            "step {}/{}  loss {:.4}  lr {:.2e}  grad {:.3}  {:.1} images/s{left}",
             record.step,
+            self.config.train.steps,
             record.loss,
             record.lr,
             record.grad_norm,
             record.images_per_s,
-            duration(left)
         )
+    }
+
+    /// The message of the bar.
+    fn state(&self, done: u64, report: &StepReport) -> String {
+        let mut parts: Vec<String> = self.left(done).into_iter().collect();
+        parts.push(format!("loss {:.4}", report.loss));
+        parts.push(format!("lr {:.2e}", report.lr));
+        parts.extend(self.pace.images_per_s(&self.config.train).map(|rate| format!("{rate:.1} images/s")));
+        parts.join("  ")
+    }
+
+    fn left(&self, done: u64) -> Option<String> {
+        let left = self.pace.left(done, &self.config.train)?;
+        Some(format!("{} left", progress::duration(left)))
+    }
+
+    /// Seconds since the last step, grid or evaluation; the next one begins.
+    fn lap(&mut self) -> f64 {
+        let seconds = self.since.elapsed().as_secs_f64();
+        self.since = Instant::now();
+        seconds
     }
 }
 
 impl Observer for Watch {
     fn on_step(&mut self, done: u64, report: &StepReport) {
+        let seconds = self.lap();
+        self.pace.step(seconds);
         self.bar.set_position(done);
-        if self.bar.is_hidden() {
-            return;
+        if !self.bar.is_hidden() {
+            self.bar.set_message(self.state(done, report));
         }
-        self.bar.set_message(format!("loss {:.4}", report.loss));
     }
 
     fn on_log(&mut self, record: &Record) -> Result<(), BoxError> {
@@ -273,11 +295,19 @@ impl Observer for Watch {
     }
 
     fn on_sample(&mut self, done: u64, ema: &[Named]) -> Result<(), BoxError> {
-        Ok(self.draw(done, ema)?)
+        let _ = self.lap();
+        self.draw(done, ema)?;
+        let seconds = self.lap();
+        self.pace.grid(seconds);
+        Ok(())
     }
 
     fn on_evaluate(&mut self, done: u64, ema: &[Named], checkpoint: &Checkpoint) -> Result<(), BoxError> {
-        Ok(self.evaluate(done, ema, checkpoint)?)
+        let _ = self.lap();
+        self.evaluate(done, ema, checkpoint)?;
+        let seconds = self.lap();
+        self.pace.evaluation(seconds);
+        Ok(())
     }
 
     fn has_evaluation(&self, done: u64) -> bool {
@@ -301,7 +331,7 @@ impl Observer for Watch {
 
 /// An evaluation in one line.
 fn record_text(record: &EvaluationRecord) -> String {
-    let mut parts = vec![format!("{} samples", record.n)];
+    let mut parts = vec![files::counted(record.n, "sample")];
     if let Some(distance) = &record.distance {
         let of = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
         parts.push(format!("{distance} {} to train, {} to test", of(record.fd_train), of(record.fd_test)));
@@ -309,26 +339,4 @@ fn record_text(record: &EvaluationRecord) -> String {
     parts.extend(record.held_out_loss.map(|loss| format!("held-out loss {loss:.4}")));
     parts.push(format!("{:.0} s", record.seconds));
     parts.join(", ")
-}
-
-/// `1h 02m`, `3m 05s` or `7s`.
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s}s"),
-        (0, m, s) => format!("{m}m {s:02}s"),
-        (h, m, _) => format!("{h}h {m:02}m"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::duration;
-
-    #[test]
-    fn durations_are_short() {
-        assert_eq!(duration(7.2), "7s");
-        assert_eq!(duration(185.0), "3m 05s");
-        assert_eq!(duration(3725.0), "1h 02m");
-    }
 }

@@ -26,11 +26,13 @@ const NAME: usize = 40;
 /// Train a classifier whose features are used to compare images
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file holds a small convolutional classifier. The features are the 128 activations before its last layer.
-Images need labels: a sub-folder for each class, an IDX or CIFAR set, or labels in a .npz file. They are 16x16 to 128x128.
+    after_help = "The file holds a small convolutional classifier. The features are the 128 activations before its \
+last layer. Images need labels: a sub-folder for each class, an IDX or CIFAR set, or labels in a \
+.npz file. They are 16x16 to 128x128.
 
-The accuracy is measured on the test part of the data or, if there is none, on a tenth of the images that is held out.
-The same seed gives the same file, on the same machine with the same number of threads.
+The accuracy is measured on the test part of the data or, if there is none, on a tenth of the \
+images that is held out. The same seed gives the same file, on the same machine with the same \
+number of threads.
 
 Examples:
   ddpm train-features --data cifar-10-batches-bin --flip --out cifar.safetensors
@@ -77,11 +79,11 @@ impl TrainFeatures {
             .map_err(|error| self.refused(error, &images))?;
         let (height, width, channels) = images.set().shape();
         info!(
-            "{} images of {width}x{height}x{channels} in {} classes to train on, {} held out, {} steps on {}",
-            train.len(),
-            images.set().classes(),
+            "{} of {width}x{height}x{channels} in {} to train on, {} held out, {} on {}",
+            output::images(train.len()),
+            files::counted(images.set().classes(), "class"),
             held_out.len(),
-            training.steps(),
+            files::counted(training.steps(), "step"),
             device::name(device)
         );
 
@@ -111,16 +113,16 @@ impl TrainFeatures {
         let summary = json!({
             "out": self.out, "name": about.name, "accuracy": accuracy, "images": train.len(), "held_out": held_out.len(),
             "held_out_of": about.held_out, "height": height, "width": width, "channels": channels,
-            "classes": images.set().classes(), "epochs": self.epochs, "steps": steps, "seconds": seconds,
+            "class_count": images.set().classes(), "epochs": self.epochs, "steps": steps, "seconds": seconds,
             "bytes": file.len(), "sha256": features::sha256(&file),
         });
         output::finish(global, &summary, || {
             format!(
-                "{} features: {:.2}% of {} held-out images classified correctly, {:.1} minutes of training: {}",
+                "{} features: {:.2}% of {} classified correctly, {} of training: {}",
                 about.name,
                 accuracy * 100.0,
-                held_out.len(),
-                seconds / 60.0,
+                files::counted(held_out.len(), "held-out image"),
+                progress::duration(seconds),
                 self.out.display()
             )
         })?;

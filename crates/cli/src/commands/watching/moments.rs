@@ -20,11 +20,11 @@ impl Moments {
     pub(super) fn new(steps: usize, count: usize) -> anyhow::Result<Self> {
         check(count)?;
         if count - 1 > steps {
-            let word = if steps == 1 { "step" } else { "steps" };
             bail_usage!(
-                "--trajectory {count}: expected at most {} moments with {steps} {word}: the noise, and the result of \
+                "--trajectory {count}: expected at most {} moments with {}: the noise, and the result of \
                  each step",
-                steps + 1
+                steps + 1,
+                files::counted(steps, "step")
             );
         }
         // Rounded to the nearest; at least one step apart, because count - 1 <= steps.
