@@ -10,7 +10,10 @@ fn a_dry_run_reports_and_does_not_train() -> anyhow::Result<()> {
     let line = "train --preset tiny-16 --set data.limit=50 --set train.batch=8 --set train.steps=4000 --dry-run --preview seen.png";
     let said = place.ddpm(&format!("{line} --json"))?.json();
     ensure!(place.names(".") == ["seen.png"], "{:?}", place.names("."));
-    ensure!(said["dataset"]["images"] == 50 && said["steps"] == 4000 && said["run"] == "runs/tiny-16", "{said}");
+    ensure!(
+        said["dataset"]["images"] == 50 && said["steps"] == 4000 && said["run"] == "runs/tiny-16",
+        "{said}"
+    );
     let number = |key: &str| said[key].as_f64().unwrap_or(f64::NAN);
     let of_steps = number("step_s") * 4000.0;
     let of_grids = number("grid_s") * number("grids");
@@ -21,9 +24,7 @@ fn a_dry_run_reports_and_does_not_train() -> anyhow::Result<()> {
     ensure!(seen.pixels().any(|pixel| pixel.0[0] > 200) && seen.width() > 8 * 16, "{:?}", seen.dimensions());
 
     let text = place.ddpm(line)?.ok().stdout;
-    for part in
-        ["10 classes, not used", "model.classes=10", "parameters", "mirrored", "4,000 of 8 images"]
-    {
+    for part in ["10 classes, not used", "model.classes=10", "parameters", "mirrored", "4,000 of 8 images"] {
         ensure!(text.contains(part), "{part}: {text}");
     }
     let told = place.ddpm(&format!("{line} --set model.classes=10"))?.ok().stdout;

@@ -57,7 +57,7 @@ pub fn preset_table(name: &str) -> Result<Table, ConfigError> {
 ///
 /// # Errors
 /// As for [`preset_table`].
-pub fn preset_objective(name: &str) -> Result<Option<String>, ConfigError> {
+pub(crate) fn preset_objective(name: &str) -> Result<Option<String>, ConfigError> {
     Ok(whole(name)?.get(OBJECTIVE).and_then(Value::as_str).map(str::to_owned))
 }
 

@@ -36,7 +36,7 @@ impl PendingFolder {
 
     /// Where its files go until it is committed.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub fn temporary(&self) -> &Path {
         &self.temporary
     }
 
@@ -82,8 +82,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("new/model");
         let folder = PendingFolder::create(&path).unwrap();
-        crate::write_output(&folder.path().join("unet/config.json"), b"{}").unwrap();
-        crate::write_output(&folder.path().join("index.json"), b"[]").unwrap();
+        crate::write_output(&folder.temporary().join("unet/config.json"), b"{}").unwrap();
+        crate::write_output(&folder.temporary().join("index.json"), b"[]").unwrap();
         assert!(!path.exists() && names(&home.path().join("new"))[0].starts_with(".model."));
         folder.commit().unwrap();
         assert_eq!(names(&home.path().join("new")), ["model"]);
@@ -95,7 +95,7 @@ mod tests {
     fn an_abandoned_folder_leaves_nothing() {
         let home = tempfile::tempdir().unwrap();
         let folder = PendingFolder::create(&home.path().join("model")).unwrap();
-        crate::write_output(&folder.path().join("unet/config.json"), b"{}").unwrap();
+        crate::write_output(&folder.temporary().join("unet/config.json"), b"{}").unwrap();
         drop(folder);
         assert!(names(home.path()).is_empty());
     }
@@ -107,7 +107,7 @@ mod tests {
         let path = home.path().join("model");
         let [first, second] = [1_u8, 2].map(|number| {
             let folder = PendingFolder::create(&path).unwrap();
-            fs::write(folder.path().join("number"), [number]).unwrap();
+            fs::write(folder.temporary().join("number"), [number]).unwrap();
             folder
         });
         second.commit().unwrap();

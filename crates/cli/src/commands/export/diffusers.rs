@@ -60,7 +60,7 @@ fn save(folder: &Path, files: &[(&str, Vec<u8>)]) -> anyhow::Result<()> {
     let is_new = folder.symlink_metadata().is_err() && folder.file_name().is_some();
     let what = || folder.display().to_string();
     let new = is_new.then(|| PendingFolder::create(folder)).transpose().with_context(what)?;
-    let place = new.as_ref().map_or(folder, PendingFolder::path);
+    let place = new.as_ref().map_or(folder, PendingFolder::temporary);
     let mut written = Vec::new();
     for (name, content) in files {
         let what = || folder.join(name).display().to_string();
