@@ -7,16 +7,17 @@ use anyhow::{Context, ensure};
 use crate::process;
 
 /// Each library crate with its example for users, and a part of what the example prints.
-pub(crate) const EXAMPLES: [(&str, &str, &str); 21] = [
+pub(crate) const EXAMPLES: [(&str, &str, &str); 22] = [
     ("random", "streams", "the same after a restart: true"),
     ("schedule", "tables", "remaining value of a pixel of 1"),
     ("embedding", "encode", "t = 499.5: "),
     ("files", "replace", "the file holds: the first report\nfiles in its folder: 1\n"),
     ("tensor-file", "list_tensors", "weight: F32 [2, 3], 24 bytes\nrefused: "),
     ("checkpoints", "save_and_find", "kept: 3 of 4 checkpoints\nskipped: "),
-    ("dataset", "batches", "images of 28x28, 1 channels"),
+    ("dataset", "batches", "images of 28x28x1"),
     ("config", "settle", "64 channels, times [1, 2, 2, 2] by level"),
     ("run-images", "open_data", "500 images of 28x28x1, preset fashion-28"),
+    ("shipped", "describe", "fashion-28: "),
     ("interchange", "export", "an ONNX file of "),
     ("figures", "side_by_side", "460x460 pixels"),
     ("metrics", "compare", "moved by 3: Frechet distance "),

@@ -14,7 +14,8 @@ use crate::reference::expected;
 /// ```
 /// let config = config::TrainConfig { steps: 20_000, batch: 32, warmup_steps: 500, ..Default::default() };
 /// assert_eq!((config.lr, config.grad_clip, config.ema_decay), (2e-4, 1.0, 0.9999));
-/// # Ok::<(), config::ConfigError>(config.validate()?)
+/// config.validate()?;
+/// # Ok::<(), config::ConfigError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,7 +9,7 @@ fn main() -> Result<(), DatasetError> {
     let options = OpenOptions { size: named.is_some().then_some(64.into()), ..OpenOptions::default() };
     let set = Dataset::open(&Source::detect(named.as_deref().unwrap_or("fashion-mnist"))?, &options)?;
     let (height, width, channels) = set.shape();
-    println!("{} images of {width}x{height}, {channels} channels", set.len());
+    println!("{} images of {width}x{height}x{channels}", set.len());
     // The images of a step depend only on the seed and the step.
     let plan = BatchPlan::new(set.len(), 8.min(set.len()), 7)?.with_flip(true);
     for step in 0..3 {

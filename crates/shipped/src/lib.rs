@@ -1,5 +1,5 @@
 //! The trained model that is built into the program: `fashion-28`, garments of ten classes at 28x28 pixels. Its card is
-//! `assets/models/fashion-28.md`.
+//! `assets/models/fashion-28.md`. Example: `cargo run -p shipped --example describe`.
 
 /// The name of the model.
 pub const NAME: &str = "fashion-28";

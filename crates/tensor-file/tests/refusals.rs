@@ -152,7 +152,8 @@ fn anything_but_a_file_is_refused() {
     let path = folder.path().join("short");
     for length in 0..8 {
         fs::write(&path, vec![0; length]).unwrap();
-        assert!(read_header(&path).unwrap_err().to_string().contains(&format!("found {length} bytes")));
+        let found = format!("found {}", files::counted(length as u64, "byte"));
+        assert!(read_header(&path).unwrap_err().to_string().contains(&found));
     }
 }
 

@@ -332,7 +332,7 @@ mod tests {
             "different commits",
             "have different features",
             "a, seed 0: the average own is off by 12 %",
-            "a, seed 0: samples repeat training images in 1 evaluations",
+            "a, seed 0: samples repeat training images in 1 evaluation",
         ] {
             assert!(page.contains(note), "{note}: {page}");
         }
