@@ -6,6 +6,7 @@
 
 #include "../error.h"
 
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -13,6 +14,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,8 +37,17 @@ struct Group {
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
 };
 
+// c10d logs a lost connection on standard error, in several lines, before it throws. The exception says enough. libtorch's
+// own variable brings the lines back.
+void log_less() {
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) {
+    FLAGS_caffe2_log_level = c10::GLOG_FATAL;
+  }
+}
+
 c10::intrusive_ptr<c10d::TCPStore> tcp_store(
     const char* host, uint16_t port, bool serves, int64_t timeout_ms) {
+  log_less();
   c10d::TCPStoreOptions options;
   options.port = port;
   options.isServer = serves;

@@ -63,7 +63,9 @@ impl Collective {
         const CALL: &str = "Collective::join";
         let Meeting { host, port, serves, prefix, interface, rank, size, timeout, limit } = *meeting;
         let wrong = TorchExtError::Rank { call: CALL, got: rank, size };
-        let (Ok(rank_32), Ok(size_32)) = (i32::try_from(rank), i32::try_from(size)) else { return Err(wrong) };
+        let (Ok(rank_32), Ok(size_32)) = (i32::try_from(rank), i32::try_from(size)) else {
+            return Err(wrong);
+        };
         if rank >= size {
             return Err(wrong);
         }
@@ -114,7 +116,11 @@ impl Collective {
         qualifies(CALL, x)?;
         let kind = x.kind();
         if !SUMMED.contains(&kind) {
-            return Err(TorchExtError::Kind { what: "the tensor", got: kind, expected: "f32, bf16, f64 or i64" });
+            return Err(TorchExtError::Kind {
+                what: "the tensor",
+                got: kind,
+                expected: "f32, bf16, f64 or i64",
+            });
         }
         // SAFETY: the group lives; the tensor is borrowed for the call, which ends when nothing writes to it any more, and it
         // qualifies.
