@@ -16,7 +16,7 @@ use crate::metrics::{self, Record};
 use crate::tensorboard;
 
 /// What a run writes in its folder. A link in place of one of these would redirect the writing.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "config.toml",
     "metrics.jsonl",
     "evaluations.jsonl",
@@ -26,6 +26,7 @@ const OWN: [&str; 9] = [
     "averages",
     "evaluations",
     "best",
+    "ranks",
 ];
 
 /// How often the holder's note is read at most, and the pause between reads. A machine may be busy, but the holder does
