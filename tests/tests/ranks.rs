@@ -153,6 +153,31 @@ fn a_killed_rank_ends_all_and_restarts_end_as_the_undisturbed_run() -> anyhow::R
     Ok(())
 }
 
+/// However the launcher ends, no rank goes on alone.
+#[test]
+fn the_ranks_of_a_killed_launcher_save_and_end() -> anyhow::Result<()> {
+    // With a handler here, the children do not ignore SIGHUP, even under `nohup`.
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, std::sync::Arc::default())?;
+    let place = Place::new()?;
+    let line = format!("{TRAIN} --set train.steps=100000 --set train.log_every=1 --run run");
+    let mut running = place.start(&format!("launch --nproc 2 -- {line}"))?;
+    running.wait_for_more(&place.at("run/metrics.jsonl"))?;
+    let launcher = running.pid()?;
+    let ranks = [0, 1].map(|rank| pid_of(launcher, rank)?.context("a rank is not there"));
+    running.signal("KILL")?;
+    let begun = Instant::now();
+    for rank in ranks {
+        let path = format!("/proc/{}/environ", rank?);
+        // A process that has ended but has no parent that waits for it has no environment.
+        while fs::read(&path).is_ok_and(|environment| !environment.is_empty()) {
+            ensure!(begun.elapsed() < PATIENCE, "{path} is still there");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    ensure!(place.names("run/checkpoints").len() == 1, "{:?}", place.names("run/checkpoints"));
+    Ok(())
+}
+
 #[test]
 fn a_stuck_rank_ends_all_after_the_timeout() -> anyhow::Result<()> {
     let place = Place::new()?;
@@ -190,7 +215,9 @@ fn wrong_flags_and_data_end_all_ranks_at_once() -> anyhow::Result<()> {
         2,
         "expected a multiple of the number of ranks",
     )?;
-    refused("--nproc 2 --restarts 2", "train --data nowhere --run new", 4, "nowhere")?;
+    refused("--nproc 2 --restarts 2", "train --data nowhere --run new", 2, "nowhere")?;
+    place.write("broken/a.png", "not an image")?;
+    refused("--nproc 2 --restarts 2", "train --data broken --set data.size=16 --run new", 4, "a.png")?;
     refused("--nproc 2", &format!("{TRAIN} --batch auto --run new"), 2, "--batch auto")?;
     refused("--nproc 0", "train", 2, "--nproc 0")?;
     refused("--nproc 2 --timeout 0", "train", 2, "--timeout 0")?;

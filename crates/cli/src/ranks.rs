@@ -56,15 +56,16 @@ pub(crate) fn join() -> anyhow::Result<World> {
     Ok(World::from_env()?)
 }
 
-/// Asks the system for a SIGTERM when the launcher dies, however it does: the ranks then save and end.
+/// Asks the system for a SIGHUP when the launcher dies, however it does: the ranks then save and end. The system sends the
+/// signal once for every thread of the launcher, and this is the one whose repetition does no harm.
 #[cfg(target_os = "linux")]
 fn follow_launcher() {
     use rustix::process::{Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
     let Some(launcher) = env::var(LAUNCHER).ok().and_then(|pid| pid.parse().ok()) else { return };
-    let asked = set_parent_process_death_signal(Some(Signal::TERM));
+    let asked = set_parent_process_death_signal(Some(Signal::HUP));
     // It may have died before.
     if asked.is_ok() && getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(launcher) {
-        let _ = kill_process(getpid(), Signal::TERM);
+        let _ = kill_process(getpid(), Signal::HUP);
     }
 }
 

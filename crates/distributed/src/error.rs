@@ -28,7 +28,7 @@ pub enum DistributedError {
     },
     /// NCCL was requested.
     #[error(
-        "environment variable {}=nccl: this program has no NCCL, which libtorch's package offers to Python only; use gloo, which \
+        "environment variable {}=nccl: this program is built without NCCL, whose headers do not come with libtorch; use gloo, which \
          sums gradients of GPUs in host memory",
         crate::TRANSPORT
     )]
