@@ -71,6 +71,11 @@ fn main() {
         .flag("-fno-math-errno")
         .files(WRAPPERS);
     build.compile("torch_ext");
+    // Separately, for the folder that stands in for Gloo's headers.
+    let mut collective = compiler(x86);
+    collective.include(&include).include(include.join("torch/csrc/api/include")).include("cpp/collective");
+    collective.define("_GLIBCXX_USE_CXX11_ABI", "1").file("cpp/collective/collective.cpp");
+    collective.compile("torch_ext_collective");
 
     let sets = X86.iter().filter(|_| x86).chain([&BASE]);
     for (name, lanes, flags) in sets {

@@ -9,6 +9,7 @@ use tests::Place;
 const COMMANDS: &[&str] = &[
     "",
     "train",
+    "launch",
     "distill",
     "sample",
     "edit",
@@ -89,6 +90,7 @@ const NO_DEFAULT: &[&str] = &[
     "--images",
     "--image-size",
     "--head-channels",
+    "--nproc",
 ];
 
 /// Each command with its help.

@@ -30,6 +30,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Train a network on images (Algorithm 1)
     Train(commands::train::Train),
+    /// Train or sample with several processes on this machine
+    Launch(commands::launch::Launch),
     /// Tune a trained network to draw in 1 to 4 network calls
     Distill(commands::train::distill::Distill),
     /// Run trial training steps, to see whether they fit in memory
@@ -120,11 +122,15 @@ impl Cli {
         let global = &self.global;
         threads::check(global.threads)?;
         // Training decides later, when it knows how much memory it takes.
-        if !matches!(self.command, Command::Train(_) | Command::Distill(_) | Command::TryStep(_)) {
+        if !matches!(
+            self.command,
+            Command::Train(_) | Command::Distill(_) | Command::TryStep(_) | Command::Launch(_)
+        ) {
             memory::keep_freed();
         }
         match &self.command {
             Command::Train(args) => return args.run(global),
+            Command::Launch(args) => return args.run(global),
             Command::Distill(args) => return args.run(global),
             Command::TryStep(args) => args.run(global)?,
             Command::Sample(args) => return args.run(global),

@@ -5,13 +5,15 @@ use tracing::{debug, warn};
 
 use crate::failure::bail_usage;
 use crate::flags::Global;
+use crate::ranks;
 
 /// Sets the threads and whether algorithms are deterministic, loads libtorch's CUDA part if there is a driver, and
 /// selects the device.
 pub(crate) fn select(global: &Global) -> anyhow::Result<Device> {
-    if let Some(threads) = global.threads {
+    match global.threads {
         // `threads::check` has bounded it.
-        tch::set_num_threads(threads as i32);
+        Some(threads) => tch::set_num_threads(threads as i32),
+        None => ranks::share_cores(),
     }
     if let Some(limit) = torch_ext::cpu_isa_limit()? {
         debug!(limit = limit.name(), "instruction sets are limited by DDPM_MAX_CPU_ISA");
@@ -29,9 +31,10 @@ pub(crate) fn select(global: &Global) -> anyhow::Result<Device> {
         Err(error) => return Err(error.into()),
     }
     let count = if tch::Cuda::is_available() { tch::Cuda::device_count().max(0) as usize } else { 0 };
+    let own = ranks::local_rank();
     match global.device.as_str() {
-        "auto" => Ok(if count > 0 { Device::Cuda(0) } else { Device::Cpu }),
-        "cuda" => cuda(0, count, &global.device),
+        "auto" => Ok(if count > 0 { Device::Cuda(own % count) } else { Device::Cpu }),
+        "cuda" => cuda(own, count, &global.device),
         name => match name.strip_prefix("cuda:").and_then(|index| index.parse().ok()) {
             Some(index) => cuda(index, count, name),
             None => bail_usage!("--device {name}: expected auto, cpu, cuda or cuda:N"),

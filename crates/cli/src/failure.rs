@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use config::ConfigError;
 use dataset::DatasetError;
+use distributed::DistributedError;
 use features::FeaturesError;
 use interchange::InterchangeError;
 use metrics::MetricsError;
@@ -17,6 +18,7 @@ use trainer::{CheckpointError, TrainerError, is_out_of_memory};
 use unet::BackboneError;
 
 use crate::diagnostics::Diagnostics;
+use crate::{rank_log, ranks};
 
 /// Any failure without a code of its own.
 const FAILED: u8 = 1;
@@ -30,6 +32,8 @@ const DATA: u8 = 4;
 const CHECKPOINT: u8 = 5;
 /// Disk or memory is full, the run is in use by another process, or its files cannot be read.
 pub(crate) const RESOURCES: u8 = 6;
+/// Another rank failed or has gone; that one has the reason.
+pub(crate) const OTHER_RANK: u8 = 7;
 
 /// A mistake in flags or configuration, as opposed to something that failed.
 #[derive(Debug)]
@@ -72,6 +76,21 @@ pub(crate) fn wrong_data(text: String) -> anyhow::Error {
     anyhow::Error::new(WrongData(text))
 }
 
+/// A rank that [`crate::commands::launch`] started has failed.
+#[derive(Debug)]
+pub(crate) struct RankFailed {
+    pub(crate) text: String,
+    pub(crate) code: u8,
+}
+
+impl fmt::Display for RankFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for RankFailed {}
+
 /// Runs the program and maps every outcome to an exit code; `verbose` shows errors in full.
 pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
     // Silence the default hook, which prints a location and a backtrace; `catch_unwind` returns the message.
@@ -83,14 +102,26 @@ pub(crate) fn guard(verbose: bool, run: impl FnOnce() -> anyhow::Result<ExitCode
         Ok(Err(error)) => (told(&error), code_of(&error)),
         Err(payload) => (format!("unexpected: {}", panic_text(&*payload)), FAILED),
     };
+    // Among the ranks of a launcher, the one with the reason reports it.
+    if code == OTHER_RANK && ranks::is_launched() && ranks::is_first() {
+        return ExitCode::from(code);
+    }
     report(&message, verbose);
     ExitCode::from(code)
+}
+
+/// Whether the same command fails in the same way again: wrong flags or data, and a run that diverged.
+pub(crate) fn is_final(code: u8) -> bool {
+    [USAGE, DIVERGED, DATA].contains(&code)
 }
 
 /// The exit code of an error, by its kind.
 fn code_of(error: &anyhow::Error) -> u8 {
     if error.chain().any(is_usage) {
         return USAGE;
+    }
+    if let Some(failed) = error.chain().find_map(|cause| cause.downcast_ref::<RankFailed>()) {
+        return failed.code;
     }
     // Check for a full disk first, whatever was being written.
     if is_out_of_memory(&chain_text(error)) || error.chain().flat_map(unboxed).any(is_out_of_room) {
@@ -129,6 +160,9 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(CHECKPOINT);
     }
     let data = cause.downcast_ref::<DataError>();
+    if let Some(DistributedError::Lost { .. } | DistributedError::Meeting { .. }) = cause.downcast_ref() {
+        return Some(OTHER_RANK);
+    }
     if cause.is::<InterchangeError>() {
         return Some(CHECKPOINT);
     }
@@ -150,6 +184,7 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(TrainerError::NonFinite { .. } | TrainerError::NonFiniteWeights { .. }), _) => Some(DIVERGED),
+        (Some(TrainerError::OtherRank { .. }), _) => Some(OTHER_RANK),
         (Some(TrainerError::InUse { .. } | TrainerError::File { .. }), _) => Some(RESOURCES),
         (Some(TrainerError::Checkpoint(error)), _) => Some(code_of_checkpoint(error)),
         (Some(TrainerError::Replaced { .. }), _) => Some(RESOURCES),
@@ -172,7 +207,10 @@ pub(crate) fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use DistributedError::{Missing, NoNccl, Value};
     cause.is::<Usage>()
+        || matches!(cause.downcast_ref(), Some(Missing { .. } | Value { .. } | NoNccl))
+        || matches!(cause.downcast_ref(), Some(TrainerError::OptimalPairing))
         || cause.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_usage)
         || cause.downcast_ref::<DataError>().is_some_and(DataError::is_usage)
 }
@@ -208,7 +246,9 @@ fn chain_text(error: &anyhow::Error) -> String {
 fn report(message: &str, verbose: bool) {
     // A file name in the message may contain anything.
     let message = if verbose { files::printable(message).into_owned() } else { one_line(message) };
-    let _ = writeln!(Diagnostics, "error: {message}");
+    let line = format!("error: {message}\n");
+    rank_log::write(line.as_bytes());
+    let _ = Diagnostics.write_all(line.as_bytes());
 }
 
 /// Cuts the C++ frames off libtorch's messages, and adds advice to out-of-memory errors.
@@ -253,6 +293,14 @@ mod tests {
         assert_eq!(code(Err(full.into())), format!("{:?}", ExitCode::from(6)));
         let boxed = TrainerError::Caller(Box::new(io::Error::from(io::ErrorKind::StorageFull)));
         assert_eq!(code(Err(boxed.into())), format!("{:?}", ExitCode::from(6)));
+        let lost = DistributedError::Lost { rank: 0, size: 2, what: "x", found: "y".into() };
+        let lost = TrainerError::Caller(Box::new(lost));
+        assert_eq!(code(Err(lost.into())), format!("{:?}", ExitCode::from(7)));
+        let other = TrainerError::OtherRank { rank: 1, failure: "failed", step: 3 };
+        assert_eq!(code(Err(other.into())), format!("{:?}", ExitCode::from(7)));
+        let failed = RankFailed { text: "rank 1".into(), code: 137 };
+        assert_eq!(code(Err(anyhow::Error::new(failed))), format!("{:?}", ExitCode::from(137)));
+        assert_eq!(code(Err(DistributedError::NoNccl.into())), format!("{:?}", ExitCode::from(2)));
         let files = anyhow::Error::new(io::Error::from_raw_os_error(24)).context("a.png");
         assert_eq!(code(Err(files)), format!("{:?}", ExitCode::from(6)));
         assert_eq!(code(Err(wrong_data("x".into()).context("--data"))), format!("{:?}", ExitCode::from(4)));

@@ -1,8 +1,8 @@
 //! The `ddpm` program: reads flags and configuration, calls the library crates, and prints one-line errors.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 training diverged, 4 wrong data, 5 an invalid
-//! checkpoint, 6 disk or memory full, the run in use or its files unreadable, 129, 130 and 143 stopped by SIGHUP, SIGINT
-//! and SIGTERM after saving.
+//! checkpoint, 6 disk or memory full, the run in use or its files unreadable, 7 another rank failed or has gone, 129, 130 and
+//! 143 stopped by SIGHUP, SIGINT and SIGTERM after saving.
 
 mod adapter;
 mod args;
@@ -29,6 +29,8 @@ mod own_png;
 mod paths;
 mod preferred;
 mod progress;
+mod rank_log;
+mod ranks;
 mod run_data;
 mod sampler_flags;
 mod signals;

@@ -11,6 +11,7 @@ use tracing::info;
 
 use crate::diagnostics::{self, Diagnostics};
 use crate::flags::Global;
+use crate::rank_log;
 
 /// All bars of the process, so that log lines can go above them.
 fn bars() -> &'static MultiProgress {
@@ -108,7 +109,7 @@ pub(crate) fn shows_bars(global: &Global) -> bool {
     !global.quiet && !global.json && diagnostics::can_redraw()
 }
 
-/// A writer to standard error for the log, above the bars.
+/// A writer to standard error for the log, above the bars; or to the log of a rank.
 pub(crate) fn log_writer() -> impl Write {
     LogWriter
 }
@@ -117,6 +118,9 @@ struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if rank_log::write(bytes) {
+            return Ok(bytes.len());
+        }
         bars().suspend(|| Diagnostics.write(bytes))
     }
 

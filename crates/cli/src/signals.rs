@@ -65,6 +65,12 @@ impl Signals {
         self.at_once.store(true, Ordering::SeqCst);
     }
 
+    /// The signal that asked for a stop, if one did.
+    pub(crate) fn caught(&self) -> Option<i32> {
+        let which = self.which.load(Ordering::Relaxed);
+        i32::try_from(which).ok().filter(|&signal| signal != 0)
+    }
+
     /// The exit code as a shell would report it: 129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM.
     pub(crate) fn exit_code(&self) -> u8 {
         match self.which.load(Ordering::Relaxed) {

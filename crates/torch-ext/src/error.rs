@@ -99,6 +99,26 @@ pub enum TorchExtError {
         /// Number of channels.
         channels: i64,
     },
+    /// There is no process with this rank in a group.
+    #[error("{call}: rank {got} of {size} processes, expected 0 to {}", size.saturating_sub(1))]
+    Rank {
+        /// The function of this crate.
+        call: &'static str,
+        /// The rank.
+        got: usize,
+        /// Number of processes.
+        size: usize,
+    },
+    /// A text that C++ cannot take.
+    #[error("{call}: {what} {got:?} contains a zero byte")]
+    Text {
+        /// The function of this crate.
+        call: &'static str,
+        /// Which text.
+        what: &'static str,
+        /// The text.
+        got: String,
+    },
 }
 
 /// Converts the result of a function of `cpp/`.

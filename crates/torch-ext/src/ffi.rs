@@ -31,6 +31,18 @@ pub(crate) struct Graph {
     _opaque: [u8; 0],
 }
 
+/// A store on this machine, where processes meet.
+#[repr(C)]
+pub(crate) struct Store {
+    _opaque: [u8; 0],
+}
+
+/// The processes that met.
+#[repr(C)]
+pub(crate) struct Group {
+    _opaque: [u8; 0],
+}
+
 /// Runs a piece on `n` borrowed inputs and writes `m` outputs, owned by the caller; or returns a text made by
 /// [`torch_ext_copy_text`] and writes none. C++ may call it from any thread, and from several.
 pub(crate) type RunPiece = unsafe extern "C" fn(
@@ -200,4 +212,49 @@ unsafe extern "C" {
         own: bool,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
+
+    /// The caller owns `*out`.
+    pub(crate) fn torch_ext_store_serve(
+        host: *const c_char,
+        port: u16,
+        timeout_ms: i64,
+        taken: *mut u16,
+        out: *mut *mut Store,
+    ) -> *mut c_char;
+    pub(crate) fn torch_ext_store_free(store: *mut Store);
+
+    /// `interface` and `address` may be empty; the caller owns `*out`.
+    pub(crate) fn torch_ext_group_join(
+        host: *const c_char,
+        port: u16,
+        serves: bool,
+        prefix: *const c_char,
+        interface: *const c_char,
+        address: *const c_char,
+        rank: i32,
+        size: i32,
+        timeout_ms: i64,
+        out: *mut *mut Group,
+    ) -> *mut c_char;
+    pub(crate) fn torch_ext_group_free(group: *mut Group);
+    /// The tensors of these functions are dense, contiguous and in host memory.
+    pub(crate) fn torch_ext_group_all_reduce(
+        group: *mut Group,
+        x: *const C_tensor,
+        timeout_ms: i64,
+    ) -> *mut c_char;
+    pub(crate) fn torch_ext_group_broadcast(
+        group: *mut Group,
+        x: *const C_tensor,
+        from: i32,
+        timeout_ms: i64,
+    ) -> *mut c_char;
+    /// `all` has a row like `x` for every rank.
+    pub(crate) fn torch_ext_group_all_gather(
+        group: *mut Group,
+        x: *const C_tensor,
+        all: *const C_tensor,
+        timeout_ms: i64,
+    ) -> *mut c_char;
+    pub(crate) fn torch_ext_group_barrier(group: *mut Group, timeout_ms: i64) -> *mut c_char;
 }

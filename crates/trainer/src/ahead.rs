@@ -54,10 +54,11 @@ impl Ahead {
 }
 
 impl Trainer {
-    /// Whether steps are queued. They are on a GPU, so that it never waits for the host.
+    /// Whether steps are queued. They are on a GPU, so that it never waits for the host; but not with several ranks, which
+    /// decide about every step together.
     #[must_use]
     pub fn works_ahead(&self) -> bool {
-        self.ahead.is_some()
+        self.ahead.is_some() && self.together.is_none()
     }
 
     /// Sets whether steps are queued. On the CPU a queued step runs at once, with nearly the same numbers.
@@ -84,6 +85,14 @@ impl Trainer {
     ) -> Result<StepReport, TrainerError> {
         let step = self.step;
         let mut images = |step| batch(step).map_err(TrainerError::Caller);
+        if let Some(together) = self.together.clone() {
+            // A rank without images must tell the others.
+            let batch = images(step);
+            return self.step_together(&together, batch.as_ref(), model, &mut |_| ()).map_err(|error| {
+                // Its own error says more.
+                batch.err().unwrap_or(error)
+            });
+        }
         if !self.works_ahead() {
             return self.train_step(&images(step)?, model);
         }

@@ -50,8 +50,8 @@ pub(crate) struct Losses {
 }
 
 impl Trainer {
-    /// Lines 2 to 5 up to the gradient, which is left in the parameters. Several devices would sum their gradients after this
-    /// and before the norm is computed.
+    /// Lines 2 to 5 up to the gradient, which is left in the parameters. With several ranks it is this rank's share of the
+    /// gradient of the whole batch.
     pub(crate) fn gradient(
         &self,
         drawn: &Drawn<'_>,
@@ -65,7 +65,7 @@ impl Trainer {
         let (count, mut each, mut weighted) = (size[0] as usize, Vec::new(), Vec::new());
         for (first, images) in parts(count, self.config.micro_batch) {
             let part = whole.part(first, images)?;
-            let share = images as f64 / count as f64;
+            let share = images as f64 / (count * self.ranks()) as f64;
             let of_part = self.descend(&part, share, model, watch);
             let of_part = of_part.map_err(|error| out_of_memory(error, images, &size))?;
             each.push(of_part.each);

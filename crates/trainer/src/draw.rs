@@ -27,6 +27,12 @@ impl Share {
     pub fn whole(images: usize) -> Self {
         Self { of: images, images: 0..images }
     }
+
+    /// The images of one of `size` ranks, which all have as many.
+    #[must_use]
+    pub fn of_rank(rank: usize, size: usize, images: usize) -> Self {
+        Self { of: size * images, images: rank * images..(rank + 1) * images }
+    }
 }
 
 /// The levels and the noise of some images. They depend only on the seed, the step and the place in the batch, and on earlier
@@ -116,8 +122,12 @@ pub(crate) fn inside(share: f64) -> f64 {
 
 /// The noise of the images of a share: their part of the whole batch's noise.
 fn noise(share: &Share, numbers: usize, (seed, step): (u64, u64)) -> Vec<f32> {
+    normals_of(share, numbers, Stream::new(seed, Purpose::TrainNoise, step, 0))
+}
+
+/// A stream's normal numbers for the images of a share, if every image of the whole batch takes `numbers`.
+pub(crate) fn normals_of(share: &Share, numbers: usize, mut stream: Stream) -> Vec<f32> {
     let (first, end) = (share.images.start * numbers, share.images.end * numbers);
-    let mut stream = Stream::new(seed, Purpose::TrainNoise, step, 0);
     // Normal numbers are generated in pairs.
     let aligned = first & !1;
     stream.skip(aligned as u64);

@@ -134,6 +134,42 @@ pub enum TrainerError {
     /// The network, the data or an observer failed.
     #[error(transparent)]
     Caller(BoxError),
+    /// Another of the ranks that train together failed.
+    #[error("rank {rank} {failure} in step {step}; its own message says more")]
+    OtherRank {
+        /// That rank.
+        rank: usize,
+        /// What happened there.
+        failure: &'static str,
+        /// The step, from 0.
+        step: u64,
+    },
+    /// The weights of two ranks differ. Nothing was saved.
+    #[error(
+        "the weights of rank {rank} differ from those of rank 0 after step {step}: not saved; check that all ranks run the same \
+         program, and continue from the last checkpoint"
+    )]
+    RanksDiffer {
+        /// The other rank.
+        rank: usize,
+        /// Steps done.
+        step: u64,
+    },
+    /// Only some ranks have a gradient for a parameter.
+    #[error("the gradient of {} exists on {found:.0} of {size} ranks, expected all or none", name.escape_debug())]
+    PartialGradient {
+        /// The parameter.
+        name: String,
+        /// Number of ranks that have one.
+        found: f64,
+        /// Number of ranks.
+        size: usize,
+    },
+    /// A setting needs the whole batch in one process.
+    #[error(
+        "train.pairing = optimal assigns noises within the whole batch, so it works with a single rank only; use nearest"
+    )]
+    OptimalPairing,
     /// Tensors do not load or save.
     #[error(transparent)]
     Tensors(#[from] tensor_io::TensorIoError),

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use crate::ahead::Queued;
 use crate::averages::{remove_after, write_snapshot};
 use crate::checkpoint::Checkpoint;
+use crate::due::Due;
 use crate::error::{BoxError, TrainerError};
 use crate::metrics::{Interval, Record};
 use crate::recovery::{MAX_IN_A_ROW, MAX_ROLLBACKS};
@@ -79,14 +80,14 @@ pub enum Outcome {
 }
 
 /// The outcome of a step.
-enum Step {
+pub(crate) enum Step {
     Done(StepReport),
     PassedOver,
     /// The trainer went back to an earlier step.
     WentBack,
 }
 
-/// A run in its folder.
+/// A run in its folder. If several ranks train, it is that of rank 0; the others [`crate::Follow`].
 pub struct Fit<'a> {
     /// The run's folder, locked.
     pub folder: &'a RunFolder,
@@ -183,28 +184,23 @@ impl Fit<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome, TrainerError> {
         let config = trainer.config().clone();
-        let samples_due = |done: u64| {
-            done == config.steps || (config.sample_every > 0 && done.is_multiple_of(config.sample_every))
-        };
-        let evaluation_due = |done: u64| {
-            let every = config.evaluate_every;
-            every > 0 && (done == config.steps || done.is_multiple_of(every))
-        };
+        let due = Due(&config);
         let first = trainer.steps_done();
         if first > 0
-            && evaluation_due(first)
+            && due.evaluation(first)
             && !observer.has_evaluation(first)
             && let Some(newest) = self.newest()?.filter(|newest| newest.state.step == first)
         {
             observer.on_evaluate(first, trainer.ema_weights(), &newest).map_err(TrainerError::Caller)?;
         }
-        if first > 0 && samples_due(first) && !observer.has_samples(first) {
+        if first > 0 && due.samples(first) && !observer.has_samples(first) {
             observer.on_sample(first, trainer.ema_weights()).map_err(TrainerError::Caller)?;
         }
         if config.on_nan == OnNan::Rollback && trainer.steps_done() == 0 {
             // There must be a checkpoint to go back to.
             self.save(trainer, &interval, observer)?;
         }
+        trainer.wait()?;
         let mut clock = (Instant::now(), 0);
         let mut queued = None;
         while trainer.steps_done() < config.steps {
@@ -234,9 +230,9 @@ impl Fit<'_> {
                 clock = (Instant::now(), 0);
             }
             // If a step is queued, the weights already include it, so it is finished first.
-            let mut stop = self.stop.load(Ordering::Relaxed) && queued.is_none();
-            let evaluates = evaluation_due(done) && (last || !stop);
-            let saves = last || stop || evaluates || done.is_multiple_of(config.checkpoint_every);
+            let mut stop = trainer.any(self.stop.load(Ordering::Relaxed))? && queued.is_none();
+            let evaluates = due.evaluates(done, stop);
+            let saves = due.saves(done, stop);
             if saves {
                 let begun = Instant::now();
                 let saved = self.save(trainer, &interval, observer)?;
@@ -244,16 +240,18 @@ impl Fit<'_> {
                     observer
                         .on_evaluate(done, trainer.ema_weights(), &saved)
                         .map_err(TrainerError::Caller)?;
-                    stop = self.stop.load(Ordering::Relaxed);
+                }
+                if evaluates || trainer.ranks() > 1 {
+                    stop = trainer.any_after_work(self.stop.load(Ordering::Relaxed))?;
                 }
                 clock.0 += begun.elapsed();
             }
-            if samples_due(done) && (last || !stop) {
+            if due.draws(done, stop) {
                 let begun = Instant::now();
                 observer.on_sample(done, trainer.ema_weights()).map_err(TrainerError::Caller)?;
                 clock.0 += begun.elapsed();
                 // Samples take a while, and an observer may abandon them for a stop.
-                stop = self.stop.load(Ordering::Relaxed);
+                stop = trainer.any_after_work(self.stop.load(Ordering::Relaxed))?;
                 if stop && !saves {
                     self.save(trainer, &interval, observer)?;
                 }
@@ -298,6 +296,7 @@ impl Fit<'_> {
                 let Some(latest) = latest else { return Err(error) };
                 *interval = Checkpoint::from(latest).restore(trainer)?;
                 trainer.recovery = recovery;
+                trainer.share_state(None)?;
                 self.folder.drop_records_after(trainer.steps_done())?;
                 let (to, scale) = (trainer.steps_done(), trainer.recovery.lr_scale());
                 warn!(
@@ -320,9 +319,9 @@ impl Fit<'_> {
     ) -> Result<StepReport, TrainerError> {
         let next = trainer.steps_done() + 1;
         let config = trainer.config();
-        let due = |every: u64| every > 0 && next.is_multiple_of(every);
-        let pause = next == config.steps
-            || [config.checkpoint_every, config.sample_every, config.evaluate_every].into_iter().any(due)
+        let due = Due(config);
+        let pause = due.saves(next, false)
+            || due.samples(next)
             || trainer.recovery.passed_over.contains(&next)
             || self.stop.load(Ordering::Relaxed);
         trainer.train_step_ahead(queued, !pause, batch, model)
@@ -334,6 +333,7 @@ impl Fit<'_> {
         interval: &Interval,
         observer: &mut dyn Observer,
     ) -> Result<Checkpoint, TrainerError> {
+        trainer.check_same()?;
         self.folder.check()?;
         let checkpoints = self.folder.checkpoints();
         let snapshot = trainer.averages.snapshot();

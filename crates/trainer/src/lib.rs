@@ -40,12 +40,14 @@ mod checkpoint;
 mod clip;
 mod consistency;
 mod draw;
+mod due;
 mod ema;
 mod error;
 mod evaluations;
 #[cfg(test)]
 mod example;
 mod fit;
+mod follow;
 mod freeze;
 mod held_out;
 mod history;
@@ -63,6 +65,7 @@ mod run_folder;
 mod runs;
 mod step;
 mod tensorboard;
+mod together;
 
 /// Re-exports of the crates in the interface, in the version used here, so that programs need no dependency of their
 /// own.
@@ -87,6 +90,7 @@ pub use ema::Ema;
 pub use error::{BoxError, TrainerError};
 pub use evaluations::{EvaluationRecord, read_evaluations};
 pub use fit::{Fit, Observer, Outcome};
+pub use follow::Follow;
 pub use held_out::held_out_losses;
 pub use history::LossHistory;
 pub use labels::drop_labels;
@@ -99,3 +103,4 @@ pub use run_folder::{Claim, RunFolder};
 pub use runs::{FoundRun, is_run, runs_newest_first};
 pub use step::{Batch, Model, StepReport, Trainer};
 pub use tensorboard::EventFile;
+pub use together::{Reduce, Reduction};

@@ -7,6 +7,7 @@ use pathfinding::matrix::Matrix;
 use random::{Purpose, Stream};
 use tch::{Kind, Tensor};
 
+use crate::draw::{Share, normals_of};
 use crate::error::TrainerError;
 
 /// Number of draws that an image chooses its noise from.
@@ -17,12 +18,13 @@ pub(crate) fn paired(
     config: &TrainConfig,
     (images, labels): (&Tensor, Option<&Tensor>),
     noise: Tensor,
+    share: &Share,
     coordinates: (u64, u64),
 ) -> Result<Tensor, TrainerError> {
     match config.pairing {
         Pairing::Independent => Ok(noise),
         Pairing::Optimal => assigned(images, labels, &noise),
-        Pairing::Nearest => nearest(images, noise, coordinates),
+        Pairing::Nearest => nearest(images, noise, share, coordinates),
     }
 }
 
@@ -56,9 +58,15 @@ fn assigned(images: &Tensor, labels: Option<&Tensor>, noise: &Tensor) -> Result<
 }
 
 /// Gives each image the nearest of [`CHOICES`] noises: its own, and further draws.
-fn nearest(images: &Tensor, noise: Tensor, (seed, step): (u64, u64)) -> Result<Tensor, TrainerError> {
+fn nearest(
+    images: &Tensor,
+    noise: Tensor,
+    share: &Share,
+    (seed, step): (u64, u64),
+) -> Result<Tensor, TrainerError> {
     let size = noise.size();
-    let further = Stream::new(seed, Purpose::TrainChoice, step, 0).normals((CHOICES - 1) * noise.numel());
+    let of_each = (CHOICES - 1) * size[1..].iter().product::<i64>() as usize;
+    let further = normals_of(share, of_each, Stream::new(seed, Purpose::TrainChoice, step, 0));
     let mut of_image = vec![size[0], CHOICES as i64 - 1];
     of_image.extend(&size[1..]);
     let further = tensor_io::from_slice(&further, &of_image)?.f_transpose(0, 1)?;
@@ -94,7 +102,8 @@ mod tests {
 
     fn pair(pairing: Pairing, batch: &Batch, noise: &Tensor) -> Tensor {
         let images = (&batch.images, batch.labels.as_ref());
-        paired(&TrainConfig { pairing, ..example() }, images, noise.copy(), (5, 9)).unwrap()
+        let share = Share::whole(batch.images.size()[0] as usize);
+        paired(&TrainConfig { pairing, ..example() }, images, noise.copy(), &share, (5, 9)).unwrap()
     }
 
     fn permutations(n: usize) -> Vec<Vec<i64>> {
@@ -142,6 +151,11 @@ mod tests {
             assert!(distance(&at(&whole.images), &at(&paired)) <= distance(&at(&whole.images), &at(&noise)));
         }
         assert_ne!(paired, noise);
+        // Nor on the other images: part of a batch gets its part of the noise.
+        let (images, own) = (whole.images.narrow(0, 1, 3), noise.narrow(0, 1, 3));
+        let share = Share { of: 5, images: 1..4 };
+        let part = nearest(&images, own, &share, (5, 9)).unwrap();
+        assert_eq!(part, paired.narrow(0, 1, 3));
         assert_eq!(pair(Pairing::Independent, &whole, &noise), noise);
         assert_eq!(paired.device(), Device::Cpu);
     }

@@ -12,7 +12,7 @@ use crate::algorithm::{Drawn, Watch};
 use crate::augment::augmented;
 use crate::averages::Averages;
 use crate::clip::{clip_factor, grad_norm};
-use crate::draw::{Draw, Share};
+use crate::draw::Draw;
 use crate::ema::Ema;
 use crate::error::TrainerError;
 use crate::freeze::{Parts, count, parted};
@@ -24,6 +24,7 @@ use crate::numbers::{Numbers, in_eps, times};
 use crate::pairing::paired;
 use crate::phase::Phase;
 use crate::recovery::Recovery;
+use crate::together::Together;
 use config::{TimeSampling, TrainConfig};
 
 pub use denoiser::Conditional as Model;
@@ -99,11 +100,13 @@ pub struct Trainer {
     pub(crate) params: Vec<Named>,
     /// Number of trained parameters.
     learned: usize,
-    path: Box<dyn NoisePath>,
+    pub(crate) path: Box<dyn NoisePath>,
+    /// The other ranks, if there are any.
+    pub(crate) together: Option<Together>,
     /// Whether the network's input is scaled, so that it differs from `x_t`.
     pub(crate) scales_input: bool,
     pub(crate) device: Device,
-    seed: u64,
+    pub(crate) seed: u64,
     /// Set if steps are queued.
     pub(crate) ahead: Option<Ahead>,
     pub(crate) adam: Adam,
@@ -135,6 +138,7 @@ impl Trainer {
             params: copy_handles(params),
             learned: count(&learned),
             path: path.boxed(),
+            together: None,
             scales_input: scales_input(path, config.output())?,
             device,
             seed,
@@ -170,6 +174,9 @@ impl Trainer {
         model: &Model<'_>,
         on_end: &mut dyn FnMut(Phase),
     ) -> Result<StepReport, TrainerError> {
+        if let Some(together) = self.together.clone() {
+            return self.step_together(&together, Ok(batch), model, on_end);
+        }
         let (step, lr) = (self.step, self.lr());
         let on_host = self.draw(step, batch)?;
         let device = |x: &Tensor| x.f_to_device(self.device);
@@ -225,10 +232,13 @@ impl Trainer {
     /// Draws a step in host memory: lines 3 and 4, one t and one eps per image, and the dropped labels. Also seeds
     /// libtorch's generators for dropout, the only draw that libtorch makes.
     pub(crate) fn draw(&self, step: u64, batch: &Batch) -> Result<OnHost, TrainerError> {
-        tch::manual_seed(random::Stream::new(self.seed, random::Purpose::Dropout, step, 0).next_u64() as i64);
+        let rank = self.rank() as u32;
+        tch::manual_seed(
+            random::Stream::new(self.seed, random::Purpose::Dropout, step, rank).next_u64() as i64
+        );
         let (size, kind) = (batch.images.size(), batch.images.f_kind()?);
         let values = size[1..].iter().product::<i64>() as usize;
-        let share = Share::whole(size[0] as usize);
+        let share = self.share(size[0] as usize);
         let draw = Draw::new(&*self.path, &self.config, &self.history, (&share, values), (self.seed, step))?;
         let labels = batch
             .labels
@@ -237,7 +247,7 @@ impl Trainer {
         let (images, labels) =
             augmented(&self.config, &batch.images, labels.transpose()?, &share, (self.seed, step))?;
         let eps = tensor_io::from_slice(&draw.noise, &size)?.f_to_kind(kind)?;
-        let eps = paired(&self.config, (&images, batch.labels.as_ref()), eps, (self.seed, step))?;
+        let eps = paired(&self.config, (&images, batch.labels.as_ref()), eps, &share, (self.seed, step))?;
         Ok(OnHost {
             images,
             t: times(&*self.path, &draw.levels)?,

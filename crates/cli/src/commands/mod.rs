@@ -15,6 +15,7 @@ pub(crate) mod flags;
 mod image_files;
 pub(crate) mod import;
 pub(crate) mod inspect;
+pub(crate) mod launch;
 mod noise_file;
 pub(crate) mod predict;
 mod reporting;

@@ -16,6 +16,7 @@ use crate::guidance_flags::GuidanceArgs;
 use crate::model::Loaded;
 use crate::output::{self, Form};
 use crate::paths::{self, InputPath, OutputFolder};
+use crate::ranks;
 use crate::sampler_flags::SamplerArgs;
 use crate::signals::Signals;
 
@@ -77,6 +78,7 @@ impl Sample {
         names.extend(self.watching.names());
         output::try_folder("--out", &self.out, &names)?;
         let signals = Signals::install()?;
+        ranks::check()?;
         let loaded = Loaded::open(&self.model, global)?;
         let sampler = self.sampler.or_of_run(&loaded.config.sample).build(&loaded)?;
         let conditioning = self.guidance.conditioning(&loaded)?;
@@ -90,6 +92,12 @@ impl Sample {
         conditioning.check_count(count);
 
         let mut watching = self.watching.build(&loaded, sampler.steps(), count)?;
+        let world = ranks::join()?;
+        if !world.is_alone() && self.watching.is_wanted() {
+            bail_usage!(
+                "--trajectory and --preview follow the images of a single rank; leave them out with several"
+            );
+        }
 
         let begun = Instant::now();
         let steps = sampler.steps();
@@ -100,8 +108,16 @@ impl Sample {
         }
         results.try_first()?;
         let noise = &self.noise;
-        let sampling =
-            LongSampling { loaded: &loaded, noise, first, count, steps, global, signals: &signals };
+        let sampling = LongSampling {
+            loaded: &loaded,
+            noise,
+            first,
+            count,
+            steps,
+            global,
+            signals: &signals,
+            world: Some(&world),
+        };
         sampling.run(&mut results, |range, noise, progress| {
             let x_start = match &init {
                 Some(x) => {
@@ -119,6 +135,9 @@ impl Sample {
             let model = conditioning.model(network, loaded.path.steps(), range.clone())?;
             Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })?;
+        if !world.is_first() {
+            return sampling.end_of_other();
+        }
         let (seconds, done) = (begun.elapsed().as_secs_f64(), results.count());
         // After a signal some of the followed images may be missing.
         let trajectory = watching.into_trajectory().filter(|kept| kept.followed() <= done);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::anyhow;
 use clap::Args;
+use distributed::World;
 use indicatif::ProgressBar;
 use ndarray::{Array4, Axis, concatenate};
 use sampler::{BoxError, Method, Noise, Sampler, SamplerConfig, Step};
@@ -127,6 +128,8 @@ pub(crate) struct LongSampling<'a> {
     pub(crate) steps: usize,
     pub(crate) global: &'a Global,
     pub(crate) signals: &'a Signals,
+    /// The ranks that draw the images batch by batch in turn, if there are several.
+    pub(crate) world: Option<&'a World>,
 }
 
 /// The progress of a sampling run, and whether it should stop.
@@ -148,27 +151,36 @@ impl Progress<'_> {
 
 impl LongSampling<'_> {
     /// Runs `draw` on batches and passes their pixels to `results`, until all are done or a signal arrives. The first
-    /// argument is the number of an image, counted from [`LongSampling::first`].
+    /// argument is the number of an image, counted from [`LongSampling::first`]. With several ranks, each draws every `n`-th
+    /// batch, and rank 0 gets all of them.
     pub(crate) fn run(
         &self,
         results: &mut Results<'_>,
         mut draw: impl FnMut(Range<usize>, &Noise, &Progress<'_>) -> anyhow::Result<Tensor>,
     ) -> anyhow::Result<()> {
         results.check_inputs(self.count)?;
-        let calls = self.count.div_ceil(self.noise.batch) * self.steps;
+        let (rank, size) = self.world.map_or((0, 1), |world| (world.rank(), world.size()));
+        let calls = self.count.div_ceil(self.noise.batch * size) * self.steps;
         let bar = progress::bar(self.global, calls as u64, "sampling");
         let progress = Progress { bar, stop: &self.signals.stop };
         let end = self.first + self.count;
-        for first in (self.first..end).step_by(self.noise.batch) {
+        for round in (self.first..end).step_by(self.noise.batch * size) {
+            let first = (round + rank * self.noise.batch).min(end);
             let range = first..(first + self.noise.batch).min(end);
             let source = Noise { seed: self.noise.seed(), first_index: first as u64 };
-            match draw(range, &source, &progress) {
-                Err(_) if self.is_stopped() => break,
-                drawn => results.add(output::to_pixels(&drawn?, &self.loaded.images)?)?,
-            }
+            let drawn = match range.is_empty() {
+                true => None,
+                false => match draw(range, &source, &progress) {
+                    Err(_) if self.is_stopped() => None,
+                    drawn => Some(output::to_pixels(&drawn?, &self.loaded.images)?),
+                },
+            };
+            let stops = self.is_stopped();
+            let Gathered { parts, stops } = gathered(self.world, drawn, stops)?;
+            parts.into_iter().try_for_each(|pixels| results.add(pixels))?;
             // From here on a signal must not lose work.
             self.signals.hold();
-            if self.is_stopped() {
+            if stops {
                 break;
             }
         }
@@ -179,6 +191,13 @@ impl LongSampling<'_> {
     /// Whether a signal has asked the run to stop.
     pub(crate) fn is_stopped(&self) -> bool {
         self.signals.stop.load(Ordering::Relaxed)
+    }
+
+    /// Ends a rank above 0, which has saved nothing itself.
+    pub(crate) fn end_of_other(&self) -> anyhow::Result<ExitCode> {
+        let code =
+            if self.is_stopped() { ExitCode::from(self.signals.exit_code()) } else { ExitCode::SUCCESS };
+        Ok(code)
     }
 
     /// Ends the program with `done` images saved. After a signal it returns that signal's exit code, whether or not
@@ -192,10 +211,79 @@ impl LongSampling<'_> {
     }
 }
 
+/// The batches of a round that follow each other without a gap, and whether any rank was asked to stop.
+struct Gathered {
+    parts: Vec<Array4<u8>>,
+    stops: bool,
+}
+
+/// Sends the pixels of all ranks to rank 0. Alone, they are there already.
+fn gathered(world: Option<&World>, own: Option<Array4<u8>>, stops: bool) -> anyhow::Result<Gathered> {
+    let Some(world) = world.filter(|world| !world.is_alone()) else {
+        return Ok(Gathered { parts: own.into_iter().collect(), stops });
+    };
+    let shape = own.as_ref().map(|pixels| pixels.dim());
+    let mut message = vec![u8::from(stops)];
+    for number in shape.map_or([0; 4], |(images, height, width, channels)| [images, height, width, channels])
+    {
+        message.extend((number as u64).to_le_bytes());
+    }
+    message.extend(own.iter().flat_map(|pixels| pixels.iter()));
+    let all = world.gather("the images of all ranks", &message)?;
+    let stops = all.iter().any(|message| message.first() == Some(&1));
+    if !world.is_first() {
+        return Ok(Gathered { parts: Vec::new(), stops });
+    }
+    let parts = all.iter().map_while(|message| unpacked(message)).collect();
+    Ok(Gathered { parts, stops })
+}
+
+/// The pixels of a message; `None` without any.
+fn unpacked(message: &[u8]) -> Option<Array4<u8>> {
+    let (numbers, pixels) = message.get(1..)?.split_at_checked(4 * size_of::<u64>())?;
+    let mut numbers = numbers.chunks_exact(size_of::<u64>()).map(|bytes| {
+        let number = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+        usize::try_from(number).unwrap_or(usize::MAX)
+    });
+    let shape = (numbers.next()?, numbers.next()?, numbers.next()?, numbers.next()?);
+    Array4::from_shape_vec(shape, pixels.to_vec()).ok().filter(|pixels| !pixels.is_empty())
+}
+
 /// Advances the bar by a step and shows the t reached.
 pub(crate) fn tick(bar: &ProgressBar, step: &Step<'_>) {
     bar.inc(1);
     if !bar.is_hidden() {
         bar.set_message(format!("t = {:<4.0}", step.t));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_the_pixels_or_none() {
+        let pixels = Array4::from_shape_fn((2, 3, 4, 1), |(n, y, x, _)| (n * 100 + y * 10 + x) as u8);
+        let mut message = vec![0];
+        for number in [2_u64, 3, 4, 1] {
+            message.extend(number.to_le_bytes());
+        }
+        message.extend(pixels.iter());
+        assert_eq!(unpacked(&message), Some(pixels));
+        for cut in [0, 1, 20, 33, message.len() - 1] {
+            assert_eq!(unpacked(&message[..cut]), None, "{cut}");
+        }
+        assert_eq!(unpacked(&[[1].as_slice(), &[0; 32]].concat()), None);
+        assert_eq!(unpacked(&[[0].as_slice(), &[255; 32]].concat()), None);
+    }
+
+    #[test]
+    fn alone_nothing_is_sent() {
+        let pixels = Array4::zeros((1, 2, 2, 3));
+        for world in [None, Some(&World::alone())] {
+            let alone = gathered(world, Some(pixels.clone()), true).unwrap();
+            assert!(alone.parts == [pixels.clone()] && alone.stops);
+            assert!(gathered(world, None, false).unwrap().parts.is_empty());
+        }
     }
 }

@@ -20,7 +20,7 @@ use holder::holder;
 pub use claim::Claim;
 
 /// What a run writes in its folder. A link in place of one of these would redirect the writing.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "config.toml",
     "metrics.jsonl",
     "evaluations.jsonl",
@@ -30,6 +30,7 @@ const OWN: [&str; 9] = [
     "averages",
     "evaluations",
     "best",
+    "ranks",
 ];
 
 /// The folder of one run, locked as long as this value lives. The system releases the lock when the process ends,

@@ -111,7 +111,7 @@ impl Setup<'_> {
     /// A sampling run of `count` images.
     pub(crate) fn sampling(&self, count: usize, steps: usize) -> LongSampling<'_> {
         let Self { global, noise, loaded, signals, .. } = self;
-        LongSampling { loaded, noise, first: 0, count, steps, global, signals }
+        LongSampling { loaded, noise, first: 0, count, steps, global, signals, world: None }
     }
 
     /// Saves results that were drawn together, with this grid. `arrays` go into the archive too.

@@ -11,9 +11,18 @@ const AHEAD: usize = 2;
 
 /// The images of each step, and their random changes.
 pub(crate) fn plan(config: &Config, images: usize) -> anyhow::Result<BatchPlan> {
+    share(config, images, (0, 1))
+}
+
+/// The same for one of several ranks, of which each takes an equal share of every batch.
+pub(super) fn share(
+    config: &Config,
+    images: usize,
+    (rank, size): (usize, usize),
+) -> anyhow::Result<BatchPlan> {
     let train = &config.train;
-    let plan = BatchPlan::new(images, train.batch, config.seed)?.with_flip(train.flip);
-    let plan = plan.with_order(run_images::order(&config.data)?)?;
+    let plan = BatchPlan::new(images, train.batch / size, config.seed)?.with_flip(train.flip);
+    let plan = plan.with_order(run_images::order(&config.data)?)?.sharded(rank as u32, size as u32)?;
     Ok(plan.with_crop(train.crop)?.with_jitter(train.jitter)?)
 }
 

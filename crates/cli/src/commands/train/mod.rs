@@ -10,6 +10,7 @@ mod feed;
 mod init;
 mod pace;
 mod resume;
+mod together;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use dataset::Dataset;
+use distributed::World;
 use serde_json::json;
 use tch::{Device, Tensor};
 use tracing::{info, warn};
@@ -34,7 +36,7 @@ use crate::model::RUNS;
 use crate::networks;
 use crate::paths::{self, DataSource, InputPath, OutputFile, OutputFolder};
 use crate::signals::Signals;
-use crate::{noise_end, output};
+use crate::{noise_end, output, ranks};
 use batch::BatchSize;
 use ending::Ending;
 use evaluating::Evaluating;
@@ -135,6 +137,7 @@ struct Plan {
 impl Train {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
         let signals = Signals::install()?;
+        ranks::check()?;
         let device = device::select(global)?;
         // Check this before opening the data, which may take minutes.
         if let Some(run) = self.run.as_deref().filter(|_| !(self.dump_config || self.dry_run)) {
@@ -143,6 +146,9 @@ impl Train {
         let mut plan = if self.resume { self.resumed()? } else { self.fresh()? };
         let precision = Precision::settle(&plan.config.precision, device)?;
         precision.name().clone_into(&mut plan.config.precision);
+        if (self.dump_config || self.dry_run) && !ranks::is_first() {
+            return Ok(ExitCode::SUCCESS);
+        }
         if self.dump_config {
             let text = match global.json {
                 true => serde_json::to_string(&plan.config)?,
@@ -160,6 +166,10 @@ impl Train {
             }
             return plan.dry_run(&self.preview, device, global).map(|()| ExitCode::SUCCESS);
         }
+        let world = self.meet(&plan.config)?;
+        if !world.is_first() {
+            return plan.follow(world, &signals, device);
+        }
         output::try_folder("--run", &plan.run, &[])?;
         for within in ["checkpoints", "samples"].map(|name| plan.run.join(name)) {
             if within.exists() {
@@ -174,7 +184,7 @@ impl Train {
             };
         }
         self.settle_config(&folder, &mut plan.config, &plan.dataset)?;
-        plan.train(&folder, &signals, device, global)
+        plan.train(&folder, world, &signals, device, global)
     }
 
     /// The plan for the flags of a new run.
@@ -311,6 +321,7 @@ impl Plan {
     fn train(
         mut self,
         folder: &RunFolder,
+        world: World,
         signals: &Signals,
         device: Device,
         global: &Global,
@@ -338,6 +349,9 @@ impl Plan {
         }
         let mut trainer = Trainer::new(net.params(), &*path, &config.train, config.seed, device)?;
         let resumed = fit.restore(&mut trainer, newest.as_ref())?;
+        let place = (world.rank(), world.size());
+        ranks::connect(&mut trainer, world)?;
+        let resumed = trainer.share_state(resumed)?;
         // From here on there is something to save.
         signals.hold();
         let first = trainer.steps_done();
@@ -368,6 +382,7 @@ impl Plan {
             crate::device::name(device),
             config.train.steps,
         );
+        together::tell(config, place.1);
         if !config.train.freeze.is_empty() {
             info!("{}", facts::trained(trainer.trained_numbers()));
         }
@@ -383,7 +398,7 @@ impl Plan {
         }
 
         let begun = Instant::now();
-        let plan = feed::plan(config, self.dataset.len())?;
+        let plan = feed::share(config, self.dataset.len(), place)?;
         let mut feed = Feed::new(&self.dataset, plan, config.model.classes.is_some(), first)?;
         let kind = Precision::settle(&config.precision, device)?.kind();
         let pass = Pass::train().with_kind(kind).with_checkpoints(config.train.checkpoint_activations);

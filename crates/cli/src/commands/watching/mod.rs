@@ -53,6 +53,11 @@ impl WatchingArgs {
         self.trajectory.map_or_else(Vec::new, |_| vec!["trajectory.png".to_owned(), animation])
     }
 
+    /// Whether something is to be watched.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.trajectory.is_some() || self.preview.is_some()
+    }
+
     /// Prepares watching a chain of `steps` steps that draws `count` images.
     pub(crate) fn build<'a>(
         &self,

@@ -1,0 +1,163 @@
+//! `ddpm launch`: starts the ranks of one machine, watches them, and starts them again after a failure.
+
+mod children;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use distributed::Server;
+use tracing::warn;
+
+use crate::failure::{self, RankFailed, bail_usage};
+use crate::flags::Global;
+use crate::signals::Signals;
+use children::{Children, Ended, Failure};
+
+/// Commands that several ranks can run together.
+const COMMANDS: [&str; 3] = ["train", "distill", "sample"];
+/// More processes than this on one machine are a mistake.
+const MOST: usize = 1024;
+
+/// Starts a command as several processes, which share its work.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The processes are called ranks. They divide every batch and the cores, take the same steps, and rank
+0 writes. If one fails, all are ended, and the exit code is that of the first that failed (128 + N
+after signal N). A run continues from its last checkpoint, also with another number of ranks. On
+several machines, use torchrun or srun: see docs/scale.md.
+
+Examples:
+  ddpm launch --nproc 2 -- train --data photos/ --run runs/photos
+  ddpm launch --nproc 8 --restarts 3 -- train --preset ddpm-cifar10 --data cifar-10-batches-bin
+  ddpm launch --nproc 4 -- sample --run runs/photos --count 50000 --save npz --out out/"
+)]
+pub(crate) struct Launch {
+    /// Number of ranks, 1 to 1024
+    #[arg(long, value_name = "N")]
+    nproc: usize,
+    /// After a failure, start all ranks again, at most this often
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    restarts: u32,
+    /// Seconds after which a rank gives up waiting for the others, 1 to 86400
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+    /// Type in which gradients are summed: f32, or bf16 for half the traffic
+    #[arg(long, value_name = "KIND", default_value = "f32")]
+    reduce: String,
+    /// The command and its flags: train, distill or sample
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl Launch {
+    pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
+        self.check()?;
+        // The ranks decide about a stop; a second signal ends the launcher, and with it the ranks.
+        let signals = Signals::install()?;
+        signals.hold();
+        let server = Server::new()?;
+        for attempt in 0_u32.. {
+            let mut children = self.start(&server, attempt, global)?;
+            let failure = match children.watch(&signals)? {
+                Ended::Done => return Ok(ExitCode::SUCCESS),
+                Ended::Stopped(code) => return Ok(ExitCode::from(code)),
+                Ended::Failed(failure) => failure,
+            };
+            if attempt >= self.restarts || !may_pass(&failure) {
+                return failed(failure);
+            }
+            warn!("{}; starting all ranks again ({} of {})", failure.text(), attempt + 1, self.restarts);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if !(1..=MOST).contains(&self.nproc) {
+            bail_usage!("--nproc {}: expected 1 to {MOST}", self.nproc);
+        }
+        if !(1..=86_400).contains(&self.timeout) {
+            bail_usage!("--timeout {}: expected 1 to 86400 seconds", self.timeout);
+        }
+        if !["f32", "bf16"].contains(&&*self.reduce) {
+            bail_usage!("--reduce {}: expected f32 or bf16", self.reduce);
+        }
+        let command = self.command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+        if !COMMANDS.contains(&&*command) {
+            bail_usage!("launch: {command}: expected train, distill or sample after --");
+        }
+        Ok(())
+    }
+
+    fn start(&self, server: &Server, attempt: u32, global: &Global) -> anyhow::Result<Children> {
+        let variables = [
+            ("WORLD_SIZE", self.nproc.to_string()),
+            ("LOCAL_WORLD_SIZE", self.nproc.to_string()),
+            ("MASTER_ADDR", Server::HOST.to_owned()),
+            ("MASTER_PORT", server.port().to_string()),
+            ("TORCHELASTIC_USE_AGENT_STORE", "True".to_owned()),
+            ("TORCHELASTIC_RESTART_COUNT", attempt.to_string()),
+            (distributed::TIMEOUT, self.timeout.to_string()),
+            (distributed::REDUCE, self.reduce.clone()),
+            (crate::ranks::LAUNCHER, std::process::id().to_string()),
+        ];
+        let program = std::env::current_exe().context("the path of this program is unknown")?;
+        let words: Vec<OsString> = self.command.iter().cloned().chain(flags(global)).collect();
+        Children::start(&program, &words, &variables, self.nproc)
+    }
+}
+
+/// The flags of every command that were given to the launcher.
+fn flags(global: &Global) -> Vec<OsString> {
+    let mut flags = Vec::new();
+    if global.device != "auto" {
+        flags.extend(["--device".to_owned(), global.device.clone()]);
+    }
+    if let Some(threads) = global.threads {
+        flags.extend(["--threads".to_owned(), threads.to_string()]);
+    }
+    flags.extend((0..global.verbose).map(|_| "--verbose".to_owned()));
+    for (given, flag) in
+        [(global.deterministic, "--deterministic"), (global.json, "--json"), (global.quiet, "--quiet")]
+    {
+        flags.extend(given.then(|| flag.to_owned()));
+    }
+    flags.into_iter().map(Into::into).collect()
+}
+
+/// Whether another start may end differently. It does not with wrong flags or data, nor for a run that diverged.
+fn may_pass(failure: &Failure) -> bool {
+    !failure::is_final(failure.code)
+}
+
+fn failed(failure: Failure) -> anyhow::Result<ExitCode> {
+    let code = failure.code;
+    // Rank 0 shares the screen, so its own message is already there.
+    if failure.is_told {
+        return Ok(ExitCode::from(code));
+    }
+    Err(anyhow::Error::new(RankFailed { text: failure.text(), code }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_before_the_command_are_passed_on() {
+        let global = Global {
+            device: "cpu".to_owned(),
+            threads: Some(3),
+            deterministic: true,
+            json: false,
+            verbose: 2,
+            quiet: false,
+        };
+        let expected = ["--device", "cpu", "--threads", "3", "--verbose", "--verbose", "--deterministic"];
+        assert_eq!(flags(&global), expected);
+        let global =
+            Global { device: "auto".to_owned(), threads: None, deterministic: false, verbose: 0, ..global };
+        assert!(flags(&global).is_empty());
+    }
+}

@@ -1,0 +1,143 @@
+//! The processes that `train` and `sample` run on: their places, the cores of a machine they share, and their connection.
+
+use std::env;
+use std::sync::Arc;
+
+use distributed::{DistributedError, Place, REDUCE, World};
+use tch::Tensor;
+use trainer::{BoxError, Reduce, Reduction, Trainer};
+
+use crate::failure::bail_usage;
+
+/// Set by `ddpm launch` in the ranks it starts: its process id.
+pub(crate) const LAUNCHER: &str = "DDPM_LAUNCHER";
+
+/// Whether `ddpm launch` started this process. It reports why the ranks have ended.
+pub(crate) fn is_launched() -> bool {
+    env::var_os(LAUNCHER).is_some()
+}
+
+/// Refuses variables that do not make a place. [`join`] does the same, but may come minutes later.
+pub(crate) fn check() -> Result<(), DistributedError> {
+    Place::from_env().map(drop)
+}
+
+/// The place of this process; variables that make none are for [`check`] to report, where a command uses ranks.
+fn place() -> Option<Place> {
+    Place::from_env().ok().flatten()
+}
+
+/// Whether this process writes and reports.
+pub(crate) fn is_first() -> bool {
+    place().is_none_or(|place| place.rank == 0)
+}
+
+/// The number of this process among the ranks of its machine, which is also that of its GPU.
+pub(crate) fn local_rank() -> usize {
+    place().map_or(0, |place| place.local_rank)
+}
+
+/// Divides the cores among the ranks of this machine, unless a variable already limits them.
+pub(crate) fn share_cores() {
+    let Some(place) = place().filter(|place| place.local_size > 1) else { return };
+    if env::var_os("OMP_NUM_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        tch::set_num_threads(threads_of(cores, place.local_size) as i32);
+    }
+}
+
+fn threads_of(cores: usize, ranks: usize) -> usize {
+    (cores / ranks).max(1)
+}
+
+/// Meets the other ranks, if there are any. If their launcher ends, this process is asked to stop.
+pub(crate) fn join() -> anyhow::Result<World> {
+    follow_launcher();
+    Ok(World::from_env()?)
+}
+
+/// Asks the system for a SIGHUP when the launcher dies, however it does: the ranks then save and end. The system sends the
+/// signal once for every thread of the launcher, and this is the one whose repetition does no harm.
+#[cfg(target_os = "linux")]
+fn follow_launcher() {
+    use rustix::process::{Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
+    let Some(launcher) = env::var(LAUNCHER).ok().and_then(|pid| pid.parse().ok()) else { return };
+    let asked = set_parent_process_death_signal(Some(Signal::HUP));
+    // It may have died before.
+    if asked.is_ok() && getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(launcher) {
+        let _ = kill_process(getpid(), Signal::HUP);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn follow_launcher() {}
+
+/// Lets a trainer train with the other ranks.
+pub(crate) fn connect(trainer: &mut Trainer, world: World) -> anyhow::Result<()> {
+    let reduction = reduction(env::var(REDUCE).ok().as_deref())?;
+    Ok(trainer.join(Arc::new(Ranks(world)), reduction)?)
+}
+
+/// How gradients are summed, by the value of [`REDUCE`].
+fn reduction(kind: Option<&str>) -> anyhow::Result<Reduction> {
+    match kind {
+        None | Some("" | "f32") => Ok(Reduction::default()),
+        Some("bf16") => Ok(Reduction { bf16: true, ..Reduction::default() }),
+        Some(other) => {
+            bail_usage!("environment variable {REDUCE}={}: expected f32 or bf16", other.escape_debug())
+        }
+    }
+}
+
+/// The connection as the trainer uses it.
+struct Ranks(World);
+
+impl Reduce for Ranks {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn sum(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError> {
+        Ok(self.0.sum(what, x)?)
+    }
+
+    fn broadcast(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError> {
+        Ok(self.0.broadcast(what, x)?)
+    }
+
+    fn gather(&self, what: &'static str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, BoxError> {
+        Ok(self.0.gather(what, bytes)?)
+    }
+
+    fn wait(&self, what: &'static str) -> Result<(), BoxError> {
+        Ok(self.0.wait(what)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_shared_and_nobody_goes_without() {
+        assert_eq!(
+            [(8, 1), (8, 3), (2, 2), (2, 4)].map(|(cores, ranks)| threads_of(cores, ranks)),
+            [8, 2, 1, 1]
+        );
+    }
+
+    #[test]
+    fn the_kind_of_reduction_is_checked() {
+        let bf16 = |kind| reduction(kind).map(|reduction| reduction.bf16).ok();
+        assert_eq!(
+            [None, Some(""), Some("f32"), Some("bf16")].map(bf16),
+            [false, false, false, true].map(Some)
+        );
+        let error = reduction(Some("f16")).unwrap_err().to_string();
+        assert!(error.contains("DDPM_REDUCE=f16: expected f32 or bf16"), "{error}");
+    }
+}

@@ -1,0 +1,176 @@
+//! The ranks, connected.
+
+use tch::{Device, Tensor, no_grad_guard};
+use torch_ext::{Collective, Meeting, TorchExtError};
+
+use crate::error::{DistributedError, told};
+use crate::place::Place;
+
+/// How much longer than usual a rank waits for what only one of them does.
+const PATIENCE: u32 = 10;
+
+/// All ranks as this one sees them: a group, or this process alone.
+///
+/// Every operation must be called by all ranks in the same order. `what` names it in errors.
+pub struct World {
+    group: Option<(Place, Collective)>,
+}
+
+impl World {
+    /// This process alone: every operation does nothing.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self { group: None }
+    }
+
+    /// Meets the other ranks, if a launcher has started several.
+    ///
+    /// # Errors
+    /// Those of [`Place::from_env`] and [`World::join`].
+    pub fn from_env() -> Result<Self, DistributedError> {
+        Place::from_env()?.map_or_else(|| Ok(Self::alone()), Self::join)
+    }
+
+    /// Meets the other ranks.
+    ///
+    /// # Errors
+    /// [`DistributedError::Meeting`] when they are not all there before the timeout.
+    pub fn join(place: Place) -> Result<Self, DistributedError> {
+        // Ranks that are started again must not find what the earlier ones left in the launcher's store.
+        let prefix = format!("ddpm/attempt-{}", place.attempt);
+        let group = Collective::join(&Meeting {
+            host: &place.host,
+            port: place.port,
+            serves: place.rank == 0 && !place.is_served,
+            prefix: &prefix,
+            interface: place.interface.as_deref(),
+            rank: place.rank,
+            size: place.size,
+            timeout: place.timeout,
+            limit: place.timeout,
+        });
+        match group {
+            Ok(group) => Ok(Self { group: Some((place, group)) }),
+            Err(error) => Err(DistributedError::Meeting {
+                rank: place.rank,
+                size: place.size,
+                host: place.host,
+                port: place.port,
+                seconds: place.timeout.as_secs(),
+                found: told(&error),
+            }),
+        }
+    }
+
+    /// The number of this rank, from 0.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.group.as_ref().map_or(0, |(place, _)| place.rank)
+    }
+
+    /// Number of ranks.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.group.as_ref().map_or(1, |(place, _)| place.size)
+    }
+
+    /// Whether this is the rank that writes and reports.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.rank() == 0
+    }
+
+    /// Whether there are no other ranks.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.group.is_none()
+    }
+
+    /// Sums a tensor over all ranks in place; all get the same bits. f32, bf16, f64 or i64, on any device.
+    ///
+    /// # Errors
+    /// [`DistributedError::Lost`] when another rank has ended or is late.
+    pub fn sum(&self, what: &'static str, x: &mut Tensor) -> Result<(), DistributedError> {
+        self.within(what, |group| in_host_memory(x, |x| group.all_reduce(x)))
+    }
+
+    /// Overwrites a tensor with that of rank 0; any type, on any device.
+    ///
+    /// # Errors
+    /// As [`World::sum`].
+    pub fn broadcast(&self, what: &'static str, x: &mut Tensor) -> Result<(), DistributedError> {
+        self.within(what, |group| in_host_memory(x, |x| group.broadcast(x, 0)))
+    }
+
+    /// The bytes of every rank, in their order.
+    ///
+    /// # Errors
+    /// As [`World::sum`].
+    pub fn gather(&self, what: &'static str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, DistributedError> {
+        if self.is_alone() {
+            return Ok(vec![bytes.to_vec()]);
+        }
+        let mut all = Vec::new();
+        self.within(what, |group| {
+            all = group.all_gather(bytes)?;
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Waits for all ranks, ten times as long as usual: for what only one of them does, such as saving.
+    ///
+    /// # Errors
+    /// As [`World::sum`].
+    pub fn wait(&self, what: &'static str) -> Result<(), DistributedError> {
+        self.within(what, |group| Ok(group.barrier(PATIENCE)?))
+    }
+
+    fn within(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Collective) -> Result<(), Failure>,
+    ) -> Result<(), DistributedError> {
+        let Some((place, group)) = &self.group else { return Ok(()) };
+        work(group).map_err(|failure| match failure {
+            Failure::Group(error @ TorchExtError::Torch { .. }) => {
+                DistributedError::Lost { rank: place.rank, size: place.size, what, found: told(&error) }
+            }
+            Failure::Group(error) => DistributedError::Tensor(error),
+            Failure::Tensor(error) => DistributedError::Torch(error),
+        })
+    }
+}
+
+/// What failed: the group, or a copy of a tensor.
+enum Failure {
+    Group(TorchExtError),
+    Tensor(tch::TchError),
+}
+
+impl From<TorchExtError> for Failure {
+    fn from(error: TorchExtError) -> Self {
+        Self::Group(error)
+    }
+}
+
+impl From<tch::TchError> for Failure {
+    fn from(error: tch::TchError) -> Self {
+        Self::Tensor(error)
+    }
+}
+
+/// Runs `work` on the tensor, or on a contiguous copy in host memory whose result is copied back.
+fn in_host_memory(
+    x: &mut Tensor,
+    work: impl FnOnce(&mut Tensor) -> Result<(), TorchExtError>,
+) -> Result<(), Failure> {
+    if x.defined() && (x.device() != Device::Cpu || !x.is_contiguous()) {
+        let _no_grad = no_grad_guard();
+        let mut copy = x.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+        work(&mut copy)?;
+        x.f_copy_(&copy)?;
+        return Ok(());
+    }
+    Ok(work(x)?)
+}

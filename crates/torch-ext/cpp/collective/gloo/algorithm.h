@@ -1,0 +1,2 @@
+// libtorch's header includes this one and uses nothing from it.
+#pragma once

@@ -1,0 +1,96 @@
+//! The sum of all ranks' gradients, in few large buffers: a message costs time of its own, whatever its size.
+
+use tch::{Kind, Tensor, no_grad_guard};
+use tensor_io::Named;
+
+use super::{Together, sent_as};
+use crate::error::TrainerError;
+
+/// Neighbouring parameters whose gradients are sent together.
+#[derive(Debug, PartialEq, Eq)]
+struct Bucket {
+    parameters: std::ops::Range<usize>,
+    kind: Kind,
+}
+
+/// Splits parameters, given as (type, numbers), into buckets of one type. A bucket is closed when it has `most` bytes.
+fn buckets(parameters: impl Iterator<Item = (Kind, usize)>, most: usize) -> Vec<Bucket> {
+    let mut all: Vec<(Bucket, usize)> = Vec::new();
+    for (index, (kind, numbers)) in parameters.enumerate() {
+        let bytes = numbers * kind.elt_size_in_bytes();
+        match all.last_mut().filter(|(bucket, taken)| bucket.kind == kind && *taken < most) {
+            Some((bucket, taken)) => {
+                bucket.parameters.end = index + 1;
+                *taken += bytes;
+            }
+            None => all.push((Bucket { parameters: index..index + 1, kind }, bytes)),
+        }
+    }
+    all.into_iter().map(|(bucket, _)| bucket).collect()
+}
+
+impl Together {
+    /// Replaces the gradients of the trained parameters by their sums over all ranks.
+    pub(super) fn sum_gradients(&self, params: &[Named]) -> Result<(), TrainerError> {
+        let _no_grad = no_grad_guard();
+        let trained: Vec<&Named> = params.iter().filter(|(_, param)| param.requires_grad()).collect();
+        let sizes = trained.iter().map(|(_, param)| (sent_as(param.kind(), self.reduction), param.numel()));
+        for Bucket { parameters, kind } in buckets(sizes, self.reduction.bucket) {
+            self.sum_bucket(&trained[parameters], kind)?;
+        }
+        Ok(())
+    }
+
+    fn sum_bucket(&self, params: &[&Named], kind: Kind) -> Result<(), TrainerError> {
+        let gradients = params.iter().map(|(_, param)| param.f_grad()).collect::<Result<Vec<_>, _>>()?;
+        let (mut flat, mut exists) = (Vec::new(), Vec::new());
+        for ((_, param), gradient) in params.iter().zip(&gradients) {
+            let defined = gradient.defined();
+            exists.push(if defined { 1.0_f32 } else { 0.0 });
+            flat.push(match defined {
+                true => gradient.f_reshape([-1])?.f_to_kind(kind)?,
+                false => Tensor::f_zeros([param.numel() as i64], (kind, param.device()))?,
+            });
+        }
+        // Behind the gradients: how many ranks have each.
+        let device = params.first().map_or(tch::Device::Cpu, |(_, param)| param.device());
+        flat.push(Tensor::f_from_slice(&exists)?.f_to_device(device)?.f_to_kind(kind)?);
+        let mut flat = Tensor::f_cat(&flat, 0)?;
+        self.ranks.sum("the gradients", &mut flat).map_err(TrainerError::Caller)?;
+
+        let numbers: i64 = params.iter().map(|(_, param)| param.numel() as i64).sum();
+        let having: Vec<f64> =
+            Vec::try_from(flat.f_narrow(0, numbers, params.len() as i64)?.f_to_kind(Kind::Double)?)?;
+        let (mut first, size) = (0, self.ranks.size());
+        for (((name, param), mut gradient), found) in params.iter().copied().zip(gradients).zip(having) {
+            let numbers = param.numel() as i64;
+            if found != if gradient.defined() { size as f64 } else { 0.0 } {
+                return Err(TrainerError::PartialGradient { name: name.clone(), found, size });
+            }
+            if gradient.defined() {
+                gradient.f_copy_(&flat.f_narrow(0, first, numbers)?.f_view_as(&gradient)?)?;
+            }
+            first += numbers;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_have_one_type_and_are_full_before_the_next() {
+        let (f32, f64) = (Kind::Float, Kind::Double);
+        let of = |sizes: &[(Kind, usize)], most| {
+            let all = buckets(sizes.iter().copied(), most);
+            all.into_iter().map(|bucket| (bucket.parameters, bucket.kind)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[], 8), []);
+        let sizes = [(f32, 1), (f32, 1), (f32, 100), (f64, 1), (f32, 1)];
+        assert_eq!(of(&sizes, 8), [(0..2, f32), (2..3, f32), (3..4, f64), (4..5, f32)]);
+        assert_eq!(of(&sizes, 1 << 20), [(0..3, f32), (3..4, f64), (4..5, f32)]);
+        assert_eq!(of(&sizes[..3], 0), [(0..1, f32), (1..2, f32), (2..3, f32)]);
+    }
+}

@@ -1,0 +1,148 @@
+//! Several ranks that train one network: each computes the gradient on its share of every batch, and all take the same step.
+//!
+//! Draws depend on an image's place in the whole batch, so ranks compute what one process would, up to the order of sums.
+//! What decides the course of the run is decided together: the loss and whether it is finite, the gradient norm, failures
+//! and stops. Rank 0 alone keeps the averages and writes.
+
+mod gradients;
+mod outcome;
+mod state;
+mod step;
+
+use std::sync::Arc;
+
+use config::Pairing;
+use tch::{Kind, Tensor};
+
+use crate::draw::Share;
+use crate::error::{BoxError, TrainerError};
+use crate::step::Trainer;
+
+/// The connection between ranks, which the program provides. All ranks call the same operations in the same order; `what`
+/// names one in errors.
+pub trait Reduce: Send + Sync {
+    /// The number of this rank, from 0.
+    fn rank(&self) -> usize;
+
+    /// Number of ranks.
+    fn size(&self) -> usize;
+
+    /// Sums a contiguous tensor (f32, bf16 or f64) over all ranks in place; all get the same bits.
+    ///
+    /// # Errors
+    /// Another rank has gone or is late.
+    fn sum(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError>;
+
+    /// Overwrites a tensor with that of rank 0.
+    ///
+    /// # Errors
+    /// As [`Reduce::sum`].
+    fn broadcast(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError>;
+
+    /// The bytes of every rank, in their order.
+    ///
+    /// # Errors
+    /// As [`Reduce::sum`].
+    fn gather(&self, what: &'static str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, BoxError>;
+
+    /// Waits for all ranks, longer than the other operations: rank 0 may be saving or sampling.
+    ///
+    /// # Errors
+    /// As [`Reduce::sum`].
+    fn wait(&self, what: &'static str) -> Result<(), BoxError>;
+}
+
+/// How gradients are summed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reduction {
+    /// Gradients are sent in buffers of about this many bytes.
+    pub bucket: usize,
+    /// Whether they are rounded to bf16 for it: half the traffic, 8 bits of the fraction.
+    pub bf16: bool,
+}
+
+impl Default for Reduction {
+    /// f32, 32 MiB at a time.
+    fn default() -> Self {
+        Self { bucket: 32 << 20, bf16: false }
+    }
+}
+
+/// The other ranks of a trainer.
+#[derive(Clone)]
+pub(crate) struct Together {
+    ranks: Arc<dyn Reduce>,
+    reduction: Reduction,
+}
+
+impl Together {
+    fn sum(&self, what: &'static str, numbers: &[f64]) -> Result<Vec<f64>, TrainerError> {
+        let mut x = Tensor::f_from_slice(numbers)?;
+        self.ranks.sum(what, &mut x).map_err(TrainerError::Caller)?;
+        Ok(Vec::try_from(x)?)
+    }
+}
+
+impl Trainer {
+    /// Trains together with other ranks from here on: every batch is this rank's share of the whole batch, and all shares
+    /// are equally large. [`Trainer::share_state`] must come before the first step. With a single rank nothing changes.
+    ///
+    /// # Errors
+    /// [`TrainerError::OptimalPairing`] for a setting that needs the whole batch.
+    pub fn join(&mut self, ranks: Arc<dyn Reduce>, reduction: Reduction) -> Result<(), TrainerError> {
+        if ranks.size() == 1 {
+            return Ok(());
+        }
+        if self.config.pairing == Pairing::Optimal {
+            return Err(TrainerError::OptimalPairing);
+        }
+        self.together = Some(Together { ranks, reduction });
+        Ok(())
+    }
+
+    /// The number of this rank, from 0.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.together.as_ref().map_or(0, |together| together.ranks.rank())
+    }
+
+    /// Number of ranks that train together.
+    #[must_use]
+    pub fn ranks(&self) -> usize {
+        self.together.as_ref().map_or(1, |together| together.ranks.size())
+    }
+
+    /// Whether this rank keeps the averages and writes.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.rank() == 0
+    }
+
+    /// This rank's place in the whole batch, if it has `images` of it.
+    pub(crate) fn share(&self, images: usize) -> Share {
+        Share::of_rank(self.rank(), self.ranks(), images)
+    }
+
+    /// Whether any rank says yes.
+    pub(crate) fn any(&self, own: bool) -> Result<bool, TrainerError> {
+        let Some(together) = &self.together else { return Ok(own) };
+        Ok(together.sum("the decision to stop", &[f64::from(u8::from(own))])?[0] > 0.0)
+    }
+
+    /// [`Trainer::any`] after work that only rank 0 does, for which the others wait.
+    pub(crate) fn any_after_work(&self, own: bool) -> Result<bool, TrainerError> {
+        self.wait()?;
+        self.any(own)
+    }
+
+    /// Waits until rank 0 has done what only it does.
+    pub(crate) fn wait(&self) -> Result<(), TrainerError> {
+        let Some(together) = &self.together else { return Ok(()) };
+        together.ranks.wait("the work of rank 0").map_err(TrainerError::Caller)
+    }
+}
+
+/// The type in which a gradient of this type is sent.
+fn sent_as(kind: Kind, reduction: Reduction) -> Kind {
+    if reduction.bf16 && kind == Kind::Float { Kind::BFloat16 } else { kind }
+}

@@ -1,0 +1,81 @@
+//! What the ranks tell each other about a step: whether it worked, the loss, and the losses of all images.
+
+use tch::Tensor;
+
+use super::Together;
+use crate::draw::Share;
+use crate::error::TrainerError;
+
+/// How a rank's share of a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Fine,
+    Failed,
+    OutOfMemory,
+}
+
+impl Ending {
+    fn of(error: Option<&TrainerError>) -> Self {
+        match error {
+            None => Self::Fine,
+            Some(TrainerError::OutOfMemory { .. }) => Self::OutOfMemory,
+            Some(_) => Self::Failed,
+        }
+    }
+
+    fn from_number(number: f64) -> Self {
+        [Self::Fine, Self::Failed, Self::OutOfMemory]
+            .into_iter()
+            .find(|ending| f64::from(*ending as u8) == number)
+            .unwrap_or(Self::Failed)
+    }
+
+    fn failure(self) -> Option<&'static str> {
+        match self {
+            Self::Fine => None,
+            Self::Failed => Some("failed"),
+            Self::OutOfMemory => Some("ran out of memory"),
+        }
+    }
+}
+
+impl Together {
+    /// The loss of the whole batch, from this rank's part of it or its error. If several ranks fail, the error names the
+    /// first.
+    pub(super) fn loss(&self, step: u64, own: Result<f64, &TrainerError>) -> Result<f64, TrainerError> {
+        let (rank, size) = (self.ranks.rank(), self.ranks.size());
+        let mut told = vec![0.0; size + 1];
+        told[rank] = f64::from(Ending::of(own.err()) as u8);
+        told[size] = own.unwrap_or(0.0);
+        let told = self.sum("the loss of a step", &told)?;
+        let failed = |rank| Ending::from_number(told[rank]).failure().map(|failure| (rank, failure));
+        match (0..size).find_map(failed) {
+            Some((rank, failure)) => Err(TrainerError::OtherRank { rank, failure, step }),
+            None => Ok(told[size]),
+        }
+    }
+
+    /// The losses of all images, unweighted and weighted, from those of this share.
+    pub(super) fn losses(
+        &self,
+        share: &Share,
+        (each, weighted): (&Tensor, &Tensor),
+    ) -> Result<(Vec<f32>, Vec<f32>), TrainerError> {
+        let mut all = vec![0.0; 2 * share.of];
+        for (first, own) in [(0, each), (share.of, weighted)] {
+            let places = &mut all[first + share.images.start..first + share.images.end];
+            places.iter_mut().zip(tensor_io::to_vec(own)?).for_each(|(place, loss)| *place = f64::from(loss));
+        }
+        // Every place has a single number that is not 0, so no sum rounds.
+        let all = self.sum("the losses of a step", &all)?;
+        let part = |part: &[f64]| part.iter().map(|&loss| loss as f32).collect();
+        Ok((part(&all[..share.of]), part(&all[share.of..])))
+    }
+
+    /// A number as rank 0 has it.
+    pub(super) fn of_first(&self, what: &'static str, own: f64) -> Result<f64, TrainerError> {
+        let mut x = Tensor::f_from_slice(&[own])?;
+        self.ranks.broadcast(what, &mut x).map_err(TrainerError::Caller)?;
+        Ok(f64::try_from(&x)?)
+    }
+}
