@@ -28,7 +28,7 @@ fn a_flat_folder_of_grey_pngs() -> anyhow::Result<()> {
         place.write(&format!("photos/{n}.png"), data::grey_file(n, (16, 16), ImageFormat::Png)?)?;
     }
     let (size, images) = train_and_sample(&place, "--data photos")?;
-    ensure!(size == (16, 16, 1) && images["images"] == 6, "{size:?} {images}");
+    ensure!(size == (16, 16, 1) && images["count"] == 6, "{size:?} {images}");
     Ok(())
 }
 
@@ -41,7 +41,7 @@ fn a_folder_of_classes_in_jpeg_of_any_size() -> anyhow::Result<()> {
         place.write(&format!("pets/{class}/{n}.jpg"), data::colour_file(n, size, ImageFormat::Jpeg)?)?;
     }
     let (size, images) = train_and_sample(&place, "--data pets --set data.size=16")?;
-    ensure!(size == (16, 16, 3) && images["images"] == 9 && images["channels"] == 3, "{size:?} {images}");
+    ensure!(size == (16, 16, 3) && images["count"] == 9 && images["channels"] == 3, "{size:?} {images}");
     let said = place.run("inspect data --data pets --set data.size=16 --json")?.json();
     let names: Vec<_> =
         said["classes"].as_array().into_iter().flatten().map(|class| &class["name"]).collect();
@@ -60,7 +60,7 @@ fn a_target_that_is_not_square() -> anyhow::Result<()> {
         let flags = format!("--data photos --set data.size=16x8 --set data.fit={fit} --set train.batch=3");
         let (size, images) = train_and_sample(&place, &flags)?;
         ensure!(size == (16, 8, 3), "{fit}: {size:?}");
-        ensure!(images["width"] == 16 && images["height"] == 8 && images["images"] == 3, "{fit}: {images}");
+        ensure!(images["width"] == 16 && images["height"] == 8 && images["count"] == 3, "{fit}: {images}");
     }
     Ok(())
 }
@@ -82,7 +82,7 @@ fn other_formats_and_colour_made_grey() -> anyhow::Result<()> {
     place.write("mixed/LICENSE.txt", "free")?;
     let flags = "--data mixed --set data.size=16 --set data.channels=1 --set train.batch=3";
     let (size, images) = train_and_sample(&place, flags)?;
-    ensure!(size == (16, 16, 1) && images["images"] == 5, "{size:?} {images}");
+    ensure!(size == (16, 16, 1) && images["count"] == 5, "{size:?} {images}");
     let said = place.run("inspect data --data mixed --set data.size=16 --json")?.json();
     let notes = said["notes"].to_string();
     ensure!(notes.contains("1 image has several frames") && notes.contains(".txt"), "{notes}");
@@ -99,7 +99,7 @@ fn idx_files_as_they_are_and_gzipped() -> anyhow::Result<()> {
     packed.write("set/train-images-idx3-ubyte.gz", data::gzip(&images)?)?;
     packed.write("set/train-labels-idx1-ubyte.gz", data::gzip(&labels)?)?;
     let (size, found) = train_and_sample(&plain, "--data set")?;
-    ensure!(size == (16, 16, 1) && found["images"] == 12, "{size:?} {found}");
+    ensure!(size == (16, 16, 1) && found["count"] == 12, "{size:?} {found}");
     let (_, again) = train_and_sample(&packed, "--data set/train-images-idx3-ubyte.gz")?;
     ensure!(again["sha256"] == found["sha256"], "the same images differ when gzipped");
     // The same images and labels train the same network.
@@ -114,7 +114,7 @@ fn numpy_arrays_alone_and_with_labels() -> anyhow::Result<()> {
     let place = Place::new()?;
     place.write("images.npy", arrays::npy(&pixels)?)?;
     let (size, alone) = train_and_sample(&place, "--data images.npy")?;
-    ensure!(size == (16, 16, 1) && alone["images"] == 7, "{size:?} {alone}");
+    ensure!(size == (16, 16, 1) && alone["count"] == 7, "{size:?} {alone}");
 
     // Channels first, as floats in [-1, 1]: the same pixels.
     let floats = pixels.mapv(|pixel| f32::from(pixel) / 127.5 - 1.0).permuted_axes([0, 3, 1, 2]);
@@ -124,7 +124,7 @@ fn numpy_arrays_alone_and_with_labels() -> anyhow::Result<()> {
     let parts = [("x_train", arrays::npy(&floats)?), ("y_train", arrays::npy(&labels)?)];
     archive.write("set.npz", arrays::npz(&parts)?)?;
     let (size, images) = train_and_sample(&archive, "--data set.npz")?;
-    ensure!(size == (16, 16, 1) && images["images"] == 7, "{size:?} {images}");
+    ensure!(size == (16, 16, 1) && images["count"] == 7, "{size:?} {images}");
     let said = archive.run("inspect data --data set.npz --json")?.json();
     ensure!(said["classes"].as_array().is_some_and(|classes| classes.len() == 3), "{said}");
     Ok(())
@@ -138,7 +138,7 @@ fn cifar_batches_in_colour() -> anyhow::Result<()> {
     }
     // The preset makes them 16x16.
     let (size, images) = train_and_sample(&place, "--data cifar-10-batches-bin")?;
-    ensure!(size == (16, 16, 3) && images["images"] == 10, "{size:?} {images}");
+    ensure!(size == (16, 16, 3) && images["count"] == 10, "{size:?} {images}");
     Ok(())
 }
 
@@ -158,7 +158,7 @@ fn cifar_as_it_is_downloaded() -> anyhow::Result<()> {
     ensure!(packed["images"] == 9 && packed["sha256"] == unpacked["sha256"], "{packed} {unpacked}");
     ensure!(inspect("cifar-10-binary.tar.gz:test")?["images"] == 3);
     let (size, images) = train_and_sample(&place, "--data cifar-10-binary.tar.gz")?;
-    ensure!(size == (16, 16, 3) && images["images"] == 9, "{size:?} {images}");
+    ensure!(size == (16, 16, 3) && images["count"] == 9, "{size:?} {images}");
 
     place.write(
         "python.tar.gz",
@@ -219,7 +219,7 @@ fn a_broken_first_image_is_listed_or_left_out() -> anyhow::Result<()> {
     ensure!(said.code == Some(4), "{said:?}");
     ensure!(said.stderr.contains("2 of 7 images") && said.stderr.contains("9.png"), "{}", said.stderr);
     let (_, images) = train_and_sample(&place, "--data photos --on-bad skip")?;
-    ensure!(images["images"] == 5, "{images}");
+    ensure!(images["count"] == 5, "{images}");
     Ok(())
 }
 

@@ -35,7 +35,7 @@ fn a_tuned_run_follows_from_its_teacher_and_samples_in_two_calls() -> anyhow::Re
     ensure!(first.stderr.contains("starts from the weights of run"), "{}", first.stderr);
     // Again: nothing is left to do, and the run is the same one.
     let again = place.ddpm(line)?.ok();
-    ensure!(again.stdout.contains("6 steps"), "{}", again.stdout);
+    ensure!(again.stdout.contains("step 6 of 6"), "{}", again.stdout);
 
     let drawn = |flags: &str, out: &str| -> anyhow::Result<Vec<u8>> {
         let _ = place
