@@ -42,9 +42,12 @@ def run(stage):
     stage.results.passed(stage.name, "a run is saved", newest > (before or 0), f"steps {before or 0} to {newest}")
     split(folder, pieces)
     last = None
-    with open(os.path.join(folder, "metrics.jsonl"), encoding="utf-8") as file:
-        for line in file:
-            last = json.loads(line)
+    metrics = os.path.join(folder, "metrics.jsonl")
+    # A run that was stopped before its first logged step has none.
+    if os.path.isfile(metrics):
+        with open(metrics, encoding="utf-8") as file:
+            for line in file:
+                last = json.loads(line)
     if last is not None:
         stage.results.add(
             "training", stage=stage.name, steps=newest, loss=last["loss"], images_per_s=last["images_per_s"]
