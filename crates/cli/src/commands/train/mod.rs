@@ -56,7 +56,7 @@ ddpm config reference explains every key, ddpm config presets every preset and o
 Examples:
   ddpm train                                 the embedded set, minutes on a CPU
   ddpm train --data photos/ --set data.size=64 --batch auto --run runs/photos
-  ddpm train --objective ddpm                the same images, the paper's objective
+  ddpm train --objective ddpm                with the paper's objective
   ddpm train --data photos/ --dry-run        show the plan and how long it takes
   ddpm train --init-from runs/photos --data cats/ --set train.lr=5e-5
   ddpm train --preset ddpm-cifar10 --data cifar-10-batches-bin --device cuda
