@@ -74,7 +74,7 @@ fn commands_report_that_images_are_streamed() -> anyhow::Result<()> {
     let place = Place::new()?;
     shards(&place)?;
     let said = place.run(&format!("inspect data --data {SHARDS} {STREAM} --json"))?.json();
-    ensure!(said["count"] == COUNT && said["streamed"] == true && said["decoded"] == COUNT, "{said}");
+    ensure!(said["images"] == COUNT && said["streamed"] == true && said["decoded"] == COUNT, "{said}");
     let classes = said["classes"].as_array().map(Vec::len);
     ensure!(classes == Some(3) && said["notes"].to_string().contains("decoded when it is needed"), "{said}");
     let kept = place.run(&format!("inspect data --data {SHARDS} {KEEP} --json"))?.json();
