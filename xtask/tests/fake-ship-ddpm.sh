@@ -29,12 +29,12 @@ export)
 evaluate)
     case $* in
     *" --images "*)
-        references="{\"part\": \"train\", \"data\": \"$here/secret:test\", \"count\": 9}"
+        references="{\"part\": \"train\", \"data\": \"$here/secret:test\", \"images\": 9}"
         metrics=$(metric fd train 0.75)
         copying=null
         ;;
     *)
-        references="{\"part\": \"train\", \"data\": \"$here/secret\", \"count\": 20}, {\"part\": \"test\", \"data\": \"x\", \"count\": 9}"
+        references="{\"part\": \"train\", \"data\": \"$here/secret\", \"images\": 20}, {\"part\": \"test\", \"data\": \"x\", \"images\": 9}"
         metrics="$(metric fd train 4.5), $(metric fd test 5.5)"
         [ -z "${FAKE_NO_TEST-}" ] || metrics=$(metric fd train 4.5)
         copying='{"flagged": false, "share": 0.503, "p_value": 0.25, "alpha": 0.001}'

@@ -106,7 +106,7 @@ fn conditions(samples: &Measured) -> String {
         None => String::new(),
     };
     let sets: Vec<String> =
-        samples.references.iter().map(|set| format!("{} {} images", set.count, set.part)).collect();
+        samples.references.iter().map(|set| format!("{} {} images", set.images, set.part)).collect();
     format!(
         "{} samples of seed {}{solver}, classes in turn, without guidance, against {}.{features}",
         samples.n,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     fn measured(metrics: Vec<MetricFacts>, copying: Option<Copying>) -> Measured {
-        let set = |part: &str, count| Reference { part: part.to_owned(), count, sha256: None };
+        let set = |part: &str, images| Reference { part: part.to_owned(), images, sha256: None };
         Measured {
             n: 10_000,
             seed: 0,

@@ -144,7 +144,7 @@ pub(super) struct Features {
 pub(super) struct Reference {
     /// `train` or `test`.
     pub(super) part: String,
-    pub(super) count: u64,
+    pub(super) images: u64,
     pub(super) sha256: Option<String>,
 }
 
