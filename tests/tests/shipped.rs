@@ -77,7 +77,7 @@ fn every_command_that_needs_a_network_takes_it() -> anyhow::Result<()> {
         let said = place.ddpm(line)?.ok();
         ensure!(said.stderr.matches(NOTICE).count() == 1, "ddpm {line}: {}", said.stderr);
     }
-    ensure!(place.names("figures") == ["01-schedules.png", "07-samples.png", "report.html"]);
+    ensure!(place.names("figures") == ["01-schedules.png", "07-samples.png", "dark", "report.html"]);
     let evaluated: Value = serde_json::from_slice(&place.read("evaluated/evaluation.json")?)?;
     // The embedded images are some of those it was trained on.
     ensure!(
