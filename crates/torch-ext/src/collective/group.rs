@@ -146,7 +146,7 @@ impl Collective {
     /// As [`Collective::all_reduce`].
     pub fn all_gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TorchExtError> {
         let lengths = self.gathered(&failing(Tensor::f_from_slice(&[bytes.len() as i64]))?)?;
-        let lengths: Vec<i64> = failing(lengths.f_view(-1).and_then(|lengths| Vec::try_from(lengths)))?;
+        let lengths: Vec<i64> = failing(lengths.f_view(-1).and_then(Vec::try_from))?;
         let longest = lengths.iter().copied().max().unwrap_or(0).max(0) as usize;
         if longest == 0 {
             return Ok(vec![Vec::new(); self.size]);
@@ -154,7 +154,7 @@ impl Collective {
         let mut padded = bytes.to_vec();
         padded.resize(longest, 0);
         let all = self.gathered(&failing(Tensor::f_from_slice(&padded))?)?;
-        let all: Vec<u8> = failing(all.f_view(-1).and_then(|all| Vec::try_from(all)))?;
+        let all: Vec<u8> = failing(all.f_view(-1).and_then(Vec::try_from))?;
         let cut = |(row, length): (&[u8], &i64)| row[..(*length).clamp(0, longest as i64) as usize].to_vec();
         Ok(all.chunks_exact(longest).zip(&lengths).map(cut).collect())
     }
