@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use distributed::Server;
 use tracing::warn;
 
@@ -47,9 +48,13 @@ pub(crate) struct Launch {
     #[arg(long, value_name = "KIND", default_value = "f32")]
     reduce: String,
     /// The command and its flags: train, distill or sample
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
+    #[arg(last = true, required = true, value_name = "COMMAND", value_parser = OsStringValueParser::new().map(Word))]
+    command: Vec<Word>,
 }
+
+/// A word of the command, which may be a path. The command itself reads it.
+#[derive(Debug, Clone)]
+struct Word(OsString);
 
 impl Launch {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<ExitCode> {
@@ -83,7 +88,7 @@ impl Launch {
         if !["f32", "bf16"].contains(&&*self.reduce) {
             bail_usage!("--reduce {}: expected f32 or bf16", self.reduce);
         }
-        let command = self.command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+        let command = self.command.first().map(|word| word.0.to_string_lossy()).unwrap_or_default();
         if !COMMANDS.contains(&&*command) {
             bail_usage!("launch: {command}: expected train, distill or sample after --");
         }
@@ -103,7 +108,8 @@ impl Launch {
             (crate::ranks::LAUNCHER, std::process::id().to_string()),
         ];
         let program = std::env::current_exe().context("the path of this program is unknown")?;
-        let words: Vec<OsString> = self.command.iter().cloned().chain(flags(global)).collect();
+        let words: Vec<OsString> =
+            self.command.iter().map(|word| word.0.clone()).chain(flags(global)).collect();
         Children::start(&program, &words, &variables, self.nproc)
     }
 }

@@ -7,8 +7,10 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use tracing::info;
+use trainer::RunFolder;
 
-use crate::config::{Config, to_toml};
+use super::Train;
+use crate::config::{Config, read_run, to_toml};
 use crate::failure::RESOURCES;
 use crate::flags::Global;
 
@@ -30,6 +32,21 @@ impl FromStr for BatchSize {
             Ok(images) if images > 0 => Ok(Self::Images(images)),
             _ => Err("expected a number of images from 1, or auto".to_owned()),
         }
+    }
+}
+
+impl Train {
+    /// The value that `--batch auto` found at the start of the run. A continued run keeps it, since other parts would
+    /// make it another run. `--resume` searches again, since there may be less memory now.
+    pub(super) fn found_before(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<Option<usize>> {
+        let path = folder.config_path();
+        if self.resume || path.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        let before = read_run(&path)?.train;
+        let same = before.batch == config.train.batch
+            && before.checkpoint_activations == config.train.checkpoint_activations;
+        Ok(same.then_some(before.micro_batch))
     }
 }
 

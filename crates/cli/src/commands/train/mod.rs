@@ -248,19 +248,6 @@ impl Train {
         Ok(set)
     }
 
-    /// The value that `--batch auto` found at the start of the run. A continued run keeps it, since other parts would
-    /// make it another run. `--resume` searches again, since there may be less memory now.
-    fn found_before(&self, folder: &RunFolder, config: &Config) -> anyhow::Result<Option<usize>> {
-        let path = folder.config_path();
-        if self.resume || path.symlink_metadata().is_err() {
-            return Ok(None);
-        }
-        let before = config::read_run(&path)?.train;
-        let same = before.batch == config.train.batch
-            && before.checkpoint_activations == config.train.checkpoint_activations;
-        Ok(same.then_some(before.micro_batch))
-    }
-
     /// Writes the configuration of a new run, or checks it against that of the existing run.
     fn settle_config(
         &self,
