@@ -40,7 +40,7 @@ evaluate)
         copying='{"flagged": false, "share": 0.503, "p_value": 0.25, "alpha": 0.001}'
         ;;
     esac
-    echo "{\"what\": \"$here\", \"n\": 12, \"seed\": 0, \"sampler\": \"dpmpp-2m\", \"steps\": 15, \"references\": [$references]," \
+    echo "{\"what\": \"$here\", \"images\": 12, \"seed\": 0, \"sampler\": \"dpmpp-2m\", \"steps\": 15, \"references\": [$references]," \
         "\"features\": {\"name\": \"fakes\", \"width\": 3, \"sha256\": null}, \"metrics\": [$metrics], \"copying\": $copying}"
     ;;
 sample)

@@ -67,7 +67,7 @@ fn quality(facts: &Facts) -> String {
         "## Quality\n{} The last column has {} real training images in place of the samples: the value to reach.\n\n\
          | metric | against | samples | 95 % interval | better | real images |\n|---|---|---:|---|---|---:|\n",
         conditions(samples),
-        yardstick.n,
+        yardstick.images,
     );
     for metric in &samples.metrics {
         let reference = metric.reference.as_deref();
@@ -109,7 +109,7 @@ fn conditions(samples: &Measured) -> String {
         samples.references.iter().map(|set| format!("{} {} images", set.images, set.part)).collect();
     format!(
         "{} samples of seed {}{solver}, classes in turn, without guidance, against {}.{features}",
-        samples.n,
+        samples.images,
         samples.seed,
         sets.join(" and ")
     )
@@ -170,7 +170,7 @@ mod tests {
     fn measured(metrics: Vec<MetricFacts>, copying: Option<Copying>) -> Measured {
         let set = |part: &str, images| Reference { part: part.to_owned(), images, sha256: None };
         Measured {
-            n: 10_000,
+            images: 10_000,
             seed: 0,
             sampler: Some("dpmpp-2m".to_owned()),
             steps: Some(15),

@@ -122,7 +122,7 @@ impl RunConfig {
 /// The answer of `ddpm evaluate`, without paths.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Measured {
-    pub(super) n: u64,
+    pub(super) images: u64,
     pub(super) seed: u64,
     pub(super) sampler: Option<String>,
     pub(super) steps: Option<u64>,
