@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-const CONFIG: &str = "seed = 5\n[train]\nbatch = 64\nlr = 1.5e-3\nema_decay = 0.999\nsteps = 900\n\
+const CONFIG: &str = "seed = 5\n[train]\nbatch = 64\nlr = 1.5e-3\nema_decay = 0.999\nsteps = 900\nflip = false\n\
                       [images]\ncount = 60000\nsha256 = \"abcdef0123456789\"\n";
 
 struct Place {

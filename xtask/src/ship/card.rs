@@ -38,7 +38,7 @@ fn training(facts: &Facts) -> String {
     format!(
         "## Training\n| | |\n|---|---|\n\
          | recipe | `recipes/{}.toml` |\n\
-         | images | {} training images of Fashion-MNIST, sha256 `{:.12}` |\n\
+         | images | {} training images of Fashion-MNIST, {}, sha256 `{:.12}` |\n\
          | steps | {} of {} images: {} images seen |\n\
          | learning rate, EMA decay | {}, {} |\n\
          | seed | {} |\n\
@@ -47,6 +47,11 @@ fn training(facts: &Facts) -> String {
          | commit | {} |\n",
         training.recipe,
         training.images,
+        if training.mirrored {
+            "half of them mirrored at each step"
+        } else {
+            "not mirrored: all shoes point left"
+        },
         training.images_sha256,
         training.steps,
         training.batch,
@@ -137,7 +142,7 @@ const USE: &str = "\
 ## Use and limits
 - For trying the commands without a training, for teaching, for tests, and as a start for fine-tuning on small grey images.
 - It draws 28x28 grey images of T-shirts, trousers, pullovers, dresses, coats, sandals, shirts, sneakers, bags and ankle boots,
-  and nothing else. Half of the training images were mirrored, so shoes point both ways.
+  and nothing else.
 - The distances use features of a classifier of the same images. They compare models of this data; they are not FID.
 - Fashion-MNIST shows products of one shop. The samples are no guide to what people wear.
 
@@ -207,6 +212,7 @@ mod tests {
         for part in [
             format!("| SHA-256 | `{}` |", "12".repeat(32)),
             "| size | 1234 bytes |".to_owned(),
+            "training images of Fashion-MNIST, not mirrored: all shoes point left".to_owned(),
             "| steps | 300 of 64 images: 19200 images seen |".to_owned(),
             "| time | 1.5 min of steps |".to_owned(),
             "| FD | train | 4.000 | 3.500 to 4.500 | lower | - |".to_owned(),

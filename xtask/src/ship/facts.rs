@@ -52,6 +52,8 @@ pub(super) struct Training {
     pub(super) batch: u64,
     pub(super) learning_rate: f64,
     pub(super) ema_decay: f64,
+    /// Whether half of the images were mirrored.
+    pub(super) mirrored: bool,
     /// Training images.
     pub(super) images: u64,
     /// The SHA-256 of their sizes, pixels and labels.
@@ -72,6 +74,7 @@ impl Training {
             batch: config.whole("train.batch")?,
             learning_rate: config.number("train.lr")?,
             ema_decay: config.number("train.ema_decay")?,
+            mirrored: config.value("train.flip")?.as_bool().context("train.flip is not true or false")?,
             images: config.whole("images.count")?,
             images_sha256: sha256.to_owned(),
             seconds: Log::read(run)?.seconds(),
