@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use crate::process;
 
 /// Each library crate with its example for users, and a part of what the example prints.
-pub(crate) const EXAMPLES: [(&str, &str, &str); 22] = [
+pub(crate) const EXAMPLES: [(&str, &str, &str); 23] = [
     ("random", "streams", "the same after a restart: true"),
     ("schedule", "tables", "remaining value of a pixel of 1"),
     ("embedding", "encode", "t = 499.5: "),
@@ -28,6 +28,7 @@ pub(crate) const EXAMPLES: [(&str, &str, &str); 22] = [
         "[2, 3, 4, 4], the same pixels again: true\nloaded: [0.5, 0.5, 0.5]\nrefused: ",
     ),
     ("torch-ext", "fused", "within 1e-4 of libtorch: true\nchannels are innermost: true\n"),
+    ("distributed", "sum", "mean loss 1.5 of rank 0"),
     ("backbone", "own_network", "1427 parameters in 8 tensors\nprediction [2, 3, 16, 16]"),
     ("features", "distance", "FD (fashion features) of their negatives: "),
     ("likelihood", "bits", "exact:                         8.32 bits per dimension"),

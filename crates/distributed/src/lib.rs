@@ -2,7 +2,7 @@
 //!
 //! A launcher starts the same program several times and tells each process its place by environment variables ([`Place`]):
 //! torchrun, Slurm's srun, or `ddpm launch`. [`World`] is the connection to the others. Without a launcher there is a world of
-//! one, in which every operation does nothing.
+//! one, in which every operation does nothing. Example: `cargo run -p distributed --example sum`.
 //!
 //! ```
 //! use distributed::World;
