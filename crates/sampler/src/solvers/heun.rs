@@ -1,7 +1,8 @@
 //! Heun's method on the probability flow, with churn (Karras et al. 2022, Algorithms 1 and 2): an Euler step, a
 //! second call at its end, and the mean of both slopes `d = (x^ - x_0) / sigma^` in `x^ = x / alpha`,
 //! `sigma^ = sigma / alpha`. It is second order, with two network calls a step. The step to the data itself is an
-//! Euler step with one call, and so is a leap out of noise ([`Grid::leaps`]).
+//! Euler step with one call, and so are a leap out of noise ([`Grid::leaps`]) and, when encoding, the step to a level
+//! without signal, whose `sigma^` is infinite.
 
 use schedule::{NoisePath, ScheduleError};
 
@@ -20,7 +21,7 @@ pub fn heun(grid: &Grid, path: &dyn NoisePath, churn: &ChurnSettings) -> Result<
         let to = grid.level(i + 1);
         let (x, x_0) = transfer(at, to);
         let first = Stage { churn, ..Stage::new(at, Sum::of_x(x, &[x_0])) };
-        if to.is_data() || grid.leaps(i) {
+        if to.is_data() || to.alpha <= 0.0 || grid.leaps(i) {
             stages.push(first);
             continue;
         }
@@ -63,6 +64,23 @@ mod tests {
             let seen: Vec<f64> = stages.iter().map(|stage| stage.at.t).collect();
             assert_eq!(seen, [999.0, 800.0, 500.0, 500.0]);
             assert!(stages.iter().all(|stage| stage.is_finite() && stage.next.past[0].abs() < 10.0));
+        }
+    }
+
+    /// An image is encoded up to pure noise, where the second call of a step would divide by zero.
+    #[test]
+    fn encoding_ends_at_noise_without_signal() {
+        let straight = schedule::ContinuousPath::new(schedule::Continuous::Straight, 1000).unwrap();
+        let zero = Schedule::ddpm().with_zero_terminal_snr().unwrap();
+        for path in [&straight as &dyn NoisePath, &zero] {
+            let method = crate::Method::Heun { churn: ChurnSettings::NONE };
+            let config = crate::SamplerConfig {
+                steps: Some(10),
+                end: crate::End::FirstStep,
+                ..crate::SamplerConfig::new(method)
+            };
+            let calls = crate::Encoder::new(path, &config).unwrap().calls();
+            assert_eq!(calls % 2, 1, "{calls}");
         }
     }
 

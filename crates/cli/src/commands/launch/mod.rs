@@ -31,8 +31,8 @@ several machines, use torchrun or srun: see docs/scale.md.
 
 Examples:
   ddpm launch --nproc 2 -- train --data photos/ --run runs/photos
-  ddpm launch --nproc 8 --restarts 3 -- train --preset ddpm-cifar10 --data cifar-10-batches-bin
-  ddpm launch --nproc 4 -- sample --run runs/photos --count 50000 --save npz --out out/"
+  ddpm launch --nproc 8 --restarts 3 -- train --data photos/
+  ddpm launch --nproc 4 -- sample --run runs/photos --count 50000 --save npz"
 )]
 pub(crate) struct Launch {
     /// Number of ranks, 1 to 1024
