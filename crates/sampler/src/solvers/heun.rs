@@ -77,6 +77,7 @@ mod tests {
             let config = crate::SamplerConfig {
                 steps: Some(10),
                 end: crate::End::FirstStep,
+                prediction: schedule::Prediction::V,
                 ..crate::SamplerConfig::new(method)
             };
             let calls = crate::Encoder::new(path, &config).unwrap().calls();
