@@ -26,7 +26,8 @@ pub(crate) const CHECK: Check = Check {
 
 const TRAIN: &str = "train --preset tiny-16 --run run --set data.limit=30 --set train.steps=4 --set train.batch=2 \
                      --set train.checkpoint_every=2 --set train.ema_sigma_rels=[0.1] --set sample.count=1 \
-                     --set sample.steps=1 --set precision=f32";
+                     --set sample.steps=1 --set precision=f32 \
+                     --set model.embedding={kind='normalized',frequencies=6}";
 
 /// The calls; all write into `out`. `RUN` is the run.
 const CALLS: [&str; 4] = [
