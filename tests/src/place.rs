@@ -108,6 +108,20 @@ impl Place {
         Ok(Sha256::digest(self.read(name)?).iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// The records in the log of a run, without their speed.
+    ///
+    /// # Errors
+    /// File system errors, and lines that are no JSON objects.
+    pub fn records(&self, run: &str) -> anyhow::Result<Vec<serde_json::Value>> {
+        let text = String::from_utf8(self.read(&format!("{run}/metrics.jsonl"))?)?;
+        let parse = |line: &str| -> anyhow::Result<serde_json::Value> {
+            let mut record: serde_json::Value = serde_json::from_str(line)?;
+            record.as_object_mut().context("an object")?.remove("images_per_s");
+            Ok(record)
+        };
+        text.lines().map(parse).collect()
+    }
+
     /// The names in a folder, sorted; empty if it does not exist.
     #[must_use]
     pub fn names(&self, folder: &str) -> Vec<String> {

@@ -20,19 +20,9 @@ fn launch(place: &Place, flags: &str, command: &str) -> anyhow::Result<tests::Ou
     place.start(&format!("launch {flags} -- {command}"))?.wait_within(PATIENCE)
 }
 
-fn records(place: &Place, run: &str) -> anyhow::Result<Vec<serde_json::Value>> {
-    let text = String::from_utf8(place.read(&format!("{run}/metrics.jsonl"))?)?;
-    let parse = |line: &str| -> anyhow::Result<serde_json::Value> {
-        let mut record: serde_json::Value = serde_json::from_str(line)?;
-        record.as_object_mut().context("an object")?.remove("images_per_s");
-        Ok(record)
-    };
-    text.lines().map(parse).collect()
-}
-
 /// Pairs of a number of each record of two runs.
 fn pairs(place: &Place, runs: [&str; 2], key: &str) -> anyhow::Result<Vec<(f64, f64)>> {
-    let [one, other] = runs.map(|run| records(place, run));
+    let [one, other] = runs.map(|run| place.records(run));
     let (one, other) = (one?, other?);
     ensure!(one.len() == other.len(), "{runs:?}: {} and {} records", one.len(), other.len());
     let number = |record: &serde_json::Value| record[key].as_f64().with_context(|| format!("no {key}"));
@@ -143,7 +133,7 @@ fn a_killed_rank_ends_all_and_restarts_end_as_the_undisturbed_run() -> anyhow::R
         }
     }
     ensure!(checkpoint(&place, "hurt", 40)? == checkpoint(&place, "whole", 40)?);
-    ensure!(records(&place, "hurt")? == records(&place, "whole")?);
+    ensure!(place.records("hurt")? == place.records("whole")?);
 
     // Another number of ranks continues the same run.
     let more = "train --run hurt --resume --set train.steps=44";

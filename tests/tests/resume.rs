@@ -10,17 +10,6 @@ const TRAIN: &str = "train --preset tiny-16 --set train.steps=120 --set train.ba
                      --set model.dropout=0.1 --set train.log_every=5 --set train.checkpoint_every=40 \
                      --set sample.count=2 --set sample.steps=2";
 
-/// The records of a run without their speed.
-fn records(place: &Place, run: &str) -> anyhow::Result<Vec<serde_json::Value>> {
-    let text = String::from_utf8(place.read(&format!("{run}/metrics.jsonl"))?)?;
-    let parse = |line: &str| -> anyhow::Result<serde_json::Value> {
-        let mut record: serde_json::Value = serde_json::from_str(line)?;
-        record.as_object_mut().context("an object")?.remove("images_per_s");
-        Ok(record)
-    };
-    text.lines().map(parse).collect()
-}
-
 fn assert_same_end(place: &Place, run: &str, other: &str) -> anyhow::Result<()> {
     let last = "checkpoints/step-00000120";
     for name in place.names(&format!("{run}/{last}")) {
@@ -28,8 +17,8 @@ fn assert_same_end(place: &Place, run: &str, other: &str) -> anyhow::Result<()> 
         ensure!(sha(run)? == sha(other)?, "{name} of {run} and of {other} differ");
     }
     ensure!(place.names(&format!("{run}/{last}")).len() == 6);
-    ensure!(records(place, run)? == records(place, other)?, "the records of {run} and {other} differ");
-    ensure!(records(place, run)?.len() == 24);
+    ensure!(place.records(run)? == place.records(other)?, "the records of {run} and {other} differ");
+    ensure!(place.records(run)?.len() == 24);
     // The final grid must not differ either.
     let grid = "samples/step-00000120-ema.png";
     ensure!(place.read(&format!("{run}/{grid}"))? == place.read(&format!("{other}/{grid}"))?);
@@ -281,7 +270,7 @@ fn images_that_moved_are_named_and_the_run_ends_as_it_would_have() -> anyhow::Re
     for name in ["model", "ema", "optimizer"] {
         ensure!(sha("moved", name)? == sha("whole", name)?, "{name} differs");
     }
-    ensure!(records(&place, "moved")? == records(&place, "whole")?);
+    ensure!(place.records("moved")? == place.records("whole")?);
     // Once given, the new location is stored; --set does the same, and so does the whole command.
     let _ = place.run("train --resume --run moved")?.ok();
     let _ = place.run("train --resume --run whole --set data.source=pictures")?.ok();

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use crate::error::ConfigError;
 use crate::init::lay_over;
 use crate::overrides::merge;
-use crate::presets::{preset_objective, preset_table};
+use crate::presets::preset_with_objective;
 use crate::run::Config;
 use crate::suggest::nearest;
 use crate::text::parse;
@@ -52,11 +52,11 @@ pub(crate) fn base_table(
     objective: Option<&str>,
     init: Option<&Config>,
 ) -> Result<Table, ConfigError> {
-    let mut table = preset_table(preset)?;
+    let (mut table, own) = preset_with_objective(preset)?;
     if let Some(source) = init {
         lay_over(&mut table, source)?;
     }
-    let own = if init.is_none() { preset_objective(preset)? } else { None };
+    let own = own.filter(|_| init.is_none());
     let Some(name) = objective.or(own.as_deref()) else { return Ok(table) };
     let Some((_, _, text)) = OBJECTIVES.iter().find(|objective| objective.0 == name) else {
         let names: Vec<&str> = OBJECTIVES.iter().map(|objective| objective.0).collect();

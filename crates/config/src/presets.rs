@@ -48,27 +48,22 @@ const OBJECTIVE: &str = "objective";
 /// # Errors
 /// [`ConfigError::UnknownPreset`] with the known names.
 pub fn preset_table(name: &str) -> Result<Table, ConfigError> {
-    let mut table = whole(name)?;
-    table.remove(OBJECTIVE);
-    Ok(table)
+    Ok(preset_with_objective(name)?.0)
 }
 
-/// The objective that a preset names: what is learned if the user names no other.
+/// The tables of a preset, and the objective that it names: what is learned if the user names no other.
 ///
 /// # Errors
 /// As for [`preset_table`].
-pub(crate) fn preset_objective(name: &str) -> Result<Option<String>, ConfigError> {
-    Ok(whole(name)?.get(OBJECTIVE).and_then(Value::as_str).map(str::to_owned))
-}
-
-/// All that the file of a preset says.
-fn whole(name: &str) -> Result<Table, ConfigError> {
+pub(crate) fn preset_with_objective(name: &str) -> Result<(Table, Option<String>), ConfigError> {
     let Some((_, _, text)) = PRESETS.iter().find(|preset| preset.0 == name) else {
         let names: Vec<&str> = PRESETS.iter().map(|preset| preset.0).collect();
         let hint = nearest(name, names.iter().copied()).map(str::to_owned);
         return Err(ConfigError::UnknownPreset { name: name.to_owned(), known: names.join(", "), hint });
     };
-    parse(text)
+    let mut table = parse(text)?;
+    let objective = table.remove(OBJECTIVE);
+    Ok((table, objective.as_ref().and_then(Value::as_str).map(str::to_owned)))
 }
 
 #[cfg(test)]
@@ -79,9 +74,9 @@ mod tests {
     #[test]
     fn every_preset_parses_and_a_typo_suggests_the_nearest() {
         for (name, _, _) in PRESETS {
-            let table = preset_table(name).unwrap();
+            let (table, objective) = preset_with_objective(name).unwrap();
             assert!(table.contains_key("model") && !table.contains_key("objective"), "{name}");
-            if let Some(objective) = preset_objective(name).unwrap() {
+            if let Some(objective) = objective {
                 assert!(OBJECTIVES.iter().any(|known| known.0 == objective), "{name}: {objective}");
             }
         }

@@ -15,7 +15,7 @@ use crate::checkpoint::Checkpoint;
 use crate::due::Due;
 use crate::error::{BoxError, TrainerError};
 use crate::metrics::{Interval, Record};
-use crate::recovery::{MAX_IN_A_ROW, MAX_ROLLBACKS};
+use crate::recovery::{Attempt, Step, attempt};
 use crate::run_folder::RunFolder;
 use crate::step::{Batch, Model, StepReport, Trainer};
 
@@ -77,14 +77,6 @@ pub enum Outcome {
     Finished,
     /// The run was asked to stop, and saved.
     Stopped,
-}
-
-/// The outcome of a step.
-pub(crate) enum Step {
-    Done(StepReport),
-    PassedOver,
-    /// The trainer went back to an earlier step.
-    WentBack,
 }
 
 /// A run in its folder. If several ranks train, it is that of rank 0; the others [`crate::Follow`].
@@ -273,39 +265,23 @@ impl Fit<'_> {
         model: &Model<'_>,
     ) -> Result<Step, TrainerError> {
         let step = trainer.steps_done();
-        if trainer.recovery.passed_over.contains(&step) {
-            trainer.pass_over();
-            return Ok(Step::PassedOver);
-        }
-        let error = match self.report(trainer, queued, batch, model) {
-            Ok(report) => return Ok(Step::Done(report)),
-            Err(error @ TrainerError::NonFinite { .. }) => error,
-            Err(error) => return Err(error),
+        let report = |trainer: &mut Trainer| self.report(trainer, queued, batch, model);
+        let error = match attempt(trainer, report)? {
+            Attempt::Ended(step) => return Ok(step),
+            Attempt::GoBack(error) => error,
         };
-        match trainer.config().on_nan {
-            OnNan::Skip if trainer.recovery.in_a_row < MAX_IN_A_ROW => {
-                trainer.pass_over();
-                warn!("skipping step {step}: {error}");
-                Ok(Step::PassedOver)
-            }
-            OnNan::Rollback if trainer.recovery.rollbacks < MAX_ROLLBACKS => {
-                *queued = None;
-                let recovery = trainer.recovery.after_rollback(step);
-                let (latest, _) = checkpoints::latest(&self.folder.checkpoints())?;
-                // There is none only if someone removed all checkpoints.
-                let Some(latest) = latest else { return Err(error) };
-                *interval = Checkpoint::from(latest).restore(trainer)?;
-                trainer.recovery = recovery;
-                trainer.share_state(None)?;
-                self.folder.drop_records_after(trainer.steps_done())?;
-                let (to, scale) = (trainer.steps_done(), trainer.recovery.lr_scale());
-                warn!(
-                    "back to step {to}, with {scale} of the learning rate and without step {step}: {error}"
-                );
-                Ok(Step::WentBack)
-            }
-            _ => Err(error),
-        }
+        *queued = None;
+        let recovery = trainer.recovery.after_rollback(step);
+        let (latest, _) = checkpoints::latest(&self.folder.checkpoints())?;
+        // There is none only if someone removed all checkpoints.
+        let Some(latest) = latest else { return Err(error) };
+        *interval = Checkpoint::from(latest).restore(trainer)?;
+        trainer.recovery = recovery;
+        trainer.share_state(None)?;
+        self.folder.drop_records_after(trainer.steps_done())?;
+        let (to, scale) = (trainer.steps_done(), trainer.recovery.lr_scale());
+        warn!("back to step {to}, with {scale} of the learning rate and without step {step}: {error}");
+        Ok(Step::WentBack)
     }
 
     /// The result of the next step. The step after it may already be queued, unless something that reads the weights is

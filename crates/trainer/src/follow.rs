@@ -7,8 +7,8 @@ use tracing::warn;
 
 use crate::due::Due;
 use crate::error::{BoxError, TrainerError};
-use crate::fit::{Observer, Outcome, Step};
-use crate::recovery::{MAX_IN_A_ROW, MAX_ROLLBACKS};
+use crate::fit::{Observer, Outcome};
+use crate::recovery::{Attempt, Step, attempt};
 use crate::step::{Batch, Model, Trainer};
 
 /// A run as the ranks above 0 see it. They have no folder.
@@ -70,27 +70,12 @@ fn step(
     batch: &mut dyn FnMut(u64) -> Result<Batch, BoxError>,
     model: &Model<'_>,
 ) -> Result<Step, TrainerError> {
-    let step = trainer.steps_done();
-    if trainer.recovery.passed_over.contains(&step) {
-        trainer.pass_over();
-        return Ok(Step::PassedOver);
-    }
-    let error = match trainer.train_step_ahead(&mut None, false, batch, model) {
-        Ok(report) => return Ok(Step::Done(report)),
-        Err(error @ TrainerError::NonFinite { .. }) => error,
-        Err(error) => return Err(error),
-    };
-    match trainer.config().on_nan {
-        OnNan::Skip if trainer.recovery.in_a_row < MAX_IN_A_ROW => {
-            trainer.pass_over();
-            warn!("skipping step {step}: {error}");
-            Ok(Step::PassedOver)
-        }
-        OnNan::Rollback if trainer.recovery.rollbacks < MAX_ROLLBACKS => {
+    match attempt(trainer, |trainer| trainer.train_step_ahead(&mut None, false, batch, model))? {
+        Attempt::Ended(step) => Ok(step),
+        Attempt::GoBack(error) => {
             trainer.share_state(None)?;
             warn!("back to step {}: {error}", trainer.steps_done());
             Ok(Step::WentBack)
         }
-        _ => Err(error),
     }
 }

@@ -8,7 +8,7 @@ use tracing::instrument;
 
 use crate::adam::{Adam, copy_handles};
 use crate::ahead::Ahead;
-use crate::algorithm::{Drawn, Watch};
+use crate::algorithm::{Drawn, Losses, Watch};
 use crate::augment::augmented;
 use crate::averages::Averages;
 use crate::clip::{clip_factor, grad_norm};
@@ -179,13 +179,8 @@ impl Trainer {
         }
         let (step, lr) = (self.step, self.lr());
         let on_host = self.draw(step, batch)?;
-        let device = |x: &Tensor| x.f_to_device(self.device);
-        let (x_0, t, eps) = (device(&on_host.images)?, device(&on_host.t)?, device(&on_host.eps)?);
-        let numbers = Numbers::new(&device(&on_host.numbers)?);
-        let labels = on_host.labels.as_ref().map(device).transpose()?;
-        let drawn = Drawn { x_0: &x_0, t: &t, numbers, eps: &eps, labels: labels.as_ref() };
         let mut waiting = Waiting { step, lr, loss: 0.0, on_end };
-        let losses = self.gradient(&drawn, model, &mut waiting)?;
+        let losses = self.gradient_of(&on_host, model, &mut waiting)?;
         let Waiting { loss, on_end, .. } = waiting;
         if faults::is_due("nan-gradient", step) {
             let gradients = self.params.iter().map(|(_, param)| param.f_grad());
@@ -203,6 +198,21 @@ impl Trainer {
         on_end(Phase::Average);
         let losses = (tensor_io::to_vec(&losses.each)?, tensor_io::to_vec(&losses.weighted)?);
         Ok(self.done(step, (loss, grad_norm, lr), (&on_host.levels, &on_host.oversampled), losses))
+    }
+
+    /// [`Trainer::gradient`] of a draw in host memory.
+    pub(crate) fn gradient_of(
+        &self,
+        on_host: &OnHost,
+        model: &Model<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<Losses, TrainerError> {
+        let device = |x: &Tensor| x.f_to_device(self.device);
+        let (x_0, t, eps) = (device(&on_host.images)?, device(&on_host.t)?, device(&on_host.eps)?);
+        let numbers = Numbers::new(&device(&on_host.numbers)?);
+        let labels = on_host.labels.as_ref().map(device).transpose()?;
+        let drawn = Drawn { x_0: &x_0, t: &t, numbers, eps: &eps, labels: labels.as_ref() };
+        self.gradient(&drawn, model, watch)
     }
 
     /// Counts a completed step. `losses` has the unweighted and the weighted losses.

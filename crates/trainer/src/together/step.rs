@@ -3,12 +3,11 @@
 use tch::Tensor;
 
 use super::Together;
-use crate::algorithm::{Drawn, Losses, Watch};
+use crate::algorithm::{Losses, Watch};
 use crate::clip::{clip_factor, grad_norm};
 use crate::draw::{Draw, Share};
 use crate::ema::Ema;
 use crate::error::TrainerError;
-use crate::numbers::Numbers;
 use crate::phase::Phase;
 use crate::step::{Batch, Model, StepReport, Trainer, check_finite};
 
@@ -45,7 +44,9 @@ impl Trainer {
         let mut summing = Summing { loss: 0.0, fault: f64::from(Self::fault_at(step)), on_end };
         let (own, told) = match batch {
             Ok(batch) => {
-                let own = self.own_share(step, batch, model, &mut summing);
+                // This rank's part of the gradient, left in the parameters.
+                let own = self.draw(step, batch);
+                let own = own.and_then(|on_host| self.gradient_of(&on_host, model, &mut summing));
                 let loss = together.loss(step, own.as_ref().map(|_| summing.loss));
                 (Some(own), loss)
             }
@@ -77,23 +78,6 @@ impl Trainer {
         let (whole, place) = (Share::whole(share.of), (self.seed, step));
         let draw = Draw::new(&*self.path, &self.config, &self.history, (&whole, 0), place)?;
         Ok(self.done(step, (loss, grad_norm, lr), (&draw.levels, &draw.oversampled), losses))
-    }
-
-    /// Leaves this rank's part of the gradient in the parameters.
-    fn own_share(
-        &self,
-        step: u64,
-        batch: &Batch,
-        model: &Model<'_>,
-        watch: &mut dyn Watch,
-    ) -> Result<Losses, TrainerError> {
-        let on_host = self.draw(step, batch)?;
-        let device = |x: &Tensor| x.f_to_device(self.device);
-        let (x_0, t, eps) = (device(&on_host.images)?, device(&on_host.t)?, device(&on_host.eps)?);
-        let numbers = Numbers::new(&device(&on_host.numbers)?);
-        let labels = on_host.labels.as_ref().map(device).transpose()?;
-        let drawn = Drawn { x_0: &x_0, t: &t, numbers, eps: &eps, labels: labels.as_ref() };
-        self.gradient(&drawn, model, watch)
     }
 
     fn failed(&self, step: u64) -> TrainerError {
