@@ -2,14 +2,15 @@
 //! SIGINT or SIGTERM ends the process at once. Before that, the first signal does. SIGXFSZ becomes an error of the
 //! write that caused it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 /// What the handlers set. They only set flags, since saving in a handler could hit a half-written checkpoint.
+#[derive(Clone)]
 pub(crate) struct Signals {
     /// A stop is requested.
     pub(crate) stop: Arc<AtomicBool>,
@@ -24,12 +25,7 @@ impl Signals {
     /// Installs the handlers. Until [`Signals::hold`] a signal ends the process at once: opening a large folder of
     /// images takes minutes, and there is nothing to save yet.
     pub(crate) fn install() -> anyhow::Result<Self> {
-        let signals = Self {
-            stop: Arc::default(),
-            at_once: Arc::new(AtomicBool::new(true)),
-            beginning: Arc::new(AtomicBool::new(true)),
-            which: Arc::default(),
-        };
+        let signals = Self::without_handlers();
         for signal in [SIGINT, SIGTERM] {
             // The order matters: the first signal after `hold` finds the flag unset and sets it, the second finds it
             // set.
@@ -44,6 +40,16 @@ impl Signals {
             signals.take(SIGHUP, &signals.beginning).context("cannot install the signal handlers")?;
         }
         Ok(signals)
+    }
+
+    /// No signal reaches these. Handlers belong to the whole process, so a test that shares it with others uses these.
+    pub(crate) fn without_handlers() -> Self {
+        Self {
+            stop: Arc::default(),
+            at_once: Arc::new(AtomicBool::new(true)),
+            beginning: Arc::new(AtomicBool::new(true)),
+            which: Arc::default(),
+        }
     }
 
     /// A signal ends the process if `at_once` is set, and asks for a stop otherwise.
@@ -84,7 +90,15 @@ impl Signals {
 /// second SIGINT or SIGTERM ends the process at once, and so does any signal afterwards. For commands that install no
 /// handlers of their own.
 pub(crate) fn undisturbed<T>(write: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let signals = Signals::install()?;
+    // One set of handlers for all calls: those of an earlier call would end the process during this one.
+    static SIGNALS: Mutex<Option<Signals>> = Mutex::new(None);
+    let signals = {
+        let mut installed = SIGNALS.lock().unwrap_or_else(PoisonError::into_inner);
+        match installed.as_ref() {
+            Some(signals) => signals.clone(),
+            None => installed.insert(Signals::install()?).clone(),
+        }
+    };
     signals.hold();
     let written = write();
     signals.release();
@@ -119,11 +133,13 @@ mod tests {
 
     #[test]
     fn a_signal_does_not_stop_what_is_being_written() {
-        let written = undisturbed(|| {
-            signal_hook::low_level::raise(SIGTERM)?;
-            Ok("all of it")
-        });
-        assert_eq!(written.unwrap(), "all of it");
+        for _ in 0..2 {
+            let written = undisturbed(|| {
+                signal_hook::low_level::raise(SIGTERM)?;
+                Ok("all of it")
+            });
+            assert_eq!(written.unwrap(), "all of it");
+        }
         let failed = undisturbed(|| -> anyhow::Result<()> { anyhow::bail!("disk full") });
         assert_eq!(failed.unwrap_err().to_string(), "disk full");
     }
