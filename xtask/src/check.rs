@@ -21,7 +21,7 @@ struct Row {
     step: String,
     outcome: Outcome,
     time: Duration,
-    /// Why it was skipped.
+    /// Why it was skipped, or how it failed.
     why: Option<String>,
 }
 
@@ -32,18 +32,17 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Runs one step and returns whether it passed. Prints an error of the step immediately.
+    /// Runs one step and returns whether it passed. Prints the first line of its error at once, and all of it
+    /// below the table.
     pub(crate) fn step(&mut self, name: &str, run: impl FnOnce() -> anyhow::Result<()>) -> bool {
         println!("\n==> {name}");
         let start = Instant::now();
-        let outcome = match run() {
-            Ok(()) => Outcome::Passed,
-            Err(error) => {
-                println!("error: {error:#}");
-                Outcome::Failed
-            }
-        };
-        self.note(name, outcome, start.elapsed(), None);
+        let failure = run().err().map(|error| format!("{error:#}"));
+        if let Some(line) = failure.as_ref().and_then(|text| text.lines().next()) {
+            println!("error: {line}");
+        }
+        let outcome = if failure.is_none() { Outcome::Passed } else { Outcome::Failed };
+        self.note(name, outcome, start.elapsed(), failure);
         outcome == Outcome::Passed
     }
 
@@ -51,9 +50,7 @@ impl Report {
     pub(crate) fn command(&mut self, name: &str, command: &mut Command) -> bool {
         self.step(name, || {
             println!("    {}", process::line_of(command));
-            let status = process::run(command)?;
-            anyhow::ensure!(status.success(), "{name}: expected exit code 0, found {status}");
-            Ok(())
+            process::run_to_success_or_quote(command)
         })
     }
 
@@ -93,7 +90,7 @@ impl Report {
         self.rows.iter().all(|row| matches!(row.outcome, Outcome::Passed | Outcome::Skipped))
     }
 
-    /// The table, and its summary line.
+    /// The table, what the failed steps printed last, and the summary line.
     pub(crate) fn summary(&self) -> String {
         let width = self.rows.iter().map(|row| row.step.len()).max().unwrap_or(0).max("step".len());
         let mut text = format!("{:width$}  {:7}  {:>7}\n", "step", "result", "seconds");
@@ -105,10 +102,13 @@ impl Report {
                 Outcome::Skipped => "skipped",
             };
             let seconds = time.as_secs_f64();
-            text += &match why {
+            text += &match why.as_ref().filter(|_| *outcome == Outcome::Skipped) {
                 Some(why) => format!("{step:width$}  {word:7}  {why}\n"),
                 None => format!("{step:width$}  {word:7}  {seconds:7.1}\n"),
             };
+        }
+        for Row { step, why, .. } in self.rows.iter().filter(|row| row.outcome == Outcome::Failed) {
+            text += &format!("\n==> {step} failed: {}\n\n", why.as_deref().unwrap_or_default());
         }
         let count = |outcome| self.rows.iter().filter(|row| row.outcome == outcome).count();
         let (passed, skipped) = (count(Outcome::Passed), count(Outcome::Skipped));
@@ -157,7 +157,12 @@ mod tests {
         assert!(report.command("true", Command::new("sh").args(["-c", "exit 0"])));
         assert!(report.all_passed());
         assert!(!report.command("false", Command::new("sh").args(["-c", "exit 3"])));
+        assert!(!report.command("loud", Command::new("sh").args(["-c", "echo no such panel; exit 3"])));
         assert!(!report.all_passed());
-        assert!(report.summary().ends_with("1 passed, 1 failed\n"));
+        let summary = report.summary();
+        assert!(
+            summary.ends_with("found exit status: 3\nno such panel\n\n1 passed, 2 failed\n"),
+            "{summary}"
+        );
     }
 }

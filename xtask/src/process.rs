@@ -1,17 +1,21 @@
 //! Child processes of xtask: their environment, and how their exit codes are passed on.
 
+use std::collections::VecDeque;
 use std::error::Error;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::{env, fmt};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{env, fmt, thread};
 
 use anyhow::{Context, ensure};
 
 use crate::setup;
 use crate::workspace::Workspace;
+
+/// How many of its last lines are quoted when a program fails.
+const QUOTED: usize = 40;
 
 /// A failure with its own exit code; any other error exits with 1.
 #[derive(Debug)]
@@ -79,6 +83,40 @@ pub(crate) fn run_to_success(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs `command`, which must succeed, and passes on what it prints, standard error included, as standard output. An
+/// error is one line that says so, and below it the last lines that were printed.
+pub(crate) fn run_to_success_or_quote(command: &mut Command) -> anyhow::Result<()> {
+    let line = line_of(command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("`{line}` cannot be started"))?;
+    let last = Mutex::new(VecDeque::new());
+    let pass_on = |from: Option<&mut dyn Read>| {
+        let Some(from) = from else { return };
+        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.push_back(line.into_owned());
+            if last.len() > QUOTED {
+                last.pop_front();
+            }
+        }
+    };
+    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        scope.spawn(|| pass_on(out.as_mut().map(|out| out as &mut dyn Read)));
+        pass_on(err.as_mut().map(|err| err as &mut dyn Read));
+    });
+    let status = child.wait().with_context(|| line.clone())?;
+    let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let quoted: String = last.iter().flat_map(|line| ["\n", line.as_str()]).collect();
+    ensure!(status.success(), "`{line}`: expected exit code 0, found {status}{quoted}");
+    Ok(())
+}
+
 /// Runs `command` with a text on its standard input; it must succeed.
 pub(crate) fn feed(command: &mut Command, input: &str) -> anyhow::Result<()> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -140,6 +178,16 @@ mod tests {
         assert_eq!(code_of(status), ExitCode::from(7));
         let killed = Command::new("sh").args(["-c", "kill -9 $$"]).status().unwrap();
         assert_eq!(code_of(killed), ExitCode::from(137));
+    }
+
+    #[test]
+    fn a_failure_quotes_the_last_lines_of_both_outputs() {
+        let run = |script: &str| run_to_success_or_quote(Command::new("sh").args(["-c", script]));
+        run("echo fine; echo well >&2").unwrap();
+        let error = run("seq 100; exit 3").unwrap_err().to_string();
+        assert!(error.contains("found exit status: 3\n61\n62\n") && error.ends_with("\n99\n100"), "{error}");
+        let error = run("echo 'no such panel' >&2; exit 4").unwrap_err().to_string();
+        assert!(error.ends_with("found exit status: 4\nno such panel"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::{env, fs};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use crate::workspace::{Workspace, target_folder};
 use crate::{outputs, process, setup};
@@ -56,9 +56,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
 pub(crate) fn quick(workspace: &Workspace, locked: bool, bad_input: &Path) -> anyhow::Result<()> {
     let args = Args { locked, ..Args::default() };
     let programs = build(workspace, &args)?;
-    let status = process::run(&mut harness(workspace, &args, &programs, Some(bad_input)))?;
-    ensure!(status.success(), "reliability: expected exit code 0, found {status}");
-    Ok(())
+    process::run_to_success_or_quote(&mut harness(workspace, &args, &programs, Some(bad_input)))
 }
 
 /// The checks that need the program with faults.

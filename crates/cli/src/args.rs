@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::Write;
-use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 use crate::diagnostics::{self, Diagnostics};
+use crate::exit::ExitCode;
 use crate::failure;
 use crate::flags::Global;
 use crate::help;

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
-use std::process::ExitCode;
 
 use config::ConfigError;
 use dataset::DatasetError;
@@ -18,6 +17,7 @@ use trainer::{CheckpointError, TrainerError, is_out_of_memory};
 use unet::BackboneError;
 
 use crate::diagnostics::Diagnostics;
+use crate::exit::ExitCode;
 use crate::{rank_log, ranks};
 
 /// Any failure without a code of its own.

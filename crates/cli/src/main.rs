@@ -12,6 +12,7 @@ mod conditioning;
 mod config;
 mod device;
 mod diagnostics;
+mod exit;
 mod failure;
 mod flags;
 mod guidance_flags;
@@ -37,14 +38,14 @@ mod signals;
 mod state_dict;
 mod threads;
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() {
     signals::survive_large_files();
-    let cli = match args::parse() {
-        Ok(cli) => cli,
-        Err(told) => return failure::guard(false, || told),
+    let code = match args::parse() {
+        Ok(cli) => {
+            logging::start(&cli.global);
+            failure::guard(cli.global.verbose > 0, || cli.run())
+        }
+        Err(told) => failure::guard(false, || told),
     };
-    logging::start(&cli.global);
-    failure::guard(cli.global.verbose > 0, || cli.run())
+    exit::end(code)
 }

@@ -34,8 +34,8 @@ pub(super) fn run(run: &Run<'_>, reports: &Path) -> anyhow::Result<()> {
             // A statement of its own, which unlocks the queue before the program runs.
             let next = lock(&queue).pop_front();
             let Some(name) = next else { return };
-            if !passes(&name, &mut command(run, &name, reports)) {
-                lock(&failed).push(name);
+            if let Err(how) = passes(&name, &mut command(run, &name, reports)) {
+                lock(&failed).push((name, how));
             }
         }
     };
@@ -45,7 +45,13 @@ pub(super) fn run(run: &Run<'_>, reports: &Path) -> anyhow::Result<()> {
         }
     });
     let failed = lock(&failed);
-    ensure!(failed.is_empty(), "expected all test programs to pass, found failures in {}", failed.join(", "));
+    let names: Vec<&str> = failed.iter().map(|(name, _)| name.as_str()).collect();
+    let how: String = failed.iter().map(|(name, how)| format!("\n\n{name}:\n{how}")).collect();
+    ensure!(
+        names.is_empty(),
+        "expected all test programs to pass, found failures in {}{how}",
+        names.join(", ")
+    );
     Ok(())
 }
 
@@ -75,14 +81,14 @@ fn command(run: &Run<'_>, name: &str, reports: &Path) -> Command {
     cargo
 }
 
-/// Runs one program and prints what it printed, in one piece.
-fn passes(name: &str, command: &mut Command) -> bool {
+/// Runs one program and prints what it printed, in one piece. The error is what a failed test printed.
+fn passes(name: &str, command: &mut Command) -> Result<(), String> {
     let begun = Instant::now();
     let output = match command.output() {
         Ok(output) => output,
         Err(error) => {
             println!("\n{name}: cannot be started: {error}");
-            return false;
+            return Err(format!("cannot be started: {error}"));
         }
     };
     let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -90,7 +96,11 @@ fn passes(name: &str, command: &mut Command) -> bool {
         said += &String::from_utf8_lossy(&output.stderr);
     }
     println!("\n{name} ({:.0} s)\n{}", begun.elapsed().as_secs_f64(), said.trim());
-    output.status.success()
+    if output.status.success() {
+        return Ok(());
+    }
+    // The test harness lists the tests first, and then what the failed ones printed.
+    Err(said.split_once("\nfailures:\n").map_or(said.trim(), |(_, failures)| failures.trim()).to_owned())
 }
 
 #[cfg(test)]
@@ -126,8 +136,12 @@ mod tests {
 
     #[test]
     fn a_failed_program_is_noticed() {
-        assert!(passes("good", Command::new("sh").args(["-c", "echo 1 passed"])));
-        assert!(!passes("bad", Command::new("sh").args(["-c", "exit 101"])));
-        assert!(!passes("none", &mut Command::new("/no/such-program")));
+        assert_eq!(passes("good", Command::new("sh").args(["-c", "echo 1 passed"])), Ok(()));
+        let script = "printf 'test a ... FAILED\n\nfailures:\n\na: no such panel\n'; exit 101";
+        assert_eq!(
+            passes("bad", Command::new("sh").args(["-c", script])),
+            Err(String::from("a: no such panel"))
+        );
+        assert!(passes("none", &mut Command::new("/no/such-program")).is_err());
     }
 }

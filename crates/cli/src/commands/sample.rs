@@ -1,6 +1,5 @@
 //! `ddpm sample`: images from noise.
 
-use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
@@ -10,6 +9,7 @@ use crate::commands::noise_file;
 use crate::commands::results::{self, Results};
 use crate::commands::sampling::{LongSampling, NoiseArgs};
 use crate::commands::watching::{Trajectory, WatchingArgs};
+use crate::exit::ExitCode;
 use crate::failure::bail_usage;
 use crate::flags::{Global, ModelArgs};
 use crate::guidance_flags::GuidanceArgs;

@@ -1,7 +1,6 @@
 //! What all commands that sample share: the sampler from flags, noise, batches, progress.
 
 use std::ops::Range;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::anyhow;
@@ -14,6 +13,7 @@ use tch::Tensor;
 use tracing::warn;
 
 use crate::commands::results::Results;
+use crate::exit::ExitCode;
 use crate::failure::{bail_usage, usage};
 use crate::flags::Global;
 use crate::model::Loaded;

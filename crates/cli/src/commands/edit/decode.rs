@@ -1,6 +1,5 @@
 //! `ddpm edit decode`: images of encoded noise.
 
-use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
@@ -10,6 +9,7 @@ use serde_json::json;
 use crate::commands::edit::latent;
 use crate::commands::edit::setup::Common;
 use crate::commands::noise_file;
+use crate::exit::ExitCode;
 use crate::flags::Global;
 use crate::paths::InputPath;
 use crate::{output, paths};

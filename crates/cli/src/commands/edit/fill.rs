@@ -1,6 +1,5 @@
 //! Fills in the unknown part of an image, for the sub-commands that differ in which part that is.
 
-use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
@@ -11,6 +10,7 @@ use tch::Tensor;
 
 use crate::commands::edit::picture;
 use crate::commands::edit::setup::{Setup, check_count, in_flags};
+use crate::exit::ExitCode;
 use crate::failure::bail_usage;
 use crate::{noise_end, output, paths};
 

@@ -1,7 +1,5 @@
 //! `ddpm edit inpaint`: fills in a part of an image.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use sampler::Known;
 
@@ -10,6 +8,7 @@ use crate::commands::edit::region::{self, Region};
 use crate::commands::edit::setup::Common;
 use crate::commands::edit::source::ImageArgs;
 use crate::commands::edit::{frame, mask};
+use crate::exit::ExitCode;
 use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::paths::InputPath;

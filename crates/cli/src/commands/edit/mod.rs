@@ -16,10 +16,9 @@ mod source;
 mod upscale;
 mod vary;
 
-use std::process::ExitCode;
-
 use clap::{Arg, Subcommand};
 
+use crate::exit::ExitCode;
 use crate::flags::Global;
 
 // Every sub-command takes the sampling flags. Its default solver is the one that does best at its task.

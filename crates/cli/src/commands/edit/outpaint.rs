@@ -1,7 +1,5 @@
 //! `ddpm edit outpaint`: draws around an image.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use ndarray::Array3;
 use sampler::Known;
@@ -11,6 +9,7 @@ use crate::commands::edit::region::{self, Region};
 use crate::commands::edit::setup::Common;
 use crate::commands::edit::source::ImageArgs;
 use crate::commands::edit::{frame, mask};
+use crate::exit::ExitCode;
 use crate::failure::bail_usage;
 use crate::flags::Global;
 

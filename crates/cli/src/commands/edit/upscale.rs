@@ -1,7 +1,5 @@
 //! `ddpm edit upscale`: larger versions of a small image.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use ndarray::{Array3, Array4};
 use sampler::Known;
@@ -10,6 +8,7 @@ use crate::commands::edit::fill::FillArgs;
 use crate::commands::edit::frame;
 use crate::commands::edit::setup::Common;
 use crate::commands::edit::source::ImageArgs;
+use crate::exit::ExitCode;
 use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::model::Loaded;

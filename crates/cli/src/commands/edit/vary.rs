@@ -1,6 +1,5 @@
 //! `ddpm edit vary`: variations of an image.
 
-use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
@@ -10,6 +9,7 @@ use serde_json::json;
 use crate::commands::edit::setup::{Common, check_count, in_flags};
 use crate::commands::edit::source::ImageArgs;
 use crate::commands::edit::{frame, picture};
+use crate::exit::ExitCode;
 use crate::flags::Global;
 use crate::{output, paths};
 

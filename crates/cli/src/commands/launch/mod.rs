@@ -3,7 +3,6 @@
 mod children;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
@@ -11,6 +10,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use distributed::Server;
 use tracing::warn;
 
+use crate::exit::ExitCode;
 use crate::failure::{self, RankFailed, bail_usage};
 use crate::flags::Global;
 use crate::signals::Signals;

@@ -1,7 +1,6 @@
 //! `ddpm distill`: a training with the objective `consistency`, whose numbers follow from the run that the weights are from.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -9,6 +8,7 @@ use toml::{Table, Value};
 
 use super::{Train, init};
 use crate::config::{Config, UserFile};
+use crate::exit::ExitCode;
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, Weights};
 use crate::output;

@@ -14,7 +14,6 @@ mod together;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -29,6 +28,7 @@ use unet::Pass;
 
 use crate::config::{self, Change, Config, Layers, Override, UserFile, parse_set};
 use crate::device::{self, Precision};
+use crate::exit::ExitCode;
 use crate::failure::{bail_usage, usage};
 use crate::flags::{Global, Weights};
 use crate::memory;

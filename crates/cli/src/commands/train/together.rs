@@ -1,6 +1,5 @@
 //! `ddpm train` as one of several ranks: what they must agree on before they start, and the ranks that do not write.
 
-use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::bail;
@@ -16,6 +15,7 @@ use super::feed::{self, Feed};
 use super::{Plan, Train};
 use crate::config::{Config, to_toml};
 use crate::device::Precision;
+use crate::exit::ExitCode;
 use crate::failure::bail_usage;
 use crate::signals::Signals;
 use crate::{memory, networks, rank_log, ranks};

@@ -2,7 +2,6 @@
 
 mod data;
 
-use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -13,6 +12,7 @@ use features::{About, ClassifierTraining, FeaturesError, Selection, TrainOptions
 use serde_json::json;
 use tracing::{info, warn};
 
+use crate::exit::ExitCode;
 use crate::failure::{bail_usage, wrong_data};
 use crate::flags::Global;
 use crate::paths::{DataSource, OutputFile};
