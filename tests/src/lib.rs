@@ -12,8 +12,10 @@ mod output;
 pub mod packages;
 pub mod pipelines;
 mod place;
+pub mod ranks;
 mod running;
 pub mod schema;
+pub mod tensors;
 mod trained;
 
 pub use output::Output;

@@ -1,12 +1,12 @@
 //! Several processes train and sample as one: `ddpm launch`, its ranks, and what happens when one of them dies.
 #![cfg(target_os = "linux")]
 
-use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use tests::arrays::read_npz;
+use tests::ranks::{self, Rank};
+use tests::tensors::read_floats;
 use tests::{Place, Running};
 
 /// A short run without random masks, which are drawn per rank.
@@ -38,28 +38,16 @@ fn checkpoint(place: &Place, run: &str, step: u64) -> anyhow::Result<Vec<(String
     names.into_iter().map(hash).collect()
 }
 
-/// The process id of a rank that a launcher has started.
-fn pid_of(launcher: u32, rank: usize) -> anyhow::Result<Option<u32>> {
-    let (parent, variable) = (format!("PPid:\t{launcher}\n"), format!("RANK={rank}").into_bytes());
-    for entry in fs::read_dir("/proc")? {
-        let path = entry?.path();
-        let Some(pid) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
-        // It may end at any moment.
-        let is_child = fs::read_to_string(path.join("status")).is_ok_and(|status| status.contains(&parent));
-        let environment = fs::read(path.join("environ")).unwrap_or_default();
-        if is_child && environment.split(|&byte| byte == 0).any(|entry| entry == variable) {
-            return Ok(Some(pid));
-        }
-    }
-    Ok(None)
+/// A rank that runs now.
+fn rank_of(place: &Place, number: usize) -> anyhow::Result<Rank> {
+    let found = ranks::running(place)?.into_iter().find(|rank| rank.number == number);
+    found.with_context(|| format!("rank {number} is not there"))
 }
 
 /// Kills a rank after the run has logged something.
-fn kill(running: &mut Running, metrics: &Path, rank: usize) -> anyhow::Result<()> {
-    running.wait_for_more(metrics)?;
-    let pid = pid_of(running.pid()?, rank)?.with_context(|| format!("rank {rank} is not there"))?;
-    let status = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status()?;
-    ensure!(status.success(), "kill: {status}");
+fn kill(place: &Place, running: &mut Running, run: &str, number: usize) -> anyhow::Result<()> {
+    running.wait_for_more(&place.at(&format!("{run}/metrics.jsonl")))?;
+    ensure!(rank_of(place, number)?.signal("KILL")?, "rank {number} has ended");
     Ok(())
 }
 
@@ -99,6 +87,68 @@ fn one_two_and_four_ranks_train_alike() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// 100 steps of a network so small that they take seconds. No weight of it has a gradient that only rounding makes, as the
+/// biases before a normalisation of single channels and the keys' biases of attention have: Adam would enlarge it.
+const LONG: &str = "--set train.steps=100 --set train.log_every=1 --set data.size=8 --set model.base_channels=4 \
+                    --set model.channel_mults=[1] --set model.groups=1 --set model.attention_resolutions=[] \
+                    --set model.mid_attention=false";
+
+/// 2 ranks with 32 images each and 4 with 16 take the steps of 1 with 64. Every rounding of a gradient changes the weights a
+/// little, and so all later gradients, so the difference may grow with the step. Prints what it was.
+#[test]
+#[allow(clippy::print_stderr, reason = "the differences of this machine, for `--nocapture`")]
+fn ranks_agree_to_rounding_over_100_steps() -> anyhow::Result<()> {
+    /// Relative differences that each step may add: rounding of f32 is 6e-8, and a loss or norm sums thousands of numbers.
+    const LOSS: f64 = 1e-5;
+    const NORM: f64 = 1e-4;
+    /// Adam moves a weight by about the learning rate, 2e-3 falling to 0, so by 0.1 in all. A hundredth of it may differ.
+    const WEIGHT: f32 = 1e-3;
+
+    let place = Place::new()?;
+    let _ = place.ddpm(&format!("{TRAIN} {LONG} --run alone"))?.ok();
+    let weights =
+        |run: &str| read_floats(&place.read(&format!("{run}/checkpoints/step-00000100/model.safetensors"))?);
+    let alone = weights("alone")?;
+    for ranks in [2, 4] {
+        let run = format!("on-{ranks}");
+        // Before each checkpoint the ranks compare their weights and end if they differ: here after every step.
+        let saving = "--set train.checkpoint_every=1 --set train.keep_checkpoints=100";
+        let command = format!("{TRAIN} {LONG} {saving} --run {run}");
+        let _ = launch(&place, &format!("--nproc {ranks}"), &command)?.ok();
+        ensure!(place.names(&format!("{run}/checkpoints")).len() == 100);
+
+        for (key, most) in [("loss", LOSS), ("grad_norm", NORM)] {
+            let found = pairs(&place, [&run, "alone"], key)?;
+            ensure!(found.len() == 100, "{} records", found.len());
+            let differences: Vec<f64> = found.iter().map(|(a, b)| (a / b - 1.0).abs()).collect();
+            let largest = differences.iter().copied().fold(0.0, f64::max);
+            eprintln!(
+                "{ranks} ranks: {key} differs by {:.1e} in step 1, {largest:.1e} at most",
+                differences[0]
+            );
+            for (step, difference) in (1_u32..).zip(&differences) {
+                let most = most * f64::from(step);
+                ensure!(*difference <= most, "{ranks} ranks: {key} of step {step} differs by {difference:e}");
+            }
+        }
+        let own = weights(&run)?;
+        ensure!(own.len() == alone.len() && own.len() > 10, "{} and {} tensors", own.len(), alone.len());
+        let mut largest = (0.0_f32, "");
+        for (name, values) in &alone {
+            let others = own.get(name).with_context(|| format!("no {name}"))?;
+            ensure!(others.len() == values.len(), "{name}: {} and {}", others.len(), values.len());
+            for difference in values.iter().zip(others).map(|(a, b)| (a - b).abs()) {
+                if difference > largest.0 {
+                    largest = (difference, name.as_str());
+                }
+            }
+        }
+        eprintln!("{ranks} ranks: weights differ by {:.1e} at most, in {}", largest.0, largest.1);
+        ensure!(largest.0 <= WEIGHT, "{ranks} ranks: {largest:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_killed_rank_ends_all_and_restarts_end_as_the_undisturbed_run() -> anyhow::Result<()> {
     let place = Place::new()?;
@@ -111,7 +161,7 @@ fn a_killed_rank_ends_all_and_restarts_end_as_the_undisturbed_run() -> anyhow::R
     // Without restarts: one clear line, the exit code of the killed rank, and a checkpoint to go on from.
     let start = |flags: &str| place.start(&format!("launch --nproc 2 {flags} -- {line} --run hurt"));
     let mut running = start("")?;
-    kill(&mut running, &place.at("hurt/metrics.jsonl"), 1)?;
+    kill(&place, &mut running, "hurt", 1)?;
     let output = running.wait_within(PATIENCE)?.expect_code(137);
     let errors: Vec<&str> = output.stderr.lines().filter(|line| line.contains("error")).collect();
     ensure!(
@@ -122,7 +172,7 @@ fn a_killed_rank_ends_all_and_restarts_end_as_the_undisturbed_run() -> anyhow::R
     // With them: each of the ranks is killed once.
     for rank in [0, 1] {
         let mut running = start("--restarts 1")?;
-        kill(&mut running, &place.at("hurt/metrics.jsonl"), rank)?;
+        kill(&place, &mut running, "hurt", rank)?;
         if rank == 0 {
             running.wait_for_more(&place.at("hurt/metrics.jsonl"))?;
             running.signal("TERM")?;
@@ -152,17 +202,13 @@ fn the_ranks_of_a_killed_launcher_save_and_end() -> anyhow::Result<()> {
     let line = format!("{TRAIN} --set train.steps=100000 --set train.log_every=1 --run run");
     let mut running = place.start(&format!("launch --nproc 2 -- {line}"))?;
     running.wait_for_more(&place.at("run/metrics.jsonl"))?;
-    let launcher = running.pid()?;
-    let ranks = [0, 1].map(|rank| pid_of(launcher, rank)?.context("a rank is not there"));
+    let ranks = ranks::running(&place)?;
+    ensure!(ranks.len() == 2, "{ranks:?}");
     running.signal("KILL")?;
     let begun = Instant::now();
-    for rank in ranks {
-        let path = format!("/proc/{}/environ", rank?);
-        // A process that has ended but has no parent that waits for it has no environment.
-        while fs::read(&path).is_ok_and(|environment| !environment.is_empty()) {
-            ensure!(begun.elapsed() < PATIENCE, "{path} is still there");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    while !ranks.iter().all(Rank::is_over) {
+        ensure!(begun.elapsed() < PATIENCE, "{ranks:?} are still there");
+        std::thread::sleep(Duration::from_millis(20));
     }
     ensure!(place.names("run/checkpoints").len() == 1, "{:?}", place.names("run/checkpoints"));
     Ok(())
@@ -175,8 +221,8 @@ fn a_stuck_rank_ends_all_after_the_timeout() -> anyhow::Result<()> {
     // The ranks must meet within the timeout, on a busy machine.
     let mut running = place.start(&format!("launch --nproc 2 --timeout 30 -- {line}"))?;
     running.wait_for_more(&place.at("run/metrics.jsonl"))?;
-    let pid = pid_of(running.pid()?, 1)?.context("rank 1 is not there")?;
-    ensure!(std::process::Command::new("kill").args(["-STOP", &pid.to_string()]).status()?.success());
+    let rank = rank_of(&place, 1)?;
+    ensure!(rank.signal("STOP")?);
     let begun = Instant::now();
     let output = running.wait_within(PATIENCE)?;
     ensure!(
@@ -186,7 +232,7 @@ fn a_stuck_rank_ends_all_after_the_timeout() -> anyhow::Result<()> {
     );
     ensure!(output.errors() == ["error: rank 1 of 2 was stuck, and has been ended"], "{}", output.stderr);
     // Nothing is left of the ranks.
-    ensure!(!Path::new(&format!("/proc/{pid}")).exists());
+    ensure!(rank.is_over() && ranks::running(&place)?.is_empty());
     Ok(())
 }
 

@@ -11,8 +11,8 @@ use crate::machine::Machine;
 use crate::outcome::{Outcome, Row};
 
 /// Adds the rows of a file written by `--json` to those of this run, in table order. Where both have a check, this
-/// run's row counts. The file must come from the same mode and seed. The figure of a row from another commit names that
-/// commit.
+/// run's row counts, unless this machine could not try it. The file must come from the same mode and seed. The figure of
+/// a row from another commit names that commit.
 pub(crate) fn add(
     path: &Path,
     rows: Vec<Row>,
@@ -39,8 +39,10 @@ pub(crate) fn add(
         if commit != machine.commit && !outcome.figure.contains("(at commit") {
             outcome.figure += &format!(" (at commit {commit}, {date})");
         }
+        let not_tried = found["not_tried"].as_bool().unwrap_or(false);
         match rows.iter_mut().find(|row| row.check.name == check.name) {
-            None => rows.push(Row { check, outcome }),
+            None => rows.push(Row { check, outcome, not_tried }),
+            Some(row) if row.not_tried => *row = Row { check, outcome, not_tried },
             // This run had only some targets.
             Some(row) if check.name == fuzz::CHECK.name && !context.targets.is_empty() => {
                 row.outcome = fuzz::mended(outcome, &row.outcome, &context.targets);
@@ -67,6 +69,7 @@ fn outcome(row: &Value) -> anyhow::Result<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::NotTried;
     use crate::report;
 
     fn machine(commit: &str) -> Machine {
@@ -84,9 +87,9 @@ mod tests {
     #[test]
     fn rows_are_added_in_order_and_say_another_commit() {
         let context = Context::example();
-        let row = |index: usize, tried| Row {
-            check: CHECKS[index],
-            outcome: Outcome { tried, survived: tried, figure: "f".into(), ..Outcome::default() },
+        let row = |index: usize, tried| {
+            let outcome = Outcome { tried, survived: tried, figure: "f".into(), ..Outcome::default() };
+            Row::new(CHECKS[index], Ok(outcome))
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.json");
@@ -102,6 +105,12 @@ mod tests {
         let other = add(&path, vec![row(2, 7)], &machine("def"), &context).unwrap();
         let figures: Vec<_> = other.iter().map(|row| row.outcome.figure.as_str()).collect();
         assert_eq!(figures, ["f (at commit abc, x)", "f"]);
+        let untried = |index: usize| Row::new(CHECKS[index], Err(NotTried("no ip".into()).into()));
+        let all = add(&path, vec![untried(2)], &machine("abc"), &context).unwrap();
+        assert!(all.len() == 2 && all.iter().all(|row| row.outcome.passed() && !row.not_tried));
+        std::fs::write(&path, report::json(&[untried(3)], &machine("abc"), &context).to_string()).unwrap();
+        let all = add(&path, vec![], &machine("abc"), &context).unwrap();
+        assert!(all.len() == 1 && all[0].not_tried && !all[0].failed());
         let quick = Context { full: false, ..context };
         let refused = add(&path, vec![], &machine("abc"), &quick).map(|_| ()).unwrap_err().to_string();
         assert!(refused.contains("expected full false, found true"), "{refused}");

@@ -1,5 +1,7 @@
 //! A check and its outcome.
 
+use std::fmt;
+
 use crate::context::Context;
 
 /// One row of the table.
@@ -10,7 +12,7 @@ pub(crate) struct Check {
     pub(crate) goal: &'static str,
     /// What its numbers mean, in a sentence or two.
     pub(crate) meaning: &'static str,
-    /// Runs the check.
+    /// Runs the check. [`NotTried`] is not a failure.
     pub(crate) run: fn(&Context) -> anyhow::Result<Outcome>,
 }
 
@@ -39,28 +41,67 @@ impl Outcome {
     }
 }
 
+/// Why this machine cannot try a check: it lacks or forbids what the check needs.
+#[derive(Debug)]
+pub(crate) struct NotTried(pub(crate) String);
+
+impl fmt::Display for NotTried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotTried {}
+
 /// A check with its outcome.
 pub(crate) struct Row {
     pub(crate) check: &'static Check,
     pub(crate) outcome: Outcome,
+    /// Whether this machine cannot try it; the figure of the outcome says why.
+    pub(crate) not_tried: bool,
 }
 
 impl Row {
-    /// `ok` or `FAILED`.
+    /// The row of a check that has run.
+    pub(crate) fn new(check: &'static Check, outcome: anyhow::Result<Outcome>) -> Self {
+        let reason = |error: &anyhow::Error| format!("{error:#}");
+        match outcome {
+            Ok(outcome) => Self { check, outcome, not_tried: false },
+            Err(error) if error.is::<NotTried>() => {
+                let outcome = Outcome { figure: reason(&error), ..Outcome::default() };
+                Self { check, outcome, not_tried: true }
+            }
+            Err(error) => Self { check, outcome: Outcome::broken(&reason(&error)), not_tried: false },
+        }
+    }
+
+    /// Whether the check failed.
+    pub(crate) fn failed(&self) -> bool {
+        !self.not_tried && !self.outcome.passed()
+    }
+
+    /// `ok`, `FAILED` or `not tried`.
     pub(crate) fn result(&self) -> &'static str {
-        if self.outcome.passed() { "ok" } else { "FAILED" }
+        match (self.not_tried, self.failed()) {
+            (true, _) => "not tried",
+            (false, true) => "FAILED",
+            (false, false) => "ok",
+        }
     }
 
     /// The row as one line.
     pub(crate) fn line(&self) -> String {
         let Outcome { tried, survived, figure, .. } = &self.outcome;
+        if self.not_tried {
+            return format!("{}: {figure}", self.result());
+        }
         format!("{}: {survived} of {tried}; {figure}", self.result())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Outcome;
+    use super::{Check, NotTried, Outcome, Row};
 
     #[test]
     fn a_check_without_trials_fails() {
@@ -68,5 +109,17 @@ mod tests {
         assert!(!outcome(0, 0).passed() && !outcome(3, 2).passed() && outcome(3, 3).passed());
         assert!(!Outcome::broken("no program").passed());
         assert!(!Outcome { complaints: vec![String::new()], ..outcome(3, 3) }.passed());
+    }
+
+    #[test]
+    fn a_check_that_this_machine_cannot_try_is_not_a_failure() {
+        static CHECK: Check = Check { name: "x", goal: "", meaning: "", run: |_| Ok(Outcome::default()) };
+        let row = Row::new(&CHECK, Err(NotTried("there is no `ip`".to_owned()).into()));
+        assert!(!row.failed() && !row.outcome.passed());
+        assert_eq!(row.line(), "not tried: there is no `ip`");
+        let row = Row::new(&CHECK, Err(anyhow::anyhow!("there is no `ip`")));
+        assert!(row.failed());
+        assert_eq!(row.line(), "FAILED: 0 of 0; there is no `ip`");
+        assert!(Row::new(&CHECK, Ok(Outcome::default())).failed());
     }
 }

@@ -32,8 +32,13 @@ pub(crate) fn table(rows: &[Row]) -> String {
             "{goal:goal_width$}  {tried:>tried_width$}  {survived:>survived_width$}  {figure:figure_width$}  {result}\n"
         );
     }
-    let passed = rows.iter().filter(|row| row.outcome.passed()).count();
-    text + &format!("{passed} ok, {} failed\n", rows.len() - passed)
+    let failed = rows.iter().filter(|row| row.failed()).count();
+    let not_tried = rows.iter().filter(|row| row.not_tried).count();
+    text += &format!("{} ok, {failed} failed", rows.len() - failed - not_tried);
+    if not_tried > 0 {
+        text += &format!(", {not_tried} not tried");
+    }
+    text + "\n"
 }
 
 /// As Markdown for publication.
@@ -78,7 +83,7 @@ pub(crate) fn json(rows: &[Row], machine: &Machine, context: &Context) -> Value 
         json!({
             "name": row.check.name, "goal": row.check.goal, "tried": row.outcome.tried,
             "survived": row.outcome.survived, "figure": row.outcome.figure, "ok": row.outcome.passed(),
-            "complaints": row.outcome.complaints,
+            "not_tried": row.not_tried, "complaints": row.outcome.complaints,
         })
     };
     json!({
@@ -90,7 +95,7 @@ pub(crate) fn json(rows: &[Row], machine: &Machine, context: &Context) -> Value 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Check, Outcome};
+    use crate::outcome::{Check, NotTried, Outcome};
 
     static CHECK: Check =
         Check { name: "x", goal: "a | b", meaning: "All of it.", run: |_| Ok(Outcome::default()) };
@@ -98,7 +103,7 @@ mod tests {
     fn rows() -> Vec<Row> {
         let good = Outcome { tried: 3, survived: 3, figure: "0 lost".into(), ..Outcome::default() };
         let bad = Outcome { complaints: vec!["two\nlines".into()], ..good.clone() };
-        vec![Row { check: &CHECK, outcome: good }, Row { check: &CHECK, outcome: bad }]
+        vec![Row::new(&CHECK, Ok(good)), Row::new(&CHECK, Ok(bad))]
     }
 
     #[test]
@@ -109,6 +114,13 @@ mod tests {
         assert_eq!(lines[1], "a | b      3         3  0 lost  ok");
         assert_eq!(lines[2], "a | b      3         3  0 lost  FAILED");
         assert_eq!(lines[3], "1 ok, 1 failed");
+
+        let mut rows = rows();
+        rows.push(Row::new(&CHECK, Err(NotTried("no ip".into()).into())));
+        let text = table(&rows);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[3], "a | b      0         0  no ip   not tried");
+        assert_eq!(lines[4], "1 ok, 1 failed, 1 not tried");
     }
 
     #[test]

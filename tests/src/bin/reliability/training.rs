@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
-use tests::{Output, Place};
+use tests::{Output, Place, Running};
 
 use crate::context::Context;
 
@@ -35,30 +35,40 @@ impl Recipe {
 
     /// Runs it to its end.
     pub(crate) fn finish(&self, place: &Place) -> anyhow::Result<Output> {
-        let output = place.start(&self.line())?.wait_within(PATIENCE)?;
-        ensure!(
-            output.code == Some(0),
-            "expected the run to end with exit code 0, found {:?}: {}",
-            output.shell_code(),
-            last_line(&output)
-        );
-        Ok(output)
+        finished(place.start(&self.line())?.wait_within(PATIENCE)?)
     }
 
     /// Runs it undisturbed, then once more.
     pub(crate) fn reference(&self, context: &Context) -> anyhow::Result<Reference> {
+        self.reference_by(context, &self.line())
+    }
+
+    /// The same by another command that trains it.
+    pub(crate) fn reference_by(&self, context: &Context, line: &str) -> anyhow::Result<Reference> {
         let place = context.place()?;
+        let finish = || finished(place.start(line)?.wait_within(PATIENCE)?);
         let begun = Instant::now();
-        self.finish(&place)?;
+        finish()?;
         let seconds = begun.elapsed().as_secs_f64();
         let end = End::of(&place)?;
         ensure!(end.step == self.steps, "the undisturbed run ended at step {}", end.step);
         // The second time it starts, finds nothing to do and stops.
         let begun = Instant::now();
-        self.finish(&place)?;
+        finish()?;
         let start = begun.elapsed().as_secs_f64().min(seconds);
         Ok(Reference { end, start, step: (seconds - start) / self.steps as f64 })
     }
+}
+
+/// Fails unless the run ended with exit code 0.
+pub(crate) fn finished(output: Output) -> anyhow::Result<Output> {
+    ensure!(
+        output.code == Some(0),
+        "expected the run to end with exit code 0, found {:?}: {}",
+        output.shell_code(),
+        last_line(&output)
+    );
+    Ok(output)
 }
 
 /// The undisturbed run.
@@ -159,6 +169,26 @@ pub(crate) fn records(place: &Place) -> anyhow::Result<Vec<Value>> {
 /// The last step in `metrics.jsonl`, 0 when there is none.
 pub(crate) fn last_logged(place: &Place) -> anyhow::Result<u64> {
     Ok(records(place)?.last().and_then(|record| record["step"].as_u64()).unwrap_or(0))
+}
+
+/// Waits until `step` is logged, or a step that comes as soon after a checkpoint: for a harness that may be late.
+pub(crate) fn just_after(
+    running: &mut Running,
+    place: &Place,
+    step: u64,
+    interval: u64,
+) -> anyhow::Result<()> {
+    let (begun, mut step) = (Instant::now(), step);
+    while begun.elapsed() < PATIENCE {
+        let logged = last_logged(place)?;
+        if logged > step + 1 {
+            step += interval;
+        } else if logged >= step {
+            return Ok(());
+        }
+        ensure!(!running.let_run(Duration::from_millis(2))?, "the run ended after step {logged}");
+    }
+    bail!("step {step} was never reached")
 }
 
 /// Unfinished files and folders, anywhere in the run.

@@ -1,8 +1,8 @@
-//! The values in a safetensors file, read without project code.
+//! The values in the files of a checkpoint.
 
 use ::tests::Place;
-use anyhow::{Context as _, bail, ensure};
-use serde_json::{Map, Value};
+use ::tests::tensors::read_floats;
+use anyhow::{Context as _, ensure};
 
 /// Fails, naming the tensor, when a checkpoint has a value that is not finite; returns the number of files read.
 pub(crate) fn ensure_finite(place: &Place) -> anyhow::Result<u64> {
@@ -18,24 +18,10 @@ pub(crate) fn ensure_finite(place: &Place) -> anyhow::Result<u64> {
     Ok(read)
 }
 
-/// Length in eight bytes, a JSON object of that length, data.
 fn ensure_all_finite(bytes: &[u8]) -> anyhow::Result<()> {
-    let (length, rest) = bytes.split_first_chunk().context("shorter than a length")?;
-    let length = usize::try_from(u64::from_le_bytes(*length))?;
-    let (header, numbers) = rest.split_at_checked(length).context("shorter than its header")?;
-    let header: Map<String, Value> = serde_json::from_slice(header)?;
-    for (name, tensor) in header.iter().filter(|(name, _)| *name != "__metadata__") {
-        let at = |n: usize| tensor["data_offsets"][n].as_u64().map(|at| at as usize).context("no offsets");
-        let data = numbers.get(at(0)?..at(1)?).context("offsets outside the file")?;
-        match tensor["dtype"].as_str() {
-            Some("F32") => {
-                let (values, _) = data.as_chunks();
-                let bad = values.iter().map(|value| f32::from_le_bytes(*value)).find(|x| !x.is_finite());
-                ensure!(bad.is_none(), "{name} holds {bad:?}");
-            }
-            Some("I64" | "U64" | "I32" | "U8" | "BOOL") => {}
-            other => bail!("{name}: unsupported type {other:?}"),
-        }
+    for (name, values) in read_floats(bytes)? {
+        let bad = values.iter().find(|value| !value.is_finite());
+        ensure!(bad.is_none(), "{name} holds {bad:?}");
     }
     Ok(())
 }

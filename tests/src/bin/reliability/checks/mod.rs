@@ -9,6 +9,7 @@ mod faults;
 pub(crate) mod fuzz;
 #[cfg(unix)]
 mod hostile;
+mod hosts;
 mod images;
 mod keys;
 mod kills;
@@ -17,6 +18,7 @@ mod nan;
 mod order;
 mod outputs;
 mod pairs;
+mod ranks;
 mod resume;
 mod signals;
 mod values;
@@ -27,6 +29,8 @@ use crate::outcome::Check;
 pub(crate) const CHECKS: &[&Check] = &[
     &kills::CHECK,
     &resume::CHECK,
+    &ranks::CHECK,
+    &hosts::CHECK,
     &faults::CHECK,
     &damage::CHECK,
     &disk::CHECK,
