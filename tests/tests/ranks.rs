@@ -193,6 +193,41 @@ fn a_killed_rank_ends_all_and_restarts_end_as_the_undisturbed_run() -> anyhow::R
     Ok(())
 }
 
+/// A run with the state of Adam divided over the ranks has the bits of one without, in any part of it.
+#[test]
+fn a_divided_state_changes_nothing_in_a_run() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    // The flag and the variable of each part of a run: the flag takes precedence.
+    let run = |name: &str, ranks: usize, modes: [(&str, &str); 3]| -> anyhow::Result<Vec<(String, String)>> {
+        for (steps, (flag, variable)) in [4, 8, 12].into_iter().zip(modes) {
+            let line = match steps {
+                4 => format!("{TRAIN} --set train.log_every=1 --set train.steps=4 --run {name}"),
+                _ => format!("train --run {name} --resume --set train.steps={steps}"),
+            };
+            let line = format!("launch --nproc {ranks} {flag} -- {line} --device cpu --threads 1");
+            let mut command = place.command(&line)?;
+            command.env("DDPM_SHARD_STATE", variable);
+            let output = Running::start(&line, &mut command)?.wait_within(PATIENCE)?.ok();
+            let is_divided = output.stderr.contains("the state of Adam is divided: at most ");
+            ensure!(is_divided == (!flag.is_empty() || variable == "1"), "{line}: {}", output.stderr);
+        }
+        checkpoint(&place, name, 12)
+    };
+    for ranks in [2, 4] {
+        let (name, other) = (format!("whole-{ranks}"), format!("divided-{ranks}"));
+        let whole = run(&name, ranks, [("", "0"), ("", ""), ("", "0")])?;
+        let divided = run(&other, ranks, [("--shard-state", "0"), ("", ""), ("", "1")])?;
+        ensure!(divided == whole, "{ranks} ranks: {divided:?}, expected {whole:?}");
+        ensure!(place.records(&other)? == place.records(&name)?);
+    }
+    // A single process has nothing to divide, and continues the run.
+    let more = "train --run divided-2 --resume --set train.steps=14";
+    let output = launch(&place, "--nproc 1 --shard-state", more)?.ok();
+    ensure!(!output.stderr.contains("is divided"), "{}", output.stderr);
+    ensure!(place.names("divided-2/checkpoints").contains(&"step-00000014".to_owned()));
+    Ok(())
+}
+
 /// However the launcher ends, no rank goes on alone.
 #[test]
 fn the_ranks_of_a_killed_launcher_save_and_end() -> anyhow::Result<()> {
@@ -266,6 +301,8 @@ fn wrong_flags_and_data_end_all_ranks_at_once() -> anyhow::Result<()> {
         ("WORLD_SIZE", "2", "RANK is not set"),
         ("RANK", "0", "WORLD_SIZE is not set"),
         ("SLURM_PROCID", "x", "SLURM_PROCID"),
+        ("DDPM_REDUCE", "f16", "DDPM_REDUCE=f16: expected f32 or bf16"),
+        ("DDPM_SHARD_STATE", "yes", "DDPM_SHARD_STATE=yes: expected 0 or 1"),
     ] {
         let mut command = place.command(&format!("{TRAIN} --run new"))?;
         command.env(name, value).env("SLURM_NTASKS", "2");

@@ -210,7 +210,10 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     use DistributedError::{Missing, NoNccl, Value};
     cause.is::<Usage>()
         || matches!(cause.downcast_ref(), Some(Missing { .. } | Value { .. } | NoNccl))
-        || matches!(cause.downcast_ref(), Some(TrainerError::OptimalPairing))
+        || matches!(
+            cause.downcast_ref(),
+            Some(TrainerError::OptimalPairing | TrainerError::DividedOnSome { .. })
+        )
         || cause.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_usage)
         || cause.downcast_ref::<DataError>().is_some_and(DataError::is_usage)
 }

@@ -3,7 +3,7 @@
 use std::env;
 use std::sync::Arc;
 
-use distributed::{DistributedError, Place, REDUCE, World};
+use distributed::{Place, REDUCE, SHARD_STATE, World};
 use tch::Tensor;
 use trainer::{BoxError, Reduce, Reduction, Trainer};
 
@@ -17,9 +17,11 @@ pub(crate) fn is_launched() -> bool {
     env::var_os(LAUNCHER).is_some()
 }
 
-/// Refuses variables that do not make a place. [`join`] does the same, but may come minutes later.
-pub(crate) fn check() -> Result<(), DistributedError> {
-    Place::from_env().map(drop)
+/// Refuses variables that do not make a place or have an unknown value. [`join`] and [`connect`] do the same, but may come
+/// minutes later.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let _ = (Place::from_env()?, reduction_set()?, divides_state()?);
+    Ok(())
 }
 
 /// The place of this process; variables that make none are for [`check`] to report, where a command uses ranks.
@@ -74,8 +76,30 @@ fn follow_launcher() {}
 
 /// Lets a trainer train with the other ranks.
 pub(crate) fn connect(trainer: &mut Trainer, world: World) -> anyhow::Result<()> {
-    let reduction = reduction(env::var(REDUCE).ok().as_deref())?;
-    Ok(trainer.join(Arc::new(Ranks(world)), reduction)?)
+    trainer.join(Arc::new(Ranks(world)), reduction_set()?)?;
+    if divides_state()? {
+        trainer.divide_state()?;
+    }
+    Ok(())
+}
+
+fn reduction_set() -> anyhow::Result<Reduction> {
+    reduction(env::var(REDUCE).ok().as_deref())
+}
+
+fn divides_state() -> anyhow::Result<bool> {
+    is_on(env::var(SHARD_STATE).ok().as_deref())
+}
+
+/// Whether the state of Adam is divided over the ranks, by the value of [`SHARD_STATE`].
+fn is_on(value: Option<&str>) -> anyhow::Result<bool> {
+    match value {
+        None | Some("" | "0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(other) => {
+            bail_usage!("environment variable {SHARD_STATE}={}: expected 0 or 1", other.escape_debug())
+        }
+    }
 }
 
 /// How gradients are summed, by the value of [`REDUCE`].
@@ -105,8 +129,8 @@ impl Reduce for Ranks {
         Ok(self.0.sum(what, x)?)
     }
 
-    fn broadcast(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError> {
-        Ok(self.0.broadcast(what, x)?)
+    fn broadcast(&self, what: &'static str, from: usize, x: &mut Tensor) -> Result<(), BoxError> {
+        Ok(self.0.broadcast(what, from, x)?)
     }
 
     fn gather(&self, what: &'static str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, BoxError> {
@@ -139,5 +163,15 @@ mod tests {
         );
         let error = reduction(Some("f16")).unwrap_err().to_string();
         assert!(error.contains("DDPM_REDUCE=f16: expected f32 or bf16"), "{error}");
+    }
+
+    #[test]
+    fn the_switch_of_a_divided_state_is_checked() {
+        let values = [None, Some(""), Some("0"), Some("1")];
+        assert_eq!(values.map(|value| is_on(value).ok()), [false, false, false, true].map(Some));
+        for wrong in ["true", "2", " 1", "on"] {
+            let error = is_on(Some(wrong)).unwrap_err().to_string();
+            assert!(error.contains(&format!("DDPM_SHARD_STATE={wrong}: expected 0 or 1")), "{error}");
+        }
     }
 }

@@ -27,5 +27,5 @@ pub use tch;
 pub use error::DistributedError;
 pub use place::{Place, Transport};
 pub use server::Server;
-pub use variables::{REDUCE, TIMEOUT, TRANSPORT};
+pub use variables::{REDUCE, SHARD_STATE, TIMEOUT, TRANSPORT};
 pub use world::World;

@@ -10,6 +10,8 @@ pub const TIMEOUT: &str = "DDPM_RANK_TIMEOUT";
 pub const TRANSPORT: &str = "DDPM_TRANSPORT";
 /// The type in which gradients are summed, for the program to read.
 pub const REDUCE: &str = "DDPM_REDUCE";
+/// Whether the ranks divide the state of the optimiser, for the program to read.
+pub const SHARD_STATE: &str = "DDPM_SHARD_STATE";
 
 /// Reads variables; a closure, so that tests need not change those of the process.
 pub(crate) struct Variables<'a>(pub(crate) &'a dyn Fn(&str) -> Option<String>);

@@ -94,12 +94,12 @@ impl World {
         self.within(what, |group| in_host_memory(x, |x| group.all_reduce(x)))
     }
 
-    /// Overwrites a tensor with that of rank 0; any type, on any device.
+    /// Overwrites a tensor with that of rank `from`; any type, on any device.
     ///
     /// # Errors
-    /// As [`World::sum`].
-    pub fn broadcast(&self, what: &'static str, x: &mut Tensor) -> Result<(), DistributedError> {
-        self.within(what, |group| in_host_memory(x, |x| group.broadcast(x, 0)))
+    /// As [`World::sum`]; [`DistributedError::Tensor`] also for a rank that does not exist.
+    pub fn broadcast(&self, what: &'static str, from: usize, x: &mut Tensor) -> Result<(), DistributedError> {
+        self.within(what, |group| in_host_memory(x, |x| group.broadcast(x, from)))
     }
 
     /// The bytes of every rank, in their order.

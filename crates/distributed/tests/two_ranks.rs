@@ -52,13 +52,17 @@ fn ranks_compute_together() {
     assert_eq!(x, own(0) * 6.0);
     // A parameter that is not contiguous and requires a gradient.
     let mut x = own(rank).view([2, 2]).tr().set_requires_grad(true);
-    world.broadcast("a test", &mut x).unwrap();
-    assert_eq!(x.detach(), own(0).view([2, 2]).tr());
+    for from in [0, 2] {
+        world.broadcast("a test", from, &mut x).unwrap();
+        assert_eq!(x.detach(), own(from).view([2, 2]).tr());
+        x.detach().copy_(&own(rank).view([2, 2]).tr());
+    }
     let all = world.gather("a test", &vec![7; rank]).unwrap();
     assert_eq!(all, [vec![], vec![7], vec![7, 7]]);
     world.wait("a test").unwrap();
     let mut wrong = Tensor::zeros([2], (Kind::Bool, Device::Cpu));
     assert!(matches!(world.sum("a test", &mut wrong), Err(DistributedError::Tensor(_))));
+    assert!(matches!(world.broadcast("a test", 3, &mut wrong), Err(DistributedError::Tensor(_))));
 }
 
 /// Rank 0 survives and must say what it was waiting for; rank 1 is killed.
@@ -133,7 +137,7 @@ fn alone_nothing_happens() {
     let world = World::alone();
     let mut x = Tensor::from_slice(&[3.0_f32]);
     world.sum("a test", &mut x).unwrap();
-    world.broadcast("a test", &mut x).unwrap();
+    world.broadcast("a test", 0, &mut x).unwrap();
     world.wait("a test").unwrap();
     assert_eq!(
         (x, world.gather("a test", b"x").unwrap()),

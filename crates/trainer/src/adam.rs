@@ -1,19 +1,26 @@
 //! Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019) and accessible state. tch's optimiser
 //! can neither save nor restore its state, and without it a resumed run takes another course.
 
+mod divided;
+
 use tch::{Device, Kind, Tensor, no_grad_guard};
 use tensor_io::Named;
 use torch_ext::{AdamStep, ListedAdam};
 
 use crate::error::TrainerError;
 use config::TrainConfig;
+use divided::Part;
+
+pub(crate) use divided::host_moments;
 
 /// The optimiser's state for a list of parameters.
 pub struct Adam {
     params: Vec<Named>,
-    /// Moving averages of the gradient and of its square, in the order of `params`.
-    first: Vec<Tensor>,
-    second: Vec<Tensor>,
+    /// Moving averages of the gradient and of its square, in the order of the parameters that are updated here. There are none
+    /// before [`Adam::prepare`].
+    moments: Vec<[Tensor; 2]>,
+    /// Set if other ranks update the other parameters.
+    part: Option<Part>,
     steps: u64,
     /// The step count as a tensor `[1]` on the parameters' device, for updates that do not wait for the host.
     counter: Tensor,
@@ -25,10 +32,21 @@ impl Adam {
     /// # Errors
     /// Errors from libtorch, such as lack of memory.
     pub fn new(params: &[Named]) -> Result<Self, TrainerError> {
-        let zeros = || params.iter().map(|(_, p)| p.f_zeros_like()).collect::<Result<Vec<_>, _>>();
         let device = params.first().map_or(Device::Cpu, |(_, param)| param.device());
         let counter = Tensor::f_zeros([1], (Kind::Float, device))?;
-        Ok(Self { params: copy_handles(params), first: zeros()?, second: zeros()?, steps: 0, counter })
+        Ok(Self { params: copy_handles(params), moments: Vec::new(), part: None, steps: 0, counter })
+    }
+
+    /// Allocates the moments. [`Adam::step`] does so too; done before the gradients are computed, the first step takes as much
+    /// memory as the later ones. It is not part of [`Adam::new`], because a divided state needs less.
+    ///
+    /// # Errors
+    /// Errors from libtorch, such as lack of memory.
+    pub(crate) fn prepare(&mut self) -> Result<(), TrainerError> {
+        if self.moments.is_empty() {
+            self.moments = zeros(self.own())?;
+        }
+        Ok(())
     }
 
     /// One update from the parameters' gradients times `gradient_scale`. A parameter without a gradient is left as it
@@ -38,6 +56,7 @@ impl Adam {
     /// Errors from libtorch.
     pub fn step(&mut self, lr: f64, gradient_scale: f64, config: &TrainConfig) -> Result<(), TrainerError> {
         let _no_grad = no_grad_guard();
+        self.prepare()?;
         self.steps += 1;
         let (beta1, beta2) = (config.beta1, config.beta2);
         let exponent = self.steps.min(i32::MAX as u64) as i32;
@@ -51,7 +70,8 @@ impl Adam {
             second_scale: 1.0 / (1.0 - beta2.powi(exponent)).sqrt(),
             eps: config.adam_eps,
         };
-        for ((_, param), (m, v)) in self.params.iter().zip(self.first.iter_mut().zip(&mut self.second)) {
+        let own = Part::of(self.part.as_ref(), &self.params);
+        for ((_, param), [m, v]) in own.iter().zip(&mut self.moments) {
             let gradient = param.f_grad()?;
             if !gradient.defined() {
                 continue;
@@ -83,14 +103,13 @@ impl Adam {
             weight_decay: config.weight_decay,
             eps: config.adam_eps,
         };
-        let gradients = self.params.iter().map(|(_, param)| param.f_grad()).collect::<Result<Vec<_>, _>>()?;
-        let moments = self.first.iter().zip(&self.second);
-        let rows: Vec<[&Tensor; 4]> = self
-            .params
+        let own = self.own();
+        let gradients = own.iter().map(|(_, param)| param.f_grad()).collect::<Result<Vec<_>, _>>()?;
+        let rows: Vec<[&Tensor; 4]> = own
             .iter()
-            .zip(gradients.iter().zip(moments))
+            .zip(gradients.iter().zip(&self.moments))
             .filter(|(_, (gradient, _))| gradient.defined())
-            .map(|((_, param), (gradient, (m, v)))| [param, gradient, m, v])
+            .map(|((_, param), (gradient, [m, v]))| [param, gradient, m, v])
             .collect();
         Ok(torch_ext::listed_adam(&rows, &self.counter, lr, (divisor, &skipped), &numbers)?)
     }
@@ -111,14 +130,22 @@ impl Adam {
     /// The state by name, for a file: `m.NAME`, `v.NAME` and `step`.
     ///
     /// # Errors
-    /// Errors from libtorch.
+    /// [`TrainerError::DividedState`] when a part of it is on other ranks; errors from libtorch.
     pub fn state(&self) -> Result<Vec<Named>, TrainerError> {
-        let mut state = vec![("step".to_owned(), Tensor::f_from_slice(&[self.steps as i64])?)];
-        for ((name, _), (m, v)) in self.params.iter().zip(self.first.iter().zip(&self.second)) {
-            state.push((format!("m.{name}"), m.shallow_clone()));
-            state.push((format!("v.{name}"), v.shallow_clone()));
+        if self.part.is_some() {
+            return Err(TrainerError::DividedState);
         }
-        Ok(state)
+        // Before the first step they are zeros.
+        let fresh = if self.moments.is_empty() { zeros(&self.params)? } else { Vec::new() };
+        let moments = fresh.iter().chain(&self.moments).flatten();
+        self.state_of(moments.map(Tensor::shallow_clone))
+    }
+
+    /// The state with the given moments: two of each parameter, in order.
+    fn state_of(&self, moments: impl Iterator<Item = Tensor>) -> Result<Vec<Named>, TrainerError> {
+        let step = ("step".to_owned(), Tensor::f_from_slice(&[self.steps as i64])?);
+        let names = self.params.iter().flat_map(|(name, _)| [format!("m.{name}"), format!("v.{name}")]);
+        Ok(std::iter::once(step).chain(names.zip(moments)).collect())
     }
 
     /// Restores a state from [`Adam::state`].
@@ -126,17 +153,45 @@ impl Adam {
     /// # Errors
     /// [`TrainerError::Tensors`] when names, shapes or types differ; the state is then unchanged.
     pub fn restore(&mut self, path: &std::path::Path, state: &[Named]) -> Result<(), TrainerError> {
-        let targets = self.state()?;
+        let targets = self.targets()?;
         tensor_io::copy_into(path, state, &targets)?;
-        self.restored(&targets)
+        self.restored(targets)
     }
 
-    /// To be called after the tensors of [`Adam::state`] were overwritten: their `step` is a copy.
-    pub(crate) fn restored(&mut self, state: &[Named]) -> Result<(), TrainerError> {
-        self.steps = i64::try_from(&state[0].1.f_view(-1)?.f_get(0)?)?.max(0) as u64;
-        let _ = self.counter.f_fill_(self.steps as f64)?;
+    /// Tensors to overwrite with a whole state, for [`Adam::restored`].
+    pub(crate) fn targets(&mut self) -> Result<Vec<Named>, TrainerError> {
+        if self.part.is_some() {
+            return self.in_host_memory();
+        }
+        self.prepare()?;
+        self.state()
+    }
+
+    /// To be called after the tensors of [`Adam::targets`] were overwritten. A divided state is in effect only after
+    /// [`Adam::settled`].
+    pub(crate) fn restored(&mut self, state: Vec<Named>) -> Result<(), TrainerError> {
+        self.count_from(i64::try_from(&state[0].1.f_view(-1)?.f_get(0)?)?.max(0) as u64)?;
+        if let Some(part) = &mut self.part {
+            part.whole = Some(state);
+        }
         Ok(())
     }
+
+    fn count_from(&mut self, steps: u64) -> Result<(), TrainerError> {
+        self.steps = steps;
+        let _ = self.counter.f_fill_(steps as f64)?;
+        Ok(())
+    }
+
+    /// The parameters that are updated here.
+    fn own(&self) -> &[Named] {
+        Part::of(self.part.as_ref(), &self.params)
+    }
+}
+
+/// Two moments of each parameter.
+fn zeros(params: &[Named]) -> Result<Vec<[Tensor; 2]>, TrainerError> {
+    params.iter().map(|(_, param)| Ok([param.f_zeros_like()?, param.f_zeros_like()?])).collect()
 }
 
 /// The same as [`torch_ext::adam_step`], with libtorch's operations, for devices that it does not support.
@@ -213,7 +268,7 @@ mod tests {
         descend(&dense, &mut a, 5, &config);
         descend(&gaps, &mut b, 5, &config);
         let gradient = gaps[0].1.grad();
-        assert!(!torch_ext::adam_step_takes([&gaps[0].1, &gradient, &b.first[0], &b.second[0]]));
+        assert!(!torch_ext::adam_step_takes([&gaps[0].1, &gradient, &b.moments[0][0], &b.moments[0][1]]));
         assert!(f64::try_from((&dense[0].1 - &gaps[0].1).abs().max()).unwrap() < 1e-14);
     }
 

@@ -122,6 +122,7 @@ impl Trainer {
         batch: &Batch,
         model: &Model<'_>,
     ) -> Result<Queued, TrainerError> {
+        self.adam.prepare()?;
         let mut ahead = match self.ahead.take() {
             Some(ahead) => ahead,
             None => Ahead::new(self.device, &self.config)?,

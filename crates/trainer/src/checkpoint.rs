@@ -48,16 +48,27 @@ impl Checkpoint {
     /// # Errors
     /// [`TrainerError::NonFiniteWeights`] when a number of the state is NaN or infinite, since a run could not continue
     /// from it. [`TrainerError::Checkpoint`] for example when the disk is full. Earlier checkpoints are left alone.
+    /// [`TrainerError::DividedState`] for a trainer that has only a part of Adam's state: [`crate::Fit`] gathers it.
     pub fn write(
         checkpoints: &Path,
         trainer: &Trainer,
         interval: &Interval,
         config: &str,
     ) -> Result<Self, TrainerError> {
-        let optimizer = trainer.adam.state()?;
+        Self::write_with(checkpoints, trainer, &trainer.adam.state()?, interval, config)
+    }
+
+    /// [`Checkpoint::write`] with the whole state of Adam.
+    pub(crate) fn write_with(
+        checkpoints: &Path,
+        trainer: &Trainer,
+        optimizer: &[Named],
+        interval: &Interval,
+        config: &str,
+    ) -> Result<Self, TrainerError> {
         let averages = trainer.averages.named();
         let mut files: Vec<(&str, &[Named])> =
-            vec![(MODEL, trainer.params()), (EMA, trainer.ema_weights()), (OPTIMIZER, &optimizer)];
+            vec![(MODEL, trainer.params()), (EMA, trainer.ema_weights()), (OPTIMIZER, optimizer)];
         if !averages.is_empty() {
             files.push((AVERAGES, &averages));
         }
@@ -172,7 +183,7 @@ impl Checkpoint {
             return Err(CheckpointError::altered(&self.path, "seed of the run", expected, found).into());
         }
         // Read and compare everything before copying anything, so that a trainer is never a mixture.
-        let (state, averages) = (trainer.adam.state()?, trainer.averages.named());
+        let (state, averages) = (trainer.adam.targets()?, trainer.averages.named());
         let mut files: Vec<(PathBuf, &[Named])> = vec![
             (self.model_path(), trainer.params()),
             (self.ema_path(), trainer.ema_weights()),
@@ -188,7 +199,7 @@ impl Checkpoint {
         for ((path, targets), sources) in files.iter().zip(&sources) {
             tensor_io::copy_into(path, sources, targets)?;
         }
-        trainer.adam.restored(&state)?;
+        trainer.adam.restored(state)?;
         trainer.step = self.state.step;
         trainer.recovery = self.state.run.recovery.clone();
         trainer.history = self.state.run.history.clone();

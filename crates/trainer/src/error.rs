@@ -165,6 +165,19 @@ pub enum TrainerError {
         /// Number of ranks.
         size: usize,
     },
+    /// Only some ranks divide the state of Adam.
+    #[error(
+        "rank {rank} and rank 0 disagree on dividing the state of Adam; start all ranks with the same value of DDPM_SHARD_STATE"
+    )]
+    DividedOnSome {
+        /// The first rank that differs from rank 0.
+        rank: usize,
+    },
+    /// A part of the state of Adam is on other ranks.
+    #[error(
+        "the state of Adam is divided over several ranks, expected all of it on this one; save with Fit::run on all ranks"
+    )]
+    DividedState,
     /// A setting needs the whole batch in one process.
     #[error(
         "train.pairing = optimal assigns noises within the whole batch, so it works with a single rank only; use nearest"

@@ -309,14 +309,14 @@ impl Fit<'_> {
         interval: &Interval,
         observer: &mut dyn Observer,
     ) -> Result<Checkpoint, TrainerError> {
-        trainer.check_same()?;
+        let optimizer = trainer.state_to_save()?;
         self.folder.check()?;
         let checkpoints = self.folder.checkpoints();
         let snapshot = trainer.averages.snapshot();
         if !snapshot.is_empty() {
             write_snapshot(&self.folder.averages(), trainer.steps_done(), &snapshot)?;
         }
-        let saved = Checkpoint::write(&checkpoints, trainer, interval, self.config)?;
+        let saved = Checkpoint::write_with(&checkpoints, trainer, &optimizer, interval, self.config)?;
         checkpoints::rotate(&checkpoints, trainer.config().keep_checkpoints, Some(saved.state.step))?;
         observer.on_checkpoint(&saved.path);
         Ok(saved)

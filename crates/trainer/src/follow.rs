@@ -34,7 +34,7 @@ impl Follow<'_> {
         let due = Due(&config);
         let stop = || self.stop.load(Ordering::Relaxed);
         if config.on_nan == OnNan::Rollback && trainer.steps_done() == 0 {
-            trainer.check_same()?;
+            let _ = trainer.state_to_save()?;
         }
         trainer.wait()?;
         while trainer.steps_done() < config.steps {
@@ -47,13 +47,13 @@ impl Follow<'_> {
             let mut stops = trainer.any(stop())?;
             let saves = due.saves(done, stops);
             if saves {
-                trainer.check_same()?;
+                let _ = trainer.state_to_save()?;
                 stops = trainer.any_after_work(stop())?;
             }
             if due.draws(done, stops) {
                 stops = trainer.any_after_work(stop())?;
                 if stops && !saves {
-                    trainer.check_same()?;
+                    let _ = trainer.state_to_save()?;
                 }
             }
             if stops && done != config.steps {

@@ -177,6 +177,7 @@ impl Trainer {
         if let Some(together) = self.together.clone() {
             return self.step_together(&together, Ok(batch), model, on_end);
         }
+        self.adam.prepare()?;
         let (step, lr) = (self.step, self.lr());
         let on_host = self.draw(step, batch)?;
         let mut waiting = Waiting { step, lr, loss: 0.0, on_end };
@@ -326,7 +327,7 @@ impl Trainer {
         (self.learned, count(&self.params))
     }
 
-    /// The averaged parameters.
+    /// The averaged parameters; none on ranks above 0.
     pub fn ema_weights(&self) -> &[Named] {
         self.ema.weights()
     }

@@ -8,13 +8,13 @@ use crate::error::TrainerError;
 
 /// Neighbouring parameters whose gradients are sent together.
 #[derive(Debug, PartialEq, Eq)]
-struct Bucket {
-    parameters: std::ops::Range<usize>,
-    kind: Kind,
+pub(super) struct Bucket {
+    pub(super) parameters: std::ops::Range<usize>,
+    pub(super) kind: Kind,
 }
 
 /// Splits parameters, given as (type, numbers), into buckets of one type. A bucket is closed when it has `most` bytes.
-fn buckets(parameters: impl Iterator<Item = (Kind, usize)>, most: usize) -> Vec<Bucket> {
+pub(super) fn buckets(parameters: impl Iterator<Item = (Kind, usize)>, most: usize) -> Vec<Bucket> {
     let mut all: Vec<(Bucket, usize)> = Vec::new();
     for (index, (kind, numbers)) in parameters.enumerate() {
         let bytes = numbers * kind.elt_size_in_bytes();

@@ -2,19 +2,24 @@
 //!
 //! Draws depend on an image's place in the whole batch, so ranks compute what one process would, up to the order of sums.
 //! What decides the course of the run is decided together: the loss and whether it is finite, the gradient norm, failures
-//! and stops. Rank 0 alone keeps the averages and writes.
+//! and stops. Rank 0 alone keeps the averages and writes. The state of Adam may be divided over the ranks.
 
+mod divided;
 mod gradients;
 mod outcome;
+mod shares;
 mod state;
 mod step;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use config::Pairing;
 use tch::{Kind, Tensor};
 
+use crate::averages::Averages;
 use crate::draw::Share;
+use crate::ema::Ema;
 use crate::error::{BoxError, TrainerError};
 use crate::step::Trainer;
 
@@ -33,11 +38,11 @@ pub trait Reduce: Send + Sync {
     /// Another rank has gone or is late.
     fn sum(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError>;
 
-    /// Overwrites a tensor with that of rank 0.
+    /// Overwrites a tensor with that of rank `from`.
     ///
     /// # Errors
     /// As [`Reduce::sum`].
-    fn broadcast(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError>;
+    fn broadcast(&self, what: &'static str, from: usize, x: &mut Tensor) -> Result<(), BoxError>;
 
     /// The bytes of every rank, in their order.
     ///
@@ -73,6 +78,8 @@ impl Default for Reduction {
 pub(crate) struct Together {
     ranks: Arc<dyn Reduce>,
     reduction: Reduction,
+    /// The parameters that each rank updates, if the state of Adam is divided.
+    shares: Option<Arc<[Range<usize>]>>,
 }
 
 impl Together {
@@ -85,10 +92,11 @@ impl Together {
 
 impl Trainer {
     /// Trains together with other ranks from here on: every batch is this rank's share of the whole batch, and all shares
-    /// are equally large. [`Trainer::share_state`] must come before the first step. With a single rank nothing changes.
+    /// are equally large. [`Trainer::share_state`] must come before the first step. Ranks above 0 drop their averages. With a
+    /// single rank nothing changes.
     ///
     /// # Errors
-    /// [`TrainerError::OptimalPairing`] for a setting that needs the whole batch.
+    /// [`TrainerError::OptimalPairing`] for a setting that needs the whole batch; errors from libtorch.
     pub fn join(&mut self, ranks: Arc<dyn Reduce>, reduction: Reduction) -> Result<(), TrainerError> {
         if ranks.size() == 1 {
             return Ok(());
@@ -96,7 +104,10 @@ impl Trainer {
         if self.config.pairing == Pairing::Optimal {
             return Err(TrainerError::OptimalPairing);
         }
-        self.together = Some(Together { ranks, reduction });
+        if ranks.rank() > 0 {
+            (self.ema, self.averages) = (Ema::new(&[])?, Averages::new(&self.config, &[], &[])?);
+        }
+        self.together = Some(Together { ranks, reduction, shares: None });
         Ok(())
     }
 

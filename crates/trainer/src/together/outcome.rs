@@ -40,14 +40,23 @@ impl Ending {
 }
 
 impl Together {
-    /// The loss of the whole batch, from this rank's part of it or its error. If several ranks fail, the error names the
-    /// first.
+    /// The loss of the whole batch, from this rank's part of it or its error.
     pub(super) fn loss(&self, step: u64, own: Result<f64, &TrainerError>) -> Result<f64, TrainerError> {
+        self.outcome("the loss of a step", step, own)
+    }
+
+    /// The sum of a number of every rank, or an error if one has failed. If several have, it names the first.
+    pub(super) fn outcome(
+        &self,
+        what: &'static str,
+        step: u64,
+        own: Result<f64, &TrainerError>,
+    ) -> Result<f64, TrainerError> {
         let (rank, size) = (self.ranks.rank(), self.ranks.size());
         let mut told = vec![0.0; size + 1];
         told[rank] = f64::from(Ending::of(own.err()) as u8);
         told[size] = own.unwrap_or(0.0);
-        let told = self.sum("the loss of a step", &told)?;
+        let told = self.sum(what, &told)?;
         let failed = |rank| Ending::from_number(told[rank]).failure().map(|failure| (rank, failure));
         match (0..size).find_map(failed) {
             Some((rank, failure)) => Err(TrainerError::OtherRank { rank, failure, step }),
@@ -75,7 +84,7 @@ impl Together {
     /// A number as rank 0 has it.
     pub(super) fn of_first(&self, what: &'static str, own: f64) -> Result<f64, TrainerError> {
         let mut x = Tensor::f_from_slice(&[own])?;
-        self.ranks.broadcast(what, &mut x).map_err(TrainerError::Caller)?;
+        self.ranks.broadcast(what, 0, &mut x).map_err(TrainerError::Caller)?;
         Ok(f64::try_from(&x)?)
     }
 }

@@ -4,8 +4,10 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 
 use serde::{Deserialize, Serialize};
-use tch::no_grad_guard;
+use tch::{Tensor, no_grad_guard};
+use tensor_io::Named;
 
+use super::Together;
 use crate::checkpoint::Standing;
 use crate::error::TrainerError;
 use crate::metrics::Interval;
@@ -16,47 +18,84 @@ use crate::step::Trainer;
 struct Position {
     step: u64,
     resumed: bool,
+    /// Updates by Adam.
+    updates: u64,
+    /// Whether the state of Adam is divided.
+    divided: bool,
+    /// Whether rank 0 has a divided state to hand out.
+    hands_out: bool,
     run: Standing,
 }
 
 impl Trainer {
     /// Gives all ranks the weights, the optimiser's state and the position of rank 0, with its sums since the last log line.
-    /// The averages stay with rank 0. Does nothing for a single rank.
+    /// The averages stay with rank 0. If the state of Adam is divided, each rank gets its share. Does nothing for a single rank.
     ///
     /// # Errors
-    /// [`TrainerError::Caller`] when another rank has gone; errors from libtorch.
+    /// [`TrainerError::DividedOnSome`] if only some ranks have called [`Trainer::divide_state`]; [`TrainerError::Caller`] when
+    /// another rank has gone; errors from libtorch.
     pub fn share_state(&mut self, interval: Option<Interval>) -> Result<Option<Interval>, TrainerError> {
         let Some(together) = self.together.clone() else { return Ok(interval) };
         let (ranks, what) = (&together.ranks, "the state of rank 0");
         let position = Position {
             step: self.step,
             resumed: interval.is_some(),
+            updates: self.adam.steps(),
+            divided: together.shares.is_some(),
+            hands_out: self.adam.has_whole(),
             run: Standing {
                 interval: interval.unwrap_or_default(),
                 recovery: self.recovery.clone(),
                 history: self.history.clone(),
             },
         };
-        let own = if self.is_first() { to_json(&position)? } else { Vec::new() };
+        let own =
+            if self.is_first() { to_json(&position)? } else { vec![u8::from(together.shares.is_some())] };
         let told = ranks.gather(what, &own).map_err(TrainerError::Caller)?;
         let first = told.first().map(Vec::as_slice).unwrap_or_default();
-        let Position { step, resumed, run } = serde_json::from_slice(first).map_err(caller)?;
+        let Position { step, resumed, updates, divided, hands_out, run } =
+            serde_json::from_slice(first).map_err(caller)?;
+        if let Some(other) = told.iter().skip(1).position(|of_rank| *of_rank != [u8::from(divided)]) {
+            return Err(TrainerError::DividedOnSome { rank: other + 1 });
+        }
 
         let _no_grad = no_grad_guard();
-        let state = self.adam.state()?;
-        for (_, tensor) in self.params.iter().chain(&state) {
-            ranks.broadcast(what, &mut tensor.shallow_clone()).map_err(TrainerError::Caller)?;
+        let share = |tensor: &Tensor| {
+            ranks.broadcast(what, 0, &mut tensor.shallow_clone()).map_err(TrainerError::Caller)
+        };
+        self.params.iter().try_for_each(|(_, param)| share(param))?;
+        match &together.shares {
+            Some(shares) => {
+                if hands_out {
+                    together.hand_out(what, shares, &self.adam)?;
+                }
+                self.adam.settled(updates)?;
+            }
+            None => {
+                let state = self.adam.targets()?;
+                state.iter().try_for_each(|(_, tensor)| share(tensor))?;
+                self.adam.restored(state)?;
+            }
         }
-        self.adam.restored(&state)?;
         (self.step, self.recovery, self.history) = (step, run.recovery, run.history);
         Ok(resumed.then_some(run.interval))
     }
 
-    /// Checks that all ranks have the same weights, before rank 0 saves its own.
+    /// What all ranks do before rank 0 saves: they check that they have the same weights. Returns the state of Adam for the
+    /// file, without the moments on ranks above 0 if it is divided.
     ///
     /// # Errors
     /// [`TrainerError::RanksDiffer`], on all ranks.
-    pub(crate) fn check_same(&self) -> Result<(), TrainerError> {
+    pub(crate) fn state_to_save(&self) -> Result<Vec<Named>, TrainerError> {
+        self.check_same()?;
+        match &self.together {
+            Some(Together { shares: Some(shares), .. }) => self.gathered_state(shares),
+            _ => self.adam.state(),
+        }
+    }
+
+    /// Checks that all ranks have the same weights.
+    fn check_same(&self) -> Result<(), TrainerError> {
         let Some(together) = &self.together else { return Ok(()) };
         let own = self.weights_hash()?.to_le_bytes();
         let all = together.ranks.gather("the hashes of the weights", &own).map_err(TrainerError::Caller)?;

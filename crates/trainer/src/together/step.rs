@@ -32,7 +32,8 @@ impl Watch for Summing<'_> {
 
 impl Trainer {
     /// [`Trainer::train_step`] on this rank's share of the batch, or its failure to get one. The report is that of the whole
-    /// batch and the same on all ranks. If any rank fails, all do, and no parameter has changed.
+    /// batch and the same on all ranks. If any rank fails, all do, and no parameter has changed, unless it was the update that
+    /// failed.
     pub(crate) fn step_together(
         &mut self,
         together: &Together,
@@ -67,7 +68,11 @@ impl Trainer {
         check_finite("the gradient norm", grad_norm, (step, lr))?;
 
         let on_end = summing.on_end;
-        self.adam.step(lr, clip_factor(grad_norm, self.config.grad_clip), &self.config)?;
+        let updated = self.adam.step(lr, clip_factor(grad_norm, self.config.grad_clip), &self.config);
+        match &together.shares {
+            Some(shares) => together.exchange_weights(step, updated, shares, self.adam.params())?,
+            None => updated?,
+        }
         on_end(Phase::Optimizer);
         if self.is_first() {
             self.ema.update(Ema::decay_at(&self.config, step))?;

@@ -7,6 +7,7 @@
 mod support;
 
 mod agreement;
+mod divided;
 mod failures;
 mod runs;
 mod threads;

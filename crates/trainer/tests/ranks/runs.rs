@@ -11,7 +11,7 @@ use trainer::{
 };
 
 use crate::support::{Silent, config, model};
-use crate::threads::{on_ranks, rank_trainer, share};
+use crate::threads::{joined, on_ranks, rank_trainer, share};
 
 /// Asks for a stop after some step.
 struct StopAt<'a>(Option<u64>, &'a AtomicBool);
@@ -25,17 +25,17 @@ impl Observer for StopAt<'_> {
 }
 
 /// How a rank ended: its outcome, the steps done and the hash of its weights.
-type Ended = (Result<Outcome, String>, u64, u64);
+pub(crate) type Ended = (Result<Outcome, String>, u64, u64);
 
 /// Runs `size` ranks in a folder; `stop` is a rank and the step after which it asks for a stop.
 fn run(folder: &Path, size: usize, config: &TrainConfig, stop: Option<(usize, u64)>) -> Vec<Ended> {
-    run_with(folder, size, config, stop, None)
+    run_with(folder, (size, false), config, stop, None)
 }
 
-/// The same; `broken` is a rank and the step (from 0) whose images are not finite.
-fn run_with(
+/// The same; the ranks may divide the state of Adam, and `broken` is a rank and the step (from 0) whose images are not finite.
+pub(crate) fn run_with(
     folder: &Path,
-    size: usize,
+    (size, divides): (usize, bool),
     config: &TrainConfig,
     stop: Option<(usize, u64)>,
     broken: Option<(usize, u64)>,
@@ -43,7 +43,7 @@ fn run_with(
     on_ranks(size, |ranks| {
         let rank = ranks.rank();
         let flag = AtomicBool::new(false);
-        let (net, mut trainer) = rank_trainer(ranks, config, Reduction::default());
+        let (net, mut trainer) = joined(ranks, config, Reduction::default(), divides);
         let images = |step| -> Result<Batch, BoxError> {
             let batch = share(step, rank, size);
             let factor = if broken == Some((rank, step)) { f64::NAN } else { 1.0 };
@@ -65,7 +65,7 @@ fn run_with(
     })
 }
 
-fn of_run() -> TrainConfig {
+pub(crate) fn of_run() -> TrainConfig {
     TrainConfig { checkpoint_every: 4, sample_every: 3, log_every: 2, ..config(10) }
 }
 
@@ -112,19 +112,22 @@ fn a_run_continues_with_another_number_of_ranks() {
 
 #[test]
 fn a_step_that_is_not_finite_is_treated_alike_on_all_ranks() {
-    let ends = |on_nan: OnNan| {
-        let folder = tempdir().unwrap();
-        let ends = run_with(folder.path(), 2, &TrainConfig { on_nan, ..of_run() }, None, Some((1, 5)));
+    let ends = |on_nan: OnNan, divides| {
+        let (folder, config) = (tempdir().unwrap(), TrainConfig { on_nan, ..of_run() });
+        let ends = run_with(folder.path(), (2, divides), &config, None, Some((1, 5)));
         let (latest, _) = latest_checkpoint(&folder.path().join("checkpoints")).unwrap();
         (ends, latest.unwrap().state)
     };
     for on_nan in [OnNan::Skip, OnNan::Rollback] {
-        let (ends, state) = ends(on_nan);
-        assert!(ends.iter().all(|rank| (&rank.0, rank.1) == (&Ok(Outcome::Finished), 10)), "{ends:?}");
-        assert_eq!(ends[0].2, ends[1].2);
+        let (ends_whole, state) = ends(on_nan, false);
+        let all = |rank: &Ended| (&rank.0, rank.1) == (&Ok(Outcome::Finished), 10);
+        assert!(ends_whole.iter().all(all), "{ends_whole:?}");
+        assert_eq!(ends_whole[0].2, ends_whole[1].2);
         assert_eq!(state.run.recovery.rollbacks, u32::from(on_nan == OnNan::Rollback));
+        // A divided state goes back and on in the same way.
+        assert_eq!(ends(on_nan, true), (ends_whole, state));
     }
-    let (ends, state) = ends(OnNan::Stop);
+    let (ends, state) = ends(OnNan::Stop, false);
     assert!(
         ends.iter().all(|rank| rank.0.as_ref().is_err_and(|text| text.contains("the loss is NaN at step 5")))
     );

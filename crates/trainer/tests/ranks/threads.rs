@@ -55,8 +55,8 @@ impl Reduce for Thread {
         Ok(())
     }
 
-    fn broadcast(&self, _: &'static str, x: &mut Tensor) -> Result<(), BoxError> {
-        self.exchange(x, |all| all[0].as_ref().unwrap().copy());
+    fn broadcast(&self, _: &'static str, from: usize, x: &mut Tensor) -> Result<(), BoxError> {
+        self.exchange(x, |all| all[from].as_ref().unwrap().copy());
         Ok(())
     }
 
@@ -99,10 +99,24 @@ pub(crate) fn rank_trainer(
     config: &TrainConfig,
     reduction: Reduction,
 ) -> (UNet, Trainer) {
+    let (net, mut trainer) = joined(ranks, config, reduction, false);
+    trainer.share_state(None).unwrap();
+    (net, trainer)
+}
+
+/// The same before the ranks share a state; they may divide that of Adam.
+pub(crate) fn joined(
+    ranks: Arc<Thread>,
+    config: &TrainConfig,
+    reduction: Reduction,
+    divides: bool,
+) -> (UNet, Trainer) {
     let net = conditional_net(Some(4), 0.0, 1);
     let mut trainer = trainer(&net, config, 7);
     trainer.join(ranks, reduction).unwrap();
-    trainer.share_state(None).unwrap();
+    if divides {
+        trainer.divide_state().unwrap();
+    }
     (net, trainer)
 }
 

@@ -47,6 +47,9 @@ pub(crate) struct Launch {
     /// Type in which gradients are summed: f32, or bf16 for half the traffic
     #[arg(long, value_name = "KIND", default_value = "f32")]
     reduce: String,
+    /// Divide the state of Adam over the ranks: the same run in less memory, more traffic
+    #[arg(long)]
+    shard_state: bool,
     /// The command and its flags: train, distill or sample
     #[arg(last = true, required = true, value_name = "COMMAND", value_parser = OsStringValueParser::new().map(Word))]
     command: Vec<Word>,
@@ -96,7 +99,7 @@ impl Launch {
     }
 
     fn start(&self, server: &Server, attempt: u32, global: &Global) -> anyhow::Result<Children> {
-        let variables = [
+        let mut variables = vec![
             ("WORLD_SIZE", self.nproc.to_string()),
             ("LOCAL_WORLD_SIZE", self.nproc.to_string()),
             ("MASTER_ADDR", Server::HOST.to_owned()),
@@ -107,6 +110,9 @@ impl Launch {
             (distributed::REDUCE, self.reduce.clone()),
             (crate::ranks::LAUNCHER, std::process::id().to_string()),
         ];
+        if self.shard_state {
+            variables.push((distributed::SHARD_STATE, "1".to_owned()));
+        }
         let program = std::env::current_exe().context("the path of this program is unknown")?;
         let words: Vec<OsString> =
             self.command.iter().map(|word| word.0.clone()).chain(flags(global)).collect();

@@ -335,9 +335,10 @@ impl Plan {
             init.load_into(&*net, config)?;
         }
         let mut trainer = Trainer::new(net.params(), &*path, &config.train, config.seed, device)?;
-        let resumed = fit.restore(&mut trainer, newest.as_ref())?;
         let place = (world.rank(), world.size());
+        // Before the checkpoint is read: this rank may keep only a share of it.
         ranks::connect(&mut trainer, world)?;
+        let resumed = fit.restore(&mut trainer, newest.as_ref())?;
         let resumed = trainer.share_state(resumed)?;
         // From here on there is something to save.
         signals.hold();
@@ -369,7 +370,7 @@ impl Plan {
             crate::device::name(device),
             config.train.steps,
         );
-        together::tell(config, place.1);
+        together::tell(config, &trainer);
         if !config.train.freeze.is_empty() {
             info!("{}", facts::trained(trainer.trained_numbers()));
         }

@@ -13,6 +13,7 @@ use unet::Pass;
 use super::batch::BatchSize;
 use super::feed::{self, Feed};
 use super::{Plan, Train};
+use crate::commands::inspect::table::bytes;
 use crate::config::{Config, to_toml};
 use crate::device::Precision;
 use crate::exit::ExitCode;
@@ -47,8 +48,9 @@ impl Train {
     }
 }
 
-/// Logs how the batch is divided, if it is.
-pub(super) fn tell(config: &Config, size: usize) {
+/// Logs how the batch is divided, if it is, and the state of Adam.
+pub(super) fn tell(config: &Config, trainer: &Trainer) {
+    let size = trainer.ranks();
     if size == 1 {
         return;
     }
@@ -58,6 +60,13 @@ pub(super) fn tell(config: &Config, size: usize) {
         most => format!(", in parts of at most {most}"),
     };
     info!("{size} ranks: {own} images per step on each{parts}, {batch} together");
+    if let Some((most, all)) = trainer.divided_bytes() {
+        info!(
+            "the state of Adam is divided: at most {} of {} on each rank",
+            bytes(most as u64),
+            bytes(all as u64)
+        );
+    }
 }
 
 impl Plan {
