@@ -22,6 +22,14 @@ pub(crate) fn check() -> Result<(), DistributedError> {
     Place::from_env().map(drop)
 }
 
+/// Refuses several ranks, which would all do the same work.
+pub(crate) fn refuse(command: &str) -> anyhow::Result<()> {
+    if let Some(place) = Place::from_env()? {
+        bail_usage!("{command}: expected a single process, found {} ranks", place.size);
+    }
+    Ok(())
+}
+
 /// The place of this process; variables that make none are for [`check`] to report, where a command uses ranks.
 fn place() -> Option<Place> {
     Place::from_env().ok().flatten()
@@ -74,12 +82,15 @@ fn follow_launcher() {}
 
 /// Lets a trainer train with the other ranks.
 pub(crate) fn connect(trainer: &mut Trainer, world: World) -> anyhow::Result<()> {
-    let reduction = reduction(env::var(REDUCE).ok().as_deref())?;
-    Ok(trainer.join(Arc::new(Ranks(world)), reduction)?)
+    Ok(trainer.join(Arc::new(Ranks(world)), reduction()?)?)
 }
 
-/// How gradients are summed, by the value of [`REDUCE`].
-fn reduction(kind: Option<&str>) -> anyhow::Result<Reduction> {
+/// How gradients are summed, by [`REDUCE`].
+pub(crate) fn reduction() -> anyhow::Result<Reduction> {
+    reduction_of(env::var(REDUCE).ok().as_deref())
+}
+
+fn reduction_of(kind: Option<&str>) -> anyhow::Result<Reduction> {
     match kind {
         None | Some("" | "f32") => Ok(Reduction::default()),
         Some("bf16") => Ok(Reduction { bf16: true, ..Reduction::default() }),
@@ -132,12 +143,12 @@ mod tests {
 
     #[test]
     fn the_kind_of_reduction_is_checked() {
-        let bf16 = |kind| reduction(kind).map(|reduction| reduction.bf16).ok();
+        let bf16 = |kind| reduction_of(kind).map(|reduction| reduction.bf16).ok();
         assert_eq!(
             [None, Some(""), Some("f32"), Some("bf16")].map(bf16),
             [false, false, false, true].map(Some)
         );
-        let error = reduction(Some("f16")).unwrap_err().to_string();
+        let error = reduction_of(Some("f16")).unwrap_err().to_string();
         assert!(error.contains("DDPM_REDUCE=f16: expected f32 or bf16"), "{error}");
     }
 }
