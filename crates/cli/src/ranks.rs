@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use distributed::{DistributedError, Place, REDUCE, World};
 use tch::Tensor;
-use trainer::{BoxError, Reduce, Reduction, Trainer};
+use trainer::{Begun, BoxError, Reduce, Reduction, Trainer};
 
 use crate::failure::bail_usage;
 
@@ -114,6 +114,11 @@ impl Reduce for Ranks {
 
     fn sum(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError> {
         Ok(self.0.sum(what, x)?)
+    }
+
+    fn begin_sum(&self, what: &'static str, x: Tensor) -> Result<Begun<'_>, BoxError> {
+        let begun = self.0.begin_sum(what, x)?;
+        Ok(Box::new(move || begun.finish().map_err(BoxError::from)))
     }
 
     fn broadcast(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError> {

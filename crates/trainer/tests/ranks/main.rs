@@ -8,5 +8,6 @@ mod support;
 
 mod agreement;
 mod failures;
+mod overlap;
 mod runs;
 mod threads;

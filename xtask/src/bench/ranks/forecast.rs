@@ -43,7 +43,8 @@ fn assumptions(cluster: &Cluster) -> String {
          A step of r GPUs takes `t(r) = compute(batch / r) + max(0, sums - overlap)`, where the overlap is 0 today. \
          compute is `step_s`, the operations of the images, and the memory traffic of Adam. The sums are those of the \
          gradients in f32, four small ones, and the copies of the gradients to host memory and back. They run in one \
-         ring over all ranks, by the law above. Rank 0's average of the weights and its checkpoints, and images that \
+         ring over all ranks, by the law above. A bucket is copied while another is summed, but a step is assumed to \
+         wait for both. Rank 0's average of the weights and its checkpoints, and images that \
          are not decoded in time, are added.",
         table(&["name", "value", "source"], cluster.numbers().into_iter().map(row))
     )
