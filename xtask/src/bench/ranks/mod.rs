@@ -3,6 +3,7 @@
 
 mod cluster;
 mod forecast;
+mod laws;
 mod link;
 mod measure;
 mod page;
@@ -25,8 +26,9 @@ use crate::process::Exit;
 use crate::workspace::Workspace;
 use crate::{ddpm, outputs};
 use cluster::Cluster;
+use laws::Law;
 use measure::All;
-use page::{Law, Page};
+use page::Page;
 use plan::{Network, PRESETS, Work};
 use predict::Training;
 
@@ -83,8 +85,8 @@ pub(super) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     };
     let trainings = predict::trainings(&mut |words| ours(&ddpm, words))?;
     // Keep the measurements even if no law fits.
-    let laws = page::laws(&results.all);
-    let cluster = laws.as_ref().ok().and_then(|laws| page::of_two_ranks(laws)).map(|gloo| args.assumed(gloo));
+    let laws = laws::laws(&results.all);
+    let cluster = laws.as_ref().ok().and_then(|laws| laws::of_two_ranks(laws)).map(|gloo| args.assumed(gloo));
     let cluster = cluster.transpose()?;
     if let Some(path) = &args.json {
         let all = results.to_json(laws.as_deref().unwrap_or_default(), cluster.as_ref(), &trainings);
@@ -219,7 +221,7 @@ mod tests {
             Origin { commit: "abc".to_owned(), machine: "a CPU".to_owned(), date: "2026-01-02".to_owned() };
         let (networks, all) = (networks(), measured());
         let results = Results { origin, rounds: 2, quick: false, seconds: 7, networks, all };
-        let (laws, cluster) = (page::laws(&results.all).unwrap(), Cluster::new(LINK));
+        let (laws, cluster) = (laws::laws(&results.all).unwrap(), Cluster::new(LINK));
         let said = results.to_json(&laws, Some(&cluster), &predict::tests::counted());
         fs::write(&path, said.to_string()).unwrap();
         let again = read(&path).unwrap();
