@@ -39,6 +39,7 @@ const COMMANDS: &[&str] = &[
     "bench train",
     "bench sample",
     "bench solvers",
+    "bench sums",
     "doctor",
     "ema",
     "evaluate",

@@ -26,7 +26,7 @@ const FILL: &str = "--run run --index 0 --count 2 --resample 1 --sampler ddim --
 
 /// Calls in an order in which each finds what it needs, and their schemas.
 fn calls() -> Vec<(String, &'static str)> {
-    let calls: [(&str, &str); 40] = [
+    let calls: [(&str, &str); 41] = [
         (OTHER, "train"),
         ("train --preset tiny-16 --set data.limit=40 --dry-run", "train-dry-run"),
         ("distill run --steps 1 --run few --set sample.count=1", "train"),
@@ -72,6 +72,7 @@ fn calls() -> Vec<(String, &'static str)> {
         ("bench train --preset tiny-16 --batch 2 --steps 2 --warmup 1", "bench"),
         ("bench sample --preset tiny-16 --batch 2 --steps 2 --warmup 1", "bench"),
         ("bench solvers --preset tiny-16 --batch 1", "bench-solvers"),
+        ("launch --nproc 2 -- bench sums --bytes 64,4096 --steps 2 --warmup 1", "bench-sums"),
         ("doctor --no-timing", "doctor"),
     ];
     calls.map(|(line, schema)| (line.replace("{FILL}", FILL), schema)).into()

@@ -67,7 +67,7 @@ enum Command {
     #[command(disable_help_flag = true)]
     Figures(Passed),
     /// Sets up, builds and times steps; every argument goes to `ddpm bench`. With --peers: beside Python libraries.
-    /// With --scaling: against batch size, image side and width.
+    /// With --scaling: against batch size, image side and width. With --ranks: what several processes cost.
     #[command(disable_help_flag = true)]
     Bench(Passed),
     /// Makes a folder with program, model and licences that runs on machines without Rust.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use distributed::{Place, REDUCE, SHARD_STATE, World};
 use tch::Tensor;
-use trainer::{BoxError, Reduce, Reduction, Trainer};
+use trainer::{Begun, BoxError, Reduce, Reduction, Trainer};
 
 use crate::failure::bail_usage;
 
@@ -20,7 +20,15 @@ pub(crate) fn is_launched() -> bool {
 /// Refuses variables that do not make a place or have an unknown value. [`join`] and [`connect`] do the same, but may come
 /// minutes later.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let _ = (Place::from_env()?, reduction_set()?, divides_state()?);
+    let _ = (Place::from_env()?, reduction()?, divides_state()?);
+    Ok(())
+}
+
+/// Refuses several ranks, which would all do the same work.
+pub(crate) fn refuse(command: &str) -> anyhow::Result<()> {
+    if let Some(place) = Place::from_env()? {
+        bail_usage!("{command}: expected a single process, found {} ranks", place.size);
+    }
     Ok(())
 }
 
@@ -76,15 +84,11 @@ fn follow_launcher() {}
 
 /// Lets a trainer train with the other ranks.
 pub(crate) fn connect(trainer: &mut Trainer, world: World) -> anyhow::Result<()> {
-    trainer.join(Arc::new(Ranks(world)), reduction_set()?)?;
+    trainer.join(Arc::new(Ranks(world)), reduction()?)?;
     if divides_state()? {
         trainer.divide_state()?;
     }
     Ok(())
-}
-
-fn reduction_set() -> anyhow::Result<Reduction> {
-    reduction(env::var(REDUCE).ok().as_deref())
 }
 
 fn divides_state() -> anyhow::Result<bool> {
@@ -102,8 +106,12 @@ fn is_on(value: Option<&str>) -> anyhow::Result<bool> {
     }
 }
 
-/// How gradients are summed, by the value of [`REDUCE`].
-fn reduction(kind: Option<&str>) -> anyhow::Result<Reduction> {
+/// How gradients are summed, by [`REDUCE`].
+pub(crate) fn reduction() -> anyhow::Result<Reduction> {
+    reduction_of(env::var(REDUCE).ok().as_deref())
+}
+
+fn reduction_of(kind: Option<&str>) -> anyhow::Result<Reduction> {
     match kind {
         None | Some("" | "f32") => Ok(Reduction::default()),
         Some("bf16") => Ok(Reduction { bf16: true, ..Reduction::default() }),
@@ -127,6 +135,11 @@ impl Reduce for Ranks {
 
     fn sum(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError> {
         Ok(self.0.sum(what, x)?)
+    }
+
+    fn begin_sum(&self, what: &'static str, x: Tensor) -> Result<Begun<'_>, BoxError> {
+        let begun = self.0.begin_sum(what, x)?;
+        Ok(Box::new(move || begun.finish().map_err(BoxError::from)))
     }
 
     fn broadcast(&self, what: &'static str, from: usize, x: &mut Tensor) -> Result<(), BoxError> {
@@ -156,12 +169,12 @@ mod tests {
 
     #[test]
     fn the_kind_of_reduction_is_checked() {
-        let bf16 = |kind| reduction(kind).map(|reduction| reduction.bf16).ok();
+        let bf16 = |kind| reduction_of(kind).map(|reduction| reduction.bf16).ok();
         assert_eq!(
             [None, Some(""), Some("f32"), Some("bf16")].map(bf16),
             [false, false, false, true].map(Some)
         );
-        let error = reduction(Some("f16")).unwrap_err().to_string();
+        let error = reduction_of(Some("f16")).unwrap_err().to_string();
         assert!(error.contains("DDPM_REDUCE=f16: expected f32 or bf16"), "{error}");
     }
 

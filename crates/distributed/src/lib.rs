@@ -28,4 +28,4 @@ pub use error::DistributedError;
 pub use place::{Place, Transport};
 pub use server::Server;
 pub use variables::{REDUCE, SHARD_STATE, TIMEOUT, TRANSPORT};
-pub use world::World;
+pub use world::{Begun, World};

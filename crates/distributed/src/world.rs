@@ -1,7 +1,7 @@
 //! The ranks, connected.
 
 use tch::{Device, Tensor, no_grad_guard};
-use torch_ext::{Collective, Meeting, TorchExtError};
+use torch_ext::{Collective, Meeting, Pending, TorchExtError};
 
 use crate::error::{DistributedError, told};
 use crate::place::Place;
@@ -94,6 +94,17 @@ impl World {
         self.within(what, |group| in_host_memory(x, |x| group.all_reduce(x)))
     }
 
+    /// Begins [`World::sum`] of a tensor that shares its memory with no other. The sum runs while the program goes on, after
+    /// those that were begun before.
+    ///
+    /// # Errors
+    /// As [`World::sum`].
+    pub fn begin_sum(&self, what: &'static str, x: Tensor) -> Result<Begun<'_>, DistributedError> {
+        let Some((place, group)) = &self.group else { return Ok(Begun(Sum::Done(x))) };
+        let pending = begun(group, x).map_err(|failure| failure.told(place, what))?;
+        Ok(Begun(Sum::Running { place, what, pending }))
+    }
+
     /// Overwrites a tensor with that of rank `from`; any type, on any device.
     ///
     /// # Errors
@@ -132,13 +143,35 @@ impl World {
         work: impl FnOnce(&Collective) -> Result<(), Failure>,
     ) -> Result<(), DistributedError> {
         let Some((place, group)) = &self.group else { return Ok(()) };
-        work(group).map_err(|failure| match failure {
-            Failure::Group(error @ TorchExtError::Torch { .. }) => {
-                DistributedError::Lost { rank: place.rank, size: place.size, what, found: told(&error) }
+        work(group).map_err(|failure| failure.told(place, what))
+    }
+}
+
+/// A sum that [`World::begin_sum`] has begun.
+pub struct Begun<'a>(Sum<'a>);
+
+enum Sum<'a> {
+    /// There are no other ranks.
+    Done(Tensor),
+    Running {
+        place: &'a Place,
+        what: &'static str,
+        pending: Pending<'a>,
+    },
+}
+
+impl Begun<'_> {
+    /// Waits for the sum and returns it, in host memory if there are other ranks.
+    ///
+    /// # Errors
+    /// As [`World::sum`].
+    pub fn finish(self) -> Result<Tensor, DistributedError> {
+        match self.0 {
+            Sum::Done(x) => Ok(x),
+            Sum::Running { place, what, pending } => {
+                pending.finish().map_err(|error| Failure::Group(error).told(place, what))
             }
-            Failure::Group(error) => DistributedError::Tensor(error),
-            Failure::Tensor(error) => DistributedError::Torch(error),
-        })
+        }
     }
 }
 
@@ -146,6 +179,18 @@ impl World {
 enum Failure {
     Group(TorchExtError),
     Tensor(tch::TchError),
+}
+
+impl Failure {
+    fn told(self, place: &Place, what: &'static str) -> DistributedError {
+        match self {
+            Self::Group(error @ TorchExtError::Torch { .. }) => {
+                DistributedError::Lost { rank: place.rank, size: place.size, what, found: told(&error) }
+            }
+            Self::Group(error) => DistributedError::Tensor(error),
+            Self::Tensor(error) => DistributedError::Torch(error),
+        }
+    }
 }
 
 impl From<TorchExtError> for Failure {
@@ -173,4 +218,13 @@ fn in_host_memory(
         return Ok(());
     }
     Ok(work(x)?)
+}
+
+/// Begins the sum of the tensor, or of a copy in host memory.
+fn begun(group: &Collective, x: Tensor) -> Result<Pending<'_>, Failure> {
+    if x.defined() && x.device() != Device::Cpu {
+        let _no_grad = no_grad_guard();
+        return Ok(group.begin_all_reduce(x.f_detach()?.f_to_device(Device::Cpu)?)?);
+    }
+    Ok(group.begin_all_reduce(x)?)
 }

@@ -50,6 +50,10 @@ fn ranks_compute_together() {
     let mut x = own(rank);
     world.sum("a test", &mut x).unwrap();
     assert_eq!(x, own(0) * 6.0);
+    // Two sums that are begun before the first has ended.
+    let [first, second] = [own(rank), own(rank) * 10.0].map(|x| world.begin_sum("a test", x).unwrap());
+    assert_eq!(first.finish().unwrap(), own(0) * 6.0);
+    assert_eq!(second.finish().unwrap(), own(0) * 60.0);
     // A parameter that is not contiguous and requires a gradient.
     let mut x = own(rank).view([2, 2]).tr().set_requires_grad(true);
     for from in [0, 2] {
@@ -139,6 +143,7 @@ fn alone_nothing_happens() {
     world.sum("a test", &mut x).unwrap();
     world.broadcast("a test", 0, &mut x).unwrap();
     world.wait("a test").unwrap();
+    let x = world.begin_sum("a test", x).unwrap().finish().unwrap();
     assert_eq!(
         (x, world.gather("a test", b"x").unwrap()),
         (Tensor::from_slice(&[3.0_f32]), vec![b"x".to_vec()])

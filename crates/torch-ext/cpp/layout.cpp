@@ -26,3 +26,8 @@ extern "C" char* torch_ext_is_channels_last(const at::Tensor* x, bool* yes) noex
 extern "C" int torch_ext_numbers_of(const at::Tensor* x) noexcept {
   return static_cast<int>(torch_ext::numbers_of(*x));
 }
+
+// Whether `x` is the only tensor with its memory: no copy of the handle, and no view.
+extern "C" bool torch_ext_is_unshared(const at::Tensor* x) noexcept {
+  return x->use_count() == 1 && x->storage().use_count() == 1;
+}

@@ -43,6 +43,12 @@ pub(crate) struct Group {
     _opaque: [u8; 0],
 }
 
+/// A sum that is running.
+#[repr(C)]
+pub(crate) struct Sum {
+    _opaque: [u8; 0],
+}
+
 /// Runs a piece on `n` borrowed inputs and writes `m` outputs, owned by the caller; or returns a text made by
 /// [`torch_ext_copy_text`] and writes none. C++ may call it from any thread, and from several.
 pub(crate) type RunPiece = unsafe extern "C" fn(
@@ -68,6 +74,8 @@ unsafe extern "C" {
 
     /// One of `Numbers` in `cpp/plain.h`; returns no text.
     pub(crate) fn torch_ext_numbers_of(x: *const C_tensor) -> i32;
+    /// The tensor has memory.
+    pub(crate) fn torch_ext_is_unshared(x: *const C_tensor) -> bool;
 
     /// The limit as an index in `Isa` of `cpp/isa.h`, -1 without a limit, -2 if the variable is invalid; returns no
     /// text.
@@ -243,6 +251,15 @@ unsafe extern "C" {
         x: *const C_tensor,
         timeout_ms: i64,
     ) -> *mut c_char;
+    /// The caller owns `*out`. Another thread writes to the memory of `x`, which the sum keeps, until it is finished.
+    pub(crate) fn torch_ext_group_begin_all_reduce(
+        group: *mut Group,
+        x: *const C_tensor,
+        timeout_ms: i64,
+        out: *mut *mut Sum,
+    ) -> *mut c_char;
+    pub(crate) fn torch_ext_sum_finish(sum: *mut Sum) -> *mut c_char;
+    pub(crate) fn torch_ext_sum_free(sum: *mut Sum);
     pub(crate) fn torch_ext_group_broadcast(
         group: *mut Group,
         x: *const C_tensor,

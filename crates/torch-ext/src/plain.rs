@@ -45,6 +45,16 @@ pub(crate) fn in_memory(what: &'static str, tensor: &Tensor) -> Result<(), Torch
     if numbers(tensor) == Numbers::Plain { Ok(()) } else { Err(TorchExtError::Layout { what }) }
 }
 
+/// Refuses a tensor whose memory another one can see: for memory that a thread writes to while the program runs on. The
+/// tensor is [`in_memory`].
+pub(crate) fn unshared(what: &'static str, tensor: &Tensor) -> Result<(), TorchExtError> {
+    // SAFETY: the tensor is borrowed for the call, and has memory.
+    if unsafe { ffi::torch_ext_is_unshared(tensor.as_ptr()) } {
+        return Ok(());
+    }
+    Err(TorchExtError::Overlap { what, with: "another tensor" })
+}
+
 /// Refuses tensors if two of them share memory. All must be contiguous.
 pub(crate) fn apart(tensors: &[(&'static str, &Tensor)]) -> Result<(), TorchExtError> {
     let mut taken: Vec<(&'static str, Range<usize>)> = tensors
@@ -100,5 +110,20 @@ mod tests {
         for pair in [[("a", &a), ("c", &c)], [("c", &c), ("b", &b)], [("a", &a), ("a too", &a)]] {
             assert!(matches!(apart(&pair), Err(TorchExtError::Overlap { .. })), "{pair:?}");
         }
+    }
+
+    #[test]
+    fn a_second_handle_and_a_view_share_memory() {
+        let x = numbers_to(4);
+        let refused = |x: &Tensor| matches!(unshared("x", x), Err(TorchExtError::Overlap { .. }));
+        assert!(!refused(&x));
+        {
+            let (handle, view) = (x.shallow_clone(), x.narrow(0, 0, 2));
+            assert!(refused(&x) && refused(&handle) && refused(&view));
+        }
+        let view = x.narrow(0, 0, 2);
+        assert!(refused(&x) && refused(&view));
+        drop(view);
+        assert!(!refused(&x));
     }
 }

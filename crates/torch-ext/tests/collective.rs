@@ -51,6 +51,12 @@ fn compute(group: &Collective) {
         group.all_reduce(&mut x).unwrap();
         assert_eq!(x, numbers(kind, 0) + numbers(kind, 1), "{kind:?}");
     }
+    // Several sums at once end in their order, and one that nobody waits for does no harm.
+    let begin = |kind| group.begin_all_reduce(numbers(kind, rank)).unwrap();
+    let (first, forgotten, last) = (begin(Kind::Float), begin(Kind::Double), begin(Kind::BFloat16));
+    drop(forgotten);
+    assert_eq!(last.finish().unwrap(), numbers(Kind::BFloat16, 0) + numbers(Kind::BFloat16, 1));
+    assert_eq!(first.finish().unwrap(), numbers(Kind::Float, 0) + numbers(Kind::Float, 1));
     for from in [0, 1] {
         let mut x = numbers(Kind::Uint8, rank);
         group.broadcast(&mut x, from).unwrap();
@@ -66,6 +72,12 @@ fn compute(group: &Collective) {
     assert!(matches!(refused(numbers(Kind::Bool, 0)), TorchExtError::Kind { got: Kind::Bool, .. }));
     assert!(matches!(refused(numbers(Kind::Float, 0).view([10, 100]).tr()), TorchExtError::Shape { .. }));
     assert!(matches!(refused(Tensor::new()), TorchExtError::Undefined { .. }));
+    let shared = numbers(Kind::Float, 0);
+    let begin = |x: Tensor| group.begin_all_reduce(x).err().unwrap();
+    for x in [shared.shallow_clone(), shared.narrow(0, 0, 10)] {
+        assert!(matches!(begin(x), TorchExtError::Overlap { .. }));
+    }
+    assert!(matches!(begin(numbers(Kind::Bool, 0)), TorchExtError::Kind { got: Kind::Bool, .. }));
     let error = group.broadcast(&mut numbers(Kind::Float, 0), 2).unwrap_err();
     assert!(matches!(error, TorchExtError::Rank { got: 2, size: 2, .. }), "{error}");
     group.barrier(1).unwrap();

@@ -103,4 +103,4 @@ pub use run_folder::{Claim, RunFolder};
 pub use runs::{FoundRun, is_run, runs_newest_first};
 pub use step::{Batch, Model, StepReport, Trainer};
 pub use tensorboard::EventFile;
-pub use together::{Reduce, Reduction};
+pub use together::{Begun, Reduce, Reduction};

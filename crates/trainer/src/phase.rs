@@ -2,7 +2,8 @@
 
 /// A phase of a step; [`crate::Trainer::train_step_watched`] reports the end of each.
 ///
-/// The order is `Draws`, then for each part of the batch `Network`, `Loss`, `Backward`, then `Optimizer`, `Average`.
+/// The order is `Draws`, then for each part of the batch `Network`, `Loss`, `Backward`, then with several ranks
+/// `Reduction`, then `Optimizer`, `Average`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -14,6 +15,8 @@ pub enum Phase {
     Loss,
     /// The backward pass.
     Backward,
+    /// Waiting for the other ranks, and the sums over them.
+    Reduction,
     /// Clipping and Adam.
     Optimizer,
     /// The moving average of the weights.

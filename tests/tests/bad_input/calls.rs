@@ -380,5 +380,12 @@ pub(crate) const CALLS: &[Call<'static>] = &[
     usage("bench sample --preset nope"),
     usage("bench solvers --preset tiny-16 --steps 1"),
     usage("bench solvers --preset tiny-16 --batch 0"),
+    usage("bench sums"),
+    usage("bench sums --bytes 0"),
+    usage("bench sums --bytes 4096,x"),
+    usage("bench sums --bytes 4294967296"),
+    usage("bench sums --bucket 6"),
+    usage("bench sums --steps 0"),
+    usage("launch --nproc 2 -- bench train --preset tiny-16 --batch 3"),
     usage("completions tcsh"),
 ];

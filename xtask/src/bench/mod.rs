@@ -1,8 +1,12 @@
 //! `cargo xtask bench`: times training steps, sampling steps and solvers with the optimised build; all three without
-//! arguments. `--peers` compares with the Python libraries; `--scaling` measures how a training step grows.
+//! arguments. `--peers` compares with the Python libraries; `--scaling` measures how a training step grows; `--ranks`
+//! what several processes cost.
 
+mod fit;
+mod markdown;
 mod peers;
 mod programs;
+mod ranks;
 mod rounds;
 mod rows;
 mod scaling;
@@ -28,6 +32,10 @@ pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<Ex
     if args.iter().any(|arg| arg == "--scaling") {
         let name = OsString::from("cargo xtask bench");
         return scaling::run(workspace, &scaling::Args::parse_from(std::iter::once(&name).chain(args)));
+    }
+    if args.iter().any(|arg| arg == "--ranks") {
+        let name = OsString::from("cargo xtask bench");
+        return ranks::run(workspace, &ranks::Args::parse_from(std::iter::once(&name).chain(args)));
     }
     if !args.is_empty() {
         return ddpm::run(workspace, "bench", args);

@@ -37,6 +37,10 @@ struct Group {
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
 };
 
+struct Sum {
+  c10::intrusive_ptr<c10d::Work> work;
+};
+
 // c10d logs a lost connection on standard error, in several lines, before it throws. The exception says enough. libtorch's
 // own variable brings the lines back.
 void log_less() {
@@ -60,6 +64,13 @@ c10::intrusive_ptr<c10d::TCPStore> tcp_store(
 // Waits for the result and rethrows the failure of the thread that ran it.
 void finish(const c10::intrusive_ptr<c10d::Work>& work) {
   TORCH_CHECK(work->wait(), "the operation did not complete");
+}
+
+c10::intrusive_ptr<c10d::Work> begin_sum(Group* group, const at::Tensor* x, int64_t timeout_ms) {
+  std::vector<at::Tensor> tensors{x->detach()};
+  c10d::AllreduceOptions options;
+  options.timeout = milliseconds(timeout_ms);
+  return group->gloo->allreduce(tensors, options);
 }
 
 }  // namespace
@@ -106,12 +117,25 @@ extern "C" void torch_ext_group_free(Group* group) noexcept {
 
 // Sums `x` over all ranks in place.
 extern "C" char* torch_ext_group_all_reduce(Group* group, const at::Tensor* x, int64_t timeout_ms) noexcept {
+  return torch_ext::guarded([&] { finish(begin_sum(group, x, timeout_ms)); });
+}
+
+// The same on Gloo's thread, after what was begun before. The sum keeps the memory of `x`.
+extern "C" char* torch_ext_group_begin_all_reduce(
+    Group* group, const at::Tensor* x, int64_t timeout_ms, Sum** out) noexcept {
   return torch_ext::guarded([&] {
-    std::vector<at::Tensor> tensors{x->detach()};
-    c10d::AllreduceOptions options;
-    options.timeout = milliseconds(timeout_ms);
-    finish(group->gloo->allreduce(tensors, options));
+    auto sum = std::make_unique<Sum>();
+    sum->work = begin_sum(group, x, timeout_ms);
+    *out = sum.release();
   });
+}
+
+extern "C" char* torch_ext_sum_finish(Sum* sum) noexcept {
+  return torch_ext::guarded([&] { finish(sum->work); });
+}
+
+extern "C" void torch_ext_sum_free(Sum* sum) noexcept {
+  delete sum;
 }
 
 // Overwrites `x` with that of rank `from`.

@@ -1,5 +1,6 @@
 //! Processes that met, and what they compute together.
 
+use std::ffi::c_char;
 use std::ptr;
 use std::time::Duration;
 
@@ -113,18 +114,19 @@ impl Collective {
     /// [`TorchExtError::Torch`] when another process fails or is late; others for a tensor that does not qualify.
     pub fn all_reduce(&self, x: &mut Tensor) -> Result<(), TorchExtError> {
         const CALL: &str = "all_reduce";
-        qualifies(CALL, x)?;
-        let kind = x.kind();
-        if !SUMMED.contains(&kind) {
-            return Err(TorchExtError::Kind {
-                what: "the tensor",
-                got: kind,
-                expected: "f32, bf16, f64 or i64",
-            });
-        }
+        summable(CALL, x)?;
         // SAFETY: the group lives; the tensor is borrowed for the call, which ends when nothing writes to it any more, and it
         // qualifies.
         checked(CALL, unsafe { ffi::torch_ext_group_all_reduce(self.raw, x.as_ptr(), self.limit(1)) })
+    }
+
+    /// Calls C++ for [`Collective::begin_all_reduce`].
+    ///
+    /// # Safety
+    /// The tensor qualifies and shares its memory with no other.
+    pub(super) unsafe fn begin(&self, x: &Tensor, out: *mut *mut ffi::Sum) -> *mut c_char {
+        // SAFETY: the group lives; the rest is the caller's promise.
+        unsafe { ffi::torch_ext_group_begin_all_reduce(self.raw, x.as_ptr(), self.limit(1), out) }
     }
 
     /// Overwrites a tensor with that of process `from`. Any type, contiguous and in host memory.
@@ -189,6 +191,16 @@ impl Drop for Collective {
         // SAFETY: made by `torch_ext_group_join`, freed exactly once.
         unsafe { ffi::torch_ext_group_free(self.raw) };
     }
+}
+
+/// Refuses tensors that cannot be summed in place.
+pub(super) fn summable(call: &'static str, x: &Tensor) -> Result<(), TorchExtError> {
+    qualifies(call, x)?;
+    let got = x.kind();
+    if SUMMED.contains(&got) {
+        return Ok(());
+    }
+    Err(TorchExtError::Kind { what: "the tensor", got, expected: "f32, bf16, f64 or i64" })
 }
 
 /// Refuses tensors that Gloo cannot work on in place.

@@ -4,9 +4,11 @@
 //! not here.
 
 mod group;
+mod pending;
 mod store;
 
 pub use group::{Collective, Meeting};
+pub use pending::Pending;
 pub use store::StoreServer;
 
 use std::ffi::CString;

@@ -1,9 +1,10 @@
-//! The sum of all ranks' gradients, in few large buffers: a message costs time of its own, whatever its size.
+//! The sum of all ranks' gradients, in few large buffers: a message costs time of its own, whatever its size. While one is
+//! summed, the next is filled and the one before is read.
 
 use tch::{Kind, Tensor, no_grad_guard};
 use tensor_io::Named;
 
-use super::{Together, sent_as};
+use super::{Begun, Together, sent_as};
 use crate::error::TrainerError;
 
 /// Neighbouring parameters whose gradients are sent together.
@@ -11,6 +12,13 @@ use crate::error::TrainerError;
 pub(super) struct Bucket {
     pub(super) parameters: std::ops::Range<usize>,
     pub(super) kind: Kind,
+}
+
+/// A bucket whose sum has begun.
+struct Sent<'a> {
+    params: &'a [&'a Named],
+    gradients: Vec<Tensor>,
+    sum: Begun<'a>,
 }
 
 /// Splits parameters, given as (type, numbers), into buckets of one type. A bucket is closed when it has `most` bytes.
@@ -35,13 +43,18 @@ impl Together {
         let _no_grad = no_grad_guard();
         let trained: Vec<&Named> = params.iter().filter(|(_, param)| param.requires_grad()).collect();
         let sizes = trained.iter().map(|(_, param)| (sent_as(param.kind(), self.reduction), param.numel()));
+        let mut before: Option<Sent<'_>> = None;
         for Bucket { parameters, kind } in buckets(sizes, self.reduction.bucket) {
-            self.sum_bucket(&trained[parameters], kind)?;
+            let sent = self.send(&trained[parameters], kind)?;
+            if let Some(before) = before.replace(sent) {
+                self.receive(before)?;
+            }
         }
-        Ok(())
+        before.map_or(Ok(()), |last| self.receive(last))
     }
 
-    fn sum_bucket(&self, params: &[&Named], kind: Kind) -> Result<(), TrainerError> {
+    /// Begins the sum of a bucket.
+    fn send<'a>(&'a self, params: &'a [&'a Named], kind: Kind) -> Result<Sent<'a>, TrainerError> {
         let gradients = params.iter().map(|(_, param)| param.f_grad()).collect::<Result<Vec<_>, _>>()?;
         let (mut flat, mut exists) = (Vec::new(), Vec::new());
         for ((_, param), gradient) in params.iter().zip(&gradients) {
@@ -55,9 +68,14 @@ impl Together {
         // Behind the gradients: how many ranks have each.
         let device = params.first().map_or(tch::Device::Cpu, |(_, param)| param.device());
         flat.push(Tensor::f_from_slice(&exists)?.f_to_device(device)?.f_to_kind(kind)?);
-        let mut flat = Tensor::f_cat(&flat, 0)?;
-        self.ranks.sum("the gradients", &mut flat).map_err(TrainerError::Caller)?;
+        let flat = Tensor::f_cat(&flat, 0)?;
+        let sum = self.ranks.begin_sum("the gradients", flat).map_err(TrainerError::Caller)?;
+        Ok(Sent { params, gradients, sum })
+    }
 
+    /// Waits for the sum of a bucket and writes it to the gradients.
+    fn receive(&self, Sent { params, gradients, sum }: Sent<'_>) -> Result<(), TrainerError> {
+        let flat = sum().map_err(TrainerError::Caller)?;
         let numbers: i64 = params.iter().map(|(_, param)| param.numel() as i64).sum();
         let having: Vec<f64> =
             Vec::try_from(flat.f_narrow(0, numbers, params.len() as i64)?.f_to_kind(Kind::Double)?)?;

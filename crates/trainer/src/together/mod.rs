@@ -38,6 +38,16 @@ pub trait Reduce: Send + Sync {
     /// Another rank has gone or is late.
     fn sum(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError>;
 
+    /// Begins [`Reduce::sum`] of a tensor whose memory nothing else uses, and returns what waits for the result, which may be
+    /// in host memory. Sums end in the order in which they are begun. By default the sum is computed at once.
+    ///
+    /// # Errors
+    /// As [`Reduce::sum`].
+    fn begin_sum(&self, what: &'static str, mut x: Tensor) -> Result<Begun<'_>, BoxError> {
+        self.sum(what, &mut x)?;
+        Ok(Box::new(move || Ok(x)))
+    }
+
     /// Overwrites a tensor with that of rank `from`.
     ///
     /// # Errors
@@ -57,10 +67,13 @@ pub trait Reduce: Send + Sync {
     fn wait(&self, what: &'static str) -> Result<(), BoxError>;
 }
 
+/// Waits for a sum that [`Reduce::begin_sum`] has begun, and returns it.
+pub type Begun<'a> = Box<dyn FnOnce() -> Result<Tensor, BoxError> + 'a>;
+
 /// How gradients are summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reduction {
-    /// Gradients are sent in buffers of about this many bytes.
+    /// Gradients are sent in buffers of about this many bytes, of which two exist at a time.
     pub bucket: usize,
     /// Whether they are rounded to bf16 for it: half the traffic, 8 bits of the fraction.
     pub bf16: bool,

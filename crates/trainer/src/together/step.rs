@@ -63,6 +63,7 @@ impl Trainer {
         let share = self.share(each.size()[0] as usize);
         let losses = together.losses(&share, (&each, &weighted))?;
         together.sum_gradients(&self.params)?;
+        (summing.on_end)(Phase::Reduction);
         // Equal on all ranks, but on processors of different kinds up to rounding only.
         let grad_norm = together.of_first("the gradient norm", grad_norm(&self.params)?)?;
         check_finite("the gradient norm", grad_norm, (step, lr))?;

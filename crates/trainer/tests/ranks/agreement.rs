@@ -2,7 +2,7 @@
 
 use config::{Pairing, TimeSampling};
 use tch::Tensor;
-use trainer::{BoxError, Reduction, StepReport, TrainConfig};
+use trainer::{BoxError, Phase, Reduction, StepReport, TrainConfig};
 
 use crate::support::{config, model};
 use crate::threads::{on_ranks, rank_trainer, share};
@@ -108,4 +108,24 @@ fn gradients_in_bf16_are_near_and_equal_on_all_ranks() {
     let (a, b) = (rounded[0].0.grad_norm, exact[0].0.grad_norm);
     assert!(a != b && near(a, b, 1e-2), "{a} {b}");
     assert!(near(rounded[2].0.loss, exact[2].0.loss, 2e-2));
+}
+
+/// Waiting for the others and the sums are a phase of their own, on every rank.
+#[test]
+fn the_reduction_is_a_phase_of_the_step() {
+    use Phase::{Average, Backward, Draws, Loss, Network, Optimizer, Reduction as Sums};
+    let phases = |size| {
+        on_ranks(size, |ranks| {
+            let rank = trainer::Reduce::rank(&*ranks);
+            let (net, mut trainer) = rank_trainer(ranks, &config(10), Reduction::default());
+            let mut told = Vec::new();
+            let batch = share(0, rank, size);
+            let _ = trainer.train_step_watched(&batch, &model(&net), &mut |phase| told.push(phase)).unwrap();
+            told
+        })
+    };
+    let want = vec![Draws, Network, Loss, Backward, Sums, Optimizer, Average];
+    assert_eq!(phases(2), [want.clone(), want.clone()]);
+    let alone: Vec<Phase> = want.into_iter().filter(|phase| *phase != Sums).collect();
+    assert_eq!(phases(1), [alone]);
 }

@@ -9,5 +9,6 @@ mod support;
 mod agreement;
 mod divided;
 mod failures;
+mod overlap;
 mod runs;
 mod threads;

@@ -3,9 +3,10 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::fit::{Power, Quality, Sum, quality};
 use super::measure::Measured;
 use super::plan::{Axis, CENTRE};
+use crate::bench::fit::{Power, Quality, Sum, quality};
+use crate::bench::markdown::short;
 
 /// The quantity of a law.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,15 +205,6 @@ impl Law {
     }
 }
 
-/// Three significant digits, without an exponent.
-pub(super) fn short(x: f64) -> String {
-    if x == 0.0 || !x.is_finite() {
-        return format!("{x}");
-    }
-    let decimals = (2 - x.abs().log10().floor() as i32).clamp(0, 9) as usize;
-    format!("{x:.decimals$}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,13 +304,5 @@ mod tests {
         let ends = [&line[0][0], &line[line.len() - 1][0]].map(|x| x.as_f64().unwrap());
         assert!((ends[0] - 8.0).abs() < 1e-9 && (ends[1] - 128.0).abs() < 1e-9, "{ends:?}");
         assert_eq!(law.json()["held_out"][0], 128.0);
-    }
-
-    #[test]
-    fn three_digits() {
-        assert_eq!(
-            [1234.5, 12.34, 0.001_234_5, -5.0, 0.0].map(short),
-            ["1234", "12.3", "0.00123", "-5.00", "0"]
-        );
     }
 }

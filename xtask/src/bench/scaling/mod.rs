@@ -1,11 +1,10 @@
 //! `cargo xtask bench --scaling`: time and memory of a training step against batch size, image side and width, with
 //! fitted laws, their predictions, and what trainings of published sizes would take.
 
-mod fit;
 mod laws;
 mod measure;
 mod page;
-mod paper;
+pub(super) mod paper;
 mod plan;
 
 use std::fs;

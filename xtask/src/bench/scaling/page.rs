@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::laws::{Law, short};
+use super::laws::Law;
 use super::measure::Measured;
 use super::paper::{Counted, H100_PEAK, UTILISATION};
 use super::plan::{Axis, CENTRE};
+use crate::bench::markdown::{short, table};
 
 /// Everything the page reports.
 pub(super) struct Page<'a> {
@@ -203,14 +204,6 @@ fn exponent(x: f64) -> String {
     let text = format!("{x:.1e}");
     let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
     format!("{digits} x 10^{power}")
-}
-
-fn table<R: IntoIterator<Item = Vec<String>>>(header: &[&str], rows: R) -> String {
-    let row = |cells: &[String]| format!("| {} |", cells.join(" | "));
-    let header: Vec<String> = header.iter().map(|&cell| cell.to_owned()).collect();
-    let rule = format!("|{}", "---|".repeat(header.len()));
-    let lines = [row(&header), rule].into_iter().chain(rows.into_iter().map(|cells| row(&cells)));
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

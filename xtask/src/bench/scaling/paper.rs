@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 /// A training as it was published.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Published {
-    pub(super) name: &'static str,
-    pub(super) source: &'static str,
+pub(in crate::bench) struct Published {
+    pub(in crate::bench) name: &'static str,
+    pub(in crate::bench) source: &'static str,
     pub(super) shape: &'static str,
     /// Changes to the preset `ddpm-cifar10` that give its shape.
     set: &'static [&'static str],
     pub(super) steps: f64,
-    pub(super) batch: f64,
+    pub(in crate::bench) batch: f64,
     /// The published speed, if any.
     speed: Option<Speed>,
 }
@@ -31,7 +31,7 @@ enum Speed {
 const HO: &str = "Ho et al. 2020, App. B";
 const ADM: &str = "Dhariwal & Nichol 2021";
 
-pub(super) const PUBLISHED: [Published; 6] = [
+pub(in crate::bench) const PUBLISHED: [Published; 6] = [
     Published {
         name: "CIFAR-10, 32 px",
         source: HO,
@@ -116,9 +116,9 @@ const HO_256: &[&str] =
     &["model.image_size=256", "model.channel_mults=[1,1,2,2,4,4]", "model.attention_resolutions=[16]"];
 
 /// The dense bf16 peak of an H100 SXM in operations per second, from its data sheet.
-pub(super) const H100_PEAK: f64 = 989e12;
+pub(in crate::bench) const H100_PEAK: f64 = 989e12;
 /// Assumed, not measured, shares of it: of a plain training and of a well tuned one.
-pub(super) const UTILISATION: [f64; 2] = [0.3, 0.5];
+pub(in crate::bench) const UTILISATION: [f64; 2] = [0.3, 0.5];
 /// The deadline for the number of GPUs, in days.
 pub(super) const WEEK_DAYS: f64 = 7.0;
 const DAY_S: f64 = 86_400.0;
@@ -132,9 +132,9 @@ pub(super) struct Counted {
 }
 
 impl Published {
-    /// The arguments of `ddpm` that count it.
-    pub(super) fn args(&self) -> Vec<String> {
-        let mut args = ["inspect", "work", "--preset", "ddpm-cifar10", "--json"].map(str::to_owned).to_vec();
+    /// The arguments of `ddpm` that count its operations (`work`) or its parameters (`model`).
+    pub(in crate::bench) fn args(&self, what: &str) -> Vec<String> {
+        let mut args = ["inspect", what, "--preset", "ddpm-cifar10", "--json"].map(str::to_owned).to_vec();
         args.extend(self.set.iter().flat_map(|set| ["--set", set]).map(str::to_owned));
         args
     }
@@ -148,7 +148,7 @@ pub(super) fn counted(
     count: &mut dyn FnMut(&[String]) -> anyhow::Result<Value>,
 ) -> anyhow::Result<Vec<Counted>> {
     let one = |published: Published| {
-        let said = count(&published.args())?;
+        let said = count(&published.args("work"))?;
         let number = |key: &str| said[key].as_f64().with_context(|| format!("no {key} in {said}"));
         let gflop = number("training_gflop")? + number("training_attention_gflop")?;
         Ok(Counted { published, flop_of_image: 1e9 * gflop })

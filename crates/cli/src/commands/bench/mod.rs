@@ -5,15 +5,17 @@ mod peak;
 mod report;
 mod solvers;
 mod subject;
+mod sums;
 pub(in crate::commands) mod timing;
 
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
+use distributed::World;
 
 use crate::failure::bail_usage;
 use crate::flags::Global;
-use crate::{device, progress};
+use crate::{device, progress, ranks};
 
 pub(in crate::commands) use subject::Subject;
 pub(in crate::commands) use timing::Timings;
@@ -26,6 +28,8 @@ pub(crate) enum Bench {
     Sample(BenchArgs),
     /// Time every solver: share of time outside the network, and images per second
     Solvers(solvers::BenchSolvers),
+    /// Time sums over ranks, such as those of the gradients in every step
+    Sums(sums::BenchSums),
 }
 
 /// Images are synthetic, so nothing is read from disk. The first steps, which allocate memory and choose kernels, do
@@ -36,6 +40,7 @@ pub(crate) enum Bench {
 attention_gflop counts the products of the attention. share_of_peak is gflop / median_s over \
 peak_gflop_per_s, the fastest 3x3 convolution of the network's sizes, timed right after the steps. \
 parts are means of a few more steps. small32 and cifar10 stand for small-32 and ddpm-cifar10.
+`ddpm launch --nproc 2 -- bench train` times the steps of two ranks, which divide the batch.
 
 Examples:
   ddpm bench train --batch 64 --precision f32
@@ -91,6 +96,7 @@ impl Bench {
             Self::Train(args) => args.run(Task::Train, global),
             Self::Sample(args) => args.run(Task::Sample, global),
             Self::Solvers(args) => args.run(global),
+            Self::Sums(args) => args.run(global),
         }
     }
 }
@@ -103,6 +109,9 @@ impl BenchArgs {
                 bail_usage!("--{flag} {value}: expected {low} to 100000");
             }
         }
+        if task == Task::Sample {
+            ranks::refuse("bench sample")?;
+        }
         let device = device::select(global)?;
         let subject = Subject::new(&self.preset, &self.set, device, self.precision.as_deref())?;
         let batch = self.batch.unwrap_or(match task {
@@ -112,13 +121,23 @@ impl BenchArgs {
         if !(1..=65_536).contains(&batch) {
             bail_usage!("--batch {batch}: expected 1 to 65536");
         }
+        let world = if task == Task::Train { ranks::join()? } else { World::alone() };
+        let (ranks, is_first) = (world.size(), world.is_first());
+        if !batch.is_multiple_of(ranks) {
+            bail_usage!("--batch {batch}: expected a multiple of the number of ranks, which is {ranks}");
+        }
         let bar = progress::bar(global, (self.warmup + self.steps) as u64, "timing");
-        let measured = subject.time(task, batch, (self.warmup, self.steps), begun, &mut || bar.inc(1))?;
+        let (counts, mut tick) = ((self.warmup, self.steps), || bar.inc(1));
+        let measured = subject.time_on(world, task, batch, counts, (begun, &mut tick))?;
         bar.finish_and_clear();
         let computed = (subject.precision.kind(), subject.net.device());
-        let peak = peak::flop_per_s(&subject.config.model, batch, subject.image, computed)?;
-        let preset = canonical(&self.preset);
-        report::Report { task, preset, subject: &subject, batch, warmup: self.warmup, measured, peak }
+        // All ranks measure it at the same time, as they compute.
+        let peak = peak::flop_per_s(&subject.config.model, batch / ranks, subject.image, computed)?;
+        if !is_first {
+            return Ok(());
+        }
+        let (preset, warmup) = (canonical(&self.preset), self.warmup);
+        report::Report { task, preset, subject: &subject, batch, warmup, measured, peak, ranks }
             .finish(global)
     }
 }

@@ -18,11 +18,15 @@ pub(super) enum Part {
     Ema,
     /// Everything else: the loss and its value on the host, or the solver's update of x_t.
     Other,
+    /// Waiting for the other ranks, and the sums over them.
+    Reduce,
 }
 
 impl Part {
     const TRAIN: &[Self] =
         &[Self::Data, Self::Forward, Self::Backward, Self::Optimizer, Self::Ema, Self::Other];
+    const TRAIN_TOGETHER: &[Self] =
+        &[Self::Data, Self::Forward, Self::Backward, Self::Reduce, Self::Optimizer, Self::Ema, Self::Other];
     const SAMPLE: &[Self] = &[Self::Forward, Self::Other];
 
     fn name(self) -> &'static str {
@@ -33,6 +37,7 @@ impl Part {
             Self::Optimizer => "optimizer",
             Self::Ema => "ema",
             Self::Other => "other",
+            Self::Reduce => "reduce",
         }
     }
 
@@ -42,6 +47,7 @@ impl Part {
             Phase::Draws => Self::Data,
             Phase::Network => Self::Forward,
             Phase::Backward => Self::Backward,
+            Phase::Reduction => Self::Reduce,
             Phase::Optimizer => Self::Optimizer,
             Phase::Average => Self::Ema,
             _ => Self::Other,
@@ -53,21 +59,22 @@ impl Part {
 #[derive(Debug)]
 pub(super) struct Parts {
     shown: &'static [Part],
-    seconds: [f64; 6],
+    seconds: [f64; 7],
     steps: usize,
     last: Instant,
     device: Device,
 }
 
 impl Parts {
-    /// Starts the clock for training steps.
-    pub(super) fn of_training(device: Device) -> Self {
-        Self { shown: Part::TRAIN, seconds: [0.0; 6], steps: 0, last: Instant::now(), device }
+    /// Starts the clock for training steps on this many ranks.
+    pub(super) fn of_training(device: Device, ranks: usize) -> Self {
+        let shown = if ranks == 1 { Part::TRAIN } else { Part::TRAIN_TOGETHER };
+        Self { shown, seconds: [0.0; 7], steps: 0, last: Instant::now(), device }
     }
 
     /// Starts the clock for sampling steps.
     pub(super) fn of_sampling(device: Device) -> Self {
-        Self { shown: Part::SAMPLE, ..Self::of_training(device) }
+        Self { shown: Part::SAMPLE, ..Self::of_training(device, 1) }
     }
 
     /// Adds the time since the last call, or since the start, to `part`.
@@ -126,7 +133,7 @@ mod tests {
 
     #[test]
     fn parts_add_up_to_the_step() {
-        let mut parts = Parts::of_training(Device::Cpu);
+        let mut parts = Parts::of_training(Device::Cpu, 1);
         let seconds = [0.5, 10.0, 20.0, 1.0, 0.25, 0.25];
         for _ in 0..2 {
             Part::TRAIN.iter().zip(seconds).for_each(|(part, seconds)| parts.add(*part, seconds));
@@ -137,6 +144,13 @@ mod tests {
         assert_eq!(parts.json()["backward"], 20.0);
         let want = "data 1.6 %, forward 31.2 %, backward 62.5 %, optimizer 3.1 %, ema 0.8 %, other 0.8 %";
         assert_eq!(parts.shares(), want);
+
+        // With several ranks, the sums are a part of the step.
+        let mut together = Parts::of_training(Device::Cpu, 2);
+        together.add(Part::of(Phase::Reduction), 3.0);
+        together.add(Part::of(Phase::Backward), 1.0);
+        together.steps = 1;
+        assert_eq!((together.step_s(), together.means()[3]), (4.0, ("reduce", 3.0)));
     }
 
     /// No time is lost or counted twice, whichever parts are reported.

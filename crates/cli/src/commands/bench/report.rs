@@ -16,8 +16,10 @@ pub(super) struct Report<'a> {
     pub(super) batch: usize,
     pub(super) warmup: usize,
     pub(super) measured: Measured,
-    /// Operations per second of the fastest convolution.
+    /// Operations per second of the fastest convolution, on one rank.
     pub(super) peak: f64,
+    /// Number of ranks that take each step together.
+    pub(super) ranks: usize,
 }
 
 impl Report<'_> {
@@ -45,7 +47,7 @@ impl Report<'_> {
     }
 
     fn share_of_peak(&self) -> f64 {
-        self.flop().layers / self.measured.timings.median() / self.peak
+        self.flop().layers / self.measured.timings.median() / (self.peak * self.ranks as f64)
     }
 
     fn images_per_s(&self) -> f64 {
@@ -60,8 +62,9 @@ impl Report<'_> {
             "what": self.what(), "preset": self.preset, "batch": self.batch, "height": height, "width": width,
             "channels": channels, "parameters": subject.net.param_count(), "precision": subject.precision.name(),
             "threads": tch::get_num_threads(), "device": device::name(subject.net.device()),
-            "warmup": self.warmup, "steps": timings.seconds.len(), "median_s": timings.median(),
-            "min_s": timings.min(), "mean_s": timings.mean(), "images_per_s": self.images_per_s(),
+            "ranks": self.ranks, "warmup": self.warmup, "steps": timings.seconds.len(),
+            "median_s": timings.median(), "min_s": timings.min(), "mean_s": timings.mean(),
+            "images_per_s": self.images_per_s(),
             "peak_mib": peak_mib, "first_step_after_s": timings.first_after,
             "gflop": flop.layers / 1e9, "attention_gflop": flop.attention / 1e9,
             "gflop_per_s": flop.layers / 1e9 / timings.median(), "peak_gflop_per_s": self.peak / 1e9,
@@ -81,6 +84,10 @@ impl Report<'_> {
         let [channels, height, width] = subject.image;
         let precision = subject.precision.name();
         let (threads, device) = (tch::get_num_threads(), device::name(subject.net.device()));
+        let ranks = match self.ranks {
+            1 => String::new(),
+            ranks => format!(" on each of {ranks} ranks"),
+        };
         let mut facts = vec![
             (
                 "step",
@@ -97,14 +104,14 @@ impl Report<'_> {
                     "{gflop:.1} GFLOP per step, {:.0} GFLOP/s: {:.0} % of the {:.0} that convolutions reach here",
                     gflop / median,
                     100.0 * self.share_of_peak(),
-                    self.peak / 1e9
+                    self.peak * self.ranks as f64 / 1e9
                 ),
             ),
             ("parts", format!("{}; of {}", parts.shares(), milliseconds(parts.step_s()))),
             ("first step", format!("done {:.2} s after the start", timings.first_after)),
             ("network", format!("{}, {} parameters", self.preset, grouped(subject.net.param_count()))),
             ("batch", format!("{} of {width}x{height}x{channels}", self.batch)),
-            ("computed", format!("{precision} on {device}, {}", files::counted(threads, "thread"))),
+            ("computed", format!("{precision} on {device}, {}{ranks}", files::counted(threads, "thread"))),
         ];
         if let Some(peak) = peak_mib {
             facts.push(("memory", format!("{peak:.0} MiB at the peak, for the whole program")));
@@ -135,6 +142,7 @@ mod tests {
                 warmup: 1,
                 measured,
                 peak: 1e9,
+                ranks: 1,
             };
             let said = report.json();
             let number = |key: &str| said[key].as_f64().unwrap();

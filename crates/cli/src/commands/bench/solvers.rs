@@ -14,7 +14,7 @@ use crate::commands::bench::{Subject, canonical};
 use crate::commands::inspect::table::Table;
 use crate::failure::bail_usage;
 use crate::flags::Global;
-use crate::{device, model, output, progress};
+use crate::{device, model, output, progress, ranks};
 
 /// Runs a short chain of every solver on a fresh network and separates the network's time from the rest.
 #[derive(Debug, Args)]
@@ -59,6 +59,7 @@ impl BenchSolvers {
         if !(1..=65_536).contains(&self.batch) {
             bail_usage!("--batch {}: expected 1 to 65536", self.batch);
         }
+        ranks::refuse("bench solvers")?;
         let device = device::select(global)?;
         let subject = Subject::new(&self.preset, &self.set, device, self.precision.as_deref())?;
         let timesteps = subject.path.steps();

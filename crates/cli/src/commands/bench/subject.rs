@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use distributed::World;
 use random::{Purpose, Stream};
 use sampler::{Method, Noise, Sampler, SamplerConfig};
 use schedule::NoisePath;
@@ -19,6 +20,7 @@ use crate::device::Precision;
 use crate::failure::usage;
 use crate::model;
 use crate::networks;
+use crate::ranks;
 
 /// Steps that measure the parts of a step, at most.
 const PARTS_STEPS: usize = 5;
@@ -57,9 +59,21 @@ impl Subject {
         &self,
         task: Task,
         batch: usize,
-        (warmup, steps): (usize, usize),
+        counts: (usize, usize),
         begun: Instant,
         tick: &mut dyn FnMut(),
+    ) -> anyhow::Result<Measured> {
+        self.time_on(World::alone(), task, batch, counts, (begun, tick))
+    }
+
+    /// The same for this rank's share of the batch, which all ranks time together.
+    pub(super) fn time_on(
+        &self,
+        world: World,
+        task: Task,
+        batch: usize,
+        (warmup, steps): (usize, usize),
+        (begun, tick): (Instant, &mut dyn FnMut()),
     ) -> anyhow::Result<Measured> {
         let age = timing::process_age().unwrap_or_default();
         let mut clock = Clock {
@@ -76,7 +90,7 @@ impl Subject {
         };
         let counts = (warmup + steps, steps.min(PARTS_STEPS));
         let (peak_mib, parts) = match task {
-            Task::Train => self.train(batch, counts, &mut clock, &mut on_step)?,
+            Task::Train => self.train(world, batch, counts, &mut clock, &mut on_step)?,
             Task::Sample => self.sample(batch, counts, &mut clock, &mut on_step)?,
         };
         Ok(Measured { timings: clock.timings(warmup), peak_mib, parts })
@@ -84,6 +98,7 @@ impl Subject {
 
     fn train(
         &self,
+        world: World,
         batch: usize,
         (steps, more): (usize, usize),
         clock: &mut Clock,
@@ -99,7 +114,10 @@ impl Subject {
         let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(self.net.forward(x_t, t, labels, &pass)?)
         };
-        let images = Batch { images: self.images(batch)?, labels: None };
+        let ranks = world.size();
+        let images = Batch { images: self.images(batch / ranks)?, labels: None };
+        ranks::connect(&mut trainer, world)?;
+        trainer.share_state(None)?;
         let mut batches = |_| Ok(Batch { images: images.images.shallow_clone(), labels: None });
         let mut queued = None;
         // A queued step ends when its numbers arrive; by then the next one is running.
@@ -110,7 +128,7 @@ impl Subject {
             on_step(clock);
         }
         let peak_mib = timing::peak_mib();
-        let mut parts = Parts::of_training(self.net.device());
+        let mut parts = Parts::of_training(self.net.device(), ranks);
         for _ in 0..more {
             trainer.train_step_watched(&images, &model, &mut |phase| parts.ended(Part::of(phase)))?;
             parts.step();

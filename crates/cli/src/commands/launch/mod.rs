@@ -17,7 +17,7 @@ use crate::signals::Signals;
 use children::{Children, Ended, Failure};
 
 /// Commands that several ranks can run together.
-const COMMANDS: [&str; 3] = ["train", "distill", "sample"];
+const COMMANDS: [&str; 4] = ["train", "distill", "sample", "bench"];
 /// More processes than this on one machine are a mistake.
 const MOST: usize = 1024;
 
@@ -50,7 +50,7 @@ pub(crate) struct Launch {
     /// Divide the state of Adam over the ranks: the same run in less memory, more traffic
     #[arg(long)]
     shard_state: bool,
-    /// The command and its flags: train, distill or sample
+    /// The command and its flags: train, distill, sample, bench train or bench sums
     #[arg(last = true, required = true, value_name = "COMMAND", value_parser = OsStringValueParser::new().map(Word))]
     command: Vec<Word>,
 }
@@ -93,7 +93,7 @@ impl Launch {
         }
         let command = self.command.first().map(|word| word.0.to_string_lossy()).unwrap_or_default();
         if !COMMANDS.contains(&&*command) {
-            bail_usage!("launch: {command}: expected train, distill or sample after --");
+            bail_usage!("launch: {command}: expected train, distill, sample or bench after --");
         }
         Ok(())
     }
