@@ -58,7 +58,7 @@ impl Trainer {
                 None
             };
             if from > 0 {
-                together.send("the state of Adam", from, &twice(params), moments.as_deref())?;
+                together.send_share("the state of Adam", from, &twice(params), moments.as_deref())?;
             }
             all.extend(moments.filter(|_| self.is_first()).into_iter().flatten());
         }
@@ -82,7 +82,7 @@ impl Together {
         for (from, share) in shares.iter().enumerate() {
             let weights: Vec<Tensor> = params[share.clone()].iter().map(|(_, w)| w.shallow_clone()).collect();
             let sizes: Vec<_> = weights.iter().map(|w| (w.kind(), w.numel())).collect();
-            self.send("the weights", from, &sizes, Some(&weights))?;
+            self.send_share("the weights", from, &sizes, Some(&weights))?;
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Together {
             let whole = adam.moments_of(share).filter(|_| rank == 0);
             if to > 0 {
                 let moments = if rank == to { Some(adam.own_moments()) } else { whole };
-                self.send(what, 0, &twice(&adam.params()[share.clone()]), moments.as_deref())?;
+                self.send_share(what, 0, &twice(&adam.params()[share.clone()]), moments.as_deref())?;
             } else if let Some(whole) = whole {
                 for (own, new) in adam.own_moments().iter_mut().zip(&whole) {
                     own.f_copy_(new)?;
@@ -111,7 +111,7 @@ impl Together {
 
     /// Sends tensors of rank `from` to the others, many in a message. They are given by types and numbers; ranks that have
     /// no `tensors` to overwrite only take part.
-    fn send(
+    fn send_share(
         &self,
         what: &'static str,
         from: usize,

@@ -50,8 +50,8 @@ impl Reduce for Later {
         }))
     }
 
-    fn broadcast(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError> {
-        self.ranks.broadcast(what, x)
+    fn broadcast(&self, what: &'static str, from: usize, x: &mut Tensor) -> Result<(), BoxError> {
+        self.ranks.broadcast(what, from, x)
     }
 
     fn gather(&self, what: &'static str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, BoxError> {
