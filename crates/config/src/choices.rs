@@ -15,6 +15,18 @@ pub enum LrDecay {
     InverseSqrt,
 }
 
+/// How the weights follow the gradients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// Adam (Kingma & Ba 2015; the paper).
+    #[default]
+    Adam,
+    /// Muon (Jordan et al. 2024) for matrices and convolutions inside the network, Adam for the rest. The same learning rate
+    /// suits both (Liu et al. 2025, Sec. 2.2).
+    Muon,
+}
+
 /// What to do when the loss or gradients of a step are not finite. The weights of such a step are never kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -39,7 +39,7 @@ mod suggest;
 mod text;
 mod train;
 
-pub use choices::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling};
+pub use choices::{LearnedVariance, Loss, LrDecay, OnNan, Optimizer, Pairing, TimeSampling};
 pub use data::{BadImages, DataConfig, DataOrder, ImageFit};
 pub use differences::{Change, changes, differences};
 pub use draft::ImageShape;

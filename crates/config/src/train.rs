@@ -3,7 +3,7 @@
 use schedule::{LossWeight, Prediction};
 use serde::{Deserialize, Serialize};
 
-use crate::choices::{LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling};
+use crate::choices::{LearnedVariance, Loss, LrDecay, OnNan, Optimizer, Pairing, TimeSampling};
 use crate::error::ConfigError;
 use crate::reference::expected;
 
@@ -41,6 +41,9 @@ pub struct TrainConfig {
     /// For `inverse-sqrt`: the steps before the rate starts to fall, 1 or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr_decay_steps: Option<u64>,
+    /// How the weights follow the gradients.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub optimizer: Optimizer,
     /// Decay of Adam's first moment.
     pub beta1: f64,
     /// Decay of Adam's second moment.
@@ -185,6 +188,7 @@ impl Default for TrainConfig {
             warmup_steps: 5000,
             lr_decay: LrDecay::Constant,
             lr_decay_steps: None,
+            optimizer: Optimizer::Adam,
             beta1: 0.9,
             beta2: 0.999,
             adam_eps: 1e-8,

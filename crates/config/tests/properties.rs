@@ -68,6 +68,7 @@ const KEYS: &[&str] = &[
     "train.warmup_steps",
     "train.lr_decay",
     "train.lr_decay_steps",
+    "train.optimizer",
     "train.ema_decays",
     "train.ema_sigma_rels",
     "train.sigma_data",

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use config::{
     Activation, Config, DataConfig, DataOrder, DownsamplePadding, EmbeddingConfig, GROUPS, ImagesConfig,
-    InitConfig, Layout, LearnedVariance, Loss, LrDecay, Middle, NetworkKind, OnNan, Pairing, Preferred,
-    Resampling, SampleConfig, ScheduleConfig, SinusoidOrder, TimeForm, TimeInjection, TimeSampling,
-    TrainConfig, UNetConfig,
+    InitConfig, Layout, LearnedVariance, Loss, LrDecay, Middle, NetworkKind, OnNan, Optimizer, Pairing,
+    Preferred, Resampling, SampleConfig, ScheduleConfig, SinusoidOrder, TimeForm, TimeInjection,
+    TimeSampling, TrainConfig, UNetConfig,
 };
 use schedule::{LossWeight, Prediction};
 
@@ -124,6 +124,7 @@ fn train() -> TrainConfig {
         warmup_steps: 1,
         lr_decay: LrDecay::Cosine,
         lr_decay_steps: Some(1),
+        optimizer: Optimizer::Muon,
         beta1: 0.1,
         beta2: 0.1,
         adam_eps: 0.1,

@@ -1,5 +1,5 @@
-//! Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019) and accessible state. tch's optimiser
-//! can neither save nor restore its state, and without it a resumed run takes another course.
+//! Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019) and accessible state, and Muon for matrices
+//! on request. tch's optimiser can neither save nor restore its state, and without it a resumed run takes another course.
 
 mod divided;
 
@@ -8,7 +8,8 @@ use tensor_io::Named;
 use torch_ext::{AdamStep, ListedAdam};
 
 use crate::error::TrainerError;
-use config::TrainConfig;
+use crate::muon;
+use config::{Optimizer, TrainConfig};
 use divided::Part;
 
 pub(crate) use divided::host_moments;
@@ -71,12 +72,15 @@ impl Adam {
             eps: config.adam_eps,
         };
         let own = Part::of(self.part.as_ref(), &self.params);
-        for ((_, param), [m, v]) in own.iter().zip(&mut self.moments) {
+        for (named, [m, v]) in own.iter().zip(&mut self.moments) {
+            let (_, param) = named;
             let gradient = param.f_grad()?;
             if !gradient.defined() {
                 continue;
             }
-            if torch_ext::adam_step_takes([param, &gradient, m, v]) {
+            if by_muon(config, named) {
+                muon::step(param, &gradient.f_mul_scalar(gradient_scale)?, m, (lr, step.keep))?;
+            } else if torch_ext::adam_step_takes([param, &gradient, m, v]) {
                 torch_ext::adam_step(param, &gradient, (m, v), &step)?;
             } else {
                 update(param, &gradient, (m, v), &step)?;
@@ -105,12 +109,17 @@ impl Adam {
         };
         let own = self.own();
         let gradients = own.iter().map(|(_, param)| param.f_grad()).collect::<Result<Vec<_>, _>>()?;
-        let rows: Vec<[&Tensor; 4]> = own
-            .iter()
-            .zip(gradients.iter().zip(&self.moments))
-            .filter(|(_, (gradient, _))| gradient.defined())
-            .map(|((_, param), (gradient, [m, v]))| [param, gradient, m, v])
-            .collect();
+        let mut rows: Vec<[&Tensor; 4]> = Vec::with_capacity(own.len());
+        for (named, (gradient, [m, v])) in own.iter().zip(gradients.iter().zip(&self.moments)) {
+            if !gradient.defined() {
+                continue;
+            }
+            if by_muon(config, named) {
+                muon::step_ahead(&named.1, gradient, m, (lr, divisor, kept), config.weight_decay)?;
+            } else {
+                rows.push([&named.1, gradient, m, v]);
+            }
+        }
         Ok(torch_ext::listed_adam(&rows, &self.counter, lr, (divisor, &skipped), &numbers)?)
     }
 
@@ -187,6 +196,10 @@ impl Adam {
     fn own(&self) -> &[Named] {
         Part::of(self.part.as_ref(), &self.params)
     }
+}
+
+fn by_muon(config: &TrainConfig, param: &Named) -> bool {
+    config.optimizer == Optimizer::Muon && muon::takes(param)
 }
 
 /// Two moments of each parameter.

@@ -56,6 +56,7 @@ mod loss;
 mod lr;
 mod memory;
 mod metrics;
+mod muon;
 mod numbers;
 mod pairing;
 mod parts;
@@ -84,7 +85,9 @@ pub use ahead::Queued;
 pub use averages::{Combination, Profile, Snapshot, Stored, combine, list_snapshots, reconstruct};
 pub use checkpoint::{Checkpoint, Standing, State, latest_checkpoint, list_checkpoints};
 pub use clip::{clip_factor, grad_norm};
-pub use config::{ConfigError, LearnedVariance, Loss, LrDecay, OnNan, Pairing, TimeSampling, TrainConfig};
+pub use config::{
+    ConfigError, LearnedVariance, Loss, LrDecay, OnNan, Optimizer, Pairing, TimeSampling, TrainConfig,
+};
 pub use draw::{Draw, Share};
 pub use ema::Ema;
 pub use error::{BoxError, TrainerError};

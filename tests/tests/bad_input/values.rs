@@ -66,6 +66,7 @@ pub(crate) const KEYS: &[(&str, &[&str])] = &[
     ("train.ema_decay", &["-0.1", "1.5", "nan", "inf"]),
     ("train.ema_warmup", &["1", "yes"]),
     ("train.lr_decay_steps", &["0", "7", "x"]),
+    ("train.optimizer", &["sgd", "0", "Adam"]),
     ("train.ema_decays", &["0.9", "[1.0]", "[0.9,0.9]", "[x]"]),
     ("train.ema_sigma_rels", &["0.1", "[0.5]", "[nan]"]),
     ("train.prediction", &["epsilon", "0", "x0"]),

@@ -126,6 +126,7 @@ mod tests {
             "model.layout.activation",
             "data.order",
             "train.lr_decay",
+            "train.optimizer",
             "train.loss",
             "train.variance",
             "train.time_sampling",

@@ -25,6 +25,7 @@ const KEPT: &[&str] = &[
     "batch",
     "micro_batch",
     "checkpoint_activations",
+    "optimizer",
     "beta1",
     "beta2",
     "adam_eps",

@@ -94,6 +94,7 @@ const STAY: &[(&str, &str)] = &[
     ("train.warmup_steps", "0"),
     ("train.lr_decay", "constant"),
     ("train.lr_decay_steps", "7"),
+    ("train.optimizer", "muon"),
     ("train.beta1", "0.5"),
     ("train.beta2", "0.9"),
     ("train.adam_eps", "0.001"),
