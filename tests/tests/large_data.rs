@@ -98,6 +98,18 @@ fn commands_report_that_images_are_streamed() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The program of the tests is built without the feature `parquet`.
+#[test]
+fn parquet_is_refused_with_the_way_to_build_it() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    place.write("set/a.parquet", b"PAR1PAR1")?;
+    for source in ["set", "set/a.parquet"] {
+        let said = place.run(&format!("inspect data --data {source}"))?;
+        said.expect_refusal(&["expected a build that reads Parquet", "--features parquet"]);
+    }
+    Ok(())
+}
+
 /// A shard that ends early or has a broken header is damaged, however it is read.
 #[test]
 fn damaged_shards_are_refused() -> anyhow::Result<()> {
