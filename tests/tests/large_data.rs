@@ -77,6 +77,10 @@ fn commands_report_that_images_are_streamed() -> anyhow::Result<()> {
     ensure!(said["images"] == COUNT && said["streamed"] == true && said["decoded"] == COUNT, "{said}");
     let classes = said["classes"].as_array().map(Vec::len);
     ensure!(classes == Some(3) && said["notes"].to_string().contains("decoded when it is needed"), "{said}");
+    ensure!(said["images_per_s"].is_null(), "{said}");
+    let blocks = "--set data.order=blocks --set data.shuffle_buffer=300 --rate";
+    let rated = place.run(&format!("inspect data --data {SHARDS} {STREAM} {blocks} --json"))?.json();
+    ensure!(rated["images_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{rated}");
     let kept = place.run(&format!("inspect data --data {SHARDS} {KEEP} --json"))?.json();
     ensure!(kept["streamed"] == false && kept["mean"] == said["mean"], "{kept} {said}");
 
