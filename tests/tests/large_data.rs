@@ -102,6 +102,39 @@ fn commands_report_that_images_are_streamed() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `cargo xtask stream-demo` on 20 MB: written, trained on, killed, and measured.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_small_set_keeps_what_the_large_one_promises() -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new()?;
+    let script = format!("#!/bin/sh\nexec \"{}\" \"$@\" --threads 1\n", tests::program()?.display());
+    let stands_in = place.write("ddpm", script)?;
+    std::fs::set_permissions(&stands_in, std::fs::Permissions::from_mode(0o755))?;
+    let stands_in = stands_in.display().to_string();
+    let line = "stream-demo --dir set --runs runs --out out --gb 0.02 --preset tiny-16 --steps 20 --rounds 1 --device cpu \
+                --set precision=f32 --set train.batch=4 --seed 3 --program";
+    let words: Vec<&str> = line.split_whitespace().chain([stands_in.as_str()]).collect();
+    tests::packages::xtask(&place, &words)?;
+    let said: serde_json::Value = serde_json::from_slice(&place.read("out/stream.json")?)?;
+    let number = |value: &serde_json::Value| value.as_f64().unwrap_or(f64::NAN);
+    ensure!(number(&said["set"]["bytes"]) >= 2e7 && number(&said["set"]["images"]) > 7000.0, "{said}");
+    let killed = said["killed_at"].as_array().map_or(&[][..], Vec::as_slice);
+    ensure!(!killed.is_empty() && killed.iter().all(|step| (5.0..=20.0).contains(&number(step))), "{said}");
+    ensure!(said["same_weights"] == true && number(&said["peak_bytes"]) > 1e7, "{said}");
+    for rate in ["streamed_images_per_s", "in_memory_images_per_s"] {
+        ensure!(number(&said[rate][0]) > 0.0 && said[rate][1].is_null(), "{said}");
+    }
+    ensure!(number(&said["read"][0]["images_per_s"]) > 0.0, "{said}");
+    let table = String::from_utf8(place.read("out/stream.md")?)?;
+    ensure!(table.contains("| the same bits | the same bits |"), "{table}");
+    // The trainings on the set streamed it.
+    let config = place.run("inspect checkpoint runs/streamed --json")?.json()["config"].clone();
+    let hash = config["images"]["sha256"].as_str().unwrap_or_default();
+    ensure!(hash.starts_with("index:"), "{hash}");
+    Ok(())
+}
+
 /// The program of the tests is built without the feature `parquet`.
 #[test]
 fn parquet_is_refused_with_the_way_to_build_it() -> anyhow::Result<()> {
