@@ -79,7 +79,7 @@ pub(super) fn walk(
             coding: header.coding.unwrap_or(Coding::Plain),
         };
         let wrong = |found: String| {
-            let expected = format!("pages of {rows} values and a dictionary that fits its size");
+            let expected = format!("pages of {rows} values, and no more in the dictionary");
             DatasetError::malformed(name, FORMAT, expected, found)
         };
         let values = u32::try_from(header.values.unwrap_or(-1));
@@ -96,7 +96,7 @@ pub(super) fn walk(
                 pages.data.extend((values > 0).then(|| page(values)));
             }
             (DICTIONARY, Ok(values)) if pages.dictionary.is_none() && pages.data.is_empty() => {
-                if u64::from(values) * LEAST_VALUE > size {
+                if u64::from(values) * LEAST_VALUE > size || values > rows {
                     return Err(wrong(format!("a dictionary of {values} values in {size} bytes")));
                 }
                 pages.dictionary = Some(page(values));
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn pages_have_their_place_and_rows() {
         let all = [
-            page(DICTIONARY, 40, 30, 5),
+            page(DICTIONARY, 40, 30, 2),
             page(DATA, 90, 80, 3),
             page(INDEX, 1, 1, 0),
             page(DATA, 0, 0, 0),
@@ -241,7 +241,7 @@ mod tests {
             coding: if rows == 3 { Coding::Dictionary } else { Coding::Plain },
         };
         let found = walked(&all, 4).unwrap();
-        assert_eq!(found.dictionary, Some(want(0, 40, 5)));
+        assert_eq!(found.dictionary, Some(want(0, 40, 2)));
         assert_eq!(found.data, [want(1, 90, 3), want(4, 20, 1)]);
         // What follows the last row is not looked at.
         assert_eq!(walked(&all, 3).unwrap().data.len(), 1);
@@ -261,7 +261,8 @@ mod tests {
             (vec![page(DATA, 9, 9, 7)], 7, "found another encoding"),
             (vec![page(9, 9, 9, 1)], 3, "a page of type 9 at 4"),
             (vec![page(DATA, 9, 9, 1), page(DICTIONARY, 9, 9, 1)], 3, "a page of type 2"),
-            (vec![page(DICTIONARY, 400, 9, 101)], 3, "a dictionary of 101 values in 400 bytes"),
+            (vec![page(DICTIONARY, 400, 9, 101)], 200, "a dictionary of 101 values in 400 bytes"),
+            (vec![page(DICTIONARY, 400, 9, 4)], 3, "a dictionary of 4 values in 400 bytes"),
             (vec![page(DICTIONARY, 400, 9, i64::from(i32::MAX))], 3, "a dictionary of 2147483647 values"),
             (vec![cut(page(DATA, 9, 9, 1))], 1, "a page within its column"),
             (vec![page(DATA, -5, 9, 1)], 1, "a page within its column"),
