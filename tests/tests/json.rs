@@ -69,6 +69,7 @@ fn calls() -> Vec<(String, &'static str)> {
         ("inspect checkpoint run/checkpoints/step-00000006 --all", "inspect-checkpoint"),
         ("inspect checkpoint model.safetensors --all", "inspect-checkpoint-file"),
         ("inspect data --data fashion-mnist:test --set data.limit=40", "inspect-data"),
+        ("inspect data --data fashion-mnist:test --set data.limit=40 --rate", "inspect-data"),
         ("bench train --preset tiny-16 --batch 2 --steps 2 --warmup 1", "bench"),
         ("bench sample --preset tiny-16 --batch 2 --steps 2 --warmup 1", "bench"),
         ("bench solvers --preset tiny-16 --batch 1", "bench-solvers"),

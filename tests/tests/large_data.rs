@@ -77,6 +77,10 @@ fn commands_report_that_images_are_streamed() -> anyhow::Result<()> {
     ensure!(said["images"] == COUNT && said["streamed"] == true && said["decoded"] == COUNT, "{said}");
     let classes = said["classes"].as_array().map(Vec::len);
     ensure!(classes == Some(3) && said["notes"].to_string().contains("decoded when it is needed"), "{said}");
+    ensure!(said["images_per_s"].is_null(), "{said}");
+    let blocks = "--set data.order=blocks --set data.shuffle_buffer=300 --rate";
+    let rated = place.run(&format!("inspect data --data {SHARDS} {STREAM} {blocks} --json"))?.json();
+    ensure!(rated["images_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{rated}");
     let kept = place.run(&format!("inspect data --data {SHARDS} {KEEP} --json"))?.json();
     ensure!(kept["streamed"] == false && kept["mean"] == said["mean"], "{kept} {said}");
 
@@ -95,6 +99,51 @@ fn commands_report_that_images_are_streamed() -> anyhow::Result<()> {
     }
     place.run("inspect data --data set-{0..3}.tar")?.expect_refusal(&["there is no file", "set-3.tar"]);
     place.run("inspect data --data set-0.tar:test")?.expect_refusal(&["expected a test part"]);
+    Ok(())
+}
+
+/// `cargo xtask stream-demo` on 20 MB: written, trained on, killed, and measured.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_small_set_keeps_what_the_large_one_promises() -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new()?;
+    let script = format!("#!/bin/sh\nexec \"{}\" \"$@\" --threads 1\n", tests::program()?.display());
+    let stands_in = place.write("ddpm", script)?;
+    std::fs::set_permissions(&stands_in, std::fs::Permissions::from_mode(0o755))?;
+    let stands_in = stands_in.display().to_string();
+    let line = "stream-demo --dir set --runs runs --out out --gb 0.02 --preset tiny-16 --steps 20 --rounds 1 --device cpu \
+                --set precision=f32 --set train.batch=4 --seed 3 --program";
+    let words: Vec<&str> = line.split_whitespace().chain([stands_in.as_str()]).collect();
+    tests::packages::xtask(&place, &words)?;
+    let said: serde_json::Value = serde_json::from_slice(&place.read("out/stream.json")?)?;
+    let number = |value: &serde_json::Value| value.as_f64().unwrap_or(f64::NAN);
+    ensure!(number(&said["set"]["bytes"]) >= 2e7 && number(&said["set"]["images"]) > 7000.0, "{said}");
+    let killed = said["killed_at"].as_array().map_or(&[][..], Vec::as_slice);
+    ensure!(!killed.is_empty() && killed.iter().all(|step| (5.0..=20.0).contains(&number(step))), "{said}");
+    ensure!(said["same_weights"] == true && number(&said["peak_bytes"]) > 1e7, "{said}");
+    for rate in ["streamed_images_per_s", "in_memory_images_per_s"] {
+        ensure!(number(&said[rate][0]) > 0.0 && said[rate][1].is_null(), "{said}");
+    }
+    ensure!(number(&said["read"][0]["images_per_s"]) > 0.0, "{said}");
+    let table = String::from_utf8(place.read("out/stream.md")?)?;
+    ensure!(table.contains("| the same bits | the same bits |"), "{table}");
+    // The trainings on the set streamed it.
+    let config = place.run("inspect checkpoint runs/streamed --json")?.json()["config"].clone();
+    let hash = config["images"]["sha256"].as_str().unwrap_or_default();
+    ensure!(hash.starts_with("index:"), "{hash}");
+    Ok(())
+}
+
+/// The program of the tests is built without the feature `parquet`.
+#[test]
+fn parquet_is_refused_with_the_way_to_build_it() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    place.write("set/a.parquet", b"PAR1PAR1")?;
+    for source in ["set", "set/a.parquet"] {
+        let said = place.run(&format!("inspect data --data {source}"))?;
+        said.expect_refusal(&["expected a build that reads Parquet", "--features parquet"]);
+    }
     Ok(())
 }
 

@@ -34,6 +34,7 @@ mod sample;
 mod sanitize;
 mod setup;
 mod ship;
+mod stream_demo;
 mod test;
 mod train;
 mod workspace;
@@ -89,6 +90,8 @@ enum Command {
     Ship(ship::Args),
     /// Fine-tunes the shipped model on one digit of MNIST and trains the same network from scratch, for docs/finetuning/.
     FinetuneDemo(finetune::Args),
+    /// Makes a large set of tar shards, trains on it and kills the training: speed, memory, and whether it loses an image.
+    StreamDemo(stream_demo::Args),
     /// Trains every objective under equal settings and writes samples and losses for docs/objectives.md.
     Objectives(objectives::Args),
     /// Kills, signals, faults, damage, absurd values: what the program survives, as a table.
@@ -134,6 +137,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Recipe(args) => recipe::run(&workspace, &args),
         Command::Ship(args) => ship::run(&workspace, &args),
         Command::FinetuneDemo(args) => finetune::run(&workspace, &args),
+        Command::StreamDemo(args) => stream_demo::run(&workspace, &args),
         Command::Objectives(args) => objectives::run(&workspace, &args),
         Command::Reliability(args) => reliability::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),

@@ -9,6 +9,7 @@ use serde_json::Value;
 /// The logged speed of a run.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Log {
+    batch: f64,
     /// Steps of each line, and seconds per step.
     intervals: Vec<(u64, f64)>,
 }
@@ -34,12 +35,23 @@ impl Log {
             before = step;
         }
         ensure!(!intervals.is_empty(), "{}: nothing was logged", path.display());
-        Ok(Self { intervals })
+        Ok(Self { batch, intervals })
     }
 
     /// Total seconds of the steps. This excludes checkpoints, grids, and the lost work of a killed run.
     pub(crate) fn seconds(&self) -> f64 {
         self.intervals.iter().map(|&(steps, step_s)| steps as f64 * step_s).sum()
+    }
+
+    /// Images per second over all lines except the first, whose steps also allocate memory.
+    pub(crate) fn images_per_s(&self) -> anyhow::Result<f64> {
+        let skip = usize::from(self.intervals.len() > 1);
+        let lines = || self.intervals.iter().skip(skip);
+        let steps: u64 = lines().map(|&(steps, _)| steps).sum();
+        let seconds: f64 = lines().map(|&(steps, step_s)| steps as f64 * step_s).sum();
+        let rate = steps as f64 * self.batch / seconds;
+        ensure!(rate.is_finite() && rate > 0.0, "{steps} steps in {seconds} s");
+        Ok(rate)
     }
 
     /// Seconds per step: the median over the lines except the first, whose steps also allocate memory.
@@ -50,5 +62,23 @@ impl Log {
         let median = seconds.get(seconds.len() / 2).copied().context("nothing was logged")?;
         ensure!(median.is_finite() && median > 0.0, "a step of {median} s");
         Ok(median)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_leave_out_the_first_line() {
+        let run = tempfile::tempdir().unwrap();
+        fs::write(run.path().join("config.toml"), "[train]\nbatch = 8\n").unwrap();
+        let line = |step: u64, speed: u64| format!("{{\"step\": {step}, \"images_per_s\": {speed}}}\n");
+        let log = [line(10, 1), line(30, 40), line(40, 10)].concat();
+        fs::write(run.path().join("metrics.jsonl"), log).unwrap();
+        let log = Log::read(run.path()).unwrap();
+        // 20 steps of 0.2 s and 10 of 0.8 s.
+        assert!((log.images_per_s().unwrap() - 8.0 * 30.0 / 12.0).abs() < 1e-9);
+        assert!((log.seconds() - 92.0).abs() < 1e-9);
     }
 }

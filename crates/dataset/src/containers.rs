@@ -11,14 +11,13 @@ const UNPACK: &str = "unpack it and give the folder";
 const CONVERT: &str = "save its images as a .npy or .npz array, or as files in a folder";
 
 /// First bytes, description, advice.
-const MAGICS: [(&[u8], &str, &str); 11] = [
+const MAGICS: [(&[u8], &str, &str); 10] = [
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (b"Rar!\x1a\x07", "a rar archive", UNPACK),
     (b"\xfd7zXZ\0", "an xz file", UNPACK),
     (b"BZh", "a bzip2 file", UNPACK),
     (b"\x28\xb5\x2f\xfd", "a zstd file", UNPACK),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", CONVERT),
-    (b"PAR1", "a Parquet file", CONVERT),
     (b"MATLAB 5.0 MAT-file", "a MATLAB file", CONVERT),
     (b"\x80\x02}", "a Python pickle, which is never read", CONVERT),
     (b"\x80\x03", "a Python pickle, which is never read", CONVERT),

@@ -66,7 +66,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Pixels, String> {
 }
 
 /// Decoders are large, and some input may make one panic. For the user that is another damaged file.
-fn guarded<T>(read: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Result<T, String> {
+pub(crate) fn guarded<T>(read: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Result<T, String> {
     panic::catch_unwind(read).unwrap_or_else(|_| Err("the decoder failed unexpectedly".to_owned()))
 }
 

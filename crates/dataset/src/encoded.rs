@@ -8,15 +8,17 @@ use sha2::{Digest, Sha256};
 use crate::options::OpenOptions;
 use crate::scan::{Entry, Place};
 use crate::shards::Shards;
+use crate::tables::Tables;
 
 /// Images whose bytes are part of [`Encoded::identity`].
 const SAMPLED: usize = 16;
 
-/// The images of a folder, an archive or of shards, in order.
+/// The images of a folder, an archive, of shards or of Parquet files, in order.
 #[derive(Debug, Clone)]
 pub(crate) enum Encoded {
     Listed(Vec<Entry>),
     Shards(Arc<Shards>),
+    Tables(Arc<Tables>),
 }
 
 impl Encoded {
@@ -24,6 +26,7 @@ impl Encoded {
         match self {
             Self::Listed(entries) => entries.len(),
             Self::Shards(shards) => shards.len(),
+            Self::Tables(tables) => tables.len(),
         }
     }
 
@@ -35,6 +38,7 @@ impl Encoded {
                 None => Err(format!("expected an image below {}, found {index}", entries.len())),
             },
             Self::Shards(shards) => shards.read(index),
+            Self::Tables(tables) => tables.read(index),
         }
     }
 
@@ -43,6 +47,7 @@ impl Encoded {
         match self {
             Self::Listed(entries) => entries.get(index).map(Entry::whole_name).unwrap_or_default(),
             Self::Shards(shards) => shards.name(index),
+            Self::Tables(tables) => tables.name(index),
         }
     }
 
@@ -54,6 +59,10 @@ impl Encoded {
                 Some(shards) => shards.labels.take().unwrap_or_default(),
                 None => shards.labels.clone().unwrap_or_default(),
             },
+            Self::Tables(tables) => match Arc::get_mut(tables) {
+                Some(tables) => tables.labels.take().unwrap_or_default(),
+                None => tables.labels.clone().unwrap_or_default(),
+            },
         }
     }
 
@@ -62,6 +71,7 @@ impl Encoded {
         let shards = match self {
             Self::Listed(entries) => return entries,
             Self::Shards(shards) => shards,
+            Self::Tables(tables) => return rows(&tables),
         };
         let entry = |index: usize| {
             let shard = shards.spots.get(index).and_then(|spot| shards.files.get(spot.shard as usize));
@@ -108,6 +118,7 @@ impl Encoded {
                     text(&format!("{} {} {} {label:?}", spot.shard, spot.offset, spot.length));
                 }
             }
+            Self::Tables(tables) => tables.identify(&mut text),
         }
         for index in self.spread(SAMPLED) {
             // An image that cannot be read is reported elsewhere.
@@ -115,6 +126,21 @@ impl Encoded {
         }
         hash.finalize().into()
     }
+}
+
+/// The images of Parquet files one by one.
+fn rows(tables: &Arc<Tables>) -> Vec<Entry> {
+    let entry = |index: usize| {
+        let (length, modified) = tables.version(index);
+        Entry {
+            place: Place::Row(Arc::clone(tables), index),
+            relative: PathBuf::from(tables.name(index)),
+            label: tables.labels.as_ref().and_then(|labels| labels.get(index).copied()),
+            length,
+            modified,
+        }
+    };
+    (0..tables.len()).map(entry).collect()
 }
 
 #[cfg(test)]

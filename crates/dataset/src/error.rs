@@ -8,8 +8,8 @@ use crate::split::Split;
 /// The accepted specifications, for error messages.
 const ACCEPTED: &str = "\"fashion-mnist\" (embedded), an IDX file or a folder with train-images-idx3-ubyte[.gz], a \
      CIFAR-10/100 binary file, folder or .tar.gz, a .npy or .npz file, a folder or .zip archive of images (one \
-     sub-folder per class, or flat), or .tar shards of images (a file, a folder or name-{000..012}.tar); append \
-     \":test\" or \":validation\" to use that part";
+     sub-folder per class, or flat), .tar shards of images (a file, a folder or name-{000..012}.tar), or .parquet \
+     files; append \":test\" or \":validation\" to use that part";
 
 /// Errors in outside data, or in what is requested of it.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +78,15 @@ pub enum DatasetError {
         needed: u64,
         /// Bytes allowed.
         limit: u64,
+    },
+    /// This build cannot read Parquet files.
+    #[error(
+        "{file}: expected a build that reads Parquet, found one without; build it with `cargo build --release -p cli \
+         --features parquet`"
+    )]
+    NoParquet {
+        /// The file or folder.
+        file: String,
     },
     /// The dataset lacks the requested part.
     #[error("{file}: expected a {asked} part, found {}", found_parts(found))]

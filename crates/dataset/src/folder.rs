@@ -19,7 +19,7 @@ use crate::scan::{Entry, Listing, scan};
 use crate::split::Split;
 use crate::spool::{Refuge, Sink, SpoolError};
 use crate::store::Store;
-use crate::{shard_scan, stream};
+use crate::{shard_scan, stream, tables};
 
 /// Images decoded at once: enough to keep every core busy, few enough to bound the memory.
 const CHUNK: usize = 256;
@@ -55,6 +55,20 @@ pub(crate) fn load_shards(
         shards = shards.select(&options.chosen(shards.len()));
     }
     settle(path, Encoded::Shards(Arc::new(shards)), found.class_names, found.notes, options)
+}
+
+/// Opens Parquet files; see [`crate::Dataset::open`].
+pub(crate) fn load_tables(
+    path: &Path,
+    part: Option<Split>,
+    options: &OpenOptions,
+) -> Result<Items, DatasetError> {
+    let found = tables::list(path, part, options)?;
+    let mut tables = found.tables;
+    if options.limit.is_some() {
+        tables = tables.select(&options.chosen(tables.len()));
+    }
+    settle(path, Encoded::Tables(Arc::new(tables)), found.class_names, found.notes, options)
 }
 
 fn load(

@@ -111,7 +111,7 @@ pub(crate) fn check_labels(name: &str, labels: Vec<u32>) -> Result<Vec<u32>, Dat
     }
 }
 
-fn label_range(name: &str, label: impl std::fmt::Display) -> DatasetError {
+pub(crate) fn label_range(name: &str, label: impl std::fmt::Display) -> DatasetError {
     DatasetError::unsuitable(name, format!("labels in 0..{MAX_CLASSES}"), format!("the label {label}"))
 }
 

@@ -1,5 +1,6 @@
-//! Loads images (embedded set, IDX, CIFAR-10, folders, zip archives, tar shards, npy/npz) and makes seeded batches of
-//! them. Sets that do not fit in memory are streamed: see [`Dataset::is_streamed`].
+//! Loads images (embedded set, IDX, CIFAR-10, folders, zip archives, tar shards, Parquet, npy/npz) and makes seeded
+//! batches of them. Sets that do not fit in memory are streamed: see [`Dataset::is_streamed`]. Parquet needs the feature
+//! `parquet`.
 //!
 //! Pixels are u8 `[h, w, c]` in a [`Dataset`] and f32 `[b, c, h, w]` in [-1, 1] in a [`Batch`]. Every byte from outside
 //! is checked before anything of the size it claims is allocated. The images of a batch are a function of (seed, step,
@@ -67,6 +68,7 @@ mod split;
 mod spool;
 mod store;
 mod stream;
+mod tables;
 mod tar;
 mod tar_members;
 mod tiff_directory;

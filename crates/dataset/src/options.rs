@@ -46,8 +46,9 @@ pub struct OpenOptions {
     pub unpacked_limit: Option<u64>,
     /// Decoded images above this many bytes go to a file instead of memory.
     pub memory_limit: u64,
-    /// If the decoded images of a folder, archive or shards would take more bytes than this, each is decoded when it is
-    /// read, and nothing is kept. `None` is half of the available memory. See [`crate::Dataset::is_streamed`].
+    /// If the decoded images of a folder, archive, shards or Parquet files would take more bytes than this, each is
+    /// decoded when it is read, and nothing is kept. `None` is half of the available memory. See
+    /// [`crate::Dataset::is_streamed`].
     pub keep_limit: Option<u64>,
     /// The order in which the images are going to be read. Shards that are streamed are read by blocks for
     /// [`Order::Blocks`].

@@ -12,6 +12,7 @@ use crate::image_archive::Packed;
 use crate::image_format::is_image_of_any_name;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
 use crate::shards::Shards;
+use crate::tables::Tables;
 
 /// Files with these extensions are meant to be images, so one that cannot be read is reported.
 const IMAGE_ENDINGS: [&str; 14] =
@@ -31,6 +32,8 @@ pub(crate) enum Place {
     Packed(Packed),
     /// An image of these in tar shards.
     Member(Arc<Shards>, usize),
+    /// An image of these in Parquet files.
+    Row(Arc<Tables>, usize),
 }
 
 /// One image.
@@ -52,6 +55,7 @@ impl Entry {
             Place::File(path) => read_file(path, MAX_ENCODED_IMAGE).map_err(|e| e.to_string()),
             Place::Packed(packed) => packed.read(),
             Place::Member(shards, index) => shards.read(*index),
+            Place::Row(tables, index) => tables.read(*index),
         }
     }
 
@@ -61,6 +65,7 @@ impl Entry {
             Place::File(path) => path.to_string_lossy().into_owned(),
             Place::Packed(packed) => format!("{packed}[{}]", self.relative.to_string_lossy()),
             Place::Member(shards, index) => shards.name(*index),
+            Place::Row(tables, index) => tables.name(*index),
         }
     }
 

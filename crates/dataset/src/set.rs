@@ -11,7 +11,7 @@ use crate::cifar_files::{self, load_cifar};
 use crate::embedded::{self, FASHION_MNIST_CLASSES};
 use crate::error::DatasetError;
 use crate::fingerprint;
-use crate::folder::{load_archive, load_folder, load_shards};
+use crate::folder::{load_archive, load_folder, load_shards, load_tables};
 use crate::items::Items;
 use crate::labels::{check_labels, numbered};
 use crate::options::OpenOptions;
@@ -63,6 +63,7 @@ impl Dataset {
             Source::Folder { path, split } => load_folder(path, *split, options)?,
             Source::Zip { path, split } => load_archive(path, *split, options)?,
             Source::Shards { path, split } => load_shards(path, *split, options)?,
+            Source::Parquet { path, split } => load_tables(path, *split, options)?,
         };
         let padding = match options.pad_to_multiple {
             Some(multiple) => Padding::to_multiple(items.height, items.width, multiple)?,

@@ -1,5 +1,5 @@
 //! Finds the shards of a set by their names: the tar files of a folder, or those of a pattern such as
-//! `train-{000..146}.tar`.
+//! `train-{000..146}.tar`. Files of other formats that hold many images are found and chosen in the same way.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,8 +62,9 @@ fn split_range(text: &str) -> (&str, &str) {
     (before, rest.split_once('}').map_or("", |(_, behind)| behind))
 }
 
-/// The tar files in a folder, sorted; `None` if it has none, or has folders or images too, which are then the dataset.
-pub(crate) fn in_folder(folder: &Path) -> Result<Option<Vec<PathBuf>>, DatasetError> {
+/// The files of a folder whose names end with `.ending`, sorted; `None` if it has none, or has folders or images too,
+/// which are then the dataset.
+pub(crate) fn in_folder(folder: &Path, ending: &str) -> Result<Option<Vec<PathBuf>>, DatasetError> {
     let mut shards = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| DatasetError::io(folder, "list", e))? {
         let path = entry.map_err(|e| DatasetError::io(folder, "list", e))?.path();
@@ -73,7 +74,7 @@ pub(crate) fn in_folder(folder: &Path) -> Result<Option<Vec<PathBuf>>, DatasetEr
         if path.is_dir() || named_as_image(&path) {
             return Ok(None);
         }
-        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar")) {
+        if path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending)) {
             shards.push(path);
         }
     }
@@ -164,14 +165,15 @@ mod tests {
     fn a_folder_of_shards_has_nothing_else_to_train_on() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        assert_eq!(in_folder(folder.path()).unwrap(), None);
+        assert_eq!(in_folder(folder.path(), "tar").unwrap(), None);
         for name in ["b.tar", "a.TAR", "sizes.json", ".hidden.tar"] {
             fs::write(at(name), "x").unwrap();
         }
-        assert_eq!(in_folder(folder.path()).unwrap(), Some(vec![at("a.TAR"), at("b.tar")]));
+        assert_eq!(in_folder(folder.path(), "tar").unwrap(), Some(vec![at("a.TAR"), at("b.tar")]));
+        assert_eq!(in_folder(folder.path(), "json").unwrap(), Some(vec![at("sizes.json")]));
         fs::write(at("1.png"), "x").unwrap();
-        assert_eq!(in_folder(folder.path()).unwrap(), None);
-        assert!(in_folder(&at("none")).is_err());
+        assert_eq!(in_folder(folder.path(), "tar").unwrap(), None);
+        assert!(in_folder(&at("none"), "tar").is_err());
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(crate) fn list(path: &Path, part: Option<Split>, labels_required: bool) -> R
 fn paths(path: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     if path.is_dir() {
         let none = || DatasetError::Empty { file: path.display().to_string(), hint: String::new() };
-        return in_folder(path)?.ok_or_else(none);
+        return in_folder(path, "tar")?.ok_or_else(none);
     }
     if path.is_file() {
         return Ok(vec![path.to_owned()]);

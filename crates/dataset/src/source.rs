@@ -15,6 +15,7 @@ use crate::limits::open_regular;
 use crate::npz::Npz;
 use crate::shard_names::{expand, in_folder, is_shard_pattern};
 use crate::split::Split;
+use crate::tables;
 use crate::tar::first_name;
 
 /// Where images come from.
@@ -65,6 +66,14 @@ pub enum Source {
         /// One archive, a folder of them, or a pattern such as `train-{000..146}.tar`.
         path: PathBuf,
         /// As for a folder; names such as `photos-test-000.tar` are parts too.
+        split: Option<Split>,
+    },
+    /// Parquet files with a column of encoded images. Opening them needs the feature `parquet`.
+    Parquet {
+        /// One file, or a folder of them.
+        path: PathBuf,
+        /// The part, by the names of the files, such as `train-00000-of-00005.parquet`. `None` uses the training part if
+        /// names have parts, else everything.
         split: Option<Split>,
     },
     /// Numpy arrays.
@@ -156,8 +165,11 @@ impl Source {
             return Err(DatasetError::NoPart { file: path.display().to_string(), asked, found });
         }
         // What is wrong with a folder that cannot be listed is reported when it is opened.
-        if matches!(in_folder(path), Ok(Some(_))) {
+        if matches!(in_folder(path, "tar"), Ok(Some(_))) {
             return Ok(Self::Shards { path: path.to_owned(), split });
+        }
+        if matches!(in_folder(path, tables::ENDING), Ok(Some(_))) {
+            return Ok(Self::Parquet { path: path.to_owned(), split });
         }
         Ok(Self::Folder { path: path.to_owned(), split })
     }
@@ -180,6 +192,9 @@ impl Source {
                 return Ok(Self::Shards { path: path.to_owned(), split });
             }
             _ => {}
+        }
+        if start.starts_with(tables::MAGIC) {
+            return Ok(Self::Parquet { path: path.to_owned(), split });
         }
         if let Some(container) = container(&start) {
             return Err(unknown(&format!("this is {container}")));
@@ -238,6 +253,7 @@ impl fmt::Display for Source {
             Self::Folder { path, split }
             | Self::Zip { path, split }
             | Self::Shards { path, split }
+            | Self::Parquet { path, split }
             | Self::Npz { path, split } => (path.as_path(), *split),
         };
         write!(f, "{}", path.display())?;
@@ -358,6 +374,20 @@ mod tests {
         }
         // Beside images or folders, archives are not the dataset.
         let dir = folder(&[("a.tar", &shard), ("b/1.png", b"x")]);
+        assert!(matches!(detect(dir.path()).unwrap(), Source::Folder { .. }));
+    }
+
+    #[test]
+    fn parquet_is_a_file_or_a_folder() {
+        let dir = folder(&[("a.parquet", b"PAR1"), ("b.parquet", b"PAR1"), ("other", b"PAR1")]);
+        for path in [dir.path().to_owned(), dir.path().join("other")] {
+            assert_eq!(detect(&path).unwrap(), Source::Parquet { path: path.clone(), split: None });
+            let test = Source::detect(&format!("{}:test", path.display())).unwrap();
+            assert_eq!(test, Source::Parquet { path, split: Some(Split::Test) });
+            assert_eq!(Source::detect(&test.to_string()).unwrap(), test);
+        }
+        // Beside images they are not the dataset.
+        let dir = folder(&[("a.parquet", b"PAR1"), ("1.png", b"x")]);
         assert!(matches!(detect(dir.path()).unwrap(), Source::Folder { .. }));
     }
 

@@ -61,7 +61,10 @@ impl Decoder {
 
     /// Bytes of encoded images in memory.
     pub(crate) fn held(&self) -> u64 {
-        self.buffer.as_ref().map_or(0, BlockBuffer::held)
+        match &self.encoded {
+            Encoded::Tables(tables) => tables.held(),
+            _ => self.buffer.as_ref().map_or(0, BlockBuffer::held),
+        }
     }
 
     fn bytes(&self, index: usize) -> Result<Vec<u8>, String> {

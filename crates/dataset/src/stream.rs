@@ -13,6 +13,7 @@ use crate::memory;
 use crate::options::{OnBad, OpenOptions};
 use crate::order::Order;
 use crate::store::{Decoder, Store};
+use crate::tables::Tables;
 
 /// Images that are checked when a set is opened.
 const PROBED: usize = 64;
@@ -85,6 +86,10 @@ pub(crate) fn open(
             }
             blocks
         }
+        (Encoded::Tables(tables), order) => {
+            items.notes.extend(pages_note(tables, order, need.limit));
+            None
+        }
         _ => None,
     };
     let labels = (!items.class_names.is_empty()).then(|| encoded.take_labels());
@@ -100,6 +105,20 @@ pub(crate) fn open(
         streamed: true,
         ..items
     })
+}
+
+/// Keeps the pages that an order needs; a note if some are decompressed more than once per epoch.
+fn pages_note(tables: &Tables, order: Order, memory: u64) -> Option<String> {
+    match order {
+        Order::Images => Some(
+            "a page of a Parquet file is decompressed for every image of it; data.order = blocks keeps it"
+                .to_owned(),
+        ),
+        Order::Blocks { buffer } => (!tables.keep_groups(buffer, memory)).then(|| {
+            let limit = memory >> 20;
+            format!("pages are decompressed again: those of {buffer} images may take more than {limit} MiB")
+        }),
+    }
 }
 
 /// Height and width of the items. Some images, spread over the set, have to be readable and of one size.

@@ -196,3 +196,15 @@ fn a_source_round_trips_through_its_specification() {
     assert_eq!(test.to_string(), "fashion-mnist:test");
     assert_eq!(Source::detect(&test.to_string()).unwrap(), test);
 }
+
+/// A build without the feature says how to get one with it.
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn parquet_is_refused_in_one_line() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parquet/struct-snappy.parquet");
+    let source = Source::detect(path.to_str().unwrap()).unwrap();
+    let error = Dataset::open(&source, &OpenOptions::default()).unwrap_err();
+    let told = error.to_string();
+    assert!(matches!(error, DatasetError::NoParquet { .. }), "{told}");
+    assert!(told.contains("--features parquet") && told.lines().count() == 1, "{told}");
+}

@@ -111,7 +111,9 @@ impl From<DatasetError> for DataError {
                 let advice = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
                 Self::Source { error, advice }
             }
-            DatasetError::NoPart { .. } => Self::Source { error, advice: String::new() },
+            DatasetError::NoPart { .. } | DatasetError::NoParquet { .. } => {
+                Self::Source { error, advice: String::new() }
+            }
             DatasetError::Inflates { needed, .. } => {
                 Self::Unpacks { mib: needed.div_ceil(1 << 20), error: Box::new(error) }
             }

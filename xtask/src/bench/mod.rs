@@ -22,7 +22,7 @@ use clap::Parser;
 use crate::ddpm;
 use crate::workspace::Workspace;
 
-pub(crate) use rounds::object;
+pub(crate) use rounds::{median, object};
 
 pub(crate) fn run(workspace: &Workspace, args: &[OsString]) -> anyhow::Result<ExitCode> {
     if args.iter().any(|arg| arg == "--peers") {

@@ -34,7 +34,7 @@ impl Said {
 }
 
 /// The middle value, or the mean of the two middle ones; NaN for an empty list.
-pub(super) fn median(numbers: &[f64]) -> f64 {
+pub(crate) fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

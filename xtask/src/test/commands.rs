@@ -138,6 +138,21 @@ impl Run<'_> {
         cargo
     }
 
+    /// Lints and tests of what the feature `parquet` of `dataset` adds. No other step builds the crate for it.
+    pub(super) fn of_parquet(&self) -> [(&'static str, Command); 2] {
+        let of = |words: &[&str], last: &[&str]| {
+            let mut cargo = process::cargo(self.workspace);
+            cargo.args(words).args(self.locked()).args(["-p", "dataset", "--features", "parquet"]).args(last);
+            cargo.current_dir(self.workspace.root());
+            without_libtorch(&mut cargo);
+            cargo
+        };
+        [
+            ("lints of Parquet", of(&["clippy"], &["--all-targets", "--", "-D", "warnings"])),
+            ("tests of Parquet", of(&["test"], &["--lib", "--test", "tables"])),
+        ]
+    }
+
     fn test(&self, name: &str) -> Command {
         let mut cargo = process::cargo(self.workspace);
         cargo.arg("test").args(self.locked()).args(["-p", name]).current_dir(self.workspace.root());
@@ -185,6 +200,17 @@ mod tests {
     fn env_of(command: &Command, name: &str) -> Option<String> {
         let (_, value) = command.get_envs().find(|(key, _)| *key == name)?;
         Some(value?.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn parquet_has_steps_of_its_own() {
+        let workspace = Workspace::find().unwrap();
+        let args = Args { locked: true, ..Args::default() };
+        let [(_, lints), (_, tests)] = Run { workspace: &workspace, args: &args }.of_parquet();
+        let want = "clippy --locked -p dataset --features parquet --all-targets -- -D warnings";
+        assert_eq!(words(&lints), want);
+        assert_eq!(words(&tests), "test --locked -p dataset --features parquet --lib --test tables");
+        assert_eq!(env_of(&tests, "LIBTORCH").as_deref(), Some(NOWHERE));
     }
 
     #[test]

@@ -91,6 +91,11 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
             report.step_if(ready, &step, || run_example(&run, name, example, expected));
         }
     }
+    if !args.fast && packages.iter().any(|name| name == "dataset") {
+        for (step, mut command) in run.of_parquet() {
+            report.command(step, &mut command);
+        }
+    }
     if let Some(mut tests) = run.doc_tests(&packages) {
         report.command_if(libtorch, "tests in documentation", &mut tests);
     }

@@ -6,6 +6,7 @@ use dataset::{Dataset, Padding};
 use ndarray::Array4;
 use serde_json::json;
 
+use crate::commands::inspect::rate;
 use crate::commands::inspect::table::{Table, grouped};
 use crate::config::{self, Layers, Resolved, parse_set};
 use crate::flags::Global;
@@ -23,7 +24,8 @@ const DECODED: usize = 10_000;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ddpm inspect data --data fashion-mnist:test --out grid.png
-  ddpm inspect data --data photos/ --set data.size=64")]
+  ddpm inspect data --data photos/ --set data.size=64
+  ddpm inspect data --data shards/ --set data.size=64 --set data.order=blocks --rate")]
 pub(crate) struct InspectData {
     /// Images: a folder, zip archive or tar shards, an IDX, CIFAR, npy or npz file, or fashion-mnist
     #[arg(long, value_name = "SRC", default_value = "fashion-mnist")]
@@ -34,6 +36,9 @@ pub(crate) struct InspectData {
     /// Override one value, such as data.size=64; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Measure for 2 seconds how many images per second are read and decoded, without a network
+    #[arg(long)]
+    rate: bool,
     /// Write the first 64 images to this PNG file
     #[arg(long, value_name = "FILE")]
     out: Option<OutputFile>,
@@ -66,6 +71,8 @@ impl InspectData {
             let png = output::grid_png(&first_images(&dataset, padding)?)?;
             files::write_output(path, &png).with_context(|| format!("--out {}", path.display()))?;
         }
+        let order = run_images::order(&config.data)?;
+        let images_per_s = self.rate.then(|| rate::measure(&dataset, config.seed, order)).transpose()?;
         let sha256 = dataset.fingerprint()?;
         let border = [padding.top, padding.bottom, padding.left, padding.right];
         let names = dataset.class_names();
@@ -79,6 +86,7 @@ impl InspectData {
             "max": moments.iter().map(|m| m.max).collect::<Vec<_>>(),
             "notes": dataset.notes(), "flip": config.train.flip, "preset": preset, "padding": border, "padded_height": height, "padded_width": width, "sha256": sha256, "out": self.out,
             "streamed": dataset.is_streamed(), "decoded": decoded.len(),
+            "images_per_s": images_per_s,
         });
         output::answer(global, &summary, || {
             let colour = if channels == 1 { "grey" } else { "colour" };
@@ -101,6 +109,9 @@ impl InspectData {
             if decoded.len() < dataset.len() {
                 let text = format!("mean, std and range are those of {} images", grouped(decoded.len()));
                 facts.push(("decoded", text));
+            }
+            if let Some(rate) = images_per_s {
+                facts.push(("rate", format!("{rate:.0} images/s read, decoded and made into batches")));
             }
             if dataset.skipped() > 0 {
                 facts.push(("skipped", format!("{} that cannot be read", grouped(dataset.skipped()))));

@@ -5,6 +5,7 @@ pub(in crate::commands) mod data;
 mod embedding;
 mod model;
 pub(in crate::commands) mod network;
+mod rate;
 mod schedule;
 pub(in crate::commands) mod table;
 mod work;

@@ -1,0 +1,181 @@
+use std::io::{Seek, SeekFrom, Write};
+
+use super::super::thrift::tests::{list, number, structure, text};
+use super::*;
+
+const I32: u8 = 5;
+const I64: u8 = 6;
+const BINARY: u8 = 8;
+const LIST: u8 = 9;
+const STRUCT: u8 = 12;
+
+/// A column or group: name, type, repetition and number of children.
+fn element(name: &str, physical: i64, repetition: i64, children: i64) -> Vec<u8> {
+    structure(&[
+        (1, I32, number(physical)),
+        (3, I32, number(repetition)),
+        (4, BINARY, text(name)),
+        (5, I32, number(children)),
+    ])
+}
+
+/// A chunk: codec, values, size and where its data begin.
+fn chunk(codec: i64, values: i64, size: i64, data: i64) -> Vec<u8> {
+    let own = structure(&[
+        (4, I32, number(codec)),
+        (5, I64, number(values)),
+        (7, I64, number(size)),
+        (9, I64, number(data)),
+        (11, I64, number(0)),
+    ]);
+    structure(&[(2, I64, number(0)), (3, STRUCT, own)])
+}
+
+fn group(rows: i64, chunks: &[Vec<u8>]) -> Vec<u8> {
+    structure(&[(1, LIST, list(chunks)), (3, I64, number(rows))])
+}
+
+fn footer(columns: &[Vec<u8>], groups: &[Vec<u8>]) -> Vec<u8> {
+    structure(&[(1, I32, number(2)), (2, LIST, list(columns)), (4, LIST, list(groups))])
+}
+
+/// A struct with bytes and a path, and labels.
+fn columns() -> Vec<Vec<u8>> {
+    vec![
+        element("schema", 0, 0, 2),
+        element("image", 0, 1, 2),
+        element("bytes", 6, 1, 0),
+        element("path", 6, 1, 0),
+        element("label", 2, 1, 0),
+    ]
+}
+
+fn chunks() -> Vec<Vec<u8>> {
+    vec![chunk(1, 3, 100, 4), chunk(1, 3, 10, 104), chunk(1, 3, 20, 114)]
+}
+
+#[test]
+fn columns_and_row_groups_are_found() {
+    let bytes = footer(
+        &columns(),
+        &[group(3, &chunks()), group(0, &[chunk(1, 0, 0, 4), chunk(1, 0, 0, 4), chunk(1, 0, 0, 4)])],
+    );
+    let found = parse("a", &bytes, 134).unwrap();
+    assert_eq!((found.image.physical, found.image.optional), (Physical::Bytes, 2));
+    let label = found.label.unwrap();
+    assert_eq!((label.physical, label.optional), (Physical::Int64, 1));
+    label.check_label("a").unwrap();
+    let at = |start, end| Chunk { start, end, codec: Codec::Snappy };
+    assert_eq!(found.groups[0], Group { rows: 3, images: at(4, 104), labels: Some(at(114, 134)) });
+    assert_eq!((found.groups.len(), found.groups[1].rows), (2, 0));
+    // Binary and cls, in any order.
+    let flat = [element("x", 0, 0, 2), element("cls", 1, 0, 0), element("image", 6, 0, 0)];
+    let found =
+        parse("a", &footer(&flat, &[group(1, &[chunk(0, 1, 9, 4), chunk(6, 1, 50, 13)])]), 80).unwrap();
+    assert_eq!((found.image.optional, found.label.unwrap().physical), (0, Physical::Int32));
+    assert_eq!(found.groups[0].images, Chunk { start: 13, end: 63, codec: Codec::Zstd });
+}
+
+#[test]
+fn other_columns_are_listed() {
+    let none = [element("x", 0, 0, 2), element("img", 6, 0, 0), element("label", 4, 0, 0)];
+    let error = parse("a", &footer(&none, &[]), 9).unwrap_err().to_string();
+    assert!(error.contains("expected a column image of encoded images"), "{error}");
+    assert!(error.contains("found the columns img (binary), label (other)"), "{error}");
+    let repeated = [element("x", 0, 0, 1), element("image", 6, 2, 0)];
+    let error = parse("a", &footer(&repeated, &[]), 9).unwrap_err().to_string();
+    assert!(error.contains("image (binary, repeated)"), "{error}");
+    let number = [element("x", 0, 0, 1), element("image", 2, 0, 0)];
+    assert!(parse("a", &footer(&number, &[]), 9).unwrap_err().to_string().contains("image (int64)"));
+    let many: Vec<_> = (0..30).map(|n| element(&format!("c{n}"), 6, 0, 0)).collect();
+    let error = parse("a", &footer(&[vec![element("x", 0, 0, 30)], many].concat(), &[]), 9).unwrap_err();
+    assert!(error.to_string().contains("c19 (binary), ..."), "{error}");
+    let double = [element("x", 0, 0, 2), element("image", 6, 0, 0), element("label", 5, 0, 0)];
+    let label = parse("a", &footer(&double, &[]), 9).unwrap().label.unwrap();
+    let error = label.check_label("a").unwrap_err().to_string();
+    assert!(
+        error.contains("expected labels of type int32 or int64, found the column label (other)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn hostile_footers_are_refused() {
+    let one = |chunk: Vec<u8>, rows: i64| {
+        footer(&[element("x", 0, 0, 1), element("image", 6, 0, 0)], &[group(rows, &[chunk])])
+    };
+    let deep: Vec<_> = (0..5000).map(|_| element("image", 6, 0, 1)).collect();
+    let many: Vec<_> = (0..MAX_COLUMNS).map(|_| element("image", 6, 0, 0)).collect();
+    let broken = "expected a footer with columns and row groups";
+    for (bytes, reason) in [
+        (Vec::new(), broken),
+        (footer(&[], &[]), broken),
+        // Row groups before the columns.
+        (structure(&[(4, LIST, list(&[group(3, &chunks())]))]), broken),
+        (footer(&columns()[..4], &[]), broken),
+        (footer(&[columns(), columns()].concat(), &[]), broken),
+        (footer(&deep, &[]), broken),
+        (footer(&[vec![element("x", 0, 0, MAX_COLUMNS as i64)], many].concat(), &[]), broken),
+        (footer(&columns(), &[group(3, &chunks()[..2])]), broken),
+        (one(chunk(1, 3, 100, 4), -1), broken),
+        (one(chunk(1, 3, 100, 4), i64::MAX), broken),
+        (one(chunk(1, 4, 100, 4), 3), "expected one value per row, found 4 values in 3 rows"),
+        (one(chunk(1, 3, 100, 0), 3), "expected columns before 134, found 100 bytes at 0"),
+        (one(chunk(1, 3, 200, 4), 3), "found 200 bytes at 4"),
+        (one(chunk(1, 3, i64::MAX, i64::MAX), 3), "expected columns before 134"),
+        (one(chunk(1, 3, -1, 4), 3), "found -1 bytes at 4"),
+        (one(chunk(2, 3, 100, 4), 3), "expected pages with snappy, zstd or no compression, found gzip"),
+        (one(chunk(99, 3, 100, 4), 3), "found codec 99"),
+        (one(chunk(1, 1_000_000, 100, 4), 1_000_000), "found 1000000 rows in 100 bytes"),
+    ] {
+        let error = parse("a", &bytes, 134).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error:?} lacks {reason:?}");
+    }
+}
+
+#[test]
+fn the_end_of_a_file_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let of = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        read("a", &File::open(&path).unwrap(), bytes.len() as u64)
+    };
+    for (bytes, reason) in [
+        (&b"PAR1PAR1"[..], "expected 12 bytes or more, found 8"),
+        (b"PAR1....\0\0\0\0PAR2", "expected PAR1 at the end"),
+        (b"PAR1....\0\0\0\0PARE", "found an encrypted one"),
+        (b"PAR1....\xff\xff\xff\xffPAR1", "found one of 4294967295 bytes"),
+        (b"PAR1....\x05\0\0\0PAR1", "found one of 5 bytes"),
+        (b"PAR1....\x04\0\0\0PAR1", "a footer with columns and row groups"),
+    ] {
+        let error = of(bytes).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error:?} lacks {reason:?}");
+    }
+    // A footer that is larger than any is not allocated.
+    let mut file = File::create(&path).unwrap();
+    file.seek(SeekFrom::Start((200 << 20) - 8)).unwrap();
+    file.write_all(b"\0\0\0\x08PAR1").unwrap();
+    let error = read("a", &File::open(&path).unwrap(), 200 << 20).unwrap_err();
+    assert!(matches!(error, DatasetError::TooLarge { needed: 0x0800_0000, .. }), "{error}");
+}
+
+/// Files of pyarrow: scripts/make_parquet_goldens.py.
+#[test]
+fn footers_of_pyarrow() {
+    let golden = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parquet").join(name);
+        let file = File::open(path).unwrap();
+        let length = file.metadata().unwrap().len();
+        read(name, &file, length).unwrap()
+    };
+    let found = golden("struct-snappy.parquet");
+    assert_eq!(found.groups.iter().map(|group| group.rows).collect::<Vec<_>>(), [4, 4, 2]);
+    let at = |start, size| Chunk { start, end: start + size, codec: Codec::Snappy };
+    assert_eq!(found.groups[1].images, at(919, 715));
+    assert_eq!(found.groups[1].labels, Some(at(1729, 112)));
+    let found = golden("binary-zstd.parquet");
+    let (images, labels) = (found.groups[0].images, found.groups[0].labels.unwrap());
+    assert_eq!((images.start, images.end, labels.start, labels.end), (85, 1861, 4, 85));
+    assert_eq!((images.codec, found.groups[0].rows), (Codec::Zstd, 10));
+}

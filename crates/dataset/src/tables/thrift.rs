@@ -1,0 +1,273 @@
+//! Reads the compact protocol of Apache Thrift, in which the headers of a Parquet file are written
+//! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>).
+//!
+//! Every length is compared with the bytes that are left before it is used. `None` is text that breaks the protocol.
+
+/// Maximum nesting of structures and lists.
+const MAX_DEPTH: usize = 32;
+
+/// The type of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kind(u8);
+
+const TRUE: u8 = 1;
+const FALSE: u8 = 2;
+const BYTE: u8 = 3;
+const INTEGERS: std::ops::RangeInclusive<u8> = 4..=6;
+const DOUBLE: u8 = 7;
+const BINARY: u8 = 8;
+const LIST: u8 = 9;
+const SET: u8 = 10;
+const MAP: u8 = 11;
+const STRUCT: u8 = 12;
+
+/// A position in encoded bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// How many bytes were read.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    /// An unsigned number, 7 bits per byte, the lowest first.
+    fn varint(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn zigzag(&mut self) -> Option<i64> {
+        let number = self.varint()?;
+        Some((number >> 1) as i64 ^ -((number & 1) as i64))
+    }
+
+    /// Reads a structure: `take` gets the number and the type of each field, and reads its value or skips it.
+    pub(super) fn structure(
+        &mut self,
+        take: &mut dyn FnMut(&mut Self, i64, Kind) -> Option<()>,
+    ) -> Option<()> {
+        let mut number = 0_i64;
+        loop {
+            let head = self.byte()?;
+            let kind = head & 0x0f;
+            if head == 0 {
+                return Some(());
+            }
+            number = match head >> 4 {
+                0 => self.zigzag()?,
+                step => number.checked_add(step.into())?,
+            };
+            take(self, number, Kind(kind))?;
+        }
+    }
+
+    /// Reads a list of structures: `take` reads each. It is told how many there are.
+    pub(super) fn structures(
+        &mut self,
+        kind: Kind,
+        take: &mut dyn FnMut(&mut Self, usize) -> Option<()>,
+    ) -> Option<()> {
+        if kind.0 != LIST {
+            return None;
+        }
+        match self.list()? {
+            (_, 0) => Some(()),
+            (STRUCT, count) => (0..count).try_for_each(|_| take(self, count)),
+            _ => None,
+        }
+    }
+
+    /// A whole number of any width.
+    pub(super) fn integer(&mut self, kind: Kind) -> Option<i64> {
+        match kind.0 {
+            BYTE => Some(i64::from(self.byte()? as i8)),
+            other if INTEGERS.contains(&other) => self.zigzag(),
+            _ => None,
+        }
+    }
+
+    /// Text or binary data.
+    pub(super) fn text(&mut self, kind: Kind) -> Option<&'a [u8]> {
+        if kind.0 != BINARY {
+            return None;
+        }
+        let length = usize::try_from(self.varint()?).ok()?;
+        let text = self.bytes.get(self.at..self.at.checked_add(length)?)?;
+        self.at += length;
+        Some(text)
+    }
+
+    /// Whether a field is a structure.
+    pub(super) fn is_structure(kind: Kind) -> bool {
+        kind.0 == STRUCT
+    }
+
+    /// Type and number of the elements. Each takes a byte or more.
+    fn list(&mut self) -> Option<(u8, usize)> {
+        let head = self.byte()?;
+        let count = match head >> 4 {
+            15 => usize::try_from(self.varint()?).ok()?,
+            short => usize::from(short),
+        };
+        (count <= self.left()).then_some((head & 0x0f, count))
+    }
+
+    /// Passes over the value of a field.
+    pub(super) fn skip(&mut self, kind: Kind) -> Option<()> {
+        // The type of a field of truth values says which it is.
+        if matches!(kind.0, TRUE | FALSE) { Some(()) } else { self.skip_value(kind.0, 0) }
+    }
+
+    fn skip_value(&mut self, kind: u8, depth: usize) -> Option<()> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        match kind {
+            TRUE | FALSE | BYTE => self.byte().map(drop),
+            DOUBLE => (0..8).try_for_each(|_| self.byte().map(drop)),
+            BINARY => self.text(Kind(BINARY)).map(drop),
+            LIST | SET => {
+                let (kind, count) = self.list()?;
+                (0..count).try_for_each(|_| self.skip_value(kind, depth + 1))
+            }
+            MAP => {
+                let count = usize::try_from(self.varint()?).ok().filter(|count| *count <= self.left())?;
+                let kinds = if count == 0 { 0 } else { self.byte()? };
+                (0..count).try_for_each(|_| {
+                    self.skip_value(kinds >> 4, depth + 1)?;
+                    self.skip_value(kinds & 0x0f, depth + 1)
+                })
+            }
+            STRUCT => self.structure(&mut |reader, _, kind| match kind.0 {
+                TRUE | FALSE => Some(()),
+                kind => reader.skip_value(kind, depth + 1),
+            }),
+            other if INTEGERS.contains(&other) => self.varint().map(drop),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A structure with these fields, each encoded with its type.
+    pub(in crate::tables) fn structure(fields: &[(u8, u8, Vec<u8>)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (number, kind, value) in fields {
+            bytes.extend([*kind, 2 * number]);
+            bytes.extend(value);
+        }
+        bytes.push(0);
+        bytes
+    }
+
+    /// A number as a field of 32 or 64 bits.
+    pub(in crate::tables) fn number(value: i64) -> Vec<u8> {
+        unsigned(((value << 1) ^ (value >> 63)) as u64)
+    }
+
+    fn unsigned(mut value: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value > 0x7f {
+            bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    }
+
+    /// Text as a field.
+    pub(in crate::tables) fn text(value: &str) -> Vec<u8> {
+        [unsigned(value.len() as u64), value.as_bytes().to_vec()].concat()
+    }
+
+    /// A list of structures.
+    pub(in crate::tables) fn list(items: &[Vec<u8>]) -> Vec<u8> {
+        [vec![0xf0 | STRUCT], unsigned(items.len() as u64), items.concat()].concat()
+    }
+
+    /// The numbers of a structure, by their fields; other values are skipped.
+    fn numbers(bytes: &[u8]) -> Option<Vec<(i64, i64)>> {
+        let (mut reader, mut found) = (Reader::new(bytes), Vec::new());
+        reader.structure(&mut |reader, field, kind| {
+            if kind == Kind(BYTE) || INTEGERS.contains(&kind.0) {
+                found.push((field, reader.integer(kind)?));
+                return Some(());
+            }
+            reader.skip(kind)
+        })?;
+        (reader.position() == bytes.len()).then_some(found)
+    }
+
+    #[test]
+    fn numbers_are_read_and_all_else_is_skipped() {
+        let inner = structure(&[(1, TRUE, vec![]), (2, 5, number(9))]);
+        let bytes = structure(&[
+            (1, 5, number(-3)),
+            (2, BINARY, text("ab")),
+            (3, 6, number(i64::MIN)),
+            (4, STRUCT, inner.clone()),
+            (5, LIST, list(&[inner.clone(), inner])),
+            (6, FALSE, vec![]),
+            (7, MAP, [vec![1, BINARY << 4 | 5], text("k"), number(1)].concat()),
+            (8, MAP, vec![0]),
+            (9, DOUBLE, vec![0; 8]),
+            (10, BYTE, vec![0xff]),
+            (11, 6, number(i64::MAX)),
+        ]);
+        let want = vec![(1, -3), (3, i64::MIN), (10, -1), (11, i64::MAX)];
+        assert_eq!(numbers(&bytes), Some(want));
+        // The short form of a field's number counts from the one before.
+        assert_eq!(numbers(&[0x15, 2, 0x26, 4, 0]), Some(vec![(1, 1), (3, 2)]));
+        for end in 0..bytes.len() {
+            assert_eq!(numbers(&bytes[..end]), None, "{end}");
+        }
+    }
+
+    #[test]
+    fn claims_beyond_the_end_and_deep_nesting_are_refused() {
+        for bytes in [
+            // A text and a list of 2^31 bytes and elements, and a map.
+            &[0x18, 0xff, 0xff, 0xff, 0xff, 0x07, 0][..],
+            &[0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0],
+            &[0x1b, 0xff, 0xff, 0xff, 0xff, 0x07, 0x55, 0],
+            // A number without an end, and an unknown type.
+            &[0x15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0],
+            &[0x1e, 0],
+        ] {
+            assert_eq!(numbers(bytes), None, "{bytes:02x?}");
+        }
+        // Lists of one list each.
+        let deep = [vec![0x19], vec![0x19; 100_000], vec![0x15; 100_000]].concat();
+        assert_eq!(numbers(&deep), None);
+        // Structures within each other.
+        assert_eq!(numbers(&vec![0x1c; 1_000_000]), None);
+    }
+}
