@@ -76,17 +76,30 @@ fn update(gradient: &Tensor, momentum: &Tensor) -> Result<Tensor, TrainerError> 
 }
 
 /// A matrix with the singular vectors of `matrix`, and singular values near 1. Those that are nearly 0 stay small.
+///
+/// A Newton-Schulz step multiplies x by a polynomial p of x x^T. The polynomials of all steps commute, so they are collected in
+/// a square matrix with the shorter side, and only the first product and the last have the longer side.
 fn orthogonal(matrix: &Tensor) -> Result<Tensor, TrainerError> {
     let is_tall = matrix.size()[0] > matrix.size()[1];
     // The shorter side first makes the products small.
     let x = if is_tall { matrix.f_tr()? } else { matrix.shallow_clone() };
-    let mut x = x.f_div(&x.f_norm()?.f_add_scalar_(LEAST_NORM)?)?;
-    for _ in 0..ITERATIONS {
-        let squared = x.f_matmul(&x.f_tr()?)?;
-        let fourth = squared.f_matmul(&squared)?;
-        let factor = squared.f_mul_scalar(B)?.f_add_(&fourth.f_mul_scalar(C)?)?;
-        x = x.f_mul_scalar(A)?.f_add_(&factor.f_matmul(&x)?)?;
+    let x = x.f_div(&x.f_norm()?.f_add_scalar_(LEAST_NORM)?)?;
+    // x x^T of the current step.
+    let mut square = x.f_matmul(&x.f_tr()?)?;
+    let one = Tensor::f_eye(square.size()[0], (square.kind(), square.device()))?;
+    let mut all: Option<Tensor> = None;
+    for step in 0..ITERATIONS {
+        let mut p = square.f_matmul(&square)?.f_mul_scalar_(C)?;
+        let _ = p.f_add_(&square.f_mul_scalar(B)?)?.f_add_(&one.f_mul_scalar(A)?)?;
+        if step + 1 < ITERATIONS {
+            square = p.f_matmul(&p)?.f_matmul(&square)?;
+        }
+        all = Some(match all {
+            Some(all) => p.f_matmul(&all)?,
+            None => p,
+        });
     }
+    let x = all.unwrap_or(one).f_matmul(&x)?;
     Ok(if is_tall { x.f_tr()? } else { x })
 }
 
