@@ -1,6 +1,7 @@
 //! Muon (Jordan et al. 2024): the momentum of a matrix, made nearly orthogonal, so that a step changes all directions of the
 //! matrix alike. Adam's steps follow the few directions with the largest gradients.
 
+use config::is_adapter;
 use tch::Tensor;
 use tensor_io::Named;
 
@@ -20,14 +21,17 @@ const ITERATIONS: usize = 5;
 const LEAST_NORM: f64 = 1e-7;
 /// Inputs and outputs that a matrix has at least. The layers from and to the image have fewer.
 const LEAST_SIDE: i64 = 8;
-/// A table of vectors is no matrix: each is looked up alone.
-const TABLE: &str = "class_embedding.weight";
+/// A table of vectors is no matrix: each is looked up alone. Those of the classes and of t.
+const TABLES: [&str; 2] = ["class_embedding.weight", "time_proj.weight"];
 
 /// Whether Muon updates a parameter: matrices `[out, in]` and convolutions `[out, in, h, w]` inside the network. Adam updates
-/// the others.
+/// the others, and the two factors of an adapter, whose product is what should be nearly orthogonal.
 pub(crate) fn takes((name, param): &Named) -> bool {
     let size = param.size();
-    size.len() >= 2 && size[..2].iter().all(|side| *side >= LEAST_SIDE) && name != TABLE
+    size.len() >= 2
+        && size[..2].iter().all(|side| *side >= LEAST_SIDE)
+        && !TABLES.contains(&name.as_str())
+        && !is_adapter(name)
 }
 
 /// One update of a parameter at a rate, after it is multiplied by `keep` for weight decay.
@@ -188,6 +192,8 @@ mod tests {
             ("conv_out.weight", &[1, 32, 3, 3]),
             ("norm1.weight", &[32]),
             ("class_embedding.weight", &[10, 128]),
+            ("time_proj.weight", &[1000, 32]),
+            ("conv1.weight.adapter_down", &[8, 64]),
         ];
         for (name, size) in others {
             assert!(!takes(&named(name, size)), "{name}");

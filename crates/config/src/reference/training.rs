@@ -39,13 +39,13 @@ pub(super) const TRAIN: &[Key] = &[
         "optimizer",
         Word(&[
             ("adam", "Adam (Kingma & Ba 2015; the paper)"),
-            ("muon", "Muon (Jordan et al. 2024) for matrices and convolutions inside the network, Adam for the rest"),
+            ("muon", "Muon (Jordan et al. 2024) for matrices inside the network, Adam for the rest"),
         ]),
         "",
         "How the weights follow the gradients",
     )
     .or("adam")
-    .more("The same learning rate suits both."),
+    .more("Convolutions count as matrices. The same learning rate suits both."),
     Key::new("beta1", Number, "in [0, 1)", "Decay of Adam's first moment"),
     Key::new("beta2", Number, "in [0, 1)", "Decay of Adam's second moment"),
     Key::new("adam_eps", Number, "in (0, 1)", "Added to the root of Adam's second moment"),

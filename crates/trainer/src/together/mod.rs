@@ -14,7 +14,7 @@ mod step;
 use std::ops::Range;
 use std::sync::Arc;
 
-use config::Pairing;
+use config::{Optimizer, Pairing};
 use tch::{Kind, Tensor};
 
 use crate::averages::Averages;
@@ -108,6 +108,9 @@ impl Trainer {
     /// are equally large. [`Trainer::share_state`] must come before the first step. Ranks above 0 drop their averages. With a
     /// single rank nothing changes.
     ///
+    /// With Muon this also divides the state, see [`Trainer::divide_state`]: its products take long, and with other threads or
+    /// another processor they have other bits, so each matrix is updated on one rank only.
+    ///
     /// # Errors
     /// [`TrainerError::OptimalPairing`] for a setting that needs the whole batch; errors from libtorch.
     pub fn join(&mut self, ranks: Arc<dyn Reduce>, reduction: Reduction) -> Result<(), TrainerError> {
@@ -121,7 +124,7 @@ impl Trainer {
             (self.ema, self.averages) = (Ema::new(&[])?, Averages::new(&self.config, &[], &[])?);
         }
         self.together = Some(Together { ranks, reduction, shares: None });
-        Ok(())
+        if self.config.optimizer == Optimizer::Muon { self.divide_state() } else { Ok(()) }
     }
 
     /// The number of this rank, from 0.

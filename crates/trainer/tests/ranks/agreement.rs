@@ -1,6 +1,6 @@
 //! The numbers of several ranks are those of one process, up to the order of sums.
 
-use config::{Pairing, TimeSampling};
+use config::{Optimizer, Pairing, TimeSampling};
 use tch::Tensor;
 use trainer::{BoxError, Phase, Reduction, StepReport, TrainConfig};
 
@@ -70,6 +70,12 @@ fn agrees(config: &TrainConfig, count: u64) {
 #[test]
 fn one_two_and_four_ranks_agree_to_rounding() {
     agrees(&everything(), 12);
+}
+
+/// Rounding grows faster: a direction of little gradient counts as much as any other.
+#[test]
+fn they_agree_with_muon() {
+    agrees(&TrainConfig { optimizer: Optimizer::Muon, ..everything() }, 4);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use config::OnNan;
+use config::{OnNan, Optimizer};
 use tempfile::tempdir;
 use trainer::{
     Batch, BoxError, Fit, Follow, Observer, Outcome, Reduce, Reduction, RunFolder, StepReport, TrainConfig,
@@ -75,18 +75,27 @@ fn records(folder: &Path) -> Vec<u64> {
 
 #[test]
 fn a_stop_on_any_rank_stops_all_and_the_run_continues_bit_for_bit() {
+    continues_after_stops(&of_run());
+}
+
+#[test]
+fn so_it_does_with_muon() {
+    continues_after_stops(&TrainConfig { optimizer: Optimizer::Muon, ..of_run() });
+}
+
+fn continues_after_stops(config: &TrainConfig) {
     let (whole, parts) = (tempdir().unwrap(), tempdir().unwrap());
-    let undisturbed = run(whole.path(), 2, &of_run(), None);
+    let undisturbed = run(whole.path(), 2, config, None);
     assert!(undisturbed.iter().all(|rank| (&rank.0, rank.1) == (&Ok(Outcome::Finished), 10)));
     assert!(undisturbed[0].2 == undisturbed[1].2);
 
     for (rank, step) in [(1, 3), (0, 7)] {
-        let stopped = run(parts.path(), 2, &of_run(), Some((rank, step)));
+        let stopped = run(parts.path(), 2, config, Some((rank, step)));
         assert!(stopped.iter().all(|rank| (&rank.0, rank.1) == (&Ok(Outcome::Stopped), step)), "{stopped:?}");
         let (latest, refused) = latest_checkpoint(&parts.path().join("checkpoints")).unwrap();
         assert_eq!((latest.unwrap().state.step, refused.len()), (step, 0));
     }
-    assert_eq!(run(parts.path(), 2, &of_run(), None), undisturbed);
+    assert_eq!(run(parts.path(), 2, config, None), undisturbed);
     assert_eq!(records(parts.path()), records(whole.path()));
 }
 
