@@ -14,6 +14,7 @@ const TRUE: u8 = 1;
 const FALSE: u8 = 2;
 const BYTE: u8 = 3;
 const INTEGERS: std::ops::RangeInclusive<u8> = 4..=6;
+const INT32: u8 = 5;
 const DOUBLE: u8 = 7;
 const BINARY: u8 = 8;
 const LIST: u8 = 9;
@@ -26,11 +27,18 @@ const STRUCT: u8 = 12;
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Whether lists, sets and maps are skipped.
+    collections: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, collections: true }
+    }
+
+    /// The same, but lists, sets and maps break the protocol: readers differ in how they skip truth values in them.
+    pub(super) fn without_collections(bytes: &'a [u8]) -> Self {
+        Self { collections: false, ..Self::new(bytes) }
     }
 
     /// How many bytes were read.
@@ -71,7 +79,8 @@ impl<'a> Reader<'a> {
         &mut self,
         take: &mut dyn FnMut(&mut Self, i64, Kind) -> Option<()>,
     ) -> Option<()> {
-        let mut number = 0_i64;
+        // Fields are numbered with 16 bits; a reader that cuts off the others would see another field.
+        let mut number = 0_i16;
         loop {
             let head = self.byte()?;
             let kind = head & 0x0f;
@@ -79,10 +88,10 @@ impl<'a> Reader<'a> {
                 return Some(());
             }
             number = match head >> 4 {
-                0 => self.zigzag()?,
+                0 => i16::try_from(self.zigzag()?).ok()?,
                 step => number.checked_add(step.into())?,
             };
-            take(self, number, Kind(kind))?;
+            take(self, number.into(), Kind(kind))?;
         }
     }
 
@@ -109,6 +118,14 @@ impl<'a> Reader<'a> {
             other if INTEGERS.contains(&other) => self.zigzag(),
             _ => None,
         }
+    }
+
+    /// A number of 32 bits.
+    pub(super) fn int32(&mut self, kind: Kind) -> Option<i64> {
+        if kind.0 != INT32 {
+            return None;
+        }
+        Some(i32::try_from(self.zigzag()?).ok()?.into())
     }
 
     /// Text or binary data.
@@ -148,6 +165,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         match kind {
+            LIST | SET | MAP if !self.collections => None,
             TRUE | FALSE | BYTE => self.byte().map(drop),
             DOUBLE => (0..8).try_for_each(|_| self.byte().map(drop)),
             BINARY => self.text(Kind(BINARY)).map(drop),
@@ -249,6 +267,30 @@ pub(super) mod tests {
         for end in 0..bytes.len() {
             assert_eq!(numbers(&bytes[..end]), None, "{end}");
         }
+    }
+
+    #[test]
+    fn what_readers_disagree_on_is_refused() {
+        // Field 65537 would be field 1 in 16 bits.
+        assert_eq!(numbers(&[0x05, 0x82, 0x80, 0x08, 2, 0]), None);
+        assert_eq!(numbers(&[0x05, 0xfe, 0xff, 0x03, 2, 0]), Some(vec![(32767, 1)]));
+        assert_eq!(numbers(&[0x05, 0xfe, 0xff, 0x03, 2, 0x15, 2, 0]), None);
+        // 32 bits mean a field of that type, and a value that fits.
+        let int32 = |kind: u8, value: i64| Reader::new(&number(value)).int32(Kind(kind));
+        assert_eq!(int32(INT32, i32::MIN.into()), Some(i32::MIN.into()));
+        assert_eq!(int32(INT32, 1 << 32), None);
+        assert_eq!((int32(6, 1), int32(BYTE, 1)), (None, None));
+        // A list, a set and a map, also within a structure, but not other values.
+        let skips = |bytes: &[u8], kind: u8| {
+            let (mut all, mut scalars) = (Reader::new(bytes), Reader::without_collections(bytes));
+            (all.skip(Kind(kind)).is_some(), scalars.skip(Kind(kind)).is_some())
+        };
+        for kind in [LIST, SET] {
+            assert_eq!(skips(&[0x11, 1], kind), (true, false));
+            assert_eq!(skips(&[0x10 | kind, 0x11, 1, 0], STRUCT), (true, false));
+        }
+        assert_eq!(skips(&[0], MAP), (true, false));
+        assert_eq!(skips(&structure(&[(1, TRUE, vec![]), (2, BINARY, text("a"))]), STRUCT), (true, true));
     }
 
     #[test]
