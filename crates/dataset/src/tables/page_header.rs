@@ -79,7 +79,9 @@ fn parse(bytes: &[u8]) -> Option<(Option<Header>, usize)> {
             2 => size = reader.int32(wire)?,
             3 => compressed = reader.int32(wire)?,
             // A checksum.
-            4 => drop(reader.int32(wire)?),
+            4 => {
+                reader.int32(wire)?;
+            }
             5..=8 => {
                 let of = match field {
                     5 => DATA,
@@ -116,7 +118,9 @@ fn values(reader: &mut Reader<'_>, of: i64, wire: Kind) -> Option<Values> {
                 }
             }
             // Other numbers: encodings, numbers of rows and of empty values, lengths of levels.
-            (DATA, 3..=4) | (DICTIONARY, 2) | (DATA_2, 2..=3 | 5..=6) => drop(reader.int32(wire)?),
+            (DATA, 3..=4) | (DICTIONARY, 2) | (DATA_2, 2..=3 | 5..=6) => {
+                reader.int32(wire)?;
+            }
             _ => reader.skip(wire)?,
         }
         Some(())
