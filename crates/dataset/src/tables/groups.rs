@@ -77,6 +77,28 @@ pub(super) fn read(
     Some(Ok(Group { rows, images, labels }))
 }
 
+/// Checks that no bytes belong to two chunks; otherwise each of many groups could stand for all pages of a file.
+///
+/// # Errors
+/// [`DatasetError::Malformed`].
+pub(super) fn check_apart(name: &str, groups: &[Group]) -> Result<(), DatasetError> {
+    // Nothing is read of groups without rows.
+    let read = groups.iter().filter(|group| group.rows > 0);
+    let mut chunks: Vec<(u64, u64)> = read
+        .flat_map(|group| [Some(group.images), group.labels])
+        .flatten()
+        .map(|chunk| (chunk.start, chunk.end))
+        .collect();
+    chunks.sort_unstable();
+    match chunks.windows(2).find(|pair| pair[0].1 > pair[1].0) {
+        Some(pair) => {
+            let found = format!("one up to byte {} and one from byte {}", pair[0].1, pair[1].0);
+            Err(DatasetError::malformed(name, FORMAT, "column chunks that do not overlap", found))
+        }
+        None => Ok(()),
+    }
+}
+
 /// What the footer claims of a column chunk.
 #[derive(Debug, Clone, Copy, Default)]
 struct Claims {
@@ -153,27 +175,5 @@ impl Claims {
                 Err(DatasetError::malformed(name, FORMAT, format!("columns before {data_end}"), found))
             }
         }
-    }
-}
-
-/// Checks that no bytes belong to two chunks; otherwise each of many groups could stand for all pages of a file.
-///
-/// # Errors
-/// [`DatasetError::Malformed`].
-pub(super) fn check_apart(name: &str, groups: &[Group]) -> Result<(), DatasetError> {
-    // Nothing is read of groups without rows.
-    let read = groups.iter().filter(|group| group.rows > 0);
-    let mut chunks: Vec<(u64, u64)> = read
-        .flat_map(|group| [Some(group.images), group.labels])
-        .flatten()
-        .map(|chunk| (chunk.start, chunk.end))
-        .collect();
-    chunks.sort_unstable();
-    match chunks.windows(2).find(|pair| pair[0].1 > pair[1].0) {
-        Some(pair) => {
-            let found = format!("one up to byte {} and one from byte {}", pair[0].1, pair[1].0);
-            Err(DatasetError::malformed(name, FORMAT, "column chunks that do not overlap", found))
-        }
-        None => Ok(()),
     }
 }
