@@ -105,3 +105,4 @@ pub use shard_names::is_shard_pattern;
 pub use size::Size;
 pub use source::Source;
 pub use split::Split;
+pub use tables::{ParquetHeaders, ParquetPage, parquet_headers};

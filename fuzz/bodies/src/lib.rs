@@ -18,6 +18,7 @@ mod image_zip;
 mod manifest;
 mod npy;
 mod npz;
+mod parquet;
 mod picture;
 mod png;
 mod seeds;
@@ -25,6 +26,7 @@ mod state_dict;
 mod tar;
 mod target;
 mod tensor_file;
+mod thrift;
 mod tiff;
 mod words;
 

@@ -1,7 +1,7 @@
 //! The table of targets.
 
 use crate::{
-    cifar, configuration, diffusers, idx, image_tar, image_zip, manifest, npy, npz, picture, seeds,
+    cifar, configuration, diffusers, idx, image_tar, image_zip, manifest, npy, npz, parquet, picture, seeds,
     state_dict, tensor_file, words,
 };
 
@@ -32,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "npy", body: npy::body, seeds: seeds::npy },
     Target { name: "npz", body: npz::body, seeds: seeds::npz },
     Target { name: "overrides", body: configuration::overrides, seeds: seeds::overrides },
+    Target { name: "parquet", body: parquet::body, seeds: seeds::parquet },
     Target { name: "region", body: words::region, seeds: seeds::region },
     Target { name: "source_spec", body: words::source_spec, seeds: seeds::source_spec },
     Target { name: "state", body: manifest::state, seeds: seeds::state },

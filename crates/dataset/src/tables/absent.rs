@@ -1,7 +1,7 @@
 //! Stands in for [`super::decode`] in a build without the feature `parquet`, which refuses Parquet files earlier.
 
 use super::Stored;
-use super::footer::Physical;
+use super::columns::Physical;
 
 /// There are none.
 #[derive(Debug)]

@@ -13,7 +13,8 @@ use parquet::file::reader::SerializedPageReader;
 use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type};
 
 use super::Stored;
-use super::footer::{Codec, Physical};
+use super::columns::Physical;
+use super::groups::Codec;
 use crate::decode::guarded;
 
 /// The values of a page, which share its memory.

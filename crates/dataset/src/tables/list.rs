@@ -3,9 +3,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::footer::{self, Column, Group};
-use super::page::{self, Coding, Page, Pages};
-use super::{Chunk, Index, Place, Stored, Tables, decode};
+use super::columns::Column;
+use super::footer;
+use super::groups::Group;
+use super::page::{self, Page, Pages};
+use super::page_header::Coding;
+use super::{ImageGroup, Index, Place, Stored, Tables, decode};
 use crate::error::DatasetError;
 use crate::labels::{Labels, check_labels, label_range};
 use crate::limits::Inflation;
@@ -117,18 +120,18 @@ impl Gather {
     ) -> Result<(), DatasetError> {
         let Pages { dictionary, data } = pages;
         let index = &mut self.index;
-        let (chunk, mut first) = (index.chunks.len() as u32, index.rows);
+        let (group_number, mut first) = (index.groups.len() as u32, index.rows);
         index.rows = first.checked_add(group.rows).ok_or_else(|| {
             DatasetError::unsuitable(name, format!("at most {} images", u32::MAX), "more".to_owned())
         })?;
         let (codec, optional) = (group.images.codec, column.optional);
-        index.chunks.push(Chunk { file: number, codec, optional, dictionary });
+        index.groups.push(ImageGroup { file: number, codec, optional, dictionary });
         for page in data {
             if page.coding == Coding::Delta {
                 let expected = "images that are plain or in a dictionary";
                 return Err(DatasetError::unsuitable(name, expected, "differences"));
             }
-            index.places.push(Place { chunk, first, page });
+            index.places.push(Place { group: group_number, first, page });
             first += page.rows;
         }
         Ok(())

@@ -6,9 +6,14 @@
 //! decompresses pages and decodes their values; without the feature of that name it is not there.
 
 mod cache;
+mod columns;
 mod footer;
+mod groups;
+mod headers;
+mod input;
 mod list;
 mod page;
+mod page_header;
 mod thrift;
 
 #[cfg(not(feature = "parquet"))]
@@ -22,6 +27,7 @@ use absent as decode;
 use std::sync::Arc;
 
 pub(crate) use footer::MAGIC;
+pub use headers::{ParquetHeaders, ParquetPage, parquet_headers};
 pub(crate) use list::{ENDING, list};
 
 use crate::limits::MAX_ENCODED_IMAGE;
@@ -29,8 +35,9 @@ use crate::order::Blocks;
 use crate::shards::Shard;
 use cache::Cache;
 use decode::Rows;
-use footer::Codec;
-use page::{Coding, Page};
+use groups::Codec;
+use page::Page;
+use page_header::Coding;
 
 /// For error messages.
 const FORMAT: &str = "Parquet";
@@ -51,7 +58,7 @@ struct Stored {
 
 /// The images of a row group.
 #[derive(Debug)]
-struct Chunk {
+struct ImageGroup {
     file: u32,
     codec: Codec,
     optional: u8,
@@ -61,7 +68,7 @@ struct Chunk {
 /// A page of images.
 #[derive(Debug)]
 struct Place {
-    chunk: u32,
+    group: u32,
     /// Its first row, counted from the start of the set.
     first: u32,
     page: Page,
@@ -70,7 +77,7 @@ struct Place {
 /// Where the images of a set are.
 #[derive(Debug, Default)]
 struct Index {
-    chunks: Vec<Chunk>,
+    groups: Vec<ImageGroup>,
     /// In the order of the rows.
     places: Vec<Place>,
     /// The first row of each file.
@@ -105,7 +112,7 @@ impl Index {
 
     /// The dictionary of a page that needs one.
     fn dictionary(&self, place: &Place) -> Option<Page> {
-        self.chunks.get(place.chunk as usize)?.dictionary.filter(|_| place.page.coding == Coding::Dictionary)
+        self.groups.get(place.group as usize)?.dictionary.filter(|_| place.page.coding == Coding::Dictionary)
     }
 }
 
@@ -144,15 +151,15 @@ impl Tables {
     }
 
     fn decoded(&self, place: &Place) -> Result<Rows, String> {
-        let chunk = self.index.chunks.get(place.chunk as usize).ok_or("expected a row group, found none")?;
-        let file = self.files.get(chunk.file as usize).ok_or("expected a file, found none")?;
+        let group = self.index.groups.get(place.group as usize).ok_or("expected a row group, found none")?;
+        let file = self.files.get(group.file as usize).ok_or("expected a file, found none")?;
         let dictionary = self.index.dictionary(place);
         let mut bytes = match dictionary {
             Some(page) => file.read(page.offset, page.length as usize)?,
             None => Vec::new(),
         };
         bytes.extend(file.read(place.page.offset, place.page.length as usize)?);
-        let Chunk { codec, optional, .. } = *chunk;
+        let ImageGroup { codec, optional, .. } = *group;
         let dictionary = dictionary.map_or(0, |page| page.length);
         decode::images(bytes, Stored { codec, optional, dictionary, rows: place.page.rows })
     }
@@ -190,8 +197,8 @@ impl Tables {
     /// Gives texts that identify the images without their bytes.
     pub(crate) fn identify(&self, text: &mut dyn FnMut(&str)) {
         self.files.iter().for_each(|file| text(&format!("{} {}", file.name(), file.length)));
-        for Place { chunk, first, page } in &self.index.places {
-            text(&format!("{chunk} {first} {} {} {}", page.offset, page.length, page.rows));
+        for Place { group, first, page } in &self.index.places {
+            text(&format!("{group} {first} {} {} {}", page.offset, page.length, page.rows));
         }
         text(&format!("{:?}", self.chosen.as_ref().map(Vec::len)));
         self.chosen.iter().flatten().for_each(|row| text(&row.to_string()));

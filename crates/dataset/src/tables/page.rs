@@ -1,19 +1,15 @@
 //! Walks the headers of the pages of a column, so that any page can be read without those before it. A page is what is
 //! compressed as a whole.
 
-use std::fs::File;
-
 use super::FORMAT;
-use super::footer::Chunk;
-use super::thrift::Reader;
+use super::groups::Chunk;
+use super::input::Input;
+use super::page_header::{self, Coding, DATA, DATA_2, DICTIONARY, INDEX};
 use crate::error::DatasetError;
 use crate::limits::{Inflation, check_size};
-use crate::store::read_at;
 
 /// Maximum size of a page in bytes, before and after decompression.
 const MAX_PAGE: u64 = 512 << 20;
-/// Bytes that are read for a header, and how many more if it has long statistics.
-const WINDOWS: [u64; 2] = [1 << 10, 1 << 20];
 /// Bytes of a value in a dictionary: a number, or the length of a binary.
 const LEAST_VALUE: u64 = 4;
 
@@ -27,16 +23,6 @@ pub(super) struct Page {
     /// Rows of a page of data; values of a dictionary.
     pub(super) rows: u32,
     pub(super) coding: Coding,
-}
-
-/// How values are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
-    Plain,
-    /// As numbers of values in the dictionary.
-    Dictionary,
-    /// As differences, which only numbers are.
-    Delta,
 }
 
 /// The pages of a chunk.
@@ -53,7 +39,7 @@ pub(super) struct Pages {
 /// [`DatasetError::Malformed`]; [`DatasetError::TooLarge`] or [`DatasetError::Inflates`] for a page that is not read.
 pub(super) fn walk(
     name: &str,
-    file: &File,
+    file: &dyn Input,
     chunk: Chunk,
     rows: u32,
     inflation: Inflation,
@@ -61,7 +47,7 @@ pub(super) fn walk(
     let mut pages = Pages::default();
     let (mut at, mut found) = (chunk.start, 0_u64);
     while at < chunk.end && found < u64::from(rows) {
-        let (header, length) = header(name, file, at, chunk.end)?;
+        let (header, length) = page_header::read(name, file, at, chunk.end)?;
         let within = |size: i64| u64::try_from(size).ok();
         let sizes = within(header.compressed).zip(within(header.size));
         let fits = |&(compressed, _): &(u64, u64)| compressed <= chunk.end - at - length;
@@ -76,16 +62,16 @@ pub(super) fn walk(
             length: (length + compressed) as u32,
             size: size as u32,
             rows,
-            coding: header.coding.unwrap_or(Coding::Plain),
+            coding: header.values.coding.unwrap_or(Coding::Plain),
         };
         let wrong = |found: String| {
             let expected = format!("pages of {rows} values, and no more in the dictionary");
             DatasetError::malformed(name, FORMAT, expected, found)
         };
-        let values = u32::try_from(header.values.unwrap_or(-1));
+        let values = u32::try_from(header.values.count.unwrap_or(-1));
         match (header.kind, values) {
             (DATA | DATA_2, Ok(values)) => {
-                if header.coding.is_none() {
+                if header.values.coding.is_none() {
                     let expected = "values that are plain, in a dictionary, or differences";
                     return Err(DatasetError::unsuitable(name, expected, "another encoding"));
                 }
@@ -113,77 +99,9 @@ pub(super) fn walk(
     Ok(pages)
 }
 
-/// Types of pages.
-const DATA: i64 = 0;
-const INDEX: i64 = 1;
-const DICTIONARY: i64 = 2;
-const DATA_2: i64 = 3;
-
-/// What the header of a page says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Header {
-    kind: i64,
-    size: i64,
-    compressed: i64,
-    values: Option<i64>,
-    /// `None` for an encoding that is not read. Of some, a small page can claim any size.
-    coding: Option<Coding>,
-}
-
-/// The header at `at` with its length.
-fn header(name: &str, file: &File, at: u64, end: u64) -> Result<(Header, u64), DatasetError> {
-    let wrong =
-        |found: String| DatasetError::malformed(name, FORMAT, format!("the header of a page at {at}"), found);
-    for window in WINDOWS {
-        let mut bytes = vec![0; window.min(end - at) as usize];
-        read_at(file, at, &mut bytes).map_err(|e| wrong(e.to_string()))?;
-        if let Some((header, length)) = parse(&bytes) {
-            return Ok((header, length as u64));
-        }
-        if window >= end - at {
-            break;
-        }
-    }
-    Err(wrong("other bytes".to_owned()))
-}
-
-/// Parses a header, which takes the returned number of bytes.
-fn parse(bytes: &[u8]) -> Option<(Header, usize)> {
-    let mut header = Header { kind: -1, size: -1, compressed: -1, values: None, coding: None };
-    let mut reader = Reader::new(bytes);
-    reader.structure(&mut |reader, field, kind| {
-        match field {
-            1 => header.kind = reader.integer(kind)?,
-            2 => header.size = reader.integer(kind)?,
-            3 => header.compressed = reader.integer(kind)?,
-            // The headers of data, of a dictionary, and of data in version 2 begin with the number of values.
-            5 | 7 | 8 if Reader::is_structure(kind) => {
-                reader.structure(&mut |reader, part, kind| {
-                    match (field, part) {
-                        (_, 1) => header.values = Some(reader.integer(kind)?),
-                        (5, 2) | (8, 4) => {
-                            header.coding = match reader.integer(kind)? {
-                                0 => Some(Coding::Plain),
-                                2 | 8 => Some(Coding::Dictionary),
-                                5 => Some(Coding::Delta),
-                                _ => None,
-                            }
-                        }
-                        _ => reader.skip(kind)?,
-                    }
-                    Some(())
-                })?;
-            }
-            _ => reader.skip(kind)?,
-        }
-        Some(())
-    })?;
-    Some((header, reader.position()))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::footer::Codec;
+    use super::super::groups::Codec;
     use super::super::thrift::tests::{number, structure, text};
     use super::*;
 
@@ -195,19 +113,18 @@ mod tests {
     fn page(kind: i64, size: i64, length: usize, values: i64) -> Vec<u8> {
         let statistics = structure(&[(1, BINARY, text(&"x".repeat(2000)))]);
         // Each of these numbers of values stands for another encoding.
-        let encoding = (
-            2,
-            I32,
-            number(if values == 3 {
-                8
-            } else if values == 7 {
-                7
-            } else {
-                0
-            }),
-        );
-        let own = structure(&[(1, I32, number(values)), encoding, (5, STRUCT, statistics)]);
-        let field = if kind == DICTIONARY { 7 } else { 5 };
+        let encoding = match values {
+            3 => 8,
+            7 => 7,
+            _ => 0,
+        };
+        let own = structure(&[(1, I32, number(values)), (2, I32, number(encoding)), (5, STRUCT, statistics)]);
+        let field = match kind {
+            INDEX => 6,
+            DICTIONARY => 7,
+            DATA_2 => 8,
+            _ => 5,
+        };
         let sizes = [(1, I32, number(kind)), (2, I32, number(size)), (3, I32, number(length as i64))];
         let mut bytes = structure(&[&sizes[..], &[(field, STRUCT, own)]].concat());
         bytes.extend(vec![7; length]);
@@ -215,12 +132,9 @@ mod tests {
     }
 
     fn walked(pages: &[Vec<u8>], rows: u32) -> Result<Pages, DatasetError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
-        let bytes = [b"PAR1".to_vec(), pages.concat()].concat();
-        std::fs::write(&path, &bytes).unwrap();
+        let bytes: &[u8] = &[b"PAR1".to_vec(), pages.concat()].concat();
         let chunk = Chunk { start: 4, end: bytes.len() as u64, codec: Codec::Snappy };
-        walk("a", &File::open(&path).unwrap(), chunk, rows, Inflation::default())
+        walk("a", &bytes, chunk, rows, Inflation::default())
     }
 
     #[test]
@@ -253,13 +167,17 @@ mod tests {
             page.truncate(page.len() - 1);
             page
         };
+        // A page without anything of its own type.
+        let bare = |kind: i64| structure(&[(1, I32, number(kind)), (2, I32, number(0)), (3, I32, number(0))]);
         for (pages, rows, reason) in [
             (vec![], 1, "expected pages of 1 values, found 0 values"),
             (vec![page(DATA, 9, 9, 2)], 1, "found 2 values or more"),
             (vec![page(DATA, 9, 9, 2)], 3, "expected pages of 3 values, found 2 values"),
             (vec![page(DATA, 9, 9, -1)], 3, "a page of type 0 at 4"),
             (vec![page(DATA, 9, 9, 7)], 7, "found another encoding"),
-            (vec![page(9, 9, 9, 1)], 3, "a page of type 9 at 4"),
+            (vec![page(9, 9, 9, 1)], 3, "found one of several types of pages"),
+            (vec![bare(9)], 3, "a page of type 9 at 4"),
+            (vec![bare(DATA)], 3, "a page of type 0 at 4"),
             (vec![page(DATA, 9, 9, 1), page(DICTIONARY, 9, 9, 1)], 3, "a page of type 2"),
             (vec![page(DICTIONARY, 400, 9, 101)], 200, "a dictionary of 101 values in 400 bytes"),
             (vec![page(DICTIONARY, 400, 9, 4)], 3, "a dictionary of 4 values in 400 bytes"),

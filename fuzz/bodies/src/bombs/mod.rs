@@ -8,6 +8,7 @@ mod arrays;
 mod folders;
 mod measure;
 mod pictures;
+mod tables;
 mod tars;
 mod texts;
 
@@ -35,7 +36,7 @@ pub struct Bomb {
 /// All bombs.
 #[must_use]
 pub fn all() -> Vec<Bomb> {
-    [arrays::BOMBS, pictures::BOMBS, tars::BOMBS, folders::BOMBS, texts::BOMBS].concat()
+    [arrays::BOMBS, pictures::BOMBS, tars::BOMBS, tables::BOMBS, folders::BOMBS, texts::BOMBS].concat()
 }
 
 /// Opens a file or folder as data.

@@ -27,7 +27,7 @@ const DECODED: usize = 10_000;
   ddpm inspect data --data photos/ --set data.size=64
   ddpm inspect data --data shards/ --set data.size=64 --set data.order=blocks --rate")]
 pub(crate) struct InspectData {
-    /// Images: a folder, zip archive or tar shards, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    /// Images: a folder, zip archive or tar shards, an IDX, CIFAR, npy, npz or (with the feature) Parquet file, or fashion-mnist
     #[arg(long, value_name = "SRC", default_value = "fashion-mnist")]
     data: DataSource,
     /// Preset whose network sets the border [default: depends on the data]

@@ -84,7 +84,7 @@ pub(crate) struct Train {
     /// The same, of another command.
     #[arg(skip)]
     layer: Option<UserFile>,
-    /// Images: a folder, zip archive or tar shards, an IDX, CIFAR, npy or npz file, or fashion-mnist
+    /// Images: a folder, zip archive or tar shards, an IDX, CIFAR, npy, npz or (with the feature) Parquet file, or fashion-mnist
     #[arg(long, value_name = "SRC")]
     data: Option<DataSource>,
     /// For unreadable images: fail (after checking all images) or skip them [default: fail]

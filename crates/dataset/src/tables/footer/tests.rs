@@ -1,5 +1,8 @@
+use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 
+use super::super::columns::{MAX_COLUMNS, Physical};
+use super::super::groups::{Chunk, Codec};
 use super::super::thrift::tests::{list, number, structure, text};
 use super::*;
 
@@ -113,6 +116,8 @@ fn hostile_footers_are_refused() {
         // Row groups before the columns.
         (structure(&[(4, LIST, list(&[group(3, &chunks())]))]), broken),
         (footer(&columns()[..4], &[]), broken),
+        // Columns twice.
+        (structure(&[(2, LIST, list(&columns())), (2, LIST, list(&columns()))]), broken),
         (footer(&[columns(), columns()].concat(), &[]), broken),
         (footer(&deep, &[]), broken),
         (footer(&[vec![element("x", 0, 0, MAX_COLUMNS as i64)], many].concat(), &[]), broken),
@@ -129,6 +134,38 @@ fn hostile_footers_are_refused() {
         (one(chunk(1, 1_000_000, 100, 4), 1_000_000), "found 1000000 rows in 100 bytes"),
     ] {
         let error = parse("a", &bytes, 134).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error:?} lacks {reason:?}");
+    }
+}
+
+/// Otherwise 100,000 row groups of a small file could each stand for all of its pages.
+#[test]
+fn row_groups_share_no_bytes() {
+    let at = |images: (i64, i64), labels: (i64, i64), rows: i64| {
+        let of = |(start, end): (i64, i64)| chunk(1, rows, end - start, start);
+        group(rows, &[of(images), of((4, 120)), of(labels)])
+    };
+    let parsed = |groups: &[Vec<u8>]| parse("a", &footer(&columns(), groups), 134);
+    // In any order, and any order of columns; other columns and groups without rows are not read.
+    parsed(&[at((74, 94), (4, 14), 2), at((14, 54), (94, 104), 2), at((54, 74), (104, 134), 2)]).unwrap();
+    parsed(&[at((4, 54), (54, 64), 2), at((4, 54), (54, 64), 0)]).unwrap();
+    for (groups, reason) in [
+        (
+            vec![at((4, 54), (54, 64), 2), at((4, 54), (64, 74), 2)],
+            "found one up to byte 54 and one from byte 4",
+        ),
+        (
+            vec![at((4, 54), (54, 64), 2), at((63, 90), (90, 99), 2)],
+            "found one up to byte 64 and one from byte 63",
+        ),
+        (
+            vec![at((60, 90), (90, 99), 2), at((4, 54), (54, 61), 2)],
+            "found one up to byte 61 and one from byte 60",
+        ),
+        (vec![at((4, 54), (20, 30), 2)], "found one up to byte 54 and one from byte 20"),
+    ] {
+        let error = parsed(&groups).unwrap_err().to_string();
+        assert!(error.contains("expected column chunks that do not overlap"), "{error}");
         assert!(error.contains(reason), "{error:?} lacks {reason:?}");
     }
 }
