@@ -30,8 +30,8 @@ pub(crate) const CHECK: Check = Check {
 
 /// The run of a full check.
 const FULL: Recipe = Recipe { steps: 48, set: SET };
-/// The run of a quick one. It spends most of its time starting processes, so shorter steps would gain little, and a rank could
-/// hardly be stopped between two checkpoints.
+/// The run of a quick one. It spends most of its time starting processes, so shorter steps would gain little, and there would
+/// be less time to stop a rank between two checkpoints.
 const QUICK: Recipe = Recipe { steps: 32, set: SET };
 
 /// The batch is a multiple of every number of ranks.
