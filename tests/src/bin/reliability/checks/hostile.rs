@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use ::tests::{Place, arrays};
 use anyhow::{Context as _, ensure};
 use image::GrayImage;
 use ndarray::{Array1, Array4};
-use tests::{Place, arrays};
 
 use crate::context::Context;
 use crate::outcome::{Check, Outcome};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use ::tests::{Place, Running};
 use anyhow::ensure;
-use tests::{Place, Running};
 
 use crate::context::Context;
 use crate::namespaces::{self, Hosts};

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::tests::Place;
 use anyhow::{Context as _, bail, ensure};
-use tests::Place;
 
 use crate::context::Context;
 use crate::outcome::{Check, Outcome};
