@@ -11,6 +11,7 @@ mod check;
 mod child;
 mod ci;
 mod ddpm;
+mod draws;
 mod examples;
 mod figures;
 mod finetune;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 
 use super::kit::bytes_of;
+use crate::draws::Draws;
 use crate::package::{copy as copy_file, make};
 
 /// A record of CIFAR-10: the class, then a red, a green and a blue plane.
@@ -19,15 +20,15 @@ const GENERATED: &str = "generated.bin";
 
 /// Writes coloured waves and discs: smooth enough to be learned in minutes, each different. Returns the file's name.
 pub(super) fn generate(folder: &Path) -> anyhow::Result<String> {
-    let mut draws = Draws(1);
+    let mut draws = Draws::new(1, 0);
     let mut bytes = Vec::with_capacity(COUNT * RECORD);
     for index in 0..COUNT {
         let class = index % 10;
         bytes.push(u8::try_from(class)?);
-        let (angle, waves) = (draws.draw() * TAU, 1.0 + class as f64 / 3.0);
-        let (x_0, y_0, radius) = (draws.draw() * 32.0, draws.draw() * 32.0, 4.0 + draws.draw() * 8.0);
+        let (angle, waves) = (draws.unit() * TAU, 1.0 + class as f64 / 3.0);
+        let (x_0, y_0, radius) = (draws.unit() * 32.0, draws.unit() * 32.0, 4.0 + draws.unit() * 8.0);
         for _plane in 0..3 {
-            let (phase, inside) = (draws.draw() * TAU, draws.draw() * 255.0);
+            let (phase, inside) = (draws.unit() * TAU, draws.unit() * 255.0);
             for pixel in 0..SIDE * SIDE {
                 let (x, y) = ((pixel % SIDE) as f64, (pixel / SIDE) as f64);
                 let along = (x * angle.cos() + y * angle.sin()) / SIDE as f64;
@@ -40,16 +41,6 @@ pub(super) fn generate(folder: &Path) -> anyhow::Result<String> {
     let path = folder.join(GENERATED);
     fs::write(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(GENERATED.to_owned())
-}
-
-/// Numbers in [0, 1) that are the same on every machine (a linear congruential generator modulo 2^64).
-struct Draws(u64);
-
-impl Draws {
-    fn draw(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 40) as f64 / f64::from(1 << 24)
-    }
 }
 
 /// Copies the user's images, at most `room` bytes. Of CIFAR-10 batches, which do not fit, the first records are taken.

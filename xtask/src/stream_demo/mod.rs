@@ -1,6 +1,7 @@
 //! `cargo xtask stream-demo`: checks what docs/large-data.md promises on a set of any size. It writes tar shards of noisy
 //! images, trains on them and on images in memory in turns, kills a training, and compares speed, memory and weights.
 
+mod earlier;
 mod embedded;
 mod page;
 mod sample;
@@ -18,6 +19,7 @@ use crate::machine::Origin;
 use crate::outputs;
 use crate::process::Exit;
 use crate::workspace::Workspace;
+use earlier::{IN_MEMORY, KILLED, STREAMED};
 use embedded::{Embedded, SIDE};
 use page::{Demo, Read};
 use training::{Images, Trainings};
@@ -49,10 +51,13 @@ pub(crate) struct Args {
     /// Trainings on the set, and as many on images in memory.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     rounds: u64,
+    /// Threads on which the reader's speed is measured, each 1 to 1024 [default: 1, 2, 4, .. and all cores].
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Vec<u32>,
     /// Seed of images, trainings and kills.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Folder for the runs; those of an earlier call are replaced.
+    /// Folder for the runs; those of an earlier call are replaced, anything else is refused.
     #[arg(long, value_name = "DIR", default_value = "runs/stream-demo")]
     runs: PathBuf,
     /// Folder for the JSON and the table.
@@ -68,6 +73,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         let text = format!("--gb {}: expected {} to {}", args.gb, SIZES.start(), SIZES.end());
         return Err(Exit::usage(text).into());
     }
+    earlier::check(&args.runs)?;
     let at = |name: &str| args.out.join(name);
     outputs::try_all(&[("--out", Some(&at("stream.json"))), ("--out", Some(&at("stream.md")))])?;
     let embedded = Embedded::read(&workspace.root().join("assets/fashion-mnist-12k.npz"))?;
@@ -82,7 +88,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     let (mut streamed, mut in_memory, mut peak) = (Vec::new(), Vec::new(), None);
     for round in 0..args.rounds {
         println!("round {} of {}", round + 1, args.rounds);
-        let mut order = [("streamed", Images::Streamed(&dir)), ("in-memory", Images::InMemory)];
+        let mut order = [(STREAMED, Images::Streamed(&dir)), (IN_MEMORY, Images::InMemory)];
         // Other load and the machine's temperature meet both.
         if round % 2 == 1 {
             order.reverse();
@@ -99,10 +105,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         }
     }
     println!("kill -9");
-    let killed = trainings.killed("killed", Images::Streamed(&dir))?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let killed = trainings.killed(KILLED, Images::Streamed(&dir))?;
     let mut read = Vec::new();
-    for threads in powers(cores) {
+    for threads in args.threads() {
         println!("reading on {}", files::counted(threads, "thread"));
         read.push(Read { threads, images_per_s: trainings.read(&dir, threads)? });
     }
@@ -115,7 +120,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
         in_memory_images_per_s: in_memory,
         peak_bytes: peak.max(killed.peak),
         killed_at: killed.at,
-        same_weights: killed.weights == trainings.weights("streamed")?,
+        same_weights: killed.weights == trainings.weights(STREAMED)?,
         read,
         origin: Origin::now(workspace, args.program.device.as_deref()),
     };
@@ -124,6 +129,16 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     outputs::write(&at("stream.md"), &text)?;
     println!("{text}\nwritten to {}", at("stream.md").display());
     Ok(if demo.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Args {
+    /// The numbers of threads on which the reader is measured.
+    fn threads(&self) -> Vec<usize> {
+        if self.threads.is_empty() {
+            return powers(std::thread::available_parallelism().map_or(1, usize::from));
+        }
+        self.threads.iter().map(|&threads| threads as usize).collect()
+    }
 }
 
 /// 1, 2, 4, .. below the number of cores, and that.

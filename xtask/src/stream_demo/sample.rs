@@ -5,35 +5,12 @@ use std::io::{self, Write};
 use flate2::{Compression, Crc, write::ZlibEncoder};
 
 use super::embedded::{Embedded, SIDE};
+use crate::draws::Draws;
 
 /// Bytes of a block of a tar archive.
 const BLOCK: usize = 512;
 /// The noise has values below this. The image is darkened to a maximum of 189, so that the sum fits.
 const NOISE: u8 = 64;
-
-/// Numbers of the SplitMix64 generator (Steele, Lea and Flood 2014, figure 17).
-#[derive(Debug)]
-pub(super) struct Draws(u64);
-
-impl Draws {
-    /// The draws of a stream of a seed.
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
-        // One more step keeps neighbouring streams apart.
-        Self(Self(seed).draw() ^ Self(!stream).draw())
-    }
-
-    pub(super) fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`, which is small beside 2^64.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.draw() % end.max(1)
-    }
-}
 
 /// The files of a sample as parts of a tar archive: `NUMBER.cls` and `NUMBER.png`.
 pub(super) fn files(embedded: &Embedded, number: u64, draws: &mut Draws) -> io::Result<Vec<u8>> {
@@ -131,17 +108,5 @@ mod tests {
         values.sort_unstable();
         values.dedup();
         assert!(values.len() > 40, "{values:?}");
-    }
-
-    #[test]
-    fn draws_follow_from_seed_and_stream() {
-        // The first numbers of seed 0, as published with the generator.
-        let mut draws = Draws(0);
-        assert_eq!([draws.draw(), draws.draw()], [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4]);
-        let first = |seed, stream| Draws::new(seed, stream).draw();
-        assert_eq!(first(3, 4), first(3, 4));
-        let all = [first(3, 4), first(4, 3), first(3, 5), first(4, 4), first(0, 0), first(4, 4) ^ 1];
-        assert!((1..all.len()).all(|n| !all[..n].contains(&all[n])), "{all:x?}");
-        assert!((0..100).all(|_| draws.below(7) < 7) && draws.below(0) == 0);
     }
 }

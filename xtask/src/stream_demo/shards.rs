@@ -10,7 +10,8 @@ use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::embedded::Embedded;
-use super::sample::{self, Draws};
+use super::sample;
+use crate::draws::Draws;
 use crate::json_file::{read_json, write_json};
 use crate::process::Exit;
 

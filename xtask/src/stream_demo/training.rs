@@ -10,10 +10,10 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::Args;
-use super::sample::Draws;
+use super::{Args, earlier};
 use crate::bench::object;
 use crate::child::Ddpm;
+use crate::draws::Draws;
 use crate::process::{Exit, last_error, line_of};
 use crate::run_log::Log;
 use crate::setup::hash;
@@ -65,7 +65,7 @@ pub(super) struct Killed {
 }
 
 impl Trainings<'_> {
-    /// Trains from the first step to the last; an earlier run of this name is removed.
+    /// Trains from the first step to the last; an earlier run of this name is replaced.
     pub(super) fn whole(&self, name: &str, images: Images<'_>) -> anyhow::Result<Trained> {
         let run = self.fresh(name)?;
         let watched = self.watch(&mut self.command(&run, images), &mut || false)?;
@@ -132,9 +132,7 @@ impl Trainings<'_> {
 
     fn fresh(&self, name: &str) -> anyhow::Result<PathBuf> {
         let run = self.run(name);
-        if run.exists() {
-            fs::remove_dir_all(&run).with_context(|| run.display().to_string())?;
-        }
+        earlier::remove(&run)?;
         Ok(run)
     }
 

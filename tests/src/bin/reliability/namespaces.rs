@@ -9,10 +9,40 @@ use anyhow::{Context as _, ensure};
 /// Begins the names of the namespaces. The process id of the harness follows.
 const PREFIX: &str = "ddpm-hosts-";
 
+/// A network namespace. Dropping it removes it.
+#[derive(Debug)]
+struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// `what` tells it from others of this process.
+    fn new(what: &str) -> anyhow::Result<Self> {
+        // Made first, so that whatever exists is removed if something fails.
+        let namespace = Self { name: format!("{PREFIX}{}-{what}", std::process::id()) };
+        ip(&["netns", "add", &namespace.name])?;
+        // Entering one may be forbidden, too.
+        ip(&["netns", "exec", &namespace.name, "true"])?;
+        Ok(namespace)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // It does not exist if its making failed.
+        let _ = ip(&["netns", "del", &self.name]);
+    }
+}
+
+/// Fails where this machine lacks `ip`, or this user may not make a network namespace or enter one.
+pub(crate) fn probe() -> anyhow::Result<()> {
+    Namespace::new("probe").map(drop)
+}
+
 /// Two hosts. Dropping them removes them.
 #[derive(Debug)]
 pub(crate) struct Hosts {
-    names: [String; 2],
+    both: [Namespace; 2],
 }
 
 impl Hosts {
@@ -23,21 +53,15 @@ impl Hosts {
 
     /// Two connected hosts. `number` tells them from others of this process.
     pub(crate) fn new(number: u64) -> anyhow::Result<Self> {
-        let names = ["a", "b"].map(|side| format!("{PREFIX}{}-{number}-{side}", std::process::id()));
-        // Made first, so that whatever exists is removed if something fails.
-        let hosts = Self { names };
-        for name in &hosts.names {
-            ip(&["netns", "add", name])?;
-        }
-        let ([a, b], end) = (&hosts.names, Self::INTERFACE);
-        ip(&["link", "add", end, "netns", a, "type", "veth", "peer", "name", end, "netns", b])?;
-        for (name, address) in hosts.names.iter().zip(Self::ADDRESSES) {
+        let host = |side: &str| Namespace::new(&format!("{number}-{side}"));
+        let hosts = Self { both: [host("a")?, host("b")?] };
+        let ([a, b], end) = (&hosts.both, Self::INTERFACE);
+        ip(&["link", "add", end, "netns", &a.name, "type", "veth", "peer", "name", end, "netns", &b.name])?;
+        for (Namespace { name }, address) in hosts.both.iter().zip(Self::ADDRESSES) {
             ip(&["-netns", name, "addr", "add", &format!("{address}/30"), "dev", end])?;
             for device in ["lo", end] {
                 ip(&["-netns", name, "link", "set", "dev", device, "up"])?;
             }
-            // Entering one may be forbidden, too.
-            ip(&["netns", "exec", name, "true"])?;
         }
         Ok(hosts)
     }
@@ -45,21 +69,12 @@ impl Hosts {
     /// Pulls the cable out of a host, or puts it back.
     pub(crate) fn connect(&self, host: usize, connected: bool) -> anyhow::Result<()> {
         let state = if connected { "up" } else { "down" };
-        ip(&["-netns", &self.names[host], "link", "set", "dev", Self::INTERFACE, state]).map(drop)
+        ip(&["-netns", &self.both[host].name, "link", "set", "dev", Self::INTERFACE, state]).map(drop)
     }
 
     /// A command that runs on a host what is appended to it, in the folder of a place.
     pub(crate) fn command(&self, host: usize, place: &Place) -> Command {
-        place.command_of(Path::new("ip"), &format!("netns exec {}", self.names[host]))
-    }
-}
-
-impl Drop for Hosts {
-    fn drop(&mut self) {
-        for name in &self.names {
-            // It does not exist if its making failed.
-            let _ = ip(&["netns", "del", name]);
-        }
+        place.command_of(Path::new("ip"), &format!("netns exec {}", self.both[host].name))
     }
 }
 
@@ -97,6 +112,7 @@ mod tests {
     #[test]
     fn only_namespaces_of_a_harness_are_removed() {
         assert_eq!(of_harness("ddpm-hosts-71-0-a (id: 3)"), Some(("ddpm-hosts-71-0-a", 71)));
+        assert_eq!(of_harness("ddpm-hosts-71-probe"), Some(("ddpm-hosts-71-probe", 71)));
         assert_eq!(of_harness("ddpm-hosts-4194304-12-b"), Some(("ddpm-hosts-4194304-12-b", 4_194_304)));
         for other in
             ["", "71-0-a", "ddpm-hosts-", "ddpm-hosts-x-0-a", "ddpm-hosts-71", "my-ddpm-hosts-71-0-a"]

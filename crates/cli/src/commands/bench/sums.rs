@@ -1,9 +1,10 @@
-//! `ddpm bench sums`: how long the ranks take to sum buffers of given sizes, as they sum gradients in every step.
+//! `ddpm bench sums`: how long the ranks take to sum buffers of given sizes. Training sums gradients in the same way: the
+//! sum of a message begins before that of the message before it has ended.
 
 use std::time::Instant;
 
 use clap::Args;
-use distributed::World;
+use distributed::{Begun, World};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
@@ -102,10 +103,11 @@ impl BenchSums {
     /// Sums every size once a round, from the first to the last and in the next round back.
     fn time(&self, world: &World, (kind, device): (Kind, Device), bucket: u64) -> anyhow::Result<Vec<Row>> {
         let numbers = |bytes: u64| bytes as i64 / kind.elt_size_in_bytes() as i64;
-        // Zeros stay zeros, so no sum overflows.
+        // Zeros stay zeros, so no sum overflows. No two messages share memory: both may be under way.
         let buffer = |&bytes: &u64| -> anyhow::Result<Vec<Tensor>> {
-            let whole = Tensor::f_zeros([numbers(bytes)], (kind, device))?;
-            Ok(whole.f_split(numbers(bucket), 0)?)
+            let (all, most) = (numbers(bytes), numbers(bucket));
+            let message = |first: i64| Ok(Tensor::f_zeros([most.min(all - first)], (kind, device))?);
+            (0..all).step_by(most as usize).map(message).collect()
         };
         let mut buffers = self.bytes.iter().map(buffer).collect::<anyhow::Result<Vec<_>>>()?;
         let mut seconds = vec![Vec::new(); buffers.len()];
@@ -115,10 +117,9 @@ impl BenchSums {
                 let index = if round % 2 == 0 { place } else { buffers.len() - 1 - place };
                 // All ranks begin together.
                 world.sum("the start of a sum", &mut one)?;
+                let messages = std::mem::take(&mut buffers[index]);
                 let begun = Instant::now();
-                for message in &mut buffers[index] {
-                    world.sum("a timed sum", message)?;
-                }
+                buffers[index] = sums(world, device, messages)?;
                 finish(device);
                 if round >= self.warmup {
                     seconds[index].push(begun.elapsed().as_secs_f64());
@@ -132,6 +133,24 @@ impl BenchSums {
         };
         Ok(self.bytes.iter().zip(&buffers).zip(seconds).map(row).collect())
     }
+}
+
+/// Sums messages, at most two at a time, as training does with its buckets; returns the sums on the device.
+fn sums(world: &World, device: Device, messages: Vec<Tensor>) -> anyhow::Result<Vec<Tensor>> {
+    let mut sums = Vec::with_capacity(messages.len());
+    let mut receive = |begun: Begun<'_>| -> anyhow::Result<()> {
+        sums.push(begun.finish()?.f_to_device(device)?);
+        Ok(())
+    };
+    let mut before: Option<Begun<'_>> = None;
+    for message in messages {
+        let begun = world.begin_sum("a timed sum", message)?;
+        if let Some(before) = before.replace(begun) {
+            receive(before)?;
+        }
+    }
+    before.map_or(Ok(()), receive)?;
+    Ok(sums)
 }
 
 impl Row {
@@ -167,7 +186,7 @@ fn table(rows: &[Row]) -> Table {
 mod tests {
     use super::*;
 
-    fn sums(bytes: &[u64], bucket: Option<u64>) -> BenchSums {
+    fn bench(bytes: &[u64], bucket: Option<u64>) -> BenchSums {
         BenchSums { bytes: bytes.to_vec(), bucket, steps: 3, warmup: 1 }
     }
 
@@ -176,7 +195,7 @@ mod tests {
     fn sizes_are_split_into_messages_and_every_sum_is_timed() {
         for (kind, of_last) in [(Kind::Float, 3), (Kind::BFloat16, 3)] {
             let rows =
-                sums(&[4, 64, 2052], Some(1024)).time(&World::alone(), (kind, Device::Cpu), 1024).unwrap();
+                bench(&[4, 64, 2052], Some(1024)).time(&World::alone(), (kind, Device::Cpu), 1024).unwrap();
             let messages: Vec<usize> = rows.iter().map(|row| row.messages).collect();
             assert_eq!(messages, [1, 1, of_last], "{kind:?}");
             assert!(rows.iter().all(|row| row.timings.seconds.len() == 3));
@@ -184,13 +203,24 @@ mod tests {
     }
 
     #[test]
+    fn sums_come_back_in_the_order_of_their_messages() {
+        let full = |n: i64| Tensor::f_full([n], n, (Kind::Float, Device::Cpu)).unwrap();
+        for count in 0..4 {
+            let sizes: Vec<i64> = (1..=count).collect();
+            let messages = sizes.iter().copied().map(full).collect();
+            let sums = sums(&World::alone(), Device::Cpu, messages).unwrap();
+            assert_eq!(sums, sizes.iter().copied().map(full).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn sizes_out_of_range_are_refused() {
-        let refused = |bytes: &[u64], bucket| sums(bytes, bucket).check().unwrap_err().to_string();
+        let refused = |bytes: &[u64], bucket| bench(bytes, bucket).check().unwrap_err().to_string();
         for bytes in [0, 3, 4098, MOST_BYTES + 4, u64::MAX] {
             assert!(refused(&[4096, bytes], None).starts_with(&format!("--bytes {bytes}: expected")));
             assert!(refused(&[4096], Some(bytes)).starts_with(&format!("--bucket {bytes}: expected")));
         }
         assert!(refused(&[MOST_BYTES; 5], None).contains("4294967296 bytes together, found 5368709120"));
-        assert!(sums(&[4, MOST_BYTES], Some(4)).check().is_ok());
+        assert!(bench(&[4, MOST_BYTES], Some(4)).check().is_ok());
     }
 }

@@ -66,7 +66,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let mut all: Vec<Trial> = REDIRECTIONS.map(Trial::Redirected).to_vec();
     all.retain(|trial| devices || !matches!(trial, Trial::Redirected(how) if how.contains("{}")));
     let draws = context.draws("diagnostics", 0);
-    let leaving = (0..context.count(4, 40)).map(|n| draws.below(&format!("lines {n}"), RECIPE.steps + 4));
+    let leaving = (0..context.count(2, 40)).map(|n| draws.below(&format!("lines {n}"), RECIPE.steps + 4));
     all.extend(leaving.map(Trial::Leaving));
     all.push(Trial::Interrupted);
     all.extend(ANSWERS.map(Trial::Answer));

@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use ::tests::{Place, arrays};
 use anyhow::{Context as _, ensure};
 use image::GrayImage;
 use ndarray::{Array1, Array4};
-use tests::{Place, arrays};
 
 use crate::context::Context;
 use crate::outcome::{Check, Outcome};
 use crate::trials;
-use kinds::{KINDS, Kind, NEWEST};
+use kinds::{KINDS, Kind, NEWEST, READER};
 use measure::{Cost, watch};
 
 pub(crate) const CHECK: Check = Check {
@@ -28,7 +28,8 @@ pub(crate) const CHECK: Check = Check {
               sparse files of gigabytes, configurations that ask for huge networks and images or for the \
               reader's own data, names with terminal control codes. Every command that takes a run or a \
               checkpoint may use 1 s of CPU time more than with the valid run, and 300 MB above an idle \
-              process. Nothing outside the folder may change, and no control character may be printed.",
+              process. Nothing outside the folder may change, and no control character may be printed. A quick \
+              run gives each folder to `train --resume` and one other command, drawn by the seed.",
     run,
 };
 
@@ -67,22 +68,8 @@ const COMMANDS: [&str; 17] = [
 fn run(context: &Context) -> anyhow::Result<Outcome> {
     let sound = sound(context)?;
     let idle = call(&sound, "inspect schedule", f64::INFINITY)?.0;
-    // All must succeed on the valid run, or they would prove nothing on others.
-    let before = COMMANDS.iter().map(|line| {
-        let place = copied(context, &sound)?;
-        let (cost, code, said) = call(&place, line, f64::INFINITY)?;
-        ensure!(code == Some(0), "{line}: exit code {code:?} on the valid run: {said}");
-        Ok(cost)
-    });
-    let before = before.collect::<anyhow::Result<Vec<Cost>>>()?;
-    // A quick run uses a few commands per kind, chosen by the kind's index, and `train --resume` for all.
-    let some = |kind: usize, command: usize| {
-        context.full || command + 1 == COMMANDS.len() || (command + 4 * kind) % COMMANDS.len() < 3
-    };
-    let pairs: Vec<(usize, usize)> = (0..KINDS.len())
-        .flat_map(|kind| (0..COMMANDS.len()).map(move |command| (kind, command)))
-        .filter(|&(kind, command)| some(kind, command))
-        .collect();
+    let before = costs(context, &sound)?;
+    let pairs = pairs(context);
     let tried = trials::run(context.jobs, pairs.len() as u64, |trial| {
         let (kind, command) = pairs[trial as usize];
         let place = copied(context, &sound)?;
@@ -104,6 +91,41 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
+/// The cost of every command on the valid run. All must succeed there, or they would prove nothing on others.
+fn costs(context: &Context, sound: &Place) -> anyhow::Result<Vec<Cost>> {
+    let tried = trials::run(context.jobs, COMMANDS.len() as u64, |number| {
+        let command = usize::try_from(number)?;
+        let (cost, code, said) = call(&copied(context, sound)?, COMMANDS[command], f64::INFINITY)?;
+        let line = COMMANDS[command];
+        ensure!(code == Some(0), "{line}: exit code {code:?} on the valid run: {said}");
+        Ok((command, cost))
+    });
+    ensure!(tried.complaints.is_empty(), "{}", tried.complaints.join("; "));
+    let mut costs = tried.held;
+    costs.sort_by_key(|(command, _)| *command);
+    Ok(costs.into_iter().map(|(_, cost)| cost).collect())
+}
+
+/// Kinds of folders and the commands to run on them, by index.
+fn pairs(context: &Context) -> Vec<(usize, usize)> {
+    let (last, all) = (COMMANDS.len() - 1, 0..COMMANDS.len());
+    if context.full {
+        return (0..KINDS.len()).flat_map(|kind| all.clone().map(move |command| (kind, command))).collect();
+    }
+    // Neighbouring kinds get neighbouring commands, so that every command has its turn.
+    let first = context.draws("hostile", 0).below("first", last as u64) as usize;
+    let other = |kind: usize| {
+        let mut turns = (0..last).map(|turn| (first + kind + turn) % last);
+        turns.find(|&command| KINDS[kind].name != READER || is_by_index(COMMANDS[command]))
+    };
+    (0..KINDS.len()).flat_map(|kind| other(kind).into_iter().chain([last]).map(move |c| (kind, c))).collect()
+}
+
+/// Whether a command takes images of the run by their index, and so its data.
+fn is_by_index(line: &str) -> bool {
+    line.contains("--index")
+}
+
 /// Runs one command on one folder; returns its cost if it did no harm.
 fn harmless(place: &Place, kind: &Kind, line: &str, (idle, sound): (Cost, Cost)) -> anyhow::Result<Cost> {
     (kind.plant)(place)?;
@@ -120,7 +142,7 @@ fn harmless(place: &Place, kind: &Kind, line: &str, (idle, sound): (Cost, Cost))
     let printed = said.chars().find(|c| c.is_control() && *c != '\n');
     ensure!(printed.is_none(), "it printed {printed:?}: {said:?}");
     ensure!(snapshot(&place.at("outside"))? == outside, "something outside the folder has changed: {said}");
-    if kind.name == "data of the reader" && line.contains("--index") {
+    if kind.name == READER && is_by_index(line) {
         ensure!(code != Some(0) && said.contains("--data"), "it used the reader's images: {code:?}: {said}");
     }
     Ok(cost)
@@ -205,4 +227,28 @@ fn all(pipe: Option<impl Read>) -> String {
     // A broken pipe has delivered all it will.
     let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quick_run_tries_every_kind_and_every_command() {
+        assert_eq!(pairs(&Context::example()).len(), KINDS.len() * COMMANDS.len());
+        assert!(KINDS.iter().any(|kind| kind.name == READER));
+        for seed in 0..50 {
+            let pairs = pairs(&Context { full: false, seed, ..Context::example() });
+            assert_eq!(pairs.len(), 2 * KINDS.len());
+            for command in 0..COMMANDS.len() {
+                assert!(pairs.iter().any(|pair| pair.1 == command), "{seed}: {}", COMMANDS[command]);
+            }
+            for (kind, both) in pairs.chunks(2).enumerate() {
+                let ((first, other), (second, last)) = (both[0], both[1]);
+                assert!(first == kind && second == kind && other < last, "{seed}: {both:?}");
+                assert_eq!(last, COMMANDS.len() - 1);
+                assert!(KINDS[kind].name != READER || is_by_index(COMMANDS[other]), "{seed}: {other}");
+            }
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use ::tests::{Place, Running};
 use anyhow::ensure;
-use tests::{Place, Running};
 
 use crate::context::Context;
 use crate::namespaces::{self, Hosts};
@@ -31,15 +31,16 @@ const RECIPE: Recipe =
     Recipe { steps: 40, set: "train.batch=8 train.log_every=1 train.checkpoint_every=8 model.dropout=0.1" };
 
 /// The rank timeout in seconds. Two ranks that start together must also meet within it, on a busy machine.
-const TIMEOUT: u64 = 6;
+fn timeout(context: &Context) -> u64 {
+    context.count(4, 6)
+}
 
-/// From the cut to the end of both.
-const LIMIT: Duration = Duration::from_secs(TIMEOUT + 10);
+/// From the rank timeout after the cut to the end of both.
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn run(context: &Context) -> anyhow::Result<Outcome> {
     namespaces::remove_leftovers();
-    let hosts = Hosts::new(0)
-        .map_err(|error| NotTried(format!("two network namespaces cannot be made here: {error:#}")))?;
+    let hosts = possible(namespaces::probe(), || Hosts::new(0))?;
     let place = context.place()?;
     finish(context, &place, &hosts)?;
     let reference = End::of(&place)?;
@@ -52,11 +53,18 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
         tried: tried.count(),
         survived: tried.held.len() as u64,
         figure: format!(
-            "both ranks ended at most {:.1} s after the cut, with a timeout of {TIMEOUT} s, and were resumed later",
-            slowest.as_secs_f64()
+            "both ranks ended at most {:.1} s after the cut, with a timeout of {} s, and were resumed later",
+            slowest.as_secs_f64(),
+            timeout(context)
         ),
         complaints: tried.complaints,
     })
+}
+
+/// Makes what a check needs. Where the probe fails, this machine cannot try the check; whatever fails after it is a failure.
+fn possible<T>(probe: anyhow::Result<()>, make: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    probe.map_err(|error| NotTried(format!("a network namespace cannot be made here: {error:#}")))?;
+    make()
 }
 
 /// A run whose network is cut once; returns the time from the cut to the end of the last rank.
@@ -67,9 +75,9 @@ fn cut(context: &Context, reference: &End, trial: u64) -> anyhow::Result<Duratio
     just_after(&mut ranks[0], &place, 1 + INTERVAL * draws.below("step", 3), INTERVAL)?;
     let side = draws.below("side", 2) as usize;
     hosts.connect(side, false)?;
-    let begun = Instant::now();
+    let (begun, limit) = (Instant::now(), LIMIT + Duration::from_secs(timeout(context)));
     for (rank, running) in ranks.iter_mut().enumerate() {
-        let ended = running.let_run(LIMIT.saturating_sub(begun.elapsed()))?;
+        let ended = running.let_run(limit.saturating_sub(begun.elapsed()))?;
         ensure!(ended, "rank {rank} still runs {:.1} s after the cut", begun.elapsed().as_secs_f64());
     }
     let took = begun.elapsed();
@@ -90,12 +98,13 @@ fn cut(context: &Context, reference: &End, trial: u64) -> anyhow::Result<Duratio
 /// Starts a rank on each host, as a user would on two machines.
 fn start(context: &Context, place: &Place, hosts: &Hosts) -> anyhow::Result<[Running; 2]> {
     let line = format!("{} --device cpu --threads 1", RECIPE.line());
+    let timeout = timeout(context).to_string();
     let start = |rank: usize| {
         let mut command = hosts.command(rank, place);
         command.arg(&context.ddpm).args(line.split_whitespace());
         command.env("RANK", rank.to_string()).env("WORLD_SIZE", "2");
         command.env("MASTER_ADDR", Hosts::ADDRESSES[0]).env("MASTER_PORT", "29500");
-        command.env("GLOO_SOCKET_IFNAME", Hosts::INTERFACE).env("DDPM_RANK_TIMEOUT", TIMEOUT.to_string());
+        command.env("GLOO_SOCKET_IFNAME", Hosts::INTERFACE).env("DDPM_RANK_TIMEOUT", &timeout);
         Running::start(&line, &mut command)
     };
     Ok([start(0)?, start(1)?])
@@ -107,4 +116,22 @@ fn finish(context: &Context, place: &Place, hosts: &Hosts) -> anyhow::Result<()>
         finished(running.wait_within(PATIENCE)?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::possible;
+    use crate::outcome::NotTried;
+
+    #[test]
+    fn only_the_probe_makes_the_row_not_tried() {
+        let fails = || Err::<(), _>(anyhow::anyhow!("`ip link add`: no such type"));
+        let refused = possible(Err(anyhow::anyhow!("cannot start `ip`")), || Ok(())).unwrap_err();
+        assert!(refused.is::<NotTried>() && refused.to_string().ends_with("cannot start `ip`"), "{refused}");
+        // Nothing is made after it.
+        assert!(possible(Err(anyhow::anyhow!("no right")), fails).unwrap_err().is::<NotTried>());
+        let failed = possible(Ok(()), fails).unwrap_err();
+        assert!(!failed.is::<NotTried>() && failed.to_string().contains("no such type"), "{failed}");
+        assert_eq!(possible(Ok(()), || Ok(3)).unwrap(), 3);
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::tests::Place;
 use anyhow::{Context as _, bail, ensure};
-use tests::Place;
 
 use crate::context::Context;
 use crate::outcome::{Check, Outcome};
@@ -17,7 +17,8 @@ pub(crate) const CHECK: Check = Check {
               `config.toml` and every key the program lists. If the key may change, the run continues to its \
               new end with finite losses. Any other key is refused in one line with the key, its value in \
               the run and the new one, and no file of the run folder changes. A key missing from this \
-              check's tables fails it.",
+              check's tables fails it. A quick run changes every second key, and with the next seed the \
+              others.",
     run,
 };
 
@@ -136,6 +137,9 @@ const STAY: &[(&str, &str)] = &[
     ("images.absent_classes", "[1]"),
 ];
 
+/// Keys that every run tries: `data.source` is refused by the hash of its images, and `train.steps` is the end of the run.
+const ALWAYS: [&str; 2] = ["data.source", "train.steps"];
+
 fn run(context: &Context) -> anyhow::Result<Outcome> {
     let place = context.place()?;
     let _ = place.run(&format!("{TRAIN} --device cpu"))?.ok();
@@ -146,16 +150,17 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
         outcome.complaints.push(format!("{key}: the tables do not say whether it may change on resume"));
     }
     let before = files(&place)?;
-    let tried = trials::run(context.jobs, (STAY.len() + MAY.len()) as u64, |number| {
+    let (stay, may) = (tried(STAY, context), tried(MAY, context));
+    let tried = trials::run(context.jobs, (stay.len() + may.len()) as u64, |number| {
         let number = usize::try_from(number)?;
         let copy = context.place()?;
         for file in before.keys() {
             copy.write(file, place.read(file)?)?;
         }
-        let (key, result) = match STAY.get(number) {
+        let (key, result) = match stay.get(number) {
             Some((key, value)) => (key, refused(&copy, key, value, &before)),
             None => {
-                let (key, value) = &MAY[number - STAY.len()];
+                let (key, value) = &may[number - stay.len()];
                 (key, goes_on(&copy, key, value))
             }
         };
@@ -166,11 +171,18 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     outcome.complaints.extend(tried.complaints);
     outcome.figure = format!(
         "{} keys refused, {} changed, of {} known to the program",
-        STAY.len(),
-        MAY.len(),
+        stay.len(),
+        may.len(),
         known.len()
     );
     Ok(outcome)
+}
+
+/// The keys of a table that this run tries: all, or every second one.
+fn tried(table: &[(&'static str, &'static str)], context: &Context) -> Vec<(&'static str, &'static str)> {
+    let keys = (context.seed % 2..).zip(table).map(|(n, pair)| (n, *pair));
+    let is_tried = |n: u64, key: &str| context.full || n.is_multiple_of(2) || ALWAYS.contains(&key);
+    keys.filter(|(n, (key, _))| is_tried(*n, key)).map(|(_, pair)| pair).collect()
 }
 
 /// The change is refused in one line and nothing changes.
@@ -250,4 +262,26 @@ fn files(place: &Place) -> anyhow::Result<BTreeMap<String, String>> {
     }
     ensure!(found.len() > 5, "the run folder has too few files: {found:?}");
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_seeds_try_every_key() {
+        let quick = |seed| Context { full: false, seed, ..Context::example() };
+        for table in [STAY, MAY] {
+            assert_eq!(tried(table, &Context::example()), table);
+            let [even, odd] = [quick(4), quick(u64::MAX)].map(|context| tried(table, &context));
+            let is_tried = |pair: &&(&'static str, &'static str)| even.contains(*pair) || odd.contains(*pair);
+            assert_eq!(table.iter().filter(is_tried).count(), table.len());
+            for half in [&even, &odd] {
+                assert!(half.len() <= table.len() / 2 + 2, "{half:?}");
+                let always = ALWAYS.iter().filter(|key| table.iter().any(|(name, _)| name == *key));
+                let has = |key: &&str| half.iter().any(|(name, _)| name == key);
+                assert!(always.copied().all(|key| has(&key)), "{half:?}");
+            }
+        }
+    }
 }

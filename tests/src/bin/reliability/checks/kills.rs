@@ -41,7 +41,7 @@ struct Life {
 
 fn run(context: &Context) -> anyhow::Result<Outcome> {
     let reference = RECIPE.reference(context)?;
-    let count = context.count(20, 1000);
+    let count = context.count(12, 1000);
     // Kills and runs so far: new runs start until all kills are done.
     let (kills, lives) = (AtomicU64::new(0), AtomicU64::new(0));
     let tried = trials::run(context.jobs, context.jobs as u64, |_| {

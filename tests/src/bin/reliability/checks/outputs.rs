@@ -1,19 +1,23 @@
 //! Outputs whose name already exists as something else.
 
+mod choice;
+
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use ::tests::nodes::{self, Reader};
+use ::tests::{Output, Place, Running};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
-use tests::nodes::{self, Reader};
-use tests::{Output, Place, Running};
 
 use crate::context::Context;
 use crate::outcome::{Check, Outcome};
 use crate::training::{PATIENCE, last_line};
 use crate::trials;
+use choice::At::{self, BelowFile, Dangling, Folder, Full, Link, Nothing, Null, Pipe, Private, ReadOnly};
+use choice::{Trial, WITHIN};
 
 pub(crate) const CHECK: Check = Check {
     name: "outputs",
@@ -23,8 +27,8 @@ pub(crate) const CHECK: Check = Check {
               named pipe with a reader, a folder, a name below a file and a place that is not writable. \
               Files are replaced and keep their mode, links are followed and stay, pipes and devices are \
               written to and stay. Outputs that cannot be written are refused with exit code 2 and one line, \
-              before a network or data are opened. With `--quick` a flag gets every name that is refused and \
-              every other one of the rest.",
+              before a network or data are opened. With `--quick` a flag gets two names that are refused and one \
+              or two of the others, in turns and by the seed.",
     run,
 };
 
@@ -223,38 +227,6 @@ const PANELS: &str = r#"[{"heading": "h", "x_label": "x", "y_label": "y", "fitte
 const STUDY: &str = r#"{"metric": "FD", "kinds": ["ddim 30"], "groups": [{"heading": "v", "lines": [
                          {"label": "own", "kind": 0, "value": 2, "interval": [1.5, 2.5], "seeds": []}]}]}"#;
 
-/// What exists at the name of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
-    /// Nothing, and its folder does not exist either.
-    Nothing,
-    Null,
-    Full,
-    Link,
-    Dangling,
-    Private,
-    Pipe,
-    // All from here on are refused.
-    Folder,
-    BelowFile,
-    ReadOnly,
-}
-
-use At::{BelowFile, Dangling, Folder, Full, Link, Nothing, Null, Pipe, Private, ReadOnly};
-
-const FOR_FILES: [At; 10] = [Nothing, Null, Full, Link, Dangling, Private, Pipe, Folder, BelowFile, ReadOnly];
-/// Each file in the folder becomes one of these in turn, then the folder itself.
-const WITHIN: [At; 4] = [Null, Link, Private, Pipe];
-
-/// What exists when a flag is tried.
-#[derive(Debug, Clone, Copy)]
-enum Trial {
-    File(At),
-    /// The files in a folder take the kinds of `WITHIN`, starting from this one.
-    Files(usize),
-    Refused(At),
-}
-
 fn run(context: &Context) -> anyhow::Result<Outcome> {
     let place = trained(context)?;
     let mut complaints = unlisted(&place)?;
@@ -262,21 +234,12 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
         nodes::device(&place.at("null"), nodes::NULL) && nodes::device(&place.at("full"), nodes::FULL);
     let mut all: Vec<(&Flag, Trial)> = Vec::new();
     for (number, flag) in FLAGS.iter().enumerate() {
-        let is_folder = flag.is_folder();
-        if is_folder {
-            all.extend([Nothing, Link].map(|at| (flag, Trial::File(at))));
-            let turns =
-                if flag.files.is_empty() { 0 } else { context.count(1, WITHIN.len() as u64) as usize };
-            all.extend((0..turns).map(|turn| (flag, Trial::Files(turn))));
-            all.extend([Private, Null, Dangling, BelowFile, ReadOnly].map(|at| (flag, Trial::Refused(at))));
+        let trials = if flag.is_folder() {
+            choice::of_folder(context, number, !flag.files.is_empty())
         } else {
-            let refused = |at| [Folder, BelowFile, ReadOnly].contains(&at);
-            // In a quick run the next flag gets the other half: calls that work take their time.
-            let chosen =
-                |(n, at): &(usize, At)| context.full || refused(*at) || (number + *n).is_multiple_of(2);
-            let trial = |at| (flag, if refused(at) { Trial::Refused(at) } else { Trial::File(at) });
-            all.extend(FOR_FILES.into_iter().enumerate().filter(chosen).map(|(_, at)| trial(at)));
-        }
+            choice::of_file(context, number)
+        };
+        all.extend(trials.into_iter().map(|trial| (flag, trial)));
     }
     all.retain(|(_, trial)| devices || !matches!(trial, Trial::File(Null | Full) | Trial::Refused(Null)));
     let tried = trials::run(context.jobs, all.len() as u64, |number| {
@@ -494,4 +457,42 @@ fn call(place: &Place, trained: &Place, line: &str, path: &Path, flag: &Flag) ->
         return Ok(output);
     }
     Running::start(&line, &mut command)?.wait_within(PATIENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_quick_run_tries_every_flag_and_every_kind() {
+        let chosen = |context: &Context| {
+            let of = |(number, flag): (usize, &Flag)| {
+                let has_files = !flag.files.is_empty();
+                match flag.is_folder() {
+                    true => (true, choice::of_folder(context, number, has_files)),
+                    false => (false, choice::of_file(context, number)),
+                }
+            };
+            FLAGS.iter().enumerate().map(of).collect::<Vec<(bool, Vec<Trial>)>>()
+        };
+        let kinds = |chosen: &[(bool, Vec<Trial>)]| -> BTreeSet<String> {
+            let of = |(is_folder, trials): &(bool, Vec<Trial>)| {
+                trials.iter().map(|trial| format!("{is_folder} {trial:?}")).collect::<Vec<_>>()
+            };
+            chosen.iter().flat_map(of).collect()
+        };
+        let all = chosen(&Context::example());
+        for seed in [0, 1, 2, 3, 5, 8, 13, 839, u64::MAX] {
+            let few = chosen(&Context { full: false, seed, ..Context::example() });
+            assert_eq!(kinds(&few), kinds(&all), "{seed}");
+            for ((_, few), (_, all)) in few.iter().zip(&all) {
+                let refused =
+                    |trials: &[Trial]| trials.iter().filter(|t| matches!(t, Trial::Refused(_))).count();
+                assert!(refused(few) == 2 && (3..=4).contains(&few.len()), "{seed}: {few:?}");
+                assert!(few.len() < all.len(), "{seed}: {few:?}");
+            }
+        }
+    }
 }

@@ -28,10 +28,15 @@ pub(crate) const CHECK: Check = Check {
     run,
 };
 
-const RECIPE: Recipe = Recipe {
-    steps: 48,
-    set: "train.batch=12 train.log_every=1 train.checkpoint_every=8 model.dropout=0.1 train.ema_decay=0.9",
-};
+/// The run of a full check.
+const FULL: Recipe = Recipe { steps: 48, set: SET };
+/// The run of a quick one. It spends most of its time starting processes, so shorter steps would gain little, and there would
+/// be less time to stop a rank between two checkpoints.
+const QUICK: Recipe = Recipe { steps: 32, set: SET };
+
+/// The batch is a multiple of every number of ranks.
+const SET: &str =
+    "train.batch=12 train.log_every=1 train.checkpoint_every=8 model.dropout=0.1 train.ema_decay=0.9";
 
 /// Steps between checkpoints.
 const INTERVAL: u64 = 8;
@@ -48,10 +53,29 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// How often to look for processes.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The rank timeout in seconds. Ranks that start together must also meet within it, on a busy machine.
+fn timeout(context: &Context) -> u64 {
+    context.count(4, 8)
+}
+
 /// A number of ranks and their undisturbed run.
 struct Group {
     size: usize,
+    recipe: &'static Recipe,
     reference: Reference,
+}
+
+impl Group {
+    fn new(context: &Context, size: usize) -> anyhow::Result<Self> {
+        let recipe = if context.full { &FULL } else { &QUICK };
+        let reference = recipe.reference_by(context, &launch(size, "", recipe))?;
+        Ok(Self { size, recipe, reference })
+    }
+
+    /// The command with which its ranks train.
+    fn launch(&self, flags: &str) -> String {
+        launch(self.size, flags, self.recipe)
+    }
 }
 
 /// What a trial survived.
@@ -72,9 +96,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
         return Err(NotTried("ranks are found in /proc, which only Linux has".to_owned()).into());
     }
     let sizes: &[usize] = if context.full { &[2, 3, 4] } else { &[2] };
-    let group =
-        |&size: &usize| Ok(Group { size, reference: RECIPE.reference_by(context, &launch(size, ""))? });
-    let groups = sizes.iter().map(group).collect::<anyhow::Result<Vec<_>>>()?;
+    let groups = sizes.iter().map(|&size| Group::new(context, size)).collect::<anyhow::Result<Vec<_>>>()?;
     // Runs with kills, 5 or 100 kills together; runs with everything else; runs under torchrun.
     let (kills, others) = (context.count(1, 25), context.count(1, 9));
     let torchrun = if context.full && has_torchrun() { 6 } else { 0 };
@@ -113,9 +135,8 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The command with which `size` ranks train.
-fn launch(size: usize, flags: &str) -> String {
-    format!("launch --nproc {size} {flags} -- {}", RECIPE.line())
+fn launch(size: usize, flags: &str, recipe: &Recipe) -> String {
+    format!("launch --nproc {size} {flags} -- {}", recipe.line())
 }
 
 /// What starts the ranks, and starts them again.
@@ -126,15 +147,16 @@ enum Launcher {
 }
 
 impl Launcher {
-    fn start(self, context: &Context, place: &Place, size: usize) -> anyhow::Result<Running> {
+    fn start(self, context: &Context, place: &Place, group: &Group) -> anyhow::Result<Running> {
         if self == Self::Ddpm {
-            return place.start(&launch(size, &format!("--restarts {KILLS_A_RUN}")));
+            return place.start(&group.launch(&format!("--restarts {KILLS_A_RUN}")));
         }
         let line = format!(
-            "--standalone --no-python --nproc-per-node {size} --max-restarts {KILLS_A_RUN} --monitor-interval 0.1"
+            "--standalone --no-python --nproc-per-node {} --max-restarts {KILLS_A_RUN} --monitor-interval 0.1",
+            group.size
         );
         let mut command = place.command_of(Path::new("torchrun"), &line);
-        let train = format!("{} --device cpu --threads 1", RECIPE.line());
+        let train = format!("{} --device cpu --threads 1", group.recipe.line());
         command.arg(&context.ddpm).args(train.split_whitespace());
         Running::start(&train, &mut command)
     }
@@ -156,11 +178,11 @@ fn killed(
     let mut kills = 0;
     for run in 0..RUNS {
         let place = context.place()?;
-        let mut running = launcher.start(context, &place, group.size)?;
+        let mut running = launcher.start(context, &place, group)?;
         let mut attempt = 0;
         while kills < wanted {
             // A little longer than a run takes, so that some kills hit its end.
-            let length = 1.05 * group.reference.seconds(RECIPE.steps - newest_saved(&place));
+            let length = 1.05 * group.reference.seconds(group.recipe.steps - newest_saved(&place));
             let moment = length * draws.unit(&format!("moment {kills} {run}"));
             if running.let_run(Duration::from_secs_f64(moment))? {
                 break;

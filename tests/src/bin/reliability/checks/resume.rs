@@ -41,7 +41,7 @@ const CLASSES: Recipe = Recipe {
 
 fn run(context: &Context) -> anyhow::Result<Outcome> {
     let recipes = [(PLAIN, PLAIN.reference(context)?), (CLASSES, CLASSES.reference(context)?)];
-    let count = context.count(10, 200);
+    let count = context.count(6, 200);
     let tried = trials::run(context.jobs, count, |trial| {
         let (recipe, reference) = &recipes[(trial % 2) as usize];
         interrupted(context, recipe, reference, trial)

@@ -18,6 +18,9 @@ const OSC_52_QUOTED: &str = "\\u001b]52;c;ZXZpbA==\\u0007";
 /// The newest checkpoint of the run.
 pub(super) const NEWEST: &str = "run/checkpoints/step-00000006";
 
+/// The kind whose data are images of the reader.
+pub(super) const READER: &str = "data of the reader";
+
 /// One way to change a run folder.
 pub(super) struct Kind {
     pub(super) name: &'static str,

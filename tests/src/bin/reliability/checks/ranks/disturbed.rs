@@ -6,18 +6,15 @@ use anyhow::ensure;
 use tests::Place;
 use tests::ranks::{self, Rank};
 
-use super::{Group, INTERVAL, PAUSE, RECIPE, Survived, launch, wait_for};
+use super::{Group, INTERVAL, PAUSE, Survived, timeout, wait_for};
 use crate::context::Context;
 use crate::draws::Draws;
 use crate::training::{
     End, PATIENCE, ensure_one_line, ensure_tidy, finished, just_after, newest_saved, newest_sound,
 };
 
-/// The rank timeout in seconds. Ranks that start together must also meet within it, on a busy machine.
-const TIMEOUT: u64 = 8;
-
-/// From the stop of a rank to the end of its launcher, which gives the ranks 10 s more than the timeout.
-const STOP_LIMIT: Duration = Duration::from_secs(TIMEOUT + 10 + 5);
+/// From the rank timeout after the stop of a rank to the end of its launcher, which gives the other ranks 10 s.
+const STOP_LIMIT: Duration = Duration::from_secs(10 + 5);
 
 /// From the death of a launcher to the end of its ranks.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(20);
@@ -25,24 +22,25 @@ const ORPHAN_LIMIT: Duration = Duration::from_secs(20);
 /// Interrupts a run three times, then lets the same command finish it.
 pub(super) fn run(context: &Context, group: &Group, trial: u64) -> anyhow::Result<Survived> {
     let (place, draws) = (context.place()?, context.draws("ranks", trial));
-    let stop = Some(stop_one(&place, group.size, &draws)?);
+    let stop = Some(stop_one(&place, group, timeout(context), &draws)?);
     let ends = [kill_launcher(&place, group, &draws)?, kill_all(&place, group, &draws)?];
-    finished(place.start(&launch(group.size, ""))?.wait_within(PATIENCE)?)?;
+    finished(place.start(&group.launch(""))?.wait_within(PATIENCE)?)?;
     End::of(&place)?.ensure_same(&group.reference.end)?;
     ensure_tidy(&place)?;
     Ok(Survived { ends: ends.map(u64::from).iter().sum(), stop, ..Survived::default() })
 }
 
 /// Stops a rank between two checkpoints; returns how long all took to end.
-fn stop_one(place: &Place, size: usize, draws: &Draws) -> anyhow::Result<Duration> {
-    let mut running = place.start(&launch(size, &format!("--timeout {TIMEOUT}")))?;
+fn stop_one(place: &Place, group: &Group, timeout: u64, draws: &Draws) -> anyhow::Result<Duration> {
+    let size = group.size;
+    let mut running = place.start(&group.launch(&format!("--timeout {timeout}")))?;
     let number = draws.below("stopped", size as u64) as usize;
     just_after(&mut running, place, 1 + INTERVAL * draws.below("stop", 2), INTERVAL)?;
     let stopped = wait_for(place, &mut running, |rank| rank.number == number)?;
     let was_there = stopped.as_ref().map(|rank| rank.signal("STOP")).transpose()?;
     ensure!(was_there == Some(true), "rank {number} ended before it was stopped");
     let begun = Instant::now();
-    let ended = running.let_run(STOP_LIMIT)?;
+    let ended = running.let_run(Duration::from_secs(timeout) + STOP_LIMIT)?;
     let took = begun.elapsed();
     if !ended {
         // Not even a signal would end it otherwise.
@@ -59,7 +57,7 @@ fn stop_one(place: &Place, size: usize, draws: &Draws) -> anyhow::Result<Duratio
 
 /// Kills the launcher, after which the ranks must end by themselves; returns whether it was still running.
 fn kill_launcher(place: &Place, group: &Group, draws: &Draws) -> anyhow::Result<bool> {
-    let mut running = place.start(&launch(group.size, ""))?;
+    let mut running = place.start(&group.launch(""))?;
     if running.let_run(moment(place, group, draws.unit("launcher")))? {
         return finished(running.wait_within(PATIENCE)?).map(|_| false);
     }
@@ -88,7 +86,7 @@ fn kill_launcher(place: &Place, group: &Group, draws: &Draws) -> anyhow::Result<
 
 /// Kills all ranks at once; returns whether they were still running.
 fn kill_all(place: &Place, group: &Group, draws: &Draws) -> anyhow::Result<bool> {
-    let mut running = place.start(&launch(group.size, ""))?;
+    let mut running = place.start(&group.launch(""))?;
     let is_over = running.let_run(moment(place, group, draws.unit("all")))?;
     // The last one is started last.
     let last = wait_for(place, &mut running, |rank| rank.number + 1 == group.size)?;
@@ -106,6 +104,6 @@ fn kill_all(place: &Place, group: &Group, draws: &Draws) -> anyhow::Result<bool>
 
 /// A moment in the first half of what is left of the run.
 fn moment(place: &Place, group: &Group, unit: f64) -> Duration {
-    let left = RECIPE.steps - newest_saved(place);
+    let left = group.recipe.steps - newest_saved(place);
     Duration::from_secs_f64(0.5 * unit * group.reference.seconds(left))
 }
