@@ -8,7 +8,7 @@ use super::launch;
 #[test]
 fn steps_and_sums_are_timed_over_ranks() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let line = "bench sums --bytes 64,4096,10000 --bucket 4096 --steps 3 --warmup 1 --device cpu --json";
+    let line = "bench sums --bytes 64,4096,10000 --bucket 4096 --steps 3 --warmup 1 --json";
     for (flags, kind) in [("--nproc 2", "f32"), ("--nproc 2 --reduce bf16", "bf16")] {
         let said = launch(&place, flags, line)?.json();
         ensure!(said["ranks"] == 2 && said["reduce"] == kind && said["bucket"] == 4096, "{said}");
@@ -22,7 +22,7 @@ fn steps_and_sums_are_timed_over_ranks() -> anyhow::Result<()> {
     }
 
     // Training steps: the ranks divide the batch, and the sums are a part of the step.
-    let line = "bench train --preset tiny-16 --batch 4 --steps 2 --warmup 1 --device cpu --json";
+    let line = "bench train --preset tiny-16 --batch 4 --steps 2 --warmup 1 --json";
     let (alone, said) = (place.ddpm(line)?.json(), launch(&place, "--nproc 2", line)?.json());
     for (said, ranks) in [(&alone, 1), (&said, 2)] {
         ensure!(said["ranks"] == ranks && said["batch"] == 4 && said["gflop"] == alone["gflop"], "{said}");

@@ -25,7 +25,7 @@ const DECODED: usize = 10_000;
 #[command(after_help = "Examples:
   ddpm inspect data --data fashion-mnist:test --out grid.png
   ddpm inspect data --data photos/ --set data.size=64
-  ddpm inspect data --data shards/ --set data.size=64 --set data.order=blocks --rate")]
+  ddpm inspect data --data shards/ --set data.order=blocks --rate")]
 pub(crate) struct InspectData {
     /// Images: a folder, zip archive or tar shards, an IDX, CIFAR, npy, npz or (with the feature) Parquet file, or fashion-mnist
     #[arg(long, value_name = "SRC", default_value = "fashion-mnist")]

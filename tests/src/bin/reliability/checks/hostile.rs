@@ -240,8 +240,8 @@ mod tests {
         for seed in 0..50 {
             let pairs = pairs(&Context { full: false, seed, ..Context::example() });
             assert_eq!(pairs.len(), 2 * KINDS.len());
-            for command in 0..COMMANDS.len() {
-                assert!(pairs.iter().any(|pair| pair.1 == command), "{seed}: {}", COMMANDS[command]);
+            for (index, command) in COMMANDS.iter().enumerate() {
+                assert!(pairs.iter().any(|pair| pair.1 == index), "{seed}: {command}");
             }
             for (kind, both) in pairs.chunks(2).enumerate() {
                 let ((first, other), (second, last)) = (both[0], both[1]);
