@@ -219,7 +219,7 @@ mod tests {
             (9, LIST, vec![0x11, 1]),
             (4, BYTE, vec![0x80]),
         ] {
-            assert_eq!(parse(&header(DATA, &[told.clone()])), None, "{told:?}");
+            assert_eq!(parse(&header(DATA, std::slice::from_ref(&told))), None, "{told:?}");
         }
         for field in [2, 3, 5, 6] {
             let told = part(8, &[int(1, 1), (field, BYTE, vec![0x80])]);
