@@ -17,7 +17,7 @@ use crate::signals::Signals;
 use children::{Children, Ended, Failure};
 
 /// Commands that several ranks can run together.
-const COMMANDS: [&str; 4] = ["train", "distill", "sample", "bench"];
+pub(super) const COMMANDS: [&str; 4] = ["train", "distill", "sample", "bench"];
 /// More processes than this on one machine are a mistake.
 const MOST: usize = 1024;
 
