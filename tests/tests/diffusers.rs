@@ -98,7 +98,7 @@ fn an_exported_folder_comes_back() -> anyhow::Result<()> {
             "train --preset tiny-16 {set} --run other --set data.limit=20 --set train.steps=1 --set sample.steps=2 --set sample.count=1"
         );
         let _ = place.ddpm(&line)?.ok();
-        let output = place.ddpm("export --run other --format diffusers --folder none")?;
+        let output = place.ddpm("export --run other --format diffusers --folder none")?.expect_code(2);
         let errors = output.errors();
         ensure!(
             errors.len() == 1 && errors[0].contains(word) && errors[0].contains("not available"),

@@ -304,6 +304,7 @@ fn adapters_are_a_small_file_of_their_own() -> anyhow::Result<()> {
 
     for (line, words) in [
         ("sample --run run --adapter adapter-base.safetensors", "export --format adapter"),
+        ("sample --run run --adapter adapted", "found a folder"),
         ("export --run run --format adapter --out x.safetensors", "model.adapter_rank=8"),
         ("train --preset tiny-16 --set model.adapter_rank=2 --run nothing", "--init-from"),
     ] {

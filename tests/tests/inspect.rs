@@ -101,6 +101,12 @@ fn checkpoints_and_their_damage() -> anyhow::Result<()> {
     ensure!(said["config"]["train"]["steps"] == 6, "{said}");
     let people = place.run("inspect checkpoint run/checkpoints/step-00000006")?.ok();
     ensure!(people.stdout.contains("verified") && people.stdout.contains("6 of 6"), "{}", people.stdout);
+    // Of a run, the tensors of its newest checkpoint are listed.
+    let list = |path: &str| anyhow::Ok(place.run(&format!("inspect checkpoint {path} --all --json"))?.json());
+    let (of_run, newest) = (list("run")?, list("run/checkpoints/step-00000006")?);
+    ensure!(of_run["list"].is_array() && of_run["list"] == newest["list"], "{of_run}");
+    let people = place.run("inspect checkpoint run --all")?.ok();
+    ensure!(people.stdout.contains("time_embedding.linear_1.weight"), "{}", people.stdout);
 
     // A copy of the run, its newest checkpoint cut short.
     for name in place.names("run/checkpoints/step-00000006") {

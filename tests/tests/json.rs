@@ -66,6 +66,7 @@ fn calls() -> Vec<(String, &'static str)> {
         ("inspect model --run run --all", "inspect-model"),
         ("inspect work", "inspect-work"),
         ("inspect checkpoint run", "inspect-checkpoint-run"),
+        ("inspect checkpoint run --all", "inspect-checkpoint-run"),
         ("inspect checkpoint run/checkpoints/step-00000006 --all", "inspect-checkpoint"),
         ("inspect checkpoint model.safetensors --all", "inspect-checkpoint-file"),
         ("inspect data --data fashion-mnist:test --set data.limit=40", "inspect-data"),

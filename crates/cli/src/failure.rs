@@ -208,7 +208,10 @@ pub(crate) fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
 
 fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     use DistributedError::{Missing, NoNccl, Value};
+    use InterchangeError::{NotExpressible, NotInOnnx, TooLarge};
     cause.is::<Usage>()
+        // The model is sound, but does not fit the format.
+        || matches!(cause.downcast_ref(), Some(NotExpressible { .. } | NotInOnnx { .. } | TooLarge { .. }))
         || matches!(cause.downcast_ref(), Some(Missing { .. } | Value { .. } | NoNccl))
         || matches!(
             cause.downcast_ref(),
@@ -304,6 +307,14 @@ mod tests {
         let failed = RankFailed { text: "rank 1".into(), code: 137 };
         assert_eq!(code(Err(anyhow::Error::new(failed))), format!("{:?}", ExitCode::from(137)));
         assert_eq!(code(Err(DistributedError::NoNccl.into())), format!("{:?}", ExitCode::from(2)));
+        let text = |text: &str| text.to_owned();
+        let other = InterchangeError::NotExpressible { key: text("k"), got: text("x"), reason: text("y") };
+        assert_eq!(
+            code(Err(anyhow::Error::new(other).context("export"))),
+            format!("{:?}", ExitCode::from(2))
+        );
+        let hurt = InterchangeError::MissingWeight { name: text("w") };
+        assert_eq!(code(Err(hurt.into())), format!("{:?}", ExitCode::from(5)));
         let files = anyhow::Error::new(io::Error::from_raw_os_error(24)).context("a.png");
         assert_eq!(code(Err(files)), format!("{:?}", ExitCode::from(6)));
         assert_eq!(code(Err(wrong_data("x".into()).context("--data"))), format!("{:?}", ExitCode::from(4)));

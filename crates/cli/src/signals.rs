@@ -77,6 +77,16 @@ impl Signals {
         i32::try_from(which).ok().filter(|&signal| signal != 0)
     }
 
+    /// The number of the signal that asked for a stop, for the other ranks; 0 if none did.
+    pub(crate) fn number(&self) -> u8 {
+        self.caught().and_then(|signal| u8::try_from(signal).ok()).unwrap_or(0)
+    }
+
+    /// Replaces the signal by the one on which all ranks agreed, so that all end with its exit code.
+    pub(crate) fn adopt(&self, signal: u8) {
+        self.which.store(signal.into(), Ordering::Relaxed);
+    }
+
     /// The exit code as a shell would report it: 129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM.
     pub(crate) fn exit_code(&self) -> u8 {
         match self.which.load(Ordering::Relaxed) {
@@ -142,6 +152,16 @@ mod tests {
         }
         let failed = undisturbed(|| -> anyhow::Result<()> { anyhow::bail!("disk full") });
         assert_eq!(failed.unwrap_err().to_string(), "disk full");
+    }
+
+    #[test]
+    fn the_exit_code_is_that_of_the_signal_of_all_ranks() {
+        let signals = Signals::without_handlers();
+        assert_eq!((signals.number(), signals.exit_code()), (0, 130));
+        for (signal, code) in [(SIGHUP, 129), (SIGINT, 130), (SIGTERM, 143)] {
+            signals.adopt(signal as u8);
+            assert_eq!((signals.number(), signals.exit_code()), (signal as u8, code));
+        }
     }
 
     #[test]

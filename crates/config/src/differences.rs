@@ -3,17 +3,21 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use toml::Value;
+use toml::{Table, Value};
 
 use crate::error::ConfigError;
+use crate::reference::usual;
 use crate::run::Config;
+
+/// The tables that are left out of a file when all their keys have their usual values.
+const LAYOUT: [&str; 2] = ["model.layout", "model.layout.middle"];
 
 /// A key whose value differs between two configurations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The key, for example `train.lr`.
     pub key: String,
-    /// The value in the first configuration, on one line; `unset` if it has none.
+    /// The value in the first configuration, on one line; `unset` if it has none, nor a usual one.
     pub was: String,
     /// The value in the second configuration.
     pub is: String,
@@ -46,6 +50,12 @@ pub fn differences(old: &Config, new: &Config) -> Result<Vec<String>, ConfigErro
 }
 
 fn walk(prefix: &str, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<Change>) {
+    let none = Value::Table(Table::new());
+    let (old, new) = match (old, new) {
+        (None, Some(Value::Table(_))) if LAYOUT.contains(&prefix) => (Some(&none), new),
+        (Some(Value::Table(_)), None) if LAYOUT.contains(&prefix) => (old, Some(&none)),
+        both => both,
+    };
     match (old, new) {
         (Some(Value::Table(a)), Some(Value::Table(b))) => {
             let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
@@ -54,8 +64,18 @@ fn walk(prefix: &str, old: Option<&Value>, new: Option<&Value>, out: &mut Vec<Ch
                 walk(&name, a.get(key), b.get(key), out);
             }
         }
-        (a, b) if a != b => out.push(Change { key: prefix.to_owned(), was: show(a), is: show(b) }),
+        (a, b) if a != b => {
+            out.push(Change { key: prefix.to_owned(), was: shown(prefix, a), is: shown(prefix, b) })
+        }
         _ => {}
+    }
+}
+
+/// The value of a key, or the usual one, which is left out of a file.
+fn shown(key: &str, value: Option<&Value>) -> String {
+    match value {
+        Some(_) => show(value),
+        None => show(usual(key).as_ref()),
     }
 }
 

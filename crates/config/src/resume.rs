@@ -106,6 +106,13 @@ mod tests {
             ("train.lr_decay=constant", "\"cosine\""),
             ("train.flip=false", "true"),
             ("data.limit=10", "unset"),
+            // Usual values are left out of a file.
+            ("train.optimizer=muon", "\"adam\""),
+            ("train.crop=0.1", "0.0"),
+            ("train.ema_decays=[0.9]", "[]"),
+            ("data.order=blocks", "\"images\""),
+            ("model.layout.activation=relu", "\"silu\""),
+            ("model.layout.middle.absent=true", "false"),
             ("seed=1", "0"),
             ("images.sha256=ab", "\"9fef"),
         ] {
@@ -117,6 +124,8 @@ mod tests {
                 "{message}"
             );
         }
+        let message = check_resume(&with(&["train.optimizer=muon"]), &with(&[])).unwrap_err().to_string();
+        assert!(message.contains("train.optimizer is \"muon\" in this run and \"adam\" here"), "{message}");
     }
 
     #[test]

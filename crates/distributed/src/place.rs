@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use crate::error::DistributedError;
 use crate::slurm;
-use crate::variables::{TIMEOUT, TRANSPORT, Variables};
+use crate::variables::{INTERFACE, TIMEOUT, TRANSPORT, Variables};
 
 /// More ranks than this are a mistake.
 pub(crate) const MOST_RANKS: usize = 65_536;
 /// Limit of waiting for the other ranks, in seconds, unless [`TIMEOUT`] says otherwise.
 const USUAL_TIMEOUT: u64 = 600;
+
+const ADDRESS_ADVICE: &str =
+    "set it to the address of the machine of rank 0, the same for all ranks, or use torchrun or ddpm launch";
+const PORT_ADVICE: &str =
+    "set it to a free port of the machine of rank 0, the same for all ranks, or use torchrun or ddpm launch";
 
 /// How tensors travel between ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +69,14 @@ impl Place {
             return Ok(None);
         }
         let (local_rank, local_size) = local;
-        let missing = |name| DistributedError::Missing {
+        let missing = |name, advice| DistributedError::Missing {
             name,
             beside: if variables.text("WORLD_SIZE").is_some() { "WORLD_SIZE" } else { "SLURM_PROCID" },
-            advice: "set it to the address or port of the machine of rank 0, the same for all ranks, or use torchrun or ddpm launch",
+            advice,
         };
-        let host = variables.text("MASTER_ADDR").ok_or_else(|| missing("MASTER_ADDR"))?;
-        let port = variables.number("MASTER_PORT", 1..=u16::MAX)?.ok_or_else(|| missing("MASTER_PORT"))?;
+        let host = variables.text("MASTER_ADDR").ok_or_else(|| missing("MASTER_ADDR", ADDRESS_ADVICE))?;
+        let port = variables.number("MASTER_PORT", 1..=u16::MAX)?;
+        let port = port.ok_or_else(|| missing("MASTER_PORT", PORT_ADVICE))?;
         let served = variables.text("TORCHELASTIC_USE_AGENT_STORE").map(|value| value.to_lowercase());
         let seconds = variables.number(TIMEOUT, 1..=86_400)?.unwrap_or(USUAL_TIMEOUT);
         let transport = match variables.text(TRANSPORT).as_deref() {
@@ -91,7 +97,7 @@ impl Place {
             is_served: served.is_some_and(|value| ["true", "1"].contains(&&*value)),
             attempt: variables.number("TORCHELASTIC_RESTART_COUNT", 0..=u32::MAX)?.unwrap_or(0),
             timeout: Duration::from_secs(seconds),
-            interface: variables.text("GLOO_SOCKET_IFNAME"),
+            interface: variables.text(INTERFACE),
             transport,
         }))
     }
@@ -202,6 +208,8 @@ mod tests {
             let error = missing(name);
             assert!(error.starts_with(&format!("environment variable {name} is not set")), "{error}");
         }
+        assert!(missing("MASTER_ADDR").contains("set it to the address of the machine of rank 0"));
+        assert!(missing("MASTER_PORT").contains("set it to a free port of the machine of rank 0"));
         for (name, value) in [
             ("RANK", "4"),
             ("RANK", "-1"),

@@ -13,6 +13,9 @@ pub const REDUCE: &str = "DDPM_REDUCE";
 /// Whether the ranks divide the state of the optimiser, for the program to read.
 pub const SHARD_STATE: &str = "DDPM_SHARD_STATE";
 
+/// The network interface by which the others reach this rank.
+pub(crate) const INTERFACE: &str = "GLOO_SOCKET_IFNAME";
+
 /// Reads variables; a closure, so that tests need not change those of the process.
 pub(crate) struct Variables<'a>(pub(crate) &'a dyn Fn(&str) -> Option<String>);
 

@@ -5,6 +5,7 @@ use torch_ext::{Collective, Meeting, Pending, TorchExtError};
 
 use crate::error::{DistributedError, told};
 use crate::place::Place;
+use crate::variables::INTERFACE;
 
 /// How much longer than usual a rank waits for what only one of them does.
 const PATIENCE: u32 = 10;
@@ -34,7 +35,8 @@ impl World {
     /// Meets the other ranks.
     ///
     /// # Errors
-    /// [`DistributedError::Meeting`] when they are not all there before the timeout.
+    /// [`DistributedError::Meeting`] when they are not all there before the timeout; [`DistributedError::Value`] for a
+    /// network interface that this machine lacks.
     pub fn join(place: Place) -> Result<Self, DistributedError> {
         // Ranks that are started again must not find what the earlier ones left in the launcher's store.
         let prefix = format!("ddpm/attempt-{}", place.attempt);
@@ -51,14 +53,7 @@ impl World {
         });
         match group {
             Ok(group) => Ok(Self { group: Some((place, group)) }),
-            Err(error) => Err(DistributedError::Meeting {
-                rank: place.rank,
-                size: place.size,
-                host: place.host,
-                port: place.port,
-                seconds: place.timeout.as_secs(),
-                found: told(&error),
-            }),
+            Err(error) => Err(not_met(place, told(&error))),
         }
     }
 
@@ -144,6 +139,18 @@ impl World {
     ) -> Result<(), DistributedError> {
         let Some((place, group)) = &self.group else { return Ok(()) };
         work(group).map_err(|failure| failure.told(place, what))
+    }
+}
+
+/// Why the ranks did not meet, by libtorch's message.
+fn not_met(place: Place, found: String) -> DistributedError {
+    let Place { rank, size, host, port, timeout, interface, .. } = place;
+    match interface {
+        Some(name) if found.contains("Unable to find ") && found.contains(&format!("for: {name}")) => {
+            let expected = "a network interface of this machine that has an address".to_owned();
+            DistributedError::Value { name: INTERFACE, got: name, expected }
+        }
+        _ => DistributedError::Meeting { rank, size, host, port, seconds: timeout.as_secs(), found },
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use distributed::tch::{Device, Kind, Tensor};
-use distributed::{DistributedError, Server, World};
+use distributed::{DistributedError, Place, Server, Transport, World};
 
 /// Set in the processes that a test has started.
 const RANK: &str = "RANK";
@@ -131,6 +131,31 @@ fn a_rank_that_never_comes_is_an_error_of_the_meeting() {
     }
     let server = Server::new().unwrap();
     assert!(start(NAME, &server, (0, 2), 1).wait().unwrap().success());
+}
+
+#[test]
+fn a_network_interface_that_does_not_exist_is_named() {
+    let server = Server::new().unwrap();
+    let place = Place {
+        rank: 0,
+        size: 2,
+        local_rank: 0,
+        local_size: 2,
+        host: Server::HOST.to_owned(),
+        port: server.port(),
+        is_served: true,
+        attempt: 0,
+        timeout: Duration::from_secs(5),
+        interface: Some("none0".to_owned()),
+        transport: Transport::Gloo,
+    };
+    let error = World::join(place).err().unwrap();
+    let text = error.to_string();
+    assert!(matches!(error, DistributedError::Value { name: "GLOO_SOCKET_IFNAME", .. }), "{text}");
+    assert!(
+        text.contains("GLOO_SOCKET_IFNAME=none0: expected a network interface of this machine"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -86,6 +86,19 @@ fn the_ranks_of_a_killed_launcher_save_and_end() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Also if it is not the one that writes.
+#[test]
+fn the_exit_code_is_that_of_the_signal_that_reached_a_rank() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let line = format!("{TRAIN} --set train.steps=100000 --set train.log_every=1 --run run");
+    let mut running = place.start(&format!("launch --nproc 2 -- {line}"))?;
+    running.wait_for_more(&place.at("run/metrics.jsonl"))?;
+    ensure!(rank_of(&place, 1)?.signal("TERM")?, "rank 1 has ended");
+    let _ = running.wait_within(PATIENCE)?.expect_code(143);
+    ensure!(place.names("run/checkpoints").len() == 1, "{:?}", place.names("run/checkpoints"));
+    Ok(())
+}
+
 #[test]
 fn a_stuck_rank_ends_all_after_the_timeout() -> anyhow::Result<()> {
     let place = Place::new()?;

@@ -28,6 +28,16 @@ fn wrong_flags_and_data_end_all_ranks_at_once() -> anyhow::Result<()> {
     refused("--nproc 2 --timeout 0", "train", 2, "--timeout 0")?;
     refused("--nproc 2 --reduce f16", "train", 2, "--reduce f16")?;
     refused("--nproc 2", "doctor", 2, "expected train, distill, sample or bench")?;
+    // Without a flag the ranks read the variable.
+    for (name, value, words) in [
+        ("DDPM_REDUCE", "f16", "DDPM_REDUCE=f16: expected f32 or bf16"),
+        ("DDPM_RANK_TIMEOUT", "0", "DDPM_RANK_TIMEOUT=0: expected"),
+    ] {
+        let mut command = place.command(&format!("launch --nproc 2 -- {TRAIN} --run new"))?;
+        let output =
+            Running::start("launch", command.env(name, value))?.wait_within(PATIENCE)?.expect_code(2);
+        ensure!(output.errors().len() == 1 && output.errors()[0].contains(words), "{}", output.stderr);
+    }
     ensure!(place.names("new").is_empty(), "{:?}", place.names("new"));
 
     // The variables of another launcher.

@@ -7,7 +7,7 @@ use std::io::Write;
 use clap::{Arg, Args, Command, ValueHint};
 use clap_complete::Shell;
 
-use crate::commands::flags;
+use crate::commands::{flags, launch};
 use crate::output;
 
 /// A completion script.
@@ -23,7 +23,7 @@ pub(crate) struct Completions {
 impl Completions {
     pub(crate) fn run(&self, program: &Command) -> anyhow::Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut completed(program), "ddpm", &mut script);
+        clap_complete::generate(self.shell, &mut with_launched(completed(program)), "ddpm", &mut script);
         output::printed(std::io::stdout().write_all(&script).and_then(|()| std::io::stdout().flush()))
     }
 }
@@ -41,6 +41,17 @@ fn completed(command: &Command) -> Command {
     let args = command.get_arguments().filter(|arg| !arg.is_hide_set()).cloned().map(with_values);
     let commands = command.get_subcommands().filter(|command| !command.is_hide_set()).map(completed);
     copy.args(args).subcommands(commands)
+}
+
+/// The program in which `launch` has the commands that it starts, so that a shell completes them and their flags after `--`.
+fn with_launched(program: Command) -> Command {
+    let started = launch::COMMANDS.iter().filter_map(|name| program.find_subcommand(name));
+    let started: Vec<Command> = started.cloned().collect();
+    program.mut_subcommand("launch", |launch| {
+        let flags: Vec<Arg> = launch.get_arguments().filter(|arg| !arg.is_positional()).cloned().collect();
+        let about = launch.get_about().cloned().unwrap_or_default();
+        Command::new("launch").about(about).args(flags).subcommands(started)
+    })
 }
 
 /// Says what a shell may offer for a flag: its values, files or folders. Without a hint shells offer files.
@@ -85,5 +96,19 @@ mod tests {
         let shown = |(command, arg): &&(&Command, &Arg)| !command.is_hide_set() && !arg.is_hide_set();
         assert_eq!(before.iter().filter(shown).count(), after.len());
         assert!(before.len() > after.len() + 10 && after.len() > 200, "{} {}", before.len(), after.len());
+    }
+
+    #[test]
+    fn launch_completes_the_commands_that_it_starts() {
+        let mut program = with_launched(completed(&Cli::command()));
+        let launch = program.find_subcommand("launch").unwrap();
+        assert!(launch::COMMANDS.iter().all(|name| launch.find_subcommand(name).is_some()));
+        assert!(launch.find_subcommand("evaluate").is_none());
+        let has = |command: &Command, flag: &str| command.get_arguments().any(|a| a.get_long() == Some(flag));
+        assert!(has(launch, "nproc") && has(launch.find_subcommand("train").unwrap(), "resume"));
+        assert!(launch.get_arguments().all(|arg| !arg.is_positional()));
+        let mut script = Vec::new();
+        clap_complete::generate(Shell::Bash, &mut program, "ddpm", &mut script);
+        assert!(String::from_utf8(script).unwrap().contains("launch,train)"));
     }
 }

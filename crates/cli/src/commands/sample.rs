@@ -118,7 +118,7 @@ impl Sample {
             signals: &signals,
             world: Some(&world),
         };
-        sampling.run(&mut results, |range, noise, progress| {
+        let stopped = sampling.run(&mut results, |range, noise, progress| {
             let x_start = match &init {
                 Some(x) => {
                     let x = x.narrow(0, range.start as i64, range.len() as i64).to_device(loaded.device);
@@ -136,7 +136,7 @@ impl Sample {
             Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })?;
         if !world.is_first() {
-            return sampling.end_of_other();
+            return Ok(sampling.end_of_other(stopped));
         }
         let (seconds, done) = (begun.elapsed().as_secs_f64(), results.count());
         // After a signal some of the followed images may be missing.

@@ -152,40 +152,46 @@ impl Progress<'_> {
 impl LongSampling<'_> {
     /// Runs `draw` on batches and passes their pixels to `results`, until all are done or a signal arrives. The first
     /// argument is the number of an image, counted from [`LongSampling::first`]. With several ranks, each draws every `n`-th
-    /// batch, and rank 0 gets all of them.
+    /// batch, and rank 0 gets all of them. Returns whether a signal stopped it, which all ranks agree on.
     pub(crate) fn run(
         &self,
         results: &mut Results<'_>,
         mut draw: impl FnMut(Range<usize>, &Noise, &Progress<'_>) -> anyhow::Result<Tensor>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         results.check_inputs(self.count)?;
         let (rank, size) = self.world.map_or((0, 1), |world| (world.rank(), world.size()));
         let calls = self.count.div_ceil(self.noise.batch * size) * self.steps;
         let bar = progress::bar(self.global, calls as u64, "sampling");
         let progress = Progress { bar, stop: &self.signals.stop };
         let end = self.first + self.count;
+        let mut stopped = false;
         for round in (self.first..end).step_by(self.noise.batch * size) {
             let first = (round + rank * self.noise.batch).min(end);
             let range = first..(first + self.noise.batch).min(end);
             let source = Noise { seed: self.noise.seed(), first_index: first as u64 };
-            let drawn = match range.is_empty() {
+            let is_idle = range.is_empty();
+            let drawn = match is_idle {
                 true => None,
                 false => match draw(range, &source, &progress) {
                     Err(_) if self.is_stopped() => None,
                     drawn => Some(output::to_pixels(&drawn?, &self.loaded.images)?),
                 },
             };
-            let stops = self.is_stopped();
-            let Gathered { parts, stops } = gathered(self.world, drawn, stops)?;
+            // After the last image there is nothing to stop.
+            let is_last = round + self.noise.batch * size >= end && (is_idle || drawn.is_some());
+            let signal = if self.is_stopped() && !is_last { self.signals.number() } else { 0 };
+            let Gathered { parts, signal } = gathered(self.world, drawn, signal)?;
             parts.into_iter().try_for_each(|pixels| results.add(pixels))?;
             // From here on a signal must not lose work.
             self.signals.hold();
-            if stops {
+            if signal != 0 {
+                self.signals.adopt(signal);
+                stopped = true;
                 break;
             }
         }
         progress.bar.finish_and_clear();
-        Ok(())
+        Ok(stopped)
     }
 
     /// Whether a signal has asked the run to stop.
@@ -193,11 +199,9 @@ impl LongSampling<'_> {
         self.signals.stop.load(Ordering::Relaxed)
     }
 
-    /// Ends a rank above 0, which has saved nothing itself.
-    pub(crate) fn end_of_other(&self) -> anyhow::Result<ExitCode> {
-        let code =
-            if self.is_stopped() { ExitCode::from(self.signals.exit_code()) } else { ExitCode::SUCCESS };
-        Ok(code)
+    /// Ends a rank above 0, which has saved nothing itself; `stopped` as [`LongSampling::run`] returned it.
+    pub(crate) fn end_of_other(&self, stopped: bool) -> ExitCode {
+        if stopped { ExitCode::from(self.signals.exit_code()) } else { ExitCode::SUCCESS }
     }
 
     /// Ends the program with `done` images saved. After a signal it returns that signal's exit code, whether or not
@@ -211,31 +215,32 @@ impl LongSampling<'_> {
     }
 }
 
-/// The batches of a round that follow each other without a gap, and whether any rank was asked to stop.
+/// The batches of a round that follow each other without a gap, and the largest signal that asked a rank to stop; 0 if none
+/// did.
 struct Gathered {
     parts: Vec<Array4<u8>>,
-    stops: bool,
+    signal: u8,
 }
 
 /// Sends the pixels of all ranks to rank 0. Alone, they are there already.
-fn gathered(world: Option<&World>, own: Option<Array4<u8>>, stops: bool) -> anyhow::Result<Gathered> {
+fn gathered(world: Option<&World>, own: Option<Array4<u8>>, signal: u8) -> anyhow::Result<Gathered> {
     let Some(world) = world.filter(|world| !world.is_alone()) else {
-        return Ok(Gathered { parts: own.into_iter().collect(), stops });
+        return Ok(Gathered { parts: own.into_iter().collect(), signal });
     };
     let shape = own.as_ref().map(|pixels| pixels.dim());
-    let mut message = vec![u8::from(stops)];
+    let mut message = vec![signal];
     for number in shape.map_or([0; 4], |(images, height, width, channels)| [images, height, width, channels])
     {
         message.extend((number as u64).to_le_bytes());
     }
     message.extend(own.iter().flat_map(|pixels| pixels.iter()));
     let all = world.gather("the images of all ranks", &message)?;
-    let stops = all.iter().any(|message| message.first() == Some(&1));
+    let signal = all.iter().filter_map(|message| message.first().copied()).fold(signal, u8::max);
     if !world.is_first() {
-        return Ok(Gathered { parts: Vec::new(), stops });
+        return Ok(Gathered { parts: Vec::new(), signal });
     }
     let parts = all.iter().map_while(|message| unpacked(message)).collect();
-    Ok(Gathered { parts, stops })
+    Ok(Gathered { parts, signal })
 }
 
 /// The pixels of a message; `None` without any.
@@ -281,9 +286,9 @@ mod tests {
     fn alone_nothing_is_sent() {
         let pixels = Array4::zeros((1, 2, 2, 3));
         for world in [None, Some(&World::alone())] {
-            let alone = gathered(world, Some(pixels.clone()), true).unwrap();
-            assert!(alone.parts == [pixels.clone()] && alone.stops);
-            assert!(gathered(world, None, false).unwrap().parts.is_empty());
+            let alone = gathered(world, Some(pixels.clone()), 15).unwrap();
+            assert!(alone.parts == [pixels.clone()] && alone.signal == 15);
+            assert!(gathered(world, None, 0).unwrap().parts.is_empty());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is known of one key, and how it is put into words.
 
+use toml::Value;
+
 /// A key of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -65,6 +67,19 @@ impl Key {
     /// Marks a key that only the program sets.
     pub(super) const fn recorded(self) -> Self {
         Self { unset: "recorded by the program", settable: false, ..self }
+    }
+
+    /// The value that an absent key stands for, if it is always the same. A default in several words is a description.
+    pub(super) fn usual(&self) -> Option<Value> {
+        let unset = self.unset;
+        match self.kind {
+            Kind::List(_) => (unset == "none").then(|| Value::Array(Vec::new())),
+            _ if unset.is_empty() || unset == "none" || unset.contains(' ') => None,
+            Kind::Switch => unset.parse().ok().map(Value::Boolean),
+            Kind::Whole => unset.parse().ok().map(Value::Integer),
+            Kind::Number => unset.parse().ok().map(Value::Float),
+            Kind::Text | Kind::Word(_) => Some(Value::String(unset.to_owned())),
+        }
     }
 
     /// The words that are valid, with their meanings; empty unless the value is a word or a list of words.
@@ -141,6 +156,24 @@ fn alternatives(choices: &[Choice]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_defaults_that_are_values_are_usual() {
+        let usual = |kind, unset| Key::new("k", kind, "", "Key").or(unset).usual();
+        assert_eq!(usual(Kind::Switch, "false"), Some(Value::Boolean(false)));
+        assert_eq!(usual(Kind::Whole, "0"), Some(Value::Integer(0)));
+        assert_eq!(usual(Kind::Number, "0"), Some(Value::Float(0.0)));
+        assert_eq!(usual(Kind::Word(&[("adam", "Adam")]), "adam"), Some(Value::String("adam".to_owned())));
+        assert_eq!(usual(Kind::List(&Kind::Number), "none"), Some(Value::Array(Vec::new())));
+        for (kind, unset) in [
+            (Kind::Whole, "1000 per evaluation"),
+            (Kind::Whole, "none"),
+            (Kind::Text, ""),
+            (Kind::List(&Kind::Whole), "from channel_mults"),
+        ] {
+            assert_eq!(usual(kind, unset), None, "{unset}");
+        }
+    }
 
     #[test]
     fn keys_in_words() {

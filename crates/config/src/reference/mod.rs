@@ -9,6 +9,8 @@ mod network;
 mod sampling;
 mod training;
 
+use toml::Value;
+
 pub use commented::to_commented_toml;
 pub use defaults::Defaults;
 pub use key::{Choice, Key, Kind};
@@ -73,6 +75,12 @@ impl Group {
 /// The valid values of a key, as they follow "expected" in a message; empty for an unknown key.
 pub(crate) fn expected(group: &str, field: &str) -> String {
     Group::named(group).and_then(|group| group.key(field)).map(Key::expected).unwrap_or_default()
+}
+
+/// The value that an absent key stands for, if it is always the same.
+pub(crate) fn usual(path: &str) -> Option<Value> {
+    let (group, field) = path.rsplit_once('.').unwrap_or(("", path));
+    Group::named(group)?.key(field)?.usual()
 }
 
 #[cfg(test)]

@@ -156,6 +156,16 @@ impl Trainer {
         Ok(together.sum("the decision to stop", &[f64::from(u8::from(own))])?[0] > 0.0)
     }
 
+    /// The largest of the numbers of all ranks, which ask for it at the same point of the run; `what` names it in errors.
+    ///
+    /// # Errors
+    /// Another rank has gone or is late.
+    pub fn largest(&self, what: &'static str, own: u8) -> Result<u8, TrainerError> {
+        let Some(together) = &self.together else { return Ok(own) };
+        let all = together.ranks.gather(what, &[own]).map_err(TrainerError::Caller)?;
+        Ok(all.into_iter().flatten().fold(own, u8::max))
+    }
+
     /// [`Trainer::any`] after work that only rank 0 does, for which the others wait.
     pub(crate) fn any_after_work(&self, own: bool) -> Result<bool, TrainerError> {
         self.wait()?;

@@ -81,6 +81,19 @@ fn of_one_number(ranks: Arc<Thread>, config: &TrainConfig) -> (Vec<tensor_io::Na
 }
 
 #[test]
+fn the_largest_number_is_that_of_all_ranks() {
+    for numbers in [[0, 15, 0], [1, 0, 0], [2, 1, 15], [0, 0, 0]] {
+        let largest = on_ranks(3, |ranks| {
+            let own = numbers[ranks.rank()];
+            of_one_number(ranks, &config(10)).1.largest("the signal", own).unwrap()
+        });
+        assert_eq!(largest, [*numbers.iter().max().unwrap(); 3]);
+    }
+    let params = one_number();
+    assert_eq!(one_trainer(&params, &config(10)).largest("the signal", 2).unwrap(), 2);
+}
+
+#[test]
 fn the_state_of_rank_0_is_shared() {
     let shared = on_ranks(2, |ranks| {
         let first = ranks.rank() == 0;

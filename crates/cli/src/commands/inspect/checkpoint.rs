@@ -28,7 +28,7 @@ const TENSOR_FILES: [&str; 3] = ["model.safetensors", "ema.safetensors", "optimi
 pub(crate) struct InspectCheckpoint {
     /// A checkpoint folder, a run folder, or a safetensors file
     path: InputPath,
-    /// List every tensor
+    /// List every tensor; of a run, those of its newest valid checkpoint
     #[arg(long)]
     all: bool,
 }
@@ -41,7 +41,7 @@ impl InspectCheckpoint {
         } else if path.join("manifest.json").is_file() {
             self.folder(global)
         } else if path.join("checkpoints").is_dir() {
-            run_folder(path, global)
+            self.run_folder(global)
         } else if path.is_dir() {
             bail_usage!(
                 "{}: neither a checkpoint (no manifest.json) nor a run (no checkpoints)",
@@ -102,28 +102,33 @@ impl InspectCheckpoint {
     fn listed(&self, header: &Header) -> String {
         if self.all { format!("\n\n{}", list_table(header)) } else { String::new() }
     }
-}
 
-/// Shows every checkpoint of a run. Fails at the end if one of them is damaged.
-fn run_folder(run: &Path, global: &Global) -> anyhow::Result<()> {
-    let found = trainer::list_checkpoints(&run.join("checkpoints"))?;
-    if found.is_empty() {
-        bail!("{}: no checkpoint yet", run.display());
-    }
-    let results: Vec<_> =
-        found.into_iter().map(|(step, path)| (step, Checkpoint::open(&path), path)).collect();
-    let config = folder_config(run)?;
-    let rows: Vec<Value> = results
-        .iter()
-        .map(|(step, result, path)| {
-            let reason = result.as_ref().err().map(ToString::to_string);
-            json!({ "step": step, "checkpoint": paths::text(path), "verified": result.is_ok(), "reason": reason })
-        })
-        .collect();
-    output::answer(
-        global,
-        &json!({ "run": paths::text(run), "checkpoints": rows, "config": config }),
-        || {
+    /// Shows every checkpoint of a run. Fails at the end if one of them is damaged.
+    fn run_folder(&self, global: &Global) -> anyhow::Result<()> {
+        let run: &Path = &self.path;
+        let found = trainer::list_checkpoints(&run.join("checkpoints"))?;
+        if found.is_empty() {
+            bail!("{}: no checkpoint yet", run.display());
+        }
+        let results: Vec<_> =
+            found.into_iter().map(|(step, path)| (step, Checkpoint::open(&path), path)).collect();
+        let config = folder_config(run)?;
+        let rows: Vec<Value> = results
+            .iter()
+            .map(|(step, result, path)| {
+                let reason = result.as_ref().err().map(ToString::to_string);
+                json!({ "step": step, "checkpoint": paths::text(path), "verified": result.is_ok(), "reason": reason })
+            })
+            .collect();
+        let newest = results.iter().rev().find_map(|(_, result, _)| result.as_ref().ok());
+        let weights =
+            newest.filter(|_| self.all).map(|checkpoint| tensor_io::read_header(&checkpoint.model_path()));
+        let weights = weights.transpose()?;
+        let mut summary = json!({ "run": paths::text(run), "checkpoints": rows, "config": config });
+        if let Some(header) = &weights {
+            summary["list"] = list_json(header);
+        }
+        output::answer(global, &summary, || {
             let mut table = Table::new(&[">step", "state", "folder"]);
             for (step, result, path) in &results {
                 let state = if result.is_ok() { "verified" } else { "DAMAGED" };
@@ -131,17 +136,19 @@ fn run_folder(run: &Path, global: &Global) -> anyhow::Result<()> {
             }
             let seed = ("seed".to_owned(), config.seed.to_string());
             let steps = ("steps".to_owned(), config.train.steps.to_string());
-            format!("{}\n\n{table}", Table::facts([steps, seed].into_iter().chain(config_facts(&config))))
-        },
-    )?;
-    let damaged: Vec<_> = results.iter().filter_map(|(_, result, _)| result.as_ref().err()).collect();
-    match damaged.first() {
-        Some(first) => Err(anyhow!(
-            "{} of {} damaged: {first}",
-            damaged.len(),
-            files::counted(results.len(), "checkpoint")
-        )),
-        None => Ok(()),
+            let facts = Table::facts([steps, seed].into_iter().chain(config_facts(&config)));
+            let listed = weights.as_ref().map(|header| self.listed(header)).unwrap_or_default();
+            format!("{facts}\n\n{table}{listed}")
+        })?;
+        let damaged: Vec<_> = results.iter().filter_map(|(_, result, _)| result.as_ref().err()).collect();
+        match damaged.first() {
+            Some(first) => Err(anyhow!(
+                "{} of {} damaged: {first}",
+                damaged.len(),
+                files::counted(results.len(), "checkpoint")
+            )),
+            None => Ok(()),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::signals::Signals;
 use children::{Children, Ended, Failure};
 
 /// Commands that several ranks can run together.
-const COMMANDS: [&str; 4] = ["train", "distill", "sample", "bench"];
+pub(super) const COMMANDS: [&str; 4] = ["train", "distill", "sample", "bench"];
 /// More processes than this on one machine are a mistake.
 const MOST: usize = 1024;
 
@@ -41,13 +41,15 @@ pub(crate) struct Launch {
     /// After a failure, start all ranks again, at most this often
     #[arg(long, value_name = "K", default_value_t = 0)]
     restarts: u32,
-    /// Seconds after which a rank gives up waiting for the others, 1 to 86400
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    timeout: u64,
-    /// Type in which gradients are summed: f32, or bf16 for half the traffic
-    #[arg(long, value_name = "KIND", default_value = "f32")]
-    reduce: String,
-    /// Divide the state of Adam over the ranks: the same run in less memory, more traffic
+    /// Seconds after which a rank gives up waiting for the others, 1 to 86400 [default: DDPM_RANK_TIMEOUT,
+    /// else 600]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Type in which gradients are summed: f32, or bf16 for half the traffic [default: DDPM_REDUCE, else f32]
+    #[arg(long, value_name = "KIND")]
+    reduce: Option<String>,
+    /// Divide the state of Adam over the ranks: the same run in less memory, more traffic; also with
+    /// DDPM_SHARD_STATE=1
     #[arg(long)]
     shard_state: bool,
     /// The command and its flags: train, distill, sample, bench train or bench sums
@@ -85,11 +87,11 @@ impl Launch {
         if !(1..=MOST).contains(&self.nproc) {
             bail_usage!("--nproc {}: expected 1 to {MOST}", self.nproc);
         }
-        if !(1..=86_400).contains(&self.timeout) {
-            bail_usage!("--timeout {}: expected 1 to 86400 seconds", self.timeout);
+        if let Some(seconds) = self.timeout.filter(|seconds| !(1..=86_400).contains(seconds)) {
+            bail_usage!("--timeout {seconds}: expected 1 to 86400 seconds");
         }
-        if !["f32", "bf16"].contains(&&*self.reduce) {
-            bail_usage!("--reduce {}: expected f32 or bf16", self.reduce);
+        if let Some(kind) = self.reduce.as_deref().filter(|kind| !["f32", "bf16"].contains(kind)) {
+            bail_usage!("--reduce {kind}: expected f32 or bf16");
         }
         let command = self.command.first().map(|word| word.0.to_string_lossy()).unwrap_or_default();
         if !COMMANDS.contains(&&*command) {
@@ -106,17 +108,22 @@ impl Launch {
             ("MASTER_PORT", server.port().to_string()),
             ("TORCHELASTIC_USE_AGENT_STORE", "True".to_owned()),
             ("TORCHELASTIC_RESTART_COUNT", attempt.to_string()),
-            (distributed::TIMEOUT, self.timeout.to_string()),
-            (distributed::REDUCE, self.reduce.clone()),
             (crate::ranks::LAUNCHER, std::process::id().to_string()),
         ];
-        if self.shard_state {
-            variables.push((distributed::SHARD_STATE, "1".to_owned()));
-        }
+        variables.extend(self.choices());
         let program = std::env::current_exe().context("the path of this program is unknown")?;
         let words: Vec<OsString> =
             self.command.iter().map(|word| word.0.clone()).chain(flags(global)).collect();
         Children::start(&program, &words, &variables, self.nproc)
+    }
+
+    /// The variables of the flags that were given. Without a flag the ranks inherit the variable of the environment, and
+    /// without that they use the default.
+    fn choices(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let timeout = self.timeout.map(|seconds| (distributed::TIMEOUT, seconds.to_string()));
+        let reduce = self.reduce.clone().map(|kind| (distributed::REDUCE, kind));
+        let shard_state = self.shard_state.then(|| (distributed::SHARD_STATE, "1".to_owned()));
+        [timeout, reduce, shard_state].into_iter().flatten()
     }
 }
 
@@ -154,7 +161,26 @@ fn failed(failure: Failure) -> anyhow::Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::args::{Cli, Command};
+
+    #[test]
+    fn a_flag_sets_its_variable_and_without_it_the_environment_decides() {
+        let choices = |flags: &[&str]| -> Vec<(&'static str, String)> {
+            let words = [&["ddpm", "launch", "--nproc", "2"][..], flags, &["--", "train"][..]].concat();
+            match Cli::try_parse_from(words).unwrap().command {
+                Command::Launch(launch) => launch.choices().collect(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(choices(&[]).is_empty());
+        assert_eq!(choices(&["--timeout", "5"]), [("DDPM_RANK_TIMEOUT", "5".to_owned())]);
+        // The default too: it wins over a variable.
+        assert_eq!(choices(&["--reduce", "f32"]), [("DDPM_REDUCE", "f32".to_owned())]);
+        assert_eq!(choices(&["--shard-state"]), [("DDPM_SHARD_STATE", "1".to_owned())]);
+    }
 
     #[test]
     fn flags_before_the_command_are_passed_on() {

@@ -397,6 +397,9 @@ impl Plan {
         let mut watch = Watch::new(config, folder, device, global, first, &signals.stop)?.with(evaluating);
         let outcome =
             fit.run(&mut trainer, resumed.unwrap_or_default(), |step| feed.batch(step), &model, &mut watch)?;
+        if outcome == Outcome::Stopped {
+            together::agree_on_signal(&trainer, signals);
+        }
         watch.close();
         let seconds = begun.elapsed().as_secs_f64();
         let done = trainer.steps_done();

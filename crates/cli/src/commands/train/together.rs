@@ -69,6 +69,14 @@ pub(super) fn tell(config: &Config, trainer: &Trainer) {
     }
 }
 
+/// Makes all ranks end for the same signal, after they have stopped: the largest that reached one of them.
+pub(super) fn agree_on_signal(trainer: &Trainer, signals: &Signals) {
+    // The run is saved, so a rank that is lost only now changes nothing.
+    if let Ok(signal) = trainer.largest("the signal of the stop", signals.number()) {
+        signals.adopt(signal);
+    }
+}
+
 impl Plan {
     /// Trains as a rank above 0: no folder, no samples, and a log of its own.
     pub(super) fn follow(self, world: World, signals: &Signals, device: Device) -> anyhow::Result<ExitCode> {
@@ -106,6 +114,7 @@ impl Plan {
         let outcome = follow.run(&mut trainer, |step| feed.batch(step), &model, &mut lines)?;
         let done = trainer.steps_done();
         if outcome == Outcome::Stopped {
+            agree_on_signal(&trainer, signals);
             warn!("stopped after step {done}");
             return Ok(ExitCode::from(signals.exit_code()));
         }
