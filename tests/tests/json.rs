@@ -26,7 +26,7 @@ const FILL: &str = "--run run --index 0 --count 2 --resample 1 --sampler ddim --
 
 /// Calls in an order in which each finds what it needs, and their schemas.
 fn calls() -> Vec<(String, &'static str)> {
-    let calls: [(&str, &str); 42] = [
+    let calls: [(&str, &str); 43] = [
         (OTHER, "train"),
         ("train --preset tiny-16 --set data.limit=40 --dry-run", "train-dry-run"),
         ("distill run --steps 1 --run few --set sample.count=1", "train"),
