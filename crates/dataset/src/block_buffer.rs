@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::order::Blocks;
 use crate::shards::{Shards, Spot};
+use crate::unread::Unread;
 
 /// Blocks are read whole if at most so much of them is not images: a factor, and bytes per image for headers.
 const SPARSE: u64 = 4;
@@ -32,7 +33,7 @@ struct Held {
 #[derive(Debug)]
 struct Block {
     parts: Vec<Part>,
-    bytes: OnceLock<Result<Vec<Vec<u8>>, String>>,
+    bytes: OnceLock<Result<Vec<Vec<u8>>, Unread>>,
 }
 
 /// Bytes `start..end` of a shard.
@@ -66,7 +67,7 @@ impl BlockBuffer {
     }
 
     /// Reads an encoded image. The error gives the reason.
-    pub(crate) fn read(&self, shards: &Shards, index: usize) -> Result<Vec<u8>, String> {
+    pub(crate) fn read(&self, shards: &Shards, index: usize) -> Result<Vec<u8>, Unread> {
         let number = index / self.images;
         let first = number * self.images;
         let Some(spots) = shards.spots.get(first..shards.len().min(first + self.images)) else {
@@ -76,7 +77,10 @@ impl BlockBuffer {
         let read = || {
             let part = |part: &Part| match shards.files.get(part.shard as usize) {
                 Some(shard) => shard.read(part.start, (part.end - part.start) as usize),
-                None => Err(format!("expected a shard below {}, found {}", shards.files.len(), part.shard)),
+                None => {
+                    let (count, shard) = (shards.files.len(), part.shard);
+                    Err(format!("expected a shard below {count}, found {shard}").into())
+                }
             };
             block.parts.iter().map(part).collect()
         };
@@ -135,6 +139,7 @@ fn cut<'a>(parts: &[Part], bytes: &'a [Vec<u8>], spot: Spot) -> Option<&'a [u8]>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handles::Handles;
     use crate::order::{Order, Orders};
     use crate::shards::Shard;
 
@@ -149,10 +154,11 @@ mod tests {
             bytes[shard].extend(vec![index as u8; length]);
             bytes[shard].extend(vec![255; between]);
         }
+        let handles = Handles::new();
         let file = |shard: usize| {
             let path = folder.join(format!("{shard}.tar"));
             std::fs::write(&path, &bytes[shard]).unwrap();
-            Shard::open(&path, shard).unwrap().0
+            Shard::open(&path, shard, &handles).unwrap().0
         };
         Shards { files: Arc::new(vec![file(0), file(1)]), spots, labels: None }
     }

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::DatasetError;
+use crate::handles::Handles;
 use crate::labels::Labels;
 use crate::limits::{MAX_ENCODED_IMAGE, check_size};
 use crate::parts::take;
@@ -28,10 +29,10 @@ pub(crate) struct Sharded {
 pub(crate) fn list(path: &Path, part: Option<Split>, labels_required: bool) -> Result<Sharded, DatasetError> {
     let name = path.display().to_string();
     let chosen = choose(&name, paths(path)?, part)?;
-    let mut files = Vec::with_capacity(chosen.shards.len());
+    let (mut files, handles) = (Vec::with_capacity(chosen.shards.len()), Handles::new());
     let mut gather = Gather { names: Some(Vec::new()), ..Gather::default() };
     for (number, path) in chosen.shards.iter().enumerate() {
-        let (shard, file) = Shard::open(path, number)?;
+        let (shard, file) = Shard::open(path, number, &handles)?;
         let shard_name = path.display().to_string();
         gather.shard(number as u32, &shard_name, &mut Members::new(&shard_name, &file, shard.length))?;
         files.push(shard);

@@ -14,6 +14,7 @@ use crate::options::{OnBad, OpenOptions};
 use crate::order::Order;
 use crate::store::{Decoder, Store};
 use crate::tables::Tables;
+use crate::unread::Unread;
 
 /// Images that are checked when a set is opened.
 const PROBED: usize = 64;
@@ -124,13 +125,13 @@ fn pages_note(tables: &Tables, order: Order, memory: u64) -> Option<String> {
 /// Height and width of the items. Some images, spread over the set, have to be readable and of one size.
 fn probe(name: &str, encoded: &Encoded, options: &OpenOptions) -> Result<(usize, usize), DatasetError> {
     let chosen = encoded.spread(PROBED);
-    let look = |&index: &usize| dimensions(&encoded.read(index)?);
-    let sizes: Vec<Result<(u32, u32), String>> = chosen.par_iter().map(look).collect();
+    let look = |&index: &usize| dimensions(&encoded.read(index)?).map_err(Unread::Image);
+    let sizes: Vec<Result<(u32, u32), Unread>> = chosen.par_iter().map(look).collect();
     let mut known = None;
     let mut reasons = Vec::new();
     for (&index, size) in chosen.iter().zip(sizes) {
         match size {
-            Err(reason) => reasons.push(format!("{}: {reason}", encoded.name(index))),
+            Err(unread) => reasons.push(format!("{}: {}", encoded.name(index), unread.reason()?)),
             Ok(size) => {
                 let (first, first_size) = *known.get_or_insert((index, size));
                 if first_size != size && options.size.is_none() {
