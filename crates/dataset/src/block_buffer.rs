@@ -57,7 +57,9 @@ impl BlockBuffer {
             whole = whole.saturating_add(size);
         }
         let needed: u64 = shards.spots.iter().map(|spot| SPARSE * u64::from(spot.length) + HEADERS).sum();
-        let limit = largest.saturating_mul(blocks.in_group);
+        // A small set has fewer blocks than a group.
+        let in_group = blocks.in_group.min(shards.len().div_ceil(images) as u64);
+        let limit = largest.saturating_mul(in_group);
         (limit <= memory && whole <= needed).then(|| Self { images, limit, held: Mutex::default() })
     }
 
@@ -212,6 +214,8 @@ mod tests {
         assert!(BlockBuffer::new(&dense, 50, 499).is_none());
         let held = BlockBuffer::new(&dense, 50, 500).unwrap();
         assert_eq!(held.limit, 500);
+        // All blocks of 78 images, though a group may have 128 of them.
+        assert_eq!(BlockBuffer::new(&dense, 10_000, u64::MAX).unwrap().limit, 2 * 780);
         let sparse = shards(folder.path(), 300, 10, 20_000);
         assert!(BlockBuffer::new(&sparse, 50, u64::MAX).is_some(), "blocks of one image");
         assert!(BlockBuffer::new(&sparse, 1000, u64::MAX).is_none());

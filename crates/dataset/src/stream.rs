@@ -80,9 +80,9 @@ pub(crate) fn open(
         (Encoded::Shards(shards), Order::Blocks { buffer }) => {
             let blocks = BlockBuffer::new(shards, buffer, need.limit);
             if blocks.is_none() {
+                let (images, limit) = (buffer.min(shards.len()), need.limit >> 20);
                 items.notes.push(format!(
-                    "blocks of images are not kept: {buffer} encoded images take more than {} MiB, or are far apart",
-                    need.limit >> 20
+                    "blocks of images are not kept: {images} encoded images take more than {limit} MiB, or are far apart"
                 ));
             }
             blocks
@@ -116,8 +116,8 @@ fn pages_note(tables: &Tables, order: Order, memory: u64) -> Option<String> {
                 .to_owned(),
         ),
         Order::Blocks { buffer } => (!tables.keep_groups(buffer, memory)).then(|| {
-            let limit = memory >> 20;
-            format!("pages are decompressed again: those of {buffer} images may take more than {limit} MiB")
+            let (images, limit) = (buffer.min(tables.len()), memory >> 20);
+            format!("pages are decompressed again: those of {images} images may take more than {limit} MiB")
         }),
     }
 }

@@ -218,7 +218,9 @@ impl Tables {
             largest = self.span(first, last).max(largest);
             first = last + 1;
         }
-        let needed = largest.saturating_mul(blocks.in_group);
+        // A small set has fewer blocks than a group.
+        let in_group = blocks.in_group.min(self.len().div_ceil(blocks.images as usize) as u64);
+        let needed = largest.saturating_mul(in_group);
         self.cache.limit_to(needed.min(memory));
         needed <= memory
     }
