@@ -91,6 +91,10 @@ fn commands_report_that_images_are_streamed() -> anyhow::Result<()> {
     {
         ensure!(told.contains(part), "{part}: {told}");
     }
+    // A buffer for more images than there are.
+    let larger = line.replace("shuffle_buffer=300", "shuffle_buffer=10000");
+    let told = place.ddpm(&larger)?.ok().stdout;
+    ensure!(told.contains("neighbouring images, 1,400 images at a time"), "{told}");
     for (flags, words) in [
         ("--on-bad skip", &["leaving out unreadable images", "--set data.memory=2"][..]),
         ("--set data.order=images", &["data.shuffle_buffer", "data.order = blocks"]),

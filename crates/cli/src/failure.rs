@@ -138,8 +138,18 @@ fn unboxed<'a>(
         (Some(TrainerError::Caller(inner)), _) => Some(&**inner as &'a (dyn std::error::Error + 'static)),
         (Some(TrainerError::Tensors(inner)), _) | (_, Some(FeaturesError::Tensors(inner))) => Some(inner),
         (_, Some(FeaturesError::Data(inner))) => Some(inner),
-        _ => None,
+        _ => unboxed_data(link),
     })
+}
+
+/// The error within one of images.
+fn unboxed_data(link: &(dyn std::error::Error + 'static)) -> Option<&(dyn std::error::Error + 'static)> {
+    match (link.downcast_ref(), link.downcast_ref()) {
+        (Some(DataError::Data { error }), _) => Some(error),
+        (Some(DataError::Of { error, .. }), _) => Some(&**error),
+        (_, Some(DatasetError::Io { source, .. })) => Some(source),
+        _ => None,
+    }
 }
 
 /// An unreadable checkpoint may be valid: the obstacle is elsewhere.
@@ -194,13 +204,15 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 }
 
 /// The disk is full, or too many files are open.
-fn is_out_of_room(cause: &(dyn std::error::Error + 'static)) -> bool {
-    // ENFILE and EMFILE have no kind of their own.
-    let no_file = |e: &io::Error| cfg!(unix) && matches!(e.raw_os_error(), Some(23 | 24));
-    is_full_disk(cause) || cause.downcast_ref().is_some_and(no_file)
+pub(crate) fn is_out_of_room(cause: &(dyn std::error::Error + 'static)) -> bool {
+    is_full_disk(cause) || is_out_of_handles(cause)
 }
 
-pub(crate) fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
+fn is_out_of_handles(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref().is_some_and(files::is_out_of_handles)
+}
+
+fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let full = |e: &io::Error| matches!(e.kind(), StorageFull | QuotaExceeded | FileTooLarge);
     cause.downcast_ref().is_some_and(full)
@@ -231,6 +243,9 @@ fn told(error: &anyhow::Error) -> String {
         return format!(
             "{text}; raise the limit on file size (`ulimit -f`), or write to another file system"
         );
+    }
+    if error.chain().flat_map(unboxed).any(is_out_of_handles) {
+        return format!("{text}; raise the limit on open files (`ulimit -n`)");
     }
     text
 }
@@ -330,6 +345,34 @@ mod tests {
         let text = told(&anyhow::Error::new(error).context("cannot write a"));
         assert!(text.starts_with("cannot write a: ") && text.contains("`ulimit -f`"), "{text}");
         assert!(!told(&anyhow::anyhow!("cannot write a")).contains("ulimit"));
+    }
+
+    /// However deep it is, it is not the fault of the data.
+    #[cfg(unix)]
+    #[test]
+    fn too_many_open_files_are_named_as_such() {
+        let read = || DatasetError::Io {
+            file: "a.tar".into(),
+            action: "read",
+            source: io::Error::from_raw_os_error(24),
+        };
+        let opened = || DataError::from(read());
+        for error in [
+            anyhow::Error::new(read()),
+            TrainerError::Caller(Box::new(read())).into(),
+            opened().into(),
+            TrainerError::Caller(Box::new(opened())).into(),
+            DataError::Of { flag: "--real", error: Box::new(opened()) }.into(),
+            FeaturesError::Data(read()).into(),
+        ] {
+            let text = told(&error);
+            assert!(text.contains("cannot read a.tar: ") && text.ends_with("(`ulimit -n`)"), "{text}");
+            assert_eq!(text.matches("os error 24").count(), 1, "{text}");
+            assert_eq!(code_of(&error), RESOURCES, "{text}");
+        }
+        let absent =
+            DatasetError::Io { file: "a.tar".into(), action: "read", source: io::ErrorKind::NotFound.into() };
+        assert_eq!(code_of(&DataError::from(absent).into()), DATA);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tch::Tensor;
 use tracing::warn;
 
 use crate::config::ImagesConfig;
-use crate::failure::{bail_usage, is_full_disk};
+use crate::failure::{bail_usage, is_out_of_room};
 use crate::inputs;
 
 /// A form in which images are saved.
@@ -127,7 +127,8 @@ fn tried(flag: &str, path: &Path, result: io::Result<()>) -> anyhow::Result<()> 
     refuse_input(flag, path)?;
     let Err(error) = result else { return Ok(()) };
     let place = format!("{flag} {}", path.display());
-    if is_full_disk(&error) {
+    // No other path would help.
+    if is_out_of_room(&error) {
         return Err(anyhow::Error::new(error).context(place));
     }
     // The system's message is about one part of the path, so it needs context.
@@ -189,6 +190,19 @@ pub(crate) fn printed(result: io::Result<()>) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::class_rows;
+
+    #[cfg(unix)]
+    #[test]
+    fn too_many_open_files_do_not_make_a_path_wrong() {
+        let told = |code| {
+            let failed = Err(std::io::Error::from_raw_os_error(code));
+            format!("{:#}", super::tried("--run", "y5".as_ref(), failed).unwrap_err())
+        };
+        let full = told(24);
+        assert!(full.starts_with("--run y5: ") && !full.contains("choose another path"), "{full}");
+        // EACCES.
+        assert!(told(13).contains("choose another path"));
+    }
 
     #[test]
     fn a_row_holds_one_class() {

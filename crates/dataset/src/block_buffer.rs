@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::order::Blocks;
 use crate::shards::{Shards, Spot};
+use crate::unread::Unread;
 
 /// Blocks are read whole if at most so much of them is not images: a factor, and bytes per image for headers.
 const SPARSE: u64 = 4;
@@ -32,7 +33,7 @@ struct Held {
 #[derive(Debug)]
 struct Block {
     parts: Vec<Part>,
-    bytes: OnceLock<Result<Vec<Vec<u8>>, String>>,
+    bytes: OnceLock<Result<Vec<Vec<u8>>, Unread>>,
 }
 
 /// Bytes `start..end` of a shard.
@@ -56,7 +57,9 @@ impl BlockBuffer {
             whole = whole.saturating_add(size);
         }
         let needed: u64 = shards.spots.iter().map(|spot| SPARSE * u64::from(spot.length) + HEADERS).sum();
-        let limit = largest.saturating_mul(blocks.in_group);
+        // A small set has fewer blocks than a group.
+        let in_group = blocks.in_group.min(shards.len().div_ceil(images) as u64);
+        let limit = largest.saturating_mul(in_group);
         (limit <= memory && whole <= needed).then(|| Self { images, limit, held: Mutex::default() })
     }
 
@@ -66,7 +69,7 @@ impl BlockBuffer {
     }
 
     /// Reads an encoded image. The error gives the reason.
-    pub(crate) fn read(&self, shards: &Shards, index: usize) -> Result<Vec<u8>, String> {
+    pub(crate) fn read(&self, shards: &Shards, index: usize) -> Result<Vec<u8>, Unread> {
         let number = index / self.images;
         let first = number * self.images;
         let Some(spots) = shards.spots.get(first..shards.len().min(first + self.images)) else {
@@ -76,7 +79,10 @@ impl BlockBuffer {
         let read = || {
             let part = |part: &Part| match shards.files.get(part.shard as usize) {
                 Some(shard) => shard.read(part.start, (part.end - part.start) as usize),
-                None => Err(format!("expected a shard below {}, found {}", shards.files.len(), part.shard)),
+                None => {
+                    let (count, shard) = (shards.files.len(), part.shard);
+                    Err(format!("expected a shard below {count}, found {shard}").into())
+                }
             };
             block.parts.iter().map(part).collect()
         };
@@ -135,6 +141,7 @@ fn cut<'a>(parts: &[Part], bytes: &'a [Vec<u8>], spot: Spot) -> Option<&'a [u8]>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handles::Handles;
     use crate::order::{Order, Orders};
     use crate::shards::Shard;
 
@@ -149,10 +156,11 @@ mod tests {
             bytes[shard].extend(vec![index as u8; length]);
             bytes[shard].extend(vec![255; between]);
         }
+        let handles = Handles::new();
         let file = |shard: usize| {
             let path = folder.join(format!("{shard}.tar"));
             std::fs::write(&path, &bytes[shard]).unwrap();
-            Shard::open(&path, shard).unwrap().0
+            Shard::open(&path, shard, &handles).unwrap().0
         };
         Shards { files: Arc::new(vec![file(0), file(1)]), spots, labels: None }
     }
@@ -206,6 +214,8 @@ mod tests {
         assert!(BlockBuffer::new(&dense, 50, 499).is_none());
         let held = BlockBuffer::new(&dense, 50, 500).unwrap();
         assert_eq!(held.limit, 500);
+        // All blocks of 78 images, though a group may have 128 of them.
+        assert_eq!(BlockBuffer::new(&dense, 10_000, u64::MAX).unwrap().limit, 2 * 780);
         let sparse = shards(folder.path(), 300, 10, 20_000);
         assert!(BlockBuffer::new(&sparse, 50, u64::MAX).is_some(), "blocks of one image");
         assert!(BlockBuffer::new(&sparse, 1000, u64::MAX).is_none());

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::error::DatasetError;
 use crate::options::OpenOptions;
 use crate::scan::{Entry, Place};
 use crate::shards::Shards;
 use crate::tables::Tables;
+use crate::unread::Unread;
 
 /// Images whose bytes are part of [`Encoded::identity`].
 const SAMPLED: usize = 16;
@@ -31,11 +33,11 @@ impl Encoded {
     }
 
     /// Reads an encoded image. The error gives the reason.
-    pub(crate) fn read(&self, index: usize) -> Result<Vec<u8>, String> {
+    pub(crate) fn read(&self, index: usize) -> Result<Vec<u8>, Unread> {
         match self {
             Self::Listed(entries) => match entries.get(index) {
                 Some(entry) => entry.read(),
-                None => Err(format!("expected an image below {}, found {index}", entries.len())),
+                None => Err(format!("expected an image below {}, found {index}", entries.len()).into()),
             },
             Self::Shards(shards) => shards.read(index),
             Self::Tables(tables) => tables.read(index),
@@ -94,7 +96,14 @@ impl Encoded {
     /// SHA-256 over what identifies the images without reading them: names within the set, sizes, places in their shards,
     /// checksums in an archive, and labels. The bytes of a few images are included, so that names and sizes alone do not
     /// give it. Times and the location of the set are not, since copies have others.
-    pub(crate) fn identity(&self, class_names: &[String], options: &OpenOptions) -> [u8; 32] {
+    ///
+    /// # Errors
+    /// [`DatasetError::Io`] if too many files are open.
+    pub(crate) fn identity(
+        &self,
+        class_names: &[String],
+        options: &OpenOptions,
+    ) -> Result<[u8; 32], DatasetError> {
         let mut hash = Sha256::new();
         let mut text = |text: &str| {
             hash.update((text.len() as u64).to_le_bytes());
@@ -121,10 +130,11 @@ impl Encoded {
             Self::Tables(tables) => tables.identify(&mut text),
         }
         for index in self.spread(SAMPLED) {
-            // An image that cannot be read is reported elsewhere.
-            hash.update(Sha256::digest(self.read(index).unwrap_or_default()));
+            // An image that cannot be used is reported elsewhere.
+            let bytes = self.read(index).or_else(|unread| unread.reason().map(|_| Vec::new()))?;
+            hash.update(Sha256::digest(bytes));
         }
-        hash.finalize().into()
+        Ok(hash.finalize().into())
     }
 }
 
@@ -162,13 +172,13 @@ mod tests {
     #[test]
     fn the_identity_follows_names_sizes_labels_and_some_bytes_but_not_the_place() {
         let options = OpenOptions::default();
-        let of = |files: &[(&str, &str, Option<u32>)]| entries(files).1.identity(&[], &options);
+        let of = |files: &[(&str, &str, Option<u32>)]| entries(files).1.identity(&[], &options).unwrap();
         let identity = {
             let (_folder, encoded) = entries(&[("a", "12", Some(0)), ("b", "3", None)]);
-            encoded.identity(&[], &options)
+            encoded.identity(&[], &options).unwrap()
         };
         let (_folder, copy) = entries(&[("a", "12", Some(0)), ("b", "3", None)]);
-        assert_eq!(copy.identity(&[], &options), identity);
+        assert_eq!(copy.identity(&[], &options).unwrap(), identity);
         assert_eq!(copy.clone().take_labels(), [0]);
         for other in [
             &[("a", "12", Some(1)), ("b", "3", None)][..],
@@ -179,10 +189,10 @@ mod tests {
             assert_ne!(of(other), identity, "{other:?}");
         }
         let (_folder, changed) = entries(&[("a", "21", Some(0)), ("b", "3", None)]);
-        assert_ne!(changed.identity(&[], &options), identity);
-        assert_ne!(copy.identity(&["x".to_owned()], &options), identity);
+        assert_ne!(changed.identity(&[], &options).unwrap(), identity);
+        assert_ne!(copy.identity(&["x".to_owned()], &options).unwrap(), identity);
         let pad = OpenOptions { fit: crate::Fit::Pad, ..OpenOptions::default() };
-        assert_ne!(copy.identity(&[], &pad), identity);
+        assert_ne!(copy.identity(&[], &pad).unwrap(), identity);
     }
 
     #[test]
@@ -191,6 +201,6 @@ mod tests {
         assert_eq!(encoded.spread(2), [0, 1]);
         assert_eq!(encoded.spread(9), [0, 1, 2]);
         assert_eq!(encoded.read(2).unwrap(), b"3");
-        assert!(encoded.read(3).unwrap_err().contains("below 3"));
+        assert!(encoded.read(3).unwrap_err().reason().unwrap().contains("below 3"));
     }
 }

@@ -19,6 +19,7 @@ use crate::scan::{Entry, Listing, scan};
 use crate::split::Split;
 use crate::spool::{Refuge, Sink, SpoolError};
 use crate::store::Store;
+use crate::unread::Unread;
 use crate::{shard_scan, stream, tables};
 
 /// Images decoded at once: enough to keep every core busy, few enough to bound the memory.
@@ -110,7 +111,7 @@ fn settle(
         width: 0,
         channels: 1,
         labels: None,
-        identity: Some(encoded.identity(&class_names, options)),
+        identity: Some(encoded.identity(&class_names, options)?),
         class_names,
         skipped: 0,
         shortened: 0,
@@ -197,7 +198,8 @@ fn decode_all(
                     Err(error) => refused = refused.or(Some(error)),
                 }
             }
-            Err(error) => refused = refused.or(Some(error)),
+            Err(Stopped::Storage(error)) => refused = refused.or(Some(error)),
+            Err(Stopped::Images(error)) => return Err(error),
         }
     }
     // The last storage writes nothing, so this is reached only if the list is empty.
@@ -213,25 +215,39 @@ struct Decoded<'a> {
     bad: Bad<'a>,
 }
 
+/// Why decoding stopped.
+enum Stopped {
+    /// The pixels cannot be stored there.
+    Storage(SpoolError),
+    /// The images cannot be read, wherever the pixels go.
+    Images(DatasetError),
+}
+
+impl From<SpoolError> for Stopped {
+    fn from(error: SpoolError) -> Self {
+        Self::Storage(error)
+    }
+}
+
 fn decode_into<'a>(
     sink: &mut Sink,
     entries: &[Entry],
     items: &Items,
     bad: &Bad<'a>,
     options: &OpenOptions,
-) -> Result<Decoded<'a>, SpoolError> {
+) -> Result<Decoded<'a>, Stopped> {
     let mut bad = bad.clone();
     let (mut good, mut shortened) = (Vec::with_capacity(entries.len()), 0);
     let shape = (items.height, items.width);
     for chunk in entries.chunks(CHUNK) {
-        let read = |entry: &Entry| -> Result<(Pixels, bool), String> {
+        let read = |entry: &Entry| -> Result<(Pixels, bool), Unread> {
             let bytes = entry.read()?;
             Ok((prepared(&bytes, shape, options)?, has_more_frames(&bytes)))
         };
-        let decoded: Vec<Result<(Pixels, bool), String>> = chunk.par_iter().map(read).collect();
+        let decoded: Vec<Result<(Pixels, bool), Unread>> = chunk.par_iter().map(read).collect();
         for (entry, image) in chunk.iter().zip(decoded) {
             match image {
-                Err(reason) => bad.push(entry, &reason),
+                Err(unread) => bad.push(entry, &unread.reason().map_err(Stopped::Images)?),
                 // Once failure is certain, only check the remaining images.
                 Ok(_) if options.on_bad == OnBad::Fail && !bad.reasons.is_empty() => {}
                 Ok((image, more)) => {
@@ -268,11 +284,12 @@ pub(crate) fn prepared(bytes: &[u8], shape: (usize, usize), options: &OpenOption
 
 /// The size that all images have according to their headers, and the images whose header can be read.
 fn same_size(entries: Vec<Entry>, bad: &mut Bad<'_>) -> Result<(Vec<Entry>, (u32, u32)), DatasetError> {
-    let sizes: Vec<Result<(u32, u32), String>> = entries.par_iter().map(|e| dimensions(&e.read()?)).collect();
+    let look = |entry: &Entry| dimensions(&entry.read()?).map_err(Unread::Image);
+    let sizes: Vec<Result<(u32, u32), Unread>> = entries.par_iter().map(look).collect();
     let (mut good, mut first) = (Vec::new(), None);
     for (entry, size) in entries.into_iter().zip(sizes) {
         match size {
-            Err(reason) => bad.push(&entry, &reason),
+            Err(unread) => bad.push(&entry, &unread.reason()?),
             Ok(size) => {
                 let (other, other_size) = first.get_or_insert_with(|| (entry.relative.clone(), size));
                 if *other_size != size {

@@ -8,12 +8,15 @@ use ndarray::ArrayView4;
 
 use crate::array::AnyArray;
 use crate::error::DatasetError;
+use crate::limits::open_regular;
 use crate::npz::{Images, write_npz_with};
 
 /// Bytes before the items: numpy requires a multiple of 64, and the longest shape needs more than 64.
 const HEADER: u64 = 128;
 /// Magic, version and the length of the header text.
 const BEFORE_TEXT: usize = 10;
+/// The text up to the shape.
+const TEXT: &str = "{'descr': '|u1', 'fortran_order': False, 'shape': (";
 
 /// A growing file of u8 images `[n, h, w, c]`.
 #[derive(Debug)]
@@ -41,6 +44,15 @@ impl GrowingNpy {
         let mut growing = Self { file, path: path.to_owned(), item, count: 0 };
         growing.write_header().map_err(wrong)?;
         Ok(growing)
+    }
+
+    /// Whether a file begins like those of this type, whichever process wrote it.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        let Ok((mut file, _)) = open_regular(path) else { return false };
+        let mut header = [0; HEADER as usize];
+        file.read_exact(&mut header).is_ok()
+            && header.strip_prefix(&before_text()[..]).is_some_and(|text| text.starts_with(TEXT.as_bytes()))
     }
 
     /// Appends images `[b, h, w, c]`. If that fails, the file holds the images before them.
@@ -94,16 +106,20 @@ impl GrowingNpy {
 
     fn write_header(&mut self) -> io::Result<()> {
         let [height, width, channels] = self.item;
-        let shape = format!("({}, {height}, {width}, {channels})", self.count);
-        let text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
+        let text = format!("{TEXT}{}, {height}, {width}, {channels}), }}", self.count);
         let room = HEADER as usize - BEFORE_TEXT;
-        let mut header = b"\x93NUMPY\x01\x00".to_vec();
-        header.extend((room as u16).to_le_bytes());
+        let mut header = before_text();
         // The format requires spaces up to the newline.
         header.extend(format!("{text:<width$}\n", width = room - 1).bytes());
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&header)
     }
+}
+
+/// Magic, version and the length of the header text.
+fn before_text() -> Vec<u8> {
+    let room = HEADER as usize - BEFORE_TEXT;
+    [&b"\x93NUMPY\x01\x00"[..], &(room as u16).to_le_bytes()[..]].concat()
 }
 
 #[cfg(test)]
@@ -121,10 +137,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npy");
         std::fs::write(&path, "of an earlier run").unwrap();
+        assert!(!GrowingNpy::is_at(&path) && !GrowingNpy::is_at(folder.path()));
         let (all, mut growing) = (images(12), GrowingNpy::create(&path, [2, 3, 1]).unwrap());
         for end in [0, 5, 10, 11] {
             let part = all.slice_axis(Axis(0), (growing.count()..end).into());
             growing.append(part).unwrap();
+            assert!(GrowingNpy::is_at(&path));
             let read = read_npy(&path).unwrap();
             assert_eq!(
                 read,

@@ -34,6 +34,7 @@ mod fingerprint;
 mod folder;
 mod gif_frame;
 mod growing;
+mod handles;
 mod idx;
 mod image_archive;
 mod image_file;
@@ -72,6 +73,7 @@ mod tables;
 mod tar;
 mod tar_members;
 mod tiff_directory;
+mod unread;
 mod vary;
 mod zip_entry;
 

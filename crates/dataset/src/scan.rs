@@ -13,6 +13,7 @@ use crate::image_format::is_image_of_any_name;
 use crate::limits::{MAX_ENCODED_IMAGE, read_file};
 use crate::shards::Shards;
 use crate::tables::Tables;
+use crate::unread::Unread;
 
 /// Files with these extensions are meant to be images, so one that cannot be read is reported.
 const IMAGE_ENDINGS: [&str; 14] =
@@ -50,10 +51,10 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Reads the encoded image. The error gives the reason.
-    pub(crate) fn read(&self) -> Result<Vec<u8>, String> {
+    pub(crate) fn read(&self) -> Result<Vec<u8>, Unread> {
         match &self.place {
-            Place::File(path) => read_file(path, MAX_ENCODED_IMAGE).map_err(|e| e.to_string()),
-            Place::Packed(packed) => packed.read(),
+            Place::File(path) => Ok(read_file(path, MAX_ENCODED_IMAGE)?),
+            Place::Packed(packed) => packed.read().map_err(Unread::Image),
             Place::Member(shards, index) => shards.read(*index),
             Place::Row(tables, index) => tables.read(*index),
         }
@@ -192,7 +193,7 @@ impl Walk<'_> {
                     self.count_link(&path)?;
                 }
                 self.folder(&path, depth + 1)?;
-            } else if named_as_image(&path) || begins_as_image(&path) {
+            } else if named_as_image(&path) || begins_as_image(&path)? {
                 self.entries.push(self.entry(path));
             } else {
                 self.others.add(&path);
@@ -236,14 +237,18 @@ pub(crate) fn named_as_image(path: &Path) -> bool {
     IMAGE_ENDINGS.contains(&ending.as_str())
 }
 
-fn begins_as_image(path: &Path) -> bool {
+fn begins_as_image(path: &Path) -> Result<bool, DatasetError> {
     // Opening a pipe would wait for its writer.
     if !path.is_file() {
-        return false;
+        return Ok(false);
     }
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
-    read.is_ok() && is_image_of_any_name(&start)
+    match read {
+        // Whether it is an image is not known.
+        Err(error) if files::is_out_of_handles(&error) => Err(DatasetError::io(path, "read", error)),
+        read => Ok(read.is_ok() && is_image_of_any_name(&start)),
+    }
 }
 
 #[cfg(test)]

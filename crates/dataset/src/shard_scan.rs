@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::DatasetError;
+use crate::handles::Handles;
 use crate::labels::Labels;
 use crate::limits::{MAX_ENCODED_IMAGE, check_size};
 use crate::parts::take;
@@ -28,10 +29,10 @@ pub(crate) struct Sharded {
 pub(crate) fn list(path: &Path, part: Option<Split>, labels_required: bool) -> Result<Sharded, DatasetError> {
     let name = path.display().to_string();
     let chosen = choose(&name, paths(path)?, part)?;
-    let mut files = Vec::with_capacity(chosen.shards.len());
+    let (mut files, handles) = (Vec::with_capacity(chosen.shards.len()), Handles::new());
     let mut gather = Gather { names: Some(Vec::new()), ..Gather::default() };
     for (number, path) in chosen.shards.iter().enumerate() {
-        let (shard, file) = Shard::open(path, number)?;
+        let (shard, file) = Shard::open(path, number, &handles)?;
         let shard_name = path.display().to_string();
         gather.shard(number as u32, &shard_name, &mut Members::new(&shard_name, &file, shard.length))?;
         files.push(shard);
@@ -40,7 +41,8 @@ pub(crate) fn list(path: &Path, part: Option<Split>, labels_required: bool) -> R
     notes.extend(gather.others.note());
     notes.extend((gather.special > 0).then(|| format!("left out: {} links and devices", gather.special)));
     if gather.spots.is_empty() {
-        let hint = format!(" ({} other files in {} shards)", gather.others.count, files.len());
+        let others = files::counted(gather.others.count, "other file");
+        let hint = format!(" ({others} in {})", files::counted(files.len(), "shard"));
         return Err(DatasetError::Empty { file: name, hint });
     }
     let shards = Shards { files: Arc::new(files), spots: gather.spots, labels: None };
@@ -294,6 +296,11 @@ mod tests {
         assert!(notes.contains("using the train part, 3 images"), "{notes}");
         let validation = listed(&[first, second], Some(Split::Validation), true).unwrap();
         assert_eq!(facts(&validation).0, ["c"]);
+        // Hidden files and folders are no part of a set, as in a folder.
+        let hidden: Files<'_> =
+            &[("._a.png", b"x"), (".a.png", b"x"), ("__MACOSX/a.png", b"x"), ("a.png", b"a")];
+        let sharded = listed(&[hidden], None, false).unwrap();
+        assert_eq!(facts(&sharded), (vec!["a".to_owned()], None, String::new()));
         let flat: Files<'_> = &[("my.photo.png", b"a"), ("my.other.png", b"b")];
         let sharded = listed(&[flat], None, false).unwrap();
         assert_eq!((sharded.shards.len(), sharded.class_names.len()), (2, 0));
@@ -303,7 +310,10 @@ mod tests {
     fn shards_without_images_and_names_outside_are_refused() {
         let none: Files<'_> = &[("a.txt", b"x")];
         let error = listed(&[none], None, false).unwrap_err().to_string();
-        assert!(error.contains("found none (1 other files in 1 shards)"), "{error}");
+        assert!(error.contains("found none (1 other file in 1 shard)"), "{error}");
+        let empty: Files<'_> = &[];
+        let error = listed(&[empty], None, false).unwrap_err().to_string();
+        assert!(error.contains("found none (0 other files in 1 shard)"), "{error}");
         let outside: Files<'_> = &[("../a.png", b"x")];
         let error = listed(&[outside], None, false).unwrap_err().to_string();
         assert!(error.contains("names inside the archive"), "{error}");

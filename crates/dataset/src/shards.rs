@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::error::DatasetError;
+use crate::handles::Handles;
 use crate::limits::open_regular;
 use crate::store::read_at;
-
-/// So many shards stay open; more are opened for every read, since a process may not have many open files.
-const OPEN: usize = 128;
+use crate::unread::Unread;
 
 /// Where an image is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +27,10 @@ pub(crate) struct Shard {
     pub(crate) length: u64,
     /// Time of the last change in nanoseconds.
     pub(crate) modified: u128,
-    file: Option<File>,
+    /// Its number in the set.
+    number: usize,
+    /// The open files of the set.
+    handles: Arc<Handles>,
 }
 
 /// Images in shards, possibly with labels.
@@ -42,12 +44,16 @@ pub(crate) struct Shards {
 
 impl Shard {
     /// Opens a shard, the `number`th of its set.
-    pub(crate) fn open(path: &Path, number: usize) -> Result<(Self, File), DatasetError> {
+    pub(crate) fn open(
+        path: &Path,
+        number: usize,
+        handles: &Arc<Handles>,
+    ) -> Result<(Self, Arc<File>), DatasetError> {
         let (file, length) = open_regular(path)?;
         let modified = file.metadata().ok().and_then(|m| m.modified().ok()?.duration_since(UNIX_EPOCH).ok());
-        let kept = if number < OPEN { file.try_clone().ok() } else { None };
         let modified = modified.map_or(0, |d| d.as_nanos());
-        Ok((Self { path: path.to_owned(), length, modified, file: kept }, file))
+        let shard = Self { path: path.to_owned(), length, modified, number, handles: Arc::clone(handles) };
+        Ok((shard, handles.keep(number, file)))
     }
 
     /// Its name without folders.
@@ -56,22 +62,21 @@ impl Shard {
     }
 
     /// The bytes at `offset`. The error gives the reason.
-    pub(crate) fn read(&self, offset: u64, count: usize) -> Result<Vec<u8>, String> {
-        let opened;
-        let file = match &self.file {
+    pub(crate) fn read(&self, offset: u64, count: usize) -> Result<Vec<u8>, Unread> {
+        let file = match self.handles.get(self.number) {
             Some(file) => file,
             None => {
-                let (file, length) = open_regular(&self.path).map_err(|e| e.to_string())?;
+                let (file, length) = open_regular(&self.path)?;
                 if length != self.length {
-                    return Err(format!("expected a shard of {} bytes, found {length}", self.length));
+                    let found = format!("expected a shard of {} bytes, found {length}", self.length);
+                    return Err(found.into());
                 }
-                opened = file;
-                &opened
+                self.handles.keep(self.number, file)
             }
         };
         // The index only has spots within the shard, so this is at most its size.
         let mut bytes = vec![0; count];
-        read_at(file, offset, &mut bytes).map_err(|e| match e.kind() {
+        read_at(&file, offset, &mut bytes).map_err(|e| match e.kind() {
             io::ErrorKind::UnexpectedEof => "the shard ends before the image does".to_owned(),
             _ => e.to_string(),
         })?;
@@ -95,7 +100,7 @@ impl Shards {
     }
 
     /// Reads an encoded image. The error gives the reason.
-    pub(crate) fn read(&self, index: usize) -> Result<Vec<u8>, String> {
+    pub(crate) fn read(&self, index: usize) -> Result<Vec<u8>, Unread> {
         let (spot, shard) = self.at(index)?;
         shard.read(spot.offset, spot.length as usize)
     }
@@ -129,13 +134,17 @@ mod tests {
             Spot { offset: 9, length: 1, shard: 1 },
             Spot { offset: 8, length: 3, shard: 1 },
         ];
-        let files = [0, OPEN].map(|number| Shard::open(&path, number).unwrap().0);
-        assert!(files[0].file.is_some() && files[1].file.is_none());
+        // Only one of them stays open.
+        let handles = Handles::of(1);
+        let files = [0, 1].map(|number| Shard::open(&path, number, &handles).unwrap().0);
+        let reason = |unread: Unread| unread.reason().unwrap();
+        assert!(handles.get(0).is_none() && handles.get(1).is_some());
         let shards = Shards { files: Arc::new(files.into()), spots, labels: Some(vec![5, 6, 7]) };
         assert_eq!(shards.read(0).unwrap(), b"234");
         assert_eq!(shards.read(1).unwrap(), b"9");
-        assert!(shards.read(2).unwrap_err().contains("ends before"));
-        assert!(shards.read(3).unwrap_err().contains("below 3"));
+        assert!(handles.get(0).is_none() && handles.get(1).is_some());
+        assert!(reason(shards.read(2).unwrap_err()).contains("ends before"));
+        assert!(reason(shards.read(3).unwrap_err()).contains("below 3"));
         let part = shards.select(&[1]);
         assert_eq!(
             (part.len(), part.labels.as_deref(), part.read(0).unwrap()),
@@ -143,6 +152,7 @@ mod tests {
         );
         // A shard that is opened again must still be the same.
         std::fs::write(&path, b"0123456789a").unwrap();
-        assert!(shards.read(1).unwrap_err().contains("expected a shard of 10 bytes, found 11"));
+        let found = reason(shards.read(0).unwrap_err());
+        assert!(found.contains("expected a shard of 10 bytes, found 11"), "{found}");
     }
 }

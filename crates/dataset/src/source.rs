@@ -16,7 +16,7 @@ use crate::npz::Npz;
 use crate::shard_names::{expand, in_folder, is_shard_pattern};
 use crate::split::Split;
 use crate::tables;
-use crate::tar::first_name;
+use crate::tar::{first_name, may_be_empty};
 
 /// Where images come from.
 ///
@@ -189,6 +189,10 @@ impl Source {
             Some(name) if is_binary(&name) => return Self::cifar_archive(path, split),
             // A gzipped one has no places to read from.
             Some(_) if !start.starts_with(&GZIP_MAGIC) => {
+                return Ok(Self::Shards { path: path.to_owned(), split });
+            }
+            // Opening it says that it has no images.
+            None if may_be_empty(path, &start, length) => {
                 return Ok(Self::Shards { path: path.to_owned(), split });
             }
             _ => {}
@@ -371,6 +375,16 @@ mod tests {
         ] {
             let error = detect(&dir.path().join(name)).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
+        }
+        // An archive without files is recognised by its name; zeros with another name are anything.
+        for (name, length) in [("none.tar", 1024), ("none.TAR", 10_240)] {
+            let dir = folder(&[(name, &vec![0; length])]);
+            let path = dir.path().join(name);
+            assert_eq!(detect(&path).unwrap(), Source::Shards { path, split: None });
+        }
+        for (name, length) in [("none", 1024), ("none.tar", 1000), ("none.tar", 512)] {
+            let dir = folder(&[(name, &vec![0; length])]);
+            assert!(detect(&dir.path().join(name)).is_err(), "{name} {length}");
         }
         // Beside images or folders, archives are not the dataset.
         let dir = folder(&[("a.tar", &shard), ("b/1.png", b"x")]);

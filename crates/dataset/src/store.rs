@@ -10,6 +10,7 @@ use crate::encoded::Encoded;
 use crate::error::DatasetError;
 use crate::folder::prepared;
 use crate::options::OpenOptions;
+use crate::unread::Unread;
 
 /// The pixels of all items in sequence.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Decoder {
         }
     }
 
-    fn bytes(&self, index: usize) -> Result<Vec<u8>, String> {
+    fn bytes(&self, index: usize) -> Result<Vec<u8>, Unread> {
         match (&self.buffer, &self.encoded) {
             (Some(buffer), Encoded::Shards(shards)) => buffer.read(shards, index),
             _ => self.encoded.read(index),
@@ -79,8 +80,11 @@ impl Decoder {
             return Err(DatasetError::OutOfRange { what: "image", len: self.encoded.len(), got: index });
         }
         let changed = |reason| DatasetError::unsuitable(&self.encoded.name(index), self.expected, reason);
-        let image = self.bytes(index).and_then(|bytes| prepared(&bytes, self.shape, &self.options));
-        let image = image.map_err(changed)?;
+        let prepare = |bytes: Vec<u8>| prepared(&bytes, self.shape, &self.options).map_err(Unread::Image);
+        let image = match self.bytes(index).and_then(prepare) {
+            Ok(image) => image,
+            Err(unread) => return Err(changed(unread.reason()?)),
+        };
         if image.pixels.len() != out.len() {
             return Err(changed(format!("{}x{} pixels", image.width, image.height)));
         }

@@ -14,6 +14,7 @@ use crate::options::{OnBad, OpenOptions};
 use crate::order::Order;
 use crate::store::{Decoder, Store};
 use crate::tables::Tables;
+use crate::unread::Unread;
 
 /// Images that are checked when a set is opened.
 const PROBED: usize = 64;
@@ -79,9 +80,9 @@ pub(crate) fn open(
         (Encoded::Shards(shards), Order::Blocks { buffer }) => {
             let blocks = BlockBuffer::new(shards, buffer, need.limit);
             if blocks.is_none() {
+                let (images, limit) = (buffer.min(shards.len()), need.limit >> 20);
                 items.notes.push(format!(
-                    "blocks of images are not kept: {buffer} encoded images take more than {} MiB, or are far apart",
-                    need.limit >> 20
+                    "blocks of images are not kept: {images} encoded images take more than {limit} MiB, or are far apart"
                 ));
             }
             blocks
@@ -115,8 +116,8 @@ fn pages_note(tables: &Tables, order: Order, memory: u64) -> Option<String> {
                 .to_owned(),
         ),
         Order::Blocks { buffer } => (!tables.keep_groups(buffer, memory)).then(|| {
-            let limit = memory >> 20;
-            format!("pages are decompressed again: those of {buffer} images may take more than {limit} MiB")
+            let (images, limit) = (buffer.min(tables.len()), memory >> 20);
+            format!("pages are decompressed again: those of {images} images may take more than {limit} MiB")
         }),
     }
 }
@@ -124,13 +125,13 @@ fn pages_note(tables: &Tables, order: Order, memory: u64) -> Option<String> {
 /// Height and width of the items. Some images, spread over the set, have to be readable and of one size.
 fn probe(name: &str, encoded: &Encoded, options: &OpenOptions) -> Result<(usize, usize), DatasetError> {
     let chosen = encoded.spread(PROBED);
-    let look = |&index: &usize| dimensions(&encoded.read(index)?);
-    let sizes: Vec<Result<(u32, u32), String>> = chosen.par_iter().map(look).collect();
+    let look = |&index: &usize| dimensions(&encoded.read(index)?).map_err(Unread::Image);
+    let sizes: Vec<Result<(u32, u32), Unread>> = chosen.par_iter().map(look).collect();
     let mut known = None;
     let mut reasons = Vec::new();
     for (&index, size) in chosen.iter().zip(sizes) {
         match size {
-            Err(reason) => reasons.push(format!("{}: {reason}", encoded.name(index))),
+            Err(unread) => reasons.push(format!("{}: {}", encoded.name(index), unread.reason()?)),
             Ok(size) => {
                 let (first, first_size) = *known.get_or_insert((index, size));
                 if first_size != size && options.size.is_none() {

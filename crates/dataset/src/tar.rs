@@ -27,6 +27,14 @@ pub(crate) fn first_name(start: &[u8]) -> Option<String> {
     (header.get(257..262)? == b"ustar").then(|| text(&header[..100]))
 }
 
+/// Whether a file of `length` bytes is an archive without files, from its name and its first block: the end of an archive
+/// is two blocks of zeros, and tar fills its last record with more.
+pub(crate) fn may_be_empty(path: &Path, start: &[u8], length: u64) -> bool {
+    let named = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar"));
+    let blocks = length >= 2 * BLOCK as u64 && length.is_multiple_of(BLOCK as u64);
+    named && blocks && start.iter().all(|&byte| byte == 0)
+}
+
 /// A regular file in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member {
@@ -151,9 +159,10 @@ pub(crate) fn checked_size(name: &str, header: &[u8]) -> Result<u64, DatasetErro
         let found = format!("{:?}", text(&header[148..156]));
         return Err(wrong("a header with its checksum", found));
     }
-    octal(&header[124..136]).ok_or_else(|| {
-        let found = format!("{:02x?} for {:?}", &header[124..136], text(&header[..100]));
-        wrong("a size in octal digits", found)
+    let field = &header[124..136];
+    octal(field).or_else(|| binary(field)).ok_or_else(|| {
+        let found = format!("{field:02x?} for {:?}", text(&header[..100]));
+        wrong("a size in octal digits, or in binary below 2^64", found)
     })
 }
 
@@ -166,6 +175,13 @@ pub(crate) fn text(field: &[u8]) -> String {
 /// Octal digits, with spaces around them.
 fn octal(field: &[u8]) -> Option<u64> {
     u64::from_str_radix(text(field).trim(), 8).ok()
+}
+
+/// A binary number after a first byte of 0x80, as GNU tar writes numbers that octal digits have no room for.
+fn binary(field: &[u8]) -> Option<u64> {
+    let (&0x80, digits) = field.split_first()? else { return None };
+    let (high, low) = digits.split_last_chunk::<8>()?;
+    high.iter().all(|&byte| byte == 0).then(|| u64::from_be_bytes(*low))
 }
 
 #[cfg(test)]
@@ -183,6 +199,17 @@ pub(crate) mod tests {
         header[148..156].fill(b' ');
         header[156] = kind;
         header[257..262].copy_from_slice(b"ustar");
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        header
+    }
+
+    /// The same header with a binary size: GNU's mark, zeros and these bytes.
+    pub(crate) fn with_binary_size(mut header: Vec<u8>, mark: u8, size: u64) -> Vec<u8> {
+        header[124..136].fill(0);
+        header[124] = mark;
+        header[128..136].copy_from_slice(&size.to_be_bytes());
+        header[148..156].fill(b' ');
         let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
         header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
         header
@@ -239,6 +266,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn binary_sizes_are_read() {
+        let octal = tar("", &[("a.bin", &[7; 513]), ("b.bin", &[8])]);
+        let mut binary = octal.clone();
+        let header = with_binary_size(octal[BLOCK..2 * BLOCK].to_vec(), 0x80, 513);
+        binary[BLOCK..2 * BLOCK].copy_from_slice(&header);
+        assert_ne!(binary, octal);
+        assert_eq!(files(&binary).unwrap(), files(&octal).unwrap());
+    }
+
+    #[test]
     fn the_first_name_tells_what_it_is() {
         assert_eq!(first_name(&example()).as_deref(), Some("set/"));
         assert_eq!(first_name(&gzip(&example())).as_deref(), Some("set/"));
@@ -255,14 +292,13 @@ pub(crate) mod tests {
             bytes[at] = byte;
             bytes
         };
-        let binary_size = {
+        let sized = |mark, size| with_binary_size(header("a", 0, b'0'), mark, size);
+        let above = {
             let mut bytes = header("a", 0, b'0');
-            // GNU's binary size, with a checksum that fits.
+            bytes[124..136].copy_from_slice(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
             let sum: u32 = bytes.iter().map(|&byte| u32::from(byte)).sum();
             let own: u32 = bytes[148..156].iter().map(|&byte| u32::from(byte)).sum();
-            let sum = sum - own + 8 * u32::from(b' ') - u32::from(b'0') + 0x80;
-            bytes[124] = 0x80;
-            bytes[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+            bytes[148..155].copy_from_slice(format!("{:06o}\0", sum - own + 8 * 32).as_bytes());
             bytes
         };
         for (bytes, text) in [
@@ -270,7 +306,11 @@ pub(crate) mod tests {
             (good[..600].to_vec(), "found the end after 88"),
             (good[..1100].to_vec(), "expected 513 more bytes after 1024, found the end after 76"),
             (with(3, b'x'), "a header with its checksum"),
-            (binary_size, "a size in octal digits"),
+            // Negative, and without the mark.
+            (sized(0xff, 1), "a size in octal digits, or in binary"),
+            (sized(0x81, 1), "a size in octal digits, or in binary"),
+            (above, "a size in octal digits, or in binary below 2^64"),
+            (sized(0x80, 3), "expected 3 more bytes"),
             (packed[..packed.len() / 2].to_vec(), "is not valid tar"),
         ] {
             let error = files(&bytes).unwrap_err().to_string();

@@ -199,7 +199,7 @@ impl Window<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tar::tests::{header, tar};
+    use crate::tar::tests::{header, tar, with_binary_size};
 
     /// A block header of this kind with its data in whole blocks.
     fn member(name: &str, kind: u8, data: &[u8]) -> Vec<u8> {
@@ -249,6 +249,11 @@ mod tests {
             [("set/a.png", vec![1; 513]), ("set/b.png", large), ("set/c.cls", vec![b'7']), ("set/d", vec![])];
         assert_eq!(files, want.map(|(name, data)| (name.to_owned(), data)));
         assert_eq!(special, 0);
+        // GNU tar writes large sizes in binary.
+        let mut binary = bytes.clone();
+        let header = with_binary_size(bytes[BLOCK..2 * BLOCK].to_vec(), 0x80, 513);
+        binary[BLOCK..2 * BLOCK].copy_from_slice(&header);
+        assert_eq!(walk(&binary).unwrap().0, files);
     }
 
     #[test]
@@ -286,6 +291,7 @@ mod tests {
         let cut = good[..2100].to_vec();
         let mut sum = good.clone();
         sum[513] ^= 1;
+        let sized = |mark, size| with_binary_size(header("a", 0, b'0'), mark, size);
         let record = |text: &str| archive(&[member("pax", b'x', text.as_bytes()), member("a", b'0', b"1")]);
         for (bytes, text) in [
             (Vec::new(), "expected 512 more bytes after 0, found the end after 0"),
@@ -293,6 +299,8 @@ mod tests {
             (good[..1200].to_vec(), "expected 513 more bytes after 1024, found the end after 176"),
             (sum, "a header with its checksum"),
             (header("a", 0o77_777_777_777, b'0'), "expected 8589934591 more bytes after 512"),
+            (sized(0x80, u64::MAX), "expected 18446744073709551615 more bytes after 512"),
+            (sized(0xff, u64::MAX), "a size in octal digits, or in binary"),
             (archive(&[member("a", b'L', &vec![b'x'; 70_000])]), "at most 65536 bytes of names"),
             (archive(&[member("a", b'S', b"1")]), "the sparse file \"a\""),
             (record("9 path=ab\n99 size=1\n"), "records LENGTH KEY=VALUE"),

@@ -170,6 +170,10 @@ fn memory_holds_one_group_of_encoded_images() {
         let noted = set.notes().iter().any(|note| note.starts_with("blocks of images are not kept"));
         assert_eq!(most == 0, noted, "{most} {:?}", set.notes());
     }
+    // A buffer for more images than there are holds those that there are.
+    let options = OpenOptions { order: Order::Blocks { buffer: 10_000 }, ..streaming() };
+    let notes = open(&places[2], &options).unwrap().notes().join("\n");
+    assert!(notes.contains("not kept: 200 encoded images take more than 0 MiB"), "{notes}");
     let set = open(&places[2], &streaming()).unwrap();
     let _ = plan(Order::Images).batch(&set, 0).unwrap();
     assert_eq!(set.held_bytes(), 0);

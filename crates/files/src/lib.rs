@@ -14,6 +14,7 @@
 mod counted;
 pub mod faults;
 mod folder;
+mod handles;
 mod home;
 mod identity;
 mod leftovers;
@@ -30,6 +31,7 @@ use std::path::Path;
 
 pub use counted::{counted, noun_of};
 pub use folder::PendingFolder;
+pub use handles::{is_out_of_handles, open_limit};
 pub use home::expand_home;
 pub use identity::Identity;
 pub use leftovers::remove_leftovers;

@@ -17,6 +17,7 @@ pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod launch;
 mod noise_file;
+mod partial_files;
 pub(crate) mod predict;
 mod reporting;
 mod results;

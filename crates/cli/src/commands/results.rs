@@ -8,6 +8,7 @@ use figures::Canvas;
 use ndarray::{Array1, Array4, Axis, concatenate};
 
 use crate::commands::image_files::{self, Earlier};
+use crate::commands::partial_files;
 use crate::conditioning::Conditioning;
 use crate::output::{self, Form};
 use crate::{own_png, paths};
@@ -54,19 +55,15 @@ impl Written {
 pub(crate) fn names(forms: &[Form], first: usize) -> Vec<String> {
     let names = forms.iter().flat_map(|form| match form {
         Form::Grid => vec![GRID.to_owned()],
-        Form::Npz => vec![ARCHIVE.to_owned(), growing_name(first)],
+        Form::Npz => vec![ARCHIVE.to_owned(), partial_files::name(first)],
         Form::Png => vec![image_files::name(first, None, &[])],
     });
     names.collect()
 }
 
-fn growing_name(first: usize) -> String {
-    format!("samples.partial-{first:05}.npy")
-}
-
 impl<'a> Results<'a> {
     /// Saves into a folder, which is created with the first images. `first` is the number of the first image. PNG files of an
-    /// earlier sampling that nobody has changed are removed from the folder with the first images.
+    /// earlier sampling that nobody has changed, and what a killed one left, are removed from the folder with the first images.
     pub(crate) fn new(
         folder: &Path,
         forms: &'a [Form],
@@ -127,6 +124,9 @@ impl<'a> Results<'a> {
     /// Saves a batch, u8 `[b, h, w, c]`.
     pub(crate) fn add(&mut self, pixels: Array4<u8>) -> anyhow::Result<()> {
         files::make_folder(&self.folder).with_context(|| format!("--out {}", self.folder.display()))?;
+        if self.count == 0 {
+            partial_files::remove_leftovers(&self.folder, self.first, !self.continues)?;
+        }
         if self.forms.contains(&Form::Png) {
             self.save_each(&pixels)?;
         }
@@ -135,7 +135,7 @@ impl<'a> Results<'a> {
                 Some(growing) => growing,
                 none => {
                     let (_, height, width, channels) = pixels.dim();
-                    let path = self.folder.join(growing_name(self.first));
+                    let path = self.folder.join(partial_files::name(self.first));
                     none.insert(GrowingNpy::create(&path, [height, width, channels])?)
                 }
             };
@@ -191,7 +191,7 @@ impl<'a> Results<'a> {
                 arrays.insert(0, ("labels", AnyArray::from(Array1::from(labels))));
             }
             growing.into_npz(&path, &arrays).with_context(|| {
-                format!("the images are in {}", self.folder.join(growing_name(self.first)).display())
+                format!("the images are in {}", self.folder.join(partial_files::name(self.first)).display())
             })?;
             written.push(path);
         }
@@ -291,6 +291,15 @@ mod tests {
         assert_eq!(sample(0, 3, false), 4);
         assert_eq!(std::fs::read(folder.path().join("00004.png")).unwrap(), b"mine");
         assert_eq!(sample(0, 1, true), 4);
+        // A killed one leaves its archive. Another may be at work beside one that continues.
+        for first in [0, 9] {
+            let mut killed = Results::new(folder.path(), &ALL[2..], (&conditioning, &[]), first).continuing();
+            killed.add(images()).unwrap();
+            std::mem::forget(killed);
+        }
+        assert_eq!(sample(0, 1, true), 5);
+        assert!(folder.path().join("samples.partial-00009.npy").is_file());
+        assert_eq!(sample(0, 3, false), 4);
     }
 
     #[test]

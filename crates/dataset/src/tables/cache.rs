@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Rows;
+use crate::unread::Unread;
 
 /// Bytes that are kept unless another limit is set: enough for neighbouring images that are read together.
 const KEPT: u64 = 256 << 20;
@@ -30,7 +31,7 @@ struct Held {
 /// A page, decompressed by the first thread that needs it.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    rows: OnceLock<Result<Rows, String>>,
+    rows: OnceLock<Result<Rows, Unread>>,
 }
 
 impl Default for Cache {
@@ -41,11 +42,11 @@ impl Default for Cache {
 
 impl Kept {
     /// Its values. The error gives the reason.
-    pub(super) fn rows(&self) -> Result<&Rows, String> {
+    pub(super) fn rows(&self) -> Result<&Rows, Unread> {
         match self.rows.get() {
             Some(Ok(rows)) => Ok(rows),
             Some(Err(reason)) => Err(reason.clone()),
-            None => Err("expected a page, found none".to_owned()),
+            None => Err("expected a page, found none".into()),
         }
     }
 }
@@ -66,7 +67,7 @@ impl Cache {
         &self,
         number: usize,
         size: u64,
-        read: impl FnOnce() -> Result<Rows, String>,
+        read: impl FnOnce() -> Result<Rows, Unread>,
     ) -> Arc<Kept> {
         let page = self.entry(number, size);
         let _ = page.rows.get_or_init(|| {
@@ -105,10 +106,10 @@ mod tests {
         let read = |number: usize, size: u64| {
             let page = cache.page(number, size, || {
                 reads.set(reads.get() + 1);
-                Err(format!("page {number}"))
+                Err(Unread::Image(format!("page {number}")))
             });
             // What failed is not tried again while it is kept.
-            assert_eq!(page.rows().unwrap_err(), format!("page {number}"));
+            assert_eq!(page.rows().unwrap_err(), Unread::Image(format!("page {number}")));
         };
         for number in [1, 2, 3, 1, 2, 3] {
             read(number, 10);

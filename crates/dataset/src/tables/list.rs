@@ -10,6 +10,7 @@ use super::page::{self, Page, Pages};
 use super::page_header::Coding;
 use super::{ImageGroup, Index, Place, Stored, Tables, decode};
 use crate::error::DatasetError;
+use crate::handles::Handles;
 use crate::labels::{Labels, check_labels, label_range};
 use crate::limits::Inflation;
 use crate::options::OpenOptions;
@@ -45,9 +46,9 @@ pub(crate) fn list(path: &Path, part: Option<Split>, options: &OpenOptions) -> R
         return Err(DatasetError::NoPart { file: name, asked, found: Vec::new() });
     }
     let mut gather = Gather { inflation: options.inflation(), ..Gather::default() };
-    let mut files = Vec::with_capacity(chosen.shards.len());
+    let (mut files, handles) = (Vec::with_capacity(chosen.shards.len()), Handles::new());
     for (number, path) in chosen.shards.iter().enumerate() {
-        let (shard, file) = Shard::open(path, number)?;
+        let (shard, file) = Shard::open(path, number, &handles)?;
         gather.file(&path.display().to_string(), &file, shard.length, number as u32)?;
         files.push(shard);
     }

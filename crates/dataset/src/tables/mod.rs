@@ -33,6 +33,7 @@ pub(crate) use list::{ENDING, list};
 use crate::limits::MAX_ENCODED_IMAGE;
 use crate::order::Blocks;
 use crate::shards::Shard;
+use crate::unread::Unread;
 use cache::Cache;
 use decode::Rows;
 use groups::Codec;
@@ -137,7 +138,7 @@ impl Tables {
     }
 
     /// Reads an encoded image. The error gives the reason.
-    pub(crate) fn read(&self, index: usize) -> Result<Vec<u8>, String> {
+    pub(crate) fn read(&self, index: usize) -> Result<Vec<u8>, Unread> {
         let row = self.row(index)?;
         let (number, place) = self.index.at(row).ok_or("expected a page with the image, found none")?;
         let page = self.cache.page(number, self.index.cost(place), || self.decoded(place));
@@ -145,12 +146,13 @@ impl Tables {
         let image =
             rows.get((row - place.first) as usize).ok_or("expected an image, found an empty value")?;
         if image.len() as u64 > MAX_ENCODED_IMAGE {
-            return Err(format!("expected at most {MAX_ENCODED_IMAGE} bytes, found {}", image.len()));
+            let found = format!("expected at most {MAX_ENCODED_IMAGE} bytes, found {}", image.len());
+            return Err(found.into());
         }
         Ok(image.to_vec())
     }
 
-    fn decoded(&self, place: &Place) -> Result<Rows, String> {
+    fn decoded(&self, place: &Place) -> Result<Rows, Unread> {
         let group = self.index.groups.get(place.group as usize).ok_or("expected a row group, found none")?;
         let file = self.files.get(group.file as usize).ok_or("expected a file, found none")?;
         let dictionary = self.index.dictionary(place);
@@ -161,7 +163,8 @@ impl Tables {
         bytes.extend(file.read(place.page.offset, place.page.length as usize)?);
         let ImageGroup { codec, optional, .. } = *group;
         let dictionary = dictionary.map_or(0, |page| page.length);
-        decode::images(bytes, Stored { codec, optional, dictionary, rows: place.page.rows })
+        let stored = Stored { codec, optional, dictionary, rows: place.page.rows };
+        decode::images(bytes, stored).map_err(Unread::Image)
     }
 
     /// An image in messages: its file and its row there.
@@ -215,7 +218,9 @@ impl Tables {
             largest = self.span(first, last).max(largest);
             first = last + 1;
         }
-        let needed = largest.saturating_mul(blocks.in_group);
+        // A small set has fewer blocks than a group.
+        let in_group = blocks.in_group.min(self.len().div_ceil(blocks.images as usize) as u64);
+        let needed = largest.saturating_mul(in_group);
         self.cache.limit_to(needed.min(memory));
         needed <= memory
     }

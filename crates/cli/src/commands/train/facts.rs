@@ -24,7 +24,8 @@ pub(super) fn of_data(dataset: &Dataset, config: &Config) -> (Rows, Value) {
     ];
     rows.extend(varied(config).into_iter().map(|how| ("varied", how)));
     if let Some(images) = config.data.group_images().ok().flatten() {
-        let order = format!("by blocks of neighbouring images, {} images at a time", grouped(images));
+        let images = grouped(images.min(dataset.len()));
+        let order = format!("by blocks of neighbouring images, {images} images at a time");
         rows.push(("order", order));
     }
     if border != [0; 4] {
