@@ -143,7 +143,9 @@ fn unboxed<'a>(
 }
 
 /// The error within one of images.
-fn unboxed_data(link: &(dyn std::error::Error + 'static)) -> Option<&(dyn std::error::Error + 'static)> {
+fn unboxed_data<'a>(
+    link: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
     match (link.downcast_ref(), link.downcast_ref()) {
         (Some(DataError::Data { error }), _) => Some(error),
         (Some(DataError::Of { error, .. }), _) => Some(&**error),

@@ -199,7 +199,7 @@ mod tests {
         let good = std::fs::read(&path).unwrap();
         for (field, value, name) in [(METHOD, 12, "bzip2"), (METHOD, 93, "zstd"), (FLAGS, 1, "encrypted")] {
             std::fs::write(&path, with_field(good.clone(), field, value)).unwrap();
-            let error = list(&path, Inflation::default()).unwrap().entries[0].read().unwrap_err();
+            let error = list(&path, Inflation::default()).unwrap().entries[0].read().unwrap_err().reason().unwrap();
             assert!(error.contains(name) && error.contains("pack the images again"), "{error}");
         }
     }
@@ -209,7 +209,7 @@ mod tests {
         let zeros = vec![0; 20 << 20];
         let (_folder, path) = archive(&[("a.png", &zeros), ("b.png", b"some bytes that are whole")]);
         let listing = list(&path, Inflation::default()).unwrap();
-        assert!(listing.entries[0].read().unwrap_err().contains("at most 16777216 bytes"));
+        assert!(listing.entries[0].read().unwrap_err().reason().unwrap().contains("at most 16777216 bytes"));
         // It fits once the limit is raised.
         let granted = Inflation::granted(Some(32 << 20));
         assert_eq!(list(&path, granted).unwrap().entries[0].read().unwrap().len(), zeros.len());
