@@ -104,6 +104,20 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
+    /// clap wraps lines and does not join them, so a sentence that is broken in the source would be broken twice.
+    #[test]
+    fn paragraphs_are_whole_lines() {
+        fn check(command: &Command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for (line, next) in text.lines().zip(text.lines().skip(1)) {
+                let begins = next.is_empty() || next.starts_with(|c: char| c == ' ' || c.is_uppercase());
+                assert!(begins || line.ends_with(['.', ':']), "{}: {line}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&crate::args::Cli::command());
+    }
+
     #[test]
     fn words_that_belong_together_are_joined() {
         for (text, want) in [

@@ -199,7 +199,8 @@ mod tests {
         let good = std::fs::read(&path).unwrap();
         for (field, value, name) in [(METHOD, 12, "bzip2"), (METHOD, 93, "zstd"), (FLAGS, 1, "encrypted")] {
             std::fs::write(&path, with_field(good.clone(), field, value)).unwrap();
-            let error = list(&path, Inflation::default()).unwrap().entries[0].read().unwrap_err().reason().unwrap();
+            let error =
+                list(&path, Inflation::default()).unwrap().entries[0].read().unwrap_err().reason().unwrap();
             assert!(error.contains(name) && error.contains("pack the images again"), "{error}");
         }
     }

@@ -24,10 +24,10 @@ const MOST: usize = 1024;
 /// Starts a command as several processes, which share its work.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The processes are called ranks. They divide every batch and the cores, take the same steps, and rank
-0 writes. If one fails, all are ended, and the exit code is that of the first that failed (128 + N
-after signal N). A run continues from its last checkpoint, also with another number of ranks. On
-several machines, use torchrun or srun: see docs/scale.md.
+    after_help = "The processes are called ranks. They divide every batch and the cores, take the same steps, and rank 0 \
+writes. If one fails, all are ended, and the exit code is that of the first that failed (128 + N after signal N). A run \
+continues from its last checkpoint, also with another number of ranks. On several machines, use torchrun or srun: see \
+docs/scale.md.
 
 Examples:
   ddpm launch --nproc 2 -- train --data photos/ --run runs/photos
