@@ -110,8 +110,9 @@ mod tests {
         fn check(command: &Command) {
             let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for (line, next) in text.lines().zip(text.lines().skip(1)) {
+                let listed = line.is_empty() || line.starts_with(' ') || line.ends_with(['.', ':']);
                 let begins = next.is_empty() || next.starts_with(|c: char| c == ' ' || c.is_uppercase());
-                assert!(begins || line.ends_with(['.', ':']), "{}: {line}", command.get_name());
+                assert!(listed || begins, "{}: {line}", command.get_name());
             }
             command.get_subcommands().for_each(check);
         }
