@@ -15,7 +15,7 @@ use super::commands::Run;
 use crate::process;
 
 /// These start first, so that none of them is left to run alone at the end.
-const LONG: [&str; 7] = ["bad_input", "first_hour", "gpu_kit", "resume", "finetune", "outputs", "report"];
+const LONG: [&str; 7] = ["bad_input", "ranks", "resume", "objectives", "help", "gpu_kit", "finetune"];
 
 /// Runs all; fails when one of them fails. They leave reports for the last step in `reports`.
 pub(super) fn run(run: &Run<'_>, reports: &Path) -> anyhow::Result<()> {
