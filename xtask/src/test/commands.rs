@@ -10,6 +10,10 @@ use crate::workspace::{LIBTORCH_FREE, Workspace, target_folder};
 /// The crate of `ddpm`, which depends on all other crates. It has neither a library, nor test programs, nor examples.
 const DDPM: &str = "cli";
 
+/// The crate with a feature that nothing turns on by default.
+const DATASET: &str = "dataset";
+const WITH_PARQUET: [&str; 2] = ["--features", "parquet"];
+
 /// A folder that does not exist: anything that looks for libtorch with this fails.
 const NOWHERE: &str = "/no-libtorch-on-this-machine";
 
@@ -75,6 +79,9 @@ impl Run<'_> {
         if self.is_beside_ddpm(name) {
             self.only_its_own(name, &mut cargo);
         }
+        if self.is_whole() && name == DATASET {
+            cargo.args(WITH_PARQUET);
+        }
         cargo
     }
 
@@ -138,19 +145,22 @@ impl Run<'_> {
         cargo
     }
 
-    /// Lints and tests of what the feature `parquet` of `dataset` adds. No other step builds the crate for it.
-    pub(super) fn of_parquet(&self) -> [(&'static str, Command); 2] {
+    /// Lints and tests of what the feature `parquet` of `dataset` adds. In a run of all crates, the tests of `dataset` have the
+    /// feature, and the built program does not.
+    pub(super) fn of_parquet(&self) -> Vec<(&'static str, Command)> {
         let of = |words: &[&str], last: &[&str]| {
             let mut cargo = process::cargo(self.workspace);
-            cargo.args(words).args(self.locked()).args(["-p", "dataset", "--features", "parquet"]).args(last);
+            cargo.args(words).args(self.locked()).args(["-p", DATASET]).args(WITH_PARQUET).args(last);
             cargo.current_dir(self.workspace.root());
             without_libtorch(&mut cargo);
             cargo
         };
-        [
-            ("lints of Parquet", of(&["clippy"], &["--all-targets", "--", "-D", "warnings"])),
-            ("tests of Parquet", of(&["test"], &["--lib", "--test", "tables"])),
-        ]
+        let mut steps =
+            vec![("lints of Parquet", of(&["clippy"], &["--all-targets", "--", "-D", "warnings"]))];
+        if !self.is_whole() {
+            steps.push(("tests of Parquet", of(&["test"], &["--lib", "--test", "tables"])));
+        }
+        steps
     }
 
     fn test(&self, name: &str) -> Command {
@@ -205,12 +215,19 @@ mod tests {
     #[test]
     fn parquet_has_steps_of_its_own() {
         let workspace = Workspace::find().unwrap();
-        let args = Args { locked: true, ..Args::default() };
-        let [(_, lints), (_, tests)] = Run { workspace: &workspace, args: &args }.of_parquet();
+        let args = Args { locked: true, package: vec![DATASET.to_owned()], ..Args::default() };
+        let run = Run { workspace: &workspace, args: &args };
+        let steps = run.of_parquet();
         let want = "clippy --locked -p dataset --features parquet --all-targets -- -D warnings";
-        assert_eq!(words(&lints), want);
-        assert_eq!(words(&tests), "test --locked -p dataset --features parquet --lib --test tables");
-        assert_eq!(env_of(&tests, "LIBTORCH").as_deref(), Some(NOWHERE));
+        assert_eq!(words(&steps[0].1), want);
+        assert_eq!(words(&steps[1].1), "test --locked -p dataset --features parquet --lib --test tables");
+        assert_eq!(env_of(&steps[1].1, "LIBTORCH").as_deref(), Some(NOWHERE));
+        assert_eq!(words(&run.tests(DATASET)), "test --locked -p dataset");
+
+        let args = Args { locked: true, ..Args::default() };
+        let run = Run { workspace: &workspace, args: &args };
+        assert_eq!(run.of_parquet().len(), 1);
+        assert_eq!(words(&run.tests(DATASET)), "test --locked -p dataset --features parquet");
     }
 
     #[test]
