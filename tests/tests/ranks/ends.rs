@@ -14,6 +14,14 @@ fn rank_of(place: &Place, number: usize) -> anyhow::Result<Rank> {
     found.with_context(|| format!("rank {number} is not there"))
 }
 
+/// Two ranks that train in `run` for longer than any test, after the first line of their log.
+fn long_run(place: &Place, flags: &str) -> anyhow::Result<Running> {
+    let line = format!("{TRAIN} --set train.steps=100000 --set train.log_every=1 --run run");
+    let mut running = place.start(&format!("launch --nproc 2 {flags} -- {line}"))?;
+    running.wait_for_more(&place.at("run/metrics.jsonl"))?;
+    Ok(running)
+}
+
 /// Kills a rank after the run has logged something.
 fn kill(place: &Place, running: &mut Running, run: &str, number: usize) -> anyhow::Result<()> {
     running.wait_for_more(&place.at(&format!("{run}/metrics.jsonl")))?;
@@ -71,9 +79,7 @@ fn the_ranks_of_a_killed_launcher_save_and_end() -> anyhow::Result<()> {
     // With a handler here, the children do not ignore SIGHUP, even under `nohup`.
     signal_hook::flag::register(signal_hook::consts::SIGHUP, std::sync::Arc::default())?;
     let place = Place::new()?;
-    let line = format!("{TRAIN} --set train.steps=100000 --set train.log_every=1 --run run");
-    let mut running = place.start(&format!("launch --nproc 2 -- {line}"))?;
-    running.wait_for_more(&place.at("run/metrics.jsonl"))?;
+    let running = long_run(&place, "")?;
     let ranks = ranks::running(&place)?;
     ensure!(ranks.len() == 2, "{ranks:?}");
     running.signal("KILL")?;
@@ -90,9 +96,7 @@ fn the_ranks_of_a_killed_launcher_save_and_end() -> anyhow::Result<()> {
 #[test]
 fn the_exit_code_is_that_of_the_signal_that_reached_a_rank() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let line = format!("{TRAIN} --set train.steps=100000 --set train.log_every=1 --run run");
-    let mut running = place.start(&format!("launch --nproc 2 -- {line}"))?;
-    running.wait_for_more(&place.at("run/metrics.jsonl"))?;
+    let running = long_run(&place, "")?;
     ensure!(rank_of(&place, 1)?.signal("TERM")?, "rank 1 has ended");
     let _ = running.wait_within(PATIENCE)?.expect_code(143);
     ensure!(place.names("run/checkpoints").len() == 1, "{:?}", place.names("run/checkpoints"));
@@ -102,10 +106,8 @@ fn the_exit_code_is_that_of_the_signal_that_reached_a_rank() -> anyhow::Result<(
 #[test]
 fn a_stuck_rank_ends_all_after_the_timeout() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let line = format!("{TRAIN} --set train.steps=100000 --set train.log_every=1 --run run");
     // The ranks must meet within the timeout, on a busy machine.
-    let mut running = place.start(&format!("launch --nproc 2 --timeout 30 -- {line}"))?;
-    running.wait_for_more(&place.at("run/metrics.jsonl"))?;
+    let running = long_run(&place, "--timeout 30")?;
     let rank = rank_of(&place, 1)?;
     ensure!(rank.signal("STOP")?);
     let begun = Instant::now();

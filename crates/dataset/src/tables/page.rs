@@ -103,11 +103,8 @@ pub(super) fn walk(
 mod tests {
     use super::super::groups::Codec;
     use super::super::thrift::tests::{number, structure, text};
+    use super::super::thrift::{BINARY, INT32, STRUCT};
     use super::*;
-
-    const I32: u8 = 5;
-    const BINARY: u8 = 8;
-    const STRUCT: u8 = 12;
 
     /// A page of `length` bytes that claims this size and number of values.
     fn page(kind: i64, size: i64, length: usize, values: i64) -> Vec<u8> {
@@ -118,14 +115,15 @@ mod tests {
             7 => 7,
             _ => 0,
         };
-        let own = structure(&[(1, I32, number(values)), (2, I32, number(encoding)), (5, STRUCT, statistics)]);
+        let own =
+            structure(&[(1, INT32, number(values)), (2, INT32, number(encoding)), (5, STRUCT, statistics)]);
         let field = match kind {
             INDEX => 6,
             DICTIONARY => 7,
             DATA_2 => 8,
             _ => 5,
         };
-        let sizes = [(1, I32, number(kind)), (2, I32, number(size)), (3, I32, number(length as i64))];
+        let sizes = [(1, INT32, number(kind)), (2, INT32, number(size)), (3, INT32, number(length as i64))];
         let mut bytes = structure(&[&sizes[..], &[(field, STRUCT, own)]].concat());
         bytes.extend(vec![7; length]);
         bytes
@@ -168,7 +166,8 @@ mod tests {
             page
         };
         // A page without anything of its own type.
-        let bare = |kind: i64| structure(&[(1, I32, number(kind)), (2, I32, number(0)), (3, I32, number(0))]);
+        let bare =
+            |kind: i64| structure(&[(1, INT32, number(kind)), (2, INT32, number(0)), (3, INT32, number(0))]);
         for (pages, rows, reason) in [
             (vec![], 1, "expected pages of 1 values, found 0 values"),
             (vec![page(DATA, 9, 9, 2)], 1, "found 2 values or more"),

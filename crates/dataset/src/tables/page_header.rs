@@ -130,26 +130,18 @@ fn values(reader: &mut Reader<'_>, of: i64, wire: Kind) -> Option<Values> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::thrift::tests::{list, number, structure, text};
+    use super::super::thrift::tests::{Field, INT64, list, number, structure, text};
+    use super::super::thrift::{BINARY, BYTE, INT32, LIST, STRUCT};
     use super::*;
-
-    const BYTE: u8 = 3;
-    const I32: u8 = 5;
-    const I64: u8 = 6;
-    const BINARY: u8 = 8;
-    const LIST: u8 = 9;
-    const STRUCT: u8 = 12;
-
-    type Field = (u8, u8, Vec<u8>);
 
     /// A header of this type, 9 bytes and 7 compressed ones, with more fields.
     fn header(kind: i64, more: &[Field]) -> Vec<u8> {
-        let sizes = [(1, I32, number(kind)), (2, I32, number(9)), (3, I32, number(7))];
+        let sizes = [(1, INT32, number(kind)), (2, INT32, number(9)), (3, INT32, number(7))];
         structure(&[&sizes[..], more].concat())
     }
 
     fn int(field: u8, value: i64) -> Field {
-        (field, I32, number(value))
+        (field, INT32, number(value))
     }
 
     /// What is told of the values in a field.
@@ -212,7 +204,7 @@ mod tests {
             (5, LIST, list(&[])),
             (5, BINARY, text("")),
             part(5, &[(1, BYTE, vec![2])]),
-            part(5, &[(1, I64, number(2))]),
+            part(5, &[(1, INT64, number(2))]),
             part(5, &[int(1, 1 << 32)]),
             part(5, &[int(1, 1), (3, BYTE, vec![0x80])]),
             part(5, &[int(1, 1), (9, LIST, vec![0x11, 1])]),

@@ -12,15 +12,15 @@ pub(super) struct Kind(u8);
 
 const TRUE: u8 = 1;
 const FALSE: u8 = 2;
-const BYTE: u8 = 3;
+pub(super) const BYTE: u8 = 3;
 const INTEGERS: std::ops::RangeInclusive<u8> = 4..=6;
-const INT32: u8 = 5;
+pub(super) const INT32: u8 = 5;
 const DOUBLE: u8 = 7;
-const BINARY: u8 = 8;
-const LIST: u8 = 9;
+pub(super) const BINARY: u8 = 8;
+pub(super) const LIST: u8 = 9;
 const SET: u8 = 10;
 const MAP: u8 = 11;
-const STRUCT: u8 = 12;
+pub(super) const STRUCT: u8 = 12;
 
 /// A position in encoded bytes.
 #[derive(Debug, Clone)]

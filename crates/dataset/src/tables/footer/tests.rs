@@ -3,43 +3,38 @@ use std::io::{Seek, SeekFrom, Write};
 
 use super::super::columns::{MAX_COLUMNS, Physical};
 use super::super::groups::{Chunk, Codec};
-use super::super::thrift::tests::{list, number, structure, text};
+use super::super::thrift::tests::{INT64, list, number, structure, text};
+use super::super::thrift::{BINARY, INT32, LIST, STRUCT};
 use super::*;
-
-const I32: u8 = 5;
-const I64: u8 = 6;
-const BINARY: u8 = 8;
-const LIST: u8 = 9;
-const STRUCT: u8 = 12;
 
 /// A column or group: name, type, repetition and number of children.
 fn element(name: &str, physical: i64, repetition: i64, children: i64) -> Vec<u8> {
     structure(&[
-        (1, I32, number(physical)),
-        (3, I32, number(repetition)),
+        (1, INT32, number(physical)),
+        (3, INT32, number(repetition)),
         (4, BINARY, text(name)),
-        (5, I32, number(children)),
+        (5, INT32, number(children)),
     ])
 }
 
 /// A chunk: codec, values, size and where its data begin.
 fn chunk(codec: i64, values: i64, size: i64, data: i64) -> Vec<u8> {
     let own = structure(&[
-        (4, I32, number(codec)),
-        (5, I64, number(values)),
-        (7, I64, number(size)),
-        (9, I64, number(data)),
-        (11, I64, number(0)),
+        (4, INT32, number(codec)),
+        (5, INT64, number(values)),
+        (7, INT64, number(size)),
+        (9, INT64, number(data)),
+        (11, INT64, number(0)),
     ]);
-    structure(&[(2, I64, number(0)), (3, STRUCT, own)])
+    structure(&[(2, INT64, number(0)), (3, STRUCT, own)])
 }
 
 fn group(rows: i64, chunks: &[Vec<u8>]) -> Vec<u8> {
-    structure(&[(1, LIST, list(chunks)), (3, I64, number(rows))])
+    structure(&[(1, LIST, list(chunks)), (3, INT64, number(rows))])
 }
 
 fn footer(columns: &[Vec<u8>], groups: &[Vec<u8>]) -> Vec<u8> {
-    structure(&[(1, I32, number(2)), (2, LIST, list(columns)), (4, LIST, list(groups))])
+    structure(&[(1, INT32, number(2)), (2, LIST, list(columns)), (4, LIST, list(groups))])
 }
 
 /// A struct with bytes and a path, and labels.

@@ -1,7 +1,12 @@
 use super::*;
 
+pub(in crate::tables) const INT64: u8 = 6;
+
+/// A field of a structure: its number, its type and its encoded value.
+pub(in crate::tables) type Field = (u8, u8, Vec<u8>);
+
 /// A structure with these fields, each encoded with its type.
-pub(in crate::tables) fn structure(fields: &[(u8, u8, Vec<u8>)]) -> Vec<u8> {
+pub(in crate::tables) fn structure(fields: &[Field]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (number, kind, value) in fields {
         bytes.extend([*kind, 2 * number]);
