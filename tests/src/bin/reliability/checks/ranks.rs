@@ -99,7 +99,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
     let groups = sizes.iter().map(|&size| Group::new(context, size)).collect::<anyhow::Result<Vec<_>>>()?;
     // Runs with kills, 5 or 100 kills together; runs with everything else; runs under torchrun.
     let (kills, others) = (context.count(1, 25), context.count(1, 9));
-    let torchrun = if context.full && has_torchrun() { 6 } else { 0 };
+    let torchrun = if context.full && has_torchrun() { 34 } else { 0 };
     // A trial of a full run has up to four processes at work.
     let jobs = if context.full { context.jobs.div_ceil(2) } else { context.jobs };
     let tried = trials::run(jobs, kills + others + torchrun, |trial| {
@@ -152,7 +152,7 @@ impl Launcher {
             return place.start(&group.launch(&format!("--restarts {KILLS_A_RUN}")));
         }
         let line = format!(
-            "--standalone --no-python --nproc-per-node {} --max-restarts {KILLS_A_RUN} --monitor-interval 0.1",
+            "--standalone --no-python --nproc-per-node {} --max-restarts {KILLS_A_RUN} --monitor-interval 0.1 --",
             group.size
         );
         let mut command = place.command_of(Path::new("torchrun"), &line);
