@@ -19,7 +19,7 @@ use crate::device::Precision;
 use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::memory::{self, Available};
-use crate::{networks, output, paths};
+use crate::{networks, output, paths, screen};
 
 /// Warm-up steps before timing, and the most and the fewest timed steps.
 const WARM_UP: u64 = 2;
@@ -97,7 +97,7 @@ impl Plan {
                 None => "which was not made".to_owned(),
             };
             rows.push(("run", format!("{}, {state}", self.run.display())));
-            Table::facts(rows).to_string()
+            Table::facts(rows).within(screen::width()).to_string()
         })
     }
 
