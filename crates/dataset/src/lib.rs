@@ -46,7 +46,6 @@ mod known_files;
 mod labels;
 mod limits;
 mod mask;
-mod memory;
 mod npy;
 mod npy_header;
 mod npz;
