@@ -8,7 +8,7 @@ use files::PendingFile;
 use crate::block_buffer::BlockBuffer;
 use crate::encoded::Encoded;
 use crate::error::DatasetError;
-use crate::folder::prepared;
+use crate::decoding::prepared;
 use crate::options::OpenOptions;
 use crate::unread::Unread;
 
