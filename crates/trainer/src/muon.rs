@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_diagonal_stands_for_an_identity() {
-        for (kind, by) in [(Kind::Float, 1e-5), (Kind::Double, 1e-13)] {
+        for (kind, by) in [(Kind::Float, 1e-4), (Kind::Double, 1e-12)] {
             let x = normal(&[12, 40]).to_kind(kind);
             let x = &x / (x.norm() + LEAST_NORM);
             let mut square = x.matmul(&x.tr());
