@@ -213,15 +213,17 @@ fn a_tilde_is_the_home_folder() {
 fn names_of_any_bytes_can_be_written_to() {
     let place = Place::new().unwrap();
     let strange = |name: &str| OsString::from_vec([b"\xff ", name.as_bytes(), b"\n"].concat());
+    // Those names in JSON.
+    let replaced = |name: &str| format!("\u{fffd} {name}\n");
     let run = strange("run");
     photos(&place.at("photos"));
-    let _ = with_args(
+    let trained = with_args(
         &place,
         place.path(),
-        &format!("{TRAIN} --data photos --json"),
+        &format!("{TRAIN} --set train.ema_sigma_rels=[0.1] --data photos --json"),
         &[OsStr::new("--run"), &run],
-    )
-    .ok();
+    );
+    assert_eq!(trained.json()["run"], replaced("run"));
     let (args, out) = ([OsStr::new("--run"), run.as_os_str(), OsStr::new("--out")], strange("out"));
     let args = [&args[..], &[out.as_os_str()]].concat();
     let said = with_args(
@@ -230,11 +232,24 @@ fn names_of_any_bytes_can_be_written_to() {
         "sample --count 1 --sampler ddim --steps 1 --save grid,png,npz --json",
         &args,
     );
-    assert!(said.json()["first_file"].as_str().unwrap().contains("out"));
+    let said = said.json();
+    assert_eq!(said["out"], replaced("out"));
+    for (key, folder) in [("first_file", "out"), ("checkpoint", "run")] {
+        assert!(said[key].as_str().unwrap().starts_with(&replaced(folder)), "{key}: {said}");
+    }
     assert_eq!(fs::read_dir(place.path().join(&out)).unwrap().count(), 3);
     for (line, file) in [("inspect schedule --json", "a.npz"), ("inspect embedding --json", "b.npy")] {
-        let _ = with_args(&place, place.path(), line, &[OsStr::new("--out"), &strange(file)]).ok();
-        assert!(place.path().join(strange(file)).is_file());
+        let said = with_args(&place, place.path(), line, &[OsStr::new("--out"), &strange(file)]).json();
+        assert!(place.path().join(strange(file)).is_file() && said["out"] == replaced(file), "{said}");
+    }
+    // Of a run named so: an average, and an exported file.
+    for (line, name) in [("ema --sigma-rel 0.1 --json", "ema"), ("export --json", "file")] {
+        let out = strange(name);
+        let args = [OsStr::new("--run"), run.as_os_str(), OsStr::new("--out"), out.as_os_str()];
+        let said = with_args(&place, place.path(), line, &args).json();
+        assert!(said["out"].as_str().unwrap().starts_with(&replaced(name)), "{line}: {said}");
+        let key = if name == "ema" { "run" } else { "checkpoint" };
+        assert!(said[key].as_str().unwrap().starts_with(&replaced("run")), "{line}: {said}");
     }
     for line in [
         "edit vary --index 0 --t-start 2 --steps 2 --count 1",
@@ -245,7 +260,9 @@ fn names_of_any_bytes_can_be_written_to() {
     }
     let checkpoint = place.path().join(&run).join("checkpoints/step-00000001");
     for path in [place.path().join(&run), checkpoint.clone(), checkpoint.join("model.safetensors")] {
-        let _ = with_args(&place, place.path(), "inspect checkpoint --json", &[path.as_os_str()]).ok();
+        let said = with_args(&place, place.path(), "inspect checkpoint --json", &[path.as_os_str()]).json();
+        let shown = said.get("checkpoint").or(said.get("run")).unwrap();
+        assert!(shown.as_str().unwrap().contains(&replaced("run")), "{said}");
     }
 }
 

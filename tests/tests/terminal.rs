@@ -10,19 +10,26 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use signal_hook::consts::SIGHUP;
 use tests::{Place, Running};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TRAIN: &str = "train --preset tiny-16 --set data.limit=60 --set train.batch=2 --set train.log_every=1";
 
-/// Everything the program writes to a terminal that gets both its outputs.
+/// Everything the program writes to a terminal of unknown width that gets both its outputs.
 fn on_terminal(place: &Place, line: &str, variables: &[(&str, &str)]) -> String {
+    on_terminal_of(0, place, line, variables)
+}
+
+/// The same on a terminal of this many columns.
+fn on_terminal_of(columns: u16, place: &Place, line: &str, variables: &[(&str, &str)]) -> String {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap();
     let inside = rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    tcsetwinsize(&inside, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
     let mut command = place.command(&format!("{line} --device cpu --threads 1")).unwrap();
     command.envs(variables.iter().copied()).stdout(inside.try_clone().unwrap()).stderr(inside);
     let mut child = command.spawn().unwrap();
@@ -120,6 +127,34 @@ fn without_a_terminal_colours_must_be_forced() {
         let forced = shown(line, &[("CLICOLOR_FORCE", "1")]);
         assert!(!forced.contains('\x1b') && forced.len() > 30, "{line}: {forced:?}");
     }
+}
+
+/// Prose is as wide as the screen. COLUMNS comes before the terminal, and without both lines stay whole.
+#[test]
+fn results_fit_the_screen() {
+    let place = Place::new().unwrap();
+    let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
+    let widest = |text: &str| text.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+    let data = "inspect data --quiet --data fashion-mnist:test --set data.limit=40";
+    for line in ["config reference --quiet", "config presets --quiet", data] {
+        let whole = place.run(line).unwrap().ok().stdout;
+        for columns in [80_u16, 100] {
+            let asked = columns.to_string();
+            let output = place.command(line).unwrap().env("COLUMNS", &asked).output().unwrap();
+            let piped = String::from_utf8(output.stdout).unwrap();
+            let shown = on_terminal_of(columns, &place, line, &[]);
+            let both = on_terminal_of(200, &place, line, &[("COLUMNS", asked.as_str())]);
+            for text in [&piped, &shown, &both] {
+                assert!(widest(text) <= usize::from(columns), "{line}: {columns} columns: {text}");
+                assert_eq!(words(text), words(&whole), "{line}");
+            }
+        }
+    }
+    assert!(widest(&place.run("config presets").unwrap().ok().stdout) > 100);
+    // Pages that are compared with a file do not depend on the screen.
+    let markdown = "config reference --markdown";
+    let narrow = place.command(markdown).unwrap().env("COLUMNS", "80").output().unwrap();
+    assert_eq!(String::from_utf8(narrow.stdout).unwrap(), place.run(markdown).unwrap().ok().stdout);
 }
 
 /// A training that has done a step. The tests may themselves run under `nohup`: with a handler, this process does not

@@ -10,7 +10,8 @@ use crate::CheckpointError;
 use crate::layout::{EMA, MODEL, OPTIMIZER};
 
 /// Compares the headers: the average must have the tensors of the model, and the optimiser a `step` and two tensors for
-/// each trained parameter. It has none for frozen parameters; at least one parameter is trained.
+/// each trained parameter, of which the second is empty if it is not used. It has none for frozen parameters; at least one
+/// parameter is trained.
 pub(crate) fn check(folder: &Path) -> Result<(), CheckpointError> {
     let model = tensors(&read_header(&folder.join(MODEL))?);
     let ema = folder.join(EMA);
@@ -23,9 +24,11 @@ pub(crate) fn check(folder: &Path) -> Result<(), CheckpointError> {
     let none_is = !model.keys().any(|name| is_trained(name));
     let mut expected = Tensors::from([("step".to_owned(), (Dtype::I64, vec![1]))]);
     for (name, tensor) in model.iter().filter(|(name, _)| none_is || is_trained(name)) {
-        for prefix in ["m", "v"] {
-            expected.insert(format!("{prefix}.{name}"), tensor.clone());
-        }
+        let second = format!("v.{name}");
+        let unused = (tensor.0, vec![0]);
+        let is_unused = found.get(&second) == Some(&unused);
+        expected.insert(format!("m.{name}"), tensor.clone());
+        expected.insert(second, if is_unused { unused } else { tensor.clone() });
     }
     compare(&optimizer, &expected, &found)
 }

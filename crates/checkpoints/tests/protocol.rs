@@ -10,7 +10,7 @@ use checkpoints::{
     STATE, State, Writer,
 };
 use proptest::prelude::*;
-use support::{Run, folder, latest, names, optimizer, path_of, replace, state_text, tensors, write};
+use support::{Run, folder, latest, moments, names, optimizer, path_of, replace, state_text, tensors, write};
 
 #[test]
 fn a_written_checkpoint_is_found() {
@@ -123,6 +123,16 @@ fn files_that_do_not_belong_together_are_refused() {
             optimizer(&[("w", &[2]), ("x", &[1])], 4),
             "optimizer.safetensors: tensor m.x: expected none",
         ),
+        (
+            OPTIMIZER,
+            moments(&[0], &[0]),
+            "optimizer.safetensors: tensor m.w: expected F32 of shape [2], found F32 of shape [0]",
+        ),
+        (
+            OPTIMIZER,
+            moments(&[2], &[1]),
+            "optimizer.safetensors: tensor v.w: expected F32 of shape [2], found F32 of shape [1]",
+        ),
         (STATE, b"{}".to_vec(), "state.json: content"),
         (STATE, vec![b' '; 2 << 20], "state.json: size: expected at most 1048576 bytes"),
     ];
@@ -140,6 +150,14 @@ fn files_that_do_not_belong_together_are_refused() {
     replace(&path, STATE, text.as_bytes());
     assert_eq!(latest(folder.path()).0, Some(2));
     checkpoints::verify(&path).unwrap();
+}
+
+/// Muon has no second moment.
+#[test]
+fn an_unused_second_moment_is_empty() {
+    let folder = folder(&[2, 4]);
+    replace(&path_of(folder.path(), 4), OPTIMIZER, &moments(&[2], &[0]));
+    assert_eq!(latest(folder.path()), (Some(4), vec![]));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Help texts on a screen of any width. clap breaks lines at spaces, so words that belong together are joined by a mark
 //! until clap is done: `[default: 64]`, and a short last word with the one before it.
 
-use std::ffi::OsStr;
-
 use clap::{Arg, Command};
+
+use crate::screen;
 
 /// Stands for a space at which no line is broken. No text of ours contains it.
 const JOINT: char = '\u{a0}';
@@ -11,15 +11,13 @@ const JOINT: char = '\u{a0}';
 const BRACKET: usize = 28;
 /// A last word with fewer letters and digits does not stand alone on a line.
 const SHORT: usize = 4;
-/// Widths of help, in columns.
-const NARROWEST: usize = 40;
-const WIDEST: usize = 100;
 
 /// The commands with their texts prepared for wrapping.
 pub(crate) fn prepared(command: Command) -> Command {
-    let command = match columns(std::env::var_os("COLUMNS").as_deref()) {
+    let command = match screen::asked() {
         Some(columns) => command.term_width(columns),
-        None => command.max_term_width(WIDEST),
+        // The terminal decides.
+        None => command.max_term_width(screen::WIDEST),
     };
     joined(command)
 }
@@ -27,12 +25,6 @@ pub(crate) fn prepared(command: Command) -> Command {
 /// What clap has wrapped, with spaces in place of the joints.
 pub(crate) fn finished(text: &str) -> String {
     text.replace(JOINT, " ")
-}
-
-/// The width that COLUMNS asks for. Without it the terminal decides.
-fn columns(variable: Option<&OsStr>) -> Option<usize> {
-    let columns = variable?.to_str()?.parse::<usize>().ok().filter(|&columns| columns > 0)?;
-    Some(usize::clamp(columns, NARROWEST, WIDEST))
 }
 
 fn joined(mut command: Command) -> Command {
@@ -139,13 +131,6 @@ mod tests {
         ] {
             assert_eq!(joined_text(text).replace(JOINT, "~"), want);
         }
-    }
-
-    #[test]
-    fn the_width_is_that_of_columns() {
-        let of = |text: &str| columns(Some(OsStr::new(text)));
-        assert_eq!([of("80"), of("100"), of("120"), of("9")], [Some(80), Some(100), Some(100), Some(40)]);
-        assert_eq!([of("0"), of(""), of("-3"), of("wide"), columns(None)], [None; 5]);
     }
 
     /// Values that clap would print itself are in the texts, so nothing is lost.

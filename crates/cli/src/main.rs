@@ -34,6 +34,7 @@ mod rank_log;
 mod ranks;
 mod run_data;
 mod sampler_flags;
+mod screen;
 mod signals;
 mod state_dict;
 mod threads;

@@ -35,7 +35,8 @@ impl OutputFolder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DataSource(String);
 
-/// A path as text for JSON and messages. Replaces what is not UTF-8.
+/// A path as text, for JSON and messages: U+FFFD stands for what is not UTF-8 (`docs/json.md`). All paths in JSON go through
+/// here, also those of the types of this module: `json!` panics if a bare path is not UTF-8.
 pub(crate) fn text(path: &Path) -> String {
     path.display().to_string()
 }

@@ -152,7 +152,7 @@ fn wrong_shape(name: &str, shape: &[usize]) -> DatasetError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::npz::write_npz;
+    use crate::npz_write::write_npz;
     use ndarray::{Array1, Array3, array};
 
     #[test]

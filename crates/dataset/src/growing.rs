@@ -9,7 +9,7 @@ use ndarray::ArrayView4;
 use crate::array::AnyArray;
 use crate::error::DatasetError;
 use crate::limits::open_regular;
-use crate::npz::{Images, write_npz_with};
+use crate::npz_write::{Images, write_npz_with};
 
 /// Bytes before the items: numpy requires a multiple of 64, and the longest shape needs more than 64.
 const HEADER: u64 = 128;

@@ -7,13 +7,12 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use files::PendingFile;
+use files::{AvailableMemory, PendingFile};
 
 use crate::cache::{self, HEADER, cache_path};
 use crate::encoded::Encoded;
 use crate::error::DatasetError;
 use crate::items::Items;
-use crate::memory;
 use crate::options::OpenOptions;
 use crate::scan::Entry;
 use crate::store::{Decoder, Store, StoreFile, checksum};
@@ -35,9 +34,9 @@ impl Refuge {
     /// All options for `expected` bytes, in the order to try them. The last one writes nothing.
     pub(crate) fn all(cache: Option<&Path>, key: &[u8; 32], expected: u64) -> Vec<Self> {
         let cache = cache.map(|folder| Self::Cache(cache_path(folder, key)));
-        let last = match memory::available() {
+        let last = match AvailableMemory::now() {
             // Training needs memory too.
-            Some(available) if expected <= available / 2 => Self::Memory,
+            Some(available) if expected <= available.bytes / 2 => Self::Memory,
             _ => Self::Images,
         };
         let temporary = Self::Temporary(std::env::temp_dir().join("ddpm-pixels"));

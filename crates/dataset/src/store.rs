@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use files::PendingFile;
 
 use crate::block_buffer::BlockBuffer;
+use crate::decoding::prepared;
 use crate::encoded::Encoded;
 use crate::error::DatasetError;
-use crate::folder::prepared;
 use crate::options::OpenOptions;
 use crate::unread::Unread;
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use files::AvailableMemory;
 use rayon::prelude::*;
 
 use crate::block_buffer::BlockBuffer;
@@ -9,7 +10,6 @@ use crate::decode::dimensions;
 use crate::encoded::Encoded;
 use crate::error::DatasetError;
 use crate::items::Items;
-use crate::memory;
 use crate::options::{OnBad, OpenOptions};
 use crate::order::Order;
 use crate::store::{Decoder, Store};
@@ -31,7 +31,8 @@ pub(crate) struct Need {
 
 /// Whether a set has to be streamed. If the first images cannot be read, it is not: then the error lists all such images.
 pub(crate) fn need(encoded: &Encoded, options: &OpenOptions) -> Option<Need> {
-    let limit = options.keep_limit.unwrap_or_else(|| memory::available().map_or(UNKNOWN, |bytes| bytes / 2));
+    let half = || AvailableMemory::now().map_or(UNKNOWN, |available| available.bytes / 2);
+    let limit = options.keep_limit.unwrap_or_else(half);
     let area = match options.size {
         Some(size) => size.height as u64 * size.width as u64,
         None => {

@@ -2,7 +2,8 @@
 //! `cargo test -p sampler --test gpu -- --ignored` always does.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+#[path = "support/turn.rs"]
+mod turn;
 
 use random::Purpose;
 use sampler::{
@@ -10,6 +11,7 @@ use sampler::{
 };
 use schedule::{Schedule, Variance};
 use tch::{Device, Tensor};
+use turn::gpu;
 
 /// Mean without a class, means of the classes, the deviation of them all.
 const MEANS: [f32; 4] = [0.05, -0.6, 0.1, 0.4];
@@ -21,16 +23,6 @@ const STEPS: usize = 10;
 
 /// Largest relative difference of images in f32, after all steps.
 const LIMIT: f64 = 1e-3;
-
-/// One test at a time uses the GPU.
-fn gpu() -> (MutexGuard<'static, ()>, Device) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    torch_ext::load_cuda_part().unwrap();
-    assert!(tch::Cuda::is_available(), "there is no GPU");
-    torch_ext::set_tf32(false).unwrap();
-    (turn, Device::Cuda(0))
-}
 
 fn distance(got: &Tensor, expected: &Tensor) -> f64 {
     let (got, expected) = (got.to_device(Device::Cpu), expected.to_device(Device::Cpu));

@@ -2,19 +2,12 @@
 //! `cargo xtask test` runs them if there is a GPU, and `cargo test -p torch-ext --test gpu -- --ignored` always does.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+#[path = "support/turn.rs"]
+mod turn;
 
 use tch::{Device, Kind, Tensor};
 use torch_ext::{Download, ListedAdam, Recorder, TorchExtError, checkpoint, listed_adam, pinned, set_tf32};
-
-/// One test at a time uses the GPU: a recording breaks if another thread waits for the device.
-fn gpu() -> (MutexGuard<'static, ()>, Device) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    torch_ext::load_cuda_part().unwrap();
-    assert!(tch::Cuda::is_available(), "there is no GPU");
-    (turn, Device::Cuda(0))
-}
+use turn::gpu;
 
 fn normals(size: &[i64], stream: u64) -> Tensor {
     let count = size.iter().product::<i64>() as usize;

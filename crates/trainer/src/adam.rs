@@ -2,6 +2,7 @@
 //! on request. tch's optimiser can neither save nor restore its state, and without it a resumed run takes another course.
 
 mod divided;
+mod state;
 
 use tch::{Device, Kind, Tensor, no_grad_guard};
 use tensor_io::Named;
@@ -11,14 +12,14 @@ use crate::error::TrainerError;
 use crate::muon;
 use config::{Optimizer, TrainConfig};
 use divided::Part;
-
-pub(crate) use divided::host_moments;
+pub(crate) use state::targets_in;
 
 /// The optimiser's state for a list of parameters.
 pub struct Adam {
     params: Vec<Named>,
+    optimizer: Optimizer,
     /// Moving averages of the gradient and of its square, in the order of the parameters that are updated here. There are none
-    /// before [`Adam::prepare`].
+    /// before [`Adam::prepare`]. Muon does not use the second, which is empty then.
     moments: Vec<[Tensor; 2]>,
     /// Set if other ranks update the other parameters.
     part: Option<Part>,
@@ -28,14 +29,15 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Starts with no steps taken.
+    /// Starts with no steps taken. With [`Optimizer::Muon`], Muon updates the matrices.
     ///
     /// # Errors
     /// Errors from libtorch, such as lack of memory.
-    pub fn new(params: &[Named]) -> Result<Self, TrainerError> {
+    pub fn new(params: &[Named], optimizer: Optimizer) -> Result<Self, TrainerError> {
         let device = params.first().map_or(Device::Cpu, |(_, param)| param.device());
         let counter = Tensor::f_zeros([1], (Kind::Float, device))?;
-        Ok(Self { params: copy_handles(params), moments: Vec::new(), part: None, steps: 0, counter })
+        let params = copy_handles(params);
+        Ok(Self { params, optimizer, moments: Vec::new(), part: None, steps: 0, counter })
     }
 
     /// Allocates the moments. [`Adam::step`] does so too; done before the gradients are computed, the first step takes as much
@@ -45,7 +47,7 @@ impl Adam {
     /// Errors from libtorch, such as lack of memory.
     pub(crate) fn prepare(&mut self) -> Result<(), TrainerError> {
         if self.moments.is_empty() {
-            self.moments = zeros(self.own())?;
+            self.moments = zeros(self.own(), self.optimizer)?;
         }
         Ok(())
     }
@@ -78,7 +80,7 @@ impl Adam {
             if !gradient.defined() {
                 continue;
             }
-            if by_muon(config, named) {
+            if by_muon(self.optimizer, named) {
                 muon::step(param, &gradient.f_mul_scalar(gradient_scale)?, m, (lr, step.keep))?;
             } else if torch_ext::adam_step_takes([param, &gradient, m, v]) {
                 torch_ext::adam_step(param, &gradient, (m, v), &step)?;
@@ -114,7 +116,7 @@ impl Adam {
             if !gradient.defined() {
                 continue;
             }
-            if by_muon(config, named) {
+            if by_muon(self.optimizer, named) {
                 muon::step_ahead(&named.1, gradient, m, (lr, divisor, kept), config.weight_decay)?;
             } else {
                 rows.push([&named.1, gradient, m, v]);
@@ -136,75 +138,27 @@ impl Adam {
         Ok(self.params.iter().try_for_each(|(_, param)| torch_ext::forget_gradient(param))?)
     }
 
-    /// The state by name, for a file: `m.NAME`, `v.NAME` and `step`.
-    ///
-    /// # Errors
-    /// [`TrainerError::DividedState`] when a part of it is on other ranks; errors from libtorch.
-    pub fn state(&self) -> Result<Vec<Named>, TrainerError> {
-        if self.part.is_some() {
-            return Err(TrainerError::DividedState);
-        }
-        // Before the first step they are zeros.
-        let fresh = if self.moments.is_empty() { zeros(&self.params)? } else { Vec::new() };
-        let moments = fresh.iter().chain(&self.moments).flatten();
-        self.state_of(moments.map(Tensor::shallow_clone))
-    }
-
-    /// The state with the given moments: two of each parameter, in order.
-    fn state_of(&self, moments: impl Iterator<Item = Tensor>) -> Result<Vec<Named>, TrainerError> {
-        let step = ("step".to_owned(), Tensor::f_from_slice(&[self.steps as i64])?);
-        let names = self.params.iter().flat_map(|(name, _)| [format!("m.{name}"), format!("v.{name}")]);
-        Ok(std::iter::once(step).chain(names.zip(moments)).collect())
-    }
-
-    /// Restores a state from [`Adam::state`].
-    ///
-    /// # Errors
-    /// [`TrainerError::Tensors`] when names, shapes or types differ; the state is then unchanged.
-    pub fn restore(&mut self, path: &std::path::Path, state: &[Named]) -> Result<(), TrainerError> {
-        let targets = self.targets()?;
-        tensor_io::copy_into(path, state, &targets)?;
-        self.restored(targets)
-    }
-
-    /// Tensors to overwrite with a whole state, for [`Adam::restored`].
-    pub(crate) fn targets(&mut self) -> Result<Vec<Named>, TrainerError> {
-        if self.part.is_some() {
-            return self.in_host_memory();
-        }
-        self.prepare()?;
-        self.state()
-    }
-
-    /// To be called after the tensors of [`Adam::targets`] were overwritten. A divided state is in effect only after
-    /// [`Adam::settled`].
-    pub(crate) fn restored(&mut self, state: Vec<Named>) -> Result<(), TrainerError> {
-        self.count_from(i64::try_from(&state[0].1.f_view(-1)?.f_get(0)?)?.max(0) as u64)?;
-        if let Some(part) = &mut self.part {
-            part.whole = Some(state);
-        }
-        Ok(())
-    }
-
-    fn count_from(&mut self, steps: u64) -> Result<(), TrainerError> {
-        self.steps = steps;
-        let _ = self.counter.f_fill_(steps as f64)?;
-        Ok(())
-    }
-
     /// The parameters that are updated here.
     fn own(&self) -> &[Named] {
         Part::of(self.part.as_ref(), &self.params)
     }
 }
 
-fn by_muon(config: &TrainConfig, param: &Named) -> bool {
-    config.optimizer == Optimizer::Muon && muon::takes(param)
+fn by_muon(optimizer: Optimizer, param: &Named) -> bool {
+    optimizer == Optimizer::Muon && muon::takes(param)
 }
 
-/// Two moments of each parameter.
-fn zeros(params: &[Named]) -> Result<Vec<[Tensor; 2]>, TrainerError> {
-    params.iter().map(|(_, param)| Ok([param.f_zeros_like()?, param.f_zeros_like()?])).collect()
+/// Two moments of each parameter, the second empty if Muon updates it.
+fn zeros(params: &[Named], optimizer: Optimizer) -> Result<Vec<[Tensor; 2]>, TrainerError> {
+    let moments = |named: &Named| {
+        let param = &named.1;
+        let second = match by_muon(optimizer, named) {
+            true => Tensor::f_zeros([0], (param.f_kind()?, param.device()))?,
+            false => param.f_zeros_like()?,
+        };
+        Ok([param.f_zeros_like()?, second])
+    };
+    params.iter().map(moments).collect()
 }
 
 /// The same as [`torch_ext::adam_step`], with libtorch's operations, for devices that it does not support.
@@ -236,13 +190,16 @@ pub(crate) fn copy_handles(params: &[Named]) -> Vec<Named> {
 mod tests {
     use super::*;
     use crate::example::example;
-    use std::path::Path;
 
-    fn parameter(values: &[f64]) -> Vec<Named> {
+    pub(super) fn parameter(values: &[f64]) -> Vec<Named> {
         vec![("w".to_owned(), Tensor::from_slice(values).set_requires_grad(true))]
     }
 
-    fn descend(params: &[Named], adam: &mut Adam, steps: usize, config: &TrainConfig) {
+    pub(super) fn new(params: &[Named]) -> Adam {
+        Adam::new(params, Optimizer::Adam).unwrap()
+    }
+
+    pub(super) fn descend(params: &[Named], adam: &mut Adam, steps: usize, config: &TrainConfig) {
         for _ in 0..steps {
             adam.forget_gradients().unwrap();
             // The loss is the sum of (w - 3)^2.
@@ -257,7 +214,7 @@ mod tests {
         for weight_decay in [0.0, 0.3] {
             let config = TrainConfig { weight_decay, ..example() };
             let params = parameter(&[1.0]);
-            descend(&params, &mut Adam::new(&params).unwrap(), 7, &config);
+            descend(&params, &mut new(&params), 7, &config);
             let (mut w, mut m, mut v) = (1.0_f64, 0.0, 0.0);
             for t in 1..=7 {
                 let g = 2.0 * (w - 3.0);
@@ -277,30 +234,11 @@ mod tests {
         let dense = parameter(&[1.0, -2.0, 0.5]);
         let wide = Tensor::from_slice(&[1.0, 9.0, -2.0, 9.0, 0.5, 9.0]).view([3, 2]);
         let gaps = vec![("w".to_owned(), wide.select(1, 0).set_requires_grad(true))];
-        let (mut a, mut b) = (Adam::new(&dense).unwrap(), Adam::new(&gaps).unwrap());
+        let (mut a, mut b) = (new(&dense), new(&gaps));
         descend(&dense, &mut a, 5, &config);
         descend(&gaps, &mut b, 5, &config);
         let gradient = gaps[0].1.grad();
         assert!(!torch_ext::adam_step_takes([&gaps[0].1, &gradient, &b.moments[0][0], &b.moments[0][1]]));
         assert!(f64::try_from((&dense[0].1 - &gaps[0].1).abs().max()).unwrap() < 1e-14);
-    }
-
-    #[test]
-    fn restored_state_continues_as_if_nothing_had_happened() {
-        let config = example();
-        let whole = parameter(&[1.0, -2.0]);
-        descend(&whole, &mut Adam::new(&whole).unwrap(), 9, &config);
-
-        let first = parameter(&[1.0, -2.0]);
-        let mut adam = Adam::new(&first).unwrap();
-        descend(&first, &mut adam, 4, &config);
-        let second = vec![("w".to_owned(), first[0].1.detach().copy().set_requires_grad(true))];
-        let mut restored = Adam::new(&second).unwrap();
-        restored.restore(Path::new("x"), &adam.state().unwrap()).unwrap();
-        descend(&second, &mut restored, 5, &config);
-        assert_eq!(whole[0].1, second[0].1);
-
-        let other = vec![("u".to_owned(), Tensor::from_slice(&[1.0, 2.0]))];
-        assert!(Adam::new(&other).unwrap().restore(Path::new("x"), &adam.state().unwrap()).is_err());
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tensor_io::Named;
 
+use crate::adam::targets_in;
 use crate::averages::Profile;
 use crate::error::TrainerError;
 use crate::history::LossHistory;
@@ -184,10 +185,12 @@ impl Checkpoint {
         }
         // Read and compare everything before copying anything, so that a trainer is never a mixture.
         let (state, averages) = (trainer.adam.targets()?, trainer.averages.named());
+        let optimizer = self.path.join(OPTIMIZER);
+        let moments = targets_in(&optimizer, &state)?;
         let mut files: Vec<(PathBuf, &[Named])> = vec![
             (self.model_path(), trainer.params()),
             (self.ema_path(), trainer.ema_weights()),
-            (self.path.join(OPTIMIZER), &state),
+            (optimizer, &moments),
         ];
         if !averages.is_empty() {
             files.push((self.path.join(AVERAGES), &averages));

@@ -90,11 +90,12 @@ fn orthogonal(matrix: &Tensor) -> Result<Tensor, TrainerError> {
     let x = x.f_div(&x.f_norm()?.f_add_scalar_(LEAST_NORM)?)?;
     // x x^T of the current step.
     let mut square = x.f_matmul(&x.f_tr()?)?;
-    let one = Tensor::f_eye(square.size()[0], (square.kind(), square.device()))?;
     let mut all: Option<Tensor> = None;
     for step in 0..ITERATIONS {
         let mut p = square.f_matmul(&square)?.f_mul_scalar_(C)?;
-        let _ = p.f_add_(&square.f_mul_scalar(B)?)?.f_add_(&one.f_mul_scalar(A)?)?;
+        let _ = p.f_add_(&square.f_mul_scalar(B)?)?;
+        // A times the identity, which is never made.
+        let _ = p.f_diagonal(0, 0, 1)?.f_add_scalar_(A)?;
         if step + 1 < ITERATIONS {
             square = p.f_matmul(&p)?.f_matmul(&square)?;
         }
@@ -103,7 +104,10 @@ fn orthogonal(matrix: &Tensor) -> Result<Tensor, TrainerError> {
             None => p,
         });
     }
-    let x = all.unwrap_or(one).f_matmul(&x)?;
+    let x = match all {
+        Some(all) => all.f_matmul(&x)?,
+        None => x,
+    };
     Ok(if is_tall { x.f_tr()? } else { x })
 }
 
@@ -136,6 +140,24 @@ mod tests {
             let middle = u.tr().matmul(&y).matmul(&v);
             let off = &middle - middle.diag(0).diag(0);
             assert!(f64::try_from(off.abs().max()).unwrap() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn the_diagonal_stands_for_an_identity() {
+        for (kind, by) in [(Kind::Float, 1e-4), (Kind::Double, 1e-12)] {
+            let x = normal(&[12, 40]).to_kind(kind);
+            let x = &x / (x.norm() + LEAST_NORM);
+            let mut square = x.matmul(&x.tr());
+            let one = Tensor::eye(12, (kind, Device::Cpu));
+            let mut all = one.copy();
+            for step in 0..ITERATIONS {
+                let p = square.matmul(&square) * C + &square * B + &one * A;
+                square = p.matmul(&p).matmul(&square);
+                all = if step == 0 { p } else { p.matmul(&all) };
+            }
+            let got = orthogonal(&normal(&[12, 40]).to_kind(kind)).unwrap();
+            assert!(f64::try_from((got - all.matmul(&x)).abs().max()).unwrap() < by, "{kind:?}");
         }
     }
 

@@ -143,7 +143,7 @@ impl Trainer {
             device,
             seed,
             ahead: device.is_cuda().then(|| Ahead::new(device, config)).transpose()?,
-            adam: Adam::new(&learned)?,
+            adam: Adam::new(&learned, config.optimizer)?,
             ema: Ema::new(params)?.without(&frozen),
             averages: Averages::new(config, params, &frozen)?,
             step: 0,

@@ -8,10 +8,12 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use support::{config, one_trainer, ring};
+use checkpoints::{FILES, MANIFEST, Manifest, ManifestEntry, OPTIMIZER};
+use support::{config, model, one_trainer, ring, tiny_net, trainer};
 use tch::Tensor;
 use tensor_io::Named;
-use trainer::{Checkpoint, Interval, TrainConfig, Trainer, latest_checkpoint};
+use trainer::{Checkpoint, Interval, Optimizer, TrainConfig, Trainer, latest_checkpoint};
+use unet::UNet;
 
 /// Two parameters of `eps_theta(x_t, t) = a x_t + b_0 + b_1`.
 fn params() -> Vec<Named> {
@@ -67,6 +69,51 @@ fn version_1_loads_and_goes_on() {
     }
     let (got, want) = (interval.finish(6, 0.0, 0.0), sums.finish(6, 0.0, 0.0));
     assert!((got.loss - want.loss).abs() < 1e-4 && (got.grad_norm - want.grad_norm).abs() < 1e-4);
+}
+
+/// Earlier versions also saved a second moment of what Muon updates, always zero.
+#[test]
+fn two_moments_of_muon_load_and_go_on() {
+    tch::set_num_threads(1);
+    let numbers = TrainConfig { batch: 2, optimizer: Optimizer::Muon, ..config(9) };
+    let (net, folder) = (tiny_net(0.0, 3), tempfile::tempdir().unwrap());
+    let train = |trainer: &mut Trainer, net: &UNet| {
+        for _ in 0..2 {
+            trainer.train_step(&ring(2), &model(net)).unwrap();
+        }
+    };
+    let mut never_stopped = trainer(&net, &numbers, 3);
+    train(&mut never_stopped, &net);
+    let interval = Interval::default();
+    let now = Checkpoint::write(folder.path(), &never_stopped, &interval, "seed = 3\n").unwrap();
+
+    let path = now.path.join(OPTIMIZER);
+    let mut moments = tensor_io::read(&path).unwrap();
+    let sizes: Vec<_> = moments.iter().map(|(name, moment)| (name.clone(), moment.size())).collect();
+    let mut added = 0;
+    for (name, moment) in moments.iter_mut().filter(|(_, moment)| moment.size() == [0]) {
+        let first = name.replacen("v.", "m.", 1);
+        let (_, size) = sizes.iter().find(|(name, _)| *name == first).unwrap();
+        *moment = Tensor::zeros(&size[..], (tch::Kind::Float, tch::Device::Cpu));
+        added += 1;
+    }
+    assert!(added > 5 && added < moments.len() / 2, "{added}");
+    tensor_io::save(&path, &moments).unwrap();
+    let entry = |name: &str| ManifestEntry::of(name, &std::fs::read(now.path.join(name)).unwrap());
+    let manifest = Manifest { files: FILES.map(entry).into() };
+    std::fs::write(now.path.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+
+    train(&mut never_stopped, &net);
+    let earlier = Checkpoint::open(&now.path).unwrap();
+    let other = tiny_net(0.0, 4);
+    let mut resumed = trainer(&other, &numbers, 3);
+    earlier.restore(&mut resumed).unwrap();
+    train(&mut resumed, &other);
+    let ends = [(&never_stopped, "whole"), (&resumed, "resumed")].map(|(trainer, name)| {
+        let written = Checkpoint::write(&folder.path().join(name), trainer, &interval, "seed = 3\n").unwrap();
+        FILES.map(|file| std::fs::read(written.path.join(file)).unwrap())
+    });
+    assert!(ends[0] == ends[1]);
 }
 
 // The contents of the files, unpacked from their bytes by a few lines of Python.

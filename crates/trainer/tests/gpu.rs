@@ -3,27 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
+#[path = "support/turn.rs"]
+mod turn;
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use unet::Backbone;
 
 use support::{Silent, config, model, net_on, ring, trainer};
 use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
 use trainer::{Batch, Fit, OnNan, Outcome, Queued, RunFolder, TrainConfig, Trainer, TrainerError};
+use turn::gpu;
 
 const STEPS: u64 = 12;
-
-/// One test at a time uses the GPU: a recording breaks if another thread waits for the device.
-fn gpu() -> (MutexGuard<'static, ()>, Device) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    torch_ext::load_cuda_part().unwrap();
-    assert!(tch::Cuda::is_available(), "there is no GPU");
-    torch_ext::set_tf32(false).unwrap();
-    (turn, Device::Cuda(0))
-}
 
 /// With such an eps, a gradient that is only rounding error makes no step.
 fn numbers() -> TrainConfig {

@@ -3,22 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 
 mod support;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
+#[path = "support/turn.rs"]
+mod turn;
 
 use support::{network, normals};
 use tch::{Device, Kind, Tensor};
+use turn::gpu;
 use unet::{Backbone, NO_LABEL, Pass, Predictor, UNet, UNetConfig};
-
-/// One test at a time uses the GPU: a recording breaks if another thread waits for the device.
-fn gpu() -> (MutexGuard<'static, ()>, Device) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    torch_ext::load_cuda_part().unwrap();
-    assert!(tch::Cuda::is_available(), "there is no GPU");
-    torch_ext::set_tf32(false).unwrap();
-    (turn, Device::Cuda(0))
-}
 
 /// The same network on the CPU and on the GPU.
 fn twins(config: &UNetConfig, device: Device) -> [UNet; 2] {

@@ -26,6 +26,7 @@ mod state_dict;
 mod tar;
 mod target;
 mod tensor_file;
+#[path = "../../../crates/dataset/src/tables/thrift/writer.rs"]
 mod thrift;
 mod tiff;
 mod words;

@@ -6,10 +6,12 @@ mod evaluate;
 mod folder;
 mod lines;
 mod page;
+mod picture;
 mod predict;
 mod read;
 mod results;
 mod study;
+mod table;
 mod train;
 
 use std::fs;
@@ -313,7 +315,7 @@ impl Pages {
     fn write(&self, ddpm: &Ddpm, results: &Results) -> anyhow::Result<()> {
         println!("{}", page::text(results));
         outputs::write(&self.page, &page::markdown(results, &self.name))?;
-        if let Some(picture) = page::picture(results) {
+        if let Some(picture) = picture::picture(results) {
             let out = self.picture.display().to_string();
             let args = ["draw-ablation", "--quiet", "--out", &out].map(str::to_owned);
             process::feed(&mut ddpm.command(&args), &picture.to_string())?;

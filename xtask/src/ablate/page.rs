@@ -1,20 +1,17 @@
-//! The page of a study, and its table for the terminal.
+//! The page of a study, and its results for the terminal.
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::lines::{Line, best_of_rows, lines};
 use super::results::Results;
 use super::study::Budget;
+use super::table::{as_markdown, as_text, escaped, table};
 use crate::machine::Origin;
 
 /// Relative error above which an average deserves a note.
 const FAR: f64 = 0.05;
-/// The heading of the training times. Nothing here knows what else a machine ran meanwhile.
-const SECONDS: &str = "wall seconds, shared machine";
-/// Maximum length of a group heading in the picture.
-const HEADING: usize = 110;
 
 /// The page as Markdown, with the picture beside it.
 pub(super) fn markdown(results: &Results, picture: &str) -> String {
@@ -51,46 +48,6 @@ pub(super) fn text(results: &Results) -> String {
         out += &format!("\nfailed: {failure}");
     }
     out
-}
-
-/// The picture, as input for `ddpm draw-ablation`; `None` if there is nothing to draw.
-pub(super) fn picture(results: &Results) -> Option<Value> {
-    let all = lines(results);
-    let first = all.first()?;
-    let direction = if first.lower_is_better() { "lower" } else { "higher" };
-    let mut kinds: Vec<String> = Vec::new();
-    for sampling in results.rows.iter().flat_map(|row| &row.seeds).flat_map(|seed| &seed.evaluations) {
-        let kind = sampling.sampling.to_string();
-        // Only measured kinds.
-        if !kinds.contains(&kind) && all.iter().any(|line| line.sampling.to_string() == kind) {
-            kinds.push(kind);
-        }
-    }
-    let dot = |line: &Line<'_>| {
-        let kind = line.sampling.to_string();
-        let seeds: Vec<f64> = line.seeds.iter().map(|metric| metric.value).collect();
-        json!({
-            "label": format!("{}, {kind}", line.average), "kind": kinds.iter().position(|other| *other == kind),
-            "value": line.value(), "interval": line.interval(),
-            "seeds": if seeds.len() > 1 { seeds } else { Vec::new() },
-        })
-    };
-    let group = |best: &Line<'_>| {
-        let mut of_row: Vec<&Line<'_>> = all.iter().filter(|line| line.row.name == best.row.name).collect();
-        // In file order, so a line has the same place in every group.
-        of_row.sort_by_key(|line| {
-            let mut order = best.row.seeds.iter().flat_map(|seed| &seed.evaluations);
-            order.position(|other| other.average == line.average && other.sampling == *line.sampling)
-        });
-        let own = best.row.own.text();
-        let heading = if own == "-" { best.row.name.clone() } else { format!("{}: {own}", best.row.name) };
-        let heading: String = heading.chars().take(HEADING).collect();
-        json!({ "heading": heading, "lines": of_row.into_iter().map(dot).collect::<Vec<_>>() })
-    };
-    let groups: Vec<Value> = best_of_rows(&all).iter().map(group).collect();
-    Some(
-        json!({ "metric": format!("{}; {direction} is better", first.title()), "kinds": kinds, "groups": groups }),
-    )
 }
 
 fn introduction(results: &Results, best: &[Line<'_>]) -> String {
@@ -197,88 +154,15 @@ fn notes(results: &Results) -> Vec<String> {
     notes
 }
 
-/// A header and cells.
-fn table(lines: &[Line<'_>]) -> Vec<Vec<String>> {
-    let mut others: Vec<&str> = Vec::new();
-    for (id, _) in lines.iter().flat_map(|line| &line.others) {
-        if !others.contains(&id.as_str()) {
-            others.push(id);
-        }
-    }
-    let seeds = lines.iter().any(|line| line.seeds.len() > 1);
-    let metric = lines.first().map(|line| line.title().to_owned()).unwrap_or_default();
-    let mut head = vec!["training", "weights", "sampling", &metric, "95 % interval"];
-    head.extend(seeds.then_some("spread (seeds)"));
-    head.extend(others.iter().copied());
-    head.extend(["steps", SECONDS, "differs from base"]);
-    let head = head.into_iter().map(str::to_owned).collect();
-    let row = |line: &Line<'_>| {
-        let interval = |(low, high)| format!("{} to {}", short(low), short(high));
-        let mut cells = vec![
-            line.row.name.clone(),
-            line.average.to_string(),
-            line.sampling.to_string(),
-            short(line.value()),
-            line.interval().map_or_else(|| "-".to_owned(), interval),
-        ];
-        let spread = line.spread().map(|spread| format!("{} ({})", short(spread), line.seeds.len()));
-        cells.extend(seeds.then(|| spread.unwrap_or_default()));
-        cells.extend(others.iter().map(|id| {
-            let value = line.others.iter().find(|(other, _)| other == id);
-            value.map_or_else(|| "-".to_owned(), |(_, value)| short(*value))
-        }));
-        cells.push(line.steps.map_or_else(|| "-".to_owned(), |steps| steps.to_string()));
-        cells.push(line.seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0}")));
-        cells.push(line.row.own.text());
-        cells
-    };
-    std::iter::once(head).chain(lines.iter().map(row)).collect()
-}
-
-fn as_markdown(rows: &[Vec<String>]) -> String {
-    let line = |cells: &[String]| {
-        let cells: Vec<String> = cells.iter().map(|cell| escaped(cell)).collect();
-        format!("| {} |", cells.join(" | "))
-    };
-    let columns = rows.first().map_or(0, Vec::len);
-    let rule = format!("|{}", "---|".repeat(columns));
-    let mut lines: Vec<String> = rows.iter().map(|row| line(row)).collect();
-    lines.insert(1.min(lines.len()), rule);
-    lines.join("\n")
-}
-
-/// Columns separated by two spaces.
-pub(super) fn as_text(rows: &[Vec<String>]) -> String {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let padded = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// Escapes text that would end a cell.
-fn escaped(text: &str) -> String {
-    text.replace('|', "\\|")
-}
-
-/// Four significant digits, without an exponent.
-fn short(x: f64) -> String {
-    if x == 0.0 || !x.is_finite() {
-        return format!("{x}");
-    }
-    let decimals = (3 - x.abs().log10().floor() as i32).clamp(0, 9) as usize;
-    format!("{x:.decimals$}")
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::picture::picture;
     use super::*;
     use crate::ablate::results::tests::{results, study, trained};
+    use serde_json::json;
 
-    fn some() -> Results {
+    /// Three trainings, one of them with two seeds.
+    pub(in crate::ablate) fn some() -> Results {
         let mut results = results([&[5.0, 4.0], &[9.0, 2.0], &[3.0]], "lower");
         results.rows[1].seeds.push(trained(&study(), 1, 1, &[9.0, 8.0], "lower"));
         results.rows[2].own.set.push("a=b|c".to_owned());
@@ -343,35 +227,7 @@ mod tests {
     fn a_study_without_results_has_a_page() {
         let nothing = Results { rows: Vec::new(), ..some() };
         assert!(markdown(&nothing, "s.png").contains("Nothing was measured."));
-        assert_eq!((text(&nothing).as_str(), picture(&nothing)), ("nothing was measured", None));
-    }
-
-    #[test]
-    fn the_picture_has_a_group_a_training_best_first() {
-        let picture = picture(&some()).unwrap();
-        assert_eq!(picture["metric"], "FD (f), train; lower is better");
-        assert_eq!(picture["kinds"], json!(["ddim 4", "ddpm 9"]));
-        let headings: Vec<&str> = picture["groups"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter_map(|group| group["heading"].as_str())
-            .collect();
-        assert_eq!(headings, ["c: train.lr=1, a=b|c", "a", "b: objective v"]);
-        // In file order, although the second is better.
-        let lines = &picture["groups"][2]["lines"];
-        assert_eq!((&lines[0]["label"], &lines[0]["kind"]), (&json!("own, ddim 4"), &json!(0)));
-        assert_eq!(lines[1]["seeds"], json!([2.0, 8.0]));
-        assert_eq!((&lines[1]["value"], &lines[1]["interval"]), (&json!(5.0), &json!([1.0, 10.0])));
-        assert_eq!(picture["groups"][0]["lines"][0]["seeds"], json!([]));
-    }
-
-    #[test]
-    fn numbers_have_four_digits() {
-        for (x, want) in
-            [(123.456, "123.5"), (12.3456, "12.35"), (0.012_345_6, "0.01235"), (12_345.6, "12346")]
-        {
-            assert_eq!(short(x), want);
-        }
+        assert_eq!(text(&nothing), "nothing was measured");
+        assert_eq!(picture(&nothing), None);
     }
 }

@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::elsewhere::Elsewhere;
 use super::evaluate::Evaluation;
 use super::folder::{Folder, Progress};
-use super::page::as_text;
 use super::results::{Results, RowResult, best, further_seeds};
 use super::study::{Budget, Row, Sampling, Settings, Study, key_of};
+use super::table::as_text;
 use crate::child::Ddpm;
 
 /// Overhead of a training in seconds: program starts, warm-up, checkpoints and grid.

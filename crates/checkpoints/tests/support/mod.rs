@@ -25,15 +25,24 @@ pub(crate) fn tensors(of: &[(&str, &[usize], f32)]) -> Vec<u8> {
 
 /// The optimiser's file for weights with these names and shapes.
 pub(crate) fn optimizer(of: &[(&str, &[usize])], step: i64) -> Vec<u8> {
+    let both = |(name, shape): &(&str, &[usize])| {
+        ["m", "v"].map(|moment| (format!("{moment}.{name}"), shape.to_vec()))
+    };
+    with_step(of.iter().flat_map(both), step)
+}
+
+/// The optimiser's file of step 4 for the weight `w`, with moments of these shapes.
+pub(crate) fn moments(first: &[usize], second: &[usize]) -> Vec<u8> {
+    with_step([("m.w".to_owned(), first.to_vec()), ("v.w".to_owned(), second.to_vec())], 4)
+}
+
+fn with_step(of: impl IntoIterator<Item = (String, Vec<usize>)>, step: i64) -> Vec<u8> {
     let zeros = vec![0; 1 << 10];
     let step = step.to_le_bytes();
     let mut views = vec![("step".to_owned(), TensorView::new(Dtype::I64, vec![1], &step).unwrap())];
     for (name, shape) in of {
-        for prefix in ["m", "v"] {
-            let bytes = &zeros[..4 * shape.iter().product::<usize>()];
-            let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap();
-            views.push((format!("{prefix}.{name}"), view));
-        }
+        let bytes = &zeros[..4 * shape.iter().product::<usize>()];
+        views.push((name, TensorView::new(Dtype::F32, shape, bytes).unwrap()));
     }
     safetensors::serialize(views, None).unwrap()
 }

@@ -11,7 +11,7 @@ use crate::config;
 use crate::failure::usage;
 use crate::flags::Global;
 use crate::model::{self, RUNS};
-use crate::paths::{InputPath, OutputFolder};
+use crate::paths::{InputPath, OutputFolder, text};
 use crate::{output, signals};
 
 /// Error of a combination of snapshots that is worth a warning, and one that is refused.
@@ -86,8 +86,8 @@ impl EmaArgs {
         }
         let used = combination.weights.iter().filter(|&&weight| weight != 0.0).count();
         let summary = json!({
-            "run": run, "step": steps, "average": wanted.to_string(), "snapshots": used, "error": combination.error,
-            "out": copy.path,
+            "run": text(&run), "step": steps, "average": wanted.to_string(), "snapshots": used, "error": combination.error,
+            "out": text(&copy.path),
         });
         output::finish(global, &summary, || {
             format!(

@@ -7,6 +7,7 @@ use std::io::Read;
 
 use anyhow::Context;
 use clap::Args;
+use files::AvailableMemory;
 use tch::{Device, Kind, Tensor};
 use trainer::{Batch, BoxError, TrainConfig, Trainer, TrainerError};
 use unet::Pass;
@@ -14,7 +15,7 @@ use unet::Pass;
 use crate::config::{Config, from_toml};
 use crate::device::{self, Precision};
 use crate::flags::Global;
-use crate::memory::{self, Available, Limit};
+use crate::memory::{self, Limit};
 use crate::networks;
 
 /// Share of the available memory that a step may take. The rest is for fragmentation and for differences between steps.
@@ -41,8 +42,8 @@ impl TryStep {
         if self.images == config.train.batch {
             memory::keep_freed();
         }
-        let bytes = |now: Available| ((now.bytes as f64 * SHARE) as u64).saturating_sub(BESIDE);
-        let _limit = Available::now().filter(|_| device == Device::Cpu).map(bytes).map(Limit::to);
+        let bytes = |now: AvailableMemory| ((now.bytes as f64 * SHARE) as u64).saturating_sub(BESIDE);
+        let _limit = AvailableMemory::now().filter(|_| device == Device::Cpu).map(bytes).map(Limit::to);
         match self.step(&config, device, kind) {
             // Black images teach nothing, and the step need not be finite: it only matters that memory was enough.
             Ok(()) | Err(TrainerError::NonFinite { .. }) => Ok(()),

@@ -102,29 +102,27 @@ pub(super) fn walk(
 #[cfg(test)]
 mod tests {
     use super::super::groups::Codec;
-    use super::super::thrift::tests::{number, structure, text};
-    use super::super::thrift::{BINARY, INT32, STRUCT};
+    use super::super::thrift::writer::{int, part, structure, text};
     use super::*;
 
     /// A page of `length` bytes that claims this size and number of values.
     fn page(kind: i64, size: i64, length: usize, values: i64) -> Vec<u8> {
-        let statistics = structure(&[(1, BINARY, text(&"x".repeat(2000)))]);
+        let statistics = [text(1, &"x".repeat(2000))];
         // Each of these numbers of values stands for another encoding.
         let encoding = match values {
             3 => 8,
             7 => 7,
             _ => 0,
         };
-        let own =
-            structure(&[(1, INT32, number(values)), (2, INT32, number(encoding)), (5, STRUCT, statistics)]);
+        let own = [int(1, values), int(2, encoding), part(5, &statistics)];
         let field = match kind {
             INDEX => 6,
             DICTIONARY => 7,
             DATA_2 => 8,
             _ => 5,
         };
-        let sizes = [(1, INT32, number(kind)), (2, INT32, number(size)), (3, INT32, number(length as i64))];
-        let mut bytes = structure(&[&sizes[..], &[(field, STRUCT, own)]].concat());
+        let sizes = [int(1, kind), int(2, size), int(3, length as i64)];
+        let mut bytes = structure(&[&sizes[..], &[part(field, &own)]].concat());
         bytes.extend(vec![7; length]);
         bytes
     }
@@ -166,8 +164,7 @@ mod tests {
             page
         };
         // A page without anything of its own type.
-        let bare =
-            |kind: i64| structure(&[(1, INT32, number(kind)), (2, INT32, number(0)), (3, INT32, number(0))]);
+        let bare = |kind: i64| structure(&[int(1, kind), int(2, 0), int(3, 0)]);
         for (pages, rows, reason) in [
             (vec![], 1, "expected pages of 1 values, found 0 values"),
             (vec![page(DATA, 9, 9, 2)], 1, "found 2 values or more"),

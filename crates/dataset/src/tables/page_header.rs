@@ -130,28 +130,19 @@ fn values(reader: &mut Reader<'_>, of: i64, wire: Kind) -> Option<Values> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::thrift::tests::{Field, INT64, list, number, structure, text};
-    use super::super::thrift::{BINARY, BYTE, INT32, LIST, STRUCT};
+    use super::super::thrift::writer::{Field, int, list, long, part, structure, text};
+    use super::super::thrift::{BYTE, LIST};
     use super::*;
 
     /// A header of this type, 9 bytes and 7 compressed ones, with more fields.
     fn header(kind: i64, more: &[Field]) -> Vec<u8> {
-        let sizes = [(1, INT32, number(kind)), (2, INT32, number(9)), (3, INT32, number(7))];
+        let sizes = [int(1, kind), int(2, 9), int(3, 7)];
         structure(&[&sizes[..], more].concat())
-    }
-
-    fn int(field: u8, value: i64) -> Field {
-        (field, INT32, number(value))
-    }
-
-    /// What is told of the values in a field.
-    fn part(field: u8, fields: &[Field]) -> Field {
-        (field, STRUCT, structure(fields))
     }
 
     #[test]
     fn each_type_of_page_has_its_own_numbers() {
-        let data = part(5, &[int(1, 3), int(2, 8), int(3, 3), int(4, 3), part(5, &[(1, BINARY, text("x"))])]);
+        let data = part(5, &[int(1, 3), int(2, 8), int(3, 3), int(4, 3), part(5, &[text(1, "x")])]);
         let data_2 =
             part(8, &[int(1, 5), int(2, 1), int(3, 5), int(4, 5), int(5, 2), int(6, 0), (7, 2, vec![])]);
         for (kind, told, count, coding) in [
@@ -201,10 +192,10 @@ mod tests {
     #[test]
     fn values_of_another_type_are_refused() {
         for told in [
-            (5, LIST, list(&[])),
-            (5, BINARY, text("")),
+            list(5, &[]),
+            text(5, ""),
             part(5, &[(1, BYTE, vec![2])]),
-            part(5, &[(1, INT64, number(2))]),
+            part(5, &[long(1, 2)]),
             part(5, &[int(1, 1 << 32)]),
             part(5, &[int(1, 1), (3, BYTE, vec![0x80])]),
             part(5, &[int(1, 1), (9, LIST, vec![0x11, 1])]),
@@ -224,14 +215,14 @@ mod tests {
     #[test]
     fn a_header_may_have_long_statistics() {
         for length in [0, 900, 1100, 5000, 300_000, (1 << 20) - 100] {
-            let statistics = part(5, &[(1, BINARY, text(&"x".repeat(length)))]);
+            let statistics = part(5, &[text(1, &"x".repeat(length))]);
             let header = header(DATA, &[part(5, &[int(1, 1), int(2, 0), statistics])]);
             let bytes: &[u8] = &[header.clone(), vec![7; 2000]].concat();
             let (_, found) = read("a", &bytes, 0, bytes.len() as u64).unwrap();
             assert_eq!(found, header.len() as u64);
         }
-        let long: &[u8] = &header(DATA, &[part(5, &[(5, BINARY, text(&"x".repeat(1 << 20)))])]);
-        let error = read("a", &long, 0, long.len() as u64).unwrap_err().to_string();
+        let large: &[u8] = &header(DATA, &[part(5, &[text(5, &"x".repeat(1 << 20))])]);
+        let error = read("a", &large, 0, large.len() as u64).unwrap_err().to_string();
         assert!(error.contains("the header of a page at 0, found other bytes"), "{error}");
     }
 }

@@ -14,13 +14,13 @@ const TRUE: u8 = 1;
 const FALSE: u8 = 2;
 pub(super) const BYTE: u8 = 3;
 const INTEGERS: std::ops::RangeInclusive<u8> = 4..=6;
-pub(super) const INT32: u8 = 5;
+const INT32: u8 = 5;
 const DOUBLE: u8 = 7;
-pub(super) const BINARY: u8 = 8;
+const BINARY: u8 = 8;
 pub(super) const LIST: u8 = 9;
 const SET: u8 = 10;
 const MAP: u8 = 11;
-pub(super) const STRUCT: u8 = 12;
+const STRUCT: u8 = 12;
 
 /// A position in encoded bytes.
 #[derive(Debug, Clone)]
@@ -192,4 +192,6 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
+#[cfg(test)]
+pub(super) mod writer;

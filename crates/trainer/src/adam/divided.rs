@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
 
-use super::Adam;
+use super::{Adam, by_muon};
 use crate::error::TrainerError;
 
 /// What is here of a divided state, besides the moments themselves.
@@ -77,22 +77,43 @@ impl Adam {
 
     /// A whole state of zeros in host memory.
     pub(super) fn in_host_memory(&self) -> Result<Vec<Named>, TrainerError> {
-        self.joined(host_moments(&self.params)?)
+        self.joined(self.host_moments(&(0..self.params.len()))?)
     }
-}
 
-/// Zeros in host memory, two tensors for each parameter.
-pub(crate) fn host_moments(params: &[Named]) -> Result<Vec<Tensor>, TrainerError> {
-    let both = params.iter().flat_map(|(_, param)| [param, param]);
-    let zeros = |param: &Tensor| Ok(Tensor::f_zeros(param.size(), (param.f_kind()?, Device::Cpu))?);
-    both.map(zeros).collect()
+    /// Zeros in host memory for the moments of some parameters, two each.
+    pub(crate) fn host_moments(&self, params: &Range<usize>) -> Result<Vec<Tensor>, TrainerError> {
+        let mut zeros = Vec::new();
+        for named in &self.params[params.clone()] {
+            let kind = named.1.f_kind()?;
+            for shape in self.shapes(named) {
+                zeros.push(Tensor::f_zeros(shape, (kind, Device::Cpu))?);
+            }
+        }
+        Ok(zeros)
+    }
+
+    /// Type and numbers of the moments of some parameters, two each.
+    pub(crate) fn moment_sizes(&self, params: &Range<usize>) -> Vec<(Kind, usize)> {
+        let sizes = |named: &Named| {
+            let kind = named.1.kind();
+            self.shapes(named).map(|shape| (kind, shape.iter().product::<i64>() as usize))
+        };
+        self.params[params.clone()].iter().flat_map(sizes).collect()
+    }
+
+    /// The shapes of a parameter's moments.
+    fn shapes(&self, named: &Named) -> [Vec<i64>; 2] {
+        let size = named.1.size();
+        let second = if by_muon(self.optimizer, named) { vec![0] } else { size.clone() };
+        [size, second]
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use tch::Kind;
+    use config::Optimizer;
 
     use super::*;
     use crate::example::example;
@@ -117,7 +138,7 @@ mod tests {
     }
 
     fn divided(params: &[Named], own: Range<usize>) -> Adam {
-        let mut adam = Adam::new(params).unwrap();
+        let mut adam = Adam::new(params, Optimizer::Adam).unwrap();
         adam.divide(own).unwrap();
         adam
     }
@@ -129,7 +150,7 @@ mod tests {
     #[test]
     fn the_parts_together_do_what_one_does_bit_for_bit() {
         let (whole, shared) = (parameters(), parameters());
-        let mut adam = Adam::new(&whole).unwrap();
+        let mut adam = Adam::new(&whole, Optimizer::Adam).unwrap();
         descend(&whole, &mut [&mut adam], 7);
         let [mut first, mut second] = [0..1, 1..3].map(|own| divided(&shared, own));
         descend(&shared, &mut [&mut first, &mut second], 7);
@@ -139,6 +160,21 @@ mod tests {
         assert_eq!((first.own_moments().len(), moments.len(), second.steps()), (2, 6, 7));
         assert_eq!(second.joined(moments).unwrap(), adam.state().unwrap());
         assert!(matches!(first.state(), Err(TrainerError::DividedState)));
+    }
+
+    #[test]
+    fn the_sizes_are_those_of_the_moments() {
+        let matrix = ("conv1.weight".to_owned(), Tensor::zeros([8, 16], (Kind::Float, Device::Cpu)));
+        let params: Vec<Named> = parameters().into_iter().chain([matrix]).collect();
+        for (optimizer, second) in [(Optimizer::Adam, 128), (Optimizer::Muon, 0)] {
+            let mut adam = Adam::new(&params, optimizer).unwrap();
+            adam.prepare().unwrap();
+            let of =
+                |moments: &[Tensor]| -> Vec<_> { moments.iter().map(|x| (x.kind(), x.numel())).collect() };
+            assert_eq!(adam.moment_sizes(&(0..4)), of(&adam.own_moments()));
+            assert_eq!(adam.moment_sizes(&(3..4)), [(Kind::Float, 128), (Kind::Float, second)]);
+            assert_eq!(adam.moment_sizes(&(1..4)), of(&adam.host_moments(&(1..4)).unwrap()));
+        }
     }
 
     #[test]
@@ -157,7 +193,7 @@ mod tests {
     #[test]
     fn a_restored_state_is_kept_whole_until_it_is_handed_out() {
         let params = parameters();
-        let mut adam = Adam::new(&params).unwrap();
+        let mut adam = Adam::new(&params, Optimizer::Adam).unwrap();
         descend(&params, &mut [&mut adam], 3);
         let saved = adam.state().unwrap();
 

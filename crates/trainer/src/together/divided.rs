@@ -10,7 +10,7 @@ use tensor_io::Named;
 use super::Together;
 use super::gradients::{Bucket, buckets};
 use super::shares::shares;
-use crate::adam::{Adam, host_moments};
+use crate::adam::Adam;
 use crate::error::TrainerError;
 use crate::step::Trainer;
 
@@ -38,7 +38,8 @@ impl Trainer {
     pub fn divided_bytes(&self) -> Option<(usize, usize)> {
         let shares = self.together.as_ref()?.shares.as_ref()?;
         let of_share = |share: &Range<usize>| -> usize {
-            self.adam.params()[share.clone()].iter().map(|(_, param)| 2 * bytes(param)).sum()
+            let sizes = self.adam.moment_sizes(share);
+            sizes.iter().map(|(kind, numbers)| numbers * kind.elt_size_in_bytes()).sum()
         };
         let each: Vec<usize> = shares.iter().map(of_share).collect();
         Some((each.iter().copied().max().unwrap_or(0), each.iter().sum()))
@@ -49,16 +50,16 @@ impl Trainer {
         let Some(together) = &self.together else { return self.adam.state() };
         let mut all = Vec::new();
         for (from, share) in shares.iter().enumerate() {
-            let params = &self.adam.params()[share.clone()];
             let moments = if from == self.rank() {
                 Some(self.adam.own_moments())
             } else if self.is_first() {
-                Some(host_moments(params)?)
+                Some(self.adam.host_moments(share)?)
             } else {
                 None
             };
             if from > 0 {
-                together.send_share("the state of Adam", from, &twice(params), moments.as_deref())?;
+                let sizes = self.adam.moment_sizes(share);
+                together.send_share("the state of Adam", from, &sizes, moments.as_deref())?;
             }
             all.extend(moments.filter(|_| self.is_first()).into_iter().flatten());
         }
@@ -99,7 +100,7 @@ impl Together {
             let whole = adam.moments_of(share).filter(|_| rank == 0);
             if to > 0 {
                 let moments = if rank == to { Some(adam.own_moments()) } else { whole };
-                self.send_share(what, 0, &twice(&adam.params()[share.clone()]), moments.as_deref())?;
+                self.send_share(what, 0, &adam.moment_sizes(share), moments.as_deref())?;
             } else if let Some(whole) = whole {
                 for (own, new) in adam.own_moments().iter_mut().zip(&whole) {
                     own.f_copy_(new)?;
@@ -123,6 +124,10 @@ impl Together {
         for Bucket { parameters, kind } in buckets(sizes.iter().copied(), self.reduction.bucket) {
             let part = tensors.map(|tensors| &tensors[parameters.clone()]);
             let numbers: usize = sizes[parameters].iter().map(|(_, numbers)| numbers).sum();
+            // Moments that are not used.
+            if numbers == 0 {
+                continue;
+            }
             let mut flat = match part.filter(|_| sends) {
                 Some(part) => {
                     let flat = part.iter().map(|x| x.f_reshape([-1])).collect::<Result<Vec<_>, _>>()?;
@@ -151,11 +156,6 @@ fn overwrite(tensors: &[Tensor], flat: &Tensor) -> Result<(), TrainerError> {
         done += numbers;
     }
     Ok(())
-}
-
-/// Type and numbers of both moments of each parameter.
-fn twice(params: &[Named]) -> Vec<(Kind, usize)> {
-    params.iter().flat_map(|(_, param)| [(param.kind(), param.numel()); 2]).collect()
 }
 
 fn bytes(param: &Tensor) -> usize {

@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 use crate::commands::inspect::table::Table;
 use crate::config::{OBJECTIVES, PRESETS};
 use crate::flags::Global;
-use crate::output;
+use crate::{output, screen};
+
+const PRESETS_TITLE: &str = "Presets are complete configurations: ddpm train --preset NAME";
+const OBJECTIVES_TITLE: &str =
+    "Objectives say what the network learns, over any preset: ddpm train --objective NAME";
 
 /// List presets and objectives with their descriptions
 #[derive(Debug, Args)]
@@ -20,11 +24,13 @@ impl Presets {
     pub(crate) fn run(&self, global: &Global) -> anyhow::Result<()> {
         let said = json!({ "presets": described(PRESETS), "objectives": described(OBJECTIVES) });
         output::answer(global, &said, || {
+            let width = screen::width();
             format!(
-                "Presets are complete configurations: ddpm train --preset NAME\n{}\n\n\
-                 Objectives say what the network learns, over any preset: ddpm train --objective NAME\n{}",
-                listed(PRESETS),
-                listed(OBJECTIVES)
+                "{}\n{}\n\n{}\n{}",
+                screen::fitted(PRESETS_TITLE, width),
+                listed(PRESETS).within(width),
+                screen::fitted(OBJECTIVES_TITLE, width),
+                listed(OBJECTIVES).within(width)
             )
         })
     }

@@ -8,7 +8,7 @@ use super::{markdown, text};
 use crate::config::{Defaults, GROUPS, nearest};
 use crate::failure::bail_usage;
 use crate::flags::Global;
-use crate::output;
+use crate::{output, screen};
 
 /// Explain the keys of the configuration: type, range, default, choices, meaning
 #[derive(Debug, Args)]
@@ -55,7 +55,8 @@ impl Reference {
         if self.markdown {
             markdown::page(&self.preset, objective, found)
         } else {
-            text::page(&self.preset, objective, found)
+            let width = screen::width().unwrap_or(screen::WIDEST);
+            text::page(&self.preset, objective, found, width)
         }
     }
 }

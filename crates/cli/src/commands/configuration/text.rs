@@ -1,16 +1,13 @@
 //! The reference as text for a terminal.
 
 use super::entry::{Entry, Section};
+use crate::screen;
 
-/// Width of the text.
-const WIDTH: usize = 100;
-
-/// The whole text, without a newline at its end.
-pub(super) fn page(preset: &str, objective: Option<&str>, sections: &[Section]) -> String {
+/// The whole text in lines of at most `width` characters, without a newline at its end.
+pub(super) fn page(preset: &str, objective: Option<&str>, sections: &[Section], width: usize) -> String {
     let over = objective.map(|name| format!(" with the objective {name}")).unwrap_or_default();
-    let mut out = String::new();
-    fill(
-        &mut out,
+    let mut out = Lines { text: String::new(), width };
+    out.fill(
         &format!(
             "Defaults are those of the preset {preset}{over}. Set a key with --set KEY=VALUE, or several in a file \
              for --config, which may also name its preset and objective: preset = \"images\"."
@@ -18,62 +15,55 @@ pub(super) fn page(preset: &str, objective: Option<&str>, sections: &[Section]) 
         0,
     );
     for Section { group, entries } in sections {
-        out += "\n";
+        out.text += "\n";
         match group.name {
-            "" => fill(&mut out, group.meaning, 0),
-            name => fill(&mut out, &format!("[{name}] {}", group.meaning), 0),
+            "" => out.fill(group.meaning, 0),
+            name => out.fill(&format!("[{name}] {}", group.meaning), 0),
         }
         for entry in entries {
-            out += "\n";
-            describe(&mut out, entry);
+            out.text += "\n";
+            out.describe(entry);
         }
     }
-    out.trim_end().to_owned()
+    out.text.trim_end().to_owned()
 }
 
-fn describe(out: &mut String, entry: &Entry) {
-    let key = entry.key;
-    fill(out, &entry.path, 0);
-    let mut facts = vec![key.values()];
-    if key.settable {
-        facts.push(format!("default: {}", entry.default));
-    } else {
-        facts.push("recorded by the program, cannot be set".to_owned());
-    }
-    if entry.may_change() {
-        facts.push("may change on --resume".to_owned());
-    }
-    fill(out, &facts.join("; "), 4);
-    let more = if key.more.is_empty() { String::new() } else { format!(" {}", key.more) };
-    fill(out, &format!("{}.{more}", key.meaning), 4);
-    let widest = key.choices().iter().map(|choice| choice.0.len()).max().unwrap_or_default();
-    for (name, meaning) in key.choices() {
-        fill(out, &format!("{name:<widest$}  {meaning}"), 8);
-    }
+/// Text that grows by paragraphs.
+struct Lines {
+    text: String,
+    width: usize,
 }
 
-/// Appends a paragraph, indented, in lines of at most [`WIDTH`] characters.
-fn fill(out: &mut String, paragraph: &str, indent: usize) {
-    let (start, mut width) = (" ".repeat(indent), 0);
-    for word in paragraph.split(' ') {
-        let length = word.chars().count();
-        if width == 0 {
-            out.push_str(&start);
-            width = indent;
-        } else if width + 1 + length > WIDTH {
-            let end = out.trim_end_matches(' ').len();
-            out.truncate(end);
-            out.push('\n');
-            out.push_str(&start);
-            width = indent;
+impl Lines {
+    fn describe(&mut self, entry: &Entry) {
+        let key = entry.key;
+        self.fill(&entry.path, 0);
+        let mut facts = vec![key.values()];
+        if key.settable {
+            facts.push(format!("default: {}", entry.default));
         } else {
-            out.push(' ');
-            width += 1;
+            facts.push("recorded by the program, cannot be set".to_owned());
         }
-        out.push_str(word);
-        width += length;
+        if entry.may_change() {
+            facts.push("may change on --resume".to_owned());
+        }
+        self.fill(&facts.join("; "), 4);
+        let more = if key.more.is_empty() { String::new() } else { format!(" {}", key.more) };
+        self.fill(&format!("{}.{more}", key.meaning), 4);
+        let widest = key.choices().iter().map(|choice| choice.0.len()).max().unwrap_or_default();
+        for (name, meaning) in key.choices() {
+            self.fill(&format!("{name:<widest$}  {meaning}"), 8);
+        }
     }
-    out.push('\n');
+
+    /// Appends a paragraph, indented.
+    fn fill(&mut self, paragraph: &str, indent: usize) {
+        for line in screen::wrapped(paragraph, self.width.saturating_sub(indent)) {
+            self.text.push_str(&" ".repeat(indent));
+            self.text.push_str(&line);
+            self.text.push('\n');
+        }
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +73,7 @@ mod tests {
     use crate::config::Defaults;
 
     fn of(preset: &str, objective: Option<&str>, wanted: Option<&str>) -> String {
-        page(preset, objective, &sections(&Defaults::of(preset, objective).unwrap(), wanted))
+        page(preset, objective, &sections(&Defaults::of(preset, objective).unwrap(), wanted), 100)
     }
 
     #[test]
@@ -107,14 +97,15 @@ train.lr_decay
     #[test]
     fn lines_fit_and_keep_their_words() {
         let text = of("images", None, None);
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH && line == line.trim_end()), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 100 && line == line.trim_end()), "{text}");
+        let found = sections(&Defaults::of("images", None).unwrap(), None);
+        let narrow = page("images", None, &found, 60);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 60), "{narrow}");
+        assert!(narrow.split_whitespace().eq(text.split_whitespace()), "{narrow}");
         assert!(
             text.contains(
                 "\ntrain.lr\n    number above 0, at most 1; default: 2e-4; may change on --resume\n"
             )
         );
-        let mut out = String::new();
-        fill(&mut out, "a  b", 2);
-        assert_eq!(out, "  a  b\n");
     }
 }

@@ -13,6 +13,7 @@ use crate::commands::evaluation::ReferenceRecord;
 use crate::config::{self, DataConfig};
 use crate::failure::bail_usage;
 use crate::flags::Global;
+use crate::paths;
 
 /// Name of the training images.
 pub(crate) const TRAIN: &str = "train";
@@ -38,7 +39,7 @@ impl Reference {
 
     /// Makes a reference of a file of features.
     fn of_rows(part: &'static str, path: &Path, rows: Extracted) -> Self {
-        Self { part, source: path.display().to_string(), images: None, rows: Some(rows) }
+        Self { part, source: paths::text(path), images: None, rows: Some(rows) }
     }
 
     /// Whether `other` has the same images or features.

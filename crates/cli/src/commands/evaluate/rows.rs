@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use dataset::{AnyArray, Dataset, Npz};
 use features::{Extracted, Extractor};
+use files::AvailableMemory;
 use ndarray::{Array2, ArrayView4, Axis, Ix2, concatenate};
 use tch::Tensor;
 use tracing::debug;
@@ -14,7 +15,6 @@ use unet::Backbone;
 use crate::config::{self, Config};
 use crate::failure::{bail_usage, wrong_data};
 use crate::flags::Global;
-use crate::memory::Available;
 use crate::{output, progress};
 
 /// Images read and passed through the network at a time.
@@ -60,7 +60,7 @@ pub(crate) fn of_dataset(
 fn check_memory(images: usize, width: usize) -> anyhow::Result<()> {
     // They are joined from parts, so all of them exist twice.
     let needed = 2 * size_of::<f32>() as u64 * images as u64 * width as u64;
-    match Available::now() {
+    match AvailableMemory::now() {
         Some(available) if needed > available.bytes => bail_usage!(
             "--data: the features of {images} images take {} MiB, and {} MiB are available; use a part of the images, or a machine \
              with more memory",

@@ -13,8 +13,8 @@ use crate::commands::inspect::table::{Table, bytes, grouped, numbered};
 use crate::config::Config;
 use crate::failure::bail_usage;
 use crate::flags::Global;
-use crate::output;
 use crate::paths::{self, InputPath};
+use crate::{output, screen};
 
 /// The tensor files in a checkpoint.
 const TENSOR_FILES: [&str; 3] = ["model.safetensors", "ema.safetensors", "optimizer.safetensors"];
@@ -64,7 +64,7 @@ impl InspectCheckpoint {
             facts.extend(
                 header.metadata.iter().map(|(key, value)| (format!("metadata {key}"), value.clone())),
             );
-            format!("{}{}", Table::facts(facts), self.listed(&header))
+            format!("{}{}", Table::facts(facts).within(screen::width()), self.listed(&header))
         })
     }
 
@@ -95,7 +95,7 @@ impl InspectCheckpoint {
             ];
             facts.extend(headers.iter().map(|(name, header)| ((*name).to_owned(), header_text(header))));
             facts.extend(config_facts(&config));
-            format!("{}{}", Table::facts(facts), self.listed(weights))
+            format!("{}{}", Table::facts(facts).within(screen::width()), self.listed(weights))
         })
     }
 
@@ -137,6 +137,7 @@ impl InspectCheckpoint {
             let seed = ("seed".to_owned(), config.seed.to_string());
             let steps = ("steps".to_owned(), config.train.steps.to_string());
             let facts = Table::facts([steps, seed].into_iter().chain(config_facts(&config)));
+            let facts = facts.within(screen::width());
             let listed = weights.as_ref().map(|header| self.listed(header)).unwrap_or_default();
             format!("{facts}\n\n{table}{listed}")
         })?;

@@ -10,8 +10,8 @@ use crate::commands::inspect::rate;
 use crate::commands::inspect::table::{Table, grouped};
 use crate::config::{self, Layers, Resolved, parse_set};
 use crate::flags::Global;
-use crate::output;
 use crate::paths::{DataSource, OutputFile};
+use crate::{output, screen};
 
 /// Images in the grid.
 const GRID: usize = 64;
@@ -120,7 +120,8 @@ impl InspectData {
             if let Some(path) = &self.out {
                 facts.push(("grid", path.display().to_string()));
             }
-            format!("{}\n\n{}", Table::facts(facts), class_table(names, &counts))
+            let facts = Table::facts(facts).within(screen::width());
+            format!("{facts}\n\n{}", class_table(names, &counts))
         })
     }
 }

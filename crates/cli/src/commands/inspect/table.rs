@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
+use crate::screen;
+
 /// Alignment of a cell in its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -16,6 +18,8 @@ pub(crate) struct Table {
     sides: Vec<Side>,
     header: Option<Vec<String>>,
     rows: Vec<Vec<String>>,
+    /// Lines are at most this long, if the last column is prose.
+    width: Option<usize>,
 }
 
 impl Table {
@@ -27,6 +31,7 @@ impl Table {
             sides: columns.iter().map(side).collect(),
             header: Some(columns.iter().map(name).collect()),
             rows: Vec::new(),
+            width: None,
         }
     }
 
@@ -36,6 +41,7 @@ impl Table {
             sides: vec![Side::Left; 2],
             header: None,
             rows: facts.into_iter().map(|(name, value)| vec![cell(name), cell(value)]).collect(),
+            width: None,
         }
     }
 
@@ -43,6 +49,39 @@ impl Table {
     pub(crate) fn row<C: Into<String>>(&mut self, cells: impl IntoIterator<Item = C>) {
         self.rows.push(cells.into_iter().map(cell).collect());
     }
+
+    /// For a screen of this width: a last column of text continues below itself. Without a width lines stay whole.
+    pub(crate) fn within(self, width: Option<usize>) -> Self {
+        Self { width, ..self }
+    }
+
+    /// Header and rows as the lines of the screen.
+    fn lines(&self) -> Vec<Vec<String>> {
+        let lines: Vec<Vec<String>> = self.header.iter().chain(&self.rows).cloned().collect();
+        let (Some(width), Some((Side::Left, others))) = (self.width, self.sides.split_last()) else {
+            return lines;
+        };
+        // The other columns and the gaps behind them.
+        let start: usize = widths(&lines, others.len()).iter().map(|width| width + 2).sum();
+        let room = width.saturating_sub(start).max(NARROWEST);
+        let broken = |mut line: Vec<String>| {
+            let Some(last) = line.get_mut(others.len()) else { return vec![line] };
+            let mut parts = screen::wrapped(last, room).into_iter();
+            *last = parts.next().unwrap_or_default();
+            let below = parts.map(|part| [vec![String::new(); others.len()], vec![part]].concat());
+            [line].into_iter().chain(below).collect()
+        };
+        lines.into_iter().flat_map(broken).collect()
+    }
+}
+
+/// Least width of a column of prose.
+const NARROWEST: usize = 20;
+
+/// The widest cell of each of the first columns.
+fn widths(lines: &[Vec<String>], columns: usize) -> Vec<usize> {
+    let width = |line: &Vec<String>, column: usize| line.get(column).map_or(0, |cell| cell.chars().count());
+    (0..columns).map(|column| lines.iter().map(|line| width(line, column)).max().unwrap_or(0)).collect()
 }
 
 /// Most characters in a cell. Nobody reads more, and Rust pads to at most 65,535.
@@ -64,12 +103,8 @@ fn cell(text: impl Into<String>) -> String {
 /// No newline at the end, no trailing spaces.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<&Vec<String>> = self.header.iter().chain(&self.rows).collect();
-        let cell_width =
-            |line: &Vec<String>, column: usize| line.get(column).map_or(0, |cell| cell.chars().count());
-        let widths: Vec<usize> = (0..self.sides.len())
-            .map(|column| lines.iter().map(|line| cell_width(line, column)).max().unwrap_or(0))
-            .collect();
+        let lines = self.lines();
+        let widths = widths(&lines, self.sides.len());
         for (index, line) in lines.iter().enumerate() {
             let mut text = String::new();
             for ((cell, width), side) in line.iter().zip(&widths).zip(&self.sides) {
@@ -157,6 +192,23 @@ mod tests {
         table.row(["total", "1"]);
         table.row(["", "22"]);
         assert_eq!(table.to_string(), "        n\ntotal   1\n       22");
+    }
+
+    #[test]
+    fn prose_continues_below_itself() {
+        let facts =
+            [("note", "one two three four five"), ("a hash", "0123456789abcdef0123456789"), ("n", "")];
+        let narrow = Table::facts(facts).within(Some(28)).to_string();
+        let want = "note    one two three four\n        five\na hash  0123456789abcdef0123456789\nn";
+        assert_eq!(narrow, want);
+        assert_eq!(Table::facts(facts).within(None).to_string().lines().count(), 3);
+        // Numbers are not prose, and a missing cell is no line.
+        let mut numbers = Table::new(&["name", ">a number"]).within(Some(1));
+        numbers.row(["x", "1 2"]);
+        assert_eq!(numbers.to_string(), "name  a number\nx          1 2");
+        let mut short = Table::new(&["name", "note"]).within(Some(1));
+        short.row(["x"]);
+        assert_eq!(short.to_string(), "name  note\nx");
     }
 
     #[test]

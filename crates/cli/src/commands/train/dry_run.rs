@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use dataset::BatchPlan;
+use files::AvailableMemory;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 use tracing::info;
@@ -18,8 +19,8 @@ use crate::commands::inspect::table::{Table, bytes};
 use crate::device::Precision;
 use crate::failure::bail_usage;
 use crate::flags::Global;
-use crate::memory::{self, Available};
-use crate::{networks, output, paths};
+use crate::memory;
+use crate::{networks, output, paths, screen};
 
 /// Warm-up steps before timing, and the most and the fewest timed steps.
 const WARM_UP: u64 = 2;
@@ -97,7 +98,7 @@ impl Plan {
                 None => "which was not made".to_owned(),
             };
             rows.push(("run", format!("{}, {state}", self.run.display())));
-            Table::facts(rows).to_string()
+            Table::facts(rows).within(screen::width()).to_string()
         })
     }
 
@@ -180,7 +181,7 @@ impl Plan {
 
 fn memory(peak: Option<u64>, device: Device) -> String {
     let peak = peak.map_or("unknown".to_owned(), |peak| format!("{} at most", bytes(peak)));
-    match Available::now().filter(|_| device == Device::Cpu) {
+    match AvailableMemory::now().filter(|_| device == Device::Cpu) {
         Some(now) => format!("{peak}; {} more are free now", bytes(now.bytes)),
         None => format!("{peak} on the host"),
     }

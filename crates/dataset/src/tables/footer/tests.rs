@@ -3,38 +3,26 @@ use std::io::{Seek, SeekFrom, Write};
 
 use super::super::columns::{MAX_COLUMNS, Physical};
 use super::super::groups::{Chunk, Codec};
-use super::super::thrift::tests::{INT64, list, number, structure, text};
-use super::super::thrift::{BINARY, INT32, LIST, STRUCT};
+use super::super::thrift::writer::{int, list, long, part, structure, text};
 use super::*;
 
 /// A column or group: name, type, repetition and number of children.
 fn element(name: &str, physical: i64, repetition: i64, children: i64) -> Vec<u8> {
-    structure(&[
-        (1, INT32, number(physical)),
-        (3, INT32, number(repetition)),
-        (4, BINARY, text(name)),
-        (5, INT32, number(children)),
-    ])
+    structure(&[int(1, physical), int(3, repetition), text(4, name), int(5, children)])
 }
 
 /// A chunk: codec, values, size and where its data begin.
 fn chunk(codec: i64, values: i64, size: i64, data: i64) -> Vec<u8> {
-    let own = structure(&[
-        (4, INT32, number(codec)),
-        (5, INT64, number(values)),
-        (7, INT64, number(size)),
-        (9, INT64, number(data)),
-        (11, INT64, number(0)),
-    ]);
-    structure(&[(2, INT64, number(0)), (3, STRUCT, own)])
+    let own = [int(4, codec), long(5, values), long(7, size), long(9, data), long(11, 0)];
+    structure(&[long(2, 0), part(3, &own)])
 }
 
 fn group(rows: i64, chunks: &[Vec<u8>]) -> Vec<u8> {
-    structure(&[(1, LIST, list(chunks)), (3, INT64, number(rows))])
+    structure(&[list(1, chunks), long(3, rows)])
 }
 
 fn footer(columns: &[Vec<u8>], groups: &[Vec<u8>]) -> Vec<u8> {
-    structure(&[(1, INT32, number(2)), (2, LIST, list(columns)), (4, LIST, list(groups))])
+    structure(&[int(1, 2), list(2, columns), list(4, groups)])
 }
 
 /// A struct with bytes and a path, and labels.
@@ -109,10 +97,10 @@ fn hostile_footers_are_refused() {
         (Vec::new(), broken),
         (footer(&[], &[]), broken),
         // Row groups before the columns.
-        (structure(&[(4, LIST, list(&[group(3, &chunks())]))]), broken),
+        (structure(&[list(4, &[group(3, &chunks())])]), broken),
         (footer(&columns()[..4], &[]), broken),
         // Columns twice.
-        (structure(&[(2, LIST, list(&columns())), (2, LIST, list(&columns()))]), broken),
+        (structure(&[list(2, &columns()), list(2, &columns())]), broken),
         (footer(&[columns(), columns()].concat(), &[]), broken),
         (footer(&deep, &[]), broken),
         (footer(&[vec![element("x", 0, 0, MAX_COLUMNS as i64)], many].concat(), &[]), broken),
