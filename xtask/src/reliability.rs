@@ -90,10 +90,16 @@ fn build(workspace: &Workspace, args: &Args) -> anyhow::Result<Programs> {
         programs.faulty.clone_from(&programs.ddpm);
     }
     process::run_to_success(&mut cargo_build(workspace, args, &[]))?;
-    let mut harness = process::cargo(workspace);
-    harness.args(["build", "--quiet", "--package", "tests", "--bin", "reliability"]);
-    process::run_to_success(harness.args(locked(args)).current_dir(workspace.root()))?;
+    process::run_to_success(&mut cargo_build_harness(workspace, args))?;
     Ok(programs)
+}
+
+/// Beside the program, so that both have the same dependencies.
+fn cargo_build_harness(workspace: &Workspace, args: &Args) -> Command {
+    let mut cargo = process::cargo(workspace);
+    cargo.args(["build", "--quiet", "--package", "tests", "--package", "cli", "--bin", "reliability"]);
+    cargo.args(locked(args)).current_dir(workspace.root());
+    cargo
 }
 
 fn cargo_build(workspace: &Workspace, args: &Args, features: &[&str]) -> Command {
@@ -174,6 +180,14 @@ mod tests {
         let build = cargo_build(&workspace, &full, &["--features", "faults"]);
         assert_eq!(words(&build)[1..], ["--quiet", "--package", "cli", "--features", "faults", "--release"]);
         assert!(!words(&cargo_build(&workspace, &Args::default(), &[])).contains(&"--release".to_owned()));
+    }
+
+    #[test]
+    fn the_harness_is_built_beside_the_program() {
+        let workspace = Workspace::find().unwrap();
+        let args = Args { locked: true, ..Args::default() };
+        let line = words(&cargo_build_harness(&workspace, &args)).join(" ");
+        assert_eq!(line, "build --quiet --package tests --package cli --bin reliability --locked");
     }
 
     #[test]
