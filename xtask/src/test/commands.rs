@@ -85,8 +85,8 @@ impl Run<'_> {
         cargo
     }
 
-    /// Builds all tests and examples of a run of all crates except the end-to-end tests, most of them in one call, which
-    /// keeps all processors busy. The steps that run them then do not wait for each other.
+    /// Builds all tests, examples and programs of a run of all crates in a few calls, each of which keeps all processors
+    /// busy. The steps that run them then do not wait for each other.
     pub(super) fn builds(&self, packages: &[String]) -> Vec<Command> {
         if !self.is_whole() {
             return Vec::new();
@@ -103,12 +103,24 @@ impl Run<'_> {
         for (name, example, _) in EXAMPLES.iter().filter(|row| row.0 == DATASET) {
             builds.extend(self.build_of_example(name, example));
         }
-        for name in [DATASET, DDPM, XTASK] {
+        let only_tests: &[&str] = if self.args.fast { &[DATASET, XTASK, DDPM] } else { &[DATASET, XTASK] };
+        for name in only_tests {
             let mut cargo = self.tests(name);
             cargo.arg("--no-run");
             builds.push(cargo);
         }
+        if !self.args.fast {
+            builds.push(self.build_of_ddpm());
+        }
         builds
+    }
+
+    /// Builds `ddpm` with its tests, and the end-to-end tests, which run it.
+    fn build_of_ddpm(&self) -> Command {
+        let mut cargo = process::cargo(self.workspace);
+        cargo.arg("build").args(self.locked()).args(["-p", DDPM, "-p", END_TO_END, "--bins", "--tests"]);
+        cargo.current_dir(self.workspace.root());
+        cargo
     }
 
     /// One crate's tests. A crate that promises to work without libtorch is tested without it.

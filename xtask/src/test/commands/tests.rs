@@ -107,9 +107,14 @@ fn what_a_run_of_all_crates_needs_is_built_before() {
         let flag = format!(" --example {example}");
         assert!(builds.iter().any(|line| line.contains(&flag)), "{example}: {builds:?}");
     }
-    for name in [DATASET, DDPM, XTASK] {
+    for name in [DATASET, XTASK] {
         assert!(builds.contains(&format!("{} --no-run", words(&run.tests(name)))), "{name}: {builds:?}");
     }
+    assert_eq!(builds.last().unwrap(), "build --locked -p cli -p tests --bins --tests");
+    // Without the end-to-end tests there is no need for the program.
+    let fast = Args { fast: true, ..args };
+    let builds = Run { workspace: &workspace, args: &fast }.builds(&all);
+    assert_eq!(builds.last().map(words).as_deref(), Some("test --locked -p cli --no-run"));
 }
 
 #[test]
