@@ -123,7 +123,7 @@ impl Project<'_> {
     fn run(&self, workspace: &Workspace, folder: &Path) -> anyhow::Result<Command> {
         let mut cargo = process::cargo(workspace);
         cargo.args(["run", "--quiet"]).current_dir(folder);
-        // Foreign crates are built already, with the same features and profile.
+        // Most foreign crates are built already, with the same features and profile.
         cargo.env("CARGO_TARGET_DIR", target_folder()?);
         let needs_libtorch = !self.uses.iter().all(|name| LIBTORCH_FREE.contains(name));
         if needs_libtorch && crate::setup::libtorch_of_the_user(workspace).is_none() {
