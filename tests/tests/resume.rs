@@ -1,6 +1,9 @@
 //! An interrupted run resumes where it stopped, and ends like the uninterrupted one.
 #![cfg(unix)]
 
+use std::path::Path;
+use std::sync::LazyLock;
+
 use anyhow::{Context, ensure};
 use image::ImageFormat;
 use tests::{Place, Running, data};
@@ -10,18 +13,26 @@ const TRAIN: &str = "train --preset tiny-16 --set train.steps=120 --set train.ba
                      --set model.dropout=0.1 --set train.log_every=5 --set train.checkpoint_every=40 \
                      --set sample.count=2 --set sample.steps=2";
 
-fn assert_same_end(place: &Place, run: &str, other: &str) -> anyhow::Result<()> {
+/// The run that nothing interrupts, in `whole`.
+static WHOLE: LazyLock<Place> = LazyLock::new(|| {
+    let place = Place::shared(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("resume")).expect("a folder");
+    let _ = place.ddpm(&format!("{TRAIN} --run whole")).expect("the built program").ok();
+    place
+});
+
+/// Asserts that a run ended like `other` in another folder.
+fn assert_same_end(place: &Place, run: &str, (elsewhere, other): (&Place, &str)) -> anyhow::Result<()> {
     let last = "checkpoints/step-00000120";
     for name in place.names(&format!("{run}/{last}")) {
-        let sha = |run: &str| place.sha256(&format!("{run}/{last}/{name}"));
-        ensure!(sha(run)? == sha(other)?, "{name} of {run} and of {other} differ");
+        let sha = |place: &Place, run: &str| place.sha256(&format!("{run}/{last}/{name}"));
+        ensure!(sha(place, run)? == sha(elsewhere, other)?, "{name} of {run} and of {other} differ");
     }
     ensure!(place.names(&format!("{run}/{last}")).len() == 6);
-    ensure!(place.records(run)? == place.records(other)?, "the records of {run} and {other} differ");
+    ensure!(place.records(run)? == elsewhere.records(other)?, "the records of {run} and {other} differ");
     ensure!(place.records(run)?.len() == 24);
     // The final grid must not differ either.
     let grid = "samples/step-00000120-ema.png";
-    ensure!(place.read(&format!("{run}/{grid}"))? == place.read(&format!("{other}/{grid}"))?);
+    ensure!(place.read(&format!("{run}/{grid}"))? == elsewhere.read(&format!("{other}/{grid}"))?);
     Ok(())
 }
 
@@ -33,7 +44,7 @@ fn steps_saved(place: &Place, run: &str) -> Vec<u64> {
 #[test]
 fn interrupted_runs_end_as_the_whole_one() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let _ = place.ddpm(&format!("{TRAIN} --run whole"))?.ok();
+    let whole = (&*WHOLE, "whole");
 
     // User interruptions, one at a time. With a handler here, the child does not ignore SIGHUP, even under `nohup`.
     signal_hook::flag::register(signal_hook::consts::SIGHUP, std::sync::Arc::default())?;
@@ -49,27 +60,26 @@ fn interrupted_runs_end_as_the_whole_one() -> anyhow::Result<()> {
         ensure!(saved > before && saved < 120, "stopped after step {saved}, before at {before}");
     }
     let _ = place.ddpm(&line)?.ok();
-    assert_same_end(&place, "stopped", "whole")?;
+    assert_same_end(&place, "stopped", whole)?;
 
     // Started once more, it changes nothing.
     let manifest = place.sha256("stopped/checkpoints/step-00000120/manifest.json")?;
     let output = place.ddpm(&line)?.ok();
     ensure!(output.stderr.contains("this run is finished"), "{}", output.stderr);
     ensure!(place.sha256("stopped/checkpoints/step-00000120/manifest.json")? == manifest);
-    assert_same_end(&place, "stopped", "whole")
+    assert_same_end(&place, "stopped", whole)
 }
 
 #[test]
 fn a_run_that_was_killed_goes_on_from_its_last_checkpoint() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let _ = place.ddpm(&format!("{TRAIN} --run whole"))?.ok();
     let line = format!("{TRAIN} --run killed");
     let mut running = place.start(&line)?;
     running.wait_for_more(&place.at("killed/metrics.jsonl"))?;
     running.signal("KILL")?;
     ensure!(running.wait()?.code.is_none(), "it ended before the signal");
     let _ = place.ddpm(&line)?.ok();
-    assert_same_end(&place, "killed", "whole")
+    assert_same_end(&place, "killed", (&*WHOLE, "whole"))
 }
 
 #[test]
@@ -136,12 +146,11 @@ fn deterministic_runs_are_the_same_whether_interrupted_or_not() -> anyhow::Resul
     running.signal("INT")?;
     let _ = running.wait()?.expect_code(130);
     let _ = place.run(&stopped)?.ok();
-    assert_same_end(&place, "stopped", "whole")?;
+    assert_same_end(&place, "stopped", (&place, "whole"))?;
 
     // On the CPU the flag changes nothing, so the run is the same without it.
-    let _ = place.ddpm(&format!("{TRAIN} --run plain"))?.ok();
     let _ = place.ddpm(&format!("{TRAIN} --run chosen --deterministic"))?.ok();
-    assert_same_end(&place, "chosen", "plain")
+    assert_same_end(&place, "chosen", (&*WHOLE, "whole"))
 }
 
 /// Activation checkpointing only affects memory. A run may start with it and resume without it, or the other way round,

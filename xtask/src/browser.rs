@@ -27,7 +27,8 @@ pub(crate) fn obstacle() -> Option<String> {
 /// Runs only the browser tests.
 pub(crate) fn tests(workspace: &Workspace, locked: &[&str]) -> Command {
     let mut cargo = process::cargo(workspace);
-    cargo.arg("test").args(locked).args(["-p", "tests", "--test", TARGET, "--", "--ignored"]);
+    // Beside the program, like the other end-to-end tests.
+    cargo.arg("test").args(locked).args(["-p", "tests", "-p", "cli", "--test", TARGET, "--", "--ignored"]);
     cargo.current_dir(workspace.root());
     cargo
 }
@@ -52,6 +53,6 @@ mod tests {
         let source = std::fs::read_to_string(folder.join("src/browser.rs")).unwrap();
         assert!(NAMES.iter().all(|name| source.contains(&format!("\"{name}\""))));
         let line = process::line_of(&super::tests(&workspace, &["--locked"]));
-        assert!(line.ends_with("test --locked -p tests --test report -- --ignored"), "{line}");
+        assert!(line.ends_with("test --locked -p tests -p cli --test report -- --ignored"), "{line}");
     }
 }

@@ -82,7 +82,8 @@ impl Report {
         self.note(name, Outcome::NotRun, Duration::ZERO, None);
     }
 
-    fn note(&mut self, name: &str, outcome: Outcome, time: Duration, why: Option<String>) {
+    /// Notes a step that has run elsewhere.
+    pub(crate) fn note(&mut self, name: &str, outcome: Outcome, time: Duration, why: Option<String>) {
         self.rows.push(Row { step: name.to_owned(), outcome, time, why });
     }
 

@@ -37,20 +37,26 @@ pub(crate) const EXAMPLES: [(&str, &str, &str); 23] = [
     ("sampler", "draw", "dpmpp-2m,   20 steps: "),
 ];
 
-/// Runs an example, which must succeed and print `expected`.
+/// Runs an example, which must succeed and print `expected`, and passes on what it prints.
 pub(crate) fn check(cargo: &mut Command, expected: &str) -> anyhow::Result<()> {
+    println!("    {}", process::line_of(cargo));
+    print!("{}", output(cargo, expected)?);
+    Ok(())
+}
+
+/// The same, but returns what it prints.
+pub(crate) fn output(cargo: &mut Command, expected: &str) -> anyhow::Result<String> {
     let line = process::line_of(cargo);
-    println!("    {line}");
     let output = cargo.output().with_context(|| format!("`{line}` cannot be started"))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    print!("{said}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
         output.status.success() && said.contains(expected),
-        "`{line}`: expected {expected:?} in its output, found {} and the output above\n{}",
+        "`{line}`: expected {expected:?} in its output, found {} and\n{}\n{}",
         output.status,
+        said.trim(),
         String::from_utf8_lossy(&output.stderr).trim()
     );
-    Ok(())
+    Ok(said)
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl Project<'_> {
     fn run(&self, workspace: &Workspace, folder: &Path) -> anyhow::Result<Command> {
         let mut cargo = process::cargo(workspace);
         cargo.args(["run", "--quiet"]).current_dir(folder);
-        // Foreign crates are built already, with the same features and profile.
+        // Most foreign crates are built already, with the same features and profile.
         cargo.env("CARGO_TARGET_DIR", target_folder()?);
         let needs_libtorch = !self.uses.iter().all(|name| LIBTORCH_FREE.contains(name));
         if needs_libtorch && crate::setup::libtorch_of_the_user(workspace).is_none() {
@@ -161,8 +161,13 @@ impl Project<'_> {
         let patches = others.map(|other| (other.clone(), place(other)));
         let registry = [(String::from("crates-io"), toml::Value::Table(patches.collect()))];
         manifest.insert("patch".into(), toml::Value::Table(registry.into_iter().collect()));
-        // The profile of the tests, so their builds are reused.
-        manifest.insert("profile".into(), root.remove("profile").context("Cargo.toml: no profile")?);
+        // The profile of the tests, so their builds are reused. Our own crates are built only for this, unoptimised.
+        let mut profile = root.remove("profile").context("Cargo.toml: no profile")?;
+        let unoptimised = toml::Table::from_iter([("opt-level".to_owned(), toml::Value::Integer(0))]);
+        let packages = profile.get_mut("dev").and_then(|dev| dev.get_mut("package")?.as_table_mut());
+        let packages = packages.context("Cargo.toml: no [profile.dev.package]")?;
+        packages.extend(all.iter().map(|name| (name.clone(), toml::Value::Table(unoptimised.clone()))));
+        manifest.insert("profile".into(), profile);
         Ok(toml::to_string(&manifest)?)
     }
 }
@@ -191,7 +196,8 @@ mod tests {
         let path = |name: &str| PathBuf::from("/packages").join(name);
         let all = ["random", "schedule", "trainer"].map(String::from);
         let project = Project { uses, foreign, source: PathBuf::new() };
-        let root = "[workspace.dependencies]\ntch = \"=0.24.0\"\n[profile.dev]\nopt-level = 1\n";
+        let root = "[workspace.dependencies]\ntch = \"=0.24.0\"\n[profile.dev]\nopt-level = 1\n\
+                    [profile.dev.package]\n\"*\" = { opt-level = 1 }\n";
         Ok(project.manifest(&path, &all, root)?.parse()?)
     }
 
@@ -207,6 +213,11 @@ mod tests {
         assert_eq!(keys(&table["dependencies"]), ["schedule"]);
         assert_eq!(keys(&table["patch"]["crates-io"]), ["random", "trainer"]);
         assert_eq!(table["patch"]["crates-io"]["random"]["path"].as_str(), Some("/packages/random"));
+        let levels = &table["profile"]["dev"]["package"];
+        assert_eq!(keys(levels), ["*", "random", "schedule", "trainer"]);
+        for (name, level) in [("*", 1), ("schedule", 0), ("random", 0)] {
+            assert_eq!(levels[name]["opt-level"].as_integer(), Some(level), "{name}");
+        }
 
         let table = manifest(&["schedule", "trainer"], &["tch"]).unwrap();
         assert_eq!(keys(&table["dependencies"]), ["schedule", "tch", "trainer"]);

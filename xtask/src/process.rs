@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -117,6 +117,28 @@ pub(crate) fn run_to_success_or_quote(command: &mut Command) -> anyhow::Result<(
     Ok(())
 }
 
+/// Runs `command`, which must succeed, and adds what it prints to `said`, both outputs in the order of printing. An error
+/// is that of [`run_to_success_or_quote`].
+pub(crate) fn run_and_collect(mut command: Command, said: &mut String) -> anyhow::Result<()> {
+    let line = line_of(&command);
+    let (mut from, to) = io::pipe().context("a pipe cannot be opened")?;
+    let also_to = to.try_clone().context("a pipe cannot be opened")?;
+    command.stdin(Stdio::null()).stdout(to).stderr(also_to);
+    let mut child = command.spawn().with_context(|| format!("`{line}` cannot be started"))?;
+    // It keeps the pipe open, whose end the next line waits for.
+    drop(command);
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes).with_context(|| line.clone())?;
+    let status = child.wait().with_context(|| line.clone())?;
+    let text = String::from_utf8_lossy(&bytes);
+    *said += &text;
+    let lines: Vec<&str> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(QUOTED)..];
+    let quoted: String = last.iter().flat_map(|line| ["\n", *line]).collect();
+    ensure!(status.success(), "`{line}`: expected exit code 0, found {status}{quoted}");
+    Ok(())
+}
+
 /// Runs `command` with a text on its standard input; it must succeed.
 pub(crate) fn feed(command: &mut Command, input: &str) -> anyhow::Result<()> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -188,6 +210,22 @@ mod tests {
         assert!(error.contains("found exit status: 3\n61\n62\n") && error.ends_with("\n99\n100"), "{error}");
         let error = run("echo 'no such panel' >&2; exit 4").unwrap_err().to_string();
         assert!(error.ends_with("found exit status: 4\nno such panel"), "{error}");
+    }
+
+    #[test]
+    fn both_outputs_are_collected_in_order() {
+        let mut said = String::from("before\n");
+        let mut run = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            run_and_collect(command, &mut said)
+        };
+        run("echo fine; echo well >&2; echo again").unwrap();
+        let error = run("seq 100; exit 3").unwrap_err().to_string();
+        assert!(error.contains("found exit status: 3\n61\n62\n") && error.ends_with("\n99\n100"), "{error}");
+        assert!(said.starts_with("before\nfine\nwell\nagain\n1\n2\n"), "{said}");
+        let error = run_and_collect(Command::new("/no/such-program-here"), &mut said).unwrap_err();
+        assert!(error.to_string().contains("`such-program-here` cannot be started"), "{error}");
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn build(workspace: &Workspace, args: &Args) -> anyhow::Result<Programs> {
     };
     let faulty = |name: &String| WITH_FAULTS.contains(&name.as_str());
     if args.only.is_empty() || args.only.iter().any(faulty) {
-        process::run_to_success(&mut cargo_build(workspace, args, &["--features", "faults"]))?;
+        process::run_to_success(&mut cargo_build_faulty(workspace, args))?;
         fs::copy(&programs.ddpm, &programs.faulty)
             .with_context(|| format!("{} cannot be copied", programs.ddpm.display()))?;
     } else {
@@ -90,10 +90,23 @@ fn build(workspace: &Workspace, args: &Args) -> anyhow::Result<Programs> {
         programs.faulty.clone_from(&programs.ddpm);
     }
     process::run_to_success(&mut cargo_build(workspace, args, &[]))?;
-    let mut harness = process::cargo(workspace);
-    harness.args(["build", "--quiet", "--package", "tests", "--bin", "reliability"]);
-    process::run_to_success(harness.args(locked(args)).current_dir(workspace.root()))?;
+    process::run_to_success(&mut cargo_build_harness(workspace, args))?;
     Ok(programs)
+}
+
+/// With faults, all crates above `files` are compiled again, so a quick run does not optimise them.
+fn cargo_build_faulty(workspace: &Workspace, args: &Args) -> Command {
+    let mut cargo = cargo_build(workspace, args, &["--features", "faults"]);
+    cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
+    cargo
+}
+
+/// Beside the program, so that both have the same dependencies.
+fn cargo_build_harness(workspace: &Workspace, args: &Args) -> Command {
+    let mut cargo = process::cargo(workspace);
+    cargo.args(["build", "--quiet", "--package", "tests", "--package", "cli", "--bin", "reliability"]);
+    cargo.args(locked(args)).current_dir(workspace.root());
+    cargo
 }
 
 fn cargo_build(workspace: &Workspace, args: &Args, features: &[&str]) -> Command {
@@ -171,9 +184,17 @@ mod tests {
     fn the_full_run_has_an_optimised_program() {
         let workspace = Workspace::find().unwrap();
         let full = Args { full: true, ..Args::default() };
-        let build = cargo_build(&workspace, &full, &["--features", "faults"]);
+        let build = cargo_build_faulty(&workspace, &full);
         assert_eq!(words(&build)[1..], ["--quiet", "--package", "cli", "--features", "faults", "--release"]);
         assert!(!words(&cargo_build(&workspace, &Args::default(), &[])).contains(&"--release".to_owned()));
+    }
+
+    #[test]
+    fn the_harness_is_built_beside_the_program() {
+        let workspace = Workspace::find().unwrap();
+        let args = Args { locked: true, ..Args::default() };
+        let line = words(&cargo_build_harness(&workspace, &args)).join(" ");
+        assert_eq!(line, "build --quiet --package tests --package cli --bin reliability --locked");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The cargo commands of a test run.
 
 use std::env;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Args, END_TO_END, FUZZ_BODIES, GPU_TESTS, PROGRAM};
+use super::{Args, END_TO_END, FUZZ_BODIES, GPU_TESTS, PROGRAM, XTASK};
+use crate::examples::EXAMPLES;
 use crate::process;
 use crate::workspace::{LIBTORCH_FREE, Workspace, target_folder};
 
@@ -14,13 +16,16 @@ const DDPM: &str = "cli";
 const DATASET: &str = "dataset";
 const WITH_PARQUET: [&str; 2] = ["--features", "parquet"];
 
+/// The program in the member [`PROGRAM`].
+const PROGRAM_OF_A_USER: &str = "own_data";
+
 /// A folder that does not exist: anything that looks for libtorch with this fails.
 const NOWHERE: &str = "/no-libtorch-on-this-machine";
 
 /// Whether a crate must build without libtorch: xtask because it installs it, fuzzing to stay fast, and the crates in
 /// the list that is promised to users.
 pub(super) fn is_libtorch_free(name: &str) -> bool {
-    ["xtask", FUZZ_BODIES].contains(&name) || LIBTORCH_FREE.contains(&name)
+    [XTASK, FUZZ_BODIES].contains(&name) || LIBTORCH_FREE.contains(&name)
 }
 
 /// The commands of one test run.
@@ -70,6 +75,54 @@ impl Run<'_> {
         cargo
     }
 
+    /// Checks the library of a crate alone: with the features that it asks for itself, and without libtorch. Its tests are
+    /// built beside `ddpm`, see [`Run::is_beside_ddpm`].
+    pub(super) fn alone(&self, name: &str) -> Command {
+        let mut cargo = process::cargo(self.workspace);
+        cargo.args(["check", "--quiet"]).args(self.locked()).args(["-p", name, "--lib"]);
+        cargo.current_dir(self.workspace.root());
+        without_libtorch(&mut cargo);
+        cargo
+    }
+
+    /// Builds all tests, examples and programs of a run of all crates in a few calls, each of which keeps all processors
+    /// busy. The steps that run them then do not wait for each other.
+    pub(super) fn builds(&self, packages: &[String]) -> Vec<Command> {
+        if !self.is_whole() {
+            return Vec::new();
+        }
+        // The tests of `dataset` have a feature that the others must not have.
+        let is_joint = |name: &str| self.is_beside_ddpm(name) && name != DATASET;
+        let joint: Vec<&str> = packages.iter().map(String::as_str).filter(|name| is_joint(name)).collect();
+        let mut cargo = self.test(DDPM);
+        cargo.args(joint.iter().flat_map(|name| ["-p", *name]));
+        cargo.args(["--no-run", "--lib", "--bin", PROGRAM_OF_A_USER, "--test", "*"]);
+        let examples = EXAMPLES.iter().filter(|row| joint.contains(&row.0));
+        cargo.args(examples.flat_map(|row| ["--example", row.1]));
+        let mut builds = vec![cargo];
+        for (name, example, _) in EXAMPLES.iter().filter(|row| row.0 == DATASET) {
+            builds.extend(self.build_of_example(name, example));
+        }
+        let only_tests: &[&str] = if self.args.fast { &[DATASET, XTASK, DDPM] } else { &[DATASET, XTASK] };
+        for name in only_tests {
+            let mut cargo = self.tests(name);
+            cargo.arg("--no-run");
+            builds.push(cargo);
+        }
+        if !self.args.fast {
+            builds.push(self.build_of_ddpm());
+        }
+        builds
+    }
+
+    /// Builds `ddpm` with its tests, and the end-to-end tests, which run it.
+    fn build_of_ddpm(&self) -> Command {
+        let mut cargo = process::cargo(self.workspace);
+        cargo.arg("build").args(self.locked()).args(["-p", DDPM, "-p", END_TO_END, "--bins", "--tests"]);
+        cargo.current_dir(self.workspace.root());
+        cargo
+    }
+
     /// One crate's tests. A crate that promises to work without libtorch is tested without it.
     pub(super) fn tests(&self, name: &str) -> Command {
         let mut cargo = self.test(name);
@@ -85,7 +138,14 @@ impl Run<'_> {
         cargo
     }
 
-    /// The same without tests in the documentation.
+    /// The end-to-end tests, with the dependencies that `ddpm` has. Which of them is chosen by the caller.
+    pub(super) fn end_to_end(&self) -> Command {
+        let mut cargo = self.test(END_TO_END);
+        cargo.args(["-p", DDPM]);
+        cargo
+    }
+
+    /// The same as [`Run::tests`] without tests in the documentation.
     pub(super) fn test_programs(&self, name: &str) -> Command {
         let mut cargo = self.tests(name);
         if !self.is_beside_ddpm(name) {
@@ -94,12 +154,17 @@ impl Run<'_> {
         cargo
     }
 
-    /// The tests in the documentation that [`Run::tests`] leaves out; `None` if it leaves out none.
-    pub(super) fn doc_tests(&self, packages: &[String]) -> Option<Command> {
-        let mut names = packages.iter().filter(|name| self.is_beside_ddpm(name)).peekable();
+    /// The tests in the documentation that [`Run::tests`] leaves out, of the crates with or without libtorch; `None` if it
+    /// leaves out none.
+    pub(super) fn doc_tests(&self, packages: &[String], libtorch: bool) -> Option<Command> {
+        let left_out = |name: &&String| self.is_beside_ddpm(name) && is_libtorch_free(name) != libtorch;
+        let mut names = packages.iter().filter(left_out).peekable();
         names.peek()?;
         let mut cargo = self.test(DDPM);
         cargo.args(names.flat_map(|name| ["-p", name.as_str()])).arg("--doc");
+        if !libtorch {
+            without_libtorch(&mut cargo);
+        }
         Some(cargo)
     }
 
@@ -170,25 +235,32 @@ impl Run<'_> {
     }
 
     /// Whether a crate is built with the features that `ddpm` gives to the dependencies. Alone, each crate gives them other
-    /// ones, so cargo would compile tch and much else again for each crate. A crate that was chosen by name is tested alone.
+    /// ones, so cargo would compile tch and much else again for each crate. A crate that was chosen by name is tested alone,
+    /// and so is xtask, which runs already.
     fn is_beside_ddpm(&self, name: &str) -> bool {
-        self.is_whole() && !is_libtorch_free(name) && ![DDPM, END_TO_END].contains(&name)
+        self.is_whole() && ![DDPM, XTASK, END_TO_END].contains(&name)
     }
 
     /// Adds `ddpm`, and chooses the tests of the crate alone.
     fn only_its_own(&self, name: &str, cargo: &mut Command) {
         cargo.args(["-p", DDPM]);
-        let folder = if name == PROGRAM {
-            cargo.args(["--bin", "own_data"]);
-            self.workspace.root().join(name)
+        if name == PROGRAM {
+            cargo.args(["--bin", PROGRAM_OF_A_USER]);
         } else {
             cargo.arg("--lib");
-            self.workspace.root().join("crates").join(name)
-        };
+        }
         // Without this folder cargo would refuse the pattern.
-        if folder.join("tests").is_dir() {
+        if self.folder_of(name).join("tests").is_dir() {
             cargo.args(["--test", "*"]);
         }
+    }
+
+    fn folder_of(&self, name: &str) -> PathBuf {
+        self.workspace.root().join(match name {
+            PROGRAM | END_TO_END => PathBuf::from(name),
+            FUZZ_BODIES => PathBuf::from("fuzz/bodies"),
+            _ => Path::new("crates").join(name),
+        })
     }
 }
 
@@ -197,142 +269,4 @@ fn without_libtorch(command: &mut Command) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{ON_GPU, packages};
-    use super::*;
-    use std::fs;
-
-    fn words(command: &Command) -> String {
-        let line = process::line_of(command);
-        line.split_once(' ').map(|(_, args)| args.to_owned()).unwrap_or_default()
-    }
-
-    fn env_of(command: &Command, name: &str) -> Option<String> {
-        let (_, value) = command.get_envs().find(|(key, _)| *key == name)?;
-        Some(value?.to_str().unwrap().to_owned())
-    }
-
-    #[test]
-    fn parquet_has_steps_of_its_own() {
-        let workspace = Workspace::find().unwrap();
-        let args = Args { locked: true, package: vec![DATASET.to_owned()], ..Args::default() };
-        let run = Run { workspace: &workspace, args: &args };
-        let steps = run.of_parquet();
-        let want = "clippy --locked -p dataset --features parquet --all-targets -- -D warnings";
-        assert_eq!(words(&steps[0].1), want);
-        assert_eq!(words(&steps[1].1), "test --locked -p dataset --features parquet --lib --test tables");
-        assert_eq!(env_of(&steps[1].1, "LIBTORCH").as_deref(), Some(NOWHERE));
-        assert_eq!(words(&run.tests(DATASET)), "test --locked -p dataset");
-
-        let args = Args { locked: true, ..Args::default() };
-        let run = Run { workspace: &workspace, args: &args };
-        assert_eq!(run.of_parquet().len(), 1);
-        assert_eq!(words(&run.tests(DATASET)), "test --locked -p dataset --features parquet");
-    }
-
-    #[test]
-    fn a_named_crate_limits_every_step() {
-        let workspace = Workspace::find().unwrap();
-        let args = Args { package: vec![String::from("schedule")], ..Args::default() };
-        let run = Run { workspace: &workspace, args: &args };
-        assert_eq!(words(&run.format()), "fmt -p schedule --check");
-        assert_eq!(words(&run.lints()), "clippy -p schedule --all-targets -- -D warnings");
-        assert_eq!(words(&run.docs()), "doc -p schedule --no-deps");
-        assert_eq!(packages(&workspace, &args).unwrap(), ["schedule"]);
-    }
-
-    #[test]
-    fn a_named_crate_is_tested_alone() {
-        let workspace = Workspace::find().unwrap();
-        let args = Args { package: vec![String::from("unet")], ..Args::default() };
-        let run = Run { workspace: &workspace, args: &args };
-        assert_eq!(words(&run.tests("unet")), "test -p unet");
-        assert_eq!(words(&run.test_programs("unet")), "test -p unet --tests");
-        assert!(run.doc_tests(&args.package).is_none() && run.build_of_example("unet", "predict").is_none());
-        let example = run.example("unet", "predict").unwrap();
-        assert_eq!(words(&example), "run --quiet -p unet --example predict");
-        assert_eq!(words(&run.on_gpu(&["unet"])), "test -p unet --test gpu -- --ignored");
-    }
-
-    #[test]
-    fn in_a_run_of_all_crates_the_dependencies_have_the_features_of_ddpm() {
-        let workspace = Workspace::find().unwrap();
-        let args = Args { locked: true, ..Args::default() };
-        let run = Run { workspace: &workspace, args: &args };
-        assert_eq!(words(&run.lints()), "clippy --workspace --locked --all-targets -- -D warnings");
-        let line = "test --locked -p unet -p cli --lib --test *";
-        assert_eq!(words(&run.tests("unet")), line);
-        assert_eq!(words(&run.test_programs("unet")), line);
-        assert_eq!(words(&run.tests("denoiser")), "test --locked -p denoiser -p cli --lib");
-        assert_eq!(words(&run.tests(PROGRAM)), "test --locked -p examples -p cli --bin own_data --test *");
-        let build = run.build_of_example("unet", "predict").unwrap();
-        assert_eq!(words(&build), "build --quiet --locked -p unet -p cli --example predict");
-        let example = run.example("unet", "predict").unwrap();
-        assert!(example.get_program().to_string_lossy().contains("debug/examples/predict"));
-        let example = run.example("schedule", "tables").unwrap();
-        assert_eq!(words(&example), "run --quiet --locked -p schedule --example tables");
-        for name in ["cli", "tests", "schedule", "xtask"] {
-            assert_eq!(words(&run.tests(name)), format!("test --locked -p {name}"));
-        }
-        let all = packages(&workspace, &args).unwrap();
-        let documented = words(&run.doc_tests(&all).unwrap());
-        assert!(documented.starts_with("test --locked -p cli -p ") && documented.ends_with(" --doc"));
-        assert!(documented.contains(" -p unet ") && !documented.contains(" -p schedule "), "{documented}");
-    }
-
-    /// With these, tests of `ddpm` would run with every crate's.
-    #[test]
-    fn ddpm_has_neither_a_library_nor_test_programs_nor_examples() {
-        let folder = Workspace::find().unwrap().root().join("crates").join(DDPM);
-        assert!(folder.join("src/main.rs").is_file());
-        for absent in ["src/lib.rs", "tests", "examples"] {
-            assert!(!folder.join(absent).exists(), "{absent}");
-        }
-    }
-
-    /// Otherwise a crate might work only beside `ddpm`, which turns on what the crate forgot to ask for.
-    #[test]
-    fn crates_with_libtorch_take_their_dependencies_as_the_workspace_has_them() {
-        let workspace = Workspace::find().unwrap();
-        for name in workspace.crates_bottom_up().unwrap().iter().filter(|name| *name != DDPM) {
-            let path = workspace.root().join("crates").join(name).join("Cargo.toml");
-            let manifest: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
-            let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
-            let listed = tables.iter().filter_map(|table| manifest.get(*table)?.as_table()).flatten();
-            for (dependency, how) in listed.filter(|_| !is_libtorch_free(name)) {
-                let as_in_workspace = toml::Table::from_iter([("workspace".to_owned(), true.into())]);
-                assert_eq!(how.as_table(), Some(&as_in_workspace), "{name}: {dependency}");
-            }
-        }
-    }
-
-    #[test]
-    fn crates_without_libtorch_are_tested_without_it() {
-        let workspace = Workspace::find().unwrap();
-        let args = Args::default();
-        let run = Run { workspace: &workspace, args: &args };
-        assert_eq!(env_of(&run.tests("schedule"), "LIBTORCH").as_deref(), Some(NOWHERE));
-        let example = run.example("schedule", "tables").unwrap();
-        assert_eq!(env_of(&example, "LIBTORCH").as_deref(), Some(NOWHERE));
-        assert_eq!(env_of(&run.tests("unet"), "LIBTORCH").as_deref(), None);
-    }
-
-    /// Every test that needs a GPU is in this target, and nothing else is.
-    #[test]
-    fn tests_on_a_gpu_are_those_of_the_targets_of_that_name() {
-        let workspace = Workspace::find().unwrap();
-        let args = Args { locked: true, ..Args::default() };
-        let run = Run { workspace: &workspace, args: &args };
-        let expected =
-            "test --locked -p torch-ext -p unet -p trainer -p sampler -p cli --test gpu -- --ignored";
-        assert_eq!(words(&run.on_gpu(&ON_GPU)), expected);
-        for name in workspace.crates_bottom_up().unwrap() {
-            let path = workspace.root().join("crates").join(&name).join("tests/gpu.rs");
-            assert_eq!(path.is_file(), ON_GPU.contains(&name.as_str()), "{}", path.display());
-            if let Ok(text) = fs::read_to_string(&path) {
-                let (tests, ignored) = (text.matches("#[test]").count(), text.matches("#[ignore =").count());
-                assert!(tests > 0 && tests == ignored, "{}", path.display());
-            }
-        }
-    }
-}
+mod tests;

@@ -1,21 +1,22 @@
 //! The end-to-end tests, with one test program per processor at a time, each of which runs one test at a time. Cargo
 //! alone runs one program after the other, and those with a single long test use a single processor.
 
-use std::collections::VecDeque;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-use std::{fs, thread};
 
 use anyhow::{Context, ensure};
 
-use super::END_TO_END;
+use super::beside::{processors, side_by_side};
 use super::commands::Run;
 use crate::process;
 
 /// These start first, so that none of them is left to run alone at the end.
 const LONG: [&str; 7] = ["bad_input", "ranks", "resume", "objectives", "help", "gpu_kit", "finetune"];
+
+/// The tests inside the library and the programs of the member. `ddpm`, which is named too, has none of these.
+const OWN: [&str; 5] = ["--lib", "--bin", "reliability", "--bin", "screenshots"];
 
 /// Runs all; fails when one of them fails. They leave reports for the last step in `reports`.
 pub(super) fn run(run: &Run<'_>, reports: &Path) -> anyhow::Result<()> {
@@ -24,27 +25,15 @@ pub(super) fn run(run: &Run<'_>, reports: &Path) -> anyhow::Result<()> {
     }
     fs::create_dir_all(reports).with_context(|| reports.display().to_string())?;
     // The first call builds all programs, so the later ones do not wait for each other.
-    process::run_to_success(run.tests(END_TO_END).arg("--no-run"))?;
-    process::run_to_success(run.tests(END_TO_END).args(["--lib", "--bins"]))?;
+    process::run_to_success(run.end_to_end().args(OWN).args(["--test", "*", "--no-run"]))?;
+    process::run_to_success(run.end_to_end().args(OWN))?;
 
-    let queue = Mutex::new(programs(&run.workspace.root().join("tests/tests"))?);
-    let failed = Mutex::new(Vec::new());
-    let work = || {
-        loop {
-            // A statement of its own, which unlocks the queue before the program runs.
-            let next = lock(&queue).pop_front();
-            let Some(name) = next else { return };
-            if let Err(how) = passes(&name, &mut command(run, &name, reports)) {
-                lock(&failed).push((name, how));
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
-        }
+    let names = programs(&run.workspace.root().join("tests/tests"))?;
+    let ended = side_by_side(names, processors(), |name| {
+        let passed = passes(&name, &mut command(run, &name, reports));
+        passed.err().map(|how| (name, how))
     });
-    let failed = lock(&failed);
+    let failed: Vec<(String, String)> = ended.into_iter().flatten().collect();
     let names: Vec<&str> = failed.iter().map(|(name, _)| name.as_str()).collect();
     let how: String = failed.iter().map(|(name, how)| format!("\n\n{name}:\n{how}")).collect();
     ensure!(
@@ -55,12 +44,8 @@ pub(super) fn run(run: &Run<'_>, reports: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The names of the test programs, as cargo finds them: files, and folders with a `main.rs`.
-fn programs(folder: &Path) -> anyhow::Result<VecDeque<String>> {
+fn programs(folder: &Path) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
         let path = entry?.path();
@@ -72,11 +57,11 @@ fn programs(folder: &Path) -> anyhow::Result<VecDeque<String>> {
     }
     let rank = |name: &String| LONG.iter().position(|long| long == name).unwrap_or(LONG.len());
     names.sort_by_key(|name| (rank(name), name.clone()));
-    Ok(names.into())
+    Ok(names)
 }
 
 fn command(run: &Run<'_>, name: &str, reports: &Path) -> Command {
-    let mut cargo = run.tests(END_TO_END);
+    let mut cargo = run.end_to_end();
     cargo.args(["--test", name, "--", "--test-threads", "1"]).env("DDPM_BAD_INPUT_REPORT", reports);
     cargo
 }
@@ -123,13 +108,21 @@ mod tests {
     }
 
     #[test]
+    fn the_programs_of_the_member_are_tested() {
+        let folder = Workspace::find().unwrap().root().join("tests/src/bin");
+        let mut names = programs(&folder).unwrap();
+        names.sort();
+        assert_eq!(names, [OWN[2], OWN[4]]);
+    }
+
+    #[test]
     fn a_program_runs_one_test_at_a_time() {
         let workspace = Workspace::find().unwrap();
         let args = Args { locked: true, ..Args::default() };
         let run = Run { workspace: &workspace, args: &args };
         let command = command(&run, "resume", Path::new("reports"));
         let line = process::line_of(&command);
-        assert!(line.ends_with("test --locked -p tests --test resume -- --test-threads 1"), "{line}");
+        assert!(line.ends_with("test --locked -p tests -p cli --test resume -- --test-threads 1"), "{line}");
         let mut set = command.get_envs().filter(|(name, _)| *name == "DDPM_BAD_INPUT_REPORT");
         assert_eq!(set.next().and_then(|(_, value)| value), Some(OsStr::new("reports")));
     }

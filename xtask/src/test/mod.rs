@@ -1,8 +1,11 @@
 //! `cargo xtask test`: formatting, lints, docs, each crate's tests and example, then end-to-end tests and the
 //! reliability run.
 
+mod beside;
 mod commands;
+mod crates;
 mod end_to_end;
+mod jobs;
 
 use std::process::ExitCode;
 
@@ -10,7 +13,7 @@ use crate::check::Report;
 use crate::process::{self, Exit};
 use crate::setup::platform::Driver;
 use crate::workspace::{LIBTORCH_FREE, Workspace};
-use crate::{browser, ddpm, examples, isa, isolation, outside, reliability, sanitize, setup};
+use crate::{browser, ddpm, isa, isolation, outside, reliability, sanitize, setup};
 use commands::{Run, is_libtorch_free};
 
 /// The member with the end-to-end tests.
@@ -19,6 +22,8 @@ const END_TO_END: &str = "tests";
 const PROGRAM: &str = "examples";
 /// The member outside `crates/` that replays the corpora of the fuzz targets.
 const FUZZ_BODIES: &str = "fuzz-bodies";
+/// The member of this program.
+const XTASK: &str = "xtask";
 
 /// Crates with tests that need a GPU, all in a target of this name. They are marked `#[ignore]`, since most machines
 /// have no GPU.
@@ -63,7 +68,7 @@ pub(crate) fn finish(report: &Report) -> ExitCode {
     if report.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs all steps, in order.
+/// Runs all steps. The tests of the crates run beside each other if these are all crates.
 pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> anyhow::Result<()> {
     let packages = packages(workspace, args)?;
     let run = Run { workspace, args };
@@ -81,26 +86,25 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
     report.command_if(libtorch, "lints", &mut run.lints());
     report.command_if(libtorch, "docs", &mut run.docs());
     for name in packages.iter().filter(|name| LIBTORCH_FREE.contains(&name.as_str())) {
-        report.step(&format!("{name} without libtorch"), || isolation::check(workspace, name, run.locked()));
+        report.step(&format!("{name} without libtorch"), || {
+            isolation::check(workspace, name, run.locked())?;
+            // A crate that was chosen by name is tested alone below.
+            if run.is_whole() { process::run_to_success_or_quote(&mut run.alone(name)) } else { Ok(()) }
+        });
     }
-    for name in packages.iter().filter(|name| *name != END_TO_END) {
-        let ready = libtorch || is_libtorch_free(name);
-        report.command_if(ready, &format!("tests of {name}"), &mut run.tests(name));
-        for (_, example, expected) in examples::EXAMPLES.iter().filter(|row| row.0 == name) {
-            let step = format!("example of {name}");
-            report.step_if(ready, &step, || run_example(&run, name, example, expected));
-        }
+    if run.is_whole() {
+        report.step_if(libtorch, "build of the tests", || crates::build(&run, &packages));
     }
     if !args.fast && packages.iter().any(|name| name == "dataset") {
         for (step, mut command) in run.of_parquet() {
             report.command(step, &mut command);
         }
     }
-    if let Some(mut tests) = run.doc_tests(&packages) {
-        report.command_if(libtorch, "tests in documentation", &mut tests);
-    }
-    if !args.fast {
-        limited(&run, &packages, libtorch, report);
+    let steps = crates::steps(&run, &packages, libtorch)?;
+    if run.is_whole() {
+        jobs::run_beside(steps, report);
+    } else {
+        jobs::run_in_turn(steps, report);
     }
     let on_gpu: Vec<&str> = ON_GPU.into_iter().filter(|name| packages.iter().any(|p| p == name)).collect();
     if !on_gpu.is_empty() {
@@ -126,31 +130,6 @@ pub(crate) fn steps(workspace: &Workspace, args: &Args, report: &mut Report) -> 
         report.step_if(libtorch, "reliability", || reliability::quick(workspace, args.locked, &reports));
     }
     Ok(())
-}
-
-/// Builds an example if [`Run::example`] does not, and runs it.
-fn run_example(run: &Run<'_>, name: &str, example: &str, expected: &str) -> anyhow::Result<()> {
-    if let Some(mut build) = run.build_of_example(name, example) {
-        process::run_to_success(&mut build)?;
-    }
-    examples::check(&mut run.example(name, example)?, expected)
-}
-
-/// The suites of the numeric crates again with fewer instructions. This builds nothing.
-fn limited(run: &Run<'_>, packages: &[String], libtorch: bool, report: &mut Report) {
-    let crates: Vec<&String> = packages.iter().filter(|name| isa::CRATES.contains(&name.as_str())).collect();
-    for set in run.args.isa.sets() {
-        for name in &crates {
-            let step = format!("{name} up to {}", set.name());
-            if let Some(why) = set.obstacle() {
-                report.skip(&step, &why);
-                continue;
-            }
-            let mut tests = run.test_programs(name);
-            set.limit(&mut tests);
-            report.command_if(libtorch, &step, &mut tests);
-        }
-    }
 }
 
 /// Tests the promised crates among those chosen, each in a separate project, and a program that uses four of them.

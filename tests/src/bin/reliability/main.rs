@@ -8,6 +8,7 @@ mod checks;
 mod context;
 mod draws;
 mod earlier;
+mod example;
 mod machine;
 mod namespaces;
 mod outcome;

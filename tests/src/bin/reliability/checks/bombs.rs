@@ -1,9 +1,12 @@
 //! Small files that claim, or unpack to, very much. An example of `fuzz-bodies` opens them.
 
+use std::process::Command;
+
 use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::example;
 use crate::outcome::{Check, Outcome};
 
 pub(crate) const CHECK: Check = Check {
@@ -16,8 +19,8 @@ pub(crate) const CHECK: Check = Check {
 };
 
 fn run(context: &Context) -> anyhow::Result<Outcome> {
-    let mut cargo = context.cargo();
-    let output = cargo.args(["run", "--quiet", "--package", "fuzz-bodies", "--example", "bombs"]).output()?;
+    let mut example = Command::new(example::build(context, "fuzz-bodies", "bombs")?);
+    let output = example.current_dir(&context.workspace).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let bombs = said.lines().filter(|line| line.starts_with('{')).map(|line| {
         serde_json::from_str::<Value>(line)

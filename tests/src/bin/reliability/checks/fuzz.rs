@@ -45,7 +45,10 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
 }
 
 fn replay(context: &Context) -> anyhow::Result<Outcome> {
-    let output = context.cargo().args(["test", "--package", "fuzz-bodies"]).output()?;
+    // Beside the program, whose dependencies are built.
+    let mut cargo = context.cargo();
+    cargo.args(["test", "--package", "fuzz-bodies", "--package", "cli", "--lib", "--test", "*"]);
+    let output = cargo.output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let (mut passed, mut failed) = (0, 0);
     for line in said.lines().filter_map(|line| line.strip_prefix("test result: ")) {

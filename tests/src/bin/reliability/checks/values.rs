@@ -46,7 +46,7 @@ fn run(context: &Context) -> anyhow::Result<Outcome> {
 /// Runs the test; returns what went wrong.
 fn try_them(context: &Context, reports: &Path) -> anyhow::Result<Vec<String>> {
     let mut cargo = context.cargo();
-    cargo.args(["test", "--quiet", "--package", "tests", "--test", "bad_input"]);
+    cargo.args(["test", "--quiet", "--package", "tests", "--package", "cli", "--test", "bad_input"]);
     let output = cargo.env("DDPM_BAD_INPUT_REPORT", reports).output()?;
     let mut complaints = Vec::new();
     if !output.status.success() {
