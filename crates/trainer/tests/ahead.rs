@@ -111,7 +111,10 @@ fn steps_can_be_queued_without_a_recording() {
     let (with, without) = (run(true), run(false));
     assert!(with.iter().all(|report| report.loss > 0.0) && with[0].loss != with[5].loss, "{with:?}");
     for (got, expected) in without.iter().zip(&with) {
-        assert!(near(got.loss, expected.loss) && near(got.grad_norm, expected.grad_norm), "{got:?} {expected:?}");
+        assert!(
+            near(got.loss, expected.loss) && near(got.grad_norm, expected.grad_norm),
+            "{got:?} {expected:?}"
+        );
     }
 }
 
