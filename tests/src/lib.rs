@@ -7,6 +7,8 @@ pub mod animations;
 pub mod arrays;
 pub mod browser;
 pub mod data;
+#[cfg(unix)]
+pub mod gpu_folder;
 pub mod nodes;
 mod output;
 pub mod packages;

@@ -67,7 +67,7 @@ fn every_script_has_values_and_nothing_hidden() -> anyhow::Result<()> {
     let place = Place::new()?;
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = place.run(&format!("completions {shell}"))?.ok().stdout;
-        for hidden in ["try-step", "draw-ablation", "draw-scaling"] {
+        for hidden in ["try-step", "draw-ablation", "draw-scaling", "check-device", "no-recording"] {
             ensure!(!script.contains(hidden), "{shell}: {hidden} is in the script");
         }
         ensure!(script.contains("t-start") && script.contains("train-features"), "{shell}");

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Answers like `ddpm` to the calls of the GPU folder, but computes nothing. If FAKE_FAIL is set, every call that contains
-# it fails. The command FAKE_HANG takes a minute. FAKE_DEVICE is what `doctor` finds (default cpu).
+# it fails. The command FAKE_HANG takes a minute. FAKE_DEVICE is what `doctor` finds (default cpu), FAKE_RECORDS whether steps
+# are recorded (default true), FAKE_WORST the largest error of a gradient (default 0.0). FAKE_ROLLBACKS has a word for each
+# rollback of a training that diverges (default 5 words).
 value() { # prints the last value of a flag: value FLAG WORDS
     flag=$1
     shift
@@ -43,6 +45,10 @@ train)
         exit
         ;;
     *adam_eps*)
+        case $(value --on-nan "$@") in
+        skip) for step in 1 2 3 4 5 6 7 8 9 10; do echo "WARN skipping step $step: the loss is NaN" >&2; done ;;
+        rollback) for _ in ${FAKE_ROLLBACKS:-1 2 3 4 5}; do echo "WARN back to step 0, with half of the learning rate" >&2; done ;;
+        esac
         echo "error: training diverged: the loss is NaN at step 1" >&2
         exit 3
         ;;
@@ -92,13 +98,22 @@ predict)
     ;;
 sample)
     mkdir -p "$out"
-    python3 - "$out/samples.npz" <<'PYTHON'
+    python3 - "$out/samples.npz" "$(value --seed "$@")" <<'PYTHON'
 import sys, zipfile
 
+pixels = bytes(value + 100 * int(sys.argv[2]) for value in (1, 2, 3, 4))
 header = "{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }".ljust(117) + "\n"
 with zipfile.ZipFile(sys.argv[1], "w") as archive:
-    archive.writestr("images.npy", b"\x93NUMPY\x01\x00\x76\x00" + header.encode() + b"\x01\x02\x03\x04")
+    archive.writestr("images.npy", b"\x93NUMPY\x01\x00\x76\x00" + header.encode() + pixels)
 PYTHON
+    ;;
+check-device)
+    recordings=null
+    if [ "$(value --device "$@")" = cuda ]; then
+        recordings="{\"steps\": ${FAKE_RECORDS:-true}, \"losses\": 0.0, \"calls\": true, \"outputs\": 0.0}"
+    fi
+    worst=${FAKE_WORST:-0.0}
+    echo "{\"gradients\": {\"tensors\": 7, \"relative\": 0.0, \"worst\": $worst, \"worst_tensor\": \"mid.weight\"}, \"recordings\": $recordings}"
     ;;
 bench)
     echo '{"precision": "f32", "median_s": 0.5, "min_s": 0.4, "images_per_s": 2.0, "parameters": 7}'

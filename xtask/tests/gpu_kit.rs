@@ -67,14 +67,38 @@ impl Place {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// The lines of the last run.
+    fn last(&self) -> Vec<Value> {
+        let mut all = self.results();
+        let begin = all.iter().rposition(|line| line["kind"] == "head").unwrap();
+        all.split_off(begin)
+    }
+
     /// The stages of the last run and how they ended.
     fn ended(&self) -> Vec<(String, String)> {
-        let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
-        let all = self.results();
-        let begin = all.iter().rposition(|line| line["kind"] == "head").unwrap();
-        let stages = all[begin..].iter().filter(|line| line["kind"] == "stage");
+        let last = self.last();
+        let stages = last.iter().filter(|line| line["kind"] == "stage");
         stages.map(|line| (text(line, "stage"), text(line, "outcome"))).collect()
     }
+
+    /// The checks that failed in the last run.
+    fn failed(&self) -> Vec<String> {
+        self.last().iter().filter(|line| line["ok"] == false).map(|line| text(line, "name")).collect()
+    }
+
+    /// Shortens what the stages go through.
+    fn shorten(&self, presets: &[&str], objectives: &[&str], solvers: &[&str]) {
+        let path = self.at("moved/kit/kit.json");
+        let mut facts: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        for (key, names) in [("presets", presets), ("objectives", objectives), ("solvers", solvers)] {
+            facts[key] = names.into();
+        }
+        fs::write(path, facts.to_string()).unwrap();
+    }
+}
+
+fn text(line: &Value, key: &str) -> String {
+    line[key].as_str().unwrap_or_default().to_owned()
 }
 
 fn said(output: &Output) -> String {
@@ -139,21 +163,43 @@ fn all_stages_run_and_a_planted_failure_does_not_stop_the_next() {
     let names: Vec<String> =
         place.results().iter().filter_map(|line| line["name"].as_str().map(str::to_owned)).collect();
     for name in [
-        "ddpm-cifar10, f32: first gradient",
+        "ddpm-cifar10, f32: norm of the first gradient",
+        "ddpm-cifar10, f32: all gradients",
+        "images, f32: worst gradient",
         "tiny-16 consistency, f32: 20 losses",
         "solver ddpm-learned, f32: pixels",
+        "solver ddpm: other noise, other images",
         "killed and resumed",
+        "a training that diverges, --on-nan stop",
+        "a training that diverges, --on-nan skip",
+        "a training that diverges, --on-nan rollback",
         "a batch of 2048",
         "unet starts",
     ] {
         assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
     }
     assert!(place.at("results/pieces/pieces.json").is_file());
+    // What a CPU cannot show is skipped, with the reason.
+    let skipped: Vec<(String, String)> = place
+        .results()
+        .iter()
+        .filter(|line| line["kind"] == "check" && line["ok"].is_null())
+        .map(|line| (text(line, "stage"), text(line, "why")))
+        .collect();
+    for (stage, why) in [
+        ("tests", "they need a GPU"),
+        ("compare", "a CPU is compared with itself in f32"),
+        ("compare", "a CPU records nothing"),
+        ("speed", "these are choices of a GPU"),
+    ] {
+        assert!(skipped.contains(&(stage.to_owned(), why.to_owned())), "{why}: {skipped:?}");
+    }
 
     // A failure in each stage, with another stage that still runs.
     for (planted, only, broken) in [
         ("doctor --json", "doctor,tests", "doctor"),
         ("unet", "tests,speed", "tests"),
+        ("check-device", "compare,speed", "compare"),
         ("predict", "compare,speed", "compare"),
         ("adam_eps", "robust,speed", "robust"),
         ("bench sample", "speed,training", "speed"),
@@ -168,6 +214,10 @@ fn all_stages_run_and_a_planted_failure_does_not_stop_the_next() {
             assert_eq!(outcome, if stage == broken { "FAILED" } else { "ok" }, "{planted}: {stage}");
         }
     }
+    // The exit code of a training that gives up too early is the same.
+    let output = place.run("--device cpu --minutes 2 --only robust", &[("FAKE_ROLLBACKS", "1 2")]);
+    assert_eq!(place.ended(), [("robust".to_owned(), "FAILED".to_owned())], "{}", said(&output));
+    assert_eq!(place.failed(), ["a training that diverges, --on-nan rollback"]);
 
     // A stage that takes too long is cut, and what it started ends.
     let output = place.run("--device cpu --minutes 0.1 --only compare,training", &[("FAKE_HANG", "predict")]);
@@ -185,6 +235,64 @@ fn all_stages_run_and_a_planted_failure_does_not_stop_the_next() {
         "{page}"
     );
     assert!(page.contains("## Failed") && page.contains("planted in predict"), "{page}");
+}
+
+#[test]
+fn on_a_gpu_precisions_recordings_and_layouts_are_compared() {
+    let place = Place::new();
+    place.shorten(&["tiny-16"], &["ddpm", "consistency"], &["ddim", "consistency"]);
+    let run = |only: &str, extra: &[(&str, &str)]| {
+        let extra = [&[("FAKE_DEVICE", "cuda:0")][..], extra].concat();
+        place.run(&format!("--device cuda --minutes 4 --only {only}"), &extra)
+    };
+    let output = run("compare,speed", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let checks: Vec<String> = place
+        .last()
+        .iter()
+        .filter(|line| line["kind"] == "check" && line["ok"] == true)
+        .map(|line| text(line, "name"))
+        .collect();
+    for precision in ["f32", "tf32", "bf16"] {
+        for what in ["all gradients", "worst gradient", "recorded steps", "recorded calls", "20 losses"] {
+            let name = format!("tiny-16, {precision}: {what}");
+            assert!(checks.contains(&name), "{name}: {checks:?}");
+        }
+        for solver in ["ddim", "consistency"] {
+            let name = format!("solver {solver}, {precision}: pixels");
+            assert!(checks.contains(&name), "{name}: {checks:?}");
+        }
+    }
+    let speeds: Vec<(String, String)> = place
+        .last()
+        .iter()
+        .filter(|line| line["kind"] == "speed")
+        .map(|line| (text(line, "work"), text(line, "who")))
+        .collect();
+    let has = |work: &str, who: &str| speeds.contains(&(work.to_owned(), who.to_owned()));
+    for work in ["train cifar10, 128 images", "sample cifar10, 16 images"] {
+        for who in ["ours", "ours, not recorded", "ours, channels innermost"] {
+            assert!(has(work, who), "{work}, {who}: {speeds:?}");
+        }
+    }
+    assert!(has("sample small32, 64 images", "ours") && has("train cifar10, 512 images", "ours"));
+    assert!(!has("train cifar10, 512 images", "ours, not recorded"), "{speeds:?}");
+
+    // What should be recorded and is not is a failure. Training for consistency never is.
+    let output = run("compare", &[("FAKE_RECORDS", "false")]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let failed = place.failed();
+    assert!(failed.contains(&"tiny-16, f32: recorded steps".to_owned()), "{failed:?}");
+    let never = |line: &&Value| line["name"] == "tiny-16 consistency, bf16: recorded steps";
+    assert!(place.last().iter().find(never).unwrap()["ok"].is_null());
+
+    // A tensor that is off in f32 may be right in bf16. The table names it.
+    let output = run("compare", &[("FAKE_WORST", "0.02")]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let expected = ["tiny-16", "tiny-16 ddpm", "tiny-16 consistency"];
+    assert_eq!(place.failed(), expected.map(|pair| format!("{pair}, f32: worst gradient")));
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(table.contains("tiny-16, f32: worst gradient: 0.02, at most 0.01"), "{table}");
 }
 
 #[test]

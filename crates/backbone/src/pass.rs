@@ -15,6 +15,8 @@ pub struct Pass {
     pub kind: Kind,
     /// Use only libtorch's own operations, in its default layout: the reference for the fast ones.
     pub plain: bool,
+    /// With libtorch's own operations, channels are innermost in feature maps. The fused operations always have them there.
+    pub channels_last: bool,
     /// In training, each residual block keeps only its inputs and runs again in the backward pass (Chen et al. 2016): less
     /// memory, a third more work, the same bits.
     pub checkpoint: bool,
@@ -23,7 +25,7 @@ pub struct Pass {
 /// The operations to use on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ops {
-    /// libtorch's operations, in its default layout.
+    /// libtorch's operations, in its default layout unless [`Pass::channels_last`] is set.
     Plain,
     /// Normalisation, modulation and SiLU in one operation; channels innermost in feature maps.
     Fused,
@@ -33,7 +35,7 @@ impl Pass {
     /// A pass without dropout, in f32.
     #[must_use]
     pub fn eval() -> Self {
-        Self { train: false, kind: Kind::Float, plain: false, checkpoint: false }
+        Self { train: false, kind: Kind::Float, plain: false, channels_last: false, checkpoint: false }
     }
 
     /// A pass with dropout, in f32.
@@ -52,6 +54,12 @@ impl Pass {
     #[must_use]
     pub fn with_plain(self, plain: bool) -> Self {
         Self { plain, ..self }
+    }
+
+    /// The same pass with channels innermost, also where libtorch's own operations run: to measure this layout on a GPU.
+    #[must_use]
+    pub fn with_channels_last(self, channels_last: bool) -> Self {
+        Self { channels_last, ..self }
     }
 
     /// The same pass with or without activation checkpointing, which only training uses.
@@ -89,8 +97,8 @@ impl Pass {
     /// Errors from libtorch, such as lack of memory.
     pub fn layout(&self, x: &Tensor) -> Result<Tensor, BackboneError> {
         Ok(match self.ops_on(x.device()) {
-            Ops::Fused => torch_ext::channels_last(x, self.kind)?,
-            Ops::Plain => x.f_to_kind(self.kind)?,
+            Ops::Plain if !self.channels_last => x.f_to_kind(self.kind)?,
+            Ops::Fused | Ops::Plain => torch_ext::channels_last(x, self.kind)?,
         })
     }
 }

@@ -24,8 +24,25 @@ impl Predictor {
     /// # Errors
     /// Errors from libtorch, such as lack of memory.
     pub fn new(net: &dyn Backbone, pass: &Pass) -> Result<Self, BackboneError> {
-        let recorder = RefCell::new(Recorder::new(net.device())?);
-        Ok(Self { net: net.prepared(pass)?, pass: *pass, recorder })
+        Self::with(Recorder::new(net.device())?, net, pass)
+    }
+
+    /// The same, but never recorded: to measure what recording gains, and to compare the predictions.
+    ///
+    /// # Errors
+    /// The same as for [`Predictor::new`].
+    pub fn without_recording(net: &dyn Backbone, pass: &Pass) -> Result<Self, BackboneError> {
+        Self::with(Recorder::without_recording(net.device())?, net, pass)
+    }
+
+    fn with(recorder: Recorder, net: &dyn Backbone, pass: &Pass) -> Result<Self, BackboneError> {
+        Ok(Self { net: net.prepared(pass)?, pass: *pass, recorder: RefCell::new(recorder) })
+    }
+
+    /// Whether calls are now replays of a recording.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.recorder.borrow().is_recorded()
     }
 
     /// [`Backbone::forward`], without gradients.

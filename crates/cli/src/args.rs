@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Bench(commands::bench::Bench),
     /// Check libtorch, CUDA and numerics
     Doctor(commands::doctor::Doctor),
+    /// Compare a device with the CPU
+    #[command(hide = true)]
+    CheckDevice(commands::check_device::CheckDevice),
     /// List the flags that take a path, and whether it is read or written
     #[command(hide = true)]
     Flags(commands::flags::Flags),
@@ -149,6 +152,7 @@ impl Cli {
             Command::Inspect(args) => args.run(global)?,
             Command::Bench(args) => args.run(global)?,
             Command::Doctor(args) => args.run(global)?,
+            Command::CheckDevice(args) => args.run(global)?,
             Command::Completions(args) => args.run(&Self::command())?,
             Command::Flags(args) => args.run(Self::command())?,
         }

@@ -48,8 +48,15 @@ impl Ahead {
     /// Neither can be recorded.
     pub(crate) fn new(device: Device, config: &TrainConfig) -> Result<Self, TrainerError> {
         let resets = config.checkpoint_activations || config.loss == Loss::Consistency;
-        let recorder = if resets { Recorder::without_recording(device) } else { Recorder::new(device) };
-        Ok(Self { recorder: recorder?, told: resets })
+        if resets {
+            Self::unrecorded(device)
+        } else {
+            Ok(Self { recorder: Recorder::new(device)?, told: false })
+        }
+    }
+
+    fn unrecorded(device: Device) -> Result<Self, TrainerError> {
+        Ok(Self { recorder: Recorder::without_recording(device)?, told: true })
     }
 }
 
@@ -68,6 +75,22 @@ impl Trainer {
     pub fn work_ahead(&mut self, on: bool) -> Result<(), TrainerError> {
         self.ahead = on.then(|| Ahead::new(self.device, &self.config)).transpose()?;
         Ok(())
+    }
+
+    /// Queues steps without recording them, to measure what recording gains and to compare the results. On the CPU, which
+    /// records nothing, this is [`Trainer::work_ahead`].
+    ///
+    /// # Errors
+    /// Errors from libtorch.
+    pub fn work_unrecorded(&mut self) -> Result<(), TrainerError> {
+        self.ahead = Some(Ahead::unrecorded(self.device)?);
+        Ok(())
+    }
+
+    /// Whether queued steps are now replays of a recording.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.ahead.as_ref().is_some_and(|ahead| ahead.recorder.is_recorded())
     }
 
     /// [`Trainer::train_step`] on the images that `batch` returns for the step. If steps are queued, this one is already in

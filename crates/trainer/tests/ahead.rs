@@ -90,6 +90,34 @@ fn agrees(numbers: &TrainConfig, steps: u64, by: f64) {
     assert_within(by, ahead.ema_weights(), waits.ema_weights());
 }
 
+/// The CPU records nothing, so steps that must not be recorded are those of [`Trainer::work_ahead`].
+#[test]
+fn steps_can_be_queued_without_a_recording() {
+    let _turn = alone();
+    let run = |recorded: bool| {
+        let net = conditional_net(Some(3), 0.2, 5);
+        let mut trainer = trainer(&net, &config(STEPS), 5);
+        let set = if recorded { trainer.work_ahead(true) } else { trainer.work_unrecorded() };
+        set.unwrap();
+        assert!(trainer.works_ahead() && !trainer.is_recorded());
+        let queue = |step: u64| {
+            let queued = trainer.queue_step(step, &labelled(7), &model(&net)).unwrap();
+            trainer.finish_step(queued).unwrap()
+        };
+        let reports: Vec<StepReport> = (0..6).map(queue).collect();
+        assert!(trainer.works_ahead() && !trainer.is_recorded());
+        reports
+    };
+    let (with, without) = (run(true), run(false));
+    assert!(with.iter().all(|report| report.loss > 0.0) && with[0].loss != with[5].loss, "{with:?}");
+    for (got, expected) in without.iter().zip(&with) {
+        assert!(
+            near(got.loss, expected.loss) && near(got.grad_norm, expected.grad_norm),
+            "{got:?} {expected:?}"
+        );
+    }
+}
+
 /// `w x_t`, or NaN.
 fn predict(fine: bool, w: &Tensor, x_t: &Tensor) -> Tensor {
     if fine { x_t * w } else { x_t * w * f64::NAN }

@@ -67,6 +67,27 @@ fn queued_steps_are_the_steps() {
     }
 }
 
+#[test]
+#[ignore = "needs a GPU"]
+fn steps_are_the_same_without_a_recording() {
+    let (_turn, device) = gpu();
+    let run = |recorded: bool| {
+        let net = net_on(device, Some(3), 0.0, 5);
+        let mut trainer = trainer(&net, &numbers(), 5);
+        if !recorded {
+            trainer.work_unrecorded().unwrap();
+        }
+        let losses = queue_all(&mut trainer, &net);
+        assert_eq!(trainer.is_recorded(), recorded);
+        (losses, trainer)
+    };
+    let ((got, with), (expected, without)) = (run(true), run(false));
+    for (got, expected) in got.iter().zip(&expected) {
+        assert!((got - expected).abs() < 1e-4 * expected, "{got} is not {expected}");
+    }
+    assert_near(with.params(), without.params(), 1e-4);
+}
+
 /// Checkpointed pieces cannot be recorded, but are trained all the same.
 #[test]
 #[ignore = "needs a GPU"]

@@ -33,18 +33,21 @@ fn outputs_and_gradients_agree_with_the_cpu() {
         let size = [2, config.in_channels, config.image_size, config.image_size].map(|n| n as i64);
         let t = Tensor::from_slice(&[7_i64, 800]);
         for (kind, limit) in [(Kind::Float, 1e-4), (Kind::BFloat16, 0.05)] {
-            let [expected, got] = twins(&config, device).map(|net| {
-                let kind = if net.device() == Device::Cpu { Kind::Float } else { kind };
-                let pass = Pass::eval().with_kind(kind);
-                let out = net.forward(&normals(&size, 0), &t, None, &pass).unwrap();
-                out.square().mean(Kind::Float).backward();
-                let flat =
-                    net.params().iter().map(|(_, param)| param.grad().flatten(0, -1)).collect::<Vec<_>>();
-                [out, Tensor::cat(&flat, 0)]
-            });
-            for (what, (got, expected)) in ["outputs", "gradients"].iter().zip(got.iter().zip(&expected)) {
-                let apart = distance(got, expected);
-                assert!(apart < limit, "{name} {kind:?}: {what} differ by {apart}");
+            for channels_last in [false, true] {
+                let [expected, got] = twins(&config, device).map(|net| {
+                    let kind = if net.device() == Device::Cpu { Kind::Float } else { kind };
+                    let pass = Pass::eval().with_kind(kind).with_channels_last(channels_last);
+                    let out = net.forward(&normals(&size, 0), &t, None, &pass).unwrap();
+                    out.square().mean(Kind::Float).backward();
+                    let flat =
+                        net.params().iter().map(|(_, param)| param.grad().flatten(0, -1)).collect::<Vec<_>>();
+                    [out, Tensor::cat(&flat, 0)]
+                });
+                for (what, (got, expected)) in ["outputs", "gradients"].iter().zip(got.iter().zip(&expected))
+                {
+                    let apart = distance(got, expected);
+                    assert!(apart < limit, "{name} {kind:?} {channels_last}: {what} differ by {apart}");
+                }
             }
         }
     }
@@ -59,14 +62,17 @@ fn a_predictor_says_what_the_network_says() {
         let config = UNetConfig { classes, ..UNetConfig::preset("tiny-16").unwrap() };
         let [_, net] = twins(&config, device);
         let predictor = Predictor::new(&net, &Pass::eval()).unwrap();
+        let unrecorded = Predictor::without_recording(&net, &Pass::eval()).unwrap();
         let mut kept = Vec::new();
         for call in 0..8 {
             let x_t = normals(&[3, 1, 16, 16], call).to_device(device);
             let t = Tensor::from_slice(&[10 * call as i64, 5, 999]).to_device(device);
             let labels = classes.map(|_| net.labels(&[call as i64 % 4, NO_LABEL, 1]).unwrap());
             let expected = net.forward(&x_t, &t, labels.as_ref(), &Pass::eval()).unwrap();
+            kept.push((unrecorded.predict(&x_t, &t, labels.as_ref()).unwrap(), expected.shallow_clone()));
             kept.push((predictor.predict(&x_t, &t, labels.as_ref()).unwrap(), expected));
         }
+        assert!(predictor.is_recorded() && !unrecorded.is_recorded());
         for (call, (got, expected)) in kept.iter().enumerate() {
             let apart = distance(got, &expected.to_device(Device::Cpu));
             assert!(apart < 1e-5, "call {call}: {apart}");

@@ -65,6 +65,33 @@ fn f32_is_the_plain_path_within_1e_5() {
     }
 }
 
+/// libtorch's own operations with channels innermost: what a GPU can be measured with.
+#[test]
+fn the_layout_does_not_change_the_plain_path() {
+    for (config, size) in networks() {
+        let net = network(&config);
+        let plain = Pass::eval().with_plain(true);
+        let innermost = plain.with_channels_last(true);
+        let (output, gradients) =
+            distances(&everything(&net, size, &innermost), &everything(&net, size, &plain));
+        assert!(
+            output <= 1e-5 && gradients <= 1e-5,
+            "{config:?}: output {output:e}, gradients {gradients:e}"
+        );
+        // Make sure that this is another layout.
+        let layouts = |pass: &Pass| -> Vec<bool> {
+            let prepared = net.prepared(pass).unwrap();
+            let kernels = prepared.params().iter().filter(|(_, param)| {
+                let size = param.size();
+                size.len() == 4 && size[1] > 1 && size[2] > 1
+            });
+            kernels.map(|(_, kernel)| torch_ext::is_channels_last(kernel).unwrap()).collect()
+        };
+        assert!(!layouts(&plain).is_empty() && layouts(&plain).iter().all(|innermost| !innermost));
+        assert!(layouts(&innermost).iter().all(|innermost| *innermost));
+    }
+}
+
 #[test]
 fn bf16_is_no_further_from_f32_than_the_plain_path() {
     for (config, size) in networks() {

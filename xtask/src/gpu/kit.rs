@@ -21,13 +21,14 @@ const MARKS: [&str; 2] = ["kit.json", "run"];
 const RUN: &str = include_str!("kit/run.sh");
 const README: &str = include_str!("kit/readme.txt");
 /// The stages.
-const STAGES: [(&str, &str); 9] = [
+const STAGES: [(&str, &str); 10] = [
     ("main.py", include_str!("kit/main.py")),
     ("children.py", include_str!("kit/children.py")),
     ("results.py", include_str!("kit/results.py")),
     ("arrays.py", include_str!("kit/arrays.py")),
     ("smoke.py", include_str!("kit/smoke.py")),
     ("compare.py", include_str!("kit/compare.py")),
+    ("solvers.py", include_str!("kit/solvers.py")),
     ("robust.py", include_str!("kit/robust.py")),
     ("speed.py", include_str!("kit/speed.py")),
     ("training.py", include_str!("kit/training.py")),
@@ -53,6 +54,20 @@ const SOLVERS: [&str; 15] = [
 ];
 /// Presets for colour images, which train on those of the folder; the others have the embedded images.
 const COLOUR: [&str; 2] = ["ddpm-cifar10", "images"];
+/// What is timed: task, network, images, whether diffusers has this network too, and whether the page has goals for it. Only
+/// the latter are also timed without recordings and with channels innermost.
+const SPEED: [(&str, &str, u32, bool, bool); 8] = [
+    ("train", "cifar10", 128, true, true),
+    ("sample", "cifar10", 16, true, true),
+    ("train", "cifar10", 512, true, false),
+    ("sample", "cifar10", 64, true, false),
+    ("train", "small32", 64, true, false),
+    ("sample", "small32", 64, true, false),
+    ("train", "images 64", 32, false, false),
+    ("sample", "images 64", 16, false, false),
+];
+/// The preset of the last stage.
+const TRAINING: &str = "ddpm-cifar10";
 
 // `gpu::Args`, which has these flags too, would make a group of the same name.
 #[derive(Debug, clap::Args)]
@@ -139,6 +154,8 @@ fn facts(workspace: &Workspace, data: &str) -> anyhow::Result<serde_json::Value>
         "objectives": names(&assets.join("objectives"))?,
         "solvers": SOLVERS,
         "colour": COLOUR,
+        "speed": SPEED,
+        "training": TRAINING,
     }))
 }
 
@@ -182,6 +199,7 @@ pub(super) fn bytes_of(folder: &Path) -> anyhow::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::page;
     use super::*;
 
     #[test]
@@ -197,6 +215,13 @@ mod tests {
         let list = text.split_once("NAMES").and_then(|(_, rest)| rest.split_once("];")).unwrap().0;
         let named: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
         assert_eq!(named, SOLVERS);
+        assert!(of("presets").contains(&TRAINING.to_owned()), "{facts}");
+        let with_goals: Vec<String> = SPEED
+            .iter()
+            .filter(|(.., has_goal)| *has_goal)
+            .map(|(task, network, images, ..)| format!("{task} {network}, {images} images"))
+            .collect();
+        assert_eq!(with_goals, page::GOALS.map(|(work, _)| work.to_owned()));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! tests.zip           the test programs that need a GPU
 //! scripts/            times diffusers
 //! data/               32-pixel colour images
-//! kit.json            commit and version; names of presets, objectives and solvers
+//! kit.json            commit and version; what the stages go through: presets, objectives, solvers, timed steps
 //! licences/, README.txt
 //! ```
 

@@ -165,6 +165,7 @@ pub(super) mod tests {
 {"kind": "check", "stage": "doctor", "name": "GPU", "ok": true, "value": null, "limit": null, "unit": "", "why": "1 devices"}
 {"kind": "stage", "stage": "doctor", "outcome": "ok", "seconds": 4.25, "why": null, "log": "logs/doctor.log"}
 {"kind": "check", "stage": "compare", "name": "tiny-16, f32: output", "ok": true, "value": 0.00000125, "limit": 0.0001, "unit": "relative", "why": null}
+{"kind": "check", "stage": "compare", "name": "tiny-16, f32: worst gradient", "ok": true, "value": 0.002, "limit": 0.01, "unit": "relative", "why": "mid.weight of 7 tensors"}
 {"kind": "check", "stage": "compare", "name": "tiny-16, bf16: output", "ok": false, "value": 0.25, "limit": 0.1, "unit": "relative", "why": null}
 {"kind": "check", "stage": "compare", "name": "solver heun | f32", "ok": null, "value": null, "limit": null, "unit": "", "why": "there is no network"}
 {"kind": "stage", "stage": "compare", "outcome": "FAILED", "seconds": 60.0, "why": null, "log": "logs/compare.log"}
@@ -189,7 +190,7 @@ pub(super) mod tests {
         let results = recorded(RECORDED).unwrap();
         assert_eq!(results.head.unwrap().date, "2026-01-03");
         let sizes = (results.stages.len(), results.checks.len(), results.speeds.len());
-        assert_eq!(sizes, (3, 4, 3));
+        assert_eq!(sizes, (3, 5, 3));
         assert_eq!(results.speeds[0].images_per_s, 6400.0);
         assert_eq!(results.training.unwrap().steps, 4000);
     }
@@ -207,7 +208,7 @@ pub(super) mod tests {
             let results = recorded(&format!("{RECORDED}{head}\n{check}\n{}\n", stage(outcome))).unwrap();
             results.checks.iter().filter(|check| check.stage == "compare").count()
         };
-        assert_eq!((left("cut"), left("ok"), left("FAILED")), (4, 1, 1));
+        assert_eq!((left("cut"), left("ok"), left("FAILED")), (5, 1, 1));
     }
 
     #[test]

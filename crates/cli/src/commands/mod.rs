@@ -1,6 +1,7 @@
 //! The sub-commands, one module each.
 
 pub(crate) mod bench;
+pub(crate) mod check_device;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod configuration;

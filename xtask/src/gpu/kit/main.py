@@ -128,8 +128,9 @@ def main():
     with open(os.path.join(HERE, "kit.json"), encoding="utf-8") as file:
         facts = json.load(file)
     env = {**os.environ, "LD_LIBRARY_PATH": libtorch()}
-    # The caller's settings of the log must not add lines.
-    env.pop("RUST_LOG", None)
+    # The caller's settings of the log must neither add nor hide lines.
+    for name in ("RUST_LOG", "DDPM_LOG"):
+        env.pop(name, None)
     begun = time.monotonic()
     end = begun + args.minutes * 60.0
     for folder in ("logs", "work"):

@@ -31,10 +31,10 @@ class Results:
             file.flush()
             os.fsync(file.fileno())
 
-    def check(self, stage, name, value, limit, unit=""):
+    def check(self, stage, name, value, limit, unit="", why=None):
         """A number that must not be above its limit."""
         ok = value is not None and math.isfinite(value) and value <= limit
-        self.add("check", stage=stage, name=name, ok=ok, value=value, limit=limit, unit=unit, why=None)
+        self.add("check", stage=stage, name=name, ok=ok, value=value, limit=limit, unit=unit, why=why)
 
     def passed(self, stage, name, ok, why=None):
         """Something that holds or does not."""
@@ -53,13 +53,12 @@ def table(results):
     for stage in (line for line in results.lines if line["kind"] == "stage"):
         checks = results.of("check", stage["stage"])
         failed = [check for check in checks if check["ok"] is False]
-        found = stage["why"] or ""
-        if checks:
-            found = f"{sum(check['ok'] is True for check in checks)} of {len(checks)} checks passed" + (
-                f"; {failed[0]['name']}" if failed else ""
-            )
-            found += f"; {stage['why']}" if stage["why"] and not failed else ""
-        lines.append(f"{stage['stage']:10} {stage['outcome']:8} {stage['seconds']:7.1f}  {found}")
+        skipped = sum(check["ok"] is None for check in checks)
+        passed, tried = sum(check["ok"] is True for check in checks), len(checks) - skipped
+        found = [f"{failed[0]['name']}: {reason(failed[0])}" if failed else stage["why"]]
+        found += [f"{passed} of {tried} checks passed" if tried else None, f"{skipped} skipped" if skipped else None]
+        text = "; ".join(part for part in found if part)
+        lines.append(f"{stage['stage']:10} {stage['outcome']:8} {stage['seconds']:7.1f}  {text}")
     speeds = [line for line in results.lines if line["kind"] == "speed"]
     if speeds:
         lines.append("")
@@ -68,3 +67,12 @@ def table(results):
         milliseconds = speed["median_s"] * 1e3
         lines.append(f"{speed['work']:28} {speed['who']:26} {milliseconds:9.2f} {speed['images_per_s']:9.1f}")
     return "\n".join(line[:100] for line in lines)
+
+
+def reason(check):
+    """Why a check failed: its number, and what was said."""
+    number = None
+    if check["limit"] is not None:
+        value = "not finite" if check["value"] is None else f"{check['value']:.3g}"
+        number = f"{value}, at most {check['limit']:g}"
+    return "; ".join(part for part in (number, check["why"]) if part) or "failed"

@@ -30,6 +30,7 @@ def tests(stage):
             # Without a GPU it is only started.
             ended = stage.children.end([program, "--list", "--ignored"])
             stage.results.passed(stage.name, f"{name} starts", ended.code == 0, ended.last_line())
+            stage.results.skipped(stage.name, f"the tests of {name}", "they need a GPU")
             continue
         ended = stage.children.end([program, "--ignored", "--test-threads=1"])
         found = [line.split() for line in ended.out.splitlines() if line.startswith("test ")]

@@ -6,16 +6,11 @@ import sys
 
 from children import Failed, GpuWatch
 
-# Task, network, images, and whether diffusers has it too. The first two have goals.
-WORK = [
-    ("train", "cifar10", 128, True),
-    ("sample", "cifar10", 16, True),
-    ("train", "cifar10", 512, True),
-    ("sample", "cifar10", 64, True),
-    ("train", "small32", 64, True),
-    ("train", "images 64", 32, False),
-    ("sample", "images 64", 16, False),
-]
+# Other ways to use the GPU, as flags of our program.
+WAYS = {
+    "ours, not recorded": ["--no-recording"],
+    "ours, channels innermost": ["--channels-last"],
+}
 # The ways of diffusers, as flags of its script.
 PEERS = {
     "diffusers": [],
@@ -29,10 +24,20 @@ def run(stage):
     if not has_peers:
         advice = "diffusers and torch are not in this Python: python3 -m pip install diffusers==0.42.1"
         stage.results.skipped(stage.name, "beside diffusers", advice)
-    for task, network, batch, shared in WORK:
+    if not stage.on_gpu:
+        stage.results.skipped(stage.name, "without recordings, and with channels innermost", "these are choices of a GPU")
+    measured = set()
+    for task, network, batch, shared, has_goal in stage.facts["speed"]:
         work = f"{task} {network}, " + (f"{batch} images" if stage.on_gpu else "1 image")
+        if work in measured:
+            # On a CPU they differ in nothing.
+            continue
+        measured.add(work)
         ours = words_of_ours(stage, task, network, batch)
         measure(stage, work, "ours", ours, stage.children.env)
+        for who, flags in WAYS.items():
+            if stage.on_gpu and has_goal:
+                measure(stage, work, who, [*ours, *flags], stage.children.env)
         if not (has_peers and shared):
             continue
         for who, flags in PEERS.items():

@@ -19,7 +19,7 @@ def run(stage):
     pieces = os.path.join(stage.out, "pieces")
     if not os.path.isdir(folder) and os.path.isdir(pieces):
         join(pieces, folder)
-    words = ["train", "--preset", "ddpm-cifar10", "--data", stage.data(), "--run", folder, "--quiet", "--json"]
+    words = ["train", "--preset", stage.facts["training"], "--data", stage.data(), "--run", folder, "--quiet", "--json"]
     words += ["--set", "train.sample_every=0", "--set", "train.log_every=20"]
     if not stage.on_gpu:
         # Only to see that it works.

@@ -12,12 +12,14 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use distributed::World;
+use tch::Device;
 
 use crate::failure::bail_usage;
 use crate::flags::Global;
 use crate::{device, progress, ranks};
 
 pub(in crate::commands) use subject::Subject;
+use subject::Ways;
 pub(in crate::commands) use timing::Timings;
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +66,12 @@ pub(crate) struct BenchArgs {
     /// Warm-up steps before them, not timed
     #[arg(long, value_name = "N", default_value_t = 3)]
     warmup: usize,
+    /// On a GPU, launch each kernel instead of a recorded step
+    #[arg(long, hide = true)]
+    no_recording: bool,
+    /// On a GPU, keep the channels of feature maps innermost
+    #[arg(long, hide = true)]
+    channels_last: bool,
 }
 
 /// The measurements.
@@ -113,7 +121,8 @@ impl BenchArgs {
             ranks::refuse("bench sample")?;
         }
         let device = device::select(global)?;
-        let subject = Subject::new(&self.preset, &self.set, device, self.precision.as_deref())?;
+        let ways = self.ways(device)?;
+        let subject = Subject::new(&self.preset, &self.set, device, self.precision.as_deref())?.with(ways);
         let batch = self.batch.unwrap_or(match task {
             Task::Train => subject.config.train.batch,
             Task::Sample => subject.config.sample.count,
@@ -139,5 +148,18 @@ impl BenchArgs {
         let (preset, warmup) = (canonical(&self.preset), self.warmup);
         report::Report { task, preset, subject: &subject, batch, warmup, measured, peak, ranks }
             .finish(global)
+    }
+
+    /// Both flags are about GPUs.
+    fn ways(&self, device: Device) -> anyhow::Result<Ways> {
+        for (flag, is_set, why) in [
+            ("no-recording", self.no_recording, "a CPU records nothing"),
+            ("channels-last", self.channels_last, "on a CPU the channels are always innermost"),
+        ] {
+            if is_set && !device.is_cuda() {
+                bail_usage!("--{flag}: expected a GPU, found a CPU: {why}; leave it out");
+            }
+        }
+        Ok(Ways { unrecorded: self.no_recording, channels_last: self.channels_last })
     }
 }

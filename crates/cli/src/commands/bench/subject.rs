@@ -10,7 +10,7 @@ use sampler::{Method, Noise, Sampler, SamplerConfig};
 use schedule::NoisePath;
 use tch::{Device, Tensor};
 use trainer::{Batch, BoxError, Trainer};
-use unet::{Backbone, Pass};
+use unet::{Backbone, Pass, Predictor};
 
 use crate::commands::bench::parts::{Part, Parts, finish};
 use crate::commands::bench::{Measured, Task, Timings, canonical, timing};
@@ -25,6 +25,15 @@ use crate::ranks;
 /// Steps that measure the parts of a step, at most.
 const PARTS_STEPS: usize = 5;
 
+/// How a GPU is used, where that is not the usual way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Ways {
+    /// Each kernel is launched; no step is recorded.
+    pub(super) unrecorded: bool,
+    /// Channels are innermost in feature maps.
+    pub(super) channels_last: bool,
+}
+
 /// What is timed.
 pub(in crate::commands) struct Subject {
     pub(in crate::commands) config: Config,
@@ -33,6 +42,7 @@ pub(in crate::commands) struct Subject {
     /// `[c, h, w]` of the images.
     pub(in crate::commands) image: [i64; 3],
     pub(in crate::commands) path: Box<dyn NoisePath>,
+    ways: Ways,
 }
 
 impl Subject {
@@ -51,7 +61,12 @@ impl Subject {
         let (height, width) =
             config.images.as_ref().map_or((size, size), |images| (images.height, images.width));
         let image = [config.model.in_channels, height, width].map(|n| n as i64);
-        Ok(Self { config, net, precision, image, path })
+        Ok(Self { config, net, precision, image, path, ways: Ways::default() })
+    }
+
+    /// The same, with the GPU used in another way.
+    pub(super) fn with(self, ways: Ways) -> Self {
+        Self { ways, ..self }
     }
 
     /// Times `steps` steps after `warmup` others, calling `tick` after each. A few more steps then measure the parts.
@@ -110,6 +125,7 @@ impl Subject {
             .map_err(usage)?;
         let pass = Pass::train()
             .with_kind(self.precision.kind())
+            .with_channels_last(self.ways.channels_last)
             .with_checkpoints(config.train.checkpoint_activations);
         let model = |x_t: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, BoxError> {
             Ok(self.net.forward(x_t, t, labels, &pass)?)
@@ -119,6 +135,9 @@ impl Subject {
         ranks::connect(&mut trainer, world)?;
         trainer.share_state(None)?;
         let mut batches = |_| Ok(Batch { images: images.images.shallow_clone(), labels: None });
+        if self.ways.unrecorded {
+            trainer.work_unrecorded()?;
+        }
         let mut queued = None;
         // A queued step ends when its numbers arrive; by then the next one is running.
         clock.waits = !trainer.works_ahead();
@@ -147,7 +166,9 @@ impl Subject {
         let config = SamplerConfig { steps: Some(steps), ..usual };
         config.validate(&*self.path).map_err(|e| usage(anyhow!("--warmup and --steps together: {e}")))?;
         let sampler = Sampler::new(&*self.path, &config)?;
-        let model = model::predictor(&*self.net, self.precision.kind())?;
+        let network = self.predictor()?;
+        let model =
+            |x_t: &Tensor, t: &Tensor| -> Result<Tensor, BoxError> { Ok(network.predict(x_t, t, None)?) };
         let [channels, height, width] = self.image;
         let noise = Noise { seed: self.config.seed, first_index: 0 };
         let x_start =
@@ -171,6 +192,15 @@ impl Subject {
             Ok(())
         })?;
         Ok((peak_mib, parts.into_inner()))
+    }
+
+    fn predictor(&self) -> anyhow::Result<Predictor> {
+        let Ways { unrecorded, channels_last } = self.ways;
+        let pass = Pass::eval().with_kind(self.precision.kind()).with_channels_last(channels_last);
+        Ok(match unrecorded {
+            true => Predictor::without_recording(&*self.net, &pass)?,
+            false => Predictor::new(&*self.net, &pass)?,
+        })
     }
 
     /// A batch of noise images, clamped to [-1, 1].
@@ -239,6 +269,20 @@ mod tests {
         }
         let too_long = subject.time(Task::Sample, 2, (1, 1000), Instant::now(), &mut || ());
         assert!(too_long.err().unwrap().to_string().contains("expected 1 to 1000"));
+    }
+
+    /// The CPU records nothing and has one layout, so these ways change nothing; but they do run.
+    #[test]
+    fn the_other_ways_of_a_gpu_take_the_same_steps() {
+        let set = ["model.base_channels=8".to_owned()];
+        for (unrecorded, channels_last) in [(true, false), (false, true)] {
+            let subject = Subject::new("tiny-16", &set, Device::Cpu, Some("f32")).unwrap();
+            let subject = subject.with(Ways { unrecorded, channels_last });
+            for task in [Task::Train, Task::Sample] {
+                let measured = subject.time(task, 2, (1, 2), Instant::now(), &mut || ()).unwrap();
+                assert_eq!(measured.timings.seconds.len(), 2, "{task:?}");
+            }
+        }
     }
 
     /// The names that the peer benchmarks use.
