@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_last_alternative_follows_or() {
-        let lists = [&[][..], &["a"], &["a", "b"], &["a", "b", "c"]];
+        let lists: [&[&str]; 4] = [&[], &["a"], &["a", "b"], &["a", "b", "c"]];
         assert_eq!(lists.map(alternatives), ["", "a", "a or b", "a, b or c"]);
     }
 }
