@@ -1,7 +1,7 @@
 //! Every objective from outside: trained, stopped and resumed to the same bits, sampled with every kind of solver,
-//! edited, averaged afterwards, guided.
+//! edited, averaged afterwards, guided. The commands of docs/objectives.md for learned variances are run as they stand there.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use ndarray::ArrayD;
 use tests::{Place, arrays};
 
@@ -62,6 +62,49 @@ fn each_is_trained_resumed_and_sampled() -> anyhow::Result<()> {
         let edit = format!("edit encode --index 1 --steps 6 --run {whole} --out out-edit");
         let _ = place.ddpm(&edit)?.ok();
         let _ = place.ddpm(&format!("inspect checkpoint {whole}/checkpoints/step-00000008"))?.ok();
+    }
+    Ok(())
+}
+
+/// The page's own commands, on a smaller network: training, then each solver from the same noise.
+#[test]
+fn learned_variances_are_trained_and_sampled_as_the_page_says() -> anyhow::Result<()> {
+    let page = include_str!("../../docs/objectives.md");
+    let section = page.split("\n## ").find(|section| section.starts_with("Learned variances\n"));
+    let lines = section.context("the section")?.lines().filter_map(|line| line.strip_prefix("    ddpm "));
+    let lines: Vec<&str> = lines.collect();
+    let [train, samples @ ..] = &lines[..] else { anyhow::bail!("no commands") };
+    ensure!(train.starts_with("train --preset fashion-28 --objective learned"), "{train}");
+    for sampler in ["ddpm-learned", "ddim", "dpmpp-2m"] {
+        let flag = format!("--sampler {sampler} ");
+        ensure!(samples.iter().any(|line| line.contains(&flag)), "{sampler} is not in {samples:?}");
+    }
+
+    let place = Place::new()?;
+    // The preset's own objective has no chain.
+    place.ddpm("train --preset fashion-28 --set train.variance=learned")?.expect_refusal(&["train.variance"]);
+    let small = "--set model.base_channels=8 --set data.limit=64 --set train.batch=8 --set train.steps=40 \
+                 --set train.warmup_steps=2 --set train.sample_every=0 --set sample.count=1 --set sample.steps=2 \
+                 --set precision=f32 --json";
+    let said = place.ddpm(&format!("{train} {small}"))?.json();
+    ensure!(said["finished"] == true && said["loss"].as_f64().is_some_and(f64::is_finite), "{said}");
+    let mut drawn = Vec::new();
+    for (number, line) in samples.iter().enumerate() {
+        // A trajectory has the samples before they are rounded to grey levels.
+        let line = format!("{line} --count 2 --trajectory 2 --save npz --out out-{number}");
+        let _ = place.ddpm(&line)?.ok();
+        let path = format!("out-{number}/samples.npz");
+        let x = arrays::read_npz(&place.read(&path)?)?.remove("x_t").context("x_t")?;
+        let x = x.index_axis(ndarray::Axis(0), x.shape()[0] - 1).to_owned();
+        let (least, most) =
+            x.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &x| (a.min(x), b.max(x)));
+        ensure!(x.iter().all(|x| x.is_finite()) && most - least > 0.1, "{line}: {least} to {most}");
+        drawn.push((line, x));
+    }
+    for (number, (line, x)) in drawn.iter().enumerate() {
+        for (other, y) in &drawn[..number] {
+            ensure!(x.shape() == y.shape() && x != y, "the same images by {line} and by {other}");
+        }
     }
     Ok(())
 }

@@ -12,20 +12,33 @@ use serde_json::Value;
 use crate::workspace::Workspace;
 use crate::{ddpm, process};
 
-/// A name, the objective, and further settings.
+/// A name, the objective, and further settings. Time embeddings have 64 numbers, as those of the chains have.
 const TRAININGS: &[(&str, &str, &[&str])] = &[
     ("ddpm", "ddpm", &[]),
+    ("v-chain", "v-chain", &[]),
     ("min-snr", "min-snr", &[]),
-    ("v", "v", &[]),
+    ("v", "v", &["model.embedding.dim=64"]),
     ("learned", "learned", &[]),
     ("vlb", "learned", &["train.loss=vlb", "train.time_sampling=by-loss"]),
-    ("edm", "edm", &[]),
-    ("flow", "flow", &[]),
-    ("flow-optimal", "flow", &["train.pairing=optimal"]),
+    ("edm", "edm", &["model.embedding.dim=64"]),
+    ("flow", "flow", &["model.embedding.dim=64"]),
+    ("flow-optimal", "flow", &["model.embedding.dim=64", "train.pairing=optimal"]),
 ];
+/// What the preset was when the page was written; it changed since.
+const PRESET_THEN: [&str; 2] = ["train.optimizer=adam", "train.flip=true"];
 /// The same solver for all, on levels evenly spaced in the logarithm of the signal-to-noise ratio.
-const SAMPLING: &[&str] =
-    &["--sampler", "dpmpp-2m", "--steps", "25", "--spacing", "log-snr", "--seed", "1", "--count", "16"];
+const SAMPLING: &str = "--sampler dpmpp-2m --steps 25 --spacing log-snr";
+/// Further pictures: a name, the training, and how it is sampled. `GUIDE` stands for its first checkpoint.
+const MORE: &[(&str, &str, &str)] = &[
+    ("learned-ddpm-learned", "learned", "--sampler ddpm-learned --steps 100"),
+    ("guidance-1", "flow", "--sampler heun --steps 20"),
+    ("guidance-1.5", "flow", "--sampler heun --steps 20 --guide-with GUIDE --guidance 1.5"),
+    ("guidance-2.5", "flow", "--sampler heun --steps 20 --guide-with GUIDE --guidance 2.5"),
+];
+/// The samples of every picture.
+const IMAGES: [&str; 4] = ["--seed", "1", "--count", "16"];
+/// Checkpoints of a run: a third of the way, two thirds, and the end.
+const CHECKPOINTS: u64 = 3;
 /// Tenths of the path, as a run logs them.
 const TENTHS: usize = 10;
 /// The last part of a run (a fifth), over which losses are averaged.
@@ -33,8 +46,8 @@ const LAST: usize = 5;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Steps of each training.
-    #[arg(long, value_name = "N", default_value_t = 1500)]
+    /// Steps of each training, 3 or more.
+    #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u64).range(CHECKPOINTS..))]
     steps: u64,
     /// Folder for the pictures.
     #[arg(long, value_name = "DIR", default_value = "docs/objectives")]
@@ -51,8 +64,14 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<ExitCode
     for (name, objective, set) in TRAININGS {
         let run = args.runs.join(name);
         train(&program, (objective, set), &run, args.steps)?;
-        sample(&program, &run, &args.out, name)?;
+        let guide = first_checkpoint(&run, args.steps);
+        sample(&program, &run, (SAMPLING, &guide), &args.out.join(format!("{name}.png")))?;
         rows.push(Row::of(name, &run)?);
+    }
+    for (name, training, flags) in MORE {
+        let run = args.runs.join(training);
+        let guide = first_checkpoint(&run, args.steps);
+        sample(&program, &run, (flags, &guide), &args.out.join(format!("{name}.png")))?;
     }
     let table = table(&rows);
     let path = args.runs.join("table.md");
@@ -65,20 +84,38 @@ fn train(program: &Path, (objective, set): (&str, &[&str]), run: &Path, steps: u
     println!("{}", run.display());
     let mut command = Command::new(program);
     command.args(["train", "--preset", "fashion-28", "--objective", objective, "--run"]).arg(run);
-    let steps = format!("train.steps={steps}");
-    for value in set.iter().copied().chain([steps.as_str(), "train.sample_every=0"]) {
-        command.args(["--set", value]);
+    for value in settings(set, steps) {
+        command.args(["--set", &value]);
     }
     process::run_to_success(&mut command)
 }
 
-fn sample(program: &Path, run: &Path, out: &Path, name: &str) -> anyhow::Result<()> {
+/// All settings of a training.
+fn settings(set: &[&str], steps: u64) -> Vec<String> {
+    let every = steps / CHECKPOINTS;
+    let shared = [
+        format!("train.steps={steps}"),
+        format!("train.checkpoint_every={every}"),
+        // Steps that are no multiple of three have one more, at the end.
+        format!("train.keep_checkpoints={}", CHECKPOINTS + 1),
+        "train.sample_every=0".to_owned(),
+    ];
+    PRESET_THEN.into_iter().chain(set.iter().copied()).map(str::to_owned).chain(shared).collect()
+}
+
+fn first_checkpoint(run: &Path, steps: u64) -> PathBuf {
+    run.join("checkpoints").join(format!("step-{:08}", steps / CHECKPOINTS))
+}
+
+/// Draws samples of a run, and copies their grid.
+fn sample(program: &Path, run: &Path, (flags, guide): (&str, &Path), to: &Path) -> anyhow::Result<()> {
     let folder = tempfile_beside(run);
     let mut command = Command::new(program);
-    command.arg("sample").arg("--run").arg(run).args(SAMPLING).arg("--out").arg(&folder);
+    command.arg("sample").arg("--run").arg(run).args(IMAGES).arg("--out").arg(&folder);
+    command.args(flags.split(' ').map(|word| if word == "GUIDE" { guide } else { Path::new(word) }));
     process::run_to_success(&mut command)?;
-    let (from, to) = (folder.join("grid.png"), out.join(format!("{name}.png")));
-    fs::copy(&from, &to).with_context(|| format!("{} to {}", from.display(), to.display()))?;
+    let from = folder.join("grid.png");
+    fs::copy(&from, to).with_context(|| format!("{} to {}", from.display(), to.display()))?;
     Ok(())
 }
 
@@ -161,6 +198,28 @@ mod tests {
         {
             assert_eq!(short(x), want);
         }
+    }
+
+    /// The settings of the page, and pictures of trainings that there are.
+    #[test]
+    fn trainings_are_those_of_the_page() {
+        let page = include_str!("../../docs/objectives.md");
+        let names: Vec<&str> = TRAININGS.iter().map(|training| training.0).collect();
+        for (name, training, flags) in MORE {
+            assert!(names.contains(training) && page.contains(&format!("(objectives/{name}.png)")), "{name}");
+            assert_eq!(flags.contains("GUIDE"), flags.contains("--guide-with"), "{name}");
+        }
+        let settings = settings(TRAININGS[3].2, 1500);
+        for value in [
+            "train.optimizer=adam",
+            "train.flip=true",
+            "model.embedding.dim=64",
+            "train.steps=1500",
+            "train.checkpoint_every=500",
+        ] {
+            assert!(settings.iter().any(|set| set == value), "{value}: {settings:?}");
+        }
+        assert_eq!(first_checkpoint(Path::new("r"), 1500), Path::new("r/checkpoints/step-00000500"));
     }
 
     #[test]

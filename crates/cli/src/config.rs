@@ -26,6 +26,14 @@ pub(crate) fn names(list: &[(&str, &str, &str)]) -> String {
     list.iter().map(|entry| entry.0).collect::<Vec<_>>().join(", ")
 }
 
+/// Names as alternatives, for help texts: `a, b or c`.
+pub(crate) fn alternatives(names: &[&str]) -> String {
+    match names {
+        [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => names.concat(),
+    }
+}
+
 /// Merges the layers, opens the data, and checks the result.
 pub(crate) fn resolve(layers: &Layers<'_>) -> anyhow::Result<Resolved> {
     let resolved = run_images::resolve(layers, cache_dir().as_deref()).inspect_err(list_bad_images)?;
@@ -95,4 +103,15 @@ pub(crate) fn cache_dir() -> Option<PathBuf> {
     let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     base.filter(|path| path.is_absolute()).or_else(home).map(|cache| cache.join("ddpm"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_alternative_follows_or() {
+        let lists: [&[&str]; 4] = [&[], &["a"], &["a", "b"], &["a", "b", "c"]];
+        assert_eq!(lists.map(alternatives), ["", "a", "a or b", "a, b or c"]);
+    }
 }

@@ -9,7 +9,7 @@ use sampler::{Method, SamplerConfig, Threshold, Times};
 use schedule::Variance;
 use trainer::TrainConfig;
 
-use crate::config::SampleConfig;
+use crate::config::{SampleConfig, alternatives};
 use crate::failure::{bail_usage, usage};
 use crate::model;
 
@@ -17,9 +17,11 @@ use crate::model;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sampler")]
 pub(crate) struct SamplerArgs {
-    /// Solver: ddpm, ddpm-learned, ddim, dpmpp-1, dpmpp-2m, dpmpp-3m, dpmpp-2m-sde, unipc, plms, pndm, euler,
-    /// euler-ancestral, heun, deis or consistency [default: ddpm; evaluate: dpmpp-2m; sample: the run's own]
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = format!("Solver: {} [default: ddpm; evaluate: dpmpp-2m; sample: the run's own]", alternatives(Method::NAMES)),
+    )]
     pub(crate) sampler: Option<String>,
     /// Steps of the solver, 1 to T [default: all T for ddpm, 15 to 50 for the others]
     #[arg(long, value_name = "N")]

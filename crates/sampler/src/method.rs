@@ -80,22 +80,35 @@ impl Method {
     /// The solver's name, without its finer parameters.
     #[must_use]
     pub fn name(&self) -> &'static str {
+        self.entry().0
+    }
+
+    /// What it is, in a few words.
+    #[must_use]
+    pub fn about(&self) -> &'static str {
+        self.entry().1
+    }
+
+    /// Name and description.
+    fn entry(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Ddpm { .. } => "ddpm",
-            Self::DdpmLearned => "ddpm-learned",
-            Self::Ddim { .. } => "ddim",
-            Self::DpmPp(DpmPp { sde: true, .. }) => "dpmpp-2m-sde",
-            Self::DpmPp(DpmPp { order: 1, .. }) => "dpmpp-1",
-            Self::DpmPp(DpmPp { order: 2, .. }) => "dpmpp-2m",
-            Self::DpmPp(_) => "dpmpp-3m",
-            Self::UniPc(_) => "unipc",
-            Self::Pndm { runge_kutta: false } => "plms",
-            Self::Pndm { runge_kutta: true } => "pndm",
-            Self::Heun { .. } => "heun",
-            Self::Euler { .. } => "euler",
-            Self::EulerAncestral { .. } => "euler-ancestral",
-            Self::Deis(_) => "deis",
-            Self::Consistency => "consistency",
+            Self::Ddpm { .. } => ("ddpm", "Algorithm 2, all T steps by default"),
+            Self::DdpmLearned => ("ddpm-learned", "the same with the learned variance"),
+            Self::Ddim { .. } => ("ddim", "50 steps by default"),
+            Self::DpmPp(DpmPp { sde: true, .. }) => ("dpmpp-2m-sde", "DPM-Solver++ of order 2 with noise"),
+            Self::DpmPp(DpmPp { order: 1, .. }) => ("dpmpp-1", "DPM-Solver++ of order 1"),
+            Self::DpmPp(DpmPp { order: 2, .. }) => {
+                ("dpmpp-2m", "DPM-Solver++ of order 2, 15 steps by default")
+            }
+            Self::DpmPp(_) => ("dpmpp-3m", "DPM-Solver++ of order 3, 15 steps by default"),
+            Self::UniPc(_) => ("unipc", "predictor and corrector, 15 steps by default"),
+            Self::Pndm { runge_kutta: false } => ("plms", "pseudo linear multistep"),
+            Self::Pndm { runge_kutta: true } => ("pndm", "the same, begun with Runge-Kutta steps"),
+            Self::Heun { .. } => ("heun", "order 2, two calls a step"),
+            Self::Euler { .. } => ("euler", "order 1"),
+            Self::EulerAncestral { .. } => ("euler-ancestral", "Euler with new noise"),
+            Self::Deis(_) => ("deis", "exponential integrator, 15 steps by default"),
+            Self::Consistency => ("consistency", "1 to 4 steps, for networks tuned for consistency"),
         }
     }
 
@@ -225,6 +238,7 @@ mod tests {
         for name in Method::NAMES {
             let method: Method = name.parse().unwrap();
             assert_eq!(method.to_string(), *name);
+            assert!(method.about().len() > 5 && method.about() != *name, "{name}: {}", method.about());
             method.validate().unwrap();
         }
         let error = "eular".parse::<Method>().unwrap_err().to_string();

@@ -34,24 +34,6 @@ const STAGES: [(&str, &str); 10] = [
     ("training.py", include_str!("kit/training.py")),
 ];
 
-/// The names of all solvers.
-const SOLVERS: [&str; 15] = [
-    "ddpm",
-    "ddpm-learned",
-    "ddim",
-    "dpmpp-1",
-    "dpmpp-2m",
-    "dpmpp-3m",
-    "dpmpp-2m-sde",
-    "unipc",
-    "plms",
-    "pndm",
-    "euler",
-    "euler-ancestral",
-    "heun",
-    "deis",
-    "consistency",
-];
 /// Presets for colour images, which train on those of the folder; the others have the embedded images.
 const COLOUR: [&str; 2] = ["ddpm-cifar10", "images"];
 /// What is timed: task, network, images, whether diffusers has this network too, and whether the page has goals for it. Only
@@ -152,7 +134,7 @@ fn facts(workspace: &Workspace, data: &str) -> anyhow::Result<serde_json::Value>
         "data": format!("data/{data}"),
         "presets": names(&assets.join("configs"))?,
         "objectives": names(&assets.join("objectives"))?,
-        "solvers": SOLVERS,
+        "solvers": solvers(workspace)?,
         "colour": COLOUR,
         "speed": SPEED,
         "training": TRAINING,
@@ -172,6 +154,16 @@ fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
     }
     found.sort_by_key(|name| (name == "consistency", name.clone()));
     Ok(found)
+}
+
+/// The names of all solvers. xtask does not link their crate, so it reads the list in its source.
+fn solvers(workspace: &Workspace) -> anyhow::Result<Vec<String>> {
+    let path = workspace.root().join("crates/sampler/src/method.rs");
+    let text = fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let list = text.split_once("const NAMES: &[&str] = &[").and_then(|(_, rest)| rest.split_once(']'));
+    let (list, _) =
+        list.with_context(|| format!("{}: expected the list NAMES, found none", path.display()))?;
+    Ok(list.split('"').skip(1).step_by(2).map(str::to_owned).collect())
 }
 
 fn check_size(out: &Path, bytes: u64) -> anyhow::Result<()> {
@@ -210,11 +202,6 @@ mod tests {
         assert!(of("presets").contains(&"tiny-16".to_owned()), "{facts}");
         assert!(COLOUR.iter().all(|name| of("presets").contains(&(*name).to_owned())), "{facts}");
         assert_eq!(of("objectives").last().map(String::as_str), Some("consistency"));
-        let path = workspace.root().join("crates/sampler/src/method.rs");
-        let text = fs::read_to_string(path).unwrap();
-        let list = text.split_once("NAMES").and_then(|(_, rest)| rest.split_once("];")).unwrap().0;
-        let named: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
-        assert_eq!(named, SOLVERS);
         assert!(of("presets").contains(&TRAINING.to_owned()), "{facts}");
         let with_goals: Vec<String> = SPEED
             .iter()
@@ -222,6 +209,17 @@ mod tests {
             .map(|(task, network, images, ..)| format!("{task} {network}, {images} images"))
             .collect();
         assert_eq!(with_goals, page::GOALS.map(|(work, _)| work.to_owned()));
+        // The page for users has a row for each solver, and no other names in that column.
+        let page = include_str!("../../../docs/sampling.md");
+        let table =
+            page.split_once("| `--sampler` |").and_then(|(_, rest)| rest.split_once("\n\n")).unwrap().0;
+        let rows = table.lines().skip(2).map(|row| row.split('|').nth(1).unwrap());
+        let mut listed: Vec<&str> = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+        let mut solvers = of("solvers");
+        listed.sort_unstable();
+        solvers.sort_unstable();
+        assert!(solvers.len() >= 15, "{solvers:?}");
+        assert_eq!(solvers, listed);
     }
 
     #[test]

@@ -3,29 +3,13 @@
 use clap::Arg;
 use clap::builder::PossibleValue;
 use dataset::FASHION_MNIST_CLASSES;
+use sampler::Method;
 
 use crate::config::{OBJECTIVES, PRESETS};
 
 /// A name, and what some shells show beside it.
 type Names = &'static [(&'static str, &'static str)];
 
-const SAMPLERS: Names = &[
-    ("ddpm", "Algorithm 2, all T steps by default"),
-    ("ddpm-learned", "the same with the learned variance"),
-    ("ddim", "50 steps by default"),
-    ("dpmpp-1", "DPM-Solver++ of order 1"),
-    ("dpmpp-2m", "DPM-Solver++ of order 2, 15 steps by default"),
-    ("dpmpp-3m", "DPM-Solver++ of order 3, 15 steps by default"),
-    ("dpmpp-2m-sde", "DPM-Solver++ of order 2 with noise"),
-    ("unipc", "predictor and corrector, 15 steps by default"),
-    ("plms", "pseudo linear multistep"),
-    ("pndm", "the same, begun with Runge-Kutta steps"),
-    ("euler", "order 1"),
-    ("euler-ancestral", "Euler with new noise"),
-    ("heun", "order 2, two calls a step"),
-    ("deis", "exponential integrator, 15 steps by default"),
-    ("consistency", "1 to 4 steps, for networks of ddpm distill"),
-];
 const METRICS: Names = &[
     ("fd", "Frechet distance"),
     ("kd", "kernel distance"),
@@ -59,7 +43,7 @@ const ON_NAN: Names =
 pub(super) fn of(arg: &Arg) -> Option<Vec<PossibleValue>> {
     let of_sampler = arg.get_help_heading() == Some("Sampler");
     let names = match arg.get_long()? {
-        "sampler" => SAMPLERS,
+        "sampler" => return Some(solvers()),
         "spacing" if of_sampler => SPACINGS,
         "sigma" if of_sampler => SIGMAS,
         "threshold" if of_sampler => THRESHOLDS,
@@ -86,6 +70,12 @@ fn of_files(list: &[(&'static str, &'static str, &str)]) -> Vec<PossibleValue> {
     list.iter().map(|&(name, about, _)| value(name, about)).collect()
 }
 
+/// The solvers, from their own list.
+fn solvers() -> Vec<PossibleValue> {
+    let named = |name: &&'static str| Some(value(*name, name.parse::<Method>().ok()?.about()));
+    Method::NAMES.iter().filter_map(named).collect()
+}
+
 /// The classes of the embedded set, in lower case. A name with a space is two words in a shell, so it is offered as its
 /// number. Other data has other names, which no script can know.
 fn classes() -> Vec<PossibleValue> {
@@ -101,7 +91,7 @@ mod tests {
     use super::*;
     use crate::commands::evaluate::Wanted;
     use crate::output::Form;
-    use sampler::{Method, Times};
+    use sampler::Times;
     use schedule::Variance;
 
     fn of(names: Names) -> impl Iterator<Item = &'static str> {
@@ -110,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_names_are_those_that_the_flags_take() {
-        assert!(of(SAMPLERS).eq(Method::NAMES.iter().copied()));
+        assert!(solvers().iter().map(PossibleValue::get_name).eq(Method::NAMES.iter().copied()));
         assert!(of(METRICS).eq(Wanted::ALL.iter().map(|(name, _)| *name)));
         assert!(of(SPACINGS).all(|name| name.parse::<Times>().is_ok()));
         assert!(of(SIGMAS).all(|name| name.parse::<Variance>().is_ok()));

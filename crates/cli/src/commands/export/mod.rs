@@ -32,7 +32,8 @@ use dtype::Dtype;
 command takes it with --model, and every program that reads safetensors reads it. --dtype f16 halves \
 its size; the network still computes in the precision of --precision.
 --format diffusers is a folder for DDPMPipeline.from_pretrained of the Python library diffusers, \
-with a model card. If the library has no such network, the error names the key.
+with a model card. The run needs an objective on a chain of betas, such as ddpm or v-chain, not the \
+default flow. If the library has no such network, the error names the key.
 --format onnx is one file for onnxruntime and other programs that run ONNX (opset 17, f32), with \
 inputs x_t, t (0 to T - 1) and, for a network with classes, class (-1 for none).
 --format adapter is the low-rank adapters of a run with model.adapter_rank, for --adapter.
@@ -40,7 +41,7 @@ inputs x_t, t (0 to T - 1) and, for a network with classes, class (-1 for none).
 Examples:
   ddpm export --run runs/fashion-28 --out fashion.safetensors --dtype f16
   ddpm sample --model fashion.safetensors
-  ddpm export --run runs/fashion-28 --format diffusers --folder fashion-folder
+  ddpm export --run runs/mine --format diffusers --folder mine
   ddpm export --run runs/fashion-28 --format onnx --out fashion.onnx"
 )]
 pub(crate) struct Export {

@@ -4,12 +4,12 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use dataset::AnyArray;
 use ndarray::Array1;
-use schedule::{Schedule, Spacing, Variance};
+use schedule::{BetaSchedule, Continuous, Schedule, Spacing, Variance};
 use serde_json::{Map, Value, json};
 
 use crate::array_file;
 use crate::commands::inspect::table::{Table, significant, spread};
-use crate::config::ScheduleConfig;
+use crate::config::{ScheduleConfig, alternatives};
 use crate::failure::usage;
 use crate::flags::Global;
 use crate::noise_end;
@@ -25,8 +25,12 @@ const ROWS: usize = 11;
   ddpm inspect schedule --kind linear --steps 1000 --out schedule.npz
   ddpm inspect schedule --kind cosine --respace 50 --spacing trailing")]
 pub(crate) struct InspectSchedule {
-    /// linear, scaled-linear, cosine, sigmoid or constant; or cosine-continuous, edm or straight, as a chain of the same levels
-    #[arg(long, value_name = "NAME", default_value = "linear")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "linear",
+        help = format!("{}; or {}, as a chain of the same levels", alternatives(BetaSchedule::NAMES), alternatives(Continuous::NAMES)),
+    )]
     kind: String,
     /// T
     #[arg(long, value_name = "T", default_value_t = 1000)]

@@ -3,8 +3,12 @@
 //! 2023, Liu et al. 2023).
 //!
 //! For data from N(MEAN, DEVIATION^2) the optimal network is known, and so is the flow:
-//! `(x - alpha MEAN) / sqrt(alpha^2 DEVIATION^2 + sigma^2)` stays constant.
+//! `(x - alpha MEAN) / sqrt(alpha^2 DEVIATION^2 + sigma^2)` stays constant. Orders on a mixture are in `orders.rs`, the solvers
+//! with a learned variance and with churn in `variances.rs`.
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
+
+mod orders;
+mod variances;
 
 use sampler::{
     BoxError, End, Grid, Level, Method, Noise, Prediction, Sampler, SamplerConfig, Threshold, Times,
