@@ -205,7 +205,11 @@ impl Checkpoint {
         trainer.adam.restored(state)?;
         trainer.step = self.state.step;
         trainer.recovery = self.state.run.recovery.clone();
-        trainer.history = self.state.run.history.clone();
+        // One without losses is not saved; one with parts that its chain could not fill is of no use.
+        let history = &self.state.run.history;
+        if !history.is_empty() && history.is_like(&trainer.history) {
+            trainer.history = history.clone();
+        }
         Ok(self.state.run.interval.clone())
     }
 }

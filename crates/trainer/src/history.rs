@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
+use schedule::NoisePath;
 use serde::{Deserialize, Serialize};
 
-/// Parts of the path for which losses are kept. The paper keeps them for each of 4000 steps; with this many parts, all are
-/// known after some tens of steps.
+/// Most parts of the path for which losses are kept. The paper keeps them for each of 4000 steps; with this many parts, all
+/// are known after some tens of steps.
 const PARTS: usize = 100;
 /// Losses kept per part, as in the paper.
 const KEPT: usize = 10;
@@ -33,16 +34,30 @@ impl Default for LossHistory {
 }
 
 impl LossHistory {
+    /// That of a path. A chain has no more parts than steps, since others would never get a loss.
+    pub(crate) fn new(path: &dyn NoisePath) -> Self {
+        let parts = if path.is_discrete() { path.steps().min(PARTS) } else { PARTS };
+        Self { parts: vec![VecDeque::new(); parts], last: None }
+    }
+
     /// Whether nothing was recorded, as when levels are drawn in another way.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.last.is_none() && self.parts.iter().all(VecDeque::is_empty)
     }
 
-    /// Records the losses of a step at their times, as shares in (0, 1] of the path from data to noise.
+    /// Whether it has the same parts.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.parts.len() == other.parts.len()
+    }
+
+    /// Records the losses of a step at their times, as shares in [0, 1] of the path from data to noise.
     pub(crate) fn record(&mut self, step: u64, losses: impl Iterator<Item = (f64, f64)>) {
         self.settle();
-        let of_part = |(share, loss): (f64, f64)| (((share * PARTS as f64) as usize).min(PARTS - 1), loss);
+        let parts = self.parts.len();
+        let of_part = |(share, loss): (f64, f64)| {
+            (((share * parts as f64) as usize).min(parts.saturating_sub(1)), loss)
+        };
         self.last = Some((step, losses.take(MOST_OF_STEP).map(of_part).collect()));
     }
 
@@ -63,24 +78,24 @@ impl LossHistory {
         if known.last.as_ref().is_some_and(|last| last.0 + 2 <= step) {
             known.settle();
         }
-        if known.parts.len() != PARTS || known.parts.iter().any(|kept| kept.len() < KEPT) {
+        if known.parts.is_empty() || known.parts.iter().any(|kept| kept.len() < KEPT) {
             return None;
         }
         let root =
             |kept: &VecDeque<f64>| (kept.iter().map(|loss| loss * loss).sum::<f64>() / KEPT as f64).sqrt();
         let roots: Vec<f64> = known.parts.iter().map(root).collect();
-        let total: f64 = roots.iter().sum();
+        let (total, parts) = (roots.iter().sum::<f64>(), roots.len() as f64);
         let mut sum = 0.0;
         let cumulative = roots.iter().map(|root| {
-            let by_loss = if total > 0.0 { root / total } else { 1.0 / PARTS as f64 };
-            sum += (1.0 - UNIFORM) * by_loss + UNIFORM / PARTS as f64;
+            let by_loss = if total > 0.0 { root / total } else { 1.0 / parts };
+            sum += (1.0 - UNIFORM) * by_loss + UNIFORM / parts;
             sum
         });
         Some(Odds { cumulative: cumulative.collect() })
     }
 }
 
-/// The probability of each part.
+/// The probability of each part, of which there is at least one.
 pub(crate) struct Odds {
     /// Probability of a part and all parts before it.
     cumulative: Vec<f64>,
@@ -91,10 +106,11 @@ impl Odds {
     /// drawn.
     pub(crate) fn share(&self, part: f64, within: f64) -> (f64, f64) {
         let total = self.cumulative.last().copied().unwrap_or(1.0);
-        let index = self.cumulative.partition_point(|&sum| sum <= part * total).min(PARTS - 1);
+        let parts = self.cumulative.len();
+        let index = self.cumulative.partition_point(|&sum| sum <= part * total).min(parts - 1);
         let below = if index == 0 { 0.0 } else { self.cumulative[index - 1] };
         let chance = (self.cumulative[index] - below) / total;
-        (crate::draw::inside((index as f64 + within) / PARTS as f64), chance * PARTS as f64)
+        (crate::draw::inside((index as f64 + within) / parts as f64), chance * parts as f64)
     }
 }
 
@@ -124,6 +140,34 @@ mod tests {
         }
         // A quarter of the probability is below the middle.
         assert!((odds.share(0.2502, 0.0).0 - 0.5).abs() < 0.011, "{:?}", odds.share(0.25, 0.0));
+    }
+
+    /// A chain of any length fills all its parts, and draws a step as often as its loss says.
+    #[test]
+    fn short_and_odd_chains_fill_all_their_parts() {
+        let kind = schedule::BetaSchedule::Linear { beta_start: 1e-4, beta_end: 0.02 };
+        for steps in [1_usize, 2, 7, 99, 100, 101, 150, 1000] {
+            let path = schedule::Schedule::new(&kind, steps).unwrap();
+            let mut history = LossHistory::new(&path);
+            assert_eq!(history.parts.len(), steps.min(PARTS));
+            let share = |t: usize| (t as f64 + 0.5) / steps as f64;
+            for step in 0..10 {
+                history.record(step, (0..steps).map(|t| (share(t), 1.0 + t as f64)));
+            }
+            let odds = history.odds(11).unwrap_or_else(|| panic!("{steps} steps: a part has no losses"));
+            if steps > PARTS {
+                continue;
+            }
+            let total: f64 = (0..steps).map(|t| 1.0 + t as f64).sum();
+            let mut below = 0.0;
+            for t in 0..steps {
+                let own = (1.0 - UNIFORM) * (1.0 + t as f64) / total + UNIFORM / steps as f64;
+                let (drawn, more_often) = odds.share(below + 0.5 * own, 0.5);
+                assert_eq!(path.level_of_share(drawn).unwrap().t, t as f64, "{steps} steps");
+                assert!((more_often - own * steps as f64).abs() < 1e-9, "{steps} steps, {t}: {more_often}");
+                below += own;
+            }
+        }
     }
 
     /// The divisor of a loss compensates for how often it is drawn, so the expected loss is unchanged.

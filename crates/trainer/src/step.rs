@@ -148,7 +148,7 @@ impl Trainer {
             averages: Averages::new(config, params, &frozen)?,
             step: 0,
             recovery: Recovery::default(),
-            history: LossHistory::default(),
+            history: LossHistory::new(path),
         })
     }
 
@@ -226,7 +226,9 @@ impl Trainer {
     ) -> StepReport {
         if self.config.time_sampling == TimeSampling::ByLoss {
             let steps = self.path.steps() as f64;
-            let shares = levels.iter().map(|level| (level.t + 1.0) / steps);
+            // A step of a chain stands for all the shares that lead to it: their middle is surely in its part.
+            let end = if self.path.is_discrete() { 0.5 } else { 1.0 };
+            let shares = levels.iter().map(|level| (level.t + end) / steps);
             // The losses as they would be with uniformly drawn levels.
             let losses =
                 weighted.iter().zip(oversampled).map(|(loss, more_often)| f64::from(*loss) * more_often);
