@@ -186,7 +186,7 @@ fn both_losses_and_their_gradients_are_those_of_the_formulas() {
     let without_signal = short_chain().with_zero_terminal_snr().unwrap();
     let share = Share::whole(SHAPE[0] as usize);
     let x_0 = Vec::<f64>::try_from(images().view(-1)).unwrap();
-    assert!(x_0.iter().any(|&x| x == 1.0) && x_0.iter().any(|&x| x == -1.0));
+    assert!(x_0.contains(&1.0) && x_0.contains(&-1.0));
     for (name, path) in
         [("short", &short_chain()), ("no signal", &without_signal), ("ddpm", &Schedule::ddpm())]
     {
