@@ -64,6 +64,9 @@ pub(crate) struct BenchArgs {
     /// Warm-up steps before them, not timed
     #[arg(long, value_name = "N", default_value_t = 3)]
     warmup: usize,
+    /// With several ranks, sum gradients after the backward pass and not during it, to compare (train only)
+    #[arg(long)]
+    no_overlap: bool,
 }
 
 /// The measurements.
@@ -113,7 +116,8 @@ impl BenchArgs {
             ranks::refuse("bench sample")?;
         }
         let device = device::select(global)?;
-        let subject = Subject::new(&self.preset, &self.set, device, self.precision.as_deref())?;
+        let mut subject = Subject::new(&self.preset, &self.set, device, self.precision.as_deref())?;
+        subject.overlap = !self.no_overlap;
         let batch = self.batch.unwrap_or(match task {
             Task::Train => subject.config.train.batch,
             Task::Sample => subject.config.sample.count,
@@ -123,6 +127,11 @@ impl BenchArgs {
         }
         let world = if task == Task::Train { ranks::join()? } else { World::alone() };
         let (ranks, is_first) = (world.size(), world.is_first());
+        if self.no_overlap && ranks == 1 {
+            bail_usage!(
+                "--no-overlap: expected several ranks, found one; start them with ddpm launch --nproc 2 -- bench train"
+            );
+        }
         if !batch.is_multiple_of(ranks) {
             bail_usage!("--batch {batch}: expected a multiple of the number of ranks, which is {ranks}");
         }

@@ -33,6 +33,8 @@ pub(in crate::commands) struct Subject {
     /// `[c, h, w]` of the images.
     pub(in crate::commands) image: [i64; 3],
     pub(in crate::commands) path: Box<dyn NoisePath>,
+    /// Whether ranks sum gradients during the backward pass, as in training.
+    pub(super) overlap: bool,
 }
 
 impl Subject {
@@ -51,7 +53,7 @@ impl Subject {
         let (height, width) =
             config.images.as_ref().map_or((size, size), |images| (images.height, images.width));
         let image = [config.model.in_channels, height, width].map(|n| n as i64);
-        Ok(Self { config, net, precision, image, path })
+        Ok(Self { config, net, precision, image, path, overlap: true })
     }
 
     /// Times `steps` steps after `warmup` others, calling `tick` after each. A few more steps then measure the parts.
@@ -117,6 +119,9 @@ impl Subject {
         let ranks = world.size();
         let images = Batch { images: self.images(batch / ranks)?, labels: None };
         ranks::connect(&mut trainer, world)?;
+        if !self.overlap {
+            trainer.sum_after_backward();
+        }
         trainer.share_state(None)?;
         let mut batches = |_| Ok(Batch { images: images.images.shallow_clone(), labels: None });
         let mut queued = None;
