@@ -6,6 +6,7 @@
 #include "device/update.cpp"
 #include "dropout/dropout.cpp"
 #include "generator.cpp"
+#include "hooks.cpp"
 #include "join.cpp"
 #include "layout.cpp"
 #include "norm/autograd.cpp"

@@ -62,6 +62,12 @@ pub(crate) type RunPiece = unsafe extern "C" fn(
 /// Drops a piece. This is C++'s last use of it, on any thread.
 pub(crate) type DropPiece = unsafe extern "C" fn(data: *mut c_void);
 
+/// Tells that the gradient of a parameter is there, by its place in the list. C++ may call it from any thread, and from several.
+pub(crate) type Tell = unsafe extern "C" fn(data: *mut c_void, param: usize);
+
+/// Drops what [`Tell`] gets. This is C++'s last use of it, on any thread.
+pub(crate) type DropTold = unsafe extern "C" fn(data: *mut c_void);
+
 unsafe extern "C" {
     pub(crate) fn torch_ext_free_text(text: *mut c_char);
     /// A copy that C++ owns: the other direction.
@@ -168,6 +174,20 @@ unsafe extern "C" {
         run: RunPiece,
         drop: DropPiece,
         out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+
+    /// Reads `count` defined tensors; always takes ownership of `data`.
+    pub(crate) fn torch_ext_hooks_set(
+        params: *const *const C_tensor,
+        count: usize,
+        data: *mut c_void,
+        tell: Tell,
+        drop: DropTold,
+    ) -> *mut c_char;
+    pub(crate) fn torch_ext_hooks_remove(
+        params: *const *const C_tensor,
+        count: usize,
+        abandon: bool,
     ) -> *mut c_char;
 
     /// The caller owns `*out`.

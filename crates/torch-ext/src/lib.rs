@@ -5,6 +5,7 @@
 //! `torch::Tensor*`, and tensors are passed to C++ in that form.
 
 mod adam;
+mod buckets;
 mod checkpoint;
 mod collective;
 mod conv;
@@ -27,6 +28,7 @@ mod plain;
 pub use tch;
 
 pub use adam::{AdamStep, adam_step, adam_step_takes, forget_gradient, joint_norm};
+pub use buckets::backward_in_buckets;
 pub use checkpoint::checkpoint;
 pub use collective::{Collective, Meeting, Pending, StoreServer};
 pub use conv::{WeightGradient, conv2d, conv2d_is_fast, conv2d_with};

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
-use torch_ext::{Collective, Meeting, StoreServer, TorchExtError};
+use torch_ext::{Collective, Meeting, StoreServer, TorchExtError, backward_in_buckets};
 
 /// Set in a process that a test has started: the port of the store.
 const PORT: &str = "COLLECTIVE_TEST_PORT";
@@ -91,6 +91,73 @@ fn two_processes_compute_together() {
     let (_store, group, mut child) = two("two_processes_compute_together", TIMEOUT);
     compute(&group);
     assert!(child.wait().unwrap().success());
+}
+
+/// Three parameters, a number for every bucket, and one that the pass does not use. Their gradients come in another order in
+/// each process. The sums begin in the pass and in one order, and the caller begins what is left.
+fn sum_in_a_pass(group: &Collective) {
+    let rank = group.rank();
+    let params: [Tensor; 3] =
+        std::array::from_fn(|index| Tensor::from_slice(&[index as f64 + 2.0]).set_requires_grad(true));
+    let unused = Tensor::from_slice(&[1.0]).set_requires_grad(true);
+    let plan = [&params[2], &params[1], &params[0], &unused].map(|param| vec![param.shallow_clone()]);
+    let factors = if rank == 0 { [0, 1, 2] } else { [2, 0, 1] };
+    let product = factors.iter().fold(Tensor::from_slice(&[1.0]), |product, &index| product * &params[index]);
+    let loss = (product * (rank as f64 + 1.0)).sum(Kind::Double);
+
+    let mut sums = Vec::new();
+    let held = plan.each_ref().map(|bucket| bucket[0].shallow_clone());
+    let begun = &mut sums;
+    let mut begin = move |bucket: usize| -> Result<(), TorchExtError> {
+        begun.push(group.begin_all_reduce(held[bucket].grad().copy())?);
+        Ok(())
+    };
+    let backward = || {
+        loss.backward();
+        Ok(())
+    };
+    assert_eq!(backward_in_buckets(&plan, &mut begin, backward).unwrap(), 0);
+    assert_eq!(sums.len(), 3);
+    sums.push(group.begin_all_reduce(Tensor::zeros([1], (Kind::Double, Device::Cpu))).unwrap());
+    let sums: Vec<f64> = sums.into_iter().map(|sum| sum.finish().unwrap().double_value(&[0])).collect();
+    // The gradients of 2 * 3 * 4, once and twice.
+    assert_eq!(sums, [3.0 * 6.0, 3.0 * 8.0, 3.0 * 12.0, 0.0]);
+}
+
+#[test]
+fn sums_begin_in_a_backward_pass() {
+    if let Some(group) = as_second() {
+        return sum_in_a_pass(&group);
+    }
+    let (_store, group, mut child) = two("sums_begin_in_a_backward_pass", TIMEOUT);
+    sum_in_a_pass(&group);
+    assert!(child.wait().unwrap().success());
+}
+
+/// A process that has gone is an error of the pass, not the end of the program.
+#[test]
+fn a_sum_that_cannot_begin_or_end_in_a_pass_is_an_error() {
+    if let Some(group) = as_second() {
+        group.barrier(1).unwrap();
+        return;
+    }
+    let (_store, group, mut child) = two("a_sum_that_cannot_begin_or_end_in_a_pass_is_an_error", TIMEOUT);
+    group.barrier(1).unwrap();
+    assert!(child.wait().unwrap().success());
+    let param = Tensor::from_slice(&[2.0]).set_requires_grad(true);
+    let held = param.shallow_clone();
+    let group = &group;
+    let mut begin = move |_: usize| -> Result<(), TorchExtError> {
+        group.begin_all_reduce(held.grad().copy())?.finish().map(drop)
+    };
+    let backward = || {
+        param.square().sum(Kind::Double).backward();
+        Ok(())
+    };
+    let plan = [vec![param.shallow_clone()]];
+    let error = backward_in_buckets(&plan, &mut begin, backward).unwrap_err();
+    assert!(matches!(error, TorchExtError::Torch { call: "all_reduce", .. }), "{error}");
+    assert_eq!(param.grad().double_value(&[0]), 4.0);
 }
 
 #[test]

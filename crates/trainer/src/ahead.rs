@@ -111,10 +111,11 @@ impl Trainer {
         if let Some(together) = self.together.clone() {
             // A rank without images must tell the others.
             let batch = images(step);
-            return self.step_together(&together, batch.as_ref(), model, &mut |_| ()).map_err(|error| {
-                // Its own error says more.
-                batch.err().unwrap_or(error)
-            });
+            let batch = match batch {
+                Ok(ref batch) => Ok(batch),
+                Err(error) => Err(error),
+            };
+            return self.step_together(&together, batch, model, &mut |_| ());
         }
         if !self.works_ahead() {
             return self.train_step(&images(step)?, model);

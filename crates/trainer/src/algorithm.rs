@@ -39,6 +39,15 @@ pub(crate) trait Watch {
     /// # Errors
     /// Any error; it ends the step.
     fn on_loss(&mut self, mean: Tensor, share: f64) -> Result<Tensor, TrainerError>;
+
+    /// The backward pass of a part, which adds its gradients to those of the parts before it. Those of the last part are
+    /// complete.
+    ///
+    /// # Errors
+    /// Any error; it ends the step.
+    fn backward(&mut self, loss: &Tensor, _is_last: bool) -> Result<(), TrainerError> {
+        Ok(loss.f_backward()?)
+    }
 }
 
 /// The losses of a step.
@@ -66,7 +75,7 @@ impl Trainer {
         for (first, images) in parts(count, self.config.micro_batch) {
             let part = whole.part(first, images)?;
             let share = images as f64 / (count * self.ranks()) as f64;
-            let of_part = self.descend(&part, share, model, watch);
+            let of_part = self.descend(&part, (share, first + images == count), model, watch);
             let of_part = of_part.map_err(|error| out_of_memory(error, images, &size))?;
             each.push(of_part.each);
             weighted.push(of_part.weighted);
@@ -78,7 +87,7 @@ impl Trainer {
     fn descend(
         &self,
         part: &Noised,
-        share: f64,
+        (share, is_last): (f64, bool),
         model: &Model<'_>,
         watch: &mut dyn Watch,
     ) -> Result<Losses, TrainerError> {
@@ -97,7 +106,7 @@ impl Trainer {
         };
         let loss = watch.on_loss(weighted.f_mean(weighted.f_kind()?)?, share)?;
         watch.on_end(Phase::Loss);
-        loss.f_backward()?;
+        watch.backward(&loss, is_last)?;
         watch.on_end(Phase::Backward);
         Ok(Losses { each: each.f_detach()?, weighted: weighted.f_detach()? })
     }

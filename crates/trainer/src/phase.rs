@@ -15,7 +15,7 @@ pub enum Phase {
     Loss,
     /// The backward pass.
     Backward,
-    /// Waiting for the other ranks, and the sums over them.
+    /// Waiting for the other ranks, and what is left of the sums over them after the backward pass.
     Reduction,
     /// Clipping and Adam.
     Optimizer,

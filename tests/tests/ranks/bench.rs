@@ -24,10 +24,21 @@ fn steps_and_sums_are_timed_over_ranks() -> anyhow::Result<()> {
     // Training steps: the ranks divide the batch, and the sums are a part of the step.
     let line = "bench train --preset tiny-16 --batch 4 --steps 2 --warmup 1 --json";
     let (alone, said) = (place.ddpm(line)?.json(), launch(&place, "--nproc 2", line)?.json());
-    for (said, ranks) in [(&alone, 1), (&said, 2)] {
+    let in_turn = launch(&place, "--nproc 2", &format!("{line} --no-overlap"))?.json();
+    for (said, ranks) in [(&alone, 1), (&said, 2), (&in_turn, 2)] {
         ensure!(said["ranks"] == ranks && said["batch"] == 4 && said["gflop"] == alone["gflop"], "{said}");
         let reduce = said["parts"]["reduce"].as_f64();
         ensure!(reduce.is_some_and(|seconds| seconds > 0.0) == (ranks == 2), "{said}");
+    }
+
+    // Sums that there are not.
+    for command in ["train", "sample"] {
+        let output = place.ddpm(&format!("bench {command} --preset tiny-16 --no-overlap"))?.expect_code(2);
+        ensure!(
+            output.errors()[0].contains("--no-overlap: expected several ranks, found one"),
+            "{}",
+            output.stderr
+        );
     }
 
     // What several processes would only repeat.

@@ -20,6 +20,10 @@ pub struct Pending<'a> {
     group: PhantomData<&'a Collective>,
 }
 
+// SAFETY: any thread may wait for c10d's work and free it: it locks its own state and belongs to no thread. The tensor may move
+// between threads, and the group may be used by several.
+unsafe impl Send for Pending<'_> {}
+
 impl Collective {
     /// Begins [`Collective::all_reduce`] of a tensor that shares its memory with no other. Operations run one after the other,
     /// in the order in which they are begun, which must be the same in all processes.

@@ -76,7 +76,7 @@ impl Together {
         shares: &[Range<usize>],
         params: &[Named],
     ) -> Result<(), TrainerError> {
-        let told = self.outcome("the update of a step", step, updated.as_ref().map(|()| 0.0));
+        let told = self.outcome("the update of a step", step, updated.as_ref().map(|()| (0.0, false)));
         // This rank's own error says more.
         updated?;
         let _ = told?;

@@ -5,6 +5,7 @@
 //! and stops. Rank 0 alone keeps the averages and writes. The state of Adam may be divided over the ranks.
 
 mod divided;
+mod early;
 mod gradients;
 mod outcome;
 mod shares;
@@ -39,7 +40,8 @@ pub trait Reduce: Send + Sync {
     fn sum(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError>;
 
     /// Begins [`Reduce::sum`] of a tensor whose memory nothing else uses, and returns what waits for the result, which may be
-    /// in host memory. Sums end in the order in which they are begun. By default the sum is computed at once.
+    /// in host memory. Sums end in the order in which they are begun, also those for which nobody waits. The call may come from
+    /// the thread of a backward pass. By default the sum is computed at once.
     ///
     /// # Errors
     /// As [`Reduce::sum`].
@@ -67,22 +69,25 @@ pub trait Reduce: Send + Sync {
     fn wait(&self, what: &'static str) -> Result<(), BoxError>;
 }
 
-/// Waits for a sum that [`Reduce::begin_sum`] has begun, and returns it.
-pub type Begun<'a> = Box<dyn FnOnce() -> Result<Tensor, BoxError> + 'a>;
+/// Waits for a sum that [`Reduce::begin_sum`] has begun, and returns it. A sum may begin on the thread of a backward pass.
+pub type Begun<'a> = Box<dyn FnOnce() -> Result<Tensor, BoxError> + Send + 'a>;
 
 /// How gradients are summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reduction {
-    /// Gradients are sent in buffers of about this many bytes, of which two exist at a time.
+    /// Gradients are sent in buffers of about this many bytes.
     pub bucket: usize,
     /// Whether they are rounded to bf16 for it: half the traffic, 8 bits of the fraction.
     pub bf16: bool,
+    /// Whether sums begin while the backward pass runs. All buffers then exist at a time, otherwise two. The bits of the result
+    /// are the same. All ranks must have the same value.
+    pub overlap: bool,
 }
 
 impl Default for Reduction {
-    /// f32, 32 MiB at a time.
+    /// f32, 32 MiB at a time, during the backward pass.
     fn default() -> Self {
-        Self { bucket: 32 << 20, bf16: false }
+        Self { bucket: 32 << 20, bf16: false, overlap: true }
     }
 }
 
@@ -125,6 +130,13 @@ impl Trainer {
         }
         self.together = Some(Together { ranks, reduction, shares: None });
         if self.config.optimizer == Optimizer::Muon { self.divide_state() } else { Ok(()) }
+    }
+
+    /// Sums gradients after the backward pass from here on, as with [`Reduction::overlap`] off: on all ranks or none.
+    pub fn sum_after_backward(&mut self) {
+        if let Some(together) = &mut self.together {
+            together.reduction.overlap = false;
+        }
     }
 
     /// The number of this rank, from 0.

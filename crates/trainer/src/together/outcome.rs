@@ -12,19 +12,25 @@ enum Ending {
     Fine,
     Failed,
     OutOfMemory,
+    /// Without a failure, but a gradient grew after its sum had begun.
+    Late,
 }
 
+/// A number of every rank, for their sum, and whether a gradient was late.
+pub(super) type Part = (f64, bool);
+
 impl Ending {
-    fn of(error: Option<&TrainerError>) -> Self {
-        match error {
-            None => Self::Fine,
-            Some(TrainerError::OutOfMemory { .. }) => Self::OutOfMemory,
-            Some(_) => Self::Failed,
+    fn of(own: Result<Part, &TrainerError>) -> Self {
+        match own {
+            Ok((_, false)) => Self::Fine,
+            Ok((_, true)) => Self::Late,
+            Err(TrainerError::OutOfMemory { .. }) => Self::OutOfMemory,
+            Err(_) => Self::Failed,
         }
     }
 
     fn from_number(number: f64) -> Self {
-        [Self::Fine, Self::Failed, Self::OutOfMemory]
+        [Self::Fine, Self::Failed, Self::OutOfMemory, Self::Late]
             .into_iter()
             .find(|ending| f64::from(*ending as u8) == number)
             .unwrap_or(Self::Failed)
@@ -32,7 +38,7 @@ impl Ending {
 
     fn failure(self) -> Option<&'static str> {
         match self {
-            Self::Fine => None,
+            Self::Fine | Self::Late => None,
             Self::Failed => Some("failed"),
             Self::OutOfMemory => Some("ran out of memory"),
         }
@@ -41,26 +47,28 @@ impl Ending {
 
 impl Together {
     /// The loss of the whole batch, from this rank's part of it or its error.
-    pub(super) fn loss(&self, step: u64, own: Result<f64, &TrainerError>) -> Result<f64, TrainerError> {
+    pub(super) fn loss(&self, step: u64, own: Result<Part, &TrainerError>) -> Result<Part, TrainerError> {
         self.outcome("the loss of a step", step, own)
     }
 
-    /// The sum of a number of every rank, or an error if one has failed. If several have, it names the first.
+    /// The sum of a number of every rank and whether a gradient was late on any, or an error if one has failed. If several have,
+    /// it names the first.
     pub(super) fn outcome(
         &self,
         what: &'static str,
         step: u64,
-        own: Result<f64, &TrainerError>,
-    ) -> Result<f64, TrainerError> {
+        own: Result<Part, &TrainerError>,
+    ) -> Result<Part, TrainerError> {
         let (rank, size) = (self.ranks.rank(), self.ranks.size());
         let mut told = vec![0.0; size + 1];
-        told[rank] = f64::from(Ending::of(own.err()) as u8);
-        told[size] = own.unwrap_or(0.0);
+        told[rank] = f64::from(Ending::of(own) as u8);
+        told[size] = own.map_or(0.0, |(number, _)| number);
         let told = self.sum(what, &told)?;
-        let failed = |rank| Ending::from_number(told[rank]).failure().map(|failure| (rank, failure));
-        match (0..size).find_map(failed) {
+        let endings: Vec<Ending> = told[..size].iter().map(|&number| Ending::from_number(number)).collect();
+        let failed = |(rank, ending): (usize, &Ending)| ending.failure().map(|failure| (rank, failure));
+        match endings.iter().enumerate().find_map(failed) {
             Some((rank, failure)) => Err(TrainerError::OtherRank { rank, failure, step }),
-            None => Ok(told[size]),
+            None => Ok((told[size], endings.contains(&Ending::Late))),
         }
     }
 
@@ -86,5 +94,29 @@ impl Together {
         let mut x = Tensor::f_from_slice(&[own])?;
         self.ranks.broadcast(what, 0, &mut x).map_err(TrainerError::Caller)?;
         Ok(f64::try_from(&x)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ending_has_a_number_and_only_failures_end_a_step() {
+        let memory = TrainerError::OutOfMemory { images: 1, image: [1, 2, 2], found: String::new() };
+        let endings = [
+            (Ok((0.5, false)), Ending::Fine, None),
+            (Ok((0.5, true)), Ending::Late, None),
+            (Err(&TrainerError::OptimalPairing), Ending::Failed, Some("failed")),
+            (Err(&memory), Ending::OutOfMemory, Some("ran out of memory")),
+        ];
+        for (own, ending, failure) in endings {
+            assert_eq!((Ending::of(own), ending.failure()), (ending, failure));
+            assert_eq!(Ending::from_number(f64::from(ending as u8)), ending);
+        }
+        // A rank of another version, or a sum that went wrong.
+        for number in [7.0, -1.0, 0.5, f64::NAN] {
+            assert_eq!(Ending::from_number(number), Ending::Failed);
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::support::{config, model};
 use crate::threads::{on_ranks, rank_trainer, share};
 
 /// Everything that is drawn per image.
-fn everything() -> TrainConfig {
+pub(crate) fn everything() -> TrainConfig {
     TrainConfig {
         label_dropout: 0.3,
         pairing: Pairing::Nearest,
@@ -18,7 +18,12 @@ fn everything() -> TrainConfig {
 }
 
 /// The reports of some steps and the hash of the weights after each, on every rank.
-fn steps(size: usize, config: &TrainConfig, reduction: Reduction, count: u64) -> Vec<Vec<(StepReport, u64)>> {
+pub(crate) fn steps(
+    size: usize,
+    config: &TrainConfig,
+    reduction: Reduction,
+    count: u64,
+) -> Vec<Vec<(StepReport, u64)>> {
     on_ranks(size, |ranks| {
         let rank = trainer::Reduce::rank(&*ranks);
         let (net, mut trainer) = rank_trainer(ranks, config, reduction);
@@ -100,7 +105,7 @@ fn a_single_rank_is_the_process_alone_bit_for_bit() {
 #[test]
 fn the_size_of_buckets_does_not_matter() {
     let config = everything();
-    let with = |bucket| same_on_all(steps(2, &config, Reduction { bucket, bf16: false }, 3));
+    let with = |bucket| same_on_all(steps(2, &config, Reduction { bucket, ..Reduction::default() }, 3));
     let whole = with(1 << 30);
     assert_eq!(with(1), whole);
     assert_eq!(with(5000), whole);

@@ -34,7 +34,7 @@ fn steps(
 #[test]
 fn every_step_has_the_same_bits() {
     let frozen = TrainConfig { freeze: vec!["conv_in.*".to_owned()], ..config(100) };
-    let small = Reduction { bucket: 1000, bf16: true };
+    let small = Reduction { bucket: 1000, bf16: true, ..Reduction::default() };
     for size in [2, 4] {
         for (config, reduction) in [(&config(100), Reduction::default()), (&frozen, small)] {
             let whole = steps(size, config, reduction, false);

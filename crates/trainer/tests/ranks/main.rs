@@ -8,7 +8,9 @@ mod support;
 
 mod agreement;
 mod divided;
+mod early;
 mod failures;
+mod later;
 mod overlap;
 mod runs;
 mod threads;

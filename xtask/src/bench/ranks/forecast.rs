@@ -40,12 +40,12 @@ fn assumptions(cluster: &Cluster) -> String {
         "## GPUs: assumptions\n\
          From here on nothing was measured, except where the table says so. `--assume NAME=VALUE` changes a number. \
          Published trainings and their operations are those of [scaling.md](scaling.md).\n\n{}\n\n\
-         A step of r GPUs takes `t(r) = compute(batch / r) + max(0, sums - overlap)`, where the overlap is 0 today. \
-         compute is `step_s`, the operations of the images, and the memory traffic of Adam. The sums are those of the \
-         gradients in f32, four small ones, and the copies of the gradients to host memory and back. They run in one \
-         ring over all ranks, by the law above. A bucket is copied while another is summed, but a step is assumed to \
-         wait for both. Rank 0's average of the weights and its checkpoints, and images that \
-         are not decoded in time, are added.",
+         A step of r GPUs takes `t(r) = compute(batch / r) + max(0, sums - overlap)`, where the overlap is counted \
+         as 0 today. compute is `step_s`, the operations of the images, and the memory traffic of Adam. The sums are \
+         those of the gradients in f32, four small ones, and the copies of the gradients to host memory and back. They \
+         run in one ring over all ranks, by the law above. Sums begin during the backward pass today, but how much of \
+         them it hides on GPUs is not measured, so a step is assumed to wait for copies and sums in full. Rank 0's \
+         average of the weights and its checkpoints, and images that are not decoded in time, are added.",
         table(&["name", "value", "source"], cluster.numbers().into_iter().map(row))
     )
 }
@@ -164,8 +164,9 @@ fn plan(cluster: &Cluster, trainings: &[Training]) -> String {
          1. Sum between GPUs (NCCL): first over NVLink in each machine, then over the network, where each GPU sums an \
          eighth. Nothing is copied to host memory, and the network's ring has one member per machine, so both bytes \
          and messages get cheaper. The small sums go the same way; a tree would need fewer messages for them.\n\
-         2. Begin the sum of a bucket when its last gradient is complete, during the backward pass, which has two \
-         thirds of the images' operations. The small sums at the end of a step cannot be hidden.\n\
+         2. Begin these sums during the backward pass, as those by Gloo begin today: that of a bucket when its last \
+         gradient is complete. The pass has two thirds of the images' operations. The small sums at the end of a step \
+         cannot be hidden.\n\
          3. Send gradients in bf16 (`DDPM_REDUCE=bf16`, available today) where the bytes still show.\n\
          4. Write checkpoints in the background, and divide the optimiser and the averages among the ranks: rank 0 \
          saves and averages while the others wait, and all repeat the same optimiser step.\n\

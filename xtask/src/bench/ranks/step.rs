@@ -33,12 +33,12 @@ pub(super) struct Job {
 /// How gradients are summed. Each way keeps what the one before it gained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// By Gloo, in host memory, in one ring of all ranks, after the backward pass. The program copies a bucket while it sums
-    /// the one before. Here both are counted in full, so this is an upper bound.
+    /// By Gloo, in host memory, in one ring of all ranks. The program begins a sum during the backward pass, but the copies wait for
+    /// the GPU, and nobody has measured what remains. Here all is counted in full, so this is an upper bound.
     Today,
     /// Between GPUs: in a machine over NVLink, and each GPU's part of the result over the network.
     Direct,
-    /// During the backward pass.
+    /// These too during the backward pass.
     Overlapped,
     /// In bf16.
     Half,

@@ -66,6 +66,9 @@ pub(crate) struct BenchArgs {
     /// Warm-up steps before them, not timed
     #[arg(long, value_name = "N", default_value_t = 3)]
     warmup: usize,
+    /// With several ranks, sum gradients after the backward pass and not during it, to compare (train only)
+    #[arg(long)]
+    no_overlap: bool,
     /// On a GPU, launch each kernel instead of a recorded step
     #[arg(long, hide = true)]
     no_recording: bool,
@@ -132,6 +135,11 @@ impl BenchArgs {
         }
         let world = if task == Task::Train { ranks::join()? } else { World::alone() };
         let (ranks, is_first) = (world.size(), world.is_first());
+        if self.no_overlap && ranks == 1 {
+            bail_usage!(
+                "--no-overlap: expected several ranks, found one; start them with ddpm launch --nproc 2 -- bench train"
+            );
+        }
         if !batch.is_multiple_of(ranks) {
             bail_usage!("--batch {batch}: expected a multiple of the number of ranks, which is {ranks}");
         }
@@ -150,7 +158,7 @@ impl BenchArgs {
             .finish(global)
     }
 
-    /// Both flags are about GPUs.
+    /// The first two flags are about GPUs.
     fn ways(&self, device: Device) -> anyhow::Result<Ways> {
         for (flag, is_set, why) in [
             ("no-recording", self.no_recording, "a CPU records nothing"),
@@ -160,6 +168,10 @@ impl BenchArgs {
                 bail_usage!("--{flag}: expected a GPU, found a CPU: {why}; leave it out");
             }
         }
-        Ok(Ways { unrecorded: self.no_recording, channels_last: self.channels_last })
+        Ok(Ways {
+            unrecorded: self.no_recording,
+            channels_last: self.channels_last,
+            summed_after: self.no_overlap,
+        })
     }
 }

@@ -18,7 +18,7 @@ pub(super) enum Part {
     Ema,
     /// Everything else: the loss and its value on the host, or the solver's update of x_t.
     Other,
-    /// Waiting for the other ranks, and the sums over them.
+    /// Waiting for the other ranks, and what is left of the sums over them after the backward pass.
     Reduce,
 }
 

@@ -25,13 +25,15 @@ use crate::ranks;
 /// Steps that measure the parts of a step, at most.
 const PARTS_STEPS: usize = 5;
 
-/// How a GPU is used, where that is not the usual way.
+/// Ways to work other than the usual ones, for comparison.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Ways {
-    /// Each kernel is launched; no step is recorded.
+    /// On a GPU, each kernel is launched; no step is recorded.
     pub(super) unrecorded: bool,
-    /// Channels are innermost in feature maps.
+    /// On a GPU, channels are innermost in feature maps.
     pub(super) channels_last: bool,
+    /// Several ranks sum gradients after the backward pass.
+    pub(super) summed_after: bool,
 }
 
 /// What is timed.
@@ -133,6 +135,9 @@ impl Subject {
         let ranks = world.size();
         let images = Batch { images: self.images(batch / ranks)?, labels: None };
         ranks::connect(&mut trainer, world)?;
+        if self.ways.summed_after {
+            trainer.sum_after_backward();
+        }
         trainer.share_state(None)?;
         let mut batches = |_| Ok(Batch { images: images.images.shallow_clone(), labels: None });
         if self.ways.unrecorded {
