@@ -28,8 +28,8 @@ pub enum DistributedError {
     },
     /// NCCL was requested, and a rank cannot use it.
     #[error(
-        "environment variable {}=nccl: rank {rank} cannot use NCCL ({reason}); use auto or gloo, which sums gradients of GPUs in host \
-         memory",
+        "environment variable {}=nccl: rank {rank} cannot use NCCL ({reason}); use auto or gloo, which sums gradients of GPUs in \
+         host memory",
         crate::TRANSPORT
     )]
     NoNccl {

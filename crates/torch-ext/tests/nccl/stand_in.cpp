@@ -1,6 +1,6 @@
-// A library with the functions of NCCL that the program uses, in host memory, for machines without GPUs. Its communicators never
-// block: every operation runs on a thread and is in progress until it is done. The processes of a group meet in a mapped file whose
-// path is the unique id. Macros make it old, incomplete or faulty.
+// A library with the functions of NCCL that the program uses, in host memory, for machines without GPUs. Its
+// communicators never block: every operation runs on a thread and is in progress until it is done. The processes of a
+// group meet in a mapped file whose path is the unique id. Macros make it old, incomplete or faulty.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -21,7 +21,14 @@
 
 namespace {
 
-enum Status { success = 0, internal_error = 3, invalid_argument = 4, invalid_usage = 5, remote_error = 6, in_progress = 7 };
+enum Status {
+  success = 0,
+  internal_error = 3,
+  invalid_argument = 4,
+  invalid_usage = 5,
+  remote_error = 6,
+  in_progress = 7
+};
 enum Type { byte = 1, i64 = 4, f32 = 7, f64 = 8, bf16 = 9 };
 
 // Bytes that one operation may have.
