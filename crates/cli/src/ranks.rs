@@ -4,7 +4,8 @@ use std::env;
 use std::sync::Arc;
 
 use distributed::{Place, REDUCE, SHARD_STATE, World};
-use tch::Tensor;
+use tch::{Device, Tensor};
+use tracing::info;
 use trainer::{Begun, BoxError, Reduce, Reduction, Trainer};
 
 use crate::failure::bail_usage;
@@ -82,6 +83,15 @@ fn follow_launcher() {
 #[cfg(not(target_os = "linux"))]
 fn follow_launcher() {}
 
+/// Chooses with the other ranks how tensors of the device travel that this one computes on; rank 0 logs what they have chosen.
+pub(crate) fn choose_transport(world: &mut World, device: Device) -> anyhow::Result<()> {
+    world.choose_transport(device)?;
+    if world.is_first() && !world.is_alone() {
+        info!("sums over the ranks: {}", world.transport());
+    }
+    Ok(())
+}
+
 /// Lets a trainer train with the other ranks.
 pub(crate) fn connect(trainer: &mut Trainer, world: World) -> anyhow::Result<()> {
     trainer.join(Arc::new(Ranks(world)), reduction()?)?;
@@ -131,6 +141,10 @@ impl Reduce for Ranks {
 
     fn size(&self) -> usize {
         self.0.size()
+    }
+
+    fn device(&self) -> Device {
+        self.0.device()
     }
 
     fn sum(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError> {

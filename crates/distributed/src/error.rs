@@ -26,13 +26,18 @@ pub enum DistributedError {
         /// What it may be.
         expected: String,
     },
-    /// NCCL was requested.
+    /// NCCL was requested, and a rank cannot use it.
     #[error(
-        "environment variable {}=nccl: this program is built without NCCL, whose headers do not come with libtorch; use gloo, which \
-         sums gradients of GPUs in host memory",
+        "environment variable {}=nccl: rank {rank} cannot use NCCL ({reason}); use auto or gloo, which sums gradients of GPUs in \
+         host memory",
         crate::TRANSPORT
     )]
-    NoNccl,
+    NoNccl {
+        /// The first rank that cannot.
+        rank: usize,
+        /// Why, in one line.
+        reason: String,
+    },
     /// The ranks did not meet.
     #[error(
         "rank {rank} of {size} could not meet the others at {host}:{port} within {seconds} s ({found}); check that all ranks were \
@@ -63,7 +68,7 @@ pub enum DistributedError {
         size: usize,
         /// What the ranks were doing together.
         what: &'static str,
-        /// libtorch's message, in one line.
+        /// The message of libtorch or NCCL, in one line.
         found: String,
     },
     /// A store cannot be served.
@@ -86,6 +91,7 @@ pub enum DistributedError {
 pub(crate) fn told(error: &torch_ext::TorchExtError) -> String {
     let text = match error {
         torch_ext::TorchExtError::Torch { text, .. } => text.clone(),
+        torch_ext::TorchExtError::Nccl { text, .. } => format!("NCCL: {text}"),
         other => other.to_string(),
     };
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message");
@@ -110,5 +116,7 @@ mod tests {
             "wait timeout after 5ms, keys: /a/0"
         );
         assert_eq!([told("[127] x"), told("")], ["[127] x", "no message"]);
+        let nccl = torch_ext::TorchExtError::Nccl { call: "wait", text: "timed out after 2 s".to_owned() };
+        assert_eq!(super::told(&nccl), "NCCL: timed out after 2 s");
     }
 }

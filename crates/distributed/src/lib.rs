@@ -15,9 +15,11 @@
 //! ```
 
 mod error;
+mod offer;
 mod place;
 mod server;
 mod slurm;
+mod transport;
 mod variables;
 mod world;
 
@@ -25,7 +27,8 @@ mod world;
 pub use tch;
 
 pub use error::DistributedError;
-pub use place::{Place, Transport};
+pub use place::Place;
 pub use server::Server;
+pub use transport::Transport;
 pub use variables::{REDUCE, SHARD_STATE, TIMEOUT, TRANSPORT};
 pub use world::{Begun, World};

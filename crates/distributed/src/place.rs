@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::error::DistributedError;
 use crate::slurm;
-use crate::variables::{INTERFACE, TIMEOUT, TRANSPORT, Variables};
+use crate::transport::Transport;
+use crate::variables::{INTERFACE, TIMEOUT, Variables};
 
 /// More ranks than this are a mistake.
 pub(crate) const MOST_RANKS: usize = 65_536;
@@ -16,14 +17,6 @@ const ADDRESS_ADVICE: &str =
     "set it to the address of the machine of rank 0, the same for all ranks, or use torchrun or ddpm launch";
 const PORT_ADVICE: &str =
     "set it to a free port of the machine of rank 0, the same for all ranks, or use torchrun or ddpm launch";
-
-/// How tensors travel between ranks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Transport {
-    /// Over TCP, in host memory.
-    Gloo,
-}
 
 /// Which of the ranks this process is, and where they meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +41,7 @@ pub struct Place {
     pub timeout: Duration,
     /// The network interface that this rank is reached by, if a certain one.
     pub interface: Option<String>,
-    /// How tensors travel.
+    /// How tensors are to travel.
     pub transport: Transport,
 }
 
@@ -79,14 +72,6 @@ impl Place {
         let port = port.ok_or_else(|| missing("MASTER_PORT", PORT_ADVICE))?;
         let served = variables.text("TORCHELASTIC_USE_AGENT_STORE").map(|value| value.to_lowercase());
         let seconds = variables.number(TIMEOUT, 1..=86_400)?.unwrap_or(USUAL_TIMEOUT);
-        let transport = match variables.text(TRANSPORT).as_deref() {
-            None | Some("gloo") => Transport::Gloo,
-            Some("nccl") => return Err(DistributedError::NoNccl),
-            Some(other) => {
-                let expected = "gloo".to_owned();
-                return Err(DistributedError::Value { name: TRANSPORT, got: other.to_owned(), expected });
-            }
-        };
         Ok(Some(Self {
             rank,
             size,
@@ -98,7 +83,7 @@ impl Place {
             attempt: variables.number("TORCHELASTIC_RESTART_COUNT", 0..=u32::MAX)?.unwrap_or(0),
             timeout: Duration::from_secs(seconds),
             interface: variables.text(INTERFACE),
-            transport,
+            transport: Transport::read(variables)?,
         }))
     }
 }
@@ -158,16 +143,17 @@ mod tests {
         assert_eq!((place.rank, place.size, place.local_rank, place.local_size), (3, 4, 1, 2));
         assert_eq!((&*place.host, place.port, place.is_served, place.attempt), ("node-0", 29500, false, 0));
         assert_eq!((place.timeout, place.interface), (Duration::from_secs(600), None));
+        assert_eq!(place.transport, Transport::Auto);
         let more = [
             ("TORCHELASTIC_USE_AGENT_STORE", "True"),
             ("TORCHELASTIC_RESTART_COUNT", "2"),
             ("DDPM_RANK_TIMEOUT", "5"),
             ("GLOO_SOCKET_IFNAME", "eth1"),
-            ("DDPM_TRANSPORT", "gloo"),
+            ("DDPM_TRANSPORT", "nccl"),
         ];
         let place = launched(&more).unwrap().unwrap();
         assert_eq!((place.is_served, place.attempt, place.timeout.as_secs()), (true, 2, 5));
-        assert_eq!(place.interface.as_deref(), Some("eth1"));
+        assert_eq!((place.interface.as_deref(), place.transport), (Some("eth1"), Transport::Nccl));
     }
 
     #[test]
@@ -229,7 +215,5 @@ mod tests {
             let shown = value.escape_debug();
             assert!(error.starts_with(&format!("environment variable {name}={shown}: expected")), "{error}");
         }
-        let error = launched(&[("DDPM_TRANSPORT", "nccl")]).unwrap_err();
-        assert!(matches!(error, DistributedError::NoNccl), "{error}");
     }
 }

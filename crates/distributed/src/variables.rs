@@ -6,7 +6,7 @@ use crate::error::DistributedError;
 
 /// Seconds that a rank waits for the others.
 pub const TIMEOUT: &str = "DDPM_RANK_TIMEOUT";
-/// How tensors travel: `gloo`.
+/// How tensors travel: `auto`, `gloo` or `nccl`.
 pub const TRANSPORT: &str = "DDPM_TRANSPORT";
 /// The type in which gradients are summed, for the program to read.
 pub const REDUCE: &str = "DDPM_REDUCE";

@@ -19,6 +19,22 @@ pub enum TorchExtError {
         /// The exception's message, without its stack trace.
         text: String,
     },
+    /// A library that is looked up at run time is missing, too old, or lacks a function.
+    #[error("cannot use {name}: {reason}")]
+    Library {
+        /// The library.
+        name: String,
+        /// What is wrong with it, in one line.
+        reason: String,
+    },
+    /// NCCL failed, or another process of the group did.
+    #[error("{call}: NCCL: {text}")]
+    Nccl {
+        /// The function of this crate.
+        call: &'static str,
+        /// The message.
+        text: String,
+    },
     /// A tensor has the wrong shape.
     #[error("{what} has shape {got:?}, expected {expected}")]
     Shape {

@@ -119,9 +119,12 @@ unsafe extern "C" {
     /// Must be called on the thread that entered.
     pub(crate) fn torch_ext_side_leave(side: *mut Side) -> *mut c_char;
     pub(crate) fn torch_ext_synchronize(cuda: i32) -> *mut c_char;
+    pub(crate) fn torch_ext_device_exchange(cuda: i32, before: *mut i32) -> *mut c_char;
+    pub(crate) fn torch_ext_stream_native(cuda: i32, out: *mut *mut c_void) -> *mut c_char;
 
     /// The caller owns `*out`.
     pub(crate) fn torch_ext_event_record(cuda: i32, out: *mut *mut Event) -> *mut c_char;
+    pub(crate) fn torch_ext_event_query(event: *const Event, is_over: *mut bool) -> *mut c_char;
     pub(crate) fn torch_ext_event_wait(event: *const Event) -> *mut c_char;
     pub(crate) fn torch_ext_event_free(event: *mut Event);
 

@@ -30,7 +30,9 @@ pub use tch;
 pub use adam::{AdamStep, adam_step, adam_step_takes, forget_gradient, joint_norm};
 pub use buckets::backward_in_buckets;
 pub use checkpoint::checkpoint;
-pub use collective::{Collective, Meeting, Pending, StoreServer};
+pub use collective::{
+    Collective, Meeting, Nccl, NcclId, NcclLibrary, NcclSum, Pending, StoreServer, gpu_uuid,
+};
 pub use conv::{WeightGradient, conv2d, conv2d_is_fast, conv2d_with};
 pub use cpu::{CpuIsa, bf16_obstacle, cpu_features, cpu_has_bf16, cpu_isa_limit};
 pub use cuda::{CudaError, CudaPart, load_cuda_part};

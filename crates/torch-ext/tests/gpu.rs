@@ -5,8 +5,15 @@
 #[path = "support/turn.rs"]
 mod turn;
 
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use tch::{Device, Kind, Tensor};
-use torch_ext::{Download, ListedAdam, Recorder, TorchExtError, checkpoint, listed_adam, pinned, set_tf32};
+use torch_ext::{
+    Download, ListedAdam, Nccl, NcclLibrary, Recorder, TorchExtError, checkpoint, gpu_uuid, listed_adam,
+    pinned, set_tf32,
+};
 use turn::gpu;
 
 fn normals(size: &[i64], stream: u64) -> Tensor {
@@ -175,4 +182,89 @@ fn tf32_is_what_is_asked_for() {
     };
     let (rounded, full) = (error(true), error(false));
     assert!(full < 1e-6 && rounded > 1e-5 && rounded < 1e-2, "tf32 {rounded}, f32 {full}");
+}
+
+/// The GPUs that a group can have here: one, or two if there are two.
+fn groups() -> impl Iterator<Item = usize> {
+    1..=tch::Cuda::device_count().clamp(1, 2) as usize
+}
+
+/// Runs `work` with each process of a group, as threads.
+fn in_group(size: usize, limit: Duration, work: impl Fn(Nccl) + Sync) {
+    let library = NcclLibrary::open().unwrap();
+    let id = library.new_id().unwrap();
+    thread::scope(|scope| {
+        let (library, id, work) = (&library, &id, &work);
+        let join = move |rank| Nccl::join(library, id, (rank, size), Device::Cuda(rank), limit).unwrap();
+        for rank in 0..size {
+            scope.spawn(move || work(join(rank)));
+        }
+    });
+}
+
+/// With one GPU a sum changes nothing.
+#[test]
+#[ignore = "needs a GPU"]
+fn nccl_sums_and_sends_between_gpus() {
+    let (_turn, _) = gpu();
+    for size in groups() {
+        in_group(size, Duration::from_secs(60), |nccl| {
+            let (rank, device) = (nccl.rank(), nccl.device());
+            let own = |rank: usize, kind| {
+                let numbers = Tensor::arange(100_000, (Kind::Int64, Device::Cpu)).remainder(50);
+                (numbers + rank as i64).to_kind(kind)
+            };
+            for kind in [Kind::Float, Kind::BFloat16, Kind::Double, Kind::Int64] {
+                let expected = (1..size).fold(own(0, kind), |sum, rank| sum + own(rank, kind));
+                let mut x = own(rank, kind).to_device(device);
+                nccl.all_reduce(&mut x).unwrap();
+                assert_eq!(cpu(&x), expected, "{kind:?} on {size}");
+                // In the order of the stream: after what was submitted before, and before what comes later.
+                let begun = nccl.begin_all_reduce(own(rank, kind).to_device(device) * 2).unwrap();
+                assert_eq!(cpu(&(begun.finish().unwrap() * 3)), &expected * 6, "{kind:?} on {size}");
+            }
+            for from in 0..size {
+                let mut x = own(rank, Kind::Uint8).to_device(device);
+                nccl.broadcast(&mut x, from).unwrap();
+                assert_eq!(cpu(&x), own(from, Kind::Uint8));
+            }
+            let mut on_host = own(rank, Kind::Float);
+            assert!(matches!(nccl.all_reduce(&mut on_host), Err(TorchExtError::Device { .. })));
+        });
+    }
+    let gpus: Vec<String> = groups().map(|number| gpu_uuid(number - 1).unwrap()).collect();
+    assert!(gpus.iter().all(|gpu| gpu.len() == 32) && gpus.first() != gpus.get(1), "{gpus:?}");
+}
+
+/// The GPU can be used afterwards.
+#[test]
+#[ignore = "needs a GPU"]
+fn nccl_gives_up_on_a_process_that_does_not_come() {
+    let (_turn, device) = gpu();
+    let usable = |device: Device| {
+        let x = normals(&[1000], 0).to_device(device);
+        assert_eq!(cpu(&(&x + &x)), cpu(&x) * 2.0);
+    };
+    let (library, limit, most) =
+        (NcclLibrary::open().unwrap(), Duration::from_secs(5), Duration::from_secs(60));
+    let begun = Instant::now();
+    let error = Nccl::join(&library, &library.new_id().unwrap(), (0, 2), device, limit).err().unwrap();
+    assert!(matches!(error, TorchExtError::Nccl { .. }) && begun.elapsed() < most, "{error}");
+    usable(device);
+    // With two GPUs, also in a sum.
+    if groups().count() < 2 {
+        return;
+    }
+    let end = Barrier::new(2);
+    in_group(2, limit, |nccl| {
+        let mut x = Tensor::ones([1 << 20], (Kind::Float, nccl.device()));
+        nccl.all_reduce(&mut x).unwrap();
+        if nccl.rank() == 0 {
+            let begun = Instant::now();
+            let error = nccl.all_reduce(&mut x).unwrap_err();
+            assert!(error.to_string().contains("timed out") && begun.elapsed() < most, "{error}");
+            usable(nccl.device());
+        }
+        end.wait();
+    });
 }

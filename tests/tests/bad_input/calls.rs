@@ -166,6 +166,7 @@ pub(crate) const CALLS: &[Call<'static>] = &[
     usage("launch --nproc 1 --timeout 0 -- train --preset tiny-16 --run new"),
     usage("launch --nproc 1 --timeout 86401 -- train --preset tiny-16 --run new"),
     usage("launch --nproc 1 --reduce f16 -- train --preset tiny-16 --run new"),
+    usage("launch --nproc 1 --transport mpi -- train --preset tiny-16 --run new"),
     usage("launch --nproc 1 -- evaluate --run run"),
     usage("train --preset tiny-16 --run new --device tpu"),
     usage("train --preset tiny-16 --run new --device cuda:x"),

@@ -22,6 +22,8 @@ fn one_two_and_four_ranks_train_alike() -> anyhow::Result<()> {
         let own = 64 / ranks;
         let said = format!("{ranks} ranks: {own} images per step on each, 64 together");
         ensure!(output.stderr.contains(&said), "{}", output.stderr);
+        let by = "sums over the ranks: Gloo, in host memory (rank 0: it computes on the CPU)";
+        ensure!(output.stderr.contains(by), "{}", output.stderr);
         for (key, most) in [("loss", 1e-3), ("grad_norm", 1e-2)] {
             for (step, (a, b)) in pairs(&place, [&run, "alone"], key)?.into_iter().enumerate() {
                 ensure!(

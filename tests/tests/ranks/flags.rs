@@ -27,10 +27,14 @@ fn wrong_flags_and_data_end_all_ranks_at_once() -> anyhow::Result<()> {
     refused("--nproc 0", "train", 2, "--nproc 0")?;
     refused("--nproc 2 --timeout 0", "train", 2, "--timeout 0")?;
     refused("--nproc 2 --reduce f16", "train", 2, "--reduce f16")?;
+    refused("--nproc 2 --transport mpi", "train", 2, "--transport mpi: expected auto, gloo or nccl")?;
+    let cannot = "rank 0 cannot use NCCL (it computes on the CPU)";
+    refused("--nproc 2 --transport nccl --restarts 2", &format!("{TRAIN} --run new"), 2, cannot)?;
     refused("--nproc 2", "doctor", 2, "expected train, distill, sample or bench")?;
     // Without a flag the ranks read the variable.
     for (name, value, words) in [
         ("DDPM_REDUCE", "f16", "DDPM_REDUCE=f16: expected f32 or bf16"),
+        ("DDPM_TRANSPORT", "mpi", "DDPM_TRANSPORT=mpi: expected auto, gloo or nccl"),
         ("DDPM_RANK_TIMEOUT", "0", "DDPM_RANK_TIMEOUT=0: expected"),
     ] {
         let mut command = place.command(&format!("launch --nproc 2 -- {TRAIN} --run new"))?;

@@ -146,7 +146,7 @@ fn is_usage(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.is::<Usage>()
         // The model is sound, but does not fit the format.
         || matches!(cause.downcast_ref(), Some(NotExpressible { .. } | NotInOnnx { .. } | TooLarge { .. }))
-        || matches!(cause.downcast_ref(), Some(Missing { .. } | Value { .. } | NoNccl))
+        || matches!(cause.downcast_ref(), Some(Missing { .. } | Value { .. } | NoNccl { .. }))
         || matches!(
             cause.downcast_ref(),
             Some(TrainerError::OptimalPairing | TrainerError::DividedOnSome { .. })
@@ -192,7 +192,10 @@ mod tests {
         assert_eq!(code(Err(other.into())), format!("{:?}", ExitCode::from(7)));
         let failed = RankFailed { text: "rank 1".into(), code: 137 };
         assert_eq!(code(Err(anyhow::Error::new(failed))), format!("{:?}", ExitCode::from(137)));
-        assert_eq!(code(Err(DistributedError::NoNccl.into())), format!("{:?}", ExitCode::from(2)));
+        assert_eq!(
+            code(Err(DistributedError::NoNccl { rank: 1, reason: "x".into() }.into())),
+            format!("{:?}", ExitCode::from(2))
+        );
         let text = |text: &str| text.to_owned();
         let other = InterchangeError::NotExpressible { key: text("k"), got: text("x"), reason: text("y") };
         assert_eq!(

@@ -70,6 +70,22 @@ extern "C" char* torch_ext_synchronize(int cuda) noexcept {
   });
 }
 
+// Makes a device the thread's current one. `before` gets what was current.
+extern "C" char* torch_ext_device_exchange(int cuda, int* before) noexcept {
+  return torch_ext::guarded([&] {
+    const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
+    *before = guard.exchangeDevice(device_of(cuda)).index();
+  });
+}
+
+// The thread's current stream as CUDA's own pointer, for other libraries.
+extern "C" char* torch_ext_stream_native(int cuda, void** out) noexcept {
+  return torch_ext::guarded([&] {
+    const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
+    *out = guard.getStreamNativeHandle(guard.getStream(device_of(cuda)));
+  });
+}
+
 // The end of the current stream's work so far.
 extern "C" char* torch_ext_event_record(int cuda, c10::Event** out) noexcept {
   return torch_ext::guarded([&] {
@@ -78,6 +94,10 @@ extern "C" char* torch_ext_event_record(int cuda, c10::Event** out) noexcept {
     event->record(guard.getStream(device_of(cuda)));
     *out = event.release();
   });
+}
+
+extern "C" char* torch_ext_event_query(const c10::Event* event, bool* is_over) noexcept {
+  return torch_ext::guarded([&] { *is_over = event->query(); });
 }
 
 extern "C" char* torch_ext_event_wait(const c10::Event* event) noexcept {

@@ -135,7 +135,7 @@ impl Collective {
     /// As [`Collective::all_reduce`], and [`TorchExtError::Rank`].
     pub fn broadcast(&self, x: &mut Tensor, from: usize) -> Result<(), TorchExtError> {
         const CALL: &str = "broadcast";
-        qualifies(CALL, x)?;
+        qualifies_on(CALL, x, Device::Cpu)?;
         let wrong = TorchExtError::Rank { call: CALL, got: from, size: self.size };
         let rank = i32::try_from(from).ok().filter(|_| from < self.size).ok_or(wrong)?;
         // SAFETY: as in `all_reduce`.
@@ -193,9 +193,14 @@ impl Drop for Collective {
     }
 }
 
-/// Refuses tensors that cannot be summed in place.
+/// Refuses tensors that cannot be summed in place in host memory.
 pub(super) fn summable(call: &'static str, x: &Tensor) -> Result<(), TorchExtError> {
-    qualifies(call, x)?;
+    summable_on(call, x, Device::Cpu)
+}
+
+/// Refuses tensors that cannot be summed in place on a device.
+pub(super) fn summable_on(call: &'static str, x: &Tensor, device: Device) -> Result<(), TorchExtError> {
+    qualifies_on(call, x, device)?;
     let got = x.kind();
     if SUMMED.contains(&got) {
         return Ok(());
@@ -203,11 +208,11 @@ pub(super) fn summable(call: &'static str, x: &Tensor) -> Result<(), TorchExtErr
     Err(TorchExtError::Kind { what: "the tensor", got, expected: "f32, bf16, f64 or i64" })
 }
 
-/// Refuses tensors that Gloo cannot work on in place.
-fn qualifies(call: &'static str, x: &Tensor) -> Result<(), TorchExtError> {
+/// Refuses tensors that cannot be worked on in place on a device.
+pub(super) fn qualifies_on(call: &'static str, x: &Tensor, device: Device) -> Result<(), TorchExtError> {
     plain::in_memory("the tensor", x)?;
-    if x.device() != Device::Cpu {
-        let (what, got, expected) = ("the tensor", x.device(), Device::Cpu);
+    if x.device() != device {
+        let (what, got, expected) = ("the tensor", x.device(), device);
         return Err(TorchExtError::Device { call, what, got, expected });
     }
     if !x.is_contiguous() {

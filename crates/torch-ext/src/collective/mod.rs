@@ -1,13 +1,14 @@
 //! Collective operations of several processes, on libtorch's own engine c10d: a TCP store where the processes meet, and Gloo.
 //!
-//! Gloo works in host memory. NCCL, which sums directly between GPUs, needs headers that libtorch does not carry, so it is
-//! not here.
+//! Gloo works in host memory. For tensors in the memory of GPUs there is NCCL.
 
 mod group;
+mod nccl;
 mod pending;
 mod store;
 
 pub use group::{Collective, Meeting};
+pub use nccl::{Nccl, NcclId, NcclLibrary, NcclSum, gpu_uuid};
 pub use pending::Pending;
 pub use store::StoreServer;
 

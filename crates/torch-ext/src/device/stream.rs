@@ -1,5 +1,6 @@
-//! A side stream of a GPU.
+//! A side stream of a GPU, and the thread's current device and stream for other libraries.
 
+use std::ffi::c_void;
 use std::ptr;
 
 use crate::error::{TorchExtError, checked};
@@ -65,4 +66,55 @@ impl Drop for Leave<'_> {
 pub(super) fn synchronize(cuda: i32) -> Result<(), TorchExtError> {
     // SAFETY: plain numbers.
     checked("synchronize", unsafe { ffi::torch_ext_synchronize(cuda) })
+}
+
+/// The thread's current stream of the device with this index, as CUDA's own pointer.
+pub(crate) fn native_stream(cuda: i32) -> Result<*mut c_void, TorchExtError> {
+    let mut raw = ptr::null_mut();
+    // SAFETY: one pointer is written through the argument, only if there is no error.
+    checked("stream", unsafe { ffi::torch_ext_stream_native(cuda, &raw mut raw) })?;
+    Ok(raw)
+}
+
+/// Makes a device the thread's current one until this is dropped: for libraries that use the current one.
+pub(crate) struct OnDevice {
+    before: i32,
+}
+
+impl OnDevice {
+    /// The device with this index.
+    pub(crate) fn enter(cuda: i32) -> Result<Self, TorchExtError> {
+        Ok(Self { before: exchange(cuda)? })
+    }
+}
+
+impl Drop for OnDevice {
+    fn drop(&mut self) {
+        // It was current before, so it exists.
+        let _ = exchange(self.before);
+    }
+}
+
+/// Returns the index of the device that was current.
+fn exchange(cuda: i32) -> Result<i32, TorchExtError> {
+    let mut before = 0;
+    // SAFETY: one number is written through the argument.
+    checked("device", unsafe { ffi::torch_ext_device_exchange(cuda, &raw mut before) })?;
+    Ok(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without libtorch's CUDA part there is no device to enter and no stream: errors, not crashes.
+    #[test]
+    fn a_program_without_cuda_has_no_streams() {
+        if tch::Cuda::is_available() {
+            return;
+        }
+        for error in [OnDevice::enter(0).err().unwrap(), native_stream(0).unwrap_err()] {
+            assert!(matches!(error, TorchExtError::Torch { .. }), "{error}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use tch::{Device, Kind, Tensor, no_grad_guard};
+use tch::{Kind, Tensor, no_grad_guard};
 use tensor_io::Named;
 
 use super::Together;
@@ -120,7 +120,7 @@ impl Together {
         tensors: Option<&[Tensor]>,
     ) -> Result<(), TrainerError> {
         let _no_grad = no_grad_guard();
-        let sends = self.ranks.rank() == from;
+        let (sends, device) = (self.ranks.rank() == from, self.ranks.device());
         for Bucket { parameters, kind } in buckets(sizes.iter().copied(), self.reduction.bucket) {
             let part = tensors.map(|tensors| &tensors[parameters.clone()]);
             let numbers: usize = sizes[parameters].iter().map(|(_, numbers)| numbers).sum();
@@ -131,9 +131,9 @@ impl Together {
             let mut flat = match part.filter(|_| sends) {
                 Some(part) => {
                     let flat = part.iter().map(|x| x.f_reshape([-1])).collect::<Result<Vec<_>, _>>()?;
-                    Tensor::f_cat(&flat, 0)?.f_to_device(Device::Cpu)?
+                    Tensor::f_cat(&flat, 0)?.f_to_device(device)?
                 }
-                None => Tensor::f_empty([numbers as i64], (kind, Device::Cpu))?,
+                None => Tensor::f_empty([numbers as i64], (kind, device))?,
             };
             self.ranks.broadcast(what, from, &mut flat).map_err(TrainerError::Caller)?;
             if let Some(part) = part.filter(|_| !sends) {
@@ -166,6 +166,8 @@ fn bytes(param: &Tensor) -> usize {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use tch::Device;
+
     use super::*;
     use crate::error::BoxError;
     use crate::together::{Reduce, Reduction};
@@ -173,9 +175,13 @@ mod tests {
     /// Rank 0 of two. The other tells how its update ended, and then sends the number 7.
     struct Beside {
         ending: f64,
+        device: Device,
         told: Mutex<Vec<f64>>,
-        sent: Mutex<Vec<usize>>,
+        sent: Mutex<Sent>,
     }
+
+    /// Who has sent weights, and where they were.
+    type Sent = Vec<(usize, Device)>;
 
     impl Reduce for Beside {
         fn rank(&self) -> usize {
@@ -186,6 +192,10 @@ mod tests {
             2
         }
 
+        fn device(&self) -> Device {
+            self.device
+        }
+
         fn sum(&self, what: &'static str, x: &mut Tensor) -> Result<(), BoxError> {
             assert_eq!(what, "the update of a step");
             *self.told.lock().unwrap() = Vec::try_from(&*x)?;
@@ -194,7 +204,7 @@ mod tests {
         }
 
         fn broadcast(&self, _: &'static str, from: usize, x: &mut Tensor) -> Result<(), BoxError> {
-            self.sent.lock().unwrap().push(from);
+            self.sent.lock().unwrap().push((from, x.device()));
             if from == 1 {
                 let _ = x.f_fill_(7.0)?;
             }
@@ -210,13 +220,23 @@ mod tests {
         }
     }
 
-    /// An update on rank 0 that ended like this, while the other ended like `ending`: the result, what rank 0 told, who has sent
-    /// weights, and the weights.
+    /// [`exchanged_on`] the CPU, without the devices.
     fn exchanged(
         own: Result<(), TrainerError>,
         ending: f64,
     ) -> (Result<(), TrainerError>, Vec<f64>, Vec<usize>, Vec<f64>) {
-        let beside = Arc::new(Beside { ending, told: Mutex::default(), sent: Mutex::default() });
+        let (result, told, sent, weights) = exchanged_on(Device::Cpu, own, ending);
+        (result, told, sent.into_iter().map(|(from, _)| from).collect(), weights)
+    }
+
+    /// An update on rank 0 that ended like this, while the other ended like `ending`, with ranks that send on a device: the result,
+    /// what rank 0 told, what was sent, and the weights.
+    fn exchanged_on(
+        device: Device,
+        own: Result<(), TrainerError>,
+        ending: f64,
+    ) -> (Result<(), TrainerError>, Vec<f64>, Sent, Vec<f64>) {
+        let beside = Arc::new(Beside { ending, device, told: Mutex::default(), sent: Mutex::default() });
         let (ranks, reduction) = (Arc::clone(&beside), Reduction::default());
         let together = Together { ranks, reduction, shares: None };
         let leaf = |name: &str, value: f64| {
@@ -234,6 +254,20 @@ mod tests {
         let (result, told, sent, weights) = exchanged(Ok(()), 0.0);
         assert!(result.is_ok());
         assert_eq!((told, sent, weights), (vec![0.0; 3], vec![0, 1], vec![1.0, 7.0]));
+    }
+
+    /// Nothing is copied to host memory if the ranks sum between GPUs; without a GPU there is no memory to send from.
+    #[test]
+    fn weights_are_sent_on_the_device_of_the_ranks() {
+        let (result, _, sent, weights) = exchanged_on(Device::Cuda(0), Ok(()), 0.0);
+        if tch::Cuda::is_available() {
+            let expected = vec![(0, Device::Cuda(0)), (1, Device::Cuda(0))];
+            assert_eq!((result.is_ok(), sent, weights), (true, expected, vec![1.0, 7.0]));
+        } else {
+            assert_eq!((result.is_ok(), sent, weights), (false, vec![], vec![1.0, 2.0]));
+        }
+        let (_, _, sent, _) = exchanged_on(Device::Cpu, Ok(()), 0.0);
+        assert_eq!(sent, [(0, Device::Cpu), (1, Device::Cpu)]);
     }
 
     #[test]

@@ -101,7 +101,8 @@ impl Together {
     /// Takes part in the sum of a bucket without gradients, for the sake of the other ranks.
     pub(super) fn sum_zeros(&self, group: &Group) -> Result<(), TrainerError> {
         let numbers = group.numbers() + group.params.len() as i64;
-        let sum = self.begin(Tensor::f_zeros([numbers], (group.kind, Device::Cpu))?)?;
+        // Where the others have theirs, as far as it matters to the sum.
+        let sum = self.begin(Tensor::f_zeros([numbers], (group.kind, self.ranks.device()))?)?;
         sum().map(drop).map_err(TrainerError::Caller)
     }
 

@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use config::{Optimizer, Pairing};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::averages::Averages;
 use crate::draw::Share;
@@ -32,6 +32,12 @@ pub trait Reduce: Send + Sync {
 
     /// Number of ranks.
     fn size(&self) -> usize;
+
+    /// Where large tensors travel best: on the device of this rank if the ranks sum between GPUs. Other tensors are summed and sent
+    /// as well, but all ranks must have those of one operation on the same kind of device.
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
 
     /// Sums a contiguous tensor (f32, bf16 or f64) over all ranks in place; all get the same bits.
     ///

@@ -161,7 +161,8 @@ fn plan(cluster: &Cluster, trainings: &[Training]) -> String {
         .collect();
     format!(
         "## The plan, in order\n\
-         1. Sum between GPUs (NCCL): first over NVLink in each machine, then over the network, where each GPU sums an \
+         1. Sum between GPUs (NCCL; available today, but not yet measured): \
+         first over NVLink in each machine, then over the network, where each GPU sums an \
          eighth. Nothing is copied to host memory, and the network's ring has one member per machine, so both bytes \
          and messages get cheaper. The small sums go the same way; a tree would need fewer messages for them.\n\
          2. Begin these sums during the backward pass, as those by Gloo begin today: that of a bucket when its last \

@@ -133,7 +133,7 @@ impl BenchArgs {
         if !(1..=65_536).contains(&batch) {
             bail_usage!("--batch {batch}: expected 1 to 65536");
         }
-        let world = if task == Task::Train { ranks::join()? } else { World::alone() };
+        let mut world = if task == Task::Train { ranks::join()? } else { World::alone() };
         let (ranks, is_first) = (world.size(), world.is_first());
         if self.no_overlap && ranks == 1 {
             bail_usage!(
@@ -143,6 +143,7 @@ impl BenchArgs {
         if !batch.is_multiple_of(ranks) {
             bail_usage!("--batch {batch}: expected a multiple of the number of ranks, which is {ranks}");
         }
+        ranks::choose_transport(&mut world, device)?;
         let bar = progress::bar(global, (self.warmup + self.steps) as u64, "timing");
         let (counts, mut tick) = ((self.warmup, self.steps), || bar.inc(1));
         let measured = subject.time_on(world, task, batch, counts, (begun, &mut tick))?;

@@ -25,8 +25,8 @@ const NUMBER: u64 = 4;
 #[derive(Debug, Args)]
 #[command(
     after_help = "It needs several ranks: ddpm launch, torchrun or srun; rank 0 times the sums. The numbers have the \
-type of DDPM_REDUCE (launch --reduce). With --device cuda they are copied from the GPU and back, \
-as gradients are.
+type of DDPM_REDUCE (launch --reduce). With --device cuda they travel as gradients do: between \
+GPUs by NCCL, or through host memory (launch --transport).
 
 Examples:
   ddpm launch --nproc 2 -- bench sums --bytes 4096,1048576
@@ -61,12 +61,13 @@ impl BenchSums {
         let kind = if reduction.bf16 { Kind::BFloat16 } else { Kind::Float };
         let bucket = self.bucket.unwrap_or(reduction.bucket as u64);
         let device = device::select(global)?;
-        let world = ranks::join()?;
+        let mut world = ranks::join()?;
         if world.is_alone() {
             bail_usage!(
                 "bench sums: expected several ranks, found one; start it with ddpm launch --nproc 2 -- bench sums"
             );
         }
+        ranks::choose_transport(&mut world, device)?;
         let rows = self.time(&world, (kind, device), bucket)?;
         if !world.is_first() {
             return Ok(());

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use anyhow::Context;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use distributed::Server;
+use distributed::{Server, Transport};
 use tracing::warn;
 
 use crate::exit::ExitCode;
@@ -48,6 +48,10 @@ pub(crate) struct Launch {
     /// Type in which gradients are summed: f32, or bf16 for half the traffic [default: DDPM_REDUCE, else f32]
     #[arg(long, value_name = "KIND")]
     reduce: Option<String>,
+    /// How tensors of GPUs travel: nccl, between them; gloo, through host memory; auto, by nccl if every rank has a
+    /// GPU of its own [default: DDPM_TRANSPORT, else auto]
+    #[arg(long, value_name = "KIND")]
+    transport: Option<String>,
     /// Divide the state of Adam over the ranks: the same run in less memory, more traffic; also with
     /// DDPM_SHARD_STATE=1
     #[arg(long)]
@@ -93,6 +97,9 @@ impl Launch {
         if let Some(kind) = self.reduce.as_deref().filter(|kind| !["f32", "bf16"].contains(kind)) {
             bail_usage!("--reduce {kind}: expected f32 or bf16");
         }
+        if let Some(kind) = self.transport.as_deref().filter(|kind| Transport::named(kind).is_none()) {
+            bail_usage!("--transport {kind}: expected auto, gloo or nccl");
+        }
         let command = self.command.first().map(|word| word.0.to_string_lossy()).unwrap_or_default();
         if !COMMANDS.contains(&&*command) {
             bail_usage!("launch: {command}: expected train, distill, sample or bench after --");
@@ -122,8 +129,9 @@ impl Launch {
     fn choices(&self) -> impl Iterator<Item = (&'static str, String)> {
         let timeout = self.timeout.map(|seconds| (distributed::TIMEOUT, seconds.to_string()));
         let reduce = self.reduce.clone().map(|kind| (distributed::REDUCE, kind));
+        let transport = self.transport.clone().map(|kind| (distributed::TRANSPORT, kind));
         let shard_state = self.shard_state.then(|| (distributed::SHARD_STATE, "1".to_owned()));
-        [timeout, reduce, shard_state].into_iter().flatten()
+        [timeout, reduce, transport, shard_state].into_iter().flatten()
     }
 }
 
@@ -179,6 +187,7 @@ mod tests {
         assert_eq!(choices(&["--timeout", "5"]), [("DDPM_RANK_TIMEOUT", "5".to_owned())]);
         // The default too: it wins over a variable.
         assert_eq!(choices(&["--reduce", "f32"]), [("DDPM_REDUCE", "f32".to_owned())]);
+        assert_eq!(choices(&["--transport", "gloo"]), [("DDPM_TRANSPORT", "gloo".to_owned())]);
         assert_eq!(choices(&["--shard-state"]), [("DDPM_SHARD_STATE", "1".to_owned())]);
     }
 

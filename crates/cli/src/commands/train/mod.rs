@@ -166,7 +166,7 @@ impl Train {
             }
             return plan.dry_run(&self.preview, device, global).map(|()| ExitCode::SUCCESS);
         }
-        let world = self.meet(&plan.config)?;
+        let world = self.meet(&plan.config, device)?;
         if !world.is_first() {
             return plan.follow(world, &signals, device);
         }

@@ -22,9 +22,9 @@ use crate::signals::Signals;
 use crate::{memory, networks, rank_log, ranks};
 
 impl Train {
-    /// Meets the other ranks, if there are any, and checks that all have the same configuration.
-    pub(super) fn meet(&self, config: &Config) -> anyhow::Result<World> {
-        let world = ranks::join()?;
+    /// Meets the other ranks, if there are any, checks that all have the same configuration, and chooses how their tensors travel.
+    pub(super) fn meet(&self, config: &Config, device: Device) -> anyhow::Result<World> {
+        let mut world = ranks::join()?;
         let (size, batch) = (world.size(), config.train.batch);
         if world.is_alone() {
             return Ok(world);
@@ -44,6 +44,7 @@ impl Train {
         if self.batch == Some(BatchSize::Auto) {
             bail_usage!("--batch auto: works with a single rank only; use --set train.micro_batch=N");
         }
+        ranks::choose_transport(&mut world, device)?;
         Ok(world)
     }
 }

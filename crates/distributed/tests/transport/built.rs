@@ -1,0 +1,1 @@
+../../../torch-ext/tests/nccl/built.rs

@@ -1,0 +1,1 @@
+../../../torch-ext/tests/nccl/stand_in.cpp
