@@ -200,7 +200,7 @@ impl Subject {
     }
 
     fn predictor(&self) -> anyhow::Result<Predictor> {
-        let Ways { unrecorded, channels_last } = self.ways;
+        let Ways { unrecorded, channels_last, .. } = self.ways;
         let pass = Pass::eval().with_kind(self.precision.kind()).with_channels_last(channels_last);
         Ok(match unrecorded {
             true => Predictor::without_recording(&*self.net, &pass)?,
@@ -282,7 +282,7 @@ mod tests {
         let set = ["model.base_channels=8".to_owned()];
         for (unrecorded, channels_last) in [(true, false), (false, true)] {
             let subject = Subject::new("tiny-16", &set, Device::Cpu, Some("f32")).unwrap();
-            let subject = subject.with(Ways { unrecorded, channels_last });
+            let subject = subject.with(Ways { unrecorded, channels_last, ..Ways::default() });
             for task in [Task::Train, Task::Sample] {
                 let measured = subject.time(task, 2, (1, 2), Instant::now(), &mut || ()).unwrap();
                 assert_eq!(measured.timings.seconds.len(), 2, "{task:?}");
