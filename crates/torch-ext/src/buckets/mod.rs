@@ -22,7 +22,7 @@ const CALL: &str = "backward_in_buckets";
 /// Runs `backward`, a backward pass, and calls `begin` with the number of a bucket of parameters as soon as the gradients of
 /// all of them are there. Buckets begin in their order only, in whatever order gradients come. Returns how many gradients
 /// came too late: their bucket had begun, so `begin` has not seen all of them. That happens with parameters that several
-/// pieces of [`crate::checkpoint`] share, since each of them goes backward on its own.
+/// pieces of [`crate::checkpoint()`] share, since each of them goes backward on its own.
 ///
 /// - A bucket with a parameter that the pass does not reach never begins, nor do those after it. The caller does what is left.
 /// - A gradient from an earlier pass does not count. The new one is added to it first, so `begin` sees their sum.
