@@ -6,7 +6,7 @@ mod support;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use schedule::{Continuous, ContinuousPath, Level, NoisePath, Prediction, Schedule};
-use support::config;
+use support::{config, step_once};
 use tch::{Device, Kind, Tensor};
 use trainer::{Batch, BoxError, Draw, Loss, LossHistory, LrDecay, Share, TimeSampling, TrainConfig, Trainer};
 
@@ -80,23 +80,13 @@ fn check(path: &dyn NoisePath, settings: &TrainConfig, queued: bool) {
     }
 
     let weights = Tensor::from_slice(&WEIGHTS.map(|w| w as f32)).set_requires_grad(true);
-    let params = vec![("w".to_owned(), weights.shallow_clone())];
-    let mut trainer = Trainer::new(&params, path, settings, SEED, Device::Cpu).unwrap();
     let model = |x: &Tensor, t: &Tensor, _: Option<&Tensor>| -> Result<Tensor, BoxError> {
         let weights = weights.to_kind(Kind::Double);
         Ok(x * weights.get(0) + t.to_kind(Kind::Double).view([-1, 1, 1, 1]) / 1000.0 * weights.get(1))
     };
-    let batch = Batch { images: images(), labels: None };
-    let report = if queued {
-        trainer.work_ahead(true).unwrap();
-        let step = trainer.queue_step(0, &batch, &model).unwrap();
-        trainer.finish_step(step).unwrap()
-    } else {
-        trainer.train_step(&batch, &model).unwrap()
-    };
+    let (report, got) = step_once(&weights, (path, settings, SEED), images(), model, queued);
     let name = format!("{}, queued {queued}, {} halvings", settings.prediction, settings.halvings());
     assert!((report.loss / loss - 1.0).abs() < 1e-5, "{name}: {} is not {loss}", report.loss);
-    let got = Vec::<f64>::try_from(weights.grad().to_kind(Kind::Double)).unwrap();
     for (got, want) in got.iter().zip(gradient) {
         assert!((got - want).abs() < 1e-5 * (1.0 + want.abs()), "{name}: {got} is not {want}");
     }

@@ -35,20 +35,30 @@ fn spread(level: &Level) -> f64 {
     (level.alpha * DEVIATION).hypot(level.sigma)
 }
 
-/// The optimal network for an output, called with x_t already scaled and with t.
+/// The optimal network for an output, called with x_t already scaled and with t. `expected` is the mean of (x_0, eps) given x_t.
+fn optimal(
+    path: &dyn NoisePath,
+    prediction: Prediction,
+    expected: impl Fn(Tensor, &Level) -> (Tensor, Tensor),
+) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> {
+    move |shown, t| {
+        let level = path.level_at(t.double_value(&[0]))?;
+        let (x_0, eps) = expected(shown / prediction.c_in(&level), &level);
+        let target = prediction.target(&level);
+        Ok(x_0 * target.x_0 + eps * target.eps)
+    }
+}
+
+/// That for a Gaussian.
 fn network(
     path: &dyn NoisePath,
     prediction: Prediction,
 ) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + '_ {
-    move |shown, t| {
-        let level = path.level_at(t.double_value(&[0]))?;
-        let x = shown / prediction.c_in(&level);
-        let noiseless = &x - level.alpha * MEAN;
-        let x_0 = &noiseless * (level.alpha * (DEVIATION / spread(&level)).powi(2)) + MEAN;
-        let eps = noiseless * (level.sigma / spread(&level).powi(2));
-        let target = prediction.target(&level);
-        Ok(x_0 * target.x_0 + eps * target.eps)
-    }
+    optimal(path, prediction, |x, level| {
+        let noiseless = x - level.alpha * MEAN;
+        let x_0 = &noiseless * (level.alpha * (DEVIATION / spread(level)).powi(2)) + MEAN;
+        (x_0, noiseless * (level.sigma / spread(level).powi(2)))
+    })
 }
 
 /// Samples of a solver on a path, and the noise that they started from.
@@ -219,9 +229,7 @@ fn mixture_network(
     path: &dyn NoisePath,
     prediction: Prediction,
 ) -> impl Fn(&Tensor, &Tensor) -> Result<Tensor, BoxError> + '_ {
-    move |shown, t| {
-        let level = path.level_at(t.double_value(&[0]))?;
-        let x = shown / prediction.c_in(&level);
+    optimal(path, prediction, |x, level| {
         // For each Gaussian: how likely x is, and the x_0 that it expects.
         let parts = MIXTURE.map(|(weight, mean, deviation)| {
             let width = (level.alpha * deviation).hypot(level.sigma);
@@ -232,9 +240,8 @@ fn mixture_network(
         let share = (&parts[0].0 - &parts[1].0).sigmoid();
         let x_0 = &share * &parts[0].1 + (1.0 - &share) * &parts[1].1;
         let eps = (x - &x_0 * level.alpha) / level.sigma;
-        let target = prediction.target(&level);
-        Ok(x_0 * target.x_0 + eps * target.eps)
-    }
+        (x_0, eps)
+    })
 }
 
 /// The share of the mixture at a level that lies below x.

@@ -46,6 +46,20 @@ fn begun(plan: &[Vec<Tensor>], loss: &Tensor) -> (Vec<(usize, Vec<f64>)>, usize)
     (all, late)
 }
 
+/// How many buckets a pass begins, and how many gradients are late.
+fn counted(
+    plan: &[Vec<Tensor>],
+    pass: impl FnOnce() -> Result<(), TorchExtError>,
+) -> Result<(usize, usize), TorchExtError> {
+    let mut calls = 0;
+    let mut begin = |_: usize| {
+        calls += 1;
+        Ok(())
+    };
+    let late = backward_in_buckets(plan, &mut begin, pass)?;
+    Ok((calls, late))
+}
+
 /// The backward pass, with the error of this crate.
 fn back(loss: &Tensor) -> Result<(), TorchExtError> {
     loss.f_backward().map_err(|error| TorchExtError::Torch { call: "backward", text: error.to_string() })

@@ -8,7 +8,7 @@ use trainer::{
 };
 
 use crate::by_loss::{IMAGES, STEPS, next_draw};
-use crate::support::config;
+use crate::support::{config, step_once};
 use crate::{PIXELS, SEED, SHAPE, SIGMA_DATA, short_chain};
 
 /// The network: `F = w_0 c_in x_t + w_1`, and `w_2 c_in x_t + w_3` for the variance.
@@ -152,18 +152,9 @@ fn parameters() -> Tensor {
 /// The loss of the first step and its derivative by each weight, as the engine has them.
 fn stepped(path: &dyn NoisePath, settings: &TrainConfig, queued: bool) -> (f64, Vec<f64>) {
     let weights = parameters();
-    let params = vec![("w".to_owned(), weights.shallow_clone())];
-    let mut trainer = Trainer::new(&params, path, settings, SEED, Device::Cpu).unwrap();
     let model = network(&weights, settings.variance == LearnedVariance::Learned);
-    let batch = Batch { images: images(), labels: None };
-    let report = if queued {
-        trainer.work_ahead(true).unwrap();
-        let step = trainer.queue_step(0, &batch, &model).unwrap();
-        trainer.finish_step(step).unwrap()
-    } else {
-        trainer.train_step(&batch, &model).unwrap()
-    };
-    (report.loss, Vec::<f64>::try_from(weights.grad().to_kind(Kind::Double)).unwrap())
+    let (report, gradient) = step_once(&weights, (path, settings, SEED), images(), model, queued);
+    (report.loss, gradient)
 }
 
 fn learned(prediction: Prediction, loss: Loss) -> TrainConfig {

@@ -10,7 +10,7 @@ mod by_loss;
 
 use schedule::ndarray::arr1;
 use schedule::{Continuous, ContinuousPath, Level, LossWeight, NoisePath, Prediction, Schedule};
-use support::config;
+use support::{config, step_once};
 use tch::{Device, Kind, Tensor};
 use trainer::{
     Batch, BoxError, Draw, LearnedVariance, Loss, LossHistory, Share, TimeSampling, TrainConfig, Trainer,
@@ -98,21 +98,11 @@ struct Got {
 fn stepped(path: &dyn NoisePath, settings: &TrainConfig, queued: bool) -> Got {
     // Adam's parameters are f32; everything else is f64.
     let weights = Tensor::from_slice(&WEIGHTS.map(|w| w as f32)).set_requires_grad(true);
-    let params = vec![("w".to_owned(), weights.shallow_clone())];
-    let mut trainer = Trainer::new(&params, path, settings, SEED, Device::Cpu).unwrap();
     let model = |x: &Tensor, _: &Tensor, _: Option<&Tensor>| -> Result<Tensor, BoxError> {
         let weights = weights.to_kind(Kind::Double);
         Ok(x * weights.get(0) + weights.get(1))
     };
-    let batch = Batch { images: images(), labels: None };
-    let report = if queued {
-        trainer.work_ahead(true).unwrap();
-        let step = trainer.queue_step(0, &batch, &model).unwrap();
-        trainer.finish_step(step).unwrap()
-    } else {
-        trainer.train_step(&batch, &model).unwrap()
-    };
-    let gradient = Vec::<f64>::try_from(weights.grad().to_kind(Kind::Double)).unwrap();
+    let (report, gradient) = step_once(&weights, (path, settings, SEED), images(), model, queued);
     Got { loss: report.loss, gradient, losses: report.losses }
 }
 

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper fails its test")]
 #![allow(dead_code, reason = "each test takes the part it needs")]
 
-use schedule::Schedule;
-use tch::{Device, Tensor};
+use schedule::{NoisePath, Schedule};
+use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
-use trainer::{Batch, BoxError, Observer, TimeSampling, TrainConfig, Trainer};
+use trainer::{Batch, BoxError, Observer, StepReport, TimeSampling, TrainConfig, Trainer};
 use unet::{Backbone, EmbeddingConfig, Pass, UNet, UNetConfig};
 
 /// A network for 8x8 grey images, with about 12 thousand parameters.
@@ -56,6 +56,27 @@ pub(crate) fn config(steps: u64) -> TrainConfig {
 /// A trainer of the network's parameters on the paper's schedule.
 pub(crate) fn trainer(net: &UNet, config: &TrainConfig, seed: u64) -> Trainer {
     Trainer::new(net.params(), &Schedule::ddpm(), config, seed, net.device()).unwrap()
+}
+
+/// The first step, waited or queued, of a network whose only parameter is `weights`: its report, and the gradient of each weight.
+pub(crate) fn step_once(
+    weights: &Tensor,
+    (path, config, seed): (&dyn NoisePath, &TrainConfig, u64),
+    images: Tensor,
+    model: impl Fn(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, BoxError>,
+    queued: bool,
+) -> (StepReport, Vec<f64>) {
+    let params = vec![("w".to_owned(), weights.shallow_clone())];
+    let mut trainer = Trainer::new(&params, path, config, seed, Device::Cpu).unwrap();
+    let batch = Batch { images, labels: None };
+    let report = if queued {
+        trainer.work_ahead(true).unwrap();
+        let step = trainer.queue_step(0, &batch, &model).unwrap();
+        trainer.finish_step(step).unwrap()
+    } else {
+        trainer.train_step(&batch, &model).unwrap()
+    };
+    (report, Vec::<f64>::try_from(weights.grad().to_kind(Kind::Double)).unwrap())
 }
 
 /// The network as a closure for the trainer, with dropout on.
