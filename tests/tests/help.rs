@@ -42,6 +42,7 @@ const COMMANDS: &[&str] = &[
     "bench sums",
     "doctor",
     "ema",
+    "mixture",
     "evaluate",
     "train-features",
     "completions",
@@ -49,7 +50,7 @@ const COMMANDS: &[&str] = &[
 
 /// Line limit of a screen, and of one that also lists solver and class flags.
 const SCREEN: usize = 60;
-const LONG_SCREEN: usize = 86;
+const LONG_SCREEN: usize = 88;
 /// Line limit of the longest help: it also explains each metric.
 const LONGEST: usize = 104;
 /// Line width limit.
@@ -75,6 +76,7 @@ const NO_DEFAULT: &[&str] = &[
     "--keep",
     "--latent",
     "--init-noise",
+    "--mixture",
     "--trajectory",
     "--preview",
     "--x",

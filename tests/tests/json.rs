@@ -26,7 +26,7 @@ const FILL: &str = "--run run --index 0 --count 2 --resample 1 --sampler ddim --
 
 /// Calls in an order in which each finds what it needs, and their schemas.
 fn calls() -> Vec<(String, &'static str)> {
-    let calls: [(&str, &str); 43] = [
+    let calls: [(&str, &str); 45] = [
         (OTHER, "train"),
         ("train --preset tiny-16 --set data.limit=40 --dry-run", "train-dry-run"),
         ("distill run --steps 1 --run few --set sample.count=1", "train"),
@@ -50,6 +50,8 @@ fn calls() -> Vec<(String, &'static str)> {
         ("export --run other --format diffusers --folder model", "export"),
         ("import model --out imported.safetensors", "import"),
         ("ema --run other --sigma-rel 0.1 --out averaged", "ema"),
+        ("mixture --run run --components 2 --out mixture.safetensors", "mixture"),
+        ("sample --run run --mixture mixture.safetensors --steps 2 --count 1 --out started", "sample"),
         ("evaluate --run run --metrics bpd --bits-images 2 --held-out fashion-mnist:test", "evaluate"),
         (
             "evaluate --images fashion-mnist:train --data fashion-mnist --set data.limit=40 --n 40 --metrics fd",

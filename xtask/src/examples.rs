@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use crate::process;
 
 /// Each library crate with its example for users, and a part of what the example prints.
-pub(crate) const EXAMPLES: [(&str, &str, &str); 23] = [
+pub(crate) const EXAMPLES: [(&str, &str, &str); 24] = [
     ("random", "streams", "the same after a restart: true"),
     ("schedule", "tables", "remaining value of a pixel of 1"),
     ("embedding", "encode", "t = 499.5: "),
@@ -32,6 +32,7 @@ pub(crate) const EXAMPLES: [(&str, &str, &str); 23] = [
     ("backbone", "own_network", "1427 parameters in 8 tensors\nprediction [2, 3, 16, 16]"),
     ("features", "distance", "FD (fashion features) of their negatives: "),
     ("likelihood", "bits", "exact:                         8.32 bits per dimension"),
+    ("mixture", "two_kinds", "x_t 0: mean "),
     ("unet", "predict", "prediction [4, 1, 16, 16], largest number 0"),
     ("trainer", "train", "step 300: loss "),
     ("sampler", "draw", "dpmpp-2m,   20 steps: "),

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     DrawScaling(commands::figures::DrawScaling),
     /// Compute another average of a run's weights after training
     Ema(commands::ema::EmaArgs),
+    /// Fit a mixture of Gaussians to the training images, to sample in 2 to 8 steps
+    Mixture(commands::mixture::MixtureArgs),
     /// Measure sample quality: distances to real images, precision and recall, likelihood, copying
     Evaluate(commands::evaluate::Evaluate),
     /// Train a classifier whose features are used to compare images
@@ -143,6 +145,7 @@ impl Cli {
             Command::Compare(args) => args.run(global)?,
             Command::DrawScaling(args) => args.run(global)?,
             Command::Ema(args) => args.run(global)?,
+            Command::Mixture(args) => args.run(global)?,
             Command::Evaluate(args) => args.run(global)?,
             Command::TrainFeatures(args) => return args.run(global),
             Command::Import(args) => args.run(global)?,

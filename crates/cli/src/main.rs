@@ -21,6 +21,7 @@ mod help;
 mod inputs;
 mod logging;
 mod memory;
+mod mixture_flags;
 mod model;
 mod model_source;
 mod networks;

@@ -54,6 +54,10 @@ pub enum Purpose {
     Crop = 19,
     /// Random colours; the step is the same.
     Jitter = 20,
+    /// Where a sample of a mixture of Gaussians lies; the step is the image's index.
+    Mixture = 21,
+    /// The first guess of a fit of such a mixture; the rank is the class.
+    MixtureFit = 22,
 }
 
 /// The numbers for one (seed, purpose, step, rank), in a fixed order.

@@ -17,6 +17,7 @@ mod image_files;
 pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod launch;
+pub(crate) mod mixture;
 mod noise_file;
 mod partial_files;
 pub(crate) mod predict;

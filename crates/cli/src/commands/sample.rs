@@ -13,6 +13,7 @@ use crate::exit::ExitCode;
 use crate::failure::bail_usage;
 use crate::flags::{Global, ModelArgs};
 use crate::guidance_flags::GuidanceArgs;
+use crate::mixture_flags::MixtureFlags;
 use crate::model::Loaded;
 use crate::output::{self, Form};
 use crate::paths::{self, InputPath, OutputFolder};
@@ -44,8 +45,10 @@ pub(crate) struct Sample {
     #[command(flatten)]
     noise: NoiseArgs,
     /// Start from these arrays instead of seeded noise: x_T as .npy or .npz, f32 [n, c, h, w], deviation 1, or sigma_max for edm
-    #[arg(long, value_name = "FILE", conflicts_with = "count")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["count", "mixture"])]
     init_noise: Option<InputPath>,
+    #[command(flatten)]
+    mixture: MixtureFlags,
     /// What to write: any of grid (grid.png), png (00000.png, 00000-CLASS.png), npz (samples.npz, see below)
     #[arg(long, value_name = "FORMS", value_delimiter = ',', default_value = "grid")]
     save: Vec<String>,
@@ -74,13 +77,19 @@ impl Sample {
         self.watching.validate()?;
         self.sampler.check()?;
         self.guidance.check()?;
+        self.mixture.check()?;
         let mut names = results::names(&forms, first);
         names.extend(self.watching.names());
         output::try_folder("--out", &self.out, &names)?;
         let signals = Signals::install()?;
         ranks::check()?;
         let loaded = Loaded::open(&self.model, global)?;
-        let sampler = self.sampler.or_of_run(&loaded.config.sample).build(&loaded)?;
+        let flags = self.sampler.or_of_run(&loaded.config.sample);
+        let start = self.mixture.open(&loaded)?;
+        let sampler = match &start {
+            Some(start) => start.sampler(&flags, &loaded)?,
+            None => flags.build(&loaded)?,
+        };
         let conditioning = self.guidance.conditioning(&loaded)?;
         let init = self.init_noise.as_ref();
         if init.is_some() && !sampler.is_stochastic() {
@@ -125,7 +134,15 @@ impl Sample {
                     // Scale it as seeded noise is scaled.
                     if sampler.scales_start() { sampler.start_from(x)? } else { x }
                 }
-                None => sampler.start_from(noise.start(loaded.shape(range.len()), loaded.device)?)?,
+                None => {
+                    let eps = noise.start(loaded.shape(range.len()), loaded.device)?;
+                    match &start {
+                        Some(start) => {
+                            start.draw(&sampler, &conditioning.drawn_labels(range.clone()), noise, &eps)?
+                        }
+                        None => sampler.start_from(eps)?,
+                    }
+                }
             };
             let mut on_step = |step: &sampler::Step<'_>| {
                 watching.see(range.start - first, step)?;
@@ -152,6 +169,7 @@ impl Sample {
             "images_per_s": done as f64 / seconds, "checkpoint": paths::text(&loaded.checkpoint),
             "files_written": written.files + drawn.len(), "out": self.out, "first_file": written.shown(), "trajectory": drawn,
             "classes": conditioning.classes(), "guidance": conditioning.guidance().map(|guidance| guidance.scale),
+            "mixture": self.mixture.mixture.as_deref().map(paths::text),
         });
         let told = output::finish(global, &summary, || {
             let of = if done == count { String::new() } else { format!("{done} of ") };

@@ -25,6 +25,7 @@ use crate::commands::sampling::NoiseArgs;
 use crate::config::{DataConfig, Layers, Override, SampleConfig, parse_set};
 use crate::flags::{Global, ModelArgs};
 use crate::guidance_flags::GuidanceArgs;
+use crate::mixture_flags::MixtureFlags;
 use crate::model::Loaded;
 use crate::paths::{DataSource, InputPath, OutputFolder};
 use crate::sampler_flags::SamplerArgs;
@@ -108,6 +109,8 @@ pub(crate) struct Evaluate {
     set: Vec<String>,
     #[command(flatten)]
     noise: NoiseArgs,
+    #[command(flatten)]
+    mixture: MixtureFlags,
     /// Folder for evaluation.json, nearest.png, samples.npz and features.npz [default: none]
     #[arg(long, value_name = "DIR")]
     out: Option<OutputFolder>,
@@ -202,7 +205,8 @@ impl Evaluate {
         let data = DataConfig { channels: located.channels.or(Some(loaded.images.channels)), ..located };
         let references = open_references(&data, held_out)?;
         let mirrored = loaded.config.train.flip;
-        let drawing = Drawing::new(loaded, self.model.weights, &self.sampler, &self.guidance)?;
+        let flags = (&self.sampler, &self.guidance, &self.mixture);
+        let drawing = Drawing::new(loaded, self.model.weights, flags)?;
         Ok((Subject::Network(Box::new(drawing)), references, mirrored))
     }
 

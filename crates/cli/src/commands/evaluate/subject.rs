@@ -4,7 +4,7 @@ use std::path::Path;
 
 use features::Extracted;
 use ndarray::{Array2, Array4, Axis};
-use sampler::Step;
+use sampler::{Sampler, Step};
 
 use crate::commands::evaluate::rows;
 use crate::commands::evaluate::usual_sampler;
@@ -15,6 +15,7 @@ use crate::config::{self, DataConfig};
 use crate::device::Precision;
 use crate::flags::{Global, Weights};
 use crate::guidance_flags::GuidanceArgs;
+use crate::mixture_flags::{MixtureFlags, Start};
 use crate::model::Loaded;
 use crate::paths;
 use crate::sampler_flags::SamplerArgs;
@@ -34,6 +35,7 @@ pub(crate) struct Drawing {
     pub(crate) loaded: Loaded,
     weights: Weights,
     sampler: SamplerArgs,
+    start: Option<Start>,
     conditioning: Conditioning,
     /// Other settings that affect the samples, for people.
     settings: Vec<String>,
@@ -44,19 +46,20 @@ impl Drawing {
     pub(crate) fn new(
         loaded: Loaded,
         weights: Weights,
-        sampler: &SamplerArgs,
-        guidance: &GuidanceArgs,
+        (sampler, guidance, mixture): (&SamplerArgs, &GuidanceArgs, &MixtureFlags),
     ) -> anyhow::Result<Self> {
         let (name, steps) = usual_sampler(&loaded.config.sample);
         let sampler = sampler.or(name, steps.min(loaded.path.steps()));
-        sampler.build(&loaded)?;
+        let start = mixture.open(&loaded)?;
+        built(&sampler, start.as_ref(), &loaded)?;
         let conditioning = guidance.conditioning_or_all(&loaded)?;
         let mut settings = sampler.settings();
         settings.extend(guidance.settings());
+        settings.extend(mixture.settings());
         if loaded.precision != Precision::F32 {
             settings.push(loaded.precision.name().to_owned());
         }
-        Ok(Self { loaded, weights, sampler, conditioning, settings })
+        Ok(Self { loaded, weights, sampler, start, conditioning, settings })
     }
 
     fn weights(&self) -> &'static str {
@@ -83,7 +86,7 @@ impl Drawing {
         record.run = self.loaded.run.as_deref().map(paths::text);
         record.step = Some(self.loaded.step);
         record.weights = Some(self.weights().to_owned());
-        let sampler = self.sampler.build(&self.loaded)?;
+        let sampler = built(&self.sampler, self.start.as_ref(), &self.loaded)?;
         record.sampler = Some(self.sampler.name().to_owned());
         record.steps = Some(sampler.steps());
         record.guidance = self.conditioning.guidance().map(|guidance| guidance.scale);
@@ -100,10 +103,16 @@ impl Drawing {
         count: usize,
         global: &Global,
     ) -> anyhow::Result<Array4<u8>> {
-        let (loaded, sampler) = (&self.loaded, self.sampler.build(&self.loaded)?);
+        let loaded = &self.loaded;
+        let sampler = built(&self.sampler, self.start.as_ref(), loaded)?;
         sampling::in_batches(loaded, noise, count, sampler.steps(), global, |range, noise, bar| {
-            let start = noise.start(loaded.shape(range.len()), loaded.device)?;
-            let x_start = sampler.start_from(start)?;
+            let eps = noise.start(loaded.shape(range.len()), loaded.device)?;
+            let x_start = match &self.start {
+                Some(start) => {
+                    start.draw(&sampler, &self.conditioning.drawn_labels(range.clone()), noise, &eps)?
+                }
+                None => sampler.start_from(eps)?,
+            };
             let network = (&*loaded.net, loaded.precision.kind());
             let model = self.conditioning.model(network, loaded.path.steps(), range)?;
             let mut on_step = |step: &Step<'_>| {
@@ -112,6 +121,14 @@ impl Drawing {
             };
             Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })
+    }
+}
+
+/// The sampler from pure noise, or from a start below it.
+fn built(flags: &SamplerArgs, start: Option<&Start>, loaded: &Loaded) -> anyhow::Result<Sampler> {
+    match start {
+        Some(start) => start.sampler(flags, loaded),
+        None => flags.build(loaded),
     }
 }
 

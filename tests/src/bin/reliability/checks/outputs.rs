@@ -186,6 +186,12 @@ const FLAGS: &[Flag] = &[
         &[],
     ),
     flag(
+        ("mixture", "--out"),
+        "mixture --run RUN --components 2 --out {}",
+        Some("mixture --run nowhere --out {}"),
+        &[],
+    ),
+    flag(
         ("evaluate", "--out"),
         "evaluate --run RUN --n 4 --steps 2 --metrics copying --out {}",
         Some("evaluate --run nowhere --out {}"),
