@@ -85,7 +85,7 @@ impl Fit {
         if let Some(got) = labels.map(<[i64]>::len).filter(|&got| got != rows) {
             return Err(MixtureError::Labels { expected: rows, got });
         }
-        let flat = images.f_to_device(tch::Device::Cpu)?.f_view([size[0], -1])?;
+        let flat = images.f_to_device(tch::Device::Cpu)?.f_reshape([size[0], -1])?;
         if i64::try_from(&flat.f_isfinite()?.f_all()?)? == 0 {
             return Err(MixtureError::NotFinite);
         }

@@ -108,7 +108,7 @@ impl Mixture {
         let turned = self.factors.f_index_select(0, &chosen)?.f_bmm(&normals)?.f_squeeze_dim(2)?;
         let along = (self.means.f_index_select(0, &chosen)? + turned).f_to_device(noise.device())?; // [b, d]
         let directions = self.directions.f_view([width, -1])?.f_to_device(noise.device())?;
-        let eps = noise.f_view([size[0], -1])?;
+        let eps = noise.f_reshape([size[0], -1])?;
         // Outside the span the images' own variance adds to the noise; inside, the Gaussians have it.
         let outside = (level.sigma * level.sigma + level.alpha * level.alpha * self.rest).sqrt();
         let inside = along * level.alpha + eps.f_matmul(&directions.f_tr()?)? * (level.sigma - outside);

@@ -71,6 +71,11 @@ fn an_image_is_the_same_in_every_batch() {
         let off = (alone.unwrap() - all.narrow(0, image, 1)).abs().max().double_value(&[]);
         assert!(off < 1e-6, "image {image} is off by {off}");
     }
+    // Whatever the layout in memory.
+    let strided = eps.transpose(2, 3).contiguous().transpose(2, 3);
+    assert!(!strided.is_contiguous());
+    let same = mixture.start(&level(), &labels, (9, 100), &strided).unwrap();
+    assert!((same - &all).abs().max().double_value(&[]) < 1e-6);
     let other = mixture.start(&level(), &labels, (10, 100), &eps).unwrap();
     assert!((other - all).abs().max().double_value(&[]) > 0.1, "the seed changes nothing");
 }

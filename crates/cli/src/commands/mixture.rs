@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
+use files::AvailableMemory;
 use mixture::{Fit, Mixture, MixtureError};
 use serde_json::json;
 use tch::Tensor;
@@ -72,6 +73,7 @@ impl MixtureArgs {
             }
             other => other?,
         }
+        self.check_memory()?;
         if self.n < 2 {
             bail_usage!("--n {}: expected at least 2", self.n);
         }
@@ -95,6 +97,22 @@ impl MixtureArgs {
             "classes": mixture.classes(), "bytes": bytes.len(), "seconds": seconds, "out": text(&self.out),
         });
         output::finish(global, &summary, || self.told(&mixture, count, seconds))
+    }
+
+    /// Refuses Gaussians that do not fit in memory: their factors exist twice in f64 while they are fitted, and in f32.
+    fn check_memory(&self) -> anyhow::Result<()> {
+        let factors = self.components as u64 * (self.directions as u64).pow(2);
+        let needed = factors * (2 * size_of::<f64>() + 2 * size_of::<f32>()) as u64;
+        match AvailableMemory::now() {
+            Some(available) if needed > available.bytes => bail_usage!(
+                "--components {} and --directions {}: the Gaussians take {} MiB, and {} MiB are available; use fewer",
+                self.components,
+                self.directions,
+                needed.div_ceil(1 << 20),
+                available.bytes >> 20
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn told(&self, mixture: &Mixture, images: usize, seconds: f64) -> String {

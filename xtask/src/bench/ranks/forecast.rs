@@ -52,7 +52,9 @@ fn assumptions(cluster: &Cluster) -> String {
 
 /// A number without many zeros.
 fn number(value: f64) -> String {
-    if (1e-2..1e5).contains(&value) { format!("{value}") } else { format!("{value:e}") }
+    // Three digits: a measured speed has no more.
+    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
+    if (1e-2..1e5).contains(&value) { format!("{rounded}") } else { format!("{rounded:e}") }
 }
 
 fn networks(trainings: &[Training]) -> String {
