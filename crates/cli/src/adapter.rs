@@ -12,6 +12,7 @@ use unet::{Backbone, merged};
 
 use crate::failure::usage;
 use crate::model_source::{STEP, Source, WeightFiles};
+use crate::paths;
 
 /// The string in the header that makes a file one of adapters: the SHA-256 of the weights they were trained on.
 const BASE: &str = "ddpm.adapter.base";
@@ -49,7 +50,7 @@ pub(crate) fn write(out: &Path, source: &Source) -> anyhow::Result<(usize, usize
 /// Adds the adapters of a file to the weights of a network.
 pub(crate) fn apply(path: &Path, net: &dyn Backbone) -> anyhow::Result<()> {
     let flag = || format!("--adapter {}", path.display());
-    check_place(path)?;
+    paths::check_file("--adapter", path, "ddpm export --format adapter")?;
     let header = tensor_io::read_header(path).with_context(flag)?;
     let Some(base) = header.metadata.get(BASE) else {
         return Err(usage(anyhow!(
@@ -71,19 +72,6 @@ pub(crate) fn apply(path: &Path, net: &dyn Backbone) -> anyhow::Result<()> {
         net.params().iter().map(|(name, x)| (name.clone(), x.shallow_clone())).collect();
     all.extend(adapters);
     tensor_io::copy_into(path, &merged(&all)?, net.params()).with_context(flag)
-}
-
-/// Refuses what is no file, which is a wrong flag and not damage.
-fn check_place(path: &Path) -> anyhow::Result<()> {
-    let found = match path.metadata() {
-        Ok(place) if place.is_dir() => "a folder",
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "no such file",
-        _ => return Ok(()),
-    };
-    Err(usage(anyhow!(
-        "--adapter {}: expected a file of `ddpm export --format adapter`, found {found}",
-        path.display()
-    )))
 }
 
 /// Compares every factor with its layer; what does not fit, in words.
@@ -110,20 +98,4 @@ fn check(adapters: &[Named], params: &[Named]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_adapter_is_a_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.safetensors");
-        let refusal = |path: &Path| check_place(path).unwrap_err().to_string();
-        assert!(refusal(folder.path()).ends_with("found a folder"));
-        assert!(refusal(&file).ends_with("found no such file"));
-        std::fs::write(&file, "x").unwrap();
-        check_place(&file).unwrap();
-    }
 }

@@ -1,7 +1,5 @@
 //! Sampling that starts from a mixture of Gaussians instead of pure noise: the flags, and the start.
 
-use std::path::Path;
-
 use anyhow::anyhow;
 use clap::Args;
 use mixture::{Mixture, MixtureError};
@@ -10,7 +8,7 @@ use tch::Tensor;
 
 use crate::failure::{bail_usage, usage};
 use crate::model::Loaded;
-use crate::paths::{InputPath, text};
+use crate::paths::{self, InputPath, text};
 use crate::sampler_flags::SamplerArgs;
 
 /// `sigma / alpha` at which the mixture of a small set is as good as the network's own `x_t` (docs/few-steps.md).
@@ -49,7 +47,7 @@ impl MixtureFlags {
     /// Reads the mixture that the flags name, for a network.
     pub(crate) fn open(&self, loaded: &Loaded) -> anyhow::Result<Option<Start>> {
         let Some(path) = &self.mixture else { return Ok(None) };
-        check_place(path)?;
+        paths::check_file("--mixture", path, "ddpm mixture")?;
         let (mixture, _) = Mixture::read(path).map_err(|error| match error {
             MixtureError::File { reason, .. } => usage(anyhow!(
                 "--mixture {}: expected a file of `ddpm mixture`, found {reason}",
@@ -125,14 +123,4 @@ impl Start {
             other => other.into(),
         })
     }
-}
-
-/// Refuses what is no file, which is a wrong flag and not damage.
-fn check_place(path: &Path) -> anyhow::Result<()> {
-    let found = match path.metadata() {
-        Ok(place) if place.is_dir() => "a folder",
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "no such file",
-        _ => return Ok(()),
-    };
-    Err(usage(anyhow!("--mixture {}: expected a file of `ddpm mixture`, found {found}", path.display())))
 }

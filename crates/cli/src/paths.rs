@@ -10,6 +10,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser, ValueParserFactory};
 use clap::{Arg, Command};
 use serde::{Serialize, Serializer};
 
+use crate::failure::bail_usage;
 use crate::inputs;
 
 /// A file or folder that is read.
@@ -39,6 +40,16 @@ pub(crate) struct DataSource(String);
 /// here, also those of the types of this module: `json!` panics if a bare path is not UTF-8.
 pub(crate) fn text(path: &Path) -> String {
     path.display().to_string()
+}
+
+/// Refuses what is no file where `flag` expects one that `command` wrote: a wrong flag, not a damaged file.
+pub(crate) fn check_file(flag: &str, path: &Path, command: &str) -> anyhow::Result<()> {
+    let found = match path.metadata() {
+        Ok(place) if place.is_dir() => "a folder",
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "no such file",
+        _ => return Ok(()),
+    };
+    bail_usage!("{flag} {}: expected a file of `{command}`, found {found}", path.display())
 }
 
 /// A path from the user: not empty, with a leading `~` expanded to the home folder.
@@ -189,6 +200,17 @@ paths!(InputPath, OutputFile, OutputFolder);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_no_folder_and_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.safetensors");
+        let refusal = |path: &Path| check_file("--adapter", path, "ddpm export").unwrap_err().to_string();
+        assert!(refusal(folder.path()).ends_with("expected a file of `ddpm export`, found a folder"));
+        assert!(refusal(&file).ends_with("found no such file"));
+        std::fs::write(&file, "x").unwrap();
+        check_file("--adapter", &file, "ddpm export").unwrap();
+    }
 
     fn wrong<T: TryFrom<OsString, Error = String>>(value: &str) -> String {
         T::try_from(OsString::from(value)).err().unwrap()
