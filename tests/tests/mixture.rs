@@ -127,3 +127,18 @@ fn what_has_no_mixture_or_is_none_is_refused_in_a_line() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// The run's own number of steps gives way where there are fewer, and a spacing that starts lower is reported.
+#[test]
+fn the_steps_below_the_start_are_enough() -> anyhow::Result<()> {
+    let said =
+        place().ddpm(&format!("sample --run run --count 1 {FROM} --mixture-noise 0.02 --out near-all"))?.ok();
+    ensure!(said.stdout.contains("1 image in"), "{}", said.stdout);
+    let said = place()
+        .ddpm(&format!(
+            "sample --run run --count 1 {FROM} --sampler ddim --steps 3 --spacing leading --out leading"
+        ))?
+        .ok();
+    ensure!(said.stderr.contains("--spacing leading: these steps start at t ="), "{}", said.stderr);
+    Ok(())
+}

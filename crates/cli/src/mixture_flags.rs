@@ -5,6 +5,7 @@ use clap::Args;
 use mixture::{Mixture, MixtureError};
 use sampler::{Noise, Sampler, Times};
 use tch::Tensor;
+use tracing::warn;
 
 use crate::failure::{bail_usage, usage};
 use crate::model::Loaded;
@@ -81,7 +82,13 @@ impl MixtureFlags {
 
 impl Start {
     /// The sampler that the flags choose, from this start on: all its steps lie below it.
-    pub(crate) fn sampler(&self, flags: &SamplerArgs, loaded: &Loaded) -> anyhow::Result<Sampler> {
+    /// `asked` is the number of steps that the user named.
+    pub(crate) fn sampler(
+        &self,
+        flags: &SamplerArgs,
+        asked: Option<usize>,
+        loaded: &Loaded,
+    ) -> anyhow::Result<Sampler> {
         let config = flags.config_for(loaded)?;
         let path = &*loaded.path;
         match config.times {
@@ -96,7 +103,7 @@ impl Start {
         let level = path.level_of_ratio(self.ratio);
         let level = level.map_err(|error| usage(anyhow!("--mixture-noise {}: {error}", self.ratio)))?;
         let t_start = (level.t.round().max(0.0) as usize + 1).min(path.steps());
-        if let Some(steps) = flags.steps.filter(|&steps| steps > t_start) {
+        if let Some(steps) = asked.filter(|&steps| steps > t_start) {
             bail_usage!(
                 "--steps {steps}: expected 1 to {t_start}: there are no more below --mixture-noise {}",
                 self.ratio
@@ -105,6 +112,17 @@ impl Start {
         let steps = config.steps.unwrap_or(t_start).min(t_start);
         let in_flags = |e| usage(anyhow!("--sampler {}: {e}", flags.name()));
         let grid = config.times.grid(path, t_start, steps, config.end).map_err(in_flags)?;
+        let first = grid.level(0);
+        if first.t < (t_start - 1) as f64 {
+            warn!(
+                "--spacing {}: these steps start at t = {}, where sigma / alpha is {:.3} instead of {}; --spacing trailing starts \
+                 at --mixture-noise",
+                config.times,
+                first.t,
+                first.ratio(),
+                self.ratio
+            );
+        }
         Sampler::on_grid(path, &config, grid).map_err(in_flags)
     }
 

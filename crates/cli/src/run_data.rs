@@ -20,6 +20,11 @@ pub(crate) fn locate(config: &Config, named: Option<&str>) -> anyhow::Result<Dat
         return Ok(DataConfig { source: source.to_owned(), ..config.data.clone() });
     }
     let source = &config.data.source;
+    if source.is_empty() {
+        return Err(wrong_data(
+            "nothing is known of the images of this model; pass them with --data".to_owned(),
+        ));
+    }
     // The embedded images are public.
     if source.split(':').next() == Some("fashion-mnist") {
         return Ok(config.data.clone());

@@ -6,8 +6,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::MixtureError;
 
-/// Members below which a component is dropped.
-const LEAST: f64 = 2.0;
+/// Images that a component describes at least; one with fewer is dropped. The mean of a single image would be that image.
+pub(crate) const LEAST: usize = 8;
 
 /// Gaussians in `d` dimensions.
 pub(crate) struct Components {
@@ -41,7 +41,7 @@ impl Components {
         let sizes = shares.f_sum_dim_intlist(0_i64, false, Kind::Double)?; // [k]
         // The largest is never dropped.
         let most = f64::try_from(&sizes.f_max()?)?;
-        let kept = sizes.f_ge(LEAST.min(most))?.f_nonzero()?.f_view([-1])?;
+        let kept = sizes.f_ge(most.min(LEAST as f64))?.f_nonzero()?.f_view([-1])?;
         let (shares, sizes) = (shares.f_index_select(1, &kept)?, sizes.f_index_select(0, &kept)?);
         let count = kept.size()[0];
         let means = shares.f_tr()?.f_matmul(points)? / sizes.f_unsqueeze(1)?;

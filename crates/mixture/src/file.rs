@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tensor_io::Named;
 
 use crate::error::MixtureError;
@@ -12,6 +12,10 @@ use crate::start::Mixture;
 /// The string in the header that makes a file one of mixtures: the version of its layout.
 const KEY: &str = "ddpm.mixture";
 const VERSION: &str = "1";
+/// Far beyond what images in [-1, 1] lead to, and far from what f32 cannot square.
+const MOST: f64 = 1e6;
+/// By how much a product of two directions may be off.
+const SKEWED: f64 = 1e-3;
 /// Whole numbers up to this are exact in f32.
 const MOST_CLASSES: f32 = 16_777_216.0;
 
@@ -77,6 +81,19 @@ impl Mixture {
             if tensor.size() != expected {
                 return Err(wrong(format!("{name} of shape {:?} instead of {expected:?}", tensor.size())));
             }
+        }
+        for (name, tensor) in [("mean", &mean), ("rest", &rest), ("means", &means), ("factors", &factors)] {
+            if f64::try_from(&tensor.f_abs()?.f_max()?)? > MOST {
+                return Err(wrong(format!("numbers beyond {MOST:e} in {name}")));
+            }
+        }
+        let flat = directions.f_view([width, -1])?.f_to_kind(Kind::Double)?;
+        let products = flat.f_matmul(&flat.f_tr()?)? - Tensor::f_eye(width, (Kind::Double, Device::Cpu))?;
+        if f64::try_from(&products.f_abs()?.f_max()?)? > SKEWED {
+            return Err(wrong("directions that are not orthonormal".to_owned()));
+        }
+        if f64::try_from(&factors.f_triu(1)?.f_abs()?.f_max()?)? > 0.0 {
+            return Err(wrong("factors that are not lower triangular".to_owned()));
         }
         let rest = f64::from(tensor_io::to_vec(&rest)?[0]);
         let (weights, classes) = (tensor_io::to_vec(&weights)?, tensor_io::to_vec(&classes)?);

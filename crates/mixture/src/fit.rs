@@ -6,7 +6,7 @@ use random::{Purpose, Stream};
 use tch::{Kind, Tensor};
 
 use crate::clusters::{groups, one_hot};
-use crate::component::Components;
+use crate::component::{Components, LEAST};
 use crate::directions::principal;
 use crate::error::MixtureError;
 use crate::start::Mixture;
@@ -29,7 +29,8 @@ const LEAST_VARIANCE: f64 = 1e-10;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fit {
-    /// Gaussians in all, 1 to 1024. With labels, each class gets its share of them, at least one.
+    /// Gaussians in all, 1 to 1024. With labels, each class gets its share of them, at least one. Each describes at least 8
+    /// images, so few images get fewer, and a class with fewer than 8 images gets one Gaussian of all images.
     pub components: usize,
     /// Principal components of the images in which the Gaussians lie, 1 to 1024; fewer for fewer images or pixels.
     pub directions: usize,
@@ -100,9 +101,13 @@ impl Fit {
         let (mut weights, mut means, mut factors, mut classes) = (vec![], vec![], vec![], vec![]);
         for (class, members) in of_classes(labels, rows) {
             let share = members.len() as f64 / rows as f64;
-            let wanted = (self.components as f64 * share).round().max(1.0) as usize;
-            let own = points.f_index_select(0, &Tensor::f_from_slice(&members)?)?;
-            let wanted = wanted.min(members.len());
+            // A class of few images is described by all of them.
+            let own = match members.len() < LEAST {
+                true => points.shallow_clone(),
+                false => points.f_index_select(0, &Tensor::f_from_slice(&members)?)?,
+            };
+            let wanted = (self.components as f64 * share).round() as usize;
+            let wanted = wanted.min(members.len() / LEAST).max(1);
             let mut stream = Stream::new(self.seed, Purpose::MixtureFit, 1, class.max(-1) as u32);
             let first = one_hot(&groups(&own, wanted, &mut stream)?, wanted)?;
             let found = Components::fit(&own, first, floor, self.rounds)?;

@@ -100,6 +100,24 @@ fn a_label_draws_from_its_class() {
     assert!(unlabelled.start(&level(), &[3], (1, 0), &normals(6, 1)).is_ok());
 }
 
+/// No image can be read from the file: each Gaussian describes at least 8 images, those of a rare class all of them.
+#[test]
+fn few_images_have_fewer_gaussians() {
+    let (images, mut labels) = images(40);
+    let all = Fit::default().of(&images, None).unwrap().components();
+    assert!((1..=5).contains(&all), "{all} Gaussians of 40 images");
+    assert_eq!(Fit::default().of(&images.narrow(0, 0, 5), None).unwrap().components(), 1);
+    // Class 7 has a single image.
+    labels.fill(1);
+    labels[3] = 7;
+    let mixture = Fit::default().of(&images, Some(&labels)).unwrap();
+    assert_eq!(mixture.classes(), [1, 7]);
+    let drawn =
+        mixture.start(&Level { t: 0.0, alpha: 1.0, sigma: 0.0 }, &[7; 4000], (1, 0), &normals(2, 4000));
+    let off = moments(&drawn.unwrap()).0 - moments(&images).0;
+    assert!(off.abs().max().double_value(&[]) < 0.03, "the rare class is drawn from its image");
+}
+
 /// A mixture of equal images is that image, and few images limit the span.
 #[test]
 fn images_may_be_equal_or_few() {
@@ -149,6 +167,29 @@ fn a_file_gives_the_mixture_back_and_a_damaged_one_an_error() {
     for cut in [0, 7, 100, bytes.len() - 1] {
         std::fs::write(&path, &bytes[..cut]).unwrap();
         assert!(Mixture::read(&path).is_err(), "{cut} bytes");
+    }
+    // What a file may hold, but no mixture: one tensor of a sound file replaced.
+    std::fs::write(&path, &bytes).unwrap();
+    let (sound, header) = (tensor_io::read(&path).unwrap(), tensor_io::read_header(&path).unwrap());
+    for (name, change, found) in [
+        ("means", (|x| x * 1e30) as fn(&Tensor) -> Tensor, "numbers beyond 1e6 in means"),
+        ("rest", |x| x * 0.0 + 3e38, "numbers beyond 1e6 in rest"),
+        ("rest", |x| x * 0.0 - 1.0, "a negative variance"),
+        ("mean", |x| x / 0.0, "NaN or infinite numbers in mean"),
+        ("directions", |x| x * 2.0, "directions that are not orthonormal"),
+        ("factors", |x| x + 1.0, "factors that are not lower triangular"),
+        ("weights", |x| x * 0.5, "weights whose sum is not 1"),
+        ("classes", |x| x + 0.5, "classes that are not whole numbers"),
+        ("classes", |x| x.narrow(0, 0, 1), "classes of shape [1]"),
+    ] {
+        let changed: Vec<(String, Tensor)> = (sound.iter())
+            .map(|(own, x)| {
+                (own.clone(), if own == name { change(x).contiguous() } else { x.shallow_clone() })
+            })
+            .collect();
+        std::fs::write(&path, tensor_io::serialize_with(&changed, &header.metadata).unwrap()).unwrap();
+        let error = Mixture::read(&path).unwrap_err().to_string();
+        assert!(error.contains(found), "{name}: {error}");
     }
     let one = |name: &str, tensor: Tensor| vec![(name.to_owned(), tensor)];
     let key = BTreeMap::from([("ddpm.mixture".to_owned(), "1".to_owned())]);

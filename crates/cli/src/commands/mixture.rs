@@ -73,7 +73,6 @@ impl MixtureArgs {
             }
             other => other?,
         }
-        self.check_memory()?;
         if self.n < 2 {
             bail_usage!("--n {}: expected at least 2", self.n);
         }
@@ -99,15 +98,23 @@ impl MixtureArgs {
         output::finish(global, &summary, || self.told(&mixture, count, seconds))
     }
 
-    /// Refuses Gaussians that do not fit in memory: their factors exist twice in f64 while they are fitted, and in f32.
-    fn check_memory(&self) -> anyhow::Result<()> {
-        let factors = self.components as u64 * (self.directions as u64).pow(2);
-        let needed = factors * (2 * size_of::<f64>() + 2 * size_of::<f32>()) as u64;
+    /// Refuses what does not fit in memory. While they are fitted, the factors exist three times in f64 and twice in f32, the
+    /// images three times, and each image has a few numbers for every direction and every Gaussian.
+    fn check_memory(&self, images: usize, numbers: usize) -> anyhow::Result<()> {
+        let (images, directions) = (images as u64, (self.directions.min(images).min(numbers)) as u64);
+        let components = self.components as u64;
+        let factors =
+            components * directions * directions * (3 * size_of::<f64>() + 3 * size_of::<f32>()) as u64;
+        let of_image = 3 * size_of::<f32>() as u64 * numbers as u64
+            + (4 * directions + 3 * components) * size_of::<f64>() as u64;
+        let needed = factors + images * of_image;
         match AvailableMemory::now() {
             Some(available) if needed > available.bytes => bail_usage!(
-                "--components {} and --directions {}: the Gaussians take {} MiB, and {} MiB are available; use fewer",
+                "--components {}, --directions {}, --n {}: {images} images and the Gaussians take {} MiB, and {} MiB are available; \
+                 lower one of them",
                 self.components,
                 self.directions,
+                self.n,
                 needed.div_ceil(1 << 20),
                 available.bytes >> 20
             ),
@@ -164,6 +171,7 @@ impl MixtureArgs {
         }
         let most = (MOST_NUMBERS / (height * width * channels).max(1)).max(2);
         let count = self.n.min(all.len()).min(most);
+        self.check_memory(count, height * width * channels)?;
         let chosen: Vec<usize> = (0..count).map(|i| i * all.len() / count).collect();
         let images = output::to_tensor(&all.images(chosen.iter().copied())?)?;
         let labels: Option<Vec<i64>> = chosen.iter().map(|&i| all.label(i).map(i64::from)).collect();

@@ -87,7 +87,7 @@ impl Sample {
         let flags = self.sampler.or_of_run(&loaded.config.sample);
         let start = self.mixture.open(&loaded)?;
         let sampler = match &start {
-            Some(start) => start.sampler(&flags, &loaded)?,
+            Some(start) => start.sampler(&flags, self.sampler.steps, &loaded)?,
             None => flags.build(&loaded)?,
         };
         let conditioning = self.guidance.conditioning(&loaded)?;

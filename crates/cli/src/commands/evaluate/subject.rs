@@ -35,6 +35,8 @@ pub(crate) struct Drawing {
     pub(crate) loaded: Loaded,
     weights: Weights,
     sampler: SamplerArgs,
+    /// The steps that the user named.
+    asked: Option<usize>,
     start: Option<Start>,
     conditioning: Conditioning,
     /// Other settings that affect the samples, for people.
@@ -48,10 +50,11 @@ impl Drawing {
         weights: Weights,
         (sampler, guidance, mixture): (&SamplerArgs, &GuidanceArgs, &MixtureFlags),
     ) -> anyhow::Result<Self> {
+        let asked = sampler.steps;
         let (name, steps) = usual_sampler(&loaded.config.sample);
         let sampler = sampler.or(name, steps.min(loaded.path.steps()));
         let start = mixture.open(&loaded)?;
-        built(&sampler, start.as_ref(), &loaded)?;
+        built((&sampler, asked), start.as_ref(), &loaded)?;
         let conditioning = guidance.conditioning_or_all(&loaded)?;
         let mut settings = sampler.settings();
         settings.extend(guidance.settings());
@@ -59,7 +62,7 @@ impl Drawing {
         if loaded.precision != Precision::F32 {
             settings.push(loaded.precision.name().to_owned());
         }
-        Ok(Self { loaded, weights, sampler, start, conditioning, settings })
+        Ok(Self { loaded, weights, sampler, asked, start, conditioning, settings })
     }
 
     fn weights(&self) -> &'static str {
@@ -86,7 +89,7 @@ impl Drawing {
         record.run = self.loaded.run.as_deref().map(paths::text);
         record.step = Some(self.loaded.step);
         record.weights = Some(self.weights().to_owned());
-        let sampler = built(&self.sampler, self.start.as_ref(), &self.loaded)?;
+        let sampler = built((&self.sampler, self.asked), self.start.as_ref(), &self.loaded)?;
         record.sampler = Some(self.sampler.name().to_owned());
         record.steps = Some(sampler.steps());
         record.guidance = self.conditioning.guidance().map(|guidance| guidance.scale);
@@ -104,7 +107,7 @@ impl Drawing {
         global: &Global,
     ) -> anyhow::Result<Array4<u8>> {
         let loaded = &self.loaded;
-        let sampler = built(&self.sampler, self.start.as_ref(), loaded)?;
+        let sampler = built((&self.sampler, self.asked), self.start.as_ref(), loaded)?;
         sampling::in_batches(loaded, noise, count, sampler.steps(), global, |range, noise, bar| {
             let eps = noise.start(loaded.shape(range.len()), loaded.device)?;
             let x_start = match &self.start {
@@ -125,9 +128,13 @@ impl Drawing {
 }
 
 /// The sampler from pure noise, or from a start below it.
-fn built(flags: &SamplerArgs, start: Option<&Start>, loaded: &Loaded) -> anyhow::Result<Sampler> {
+fn built(
+    (flags, asked): (&SamplerArgs, Option<usize>),
+    start: Option<&Start>,
+    loaded: &Loaded,
+) -> anyhow::Result<Sampler> {
     match start {
-        Some(start) => start.sampler(flags, loaded),
+        Some(start) => start.sampler(flags, asked, loaded),
         None => flags.build(loaded),
     }
 }
