@@ -17,7 +17,7 @@ pub(crate) fn groups(points: &Tensor, count: usize, stream: &mut Stream) -> Resu
         let sizes = member.f_sum_dim_intlist(0_i64, false, Kind::Double)?.f_unsqueeze(1)?;
         let sums = member.f_tr()?.f_matmul(points)?;
         // The centre of an empty group stays where it is.
-        centres = (sums / sizes.f_clamp_min(1.0)?).f_where_self(&sizes.f_gt(0.0)?, &centres)?;
+        centres = sums.f_div(&sizes.f_clamp_min(1.0)?)?.f_where_self(&sizes.f_gt(0.0)?, &centres)?;
         groups = nearest(points, &centres)?;
     }
     Ok(groups)
@@ -35,7 +35,7 @@ fn first(points: &Tensor, count: usize, stream: &mut Stream) -> Result<Tensor, M
     let mut far: Option<Tensor> = None;
     while chosen.len() < count {
         let last = points.f_narrow(0, chosen[chosen.len() - 1], 1)?;
-        let to_last = (points - last).f_square()?.f_sum_dim_intlist(1_i64, false, Kind::Double)?;
+        let to_last = points.f_sub(&last)?.f_square()?.f_sum_dim_intlist(1_i64, false, Kind::Double)?;
         let nearest = match far {
             Some(far) => far.f_minimum(&to_last)?,
             None => to_last,
@@ -52,7 +52,8 @@ fn first(points: &Tensor, count: usize, stream: &mut Stream) -> Result<Tensor, M
 fn nearest(points: &Tensor, centres: &Tensor) -> Result<Tensor, MixtureError> {
     // The square of a point is the same for all centres.
     let squares = centres.f_square()?.f_sum_dim_intlist(1_i64, false, Kind::Double)?;
-    Ok((squares - points.f_matmul(&centres.f_tr()?)? * 2.0).f_argmin(1, false)?)
+    let products = points.f_matmul(&centres.f_tr()?)?.f_mul_scalar(2.0)?;
+    Ok(squares.f_sub(&products)?.f_argmin(1, false)?)
 }
 
 #[cfg(test)]

@@ -37,25 +37,24 @@ impl Components {
 
     /// Maximisation.
     fn of_shares(points: &Tensor, shares: &Tensor, floor: f64) -> Result<Self, MixtureError> {
-        let (rows, width) = points.size2()?;
+        let (_, width) = points.size2()?;
         let sizes = shares.f_sum_dim_intlist(0_i64, false, Kind::Double)?; // [k]
         // The largest is never dropped.
         let most = f64::try_from(&sizes.f_max()?)?;
         let kept = sizes.f_ge(most.min(LEAST as f64))?.f_nonzero()?.f_view([-1])?;
         let (shares, sizes) = (shares.f_index_select(1, &kept)?, sizes.f_index_select(0, &kept)?);
         let count = kept.size()[0];
-        let means = shares.f_tr()?.f_matmul(points)? / sizes.f_unsqueeze(1)?;
-        let least = Tensor::f_eye(width, (Kind::Double, Device::Cpu))? * floor;
+        let means = shares.f_tr()?.f_matmul(points)?.f_div(&sizes.f_unsqueeze(1)?)?;
+        let least = Tensor::f_eye(width, (Kind::Double, Device::Cpu))?.f_mul_scalar(floor)?;
         let mut factors = Vec::new();
         for k in 0..count {
-            let from_mean = points - means.f_narrow(0, k, 1)?;
-            let weighted = &from_mean * shares.f_narrow(1, k, 1)?;
+            let from_mean = points.f_sub(&means.f_narrow(0, k, 1)?)?;
+            let weighted = from_mean.f_mul(&shares.f_narrow(1, k, 1)?)?;
             let size = sizes.f_double_value(&[k])?;
-            let covariance = weighted.f_tr()?.f_matmul(&from_mean)? / size + &least;
-            factors.push(covariance.f_linalg_cholesky(false)?);
+            let covariance = weighted.f_tr()?.f_matmul(&from_mean)?.f_div_scalar(size)?;
+            factors.push(covariance.f_add(&least)?.f_linalg_cholesky(false)?);
         }
-        let weights = &sizes / f64::try_from(&sizes.f_sum(Kind::Double)?)?;
-        debug_assert!(rows > 0);
+        let weights = sizes.f_div(&sizes.f_sum(Kind::Double)?)?;
         Ok(Self { weights, means, factors: Tensor::f_stack(&factors, 0)? })
     }
 
@@ -65,12 +64,13 @@ impl Components {
         let mut columns = Vec::new();
         for k in 0..count {
             let factor = self.factors.f_get(k)?;
-            let from_mean = (points - self.means.f_narrow(0, k, 1)?).f_tr()?; // [d, b]
+            let from_mean = points.f_sub(&self.means.f_narrow(0, k, 1)?)?.f_tr()?; // [d, b]
             let whitened = factor.f_linalg_solve_triangular(&from_mean, false, true, false)?;
             let squares = whitened.f_square()?.f_sum_dim_intlist(0_i64, false, Kind::Double)?;
             let log_deviations = f64::try_from(&factor.f_diagonal(0, 0, 1)?.f_log()?.f_sum(Kind::Double)?)?;
             let log_weight = self.weights.f_double_value(&[k])?.ln();
-            columns.push(squares * -0.5 + (log_weight - log_deviations - 0.5 * width as f64 * TAU.ln()));
+            let constant = log_weight - log_deviations - 0.5 * width as f64 * TAU.ln();
+            columns.push(squares.f_mul_scalar(-0.5)?.f_add_scalar(constant)?);
         }
         let logs = Tensor::f_stack(&columns, 1)?; // [b, k]
         Ok((logs.f_softmax(1, Kind::Double)?, logs.f_logsumexp(1_i64, false)?))

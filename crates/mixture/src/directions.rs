@@ -31,17 +31,17 @@ pub(crate) fn principal(images: &Tensor, count: usize, seed: u64) -> Result<Dire
     let mut basis = tensor_io::from_slice(&start, &[numbers, width])?;
     // What the centred images do to a vector, and their transpose to the result, without a centred copy of all of them.
     let onto = |basis: &Tensor| -> Result<Tensor, MixtureError> {
-        Ok(images.f_matmul(basis)? - mean.f_matmul(basis)?)
+        Ok(images.f_matmul(basis)?.f_sub(&mean.f_matmul(basis)?)?)
     };
     for _ in 0..ROUNDS {
         let (orthonormal, _) = Tensor::f_linalg_qr(&basis, "reduced")?;
         let seen = onto(&orthonormal)?; // [b, width]
         let sums = seen.f_sum_dim_intlist(0_i64, true, Kind::Float)?;
-        basis = images.f_tr()?.f_matmul(&seen)? - mean.f_tr()?.f_matmul(&sums)?;
+        basis = images.f_tr()?.f_matmul(&seen)?.f_sub(&mean.f_tr()?.f_matmul(&sums)?)?;
     }
     let (basis, _) = Tensor::f_linalg_qr(&basis.f_to_kind(Kind::Double)?, "reduced")?;
     let seen = onto(&basis.f_to_kind(Kind::Float)?)?.f_to_kind(Kind::Double)?;
-    let covariance = seen.f_tr()?.f_matmul(&seen)? / rows as f64;
+    let covariance = seen.f_tr()?.f_matmul(&seen)?.f_div_scalar(rows as f64)?;
     // In rising order.
     let (variances, turned) = covariance.f_linalg_eigh("L")?;
     let kept = (count as i64).min(width);

@@ -88,8 +88,9 @@ impl Mixture {
             }
         }
         let flat = directions.f_view([width, -1])?.f_to_kind(Kind::Double)?;
-        let products = flat.f_matmul(&flat.f_tr()?)? - Tensor::f_eye(width, (Kind::Double, Device::Cpu))?;
-        if f64::try_from(&products.f_abs()?.f_max()?)? > SKEWED {
+        let unit = Tensor::f_eye(width, (Kind::Double, Device::Cpu))?;
+        let off = flat.f_matmul(&flat.f_tr()?)?.f_sub(&unit)?;
+        if f64::try_from(&off.f_abs()?.f_max()?)? > SKEWED {
             return Err(wrong("directions that are not orthonormal".to_owned()));
         }
         if f64::try_from(&factors.f_triu(1)?.f_abs()?.f_max()?)? > 0.0 {

@@ -94,7 +94,7 @@ impl Fit {
         let span = principal(&flat, count, self.seed)?;
         let onto = span.basis.f_to_kind(Kind::Float)?;
         let mean = span.mean.f_to_kind(Kind::Float)?;
-        let points = (flat.f_matmul(&onto)? - mean.f_matmul(&onto)?).f_to_kind(Kind::Double)?; // [b, d]
+        let points = flat.f_matmul(&onto)?.f_sub(&mean.f_matmul(&onto)?)?.f_to_kind(Kind::Double)?; // [b, d]
         let inside = f64::try_from(&points.f_square()?.f_mean(Kind::Double)?)?;
         let floor = span.rest.max(inside * THINNEST).max(LEAST_VARIANCE);
 
@@ -112,7 +112,7 @@ impl Fit {
             let first = one_hot(&groups(&own, wanted, &mut stream)?, wanted)?;
             let found = Components::fit(&own, first, floor, self.rounds)?;
             classes.extend(std::iter::repeat_n(class, found.weights.size()[0] as usize));
-            weights.push(found.weights * share);
+            weights.push(found.weights.f_mul_scalar(share)?);
             means.push(found.means);
             factors.push(found.factors);
         }

@@ -106,15 +106,16 @@ impl Mixture {
         let (chosen, width) = (Tensor::f_from_slice(&chosen)?, width as i64);
         let normals = tensor_io::from_slice(&normals, &[size[0], width, 1])?;
         let turned = self.factors.f_index_select(0, &chosen)?.f_bmm(&normals)?.f_squeeze_dim(2)?;
-        let along = (self.means.f_index_select(0, &chosen)? + turned).f_to_device(noise.device())?; // [b, d]
+        let along = self.means.f_index_select(0, &chosen)?.f_add(&turned)?.f_to_device(noise.device())?; // [b, d]
         let directions = self.directions.f_view([width, -1])?.f_to_device(noise.device())?;
         let eps = noise.f_reshape([size[0], -1])?;
         // Outside the span the images' own variance adds to the noise; inside, the Gaussians have it.
         let outside = (level.sigma * level.sigma + level.alpha * level.alpha * self.rest).sqrt();
-        let inside = along * level.alpha + eps.f_matmul(&directions.f_tr()?)? * (level.sigma - outside);
-        let x_t = inside.f_matmul(&directions)? + eps * outside;
-        let mean = self.mean.f_to_device(noise.device())? * level.alpha;
-        Ok(x_t.f_view(&size[..])? + mean)
+        let seen = eps.f_matmul(&directions.f_tr()?)?.f_mul_scalar(level.sigma - outside)?;
+        let inside = along.f_mul_scalar(level.alpha)?.f_add(&seen)?;
+        let x_t = inside.f_matmul(&directions)?.f_add(&eps.f_mul_scalar(outside)?)?;
+        let mean = self.mean.f_to_device(noise.device())?.f_mul_scalar(level.alpha)?;
+        Ok(x_t.f_view(&size[..])?.f_add(&mean)?)
     }
 
     /// The component at a share of the weights of those that a label allows.
