@@ -74,6 +74,10 @@ fn an_evaluation_says_where_it_started() -> anyhow::Result<()> {
     let settings = said["settings"].as_str().unwrap_or_default();
     ensure!(settings.starts_with("mixture mixture.safetensors, mixture noise 1.5"), "{said}");
     ensure!(said["steps"] == 2, "{said}");
+    let refused = place().ddpm(&format!("evaluate --run run {FROM} --mixture-noise 0"))?;
+    refused.expect_refusal(&["--mixture-noise 0", "0.01 to 100"]);
+    let images = format!("evaluate --images fashion-mnist:train --data fashion-mnist {FROM}");
+    place().ddpm(&images)?.expect_refusal(&["--mixture", "--images"]);
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Sampling that starts from a mixture of Gaussians instead of pure noise: the flags, and the start.
 
+use std::ops::Range;
+
 use anyhow::anyhow;
 use clap::Args;
 use mixture::{Mixture, MixtureError};
@@ -7,6 +9,7 @@ use sampler::{Noise, Sampler, Times};
 use tch::Tensor;
 use tracing::warn;
 
+use crate::conditioning::Conditioning;
 use crate::failure::{bail_usage, usage};
 use crate::model::Loaded;
 use crate::paths::{self, InputPath, text};
@@ -80,15 +83,38 @@ impl MixtureFlags {
     }
 }
 
+/// The sampler that the flags choose, from pure noise or from a start below it. `asked` is the number of steps that the user
+/// named.
+pub(crate) fn sampler(
+    start: Option<&Start>,
+    flags: &SamplerArgs,
+    asked: Option<usize>,
+    loaded: &Loaded,
+) -> anyhow::Result<Sampler> {
+    match start {
+        Some(start) => start.sampler(flags, asked, loaded),
+        None => flags.build(loaded),
+    }
+}
+
+/// `x_t` at the level that the sampler starts from, for a range of images: pure noise, or samples of a start with that noise.
+pub(crate) fn x_start(
+    start: Option<&Start>,
+    sampler: &Sampler,
+    (loaded, conditioning): (&Loaded, &Conditioning),
+    noise: &Noise,
+    images: Range<usize>,
+) -> anyhow::Result<Tensor> {
+    let eps = noise.start(loaded.shape(images.len()), loaded.device)?;
+    match start {
+        Some(start) => start.draw(sampler, &conditioning.drawn_labels(images), noise, &eps),
+        None => Ok(sampler.start_from(eps)?),
+    }
+}
+
 impl Start {
-    /// The sampler that the flags choose, from this start on: all its steps lie below it.
-    /// `asked` is the number of steps that the user named.
-    pub(crate) fn sampler(
-        &self,
-        flags: &SamplerArgs,
-        asked: Option<usize>,
-        loaded: &Loaded,
-    ) -> anyhow::Result<Sampler> {
+    /// The sampler from this start on: all its steps lie below it.
+    fn sampler(&self, flags: &SamplerArgs, asked: Option<usize>, loaded: &Loaded) -> anyhow::Result<Sampler> {
         let config = flags.config_for(loaded)?;
         let path = &*loaded.path;
         match config.times {
@@ -126,14 +152,8 @@ impl Start {
         Sampler::on_grid(path, &config, grid).map_err(in_flags)
     }
 
-    /// `x_t` at the level that the sampler starts from, for images of the seed; no labels for an unconditional network.
-    pub(crate) fn draw(
-        &self,
-        sampler: &Sampler,
-        labels: &[i64],
-        noise: &Noise,
-        eps: &Tensor,
-    ) -> anyhow::Result<Tensor> {
+    /// Samples of the mixture with the noise `eps` of the sampler's first level; no labels for an unconditional network.
+    fn draw(&self, sampler: &Sampler, labels: &[i64], noise: &Noise, eps: &Tensor) -> anyhow::Result<Tensor> {
         let level = sampler.grid().level(0);
         let drawn = self.mixture.start(&level, labels, (noise.seed, noise.first_index), eps);
         drawn.map_err(|error| match error {

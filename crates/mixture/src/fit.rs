@@ -108,7 +108,7 @@ impl Fit {
             };
             let wanted = (self.components as f64 * share).round() as usize;
             let wanted = wanted.min(members.len() / LEAST).max(1);
-            let mut stream = Stream::new(self.seed, Purpose::MixtureFit, 1, class.max(-1) as u32);
+            let mut stream = Stream::new(self.seed, Purpose::MixtureFit, 1, class as u32);
             let first = one_hot(&groups(&own, wanted, &mut stream)?, wanted)?;
             let found = Components::fit(&own, first, floor, self.rounds)?;
             classes.extend(std::iter::repeat_n(class, found.weights.size()[0] as usize));

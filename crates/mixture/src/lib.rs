@@ -1,6 +1,6 @@
 //! A mixture of Gaussians fitted to images, as the start of a sampler.
 //!
-//! Above a noise of about 1.5 times the signal, `x_t` keeps so little of an image that a mixture of a few dozen Gaussians describes
+//! Where the noise is about as strong as the signal or stronger, `x_t` keeps so little of an image that a mixture of a few dozen Gaussians describes
 //! its distribution well. Samples of the mixture with that noise replace the first steps of a sampler, which are many:
 //! the network only does what the mixture cannot. Wang and Vastola (2024, "The Unreasonable Effectiveness of Gaussian Score
 //! Approximation for Diffusion Models and its Applications") skip the first steps in this way with one Gaussian.

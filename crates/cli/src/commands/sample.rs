@@ -13,7 +13,7 @@ use crate::exit::ExitCode;
 use crate::failure::bail_usage;
 use crate::flags::{Global, ModelArgs};
 use crate::guidance_flags::GuidanceArgs;
-use crate::mixture_flags::MixtureFlags;
+use crate::mixture_flags::{self, MixtureFlags};
 use crate::model::Loaded;
 use crate::output::{self, Form};
 use crate::paths::{self, InputPath, OutputFolder};
@@ -86,10 +86,7 @@ impl Sample {
         let loaded = Loaded::open(&self.model, global)?;
         let flags = self.sampler.or_of_run(&loaded.config.sample);
         let start = self.mixture.open(&loaded)?;
-        let sampler = match &start {
-            Some(start) => start.sampler(&flags, self.sampler.steps, &loaded)?,
-            None => flags.build(&loaded)?,
-        };
+        let sampler = mixture_flags::sampler(start.as_ref(), &flags, self.sampler.steps, &loaded)?;
         let conditioning = self.guidance.conditioning(&loaded)?;
         let init = self.init_noise.as_ref();
         if init.is_some() && !sampler.is_stochastic() {
@@ -135,13 +132,8 @@ impl Sample {
                     if sampler.scales_start() { sampler.start_from(x)? } else { x }
                 }
                 None => {
-                    let eps = noise.start(loaded.shape(range.len()), loaded.device)?;
-                    match &start {
-                        Some(start) => {
-                            start.draw(&sampler, &conditioning.drawn_labels(range.clone()), noise, &eps)?
-                        }
-                        None => sampler.start_from(eps)?,
-                    }
+                    let network = (&loaded, &conditioning);
+                    mixture_flags::x_start(start.as_ref(), &sampler, network, noise, range.clone())?
                 }
             };
             let mut on_step = |step: &sampler::Step<'_>| {

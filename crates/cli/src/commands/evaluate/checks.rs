@@ -40,6 +40,7 @@ impl Evaluate {
         self.noise.validate()?;
         self.sampler.check()?;
         self.guidance.check()?;
+        self.mixture.check()?;
         self.out
             .as_deref()
             .map_or(Ok(()), |folder| output::try_folder("--out", folder, &Folder::of_out(folder).names()))
@@ -52,6 +53,7 @@ impl Evaluate {
         let given = [
             ("sampler flags", sampler),
             ("class and guidance flags", !self.guidance.is_empty()),
+            ("--mixture", self.mixture.mixture.is_some()),
             ("--weights", weights),
             ("--best", self.model.best),
             ("--bits-images", self.bits_images != BITS_IMAGES),

@@ -15,7 +15,7 @@ use crate::config::{self, DataConfig};
 use crate::device::Precision;
 use crate::flags::{Global, Weights};
 use crate::guidance_flags::GuidanceArgs;
-use crate::mixture_flags::{MixtureFlags, Start};
+use crate::mixture_flags::{self, MixtureFlags, Start};
 use crate::model::Loaded;
 use crate::paths;
 use crate::sampler_flags::SamplerArgs;
@@ -34,9 +34,9 @@ pub(crate) enum Subject {
 pub(crate) struct Drawing {
     pub(crate) loaded: Loaded,
     weights: Weights,
-    sampler: SamplerArgs,
-    /// The steps that the user named.
-    asked: Option<usize>,
+    /// The solver's name.
+    name: String,
+    sampler: Sampler,
     start: Option<Start>,
     conditioning: Conditioning,
     /// Other settings that affect the samples, for people.
@@ -50,19 +50,19 @@ impl Drawing {
         weights: Weights,
         (sampler, guidance, mixture): (&SamplerArgs, &GuidanceArgs, &MixtureFlags),
     ) -> anyhow::Result<Self> {
-        let asked = sampler.steps;
         let (name, steps) = usual_sampler(&loaded.config.sample);
-        let sampler = sampler.or(name, steps.min(loaded.path.steps()));
+        let flags = sampler.or(name, steps.min(loaded.path.steps()));
         let start = mixture.open(&loaded)?;
-        built((&sampler, asked), start.as_ref(), &loaded)?;
+        let sampler = mixture_flags::sampler(start.as_ref(), &flags, sampler.steps, &loaded)?;
         let conditioning = guidance.conditioning_or_all(&loaded)?;
-        let mut settings = sampler.settings();
+        let mut settings = flags.settings();
         settings.extend(guidance.settings());
         settings.extend(mixture.settings());
         if loaded.precision != Precision::F32 {
             settings.push(loaded.precision.name().to_owned());
         }
-        Ok(Self { loaded, weights, sampler, asked, start, conditioning, settings })
+        let name = flags.name().to_owned();
+        Ok(Self { loaded, weights, name, sampler, start, conditioning, settings })
     }
 
     fn weights(&self) -> &'static str {
@@ -89,9 +89,8 @@ impl Drawing {
         record.run = self.loaded.run.as_deref().map(paths::text);
         record.step = Some(self.loaded.step);
         record.weights = Some(self.weights().to_owned());
-        let sampler = built((&self.sampler, self.asked), self.start.as_ref(), &self.loaded)?;
-        record.sampler = Some(self.sampler.name().to_owned());
-        record.steps = Some(sampler.steps());
+        record.sampler = Some(self.name.clone());
+        record.steps = Some(self.sampler.steps());
         record.guidance = self.conditioning.guidance().map(|guidance| guidance.scale);
         record.settings = (!self.settings.is_empty()).then(|| self.settings.join(", "));
         let classes = self.conditioning.classes();
@@ -106,16 +105,10 @@ impl Drawing {
         count: usize,
         global: &Global,
     ) -> anyhow::Result<Array4<u8>> {
-        let loaded = &self.loaded;
-        let sampler = built((&self.sampler, self.asked), self.start.as_ref(), loaded)?;
+        let (loaded, sampler) = (&self.loaded, &self.sampler);
         sampling::in_batches(loaded, noise, count, sampler.steps(), global, |range, noise, bar| {
-            let eps = noise.start(loaded.shape(range.len()), loaded.device)?;
-            let x_start = match &self.start {
-                Some(start) => {
-                    start.draw(&sampler, &self.conditioning.drawn_labels(range.clone()), noise, &eps)?
-                }
-                None => sampler.start_from(eps)?,
-            };
+            let known = (loaded, &self.conditioning);
+            let x_start = mixture_flags::x_start(self.start.as_ref(), sampler, known, noise, range.clone())?;
             let network = (&*loaded.net, loaded.precision.kind());
             let model = self.conditioning.model(network, loaded.path.steps(), range)?;
             let mut on_step = |step: &Step<'_>| {
@@ -124,18 +117,6 @@ impl Drawing {
             };
             Ok(sampler.sample(&*model, &x_start, noise, &mut on_step)?)
         })
-    }
-}
-
-/// The sampler from pure noise, or from a start below it.
-fn built(
-    (flags, asked): (&SamplerArgs, Option<usize>),
-    start: Option<&Start>,
-    loaded: &Loaded,
-) -> anyhow::Result<Sampler> {
-    match start {
-        Some(start) => start.sampler(flags, asked, loaded),
-        None => flags.build(loaded),
     }
 }
 
